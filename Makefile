@@ -1,0 +1,85 @@
+# Everything a person or a CI machine does with Bindery. Each target makes the environments that it needs under .venv/.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SUFFIXES:
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONDONTWRITEBYTECODE = 1
+
+PORT ?= 3000
+STATE_DIR ?= .local
+
+# The first Python that really runs (a version manager's shim may be found and not run), newer than 3.10, with venv.
+PYTHON ?= $(shell for python in python3.13 python3.14 python3.12 python3.11 python3 python; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
+	"$$python" -c 'import sys; print(sys.executable)' && break; done)
+
+RUN := .venv/run/bin/python
+TEST := .venv/test/bin/python
+MINISTACK := .venv/ministack/bin/ministack
+SAM := .venv/sam/bin/sam
+
+.PHONY: help run test check format lint types validate build clean
+
+help:
+	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
+	@echo "make test     run the whole test suite"
+	@echo "make check    format, lint, types, template, tests, build: what CI runs"
+	@echo "make format   format the code"
+	@echo "make build    build the functions and layers for deployment (sam build)"
+	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
+
+run: .venv/run/.made .venv/ministack/.made
+	@exec $(RUN) -m tools.serve --port "$(PORT)" --state "$(STATE_DIR)"
+
+test: .venv/test/.made .venv/ministack/.made
+	$(TEST) -W error -m pytest
+
+check: lint types validate test build
+
+format: .venv/test/.made
+	$(TEST) -m ruff format .
+	$(TEST) -m ruff check --fix .
+
+lint: .venv/test/.made
+	$(TEST) -m ruff format --check .
+	$(TEST) -m ruff check .
+
+types: .venv/test/.made
+	$(TEST) -m mypy layers/bindery functions tools
+
+validate: .venv/sam/.made
+	SAM_CLI_TELEMETRY=0 $(SAM) validate --lint --region eu-central-1
+
+build: .venv/sam/.made
+	SAM_CLI_TELEMETRY=0 $(SAM) build
+
+clean:
+	rm -rf .venv .aws-sam
+
+# An environment is made anew when its lock changes, and counts only when it was made whole.
+define environment
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "bindery: needs Python 3.11 or newer, with venv, on PATH (or make PYTHON=/path/to/python)" >&2; exit 1; fi
+	@echo "bindery: setting up $(@D) with $(PYTHON)"
+	@rm -rf $(@D)
+	@"$(PYTHON)" -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+endef
+
+.venv/run/.made: tools/requirements.txt pyproject.toml
+	$(environment)
+	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/test/.made: tests/requirements.txt pyproject.toml
+	$(environment)
+	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/ministack/.made: tools/ministack.txt
+	$(environment)
+	@touch $@
+
+.venv/sam/.made: tools/sam.txt
+	$(environment)
+	@touch $@

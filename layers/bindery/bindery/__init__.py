@@ -1,0 +1,1 @@
+"""Bindery's shared layer: the door, the dialects, the rules and the DynamoDB room."""

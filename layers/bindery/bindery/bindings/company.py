@@ -1,0 +1,38 @@
+"""rufus: a company binds a device that it names itself (document 000).
+
+A device is (account, model, serial), so nobody else can hold it; binding it again is a retry or a re-install.
+"""
+
+from bindery import clock, devices, dynamo, identity, keyring
+from bindery.bindings import record
+from bindery.dynamo import Condition, Update
+from bindery.faults import Reason
+
+
+def bind(account: str, model: str, serial: str, *, alias: str | None, firmware: str | None, kind: str | None) -> str:
+    """Bind a device to an account and return its deviceid. What is given replaces what an earlier bind gave.
+
+    One transaction of two items, so that a ban and a bind never cross. Raises `DEVICE_BANNED`.
+    """
+    model, serial = identity.canonical(model), identity.canonical(serial)
+    device = identity.company_device(account, model, serial)
+    given = {
+        name: value for name, value in {"alias": alias, "firmware": firmware, "type": kind}.items() if value is not None
+    }
+    facts = {"holder": identity.account_holder(account), "model": model, "serial": serial, **given}
+    dynamo.transact(
+        [
+            devices.seen(device, "rufus"),
+            Update(
+                record.owner(device),
+                "SET #binding = if_not_exists(#binding, :binding), #bound_at = if_not_exists(#bound_at, :now), "
+                + ", ".join(f"#{name} = :{name}" for name in facts),
+                {":binding": record.new_id(), ":now": clock.now()}
+                | {f":{name}": value for name, value in facts.items()},
+                Condition(
+                    expression="attribute_not_exists(#holder) OR #holder = :holder", otherwise=Reason.BOUND_BY_ANOTHER
+                ),
+            ),
+        ]
+    )
+    return keyring.device_id(account, model, serial)

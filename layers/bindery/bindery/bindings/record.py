@@ -1,0 +1,32 @@
+"""Where bindings stand, keyed by device, so that the sole-owner rule is one key and one condition.
+
+- `owner`: the one binding of a device in an exclusive mode. Whoever writes it ends the last one, its shares (an
+  attribute of it, `shares`: uid → the second at which the share ends) and its connections (they name its `binding`).
+- `user#…`: in a mode that lets several users hold a device, one binding each.
+- `connection#…`: a lease, one each caller.
+
+`binding` is a random id that a binding has for its life: what belongs to it names it.
+"""
+
+import uuid
+
+from bindery.dynamo import Key, Table
+from bindery.identity import user_holder
+
+BY_HOLDER = "by_holder"
+"""The index by holder: partition key `holder`, sort key `pk` (the device)."""
+
+
+def owner(device: str) -> Key:
+    """The one binding of a device in an exclusive mode."""
+    return Key(Table.BINDINGS, device, "owner")
+
+
+def of_user(device: str, uid: str) -> Key:
+    """One user's binding of a device that several may hold."""
+    return Key(Table.BINDINGS, device, user_holder(uid))
+
+
+def new_id() -> str:
+    """An id for a new binding: 122 random bits, never used twice."""
+    return uuid.uuid4().hex

@@ -1,0 +1,1 @@
+"""One module a documented API: its table of refusals, its envelope, how its callers authenticate."""

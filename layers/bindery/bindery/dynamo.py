@@ -1,0 +1,329 @@
+"""The DynamoDB room: the only place that knows the tables, the client, its errors and its wire format.
+
+Everything else works on plain items (str, int, bool, None, lists, dicts, sets of str) and says with each condition
+which `Reason` its failure stands for. Expressions are DynamoDB's own, with every attribute written `#name`.
+
+A table that cannot be reached, throttles or stays in conflict raises `Fault(UNAVAILABLE)`, or the reason that a read
+names for itself. Any other error of the service is a bug of ours and passes through.
+"""
+
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+from botocore.exceptions import ClientError
+
+from bindery import aws, settings
+from bindery.faults import Fault, Reason
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+
+ATTEMPTS = 6
+"""How often a transaction in conflict, or the keys a batch left over, are tried; some 0.8 s in all at the most."""
+
+_CONFLICT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_NAME = re.compile(r"#(\w+)")
+
+
+class Table(StrEnum):
+    """The three tables, each by the setting that holds its name."""
+
+    DEVICES = "DEVICES_TABLE"
+    BINDINGS = "BINDINGS_TABLE"
+    DIRECTORY = "DIRECTORY_TABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where an item stands. `devices` items have a partition key alone; the other tables a sort key too."""
+
+    table: Table
+    pk: str
+    sk: str | None = None
+
+    def attributes(self) -> Item:
+        """The key's own attributes."""
+        return {"pk": self.pk} if self.sk is None else {"pk": self.pk, "sk": self.sk}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One item of a batch; `unavailable` is what it means if exactly this one cannot be read."""
+
+    key: Key
+    unavailable: Reason = Reason.UNAVAILABLE
+
+
+Verdict = Reason | Callable[[Item], Reason]
+"""What a failed condition stands for: a reason, or how to tell it from the item that stood there ({} for none)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What must hold for a write, and what it means if it does not."""
+
+    expression: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    otherwise: Verdict
+
+    def verdict(self, item: Item) -> Fault:
+        """The refusal that the failed condition stands for, given the item that stood there."""
+        return Fault(self.otherwise(item) if callable(self.otherwise) else self.otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a whole item (its key included by `key`)."""
+
+    key: Key
+    item: Item
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change some attributes of an item by an update expression, making the item where there is none."""
+
+    key: Key
+    expression: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an item."""
+
+    key: Key
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Hold a transaction to the state of an item that it does not write."""
+
+    key: Key
+    condition: Condition
+
+
+Write = Put | Update | Delete
+
+_METHODS: dict[type[Write], str] = {Put: "put_item", Update: "update_item", Delete: "delete_item"}
+_MEMBERS: dict[type[Write | Check], str] = {Put: "Put", Update: "Update", Delete: "Delete", Check: "ConditionCheck"}
+
+
+@cache
+def client() -> "DynamoDBClient":
+    """The client, made once. Its own retries cover throttling and lost answers, within a request's time."""
+    return boto3.client("dynamodb", config=aws.CONFIG)
+
+
+def get(key: Key, *, unavailable: Reason = Reason.UNAVAILABLE) -> Item | None:
+    """The item at `key` as the last acknowledged write left it, or None."""
+    answer = aws.call(
+        unavailable, client().get_item, TableName=_name(key.table), Key=_encode(key.attributes()), ConsistentRead=True
+    )
+    return _decode(answer["Item"]) if "Item" in answer else None
+
+
+def get_many(reads: Sequence[Read]) -> list[Item | None]:
+    """The items of up to 100 reads in one round trip, in their order, None where there is none.
+
+    Consistent item by item, not among each other: what a write depends on belongs into its conditions. The same key may
+    be asked for twice. Raises the `unavailable` reason of the first read that could not be served.
+    """
+    found: dict[Key, Item] = {}
+    left = list(dict.fromkeys(read.key for read in reads))
+    by_name = {_name(table): table for table in Table}
+    for attempt in range(ATTEMPTS):
+        request: dict[str, Any] = {}
+        for key in left:
+            keys = request.setdefault(_name(key.table), {"Keys": [], "ConsistentRead": True})["Keys"]
+            keys.append(_encode(key.attributes()))
+        first = next(read.unavailable for read in reads if read.key in left)
+        answer = aws.call(first, client().batch_get_item, RequestItems=request)
+        for name, items in answer["Responses"].items():
+            for item in map(_decode, items):
+                found[Key(by_name[name], item["pk"], item.get("sk"))] = item
+        left = [
+            Key(by_name[name], key["pk"], key.get("sk"))
+            for name, rest in answer.get("UnprocessedKeys", {}).items()
+            for key in map(_decode, rest["Keys"])
+        ]
+        if not left:
+            return [found.get(read.key) for read in reads]
+        _pause(attempt)
+    raise Fault(next(read.unavailable for read in reads if read.key in left))
+
+
+def query(
+    table: Table,
+    condition: str,
+    values: Mapping[str, Any],
+    *,
+    index: str | None = None,
+    consistent: bool = False,
+) -> Iterator[Item]:
+    """The items of one partition that meet a key condition, in key order, read on as far as the caller iterates.
+
+    One round trip a megabyte. An index cannot be read consistently: it follows its table within milliseconds as a rule.
+    """
+    request: dict[str, Any] = {
+        "TableName": _name(table),
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeNames": _names(condition),
+        "ExpressionAttributeValues": _encode(values),
+        "ConsistentRead": consistent,
+    }
+    if index is not None:
+        request["IndexName"] = index
+    while True:
+        answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
+        yield from map(_decode, answer["Items"])
+        if "LastEvaluatedKey" not in answer:
+            return
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def write(operation: Write) -> None:
+    """One write. A failed condition raises the reason that it carries.
+
+    When the SDK repeats a put whose answer was lost, the condition meets the caller's own item: that is success. Put
+    something of the request's own (a random id) into an item that others might write alike. A conditional update must
+    be one that may run twice.
+    """
+    request = _request(operation)
+    method = getattr(client(), _METHODS[type(operation)])
+    for attempt in range(ATTEMPTS):
+        try:
+            aws.call(Reason.UNAVAILABLE, method, **request)
+            return
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ConditionalCheckFailedException" and operation.condition is not None:
+                found = _decode(cast("Item", error.response.get("Item", {})))
+                if isinstance(operation, Put) and found == operation.key.attributes() | operation.item:
+                    return
+                raise operation.condition.verdict(found) from None
+            if code != "TransactionConflictException":
+                raise
+        _pause(attempt)
+    raise Fault(Reason.UNAVAILABLE)
+
+
+def transact(operations: Sequence[Write | Check]) -> None:
+    """All of up to 100 writes or none. The first failed condition, in the order given, raises its reason.
+
+    One idempotency token covers every repetition, so a repetition after a lost answer is the same success. A conflict
+    with another request wrote nothing and is tried again.
+    """
+    items = [{_MEMBERS[type(operation)]: _request(operation)} for operation in operations]
+    token = str(uuid.uuid4())
+    for attempt in range(ATTEMPTS):
+        try:
+            aws.call(Reason.UNAVAILABLE, client().transact_write_items, TransactItems=items, ClientRequestToken=token)
+            return
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            reasons = error.response["CancellationReasons"]
+            for operation, reason in zip(operations, reasons, strict=True):
+                if reason["Code"] == "ConditionalCheckFailed" and operation.condition is not None:
+                    raise operation.condition.verdict(_decode(reason.get("Item", {}))) from None
+            if not any(reason["Code"] in _CONFLICT for reason in reasons):
+                raise
+        _pause(attempt)
+    raise Fault(Reason.UNAVAILABLE)
+
+
+def _pause(attempt: int) -> None:
+    """Full jitter: 25 ms doubled at every attempt, so that those in each other's way part."""
+    time.sleep(random.uniform(0, 0.025 * 2**attempt))  # noqa: S311 (jitter is no secret)
+
+
+def _name(table: Table) -> str:
+    return settings.read(table.value)
+
+
+@lru_cache(maxsize=256)
+def _names(*expressions: str) -> dict[str, str]:
+    return {f"#{name}": name for expression in expressions for name in _NAME.findall(expression)}
+
+
+def _request(operation: Write | Check) -> dict[str, Any]:
+    request: dict[str, Any] = {"TableName": _name(operation.key.table)}
+    expressions: list[str] = []
+    values: dict[str, Any] = {}
+    if isinstance(operation, Put):
+        request["Item"] = _encode(operation.key.attributes() | operation.item)
+    else:
+        request["Key"] = _encode(operation.key.attributes())
+    if isinstance(operation, Update):
+        request["UpdateExpression"] = operation.expression
+        expressions.append(operation.expression)
+        values |= operation.values
+    if operation.condition is not None:
+        request["ConditionExpression"] = operation.condition.expression
+        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        expressions.append(operation.condition.expression)
+        values |= operation.condition.values
+    if names := _names(*expressions):
+        request["ExpressionAttributeNames"] = names
+    if values:
+        request["ExpressionAttributeValues"] = _encode(values)
+    return request
+
+
+def _encode(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _encode_value(value) for name, value in item.items()}
+
+
+def _encode_value(value: Any) -> dict[str, Any]:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case str():
+            return {"S": value}
+        case int():
+            return {"N": str(value)}
+        case set() | frozenset():
+            return {"SS": sorted(value)}
+        case list() | tuple():
+            return {"L": [_encode_value(element) for element in value]}
+        case dict():
+            return {"M": _encode(value)}
+    raise TypeError(f"no item may hold a {type(value).__name__}")
+
+
+def _decode(item: Mapping[str, Any]) -> Item:
+    return {name: _decode_value(value) for name, value in item.items()}
+
+
+def _decode_value(value: Mapping[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S" | "BOOL":
+            return content
+        case "N":
+            return int(content)
+        case "NULL":
+            return None
+        case "SS":
+            return set(content)
+        case "L":
+            return [_decode_value(element) for element in content]
+        case "M":
+            return _decode(content)
+    raise TypeError(f"no item of ours holds a {kind}")

@@ -1,0 +1,244 @@
+"""The door: from an API Gateway event to an operation and back, the same way for every operation.
+
+Find the caller, read the parameters, run, answer. What the answer looks like is the dialect's; that there is always
+one, that it leaks nothing and that it leaves one log line is the door's.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, get_type_hints
+from urllib.parse import parse_qsl
+
+from aws_lambda_powertools.logging import Logger
+from pydantic import ValidationError
+
+from bindery.faults import Fault, Reason
+from bindery.wire import Access, Answer, Call, Flaw, Problem, Refusal, Reply, Request
+
+BODY_LIMIT = 16 * 1024
+"""Bytes of a decoded body; a longer one is malformed."""
+
+ALWAYS = frozenset({Reason.INTERNAL, Reason.UNAVAILABLE, Reason.MALFORMED, Reason.INVALID, Reason.PARAMETER_MISSING})
+"""The reasons that any operation may refuse for without declaring them."""
+
+_OURS = frozenset({Reason.INTERNAL, Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED})
+_FLAWS = {
+    "missing": Flaw.MISSING,
+    "string_type": Flaw.WRONG_TYPE,
+    "string_too_long": Flaw.TOO_LONG,
+    "enum": Flaw.UNKNOWN_VALUE,
+    "literal_error": Flaw.UNKNOWN_VALUE,
+}
+
+logger = Logger(service="bindery", location=None, use_rfc3339=True)
+
+Caller = TypeVar("Caller")
+Asked = TypeVar("Asked", bound=Request)
+Contra = TypeVar("Contra", bound=Request, contravariant=True)
+
+
+class Dialect(Protocol[Caller]):
+    """What every module in `bindery.dialects` is: mostly a table, and five functions around it."""
+
+    @property
+    def REFUSALS(self) -> Mapping[Reason, Refusal]:
+        """What each reason becomes on this dialect's wire."""
+
+    @property
+    def CREDENTIALS(self) -> frozenset[Reason]:
+        """The reasons that `authenticate` and its caller's confirmation refuse for."""
+
+    def authenticate(self, call: Call, access: Access) -> Caller:
+        """Who calls, if they may do this. Raises one of `CREDENTIALS`."""
+
+    def invalid(self, problems: Sequence[Problem], caller: Caller) -> Fault:
+        """What these problems (at least one) come to in this dialect's order of checks."""
+
+    def success(self, reply: Reply, call: Call) -> Answer:
+        """The reply in the dialect's envelope."""
+
+    def failure(self, fault: Fault, call: Call) -> Answer:
+        """The row of `REFUSALS` for a fault in the dialect's envelope."""
+
+
+class Operation(Generic[Asked, Caller]):
+    """One documented operation: what AWS Lambda calls, and what the tools read of it."""
+
+    def __init__(
+        self,
+        dialect: Dialect[Caller],
+        access: Access,
+        refuses: frozenset[Reason],
+        function: Callable[[Asked, Caller], Reply],
+    ) -> None:
+        hints = get_type_hints(function)
+        self.dialect = dialect
+        self.access = access
+        self.refuses = refuses | dialect.CREDENTIALS | ALWAYS
+        self.function = function
+        self.request: type[Asked] = hints["request"]
+        self.reply: type[Reply] = hints["return"]
+        self.name = function.__module__.removeprefix("functions.")
+        self.__doc__ = function.__doc__
+
+    def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
+        """Answer one API Gateway event (payload 2.0)."""
+        call = Call(event)
+        reason: Reason | None = None
+        try:
+            answer = self._answer(call)
+        except Fault as fault:
+            reason = fault.reason
+            if reason in _OURS:
+                logger.exception("the registry could not be reached", extra={"request_id": call.request_id})
+            answer = self.dialect.failure(fault, call)
+        except Exception:
+            # The last resort of every request: whatever broke, the caller gets the dialect's own answer.
+            logger.exception("an error of ours", extra={"request_id": call.request_id})
+            reason = Reason.INTERNAL
+            answer = self.dialect.failure(Fault(reason), call)
+        return respond(answer, call, self.name, reason)
+
+    def _answer(self, call: Call) -> Answer:
+        try:
+            caller = self.dialect.authenticate(call, self.access)
+            try:
+                request = read(self.request, call)
+            except Invalid as invalid:
+                raise self.dialect.invalid(invalid.problems, caller) from None
+            return self.dialect.success(self.function(request, caller), call)
+        except Fault as fault:
+            if fault.reason not in self.refuses:
+                raise RuntimeError(f"{self.name} does not declare the reason {fault.reason}") from fault
+            raise
+
+
+def operation(
+    dialect: Dialect[Caller], access: Access, refuses: Sequence[Reason] = ()
+) -> Callable[[Callable[[Asked, Caller], Reply]], Operation[Asked, Caller]]:
+    """Make a function `(request, caller) -> reply` the handler of one operation.
+
+    `refuses` names every reason it may refuse for beside its dialect's `CREDENTIALS` and the door's `ALWAYS`; a fault
+    with any other reason is answered and logged as an error of ours.
+    """
+    return lambda function: Operation(dialect, access, frozenset(refuses), function)
+
+
+def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dict[str, Any]:
+    """The Lambda response of an answer, and the request's one line in the log."""
+    logger.info(
+        name,
+        extra={
+            "request_id": call.request_id,
+            "status": answer.status,
+            "reason": reason,
+            "ms": round(call.elapsed() * 1000, 1),
+        },
+    )
+    return {
+        "statusCode": answer.status,
+        "headers": {"Content-Type": "application/json", "x-request-id": call.request_id, **answer.headers},
+        "body": answer.body,
+    }
+
+
+class Invalid(Exception):
+    """The parameters are not what the operation's request model takes."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+def read(model: type[Asked], call: Call) -> Asked:
+    """The call's parameters as `model` declares them. Raises `Invalid` with every problem they have."""
+    match model.source:
+        case "body":
+            given = _parse(_body(call))
+        case "form":
+            given = _parse_form(call)
+        case "query":
+            given = _parse_query(call.event.get("rawQueryString", ""))
+        case "path":
+            given = {}
+    try:
+        return model.model_validate(given | (call.event.get("pathParameters") or {}))
+    except ValidationError as error:
+        raise Invalid(*_problems(error)) from None
+
+
+def _problems(error: ValidationError) -> dict[Problem, None]:
+    """Each problem once, in the order of the model's fields."""
+    found: dict[Problem, None] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        flaw = Flaw.MISSING if detail["input"] is None else _FLAWS.get(detail["type"], Flaw.INVALID)
+        found[Problem(str(detail["loc"][0]) if detail["loc"] else "", flaw)] = None
+    return found
+
+
+def _malformed() -> Invalid:
+    return Invalid(Problem("", Flaw.MALFORMED))
+
+
+def _body(call: Call) -> bytes:
+    text: str = call.event.get("body") or ""
+    try:
+        body = base64.b64decode(text, validate=True) if call.event.get("isBase64Encoded") else text.encode()
+    except ValueError as error:
+        raise _malformed() from error
+    if len(body) > BODY_LIMIT:
+        raise _malformed()
+    return body
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parse(body: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """A JSON object. With `number`, its numbers are made by that from their text."""
+    try:
+        parsed = json.loads(body.decode(), parse_float=number, parse_int=number, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _malformed() from error
+    if not isinstance(parsed, dict):
+        raise _malformed()
+    return parsed
+
+
+def _parse_query(raw: str) -> dict[str, Any]:
+    """Query parameters, URL-encoded; what is no UTF-8 becomes text that no field accepts."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(raw, keep_blank_values=True, errors="surrogateescape"):
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _parse_form(call: Call) -> dict[str, Any]:
+    """A form if the body is one; JSON is told by its brace, because clients send it under any Content-Type."""
+    body = _body(call)
+    kind = call.header("content-type") or ""
+    if not body.lstrip().startswith(b"{"):
+        if kind.lower().startswith("application/x-www-form-urlencoded"):
+            return _parse_query(body.decode("utf-8", "surrogateescape"))
+        if kind.lower().startswith("multipart/form-data"):
+            return _parse_multipart(kind, body)
+    return _parse(body, number=str)
+
+
+def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
+    # Imported here: only this path needs it, and the policy's header registry is slow to import.
+    from email import message_from_bytes
+    from email.policy import HTTP
+
+    message = message_from_bytes(
+        b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n" + body, policy=HTTP
+    )
+    found: dict[str, Any] = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            found[name] = content.decode("utf-8", "surrogateescape")
+    return found

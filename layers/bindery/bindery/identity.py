@@ -1,0 +1,91 @@
+"""Canonical keys: the only place where serials, MACs, addresses and names become keys of the tables.
+
+Two spellings of one thing become one key; two different things never do. Parts of a key are joined by `#`, and a part
+that is not the last has its own `#` and `%` escaped, so that no part can reach into the next.
+"""
+
+import ipaddress
+import re
+import unicodedata
+
+from bindery import keyring
+
+_MAC = re.compile(r"[0-9A-F]{12}")
+_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){7}[0-9A-F]{2}")
+
+
+def canonical(text: str) -> str:
+    """`text` trimmed and in Unicode NFC: the form in which serial-like values are compared."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def folded(text: str) -> str:
+    """`text` as names are compared that may differ in case only."""
+    return unicodedata.normalize("NFC", canonical(text).casefold())
+
+
+def join(*parts: str) -> str:
+    """One key of several parts."""
+    *scope, last = parts
+    return "#".join([*(part.replace("%", "%25").replace("#", "%23") for part in scope), last])
+
+
+def company_device(account: str, model: str, serial: str) -> str:
+    """rufus: a device is (account, model, serial). Its key is the hash of its deviceid, so that either finds it."""
+    return company_device_of(account, keyring.device_id(account, canonical(model), canonical(serial)))
+
+
+def company_device_of(account: str, device_id: str) -> str:
+    """rufus: the key of the device that `account` knows by `device_id`."""
+    return join("rufus", account, keyring.fingerprint(device_id))
+
+
+def manufactured_device(product_key: str, serial: str) -> str:
+    """quectel: a device is (product key, serial number)."""
+    return join("quectel", canonical(product_key), canonical(serial))
+
+
+def customer_device(identifier: str) -> str:
+    """asseco: a device is its external identifier, over all customers."""
+    return join("asseco", canonical(identifier))
+
+
+def player_device(mac_address: str) -> str:
+    """vodlix: a device is its MAC address, or whatever else the player sends in its place."""
+    return join("vodlix", mac(mac_address))
+
+
+def mac(text: str) -> str:
+    """A MAC address as twelve upper-case hex digits; anything that is none, as it is."""
+    text = canonical(text)
+    digits = re.sub(r"[:.\-]", "", text).upper()
+    return digits if _MAC.fullmatch(digits) else text
+
+
+def service_address(text: str) -> str | None:
+    """remoteit: eight colon-separated hex bytes in upper case, or None if `text` is no such address."""
+    address = text.strip().upper()
+    return address if _ADDRESS.fullmatch(address) else None
+
+
+def ip_address(text: str) -> str | None:
+    """An IPv4 or IPv6 address in its canonical spelling, or None if `text` is none."""
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return None
+
+
+def account_holder(account: str) -> str:
+    """A binding's holder: an account (company, platform)."""
+    return join("account", account)
+
+
+def user_holder(uid: str) -> str:
+    """A binding's holder: a user."""
+    return join("user", uid)
+
+
+def customer_holder(customer: str) -> str:
+    """A binding's holder: a customer whom the bank's own issuer names."""
+    return join("customer", customer)

@@ -1,0 +1,85 @@
+"""Session tokens of users: JWTs that this installation signs (HS256) and that name the user, not what they may do.
+
+A token is good for one dialect (its audience), until it expires, and as long as the user's generation is the one that
+it was issued under: revoking a user's tokens raises the generation.
+"""
+
+from dataclasses import dataclass
+
+import jwt
+
+from bindery import clock, dynamo, keyring
+from bindery.directory import accounts, users
+from bindery.directory.users import User
+from bindery.dynamo import Item, Read
+from bindery.faults import Fault, Reason
+
+_ISSUER = "bindery"
+_REQUIRED = ["iss", "aud", "sub", "exp", "iat", "acc", "gen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A token whose signature and times are good; whether its user is, is read with whatever else a request reads."""
+
+    uid: str
+    account: str
+    domain: str | None
+    generation: int
+
+    def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> tuple[Read, Read]:
+        """What `confirm` needs: the user's record and the account's."""
+        return Read(users.key(self.uid), unavailable), Read(accounts.key(self.account), unavailable)
+
+    def confirm(self, user: Item | None, account: Item | None) -> User:
+        """The user behind the token. Raises `TOKEN_INVALID`: unknown, disabled or moved, or the token was revoked."""
+        if (
+            user is None
+            or not user["enabled"]
+            or user["generation"] != self.generation
+            or user["account"] != self.account
+            or user["domain"] != self.domain
+            or not accounts.enabled(account)
+        ):
+            raise Fault(Reason.TOKEN_INVALID)
+        return users.read(user)
+
+    def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:
+        """`confirm` for a request that reads nothing else."""
+        return self.confirm(*dynamo.get_many(self.reads(unavailable)))
+
+
+def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
+    """A token for a user, good for `lifetime` seconds, and the second at which it expires. Raises `NOT_FOUND`."""
+    record = dynamo.get(users.key(uid))
+    if record is None or not record["enabled"]:
+        raise Fault(Reason.NOT_FOUND)
+    issued = clock.seconds()
+    claims = {
+        "iss": _ISSUER,
+        "aud": dialect,
+        "sub": uid,
+        "uid": uid,
+        "acc": record["account"],
+        "dom": record["domain"],
+        "gen": record["generation"],
+        "iat": issued,
+        "exp": issued + lifetime,
+    }
+    return jwt.encode(claims, keyring.secret("SESSION_SECRET"), "HS256"), issued + lifetime
+
+
+def verify(token: str, dialect: str) -> Session:
+    """The session of a token. Raises `TOKEN_INVALID`: malformed, forged, for another dialect, or expired."""
+    try:
+        claims = jwt.decode(
+            token,
+            keyring.secret("SESSION_SECRET"),
+            algorithms=["HS256"],
+            issuer=_ISSUER,
+            audience=dialect,
+            options={"require": _REQUIRED},
+        )
+    except jwt.PyJWTError:
+        raise Fault(Reason.TOKEN_INVALID) from None
+    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"])

@@ -1,0 +1,130 @@
+"""The words between the door and the dialects: a call, what it asks, what it is answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, auto
+from time import perf_counter
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Access(StrEnum):
+    """What a caller wants to do; a dialect's `authenticate` says who may."""
+
+    READ = auto()
+    WRITE = auto()
+    UNBIND = auto()
+
+
+class Call:
+    """One API Gateway HTTP API event (payload 2.0), as far as door and dialects look at it."""
+
+    __slots__ = ("event", "headers", "request_id", "source_ip", "started")
+
+    def __init__(self, event: Mapping[str, Any]) -> None:
+        self.started = perf_counter()
+        self.event = event
+        self.headers: dict[str, str] = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+        context = event["requestContext"]
+        self.request_id: str = context["requestId"]
+        self.source_ip: str = context["http"]["sourceIp"]
+
+    def header(self, *names: str) -> str | None:
+        """The first of these headers (lower case) that the call has, trimmed; blank counts as absent."""
+        for name in names:
+            if value := self.headers.get(name, "").strip():
+                return value
+        return None
+
+    def elapsed(self) -> float:
+        """Seconds since the call came in."""
+        return perf_counter() - self.started
+
+
+class Request(BaseModel):
+    """What an operation asks. `source` says where its parameters stand; path parameters are added to any of them.
+
+    Unknown fields are ignored and never stored.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    source: ClassVar[Literal["path", "query", "body", "form"]] = "path"
+    """`form`: a JSON body, or a real form. Its JSON numbers are taken as their text."""
+
+
+class Query(Request):
+    """Parameters in the query string; one that is repeated arrives as a list, which no scalar field accepts."""
+
+    source = "query"
+
+
+class Body(Request):
+    """Parameters in a JSON object, whatever the Content-Type says."""
+
+    source = "body"
+
+
+class Form(Request):
+    """Parameters in a form or, whatever the Content-Type says, in a JSON object."""
+
+    source = "form"
+
+
+class Reply(BaseModel):
+    """What an operation answers when it succeeds; the dialect wraps it in its envelope."""
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+    status: ClassVar[int] = 200
+
+    def headers(self) -> dict[str, str]:
+        """Response headers beside those that every answer has."""
+        return {}
+
+
+class Flaw(StrEnum):
+    """What can be wrong with a parameter."""
+
+    MALFORMED = auto()
+    """The request as a whole: not UTF-8, not JSON, not an object, too large."""
+    MISSING = auto()
+    """Absent, null, empty or blank."""
+    WRONG_TYPE = auto()
+    """A JSON value of another type, or a query parameter given more than once."""
+    TOO_LONG = auto()
+    UNKNOWN_VALUE = auto()
+    INVALID = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One parameter that is not as it must be, under its name on the wire ("" for the request as a whole)."""
+
+    parameter: str
+    flaw: Flaw
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of a dialect's table: what a reason becomes on its wire.
+
+    `text` may hold `{placeholders}` that a fault's detail fills.
+    """
+
+    status: int
+    code: str | int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished answer: status, compact JSON, and the headers beside those that every answer has."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+RETRY_AFTER: Mapping[str, str] = {"Retry-After": "1"}
+"""For refusals that a retry may turn into success."""

@@ -1,0 +1,76 @@
+"""One registry for each test: the template's tables and secrets in moto, the template's settings in the environment."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from bindery import dynamo, keyring, settings
+from tests import calls
+from tools import template
+
+REGION = "eu-central-1"
+_connect = socket.socket.connect
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """No test reaches the network."""
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise RuntimeError(f"a test tried to reach {address}")
+        _connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _record_calls() -> None:
+    calls.install()
+
+
+def forget() -> None:
+    """Forget what a Lambda environment keeps between requests."""
+    settings.forget()
+    keyring.forget()
+    dynamo.client.cache_clear()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The settings of every function at the template's defaults, tables and secrets named by their logical ids."""
+    physical = {logical_id: logical_id for logical_id in template.document()["Resources"]}
+    for function in template.functions():
+        for name, value in function.environment.items():
+            monkeypatch.setenv(name, template.resolve(value, physical))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    forget()
+    return monkeypatch
+
+
+@pytest.fixture
+def registry(environment: pytest.MonkeyPatch) -> Iterator[None]:
+    """Empty tables and fresh secrets."""
+    with mock_aws():
+        make_registry()
+        yield
+        forget()
+
+
+def make_registry() -> None:
+    """Make the template's tables and secrets in whatever AWS the environment names."""
+    client = boto3.client("dynamodb")
+    for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
+        client.create_table(TableName=logical_id, **template.table_properties(logical_id))
+    secrets = boto3.client("secretsmanager")
+    for logical_id, _ in template.resources("AWS::SecretsManager::Secret"):
+        secrets.create_secret(Name=logical_id, SecretString=f"{logical_id}-" + "s" * 64)

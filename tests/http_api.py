@@ -1,0 +1,80 @@
+"""Requests as API Gateway hands them to a function, and the function's answers."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+from tests import calls
+from tools import template
+
+SOURCE_IP = "203.0.113.9"
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a function answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def event(
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: str | bytes | None = None,
+    query: str | Mapping[str, Any] = "",
+    path_parameters: Mapping[str, str] | None = None,
+    route: str | None = None,
+    source_ip: str = SOURCE_IP,
+) -> dict[str, Any]:
+    """A payload-2.0 event. Bytes are delivered base64, as the gateway does for most content types; text as it is."""
+    raw_query = query if isinstance(query, str) else urlencode(query)
+    made: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": route or f"{method} {path}",
+        "rawPath": path,
+        "rawQueryString": raw_query,
+        "headers": {name.lower(): value for name, value in (headers or {}).items()},
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "api",
+            "domainName": "api.execute-api.eu-central-1.amazonaws.com",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": source_ip,
+                "userAgent": "test",
+            },
+            "requestId": "request-1",
+            "routeKey": route or f"{method} {path}",
+            "stage": "$default",
+            "time": "20/Nov/2026:12:00:00 +0000",
+            "timeEpoch": 1795176000000,
+        },
+        "isBase64Encoded": isinstance(body, bytes),
+    }
+    if path_parameters:
+        made["pathParameters"] = dict(path_parameters)
+    if body is not None:
+        made["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else body
+    return made
+
+
+def invoke(name: str, request: Mapping[str, Any]) -> Response:
+    """Run an operation's real handler (`rufus.bind_device`) on an event, and hold it to two DynamoDB round trips."""
+    handler = template.function(name).load()
+    with calls.recording(name) as invocation:
+        answer = handler(dict(request), SimpleNamespace(aws_request_id="lambda-1"))
+    assert len(invocation.dynamodb) <= calls.ROUND_TRIPS, invocation.dynamodb
+    return Response(answer["statusCode"], answer["headers"], answer["body"])

@@ -1,0 +1,108 @@
+"""template.yaml as the tools and the tests read it: one source for tables, functions, routes, settings and policies."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route of the HTTP API. The method and path of the `$default` route are both `$default`."""
+
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One operation as the template deploys it."""
+
+    logical_id: str
+    handler: str
+    routes: tuple[Route, ...]
+    environment: Mapping[str, Any]
+    """Each variable's value as the template writes it, intrinsic functions included."""
+    policies: tuple[Mapping[str, Any], ...]
+    """The IAM statements."""
+
+    @property
+    def name(self) -> str:
+        """The dialect and the operation, `rufus.bind_device`."""
+        return self.handler.removesuffix(".handler")
+
+    @property
+    def source(self) -> Path:
+        """The function's file."""
+        return ROOT / "functions" / (self.name.replace(".", "/") + ".py")
+
+    @property
+    def event(self) -> Path:
+        """The sample event for `sam local invoke`."""
+        return ROOT / "events" / (self.name.replace(".", "/") + ".json")
+
+    def load(self) -> Any:
+        """The handler itself."""
+        return import_module(f"functions.{self.name}").handler
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The template, parsed."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return parsed
+
+
+def resources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The logical id and the properties of every resource of a type."""
+    for logical_id, resource in document()["Resources"].items():
+        if resource["Type"] == kind:
+            yield logical_id, resource.get("Properties", {})
+
+
+@cache
+def functions() -> tuple[Function, ...]:
+    """Every function of the template, in its order."""
+    shared = document()["Globals"]["Function"]["Environment"]["Variables"]
+    return tuple(
+        Function(
+            logical_id,
+            properties["Handler"],
+            tuple(
+                Route(event["Properties"].get("Method", "$default"), event["Properties"].get("Path", "$default"))
+                for event in properties["Events"].values()
+            ),
+            shared | properties.get("Environment", {}).get("Variables", {}),
+            tuple(statement for policy in properties.get("Policies", []) for statement in policy["Statement"]),
+        )
+        for logical_id, properties in resources("AWS::Serverless::Function")
+    )
+
+
+def function(name: str) -> Function:
+    """The function of an operation, by `dialect.operation`."""
+    return next(function for function in functions() if function.name == name)
+
+
+def table_properties(logical_id: str) -> dict[str, Any]:
+    """What `create_table` takes to make a table as the template does (all but its name)."""
+    properties = dict(next(found for name, found in resources("AWS::DynamoDB::Table") if name == logical_id))
+    return {
+        name: properties[name]
+        for name in ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
+        if name in properties
+    }
+
+
+def resolve(value: Any, physical: Mapping[str, str]) -> str:
+    """A setting's value where `!Ref X` becomes `physical["X"]`, or else parameter X's default."""
+    if isinstance(value, dict):
+        (name,) = value.values()
+        return physical[name] if name in physical else str(document()["Parameters"][name]["Default"])
+    return str(value)
