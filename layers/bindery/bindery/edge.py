@@ -31,7 +31,7 @@ _FLAWS = {
     "literal_error": Flaw.UNKNOWN_VALUE,
 }
 
-logger = Logger(service="bindery", location=None, use_rfc3339=True)
+logger = Logger(service="bindery", location=None, use_rfc3339=True, serialize_stacktrace=False)
 
 Caller = TypeVar("Caller")
 Asked = TypeVar("Asked", bound=Request)

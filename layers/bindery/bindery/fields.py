@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Strict
 from pydantic_core import PydanticCustomError
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
 
 class _Bounded:
@@ -21,8 +22,8 @@ class _Bounded:
             raise PydanticCustomError("missing", "blank")
         if len(value) > self.limit:
             raise PydanticCustomError("string_too_long", "too long")
-        if _CONTROL.search(value):
-            raise PydanticCustomError("control_character", "a control character")
+        if _NO_TEXT.search(value):
+            raise PydanticCustomError("no_text", "a character that is no text")
         return value
 
 

@@ -1,0 +1,237 @@
+"""rufus, row by row: what POST /v0/devices answers, to the byte, and what it leaves in the tables."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from bindery import clock, devices, dynamo, identity, keyring
+from bindery.bindings import company, record
+from bindery.directory import accounts, keys
+from bindery.directory.keys import Grant, Kind
+from bindery.dynamo import Table
+from tests.http_api import Response, event, invoke
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+KEY = "ror-ae4fc6c19681a20fad30"
+SAMPLE = {"model": "Model X1", "serial_number": "DEVICE-123"}
+
+
+@pytest.fixture(autouse=True)
+def account(registry: None) -> None:
+    accounts.create("acme", name="Acme")
+    keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", chosen=KEY)
+
+
+def bind(body: Any, *, key: str | None = KEY, header: str = "api_key", **changes: Any) -> Response:
+    headers = {} if key is None else {header: key}
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=text, **changes))
+
+
+def test_the_documents_sample_is_created_with_its_deviceid() -> None:
+    answer = bind('{"model": "Model X1", "serial_number":"DEVICE-123"}')
+    assert answer.status == 201
+    assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    assert re.fullmatch(r'\{"description":"Device binded succesfully","deviceid":"[0-9A-F]{64}"\}', answer.body)
+
+
+def test_a_bind_makes_the_device_and_its_binding() -> None:
+    answer = bind({**SAMPLE, "alias": "Front door", "firmware": "1.2", "type": "lock"})
+    device = identity.company_device("acme", "Model X1", "DEVICE-123")
+    (made,) = items(Table.DEVICES)
+    (binding,) = items(Table.BINDINGS)
+    assert made == {"pk": device, "dialect": "rufus", "created_at": made["created_at"]}
+    assert binding == {
+        "pk": device,
+        "sk": "owner",
+        "holder": "account#acme",
+        "binding": binding["binding"],
+        "bound_at": binding["bound_at"],
+        "model": "Model X1",
+        "serial": "DEVICE-123",
+        "alias": "Front door",
+        "firmware": "1.2",
+        "type": "lock",
+    }
+    assert device == f"rufus#acme#{keyring.fingerprint(answer.json()['deviceid'])}"
+
+
+def test_the_deviceid_stands_nowhere_in_the_tables() -> None:
+    deviceid = bind(SAMPLE).json()["deviceid"]
+    assert deviceid.lower() not in json.dumps(everything(), default=str).lower()
+
+
+def test_binding_again_gives_the_same_deviceid_and_replaces_what_is_given() -> None:
+    first = bind({**SAMPLE, "alias": "old", "firmware": "1.0"})
+    (before,) = items(Table.BINDINGS)
+    again = bind({**SAMPLE, "alias": "new", "firmware": " "})
+    (after,) = items(Table.BINDINGS)
+    assert (again.status, again.body) == (201, first.body)
+    assert after == before | {"alias": "new"}
+
+
+def test_serials_that_differ_only_in_unicode_form_are_one_device() -> None:
+    composed = bind({"model": "M", "serial_number": "caf\u00e9"})
+    decomposed = bind({"model": "M", "serial_number": " cafe\u0301 "})
+    assert composed.body == decomposed.body
+    assert len(items(Table.DEVICES)) == 1
+
+
+@pytest.mark.parametrize("other", [("Model X1D", "EVICE-123"), ("Model X1", "DEVICE-124"), ("model x1", "DEVICE-123")])
+def test_another_model_or_serial_is_another_device(other: tuple[str, str]) -> None:
+    assert bind(SAMPLE).body != bind({"model": other[0], "serial_number": other[1]}).body
+
+
+def test_the_same_device_in_another_company_is_another_device() -> None:
+    accounts.create("other", name="Other")
+    theirs = keys.issue("other", Kind.RUFUS, Grant.WRITE, alias="theirs")
+    assert bind(SAMPLE).body != bind(SAMPLE, key=theirs).body
+    assert sorted(item["holder"] for item in items(Table.BINDINGS)) == ["account#acme", "account#other"]
+
+
+@pytest.mark.parametrize(
+    ("body", "description"),
+    [
+        ({"model": "Model X1"}, "Missing required parameter: serial_number"),
+        ({"serial_number": "D"}, "Missing required parameter: model"),
+        ({}, "Missing required parameter: model, serial_number"),
+        ({"model": None, "serial_number": "D"}, "Missing required parameter: model"),
+        ({"model": " \t", "serial_number": ""}, "Missing required parameter: model, serial_number"),
+        ({"model": 7, "serial_number": ["D"]}, "Missing required parameter: model, serial_number"),
+        ({"model": "M" * 129, "serial_number": "D"}, "Invalid parameter: model"),
+        ({"model": "M", "serial_number": "D\u0000"}, "Invalid parameter: serial_number"),
+        ({"model": "M", "serial_number": "D", "alias": 7}, "Invalid parameter: alias"),
+        ({"model": "M", "serial_number": "D", "firmware": "f" * 129}, "Invalid parameter: firmware"),
+        ({"model": "M" * 129, "alias": True}, "Missing required parameter: serial_number"),
+        ("", "Malformed request body: a JSON object is expected"),
+        ("{", "Malformed request body: a JSON object is expected"),
+        ("[]", "Malformed request body: a JSON object is expected"),
+        ('"text"', "Malformed request body: a JSON object is expected"),
+        (b"\xff\xfe{}", "Malformed request body: a JSON object is expected"),
+        ('{"model": NaN, "serial_number": "D"}', "Malformed request body: a JSON object is expected"),
+        ("[" * 16000, "Malformed request body: a JSON object is expected"),
+        (json.dumps({**SAMPLE, "pad": "x" * 16384}), "Malformed request body: a JSON object is expected"),
+    ],
+)
+def test_a_bad_body_is_400_and_names_every_offending_parameter(body: Any, description: str) -> None:
+    before = everything()
+    answer = bind(body)
+    assert (answer.status, answer.body) == (400, json.dumps({"description": description}, separators=(",", ":")))
+    assert everything() == before
+
+
+def test_a_body_of_exactly_16_KiB_is_read() -> None:
+    text = json.dumps({**SAMPLE, "pad": ""})
+    assert bind(text.replace('"pad": ""', f'"pad": "{"x" * (16384 - len(text))}"')).status == 201
+
+
+@pytest.mark.parametrize("length", [1, 128])
+def test_text_of_up_to_128_characters_is_taken(length: int) -> None:
+    assert bind({"model": "é" * length, "serial_number": "S" * length, "alias": "a" * length}).status == 201
+
+
+@pytest.mark.parametrize(
+    ("key", "description"),
+    [
+        (None, "Missing api key"),
+        ("  ", "Missing api key"),
+        ("ror-00000000000000000000", "Invalid api key"),
+        ("é", "Invalid api key"),
+    ],
+)
+def test_no_or_an_unknown_key_is_403(key: str | None, description: str) -> None:
+    before = everything()
+    answer = bind(SAMPLE, key=key)
+    assert (answer.status, answer.body) == (403, f'{{"description":"{description}"}}')
+    assert everything() == before
+
+
+def test_revoked_expired_foreign_and_closed_keys_answer_as_an_unknown_one() -> None:
+    revoked = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="revoked")
+    keys.revoke(revoked)
+    expired = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="expired", expires_at=clock.now() - 1)
+    developer = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="developer")
+    accounts.create("closed", name="Closed")
+    closed = keys.issue("closed", Kind.RUFUS, Grant.WRITE, alias="closed")
+    accounts.set_enabled("closed", False)
+    before = everything()
+    unknown = bind(SAMPLE, key="ror-00000000000000000000")
+    for key in (revoked, expired, developer, closed):
+        assert bind(SAMPLE, key=key) == unknown
+    assert everything() == before
+    accounts.set_enabled("closed", True)
+    assert bind(SAMPLE, key=closed).status == 201
+
+
+@pytest.mark.parametrize(("grant", "status"), [(Grant.READ, 403), (Grant.WRITE, 201), (Grant.READ_WRITE, 201)])
+def test_binding_needs_a_key_that_writes(grant: Grant, status: int) -> None:
+    answer = bind(SAMPLE, key=keys.issue("acme", Kind.RUFUS, grant, alias="granted"))
+    assert answer.status == status
+    if status == 403:
+        assert answer.body == '{"description":"Wrong api key access type"}'
+        assert items(Table.DEVICES) == items(Table.BINDINGS) == []
+
+
+def test_the_key_is_checked_before_the_body() -> None:
+    reader = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
+    assert bind("{", key=reader).body == '{"description":"Wrong api key access type"}'
+    assert bind("{", key=None).body == '{"description":"Missing api key"}'
+
+
+@pytest.mark.parametrize("header", ["api_key", "API_KEY", "Api_Key", "x-api-key", "X-API-Key"])
+def test_the_key_is_taken_under_both_header_names_in_any_case(header: str) -> None:
+    assert bind(SAMPLE, header=header).status == 201
+
+
+@pytest.mark.parametrize("body", [json.dumps(SAMPLE), json.dumps(SAMPLE).encode()])
+def test_the_body_is_json_whatever_its_content_type_says(body: str | bytes) -> None:
+    for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"):
+        headers = {"api_key": KEY, "content-type": content_type}
+        assert invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=body)).status == 201
+
+
+def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> None:
+    bind(
+        {
+            **SAMPLE,
+            "holder": "account#evil",
+            "banned_at": 1,
+            "deviceid": "X",
+            "binding": "x",
+            "pk": "x",
+            "colour": "red",
+        }
+    )
+    (device,) = items(Table.DEVICES)
+    (binding,) = items(Table.BINDINGS)
+    assert set(device) == {"pk", "dialect", "created_at"}
+    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "model", "serial"}
+    assert binding["holder"] == "account#acme"
+
+
+def test_a_banned_device_is_refused_until_the_ban_is_lifted() -> None:
+    first = bind(SAMPLE)
+    device = identity.company_device("acme", "Model X1", "DEVICE-123")
+    devices.ban(device, "stolen")
+    before = everything()
+    answer = bind({**SAMPLE, "alias": "new"})
+    assert (answer.status, answer.body) == (403, '{"description":"Device banned"}')
+    assert everything() == before
+    devices.unban(device)
+    assert bind(SAMPLE).body == first.body
+
+
+def test_a_device_that_was_unbound_comes_back_under_its_deviceid() -> None:
+    first = bind(SAMPLE)
+    device = identity.company_device("acme", "Model X1", "DEVICE-123")
+    dynamo.write(dynamo.Delete(record.owner(device)))
+    assert bind(SAMPLE).body == first.body
+
+
+def test_the_rule_and_the_wire_give_the_same_deviceid() -> None:
+    given = company.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
+    assert bind(SAMPLE).json()["deviceid"] == given

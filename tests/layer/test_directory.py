@@ -1,0 +1,160 @@
+"""Accounts, keys, users and their sessions: what operators write and every request relies on."""
+
+from collections.abc import Callable
+
+import jwt
+import pytest
+
+from bindery import clock, dynamo, keyring, sessions
+from bindery.directory import accounts, keys, users
+from bindery.directory.keys import Grant, Kind
+from bindery.dynamo import Table
+from bindery.faults import Fault, Reason
+from bindery.wire import Access
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+@pytest.fixture(autouse=True)
+def account(registry: None) -> None:
+    accounts.create("acme", name="Acme")
+    users.create("ada", "acme")
+
+
+def refused(call: Callable[[], object]) -> Reason:
+    with pytest.raises(Fault) as caught:
+        call()
+    return caught.value.reason
+
+
+def read(credential: str, kind: Kind = Kind.RUFUS) -> keys.ApiKey:
+    return keys.check(dynamo.get(keys.presented(credential)), kind)
+
+
+def test_an_account_a_user_or_a_chosen_key_is_made_once() -> None:
+    chosen = "ror-" + "0" * 20
+    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a", chosen=chosen)
+    before = everything()
+    assert refused(lambda: accounts.create("acme", name="Again")) is Reason.ALREADY_EXISTS
+    assert refused(lambda: users.create("ada", "acme")) is Reason.ALREADY_EXISTS
+    again = refused(lambda: keys.issue("acme", Kind.RUFUS, Grant.READ, alias="b", chosen=chosen))
+    assert again is Reason.ALREADY_EXISTS
+    assert everything() == before
+
+
+def test_a_key_is_stored_as_its_hash_alone() -> None:
+    credential = keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="a", unbind=True)
+    assert credential not in str(everything())
+    assert keyring.fingerprint(credential) in str(items(Table.DIRECTORY))
+    assert read(credential) == keys.ApiKey("acme", Grant.READ_WRITE, True)
+
+
+@pytest.mark.parametrize(
+    ("grant", "unbind", "allowed"),
+    [
+        (Grant.READ, False, {Access.READ}),
+        (Grant.WRITE, False, {Access.WRITE}),
+        (Grant.WRITE, True, {Access.WRITE, Access.UNBIND}),
+        (Grant.READ_WRITE, False, {Access.READ, Access.WRITE}),
+        (Grant.READ_WRITE, True, {Access.READ, Access.WRITE, Access.UNBIND}),
+    ],
+)
+def test_a_key_allows_what_its_access_type_and_unbind_permission_say(
+    grant: Grant, unbind: bool, allowed: set[Access]
+) -> None:
+    key = keys.ApiKey("acme", grant, unbind)
+    assert {access for access in Access if key.allows(access)} == allowed
+
+
+@pytest.mark.parametrize(
+    ("grant", "unbind", "chosen"),
+    [(Grant.READ, True, None), (Grant.READ, False, "ror-short"), (Grant.READ, False, "ROR-" + "0" * 20)],
+)
+def test_a_key_that_cannot_be_is_not_issued(grant: Grant, unbind: bool, chosen: str | None) -> None:
+    before = everything()
+    call = lambda: keys.issue("acme", Kind.RUFUS, grant, alias="a", unbind=unbind, chosen=chosen)  # noqa: E731
+    assert refused(call) is Reason.INVALID
+    assert everything() == before
+
+
+def test_an_account_holds_ten_live_keys_of_a_kind() -> None:
+    issued = [keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(n)) for n in range(9)]
+    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="expires", expires_at=clock.now() - 1)
+    issued.append(keys.issue("acme", Kind.RUFUS, Grant.READ, alias="tenth"))
+    assert refused(lambda: keys.issue("acme", Kind.RUFUS, Grant.READ, alias="x")) is Reason.LIMIT_REACHED
+    keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="another kind")
+    keys.revoke(issued[0])
+    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="in its place")
+
+
+def test_a_key_of_an_unknown_or_closed_account_is_not_issued() -> None:
+    accounts.set_enabled("acme", False)
+    for account in ("acme", "nobody"):
+        assert refused(lambda: keys.issue(account, Kind.RUFUS, Grant.READ, alias="a")) is Reason.NOT_FOUND  # noqa: B023
+
+
+def test_what_does_not_exist_cannot_be_changed() -> None:
+    before = everything()
+    for call in (
+        lambda: accounts.set_enabled("nobody", False),
+        lambda: keys.revoke("ror-" + "0" * 20),
+        lambda: users.set_enabled("nobody", False),
+        lambda: users.set_home_mode("nobody", True),
+        lambda: users.revoke_sessions("nobody"),
+        lambda: sessions.issue("nobody", "quectel", 60),
+    ):
+        assert refused(call) is Reason.NOT_FOUND
+    assert everything() == before
+
+
+def test_a_session_names_its_user_until_it_expires() -> None:
+    token, expires_at = sessions.issue("ada", "quectel", 60)
+    assert 58 <= expires_at - clock.seconds() <= 60
+    assert sessions.verify(token, "quectel").look_up() == users.User("ada", "acme", None, "regular", False, None)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda: users.set_enabled("ada", False),
+        lambda: users.revoke_sessions("ada"),
+        lambda: accounts.set_enabled("acme", False),
+        lambda: dynamo.write(dynamo.Delete(users.key("ada"))),
+        lambda: dynamo.write(dynamo.Delete(accounts.key("acme"))),
+    ],
+)
+def test_a_session_ends_with_its_user_generation_or_account(end: Callable[[], object]) -> None:
+    token, _ = sessions.issue("ada", "quectel", 60)
+    end()
+    assert refused(sessions.verify(token, "quectel").look_up) is Reason.TOKEN_INVALID
+
+
+def test_a_forged_expired_or_foreign_session_is_refused() -> None:
+    good, _ = sessions.issue("ada", "quectel", 60)
+    claims = jwt.decode(good, options={"verify_signature": False})
+    secret = keyring.secret("SESSION_SECRET")
+    unsigned = good.rpartition(".")[0]
+    forgeries = [
+        "",
+        "x",
+        good[:-2] + ("AA" if not good.endswith("AA") else "BB"),
+        unsigned + ".",
+        jwt.encode(claims, None, "none"),
+        jwt.encode(claims, b"another secret that is long enough to sign" * 2, "HS256"),
+        jwt.encode(claims | {"exp": clock.seconds() - 1}, secret, "HS256"),
+        jwt.encode(claims | {"iss": "another"}, secret, "HS256"),
+        jwt.encode(claims | {"aud": "remoteit"}, secret, "HS256"),
+        jwt.encode(claims, secret, "HS512"),
+        *(
+            jwt.encode({k: v for k, v in claims.items() if k != name}, secret, "HS256")
+            for name in ("exp", "gen", "aud")
+        ),
+    ]
+    for token in forgeries:
+        assert refused(lambda: sessions.verify(token, "quectel")) is Reason.TOKEN_INVALID  # noqa: B023
+
+
+def test_a_disabled_user_gets_no_session() -> None:
+    users.set_enabled("ada", False)
+    assert refused(lambda: sessions.issue("ada", "quectel", 60)) is Reason.NOT_FOUND

@@ -1,0 +1,223 @@
+"""The DynamoDB room: what its errors come to, what an SDK retry may not break, what an item may hold."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+from bindery import dynamo
+from bindery.dynamo import Check, Condition, Delete, Key, Put, Read, Table, Update
+from bindery.faults import Fault, Reason
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+HERE = Key(Table.DEVICES, "here")
+THERE = Key(Table.BINDINGS, "there", "owner")
+ABSENT = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_BOUND)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamo, "_pause", lambda attempt: None)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseException | None, after: bool = False) -> None:
+    """Make a client's method raise these, one a call (None: run it). With `after`, raise once the call has run."""
+    real = getattr(dynamo.client(), method)
+    left = iter(outcomes)
+
+    def call(**request: Any) -> Any:
+        outcome = next(left, None)
+        if outcome is None:
+            return real(**request)
+        if after:
+            real(**request)
+        raise outcome
+
+    monkeypatch.setattr(dynamo.client(), method, call)
+
+
+def error(code: str, **members: Any) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "secret inner text"}, **members}, "Operation")  # type: ignore[typeddict-item]
+
+
+def refused(call: Any) -> Reason:
+    with pytest.raises(Fault) as caught:
+        call()
+    return caught.value.reason
+
+
+def test_every_kind_of_value_comes_back_as_it_was() -> None:
+    item = {
+        "text": "é",
+        "empty": "",
+        "number": 2**63,
+        "negative": -1,
+        "yes": True,
+        "no": False,
+        "nothing": None,
+        "set": {"a", "b"},
+        "list": [1, "a", None, [True]],
+        "map": {"a": {"b": 1}},
+    }
+    dynamo.write(Put(HERE, item))
+    assert dynamo.get(HERE) == {"pk": "here"} | item
+
+
+def test_a_value_of_another_kind_is_refused_before_it_is_written() -> None:
+    with pytest.raises(TypeError, match="float"):
+        dynamo.write(Put(HERE, {"ratio": 0.5}))
+    assert items(Table.DEVICES) == []
+
+
+def test_reads_come_back_in_their_order_with_none_for_what_is_absent() -> None:
+    dynamo.write(Put(HERE, {"n": 1}))
+    dynamo.write(Put(THERE, {"n": 2}))
+    absent = Key(Table.DIRECTORY, "absent", "absent")
+    found = dynamo.get_many([Read(THERE), Read(absent), Read(HERE), Read(THERE)])
+    assert [item and item["n"] for item in found] == [2, None, 1, 2]
+
+
+def test_a_failed_condition_raises_its_reason_or_what_the_item_there_tells() -> None:
+    dynamo.write(Put(HERE, {"holder": "me"}))
+    before = everything()
+    told = Condition(
+        expression="attribute_not_exists(#pk)",
+        otherwise=lambda item: Reason.ALREADY_BOUND if item["holder"] == "me" else Reason.BOUND_BY_ANOTHER,
+    )
+    for condition in (ABSENT, told):
+        assert refused(lambda: dynamo.write(Put(HERE, {"n": 1}, condition))) is Reason.ALREADY_BOUND  # noqa: B023
+        assert refused(lambda: dynamo.transact([Put(HERE, {"n": 1}, condition)])) is Reason.ALREADY_BOUND  # noqa: B023
+    assert everything() == before
+
+
+def test_of_several_failed_conditions_the_first_operation_answers_and_nothing_is_written() -> None:
+    present = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_UNKNOWN)
+    operations = [Put(THERE, {"n": 1}), Check(HERE, present), Delete(Key(Table.DEVICES, "x"), present)]
+    assert refused(lambda: dynamo.transact(operations)) is Reason.DEVICE_UNKNOWN
+    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+
+
+def test_a_put_that_meets_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the SDK sees when it repeats a put whose answer was lost.
+    dynamo.write(Put(HERE, {"binding": "mine", "n": 1}))
+    dynamo.write(Put(HERE, {"binding": "mine", "n": 1}, ABSENT))
+    assert refused(lambda: dynamo.write(Put(HERE, {"binding": "theirs", "n": 1}, ABSENT))) is Reason.ALREADY_BOUND
+
+
+def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    conflict = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}])
+    sent: list[str] = []
+    dynamo.client().meta.events.register(
+        "provide-client-params.dynamodb.TransactWriteItems",
+        lambda params, **_: sent.append(params["ClientRequestToken"]),
+    )
+    failing(monkeypatch, "transact_write_items", conflict, conflict)
+    dynamo.transact([Put(HERE, {"n": 1}, ABSENT)])
+    dynamo.transact([Put(Key(Table.DEVICES, "x"), {"n": 1}, ABSENT)])
+    assert len(sent) == len(set(sent)) == 2
+    assert len(items(Table.DEVICES)) == 2
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_transaction_that_stays_in_conflict_is_unavailable(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    reasons = [{"Code": "None"}, {"Code": code}]
+    failing(
+        monkeypatch,
+        "transact_write_items",
+        *[error("TransactionCanceledException", CancellationReasons=reasons)] * dynamo.ATTEMPTS,
+    )
+    assert refused(lambda: dynamo.transact([Put(HERE, {}), Put(THERE, {})])) is Reason.UNAVAILABLE
+    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+
+
+def test_a_single_write_in_conflict_with_a_transaction_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, "update_item", error("TransactionConflictException"))
+    dynamo.write(Update(HERE, "SET #n = :n", {":n": 1}))
+    assert dynamo.get(HERE) == {"pk": "here", "n": 1}
+    failing(monkeypatch, "put_item", *[error("TransactionConflictException")] * dynamo.ATTEMPTS)
+    assert refused(lambda: dynamo.write(Put(HERE, {"n": 2}))) is Reason.UNAVAILABLE
+
+
+UNREACHABLE = [
+    error("ProvisionedThroughputExceededException"),
+    error("ThrottlingException"),
+    error("RequestLimitExceeded"),
+    error("InternalServerError"),
+    error("TransactionInProgressException"),
+    EndpointConnectionError(endpoint_url="http://table"),
+    ConnectTimeoutError(endpoint_url="http://table"),
+    ReadTimeoutError(endpoint_url="http://table"),
+]
+
+
+@pytest.mark.parametrize("outage", UNREACHABLE, ids=lambda outage: type(outage).__name__)
+def test_a_table_out_of_reach_is_unavailable_or_what_the_read_says(
+    monkeypatch: pytest.MonkeyPatch, outage: Exception
+) -> None:
+    for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
+        failing(monkeypatch, method, *[outage] * 3)
+    assert refused(lambda: dynamo.get(HERE)) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamo.get(HERE, unavailable=Reason.LOOKUP_FAILED)) is Reason.LOOKUP_FAILED
+    assert refused(lambda: dynamo.get_many([Read(HERE, Reason.LOOKUP_FAILED)])) is Reason.LOOKUP_FAILED
+    assert refused(lambda: dynamo.write(Put(HERE, {}))) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamo.transact([Put(HERE, {})])) is Reason.UNAVAILABLE
+    assert refused(lambda: list(dynamo.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"}))) is Reason.UNAVAILABLE
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
+def test_any_other_error_is_a_bug_and_passes_through(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    for method in ("get_item", "put_item", "transact_write_items"):
+        failing(monkeypatch, method, error(code))
+    for call in (
+        lambda: dynamo.get(HERE),
+        lambda: dynamo.write(Put(HERE, {})),
+        lambda: dynamo.transact([Put(HERE, {})]),
+    ):
+        with pytest.raises(ClientError, match=code):
+            call()
+
+
+def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterator[int]:
+    """Make the first `rounds` batches leave the keys of one table unprocessed; count the batches."""
+    real = dynamo.client().batch_get_item
+    made = iter(range(1, 100))
+    count = [0]
+
+    def call(RequestItems: dict[str, Any]) -> Any:
+        count[0] = next(made)
+        name = left.value.title().replace("_T", "T")
+        if count[0] > rounds or name not in RequestItems:
+            return real(RequestItems=RequestItems)
+        rest = {table: keys for table, keys in RequestItems.items() if table != name}
+        answer = real(RequestItems=rest) if rest else {"Responses": {}}
+        return answer | {"UnprocessedKeys": {name: RequestItems[name]}}
+
+    monkeypatch.setattr(dynamo.client(), "batch_get_item", call)
+    while True:
+        yield count[0]
+
+
+def test_keys_that_a_batch_left_over_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamo.write(Put(HERE, {"n": 1}))
+    dynamo.write(Put(THERE, {"n": 2}))
+    batches = leaving(monkeypatch, 2, Table.DEVICES)
+    next(batches)
+    found = dynamo.get_many([Read(HERE), Read(THERE)])
+    assert [item and item["n"] for item in found] == [1, 2]
+    assert next(batches) == 3
+
+
+def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    next(leaving(monkeypatch, 100, Table.DEVICES))
+    reads = [Read(THERE, Reason.LOOKUP_FAILED), Read(HERE, Reason.SERIAL_LOOKUP_FAILED)]
+    assert refused(lambda: dynamo.get_many(reads)) is Reason.SERIAL_LOOKUP_FAILED
+
+
+def test_a_query_reads_on_over_its_pages() -> None:
+    for number in range(25):
+        dynamo.write(Put(Key(Table.DIRECTORY, "many", f"{number:02}"), {"pad": "x" * 100_000}))
+    found = dynamo.query(Table.DIRECTORY, "#pk = :pk", {":pk": "many"}, consistent=True)
+    assert [item["sk"] for item in found] == [f"{number:02}" for number in range(25)]
