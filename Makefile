@@ -63,7 +63,7 @@ define environment
 	@echo "bindery: setting up $(@D) with $(PYTHON)"
 	@rm -rf $(@D)
 	@"$(PYTHON)" -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --no-deps --require-hashes -r $<
 endef
 
 .venv/run/.made: tools/requirements.txt pyproject.toml
