@@ -1,8 +1,17 @@
 """Accounts: the tenants (a company, a bank, a platform)."""
 
+from enum import StrEnum
+
 from bindery import clock, dynamo
 from bindery.dynamo import Condition, Item, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
+
+
+class KeyKind(StrEnum):
+    """Which API a key of an account opens."""
+
+    RUFUS = "rufus"
+    REMOTEIT = "remoteit"
 
 
 def key(account: str) -> Key:
@@ -16,11 +25,20 @@ def api_key(hashed: str) -> Key:
 
 
 def create(account: str, *, name: str) -> None:
-    """Open an account. Raises `ALREADY_EXISTS`."""
+    """Open an account. Raises `ALREADY_EXISTS`.
+
+    `live_keys` holds, by kind, the hash of every key that is not revoked and when it expires (0: never).
+    """
     dynamo.write(
         Put(
             key(account),
-            {"account": account, "name": name, "enabled": True, "live_keys": {}, "created_at": clock.now()},
+            {
+                "account": account,
+                "name": name,
+                "enabled": True,
+                "live_keys": {kind: {} for kind in KeyKind},
+                "created_at": clock.now(),
+            },
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
         )
     )
@@ -35,6 +53,7 @@ def set_enabled(account: str, enabled: bool) -> None:
     record = dynamo.get(key(account))
     if record is None:
         raise Fault(Reason.NOT_FOUND)
+    live = record["live_keys"]
     dynamo.transact(
         [
             Update(
@@ -42,14 +61,13 @@ def set_enabled(account: str, enabled: bool) -> None:
                 "SET #enabled = :enabled",
                 {":enabled": enabled},
                 Condition(
-                    expression="#live_keys = :live_keys",
-                    values={":live_keys": record["live_keys"]},
-                    otherwise=Reason.UNAVAILABLE,
+                    expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.UNAVAILABLE
                 ),
             ),
             *(
                 Update(api_key(hashed), "SET #account_enabled = :enabled", {":enabled": enabled})
-                for hashed in record["live_keys"]
+                for of_kind in live.values()
+                for hashed in of_kind
             ),
         ]
     )

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from bindery import clock, dynamo
 from bindery.directory import accounts
+from bindery.directory.accounts import KeyKind as Kind
 from bindery.dynamo import Condition, Item, Key, Put, Update
 from bindery.faults import Fault, Reason
 from bindery.keyring import fingerprint
@@ -14,13 +15,6 @@ from bindery.wire import Access
 
 LIVE_LIMIT = 10
 """How many keys of one kind that are neither revoked nor expired an account holds at most."""
-
-
-class Kind(StrEnum):
-    """Which API a key opens, each with its own form."""
-
-    RUFUS = "rufus"
-    REMOTEIT = "remoteit"
 
 
 class Grant(StrEnum):
@@ -91,42 +85,36 @@ def issue(
     credential = chosen or _PREFIXES[kind] + secrets.token_hex(20)
     if (unbind and grant is Grant.READ) or not _FORMS[kind].fullmatch(credential):
         raise Fault(Reason.INVALID)
-    record = dynamo.get(accounts.key(account))
-    if not accounts.enabled(record) or record is None:
-        raise Fault(Reason.NOT_FOUND)
-    live = {
-        hashed: entry
-        for hashed, entry in record["live_keys"].items()
-        if entry.get("expires_at", clock.now() + 1) > clock.now()
-    }
-    if sum(entry["kind"] == kind for entry in live.values()) >= LIVE_LIMIT:
-        raise Fault(Reason.LIMIT_REACHED)
     hashed = fingerprint(credential)
     expiry = {} if expires_at is None else {"expires_at": expires_at}
+    record = {
+        "kind": kind,
+        "account": account,
+        "account_enabled": True,
+        "grant": grant,
+        "unbind": unbind,
+        "alias": alias,
+        "created_at": clock.now(),
+        **expiry,
+    }
+    _forget_expired(account, kind)
     dynamo.transact(
         [
             Put(
                 accounts.api_key(hashed),
-                {
-                    "kind": kind,
-                    "account": account,
-                    "account_enabled": True,
-                    "grant": grant,
-                    "unbind": unbind,
-                    "alias": alias,
-                    "created_at": clock.now(),
-                    **expiry,
-                },
+                record,
                 Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
             ),
             Update(
                 accounts.key(account),
-                "SET #live_keys = :after",
-                {":after": live | {hashed: {"kind": kind, **expiry}}},
+                f"SET #live_keys.#{kind}.#{hashed} = :expires_at",
+                {":expires_at": expires_at or 0},
                 Condition(
-                    expression="#live_keys = :before AND #enabled = :true",
-                    values={":before": record["live_keys"], ":true": True},
-                    otherwise=Reason.UNAVAILABLE,
+                    expression=f"#enabled = :true AND size(#live_keys.#{kind}) < :limit",
+                    values={":true": True, ":limit": LIVE_LIMIT},
+                    otherwise=lambda found: (
+                        Reason.LIMIT_REACHED if accounts.enabled(found or None) else Reason.NOT_FOUND
+                    ),
                 ),
             ),
         ]
@@ -143,8 +131,22 @@ def revoke(credential: str) -> None:
     dynamo.transact(
         [
             Update(
-                accounts.api_key(hashed), "SET #revoked_at = if_not_exists(#revoked_at, :now)", {":now": clock.now()}
+                accounts.api_key(hashed),
+                "SET #revoked_at = if_not_exists(#revoked_at, :now)",
+                {":now": clock.now()},
             ),
-            Update(accounts.key(record["account"]), f"REMOVE #live_keys.#{hashed}"),
+            Update(accounts.key(record["account"]), f"REMOVE #live_keys.#{record['kind']}.#{hashed}"),
         ]
     )
+
+
+def _forget_expired(account: str, kind: Kind) -> None:
+    """Take keys that have expired out of those that count as live. Raises `NOT_FOUND`."""
+    record = dynamo.get(accounts.key(account))
+    if record is None:
+        raise Fault(Reason.NOT_FOUND)
+    expired = [hashed for hashed, expires_at in record["live_keys"][kind].items() if 0 < expires_at <= clock.now()]
+    if expired:
+        dynamo.write(
+            Update(accounts.key(account), "REMOVE " + ", ".join(f"#live_keys.#{kind}.#{hashed}" for hashed in expired))
+        )
