@@ -70,15 +70,20 @@ Verdict = Reason | Callable[[Item], Reason]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What must hold for a write, and what it means if it does not."""
+    """What must hold for a write, and what it means if it does not.
+
+    `names` says what a `#name` stands for where it is not the attribute's own name; `detail` goes with the refusal.
+    """
 
     expression: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     otherwise: Verdict
+    detail: Mapping[str, str] = field(default_factory=dict)
 
     def verdict(self, item: Item) -> Fault:
         """The refusal that the failed condition stands for, given the item that stood there."""
-        return Fault(self.otherwise(item) if callable(self.otherwise) else self.otherwise)
+        return Fault(self.otherwise(item) if callable(self.otherwise) else self.otherwise, **self.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +268,7 @@ def _names(*expressions: str) -> dict[str, str]:
 def _request(operation: Write | Check) -> dict[str, Any]:
     request: dict[str, Any] = {"TableName": _name(operation.key.table)}
     expressions: list[str] = []
+    names: dict[str, str] = {}
     values: dict[str, Any] = {}
     if isinstance(operation, Put):
         request["Item"] = _encode(operation.key.attributes() | operation.item)
@@ -276,8 +282,9 @@ def _request(operation: Write | Check) -> dict[str, Any]:
         request["ConditionExpression"] = operation.condition.expression
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         expressions.append(operation.condition.expression)
+        names |= operation.condition.names
         values |= operation.condition.values
-    if names := _names(*expressions):
+    if names := _names(*expressions) | names:
         request["ExpressionAttributeNames"] = names
     if values:
         request["ExpressionAttributeValues"] = _encode(values)

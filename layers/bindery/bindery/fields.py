@@ -1,11 +1,16 @@
 """Field types of request models: text as every dialect takes it, trimmed, not blank, bounded, no control codes."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Strict
 from pydantic_core import PydanticCustomError
 
+from bindery import identity
+
+_DIGITS = re.compile(r"\s*[0-9]{1,10}\s*", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
@@ -31,6 +36,28 @@ def _blank_as_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _spelled(parse: Callable[[str], str | None]) -> AfterValidator:
+    """A text in the one spelling that `parse` gives it, refused where that is None."""
+
+    def check(value: str) -> str:
+        parsed = parse(value)
+        if parsed is None:
+            raise PydanticCustomError("spelling", "not of this kind")
+        return parsed
+
+    return AfterValidator(check)
+
+
+def _flag(value: Any) -> Any:
+    value = _blank_as_none(value)
+    return {"true": True, "false": False}.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _digits(value: Any) -> Any:
+    value = _blank_as_none(value)
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+
+
 Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64))]
 Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128))]
 Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254))]
@@ -40,3 +67,13 @@ OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none)]
 OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none)]
 OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none)]
 OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none)]
+
+ServiceAddress = Annotated[Text64, _spelled(identity.service_address)]
+IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
+OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]
+
+OptionalFlag = Annotated[Annotated[bool, Strict()] | None, BeforeValidator(_flag)]
+"""A JSON boolean, or `true` or `false` as text in any case."""
+
+OptionalBits4 = Annotated[Annotated[int, Strict(), Ge(1), Le(15)] | None, BeforeValidator(_digits)]
+"""Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""

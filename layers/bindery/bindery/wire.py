@@ -6,7 +6,7 @@ from enum import StrEnum, auto
 from time import perf_counter
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 
 class Access(StrEnum):
@@ -50,7 +50,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     source: ClassVar[Literal["path", "query", "body", "form"]] = "path"
-    """`form`: a JSON body, or a real form. Its JSON numbers are taken as their text."""
+    """`form`: a JSON body, or a real form. Its JSON numbers and booleans are taken as their text."""
 
 
 class Query(Request):
@@ -69,6 +69,11 @@ class Form(Request):
     """Parameters in a form or, whatever the Content-Type says, in a JSON object."""
 
     source = "form"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _booleans_as_text(cls, value: Any) -> Any:
+        return str(value).lower() if isinstance(value, bool) else value
 
 
 class Reply(BaseModel):

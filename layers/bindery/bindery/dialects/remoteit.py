@@ -1,0 +1,95 @@
+"""remoteit: users connect to devices by developer key and session token (document 003, "Connecting to a Device")."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from bindery import dynamo, sessions
+from bindery.directory import keys
+from bindery.directory.keys import Kind
+from bindery.directory.users import User
+from bindery.dynamo import Item, Key, Read
+from bindery.faults import Fault, Reason
+from bindery.sessions import Session
+from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
+
+REFUSALS = {
+    Reason.KEY_MISSING: Refusal(401, 401, "missing developer key"),
+    Reason.KEY_UNKNOWN: Refusal(401, 401, "invalid developer key"),
+    Reason.TOKEN_MISSING: Refusal(401, 401, "missing api token"),
+    Reason.TOKEN_INVALID: Refusal(401, 401, "invalid api token"),
+    Reason.PARAMETER_MISSING: Refusal(400, 400, "missing {parameters}"),
+    Reason.INVALID: Refusal(400, 400, "invalid {parameters}"),
+    Reason.MALFORMED: Refusal(400, 400, "malformed request body: a JSON object is expected"),
+    Reason.NOT_SHARED: Refusal(
+        403, 403, "[0405] {address} is not available for public access and is not shared with you."
+    ),
+    Reason.DEVICE_BANNED: Refusal(403, 403, "the device is banned"),
+    Reason.DEVICE_INACTIVE: Refusal(404, 404, "the device is not active"),
+    Reason.NO_ROUTE: Refusal(404, 404, "not found"),
+    Reason.METHOD_NOT_ALLOWED: Refusal(405, 405, "method not allowed"),
+    Reason.INTERNAL: Refusal(500, 500, "internal server error"),
+    Reason.UNAVAILABLE: Refusal(503, 503, "service unavailable, try again", RETRY_AFTER),
+}
+CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
+
+
+class Refused(BaseModel):
+    """The envelope of every refusal."""
+
+    status: str = "false"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A developer key and a session, of whichever accounts, whose records are yet to be read."""
+
+    developer_key: Key
+    session: Session
+    source_ip: str
+
+    def confirm(self, *more: Key) -> tuple[User, list[Item | None]]:
+        """The user behind the credentials and, from the same round trip, the items at `more`.
+
+        Raises `KEY_UNKNOWN` and `TOKEN_INVALID`.
+        """
+        key, user, account, *items = dynamo.get_many(
+            [Read(self.developer_key), *self.session.reads(), *(Read(key) for key in more)]
+        )
+        keys.check(key, Kind.REMOTEIT)
+        return self.session.confirm(user, account), items
+
+
+def authenticate(call: Call, access: Access) -> Caller:
+    """The headers `developerkey` (or `apikey`) and `token`; nothing is read before `Caller.confirm`."""
+    developer_key = call.header("developerkey", "apikey")
+    if developer_key is None:
+        raise Fault(Reason.KEY_MISSING)
+    token = call.header("token")
+    if token is None:
+        raise Fault(Reason.TOKEN_MISSING)
+    return Caller(keys.presented(developer_key), sessions.verify(token, "remoteit"), call.source_ip)
+
+
+def invalid(problems: Sequence[Problem], caller: Caller) -> Fault:
+    """Credentials first; then a body that is none, else the parameters that are missing, else the others, by name."""
+    caller.confirm()
+    if any(problem.flaw is Flaw.MALFORMED for problem in problems):
+        return Fault(Reason.MALFORMED)
+    missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
+    reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
+    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The reply's own members; one that is None is left out."""
+    return Answer(reply.status, reply.model_dump_json(exclude_none=True), reply.headers())
+
+
+def failure(fault: Fault, call: Call) -> Answer:
+    """`{"status":"false","reason":…}`."""
+    refusal = REFUSALS[fault.reason]
+    envelope = Refused(reason=refusal.text.format_map(fault.detail))
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)

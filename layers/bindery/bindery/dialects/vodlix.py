@@ -1,0 +1,78 @@
+"""vodlix: players add themselves and ask whether they may (document 004, "Add Device"). Nobody has a credential."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from bindery import clock
+from bindery.faults import Fault, Reason
+from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
+
+REFUSALS = {
+    Reason.PARAMETER_MISSING: Refusal(400, "missing_parameter", "Missing required parameters: {parameters}"),
+    Reason.INVALID: Refusal(400, "invalid_parameter", "Invalid parameters: {parameters}"),
+    Reason.MALFORMED: Refusal(400, "invalid_parameter", "Malformed request body: a JSON object or a form is expected"),
+    Reason.DEVICE_BANNED: Refusal(400, "device_banned", "Device is banned"),
+    Reason.REGISTRATION_DISABLED: Refusal(400, "device_management_disabled", "Device management is disabled"),
+    Reason.NO_ROUTE: Refusal(404, "not_found", "Not found"),
+    Reason.METHOD_NOT_ALLOWED: Refusal(405, "method_not_allowed", "Method not allowed"),
+    Reason.INTERNAL: Refusal(500, "internal_error", "Internal server error"),
+    Reason.UNAVAILABLE: Refusal(503, "service_unavailable", "Service unavailable, try again", RETRY_AFTER),
+}
+CREDENTIALS: frozenset[Reason] = frozenset()
+
+
+class Head(BaseModel):
+    """What every answer begins with."""
+
+    status: int
+    timestamp: int
+    time: float
+    ip: str
+    message: str
+
+
+class Refused(Head):
+    """The envelope of every refusal."""
+
+    error_code: str | int
+    data: tuple[()] = ()
+
+
+def authenticate(call: Call, access: Access) -> str:
+    """Anybody: all that is known of a caller is the IP address."""
+    return call.source_ip
+
+
+def invalid(problems: Sequence[Problem], caller: str) -> Fault:
+    """A body that is none, else all the parameters that are missing, else all the others, by name."""
+    if any(problem.flaw is Flaw.MALFORMED for problem in problems):
+        return Fault(Reason.MALFORMED)
+    missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
+    reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
+    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The head, then the reply's own members (`data`)."""
+    head = Head(**_head(reply.status, "Success", call))
+    return Answer(reply.status, to_json(head.model_dump() | reply.model_dump()).decode(), reply.headers())
+
+
+def failure(fault: Fault, call: Call) -> Answer:
+    """The head, `error_code` and an empty list for `data`."""
+    refusal = REFUSALS[fault.reason]
+    head = _head(refusal.status, refusal.text.format_map(fault.detail), call)
+    return Answer(refusal.status, Refused(**head, error_code=refusal.code).model_dump_json(), refusal.headers)
+
+
+def _head(status: int, message: str, call: Call) -> dict[str, Any]:
+    return {
+        "status": status,
+        "timestamp": clock.seconds(),
+        "time": round(call.elapsed(), 3),
+        "ip": call.source_ip,
+        "message": message,
+    }

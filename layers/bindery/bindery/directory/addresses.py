@@ -1,0 +1,87 @@
+"""Service addresses: where a device can be reached, assigned by operators (document 003). A device has at most one."""
+
+from dataclasses import dataclass
+
+from bindery import clock, devices, dynamo
+from bindery.directory import products
+from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update
+from bindery.faults import Fault, Reason
+from bindery.identity import service_address
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The device behind a service address."""
+
+    device: str
+    per_user: bool
+    """Whether each of its users holds it by a binding of their own (quectel: a product in multi mode)."""
+
+
+def key(address: str) -> Key:
+    """Where a service address (`identity.service_address`) stands in the directory."""
+    return Key(Table.DIRECTORY, f"address#{address}", "address")
+
+
+def read(record: Item | None) -> Assigned | None:
+    """The device in a record."""
+    return None if record is None else Assigned(record["device"], record["per_user"])
+
+
+def assign(address: str, device: str) -> None:
+    """Give a device a service address.
+
+    Raises `INVALID` (no such address can be), `NOT_FOUND` (no such device) and `ALREADY_EXISTS` (the address is
+    assigned, or the device has one).
+    """
+    canonical = service_address(address)
+    if canonical is None:
+        raise Fault(Reason.INVALID)
+    found = dynamo.get(devices.key(device))
+    if found is None:
+        raise Fault(Reason.NOT_FOUND)
+    dynamo.transact(
+        [
+            Put(
+                key(canonical),
+                {"device": device, "per_user": _per_user(found), "created_at": clock.now()},
+                Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
+            ),
+            Update(
+                devices.key(device),
+                "SET #address = :address",
+                {":address": canonical},
+                Condition(
+                    expression="attribute_exists(#pk) AND attribute_not_exists(#address)",
+                    otherwise=lambda item: Reason.ALREADY_EXISTS if item else Reason.NOT_FOUND,
+                ),
+            ),
+        ]
+    )
+
+
+def withdraw(address: str) -> None:
+    """Take a service address from its device; connections to it are no longer admitted. Raises `NOT_FOUND`."""
+    canonical = service_address(address) or address
+    assigned = read(dynamo.get(key(canonical)))
+    if assigned is None:
+        raise Fault(Reason.NOT_FOUND)
+    dynamo.transact(
+        [
+            Delete(
+                key(canonical),
+                Condition(
+                    expression="#device = :device", values={":device": assigned.device}, otherwise=Reason.NOT_FOUND
+                ),
+            ),
+            Update(devices.key(assigned.device), "REMOVE #address"),
+        ]
+    )
+
+
+def _per_user(device: Item) -> bool:
+    """A product's mode never changes, so what it means is copied to the address."""
+    if "product_key" not in device:
+        return False
+    product = dynamo.get(products.key(device["product_key"]))
+    return product is not None and product["mode"] == products.Mode.MULTI
