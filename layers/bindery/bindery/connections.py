@@ -162,7 +162,7 @@ def _related(user: User, per_user: bool, address: str, now: int) -> Condition:
             f"#holder IN ({', '.join(holders)}) AND (attribute_not_exists(#status) OR #status = :active)"
             " OR #shares.#uid > :now"
         )
-        names = {"#uid": user.uid}
+        names = {"uid": user.uid}
         values = {**holders, ":active": "active", ":now": now}
     return Condition(
         expression=expression, names=names, values=values, otherwise=Reason.NOT_SHARED, detail={"address": address}

@@ -72,7 +72,7 @@ Verdict = Reason | Callable[[Item], Reason]
 class Condition:
     """What must hold for a write, and what it means if it does not.
 
-    `names` says what a `#name` stands for where it is not the attribute's own name; `detail` goes with the refusal.
+    `names` says which attribute a `#name` stands for where it is not that of the name; `detail` goes with the refusal.
     """
 
     expression: str
@@ -282,7 +282,7 @@ def _request(operation: Write | Check) -> dict[str, Any]:
         request["ConditionExpression"] = operation.condition.expression
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         expressions.append(operation.condition.expression)
-        names |= operation.condition.names
+        names |= {f"#{name}": attribute for name, attribute in operation.condition.names.items()}
         values |= operation.condition.values
     if names := _names(*expressions) | names:
         request["ExpressionAttributeNames"] = names
