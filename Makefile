@@ -16,7 +16,9 @@ PYTHON ?= $(shell for python in python3.13 python3.14 python3.12 python3.11 pyth
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
 MINISTACK := .venv/ministack/bin/ministack
-SAM := .venv/sam/bin/sam
+# SAM keeps its own settings within the project, sends no telemetry and asks no index for a newer version of itself.
+SAM_HOME := .venv/sam/home
+SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
 .PHONY: help run test check format lint types validate build clean
 
@@ -48,10 +50,10 @@ types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
 
 validate: .venv/sam/.made
-	SAM_CLI_TELEMETRY=0 $(SAM) validate --lint --region eu-central-1
+	$(SAM) validate --lint --region eu-central-1
 
 build: .venv/sam/.made
-	SAM_CLI_TELEMETRY=0 $(SAM) build
+	$(SAM) build
 
 clean:
 	rm -rf .venv .aws-sam
@@ -82,4 +84,5 @@ endef
 
 .venv/sam/.made: tools/sam.txt
 	$(environment)
+	@mkdir -p $(SAM_HOME) && echo '{"lastVersionCheck": 4102444800.0}' > $(SAM_HOME)/metadata.json
 	@touch $@

@@ -1,0 +1,74 @@
+"""What the HTTP API routes, for whatever it did not: whose voice refuses it, and which methods its path has.
+
+The routes themselves are in the template; a test holds this table to it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from bindery.edge import Dialect, respond
+from bindery.faults import Fault, Reason
+from bindery.wire import Answer, Call
+
+DIALECTS = {
+    "/v0/": "rufus",
+    "/v2/binding/enduserapi/": "quectel",
+    "/v2/enduser/enduserapi/": "quectel",
+    "/v1/device/": "asseco",
+    "/apv/v27/": "remoteit",
+    "/api/": "vodlix",
+}
+"""The dialect of all paths that begin so. No prefix begins with another."""
+
+ROUTES = {
+    "/v0/devices": ("POST",),
+    "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
+    "/v1/device/owned-devices": ("GET", "POST"),
+    "/v1/device/owned-devices/{device-id}": ("GET",),
+    "/v1/device/owned-devices/{device-id}/unregister": ("POST",),
+    "/v1/device/devices/{imei}": ("GET",),
+    "/v1/device/devices/{imei}/unregister": ("POST",),
+    "/v1/device/issued-devices": ("GET",),
+    "/v1/device/issued-devices/{device-id}": ("GET",),
+    "/apv/v27/device/connect": ("POST",),
+    "/api/v2/device": ("POST",),
+    "/api/base/configs": ("GET",),
+}
+"""The methods of every path, in alphabetical order."""
+
+_PATHS = {re.compile(re.sub(r"\{[^/]+\}", "[^/]+", path)): methods for path, methods in ROUTES.items()}
+_NOWHERE = Answer(404, '{"message":"Not Found"}')
+
+
+def dialect(path: str) -> Dialect[Any] | None:
+    """The dialect that answers below the path's prefix, imported now: a request needs one of the five at most."""
+    for prefix, name in DIALECTS.items():
+        if path.startswith(prefix):
+            found: Dialect[Any] = import_module(f"bindery.dialects.{name}")
+            return found
+    return None
+
+
+def methods(path: str) -> tuple[str, ...]:
+    """The methods for which a path is routed: none if it is no path of ours."""
+    return next((methods for pattern, methods in _PATHS.items() if pattern.fullmatch(path)), ())
+
+
+def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The Lambda response to an event (payload 2.0) that no operation takes.
+
+    In the dialect's voice `NO_ROUTE`, or `METHOD_NOT_ALLOWED` with the header `Allow` where the path has other methods;
+    outside every dialect's prefix as API Gateway itself says it. `name` is the operation's name in the log.
+    """
+    call = Call(event)
+    path = event["rawPath"]
+    allowed = methods(path)
+    reason = Reason.METHOD_NOT_ALLOWED if allowed else Reason.NO_ROUTE
+    voice = dialect(path)
+    answer = voice.failure(Fault(reason), call) if voice else _NOWHERE
+    if allowed:
+        answer = replace(answer, headers={**answer.headers, "Allow": ", ".join(allowed)})
+    return respond(answer, call, name, reason)
