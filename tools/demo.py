@@ -1,0 +1,176 @@
+"""The local server's demo data: the documents' own sample values, and callers that may use them.
+
+Two accounts (companies, platforms) and three users: ada, who uses quectel and remoteit and is asseco's customer
+MIGR00002; ben, in ada's account and user domain; cleo, in the other account. The data is entered once, at the first
+start: what was entered stays as people leave it. Keys are made once, session and access tokens anew at every start.
+"""
+
+import os
+import secrets
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bindery import clock, devices, dynamo, identity, sessions
+from bindery.bindings import company
+from bindery.directory import accounts, addresses, domains, issued_devices, keys, products, users
+from bindery.directory.accounts import KeyKind
+from bindery.directory.keys import Grant
+from bindery.dynamo import Key, Put, Table
+from bindery.faults import Fault, Reason
+from tools import engine, template
+from tools.issuer import Issuer
+
+TOKEN_LIFETIME = 30 * 24 * 3600
+"""Seconds for which the tokens in demo.env are good."""
+
+ACCOUNTS = {"": "demo", "_OTHER": "demo-other"}
+"""By the suffix of its variables in demo.env."""
+KEYS = {
+    "RUFUS_API_KEY": (KeyKind.RUFUS, Grant.READ_WRITE, False),
+    "RUFUS_READ_KEY": (KeyKind.RUFUS, Grant.READ, False),
+    "RUFUS_UNBIND_KEY": (KeyKind.RUFUS, Grant.READ_WRITE, True),
+    "REMOTEIT_DEVELOPER_KEY": (KeyKind.REMOTEIT, Grant.READ_WRITE, False),
+}
+"""Of each account; whether it may unbind comes last."""
+DOCUMENTED = {"RUFUS_API_KEY": "ror-ae4fc6c19681a20fad30"}
+"""Keys that a document prints; the others are random."""
+
+DOMAIN = "demo"
+PRODUCT_KEY = "p1117e"
+SERIALS = {"": "SN0000000001", "_OTHER": "SN0000000002"}
+CUSTOMERS = {"": "MIGR00002", "_OTHER": "MIGR00003"}
+SESSIONS = {
+    "QUECTEL_TOKEN": ("ada", "quectel"),
+    "QUECTEL_TOKEN_OTHER": ("ben", "quectel"),
+    "REMOTEIT_TOKEN": ("ada", "remoteit"),
+    "REMOTEIT_TOKEN_OTHER": ("cleo", "remoteit"),
+}
+"""Whose session token it is, and for which API."""
+ADDRESSES = {
+    "REMOTEIT_DEVICE_ADDRESS": "80:00:00:00:00:00:00:F1",
+    "REMOTEIT_DEVICE_ADDRESS_OTHER": "80:00:00:00:00:00:00:F2",
+}
+REACHABLE = (
+    ("demo", "CAMERA-1", ADDRESSES["REMOTEIT_DEVICE_ADDRESS"]),
+    ("demo", "CAMERA-2", "80:00:00:3F:AE:00:00:11"),
+    ("demo-other", "CAMERA-1", ADDRESSES["REMOTEIT_DEVICE_ADDRESS_OTHER"]),
+)
+"""Devices that can be connected to: account, serial number, service address."""
+ISSUED: tuple[dict[str, Any], ...] = (
+    {
+        "device_id": "CARD-0001",
+        "kind": "payment-card",
+        "capabilities": ["icc", "nfc", "magnetic-stripe"],
+        "masked_card_number": "4*** **** **** 1234",
+        "is_primary": True,
+        "card_status": "valid",
+        "cardholder_name": "Ada Demo",
+        "delivery_date": "2026-01-12",
+        "activation_date": "2026-01-15",
+        "expiration_date": "2099-12-31",
+        "card_kind": "debit",
+        "card_brand": "visa",
+    },
+    {"device_id": "TOKEN-0001", "kind": "otp-token", "capabilities": ["hmac", "display"]},
+)
+"""What the bank issued to MIGR00002: a payment card and a hardware token."""
+
+_LOADED = Key(Table.DIRECTORY, "demo", "loaded")
+
+
+def load() -> None:
+    """Enter the demo data, unless that was done before; a start that was cut short is taken up where it ended."""
+    if dynamo.get(_LOADED) is not None:
+        return
+    for suffix, account in ACCOUNTS.items():
+        _once(accounts.create, account, name=account)
+        for name, (kind, grant, unbind) in KEYS.items():
+            variable = name + suffix
+            _once(keys.issue, account, kind, grant, alias=variable, unbind=unbind, chosen=_key(variable))
+    _once(domains.create, DOMAIN)
+    _once(users.create, "ada", "demo", domain=DOMAIN, customer=CUSTOMERS[""])
+    _once(users.create, "ben", "demo", domain=DOMAIN)
+    _once(users.create, "cleo", "demo-other", domain=DOMAIN, customer=CUSTOMERS["_OTHER"])
+    _once(products.create, PRODUCT_KEY, name="Demo product", module_type="FC41D")
+    for number, serial in enumerate(SERIALS.values(), 1):
+        devices.manufacture(PRODUCT_KEY, serial, device_key=f"F4A1B2C3D4E{number}")
+    for account, serial, address in REACHABLE:
+        company.bind(account, "Camera", serial, alias=None, firmware=None, kind=None)
+        _once(addresses.assign, address, identity.company_device(account, "Camera", serial))
+    for members in ISSUED:
+        issued_devices.enter(CUSTOMERS[""], **members)
+    dynamo.write(Put(_LOADED, {"created_at": clock.now()}))
+
+
+def write(path: Path, issuer: Issuer) -> None:
+    """Write demo.env."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in _values(issuer)]
+    making = path.with_suffix(".new")
+    making.unlink(missing_ok=True)
+    with open(making, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.writelines(lines)
+    making.replace(path)
+
+
+def requests(url: str) -> list[str]:
+    """One request to try for each API, ready to paste once demo.env is read."""
+    json = "-H 'Content-Type: application/json'"
+    return [
+        "rufus:",
+        f"  curl -X POST {json} -H 'api_key: {DOCUMENTED['RUFUS_API_KEY']}'"
+        f""" -d '{{"model":"Model X1","serial_number":"DEVICE-123"}}' {url}/v0/devices""",
+        "quectel:",
+        """  curl -X POST -H "Authorization: $QUECTEL_TOKEN\""""
+        f' "{url}/v2/binding/enduserapi/bindDeviceSn?pk=$QUECTEL_PK&sn=$QUECTEL_SN"',
+        "asseco:",
+        f"""  curl -X POST {json} -H "Authorization: bearer $ASSECO_TOKEN\""""
+        """ -d '{"external-device-identifier":"990000862471854","operating-system":"iOS 9.x","nickname":"My Phone","""
+        f""""brand-name":"Apple IPhone","model-name":"IP-6S"}}' {url}/v1/device/owned-devices""",
+        "remoteit:",
+        """  curl -X POST -H "token:$REMOTEIT_TOKEN" -H "developerkey:$REMOTEIT_DEVELOPER_KEY\""""
+        f""" -d '{{"wait":"true","deviceaddress":"'$REMOTEIT_DEVICE_ADDRESS'"}}' {url}/apv/v27/device/connect""",
+        "vodlix:",
+        f"""  curl -X POST {json} -d '{{"mac_address":"A1B2C3D4E5F6","device_os":"iOS","device_version":"14.5","""
+        f""""device_type":"Mobile","app_version":"2.0","app_name":"MyApp"}}' {url}/api/v2/device""",
+    ]
+
+
+def _values(issuer: Issuer) -> Iterator[tuple[str, str]]:
+    for suffix in ACCOUNTS:
+        for name in KEYS:
+            yield name + suffix, _key(name + suffix)
+    for name, (uid, dialect) in SESSIONS.items():
+        try:
+            token, _ = sessions.issue(uid, dialect, TOKEN_LIFETIME)
+        except Fault:
+            # Someone closed that user: there is no token any more.
+            continue
+        yield name, token
+    for suffix, serial in SERIALS.items():
+        yield "QUECTEL_PK" + suffix, PRODUCT_KEY
+        yield "QUECTEL_SN" + suffix, serial
+    parameters = {
+        name: str(parameter.get("Default", "")) for name, parameter in template.document()["Parameters"].items()
+    }
+    scope = f"{parameters['ReadScope']} {parameters['WriteScope']}".strip()
+    for suffix, customer in CUSTOMERS.items():
+        claims = {"sub": customer, parameters["CustomerClaim"]: customer, "aud": parameters["Audience"], "scope": scope}
+        yield "ASSECO_TOKEN" + suffix, issuer.token(claims, TOKEN_LIFETIME)
+    yield from ADDRESSES.items()
+
+
+def _key(variable: str) -> str:
+    """An account's key: the document's, or a random one that the registry keeps."""
+    prefix = "ror-" if variable.startswith("RUFUS") else ""
+    return DOCUMENTED.get(variable) or engine.keep(f"Demo/{variable}", lambda: prefix + secrets.token_hex(20))
+
+
+def _once(enter: Callable[..., object], *given: object, **named: object) -> None:
+    """Enter what is not there yet."""
+    try:
+        enter(*given, **named)
+    except Fault as fault:
+        if fault.reason is not Reason.ALREADY_EXISTS:
+            raise

@@ -1,0 +1,114 @@
+"""Starts and stops the local registry: DynamoDB and Secrets Manager on loopback, their state in a folder.
+
+What `tools.registry` says of durability holds here.
+"""
+
+import os
+import secrets
+import socket
+import string
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import boto3
+from botocore.exceptions import ClientError
+
+from tools import template
+
+PYTHON = template.ROOT / ".venv" / "ministack" / "bin" / "python"
+REGION = "eu-central-1"
+STOP_SECONDS = 60
+"""How long a stop may take (it saves everything) before it is cut short; the journal has it all then."""
+
+
+class EngineError(Exception):
+    """The registry did not start."""
+
+
+class Engine:
+    """A running registry, within `with`."""
+
+    def __init__(self, state: Path) -> None:
+        self.log = state / "registry.log"
+        self._state = state / "registry"
+
+    def __enter__(self) -> "Engine":
+        self._state.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as listening, self.log.open("wb") as log:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen(128)
+            self.endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            # A session of its own: Ctrl-C in the terminal must reach whoever uses the registry first.
+            self.process = subprocess.Popen(  # noqa: S603
+                [PYTHON, "-I", Path(__file__).with_name("registry.py"), self._state, str(listening.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                pass_fds=[listening.fileno()],
+                start_new_session=True,
+                env={"PATH": os.defpath, "HOME": str(self._state), "TMPDIR": str(self._state)},
+            )
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != b"ready\n":
+            self.stop()
+            raise EngineError(f"the local registry did not start: see {self.log}")
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Save and end."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def environment(self) -> dict[str, str]:
+        """What AWS clients need in their environment to reach the registry, and nothing but it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+def make_tables(name: Callable[[str], str] = str) -> None:
+    """Make those of the template's tables that are not there yet, each under `name(logical id)`."""
+    client = boto3.client("dynamodb")
+    for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
+        try:
+            client.create_table(TableName=name(logical_id), **template.table_properties(logical_id))
+        except client.exceptions.ResourceInUseException:
+            continue
+
+
+def make_secrets() -> None:
+    """Make those of the template's secrets that are not there yet, under their logical ids."""
+    letters = string.ascii_letters + string.digits
+    for logical_id, _ in template.resources("AWS::SecretsManager::Secret"):
+        keep(logical_id, lambda: "".join(secrets.choice(letters) for _ in range(64)))
+
+
+def keep(name: str, make: Callable[[], str]) -> str:
+    """The secret `name` of the registry, made at first."""
+    client = boto3.client("secretsmanager")
+    try:
+        return client.get_secret_value(SecretId=name)["SecretString"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+    made = make()
+    client.create_secret(Name=name, SecretString=made)
+    return made

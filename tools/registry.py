@@ -1,0 +1,273 @@
+"""The local registry's process: ministack's DynamoDB and Secrets Manager, made durable by a journal.
+
+Run by ministack's own Python, which knows nothing of Bindery (`tools.engine` starts it):
+`python -I registry.py <state folder> <descriptor of a listening socket>`. It prints `ready` when it answers, and ends
+when its standard input does, so that it never outlives whoever started it, however that ended.
+
+ministack alone keeps everything in memory and saves it when it is stopped in good order; a kill, a crash or a power
+cut loses whatever was written since it started. So each request that changed something is appended to a journal and
+flushed to the disk before it is answered, and the next start repeats the journal on top of the last snapshot:
+
+- `snapshot-<n>/`: what ministack saved when it was last stopped in good order (none at first);
+- `journal-<n>`: every change since then, one JSON object a line.
+
+A stop in good order writes snapshot n+1 beside them and drops both in one rename. What was answered therefore
+survives `kill -9` of either process, and a power cut as far as the disk keeps what it said it flushed; what was not
+answered may or may not have happened, as always. If the journal cannot be written (a full disk), the process ends
+instead of answering. Two limits: the journal is not compacted while the registry runs, and repeating it takes about a
+second for every two thousand changes; time to live is not switched on locally, because an item that vanished in
+between could make a repetition come out differently (nothing of Bindery's relies on it: expiry is compared on read).
+
+Only DynamoDB's and Secrets Manager's own requests are let through: ministack's administration (which can erase
+everything) and its other services are not, and neither is anything that a web page could send here.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+SERVICES = (b"DynamoDB_20120810.", b"secretsmanager.")
+KEPT = frozenset({b"authorization", b"content-type", b"x-amz-target"})
+"""The headers that tell what a request asks and in which region."""
+READS = (b"BatchGet", b"Describe", b"Get", b"List", b"Query", b"Scan", b"TransactGet")
+FILES = ("dynamodb.json", "secretsmanager.json")
+
+
+class Journal:
+    """The file of changes since the snapshot."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a+b", buffering=0)
+        self._flushing = asyncio.Lock()
+        self._flushed = 0
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Every change in its order. A last line that a power cut tore was never answered: it is cut off."""
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content.rfind(b"\n") + 1
+        self._file.truncate(whole)
+        self._flushed = whole
+        yield from map(json.loads, content[:whole].splitlines())
+
+    def append(self, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
+        """Write a change down, and return where the journal ends now."""
+        entry = {"headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]}
+        line = json.dumps(entry | {"body": body.decode("latin-1")}).encode() + b"\n"
+        if self._file.write(line) != len(line):
+            raise OSError("the disk is full")
+        return self._file.tell()
+
+    async def flush(self, end: int) -> None:
+        """Return once the disk has everything up to `end`; one flush serves all that wait for it."""
+        async with self._flushing:
+            if self._flushed < end:
+                reached = self._file.tell()
+                await asyncio.to_thread(os.fsync, self._file.fileno())
+                self._flushed = reached
+
+
+class Registry:
+    """ministack behind the journal, as an ASGI app."""
+
+    def __init__(self, ministack: App, journal: Journal) -> None:
+        self._ministack = ministack
+        self._journal = journal
+        self._turn = asyncio.Lock()
+
+    async def replay(self) -> None:
+        """Make every change of the journal again."""
+        for entry in self._journal.entries():
+            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in entry["headers"]]
+            answer = await self._answer(headers, entry["body"].encode("latin-1"))
+            if answer[0]["status"] >= 400:
+                raise RuntimeError(f"a change of the journal cannot be made again: {answer}")
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"] if name in KEPT]
+        target = dict(headers).get(b"x-amz-target", b"")
+        if scope["method"] != "POST" or not target.startswith(SERVICES):
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if target.partition(b".")[2].startswith(READS):
+            answer = await self._answer(headers, body)
+        else:
+            answer = await self._change(headers, body)
+        for message in answer:
+            await send(message)
+
+    async def _change(self, headers: list[tuple[bytes, bytes]], body: bytes) -> list[Message]:
+        async with self._turn:
+            answer = await self._answer(headers, body)
+            if answer[0]["status"] >= 400:
+                return answer
+            try:
+                end = self._journal.append(headers, body)
+            except OSError as error:
+                _give_up(error)
+        try:
+            await self._journal.flush(end)
+        except OSError as error:
+            _give_up(error)
+        return answer
+
+    async def _answer(self, headers: list[tuple[bytes, bytes]], body: bytes) -> list[Message]:
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "client": ("127.0.0.1", 0),
+            "server": None,
+        }
+        answer: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            answer.append(message)
+
+        await self._ministack(scope, receive, send)
+        return answer
+
+
+def _give_up(error: OSError) -> NoReturn:
+    """End at once: memory is ahead of the journal, so nothing may be answered any more."""
+    sys.stderr.write(f"the journal cannot be written: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+class Lifespan:
+    """ministack's start, in which it loads a snapshot, and its stop, in which it saves one."""
+
+    def __init__(self, ministack: App) -> None:
+        self._ministack = ministack
+        self._asked: asyncio.Queue[Message] = asyncio.Queue()
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._task: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Start ministack."""
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
+        self._task = asyncio.ensure_future(self._ministack(scope, self._asked.get, self._said.put))
+        await self._ask("startup")
+
+    async def stop(self) -> None:
+        """Stop ministack."""
+        await self._ask("shutdown")
+        if self._task is not None:
+            await self._task
+
+    async def _ask(self, what: str) -> None:
+        await self._asked.put({"type": f"lifespan.{what}"})
+        if (await self._said.get())["type"] != f"lifespan.{what}.complete":
+            raise RuntimeError(f"ministack's {what} failed")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+async def run(state: Path, listening: int) -> None:
+    """Serve until standard input ends."""
+    number = max((int(path.name.partition("-")[2]) for path in state.glob("snapshot-*[0-9]")), default=0)
+    snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
+    following = state / f"snapshot-{number + 1}"
+    making = following.with_suffix(".new")
+    for path in state.iterdir():
+        # What a stop that was interrupted left: a half snapshot, or what its rename had made old.
+        if path.is_dir() and path != snapshot:
+            shutil.rmtree(path)
+        elif path.name.startswith("journal-") and path != journal:
+            path.unlink()
+
+    os.environ |= {
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(snapshot),
+        "SERVICES": "dynamodb,secretsmanager",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+        "DOCKER_HOST": "unix:///nonexistent",
+    }
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack.app import app
+    from ministack.core import persistence
+
+    changes = Journal(journal)
+    registry = Registry(app, changes)
+    lifespan = Lifespan(app)
+    await lifespan.start()
+    persistence.STATE_DIR = str(making)
+    await registry.replay()
+    _sync(state)
+
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+    config = Config()
+    config.bind = [f"fd://{listening}"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await serve(registry, config, shutdown_trigger=ended.wait)
+
+    await lifespan.stop()
+    if all((making / name).exists() for name in FILES):
+        for name in FILES:
+            _sync(making / name)
+        _sync(making)
+        making.rename(following)
+        _sync(state)
+        shutil.rmtree(snapshot, ignore_errors=True)
+        journal.unlink()
+
+
+def main() -> None:
+    """Take the folder for this process alone, waiting for one that is still saving, and serve."""
+    os.umask(0o077)
+    state = Path(sys.argv[1])
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        asyncio.run(run(state, int(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()
