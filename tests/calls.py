@@ -1,13 +1,17 @@
-"""Which AWS calls an operation makes: recorded at every invocation, for the round-trip rule and the exact policies."""
+"""What an operation needs: recorded at every invocation, for the round-trip rule, the exact policies and settings."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import wraps
+from types import ModuleType
 from typing import Any
 
 import boto3
+
+from bindery import keyring, settings
 
 ROUND_TRIPS = 2
 """How many DynamoDB calls an operation makes at most."""
@@ -31,6 +35,9 @@ class Invocation:
 granted: dict[str, set[tuple[str, str]]] = defaultdict(set)
 """By operation: every (IAM action, resource) that its calls needed so far. A resource is a table, `table/index`, or a
 secret."""
+
+settings_read: dict[str, set[str]] = defaultdict(set)
+"""By operation: every setting that it read so far."""
 
 _current: ContextVar[Invocation | None] = ContextVar("_current", default=None)
 
@@ -75,8 +82,32 @@ def _provide(params: dict[str, Any], model: Any, **_: Any) -> None:
     _record(model, params)
 
 
+def _observe(module: ModuleType, name: str, record: Callable[[str, str], None]) -> None:
+    """Record what a cached function of one argument is asked for, whether its answer is in the cache or not."""
+    original = getattr(module, name)
+
+    @wraps(original)
+    def observed(argument: str) -> Any:
+        if (invocation := _current.get()) is not None:
+            record(invocation.name, argument)
+        return original(argument)
+
+    observed.cache_clear = original.cache_clear
+    setattr(module, name, observed)
+
+
+def _setting(name: str, setting: str) -> None:
+    settings_read[name].add(setting)
+
+
+def _secret(name: str, setting: str) -> None:
+    granted[name].add(("secretsmanager:GetSecretValue", settings.read(setting)))
+
+
 def install() -> None:
-    """Record the calls of every client made from now on."""
+    """Record the calls of every client made, every setting read and every secret used from now on."""
     boto3.setup_default_session()
     assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register("before-parameter-build", _provide)
+    _observe(settings, "read", _setting)
+    _observe(keyring, "secret", _secret)

@@ -1,0 +1,67 @@
+import re
+
+import pytest
+
+from bindery import routes
+from tests.http_api import SOURCE_IP, Response, event, invoke
+
+VOICES = {
+    "rufus": {404: '{"description":"Not found"}', 405: '{"description":"Method not allowed"}'},
+    "quectel": {
+        404: '{"code":404,"data":null,"extMsg":"","msg":"Not found"}',
+        405: '{"code":405,"data":null,"extMsg":"","msg":"Method not allowed"}',
+    },
+    "asseco": {
+        404: '{"problem":"not-found","message":"There is no such resource","details":null}',
+        405: '{"problem":"method-not-allowed","message":"The resource does not have this method","details":null}',
+    },
+    "remoteit": {
+        404: '{"status":"false","reason":"not found"}',
+        405: '{"status":"false","reason":"method not allowed"}',
+    },
+    "vodlix": {
+        404: f'{{"status":404,"timestamp":0,"time":0,"ip":"{SOURCE_IP}","message":"Not found","error_code":"not_found"'
+        ',"data":[]}',
+        405: f'{{"status":405,"timestamp":0,"time":0,"ip":"{SOURCE_IP}","message":"Method not allowed"'
+        ',"error_code":"method_not_allowed","data":[]}',
+    },
+}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def refused(method: str, path: str) -> Response:
+    return invoke("default.no_route", event(method, path, route="$default"))
+
+
+def timeless(body: str) -> str:
+    """A body without the time it shows (vodlix)."""
+    return re.sub(r'("timestamp"|"time"):[\d.]+', r"\1:0", body)
+
+
+@pytest.mark.parametrize("rest", ["", "nothing", "devices/", "devices//unregister", "base/configs/", "é%"])
+@pytest.mark.parametrize("prefix", routes.DIALECTS)
+def test_an_unknown_path_is_refused_in_the_voice_of_its_prefix(prefix: str, rest: str):
+    answer = refused("GET", prefix + rest)
+    assert (answer.status, timeless(answer.body)) == (404, VOICES[routes.DIALECTS[prefix]][404])
+    assert "Allow" not in answer.headers
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["x-request-id"] == "request-1"
+
+
+@pytest.mark.parametrize("path", routes.ROUTES)
+def test_a_method_that_a_path_has_not_is_refused_with_those_that_it_has(path: str):
+    methods = routes.ROUTES[path]
+    (dialect,) = (dialect for prefix, dialect in routes.DIALECTS.items() if path.startswith(prefix))
+    for method in set(METHODS) - set(methods):
+        answer = refused(method, re.sub(r"\{.+?\}", "990000862471854", path))
+        assert (answer.status, timeless(answer.body)) == (405, VOICES[dialect][405])
+        assert answer.headers["Allow"] == ", ".join(methods)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/favicon.ico", "/v0", "/v1/devices", "/v2/binding", "/apv/v28/device", "/apis/"]
+)
+def test_outside_every_prefix_the_answer_is_the_gateways_own(path: str):
+    answer = refused("POST", path)
+    assert (answer.status, answer.body) == (404, '{"message":"Not Found"}')
+    assert "Allow" not in answer.headers

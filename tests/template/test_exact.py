@@ -1,0 +1,49 @@
+"""Each function may do, and is told, exactly what its code was seen to need over all of the suite's tests."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests import calls
+from tools import template
+from tools.template import Function
+
+GLOBAL = frozenset(template.document()["Globals"]["Function"]["Environment"]["Variables"])
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def resource(written: Any) -> str:
+    """A statement's resource as `tests.calls` names it: a table, `table/index`, a secret."""
+    ((intrinsic, value),) = written.items()
+    match intrinsic:
+        case "Ref":
+            return str(value)
+        case "Fn::GetAtt":
+            return str(value[0] if isinstance(value, list) else value.removesuffix(".Arn"))
+        case "Fn::Sub":
+            table, index = re.fullmatch(r"\$\{(\w+)\.Arn\}/index/(\w+)", value).groups()
+            return f"{table}/{index}"
+    raise AssertionError(written)
+
+
+@every_function
+def test_a_functions_policy_is_exactly_the_calls_that_it_makes(function: Function):
+    allowed = {
+        (action, resource(written))
+        for statement in function.policies
+        for action in as_list(statement["Action"])
+        for written in as_list(statement["Resource"])
+    }
+    assert allowed == calls.granted.get(function.name, set())
+
+
+@every_function
+def test_a_function_is_told_every_setting_that_it_reads_and_no_other(function: Function):
+    read = calls.settings_read.get(function.name, set())
+    assert set(function.environment) - GLOBAL == read - GLOBAL

@@ -1,0 +1,85 @@
+"""Every function has its file, its sample event and its routes, and nothing lies about that no function has."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bindery import routes
+from tests.http_api import invoke
+from tools import template
+from tools.template import ROOT, Function, Route
+
+DEFAULT = Route("$default", "$default")
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+
+
+def files(folder: str) -> set[Path]:
+    """Every file below a folder of the project, but what Python makes."""
+    return {path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+
+def matches(route: Route, method: str, path: str) -> bool:
+    pattern = re.sub(r"\{[^/]+\}", "[^/]+", route.path)
+    return route == DEFAULT or (route.method == method and re.fullmatch(pattern, path) is not None)
+
+
+def test_each_file_is_one_functions():
+    sources = {function.source for function in template.functions()}
+    assert files("functions") == sources | {ROOT / "functions/Makefile"}
+
+
+def test_each_event_is_one_functions():
+    assert files("events") == {function.event for function in template.functions()}
+
+
+def test_no_two_functions_share_a_route_or_a_handler():
+    taken = [route for function in template.functions() for route in function.routes]
+    assert all(function.routes for function in template.functions())
+    assert len(taken) == len(set(taken))
+    assert len({function.name for function in template.functions()}) == len(template.functions())
+    assert DEFAULT in taken
+
+
+@every_function
+def test_a_function_is_described_by_its_dialect(function: Function):
+    properties = template.document()["Resources"][function.logical_id]["Properties"]
+    dialect = function.name.partition(".")[0]
+    assert properties["Description"].startswith("$default: " if dialect == "default" else f"{dialect}: ")
+
+
+@every_function
+@pytest.mark.usefixtures("registry")
+def test_a_functions_event_is_complete_and_is_answered_by_it(function: Function):
+    event = json.loads(function.event.read_text())
+    context = event["requestContext"]
+    method, path = context["http"]["method"], context["http"]["path"]
+    route = next(route for route in function.routes if matches(route, method, path))
+    assert event["version"] == "2.0"
+    assert event["rawPath"] == path
+    assert event["routeKey"] == context["routeKey"] == ("$default" if route == DEFAULT else f"{method} {route.path}")
+    assert list(event.get("pathParameters", {})) == re.findall(r"\{([^/]+)\}", route.path)
+    assert all(name == name.lower() for name in event["headers"])
+    answer = invoke(function.name, event)
+    assert answer.status < 500
+    assert answer.headers["Content-Type"] == "application/json"
+    assert isinstance(answer.json(), dict)
+
+
+def test_the_table_of_routes_is_the_templates():
+    declared: dict[str, set[str]] = {}
+    for function in template.functions():
+        for route in set(function.routes) - {DEFAULT}:
+            declared.setdefault(route.path, set()).add(route.method)
+    assert {path: tuple(sorted(methods)) for path, methods in declared.items()} == routes.ROUTES
+
+
+def test_every_route_begins_with_a_prefix_of_its_dialect_and_no_prefix_with_another():
+    for function in template.functions():
+        for route in set(function.routes) - {DEFAULT}:
+            prefixes = [prefix for prefix in routes.DIALECTS if route.path.startswith(prefix)]
+            assert [routes.DIALECTS[prefix] for prefix in prefixes] == [function.name.partition(".")[0]], route
+    for prefix in routes.DIALECTS:
+        assert [other for other in routes.DIALECTS if other.startswith(prefix)] == [prefix]

@@ -1,0 +1,101 @@
+"""What the template promises of the stack: bounded parameters, kept data, no wildcard, layers for both processors."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tools import template
+from tools.template import Function
+
+KEPT = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+every_parameter = pytest.mark.parametrize("name", template.document()["Parameters"])
+every_table = pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = template.document()["Resources"][logical_id]["Properties"]
+    return found
+
+
+@every_parameter
+def test_a_parameter_is_described_and_bounded_and_its_default_within_its_bounds(name: str):
+    parameter = template.document()["Parameters"][name]
+    default = parameter["Default"]
+    assert parameter["Description"].endswith(".")
+    if "AllowedValues" in parameter:
+        assert default in parameter["AllowedValues"]
+    elif parameter["Type"] == "Number":
+        assert parameter["MinValue"] <= default <= parameter["MaxValue"]
+    else:
+        assert len(default) <= parameter["MaxLength"]
+        assert re.fullmatch(parameter["AllowedPattern"], default)
+
+
+@every_table
+def test_a_table_is_on_demand_encrypted_and_can_be_restored(table: str):
+    assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties(table)["SSESpecification"] == {"SSEEnabled": True}
+    assert properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_what_holds_data_outlives_the_stack(kind: str):
+    kept = [resource for resource in template.document()["Resources"].values() if resource["Type"] == kind]
+    assert kept
+    for resource in kept:
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_log_is_not_kept_for_ever():
+    (log,) = template.resources("AWS::Logs::LogGroup")
+    assert log[1]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert template.document()["Globals"]["Function"]["LoggingConfig"]["LogGroup"] == {"Ref": log[0]}
+
+
+@every_function
+def test_a_functions_statements_allow_by_name_alone(function: Function):
+    for statement in function.policies:
+        assert statement.keys() == {"Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+        assert "*" not in json.dumps(statement)
+
+
+@every_function
+def test_a_functions_only_policies_are_its_own_statements(function: Function):
+    written = properties(function.logical_id)
+    assert "Role" not in written
+    assert all(policy.keys() == {"Statement"} for policy in written.get("Policies", []))
+
+
+@every_function
+def test_signatures_of_an_issuer_have_their_layer_where_they_are_checked_and_nowhere_else(function: Function):
+    jwt = [{"Fn::If": ["Arm64", {"Ref": "JwtArm64Layer"}, {"Ref": "JwtX8664Layer"}]}]
+    checks = function.name.partition(".")[0] in ("asseco", "default")
+    assert properties(function.logical_id).get("Layers", []) == (jwt if checks else [])
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "condition", "architecture"),
+    [
+        ("DepsArm64Layer", "Arm64", "arm64"),
+        ("DepsX8664Layer", "X8664", "x86_64"),
+        ("JwtArm64Layer", "Arm64", "arm64"),
+        ("JwtX8664Layer", "X8664", "x86_64"),
+    ],
+)
+def test_a_layer_of_wheels_is_deployed_for_its_processor_alone(logical_id: str, condition: str, architecture: str):
+    layer = template.document()["Resources"][logical_id]
+    assert layer["Condition"] == condition
+    assert layer["Metadata"]["BuildMethod"] == "makefile"
+    assert layer["Metadata"].get("BuildArchitecture", "x86_64") == architecture
+    assert layer["Properties"]["CompatibleArchitectures"] == [architecture]
+
+
+def test_routes_are_throttled_that_exist():
+    routes = {f"{route.method} {route.path}" for function in template.functions() for route in function.routes}
+    (api,) = template.resources("AWS::Serverless::HttpApi")
+    assert set(api[1]["RouteSettings"]) <= routes
