@@ -84,12 +84,12 @@ class Engine:
         }
 
 
-def make_tables(name: Callable[[str], str] = str) -> None:
-    """Make those of the template's tables that are not there yet, each under `name(logical id)`."""
+def make_tables() -> None:
+    """Make those of the template's tables that are not there yet, under their logical ids."""
     client = boto3.client("dynamodb")
     for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
         try:
-            client.create_table(TableName=name(logical_id), **template.table_properties(logical_id))
+            client.create_table(TableName=logical_id, **template.table_properties(logical_id))
         except client.exceptions.ResourceInUseException:
             continue
 

@@ -100,10 +100,10 @@ def _target(route: template.Route, function: template.Function, handler: Handler
 
 
 class Gateway:
-    """The app."""
+    """The app: these functions at their routes."""
 
-    def __init__(self) -> None:
-        found = [(route, function, function.load()) for function in template.functions() for route in function.routes]
+    def __init__(self, functions: Iterable[template.Function]) -> None:
+        found = [(route, function, function.load()) for function in functions for route in function.routes]
         self._targets = sorted(
             (_target(*entry) for entry in found if entry[0].path != "$default"), key=lambda target: target.rank
         )

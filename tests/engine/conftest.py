@@ -1,0 +1,29 @@
+"""A registry as it runs on a person's machine: one process a session, empty for each test."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import forget
+from tools.engine import Engine, make_secrets, make_tables
+
+
+@pytest.fixture(scope="session")
+def running_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The process, started when a test first needs it."""
+    with Engine(tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(running_engine: Engine, environment: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Empty tables and fresh secrets: those of a region that no other test uses."""
+    for name, value in running_engine.environment().items():
+        environment.setenv(name, value)
+    environment.setenv("AWS_DEFAULT_REGION", f"test-{secrets.token_hex(6)}-1")
+    make_tables()
+    make_secrets()
+    forget()
+    yield running_engine
+    forget()

@@ -1,0 +1,58 @@
+import threading
+
+import boto3
+import httpx
+import pytest
+
+from bindery.directory import accounts, keys
+from bindery.directory.accounts import KeyKind
+from bindery.directory.keys import Grant
+from bindery.dynamo import Table
+from tests.http_api import event, invoke
+from tests.tables import everything, items
+from tools.engine import Engine, keep
+
+pytestmark = pytest.mark.usefixtures("engine")
+AT_ONCE = 16
+
+
+def company() -> str:
+    accounts.create("acme", name="Acme")
+    return keys.issue("acme", KeyKind.RUFUS, Grant.WRITE, alias="key")
+
+
+@pytest.mark.parametrize("_", range(2))
+def test_every_test_has_empty_tables(_):
+    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+    company()
+
+
+def test_binds_of_one_device_at_once_make_one_binding():
+    request = event(
+        "POST", "/v0/devices", headers={"api_key": company()}, body='{"model":"Model X1","serial_number":"DEVICE-123"}'
+    )
+    bodies = []
+    threads = [
+        threading.Thread(target=lambda: bodies.append(invoke("rufus.bind_device", request).body))
+        for _ in range(AT_ONCE)
+    ]
+    invoke("rufus.bind_device", request)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(bodies) == AT_ONCE
+    assert len(set(bodies)) == 1
+    assert len(items(Table.BINDINGS)) == 1
+
+
+def test_a_secret_is_made_once_and_kept():
+    assert keep("one", lambda: "first") == "first"
+    assert keep("one", lambda: "second") == "first"
+
+
+@pytest.mark.parametrize("target", ["AmazonSSM.PutParameter", ""])
+def test_nothing_but_tables_and_secrets_is_reachable(engine: Engine, target: str):
+    assert httpx.post(f"{engine.endpoint}/_ministack/reset", headers={"x-amz-target": target}).status_code == 403
+    assert httpx.get(f"{engine.endpoint}/_ministack/health").status_code == 403
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == ["BindingsTable", "DevicesTable", "DirectoryTable"]
