@@ -1,0 +1,91 @@
+"""The local server as a person starts it, and what it prints."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tools.template import ROOT
+
+
+class Server:
+    """`python -m tools.serve` on a free port and a state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.process = start("--port", "0", "--state", str(state))
+        self.output: list[str] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            if line.startswith("ready on "):
+                self.url = line.split()[-1]
+                break
+        else:
+            raise AssertionError("".join(self.output))
+        # Whatever comes later must be read, or the server would wait for room in the pipe.
+        self._reader = threading.Thread(target=lambda: self.output.extend(self.process.stdout or []))
+        self._reader.start()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What demo.env exports."""
+        lines = (self.state / "demo.env").read_text().splitlines()
+        words = [shlex.split(line) for line in lines]
+        assert all(len(line) == 2 and line[0] == "export" for line in words)
+        return dict(line[1].split("=", 1) for line in words)
+
+    @property
+    def registry(self) -> int:
+        """The registry's process id."""
+        return int((self.state / "registry" / "lock").read_text())
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end."""
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> int:
+        """Wait for the end."""
+        code = self.process.wait(60)
+        self._reader.join(60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def exchange(self, request: bytes) -> tuple[int, str, bytes]:
+        """Send bytes as they are, and read the answer: status, head, body."""
+        with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
+            connection.sendall(request)
+            answer = b""
+            while chunk := connection.recv(65536):
+                answer += chunk
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.decode().lower(), body
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """The server's process. A person's own AWS settings must not matter, so it is given some that lead nowhere."""
+    strange = {
+        "AWS_PROFILE": "someone",
+        "AWS_SESSION_TOKEN": "theirs",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools.serve", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **strange},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

@@ -1,0 +1,253 @@
+"""What the gateway makes of a request, and of what a function answers: over real HTTP, with functions that echo."""
+
+import base64
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from tools.gateway import BODY_LIMIT, HEADER_LIMIT, Gateway
+from tools.template import Function, Route
+
+BARRIER = threading.Barrier(32)
+
+
+def echo(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return {"statusCode": 200, "headers": {"X-Function": context.function_name}, "body": json.dumps(event)}
+
+
+def broken(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    raise RuntimeError("secret")
+
+
+def binary(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return {
+        "statusCode": 201,
+        "headers": {"Content-Type": "image/png", "X-Twice": "a"},
+        "cookies": ["a=1", "b=2; Secure"],
+        "body": base64.b64encode(b"\x00\xff").decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def together(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    BARRIER.wait(30)
+    return {"statusCode": 204}
+
+
+class Stub(Function):
+    """A function of the template whose handler is one of the above."""
+
+    def load(self) -> Any:
+        return globals()[self.handler]
+
+
+def stub(logical_id: str, handler: str, *routes: tuple[str, str]) -> Stub:
+    return Stub(logical_id, handler, tuple(Route(method, path) for method, path in routes), {}, ())
+
+
+FUNCTIONS = [
+    stub("Default", "echo", ("$default", "$default")),
+    stub("Any", "echo", ("ANY", "/things/{thing-id}")),
+    stub("Get", "echo", ("GET", "/things/{thing-id}")),
+    stub("Literal", "echo", ("GET", "/things/all")),
+    stub("Deep", "echo", ("GET", "/things/{thing-id}/parts/{part}")),
+    stub("Greedy", "echo", ("GET", "/things/{rest+}")),
+    stub("Broken", "broken", ("GET", "/broken")),
+    stub("Binary", "binary", ("GET", "/binary")),
+    stub("Together", "together", ("GET", "/together")),
+]
+
+
+def serve(functions: list[Stub]) -> Iterator[str]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            Gateway(functions), lifespan="off", log_level="critical", proxy_headers=False, ws="none"
+        )
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    yield from serve(FUNCTIONS)
+
+
+@pytest.fixture(scope="module")
+def bare_url() -> Iterator[str]:
+    yield from serve(FUNCTIONS[1:])
+
+
+def ask(url: str, method: str = "GET", path: str = "/", **request: Any) -> Any:
+    answer = httpx.request(method, url + path, **request)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_an_event_is_payload_2_0(url: str):
+    event = ask(
+        url, "POST", "/some/path?a=1", content="hello", headers={"Content-Type": "text/plain", "User-Agent": "me"}
+    )
+    context = event.pop("requestContext")
+    headers = event.pop("headers")
+    assert event == {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/some/path",
+        "rawQueryString": "a=1",
+        "queryStringParameters": {"a": "1"},
+        "isBase64Encoded": False,
+        "body": "hello",
+    }
+    assert headers["content-type"] == "text/plain"
+    assert headers["content-length"] == "5"
+    assert context["http"] == {
+        "method": "POST",
+        "path": "/some/path",
+        "protocol": "HTTP/1.1",
+        "sourceIp": "127.0.0.1",
+        "userAgent": "me",
+    }
+    assert (context["routeKey"], context["stage"]) == ("$default", "$default")
+    assert context["requestId"]
+    assert context["time"].endswith("+0000")
+    assert isinstance(context["timeEpoch"], int)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "function", "key", "parameters"),
+    [
+        ("GET", "/things/all", "Literal", "GET /things/all", None),
+        ("GET", "/things/7", "Get", "GET /things/{thing-id}", {"thing-id": "7"}),
+        ("PUT", "/things/7", "Any", "ANY /things/{thing-id}", {"thing-id": "7"}),
+        ("HEAD", "/things/all", "Any", "ANY /things/{thing-id}", {"thing-id": "all"}),
+        ("GET", "/things/a%20b%C3%A4%3F+", "Get", "GET /things/{thing-id}", {"thing-id": "a bä?+"}),
+        ("GET", "/things/1/parts/2", "Deep", "GET /things/{thing-id}/parts/{part}", {"thing-id": "1", "part": "2"}),
+        ("GET", "/things/1/2/3", "Greedy", "GET /things/{rest+}", {"rest": "1/2/3"}),
+        ("GET", "/things/", "Default", "$default", None),
+        ("POST", "/things/1/2", "Default", "$default", None),
+        ("OPTIONS", "/", "Default", "$default", None),
+    ],
+)
+def test_the_most_specific_route_takes_the_request(
+    url: str, method: str, path: str, function: str, key: str, parameters: dict[str, str] | None
+):
+    answer = httpx.request(method, url + path)
+    assert answer.headers["x-function"] == function
+    if method == "HEAD":
+        assert answer.content == b""
+    else:
+        event = answer.json()
+        assert event["routeKey"] == event["requestContext"]["routeKey"] == key
+        assert event.get("pathParameters") == parameters
+
+
+def test_the_path_is_decoded_and_the_query_string_is_not(url: str):
+    event = ask(url, path="/a%20b?x=1%202&x=3&y=&z=%C3%A4+b")
+    assert event["rawPath"] == "/a b"
+    assert event["rawQueryString"] == "x=1%202&x=3&y=&z=%C3%A4+b"
+    assert event["queryStringParameters"] == {"x": "1 2,3", "y": "", "z": "ä b"}
+    assert "queryStringParameters" not in ask(url)
+
+
+def test_headers_are_lower_case_joined_and_keep_their_underscores(url: str):
+    event = ask(
+        url, headers=[("API_Key", "k"), ("X-Two", "1"), ("x-two", "2"), ("Cookie", "a=1; b=2"), ("Cookie", "c=3")]
+    )
+    assert event["headers"]["api_key"] == "k"
+    assert event["headers"]["x-two"] == "1,2"
+    assert event["cookies"] == ["a=1", "b=2", "c=3"]
+    assert "cookie" not in event["headers"]
+
+
+def test_the_source_address_is_the_connections_own(url: str):
+    event = ask(url, headers={"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"})
+    assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
+    assert event["headers"]["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "plain"),
+    [
+        ("text/plain", True),
+        ("text/html; charset=utf-8", True),
+        ("application/json", True),
+        ("Application/JSON;charset=UTF-8", True),
+        ("application/xml", True),
+        ("application/problem+json", True),
+        ("application/soap+xml", True),
+        ("application/javascript", True),
+        ("application/x-www-form-urlencoded", False),
+        ("multipart/form-data; boundary=b", False),
+        ("application/octet-stream", False),
+        ("application/jsonlines", False),
+        ("image/png", False),
+        (None, False),
+    ],
+)
+def test_a_body_is_plain_where_its_type_says_text(url: str, content_type: str | None, plain: bool):
+    body = '{"a":"ä"}'
+    event = ask(url, "POST", content=body.encode(), headers={"Content-Type": content_type} if content_type else {})
+    assert event["isBase64Encoded"] is not plain
+    assert event["body"] == (body if plain else base64.b64encode(body.encode()).decode())
+
+
+def test_text_that_is_no_utf_8_reaches_the_function_byte_for_byte(url: str):
+    event = ask(url, "POST", content=b"\xff{", headers={"Content-Type": "application/json"})
+    assert event["isBase64Encoded"] is True
+    assert base64.b64decode(event["body"]) == b"\xff{"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_body_is_no_member(url: str, method: str):
+    event = ask(url, method, headers={"Content-Type": "application/json"})
+    assert "body" not in event
+    assert event["isBase64Encoded"] is False
+
+
+def test_ten_megabytes_pass_and_a_byte_more_does_not(url: str):
+    assert (
+        len(ask(url, "POST", content=b"a" * BODY_LIMIT, headers={"Content-Type": "text/plain"})["body"]) == BODY_LIMIT
+    )
+    answer = httpx.post(url, content=b"a" * (BODY_LIMIT + 1))
+    assert (answer.status_code, answer.text) == (413, '{"message":"Request Entity Too Large"}')
+
+
+def test_headers_over_the_gateways_limit_are_refused(url: str):
+    answer = httpx.get(url, headers={"X-Long": "a" * HEADER_LIMIT})
+    assert (answer.status_code, answer.text) == (431, '{"message":"Request Header Fields Too Large"}')
+
+
+def test_without_a_default_route_the_gateway_itself_answers(bare_url: str):
+    answer = httpx.post(f"{bare_url}/things/all/of")
+    assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
+
+
+def test_a_function_that_raises_is_the_gateways_500(url: str):
+    answer = httpx.get(f"{url}/broken")
+    assert (answer.status_code, answer.text) == (500, '{"message":"Internal Server Error"}')
+
+
+def test_an_answer_is_passed_on_with_its_headers_cookies_and_bytes(url: str):
+    answer = httpx.get(f"{url}/binary")
+    assert (answer.status_code, answer.content) == (201, b"\x00\xff")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Secure"]
+    assert answer.headers["apigw-requestid"]
+
+
+def test_32_requests_run_at_once(url: str):
+    with ThreadPoolExecutor(32) as threads:
+        statuses = list(threads.map(lambda _: httpx.get(f"{url}/together", timeout=60).status_code, range(32)))
+    assert statuses == [204] * 32
