@@ -106,8 +106,14 @@ def _secret(name: str, setting: str) -> None:
 
 def install() -> None:
     """Record the calls of every client made, every setting read and every secret used from now on."""
-    boto3.setup_default_session()
-    assert boto3.DEFAULT_SESSION is not None
-    boto3.DEFAULT_SESSION.events.register("before-parameter-build", _provide)
+    # One session for all clients, which reads the service models once: moto puts away the one they would share.
+    session = boto3.Session()
+
+    def client(*arguments: Any, **options: Any) -> Any:
+        made = session.client(*arguments, **options)
+        made.meta.events.register("before-parameter-build", _provide)
+        return made
+
+    boto3.client = client
     _observe(settings, "read", _setting)
     _observe(keyring, "secret", _secret)
