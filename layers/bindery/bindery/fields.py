@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from annotated_types import Ge, Le
-from pydantic import AfterValidator, BeforeValidator, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic_core import PydanticCustomError
 
 from bindery import identity
@@ -75,5 +74,5 @@ OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]
 OptionalFlag = Annotated[Annotated[bool, Strict()] | None, BeforeValidator(_flag)]
 """A JSON boolean, or `true` or `false` as text in any case."""
 
-OptionalBits4 = Annotated[Annotated[int, Strict(), Ge(1), Le(15)] | None, BeforeValidator(_digits)]
+OptionalBits4 = Annotated[Annotated[int, Strict(), Field(ge=1, le=15)] | None, BeforeValidator(_digits)]
 """Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""

@@ -1,0 +1,52 @@
+"""POST /v2/binding/enduserapi/bindDeviceSn: bind a device to the token's user by serial number (document 001)."""
+
+from pydantic import Field
+
+from bindery.bindings import serial
+from bindery.dialects import quectel
+from bindery.edge import operation
+from bindery.faults import Reason
+from bindery.fields import OptionalBits4, OptionalFlag, OptionalText64, OptionalText254, Text64, Text128
+from bindery.sessions import Session
+from bindery.wire import Access, Query, Reply
+
+
+class BindDeviceSn(Query):
+    """A manufactured device, and how its user wants it. In home mode it goes to a family."""
+
+    pk: Text64
+    sn: Text128
+    capabilities: OptionalBits4 = Field(default=None, alias="capabilitiesBitmask")
+    device_name: OptionalText254 = Field(default=None, alias="deviceName")
+    fid: OptionalText64 = None
+    frid: OptionalText64 = None
+    common: OptionalFlag = Field(default=None, alias="isCommonDevice")
+
+
+class Binding(Reply):
+    """What the app needs to reach the device: its keys and what it is."""
+
+    auth_key: str = Field(serialization_alias="authKey")
+    dk: str
+    module_type: str = Field(serialization_alias="moduleType")
+    pk: str
+
+
+@operation(
+    quectel,
+    Access.WRITE,
+    refuses=[Reason.PRODUCT_KEY_MISSING, Reason.SERIAL_MISSING, Reason.NAME_TOO_LONG, *serial.REFUSES],
+)
+def handler(request: BindDeviceSn, caller: Session) -> Binding:
+    """Bind the device. Unless `isCommonDevice` is false, a family has it on its common list."""
+    bound = serial.bind(
+        caller,
+        request.pk,
+        request.sn,
+        capabilities=request.capabilities,
+        name=request.device_name,
+        fid=request.fid,
+        frid=request.frid,
+        common=request.common is not False,
+    )
+    return Binding(auth_key=bound.auth_key, dk=bound.device_key, module_type=bound.module_type, pk=bound.product_key)

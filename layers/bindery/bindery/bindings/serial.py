@@ -1,0 +1,277 @@
+"""quectel: a user binds a manufactured device by its serial number (document 001, "Bind Device Using SN").
+
+The product's mode says how many users hold one device. In the exclusive modes the binding is the device's `owner`
+item; in multi mode each user has an item of their own, which a share that they accepted takes as long as it lasts.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bindery import clock, devices, dynamo, identity, keyring, settings
+from bindery.bindings import record
+from bindery.directory import domains, families, products
+from bindery.directory.products import Mode
+from bindery.dynamo import Check, Condition, Item, Put, Read, Update
+from bindery.faults import Fault, Reason
+from bindery.sessions import Session
+
+SHARE_LIMIT = 100
+"""How many shares of one device in an exclusive mode last at a time."""
+
+REFUSES = (
+    Reason.SERIAL_LOOKUP_FAILED,
+    Reason.LOOKUP_FAILED,
+    Reason.DOMAIN_ABNORMAL,
+    Reason.ROLE_NOT_PERMITTED,
+    Reason.PRODUCT_UNKNOWN,
+    Reason.DOMAIN_NOT_AUTHORISED,
+    Reason.PRODUCT_FORBIDDEN,
+    Reason.HOME_MODE_OFF,
+    Reason.FAMILY_MISSING,
+    Reason.FAMILY_FORBIDDEN,
+    Reason.SERIAL_UNKNOWN,
+    Reason.DEVICE_KEY_MISSING,
+    Reason.DEVICE_KEY_MALFORMED,
+    Reason.DATA_CENTER_MISMATCH,
+    Reason.DEVICE_BANNED,
+    Reason.ALREADY_BOUND,
+    Reason.SHARE_ACCEPTED,
+    Reason.BOUND_BY_ANOTHER,
+    Reason.COMMON_LIST_FULL,
+    Reason.BINDING_FAILED,
+)
+"""What `bind` refuses for beside the session, in the order in which it is judged."""
+
+_DEVICE_KEY = re.compile(r"[A-Za-z0-9]{4,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a user is told of a device that they have bound."""
+
+    auth_key: str
+    device_key: str
+    module_type: str
+    product_key: str
+
+
+def bind(
+    session: Session,
+    product_key: str,
+    serial: str,
+    *,
+    capabilities: int | None,
+    name: str | None,
+    fid: str | None,
+    frid: str | None,
+    common: bool,
+) -> Bound:
+    """Bind a device to the session's user, in home mode into their family `fid` and its room `frid`.
+
+    One batch read that every rule is judged on, in the order of `REFUSES`, and one transaction that holds what may have
+    changed meanwhile (the device, who has it, the family) and refuses for the same reasons. Raises `TOKEN_INVALID` and
+    the reasons in `REFUSES`: `SERIAL_LOOKUP_FAILED` when the device could not be read, `LOOKUP_FAILED` when anything
+    else could not, `BINDING_FAILED` when another write came between that a repetition has to take into account.
+    """
+    uid, device = session.uid, identity.manufactured_device(product_key, serial)
+    user_read, account_read = session.reads(Reason.LOOKUP_FAILED)
+    reads = {
+        "user": user_read,
+        "account": account_read,
+        "product": Read(products.key(product_key), Reason.LOOKUP_FAILED),
+        "barred": Read(products.barred(product_key, uid), Reason.LOOKUP_FAILED),
+        "device": Read(devices.key(device), Reason.SERIAL_LOOKUP_FAILED),
+        "owner": Read(record.owner(device), Reason.LOOKUP_FAILED),
+        "own": Read(record.of_user(device, uid), Reason.LOOKUP_FAILED),
+    }
+    if session.domain is not None:
+        reads["domain"] = Read(domains.key(session.domain), Reason.LOOKUP_FAILED)
+    if fid is not None:
+        reads["family"] = Read(families.key(fid), Reason.LOOKUP_FAILED)
+    found = dict(zip(reads, dynamo.get_many(list(reads.values())), strict=True))
+    domain, product, family = found.get("domain"), found["product"], found.get("family")
+
+    user = session.confirm(found["user"], found["account"])
+    if domain is None or not domain["enabled"]:
+        raise Fault(Reason.DOMAIN_ABNORMAL)
+    if domain["binders"] == "administrators" and user.role == "regular":
+        raise Fault(Reason.ROLE_NOT_PERMITTED)
+    if product is None:
+        raise Fault(Reason.PRODUCT_UNKNOWN)
+    if product["domains"] is not None and user.domain not in product["domains"]:
+        raise Fault(Reason.DOMAIN_NOT_AUTHORISED)
+    if found["barred"] is not None:
+        raise Fault(Reason.PRODUCT_FORBIDDEN)
+    if not user.home_mode and (fid is not None or frid is not None):
+        raise Fault(Reason.HOME_MODE_OFF)
+    if user.home_mode and fid is None:
+        raise Fault(Reason.FAMILY_MISSING)
+    if user.home_mode and not families.admits(family, uid, frid):
+        raise Fault(Reason.FAMILY_FORBIDDEN)
+    manufactured = found["device"] or {}
+    if unfit := _unfit(manufactured, product):
+        raise Fault(unfit)
+    mode = Mode(product["mode"])
+    standing = found["own" if mode is Mode.MULTI else "owner"] or {}
+    if taken := _taken(standing, uid, mode):
+        raise Fault(taken)
+    if common and family is not None and families.full(family, device):
+        raise Fault(Reason.COMMON_LIST_FULL)
+
+    binding = record.new_id()
+    # Derived before the write: once the device is bound, nothing may fail that would say it is not.
+    bound = Bound(
+        keyring.auth_key(binding),
+        manufactured["device_key"],
+        manufactured["module_type"] or product["module_type"],
+        product["product_key"],
+    )
+    facts = {
+        "holder": identity.user_holder(uid),
+        "binding": binding,
+        "bound_at": clock.now(),
+        "name": name or product["name"],
+        "capabilities": capabilities,
+        "fid": fid,
+        "frid": frid,
+        "common": common and family is not None,
+    }
+    dynamo.transact(
+        [
+            Check(devices.key(device), _as_read(manufactured, product)),
+            _hold(device, uid, mode, facts, standing),
+            *_in_families(device, uid, facts, standing if mode is Mode.ROTATING else {}),
+        ]
+    )
+    return bound
+
+
+def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
+    """Enter that a user accepted a share of a bound device, which lasts until the second `until`.
+
+    Raises `NOT_FOUND` (no such product, or in an exclusive mode nobody holds the device), `ALREADY_BOUND` (the user
+    holds it), `SHARE_ACCEPTED` (an earlier share still lasts), `LIMIT_REACHED` (in an exclusive mode, a hundred last)
+    and `UNAVAILABLE` (the binding or its shares changed meanwhile: nothing has changed).
+    """
+    device = identity.manufactured_device(product_key, serial)
+    product = dynamo.get(products.key(product_key))
+    if product is None:
+        raise Fault(Reason.NOT_FOUND)
+    mode = Mode(product["mode"])
+    if mode is Mode.MULTI:
+        share = {"holder": identity.user_holder(uid), "kind": "share", "expires_at": until}
+        dynamo.write(Put(record.of_user(device, uid), share, _free(uid)))
+        return
+    owner = dynamo.get(record.owner(device))
+    if owner is None:
+        raise Fault(Reason.NOT_FOUND)
+    if taken := _taken(owner, uid, Mode.ROTATING):
+        raise Fault(taken)
+    lasting = {sharer: end for sharer, end in owner["shares"].items() if end > clock.seconds()}
+    if len(lasting) >= SHARE_LIMIT:
+        raise Fault(Reason.LIMIT_REACHED)
+    dynamo.write(
+        Update(
+            record.owner(device),
+            "SET #shares = :after",
+            {":after": lasting | {uid: until}},
+            Condition(
+                expression="#binding = :binding AND #shares = :before",
+                values={":binding": owner["binding"], ":before": owner["shares"]},
+                otherwise=Reason.UNAVAILABLE,
+            ),
+        )
+    )
+
+
+def _unfit(device: Item, product: Item) -> Reason | None:
+    """Why a device as its record says ({} for none) cannot be bound by anyone here."""
+    here = settings.read("DATA_CENTER")
+    if not device:
+        return Reason.SERIAL_UNKNOWN
+    if not device["device_key"]:
+        return Reason.DEVICE_KEY_MISSING
+    if not _DEVICE_KEY.fullmatch(device["device_key"]):
+        return Reason.DEVICE_KEY_MALFORMED
+    if (device["data_center"] or product["data_center"] or here) != here:
+        return Reason.DATA_CENTER_MISMATCH
+    if devices.banned(device) or "disabled" in device:
+        return Reason.DEVICE_BANNED
+    return None
+
+
+def _taken(standing: Item, uid: str, mode: Mode) -> Reason | None:
+    """Why a user cannot bind a device beside, or in place of, what stands there ({} for nothing)."""
+    if not standing:
+        return None
+    share = standing.get("kind") == "share"
+    if standing["holder"] == identity.user_holder(uid) and not share:
+        return Reason.ALREADY_BOUND
+    if (standing["expires_at"] if share else standing.get("shares", {}).get(uid, 0)) > clock.seconds():
+        return Reason.SHARE_ACCEPTED
+    return Reason.BOUND_BY_ANOTHER if mode is Mode.UNIQUE else None
+
+
+def _as_read(device: Item, product: Item) -> Condition:
+    """That a device is still the one it was when its record was read, and still fit."""
+    facts = ("device_key", "module_type", "data_center")
+    return Condition(
+        expression="attribute_not_exists(#banned_at) AND attribute_not_exists(#disabled) AND "
+        + " AND ".join(f"#{fact} = :{fact}" for fact in facts),
+        values={f":{fact}": device[fact] for fact in facts},
+        otherwise=lambda now: _unfit(now, product) or Reason.BINDING_FAILED,
+    )
+
+
+def _hold(device: str, uid: str, mode: Mode, facts: Item, read: Item) -> Put:
+    """The binding, under the condition of the product's mode. `read` is the owner's binding as it was read."""
+    match mode:
+        case Mode.MULTI:
+            return Put(record.of_user(device, uid), facts | {"kind": "binding"}, _free(uid))
+        case Mode.UNIQUE:
+            condition = Condition(
+                expression="attribute_not_exists(#pk)",
+                otherwise=lambda now: _taken(now, uid, mode) or Reason.BINDING_FAILED,
+            )
+        case Mode.ROTATING:
+            # Whoever is evicted leaves their family's common list in the same write, so it must be known which list
+            # that is: it is the one of the binding that was read, or the binding that stands there is in none.
+            condition = Condition(
+                expression="attribute_not_exists(#pk) OR (#holder <> :holder"
+                " AND (attribute_not_exists(#shares.#uid) OR #shares.#uid <= :now)"
+                " AND (#binding = :read OR #common = :false))",
+                names={"uid": uid},
+                values={
+                    ":holder": facts["holder"],
+                    ":now": clock.seconds(),
+                    ":read": read.get("binding", ""),
+                    ":false": False,
+                },
+                otherwise=lambda now: _taken(now, uid, mode) or Reason.BINDING_FAILED,
+            )
+    return Put(record.owner(device), facts | {"shares": {}}, condition)
+
+
+def _free(uid: str) -> Condition:
+    """That a user has neither a binding nor a lasting share of a device in multi mode."""
+    return Condition(
+        expression="attribute_not_exists(#pk) OR (#kind = :share AND #expires_at <= :now)",
+        values={":share": "share", ":now": clock.seconds()},
+        otherwise=lambda now: _taken(now, uid, Mode.MULTI) or Reason.BINDING_FAILED,
+    )
+
+
+def _in_families(device: str, uid: str, facts: Item, evicted: Item) -> Iterator[Update | Check]:
+    """What a bind does in the families of who binds and of who is evicted ({} for nobody), each written once."""
+    fid, left = facts["fid"], evicted["fid"] if evicted and evicted["common"] else None
+    if fid is not None:
+        holds = families.holds(uid, facts["frid"], common=device if facts["common"] else None)
+        if facts["common"]:
+            yield families.add_common(fid, device, holds)
+        elif fid == left:
+            yield families.drop_common(fid, device, holds)
+        else:
+            yield Check(families.key(fid), holds)
+    if left is not None and left != fid:
+        yield families.drop_common(left, device)

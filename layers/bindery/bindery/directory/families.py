@@ -1,0 +1,115 @@
+"""Families (quectel's home mode): who lives there, its rooms, and the devices that all of them see first.
+
+A family is never removed from the directory, so a binding may name it for good.
+"""
+
+from collections.abc import Sequence
+
+from bindery import clock, dynamo
+from bindery.dynamo import Condition, Item, Key, Put, Table, Update
+from bindery.faults import Fault, Reason
+
+MEMBER_LIMIT = 100
+"""How many members a family has at most, and how many rooms."""
+
+COMMON_LIMIT = 100
+"""How many common devices a family has at most."""
+
+
+def key(fid: str) -> Key:
+    """Where a family stands in the directory."""
+    return Key(Table.DIRECTORY, f"family#{fid}", "family")
+
+
+def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence[str] = ()) -> None:
+    """Enter a family of `owner` and the users in `members`, with rooms by their ids.
+
+    Raises `ALREADY_EXISTS` and `LIMIT_REACHED` (over 100 members or rooms).
+    """
+    dynamo.write(
+        Put(
+            key(fid),
+            {
+                "fid": fid,
+                "owner": owner,
+                "members": _bounded(members),
+                "rooms": _bounded(rooms),
+                "created_at": clock.now(),
+            },
+            Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
+        )
+    )
+
+
+def set_members(fid: str, members: Sequence[str]) -> None:
+    """Say who lives in a family beside its owner. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
+    _set(fid, "SET #members = :value", members)
+
+
+def set_rooms(fid: str, rooms: Sequence[str]) -> None:
+    """Say which rooms a family has. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
+    _set(fid, "SET #rooms = :value", rooms)
+
+
+def enter_common(fid: str, device: str) -> None:
+    """Put a device (by its identity) on a family's common list. Raises `NOT_FOUND` and `LIMIT_REACHED` (over 100)."""
+    room = Condition(
+        expression=f"attribute_exists(#pk) AND ({_ROOM})",
+        values={":device": device, ":limit": COMMON_LIMIT},
+        otherwise=lambda found: Reason.LIMIT_REACHED if found else Reason.NOT_FOUND,
+    )
+    dynamo.write(add_common(fid, device, room))
+
+
+def admits(family: Item | None, uid: str, frid: str | None) -> bool:
+    """Whether a user may put a device into a family, and into its room `frid` if one is named."""
+    if not family:
+        return False
+    return (uid == family["owner"] or uid in family["members"]) and (frid is None or frid in family["rooms"])
+
+
+def full(family: Item, device: str) -> bool:
+    """Whether a family's common list has no room for a device."""
+    common = family.get("common", set())
+    return device not in common and len(common) >= COMMON_LIMIT
+
+
+def holds(uid: str, frid: str | None, *, common: str | None) -> Condition:
+    """What `admits` says, and with `common` that this device has room on the common list, as a condition.
+
+    It stands for `FAMILY_FORBIDDEN` and `COMMON_LIST_FULL`.
+    """
+    expression, values = "(#owner = :uid OR contains(#members, :uid))", {":uid": uid}
+    if frid is not None:
+        expression, values = f"{expression} AND contains(#rooms, :frid)", values | {":frid": frid}
+    if common is None:
+        return Condition(expression=expression, values=values, otherwise=Reason.FAMILY_FORBIDDEN)
+    return Condition(
+        expression=f"{expression} AND ({_ROOM})",
+        values=values | {":device": common, ":limit": COMMON_LIMIT},
+        otherwise=lambda found: Reason.COMMON_LIST_FULL if admits(found, uid, frid) else Reason.FAMILY_FORBIDDEN,
+    )
+
+
+def add_common(fid: str, device: str, condition: Condition) -> Update:
+    """The part of a write that puts a device on a family's common list; once there it stays there once."""
+    return Update(key(fid), "ADD #common :devices", {":devices": {device}}, condition)
+
+
+def drop_common(fid: str, device: str, condition: Condition | None = None) -> Update:
+    """The part of a write that takes a device off a family's common list, if it is there."""
+    return Update(key(fid), "DELETE #common :devices", {":devices": {device}}, condition)
+
+
+_ROOM = "attribute_not_exists(#common) OR size(#common) < :limit OR contains(#common, :device)"
+
+
+def _bounded(values: Sequence[str]) -> list[str]:
+    if len(values) > MEMBER_LIMIT:
+        raise Fault(Reason.LIMIT_REACHED)
+    return list(values)
+
+
+def _set(fid: str, expression: str, values: Sequence[str]) -> None:
+    exists = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
+    dynamo.write(Update(key(fid), expression, {":value": _bounded(values)}, exists))

@@ -1,0 +1,950 @@
+"""quectel, row by row: what bindDeviceSn answers, to the byte, in which order, and what it leaves in the tables."""
+
+import contextvars
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.exceptions import ClientError
+
+from bindery import clock, devices, dynamo, identity, keyring, sessions
+from bindery.bindings import record, serial
+from bindery.directory import accounts, domains, families, products, users
+from bindery.directory.products import Mode
+from bindery.dynamo import Table
+from tests.http_api import Response, event, invoke
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
+DEVICE = identity.manufactured_device(PK, SN)
+ME, OTHER, THIRD = "C31489", "C31490", "C-3#1"
+PATH = "/v2/binding/enduserapi/bindDeviceSn"
+
+TEXTS = {
+    5009: "Device verification failed",
+    5032: "Token verification failed",
+    5041: "No permission",
+    5048: "Device binding failed",
+    5049: "Device already bound",
+    5066: "Please enter Product Key",
+    5067: "Please enter Device Key",
+    5088: "Please enter device SN",
+    5089: "Device SN request failed",
+    5090: "Requested device SN invalid",
+    5093: "Abnormal user domain",
+    5106: "Please enter token",
+    5229: "User domain not authorized for this product",
+    5314: "Device query failed in cloud platform",
+    5327: "No permission for this product",
+    5333: "Device name exceeds length limit",
+    5361: "Incorrect DK format",
+    5412: "Product binding mode is unique, cannot bind repeatedly",
+    5553: "Product or device does not exist",
+    5624: "Home mode not enabled",
+    5636: "Please enter family ID",
+    5669: "Regular user has no permission to bind device",
+    5893: "Failed to add common device",
+    6040: "Already accepted device sharing",
+    6083: "Bound device does not belong to current data center",
+}
+
+
+@dataclass
+class World:
+    """An installation in which the request of `ME` succeeds, until something in it is changed."""
+
+    parameters: dict[str, Any] = field(default_factory=lambda: {"pk": PK, "sn": SN})
+    token: str | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: {"device_key": DK})
+
+    def build(self, mode: Mode = Mode.UNIQUE) -> None:
+        accounts.create("smart", name="Smart")
+        domains.create("E.DM.1")
+        for uid in (ME, OTHER, THIRD):
+            users.create(uid, "smart", domain="E.DM.1")
+        products.create(PK, name="Smart lock", module_type="BC26", mode=mode)
+        families.create("F1", ME, members=[OTHER], rooms=["R1"])
+        families.create("F2", OTHER, rooms=["R1", "R2"])
+        self.manufacture()
+        self.token = token(ME)
+
+    def manufacture(self, **facts: Any) -> None:
+        self.facts |= facts
+        devices.manufacture(PK, SN, **self.facts)
+
+    def at_home(self, uid: str = ME, fid: str = "F1") -> None:
+        users.set_home_mode(uid, True)
+        if uid == ME:
+            self.parameters.setdefault("fid", fid)
+
+    def ask(self) -> Response:
+        return bind(self.token, **self.parameters)
+
+
+@pytest.fixture
+def world(registry: None) -> World:
+    made = World()
+    made.build()
+    return made
+
+
+def token(uid: str, lifetime: int = 7200) -> str:
+    return sessions.issue(uid, "quectel", lifetime)[0]
+
+
+def bind(authorization: str | None, query: str | None = None, **parameters: Any) -> Response:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return invoke("quectel.bind_device_sn", event("POST", PATH, headers=headers, query=query or parameters))
+
+
+def as_user(uid: str, **parameters: Any) -> Response:
+    return bind(token(uid), **{"pk": PK, "sn": SN, **parameters})
+
+
+def refusal(code: int) -> str:
+    return f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}'
+
+
+def refused(answer: Response, code: int) -> None:
+    assert (answer.status, answer.body) == (200, refusal(code))
+
+
+def succeeded(answer: Response) -> dict[str, str]:
+    assert answer.status == 200
+    given: dict[str, Any] = answer.json()
+    assert list(given) == ["code", "data", "extMsg", "msg"]
+    assert (given["code"], given["extMsg"], given["msg"]) == (200, "", "")
+    assert list(given["data"]) == ["authKey", "dk", "moduleType", "pk"]
+    return dict(given["data"])
+
+
+def owner() -> dict[str, Any]:
+    (found,) = items(Table.BINDINGS)
+    assert found["sk"] == "owner"
+    return found
+
+
+def common(fid: str) -> set[str]:
+    found = dynamo.get(families.key(fid))
+    assert found is not None
+    return found.get("common", set())  # type: ignore[no-any-return]
+
+
+def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
+    fillers = {f"quectel#{PK}#filler-{number}" for number in range(count)}
+    dynamo.write(dynamo.Update(families.key(fid), "ADD #common :fillers", {":fillers": fillers}))
+
+
+# ── What the rows stand for, each as something that can be put wrong ──────────────────────────────────────────────────
+
+
+def no_token(world: World) -> None:
+    world.token = None
+
+
+def disabled_user(world: World) -> None:
+    users.set_enabled(ME, False)
+
+
+def no_pk(world: World) -> None:
+    del world.parameters["pk"]
+
+
+def no_sn(world: World) -> None:
+    world.parameters["sn"] = "  "
+
+
+def long_name(world: World) -> None:
+    world.parameters["deviceName"] = "n" * 255
+
+
+def malformed(world: World) -> None:
+    world.parameters["capabilitiesBitmask"] = "16"
+
+
+def disabled_domain(world: World) -> None:
+    domains.set_enabled("E.DM.1", False)
+
+
+def administrators_only(world: World) -> None:
+    domains.set_binders("E.DM.1", "administrators")
+
+
+def unknown_pk(world: World) -> None:
+    world.parameters["pk"] = "p-unknown"
+
+
+def other_domains(world: World) -> None:
+    products.authorise(PK, ["E.DM.2"])
+
+
+def barred(world: World) -> None:
+    products.bar(PK, ME)
+
+
+def fid_without_home_mode(world: World) -> None:
+    world.parameters["fid"] = "F1"
+
+
+def no_fid_in_home_mode(world: World) -> None:
+    users.set_home_mode(ME, True)
+    world.parameters.pop("fid", None)
+
+
+def foreign_family(world: World) -> None:
+    users.set_home_mode(ME, True)
+    world.parameters["fid"] = "F2"
+
+
+def unknown_sn(world: World) -> None:
+    world.parameters["sn"] = "SN-unknown"
+
+
+def no_device_key(world: World) -> None:
+    world.manufacture(device_key=None)
+
+
+def bad_device_key(world: World) -> None:
+    world.manufacture(device_key="84:15")
+
+
+def other_data_center(world: World) -> None:
+    world.manufacture(data_center="elsewhere")
+
+
+def banned(world: World) -> None:
+    devices.ban(DEVICE, "stolen")
+
+
+def mine(world: World) -> None:
+    succeeded(bind(world.token, **world.parameters | {"isCommonDevice": "false"}))
+
+
+def bound_by_another(world: World) -> None:
+    succeeded(as_user(OTHER))
+
+
+def shared_with_me(world: World) -> None:
+    if not items(Table.BINDINGS):
+        bound_by_another(world)
+    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
+
+
+def full_common_list(world: World) -> None:
+    world.at_home()
+    fill("F1")
+
+
+ROWS: list[tuple[float, int, Callable[[World], None]]] = [
+    (1, 5106, no_token),
+    (2, 5032, disabled_user),
+    (3, 5066, no_pk),
+    (4, 5088, no_sn),
+    (5, 5333, long_name),
+    (5.5, 5048, malformed),
+    (6, 5093, disabled_domain),
+    (7, 5669, administrators_only),
+    (8, 5553, unknown_pk),
+    (9, 5229, other_domains),
+    (10, 5327, barred),
+    (11, 5624, fid_without_home_mode),
+    (12, 5636, no_fid_in_home_mode),
+    (13, 5041, foreign_family),
+    (14, 5090, unknown_sn),
+    (15, 5067, no_device_key),
+    (16, 5361, bad_device_key),
+    (17, 6083, other_data_center),
+    (18, 5009, banned),
+    (19, 5049, mine),
+    (20, 6040, shared_with_me),
+    (21, 5412, bound_by_another),
+    (22, 5893, full_common_list),
+]
+
+NEVER_TOGETHER = {
+    (11, 12): "home mode is off or on",
+    (11, 13): "home mode is off or on",
+    (12, 13): "without a family id there is no family that could be a foreign one",
+    (15, 16): "a device key that is missing has no format",
+    (19, 20): "an owner cannot accept a share, and who accepted one cannot bind (row 20)",
+    (19, 21): "in unique mode the caller has it, or another",
+}
+"""Pairs of rows that no request and no data can meet at once."""
+
+PAIRS = [
+    (earlier, later)
+    for index, earlier in enumerate(ROWS)
+    for later in ROWS[index + 1 : index + 4]
+    if (earlier[0], later[0]) not in NEVER_TOGETHER
+]
+
+
+def name(row: tuple[float, int, Any]) -> str:
+    return row[2].__name__
+
+
+@pytest.mark.parametrize("row", ROWS, ids=name)
+def test_each_row_answers_its_code_and_text_and_writes_nothing(world: World, row: tuple[float, int, Any]) -> None:
+    _, code, put_wrong = row
+    put_wrong(world)
+    before = everything()
+    answer = world.ask()
+    refused(answer, code)
+    assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    assert everything() == before
+
+
+@pytest.mark.parametrize(("earlier", "later"), PAIRS, ids=name)
+def test_of_two_rows_that_both_hold_the_earlier_answers(world: World, earlier: Any, later: Any) -> None:
+    later[2](world)
+    earlier[2](world)
+    before = everything()
+    refused(world.ask(), earlier[1])
+    assert everything() == before
+
+
+def test_no_two_neighbouring_rows_go_untested_without_a_reason() -> None:
+    tested = {(earlier[0], later[0]) for earlier, later in PAIRS}
+    neighbours = {(earlier[0], later[0]) for earlier, later in pairwise(ROWS)}
+    assert neighbours - tested == {(11, 12), (12, 13), (15, 16), (19, 20)}
+
+
+# ── Success ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_device_is_bound_and_its_keys_are_answered(world: World) -> None:
+    answer = world.ask()
+    assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    key = keyring.auth_key(owner()["binding"])
+    assert answer.body == (
+        f'{{"code":200,"data":{{"authKey":"{key}","dk":"{DK}","moduleType":"BC26","pk":"{PK}"}},"extMsg":"","msg":""}}'
+    )
+    assert re.fullmatch(r"[A-Za-z0-9+/]{22}==", key)
+    assert owner() == {
+        "pk": DEVICE,
+        "sk": "owner",
+        "holder": f"user#{ME}",
+        "binding": owner()["binding"],
+        "bound_at": owner()["bound_at"],
+        "name": "Smart lock",
+        "capabilities": None,
+        "fid": None,
+        "frid": None,
+        "common": False,
+        "shares": {},
+    }
+    assert key not in json.dumps(everything(), default=str)
+
+
+def test_what_the_user_says_of_the_device_is_stored(world: World) -> None:
+    world.at_home()
+    answer = bind(
+        world.token, f"pk={PK}&sn={SN}&deviceName=%20T%C3%BCr%20&capabilitiesBitmask=15&fid=F1&frid=R1&holder=x"
+    )
+    succeeded(answer)
+    assert {name: owner()[name] for name in ("name", "capabilities", "fid", "frid", "common")} == {
+        "name": "Tür",
+        "capabilities": 15,
+        "fid": "F1",
+        "frid": "R1",
+        "common": True,
+    }
+    assert common("F1") == {DEVICE}
+    assert owner()["holder"] == f"user#{ME}"
+
+
+@pytest.mark.parametrize(
+    ("wish", "listed"),
+    [({}, True), *(({"isCommonDevice": text}, "t" in text.lower()) for text in ("true", "True", "", "false", "FALSE"))],
+)
+def test_in_home_mode_the_device_is_common_unless_that_is_declined(
+    world: World, wish: dict[str, str], listed: bool
+) -> None:
+    world.at_home()
+    listed = listed or wish.get("isCommonDevice") == ""
+    succeeded(bind(world.token, **world.parameters | wish))
+    assert common("F1") == ({DEVICE} if listed else set())
+    assert owner()["common"] is listed
+
+
+def test_out_of_home_mode_no_list_is_written(world: World) -> None:
+    succeeded(bind(world.token, pk=PK, sn=SN, isCommonDevice="true"))
+    assert owner()["common"] is False
+    assert common("F1") == set()
+
+
+def test_the_devices_own_module_type_goes_before_the_products(world: World) -> None:
+    world.manufacture(module_type="EC200")
+    assert succeeded(world.ask())["moduleType"] == "EC200"
+
+
+@pytest.mark.parametrize(
+    ("device", "product", "bound"),
+    [
+        (None, None, True),
+        ("default", None, True),
+        (None, "default", True),
+        ("default", "elsewhere", True),
+        ("elsewhere", "default", False),
+        (None, "elsewhere", False),
+    ],
+)
+def test_a_device_without_a_data_center_has_its_products(
+    world: World, device: str | None, product: str | None, bound: bool
+) -> None:
+    products.create("p2", name="Second", module_type="BC26", data_center=product)
+    devices.manufacture("p2", SN, device_key=DK, data_center=device)
+    answer = bind(world.token, pk="p2", sn=SN)
+    assert succeeded(answer)["pk"] == "p2" if bound else answer.body == refusal(6083)
+
+
+@pytest.mark.parametrize(
+    ("device_key", "code"),
+    [
+        ("8415", 200),
+        ("a" * 32, 200),
+        ("", 5067),
+        ("841", 5361),
+        ("a" * 33, 5361),
+        ("84-15", 5361),
+        ("8415é", 5361),
+        ("8415\n", 5361),
+        (" 8415", 5361),
+    ],
+)
+def test_a_device_key_is_4_to_32_letters_and_digits(world: World, device_key: str, code: int) -> None:
+    world.manufacture(device_key=device_key)
+    assert world.ask().json()["code"] == code
+
+
+@pytest.mark.parametrize("length", [1, 254])
+def test_a_name_of_up_to_254_characters_is_taken(world: World, length: int) -> None:
+    succeeded(bind(world.token, pk=PK, sn=SN, deviceName=" " + "é" * length + " "))
+    assert owner()["name"] == "é" * length
+
+
+def test_a_blank_name_counts_as_none(world: World) -> None:
+    succeeded(bind(world.token, pk=PK, sn=SN, deviceName=" ", fid="", frid=" ", capabilitiesBitmask=""))
+    assert owner()["name"] == "Smart lock"
+
+
+def test_serials_that_differ_only_in_unicode_form_are_one_device(world: World) -> None:
+    devices.manufacture(PK, "cafe\u0301", device_key=DK)
+    succeeded(as_user(ME, sn="caf\u00e9"))
+    refused(as_user(ME, sn=" cafe\u0301 "), 5049)
+
+
+@pytest.mark.parametrize("other", [("p11uR", "P" + SN), ("p11urp", SN), (PK, SN.lower())])
+def test_another_product_key_or_serial_is_another_device(world: World, other: tuple[str, str]) -> None:
+    world.ask()
+    assert as_user(ME, pk=other[0], sn=other[1]).json()["code"] in (5553, 5090)
+
+
+@pytest.mark.parametrize("role", ["administrator", "regular"])
+def test_administrators_bind_whoever_may_bind(world: World, role: Any) -> None:
+    administrators_only(world)
+    users.create("C9", "smart", domain="E.DM.1", role=role)
+    assert as_user("C9").json()["code"] == (200 if role == "administrator" else 5669)
+
+
+def test_an_authorised_domain_binds_and_so_does_a_user_admitted_again(world: World) -> None:
+    products.authorise(PK, ["E.DM.2", "E.DM.1"])
+    products.bar(PK, ME)
+    refused(world.ask(), 5327)
+    products.bar(PK, OTHER)
+    products.admit(PK, ME)
+    succeeded(world.ask())
+
+
+def test_a_user_without_a_domain_or_of_one_that_was_never_entered_is_refused(world: World) -> None:
+    users.create("C8", "smart")
+    users.create("C9", "smart", domain="E.DM.9")
+    refused(as_user("C8"), 5093)
+    refused(as_user("C9"), 5093)
+
+
+def test_a_room_must_be_one_of_the_family(world: World) -> None:
+    world.at_home()
+    refused(as_user(ME, fid="F1", frid="R2"), 5041)
+    refused(as_user(ME, fid="F9"), 5041)
+    refused(as_user(ME, frid="R1"), 5636)
+    succeeded(as_user(ME, fid="F1", frid="R1"))
+
+
+def test_a_room_without_home_mode_is_refused(world: World) -> None:
+    refused(as_user(ME, frid="R1"), 5624)
+
+
+def test_members_of_a_family_put_devices_into_it_as_its_owner_does(world: World) -> None:
+    world.at_home(OTHER)
+    succeeded(as_user(OTHER, fid="F1"))
+    assert common("F1") == {DEVICE}
+
+
+def test_a_disabled_device_is_refused_until_it_is_enabled(world: World) -> None:
+    devices.set_enabled(DEVICE, False)
+    before = everything()
+    refused(world.ask(), 5009)
+    assert everything() == before
+    devices.set_enabled(DEVICE, True)
+    succeeded(world.ask())
+
+
+def test_a_ban_outlasts_another_manufacturing_record(world: World) -> None:
+    devices.ban(DEVICE, "stolen")
+    world.manufacture(module_type="EC200")
+    refused(world.ask(), 5009)
+    devices.unban(DEVICE)
+    succeeded(world.ask())
+
+
+# ── The request on the wire ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER  ", " bEaReR "])
+def test_the_token_stands_bare_or_after_bearer_in_any_case(world: World, scheme: str) -> None:
+    succeeded(bind(f"{scheme}{world.token}", pk=PK, sn=SN))
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("", 5106),
+        (" \t", 5106),
+        ("Bearer", 5032),
+        ("Bearer ", 5032),
+        ("Basic abc", 5032),
+        ("abc", 5032),
+        ("a.b.c", 5032),
+        ("é", 5032),
+    ],
+)
+def test_a_header_without_a_good_token_is_refused(world: World, header: str, code: int) -> None:
+    before = everything()
+    refused(bind(header, pk=PK, sn=SN), code)
+    assert everything() == before
+
+
+def test_expired_forged_foreign_and_revoked_tokens_are_refused(world: World) -> None:
+    good = token(ME)
+    head, _, signature = good.split(".")
+    forged = f"{head}.{token(OTHER).split('.')[1]}.{signature}"
+    for wrong in (token(ME, -1), forged, sessions.issue(ME, "remoteit", 60)[0], f"{good},{good}"):
+        refused(bind(wrong, pk=PK, sn=SN), 5032)
+    users.revoke_sessions(ME)
+    refused(bind(good, pk=PK, sn=SN), 5032)
+    accounts.set_enabled("smart", False)
+    refused(bind(token(ME), pk=PK, sn=SN), 5032)
+    assert items(Table.BINDINGS) == []
+
+
+MALFORMED = [
+    *(
+        "capabilitiesBitmask=" + text
+        for text in ("0", "16", "-1", "1.0", "3x", "true", "9" * 5000, "%D9%A3", "%2B3", "1&%s")
+    ),
+    *("isCommonDevice=" + text for text in ("maybe", "1", "0", "yes", "null", "true&%s")),
+    *("deviceName=" + text for text in ("a%00b", "a%0Ab", "%FF", "a&%s", "a&deviceName=" + "n" * 255)),
+    *("fid=" + text for text in ("F" * 65, "F%00", "F1&%s")),
+    *("frid=" + text for text in ("R" * 65, "R%C2%85x", "R1&%s")),
+]
+
+
+@pytest.mark.parametrize("extra", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_or_repeated_parameter_is_5048(world: World, extra: str) -> None:
+    disabled_domain(world)
+    before = everything()
+    refused(bind(world.token, f"pk={PK}&sn={SN}&" + extra.replace("%s", extra.replace("&%s", ""))), 5048)
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"pk={PK}&sn={SN}&pk={PK}",
+        f"pk={PK}&sn={SN}&sn=",
+        f"pk={'p' * 65}&sn={SN}",
+        f"pk={PK}&sn={'s' * 129}",
+        f"pk=%FF&sn={SN}",
+    ],
+)
+def test_a_malformed_product_key_or_serial_is_5048_and_none_is_missing(world: World, query: str) -> None:
+    refused(bind(world.token, query), 5048)
+
+
+def test_a_malformed_parameter_comes_after_the_rows_that_name_one(world: World) -> None:
+    refused(bind(world.token, "isCommonDevice=maybe"), 5066)
+    refused(bind(world.token, f"pk={PK}&isCommonDevice=maybe"), 5088)
+    refused(bind(world.token, f"pk={PK}&sn={SN}&isCommonDevice=maybe&deviceName={'n' * 255}"), 5333)
+    refused(bind(world.token, f"pk={PK}&pk={PK}&sn={SN}&deviceName={'n' * 255}"), 5333)
+    refused(bind(world.token, f"pk={PK}&pk={PK}"), 5088)
+
+
+@pytest.mark.parametrize("bits", range(1, 16))
+def test_every_capability_mask_is_taken(world: World, bits: int) -> None:
+    succeeded(bind(world.token, pk=PK, sn=SN, capabilitiesBitmask=bits))
+    assert owner()["capabilities"] == bits
+
+
+@pytest.mark.parametrize("body", ['{"pk": "other", "isCommonDevice": 7}', "{", b"\xff\xfe", "x" * 20000])
+def test_a_body_is_ignored(world: World, body: str | bytes) -> None:
+    request = event("POST", PATH, headers={"authorization": world.token or ""}, query=world.parameters, body=body)
+    succeeded(invoke("quectel.bind_device_sn", request))
+
+
+def test_parameters_of_another_name_are_ignored_even_repeated(world: World) -> None:
+    succeeded(bind(world.token, f"pk={PK}&sn={SN}&uid={OTHER}&uid=x&PK=q&colour=red"))
+    assert owner()["holder"] == f"user#{ME}"
+
+
+# ── Modes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def modal(registry: None) -> Callable[[Mode], World]:
+    def make(mode: Mode) -> World:
+        made = World()
+        made.build(mode)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_binding_again_is_5049_in_every_mode(modal: Callable[[Mode], World], mode: Mode) -> None:
+    world = modal(mode)
+    succeeded(world.ask())
+    before = everything()
+    refused(bind(world.token, pk=PK, sn=SN, deviceName="new"), 5049)
+    assert everything() == before
+
+
+def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own(modal: Callable[[Mode], World]) -> None:
+    modal(Mode.MULTI)
+    keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
+    assert len(keys) == 3
+    assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in items(Table.BINDINGS)] == [
+        (DEVICE, f"user#{uid}", f"user#{uid}", "binding") for uid in (THIRD, ME, OTHER)
+    ]
+
+
+def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares(modal: Callable[[Mode], World]) -> None:
+    modal(Mode.ROTATING)
+    first = succeeded(as_user(OTHER))
+    serial.accept_share(PK, SN, THIRD, clock.seconds() + 60)
+    second = succeeded(as_user(ME))
+    assert (owner()["holder"], owner()["shares"]) == (f"user#{ME}", {})
+    assert first["authKey"] != second["authKey"]
+    succeeded(as_user(THIRD))
+    assert owner()["holder"] == f"user#{THIRD}"
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_an_accepted_share_is_6040_until_it_ends(
+    modal: Callable[[Mode], World], mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modal(mode)
+    succeeded(as_user(OTHER))
+    end = clock.seconds() + 60
+    for uid in (ME, THIRD):
+        serial.accept_share(PK, SN, uid, end)
+    before = everything()
+    refused(as_user(ME), 6040)
+    refused(as_user(THIRD), 6040)
+    assert everything() == before
+    mine = token(ME)
+    monkeypatch.setattr(clock, "seconds", lambda: end)
+    assert bind(mine, pk=PK, sn=SN).json()["code"] == (5412 if mode is Mode.UNIQUE else 200)
+
+
+FAMILIES = [
+    # (the first holder's family, is it common there, the next one's, is it common there) → what is on the two lists
+    (("F1", True, "F1", True), ({DEVICE}, set())),
+    (("F1", True, "F1", False), (set(), set())),
+    (("F1", False, "F1", True), ({DEVICE}, set())),
+    (("F1", False, "F1", False), (set(), set())),
+    (("F2", True, "F1", True), ({DEVICE}, set())),
+    (("F2", True, "F1", False), (set(), set())),
+    (("F2", False, "F1", True), ({DEVICE}, set())),
+    (("F2", True, None, False), (set(), set())),
+    ((None, False, "F1", True), ({DEVICE}, set())),
+]
+
+
+@pytest.mark.parametrize(("case", "lists"), FAMILIES, ids=str)
+def test_an_eviction_moves_the_device_between_the_families_common_lists(
+    modal: Callable[[Mode], World], case: tuple[Any, ...], lists: tuple[set[str], set[str]]
+) -> None:
+    modal(Mode.ROTATING)
+    for uid, fid, wanted in ((OTHER, *case[:2]), (ME, *case[2:])):
+        if fid is not None:
+            users.set_home_mode(uid, True)
+        family = {} if fid is None else {"fid": fid}
+        succeeded(as_user(uid, **family, isCommonDevice=str(wanted)))
+    assert (common("F1"), common("F2")) == lists
+    assert (owner()["holder"], owner()["fid"], owner()["common"]) == (f"user#{ME}", case[2], case[3])
+
+
+def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none(modal: Callable[[Mode], World]) -> None:
+    world = modal(Mode.ROTATING)
+    world.at_home()
+    world.at_home(OTHER)
+    fill("F1", families.COMMON_LIMIT - 1)
+    succeeded(as_user(OTHER, fid="F1"))
+    succeeded(as_user(ME, fid="F1"))
+    assert len(common("F1")) == families.COMMON_LIMIT
+    devices.manufacture(PK, "SN2", device_key=DK)
+    refused(as_user(ME, sn="SN2", fid="F1"), 5893)
+    succeeded(as_user(ME, sn="SN2", fid="F1", isCommonDevice="false"))
+
+
+# ── What changes between check and write ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Let something happen after the next request has read, and before it writes."""
+    happened: list[bool] = []
+    planned: list[bool] = []
+
+    def plan(change: Callable[[], object]) -> None:
+        real = dynamo.transact
+
+        def transact(operations: Any) -> None:
+            monkeypatch.setattr(dynamo, "transact", real)
+            # In a context of its own: these are not the request's own calls.
+            contextvars.Context().run(change)
+            happened.append(True)
+            real(operations)
+
+        planned.append(True)
+        monkeypatch.setattr(dynamo, "transact", transact)
+
+    yield plan
+    assert happened == planned
+
+
+def share(world: World) -> None:
+    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
+
+
+def bound_at_home_by_another(world: World) -> None:
+    users.set_home_mode(OTHER, True)
+    succeeded(as_user(OTHER, fid="F2"))
+
+
+def shared_by_another(world: World) -> None:
+    bound_by_another(world)
+    share(world)
+
+
+RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
+    ("a ban", Mode.UNIQUE, banned, 5009),
+    ("a ban", Mode.ROTATING, banned, 5009),
+    ("a ban", Mode.MULTI, banned, 5009),
+    ("disabled", Mode.UNIQUE, lambda world: devices.set_enabled(DEVICE, False), 5009),
+    ("no device key", Mode.UNIQUE, no_device_key, 5067),
+    ("a bad device key", Mode.UNIQUE, bad_device_key, 5361),
+    ("another data center", Mode.UNIQUE, other_data_center, 6083),
+    ("another device key", Mode.UNIQUE, lambda world: world.manufacture(device_key="OTHER1"), 5048),
+    ("another module type", Mode.UNIQUE, lambda world: world.manufacture(module_type="EC200"), 5048),
+    ("the device is gone", Mode.UNIQUE, lambda world: dynamo.write(dynamo.Delete(devices.key(DEVICE))), 5090),
+    *(("the caller's own bind", mode, mine, 5049) for mode in Mode),
+    ("another's bind", Mode.UNIQUE, bound_by_another, 5412),
+    ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
+    ("another's bind and a share", Mode.ROTATING, shared_by_another, 6040),
+    ("a share", Mode.MULTI, share, 6040),
+    ("another's bind into a family", Mode.ROTATING, bound_at_home_by_another, 5048),
+]
+
+
+@pytest.mark.parametrize(("what", "mode", "change", "code"), RACES, ids=str)
+def test_what_changes_between_check_and_write_gives_the_same_code(
+    modal: Callable[[Mode], World],
+    meanwhile: Callable[[Callable[[], object]], None],
+    what: str,
+    mode: Mode,
+    change: Callable[[World], object],
+    code: int,
+) -> None:
+    world = modal(mode)
+    after: list[Any] = []
+    meanwhile(lambda: (change(world), after.append(everything())))
+    refused(world.ask(), code)
+    assert [everything()] == after
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "wanted", "code"),
+    [
+        ("no member any more", lambda: families.set_members("F1", []), "true", 5041),
+        ("no member any more", lambda: families.set_members("F1", []), "false", 5041),
+        ("the room is gone", lambda: families.set_rooms("F1", []), "true", 5041),
+        ("the room is gone", lambda: families.set_rooms("F1", []), "false", 5041),
+        ("the list is full", lambda: fill("F1"), "true", 5893),
+    ],
+    ids=str,
+)
+def test_what_changes_in_the_family_between_check_and_write_gives_the_same_code(
+    world: World,
+    meanwhile: Callable[[Callable[[], object]], None],
+    what: str,
+    change: Callable[[], object],
+    wanted: str,
+    code: int,
+) -> None:
+    world.at_home(OTHER)
+    after: list[Any] = []
+    meanwhile(lambda: (change(), after.append(everything())))
+    refused(as_user(OTHER, fid="F1", frid="R1", isCommonDevice=wanted), code)
+    assert [everything()] == after
+
+
+def test_in_rotating_mode_a_share_accepted_meanwhile_is_6040(
+    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    world = modal(Mode.ROTATING)
+    bound_by_another(world)
+    meanwhile(lambda: share(world))
+    refused(world.ask(), 6040)
+    assert owner()["holder"] == f"user#{OTHER}"
+
+
+def test_a_rotation_follows_another_one_that_is_on_no_list(
+    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    world = modal(Mode.ROTATING)
+    bound_at_home_by_another(world)
+    meanwhile(lambda: as_user(THIRD))
+    succeeded(world.ask())
+    assert owner()["holder"] == f"user#{ME}"
+    assert common("F2") == set()
+
+
+def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(
+    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    world = modal(Mode.ROTATING)
+    bound_at_home_by_another(world)
+    users.set_home_mode(THIRD, True)
+    families.create("F3", THIRD)
+    meanwhile(lambda: as_user(THIRD, fid="F3"))
+    answer = world.ask()
+    refused(answer, 5048)
+    assert answer.headers["Retry-After"] == "1"
+    assert (owner()["holder"], common("F2"), common("F3")) == (f"user#{THIRD}", set(), {DEVICE})
+    succeeded(world.ask())
+    assert common("F3") == set()
+
+
+def test_an_owner_who_let_go_meanwhile_is_no_obstacle(
+    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    world = modal(Mode.ROTATING)
+    bound_by_another(world)
+    meanwhile(lambda: dynamo.write(dynamo.Delete(record.owner(DEVICE))))
+    succeeded(world.ask())
+
+
+# ── Failures of the registry ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def throttled(*_: Any, **__: Any) -> Any:
+    raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "secret inner text"}}, "Operation")
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        ({"DevicesTable"}, 5089),
+        ({"BindingsTable"}, 5314),
+        ({"DirectoryTable"}, 5314),
+        ({"DirectoryTable", "DevicesTable"}, 5314),
+    ],
+    ids=str,
+)
+def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
+) -> None:
+    real = dynamo.client().batch_get_item
+    asked: list[set[str]] = []
+
+    def answer(RequestItems: dict[str, Any]) -> Any:
+        asked.append(set(RequestItems))
+        served = {table: keys for table, keys in RequestItems.items() if table not in left}
+        rest = {table: keys for table, keys in RequestItems.items() if table in left}
+        return (real(RequestItems=served) if served else {"Responses": {}}) | {"UnprocessedKeys": rest}
+
+    monkeypatch.setattr(dynamo, "ATTEMPTS", 2)
+    monkeypatch.setattr(dynamo, "_pause", lambda attempt: None)
+    monkeypatch.setattr(dynamo.client(), "batch_get_item", answer)
+    response = world.ask()
+    refused(response, code)
+    assert response.headers["Retry-After"] == "1"
+    assert asked == [{"DevicesTable", "BindingsTable", "DirectoryTable"}, left]
+    assert items(Table.BINDINGS) == []
+
+
+@pytest.mark.parametrize("extra", [{}, {"deviceName": "n" * 255}])
+def test_a_registry_that_cannot_be_read_is_5314(
+    world: World, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str]
+) -> None:
+    monkeypatch.setattr(dynamo.client(), "batch_get_item", throttled)
+    answer = bind(world.token, **world.parameters | extra)
+    refused(answer, 5314)
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_write_that_fails_for_good_is_5048(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything()
+    monkeypatch.setattr(dynamo.client(), "transact_write_items", throttled)
+    answer = world.ask()
+    refused(answer, 5048)
+    assert answer.headers["Retry-After"] == "1"
+    assert everything() == before
+
+
+def test_an_error_of_ours_is_5048_and_tells_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serial, "bind", lambda *_, **__: 1 / 0)
+    answer = world.ask()
+    refused(answer, 5048)
+    assert "Retry-After" not in answer.headers
+
+
+def test_nothing_is_bound_when_the_key_cannot_be_derived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "auth_key", lambda binding: 1 / 0)
+    before = everything()
+    refused(world.ask(), 5048)
+    assert everything() == before
+
+
+def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success(world: World) -> None:
+    sent: list[str] = []
+
+    def answer_a_known_token(request: AWSRequest, **_: Any) -> AWSResponse | None:
+        # As DynamoDB does, and moto does not.
+        sent.append(json.loads(request.body)["ClientRequestToken"])
+        return answered(request) if len(sent) > len(set(sent)) else None
+
+    def lose_the_first_answer(attempts: int, **_: Any) -> int | None:
+        return 0 if attempts == 1 else None
+
+    events = dynamo.client().meta.events
+    events.register_first("before-send.dynamodb.TransactWriteItems", answer_a_known_token)
+    events.register("needs-retry.dynamodb.TransactWriteItems", lose_the_first_answer)
+    succeeded(world.ask())
+    assert len(sent) == 2
+    assert owner()["holder"] == f"user#{ME}"
+
+
+def answered(request: AWSRequest) -> AWSResponse:
+    response = AWSResponse(request.url, 200, {}, None)
+    response._content = b"{}"
+    return response
