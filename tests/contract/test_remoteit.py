@@ -1,0 +1,349 @@
+"""remoteit, row by row: what POST /apv/v27/device/connect answers, to the byte, and what it leaves in the tables."""
+
+import json
+import secrets
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bindery import clock, devices, dynamo, identity, sessions
+from bindery.bindings import company, record
+from bindery.directory import accounts, addresses, keys, users
+from bindery.directory.keys import Grant, Kind
+from bindery.dynamo import Delete, Put, Table
+from tests.http_api import Response, event, invoke
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+NOW = 1795176000_250
+ADDRESS = "80:00:00:00:00:00:00:F1"
+UNKNOWN = "80:00:00:00:00:00:00:F9"
+ID = uuid.UUID("0b7cdb0e-5f9d-4c6b-9f43-8b8ad0b8a001")
+CONNECTION = (
+    '{"connection":{"deviceaddress":"80:00:00:00:00:00:00:F1","expirationsec":"28800",'
+    '"proxy":"https://aaaaaaaa.proxy.example.com","connectionid":"0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",'
+    '"proxyserver":"aaaaaaaa.proxy.example.com","proxyport":"443"},'
+    '"status":"true","connectionid":"0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001"'
+)
+
+
+@pytest.fixture
+def certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One moment, and no chance."""
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setattr(uuid, "uuid4", lambda: ID)
+    monkeypatch.setattr(secrets, "choice", lambda letters: letters[0])
+
+
+@pytest.fixture(autouse=True)
+def credentials(registry: None) -> dict[str, str]:
+    """The developer key of one account and the session of a user of another."""
+    accounts.create("tools", name="Tools")
+    accounts.create("acme", name="Acme")
+    users.create("ann", "acme")
+    return {
+        "developerkey": keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
+        "token": sessions.issue("ann", "remoteit", 3600)[0],
+    }
+
+
+@pytest.fixture(autouse=True)
+def device(credentials: None) -> str:
+    """A device bound to the user's account, with the document's service address."""
+    company.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
+    device = identity.company_device("acme", "Model X1", "DEVICE-123")
+    addresses.assign(ADDRESS, device)
+    return device
+
+
+def connect(headers: Mapping[str, str], body: Any = None, **changes: Any) -> Response:
+    body = {"deviceaddress": ADDRESS} if body is None else body
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    return invoke(
+        "remoteit.connect_device", event("POST", "/apv/v27/device/connect", headers=headers, body=text, **changes)
+    )
+
+
+def leases() -> list[dict[str, Any]]:
+    return [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")]
+
+
+def refusal(reason: str) -> str:
+    return f'{{"status":"false","reason":"{reason}"}}'
+
+
+def not_shared(address: str) -> str:
+    return refusal(f"[0405] {address} is not available for public access and is not shared with you.")
+
+
+@pytest.mark.usefixtures("certain")
+@pytest.mark.parametrize(
+    ("body", "wait"),
+    [
+        ('{"wait":"true","deviceaddress":"80:00:00:00:00:00:00:F1"}', ',"wait":true'),  # curl
+        ('{"deviceaddress":"80:00:00:00:00:00:00:F1"}', ""),  # Node, Python, C#
+        ('{"deviceaddress":"80:00:00:00:00:00:00:F1","wait":true}', ',"wait":true'),  # PHP
+        ('{"wait":"true ","deviceaddress":" 80:00:00:00:00:00:00:f1 "}', ',"wait":true'),
+        ('{"wait":"FALSE","deviceaddress":"80:00:00:00:00:00:00:F1"}', ',"wait":false'),
+        ('{"wait":false,"deviceaddress":"80:00:00:00:00:00:00:F1"}', ',"wait":false'),
+        ('{"wait":null,"hostip":null,"deviceaddress":"80:00:00:00:00:00:00:F1"}', ""),
+        ('{"wait":" ","hostip":" ","deviceaddress":"80:00:00:00:00:00:00:F1"}', ""),
+    ],
+)
+def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[str, str], device: str) -> None:
+    for sent in (body, body.encode()):
+        answer = connect(credentials, sent)
+        assert answer.status == 200
+        assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+        assert answer.body == CONNECTION + wait + "}"
+    assert leases() == [
+        {
+            "pk": device,
+            "sk": "connection#user#ann",
+            "connection": "0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",
+            "caller": "ann",
+            "account": "acme",
+            "per_user": False,
+            "address": ADDRESS,
+            "client_ip": "203.0.113.9",
+            "proxy": "aaaaaaaa",
+            "expires_at": NOW // 1000 + 28800,
+            "created_at": NOW,
+        }
+    ]
+
+
+def test_a_connection_has_an_id_and_a_label_of_its_own(credentials: dict[str, str]) -> None:
+    first, second = (connect(credentials).json() for _ in range(2))
+    for made in (first, second):
+        connection = made["connection"]
+        assert str(uuid.UUID(made["connectionid"])).upper() == made["connectionid"] == connection["connectionid"]
+        label, _, domain = connection["proxyserver"].partition(".")
+        assert (len(label), label.isalpha(), label.islower(), domain) == (8, True, True, "proxy.example.com")
+        assert connection["proxy"] == f"https://{connection['proxyserver']}"
+    assert first["connectionid"] != second["connectionid"]
+    assert first["connection"]["proxy"] != second["connection"]["proxy"]
+
+
+def test_connecting_again_ends_the_callers_last_connection_and_nobody_elses(credentials: dict[str, str]) -> None:
+    users.create("bob", "acme")
+    theirs = connect(credentials | {"token": sessions.issue("bob", "remoteit", 60)[0]}).json()["connectionid"]
+    connect(credentials)
+    last = connect(credentials).json()["connectionid"]
+    assert [lease["connection"] for lease in leases()] == [last, theirs]
+
+
+def test_how_long_a_connection_lasts_and_where_are_settings(
+    credentials: dict[str, str], environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("LEASE_SECONDS", "60")
+    environment.setenv("PROXY_DOMAIN", "p18.rt3.io")
+    connection = connect(credentials).json()["connection"]
+    assert 59 <= int(connection["expirationsec"]) <= 60
+    assert connection["proxyserver"].endswith(".p18.rt3.io")
+
+
+@pytest.mark.parametrize(
+    ("hostip", "client_ip"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        (" 192.0.2.7 ", "192.0.2.7"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("", "203.0.113.9"),
+    ],
+)
+def test_the_client_is_the_one_named_or_the_caller(hostip: str, client_ip: str, credentials: dict[str, str]) -> None:
+    forwarded = {"X-Forwarded-For": "198.51.100.1"}
+    assert connect(credentials | forwarded, {"deviceaddress": ADDRESS, "hostip": hostip}).status == 200
+    assert leases()[0]["client_ip"] == client_ip
+
+
+@pytest.mark.parametrize("header", ["developerkey", "DeveloperKey", "apikey", "APIKey"])
+def test_the_developer_key_is_taken_under_both_header_names_in_any_case(
+    header: str, credentials: dict[str, str]
+) -> None:
+    assert connect({header: credentials["developerkey"], "Token": credentials["token"]}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"developerkey": ""}, "missing developer key"),
+        ({"developerkey": " ", "token": " "}, "missing developer key"),
+        ({"token": ""}, "missing api token"),
+        ({"token": " "}, "missing api token"),
+        ({"token": "no.such.token"}, "invalid api token"),
+        ({"developerkey": "A" * 40}, "invalid developer key"),
+        ({"developerkey": "A" * 40, "token": "no.such.token"}, "invalid api token"),
+    ],
+)
+@pytest.mark.parametrize("body", [{"deviceaddress": ADDRESS}, {"deviceaddress": UNKNOWN}, {}, "{"])
+def test_credentials_come_before_everything_else(
+    changes: dict[str, str], reason: str, body: Any, credentials: dict[str, str]
+) -> None:
+    before = everything()
+    answer = connect(credentials | changes, body)
+    assert (answer.status, answer.body) == (401, refusal(reason))
+    assert everything() == before
+
+
+def test_revoked_expired_foreign_and_closed_developer_keys_answer_as_an_unknown_one(
+    credentials: dict[str, str],
+) -> None:
+    def issue(account: str, kind: Kind = Kind.REMOTEIT, expires_at: int | None = None) -> str:
+        return keys.issue(account, kind, Grant.READ_WRITE, alias="other", expires_at=expires_at)
+
+    accounts.create("closed", name="Closed")
+    revoked, expired, company_key = (
+        issue("tools"),
+        issue("tools", expires_at=clock.now() - 1),
+        issue("tools", Kind.RUFUS),
+    )
+    closed = issue("closed")
+    keys.revoke(revoked)
+    accounts.set_enabled("closed", False)
+    for key in (revoked, expired, company_key, closed):
+        answer = connect(credentials | {"developerkey": key})
+        assert (answer.status, answer.body) == (401, refusal("invalid developer key"))
+    assert leases() == []
+
+
+def test_expired_foreign_revoked_and_disabled_sessions_answer_as_a_forged_one(
+    credentials: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expired = sessions.issue("ann", "remoteit", -1)[0]
+    other_dialect = sessions.issue("ann", "quectel", 3600)[0]
+    users.create("gone", "acme")
+    disabled = sessions.issue("gone", "remoteit", 3600)[0]
+    users.set_enabled("gone", False)
+    users.create("again", "acme")
+    revoked = sessions.issue("again", "remoteit", 3600)[0]
+    users.revoke_sessions("again")
+    accounts.create("closed", name="Closed")
+    users.create("locked", "closed")
+    closed = sessions.issue("locked", "remoteit", 3600)[0]
+    accounts.set_enabled("closed", False)
+    forged = credentials["token"][:-6] + "AAAAAA"
+    for token in (expired, other_dialect, disabled, revoked, closed, forged):
+        answer = connect(credentials | {"token": token})
+        assert (answer.status, answer.body) == (401, refusal("invalid api token"))
+    assert leases() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "missing deviceaddress"),
+        ({"deviceaddress": None}, "missing deviceaddress"),
+        ({"deviceaddress": " ", "hostip": "x"}, "missing deviceaddress"),
+        ({"deviceaddress": 8}, "invalid deviceaddress"),
+        ({"deviceaddress": ADDRESS[:-3]}, "invalid deviceaddress"),
+        ({"deviceaddress": ADDRESS + ":00"}, "invalid deviceaddress"),
+        ({"deviceaddress": ADDRESS.replace(":", "-")}, "invalid deviceaddress"),
+        ({"deviceaddress": "80:00:00:00:00:00:00:FG"}, "invalid deviceaddress"),
+        ({"deviceaddress": "8" * 200}, "invalid deviceaddress"),
+        ({"deviceaddress": ADDRESS, "hostip": "host.example.com"}, "invalid hostip"),
+        ({"deviceaddress": ADDRESS, "hostip": "203.0.113.256"}, "invalid hostip"),
+        ({"deviceaddress": ADDRESS, "hostip": "203.0.113.9/32"}, "invalid hostip"),
+        ({"deviceaddress": ADDRESS, "hostip": 3405803785}, "invalid hostip"),
+        ({"deviceaddress": ADDRESS, "wait": "yes"}, "invalid wait"),
+        ({"deviceaddress": ADDRESS, "wait": 1}, "invalid wait"),
+        ({"deviceaddress": ADDRESS, "wait": []}, "invalid wait"),
+        ({"deviceaddress": "x", "wait": "x", "hostip": "x"}, "invalid deviceaddress, wait, hostip"),
+        ("", "malformed request body: a JSON object is expected"),
+        ("{", "malformed request body: a JSON object is expected"),
+        ("[]", "malformed request body: a JSON object is expected"),
+        (b"\xff", "malformed request body: a JSON object is expected"),
+        (json.dumps({"pad": "x" * 16384}), "malformed request body: a JSON object is expected"),
+    ],
+)
+def test_a_bad_body_is_400_and_leaves_nothing(body: Any, reason: str, credentials: dict[str, str]) -> None:
+    before = everything()
+    answer = connect(credentials, body)
+    assert (answer.status, answer.body) == (400, refusal(reason))
+    assert everything() == before
+
+
+def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored(credentials: dict[str, str]) -> None:
+    connect(credentials, {"deviceaddress": ADDRESS})
+    expected = set(leases()[0])
+    connect(credentials, {"deviceaddress": ADDRESS, "holder": "user#eve", "caller": "eve", "colour": "red"})
+    assert [set(lease) for lease in leases()] == [expected]
+    assert "holder" not in expected
+    assert leases()[0]["caller"] == "ann"
+
+
+def test_not_yours_not_bound_and_not_there_are_one_answer(credentials: dict[str, str], device: str) -> None:
+    accounts.create("other", name="Other")
+    users.create("eve", "other")
+    eve = credentials | {"token": sessions.issue("eve", "remoteit", 3600)[0]}
+    company.bind("other", "M", "unbound", alias=None, firmware=None, kind=None)
+    unbound = identity.company_device("other", "M", "unbound")
+    addresses.assign("80:00:00:00:00:00:00:F2", unbound)
+    dynamo.write(Delete(record.owner(unbound)))
+    before = everything()
+    for address in (ADDRESS, UNKNOWN, "80:00:00:00:00:00:00:F2"):
+        answer = connect(eve, {"deviceaddress": address.lower()})
+        assert (answer.status, answer.body) == (403, not_shared(address))
+        assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    for change in (lambda: devices.ban(device, "stolen"), lambda: devices.set_active(device, False)):
+        change()
+        assert connect(eve).body == not_shared(ADDRESS)
+    assert everything()["BINDINGS"] == before["BINDINGS"]
+
+
+def test_a_banned_device_is_403_for_a_reason_of_its_own_until_the_ban_is_lifted(
+    credentials: dict[str, str], device: str
+) -> None:
+    devices.ban(device, "stolen")
+    devices.set_active(device, False)
+    before = everything()
+    answer = connect(credentials)
+    assert (answer.status, answer.body) == (403, refusal("the device is banned"))
+    assert everything() == before
+    devices.unban(device)
+    devices.set_active(device, True)
+    assert connect(credentials).status == 200
+
+
+def test_an_inactive_device_is_404_until_it_is_active(credentials: dict[str, str], device: str) -> None:
+    devices.set_active(device, False)
+    before = everything()
+    answer = connect(credentials)
+    assert (answer.status, answer.body) == (404, refusal("the device is not active"))
+    assert everything() == before
+    devices.set_active(device, True)
+    assert connect(credentials).status == 200
+
+
+def test_a_device_whose_address_was_taken_away_is_not_there(credentials: dict[str, str], device: str) -> None:
+    addresses.withdraw(ADDRESS)
+    answer = connect(credentials)
+    assert (answer.status, answer.body) == (403, not_shared(ADDRESS))
+    addresses.assign(UNKNOWN, device)
+    assert connect(credentials, {"deviceaddress": UNKNOWN}).status == 200
+
+
+def test_the_user_of_a_bank_connects_to_what_they_registered_while_it_is_active(credentials: dict[str, str]) -> None:
+    users.create("carol", "acme", customer="MIGR00002")
+    device = identity.customer_device("354162079415768")
+    dynamo.write(devices.seen(device, "asseco"))
+    addresses.assign("80:00:00:00:00:00:00:F3", device)
+    carol = credentials | {"token": sessions.issue("carol", "remoteit", 3600)[0]}
+    for status, expected in (("active", 200), ("blocked", 403), ("unregistered", 403)):
+        dynamo.write(Put(record.owner(device), {"holder": "customer#MIGR00002", "status": status, "binding": "b"}))
+        assert connect(carol, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == expected
+        assert connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == 403
+
+
+def test_a_player_that_nobody_holds_can_be_connected_to_by_nobody(credentials: dict[str, str]) -> None:
+    device = identity.player_device("A1B2C3D4E5F6")
+    dynamo.write(devices.seen(device, "vodlix"))
+    addresses.assign("80:00:00:00:00:00:00:F4", device)
+    answer = connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F4"})
+    assert (answer.status, answer.body) == (403, not_shared("80:00:00:00:00:00:00:F4"))

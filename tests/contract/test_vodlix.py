@@ -1,0 +1,293 @@
+"""vodlix, row by row: what players are answered, to the byte, and what it leaves in the tables."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from bindery import clock, devices, dynamo, identity
+from bindery.directory import installation
+from bindery.dynamo import Put, Table
+from bindery.wire import Call
+from tests.http_api import Response, event, invoke
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+NOW = 1684581841_007
+SAMPLE = {
+    "mac_address": "A1B2C3D4E5F6",
+    "device_os": "iOS",
+    "device_version": "14.5",
+    "device_type": "Mobile",
+    "app_version": "2.0",
+    "app_name": "MyApp",
+}
+DEVICE = "vodlix#A1B2C3D4E5F6"
+HEAD = '{"status":200,"timestamp":1684581841,"time":0.583,"ip":"203.0.113.9","message":"Success",'
+MALFORMED = "Malformed request body: a JSON object or a form is expected"
+
+
+@pytest.fixture(autouse=True)
+def _then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment of the document's sample."""
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setattr(Call, "elapsed", lambda self: 0.58312)
+
+
+def add(body: Any = SAMPLE, headers: Mapping[str, str] | None = None, **changes: Any) -> Response:
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    return invoke("vodlix.add_device", event("POST", "/api/v2/device", headers=headers, body=text, **changes))
+
+
+def configs() -> Response:
+    return invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
+
+
+def refusal(message: str, code: str, status: int = 400) -> str:
+    return (
+        f'{{"status":{status},"timestamp":1684581841,"time":0.583,"ip":"203.0.113.9",'
+        f'"message":{json.dumps(message)},"error_code":"{code}","data":[]}}'
+    )
+
+
+def test_the_documents_sample_is_added() -> None:
+    answer = add()
+    assert answer.status == 200
+    assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    assert answer.body == HEAD + '"data":{"mac_address":"A1B2C3D4E5F6","status":1,"ban_status":0}}'
+    facts = {name: value for name, value in SAMPLE.items() if name != "mac_address"}
+    assert items(Table.DEVICES) == [{"pk": DEVICE, "dialect": "vodlix", "created_at": NOW, "added_at": NOW, **facts}]
+    assert items(Table.BINDINGS) == []
+
+
+def test_adding_again_replaces_everything_but_the_creation_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    later = {name: f"new {name}" for name in SAMPLE} | {"mac_address": SAMPLE["mac_address"]}
+    monkeypatch.setattr(clock, "now", lambda: NOW + 5000)
+    assert add(later).status == 200
+    assert items(Table.DEVICES) == [
+        {"pk": DEVICE, "dialect": "vodlix", "created_at": NOW, "added_at": NOW + 5000}
+        | {name: f"new {name}" for name in SAMPLE if name != "mac_address"}
+    ]
+
+
+def test_adding_the_same_again_answers_the_same_and_changes_nothing() -> None:
+    first, before = add(), everything()
+    assert add() == first
+    assert everything() == before
+
+
+def test_adding_again_keeps_what_operators_say_of_the_device() -> None:
+    add()
+    devices.set_active(DEVICE, False)
+    add()
+    assert items(Table.DEVICES)[0]["inactive"] is True
+
+
+@pytest.mark.parametrize(
+    "spelling", ["A1B2C3D4E5F6", "a1:b2:c3:d4:e5:f6", "A1-B2-C3-D4-E5-F6", "a1b2.c3d4.e5f6", "  a1b2C3D4e5f6\t"]
+)
+def test_every_spelling_of_a_mac_is_one_device_shown_as_sent(spelling: str) -> None:
+    add()
+    assert add(SAMPLE | {"mac_address": spelling}).json()["data"]["mac_address"] == spelling.strip()
+    assert [item["pk"] for item in items(Table.DEVICES)] == [DEVICE]
+
+
+@pytest.mark.parametrize("other", ["STT9.221129.002", "stt9.221129.002", "A1B2C3D4E5F", "A1B2C3D4E5F60", "a#b%c"])
+def test_anything_else_tells_devices_apart_as_it_is(other: str) -> None:
+    add()
+    assert add(SAMPLE | {"mac_address": other}).json()["data"]["mac_address"] == other
+    assert {item["pk"] for item in items(Table.DEVICES)} == {DEVICE, f"vodlix#{other}"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("2.10", "2.10"),
+        ("2", "2"),
+        ("-0", "-0"),
+        ("1e5", "1e5"),
+        ("12345678901234567890.10", "12345678901234567890.10"),
+        ("true", "true"),
+        ("false", "false"),
+        ('" 2.0 "', "2.0"),
+        ('"\\u65e5\\u672c"', "日本"),
+    ],
+)
+def test_numbers_and_booleans_are_taken_as_their_text(sent: str, stored: str) -> None:
+    assert add(json.dumps(SAMPLE | {"app_version": "?"}).replace('"?"', sent)).status == 200
+    assert items(Table.DEVICES)[0]["app_version"] == stored
+
+
+def test_a_number_for_a_mac_address_is_shown_as_its_text() -> None:
+    assert '"mac_address":"112233445566"' in add(SAMPLE | {"mac_address": 112233445566}).body
+
+
+def multipart(fields: Mapping[str, str]) -> tuple[str, bytes]:
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{fields[name]}\r\n' for name in fields]
+    return "multipart/form-data; boundary=b", ("".join(parts) + "--b--\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps(SAMPLE)),
+        ("text/plain", json.dumps(SAMPLE)),
+        ("application/x-www-form-urlencoded", json.dumps(SAMPLE).encode()),
+        ("application/x-www-form-urlencoded", b"\n " + json.dumps(SAMPLE).encode()),
+        (None, json.dumps(SAMPLE).encode()),
+        ("application/x-www-form-urlencoded", urlencode(SAMPLE).encode()),
+        ("Application/X-WWW-Form-Urlencoded; charset=UTF-8", urlencode(SAMPLE).encode()),
+        multipart(SAMPLE),
+    ],
+)
+def test_json_under_any_content_type_and_real_forms_are_taken(content_type: str | None, body: str | bytes) -> None:
+    add()
+    expected = items(Table.DEVICES)
+    answer = add(body, {} if content_type is None else {"Content-Type": content_type})
+    assert (answer.status, items(Table.DEVICES)) == (200, expected)
+
+
+@pytest.mark.parametrize("absent", [{}, {"app_name": None}, {"app_name": ""}, {"app_name": " \t\n"}])
+def test_a_required_parameter_that_is_missing_null_empty_or_blank_is_named(absent: dict[str, Any]) -> None:
+    answer = add({name: value for name, value in SAMPLE.items() if name != "app_name"} | absent)
+    assert answer.status == 400
+    assert answer.body == refusal("Missing required parameters: app_name", "missing_parameter")
+    assert items(Table.DEVICES) == []
+
+
+@pytest.mark.parametrize("name", list(SAMPLE))
+def test_every_parameter_is_required(name: str) -> None:
+    answer = add({given: value for given, value in SAMPLE.items() if given != name})
+    assert answer.body == refusal(f"Missing required parameters: {name}", "missing_parameter")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "message", "code"),
+    [
+        ({}, {}, f"Missing required parameters: {', '.join(SAMPLE)}", "missing_parameter"),
+        (
+            {"app_name": "x" * 129, "device_os": " "},
+            {},
+            "Missing required parameters: mac_address, device_os, device_version, device_type, app_version",
+            "missing_parameter",
+        ),
+        (SAMPLE | {"app_name": "x" * 129}, {}, "Invalid parameters: app_name", "invalid_parameter"),
+        (SAMPLE | {"mac_address": "A\u0000"}, {}, "Invalid parameters: mac_address", "invalid_parameter"),
+        (SAMPLE | {"device_os": {"a": 1}}, {}, "Invalid parameters: device_os", "invalid_parameter"),
+        (
+            SAMPLE | {"device_os": [], "app_name": "\ud800"},
+            {},
+            "Invalid parameters: device_os, app_name",
+            "invalid_parameter",
+        ),
+        (
+            urlencode(SAMPLE).encode() + b"&app_name=again",
+            {"content-type": "application/x-www-form-urlencoded"},
+            "Invalid parameters: app_name",
+            "invalid_parameter",
+        ),
+        (
+            urlencode(SAMPLE | {"app_name": b"\xff"}).encode(),
+            {"content-type": "application/x-www-form-urlencoded"},
+            "Invalid parameters: app_name",
+            "invalid_parameter",
+        ),
+        ("", {}, MALFORMED, "invalid_parameter"),
+        ("{", {}, MALFORMED, "invalid_parameter"),
+        ("[]", {}, MALFORMED, "invalid_parameter"),
+        ('{"mac_address": NaN}', {}, MALFORMED, "invalid_parameter"),
+        (b"\xff{}", {}, MALFORMED, "invalid_parameter"),
+        (json.dumps(SAMPLE | {"pad": "x" * 16384}), {}, MALFORMED, "invalid_parameter"),
+    ],
+)
+def test_a_bad_body_is_400_and_stores_nothing(body: Any, headers: dict[str, str], message: str, code: str) -> None:
+    before = everything()
+    answer = add(body, headers)
+    assert (answer.status, answer.body) == (400, refusal(message, code))
+    assert everything() == before
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_text_of_up_to_128_characters_is_taken(letter: str) -> None:
+    assert add(dict.fromkeys(SAMPLE, letter * 128)).status == 200
+
+
+def test_a_device_with_the_longest_ordinary_text_costs_one_write_unit() -> None:
+    add(dict.fromkeys(SAMPLE, "x" * 128))
+    (item,) = items(Table.DEVICES)
+    assert sum(len(name) + len(str(value)) for name, value in item.items()) <= 1024
+
+
+def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> None:
+    add()
+    before = everything()
+    add(SAMPLE | {"banned_at": 1, "ban_status": 1, "inactive": True, "address": "x", "created_at": 1, "pk": "x"})
+    assert everything() == before
+
+
+def test_a_banned_device_is_refused_unchanged_however_it_is_spelled_until_the_ban_is_lifted() -> None:
+    add()
+    devices.ban(DEVICE, "stolen")
+    before = everything()
+    for spelling in ("A1B2C3D4E5F6", "a1:b2:c3:d4:e5:f6"):
+        answer = add(SAMPLE | {"mac_address": spelling, "app_version": "3.0"})
+        assert (answer.status, answer.body) == (400, refusal("Device is banned", "device_banned"))
+    assert everything() == before
+    devices.unban(DEVICE)
+    assert add().status == 200
+
+
+@pytest.mark.parametrize("value", [1, "1"])
+def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) -> None:
+    installation.change("device_management", value)
+    assert add().status == 200
+    shown = f'{{"device_management":{json.dumps(value)}}}'
+    assert configs().body == f'{HEAD}"data":{shown},"configs":{shown}}}'
+
+
+@pytest.mark.parametrize("value", [0, 2, -1, "0", "", "true", "1.0", " 1", "01", "on", True, False])
+def test_anything_else_disables_is_shown_as_it_is_and_stores_nothing(value: bool | int | str) -> None:
+    installation.change("device_management", value)
+    before = everything()
+    answer = add()
+    assert (answer.status, answer.body) == (
+        400,
+        refusal("Device management is disabled", "device_management_disabled"),
+    )
+    assert everything() == before
+    shown = f'{{"device_management":{json.dumps(value)}}}'
+    assert configs().body == f'{HEAD}"data":{shown},"configs":{shown}}}'
+
+
+def test_the_switch_is_on_by_default_and_its_answer_may_be_kept_a_minute() -> None:
+    answer = configs()
+    assert answer.status == 200
+    assert answer.body == HEAD + '"data":{"device_management":1},"configs":{"device_management":1}}'
+    assert answer.headers == {
+        "Content-Type": "application/json",
+        "x-request-id": "request-1",
+        "Cache-Control": "max-age=60",
+    }
+    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+
+
+def test_a_device_is_banned_before_it_was_ever_added() -> None:
+    dynamo.write(Put(devices.key(identity.player_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
+    assert add(SAMPLE | {"mac_address": "STT9.1"}).json()["error_code"] == "device_banned"
+
+
+@pytest.mark.parametrize(("elapsed", "shown"), [(0.0, "0.0"), (0.0004, "0.0"), (0.0126, "0.013"), (1.0, "1.0")])
+def test_the_time_is_a_number_of_three_decimals_at_most(
+    elapsed: float, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Call, "elapsed", lambda self: elapsed)
+    assert f'"time":{shown},"ip"' in add().body
+
+
+def test_the_ip_is_the_callers_and_never_a_header_of_theirs() -> None:
+    answer = add(SAMPLE, {"X-Forwarded-For": "192.0.2.1"}, source_ip="2001:db8::1")
+    assert answer.json()["ip"] == "2001:db8::1"
