@@ -1,0 +1,29 @@
+"""Settings: a default until an operator says otherwise, in the JSON type that they said it in."""
+
+import pytest
+
+from bindery.directory import installation
+from bindery.dynamo import Table
+from bindery.faults import Fault, Reason
+from tests.tables import items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+@pytest.mark.parametrize("value", [0, 1, "1", "", True, False])
+def test_a_setting_keeps_the_type_that_it_was_given(value: installation.Setting) -> None:
+    installation.change(installation.DEVICE_MANAGEMENT, value)
+    found = installation.read(installation.DEVICE_MANAGEMENT)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_setting_that_nobody_set_has_its_default_and_no_item() -> None:
+    assert installation.read("device_management") == 1
+    assert items(Table.DIRECTORY) == []
+
+
+def test_there_are_no_other_settings() -> None:
+    with pytest.raises(Fault) as caught:
+        installation.change("device_managment", 0)
+    assert caught.value.reason is Reason.NOT_FOUND
+    assert items(Table.DIRECTORY) == []
