@@ -165,7 +165,7 @@ def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]
     forwarded = headers.get("x-forwarded-for")
     headers |= {
         "x-forwarded-for": f"{forwarded}, {client}" if forwarded else client,
-        "x-forwarded-port": str(request.url.port or 80),
+        "x-forwarded-port": str(request.scope["server"][1]),
         "x-forwarded-proto": "http",
     }
     raw_query = request.scope["query_string"].decode("latin-1")
@@ -183,7 +183,7 @@ def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]
         "requestContext": {
             "accountId": "000000000000",
             "apiId": "local",
-            "domainName": request.url.hostname or "127.0.0.1",
+            "domainName": headers.get("host", ""),
             "domainPrefix": "local",
             "http": {
                 "method": request.method,

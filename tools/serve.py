@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Router
 
 from bindery import dynamo, keyring
 from tools import demo, engine, template
@@ -111,7 +110,7 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
     environment = state / "demo.env"
     demo.write(environment, issuer)
 
-    app = Starlette(routes=[*issuer.routes(), Mount("/", Gateway(template.functions()))])
+    app = Router(issuer.routes(), redirect_slashes=False, default=Gateway(template.functions()))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

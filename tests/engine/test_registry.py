@@ -1,4 +1,6 @@
+import secrets
 import threading
+from pathlib import Path
 
 import boto3
 import httpx
@@ -10,7 +12,7 @@ from bindery.directory.keys import Grant
 from bindery.dynamo import Table
 from tests.http_api import event, invoke
 from tests.tables import everything, items
-from tools.engine import Engine, keep
+from tools.engine import Engine, EngineError, keep
 
 pytestmark = pytest.mark.usefixtures("engine")
 AT_ONCE = 16
@@ -49,6 +51,32 @@ def test_binds_of_one_device_at_once_make_one_binding():
 def test_a_secret_is_made_once_and_kept():
     assert keep("one", lambda: "first") == "first"
     assert keep("one", lambda: "second") == "first"
+
+
+def test_a_stop_that_was_cut_short_leaves_nothing_behind(environment: pytest.MonkeyPatch, tmp_path: Path):
+    made = []
+    for _ in range(3):
+        with Engine(tmp_path) as other:
+            for name, value in other.environment().items():
+                environment.setenv(name, value)
+            made.append(keep("one", lambda: secrets.token_hex()))
+        folder = tmp_path / "registry"
+        (snapshot,) = folder.glob("snapshot-*")
+        # One stop died while it wrote the next snapshot, another before it dropped the last one.
+        (folder / "snapshot-7.new").mkdir()
+        (folder / "snapshot-7.new" / "dynamodb.json").write_text("{")
+        (folder / "snapshot-0").mkdir()
+        (folder / "journal-0").write_text("half")
+    assert len(set(made)) == 1
+    assert snapshot.name == "snapshot-3"
+
+
+def test_a_registry_that_cannot_start_says_where_to_look(tmp_path: Path):
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / "journal-0").write_text('{"headers": [], "body": ""}\n')
+    with pytest.raises(EngineError, match="did not start: see"), Engine(tmp_path):
+        pass
+    assert "cannot be made again" in (tmp_path / "registry.log").read_text()
 
 
 @pytest.mark.parametrize("target", ["AmazonSSM.PutParameter", ""])

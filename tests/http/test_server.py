@@ -228,8 +228,23 @@ def test_a_repeated_query_parameter_reaches_the_function_as_repeated(server: Ser
     assert (status, json.loads(body)["code"]) == (200, 5048)
 
 
-def test_what_is_no_http_is_refused_and_harms_nothing(server: Server, client: httpx.Client):
-    assert server.exchange(b"NONSENSE\r\n\r\n")[0] == 400
+@pytest.mark.parametrize(
+    ("request_line", "host", "status"),
+    [
+        (b"NONSENSE", b"x", 400),
+        (b"GET / HTTP/1.1", b"[", 404),
+        (b"GET / HTTP/1.1", b"x:y", 404),
+        (b"OPTIONS * HTTP/1.1", b"x", 404),
+        (b"GET http://elsewhere/v0/devices HTTP/1.1", b"x", 404),
+        (b"GET /v0/%ff%00%2f?%ff=%zz&&;= HTTP/1.1", b"x", 404),
+    ],
+)
+def test_odd_requests_are_refused_and_harm_nothing(
+    server: Server, client: httpx.Client, request_line: bytes, host: bytes, status: int
+):
+    answered, _, body = server.exchange(request_line + b"\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+    assert answered == status
+    assert b"Traceback" not in body
     assert client.get("/api/base/configs").status_code == 200
 
 

@@ -1,0 +1,58 @@
+import pytest
+
+from bindery import devices, identity
+from bindery.directory import addresses, issued_devices, keys, users
+from bindery.directory.accounts import KeyKind
+from bindery.directory.keys import Grant
+from bindery.dynamo import Table
+from tests.tables import everything, items
+from tools import demo
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [(keys, "issue"), (users, "create"), (devices, "manufacture"), (addresses, "assign"), (issued_devices, "enter")],
+)
+def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, module, function):
+    real = getattr(module, function)
+    calls = []
+
+    def cut_short(*given, **named):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, function, cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            demo.load()
+    demo.load()
+    found = items(Table.DIRECTORY)
+    kinds = ["account", "key", "user", "product", "address", "issued", "domain"]
+    counted = {kind: sum(kind in (item["sk"].partition("#")[0]) for item in found) for kind in kinds}
+    assert counted == {"account": 2, "key": 8, "user": 3, "product": 1, "address": 3, "issued": 2, "domain": 1}
+    before = everything()
+    demo.load()
+    assert everything() == before
+
+
+def test_what_people_change_of_the_demo_data_stays_changed():
+    demo.load()
+    keys.revoke(demo.DOCUMENTED["RUFUS_API_KEY"])
+    users.set_home_mode("ada", True)
+    devices.ban(identity.manufactured_device(demo.PRODUCT_KEY, demo.SERIALS[""]), "stolen")
+    keys.issue("demo", KeyKind.RUFUS, Grant.READ, alias="mine")
+    before = everything()
+    demo.load()
+    assert everything() == before
+
+
+def test_no_demo_key_is_stored_in_clear():
+    demo.load()
+    stored = repr(everything())
+    for suffix in demo.ACCOUNTS:
+        for name in demo.KEYS:
+            assert demo._key(name + suffix) not in stored
