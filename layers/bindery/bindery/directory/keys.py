@@ -7,11 +7,12 @@ from enum import StrEnum
 
 from bindery import clock, dynamo
 from bindery.directory import accounts
-from bindery.directory.accounts import KeyKind as Kind
 from bindery.dynamo import Condition, Item, Key, Put, Update
 from bindery.faults import Fault, Reason
 from bindery.keyring import fingerprint
 from bindery.wire import Access
+
+Kind = accounts.KeyKind
 
 LIVE_LIMIT = 10
 """How many keys of one kind that are neither revoked nor expired an account holds at most."""
