@@ -12,3 +12,4 @@ wheels-aarch64 wheels-x86_64: wheels-%:
 		--only-binary=:all: --implementation cp --python-version 3.13 \
 		--platform manylinux2014_$* --platform manylinux_2_28_$* \
 		--requirement requirements.txt --target "$(ARTIFACTS_DIR)/python"
+	rm -rf "$(ARTIFACTS_DIR)/python/bin"
