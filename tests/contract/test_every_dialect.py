@@ -1,0 +1,319 @@
+"""The rules that hold in every dialect, tried on the operation of each that writes."""
+
+import io
+import json
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from bindery import devices, dynamo, edge, identity, sessions
+from bindery.bindings import company
+from bindery.directory import accounts, addresses, domains, keys, products, users
+from bindery.directory.keys import Grant, Kind
+from tests import openid
+from tests.conftest import forget
+from tests.http_api import Response, event, invoke
+from tests.tables import everything
+
+pytestmark = pytest.mark.usefixtures("callers")
+
+ADDRESS = "80:00:00:00:00:00:00:F1"
+RUFUS_KEY = "ror-ae4fc6c19681a20fad30"
+REMOTEIT_KEY = "0" * 40
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One operation of a dialect and what that dialect answers where the rules leave it to the dialect."""
+
+    operation: str
+    path: str
+    fields: dict[str, Any]
+    text: str
+    """A text field, required."""
+    serial: str
+    """The field that tells devices apart."""
+    malformed: tuple[int, str]
+    internal: tuple[int, str]
+    unavailable: tuple[int, str]
+    headers: Callable[[], dict[str, str]] = dict
+
+    def ask(
+        self,
+        body: Any = None,
+        *,
+        content_type: str | None = None,
+        headers: dict[str, str] | None = None,
+        spell: Callable[[str], str] = str,
+    ) -> Response:
+        """Ask with the sample's fields, or with another body (text, bytes, or an object)."""
+        given = self.fields if body is None else body
+        sent = (self.headers() if headers is None else headers) | (
+            {"content-type": content_type} if content_type else {}
+        )
+        if self.operation.startswith("quectel"):
+            request = event("POST", self.path, query=given)
+        else:
+            text = given if isinstance(given, str | bytes) else json.dumps(given, ensure_ascii=False)
+            request = event("POST", self.path, body=text)
+        request["headers"] = {spell(name): value for name, value in sent.items()}
+        return invoke(self.operation, request)
+
+
+_bank: openid.Bank
+
+
+def _session(dialect: str) -> str:
+    return sessions.issue("ada", dialect, 600)[0]
+
+
+RUFUS = Dialect(
+    "rufus.bind_device",
+    "/v0/devices",
+    {"model": "Model X1", "serial_number": "DEVICE-123"},
+    "model",
+    "serial_number",
+    (400, '{"description":"Malformed request body: a JSON object is expected"}'),
+    (500, '{"description":"Internal server error"}'),
+    (503, '{"description":"Service unavailable, try again"}'),
+    lambda: {"api_key": RUFUS_KEY},
+)
+QUECTEL = Dialect(
+    "quectel.bind_device_sn",
+    "/v2/binding/enduserapi/bindDeviceSn",
+    {"pk": "p1", "sn": "SN1"},
+    "sn",
+    "sn",
+    (200, '{"code":5048,"data":null,"extMsg":"","msg":"Device binding failed"}'),
+    (200, '{"code":5048,"data":null,"extMsg":"","msg":"Device binding failed"}'),
+    (200, '{"code":5314,"data":null,"extMsg":"","msg":"Device query failed in cloud platform"}'),
+    lambda: {"authorization": _session("quectel")},
+)
+ASSECO = Dialect(
+    "asseco.register_owned_device",
+    "/v1/device/owned-devices",
+    {"external-device-identifier": "990000862471854", "operating-system": "iOS 9.x", "nickname": "My Phone"},
+    "nickname",
+    "external-device-identifier",
+    (
+        400,
+        '{"errors":[{"tag":"body","error":"invalid-format","message":"The value does not have the format required"}]}',
+    ),
+    (500, '{"problem":"internal-error","message":"Internal server error","details":null}'),
+    (503, '{"problem":"service-unavailable","message":"Service unavailable, try again","details":null}'),
+    lambda: {"authorization": f"bearer {_bank.token()}"},
+)
+REMOTEIT = Dialect(
+    "remoteit.connect_device",
+    "/apv/v27/device/connect",
+    {"deviceaddress": ADDRESS},
+    "deviceaddress",
+    "deviceaddress",
+    (400, '{"status":"false","reason":"malformed request body: a JSON object is expected"}'),
+    (500, '{"status":"false","reason":"internal server error"}'),
+    (503, '{"status":"false","reason":"service unavailable, try again"}'),
+    lambda: {"developerkey": REMOTEIT_KEY, "token": _session("remoteit")},
+)
+VODLIX = Dialect(
+    "vodlix.add_device",
+    "/api/v2/device",
+    {
+        "mac_address": "STT9.221129.002",
+        "device_os": "iOS",
+        "device_version": "14.5",
+        "device_type": "Mobile",
+        "app_version": "2.0",
+        "app_name": "MyApp",
+    },
+    "app_name",
+    "mac_address",
+    (400, "Malformed request body: a JSON object or a form is expected"),
+    (500, "Internal server error"),
+    (503, "Service unavailable, try again"),
+)
+ALL = [RUFUS, QUECTEL, ASSECO, REMOTEIT, VODLIX]
+WITH_BODY = [RUFUS, ASSECO, REMOTEIT, VODLIX]
+"""quectel's parameters stand in the query, and a body of any kind is ignored."""
+
+every = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.operation)
+with_body = pytest.mark.parametrize("dialect", WITH_BODY, ids=lambda dialect: dialect.operation)
+
+
+@pytest.fixture
+def callers(registry: None, environment: pytest.MonkeyPatch) -> Any:
+    """A caller of each dialect who may do what its sample does."""
+    global _bank
+    accounts.create("acme", name="Acme")
+    keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a", chosen=RUFUS_KEY)
+    keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d", chosen=REMOTEIT_KEY)
+    domains.create("domain")
+    users.create("ada", "acme", domain="domain")
+    products.create("p1", name="Product", module_type="M")
+    for serial in ("SN1", unicodedata.normalize("NFC", "cafe\u0301")):
+        devices.manufacture("p1", serial, device_key="ABCD1234")
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
+    with openid.Bank() as bank:
+        bank.trusted(environment)
+        forget()
+        _bank = bank
+        yield
+
+
+def succeeded(answer: Response) -> bool:
+    if '"code":' in answer.body:
+        return '"code":200' in answer.body
+    return answer.status in (200, 201)
+
+
+def told(dialect: Dialect, answer: Response) -> tuple[int, str]:
+    """Status and body; of vodlix, whose body tells the time, the message."""
+    return answer.status, answer.json()["message"] if dialect is VODLIX else answer.body
+
+
+@with_body
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"]
+)
+def test_a_body_is_json_whatever_its_content_type_says(dialect: Dialect, content_type: str | None) -> None:
+    body = json.dumps(dialect.fields)
+    as_delivered = body if content_type in ("application/json", "text/plain") else body.encode()
+    assert succeeded(dialect.ask(as_delivered, content_type=content_type))
+
+
+@every
+@pytest.mark.parametrize("spell", [str.upper, str.title, str.lower])
+def test_header_names_are_taken_in_any_case(dialect: Dialect, spell: Callable[[str], str]) -> None:
+    assert succeeded(dialect.ask(spell=spell))
+
+
+@every
+def test_every_answer_is_compact_json_and_carries_the_request_id(dialect: Dialect) -> None:
+    for answer in (dialect.ask(), dialect.ask({}), dialect.ask(headers={})):
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["x-request-id"] == "request-1"
+        assert answer.body == json.dumps(answer.json(), separators=(",", ":"), ensure_ascii=False)
+
+
+@every
+def test_unknown_fields_and_those_a_caller_may_not_set_are_never_stored(dialect: Dialect) -> None:
+    names = ("owner", "holder", "account", "status", "banned_at", "ban_status", "binding", "created_at", "shares")
+    planted = dict.fromkeys(names, "planted")
+    assert succeeded(dialect.ask(dialect.fields | planted))
+    assert "planted" not in str(everything())
+
+
+@every
+@pytest.mark.parametrize("value", ["", " \t ", "\u00a0"])
+def test_a_blank_text_is_a_missing_one(dialect: Dialect, value: str) -> None:
+    before = everything()
+    without = {name: given for name, given in dialect.fields.items() if name != dialect.text}
+    missing, blank = dialect.ask(without), dialect.ask(dialect.fields | {dialect.text: value})
+    assert told(dialect, blank) == told(dialect, missing)
+    assert not succeeded(blank)
+    assert everything() == before
+
+
+@every
+@pytest.mark.parametrize("value", ["a\x00b", "a\x1fb", "a\x7fb", "a\x85b", "x" * 513])
+def test_text_with_control_characters_or_beyond_its_limit_is_refused(dialect: Dialect, value: str) -> None:
+    before = everything()
+    answer = dialect.ask(dialect.fields | {dialect.text: value})
+    assert not succeeded(answer)
+    assert answer.status < 500
+    assert everything() == before
+
+
+@pytest.mark.parametrize("dialect", [RUFUS, QUECTEL, ASSECO, VODLIX], ids=lambda dialect: dialect.operation)
+def test_serials_are_compared_trimmed_and_in_one_unicode_form(dialect: Dialect) -> None:
+    def devices_after(serial: str) -> list[dict[str, Any]]:
+        dialect.ask(dialect.fields | {dialect.serial: serial})
+        return [item for table in ("DEVICES", "BINDINGS") for item in everything()[table]]
+
+    composed = devices_after("caf\u00e9")
+    again = devices_after(" cafe\u0301 ")
+    assert [item["pk"] for item in again] == [item["pk"] for item in composed]
+
+
+@with_body
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        '"text"',
+        "\ufeff{}",
+        b"\xff\xfe",
+        '{"a": NaN}',
+        '{"a":' * 3000,
+        '{"a": "' + "x" * 16384 + '"}',
+    ],
+    ids=range(11),
+)
+def test_a_body_that_is_no_json_object_of_16_KiB_is_the_dialects_bad_request(dialect: Dialect, body: Any) -> None:
+    before = everything()
+    assert told(dialect, dialect.ask(body)) == dialect.malformed
+    assert everything() == before
+
+
+@with_body
+def test_a_body_of_16_KiB_is_read_and_one_byte_more_is_not(dialect: Dialect) -> None:
+    room = 16 * 1024 - len(json.dumps(dialect.fields | {"pad": ""}))
+    over = dialect.ask(dialect.fields | {"pad": "x" * (room + 1)})
+    assert told(dialect, over) == dialect.malformed
+    assert succeeded(dialect.ask(dialect.fields | {"pad": "x" * room}))
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def call(**_: Any) -> None:
+        raise error
+
+    for method in ("get_item", "batch_get_item", "put_item", "update_item", "transact_write_items"):
+        monkeypatch.setattr(dynamo.client(), method, call)
+
+
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    written = io.StringIO()
+    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    return written
+
+
+def bug() -> ClientError:
+    return ClientError({"Error": {"Code": "ValidationException", "Message": "DevicesTable: inner text"}}, "GetItem")
+
+
+@every
+def test_an_error_of_ours_shows_nothing_and_leaves_one_error_line(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, headers = everything(), dialect.headers()
+    written = lines(monkeypatch)
+    with monkeypatch.context() as patch:
+        failing(patch, bug())
+        answer = dialect.ask(headers=headers)
+    assert told(dialect, answer) == dialect.internal
+    levels = [json.loads(line)["level"] for line in written.getvalue().splitlines()]
+    assert levels == ["ERROR", "INFO"]
+    assert all(json.loads(line)["request_id"] == "request-1" for line in written.getvalue().splitlines())
+    assert not any(value in written.getvalue() for value in headers.values()), "no credential is logged"
+    assert everything() == before
+
+
+@every
+def test_a_registry_out_of_reach_is_said_so_with_retry_after(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, headers = everything(), dialect.headers()
+    written = lines(monkeypatch)
+    with monkeypatch.context() as patch:
+        failing(patch, EndpointConnectionError(endpoint_url="http://inner"))
+        answer = dialect.ask(headers=headers)
+    assert told(dialect, answer) == dialect.unavailable
+    assert answer.headers["Retry-After"] == "1"
+    assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["ERROR", "INFO"]
+    assert everything() == before
