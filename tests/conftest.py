@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from bindery import dynamo, keyring, settings
+from bindery import dynamo, issuer, keyring, settings
 from tests import calls
 from tools import template
 
@@ -39,6 +39,7 @@ def forget() -> None:
     """Forget what a Lambda environment keeps between requests."""
     settings.forget()
     keyring.forget()
+    issuer.forget()
     dynamo.client.cache_clear()
 
 

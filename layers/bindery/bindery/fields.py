@@ -35,6 +35,10 @@ def _blank_as_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _trimmed(value: Any) -> Any:
+    return value.strip() or None if isinstance(value, str) else value
+
+
 def _spelled(parse: Callable[[str], str | None]) -> AfterValidator:
     """A text in the one spelling that `parse` gives it, refused where that is None."""
 
@@ -70,6 +74,9 @@ OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none)]
 ServiceAddress = Annotated[Text64, _spelled(identity.service_address)]
 IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
 OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]
+
+Trimmed = BeforeValidator(_trimmed)
+"""Before an optional choice of words: trimmed, and None where it is blank."""
 
 OptionalFlag = Annotated[Annotated[bool, Strict()] | None, BeforeValidator(_flag)]
 """A JSON boolean, or `true` or `false` as text in any case."""

@@ -1,0 +1,56 @@
+"""POST /v1/device/owned-devices: register a customer's own device (document 002)."""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
+
+from bindery.bindings import customer
+from bindery.bindings.customer import Status
+from bindery.dialects import asseco
+from bindery.edge import operation
+from bindery.faults import Reason
+from bindery.fields import OptionalText128, OptionalText512, Text64, Text128, Trimmed
+from bindery.wire import Access, Body
+
+
+class RegisterOwnedDevice(Body):
+    """A device as its customer's app describes it. The identifier need not be an IMEI: apps have ids too."""
+
+    identifier: Text128 = Field(validation_alias=AliasChoices(*asseco.IDENTIFIER[:3]))
+    nickname: Text64
+    operating_system: Text128 = Field(validation_alias="operating-system")
+    brand_name: OptionalText128 = Field(None, validation_alias="brand-name")
+    model_name: OptionalText128 = Field(None, validation_alias="model-name")
+    kind: Annotated[Literal["imei", "app-id"] | None, Trimmed] = Field(None, validation_alias="external-device-id-kind")
+    push_platform: Annotated[Literal["apns", "gcm", "wns", "mpns"] | None, Trimmed] = Field(
+        None, validation_alias="push-platform"
+    )
+    push_handle: OptionalText512 = Field(None, validation_alias="push-handle")
+
+
+@operation(
+    asseco,
+    Access.WRITE,
+    refuses=[
+        Reason.IDENTIFIER_MISSING,
+        Reason.NICKNAME_MISSING,
+        Reason.OPERATING_SYSTEM_MISSING,
+        Reason.DEVICE_BANNED,
+        Reason.IDENTIFIER_TAKEN,
+        Reason.NICKNAME_TAKEN,
+    ],
+)
+def handler(request: RegisterOwnedDevice, caller: str) -> asseco.Created:
+    """Register the device, unless it is registered, whoever's it is, or the customer has one of that nickname."""
+    customer.register(
+        caller,
+        request.identifier,
+        kind=request.kind or "imei",
+        nickname=request.nickname,
+        operating_system=request.operating_system,
+        brand_name=request.brand_name,
+        model_name=request.model_name,
+        push_platform=request.push_platform,
+        push_handle=request.push_handle,
+    )
+    return asseco.Created(id=request.identifier, created_record_status=Status.ACTIVE)

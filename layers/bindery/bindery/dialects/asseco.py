@@ -1,0 +1,292 @@
+"""asseco: a bank's customers register devices and see those issued to them, by access token (document 002)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bindery import issuer, settings
+from bindery.bindings.customer import OwnedDevice, Status
+from bindery.directory import issued_devices
+from bindery.directory.issued_devices import Capability, CardStatus, Kind
+from bindery.faults import Fault, Reason
+from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Query, Refusal, Reply
+
+_ERRORS = Refusal(400, "errors", "")
+"""A request that is not as it must be: the fault's detail says what is wrong with which field."""
+
+REFUSALS = {
+    Reason.PARAMETER_MISSING: _ERRORS,
+    Reason.INVALID: _ERRORS,
+    Reason.MALFORMED: _ERRORS,
+    # RFC 6750, section 3.1: no error code for a request that tried no token.
+    Reason.TOKEN_MISSING: Refusal(
+        401, "unauthorized", "An access token is required", {"WWW-Authenticate": 'Bearer realm="device"'}
+    ),
+    Reason.TOKEN_INVALID: Refusal(
+        401,
+        "unauthorized",
+        "The access token is not valid",
+        {"WWW-Authenticate": 'Bearer realm="device", error="invalid_token"'},
+    ),
+    Reason.ACCESS_DENIED: Refusal(
+        403,
+        "forbidden",
+        "The access token does not have the scope that this needs",
+        {"WWW-Authenticate": 'Bearer realm="device", error="insufficient_scope"'},
+    ),
+    Reason.DEVICE_UNKNOWN: Refusal(404, "device-not-exist", "The device does not exist"),
+    Reason.NO_ROUTE: Refusal(404, "not-found", "There is no such resource"),
+    Reason.METHOD_NOT_ALLOWED: Refusal(405, "method-not-allowed", "The resource does not have this method"),
+    Reason.IDENTIFIER_MISSING: Refusal(440, "imei-not-set", "The device's identifier is not set"),
+    Reason.NICKNAME_MISSING: Refusal(440, "nickname-not-set", "The device's nickname is not set"),
+    Reason.OPERATING_SYSTEM_MISSING: Refusal(
+        440, "operating-system-not-set", "The device's operating system is not set"
+    ),
+    Reason.IDENTIFIER_TAKEN: Refusal(440, "imei-not-unique", "A device with this identifier is registered already"),
+    Reason.NICKNAME_TAKEN: Refusal(440, "nickname-not-unique", "Another device of the customer has this nickname"),
+    Reason.STATUS_NOT_VALID: Refusal(440, "device-status-not-valid", "The device's status does not allow this"),
+    Reason.DEVICE_BANNED: Refusal(440, "device-status-not-valid", "The device's status does not allow this"),
+    Reason.INTERNAL: Refusal(500, "internal-error", "Internal server error"),
+    Reason.UNAVAILABLE: Refusal(503, "service-unavailable", "Service unavailable, try again", RETRY_AFTER),
+}
+CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
+
+IDENTIFIER = ("external-device-identifier", "external-device-id", "imei", "device-id")
+"""The names of a device's identifier, in the order of preference: a body's, then a path's."""
+
+CUSTOMER_LIMIT = 256
+"""Characters of the claim that names the customer."""
+
+_SCOPES = {Access.READ: "READ_SCOPE", Access.WRITE: "WRITE_SCOPE", Access.UNBIND: "WRITE_SCOPE"}
+_NOT_SET = dict.fromkeys(IDENTIFIER, Reason.IDENTIFIER_MISSING) | {
+    "nickname": Reason.NICKNAME_MISSING,
+    "operating-system": Reason.OPERATING_SYSTEM_MISSING,
+}
+_LITERALS = {Flaw.MISSING: "required", Flaw.TOO_LONG: "max-length", Flaw.UNKNOWN_VALUE: "unknown-enum"}
+_MESSAGES = {
+    "required": "A value is required",
+    "max-length": "The value is too long",
+    "unknown-enum": "The value is not one of those defined",
+    "invalid-format": "The value does not have the format required",
+}
+
+
+def hyphenated(name: str) -> str:
+    """A field's name as this dialect spells it."""
+    return name.replace("_", "-")
+
+
+class Refused(BaseModel):
+    """The envelope of a refusal."""
+
+    problem: str
+    message: str
+    details: None = None
+
+
+class Error(BaseModel):
+    """What is wrong with one field."""
+
+    tag: str
+    error: str
+    message: str
+
+
+class Errors(BaseModel):
+    """The envelope of a request that is not as it must be."""
+
+    errors: list[Error]
+
+
+class Changed(Reply):
+    """A device's identifier as it was given, and the status that it has from now on."""
+
+    id: str
+    created_record_status: Status = Field(serialization_alias="CreatedRecordStatus")
+
+
+class Created(Changed):
+    """A new registration."""
+
+    def headers(self) -> dict[str, str]:
+        """Where it stands in the collection that it was posted to."""
+        return {"Location": f"/v1/device/owned-devices/{quote(self.id, safe='')}"}
+
+
+class Accepted(Changed):
+    """An answer of 202."""
+
+    status = 202
+
+
+class Shown(Reply):
+    """An item of a collection. Its member `status` is the field `state`: a reply's own `status` is the HTTP one."""
+
+    model_config = ConfigDict(alias_generator=hyphenated)
+
+
+class Device(Shown):
+    """An owned device."""
+
+    imei: str
+    customer_id: str
+    state: Status = Field(serialization_alias="status")
+    nickname: str
+    operating_system: str
+    brand_name: str | None
+    model_name: str | None
+    installation_id: str | None
+    push_id: str | None
+    push_expiration_date: str | None
+
+
+def owned(device: OwnedDevice) -> Device:
+    """An owned device in the words of this dialect."""
+    return Device(
+        imei=device.identifier,
+        customer_id=device.customer,
+        state=device.status,
+        nickname=device.nickname,
+        operating_system=device.operating_system,
+        brand_name=device.brand_name,
+        model_name=device.model_name,
+        installation_id=device.installation_id,
+        push_id=device.push_id,
+        push_expiration_date=device.push_expiration_date,
+    )
+
+
+class IssuedDevice(Shown):
+    """A device that the bank issued."""
+
+    device_id: str
+    kind: Kind
+    holder_id: str
+    capabilities: list[Capability]
+    state: issued_devices.Status = Field(validation_alias="status", serialization_alias="status")
+
+
+class PaymentCard(IssuedDevice):
+    """A payment card, with what no other device has."""
+
+    masked_card_number: str | None
+    is_primary: bool | None
+    card_status: CardStatus
+    cardholder_name: str | None
+    delivery_date: date | None
+    activation_date: date | None
+    expiration_date: date | None
+    card_kind: str | None
+    card_brand: str | None
+    card_image_url: str | None
+
+
+def issued(device: issued_devices.IssuedDevice) -> IssuedDevice:
+    """An issued device in the words of this dialect."""
+    shown = PaymentCard if isinstance(device, issued_devices.PaymentCard) else IssuedDevice
+    return shown.model_validate(device, from_attributes=True)
+
+
+Item = TypeVar("Item", bound=Shown)
+Value = TypeVar("Value")
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "given more than once")
+    return [part.strip() for part in value.split(",")]
+
+
+Csv = Annotated[frozenset[Value] | None, BeforeValidator(_split)]
+"""Several values in one query parameter, with commas between them."""
+
+
+def member_of(shown: type[Shown]) -> AfterValidator:
+    """The name of a member that items of a collection have."""
+    names = {field.serialization_alias for field in shown.model_fields.values()}
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise PydanticCustomError("enum", "no member")
+        return value
+
+    return AfterValidator(check)
+
+
+class Listing(Query):
+    """Which part of a collection is asked for, and in which order. A parameter without a value counts as absent."""
+
+    model_config = ConfigDict(alias_generator=hyphenated)
+    sort_by: str
+    sort_order: Literal["asc", "desc"] = "asc"
+    page: Annotated[int, Field(ge=1)] = 1
+    page_size: Annotated[int, Field(ge=1, le=100)] = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in given.items() if not isinstance(value, str) or value.strip()}
+
+    def part(self, items: Iterable[Item]) -> list[Item]:
+        """The page of the items in their order; an item that lacks the member comes after those that have it."""
+
+        def rank(item: Item) -> tuple[bool, Any]:
+            value = item.model_dump().get(self.sort_by)
+            return value is None, value
+
+        ranked = sorted(items, key=rank, reverse=self.sort_order == "desc")
+        return ranked[(self.page - 1) * self.page_size :][: self.page_size]
+
+
+def authenticate(call: Call, access: Access) -> str:
+    """The customer whom the access token in the header `Authorization: bearer …` names, if its scope allows this."""
+    scheme, _, token = (call.header("authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Fault(Reason.TOKEN_MISSING)
+    claims = issuer.verify(token.strip())
+    customer = claims.get(settings.read("CUSTOMER_CLAIM"))
+    if (
+        not isinstance(customer, str)
+        or not customer.strip()
+        or len(customer) > CUSTOMER_LIMIT
+        or not customer.isprintable()
+    ):
+        raise Fault(Reason.TOKEN_INVALID)
+    # RFC 9068: a text with spaces; some issuers send a list.
+    scope = claims.get("scope")
+    granted = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else []
+    needed = settings.read(_SCOPES[access])
+    if needed and needed not in granted:
+        raise Fault(Reason.ACCESS_DENIED)
+    return customer
+
+
+def invalid(problems: Sequence[Problem], caller: str) -> Fault:
+    """All that is wrong with the request's form, field by field; else the first thing that a device must have."""
+    wrong = [problem for problem in problems if problem.flaw is not Flaw.MISSING or problem.parameter not in _NOT_SET]
+    if not wrong:
+        return Fault(_NOT_SET[problems[0].parameter])
+    errors = {problem.parameter or "body": _LITERALS.get(problem.flaw, "invalid-format") for problem in wrong}
+    return Fault(Reason.MALFORMED if wrong[0].flaw is Flaw.MALFORMED else Reason.INVALID, **errors)
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The reply's own members."""
+    return Answer(reply.status, reply.model_dump_json(), reply.headers())
+
+
+def failure(fault: Fault, call: Call) -> Answer:
+    """`{"problem", "message", "details"}`, or `{"errors": […]}` for a request that is not as it must be."""
+    refusal = REFUSALS[fault.reason]
+    envelope: BaseModel
+    if refusal is _ERRORS:
+        envelope = Errors(
+            errors=[Error(tag=tag, error=literal, message=_MESSAGES[literal]) for tag, literal in fault.detail.items()]
+        )
+    else:
+        envelope = Refused(problem=str(refusal.code), message=refusal.text)
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)

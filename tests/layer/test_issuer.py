@@ -1,0 +1,317 @@
+"""Access tokens: which are accepted, which are refused, and when the issuer is asked for its keys."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bindery import clock, issuer
+from bindery.faults import Fault, Reason
+from tests.openid import CUSTOMER, Bank, ec_key, public, rsa_key
+
+DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
+
+
+@pytest.fixture
+def bank(environment: pytest.MonkeyPatch) -> Iterator[Bank]:
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield bank
+
+
+def refused(token: str) -> Reason:
+    with pytest.raises(Fault) as caught:
+        issuer.verify(token)
+    return caught.value.reason
+
+
+def part(value: object) -> bytes:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    now = clock.now() + seconds * 1000
+    monkeypatch.setattr(clock, "now", lambda: now)
+
+
+def test_a_token_of_the_issuer_tells_its_claims(bank: Bank):
+    assert issuer.verify(bank.token(scope="a b"))["sub"] == CUSTOMER
+    assert issuer.verify(bank.token(aud=["other", "bindery"]))["aud"] == ["other", "bindery"]
+
+
+def test_es256_is_accepted_too(bank: Bank):
+    bank.keys.append(public("curve", ec_key("curve")))
+    assert issuer.verify(bank.token(ec_key("curve"), "ES256", "curve"))["sub"] == CUSTOMER
+
+
+@pytest.mark.parametrize(
+    ("claim", "good", "bad"),
+    [("exp", -issuer.LEEWAY + 30, -issuer.LEEWAY - 30), ("nbf", issuer.LEEWAY - 30, issuer.LEEWAY + 30)],
+)
+def test_clocks_may_differ_by_a_minute(bank: Bank, claim: str, good: int, bad: int):
+    now = int(time.time())
+    assert issuer.verify(bank.token(**{claim: now + good}))
+    assert refused(bank.token(**{claim: now + bad})) is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": None},
+        {"iss": "https://issuer.example"},
+        {"aud": None},
+        {"aud": "other"},
+        {"aud": ["other"]},
+        {"aud": {"bindery": True}},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": 0},
+        {"nbf": []},
+        {"iat": 2**62},
+    ],
+    ids=str,
+)
+def test_a_token_with_a_wrong_claim_is_refused_without_asking_the_issuer(bank: Bank, changes: dict[str, Any]):
+    assert refused(bank.token(**changes)) is Reason.TOKEN_INVALID
+    assert bank.asked == []
+
+
+def test_an_unsigned_token_is_refused_without_asking_the_issuer(bank: Bank):
+    for algorithm in ("none", "None", "nOnE", "", None):
+        token = b".".join([part({"alg": algorithm, "kid": "key-1"}), part(bank.claims()), b""]).decode()
+        assert refused(token) is Reason.TOKEN_INVALID
+    assert bank.asked == []
+
+
+def test_a_public_key_is_no_hmac_secret(bank: Bank):
+    published = rsa_key("key-1").public_key()
+    for encoding, form in ((Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), (Encoding.DER, PublicFormat.PKCS1)):
+        signed = part({"alg": "HS256", "kid": "key-1"}) + b"." + part(bank.claims())
+        mac = hmac.digest(published.public_bytes(encoding, form), signed, hashlib.sha256)
+        token = signed + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")
+        assert refused(token.decode()) is Reason.TOKEN_INVALID
+    assert bank.asked == []
+
+
+def test_a_secret_that_the_issuer_published_signs_nothing(bank: Bank):
+    secret = b"s" * 32
+    bank.keys.append({"kty": "oct", "kid": "shared", "k": base64.urlsafe_b64encode(secret).decode()})
+    for algorithm in ("HS256", "RS256"):
+        signed = part({"alg": algorithm, "kid": "shared"}) + b"." + part(bank.claims())
+        mac = base64.urlsafe_b64encode(hmac.digest(secret, signed, hashlib.sha256)).rstrip(b"=")
+        assert refused((signed + b"." + mac).decode()) is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
+def test_an_algorithm_that_is_not_ours_is_refused(bank: Bank, algorithm: str):
+    assert refused(bank.token(algorithm=algorithm)) is Reason.TOKEN_INVALID
+
+
+def test_a_key_that_is_not_for_signing_our_way_is_none(bank: Bank):
+    bank.keys.append(public("encrypting", rsa_key("key-1"), use="enc"))
+    bank.keys.append(public("another-way", rsa_key("key-1"), alg="RS512"))
+    bank.keys.append(public("curve", ec_key("curve")))
+    weak = rsa.generate_private_key(65537, 1024)
+    bank.keys.append(public("weak", weak))
+    wide = ec.generate_private_key(ec.SECP384R1())
+    bank.keys.append(public("wide", wide))
+    with pytest.warns(match="1024"):
+        by_weak = bank.token(weak, key_id="weak")
+    assert refused(by_weak) is Reason.TOKEN_INVALID
+    for key_id in ("encrypting", "another-way", "curve"):
+        assert refused(bank.token(key_id=key_id)) is Reason.TOKEN_INVALID
+    assert refused(bank.token(ec_key("curve"), "ES256", "key-1")) is Reason.TOKEN_INVALID
+    assert issuer.verify(bank.token())
+
+
+def test_a_token_must_be_signed_with_the_key_that_it_names(bank: Bank):
+    bank.keys.append(public("key-2", rsa_key("key-2")))
+    assert issuer.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
+    assert refused(bank.token(rsa_key("key-2"), key_id="key-1")) is Reason.TOKEN_INVALID
+    assert refused(bank.token(rsa_key("forger"), key_id="key-1")) is Reason.TOKEN_INVALID
+    assert refused(bank.token(key_id=None)) is Reason.TOKEN_INVALID
+
+
+def test_a_token_that_was_changed_is_refused(bank: Bank):
+    header, _, signature = bank.token().split(".")
+    changed = part(bank.claims(sub="MIGR00003")).decode()
+    assert refused(f"{header}.{changed}.{signature}") is Reason.TOKEN_INVALID
+    assert refused(f"{header}..{signature}") is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "e30.e30.",
+        "ASSECO_TOKEN",
+        "é.é.é",
+        "\ud800.a.b",
+        "W10.W10.W10",
+        part({"alg": "RS256", "kid": 5}).decode() + ".e30.",
+        base64.urlsafe_b64encode(b"[" * 4000).decode() + ".e30.",
+    ],
+)
+def test_what_is_no_token_is_refused(bank: Bank, token: str):
+    assert refused(token) is Reason.TOKEN_INVALID
+    assert bank.asked == []
+
+
+def test_keys_are_fetched_once_and_kept(bank: Bank):
+    for _ in range(3):
+        issuer.verify(bank.token())
+    assert bank.asked == [DISCOVERY, KEYS]
+
+
+def test_keys_are_fetched_anew_when_their_life_is_over(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    bank.keys.append(public("key-2", rsa_key("key-2")))
+    token = bank.token(rsa_key("key-2"), key_id="key-2")
+    issuer.verify(token)
+    bank.keys.pop()
+    assert issuer.verify(token)
+    later(monkeypatch, issuer.LIFETIME)
+    assert refused(token) is Reason.TOKEN_INVALID
+
+
+def test_a_key_that_the_issuer_has_just_begun_to_use_is_fetched_at_once(bank: Bank):
+    issuer.verify(bank.token())
+    bank.keys[:] = [public("key-2", rsa_key("key-2"))]
+    assert issuer.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
+    assert refused(bank.token()) is Reason.TOKEN_INVALID
+
+
+def test_forged_key_ids_ask_the_issuer_once_in_a_while(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    issuer.verify(bank.token())
+    for number in range(5):
+        assert refused(bank.token(key_id=f"forged-{number}")) is Reason.TOKEN_INVALID
+    assert bank.asked == [DISCOVERY, KEYS] * 2
+    assert issuer.verify(bank.token())
+    later(monkeypatch, issuer.COOL_DOWN)
+    for number in range(5):
+        assert refused(bank.token(key_id=f"forged-{number}")) is Reason.TOKEN_INVALID
+    assert bank.asked == [DISCOVERY, KEYS] * 3
+
+
+def test_many_first_requests_at_once_ask_the_issuer_once(bank: Bank):
+    token = bank.token()
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(issuer.verify(token)["sub"])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [CUSTOMER] * 8
+    assert bank.asked == [DISCOVERY, KEYS]
+
+
+def test_an_issuer_that_is_gone_is_unavailable_and_asked_again_soon(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    bank.answers[KEYS] = (500, {}, b"")
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+    del bank.answers[KEYS]
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + 1000 * issuer.PAUSE)
+    assert issuer.verify(bank.token())
+
+
+def test_an_issuer_that_is_gone_is_not_hammered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+    bank.answers[DISCOVERY] = (503, {}, b"")
+    for _ in range(5):
+        assert refused(bank.token()) is Reason.UNAVAILABLE
+    assert bank.asked == [DISCOVERY]
+
+
+def test_known_keys_serve_while_the_issuer_is_gone(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    good, unknown = bank.token(), bank.token(key_id="unknown")
+    issuer.verify(good)
+    bank.answers[KEYS] = (500, {}, b"")
+    for _ in range(2):
+        assert refused(unknown) is Reason.UNAVAILABLE
+        assert issuer.verify(good)
+    later(monkeypatch, issuer.LIFETIME)
+    assert refused(good) is Reason.UNAVAILABLE
+
+
+def test_nobody_listening_is_unavailable(environment: pytest.MonkeyPatch):
+    bank = Bank()
+    with bank:
+        bank.trusted(environment)
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, KEYS])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, {}, b"{}"),
+        (302, {"Location": "/elsewhere"}, b""),
+        (200, {}, b""),
+        (200, {}, b"\xff"),
+        (200, {}, b"[]"),
+        (200, {}, b"{}"),
+        (200, {}, b"[" * 100_000),
+        (200, {}, b'{"keys":[]}'),
+        (200, {}, b'{"keys":[{"kty":"none"}]}'),
+        (200, {"Content-Length": "50"}, b"{}"),
+    ],
+)
+def test_a_bad_document_is_the_issuers_fault(bank: Bank, path: str, answer: tuple[int, dict[str, str], bytes]):
+    bank.answers[path] = answer
+    bank.answers["/elsewhere"] = bank.answer(DISCOVERY)
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+    assert "/elsewhere" not in bank.asked
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, KEYS])
+def test_a_document_has_its_limits(bank: Bank, path: str, monkeypatch: pytest.MonkeyPatch):
+    status, headers, body = bank.answer(path)
+    bank.answers[path] = (status, headers, body + b" " * (issuer.SIZE_LIMIT - len(body)))
+    assert issuer.verify(bank.token())
+    issuer.forget()
+    bank.answers[path] = (status, headers, body + b" " * (issuer.SIZE_LIMIT - len(body) + 1))
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+    issuer.forget()
+    del bank.answers[path]
+    clocks = iter([0.0, issuer.TIME_LIMIT + 0.1] * 2)
+    monkeypatch.setattr(issuer, "time", SimpleNamespace(monotonic=lambda: next(clocks)))
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+
+
+def test_an_issuer_that_says_it_is_another_is_not_believed(bank: Bank):
+    bank.discovery["issuer"] = bank.url + "/"
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+    assert bank.asked == [DISCOVERY]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://issuer.example/keys", "http://127.0.0.1.example/keys", "file:///etc/passwd", "ftp://127.0.0.1/keys", 5],
+)
+def test_keys_are_fetched_by_https_or_from_this_machine_alone(bank: Bank, url: Any, monkeypatch: pytest.MonkeyPatch):
+    bank.discovery["jwks_uri"] = url
+    opened: list[str] = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: opened.append(host) or [])
+    assert refused(bank.token()) is Reason.UNAVAILABLE
+    assert "issuer.example" not in opened
+
+
+def test_an_issuer_with_a_path_has_its_discovery_below_it(environment: pytest.MonkeyPatch):
+    with Bank() as bank:
+        bank.url += "/realms/bank/"
+        bank.discovery["issuer"] = bank.url
+        bank.answers["/realms/bank" + DISCOVERY] = (200, {}, json.dumps(bank.discovery).encode())
+        bank.trusted(environment)
+        assert issuer.verify(bank.token())
