@@ -28,6 +28,7 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(text: str) -> None:
         ("STT9.221129.002", "STT9.221129.002"),
         ("a1:b2:c3:d4:e5", "a1:b2:c3:d4:e5"),
         ("cafe\u0301", "caf\u00e9"),
+        ("a1:b2:c3:d4:e5:\ufb00", "a1:b2:c3:d4:e5:\ufb00"),
     ],
 )
 def test_a_mac_is_its_twelve_digits_and_anything_else_stays(text: str, key: str) -> None:
@@ -43,6 +44,7 @@ def test_a_mac_is_its_twelve_digits_and_anything_else_stays(text: str, key: str)
         ("80:00:00:00:00:00:00:F1:00", None),
         ("80-00-00-00-00-00-00-F1", None),
         ("80:00:00:00:00:00:00:G1", None),
+        ("80:00:00:00:00:00:00:\ufb00", None),
         ("٨0:00:00:00:00:00:00:F1", None),
         ("", None),
     ],

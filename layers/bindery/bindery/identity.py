@@ -10,8 +10,8 @@ import unicodedata
 
 from bindery import keyring
 
-_MAC = re.compile(r"[0-9A-F]{12}")
-_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){7}[0-9A-F]{2}")
+_MAC = re.compile(r"[0-9A-Fa-f]{12}")
+_ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 
 
 def canonical(text: str) -> str:
@@ -58,14 +58,14 @@ def player_device(mac_address: str) -> str:
 def mac(text: str) -> str:
     """A MAC address as twelve upper-case hex digits; anything that is none, as it is."""
     text = canonical(text)
-    digits = re.sub(r"[:.\-]", "", text).upper()
-    return digits if _MAC.fullmatch(digits) else text
+    digits = re.sub(r"[:.\-]", "", text)
+    return digits.upper() if _MAC.fullmatch(digits) else text
 
 
 def service_address(text: str) -> str | None:
     """remoteit: eight colon-separated hex bytes in upper case, or None if `text` is no such address."""
-    address = text.strip().upper()
-    return address if _ADDRESS.fullmatch(address) else None
+    address = text.strip()
+    return address.upper() if _ADDRESS.fullmatch(address) else None
 
 
 def ip_address(text: str) -> str | None:
