@@ -1,271 +1,74 @@
 """quectel, row by row: what bindDeviceSn answers, to the byte, in which order, and what it leaves in the tables."""
 
-import contextvars
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.exceptions import ClientError
 
-from bindery import clock, devices, dynamo, identity, keyring, sessions
-from bindery.bindings import record, serial
-from bindery.directory import accounts, domains, families, products, users
+from bindery import clock, devices, keyring, sessions
+from bindery.bindings import serial
+from bindery.directory import accounts, families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
-from tests.http_api import Response, event, invoke
+from tests import quectel
+from tests.http_api import event, invoke
+from tests.quectel import (
+    DEVICE,
+    DK,
+    ME,
+    OTHER,
+    PATH,
+    PK,
+    SN,
+    THIRD,
+    World,
+    as_user,
+    bind,
+    common,
+    fill,
+    owner,
+    refusal,
+    refused,
+    succeeded,
+    token,
+)
 from tests.tables import everything, items
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
-DEVICE = identity.manufactured_device(PK, SN)
-ME, OTHER, THIRD = "C31489", "C31490", "C-3#1"
-PATH = "/v2/binding/enduserapi/bindDeviceSn"
-
-TEXTS = {
-    5009: "Device verification failed",
-    5032: "Token verification failed",
-    5041: "No permission",
-    5048: "Device binding failed",
-    5049: "Device already bound",
-    5066: "Please enter Product Key",
-    5067: "Please enter Device Key",
-    5088: "Please enter device SN",
-    5089: "Device SN request failed",
-    5090: "Requested device SN invalid",
-    5093: "Abnormal user domain",
-    5106: "Please enter token",
-    5229: "User domain not authorized for this product",
-    5314: "Device query failed in cloud platform",
-    5327: "No permission for this product",
-    5333: "Device name exceeds length limit",
-    5361: "Incorrect DK format",
-    5412: "Product binding mode is unique, cannot bind repeatedly",
-    5553: "Product or device does not exist",
-    5624: "Home mode not enabled",
-    5636: "Please enter family ID",
-    5669: "Regular user has no permission to bind device",
-    5893: "Failed to add common device",
-    6040: "Already accepted device sharing",
-    6083: "Bound device does not belong to current data center",
-}
-
-
-@dataclass
-class World:
-    """An installation in which the request of `ME` succeeds, until something in it is changed."""
-
-    parameters: dict[str, Any] = field(default_factory=lambda: {"pk": PK, "sn": SN})
-    token: str | None = None
-    facts: dict[str, Any] = field(default_factory=lambda: {"device_key": DK})
-
-    def build(self, mode: Mode = Mode.UNIQUE) -> None:
-        accounts.create("smart", name="Smart")
-        domains.create("E.DM.1")
-        for uid in (ME, OTHER, THIRD):
-            users.create(uid, "smart", domain="E.DM.1")
-        products.create(PK, name="Smart lock", module_type="BC26", mode=mode)
-        families.create("F1", ME, members=[OTHER], rooms=["R1"])
-        families.create("F2", OTHER, rooms=["R1", "R2"])
-        self.manufacture()
-        self.token = token(ME)
-
-    def manufacture(self, **facts: Any) -> None:
-        self.facts |= facts
-        devices.manufacture(PK, SN, **self.facts)
-
-    def at_home(self, uid: str = ME, fid: str = "F1") -> None:
-        users.set_home_mode(uid, True)
-        if uid == ME:
-            self.parameters.setdefault("fid", fid)
-
-    def ask(self) -> Response:
-        return bind(self.token, **self.parameters)
-
 
 @pytest.fixture
 def world(registry: None) -> World:
-    made = World()
-    made.build()
-    return made
-
-
-def token(uid: str, lifetime: int = 7200) -> str:
-    return sessions.issue(uid, "quectel", lifetime)[0]
-
-
-def bind(authorization: str | None, query: str | None = None, **parameters: Any) -> Response:
-    headers = {} if authorization is None else {"Authorization": authorization}
-    return invoke("quectel.bind_device_sn", event("POST", PATH, headers=headers, query=query or parameters))
-
-
-def as_user(uid: str, **parameters: Any) -> Response:
-    return bind(token(uid), **{"pk": PK, "sn": SN, **parameters})
-
-
-def refusal(code: int) -> str:
-    return f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}'
-
-
-def refused(answer: Response, code: int) -> None:
-    assert (answer.status, answer.body) == (200, refusal(code))
-
-
-def succeeded(answer: Response) -> dict[str, str]:
-    assert answer.status == 200
-    given: dict[str, Any] = answer.json()
-    assert list(given) == ["code", "data", "extMsg", "msg"]
-    assert (given["code"], given["extMsg"], given["msg"]) == (200, "", "")
-    assert list(given["data"]) == ["authKey", "dk", "moduleType", "pk"]
-    return dict(given["data"])
-
-
-def owner() -> dict[str, Any]:
-    (found,) = items(Table.BINDINGS)
-    assert found["sk"] == "owner"
-    return found
-
-
-def common(fid: str) -> set[str]:
-    found = dynamo.get(families.key(fid))
-    assert found is not None
-    return found.get("common", set())  # type: ignore[no-any-return]
-
-
-def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
-    fillers = {f"quectel#{PK}#filler-{number}" for number in range(count)}
-    dynamo.write(dynamo.Update(families.key(fid), "ADD #common :fillers", {":fillers": fillers}))
-
-
-# ── What the rows stand for, each as something that can be put wrong ──────────────────────────────────────────────────
-
-
-def no_token(world: World) -> None:
-    world.token = None
-
-
-def disabled_user(world: World) -> None:
-    users.set_enabled(ME, False)
-
-
-def no_pk(world: World) -> None:
-    del world.parameters["pk"]
-
-
-def no_sn(world: World) -> None:
-    world.parameters["sn"] = "  "
-
-
-def long_name(world: World) -> None:
-    world.parameters["deviceName"] = "n" * 255
-
-
-def malformed(world: World) -> None:
-    world.parameters["capabilitiesBitmask"] = "16"
-
-
-def disabled_domain(world: World) -> None:
-    domains.set_enabled("E.DM.1", False)
-
-
-def administrators_only(world: World) -> None:
-    domains.set_binders("E.DM.1", "administrators")
-
-
-def unknown_pk(world: World) -> None:
-    world.parameters["pk"] = "p-unknown"
-
-
-def other_domains(world: World) -> None:
-    products.authorise(PK, ["E.DM.2"])
-
-
-def barred(world: World) -> None:
-    products.bar(PK, ME)
-
-
-def fid_without_home_mode(world: World) -> None:
-    world.parameters["fid"] = "F1"
-
-
-def no_fid_in_home_mode(world: World) -> None:
-    users.set_home_mode(ME, True)
-    world.parameters.pop("fid", None)
-
-
-def foreign_family(world: World) -> None:
-    users.set_home_mode(ME, True)
-    world.parameters["fid"] = "F2"
-
-
-def unknown_sn(world: World) -> None:
-    world.parameters["sn"] = "SN-unknown"
-
-
-def no_device_key(world: World) -> None:
-    world.manufacture(device_key=None)
-
-
-def bad_device_key(world: World) -> None:
-    world.manufacture(device_key="84:15")
-
-
-def other_data_center(world: World) -> None:
-    world.manufacture(data_center="elsewhere")
-
-
-def banned(world: World) -> None:
-    devices.ban(DEVICE, "stolen")
-
-
-def mine(world: World) -> None:
-    succeeded(bind(world.token, **world.parameters | {"isCommonDevice": "false"}))
-
-
-def bound_by_another(world: World) -> None:
-    succeeded(as_user(OTHER))
-
-
-def shared_with_me(world: World) -> None:
-    if not items(Table.BINDINGS):
-        bound_by_another(world)
-    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
-
-
-def full_common_list(world: World) -> None:
-    world.at_home()
-    fill("F1")
+    return World()
 
 
 ROWS: list[tuple[float, int, Callable[[World], None]]] = [
-    (1, 5106, no_token),
-    (2, 5032, disabled_user),
-    (3, 5066, no_pk),
-    (4, 5088, no_sn),
-    (5, 5333, long_name),
-    (5.5, 5048, malformed),
-    (6, 5093, disabled_domain),
-    (7, 5669, administrators_only),
-    (8, 5553, unknown_pk),
-    (9, 5229, other_domains),
-    (10, 5327, barred),
-    (11, 5624, fid_without_home_mode),
-    (12, 5636, no_fid_in_home_mode),
-    (13, 5041, foreign_family),
-    (14, 5090, unknown_sn),
-    (15, 5067, no_device_key),
-    (16, 5361, bad_device_key),
-    (17, 6083, other_data_center),
-    (18, 5009, banned),
-    (19, 5049, mine),
-    (20, 6040, shared_with_me),
-    (21, 5412, bound_by_another),
-    (22, 5893, full_common_list),
+    (1, 5106, quectel.no_token),
+    (2, 5032, quectel.disabled_user),
+    (3, 5066, quectel.no_pk),
+    (4, 5088, quectel.no_sn),
+    (5, 5333, quectel.long_name),
+    (5.5, 5048, quectel.malformed),
+    (6, 5093, quectel.disabled_domain),
+    (7, 5669, quectel.administrators_only),
+    (8, 5553, quectel.unknown_pk),
+    (9, 5229, quectel.other_domains),
+    (10, 5327, quectel.barred),
+    (11, 5624, quectel.fid_without_home_mode),
+    (12, 5636, quectel.no_fid_in_home_mode),
+    (13, 5041, quectel.foreign_family),
+    (14, 5090, quectel.unknown_sn),
+    (15, 5067, quectel.no_device_key),
+    (16, 5361, quectel.bad_device_key),
+    (17, 6083, quectel.other_data_center),
+    (18, 5009, quectel.banned),
+    (19, 5049, quectel.mine),
+    (20, 6040, quectel.shared_with_me),
+    (21, 5412, quectel.bound_by_another),
+    (22, 5893, quectel.full_common_list),
 ]
 
 NEVER_TOGETHER = {
@@ -449,7 +252,7 @@ def test_another_product_key_or_serial_is_another_device(world: World, other: tu
 
 @pytest.mark.parametrize("role", ["administrator", "regular"])
 def test_administrators_bind_whoever_may_bind(world: World, role: Any) -> None:
-    administrators_only(world)
+    quectel.administrators_only(world)
     users.create("C9", "smart", domain="E.DM.1", role=role)
     assert as_user("C9").json()["code"] == (200 if role == "administrator" else 5669)
 
@@ -483,7 +286,7 @@ def test_a_room_without_home_mode_is_refused(world: World) -> None:
 
 
 def test_members_of_a_family_put_devices_into_it_as_its_owner_does(world: World) -> None:
-    world.at_home(OTHER)
+    users.set_home_mode(OTHER, True)
     succeeded(as_user(OTHER, fid="F1"))
     assert common("F1") == {DEVICE}
 
@@ -559,7 +362,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("extra", MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_or_repeated_parameter_is_5048(world: World, extra: str) -> None:
-    disabled_domain(world)
+    quectel.disabled_domain(world)
     before = everything()
     refused(bind(world.token, f"pk={PK}&sn={SN}&" + extra.replace("%s", extra.replace("&%s", ""))), 5048)
     assert everything() == before
@@ -607,27 +410,17 @@ def test_parameters_of_another_name_are_ignored_even_repeated(world: World) -> N
 # ── Modes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def modal(registry: None) -> Callable[[Mode], World]:
-    def make(mode: Mode) -> World:
-        made = World()
-        made.build(mode)
-        return made
-
-    return make
-
-
 @pytest.mark.parametrize("mode", Mode)
-def test_binding_again_is_5049_in_every_mode(modal: Callable[[Mode], World], mode: Mode) -> None:
-    world = modal(mode)
+def test_binding_again_is_5049_in_every_mode(mode: Mode) -> None:
+    world = World(mode)
     succeeded(world.ask())
     before = everything()
     refused(bind(world.token, pk=PK, sn=SN, deviceName="new"), 5049)
     assert everything() == before
 
 
-def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own(modal: Callable[[Mode], World]) -> None:
-    modal(Mode.MULTI)
+def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own() -> None:
+    World(Mode.MULTI)
     keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
     assert len(keys) == 3
     assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in items(Table.BINDINGS)] == [
@@ -635,8 +428,8 @@ def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own(modal: Cal
     ]
 
 
-def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares(modal: Callable[[Mode], World]) -> None:
-    modal(Mode.ROTATING)
+def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares() -> None:
+    World(Mode.ROTATING)
     first = succeeded(as_user(OTHER))
     serial.accept_share(PK, SN, THIRD, clock.seconds() + 60)
     second = succeeded(as_user(ME))
@@ -647,10 +440,8 @@ def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares(modal:
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_an_accepted_share_is_6040_until_it_ends(
-    modal: Callable[[Mode], World], mode: Mode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    modal(mode)
+def test_an_accepted_share_is_6040_until_it_ends(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    World(mode)
     succeeded(as_user(OTHER))
     end = clock.seconds() + 60
     for uid in (ME, THIRD):
@@ -680,9 +471,9 @@ FAMILIES = [
 
 @pytest.mark.parametrize(("case", "lists"), FAMILIES, ids=str)
 def test_an_eviction_moves_the_device_between_the_families_common_lists(
-    modal: Callable[[Mode], World], case: tuple[Any, ...], lists: tuple[set[str], set[str]]
+    case: tuple[Any, ...], lists: tuple[set[str], set[str]]
 ) -> None:
-    modal(Mode.ROTATING)
+    World(Mode.ROTATING)
     for uid, fid, wanted in ((OTHER, *case[:2]), (ME, *case[2:])):
         if fid is not None:
             users.set_home_mode(uid, True)
@@ -692,10 +483,10 @@ def test_an_eviction_moves_the_device_between_the_families_common_lists(
     assert (owner()["holder"], owner()["fid"], owner()["common"]) == (f"user#{ME}", case[2], case[3])
 
 
-def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none(modal: Callable[[Mode], World]) -> None:
-    world = modal(Mode.ROTATING)
+def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none() -> None:
+    world = World(Mode.ROTATING)
     world.at_home()
-    world.at_home(OTHER)
+    users.set_home_mode(OTHER, True)
     fill("F1", families.COMMON_LIMIT - 1)
     succeeded(as_user(OTHER, fid="F1"))
     succeeded(as_user(ME, fid="F1"))
@@ -703,248 +494,3 @@ def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none(modal: Callable
     devices.manufacture(PK, "SN2", device_key=DK)
     refused(as_user(ME, sn="SN2", fid="F1"), 5893)
     succeeded(as_user(ME, sn="SN2", fid="F1", isCommonDevice="false"))
-
-
-# ── What changes between check and write ──────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
-    """Let something happen after the next request has read, and before it writes."""
-    happened: list[bool] = []
-    planned: list[bool] = []
-
-    def plan(change: Callable[[], object]) -> None:
-        real = dynamo.transact
-
-        def transact(operations: Any) -> None:
-            monkeypatch.setattr(dynamo, "transact", real)
-            # In a context of its own: these are not the request's own calls.
-            contextvars.Context().run(change)
-            happened.append(True)
-            real(operations)
-
-        planned.append(True)
-        monkeypatch.setattr(dynamo, "transact", transact)
-
-    yield plan
-    assert happened == planned
-
-
-def share(world: World) -> None:
-    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
-
-
-def bound_at_home_by_another(world: World) -> None:
-    users.set_home_mode(OTHER, True)
-    succeeded(as_user(OTHER, fid="F2"))
-
-
-def shared_by_another(world: World) -> None:
-    bound_by_another(world)
-    share(world)
-
-
-RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
-    ("a ban", Mode.UNIQUE, banned, 5009),
-    ("a ban", Mode.ROTATING, banned, 5009),
-    ("a ban", Mode.MULTI, banned, 5009),
-    ("disabled", Mode.UNIQUE, lambda world: devices.set_enabled(DEVICE, False), 5009),
-    ("no device key", Mode.UNIQUE, no_device_key, 5067),
-    ("a bad device key", Mode.UNIQUE, bad_device_key, 5361),
-    ("another data center", Mode.UNIQUE, other_data_center, 6083),
-    ("another device key", Mode.UNIQUE, lambda world: world.manufacture(device_key="OTHER1"), 5048),
-    ("another module type", Mode.UNIQUE, lambda world: world.manufacture(module_type="EC200"), 5048),
-    ("the device is gone", Mode.UNIQUE, lambda world: dynamo.write(dynamo.Delete(devices.key(DEVICE))), 5090),
-    *(("the caller's own bind", mode, mine, 5049) for mode in Mode),
-    ("another's bind", Mode.UNIQUE, bound_by_another, 5412),
-    ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
-    ("another's bind and a share", Mode.ROTATING, shared_by_another, 6040),
-    ("a share", Mode.MULTI, share, 6040),
-    ("another's bind into a family", Mode.ROTATING, bound_at_home_by_another, 5048),
-]
-
-
-@pytest.mark.parametrize(("what", "mode", "change", "code"), RACES, ids=str)
-def test_what_changes_between_check_and_write_gives_the_same_code(
-    modal: Callable[[Mode], World],
-    meanwhile: Callable[[Callable[[], object]], None],
-    what: str,
-    mode: Mode,
-    change: Callable[[World], object],
-    code: int,
-) -> None:
-    world = modal(mode)
-    after: list[Any] = []
-    meanwhile(lambda: (change(world), after.append(everything())))
-    refused(world.ask(), code)
-    assert [everything()] == after
-
-
-@pytest.mark.parametrize(
-    ("what", "change", "wanted", "code"),
-    [
-        ("no member any more", lambda: families.set_members("F1", []), "true", 5041),
-        ("no member any more", lambda: families.set_members("F1", []), "false", 5041),
-        ("the room is gone", lambda: families.set_rooms("F1", []), "true", 5041),
-        ("the room is gone", lambda: families.set_rooms("F1", []), "false", 5041),
-        ("the list is full", lambda: fill("F1"), "true", 5893),
-    ],
-    ids=str,
-)
-def test_what_changes_in_the_family_between_check_and_write_gives_the_same_code(
-    world: World,
-    meanwhile: Callable[[Callable[[], object]], None],
-    what: str,
-    change: Callable[[], object],
-    wanted: str,
-    code: int,
-) -> None:
-    world.at_home(OTHER)
-    after: list[Any] = []
-    meanwhile(lambda: (change(), after.append(everything())))
-    refused(as_user(OTHER, fid="F1", frid="R1", isCommonDevice=wanted), code)
-    assert [everything()] == after
-
-
-def test_in_rotating_mode_a_share_accepted_meanwhile_is_6040(
-    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
-) -> None:
-    world = modal(Mode.ROTATING)
-    bound_by_another(world)
-    meanwhile(lambda: share(world))
-    refused(world.ask(), 6040)
-    assert owner()["holder"] == f"user#{OTHER}"
-
-
-def test_a_rotation_follows_another_one_that_is_on_no_list(
-    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
-) -> None:
-    world = modal(Mode.ROTATING)
-    bound_at_home_by_another(world)
-    meanwhile(lambda: as_user(THIRD))
-    succeeded(world.ask())
-    assert owner()["holder"] == f"user#{ME}"
-    assert common("F2") == set()
-
-
-def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(
-    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
-) -> None:
-    world = modal(Mode.ROTATING)
-    bound_at_home_by_another(world)
-    users.set_home_mode(THIRD, True)
-    families.create("F3", THIRD)
-    meanwhile(lambda: as_user(THIRD, fid="F3"))
-    answer = world.ask()
-    refused(answer, 5048)
-    assert answer.headers["Retry-After"] == "1"
-    assert (owner()["holder"], common("F2"), common("F3")) == (f"user#{THIRD}", set(), {DEVICE})
-    succeeded(world.ask())
-    assert common("F3") == set()
-
-
-def test_an_owner_who_let_go_meanwhile_is_no_obstacle(
-    modal: Callable[[Mode], World], meanwhile: Callable[[Callable[[], object]], None]
-) -> None:
-    world = modal(Mode.ROTATING)
-    bound_by_another(world)
-    meanwhile(lambda: dynamo.write(dynamo.Delete(record.owner(DEVICE))))
-    succeeded(world.ask())
-
-
-# ── Failures of the registry ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def throttled(*_: Any, **__: Any) -> Any:
-    raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "secret inner text"}}, "Operation")
-
-
-@pytest.mark.parametrize(
-    ("left", "code"),
-    [
-        ({"DevicesTable"}, 5089),
-        ({"BindingsTable"}, 5314),
-        ({"DirectoryTable"}, 5314),
-        ({"DirectoryTable", "DevicesTable"}, 5314),
-    ],
-    ids=str,
-)
-def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
-    world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
-) -> None:
-    real = dynamo.client().batch_get_item
-    asked: list[set[str]] = []
-
-    def answer(RequestItems: dict[str, Any]) -> Any:
-        asked.append(set(RequestItems))
-        served = {table: keys for table, keys in RequestItems.items() if table not in left}
-        rest = {table: keys for table, keys in RequestItems.items() if table in left}
-        return (real(RequestItems=served) if served else {"Responses": {}}) | {"UnprocessedKeys": rest}
-
-    monkeypatch.setattr(dynamo, "ATTEMPTS", 2)
-    monkeypatch.setattr(dynamo, "_pause", lambda attempt: None)
-    monkeypatch.setattr(dynamo.client(), "batch_get_item", answer)
-    response = world.ask()
-    refused(response, code)
-    assert response.headers["Retry-After"] == "1"
-    assert asked == [{"DevicesTable", "BindingsTable", "DirectoryTable"}, left]
-    assert items(Table.BINDINGS) == []
-
-
-@pytest.mark.parametrize("extra", [{}, {"deviceName": "n" * 255}])
-def test_a_registry_that_cannot_be_read_is_5314(
-    world: World, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str]
-) -> None:
-    monkeypatch.setattr(dynamo.client(), "batch_get_item", throttled)
-    answer = bind(world.token, **world.parameters | extra)
-    refused(answer, 5314)
-    assert answer.headers["Retry-After"] == "1"
-
-
-def test_a_write_that_fails_for_good_is_5048(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = everything()
-    monkeypatch.setattr(dynamo.client(), "transact_write_items", throttled)
-    answer = world.ask()
-    refused(answer, 5048)
-    assert answer.headers["Retry-After"] == "1"
-    assert everything() == before
-
-
-def test_an_error_of_ours_is_5048_and_tells_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serial, "bind", lambda *_, **__: 1 / 0)
-    answer = world.ask()
-    refused(answer, 5048)
-    assert "Retry-After" not in answer.headers
-
-
-def test_nothing_is_bound_when_the_key_cannot_be_derived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "auth_key", lambda binding: 1 / 0)
-    before = everything()
-    refused(world.ask(), 5048)
-    assert everything() == before
-
-
-def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success(world: World) -> None:
-    sent: list[str] = []
-
-    def answer_a_known_token(request: AWSRequest, **_: Any) -> AWSResponse | None:
-        # As DynamoDB does, and moto does not.
-        sent.append(json.loads(request.body)["ClientRequestToken"])
-        return answered(request) if len(sent) > len(set(sent)) else None
-
-    def lose_the_first_answer(attempts: int, **_: Any) -> int | None:
-        return 0 if attempts == 1 else None
-
-    events = dynamo.client().meta.events
-    events.register_first("before-send.dynamodb.TransactWriteItems", answer_a_known_token)
-    events.register("needs-retry.dynamodb.TransactWriteItems", lose_the_first_answer)
-    succeeded(world.ask())
-    assert len(sent) == 2
-    assert owner()["holder"] == f"user#{ME}"
-
-
-def answered(request: AWSRequest) -> AWSResponse:
-    response = AWSResponse(request.url, 200, {}, None)
-    response._content = b"{}"
-    return response

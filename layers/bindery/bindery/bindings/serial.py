@@ -160,7 +160,12 @@ def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
         raise Fault(Reason.NOT_FOUND)
     mode = Mode(product["mode"])
     if mode is Mode.MULTI:
-        share = {"holder": identity.user_holder(uid), "kind": "share", "expires_at": until}
+        share = {
+            "holder": identity.user_holder(uid),
+            "kind": "share",
+            "share": record.new_id(),
+            "expires_at": until,
+        }
         dynamo.write(Put(record.of_user(device, uid), share, _free(uid)))
         return
     owner = dynamo.get(record.owner(device))

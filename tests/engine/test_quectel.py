@@ -1,0 +1,55 @@
+"""quectel on an engine that is safe to call at once and keeps the tokens of transactions."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from bindery import dynamo
+from bindery.directory import families, users
+from bindery.directory.products import Mode
+from bindery.dynamo import Table
+from tests import quectel
+from tests.quectel import DEVICE, World, common
+from tests.tables import items
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+CALLERS = 32
+
+
+@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING])
+def test_of_families_taking_one_device_at_once_its_owners_alone_lists_it(mode: Mode) -> None:
+    World(mode)
+    for number in range(CALLERS):
+        users.create(f"u{number}", "smart", domain="E.DM.1", home_mode=True)
+        families.create(f"f{number}", f"u{number}")
+    barrier = Barrier(CALLERS)
+
+    def bind(number: int) -> int:
+        barrier.wait(30)
+        return int(quectel.as_user(f"u{number}", fid=f"f{number}").json()["code"])
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        codes = list(pool.map(bind, range(CALLERS)))
+
+    (owner,) = items(Table.BINDINGS)
+    assert codes.count(200) == 1 if mode is Mode.UNIQUE else codes.count(200) >= 1
+    assert set(codes) <= {200, 5412 if mode is Mode.UNIQUE else 5048}
+    assert codes[int(owner["holder"].removeprefix("user#u"))] == 200
+    assert [number for number in range(CALLERS) if common(f"f{number}")] == [int(owner["fid"].removeprefix("f"))]
+    assert common(owner["fid"]) == {DEVICE}
+
+
+def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success() -> None:
+    world = World()
+    attempts_made: list[int] = []
+
+    def lose_the_first_answer(attempts: int, **_: object) -> int | None:
+        attempts_made.append(attempts)
+        return 0 if attempts == 1 else None
+
+    dynamo.client().meta.events.register("needs-retry.dynamodb.TransactWriteItems", lose_the_first_answer)
+    quectel.succeeded(world.ask())
+    assert attempts_made == [1, 2]
+    quectel.refused(world.ask(), 5049)

@@ -1,0 +1,182 @@
+"""What operators enter for quectel: domains, products, families, manufactured devices, accepted shares."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery import clock, devices, dynamo, identity
+from bindery.bindings import record, serial
+from bindery.directory import domains, families, products
+from bindery.directory.products import Mode
+from bindery.dynamo import Item, Key
+from bindery.faults import Fault, Reason
+from tests.quectel import DEVICE, ME, OTHER, PK, SN, THIRD, World, as_user, common, fill, refused, succeeded
+from tests.races import before
+from tests.tables import everything
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+def refusal(call: Callable[[], object]) -> Reason:
+    with pytest.raises(Fault) as caught:
+        call()
+    return caught.value.reason
+
+
+def stored(key: Key) -> Item:
+    found = dynamo.get(key)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "enter",
+    [
+        lambda: domains.create("E.DM.1", binders="administrators"),
+        lambda: products.create(f" {PK} ", name="Second", module_type="M", mode=Mode.ROTATING),
+        lambda: families.create("F1", OTHER),
+    ],
+)
+def test_what_exists_is_not_entered_again(enter: Callable[[], None]) -> None:
+    World()
+    untouched = everything()
+    assert refusal(enter) is Reason.ALREADY_EXISTS
+    assert everything() == untouched
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: domains.set_enabled("none", True),
+        lambda: domains.set_binders("none", "everyone"),
+        lambda: products.authorise("none", None),
+        lambda: products.bar("none", ME),
+        lambda: families.set_members("none", [ME]),
+        lambda: families.set_rooms("none", ["R1"]),
+        lambda: families.enter_common("none", DEVICE),
+        lambda: devices.set_enabled("none", False),
+        lambda: serial.accept_share("none", SN, ME, 2**40),
+        lambda: serial.accept_share(PK, SN, ME, 2**40),
+    ],
+)
+def test_what_does_not_exist_cannot_be_changed(change: Callable[[], None]) -> None:
+    World()
+    untouched = everything()
+    assert refusal(change) is Reason.NOT_FOUND
+    assert everything() == untouched
+
+
+LONG = [str(number) for number in range(101)]
+
+
+@pytest.mark.parametrize(
+    "enter",
+    [
+        lambda: products.create("p2", name="Second", module_type="M", domains=LONG),
+        lambda: products.authorise(PK, LONG),
+        lambda: families.create("F9", ME, members=LONG),
+        lambda: families.create("F9", ME, rooms=LONG),
+        lambda: families.set_members("F1", LONG),
+        lambda: families.set_rooms("F1", LONG),
+    ],
+)
+def test_lists_are_bounded(enter: Callable[[], None]) -> None:
+    World()
+    untouched = everything()
+    assert refusal(enter) is Reason.LIMIT_REACHED
+    assert everything() == untouched
+
+
+def test_a_products_name_is_one_that_a_device_can_have() -> None:
+    products.create("p1", name="n" * 254, module_type="M")
+    assert refusal(lambda: products.create("p2", name="n" * 255, module_type="M")) is Reason.INVALID
+
+
+def test_a_product_is_unique_and_for_everyone_unless_it_says_otherwise() -> None:
+    products.create(f" {PK} ", name="Smart lock", module_type="BC26")
+    found = stored(products.key(PK))
+    assert found == {
+        "pk": f"product#{PK}",
+        "sk": "product",
+        "product_key": PK,
+        "name": "Smart lock",
+        "mode": 2,
+        "module_type": "BC26",
+        "domains": None,
+        "data_center": None,
+        "created_at": found["created_at"],
+    }
+
+
+def test_a_familys_common_list_takes_a_hundred_devices_each_once() -> None:
+    World()
+    fill("F1", 99)
+    families.enter_common("F1", DEVICE)
+    families.enter_common("F1", DEVICE)
+    assert len(common("F1")) == 100
+    assert refusal(lambda: families.enter_common("F1", "quectel#p#another")) is Reason.LIMIT_REACHED
+    assert len(common("F1")) == 100
+
+
+def test_manufacturing_again_replaces_the_facts_and_touches_neither_owner_nor_ban() -> None:
+    World()
+    succeeded(as_user(OTHER))
+    devices.ban(DEVICE, "stolen")
+    devices.set_enabled(DEVICE, False)
+    earlier, bindings = stored(devices.key(DEVICE)), everything()["BINDINGS"]
+    assert devices.manufacture(f" {PK}", f"{SN} ", module_type="EC200", data_center="eu") == DEVICE
+    changed = {"device_key": None, "module_type": "EC200", "data_center": "eu"}
+    assert stored(devices.key(DEVICE)) == earlier | changed
+    assert everything()["BINDINGS"] == bindings
+    assert (earlier["product_key"], earlier["serial"], earlier["dialect"]) == (PK, SN, "quectel")
+
+
+def test_a_device_is_told_by_product_key_and_serial_together() -> None:
+    assert identity.manufactured_device("a#b", "c") != identity.manufactured_device("a", "b#c")
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_an_owner_accepts_no_share_and_nobody_one_twice_while_it_lasts(mode: Mode) -> None:
+    World(mode)
+    succeeded(as_user(OTHER))
+    end = clock.seconds() + 60
+    assert refusal(lambda: serial.accept_share(PK, SN, OTHER, end)) is Reason.ALREADY_BOUND
+    serial.accept_share(PK, SN, ME, clock.seconds() - 1)
+    serial.accept_share(PK, SN, ME, end)
+    untouched = everything()
+    assert refusal(lambda: serial.accept_share(PK, SN, ME, end)) is Reason.SHARE_ACCEPTED
+    assert everything() == untouched
+
+
+def test_shares_that_ended_make_room_for_others() -> None:
+    World()
+    succeeded(as_user(OTHER))
+    now = clock.seconds()
+    shares = {f"C{number}": now + 60 for number in range(99)} | {"ended": now - 1}
+    dynamo.write(dynamo.Update(record.owner(DEVICE), "SET #shares = :shares", {":shares": shares}))
+    serial.accept_share(PK, SN, ME, now + 60)
+    found: dict[str, Any] = stored(record.owner(DEVICE))["shares"]
+    assert len(found) == 100
+    assert "ended" not in found
+    assert refusal(lambda: serial.accept_share(PK, SN, THIRD, now + 60)) is Reason.LIMIT_REACHED
+
+
+def test_a_share_of_a_binding_that_ended_meanwhile_is_not_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    World(Mode.ROTATING)
+    succeeded(as_user(OTHER))
+    before(monkeypatch, "update_item", lambda: as_user(THIRD))
+    assert refusal(lambda: serial.accept_share(PK, SN, ME, clock.seconds() + 60)) is Reason.UNAVAILABLE
+    assert stored(record.owner(DEVICE))["shares"] == {}
+
+
+def test_a_share_in_multi_mode_stands_in_the_place_of_a_binding_until_it_ends() -> None:
+    World(Mode.MULTI)
+    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
+    assert stored(record.of_user(DEVICE, ME))["kind"] == "share"
+    refused(as_user(ME), 6040)
+    dynamo.write(dynamo.Update(record.of_user(DEVICE, ME), "SET #expires_at = :now", {":now": clock.seconds()}))
+    succeeded(as_user(ME))
+    found = stored(record.of_user(DEVICE, ME))
+    assert found["kind"] == "binding"
+    assert "expires_at" not in found

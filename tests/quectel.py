@@ -1,0 +1,219 @@
+"""A quectel installation for the tests: its users, what can be put wrong with it, and its answers to the byte."""
+
+from typing import Any
+
+from bindery import clock, devices, dynamo, identity, sessions
+from bindery.bindings import serial
+from bindery.directory import accounts, domains, families, products, users
+from bindery.directory.products import Mode
+from bindery.dynamo import Table
+from tests.http_api import Response, event, invoke
+from tests.tables import items
+
+PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
+DEVICE = identity.manufactured_device(PK, SN)
+ME, OTHER, THIRD = "C31489", "C31490", "C-3#1"
+PATH = "/v2/binding/enduserapi/bindDeviceSn"
+
+TEXTS = {
+    5009: "Device verification failed",
+    5032: "Token verification failed",
+    5041: "No permission",
+    5048: "Device binding failed",
+    5049: "Device already bound",
+    5066: "Please enter Product Key",
+    5067: "Please enter Device Key",
+    5088: "Please enter device SN",
+    5089: "Device SN request failed",
+    5090: "Requested device SN invalid",
+    5093: "Abnormal user domain",
+    5106: "Please enter token",
+    5229: "User domain not authorized for this product",
+    5314: "Device query failed in cloud platform",
+    5327: "No permission for this product",
+    5333: "Device name exceeds length limit",
+    5361: "Incorrect DK format",
+    5412: "Product binding mode is unique, cannot bind repeatedly",
+    5553: "Product or device does not exist",
+    5624: "Home mode not enabled",
+    5636: "Please enter family ID",
+    5669: "Regular user has no permission to bind device",
+    5893: "Failed to add common device",
+    6040: "Already accepted device sharing",
+    6083: "Bound device does not belong to current data center",
+}
+
+
+class World:
+    """An installation in which the request of `ME` succeeds, until something in it is changed."""
+
+    def __init__(self, mode: Mode = Mode.UNIQUE) -> None:
+        self.parameters: dict[str, Any] = {"pk": PK, "sn": SN}
+        self.facts: dict[str, Any] = {"device_key": DK}
+        accounts.create("smart", name="Smart")
+        domains.create("E.DM.1")
+        for uid in (ME, OTHER, THIRD):
+            users.create(uid, "smart", domain="E.DM.1")
+        products.create(PK, name="Smart lock", module_type="BC26", mode=mode)
+        families.create("F1", ME, members=[OTHER], rooms=["R1"])
+        families.create("F2", OTHER, rooms=["R1", "R2"])
+        self.manufacture()
+        self.token: str | None = token(ME)
+
+    def manufacture(self, **facts: Any) -> None:
+        self.facts |= facts
+        devices.manufacture(PK, SN, **self.facts)
+
+    def at_home(self) -> None:
+        users.set_home_mode(ME, True)
+        self.parameters.setdefault("fid", "F1")
+
+    def ask(self) -> Response:
+        return bind(self.token, **self.parameters)
+
+
+def token(uid: str, lifetime: int = 7200) -> str:
+    return sessions.issue(uid, "quectel", lifetime)[0]
+
+
+def bind(authorization: str | None, query: str | None = None, **parameters: Any) -> Response:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return invoke("quectel.bind_device_sn", event("POST", PATH, headers=headers, query=query or parameters))
+
+
+def as_user(uid: str, **parameters: Any) -> Response:
+    return bind(token(uid), **{"pk": PK, "sn": SN, **parameters})
+
+
+def refusal(code: int) -> str:
+    return f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}'
+
+
+def refused(answer: Response, code: int) -> None:
+    assert (answer.status, answer.body) == (200, refusal(code))
+
+
+def succeeded(answer: Response) -> dict[str, str]:
+    assert answer.status == 200
+    given: dict[str, Any] = answer.json()
+    assert list(given) == ["code", "data", "extMsg", "msg"]
+    assert (given["code"], given["extMsg"], given["msg"]) == (200, "", "")
+    assert list(given["data"]) == ["authKey", "dk", "moduleType", "pk"]
+    return dict(given["data"])
+
+
+def owner() -> dict[str, Any]:
+    (found,) = items(Table.BINDINGS)
+    assert found["sk"] == "owner"
+    return found
+
+
+def common(fid: str) -> set[str]:
+    found = dynamo.get(families.key(fid))
+    assert found is not None
+    return found.get("common", set())  # type: ignore[no-any-return]
+
+
+def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
+    fillers = {f"quectel#{PK}#filler-{number}" for number in range(count)}
+    dynamo.write(dynamo.Update(families.key(fid), "ADD #common :fillers", {":fillers": fillers}))
+
+
+# ── What can be put wrong, one function each, named for what is wrong ─────────────────────────────────────────────────
+
+
+def no_token(world: World) -> None:
+    world.token = None
+
+
+def disabled_user(world: World) -> None:
+    users.set_enabled(ME, False)
+
+
+def no_pk(world: World) -> None:
+    del world.parameters["pk"]
+
+
+def no_sn(world: World) -> None:
+    world.parameters["sn"] = "  "
+
+
+def long_name(world: World) -> None:
+    world.parameters["deviceName"] = "n" * 255
+
+
+def malformed(world: World) -> None:
+    world.parameters["capabilitiesBitmask"] = "16"
+
+
+def disabled_domain(world: World) -> None:
+    domains.set_enabled("E.DM.1", False)
+
+
+def administrators_only(world: World) -> None:
+    domains.set_binders("E.DM.1", "administrators")
+
+
+def unknown_pk(world: World) -> None:
+    world.parameters["pk"] = "p-unknown"
+
+
+def other_domains(world: World) -> None:
+    products.authorise(PK, ["E.DM.2"])
+
+
+def barred(world: World) -> None:
+    products.bar(PK, ME)
+
+
+def fid_without_home_mode(world: World) -> None:
+    world.parameters["fid"] = "F1"
+
+
+def no_fid_in_home_mode(world: World) -> None:
+    users.set_home_mode(ME, True)
+    world.parameters.pop("fid", None)
+
+
+def foreign_family(world: World) -> None:
+    users.set_home_mode(ME, True)
+    world.parameters["fid"] = "F2"
+
+
+def unknown_sn(world: World) -> None:
+    world.parameters["sn"] = "SN-unknown"
+
+
+def no_device_key(world: World) -> None:
+    world.manufacture(device_key=None)
+
+
+def bad_device_key(world: World) -> None:
+    world.manufacture(device_key="84:15")
+
+
+def other_data_center(world: World) -> None:
+    world.manufacture(data_center="elsewhere")
+
+
+def banned(world: World) -> None:
+    devices.ban(DEVICE, "stolen")
+
+
+def mine(world: World) -> None:
+    succeeded(bind(world.token, **world.parameters | {"isCommonDevice": "false"}))
+
+
+def bound_by_another(world: World) -> None:
+    succeeded(as_user(OTHER))
+
+
+def shared_with_me(world: World) -> None:
+    if not items(Table.BINDINGS):
+        bound_by_another(world)
+    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
+
+
+def full_common_list(world: World) -> None:
+    world.at_home()
+    fill("F1")
