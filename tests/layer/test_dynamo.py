@@ -216,8 +216,18 @@ def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.Monkey
     assert refused(lambda: dynamo.get_many(reads)) is Reason.SERIAL_LOOKUP_FAILED
 
 
-def test_a_query_reads_on_over_its_pages() -> None:
+def test_a_query_reads_on_over_its_pages_within_its_round_trips() -> None:
     for number in range(25):
         dynamo.write(Put(Key(Table.DIRECTORY, "many", f"{number:02}"), {"pad": "x" * 100_000}))
-    found = dynamo.query(Table.DIRECTORY, "#pk = :pk", {":pk": "many"}, consistent=True)
-    assert [item["sk"] for item in found] == [f"{number:02}" for number in range(25)]
+    found = [
+        [
+            item["sk"]
+            for item in dynamo.query(
+                Table.DIRECTORY, "#pk = :pk", {":pk": "many"}, consistent=True, round_trips=round_trips
+            )
+        ]
+        for round_trips in (1, 2, 3)
+    ]
+    assert found[2] == [f"{number:02}" for number in range(25)]
+    assert 0 < len(found[0]) < len(found[1]) < len(found[2])
+    assert found[1] == found[2][: len(found[1])]

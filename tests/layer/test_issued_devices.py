@@ -94,10 +94,3 @@ def test_the_holder_is_the_customer_unless_it_is_another():
     issued_devices.enter("0101990500011", **TOKEN)
     issued_devices.enter("0101990500011", device_id="T-2", kind="smart-card", holder_id="H-1")
     assert [device.holder_id for device in issued_devices.issued("0101990500011")] == ["0101990500011", "H-1"]
-
-
-def test_a_list_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(issued_devices, "LISTED", 2)
-    for number in range(4):
-        issued_devices.enter("MIGR00002", device_id=f"{number}", kind="smart-card")
-    assert [device.device_id for device in issued_devices.issued("MIGR00002")] == ["0", "1"]

@@ -160,9 +160,10 @@ def test_a_bug_is_500_and_tells_nothing(bank: Bank, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_list_is_bounded_to_two_round_trips(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(customer, "LISTED", 3)
     for number in range(5):
         entered(identifier=f"{number}", nickname=f"{number}")
+    query = dynamo.client().query
+    monkeypatch.setattr(dynamo.client(), "query", lambda **request: query(**request, Limit=2))
     with calls.recording("asseco.list_owned_devices") as invocation:
-        assert [device.identifier for device in customer.owned(CUSTOMER)] == ["0", "1", "2"]
-    assert invocation.dynamodb == ["Query"]
+        assert [device.identifier for device in customer.owned(CUSTOMER)] == ["0", "1", "2", "3"]
+    assert invocation.dynamodb == ["Query", "Query"]

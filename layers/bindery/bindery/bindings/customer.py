@@ -7,15 +7,11 @@ customer until someone registers the device anew.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import record
 from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
-
-LISTED = 300
-"""How many of a customer's devices a list looks at: the items that two round trips bring, however long their texts."""
 
 
 class Status(StrEnum):
@@ -105,14 +101,14 @@ def find(customer: str, identifier: str) -> OwnedDevice:
 
 
 def owned(customer: str) -> list[OwnedDevice]:
-    """A customer's devices by identifier, the first `LISTED` of them."""
+    """A customer's devices by identifier: as many as two round trips bring, some thousands."""
     found = dynamo.query(
         Table.BINDINGS,
         "#holder = :holder AND begins_with(#pk, :dialect)",
         {":holder": identity.customer_holder(customer), ":dialect": identity.customer_device("")},
         index=record.BY_HOLDER,
     )
-    return [_read(customer, item) for item in islice(found, LISTED)]
+    return [_read(customer, item) for item in found]
 
 
 def unregister(customer: str, identifier: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from operator import itemgetter
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -234,12 +235,11 @@ class Listing(Query):
     def part(self, items: Iterable[Item]) -> list[Item]:
         """The page of the items in their order; an item that lacks the member comes after those that have it."""
 
-        def rank(item: Item) -> tuple[bool, Any]:
-            value = item.model_dump().get(self.sort_by)
-            return value is None, value
-
-        ranked = sorted(items, key=rank, reverse=self.sort_order == "desc")
-        return ranked[(self.page - 1) * self.page_size :][: self.page_size]
+        ranked = [(item.model_dump().get(self.sort_by), item) for item in items]
+        having = [pair for pair in ranked if pair[0] is not None]
+        having.sort(key=itemgetter(0), reverse=self.sort_order == "desc")
+        ordered = [item for _, item in having] + [item for value, item in ranked if value is None]
+        return ordered[(self.page - 1) * self.page_size :][: self.page_size]
 
 
 def authenticate(call: Call, access: Access) -> str:

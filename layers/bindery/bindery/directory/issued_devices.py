@@ -6,7 +6,6 @@ Operators enter them, customers see their status. Full card numbers have no plac
 import re
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from itertools import islice
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -15,9 +14,6 @@ from bindery import clock, dynamo, identity
 from bindery.dynamo import Item, Key, Put, Table
 from bindery.faults import Fault, Reason
 from bindery.fields import OptionalText128, OptionalText512, Text128
-
-LISTED = 300
-"""How many of a customer's issued devices a list looks at: the items that two round trips bring, however long."""
 
 _CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){11}")
 """Twelve digits in a row, in groups or not."""
@@ -121,12 +117,12 @@ def find(customer: str, device_id: str) -> IssuedDevice:
 
 
 def issued(customer: str) -> list[IssuedDevice]:
-    """The devices issued to a customer by id, the first `LISTED` of them."""
+    """The devices issued to a customer by id: as many as two round trips bring, some thousands."""
     key = _key(customer, "")
     found = dynamo.query(
         key.table, "#pk = :pk AND begins_with(#sk, :issued)", {":pk": key.pk, ":issued": key.sk}, consistent=True
     )
-    return [_read(customer, item) for item in islice(found, LISTED)]
+    return [_read(customer, item) for item in found]
 
 
 def _key(customer: str, device_id: str) -> Key:
