@@ -1,5 +1,6 @@
 """Accounts, keys, users and their sessions: what operators write and every request relies on."""
 
+import itertools
 from collections.abc import Callable
 
 import jwt
@@ -76,6 +77,15 @@ def test_a_key_that_cannot_be_is_not_issued(grant: Grant, unbind: bool, chosen: 
     call = lambda: keys.issue("acme", Kind.RUFUS, grant, alias="a", unbind=unbind, chosen=chosen)  # noqa: E731
     assert refused(call) is Reason.INVALID
     assert everything() == before
+
+
+def test_a_key_without_an_expiry_is_good_however_much_time_passes_while_it_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    credential = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a")
+    ticks = itertools.count(clock.now(), 1000)
+    monkeypatch.setattr(clock, "now", lambda: next(ticks))
+    assert read(credential).account == "acme"
 
 
 def test_an_account_holds_ten_live_keys_of_a_kind() -> None:

@@ -61,7 +61,7 @@ def check(record: Item | None, kind: Kind) -> ApiKey:
         or record["kind"] != kind
         or not record["account_enabled"]
         or "revoked_at" in record
-        or record.get("expires_at", clock.now() + 1) <= clock.now()
+        or 0 < record.get("expires_at", 0) <= clock.now()
     ):
         raise Fault(Reason.KEY_UNKNOWN)
     return ApiKey(record["account"], Grant(record["grant"]), record["unbind"])
