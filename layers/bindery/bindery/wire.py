@@ -1,12 +1,14 @@
 """The words between the door and the dialects: a call, what it asks, what it is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
 from time import perf_counter
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
+
+from bindery.faults import Fault, Reason
 
 
 class Access(StrEnum):
@@ -107,6 +109,15 @@ class Problem:
 
     parameter: str
     flaw: Flaw
+
+
+def named(problems: Sequence[Problem]) -> Fault:
+    """A request that is malformed, else the parameters that are missing, else the others, by name (`{parameters}`)."""
+    if any(problem.flaw is Flaw.MALFORMED for problem in problems):
+        return Fault(Reason.MALFORMED)
+    missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
+    reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
+    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bindery.directory.users import User
 from bindery.dynamo import Item, Key, Read
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
+from bindery.wire import RETRY_AFTER, Access, Answer, Call, Problem, Refusal, Reply, named
 
 REFUSALS = {
     Reason.KEY_MISSING: Refusal(401, 401, "missing developer key"),
@@ -76,11 +76,7 @@ def authenticate(call: Call, access: Access) -> Caller:
 def invalid(problems: Sequence[Problem], caller: Caller) -> Fault:
     """Credentials first; then a body that is none, else the parameters that are missing, else the others, by name."""
     caller.confirm()
-    if any(problem.flaw is Flaw.MALFORMED for problem in problems):
-        return Fault(Reason.MALFORMED)
-    missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
-    reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
-    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
+    return named(problems)
 
 
 def success(reply: Reply, call: Call) -> Answer:

@@ -8,7 +8,7 @@ from bindery import dynamo
 from bindery.directory import keys
 from bindery.directory.keys import ApiKey, Kind
 from bindery.faults import Fault, Reason
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
+from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply, named
 
 REFUSALS = {
     Reason.PARAMETER_MISSING: Refusal(400, 400, "Missing required parameter: {parameters}"),
@@ -54,15 +54,13 @@ def authenticate(call: Call, access: Access) -> ApiKey:
 
 def invalid(problems: Sequence[Problem], caller: ApiKey) -> Fault:
     """A body that is none, else the required parameters that are missing or no text, else the others, all by name."""
-    if any(problem.flaw is Flaw.MALFORMED for problem in problems):
-        return Fault(Reason.MALFORMED)
-    missing = [
-        problem.parameter
+    absent = [
+        Problem(problem.parameter, Flaw.MISSING)
+        if problem.flaw is Flaw.WRONG_TYPE and problem.parameter in _REQUIRED
+        else problem
         for problem in problems
-        if problem.flaw is Flaw.MISSING or (problem.flaw is Flaw.WRONG_TYPE and problem.parameter in _REQUIRED)
     ]
-    reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
-    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
+    return named(absent)
 
 
 def success(reply: Reply, call: Call) -> Answer:

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from bindery import clock
 from bindery.faults import Fault, Reason
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
+from bindery.wire import RETRY_AFTER, Access, Answer, Call, Problem, Refusal, Reply, named
 
 REFUSALS = {
     Reason.PARAMETER_MISSING: Refusal(400, "missing_parameter", "Missing required parameters: {parameters}"),
@@ -48,11 +48,7 @@ def authenticate(call: Call, access: Access) -> str:
 
 def invalid(problems: Sequence[Problem], caller: str) -> Fault:
     """A body that is none, else all the parameters that are missing, else all the others, by name."""
-    if any(problem.flaw is Flaw.MALFORMED for problem in problems):
-        return Fault(Reason.MALFORMED)
-    missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
-    reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
-    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
+    return named(problems)
 
 
 def success(reply: Reply, call: Call) -> Answer:
