@@ -11,7 +11,7 @@ from tools.template import ROOT
 LAYER = ROOT / "layers/bindery/bindery"
 
 RULES = "rules"
-ROOMS = ("clock faults settings wire", "aws", "dynamo keyring", "identity", "fields", RULES, "dialects edge", "routes")
+ROOMS = ("clock faults settings", "aws wire", "dynamo keyring", "identity", "fields", RULES, "dialects edge", "routes")
 """The modules (or packages) of each room; one imports only from rooms before its own. What is not named is a rule, and
 rules may import each other."""
 
