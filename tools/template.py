@@ -18,6 +18,8 @@ class Route:
 
     method: str
     path: str
+    iam: bool = False
+    """Whether API Gateway lets through signed requests alone (SigV4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,11 @@ def functions() -> tuple[Function, ...]:
             logical_id,
             properties["Handler"],
             tuple(
-                Route(event["Properties"].get("Method", "$default"), event["Properties"].get("Path", "$default"))
+                Route(
+                    event["Properties"].get("Method", "$default"),
+                    event["Properties"].get("Path", "$default"),
+                    event["Properties"].get("Auth", {}).get("Authorizer") == "AWS_IAM",
+                )
                 for event in properties["Events"].values()
             ),
             shared | properties.get("Environment", {}).get("Variables", {}),

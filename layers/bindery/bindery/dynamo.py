@@ -7,11 +7,15 @@ A table that cannot be reached, throttles or stays in conflict raises `Fault(UNA
 names for itself. Any other error of the service is a bug of ours and passes through.
 """
 
+import base64
+import json
 import random
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -20,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.exceptions import ClientError
 
-from bindery import aws, settings
+from bindery import aws, clock, settings
 from bindery.faults import Fault, Reason
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ ATTEMPTS = 6
 """How often a transaction in conflict, or the keys a batch left over, are tried; some 0.8 s in all at the most."""
 
 _CONFLICT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_actor: ContextVar[str | None] = ContextVar("_actor", default=None)
 _NAME = re.compile(r"#(\w+)")
 
 
@@ -202,6 +207,71 @@ def query(
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a partition, and where the next part begins (None: this was the last)."""
+
+    items: list[Item]
+    cursor: str | None
+
+
+def page(
+    table: Table,
+    condition: str,
+    values: Mapping[str, Any],
+    *,
+    index: str | None = None,
+    limit: int,
+    cursor: str | None = None,
+) -> Page:
+    """Up to `limit` items of one partition, from where `cursor` (an earlier page's) says: one round trip.
+
+    Stable under concurrent writes: a cursor is a place in the key order. Raises `INVALID` for a cursor that is none.
+    """
+    request: dict[str, Any] = {
+        "TableName": _name(table),
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeNames": _names(condition),
+        "ExpressionAttributeValues": _encode(values),
+        "Limit": limit,
+    }
+    if index is not None:
+        request["IndexName"] = index
+    if cursor is not None:
+        request["ExclusiveStartKey"] = _place(cursor)
+    try:
+        answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
+    except ClientError as error:
+        if cursor is not None and error.response["Error"]["Code"] == "ValidationException":
+            raise Fault(Reason.INVALID) from None
+        raise
+    last = answer.get("LastEvaluatedKey")
+    token = None if last is None else base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
+    return Page([_decode(item) for item in answer["Items"]], token)
+
+
+def _place(cursor: str) -> dict[str, Any]:
+    try:
+        place = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+    except (ValueError, RecursionError):
+        raise Fault(Reason.INVALID) from None
+    if not isinstance(place, dict) or not all(
+        isinstance(value, dict) and list(value) == ["S"] and isinstance(value["S"], str) for value in place.values()
+    ):
+        raise Fault(Reason.INVALID)
+    return place
+
+
+@contextmanager
+def acting(who: str) -> Iterator[None]:
+    """Write into every item that is written within who changed it and when (`changed_by`, `changed_at`)."""
+    token = _actor.set(who)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
 def write(operation: Write) -> None:
     """One write. A failed condition raises the reason that it carries.
 
@@ -209,7 +279,7 @@ def write(operation: Write) -> None:
     something of the request's own (a random id) into an item that others might write alike. A conditional update must
     be one that may run twice.
     """
-    request = _request(operation)
+    request = _request(operation, stamp := _stamp())
     method = getattr(client(), _METHODS[type(operation)])
     for attempt in range(ATTEMPTS):
         try:
@@ -219,7 +289,7 @@ def write(operation: Write) -> None:
             code = error.response["Error"]["Code"]
             if code == "ConditionalCheckFailedException" and operation.condition is not None:
                 found = _decode(cast("Item", error.response.get("Item", {})))
-                if isinstance(operation, Put) and found == operation.key.attributes() | operation.item:
+                if isinstance(operation, Put) and found == operation.key.attributes() | operation.item | stamp:
                     return
                 raise operation.condition.verdict(found) from None
             if code != "TransactionConflictException":
@@ -234,7 +304,8 @@ def transact(operations: Sequence[Write | Check]) -> None:
     One idempotency token covers every repetition, so a repetition after a lost answer is the same success. A conflict
     with another request wrote nothing and is tried again.
     """
-    items = [{_MEMBERS[type(operation)]: _request(operation)} for operation in operations]
+    stamp = _stamp()
+    items = [{_MEMBERS[type(operation)]: _request(operation, stamp)} for operation in operations]
     token = str(uuid.uuid4())
     for attempt in range(ATTEMPTS):
         try:
@@ -267,19 +338,25 @@ def _names(*expressions: str) -> dict[str, str]:
     return {f"#{name}": name for expression in expressions for name in _NAME.findall(expression)}
 
 
-def _request(operation: Write | Check) -> dict[str, Any]:
+def _stamp() -> Item:
+    who = _actor.get()
+    return {} if who is None else {"changed_by": who, "changed_at": clock.now()}
+
+
+def _request(operation: Write | Check, stamp: Item) -> dict[str, Any]:
     request: dict[str, Any] = {"TableName": _name(operation.key.table)}
     expressions: list[str] = []
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     if isinstance(operation, Put):
-        request["Item"] = _encode(operation.key.attributes() | operation.item)
+        request["Item"] = _encode(operation.key.attributes() | operation.item | stamp)
     else:
         request["Key"] = _encode(operation.key.attributes())
     if isinstance(operation, Update):
-        request["UpdateExpression"] = operation.expression
-        expressions.append(operation.expression)
-        values |= operation.values
+        expression = _stamped(operation.expression) if stamp else operation.expression
+        request["UpdateExpression"] = expression
+        expressions.append(expression)
+        values |= {**operation.values, **{f":{name}": value for name, value in stamp.items()}}
     if operation.condition is not None:
         request["ConditionExpression"] = operation.condition.expression
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
@@ -291,6 +368,12 @@ def _request(operation: Write | Check) -> dict[str, Any]:
     if values:
         request["ExpressionAttributeValues"] = _encode(values)
     return request
+
+
+def _stamped(expression: str) -> str:
+    """An update expression that also sets the stamp: it may have one SET clause only."""
+    stamp = "SET #changed_by = :changed_by, #changed_at = :changed_at"
+    return expression.replace("SET ", f"{stamp}, ", 1) if "SET " in expression else f"{expression} {stamp}"
 
 
 def _encode(item: Mapping[str, Any]) -> dict[str, Any]:

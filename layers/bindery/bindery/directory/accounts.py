@@ -3,7 +3,8 @@
 from enum import StrEnum
 
 from bindery import clock, dynamo
-from bindery.dynamo import Condition, Item, Key, Put, Table, Update
+from bindery.directory import BY_LIST
+from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 
 
@@ -12,6 +13,10 @@ class KeyKind(StrEnum):
 
     RUFUS = "rufus"
     REMOTEIT = "remoteit"
+
+
+LIST = "accounts"
+"""Under which all accounts stand in the index by list."""
 
 
 def key(account: str) -> Key:
@@ -33,6 +38,7 @@ def create(account: str, *, name: str) -> None:
         Put(
             key(account),
             {
+                "list": LIST,
                 "account": account,
                 "name": name,
                 "enabled": True,
@@ -44,16 +50,26 @@ def create(account: str, *, name: str) -> None:
     )
 
 
+def show(account: str) -> Item:
+    """An account's record. Raises `NOT_FOUND`."""
+    record = dynamo.get(key(account))
+    if record is None:
+        raise Fault(Reason.NOT_FOUND)
+    return record
+
+
+def page(limit: int, cursor: str | None) -> Page:
+    """Part of the list of all accounts, by id. Raises `INVALID`: the cursor is none."""
+    return dynamo.page(Table.DIRECTORY, "#list = :list", {":list": LIST}, index=BY_LIST, limit=limit, cursor=cursor)
+
+
 def set_enabled(account: str, enabled: bool) -> None:
     """Open or close an account, and with it, in the same write, every key of it. Raises `NOT_FOUND`.
 
     A key carries its account's state, so that a request needs to read the key alone; users are checked against the
     account itself. Raises `UNAVAILABLE` if a key was issued or revoked meanwhile: nothing has changed then.
     """
-    record = dynamo.get(key(account))
-    if record is None:
-        raise Fault(Reason.NOT_FOUND)
-    live = record["live_keys"]
+    live = show(account)["live_keys"]
     dynamo.transact(
         [
             Update(

@@ -1,0 +1,144 @@
+"""The operators' door: one Lambda function a resource under /admin/v1/, behind IAM (SigV4).
+
+Here a router fits: a resource has a handful of methods, its callers are few, and a slower cold start is no matter.
+Every refusal is a problem detail (RFC 9457, `application/problem+json`): `type`, `title`, `status`, `detail`, `reason`
+and, for a request that is not as it must be, `errors`. Whoever the signature names is written into every record that
+the request changes (`changed_by`) and into the request's one log line.
+"""
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Annotated, Any, Generic, TypeVar
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import ServiceError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from bindery import dynamo
+from bindery.edge import logger
+from bindery.faults import Fault, Reason
+from bindery.wire import RETRY_AFTER, Call
+
+PROBLEMS: dict[Reason, tuple[int, str]] = {
+    Reason.INVALID: (422, "The request is not as it must be"),
+    Reason.NOT_FOUND: (404, "There is no such thing"),
+    Reason.NO_ROUTE: (404, "There is no such resource"),
+    Reason.METHOD_NOT_ALLOWED: (405, "The resource does not have this method"),
+    Reason.ALREADY_EXISTS: (409, "It exists already"),
+    Reason.ALREADY_BOUND: (409, "It is bound already"),
+    Reason.BOUND_BY_ANOTHER: (409, "Another holds it"),
+    Reason.SHARE_ACCEPTED: (409, "It is shared already"),
+    Reason.LIMIT_REACHED: (409, "The limit is reached"),
+    Reason.DEVICE_BANNED: (409, "The device is banned"),
+    Reason.UNAVAILABLE: (503, "The registry could not be reached, or another change came between: try again"),
+    Reason.INTERNAL: (500, "An error of ours"),
+}
+"""What each reason becomes here: status and title."""
+
+PAGE_LIMIT = 100
+"""Entries of a page of a list at most."""
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Entries of a page.")]
+Cursor = Annotated[str | None, Query(max_length=4096, description="`next` of the page before; none for the first.")]
+
+Entry = TypeVar("Entry")
+
+
+class Asked(BaseModel):
+    """A request's body. What it does not know it refuses: an operator's typing error must not be lost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Page(BaseModel, Generic[Entry]):
+    """A page of a list. `next` is where the next one begins, null on the last."""
+
+    items: Sequence[Entry]
+    next: str | None = None
+
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""A text that people read."""
+
+_ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
+Id = Annotated[str, Field(**_ID)]
+"""An identifier that operators choose, in a body: it will stand in paths."""
+PathId = Annotated[str, Path(**_ID)]
+"""The same in a path."""
+
+
+class Resource:
+    """One resource's operations: the router that its file fills, and the Lambda handler."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"admin.{name}"
+        self.app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: to_json(body).decode())
+        self.app.exception_handler(Fault)(_refused)
+        self.app.exception_handler(RequestValidationError)(_invalid)
+        self.app.exception_handler(ServiceError)(_unroutable)
+        self.app.exception_handler(Exception)(_broken)
+        # Powertools keeps the event of the request at hand in the router: one at a time, as Lambda itself does it.
+        self._one_at_a_time = Lock()
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Answer one API Gateway event (payload 2.0) that API Gateway has authorised."""
+        call = Call(event)
+        who = caller(event)
+        with dynamo.acting(who), self._one_at_a_time:
+            answer: dict[str, Any] = self.app.resolve(event, context)
+        answer["headers"] = {**answer.get("headers", {}), "x-request-id": call.request_id}
+        for name, values in answer.pop("multiValueHeaders", {}).items():
+            answer["headers"][name] = ",".join(values)
+        logger.info(
+            self.name,
+            extra={
+                "request_id": call.request_id,
+                "operation": f"{event['requestContext']['http']['method']} {event['rawPath']}",
+                "status": answer["statusCode"],
+                "by": who,
+                "ms": round(call.elapsed() * 1000, 1),
+            },
+        )
+        return answer
+
+
+def caller(event: Mapping[str, Any]) -> str:
+    """The ARN of whoever signed the request, as API Gateway verified it. `KeyError`: the route is not behind IAM."""
+    return str(event["requestContext"]["authorizer"]["iam"]["userArn"])
+
+
+def _problem(status: int, title: str, reason: Reason, **members: Any) -> Response[str]:
+    body = {"type": "about:blank", "title": title, "status": status, "reason": reason, **members}
+    headers: dict[str, str | list[str]] = dict(RETRY_AFTER) if reason is Reason.UNAVAILABLE else {}
+    return Response(status, "application/problem+json", to_json(body).decode(), headers)
+
+
+def _refused(fault: Fault) -> Response[str]:
+    reason = fault.reason if fault.reason in PROBLEMS else Reason.INTERNAL
+    if reason in (Reason.INTERNAL, Reason.UNAVAILABLE):
+        logger.exception("an admin operation failed")
+    status, title = PROBLEMS[reason]
+    return _problem(status, title, reason, **fault.detail)
+
+
+def _invalid(error: RequestValidationError) -> Response[str]:
+    status, title = PROBLEMS[Reason.INVALID]
+    # Where and what, never the value: it may be a secret.
+    errors = [
+        {"at": ".".join(str(part) for part in found["loc"]), "problem": found["type"], "message": found["msg"]}
+        for found in error.errors()
+    ]
+    return _problem(status, title, Reason.INVALID, errors=errors)
+
+
+def _unroutable(error: ServiceError) -> Response[str]:
+    reason = Reason.METHOD_NOT_ALLOWED if error.status_code == 405 else Reason.NO_ROUTE
+    return _problem(*PROBLEMS[reason], reason)
+
+
+def _broken(error: Exception) -> Response[str]:
+    logger.exception("an error of ours")
+    return _problem(*PROBLEMS[Reason.INTERNAL], Reason.INTERNAL)

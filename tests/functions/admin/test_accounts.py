@@ -1,0 +1,84 @@
+import pytest
+
+from bindery.directory import keys, users
+from bindery.directory.keys import Grant, Kind
+from bindery.dynamo import Table
+from tests.http_api import OPERATOR, admin, event, invoke
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+def test_an_account_is_opened_once_and_shown() -> None:
+    made = admin("accounts", "POST", "accounts", {"account": "acme", "name": " Acme Ltd "})
+    assert made.status == 200
+    assert made.json() == {
+        "account": "acme",
+        "name": "Acme Ltd",
+        "enabled": True,
+        "created_at": made.json()["created_at"],
+    }
+    assert admin("accounts", "GET", "accounts/acme").body == made.body
+    (record,) = items(Table.DIRECTORY)
+    assert record["changed_by"] == OPERATOR
+    before = everything()
+    again = admin("accounts", "POST", "accounts", {"account": "acme", "name": "Other"})
+    assert (again.status, again.headers["Content-Type"]) == (409, "application/problem+json")
+    assert again.json() == {
+        "type": "about:blank",
+        "title": "It exists already",
+        "status": 409,
+        "reason": "already_exists",
+    }
+    assert everything() == before
+
+
+def test_accounts_are_listed_page_by_page() -> None:
+    for name in ("a", "b", "c"):
+        admin("accounts", "POST", "accounts", {"account": name, "name": name})
+    first = admin("accounts", "GET", "accounts", query={"limit": 2}).json()
+    assert [account["account"] for account in first["items"]] == ["a", "b"]
+    rest = admin("accounts", "GET", "accounts", query={"limit": 2, "cursor": first["next"]}).json()
+    assert ([account["account"] for account in rest["items"]], rest["next"]) == (["c"], None)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "cursor=eyJhIjp7fX0="])
+def test_a_page_that_cannot_be_is_422(query: str) -> None:
+    assert admin("accounts", "GET", "accounts", query=query).status == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, "{", [], {}, {"account": "a"}, {"account": "a/b", "name": "x"}, {"account": "a", "name": "x", "typo": 1}],
+)
+def test_a_body_that_is_not_as_it_must_be_is_a_problem_without_its_values(body: object) -> None:
+    answer = admin("accounts", "POST", "accounts", body)
+    assert answer.status == 422
+    assert answer.json()["reason"] == "invalid"
+    assert items(Table.DIRECTORY) == []
+
+
+def test_a_closed_account_lets_nobody_in_until_it_is_opened_again() -> None:
+    admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
+    users.create("ada", "acme")
+    key = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
+    request = event("POST", "/v0/devices", headers={"api_key": key}, body='{"model": "M", "serial_number": "S"}')
+    assert invoke("rufus.bind_device", request).status == 201
+    assert admin("accounts", "POST", "accounts/acme/disable").json()["enabled"] is False
+    assert invoke("rufus.bind_device", request).status == 403
+    assert admin("accounts", "POST", "accounts/acme/enable").json()["enabled"] is True
+    assert invoke("rufus.bind_device", request).status == 201
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "accounts/x"), ("POST", "accounts/x/disable")])
+def test_an_unknown_account_is_404(method: str, path: str) -> None:
+    assert (admin("accounts", method, path).status, admin("accounts", method, path).json()["reason"]) == (
+        404,
+        "not_found",
+    )
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("DELETE", "accounts", 404), ("GET", "accounts/a/b/c", 404)])
+def test_what_is_no_operation_is_a_problem_too(method: str, path: str, status: int) -> None:
+    answer = admin("accounts", method, path)
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
