@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bindery import identity
+from bindery.faults import Fault, Reason
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -66,3 +67,17 @@ def test_a_service_address_is_eight_hex_bytes(text: str, address: str | None) ->
 )
 def test_an_ip_address_is_ipv4_or_ipv6(text: str, address: str | None) -> None:
     assert identity.ip_address(text) == address
+
+
+@given(_text.filter(bool))
+def test_a_devices_opaque_id_names_it_alone_and_stands_in_a_path(device: str) -> None:
+    opaque = identity.opaque(device)
+    assert identity.from_opaque(opaque) == device
+    assert set(opaque) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+@pytest.mark.parametrize("text", ["", "=", "A", "YQ==", "YR", "Y Q", "a+b/", "gIA", "\u00e9", "YQ\n"])
+def test_what_is_no_opaque_id_is_refused(text: str) -> None:
+    with pytest.raises(Fault) as caught:
+        identity.from_opaque(text)
+    assert caught.value.reason is Reason.INVALID

@@ -4,11 +4,13 @@ Two spellings of one thing become one key; two different things never do. Parts 
 that is not the last has its own `#` and `%` escaped, so that no part can reach into the next.
 """
 
+import base64
 import ipaddress
 import re
 import unicodedata
 
 from bindery import keyring
+from bindery.faults import Fault, Reason
 
 _MAC = re.compile(r"[0-9A-Fa-f]{12}")
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
@@ -89,3 +91,19 @@ def user_holder(uid: str) -> str:
 def customer_holder(customer: str) -> str:
     """A binding's holder: a customer whom the bank's own issuer names."""
     return join("customer", customer)
+
+
+def opaque(device: str) -> str:
+    """A device's key as operators write it in paths: URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(device.encode()).rstrip(b"=").decode()
+
+
+def from_opaque(text: str) -> str:
+    """The device's key that `opaque` made this text of. Raises `INVALID` for a text that it makes of none."""
+    try:
+        device = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise Fault(Reason.INVALID) from None
+    if not device or opaque(device) != text:
+        raise Fault(Reason.INVALID)
+    return device
