@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from bindery import dynamo
 from bindery.edge import logger
 from bindery.faults import Fault, Reason
+from bindery.fields import ID
 from bindery.wire import RETRY_AFTER, Call
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
@@ -52,6 +53,14 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
+    def given(self) -> dict[str, Any]:
+        """The members that the body has, and no defaults."""
+        return self.model_dump(exclude_unset=True)
+
+
+UNCHANGED: Any = None
+"""The default of a member that a change need not name; a null that is given is judged as any other value."""
+
 
 class Page(BaseModel, Generic[Entry]):
     """A page of a list. `next` is where the next one begins, null on the last."""
@@ -63,11 +72,12 @@ class Page(BaseModel, Generic[Entry]):
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 """A text that people read."""
 
-_ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
-Id = Annotated[str, Field(**_ID)]
+Id = Annotated[str, Field(**ID)]
 """An identifier that operators choose, in a body: it will stand in paths."""
-PathId = Annotated[str, Path(**_ID)]
+PathId = Annotated[str, Path(**ID)]
 """The same in a path."""
+QueryId = Annotated[str, Query(**ID)]
+"""The same in a query."""
 
 
 class Resource:

@@ -71,6 +71,9 @@ OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none)]
 OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none)]
 OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none)]
 
+ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
+"""What holds of an identifier that operators choose: it will stand in paths."""
+
 ServiceAddress = Annotated[Text64, _spelled(identity.service_address)]
 IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
 OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]

@@ -1,4 +1,38 @@
 """What operators write and operations read: accounts, keys, users, and what each dialect's installation is made of."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from bindery import dynamo
+from bindery.dynamo import Condition, Item, Key, Page, Table, Update
+from bindery.faults import Fault, Reason
+
 BY_LIST = "by_list"
 """The index of what operators list: partition key `list`, sort key `pk`. Items that no list shows have no `list`."""
+
+EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
+"""Holds a write to a record that is there."""
+
+
+def show(key: Key) -> Item:
+    """A record. Raises `NOT_FOUND`."""
+    record = dynamo.get(key)
+    if record is None:
+        raise Fault(Reason.NOT_FOUND)
+    return record
+
+
+def page(listed: str, limit: int, cursor: str | None) -> Page:
+    """Part of the records that stand in the index under `listed`, by id. Raises `INVALID`: the cursor is none."""
+    return dynamo.page(Table.DIRECTORY, "#list = :list", {":list": listed}, index=BY_LIST, limit=limit, cursor=cursor)
+
+
+def change(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) -> None:
+    """Give a record these members in one write, which leaves its others as they are; none are no write.
+
+    Raises `NOT_FOUND`, or what another condition stands for.
+    """
+    if members:
+        expression = ", ".join(f"#{name} = :{name}" for name in members)
+        values = {f":{name}": value for name, value in members.items()}
+        dynamo.write(Update(key, f"SET {expression}", values, condition))
