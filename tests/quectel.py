@@ -147,11 +147,11 @@ def malformed(world: World) -> None:
 
 
 def disabled_domain(world: World) -> None:
-    domains.set_enabled("E.DM.1", False)
+    domains.change("E.DM.1", enabled=False)
 
 
 def administrators_only(world: World) -> None:
-    domains.set_binders("E.DM.1", "administrators")
+    domains.change("E.DM.1", binders="administrators")
 
 
 def unknown_pk(world: World) -> None:
@@ -159,7 +159,7 @@ def unknown_pk(world: World) -> None:
 
 
 def other_domains(world: World) -> None:
-    products.authorise(PK, ["E.DM.2"])
+    products.change(PK, domains=["E.DM.2"])
 
 
 def barred(world: World) -> None:

@@ -258,7 +258,7 @@ def test_administrators_bind_whoever_may_bind(world: World, role: Any) -> None:
 
 
 def test_an_authorised_domain_binds_and_so_does_a_user_admitted_again(world: World) -> None:
-    products.authorise(PK, ["E.DM.2", "E.DM.1"])
+    products.change(PK, domains=["E.DM.2", "E.DM.1"])
     products.bar(PK, ME)
     refused(world.ask(), 5327)
     products.bar(PK, OTHER)

@@ -48,12 +48,10 @@ def test_what_exists_is_not_entered_again(enter: Callable[[], None]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda: domains.set_enabled("none", True),
-        lambda: domains.set_binders("none", "everyone"),
-        lambda: products.authorise("none", None),
+        lambda: domains.change("none", enabled=True),
+        lambda: products.change("none", domains=None),
         lambda: products.bar("none", ME),
-        lambda: families.set_members("none", [ME]),
-        lambda: families.set_rooms("none", ["R1"]),
+        lambda: families.change("none", members=[ME]),
         lambda: families.enter_common("none", DEVICE),
         lambda: devices.set_enabled("none", False),
         lambda: serial.accept_share("none", SN, ME, 2**40),
@@ -74,11 +72,11 @@ LONG = [str(number) for number in range(101)]
     "enter",
     [
         lambda: products.create("p2", name="Second", module_type="M", domains=LONG),
-        lambda: products.authorise(PK, LONG),
+        lambda: products.change(PK, domains=LONG),
         lambda: families.create("F9", ME, members=LONG),
         lambda: families.create("F9", ME, rooms=LONG),
-        lambda: families.set_members("F1", LONG),
-        lambda: families.set_rooms("F1", LONG),
+        lambda: families.change("F1", members=LONG),
+        lambda: families.change("F1", rooms=LONG),
     ],
 )
 def test_lists_are_bounded(enter: Callable[[], None]) -> None:
@@ -91,6 +89,7 @@ def test_lists_are_bounded(enter: Callable[[], None]) -> None:
 def test_a_products_name_is_one_that_a_device_can_have() -> None:
     products.create("p1", name="n" * 254, module_type="M")
     assert refusal(lambda: products.create("p2", name="n" * 255, module_type="M")) is Reason.INVALID
+    assert refusal(lambda: products.change("p1", name="n" * 255)) is Reason.INVALID
 
 
 def test_a_product_is_unique_and_for_everyone_unless_it_says_otherwise() -> None:
@@ -99,6 +98,7 @@ def test_a_product_is_unique_and_for_everyone_unless_it_says_otherwise() -> None
     assert found == {
         "pk": f"product#{PK}",
         "sk": "product",
+        "list": "products",
         "product_key": PK,
         "name": "Smart lock",
         "mode": 2,

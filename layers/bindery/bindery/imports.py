@@ -48,7 +48,7 @@ def run(rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], R
     """Import the rows that `read` takes; it raises pydantic's `ValidationError` for one that is not as it must be.
 
     Costs a consistent read of every record and a write of every new or changed one, one after another: some 3 s for
-    500. A row that its record says already is not written: an import that broke off (`UNAVAILABLE`) is sent again whole.
+    500. A row that its record says already is not written: an import that broke off is sent again as it was.
     """
     records: dict[Key, Record] = {}
     errors: list[RowError] = []

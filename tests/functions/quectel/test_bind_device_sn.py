@@ -96,10 +96,10 @@ def test_what_changes_between_check_and_write_gives_the_same_code(
 @pytest.mark.parametrize(
     ("what", "change", "wanted", "code"),
     [
-        ("no member any more", lambda: families.set_members("F1", []), "true", 5041),
-        ("no member any more", lambda: families.set_members("F1", []), "false", 5041),
-        ("the room is gone", lambda: families.set_rooms("F1", []), "true", 5041),
-        ("the room is gone", lambda: families.set_rooms("F1", []), "false", 5041),
+        ("no member any more", lambda: families.change("F1", members=[]), "true", 5041),
+        ("no member any more", lambda: families.change("F1", members=[]), "false", 5041),
+        ("the room is gone", lambda: families.change("F1", rooms=[]), "true", 5041),
+        ("the room is gone", lambda: families.change("F1", rooms=[]), "false", 5041),
         ("the list is full", lambda: fill("F1"), "true", 5893),
     ],
     ids=str,

@@ -1,12 +1,15 @@
 """User domains (quectel): the apps that users belong to, and who of an app's users may bind devices."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from bindery import clock, dynamo
-from bindery.dynamo import Condition, Item, Key, Put, Table, Update
+from bindery import clock, directory, dynamo
+from bindery.dynamo import Condition, Item, Key, Page, Put, Table
 from bindery.faults import Reason
 
 Binders = Literal["everyone", "administrators"]
+
+LIST = "domains"
+"""Under which all user domains stand in the index by list."""
 
 
 def key(domain: str) -> Key:
@@ -14,28 +17,27 @@ def key(domain: str) -> Key:
     return Key(Table.DIRECTORY, f"domain#{domain}", "domain")
 
 
-def create(domain: str, *, binders: Binders = "everyone") -> None:
+def create(domain: str, *, enabled: bool = True, binders: Binders = "everyone") -> None:
     """Enter a user domain. Raises `ALREADY_EXISTS`."""
     dynamo.write(
         Put(
             key(domain),
-            {"domain": domain, "binders": binders, "enabled": True, "created_at": clock.now()},
+            {"list": LIST, "domain": domain, "binders": binders, "enabled": enabled, "created_at": clock.now()},
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
         )
     )
 
 
-def set_enabled(domain: str, enabled: bool) -> None:
-    """Let a domain's users bind devices, or none of them. Raises `NOT_FOUND`."""
-    _set(domain, {"enabled": enabled})
+def show(domain: str) -> Item:
+    """A user domain's record. Raises `NOT_FOUND`."""
+    return directory.show(key(domain))
 
 
-def set_binders(domain: str, binders: Binders) -> None:
-    """Say which of a domain's users may bind devices. Raises `NOT_FOUND`."""
-    _set(domain, {"binders": binders})
+def page(limit: int, cursor: str | None) -> Page:
+    """Part of the list of all user domains. Raises `INVALID`: the cursor is none."""
+    return directory.page(LIST, limit, cursor)
 
 
-def _set(domain: str, change: Item) -> None:
-    ((name, value),) = change.items()
-    exists = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
-    dynamo.write(Update(key(domain), f"SET #{name} = :value", {":value": value}, exists))
+def change(domain: str, **members: Any) -> None:
+    """Say which of a domain's users may bind devices (`binders`), or that none may (`enabled`). Raises `NOT_FOUND`."""
+    directory.change(key(domain), members)

@@ -4,9 +4,10 @@ A family is never removed from the directory, so a binding may name it for good.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from bindery import clock, dynamo
-from bindery.dynamo import Condition, Item, Key, Put, Table, Update
+from bindery import clock, directory, dynamo, identity
+from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 
 MEMBER_LIMIT = 100
@@ -26,29 +27,34 @@ def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence
 
     Raises `ALREADY_EXISTS` and `LIMIT_REACHED` (over 100 members or rooms).
     """
+    home = {"members": list(members), "rooms": list(rooms)}
+    _check(home)
     dynamo.write(
         Put(
             key(fid),
-            {
-                "fid": fid,
-                "owner": owner,
-                "members": _bounded(members),
-                "rooms": _bounded(rooms),
-                "created_at": clock.now(),
-            },
+            {"list": _listed(owner), "fid": fid, "owner": owner, "created_at": clock.now(), **home},
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
         )
     )
 
 
-def set_members(fid: str, members: Sequence[str]) -> None:
-    """Say who lives in a family beside its owner. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
-    _set(fid, "SET #members = :value", members)
+def show(fid: str) -> Item:
+    """A family's record. Raises `NOT_FOUND`."""
+    return directory.show(key(fid))
 
 
-def set_rooms(fid: str, rooms: Sequence[str]) -> None:
-    """Say which rooms a family has. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
-    _set(fid, "SET #rooms = :value", rooms)
+def page(owner: str, limit: int, cursor: str | None) -> Page:
+    """Part of the list of the families that a user owns. Raises `INVALID`: the cursor is none."""
+    return directory.page(_listed(owner), limit, cursor)
+
+
+def change(fid: str, **members: Any) -> None:
+    """Say who lives in a family beside its owner (`members`), which rooms it has (`rooms`), or both.
+
+    What is bound there stays, in whichever room. Raises `NOT_FOUND` and `LIMIT_REACHED` (over 100 members or rooms).
+    """
+    _check(members)
+    directory.change(key(fid), members)
 
 
 def enter_common(fid: str, device: str) -> None:
@@ -104,12 +110,10 @@ def drop_common(fid: str, device: str, condition: Condition | None = None) -> Up
 _ROOM = "attribute_not_exists(#common) OR size(#common) < :limit OR contains(#common, :device)"
 
 
-def _bounded(values: Sequence[str]) -> list[str]:
-    if len(values) > MEMBER_LIMIT:
+def _listed(owner: str) -> str:
+    return identity.join("families", owner)
+
+
+def _check(members: Item) -> None:
+    if any(len(values) > MEMBER_LIMIT for values in members.values()):
         raise Fault(Reason.LIMIT_REACHED)
-    return list(values)
-
-
-def _set(fid: str, expression: str, values: Sequence[str]) -> None:
-    exists = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
-    dynamo.write(Update(key(fid), expression, {":value": _bounded(values)}, exists))

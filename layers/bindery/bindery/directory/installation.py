@@ -21,14 +21,25 @@ def key(name: str) -> Key:
 
 
 def read(name: str) -> Setting:
-    """The value of a setting: what was last set, or its default."""
-    record = dynamo.get(key(name))
-    value: Setting = _DEFAULTS[name] if record is None else record["value"]
+    """The value of a setting: what was last set, or its default. Raises `NOT_FOUND`: there is no such setting."""
+    otherwise, record = default(name), dynamo.get(key(name))
+    value: Setting = otherwise if record is None else record["value"]
     return value
+
+
+def names() -> list[str]:
+    """Every setting that there is."""
+    return sorted(_DEFAULTS)
+
+
+def default(name: str) -> Setting:
+    """What a setting is until someone sets it. Raises `NOT_FOUND`: there is no such setting."""
+    if name not in _DEFAULTS:
+        raise Fault(Reason.NOT_FOUND)
+    return _DEFAULTS[name]
 
 
 def change(name: str, value: Setting) -> None:
     """Set a setting; requests that come in after this follow it. Raises `NOT_FOUND`: there is no such setting."""
-    if name not in _DEFAULTS:
-        raise Fault(Reason.NOT_FOUND)
+    default(name)
     dynamo.write(Put(key(name), {"value": value}))

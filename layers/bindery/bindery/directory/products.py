@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
-from bindery import clock, dynamo
-from bindery.dynamo import Check, Condition, Delete, Key, Put, Table, Update
+from bindery import clock, directory, dynamo
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table
 from bindery.faults import Fault, Reason
 from bindery.identity import canonical
 
@@ -14,7 +15,8 @@ DOMAIN_LIMIT = 100
 NAME_LIMIT = 254
 """Characters of a name: a device that is given none has its product's."""
 
-_EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
+LIST = "products"
+"""Under which all products stand in the index by list."""
 
 
 class Mode(IntEnum):
@@ -51,34 +53,54 @@ def create(
 
     Raises `ALREADY_EXISTS`, `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED` (over 100 domains).
     """
-    if len(name) > NAME_LIMIT:
-        raise Fault(Reason.INVALID)
+    facts = {
+        "name": name,
+        "module_type": module_type,
+        "domains": None if domains is None else list(domains),
+        "data_center": data_center,
+    }
+    _check(facts)
     dynamo.write(
         Put(
             key(product_key),
             {
+                "list": LIST,
                 "product_key": canonical(product_key),
-                "name": name,
                 "mode": mode,
-                "module_type": module_type,
-                "domains": _bounded(domains),
-                "data_center": data_center,
                 "created_at": clock.now(),
+                **facts,
             },
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
         )
     )
 
 
-def authorise(product_key: str, domains: Sequence[str] | None) -> None:
-    """Open a product to these user domains alone, or with None to all. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
-    dynamo.write(Update(key(product_key), "SET #domains = :domains", {":domains": _bounded(domains)}, _EXISTS))
+def show(product_key: str) -> Item:
+    """A product's record. Raises `NOT_FOUND`."""
+    return directory.show(key(product_key))
+
+
+def page(limit: int, cursor: str | None) -> Page:
+    """Part of the list of all products. Raises `INVALID`: the cursor is none."""
+    return directory.page(LIST, limit, cursor)
+
+
+def change(product_key: str, **members: Any) -> None:
+    """Change what `create` takes, but the mode: bindings stand as it says.
+
+    Raises `NOT_FOUND`, `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED` (over 100 domains).
+    """
+    _check(members)
+    directory.change(key(product_key), members)
 
 
 def bar(product_key: str, uid: str) -> None:
     """Bar a user from a product: they bind no more devices of it. Raises `NOT_FOUND` (no such product)."""
     dynamo.transact(
-        [Check(key(product_key), _EXISTS), Put(barred(product_key, uid), {"uid": uid, "created_at": clock.now()})]
+        [
+            Check(key(product_key), directory.EXISTS),
+            Put(barred(product_key, uid), {"uid": uid, "created_at": clock.now()}),
+        ]
     )
 
 
@@ -87,9 +109,8 @@ def admit(product_key: str, uid: str) -> None:
     dynamo.write(Delete(barred(product_key, uid)))
 
 
-def _bounded(domains: Sequence[str] | None) -> list[str] | None:
-    if domains is None:
-        return None
-    if len(domains) > DOMAIN_LIMIT:
+def _check(members: Item) -> None:
+    if len(members.get("name", "")) > NAME_LIMIT:
+        raise Fault(Reason.INVALID)
+    if len(members.get("domains") or ()) > DOMAIN_LIMIT:
         raise Fault(Reason.LIMIT_REACHED)
-    return list(domains)
