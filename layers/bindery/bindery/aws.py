@@ -38,3 +38,8 @@ def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any
         raise
     except (EndpointError, HTTPClientError) as error:
         raise Fault(unavailable) from error
+
+
+def code(error: BaseException) -> str:
+    """What went wrong in a word: an AWS service's own code, else the kind of the error. Never a message: it may tell."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

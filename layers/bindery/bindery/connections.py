@@ -47,6 +47,11 @@ class Connection:
         return self.expires_at - clock.seconds()
 
 
+def key(device: str, uid: str) -> Key:
+    """Where the lease of a user's connection to a device stands."""
+    return Key(Table.BINDINGS, device, identity.join("connection", identity.user_holder(uid)))
+
+
 def connect(user: User, address: str, assigned: Assigned | None, client_ip: str) -> Connection:
     """A new connection for a user to the device at a service address, which ends the user's last one to that device.
 
@@ -72,7 +77,7 @@ def connect(user: User, address: str, assigned: Assigned | None, client_ip: str)
             ),
             Check(devices.key(device), _reachable(address)),
             Put(
-                Key(Table.BINDINGS, device, identity.join("connection", identity.user_holder(user.uid))),
+                key(device, user.uid),
                 {
                     "connection": connection.id,
                     "caller": user.uid,

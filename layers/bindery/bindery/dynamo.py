@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -144,6 +145,15 @@ def get(key: Key, *, unavailable: Reason = Reason.UNAVAILABLE) -> Item | None:
         unavailable, client().get_item, TableName=_name(key.table), Key=_encode(key.attributes()), ConsistentRead=True
     )
     return _decode(answer["Item"]) if "Item" in answer else None
+
+
+def server_seconds() -> int:
+    """The second at which DynamoDB answers, by its own clock."""
+    nothing = Key(Table.DIRECTORY, "clock", "clock")
+    answer = aws.call(
+        Reason.UNAVAILABLE, client().get_item, TableName=_name(nothing.table), Key=_encode(nothing.attributes())
+    )
+    return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
 
 
 def get_many(reads: Sequence[Read]) -> list[Item | None]:

@@ -104,6 +104,11 @@ def verify(token: str) -> dict[str, Any]:
         raise Fault(Reason.TOKEN_INVALID) from None
 
 
+def published() -> list[str]:
+    """The ids of the keys that the issuer publishes at this moment and that can be used. Raises `UNAVAILABLE`."""
+    return list(_fetch_keys(settings.read("ISSUER")))
+
+
 def forget() -> None:
     """Forget the keys fetched so far (for a process that changes its issuer: tests, the local server)."""
     global _keys

@@ -87,7 +87,7 @@ def register(
                 ),
             ),
             Put(
-                _guard(customer, nickname),
+                guard(customer, nickname),
                 {"device": device, "binding": binding},
                 Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.NICKNAME_TAKEN),
             ),
@@ -145,13 +145,13 @@ def unregister(customer: str, identifier: str) -> str:
                 ),
             ),
             # The guard is this device's: it is written and removed with the nickname that the condition above holds.
-            Delete(_guard(customer, nickname)),
+            Delete(guard(customer, nickname)),
         ]
     )
     return str(registration["identifier"])
 
 
-def _guard(customer: str, nickname: str) -> Key:
+def guard(customer: str, nickname: str) -> Key:
     """Where a nickname is held for a customer. The item has no `holder`, so the index by holder leaves it out."""
     return Key(Table.BINDINGS, identity.customer_holder(customer), f"nickname#{identity.folded(nickname)}")
 
