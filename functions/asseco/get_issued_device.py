@@ -6,17 +6,16 @@ from bindery.dialects import asseco
 from bindery.directory import issued_devices
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text128
 from bindery.wire import Access, Request
 
 
 class GetIssuedDevice(Request):
     """The device's id."""
 
-    device_id: Text128 = Field(validation_alias="device-id")
+    device_id: asseco.PathIdentifier = Field(validation_alias="device-id")
 
 
-@operation(asseco, Access.READ, refuses=[Reason.IDENTIFIER_MISSING, Reason.DEVICE_UNKNOWN])
+@operation(asseco, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: GetIssuedDevice, caller: str) -> asseco.IssuedDevice:
     """Show the customer's issued device with the status that it has today."""
     return asseco.issued(issued_devices.find(caller, request.device_id))

@@ -7,17 +7,16 @@ from bindery.bindings.customer import Status
 from bindery.dialects import asseco
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text128
 from bindery.wire import Access, Request
 
 
 class UnregisterDevice(Request):
     """The device's identifier, as either path names it."""
 
-    identifier: Text128 = Field(validation_alias=AliasChoices("imei", "device-id"))
+    identifier: asseco.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 
 
-@operation(asseco, Access.WRITE, refuses=[Reason.IDENTIFIER_MISSING, Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
+@operation(asseco, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
 def handler(request: UnregisterDevice, caller: str) -> asseco.Accepted:
     """Unregister the device, active or blocked; its identifier and its nickname are free from then on."""
     identifier = customer.unregister(caller, request.identifier)

@@ -143,6 +143,22 @@ def test_a_form_is_read_as_form_or_json_with_numbers_as_their_text(content_type:
         ("application/x-www-form-urlencoded", b"name=%ff", ("name", Flaw.INVALID)),
         ("multipart/form-data", b"nonsense", ("name", Flaw.MISSING)),
         ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--", ("name", Flaw.MISSING)),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n1\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n2\r\n--b--\r\n',
+            ("name", Flaw.WRONG_TYPE),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name*0*\r\n\r\nv\r\n--b--\r\n",
+            ("name", Flaw.MISSING),
+        ),
+        (
+            "multipart/form-data; boundary=b; name*0*",
+            b'--b\r\nContent-Disposition: form-data; name="other"\r\n\r\nv\r\n--b--\r\n',
+            ("name", Flaw.MISSING),
+        ),
     ],
 )
 def test_a_form_that_is_not_as_it_must_be_is_refused(content_type: str, body: bytes, problem: Any) -> None:

@@ -7,7 +7,7 @@ one, that it leaks nothing and that it leaves one log line is the door's.
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, NoReturn, Protocol, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, get_type_hints
 from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.logging import Logger
@@ -15,6 +15,9 @@ from pydantic import ValidationError
 
 from bindery.faults import Fault, Reason
 from bindery.wire import Access, Answer, Call, Flaw, Problem, Refusal, Reply, Request
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 BODY_LIMIT = 16 * 1024
 """Bytes of a decoded body; a longer one is malformed."""
@@ -212,7 +215,7 @@ def _parse_query(raw: str) -> dict[str, Any]:
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl(raw, keep_blank_values=True, errors="surrogateescape"):
         found.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+    return _single(found)
 
 
 def _parse_form(call: Call) -> dict[str, Any]:
@@ -228,17 +231,23 @@ def _parse_form(call: Call) -> dict[str, Any]:
 
 
 def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
-    # Imported here: only this path needs it, and the policy's header registry is slow to import.
+    # Imported here: only this path needs it.
     from email import message_from_bytes
-    from email.policy import HTTP
 
-    message = message_from_bytes(
-        b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n" + body, policy=HTTP
-    )
-    found: dict[str, Any] = {}
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(content, bytes):
-            found[name] = content.decode("utf-8", "surrogateescape")
-    return found
+    found: dict[str, list[str]] = {}
+    try:
+        message = message_from_bytes(b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n" + body)
+        for part in cast("list[Message]", message.get_payload() if message.is_multipart() else []):
+            name = part.get_param("name", header="content-disposition")
+            content = part.get_payload(decode=True)
+            if isinstance(name, str) and isinstance(content, bytes):
+                found.setdefault(name, []).append(content.decode("utf-8", "surrogateescape"))
+    except (IndexError, ValueError) as error:
+        # What the standard library's parser raises for parameters of a header that are not as they must be.
+        raise _malformed() from error
+    return _single(found)
+
+
+def _single(found: Mapping[str, list[str]]) -> dict[str, Any]:
+    """What was given once as it is; what was given more than once as a list, which no field takes for a text."""
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

@@ -66,6 +66,16 @@ Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128))]
 Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254))]
 Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512))]
 
+
+def _segment(value: str) -> str:
+    if "/" in value or value in (".", ".."):
+        raise PydanticCustomError("segment", "cannot stand in a path")
+    return value
+
+
+Segment128 = Annotated[Text128, AfterValidator(_segment)]
+"""A text that can be a segment of a path: routes are found by the decoded path, where a slash would part it."""
+
 OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none)]
 OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none)]
 OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none)]

@@ -12,7 +12,13 @@ import unicodedata
 from bindery import keyring
 from bindery.faults import Fault, Reason
 
-_MAC = re.compile(r"[0-9A-Fa-f]{12}")
+_MAC = re.compile(
+    r"[0-9a-f]{12}"
+    r"|[0-9a-f]{2}([:.-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}"
+    r"|[0-9a-f]{4}([:.-])[0-9a-f]{4}\2[0-9a-f]{4}",
+    re.ASCII | re.IGNORECASE,
+)
+"""Twelve hex digits, bare, in pairs or in fours."""
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 
 
@@ -60,8 +66,7 @@ def player_device(mac_address: str) -> str:
 def mac(text: str) -> str:
     """A MAC address as twelve upper-case hex digits; anything that is none, as it is."""
     text = canonical(text)
-    digits = re.sub(r"[:.\-]", "", text)
-    return digits.upper() if _MAC.fullmatch(digits) else text
+    return re.sub(r"[:.-]", "", text).upper() if _MAC.fullmatch(text) else text
 
 
 def service_address(text: str) -> str | None:
@@ -71,11 +76,19 @@ def service_address(text: str) -> str | None:
 
 
 def ip_address(text: str) -> str | None:
-    """An IPv4 or IPv6 address in its canonical spelling, or None if `text` is none."""
+    """An IPv4 or IPv6 address in its canonical spelling, or None if `text` is none or names a zone of one machine.
+
+    An IPv4 address mapped into IPv6 is that IPv4 address.
+    """
     try:
-        return str(ipaddress.ip_address(text.strip()))
+        address = ipaddress.ip_address(text.strip())
     except ValueError:
         return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        address = address.ipv4_mapped or address
+    return str(address)
 
 
 def account_holder(account: str) -> str:

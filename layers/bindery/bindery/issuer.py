@@ -82,12 +82,18 @@ class _Keys:
 _keys = _Keys()
 
 
+NOT_CONFIGURED = "https://issuer.invalid"
+"""The template's default for `ISSUER`: no issuer, so no token is good and none is asked for keys."""
+
+
 def verify(token: str) -> dict[str, Any]:
     """The claims of an access token of the issuer in `ISSUER` for the audience in `AUDIENCE`.
 
     Raises `TOKEN_INVALID`: malformed, of another issuer or audience, expired, not valid yet, signed with a key that the
     issuer does not publish or in another way than `ALGORITHMS`. Raises `UNAVAILABLE`: the keys could not be fetched.
     """
+    if settings.read("ISSUER") == NOT_CONFIGURED:
+        raise Fault(Reason.TOKEN_INVALID)
     claims: dict[str, Any] = {
         "issuer": settings.read("ISSUER"),
         "audience": settings.read("AUDIENCE"),

@@ -195,7 +195,7 @@ def _unfit(device: Item, product: Item) -> Reason | None:
     here = settings.read("DATA_CENTER")
     if not device:
         return Reason.SERIAL_UNKNOWN
-    if not device["device_key"]:
+    if not (device["device_key"] or "").strip():
         return Reason.DEVICE_KEY_MISSING
     if not _DEVICE_KEY.fullmatch(device["device_key"]):
         return Reason.DEVICE_KEY_MALFORMED

@@ -6,7 +6,17 @@ from operator import itemgetter
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from bindery import issuer, settings
@@ -14,7 +24,8 @@ from bindery.bindings.customer import OwnedDevice, Status
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import Capability, CardStatus, Kind
 from bindery.faults import Fault, Reason
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Query, Refusal, Reply
+from bindery.fields import Text128
+from bindery.wire import RETRY_AFTER, Access, Answer, Body, Call, Flaw, Problem, Query, Refusal, Reply
 
 _ERRORS = Refusal(400, "errors", "")
 """A request that is not as it must be: the fault's detail says what is wrong with which field."""
@@ -56,8 +67,8 @@ REFUSALS = {
 }
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
 
-IDENTIFIER = ("external-device-identifier", "external-device-id", "imei", "device-id")
-"""The names of a device's identifier, in the order of preference: a body's, then a path's."""
+IDENTIFIER = ("external-device-identifier", "external-device-id", "imei")
+"""The names of a device's identifier in a body; the first that has a value counts."""
 
 CUSTOMER_LIMIT = 256
 """Characters of the claim that names the customer."""
@@ -76,9 +87,32 @@ _MESSAGES = {
 }
 
 
+def _known(value: Any, check: ValidatorFunctionWrapHandler) -> str:
+    try:
+        return str(check(value))
+    except ValidationError:
+        raise Fault(Reason.DEVICE_UNKNOWN) from None
+
+
+PathIdentifier = Annotated[Text128, WrapValidator(_known)]
+"""A device's identifier in a path. What cannot be one is no device's: `DEVICE_UNKNOWN`."""
+
+
 def hyphenated(name: str) -> str:
     """A field's name as this dialect spells it."""
     return name.replace("_", "-")
+
+
+class Identified(Body):
+    """A body that names a device under any of the names in `IDENTIFIER`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blank_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+        def blank(value: Any) -> bool:
+            return value is None or (isinstance(value, str) and not value.strip())
+
+        return {name: value for name, value in given.items() if name not in IDENTIFIER or not blank(value)}
 
 
 class Refused(BaseModel):
@@ -218,19 +252,27 @@ def member_of(shown: type[Shown]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _whole(value: Any) -> Any:
+    """Digits alone: pydantic would also take `1.0`, `+1` and `1_0`."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
+        raise PydanticCustomError("int_parsing", "no whole number")
+    return value
+
+
 class Listing(Query):
     """Which part of a collection is asked for, and in which order. A parameter without a value counts as absent."""
 
     model_config = ConfigDict(alias_generator=hyphenated)
     sort_by: str
     sort_order: Literal["asc", "desc"] = "asc"
-    page: Annotated[int, Field(ge=1)] = 1
-    page_size: Annotated[int, Field(ge=1, le=100)] = 10
+    page: Annotated[int, BeforeValidator(_whole), Field(ge=1)] = 1
+    page_size: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=100)] = 10
 
     @model_validator(mode="before")
     @classmethod
     def _drop_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if not isinstance(value, str) or value.strip()}
+        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
+        return {name: value for name, value in trimmed.items() if value != ""}
 
     def part(self, items: Iterable[Item]) -> list[Item]:
         """The page of the items in their order; an item that lacks the member comes after those that have it."""

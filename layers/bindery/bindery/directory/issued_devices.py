@@ -15,7 +15,7 @@ from bindery.dynamo import Item, Key, Put, Table
 from bindery.faults import Fault, Reason
 from bindery.fields import OptionalText128, OptionalText512, Text128
 
-_CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){11}")
+_CARD_NUMBER = re.compile(r"\d(?:[\s.\-\u2010-\u2015]{0,2}\d){11}")
 """Twelve digits in a row, in groups or not."""
 
 
