@@ -5,7 +5,6 @@ MIGR00002; ben, in ada's account and user domain; cleo, in the other account. Th
 start: what was entered stays as people leave it. Keys are made once, session and access tokens anew at every start.
 """
 
-import os
 import secrets
 import shlex
 from collections.abc import Callable, Iterator
@@ -19,8 +18,9 @@ from bindery.directory.accounts import KeyKind
 from bindery.directory.keys import Grant
 from bindery.dynamo import Key, Put, Table
 from bindery.faults import Fault, Reason
-from tools import engine, template
+from tools import engine, files, template
 from tools.issuer import Issuer
+from tools.signatures import Operator
 
 TOKEN_LIFETIME = 30 * 24 * 3600
 """Seconds for which the tokens in demo.env are good."""
@@ -104,14 +104,9 @@ def load() -> None:
     dynamo.write(Put(_LOADED, {"created_at": clock.now()}))
 
 
-def write(path: Path, issuer: Issuer) -> None:
+def write(path: Path, issuer: Issuer, operator: Operator) -> None:
     """Write demo.env."""
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in _values(issuer)]
-    making = path.with_suffix(".new")
-    making.unlink(missing_ok=True)
-    with open(making, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.writelines(lines)
-    making.replace(path)
+    files.replace(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in _values(issuer, operator)))
 
 
 def requests(url: str) -> list[str]:
@@ -137,7 +132,7 @@ def requests(url: str) -> list[str]:
     ]
 
 
-def _values(issuer: Issuer) -> Iterator[tuple[str, str]]:
+def _values(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
     for suffix in ACCOUNTS:
         for name in KEYS:
             yield name + suffix, _key(name + suffix)
@@ -159,6 +154,8 @@ def _values(issuer: Issuer) -> Iterator[tuple[str, str]]:
         claims = {"sub": customer, parameters["CustomerClaim"]: customer, "aud": parameters["Audience"], "scope": scope}
         yield "ASSECO_TOKEN" + suffix, issuer.token(claims, TOKEN_LIFETIME)
     yield from ADDRESSES.items()
+    yield "BINDERY_ACCESS_KEY_ID", operator.access_key_id
+    yield "BINDERY_SECRET_ACCESS_KEY", operator.secret_access_key
 
 
 def _key(variable: str) -> str:

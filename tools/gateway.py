@@ -3,8 +3,9 @@
 It hands each request to its function's own handler, in this process, as a payload-2.0 event, and answers what the
 handler returns. Like the gateway it decodes the path before it routes (so `%2F` separates segments) and leaves the
 query string as it was sent, joins what is repeated by commas, takes the source address from the connection alone,
-and marks a body base64 unless its type says that it is text. What is not emulated: throttling, CORS (the template
-configures none), and the 15 seconds after which Lambda stops a function.
+and marks a body base64 unless its type says that it is text. Routes behind IAM take requests that the local operator
+signed, and refuse any other. What is not emulated: throttling, CORS (the template configures none), and the 15 seconds
+after which Lambda stops a function.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from tools import template
+from tools.signatures import Operator
 
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of a body that the gateway passes on."""
@@ -72,6 +74,7 @@ class Target:
     parameter and that before a greedy one; then a method of its own before `ANY`."""
     function: template.Function
     handler: Handler
+    iam: bool
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """The path parameters, or None if this is not the request's route."""
@@ -95,14 +98,21 @@ def _target(route: template.Route, function: template.Function, handler: Handler
     rank = tuple(0 if kind is None else 2 if kind[2] else 1 for kind in kinds)
     method = route.method.upper()
     return Target(
-        f"{method} {route.path}", method, re.compile(pattern, re.DOTALL), (rank, method == "ANY"), function, handler
+        f"{method} {route.path}",
+        method,
+        re.compile(pattern, re.DOTALL),
+        (rank, method == "ANY"),
+        function,
+        handler,
+        route.iam,
     )
 
 
 class Gateway:
-    """The app: these functions at their routes."""
+    """The app: these functions at their routes. Without an operator nobody passes a route behind IAM."""
 
-    def __init__(self, functions: Iterable[template.Function]) -> None:
+    def __init__(self, functions: Iterable[template.Function], operator: Operator | None = None) -> None:
+        self._operator = operator
         found = [(route, function, function.load()) for function in functions for route in function.routes]
         self._targets = sorted(
             (_target(*entry) for entry in found if entry[0].path != "$default"), key=lambda target: target.rank
@@ -131,16 +141,23 @@ class Gateway:
             body += chunk
             if len(body) > BODY_LIMIT:
                 return _message(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        authorizer: dict[str, Any] | None = None
         for target in self._targets:
             parameters = target.match(request.method, scope["path"])
             if parameters is not None:
                 key, function, handler = target.key, target.function, target.handler
+                if target.iam:
+                    if self._operator is None or not self._operator.signed(request, bytes(body)):
+                        return _message(HTTPStatus.FORBIDDEN)
+                    authorizer = self._operator.claims()
                 break
         else:
             if self._default is None:
                 return _message(HTTPStatus.NOT_FOUND)
             (function, handler), key, parameters = self._default, "$default", {}
         made = event(request, bytes(body), key, parameters)
+        if authorizer is not None:
+            made["requestContext"]["authorizer"] = authorizer
         try:
             answered = await asyncio.get_running_loop().run_in_executor(self._threads, handler, made, Context(function))
             response = _response(answered)

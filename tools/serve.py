@@ -5,6 +5,7 @@ Everything listens on loopback only, and everything that lasts is in the state f
 - `registry/`: the tables, the secrets and the demo issuer's key (`tools.registry` says how durable they are);
 - `registry.log`: what the registry complained of;
 - `demo.env`: the demo callers' credentials, as shell `export` lines, written anew at every start;
+- `admin.json`: where the server is and the operator's key pair, which the command line `bindery` finds by itself;
 - `lock`: held by the server that uses the folder.
 
 The functions' own log lines, one a request, are the output once the server is ready. They run in this process, in
@@ -28,7 +29,7 @@ import uvicorn
 from starlette.routing import Router
 
 from bindery import dynamo, keyring
-from tools import demo, engine, template
+from tools import demo, engine, signatures, template
 from tools.engine import Engine, EngineError
 from tools.gateway import Gateway
 from tools.issuer import PATH, Issuer, new_key
@@ -108,9 +109,11 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
     issuer = Issuer(url + PATH, engine.keep("DemoIssuerKey", new_key))
     demo.load()
     environment = state / "demo.env"
-    demo.write(environment, issuer)
+    operator = signatures.operator()
+    demo.write(environment, issuer, operator)
+    signatures.write(state / "admin.json", url, operator)
 
-    app = Router(issuer.routes(), redirect_slashes=False, default=Gateway(template.functions()))
+    app = Router(issuer.routes(), redirect_slashes=False, default=Gateway(template.functions(), operator))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

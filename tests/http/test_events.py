@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from tools.gateway import BODY_LIMIT, HEADER_LIMIT, Gateway
+from tools.signatures import Operator
 from tools.template import Function, Route
 
 BARRIER = threading.Barrier(32)
@@ -65,11 +66,11 @@ FUNCTIONS = [
 ]
 
 
-def serve(functions: list[Stub]) -> Iterator[str]:
+def serve(functions: list[Stub], operator: Operator | None = None) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            Gateway(functions), lifespan="off", log_level="critical", proxy_headers=False, ws="none"
+            Gateway(functions, operator), lifespan="off", log_level="critical", proxy_headers=False, ws="none"
         )
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, args=([listening],))
