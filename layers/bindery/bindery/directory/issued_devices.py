@@ -4,16 +4,19 @@ Operators enter them, customers see their status. Full card numbers have no plac
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from bindery import clock, dynamo, identity
-from bindery.dynamo import Item, Key, Put, Table
+from bindery import clock, directory, dynamo, identity, imports
+from bindery.dynamo import Condition, Item, Key, Put, Table
 from bindery.faults import Fault, Reason
-from bindery.fields import OptionalText128, OptionalText512, Text128
+from bindery.fields import ID, OptionalText128, OptionalText512, Text128
 
 _CARD_NUMBER = re.compile(r"\d(?:[\s.\-\u2010-\u2015]{0,2}\d){11}")
 """Twelve digits in a row, in groups or not."""
@@ -75,7 +78,7 @@ class IssuedDevice(BaseModel):
     @model_validator(mode="after")
     def _holds_no_card_number(self) -> Self:
         if any(isinstance(value, str) and _CARD_NUMBER.search(value) for value in self.__dict__.values()):
-            raise ValueError("twelve digits in a row may be a card number")
+            raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
         return self
 
 
@@ -94,6 +97,13 @@ class PaymentCard(IssuedDevice):
     card_image_url: OptionalText512 = None
 
 
+class _Ids(BaseModel):
+    """What stands in an issued device's path."""
+
+    customer: Annotated[str, Field(**ID)]
+    device_id: Annotated[str, Field(**ID)]
+
+
 def enter(customer: str, **members: Any) -> None:
     """Enter a device issued to a customer, with the members of `IssuedDevice` or `PaymentCard`, or replace it.
 
@@ -105,7 +115,15 @@ def enter(customer: str, **members: Any) -> None:
         wrong = (": ".join([*map(str, found["loc"]), found["msg"]]) for found in error.errors())
         # Not chained: the error itself would show the values that were refused.
         raise Fault(Reason.INVALID, problems="; ".join(wrong)) from None
-    dynamo.write(Put(_key(customer, device.device_id), device.model_dump(mode="json")))
+    dynamo.write(_record(customer, device).write)
+
+
+def import_rows(rows: Sequence[Mapping[str, Any]], *, dry_run: bool) -> imports.Report:
+    """Enter devices, or replace them whole: each row has a `customer` beside what `enter` takes.
+
+    See `imports.run`. Both ids must be such as can stand in a path.
+    """
+    return imports.run(rows, _read_row, dry_run=dry_run)
 
 
 def find(customer: str, device_id: str) -> IssuedDevice:
@@ -118,11 +136,56 @@ def find(customer: str, device_id: str) -> IssuedDevice:
 
 def issued(customer: str) -> list[IssuedDevice]:
     """The devices issued to a customer by id: as many as two round trips bring, some thousands."""
-    key = _key(customer, "")
-    found = dynamo.query(
-        key.table, "#pk = :pk AND begins_with(#sk, :issued)", {":pk": key.pk, ":issued": key.sk}, consistent=True
-    )
+    found = dynamo.query(Table.DIRECTORY, _ISSUED, _values(customer), consistent=True)
     return [_read(customer, item) for item in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of the devices issued to a customer, and where the next part begins (None: this was the last)."""
+
+    devices: list[IssuedDevice]
+    cursor: str | None
+
+
+def page(customer: str, limit: int, cursor: str | None) -> Page:
+    """Part of the devices issued to a customer, by id. Raises `INVALID`: the cursor is none."""
+    found = dynamo.page(Table.DIRECTORY, _ISSUED, _values(customer), limit=limit, cursor=cursor)
+    return Page([_read(customer, item) for item in found.items], found.cursor)
+
+
+def change(customer: str, device_id: str, **members: Any) -> IssuedDevice:
+    """Change a device's `status`, a payment card's `card_status`, or both, and return what its customer sees now.
+
+    Raises `NOT_FOUND`, and `INVALID` for a card status of what is no payment card.
+    """
+    key = _key(customer, device_id)
+    directory.change(key, members, _IS_CARD if "card_status" in members else directory.EXISTS)
+    return _read(customer, directory.show(key))
+
+
+_ISSUED = "#pk = :pk AND begins_with(#sk, :issued)"
+_IS_CARD = Condition(
+    expression="attribute_exists(#card_status)",
+    otherwise=lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
+    detail={"detail": "The customer has no payment card of this id."},
+)
+
+
+def _values(customer: str) -> Item:
+    key = _key(customer, "")
+    return {":pk": key.pk, ":issued": key.sk}
+
+
+def _record(customer: str, device: IssuedDevice) -> imports.Record:
+    key, facts = _key(customer, device.device_id), device.model_dump(mode="json")
+    return imports.Record(key, facts, Put(key, facts))
+
+
+def _read_row(row: Mapping[str, Any]) -> imports.Record:
+    ids = _Ids.model_validate(row)
+    members = {name: value for name, value in row.items() if name != "customer"}
+    return _record(ids.customer, _model(row.get("kind")).model_validate(members))
 
 
 def _key(customer: str, device_id: str) -> Key:

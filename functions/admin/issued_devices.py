@@ -1,0 +1,95 @@
+"""/admin/v1/issued-devices: the cards and tokens that a bank issued to its customers (asseco)."""
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, StrictBool
+
+from bindery import imports
+from bindery.admin import UNCHANGED, Asked, Cursor, Limit, Page, PathId, QueryId, Resource
+from bindery.directory import issued_devices
+from bindery.directory.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
+
+handler = Resource("issued_devices")
+
+
+class Import(Asked):
+    """Devices to enter or to replace, each row judged by itself: a dry run tells what would become of them."""
+
+    rows: Annotated[list[dict[str, Any]], Field(max_length=imports.ROW_LIMIT)]
+    dry_run: StrictBool = False
+
+
+class Change(Asked):
+    """What is to be another from now on; only a payment card has a card status."""
+
+    status: Status = UNCHANGED
+    card_status: CardStatus = UNCHANGED
+
+
+class RowError(BaseModel):
+    """What is wrong with a row (its place in the request, from 0)."""
+
+    row: int
+    problem: str
+    message: str
+
+
+class Report(BaseModel):
+    """What became of the rows, or with a dry run what would."""
+
+    created: int
+    changed: int
+    unchanged: int
+    errors: list[RowError]
+
+
+class Issued(BaseModel):
+    """An issued device as its customer sees it today."""
+
+    customer: str
+    device_id: str
+    kind: Kind
+    holder_id: str
+    capabilities: list[Capability]
+    status: Status
+
+
+class IssuedCard(Issued):
+    """A payment card, with what no other device has."""
+
+    masked_card_number: str | None
+    is_primary: bool | None
+    card_status: CardStatus
+    cardholder_name: str | None
+    delivery_date: date | None
+    activation_date: date | None
+    expiration_date: date | None
+    card_kind: str | None
+    card_brand: str | None
+    card_image_url: str | None
+
+
+def _read(customer: str, device: IssuedDevice) -> IssuedCard | Issued:
+    shown = IssuedCard if isinstance(device, issued_devices.PaymentCard) else Issued
+    return shown.model_validate({"customer": customer, **device.model_dump()})
+
+
+@handler.app.post("/admin/v1/issued-devices/import")
+def import_rows(given: Import) -> Report:
+    """Enter or replace devices; rows that say what stands there already are not written."""
+    return Report.model_validate(asdict(issued_devices.import_rows(given.rows, dry_run=given.dry_run)))
+
+
+@handler.app.get("/admin/v1/issued-devices")
+def page(customer: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[IssuedCard | Issued]:
+    """List the devices issued to a customer, by id."""
+    found = issued_devices.page(customer, limit, cursor)
+    return Page(items=[_read(customer, device) for device in found.devices], next=found.cursor)
+
+
+@handler.app.patch("/admin/v1/issued-devices/<customer>/<device_id>")
+def change(customer: PathId, device_id: PathId, changes: Change) -> IssuedCard | Issued:
+    """Change what a device is good for; its customer sees it at once."""
+    return _read(customer, issued_devices.change(customer, device_id, **changes.given()))

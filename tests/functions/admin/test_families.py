@@ -1,0 +1,108 @@
+from typing import Any
+
+import pytest
+
+from bindery import identity
+from bindery.dynamo import Table
+from tests.http_api import OPERATOR, admin
+from tests.quectel import DEVICE, ME, OTHER, World, as_user, fill, refused, succeeded
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+HOME: dict[str, Any] = {"fid": "F1", "owner": "ada", "members": ["ben"], "rooms": ["kitchen", "hall"]}
+EMPTY = {"common_count": 0, "common_devices": []}
+
+
+def test_a_family_is_entered_once_and_shown() -> None:
+    made = admin("families", "POST", "families", HOME)
+    assert made.status == 200
+    assert made.json() == {**HOME, **EMPTY, "created_at": made.json()["created_at"]}
+    assert admin("families", "GET", "families/F1").body == made.body
+    (record,) = items(Table.DIRECTORY)
+    assert record["changed_by"] == OPERATOR
+    before = everything()
+    assert admin("families", "POST", "families", HOME | {"owner": "ben"}).status == 409
+    assert everything() == before
+
+
+def test_a_family_may_be_its_owner_alone_without_rooms() -> None:
+    made = admin("families", "POST", "families", {"fid": "F1", "owner": "ada"}).json()
+    assert (made["members"], made["rooms"]) == ([], [])
+
+
+def test_the_families_of_an_owner_are_listed_page_by_page() -> None:
+    for fid, owner in [("a", "ada"), ("b", "ada"), ("x", "ben"), ("c", "ada")]:
+        admin("families", "POST", "families", HOME | {"fid": fid, "owner": owner})
+    first = admin("families", "GET", "families", query={"owner": "ada", "limit": 2}).json()
+    assert [family["fid"] for family in first["items"]] == ["a", "b"]
+    assert first["items"][0].keys() == {"fid", "owner", "members", "rooms", "common_count", "created_at"}
+    rest = admin("families", "GET", "families", query={"owner": "ada", "limit": 2, "cursor": first["next"]}).json()
+    assert ([family["fid"] for family in rest["items"]], rest["next"]) == (["c"], None)
+
+
+@pytest.mark.parametrize("query", ["", "owner=", "owner=a%20b", "owner=ada&cursor=x"])
+def test_a_list_is_of_one_owner(query: str) -> None:
+    assert admin("families", "GET", "families", query=query).status == 422
+
+
+@pytest.mark.parametrize("change", [{"members": []}, {"rooms": ["attic"]}, {"members": ["cleo"], "rooms": []}, {}])
+def test_a_change_changes_what_it_names_alone(change: dict[str, Any]) -> None:
+    made = admin("families", "POST", "families", HOME).json()
+    changed = admin("families", "PATCH", "families/F1", change)
+    assert (changed.status, changed.json()) == (200, made | change)
+    assert admin("families", "GET", "families/F1").body == changed.body
+
+
+def test_who_lives_in_a_family_and_its_rooms_hold_at_once_and_what_is_bound_stays() -> None:
+    world = World()
+    world.at_home()
+    admin("families", "PATCH", "families/F1", {"rooms": ["R9"]})
+    refused(as_user(ME, fid="F1", frid="R1"), 5041)
+    refused(as_user(ME, fid="F2"), 5041)
+    admin("families", "PATCH", "families/F2", {"members": [ME]})
+    succeeded(as_user(ME, fid="F2", frid="R1"))
+    bound = everything()["BINDINGS"]
+    admin("families", "PATCH", "families/F2", {"members": [], "rooms": []})
+    assert everything()["BINDINGS"] == bound
+
+
+def test_a_family_is_shown_with_its_common_devices() -> None:
+    world = World()
+    world.at_home()
+    succeeded(as_user(ME, fid="F1"))
+    shown = admin("families", "GET", "families/F1").json()
+    assert shown["common_count"] == 1
+    (device,) = shown["common_devices"]
+    assert identity.from_opaque(device) == DEVICE
+    fill("F1", 99)
+    shown = admin("families", "PATCH", "families/F1", {"members": [OTHER]}).json()
+    assert (shown["common_count"], len(shown["common_devices"])) == (100, 100)
+    (listed,) = admin("families", "GET", "families", query={"owner": ME}).json()["items"]
+    assert listed["common_count"] == 100
+
+
+@pytest.mark.parametrize("name", ["members", "rooms"])
+def test_a_family_has_a_hundred_members_and_rooms_at_most(name: str) -> None:
+    ids = [str(number) for number in range(101)]
+    assert admin("families", "POST", "families", HOME | {name: ids}).json()["reason"] == "limit_reached"
+    assert admin("families", "POST", "families", HOME | {name: ids[1:]}).status == 200
+    before = everything()
+    assert admin("families", "PATCH", "families/F1", {name: ids}).json()["reason"] == "limit_reached"
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "body", [{"members": None}, {"members": "ben"}, {"rooms": ["a/b"]}, {"owner": "ben"}, {"common_devices": []}]
+)
+def test_a_change_that_cannot_be_is_422(body: object) -> None:
+    admin("families", "POST", "families", HOME)
+    before = everything()
+    assert admin("families", "PATCH", "families/F1", body).status == 422
+    assert everything() == before
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"rooms": []}), ("PATCH", {})])
+def test_an_unknown_family_is_404(method: str, body: object) -> None:
+    assert admin("families", method, "families/x", body).json()["reason"] == "not_found"
+    assert items(Table.DIRECTORY) == []

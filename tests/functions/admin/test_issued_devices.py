@@ -1,0 +1,253 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bindery import clock, dynamo
+from bindery.dynamo import Put, Table
+from tests import calls
+from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.openid import CUSTOMER, OTHER, Bank
+from tests.tables import everything, items
+
+TOKEN: dict[str, Any] = {"customer": CUSTOMER, "device_id": "T-1", "kind": "otp-token"}
+CARD: dict[str, Any] = {
+    "customer": CUSTOMER,
+    "device_id": "C-1",
+    "kind": "payment-card",
+    "card_status": "valid",
+    "capabilities": ["icc", "nfc"],
+    "masked_card_number": "516812******1234",
+    "expiration_date": "2029-01-31",
+}
+
+
+@pytest.fixture(autouse=True)
+def bank(registry: None, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield bank
+
+
+def load(*rows: Any, dry_run: bool = False) -> Response:
+    return admin("issued_devices", "POST", "issued-devices/import", {"rows": rows, "dry_run": dry_run})
+
+
+def report(created: int = 0, changed: int = 0, unchanged: int = 0, *errors: dict[str, Any]) -> dict[str, Any]:
+    return {"created": created, "changed": changed, "unchanged": unchanged, "errors": list(errors)}
+
+
+def change(path: str, body: Any) -> Response:
+    return admin("issued_devices", "PATCH", f"issued-devices/{path}", body)
+
+
+def seen(bank: Bank, device_id: str) -> Any:
+    """What the customer's app is shown."""
+    request = event(
+        "GET",
+        f"/v1/device/issued-devices/{device_id}",
+        headers={"authorization": f"bearer {bank.token()}"},
+        path_parameters={"device-id": device_id},
+    )
+    return invoke("asseco.get_issued_device", request).json()
+
+
+# ── Import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_imported_is_what_its_customer_sees(bank: Bank) -> None:
+    answer = load(TOKEN, CARD)
+    assert (answer.status, answer.json()) == (200, report(created=2))
+    assert seen(bank, "T-1") == {
+        "device-id": "T-1",
+        "kind": "otp-token",
+        "holder-id": CUSTOMER,
+        "capabilities": [],
+        "status": "active",
+    }
+    card = seen(bank, "C-1")
+    assert (card["card-status"], card["capabilities"], card["expiration-date"]) == (
+        "valid",
+        ["icc", "nfc"],
+        "2029-01-31",
+    )
+    assert [record["changed_by"] for record in items(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
+
+
+def test_importing_again_writes_what_is_new_alone() -> None:
+    load(TOKEN, CARD)
+    before = everything()
+    assert load(TOKEN, CARD).json() == report(unchanged=2)
+    assert everything() == before
+    third = TOKEN | {"device_id": "T-2"}
+    assert load(TOKEN, CARD | {"card_status": "blocked"}, third).json() == report(1, 1, 1)
+    card, token, new = items(Table.DIRECTORY)
+    assert (card["card_status"], token, new["device_id"]) == ("blocked", before["DIRECTORY"][1], "T-2")
+
+
+def test_a_row_replaces_its_device_whole(bank: Bank) -> None:
+    load(CARD)
+    assert load(TOKEN | {"device_id": "C-1"}).json() == report(changed=1)
+    assert seen(bank, "C-1").keys() == {"device-id", "kind", "holder-id", "capabilities", "status"}
+    (record,) = items(Table.DIRECTORY)
+    assert "card_status" not in record
+
+
+def test_a_dry_run_tells_and_writes_nothing() -> None:
+    load(TOKEN, CARD)
+    before = everything()
+    rows = [TOKEN, CARD | {"card_status": "blocked"}, TOKEN | {"device_id": "T-2"}, {}]
+    dry, wet = load(*rows, dry_run=True), None
+    assert everything() == before
+    wet = load(*rows)
+    assert (dry.status, dry.body) == (200, wet.body)
+    assert everything() != before
+
+
+@pytest.mark.parametrize(
+    ("row", "problem", "message"),
+    [
+        ({"customer": CUSTOMER, "device_id": "X"}, "missing", "kind: Field required"),
+        (CARD | {"masked_card_number": "5168123456781234"}, "card_number", "twelve digits in a row"),
+        (CARD | {"device_id": "516812345678"}, "card_number", "twelve digits in a row"),
+        (CARD | {"cardholder_name": "x" * 129}, "string_too_long", "cardholder_name: "),
+        (CARD | {"expiration_date": "2029-02-30"}, "date_from_datetime_parsing", "expiration_date: "),
+        (CARD | {"card_status": "secret-value"}, "enum", "card_status: "),
+        (TOKEN | {"kind": "secret-value"}, "enum", "kind: "),
+        (TOKEN | {"kind": ["secret-value"]}, "enum", "kind: "),
+        (TOKEN | {"pin": "secret-value"}, "extra_forbidden", "pin: "),
+        (TOKEN | {"customer": "secret value"}, "string_pattern_mismatch", "customer: "),
+        (TOKEN | {"device_id": "secret/value"}, "string_pattern_mismatch", "device_id: "),
+        ({name: value for name, value in TOKEN.items() if name != "customer"}, "missing", "customer: "),
+        (TOKEN, "repeated", "An earlier row"),
+    ],
+)
+def test_a_row_that_cannot_be_is_told_by_its_place_without_its_values(
+    row: dict[str, Any], problem: str, message: str
+) -> None:
+    answer = load(TOKEN, row, TOKEN | {"device_id": "T-2"})
+    assert answer.status == 200
+    told = answer.json()
+    (error,) = told.pop("errors")
+    assert told | {"errors": []} == report(created=2)
+    assert (error["row"], error["problem"]) == (1, problem)
+    assert message in error["message"]
+    for value in ("5168", "secret", "x" * 129, "2029-02-30"):
+        assert value not in answer.body
+    assert [record["device_id"] for record in items(Table.DIRECTORY)] == ["T-1", "T-2"]
+
+
+def test_everything_that_is_wrong_with_a_row_is_told() -> None:
+    answer = load({"customer": CUSTOMER, "device_id": "C-1", "kind": "payment-card", "status": "lost", "pin": 1})
+    assert {error["message"].partition(":")[0] for error in answer.json()["errors"]} == {"status", "card_status", "pin"}
+
+
+def test_an_import_of_five_hundred_rows_reads_them_in_five_round_trips_and_no_more_rows_are_taken() -> None:
+    rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(501)]
+    answer = load(*rows)
+    assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "body.rows")
+    assert items(Table.DIRECTORY) == []
+    assert load(*rows[:500]).json() == report(created=500)
+    with calls.recording("admin.issued_devices") as invocation:
+        assert dynamo.get(dynamo.Key(Table.DIRECTORY, f"customer#{CUSTOMER}", "issued#T-499")) is not None
+    assert invocation.dynamodb == ["GetItem"]
+    assert load(*rows[:500]).json() == report(unchanged=500)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"rows": None}, {"rows": [1]}, {"rows": [], "dryrun": True}, {"rows": [], "dry_run": "no"}, []]
+)
+def test_what_is_no_import_is_422(body: Any) -> None:
+    assert admin("issued_devices", "POST", "issued-devices/import", body).status == 422
+
+
+# ── List and change ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_devices_of_a_customer_are_listed_page_by_page() -> None:
+    load(TOKEN, CARD, TOKEN | {"device_id": "T-2"}, TOKEN | {"customer": OTHER, "device_id": "T-3"})
+    dynamo.write(Put(dynamo.Key(Table.DIRECTORY, f"customer#{CUSTOMER}", "other"), {}))
+    first = admin("issued_devices", "GET", "issued-devices", query={"customer": CUSTOMER, "limit": 2}).json()
+    card, token = first["items"]
+    assert card.items() >= (CARD | {"holder_id": CUSTOMER, "status": "active", "is_primary": None}).items()
+    assert token == TOKEN | {"holder_id": CUSTOMER, "capabilities": [], "status": "active"}
+    query = {"customer": CUSTOMER, "limit": 2, "cursor": first["next"]}
+    rest = admin("issued_devices", "GET", "issued-devices", query=query).json()
+    assert ([device["device_id"] for device in rest["items"]], rest["next"]) == (["T-2"], None)
+
+
+def test_a_customer_may_be_called_by_a_number() -> None:
+    load(TOKEN | {"customer": "0101990500011"})
+    (device,) = admin("issued_devices", "GET", "issued-devices", query={"customer": "0101990500011"}).json()["items"]
+    assert (device["customer"], device["holder_id"]) == ("0101990500011", "0101990500011")
+
+
+@pytest.mark.parametrize("query", ["", "customer=", "customer=a%20b", "customer=a&cursor=x", "customer=a&limit=101"])
+def test_a_list_is_of_one_customer(query: str) -> None:
+    assert admin("issued_devices", "GET", "issued-devices", query=query).status == 422
+
+
+@pytest.mark.parametrize("status", ["blocked", "reported-as-lost", "inactive", "expired"])
+def test_a_cards_new_status_is_what_its_customer_sees_at_once(status: str, bank: Bank) -> None:
+    load(CARD, TOKEN)
+    (before, other) = items(Table.DIRECTORY)
+    answer = change(f"{CUSTOMER}/C-1", {"card_status": status})
+    assert (answer.status, answer.json()["card_status"], answer.json()["status"]) == (200, status, "active")
+    assert seen(bank, "C-1")["card-status"] == status
+    (after, still) = items(Table.DIRECTORY)
+    assert after | {"changed_at": before["changed_at"]} == before | {"card_status": status}
+    assert still == other
+
+
+def test_a_devices_new_status_is_what_its_customer_sees_at_once(bank: Bank) -> None:
+    load(TOKEN, CARD)
+    assert change(f"{CUSTOMER}/T-1", {"status": "blocked"}).json()["status"] == "blocked"
+    assert seen(bank, "T-1")["status"] == "blocked"
+    changed = change(f"{CUSTOMER}/C-1", {"status": "unregistered", "card_status": "blocked"}).json()
+    assert (changed["status"], changed["card_status"]) == ("unregistered", "blocked")
+    assert (seen(bank, "C-1")["status"], seen(bank, "C-1")["card-status"]) == ("unregistered", "blocked")
+
+
+def test_a_change_shows_who_made_it(bank: Bank) -> None:
+    load(TOKEN)
+    who = "arn:aws:iam::123456789012:user/other"
+    admin("issued_devices", "PATCH", f"issued-devices/{CUSTOMER}/T-1", {"status": "blocked"}, who=who)
+    assert [record["changed_by"] for record in items(Table.DIRECTORY)] == [who]
+
+
+def test_a_card_past_its_last_day_is_expired_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    load(CARD)
+    monkeypatch.setattr(clock, "now", lambda: 1900000000000)
+    assert change(f"{CUSTOMER}/C-1", {}).json()["card_status"] == "expired"
+
+
+def test_what_is_no_payment_card_has_no_card_status() -> None:
+    load(TOKEN)
+    before = everything()
+    answer = change(f"{CUSTOMER}/T-1", {"status": "blocked", "card_status": "blocked"})
+    assert (answer.status, answer.json()["reason"], answer.json()["detail"]) == (
+        422,
+        "invalid",
+        "The customer has no payment card of this id.",
+    )
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "body", [{"status": "lost"}, {"status": None}, {"card_status": "active"}, {"kind": "smart-card"}, [], None]
+)
+def test_a_change_that_cannot_be_is_422(body: Any) -> None:
+    load(CARD)
+    before = everything()
+    assert change(f"{CUSTOMER}/C-1", body).status == 422
+    assert everything() == before
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "blocked"}, {"card_status": "blocked"}])
+@pytest.mark.parametrize("path", [f"{CUSTOMER}/C-2", f"{OTHER}/C-1"])
+def test_an_unknown_device_is_404(path: str, body: Any) -> None:
+    load(CARD)
+    before = everything()
+    answer = change(path, body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert everything() == before

@@ -1,0 +1,135 @@
+from typing import Any
+
+import pytest
+
+from bindery.directory.products import Mode
+from bindery.dynamo import Table
+from tests.http_api import OPERATOR, admin
+from tests.quectel import ME, PK, World, as_user, refused, succeeded
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+LOCK: dict[str, Any] = {"product_key": "p1", "name": "Smart lock", "module_type": "BC26"}
+DEFAULTS = {"mode": 2, "domains": None, "data_center": None}
+
+
+def test_a_product_is_entered_once_and_shown() -> None:
+    made = admin("products", "POST", "products", LOCK)
+    assert made.status == 200
+    assert made.json() == {**LOCK, **DEFAULTS, "created_at": made.json()["created_at"]}
+    assert admin("products", "GET", "products/p1").body == made.body
+    (record,) = items(Table.DIRECTORY)
+    assert record["changed_by"] == OPERATOR
+    before = everything()
+    assert admin("products", "POST", "products", LOCK | {"mode": 3}).status == 409
+    assert everything() == before
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_product_is_entered_as_the_operator_says(mode: Mode) -> None:
+    given = LOCK | {"mode": mode, "domains": ["E.DM.1"], "data_center": "eu"}
+    assert admin("products", "POST", "products", given).json().items() >= given.items()
+
+
+def test_products_are_listed_page_by_page_without_who_is_barred() -> None:
+    for name in ("a", "b", "c"):
+        admin("products", "POST", "products", LOCK | {"product_key": name})
+        admin("products", "PUT", f"products/{name}/barred/ada")
+    first = admin("products", "GET", "products", query={"limit": 2}).json()
+    assert [product["product_key"] for product in first["items"]] == ["a", "b"]
+    rest = admin("products", "GET", "products", query={"limit": 2, "cursor": first["next"]}).json()
+    assert ([product["product_key"] for product in rest["items"]], rest["next"]) == (["c"], None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "n" * 254},
+        {"module_type": "EC200"},
+        {"domains": []},
+        {"domains": None},
+        {"data_center": None},
+        {"data_center": "us"},
+        {"name": "Other", "domains": ["a", "b"]},
+        {},
+    ],
+)
+def test_a_change_changes_what_it_names_alone(change: dict[str, Any]) -> None:
+    made = admin("products", "POST", "products", LOCK | {"domains": ["x"], "data_center": "eu"}).json()
+    changed = admin("products", "PATCH", "products/p1", change)
+    assert (changed.status, changed.json()) == (200, made | change)
+    assert admin("products", "GET", "products/p1").body == changed.body
+
+
+def test_a_products_domains_hold_at_once() -> None:
+    World()
+    admin("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})
+    refused(as_user(ME), 5229)
+    admin("products", "PATCH", f"products/{PK}", {"domains": None})
+    succeeded(as_user(ME))
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "problem"),
+    [
+        ({"mode": 1}, "body.mode", "extra_forbidden"),
+        ({"product_key": "p2"}, "body.product_key", "extra_forbidden"),
+        ({"name": "n" * 255}, "body.name", "string_too_long"),
+        ({"name": None}, "body.name", "string_type"),
+        ({"module_type": " "}, "body.module_type", "string_too_short"),
+        ({"domains": ["a b"]}, "body.domains.0", "string_pattern_mismatch"),
+        ({"data_center": 1}, "body.data_center", "string_type"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_by_name(change: dict[str, Any], at: str, problem: str) -> None:
+    admin("products", "POST", "products", LOCK)
+    before = everything()
+    answer = admin("products", "PATCH", "products/p1", change)
+    assert answer.status == 422
+    ((found),) = answer.json()["errors"]
+    assert (found["at"], found["problem"]) == (at, problem)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("mode", [0, 4, "unique", None, True, 1.5])
+def test_a_product_has_one_of_three_modes(mode: object) -> None:
+    assert admin("products", "POST", "products", LOCK | {"mode": mode}).status == 422
+    assert items(Table.DIRECTORY) == []
+
+
+def test_a_product_lists_a_hundred_domains_at_most() -> None:
+    domains = [str(number) for number in range(101)]
+    assert admin("products", "POST", "products", LOCK | {"domains": domains}).json()["reason"] == "limit_reached"
+    assert admin("products", "POST", "products", LOCK | {"domains": domains[1:]}).status == 200
+    before = everything()
+    assert admin("products", "PATCH", "products/p1", {"domains": domains}).json()["reason"] == "limit_reached"
+    assert everything() == before
+
+
+def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
+    World()
+    for _ in range(2):
+        answer = admin("products", "PUT", f"products/{PK}/barred/{ME}")
+        assert (answer.status, answer.json()) == (200, {"product_key": PK, "uid": ME, "barred": True})
+    (record,) = [item for item in items(Table.DIRECTORY) if item["sk"].startswith("barred#")]
+    assert record["changed_by"] == OPERATOR
+    refused(as_user(ME), 5327)
+    for _ in range(2):
+        answer = admin("products", "DELETE", f"products/{PK}/barred/{ME}")
+        assert (answer.status, answer.json()) == (200, {"product_key": PK, "uid": ME, "barred": False})
+    succeeded(as_user(ME))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "products/x", None),
+        ("PATCH", "products/x", {"name": "X"}),
+        ("PATCH", "products/x", {}),
+        ("PUT", "products/x/barred/ada", None),
+    ],
+)
+def test_an_unknown_product_is_404(method: str, path: str, body: object) -> None:
+    assert admin("products", method, path, body).json()["reason"] == "not_found"
+    assert items(Table.DIRECTORY) == []

@@ -1,0 +1,79 @@
+import json
+from typing import Any
+
+import pytest
+
+from bindery.dynamo import Table
+from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.tables import items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+PLAYER = {
+    "mac_address": "A1B2C3D4E5F6",
+    "device_os": "iOS",
+    "device_version": "14.5",
+    "device_type": "Mobile",
+    "app_version": "2.0",
+    "app_name": "MyApp",
+}
+
+
+def put(value: Any) -> Response:
+    return admin("settings", "PUT", "settings/device_management", {"value": value})
+
+
+def configs() -> Any:
+    return invoke("vodlix.get_configs", event("GET", "/api/base/configs")).json()["data"]["device_management"]
+
+
+def add() -> int:
+    return invoke("vodlix.add_device", event("POST", "/api/v2/device", body=json.dumps(PLAYER))).status
+
+
+def test_a_setting_that_nobody_set_is_its_default() -> None:
+    expected = {"name": "device_management", "value": 1, "default": 1}
+    assert admin("settings", "GET", "settings/device_management").json() == expected
+    assert admin("settings", "GET", "settings").json() == {"items": [expected], "next": None}
+    assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.parametrize("value", [0, 1, -3, 2**53, "1", "0", "", " 1", "on", True, False])
+def test_a_setting_keeps_its_type_and_is_what_players_see_at_once(value: Any) -> None:
+    assert put(value).status == 200
+    for shown in (
+        put(value).json()["value"],
+        admin("settings", "GET", "settings/device_management").json()["value"],
+        admin("settings", "GET", "settings").json()["items"][0]["value"],
+        configs(),
+    ):
+        assert (shown, type(shown)) == (value, type(value))
+    (record,) = items(Table.DIRECTORY)
+    assert record["changed_by"] == OPERATOR
+
+
+def test_players_add_themselves_or_no_longer_from_the_moment_that_it_is_set() -> None:
+    assert add() == 200
+    put(0)
+    assert add() == 400
+    put("1")
+    assert add() == 200
+
+
+@pytest.mark.parametrize("value", [None, 1.5, 1.0, [], {}, "x" * 1025, 2**53 + 1, -(2**53) - 1])
+def test_a_value_is_a_text_a_whole_number_or_a_boolean(value: Any) -> None:
+    assert put(value).status == 422
+    assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.parametrize("body", [{}, None, {"value": 1, "name": "x"}, [1]])
+def test_a_body_has_the_value_alone(body: Any) -> None:
+    assert admin("settings", "PUT", "settings/device_management", body).status == 422
+    assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", {"value": 0})])
+def test_there_are_no_other_settings(method: str, body: Any) -> None:
+    answer = admin("settings", method, "settings/device_managment", body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert items(Table.DIRECTORY) == []
