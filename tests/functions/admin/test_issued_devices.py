@@ -5,7 +5,7 @@ import pytest
 
 from bindery import clock, dynamo
 from bindery.dynamo import Put, Table
-from tests import calls
+from bindery.faults import Fault, Reason
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
 from tests.tables import everything, items
@@ -97,7 +97,7 @@ def test_a_dry_run_tells_and_writes_nothing() -> None:
     load(TOKEN, CARD)
     before = everything()
     rows = [TOKEN, CARD | {"card_status": "blocked"}, TOKEN | {"device_id": "T-2"}, {}]
-    dry, wet = load(*rows, dry_run=True), None
+    dry = load(*rows, dry_run=True)
     assert everything() == before
     wet = load(*rows)
     assert (dry.status, dry.body) == (200, wet.body)
@@ -142,16 +142,38 @@ def test_everything_that_is_wrong_with_a_row_is_told() -> None:
     assert {error["message"].partition(":")[0] for error in answer.json()["errors"]} == {"status", "card_status", "pin"}
 
 
-def test_an_import_of_five_hundred_rows_reads_them_in_five_round_trips_and_no_more_rows_are_taken() -> None:
+def test_an_import_takes_five_hundred_rows_and_reads_their_records_by_the_hundred(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(501)]
     answer = load(*rows)
     assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "body.rows")
     assert items(Table.DIRECTORY) == []
     assert load(*rows[:500]).json() == report(created=500)
-    with calls.recording("admin.issued_devices") as invocation:
-        assert dynamo.get(dynamo.Key(Table.DIRECTORY, f"customer#{CUSTOMER}", "issued#T-499")) is not None
-    assert invocation.dynamodb == ["GetItem"]
+    assert len(items(Table.DIRECTORY)) == 500
+    read: list[int] = []
+    get_many = dynamo.get_many
+    monkeypatch.setattr(dynamo, "get_many", lambda reads: (read.append(len(reads)), get_many(reads))[1])
     assert load(*rows[:500]).json() == report(unchanged=500)
+    assert read == [100] * 5
+
+
+def test_an_import_that_broke_off_is_sent_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(20)]
+    write = dynamo.write
+
+    def fails_in_the_end(operation: Put) -> None:
+        if operation.key.sk == "issued#T-19":
+            raise Fault(Reason.UNAVAILABLE)
+        write(operation)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(dynamo, "write", fails_in_the_end)
+        assert load(*rows).status == 503
+    answer = load(*rows).json()
+    assert answer["created"] >= 1
+    assert answer["created"] + answer["unchanged"] == 20
+    assert len(items(Table.DIRECTORY)) == 20
 
 
 @pytest.mark.parametrize(
