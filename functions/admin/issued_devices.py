@@ -1,15 +1,15 @@
 """/admin/v1/issued-devices: the cards and tokens that a bank issued to its customers (asseco)."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool
 
-from bindery import imports
 from bindery.admin import UNCHANGED, Asked, Cursor, Limit, Page, PathId, QueryId, Resource
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
+from bindery.imports import ROW_LIMIT, Report
 
 handler = Resource("issued_devices")
 
@@ -17,7 +17,7 @@ handler = Resource("issued_devices")
 class Import(Asked):
     """Devices to enter or to replace, each row judged by itself: a dry run tells what would become of them."""
 
-    rows: Annotated[list[dict[str, Any]], Field(max_length=imports.ROW_LIMIT)]
+    rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
     dry_run: StrictBool = False
 
 
@@ -26,23 +26,6 @@ class Change(Asked):
 
     status: Status = UNCHANGED
     card_status: CardStatus = UNCHANGED
-
-
-class RowError(BaseModel):
-    """What is wrong with a row (its place in the request, from 0)."""
-
-    row: int
-    problem: str
-    message: str
-
-
-class Report(BaseModel):
-    """What became of the rows, or with a dry run what would."""
-
-    created: int
-    changed: int
-    unchanged: int
-    errors: list[RowError]
 
 
 class Issued(BaseModel):
@@ -79,7 +62,7 @@ def _read(customer: str, device: IssuedDevice) -> IssuedCard | Issued:
 @handler.app.post("/admin/v1/issued-devices/import")
 def import_rows(given: Import) -> Report:
     """Enter or replace devices; rows that say what stands there already are not written."""
-    return Report.model_validate(asdict(issued_devices.import_rows(given.rows, dry_run=given.dry_run)))
+    return issued_devices.import_rows(given.rows, dry_run=given.dry_run)
 
 
 @handler.app.get("/admin/v1/issued-devices")

@@ -97,7 +97,7 @@ class PaymentCard(IssuedDevice):
     card_image_url: OptionalText512 = None
 
 
-class _Ids(BaseModel):
+class IssuedTo(BaseModel):
     """What stands in an issued device's path."""
 
     customer: Annotated[str, Field(**ID)]
@@ -183,7 +183,7 @@ def _record(customer: str, device: IssuedDevice) -> imports.Record:
 
 
 def _read_row(row: Mapping[str, Any]) -> imports.Record:
-    ids = _Ids.model_validate(row)
+    ids = IssuedTo.model_validate(row)
     members = {name: value for name, value in row.items() if name != "customer"}
     return _record(ids.customer, _model(row.get("kind")).model_validate(members))
 
