@@ -165,7 +165,7 @@ def test_shares_that_ended_make_room_for_others() -> None:
 def test_a_share_of_a_binding_that_ended_meanwhile_is_not_entered(monkeypatch: pytest.MonkeyPatch) -> None:
     World(Mode.ROTATING)
     succeeded(as_user(OTHER))
-    before(monkeypatch, "update_item", lambda: as_user(THIRD))
+    before(monkeypatch, "transact_write_items", lambda: as_user(THIRD))
     assert refusal(lambda: serial.accept_share(PK, SN, ME, clock.seconds() + 60)) is Reason.UNAVAILABLE
     assert stored(record.owner(DEVICE))["shares"] == {}
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from bindery import clock, devices, dynamo, identity, keyring, settings
 from bindery.bindings import record
-from bindery.directory import domains, families, products
+from bindery.directory import domains, families, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Check, Condition, Item, Put, Read, Update
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Put, Read, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
 
@@ -176,18 +176,57 @@ def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
     lasting = {sharer: end for sharer, end in owner["shares"].items() if end > clock.seconds()}
     if len(lasting) >= SHARE_LIMIT:
         raise Fault(Reason.LIMIT_REACHED)
-    dynamo.write(
-        Update(
-            record.owner(device),
-            "SET #shares = :after",
-            {":after": lasting | {uid: until}},
-            Condition(
-                expression="#binding = :binding AND #shares = :before",
-                values={":binding": owner["binding"], ":before": owner["shares"]},
-                otherwise=Reason.UNAVAILABLE,
+    dynamo.transact(
+        [
+            Update(
+                record.owner(device),
+                "SET #shares = :after",
+                {":after": lasting | {uid: until}},
+                Condition(
+                    expression="#binding = :binding AND #shares = :before",
+                    values={":binding": owner["binding"], ":before": owner["shares"]},
+                    otherwise=Reason.UNAVAILABLE,
+                ),
             ),
-        )
+            # No index finds a user among the shares of others' bindings, so it is written down with the user too.
+            Put(_accepted(uid, device), {"device": device}),
+        ]
     )
+
+
+def accepted_shares(uid: str) -> Iterator[tuple[str, int | None]]:
+    """Devices in an exclusive mode of which a user accepted a share, and the second at which it ends.
+
+    None: it ended with the binding that it was a share of.
+    """
+    place = _accepted(uid, "")
+    found = dynamo.query(
+        place.table,
+        "#pk = :pk AND begins_with(#sk, :accepted)",
+        {":pk": place.pk, ":accepted": place.sk},
+        consistent=True,
+        round_trips=10,
+    )
+    for item in found:
+        owner = dynamo.get(record.owner(item["device"])) or {}
+        yield item["device"], owner.get("shares", {}).get(uid)
+
+
+def give_back(device: str, uid: str) -> None:
+    """End the share of a device in an exclusive mode that a user accepted, if it still lasts."""
+    lasts = Condition(expression="attribute_exists(#shares.#uid)", names={"uid": uid}, otherwise=Reason.NOT_FOUND)
+    forgotten = Delete(_accepted(uid, device))
+    try:
+        dynamo.transact([Update(record.owner(device), "REMOVE #shares.#uid", condition=lasts), forgotten])
+    except Fault as fault:
+        if fault.reason is not Reason.NOT_FOUND:
+            raise
+        dynamo.write(forgotten)
+
+
+def _accepted(uid: str, device: str) -> Key:
+    """Where it stands that a user accepted a share of a device in an exclusive mode."""
+    return Key(Table.DIRECTORY, users.key(uid).pk, f"share#{device}")
 
 
 def _unfit(device: Item, product: Item) -> Reason | None:

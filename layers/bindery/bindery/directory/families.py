@@ -32,7 +32,7 @@ def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence
     dynamo.write(
         Put(
             key(fid),
-            {"list": _listed(owner), "fid": fid, "owner": owner, "created_at": clock.now(), **home},
+            {"list": listed(owner), "fid": fid, "owner": owner, "created_at": clock.now(), **home},
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
         )
     )
@@ -45,7 +45,7 @@ def show(fid: str) -> Item:
 
 def page(owner: str, limit: int, cursor: str | None) -> Page:
     """Part of the list of the families that a user owns. Raises `INVALID`: the cursor is none."""
-    return directory.page(_listed(owner), limit, cursor)
+    return directory.page(listed(owner), limit, cursor)
 
 
 def change(fid: str, **members: Any) -> None:
@@ -55,6 +55,29 @@ def change(fid: str, **members: Any) -> None:
     """
     _check(members)
     directory.change(key(fid), members)
+
+
+def forget(fid: str, uid: str) -> None:
+    """Take a user out of a family. One who is not in it stays so.
+
+    A family that loses its owner stays, without one, for those who live there; where nobody does, nothing but its id is
+    left of it. Raises `NOT_FOUND`, and `UNAVAILABLE` (it was changed meanwhile: nothing of this has been done).
+    """
+    family = show(fid)
+    owner = "" if uid == family["owner"] else family["owner"]
+    members = [member for member in family["members"] if member != uid]
+    rooms = family["rooms"] if owner or members else []
+    ended = [*([] if owner else ["#list"]), *([] if owner or members else ["#common"])]
+    dynamo.write(
+        Update(
+            key(fid),
+            "SET #owner = :owner, #members = :members, #rooms = :rooms"
+            + (f" REMOVE {', '.join(ended)}" if ended else ""),
+            {":owner": owner, ":members": members, ":rooms": rooms}
+            | {":was_owner": family["owner"], ":were_members": family["members"]},
+            Condition(expression="#owner = :was_owner AND #members = :were_members", otherwise=Reason.UNAVAILABLE),
+        )
+    )
 
 
 def enter_common(fid: str, device: str) -> None:
@@ -110,7 +133,8 @@ def drop_common(fid: str, device: str, condition: Condition | None = None) -> Up
 _ROOM = "attribute_not_exists(#common) OR size(#common) < :limit OR contains(#common, :device)"
 
 
-def _listed(owner: str) -> str:
+def listed(owner: str) -> str:
+    """Under which a user's own families stand in the index by list."""
     return identity.join("families", owner)
 
 
