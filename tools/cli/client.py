@@ -1,0 +1,227 @@
+"""The admin API over HTTP, each request signed (AWS Signature Version 4)."""
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import BotoCoreError
+
+SERVICE = "execute-api"
+PAGE = 100
+"""Entries of a page of a list at most."""
+ATTEMPTS = 7
+"""How often a request is sent that may be repeated: half a minute of an API that is not there."""
+
+_REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Exit(IntEnum):
+    """What the exit code says."""
+
+    REFUSED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    FORBIDDEN = 5
+    UNAVAILABLE = 6
+
+
+_BY_STATUS = {
+    401: Exit.FORBIDDEN,
+    403: Exit.FORBIDDEN,
+    404: Exit.NOT_FOUND,
+    409: Exit.CONFLICT,
+    429: Exit.UNAVAILABLE,
+    502: Exit.UNAVAILABLE,
+    503: Exit.UNAVAILABLE,
+    504: Exit.UNAVAILABLE,
+}
+
+
+class Failure(Exception):
+    """Why a command ends without having done its work: the exit code, and the text for the person."""
+
+    def __init__(self, code: Exit, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class _Signature(httpx.Auth):
+    requires_request_body = True
+
+    def __init__(self, credentials: Any, region: str) -> None:
+        self._credentials = credentials
+        self._region = region
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        headers = {name: request.headers[name] for name in ("host", "content-type") if name in request.headers}
+        unsigned = AWSRequest(request.method, str(request.url), headers, request.content)
+        # Read each time: those of a role are renewed while a long import runs.
+        SigV4Auth(self._credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(unsigned)
+        for name, value in unsigned.headers.items():
+            request.headers[name] = value
+        yield request
+
+
+class Client:
+    """The admin API at an endpoint. Safe to use from several threads."""
+
+    def __init__(self, endpoint: str, credentials: Any, region: str) -> None:
+        self.endpoint = endpoint.rstrip("/")
+        # No proxy stands between this machine and itself.
+        away = httpx.URL(endpoint).host not in _LOOPBACK
+        self.http = httpx.Client(timeout=httpx.Timeout(60, connect=10), trust_env=away)
+        self._signature = _Signature(credentials, region)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.http.close()
+
+    def ask(
+        self,
+        method: str,
+        *path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        attempts: int = 1,
+    ) -> Any:
+        """Ask `/admin/v1/<path>`, and return the answer's JSON. Members and parameters that are None are left out.
+
+        Raises `Failure`. With more than one attempt, what was not available is asked again, after ever longer pauses.
+        """
+        url = "/".join([self.endpoint, "admin/v1", *(quote(part, safe="") for part in path)])
+        headers = {} if body is None else {"content-type": "application/json"}
+        content = None if body is None else json.dumps(body).encode()
+        given = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        for attempt in range(1, attempts + 1):
+            try:
+                answer = self.http.request(
+                    method, url, params=given or None, headers=headers, content=content, auth=self._signature
+                )
+                if answer.is_success:
+                    return answer.json()
+                failure = Failure(_BY_STATUS.get(answer.status_code, Exit.REFUSED), problem(answer))
+            except httpx.TransportError as error:
+                failure = Failure(Exit.UNAVAILABLE, f"{self.endpoint} cannot be reached: {error or repr(error)}")
+            except BotoCoreError as error:
+                raise Failure(Exit.FORBIDDEN, f"the request cannot be signed: {error}") from None
+            except ValueError:
+                failure = Failure(Exit.UNAVAILABLE, f"{self.endpoint} does not answer as Bindery does: is it one?")
+            if failure.code is not Exit.UNAVAILABLE or attempt == attempts:
+                break
+            time.sleep(random.uniform(0.5, 1) * 0.5 * 2 ** (attempt - 1))  # noqa: S311 (jitter is no secret)
+        raise failure
+
+    def get(self, *path: str, **query: Any) -> Any:
+        """Read one thing."""
+        return self.ask("GET", *path, query=query)
+
+    def post(self, *path: str, **body: Any) -> Any:
+        """Post a body with these members."""
+        return self.ask("POST", *path, body=body or None)
+
+    def pages(self, *path: str, limit: int | None, **query: Any) -> Iterator[Any]:
+        """The entries of a list, page after page: `limit` of them at most, or all."""
+        left, cursor = limit, None
+        while left is None or left > 0:
+            page = self.get(*path, **query, limit=PAGE if left is None else min(left, PAGE), cursor=cursor)
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+            left = None if left is None else left - len(page["items"])
+        yield MORE
+
+
+MORE = object()
+"""What `pages` ends with where the list goes on."""
+
+
+def problem(answer: httpx.Response) -> str:
+    """A refusal in words: title, detail and errors, one below the other."""
+    try:
+        found = answer.json()
+        title = found.get("title") or found["message"]
+    except (ValueError, KeyError, AttributeError):
+        return f"HTTP {answer.status_code}, from something that is not Bindery's admin API"
+    if answer.status_code == 403 and "title" not in found:
+        title = f"{title}: the endpoint does not accept this signature (key pair, region, clock)"
+    told = {name: value for name, value in found.items() if name not in ("type", "title", "message", "status")}
+    errors = told.pop("errors", [])
+    lines = [f"{title} (HTTP {answer.status_code})", *(f"  {name}: {value}" for name, value in told.items())]
+    return "\n".join([*lines, *(f"  {error['at']}: {error['message']}" for error in errors)])
+
+
+def connect(endpoint: str | None, profile: str | None, region: str | None) -> Client:
+    """The API that is meant: the one given, that of BINDERY_ENDPOINT, or the local server's.
+
+    A local server is asked with its own key pair, any other with that of the person's AWS profile. Raises `Failure`.
+    """
+    local = _local()
+    found = endpoint or os.environ.get("BINDERY_ENDPOINT") or (None if profile or local is None else local["endpoint"])
+    if found is None:
+        raise Failure(
+            Exit.USAGE, "which Bindery? Give --endpoint or set BINDERY_ENDPOINT, or start a local one: make run"
+        )
+    url = httpx.URL(found)
+    here = url.host in _LOOPBACK
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Failure(Exit.USAGE, f"{found!r} is no endpoint: https://… is")
+    if url.scheme == "http" and not here:
+        raise Failure(Exit.USAGE, f"{found} is not encrypted: only a local server is asked over http")
+    if here and profile is None:
+        access_key_id = os.environ.get("BINDERY_ACCESS_KEY_ID")
+        secret_access_key = os.environ.get("BINDERY_SECRET_ACCESS_KEY")
+        if not (access_key_id and secret_access_key) and local is not None:
+            access_key_id, secret_access_key = local["access_key_id"], local["secret_access_key"]
+        if not (access_key_id and secret_access_key):
+            raise Failure(
+                Exit.USAGE, "no key pair for the local server: run in its folder, or read its demo.env (. demo.env)"
+            )
+        credentials = Credentials(access_key_id, secret_access_key)
+        return Client(found, credentials, region or (local or {}).get("region", "eu-central-1"))
+    return _deployed(found, url.host, profile, region)
+
+
+def _deployed(endpoint: str, host: str, profile: str | None, region: str | None) -> Client:
+    import boto3  # takes a while, which nobody needs who asks a local server
+
+    try:
+        session = boto3.Session(profile_name=profile)
+        credentials = session.get_credentials()
+    except BotoCoreError as error:
+        raise Failure(Exit.USAGE, str(error)) from None
+    if credentials is None:
+        raise Failure(Exit.FORBIDDEN, "no AWS credentials: give --profile, or sign in with the AWS CLI")
+    told = _REGION.search(host)
+    where = region or (told[1] if told else session.region_name)
+    if where is None:
+        raise Failure(Exit.USAGE, "which AWS region is the endpoint in? Give --region")
+    return Client(endpoint, credentials, where)
+
+
+def _local() -> dict[str, str] | None:
+    """What a local server wrote down of itself, if one did."""
+    for folder in (Path(), Path(__file__).resolve().parents[2]):
+        file = folder / ".local" / "admin.json"
+        try:
+            found: dict[str, str] = json.loads(file.read_text())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise Failure(Exit.USAGE, f"{file} cannot be read: {error}") from None
+        return found
+    return None

@@ -1,0 +1,47 @@
+"""The command line as a whole."""
+
+from typing import Any
+
+import typer
+
+from tools.cli import (
+    accounts,
+    connections,
+    devices,
+    doctor,
+    domains,
+    families,
+    issued,
+    keys,
+    privacy,
+    products,
+    settings,
+    users,
+)
+
+HELP = """Run Bindery: accounts, keys, users, products, devices and the rest, through the admin API.
+
+Which Bindery: --endpoint, else BINDERY_ENDPOINT, else the local server whose folder .local is here. A local server is
+asked with its own key pair, a deployed one with that of your AWS profile.
+
+Exit codes: 0 done; 1 refused; 2 not understood; 3 not found; 4 in conflict with what is there; 5 forbidden; 6 out of
+reach or unavailable.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+GROUPS: dict[str, Any] = {
+    "accounts": accounts,
+    "keys": keys,
+    "users": users,
+    "domains": domains,
+    "products": products,
+    "families": families,
+    "devices": devices,
+    "issued": issued,
+    "connections": connections,
+    "settings": settings,
+    "privacy": privacy,
+}
+for name, module in GROUPS.items():
+    app.add_typer(module.app, name=name)
+doctor.register(app)

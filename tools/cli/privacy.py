@@ -1,0 +1,35 @@
+"""`bindery privacy`."""
+
+import sys
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from tools.cli.client import Client, Exit, Failure
+from tools.cli.command import command, group
+
+app = group("What is held about a user.")
+
+User = Annotated[str, typer.Argument(help="The user's id.")]
+
+
+@command(app)
+def export(api: Client, user: User) -> Any:
+    """Show everything that is held about a user, but for secrets."""
+    return api.get("privacy", user)
+
+
+@command(app)
+def erase(api: Client, user: User, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> Any:
+    """Remove everything that is held about a user, for good."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failure(Exit.USAGE, "this cannot be undone: give --yes")
+        typer.confirm(f"Remove everything that is held about {user}, for good?", abort=True, err=True)
+    removed: Counter[str] = Counter()
+    while True:
+        answer = api.ask("DELETE", "privacy", user)
+        removed.update(answer["removed"])
+        if answer["complete"]:
+            return {**answer, "removed": dict(removed)}
