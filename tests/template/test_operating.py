@@ -1,0 +1,47 @@
+"""Every command that the documents show exists, with the arguments and options that they show; so do their links."""
+
+import re
+import shlex
+
+import click
+import pytest
+import typer.main
+
+from tools.cli.main import app
+from tools.template import ROOT
+
+DOCUMENTS = ("README.md", "docs/operating.md")
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`(bindery [^`]+)`")
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def commands() -> list[str]:
+    found: dict[str, None] = {}
+    for name in DOCUMENTS:
+        text = (ROOT / name).read_text()
+        lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+        spans = [" ".join(span.split()) for span in SPAN.findall(BLOCK.sub("", text))]
+        found |= dict.fromkeys(command for command in (*lines, *spans) if command.startswith("bindery "))
+    return [command for command in found if "--help" not in command and "…" not in command]
+
+
+def test_the_documents_show_commands() -> None:
+    assert len(commands()) > 30
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_documents_is_understood(command: str) -> None:
+    _, *words = shlex.split(command)
+    found: click.Command = typer.main.get_command(app)
+    while isinstance(found, click.Group):
+        name, *words = words
+        found = found.commands[name]
+    found.make_context(found.name, words)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_a_document_links_to_is_there(name: str) -> None:
+    source = ROOT / name
+    for target in LINK.findall(source.read_text()):
+        assert (source.parent / target).exists(), target
