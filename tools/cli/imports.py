@@ -112,7 +112,7 @@ def run(
             errors.open("a", encoding="utf-8") as failed,
             _progress(size) as progress,
         ):
-            failed.truncate(kept)
+            failed.truncate(min(kept, errors.stat().st_size))
             task = progress.add_task("", total=size, told="")
             rows = (_csv if form == "csv" else _ndjson)(text, file, columns)
             for batch, report in _sent(api, resource, _batches(text, islice(rows, done.lines, None)), dry_run):
