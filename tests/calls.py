@@ -60,7 +60,15 @@ def _record(model: Any, params: dict[str, Any], **_: Any) -> None:
     service = model.service_model.service_name
     if service == "dynamodb":
         invocation.dynamodb.append(model.name)
+        assert invocation.name.startswith("admin.") or _consistent(model.name, params), (invocation.name, params)
     granted[invocation.name].update(_needs(service, model.name, params))
+
+
+def _consistent(operation: str, given: dict[str, Any]) -> bool:
+    """Whether a call reads what the last acknowledged write left. An index cannot."""
+    if operation == "BatchGetItem":
+        return all(keys["ConsistentRead"] for keys in given["RequestItems"].values())
+    return operation not in ("GetItem", "Query") or "IndexName" in given or given["ConsistentRead"] is True
 
 
 def _needs(service: str, operation: str, given: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ It hands each request to its function's own handler, in this process, as a paylo
 handler returns. Like the gateway it decodes the path before it routes (so `%2F` separates segments) and leaves the
 query string as it was sent, joins what is repeated by commas, takes the source address from the connection alone,
 and marks a body base64 unless its type says that it is text. Routes behind IAM take requests that the local operator
-signed, and refuse any other. What is not emulated: throttling, CORS (the template configures none), and the 15 seconds
+signed, and refuse any other. What is not emulated: throttling, CORS (the template configures none), and the 29 seconds
 after which Lambda stops a function.
 """
 
@@ -55,7 +55,7 @@ class Context:
         self.log_group_name = f"/aws/lambda/{function.logical_id}"
         self.log_stream_name = "local"
         self.aws_request_id = str(uuid.uuid4())
-        self._ends = time.monotonic() + 15
+        self._ends = time.monotonic() + 29
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda would stop the function."""

@@ -1,5 +1,6 @@
 """Accounts, keys, users and their sessions: what operators write and every request relies on."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -163,6 +164,14 @@ def test_a_forged_expired_or_foreign_session_is_refused() -> None:
     ]
     for token in forgeries:
         assert refused(lambda: sessions.verify(token, "quectel")) is Reason.TOKEN_INVALID  # noqa: B023
+
+
+@pytest.mark.parametrize("changed", [{"account": "other"}, {"domain": "other"}, {"generation": 2}])
+def test_a_session_is_good_only_where_its_user_still_is(changed: dict[str, str | int]) -> None:
+    accounts.create("other", name="Other")
+    token, _ = sessions.issue("ada", "quectel", 60)
+    session = dataclasses.replace(sessions.verify(token, "quectel"), **changed)
+    assert refused(session.look_up) is Reason.TOKEN_INVALID
 
 
 def test_a_disabled_user_gets_no_session() -> None:

@@ -147,6 +147,7 @@ UNREACHABLE = [
     error("RequestLimitExceeded"),
     error("InternalServerError"),
     error("TransactionInProgressException"),
+    error("503", ResponseMetadata={"HTTPStatusCode": 503}),
     EndpointConnectionError(endpoint_url="http://table"),
     ConnectTimeoutError(endpoint_url="http://table"),
     ReadTimeoutError(endpoint_url="http://table"),

@@ -97,6 +97,7 @@ def test_what_is_no_json_object_of_16_KiB_of_utf_8_is_malformed(request_: dict[s
         ("true", Flaw.WRONG_TYPE),
         ("{}", Flaw.WRONG_TYPE),
         (f'"{"a" * 129}"', Flaw.TOO_LONG),
+        (f'"{chr(0x1D160) * 86}"', Flaw.TOO_LONG),
         ('"a\\u0000b"', Flaw.INVALID),
         ('"a\\u001bb"', Flaw.INVALID),
         ('"a\\u0085b"', Flaw.INVALID),
@@ -152,6 +153,11 @@ def test_a_form_is_read_as_form_or_json_with_numbers_as_their_text(content_type:
         (
             "multipart/form-data; boundary=b",
             b"--b\r\nContent-Disposition: form-data; name*0*\r\n\r\nv\r\n--b--\r\n",
+            ("name", Flaw.MISSING),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data " + b"(" * 3000 + b"\r\n\r\nv\r\n--b--\r\n",
             ("name", Flaw.MISSING),
         ),
         (

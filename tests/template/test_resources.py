@@ -74,7 +74,7 @@ def test_a_functions_only_policies_are_its_own_statements(function: Function):
 @every_function
 def test_signatures_of_an_issuer_have_their_layer_where_they_are_checked_and_nowhere_else(function: Function):
     jwt = [{"Fn::If": ["Arm64", {"Ref": "JwtArm64Layer"}, {"Ref": "JwtX8664Layer"}]}]
-    checks = function.name.partition(".")[0] in ("asseco", "default") or function.name == "admin.doctor"
+    checks = function.name.startswith("asseco.") or function.name == "admin.doctor"
     assert properties(function.logical_id).get("Layers", []) == (jwt if checks else [])
 
 

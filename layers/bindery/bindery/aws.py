@@ -33,7 +33,8 @@ def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any
     try:
         return method(**request)
     except ClientError as error:
-        if error.response["Error"]["Code"] in _TRANSIENT:
+        # A 5xx without a body has its status for a code.
+        if error.response["Error"]["Code"] in _TRANSIENT or _status(error) >= 500:
             raise Fault(unavailable) from error
         raise
     except (EndpointError, HTTPClientError) as error:
@@ -41,5 +42,9 @@ def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any
 
 
 def code(error: BaseException) -> str:
-    """What went wrong in a word: an AWS service's own code, else the kind of the error. Never a message: it may tell."""
+    """What went wrong in a word: the service's own code, else the kind of the error. Never a message: it may tell."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -101,13 +101,7 @@ def admit(label: str, client_ip: str) -> Connection:
     Raises `NOT_FOUND` (no such connection, or it has ended), `ACCESS_DENIED` (it is for another client), and like
     `connect` `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE` if what it rests on is no more.
     """
-    found = next(dynamo.query(Table.BINDINGS, "#proxy = :proxy", {":proxy": label}, index=BY_PROXY), None)
-    if found is None:
-        raise Fault(Reason.NOT_FOUND)
-    place = Key(Table.BINDINGS, found["pk"], found["sk"])
-    lease = dynamo.get(place)
-    if lease is None or lease["proxy"] != label or lease["expires_at"] <= clock.seconds():
-        raise Fault(Reason.NOT_FOUND)
+    place, lease = _live(label)
     client = identity.ip_address(client_ip)
     if client is None or lease["client_ip"] not in (ANY_CLIENT, FIRST_CLIENT, client):
         raise Fault(Reason.ACCESS_DENIED)
@@ -128,6 +122,16 @@ def admit(label: str, client_ip: str) -> Connection:
     if lease["client_ip"] == FIRST_CLIENT:
         _latch(place, lease["connection"], client)
     return Connection(lease["connection"], place.pk, lease["address"], label, lease["expires_at"])
+
+
+def _live(label: str) -> tuple[Key, Item]:
+    """The lease that has a label now; the index may still show one that had it. Raises `NOT_FOUND`."""
+    for found in dynamo.query(Table.BINDINGS, "#proxy = :proxy", {":proxy": label}, index=BY_PROXY):
+        place = Key(Table.BINDINGS, found["pk"], found["sk"])
+        lease = dynamo.get(place)
+        if lease is not None and lease["proxy"] == label and lease["expires_at"] > clock.seconds():
+            return place, lease
+    raise Fault(Reason.NOT_FOUND)
 
 
 def _latch(place: Key, connection: str, client: str) -> None:

@@ -242,7 +242,7 @@ def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
             content = part.get_payload(decode=True)
             if isinstance(name, str) and isinstance(content, bytes):
                 found.setdefault(name, []).append(content.decode("utf-8", "surrogateescape"))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, RecursionError) as error:
         # What the standard library's parser raises for parameters of a header that are not as they must be.
         raise _malformed() from error
     return _single(found)

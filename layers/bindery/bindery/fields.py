@@ -1,6 +1,7 @@
 """Field types of request models: text as every dialect takes it, trimmed, not blank, bounded, no control codes."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -24,7 +25,8 @@ class _Bounded:
         value = value.strip()
         if not value:
             raise PydanticCustomError("missing", "blank")
-        if len(value) > self.limit:
+        # In the form that becomes a key as well: composing can make a text longer.
+        if len(value) > self.limit or len(unicodedata.normalize("NFC", value)) > self.limit:
             raise PydanticCustomError("string_too_long", "too long")
         if _NO_TEXT.search(value):
             raise PydanticCustomError("no_text", "a character that is no text")

@@ -183,7 +183,8 @@ def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
                 "SET #shares = :after",
                 {":after": lasting | {uid: until}},
                 Condition(
-                    expression="#binding = :binding AND #shares = :before",
+                    # Or as this write leaves them: the SDK may repeat it after a lost answer.
+                    expression="#binding = :binding AND (#shares = :before OR #shares = :after)",
                     values={":binding": owner["binding"], ":before": owner["shares"]},
                     otherwise=Reason.UNAVAILABLE,
                 ),
