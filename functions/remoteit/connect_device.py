@@ -42,9 +42,13 @@ class Connected(Reply):
 @operation(remoteit, Access.WRITE, refuses=[Reason.NOT_SHARED, Reason.DEVICE_BANNED, Reason.DEVICE_INACTIVE])
 def handler(request: ConnectDevice, caller: remoteit.Caller) -> Connected:
     """Make the connection, which ends the caller's last one to the device. It is there at once: none waits for it."""
-    user, (assigned,) = caller.confirm(addresses.key(request.deviceaddress))
+    user, key, (assigned,) = caller.confirm(addresses.key(request.deviceaddress))
     made = connections.connect(
-        user, request.deviceaddress, addresses.read(assigned), request.hostip or caller.source_ip
+        user,
+        request.deviceaddress,
+        addresses.read(assigned),
+        request.hostip or caller.source_ip,
+        used=key.used,
     )
     connection = Connection(
         deviceaddress=made.address,

@@ -36,5 +36,6 @@ def handler(request: BindDevice, caller: ApiKey) -> Bound:
         alias=request.alias,
         firmware=request.firmware,
         kind=request.type,
+        used=caller.used,
     )
     return Bound(deviceid=deviceid)

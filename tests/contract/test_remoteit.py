@@ -205,7 +205,7 @@ def test_revoked_expired_foreign_and_closed_developer_keys_answer_as_an_unknown_
         issue("tools", Kind.RUFUS),
     )
     closed = issue("closed")
-    keys.revoke(revoked)
+    keys.revoke(keys.id_of(revoked))
     accounts.set_enabled("closed", False)
     for key in (revoked, expired, company_key, closed):
         answer = connect(credentials | {"developerkey": key})

@@ -41,7 +41,7 @@ def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, 
 
 def test_what_people_change_of_the_demo_data_stays_changed():
     demo.load()
-    keys.revoke(demo.DOCUMENTED["RUFUS_API_KEY"])
+    keys.revoke(keys.id_of(demo.DOCUMENTED["RUFUS_API_KEY"]))
     users.set_home_mode("ada", True)
     devices.ban(identity.manufactured_device(demo.PRODUCT_KEY, demo.SERIALS[""]), "stolen")
     keys.issue("demo", KeyKind.RUFUS, Grant.READ, alias="mine")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bindery import devices, identity, sessions
+from bindery import clock, devices, identity, sessions
 from bindery.directory import accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
@@ -208,3 +208,43 @@ def test_keys_issued_at_once_never_exceed_the_limit() -> None:
 
     assert Counter(at_once(issue, 20)) == {None: keys.LIVE_LIMIT, Reason.LIMIT_REACHED: 20 - keys.LIVE_LIMIT}
     assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == keys.LIVE_LIMIT
+
+
+def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() -> None:
+    accounts.create("acme", name="Acme")
+    ids = [keys.id_of(keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(number))) for number in range(10)]
+
+    def act(number: int) -> Reason | None:
+        try:
+            if number < 20:
+                keys.rotate(ids[number % 10], 3600)
+            else:
+                keys.issue("acme", Kind.RUFUS, Grant.READ, alias="new")
+        except Fault as fault:
+            return fault.reason
+        return None
+
+    outcomes = at_once(act, 25)
+
+    (account,) = [item for item in items(Table.DIRECTORY) if item["sk"] == "account"]
+    live = account["live_keys"]
+    assert len(live["rufus"]) == 10
+    rotated = outcomes[:20].count(None)
+    assert len(live["rotated"]) == rotated == len(set(ids) - live["rufus"].keys())
+    # Whoever did not come through was too late, or met so many others that it may be tried again.
+    assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.UNAVAILABLE}
+    assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.UNAVAILABLE}
+    assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == 10 + rotated
+
+
+def test_the_first_uses_of_a_key_on_a_day_are_all_answered_and_noted_once() -> None:
+    accounts.create("acme", name="Acme")
+    key = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
+
+    def bind(number: int) -> int:
+        body = json.dumps({"model": "M", "serial_number": str(number)})
+        return invoke("rufus.bind_device", event("POST", "/v0/devices", headers={"api_key": key}, body=body)).status
+
+    assert set(at_once(bind)) == {201}
+    assert keys.show(keys.id_of(key))["last_used"] == clock.today().isoformat()
+    assert len(items(Table.DEVICES)) == CALLERS

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 HERE = Key(Table.DEVICES, "here")
 THERE = Key(Table.BINDINGS, "there", "owner")
 ABSENT = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_BOUND)
+PRESENT = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_UNKNOWN)
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +95,7 @@ def test_a_failed_condition_raises_its_reason_or_what_the_item_there_tells() -> 
 
 
 def test_of_several_failed_conditions_the_first_operation_answers_and_nothing_is_written() -> None:
-    present = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_UNKNOWN)
-    operations = [Put(THERE, {"n": 1}), Check(HERE, present), Delete(Key(Table.DEVICES, "x"), present)]
+    operations = [Put(THERE, {"n": 1}), Check(HERE, PRESENT), Delete(Key(Table.DEVICES, "x"), PRESENT)]
     assert refused(lambda: dynamo.transact(operations)) is Reason.DEVICE_UNKNOWN
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
@@ -131,6 +131,38 @@ def test_a_transaction_that_stays_in_conflict_is_unavailable(monkeypatch: pytest
     )
     assert refused(lambda: dynamo.transact([Put(HERE, {}), Put(THERE, {})])) is Reason.UNAVAILABLE
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ConditionalCheckFailed"])
+def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    sent: list[dict[str, Any]] = []
+    dynamo.client().meta.events.register(
+        "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: sent.append(params)
+    )
+    dynamo.transact([Put(HERE, {"n": 1})], aside=Update(THERE, "SET #n = :n", {":n": 1}))
+    assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
+    both = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, {"Code": code}])
+    alone = error("TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": code}])
+    for number, outcome in enumerate((both, alone), 2):
+        failing(monkeypatch, "transact_write_items", outcome)
+        dynamo.transact([Put(HERE, {"n": number})], aside=Update(THERE, "SET #n = :n", {":n": number}))
+        assert dynamo.get(HERE) == {"pk": "here", "n": number}
+        assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
+    assert [len(params["TransactItems"]) for params in sent] == [2, 1, 1]
+    # What is sent without it is another request, so it has a token of its own.
+    assert len({params["ClientRequestToken"] for params in sent}) == 3
+
+
+def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamo.write(Put(THERE, {"n": 1}))
+    stands = everything()
+    aside = Update(THERE, "SET #n = :n", {":n": 2})
+    assert refused(lambda: dynamo.transact([Check(HERE, PRESENT)], aside=aside)) is Reason.DEVICE_UNKNOWN
+    assert everything() == stands
+    never = Put(THERE, {"n": 2}, ABSENT)
+    dynamo.transact([Put(HERE, {"n": 2})], aside=never)
+    assert dynamo.get(HERE) == {"pk": "here", "n": 2}
+    assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
 
 
 def test_a_single_write_in_conflict_with_a_transaction_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

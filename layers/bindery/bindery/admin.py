@@ -34,6 +34,7 @@ PROBLEMS: dict[Reason, tuple[int, str]] = {
     Reason.SHARE_ACCEPTED: (409, "It is shared already"),
     Reason.LIMIT_REACHED: (409, "The limit is reached"),
     Reason.DEVICE_BANNED: (409, "The device is banned"),
+    Reason.STATUS_NOT_VALID: (409, "Its state does not allow this"),
     Reason.UNAVAILABLE: (503, "The registry could not be reached, or another change came between: try again"),
     Reason.INTERNAL: (500, "An error of ours"),
 }
@@ -102,11 +103,13 @@ class Resource:
         answer["headers"] = {**answer.get("headers", {}), "x-request-id": call.request_id}
         for name, values in answer.pop("multiValueHeaders", {}).items():
             answer["headers"][name] = ",".join(values)
+        # What a refused request names need not exist: it may be a secret that stands in the wrong place.
+        path = event["rawPath"] if answer["statusCode"] < 400 else f"/{'/'.join(event['rawPath'].split('/')[1:4])}"
         logger.info(
             self.name,
             extra={
                 "request_id": call.request_id,
-                "operation": f"{event['requestContext']['http']['method']} {event['rawPath']}",
+                "operation": f"{event['requestContext']['http']['method']} {path}",
                 "status": answer["statusCode"],
                 "by": who,
                 "ms": round(call.elapsed() * 1000, 1),

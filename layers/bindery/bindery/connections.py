@@ -52,12 +52,15 @@ def key(device: str, uid: str) -> Key:
     return Key(Table.BINDINGS, device, identity.join("connection", identity.user_holder(uid)))
 
 
-def connect(user: User, address: str, assigned: Assigned | None, client_ip: str) -> Connection:
+def connect(
+    user: User, address: str, assigned: Assigned | None, client_ip: str, *, used: Update | None = None
+) -> Connection:
     """A new connection for a user to the device at a service address, which ends the user's last one to that device.
 
     `client_ip` is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. One transaction: what the user
-    may and what the device is hold at the moment of the lease. Raises `NOT_SHARED` (the user neither holds the device
-    nor has a share of it, or there is none at this address), `DEVICE_BANNED` and `DEVICE_INACTIVE`.
+    may and what the device is hold at the moment of the lease; `used` (of the `ApiKey`) goes along with it. Raises
+    `NOT_SHARED` (the user neither holds the device nor has a share of it, or there is none at this address),
+    `DEVICE_BANNED` and `DEVICE_INACTIVE`.
     """
     if assigned is None:
         raise Fault(Reason.NOT_SHARED, address=address)
@@ -90,7 +93,8 @@ def connect(user: User, address: str, assigned: Assigned | None, client_ip: str)
                     "created_at": now,
                 },
             ),
-        ]
+        ],
+        aside=used,
     )
     return connection
 

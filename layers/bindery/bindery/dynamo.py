@@ -308,14 +308,16 @@ def write(operation: Write) -> None:
     raise Fault(Reason.UNAVAILABLE)
 
 
-def transact(operations: Sequence[Write | Check]) -> None:
+def transact(operations: Sequence[Write | Check], *, aside: Write | None = None) -> None:
     """All of up to 100 writes or none. The first failed condition, in the order given, raises its reason.
 
     One idempotency token covers every repetition, so a repetition after a lost answer is the same success. A conflict
-    with another request wrote nothing and is tried again.
+    with another request wrote nothing and is tried again. `aside` is a write of no consequence that goes along last: if
+    it is what stands in the way, it is left out.
     """
     stamp = _stamp()
-    items = [{_MEMBERS[type(operation)]: _request(operation, stamp)} for operation in operations]
+    asked = operations if aside is None else [*operations, aside]
+    items = [{_MEMBERS[type(operation)]: _request(operation, stamp)} for operation in asked]
     token = str(uuid.uuid4())
     for attempt in range(ATTEMPTS):
         try:
@@ -325,9 +327,16 @@ def transact(operations: Sequence[Write | Check]) -> None:
             if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
             reasons = error.response["CancellationReasons"]
-            for operation, reason in zip(operations, reasons, strict=True):
+            # Without `strict`: what was set aside has no say.
+            for operation, reason in zip(operations, reasons, strict=False):
                 if reason["Code"] == "ConditionalCheckFailed" and operation.condition is not None:
                     raise operation.condition.verdict(_decode(reason.get("Item", {}))) from None
+            if len(reasons) > len(operations) and reasons[-1]["Code"] != "None":
+                # What is asked now is something else, so the token must be another; nothing was written under it.
+                items.pop()
+                token = str(uuid.uuid4())
+                if all(reason["Code"] == "None" for reason in reasons[:-1]):
+                    continue
             if not any(reason["Code"] in _CONFLICT for reason in reasons):
                 raise
         _pause(attempt)

@@ -86,6 +86,9 @@ OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none)]
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
 """What holds of an identifier that operators choose: it will stand in paths."""
 
+Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$")]
+"""An email address, as far as its form tells."""
+
 ServiceAddress = Annotated[Text64, _spelled(identity.service_address)]
 IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
 OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]

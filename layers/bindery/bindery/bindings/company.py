@@ -9,10 +9,20 @@ from bindery.dynamo import Condition, Update
 from bindery.faults import Reason
 
 
-def bind(account: str, model: str, serial: str, *, alias: str | None, firmware: str | None, kind: str | None) -> str:
+def bind(
+    account: str,
+    model: str,
+    serial: str,
+    *,
+    alias: str | None,
+    firmware: str | None,
+    kind: str | None,
+    used: Update | None = None,
+) -> str:
     """Bind a device to an account and return its deviceid. What is given replaces what an earlier bind gave.
 
-    One transaction of two items, so that a ban and a bind never cross. Raises `DEVICE_BANNED`.
+    One transaction of two items, so that a ban and a bind never cross; `used` (of the `ApiKey`) goes along with it.
+    Raises `DEVICE_BANNED`.
     """
     model, serial = identity.canonical(model), identity.canonical(serial)
     device = identity.company_device(account, model, serial)
@@ -33,6 +43,7 @@ def bind(account: str, model: str, serial: str, *, alias: str | None, firmware: 
                     expression="attribute_not_exists(#holder) OR #holder = :holder", otherwise=Reason.BOUND_BY_ANOTHER
                 ),
             ),
-        ]
+        ],
+        aside=used,
     )
     return keyring.device_id(account, model, serial)

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from bindery import dynamo, sessions
 from bindery.directory import keys
-from bindery.directory.keys import Kind
+from bindery.directory.keys import ApiKey, Kind
 from bindery.directory.users import User
 from bindery.dynamo import Item, Key, Read
 from bindery.faults import Fault, Reason
@@ -50,16 +50,16 @@ class Caller:
     session: Session
     source_ip: str
 
-    def confirm(self, *more: Key) -> tuple[User, list[Item | None]]:
-        """The user behind the credentials and, from the same round trip, the items at `more`.
+    def confirm(self, *more: Key) -> tuple[User, ApiKey, list[Item | None]]:
+        """The user and the key behind the credentials and, from the same round trip, the items at `more`.
 
         Raises `KEY_UNKNOWN` and `TOKEN_INVALID`.
         """
         key, user, account, *items = dynamo.get_many(
             [Read(self.developer_key), *self.session.reads(), *(Read(key) for key in more)]
         )
-        keys.check(key, Kind.REMOTEIT)
-        return self.session.confirm(user, account), items
+        good = keys.check(key, Kind.REMOTEIT)
+        return self.session.confirm(user, account), good, items
 
 
 def authenticate(call: Call, access: Access) -> Caller:

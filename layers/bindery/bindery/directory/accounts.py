@@ -2,10 +2,9 @@
 
 from enum import StrEnum
 
-from bindery import clock, dynamo
-from bindery.directory import BY_LIST
+from bindery import clock, directory, dynamo
 from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.faults import Reason
 
 
 class KeyKind(StrEnum):
@@ -14,6 +13,9 @@ class KeyKind(StrEnum):
     RUFUS = "rufus"
     REMOTEIT = "remoteit"
 
+
+ROTATED = "rotated"
+"""Among an account's live keys: those that have a successor and are yet to expire, of whatever kind."""
 
 LIST = "accounts"
 """Under which all accounts stand in the index by list."""
@@ -25,14 +27,15 @@ def key(account: str) -> Key:
 
 
 def api_key(hashed: str) -> Key:
-    """Where the API key with this SHA-256 stands in the directory, whichever account it is of."""
+    """Where the API key with this id (its SHA-256) stands in the directory, whichever account it is of."""
     return Key(Table.DIRECTORY, f"key#{hashed}", "key")
 
 
 def create(account: str, *, name: str) -> None:
     """Open an account. Raises `ALREADY_EXISTS`.
 
-    `live_keys` holds, by kind, the hash of every key that is not revoked and when it expires (0: never).
+    `live_keys` holds, by kind, the id of every key that counts as live and when it expires (0: never), and those that
+    are rotated under `ROTATED`.
     """
     dynamo.write(
         Put(
@@ -42,7 +45,7 @@ def create(account: str, *, name: str) -> None:
                 "account": account,
                 "name": name,
                 "enabled": True,
-                "live_keys": {kind: {} for kind in KeyKind},
+                "live_keys": {group: {} for group in (*KeyKind, ROTATED)},
                 "created_at": clock.now(),
             },
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
@@ -52,15 +55,12 @@ def create(account: str, *, name: str) -> None:
 
 def show(account: str) -> Item:
     """An account's record. Raises `NOT_FOUND`."""
-    record = dynamo.get(key(account))
-    if record is None:
-        raise Fault(Reason.NOT_FOUND)
-    return record
+    return directory.show(key(account))
 
 
 def page(limit: int, cursor: str | None) -> Page:
     """Part of the list of all accounts, by id. Raises `INVALID`: the cursor is none."""
-    return dynamo.page(Table.DIRECTORY, "#list = :list", {":list": LIST}, index=BY_LIST, limit=limit, cursor=cursor)
+    return directory.page(LIST, limit, cursor)
 
 
 def set_enabled(account: str, enabled: bool) -> None:
@@ -82,8 +82,8 @@ def set_enabled(account: str, enabled: bool) -> None:
             ),
             *(
                 Update(api_key(hashed), "SET #account_enabled = :enabled", {":enabled": enabled})
-                for of_kind in live.values()
-                for hashed in of_kind
+                for group in live.values()
+                for hashed in group
             ),
         ]
     )

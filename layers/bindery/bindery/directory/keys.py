@@ -1,13 +1,18 @@
-"""API keys of accounts: rufus' company keys and remoteit's developer keys. Only their SHA-256 is stored."""
+"""API keys of accounts: rufus' company keys and remoteit's developer keys.
+
+Only the SHA-256 of a key is stored, which is also its id. Every request reads its key, so a revoked one is worthless at
+once.
+"""
 
 import re
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bindery import clock, dynamo
+from bindery import clock, directory, dynamo
 from bindery.directory import accounts
-from bindery.dynamo import Condition, Item, Key, Put, Update
+from bindery.directory.accounts import ROTATED
+from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.keyring import fingerprint
 from bindery.wire import Access
@@ -15,7 +20,13 @@ from bindery.wire import Access
 Kind = accounts.KeyKind
 
 LIVE_LIMIT = 10
-"""How many keys of one kind that are neither revoked nor expired an account holds at most."""
+"""How many keys of one kind that are neither revoked nor expired an account holds at most.
+
+A rotated key counts no more: its successor has its place, so that an account with ten can rotate them.
+"""
+
+ROTATED_LIMIT = 20
+"""How many rotated keys that are yet to expire an account has at most."""
 
 
 class Grant(StrEnum):
@@ -25,6 +36,9 @@ class Grant(StrEnum):
     WRITE = "WRITE"
     READ_WRITE = "READ_WRITE"
 
+
+_KEPT = ("list", "kind", "account", "grant", "unbind", "alias", "expires_at")
+"""What a key's successor has of it."""
 
 _FORMS = {Kind.RUFUS: re.compile(r"ror-[0-9a-f]{20,}"), Kind.REMOTEIT: re.compile(r"[A-Za-z0-9+/=_-]{20,}")}
 _PREFIXES = {Kind.RUFUS: "ror-", Kind.REMOTEIT: ""}
@@ -37,6 +51,9 @@ class ApiKey:
     account: str
     grant: Grant
     unbind: bool
+    used: Update | None = None
+    """The note that the key was used today, if it does not stand there yet: to be written along with what it is used
+    for (`dynamo.transact`, `aside`), once a day for each key."""
 
     def allows(self, access: Access) -> bool:
         """READ reads, WRITE writes, READ_WRITE does both; unbinding is a permission apart."""
@@ -49,9 +66,14 @@ class ApiKey:
                 return self.unbind
 
 
+def id_of(credential: str) -> str:
+    """The id of a key, by which operators name it."""
+    return fingerprint(credential)
+
+
 def presented(credential: str) -> Key:
     """Where a key that a caller presents would stand."""
-    return accounts.api_key(fingerprint(credential))
+    return accounts.api_key(id_of(credential))
 
 
 def check(record: Item | None, kind: Kind) -> ApiKey:
@@ -64,7 +86,14 @@ def check(record: Item | None, kind: Kind) -> ApiKey:
         or 0 < record.get("expires_at", 0) <= clock.now()
     ):
         raise Fault(Reason.KEY_UNKNOWN)
-    return ApiKey(record["account"], Grant(record["grant"]), record["unbind"])
+    return ApiKey(record["account"], Grant(record["grant"]), record["unbind"], _used(record))
+
+
+def _used(record: Item) -> Update | None:
+    today = clock.today().isoformat()
+    if record.get("last_used") == today:
+        return None
+    return Update(Key(Table.DIRECTORY, record["pk"], record["sk"]), "SET #last_used = :today", {":today": today})
 
 
 def issue(
@@ -83,12 +112,12 @@ def issue(
     its ten live keys of this kind), `INVALID` (a READ key cannot unbind; a chosen key must have the kind's form) and
     `ALREADY_EXISTS`.
     """
-    credential = chosen or _PREFIXES[kind] + secrets.token_hex(20)
+    credential = chosen or _random(kind)
     if (unbind and grant is Grant.READ) or not _FORMS[kind].fullmatch(credential):
         raise Fault(Reason.INVALID)
-    hashed = fingerprint(credential)
-    expiry = {} if expires_at is None else {"expires_at": expires_at}
+    hashed = id_of(credential)
     record = {
+        "list": _list(account),
         "kind": kind,
         "account": account,
         "account_enabled": True,
@@ -96,9 +125,9 @@ def issue(
         "unbind": unbind,
         "alias": alias,
         "created_at": clock.now(),
-        **expiry,
+        **({} if expires_at is None else {"expires_at": expires_at}),
     }
-    _forget_expired(account, kind)
+    _forget_expired(account)
     dynamo.transact(
         [
             Put(
@@ -123,31 +152,111 @@ def issue(
     return credential
 
 
-def revoke(credential: str) -> None:
-    """Revoke a key at once. Raises `NOT_FOUND`; revoking twice is the same as once."""
-    hashed = fingerprint(credential)
-    record = dynamo.get(accounts.api_key(hashed))
-    if record is None:
-        raise Fault(Reason.NOT_FOUND)
+def show(hashed: str) -> Item:
+    """A key's record, with its `id`. Raises `NOT_FOUND`."""
+    return _with_id(directory.show(accounts.api_key(hashed)))
+
+
+def page(account: str, limit: int, cursor: str | None) -> Page:
+    """Part of the list of an account's keys, by id, or an empty one. Raises `INVALID`: the cursor is none."""
+    found = directory.page(_list(account), limit, cursor)
+    return Page([_with_id(record) for record in found.items], found.cursor)
+
+
+def rotate(hashed: str, overlap: int) -> str:
+    """Issue a successor of a key, good for the same, and return it; the key itself expires after `overlap` seconds.
+
+    One transaction, after reading the key and its account. Raises `NOT_FOUND`, `STATUS_NOT_VALID` (the key is revoked,
+    expired or rotated already, or its account is closed) and `LIMIT_REACHED` (twenty rotated keys are yet to expire).
+    """
+    record = show(hashed)
+    account, kind, now = record["account"], Kind(record["kind"]), clock.now()
+    expires_at = record.get("expires_at", 0)
+    ends = now + overlap * 1000
+    if expires_at:
+        ends = min(ends, expires_at)
+    credential = _random(kind)
+    successor = id_of(credential)
+    kept = {name: record[name] for name in _KEPT if name in record}
+    _forget_expired(account)
     dynamo.transact(
         [
             Update(
                 accounts.api_key(hashed),
-                "SET #revoked_at = if_not_exists(#revoked_at, :now)",
-                {":now": clock.now()},
+                "SET #expires_at = :ends, #successor = :successor",
+                {":ends": ends, ":successor": successor},
+                Condition(
+                    expression="attribute_not_exists(#revoked_at)"
+                    " AND (attribute_not_exists(#expires_at) OR #expires_at > :now)",
+                    values={":now": now},
+                    otherwise=Reason.STATUS_NOT_VALID,
+                ),
             ),
-            Update(accounts.key(record["account"]), f"REMOVE #live_keys.#{record['kind']}.#{hashed}"),
+            Put(
+                accounts.api_key(successor),
+                {"created_at": now, "account_enabled": True} | kept,
+                Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
+            ),
+            Update(
+                accounts.key(account),
+                f"SET #live_keys.#{kind}.#{successor} = :expires_at, #live_keys.#{ROTATED}.#{hashed} = :ends"
+                f" REMOVE #live_keys.#{kind}.#{hashed}",
+                {":expires_at": expires_at, ":ends": ends},
+                Condition(
+                    expression=f"#enabled = :true AND attribute_exists(#live_keys.#{kind}.#{hashed})"
+                    f" AND size(#live_keys.#{ROTATED}) < :limit",
+                    values={":true": True, ":limit": ROTATED_LIMIT},
+                    otherwise=lambda found: (
+                        Reason.LIMIT_REACHED
+                        if found["enabled"] and hashed in found["live_keys"][kind]
+                        else Reason.STATUS_NOT_VALID
+                    ),
+                ),
+            ),
+        ]
+    )
+    return credential
+
+
+def revoke(hashed: str) -> None:
+    """Revoke a key at once. Raises `NOT_FOUND`; revoking twice is the same as once."""
+    record = show(hashed)
+    group = ROTATED if "successor" in record else record["kind"]
+    dynamo.transact(
+        [
+            Update(
+                accounts.api_key(hashed), "SET #revoked_at = if_not_exists(#revoked_at, :now)", {":now": clock.now()}
+            ),
+            Update(accounts.key(record["account"]), f"REMOVE #live_keys.#{group}.#{hashed}"),
         ]
     )
 
 
-def _forget_expired(account: str, kind: Kind) -> None:
-    """Take keys that have expired out of those that count as live. Raises `NOT_FOUND`."""
-    record = dynamo.get(accounts.key(account))
-    if record is None:
-        raise Fault(Reason.NOT_FOUND)
-    expired = [hashed for hashed, expires_at in record["live_keys"][kind].items() if 0 < expires_at <= clock.now()]
+def _with_id(record: Item) -> Item:
+    return record | {"id": record["pk"].removeprefix("key#")}
+
+
+def _random(kind: Kind) -> str:
+    return _PREFIXES[kind] + secrets.token_hex(20)
+
+
+def _list(account: str) -> str:
+    """Under which an account's keys stand in the index by list."""
+    return f"keys#{account}"
+
+
+def _forget_expired(account: str) -> None:
+    """Take keys that have expired out of those that count. Raises `NOT_FOUND`."""
+    live = accounts.show(account)["live_keys"]
+    expired = [
+        f"#live_keys.#{group}.#{hashed}"
+        for group, keys in live.items()
+        for hashed, expires_at in keys.items()
+        if 0 < expires_at <= clock.now()
+    ]
+    if ROTATED not in live:
+        # Version 0.1.0 opened the account.
+        rotated = f"#live_keys.#{ROTATED}"
+        dynamo.write(Update(accounts.key(account), f"SET {rotated} = if_not_exists({rotated}, :none)", {":none": {}}))
     if expired:
-        dynamo.write(
-            Update(accounts.key(account), "REMOVE " + ", ".join(f"#live_keys.#{kind}.#{hashed}" for hashed in expired))
-        )
+        dynamo.write(Update(accounts.key(account), "REMOVE " + ", ".join(expired)))

@@ -1,0 +1,285 @@
+from typing import Any
+
+import pytest
+
+from bindery import clock, dynamo, passwords, sessions
+from bindery.directory import accounts, users
+from bindery.dynamo import Table
+from bindery.faults import Fault
+from tests.http_api import OPERATOR, Response, admin
+from tests.races import before
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+PASSWORD = "  correct horse "
+
+
+@pytest.fixture(autouse=True)
+def account(registry: None) -> None:
+    accounts.create("acme", name="Acme")
+
+
+def ask(method: str, path: str = "", body: Any = None, **given: Any) -> Response:
+    return admin("users", method, f"users{path}", body, **given)
+
+
+def create(uid: str = "ada", **members: Any) -> dict[str, Any]:
+    answer = ask("POST", "", {"uid": uid, "account": "acme"} | members)
+    assert answer.status == 200, answer.body
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def record(uid: str = "ada") -> dict[str, Any]:
+    found = dynamo.get(users.key(uid))
+    assert found is not None
+    return found
+
+
+def token(dialect: str = "quectel") -> str:
+    made: str = ask("POST", "/ada/tokens", {"dialect": dialect, "lifetime": 60}).json()["token"]
+    return made
+
+
+def welcome(token: str, dialect: str = "quectel") -> bool:
+    try:
+        sessions.verify(token, dialect).look_up()
+    except Fault:
+        return False
+    return True
+
+
+def test_a_user_is_entered_once_and_shown() -> None:
+    given = {
+        "uid": "ada",
+        "account": "acme",
+        "domain": "E.DM.1",
+        "role": "administrator",
+        "home_mode": True,
+        "customer": "MIGR00002",
+        "email": "Ada@Example.COM",
+    }
+    made = ask("POST", "", given)
+    assert made.json() == given | {
+        "email": "ada@example.com",
+        "enabled": True,
+        "created_at": made.json()["created_at"],
+    }
+    assert ask("GET", "/ada").body == made.body
+    assert record()["changed_by"] == OPERATOR
+    stands = everything()
+    assert ask("POST", "", given).json()["reason"] == "already_exists"
+    assert everything() == stands
+
+
+def test_a_user_needs_no_more_than_an_id_and_an_account() -> None:
+    made = create()
+    assert made == {
+        "uid": "ada",
+        "account": "acme",
+        "domain": None,
+        "role": "regular",
+        "home_mode": False,
+        "customer": None,
+        "email": None,
+        "enabled": True,
+        "created_at": made["created_at"],
+    }
+
+
+def test_an_accounts_users_are_listed_page_by_page() -> None:
+    accounts.create("other", name="Other")
+    create("eve", account="other")
+    made = [create(uid) for uid in ("cleo", "ada", "ben")]
+    first = ask("GET", query={"account": "acme", "limit": 2}).json()
+    rest = ask("GET", query={"account": "acme", "limit": 2, "cursor": first["next"]}).json()
+    assert [*first["items"], *rest["items"]] == sorted(made, key=lambda user: user["uid"])
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uid": ""},
+        {"uid": "a/b"},
+        {"uid": "u" * 129},
+        {"account": None},
+        {"role": "root"},
+        {"role": None},
+        {"home_mode": 1},
+        {"customer": ""},
+        {"domain": "a b"},
+        {"email": "ada"},
+        {"email": "a da@example.com"},
+        {"email": "ada@x@example.com"},
+        {"email": "a" * 250 + "@x.de"},
+        {"password": PASSWORD},
+        {"enabled": False},
+    ],
+)
+def test_a_user_who_cannot_be_is_422(changes: dict[str, Any]) -> None:
+    stands = everything()
+    assert ask("POST", "", {"uid": "ada", "account": "acme"} | changes).status == 422
+    assert everything() == stands
+
+
+@pytest.mark.parametrize("query", ["", "account=", "account=a&cursor=x"])
+def test_a_list_that_cannot_be_is_422(query: str) -> None:
+    assert ask("GET", query=query).status == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "", {"uid": "ada", "account": "nobody"}),
+        ("GET", "/ada", None),
+        ("PATCH", "/ada", {"role": "regular"}),
+        ("PATCH", "/ada", {}),
+        ("POST", "/ada/disable", None),
+        ("POST", "/ada/enable", None),
+        ("POST", "/ada/tokens", {"dialect": "quectel", "lifetime": 60}),
+        ("POST", "/ada/revoke-tokens", None),
+    ],
+)
+def test_what_is_not_there_is_404(method: str, path: str, body: Any) -> None:
+    stands = everything()
+    answer = ask(method, path, body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"role": "administrator"},
+        {"home_mode": True},
+        {"customer": "MIGR00003"},
+        {"customer": None},
+        {"domain": "E.DM.2"},
+        {"domain": None},
+        {"domain": "E.DM.2", "role": "administrator"},
+        {"domain": "E.DM.1"},
+        {},
+    ],
+)
+def test_a_change_changes_what_is_given_alone(change: dict[str, Any]) -> None:
+    made = create(domain="E.DM.1", customer="MIGR00002", email="ada@example.com")
+    changed = ask("PATCH", "/ada", change)
+    assert (changed.status, changed.json()) == (200, made | change)
+    assert ask("GET", "/ada").json() == made | change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"role": None}, {"role": "root"}, {"home_mode": None}, {"home_mode": "true"}, {"account": "x"}, {"customer": ""}],
+)
+def test_a_change_that_cannot_be_is_422(change: dict[str, Any]) -> None:
+    create()
+    stands = everything()
+    assert ask("PATCH", "/ada", change).status == 422
+    assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({"domain": "E.DM.2"}, False),
+        ({"domain": None}, False),
+        ({"domain": "E.DM.1"}, True),
+        ({"role": "administrator"}, True),
+    ],
+)
+def test_moving_to_another_domain_ends_a_users_tokens_for_good(change: dict[str, Any], good: bool) -> None:
+    create(domain="E.DM.1")
+    old = token()
+    ask("PATCH", "/ada", change)
+    assert welcome(old) is good
+    assert welcome(token())
+    ask("PATCH", "/ada", {"domain": "E.DM.1"})
+    assert welcome(old) is good
+
+
+def test_a_user_who_is_moved_elsewhere_meanwhile_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    create(domain="E.DM.1")
+    before(monkeypatch, "update_item", lambda: users.change("ada", domain="E.DM.3"))
+    answer = ask("PATCH", "/ada", {"domain": "E.DM.2", "role": "administrator"})
+    assert (answer.status, answer.json()["reason"]) == (503, "unavailable")
+    assert (record()["domain"], record()["role"]) == ("E.DM.3", "regular")
+
+
+def test_a_disabled_user_is_let_in_nowhere_until_enabled() -> None:
+    create()
+    old = token()
+    assert ask("POST", "/ada/disable").json()["enabled"] is False
+    assert not welcome(old)
+    assert ask("POST", "/ada/tokens", {"dialect": "quectel", "lifetime": 60}).status == 404
+    assert ask("POST", "/ada/enable").json()["enabled"] is True
+    assert welcome(old)
+
+
+def test_a_token_is_good_for_its_api_and_its_time() -> None:
+    create()
+    answer = ask("POST", "/ada/tokens", {"dialect": "remoteit", "lifetime": 60}).json()
+    assert answer.keys() == {"token", "expires_at"}
+    assert 0 < answer["expires_at"] - clock.now() <= 60_000
+    assert sessions.verify(answer["token"], "remoteit").look_up().uid == "ada"
+    assert not welcome(answer["token"], "quectel")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"dialect": "asseco", "lifetime": 60},
+        {"dialect": "quectel"},
+        {"dialect": "quectel", "lifetime": 0},
+        {"dialect": "quectel", "lifetime": 31_536_001},
+        {"dialect": "quectel", "lifetime": "60"},
+    ],
+)
+def test_a_token_that_cannot_be_is_422(body: dict[str, Any]) -> None:
+    create()
+    assert ask("POST", "/ada/tokens", body).status == 422
+
+
+def test_revoked_tokens_are_worthless_and_later_ones_are_not() -> None:
+    create()
+    old = [token("quectel"), token("remoteit")]
+    assert ask("POST", "/ada/revoke-tokens").status == 200
+    assert not welcome(old[0])
+    assert not welcome(old[1], "remoteit")
+    assert welcome(token())
+
+
+def test_a_closed_accounts_users_are_let_in_nowhere() -> None:
+    create()
+    old = token()
+    accounts.set_enabled("acme", False)
+    assert not welcome(old)
+
+
+def test_a_password_is_taken_to_the_letter_and_never_shown() -> None:
+    made = create()
+    assert "password" not in record()
+    set_ = ask("POST", "/ada/password", {"password": PASSWORD})
+    assert (set_.status, set_.json()) == (200, made)
+    stored = record()["password"]
+    assert passwords.verify(PASSWORD, stored)
+    for answer in (ask("GET", "/ada"), ask("GET", query={"account": "acme"})):
+        assert stored not in answer.body
+    assert welcome(token())
+
+
+def test_nobody_who_is_not_there_gets_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_LN", 4)
+    assert ask("POST", "/ada/password", {"password": PASSWORD}).status == 404
+    assert [item["sk"] for item in items(Table.DIRECTORY)] == ["account"]
+
+
+@pytest.mark.parametrize("password", [None, "", "a" * 7, "a" * 257, 12345678, ["a" * 8]])
+def test_a_password_that_cannot_be_is_422(password: Any) -> None:
+    create()
+    stands = everything()
+    assert ask("POST", "/ada/password", {"password": password}).status == 422
+    assert everything() == stands
