@@ -103,6 +103,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
         {
             "pk": device,
             "sk": "connection#user#ann",
+            "holder": "caller#ann",
             "connection": "0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",
             "caller": "ann",
             "account": "acme",
@@ -274,7 +275,7 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored(credent
     expected = set(leases()[0])
     connect(credentials, {"deviceaddress": ADDRESS, "holder": "user#eve", "caller": "eve", "colour": "red"})
     assert [set(lease) for lease in leases()] == [expected]
-    assert "holder" not in expected
+    assert leases()[0]["holder"] == "caller#ann"
     assert leases()[0]["caller"] == "ann"
 
 

@@ -44,7 +44,13 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
     (made,) = items(Table.DEVICES)
     (binding,) = items(Table.BINDINGS)
-    assert made == {"pk": device, "dialect": "rufus", "created_at": made["created_at"]}
+    assert made == {
+        "pk": device,
+        "dialect": "rufus",
+        "model": "Model X1",
+        "serial": "DEVICE-123",
+        "created_at": made["created_at"],
+    }
     assert binding == {
         "pk": device,
         "sk": "owner",
@@ -208,7 +214,7 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> No
     )
     (device,) = items(Table.DEVICES)
     (binding,) = items(Table.BINDINGS)
-    assert set(device) == {"pk", "dialect", "created_at"}
+    assert set(device) == {"pk", "dialect", "model", "serial", "created_at"}
     assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "model", "serial"}
     assert binding["holder"] == "account#acme"
 

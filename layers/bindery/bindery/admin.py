@@ -79,6 +79,16 @@ PathId = Annotated[str, Path(**ID)]
 """The same in a path."""
 QueryId = Annotated[str, Query(**ID)]
 """The same in a query."""
+OptionalQueryId = Annotated[str | None, Query(**ID)]
+"""The same in a query that need not have it."""
+OptionalQueryText = Annotated[str | None, Query(min_length=1, max_length=128, pattern=r"\S")]
+"""A text that is looked for, not blank, in a query that need not have it."""
+
+_DEVICE: Any = {"min_length": 1, "max_length": 2731, "description": "A device's opaque id (`identity.opaque`)."}
+DeviceId = Annotated[str, Path(**_DEVICE)]
+"""A device's opaque id in a path, of as many characters as the longest key has."""
+OptionalDeviceId = Annotated[str | None, Query(**_DEVICE)]
+"""The same in a query that need not have it."""
 
 
 class Resource:

@@ -15,7 +15,7 @@ from bindery.bindings import record
 from bindery.directory import accounts, users
 from bindery.directory.addresses import Assigned
 from bindery.directory.users import User
-from bindery.dynamo import Check, Condition, Item, Key, Put, Read, Table, Update
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Read, Table, Update
 from bindery.faults import Fault, Reason
 
 ANY_CLIENT = "0.0.0.0"  # noqa: S104 (no address to listen on: the document's word for every client)
@@ -82,6 +82,7 @@ def connect(
             Put(
                 key(device, user.uid),
                 {
+                    "holder": identity.caller_holder(user.uid),
                     "connection": connection.id,
                     "caller": user.uid,
                     "account": user.account,
@@ -126,6 +127,37 @@ def admit(label: str, client_ip: str) -> Connection:
     if lease["client_ip"] == FIRST_CLIENT:
         _latch(place, lease["connection"], client)
     return Connection(lease["connection"], place.pk, lease["address"], label, lease["expires_at"])
+
+
+def live(limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None) -> Page:
+    """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by device.
+
+    Those that have ended are left out of a page, so it can hold fewer than `limit` and yet not be the last. A device's
+    are read consistently, a caller's from an index. Raises `INVALID`: not exactly one is given, or the cursor is none.
+    """
+    if (device is None) == (caller is None):
+        raise Fault(Reason.INVALID, detail="Give either device or caller.")
+    if device is not None:
+        values = {":device": device, ":connection": key(device, "").sk}
+        found = dynamo.page(
+            Table.BINDINGS, "#pk = :device AND begins_with(#sk, :connection)", values, limit=limit, cursor=cursor
+        )
+    else:
+        values = {":holder": identity.caller_holder(caller or "")}
+        found = dynamo.page(
+            Table.BINDINGS, "#holder = :holder", values, index=record.BY_HOLDER, limit=limit, cursor=cursor
+        )
+    now = clock.seconds()
+    return Page([lease for lease in found.items if lease["expires_at"] > now], found.cursor)
+
+
+def stop(device: str, uid: str) -> None:
+    """End a user's connection to a device: nobody is admitted to it any more. Raises `NOT_FOUND`: there is no live one.
+
+    A transaction of one, because its token makes a repetition after a lost answer the same success.
+    """
+    live = Condition(expression="#expires_at > :now", values={":now": clock.seconds()}, otherwise=Reason.NOT_FOUND)
+    dynamo.transact([Delete(key(device, uid), live)])
 
 
 def _live(label: str) -> tuple[Key, Item]:

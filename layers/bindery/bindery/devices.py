@@ -6,11 +6,17 @@ What a holder says of a device (its name, its firmware) stands with the binding 
 from collections.abc import Mapping
 
 from bindery import clock, dynamo, identity
-from bindery.dynamo import Condition, Item, Key, Table, Update
+from bindery.dynamo import Condition, Item, Key, Page, Table, Update
 from bindery.faults import Reason
+
+BY_SERIAL = "by_serial"
+"""The index by serial number (rufus, quectel), which holds the keys alone."""
 
 NOT_BANNED = Condition(expression="attribute_not_exists(#banned_at)", otherwise=Reason.DEVICE_BANNED)
 """Holds a write to a device that is not banned; a device that nobody entered yet is not."""
+
+EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
+"""Holds a write to a device that is there."""
 
 
 def key(device: str) -> Key:
@@ -47,7 +53,15 @@ def manufacture(
     Who holds the device, whether it is banned and whether it is disabled stay as they are.
     """
     device = identity.manufactured_device(product_key, serial)
-    facts = {
+    dynamo.write(manufactured(device, manufacturing(product_key, serial, device_key, module_type, data_center)))
+    return device
+
+
+def manufacturing(
+    product_key: str, serial: str, device_key: str | None, module_type: str | None, data_center: str | None
+) -> Item:
+    """The manufacturing record of a quectel device: attributes that stand in its item together."""
+    return {
         "dialect": "quectel",
         "product_key": identity.canonical(product_key),
         "serial": identity.canonical(serial),
@@ -55,28 +69,57 @@ def manufacture(
         "module_type": module_type,
         "data_center": data_center,
     }
-    dynamo.write(
-        Update(
-            key(device),
-            "SET #created_at = if_not_exists(#created_at, :now), " + ", ".join(f"#{name} = :{name}" for name in facts),
-            {":now": clock.now()} | {f":{name}": value for name, value in facts.items()},
-        )
+
+
+def manufactured(device: str, record: Item) -> Update:
+    """The write that enters a manufacturing record, or replaces it, and leaves all else of the device as it is."""
+    return Update(
+        key(device),
+        "SET #created_at = if_not_exists(#created_at, :now), " + ", ".join(f"#{name} = :{name}" for name in record),
+        {":now": clock.now()} | {f":{name}": value for name, value in record.items()},
     )
-    return device
+
+
+def with_serial(serial: str, limit: int, cursor: str | None) -> Page:
+    """Part of the list of devices (their keys) that have a serial number. Raises `INVALID`: the cursor is none."""
+    return dynamo.page(
+        Table.DEVICES,
+        "#serial = :serial",
+        {":serial": identity.canonical(serial)},
+        index=BY_SERIAL,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 def ban(device: str, why: str) -> None:
-    """Ban a device: from now on it is neither bound, nor added, nor connected to. Raises `NOT_FOUND`."""
+    """Ban a device: from now on it is neither bound, nor added, nor connected to. Raises `NOT_FOUND`.
+
+    Banning it again replaces why, and by whom, and not since when.
+    """
     _change(
         device,
-        "SET #banned_at = if_not_exists(#banned_at, :now), #ban_reason = :why",
-        {":now": clock.now(), ":why": why},
+        "SET #banned_at = if_not_exists(#banned_at, :now), #ban_reason = :why, #banned_by = :who",
+        {":now": clock.now(), ":why": why, ":who": dynamo.actor()},
     )
 
 
 def unban(device: str) -> None:
     """Lift a ban. Raises `NOT_FOUND`."""
-    _change(device, "REMOVE #banned_at, #ban_reason", {})
+    _change(device, "REMOVE #banned_at, #ban_reason, #banned_by", {})
+
+
+def unbound(device: str, why: str) -> Update:
+    """The write that says with a device that, why, and by whom a binding of it was ended by force.
+
+    It fails with `NOT_FOUND`.
+    """
+    return Update(
+        key(device),
+        "SET #unbound_at = :now, #unbind_reason = :why, #unbound_by = :who",
+        {":now": clock.now(), ":why": why, ":who": dynamo.actor()},
+        EXISTS,
+    )
 
 
 def set_enabled(device: str, enabled: bool) -> None:
@@ -90,5 +133,4 @@ def set_active(device: str, active: bool) -> None:
 
 
 def _change(device: str, expression: str, values: Item) -> None:
-    exists = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
-    dynamo.write(Update(key(device), expression, values, exists))
+    dynamo.write(Update(key(device), expression, values, EXISTS))

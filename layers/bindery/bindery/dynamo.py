@@ -244,6 +244,7 @@ def page(
         "ExpressionAttributeNames": _names(condition),
         "ExpressionAttributeValues": _encode(values),
         "Limit": limit,
+        "ConsistentRead": index is None,
     }
     if index is not None:
         request["IndexName"] = index
@@ -280,6 +281,11 @@ def acting(who: str) -> Iterator[None]:
         yield
     finally:
         _actor.reset(token)
+
+
+def actor() -> str | None:
+    """Who acts (`acting`), or None."""
+    return _actor.get()
 
 
 def write(operation: Write) -> None:

@@ -63,6 +63,23 @@ def player_device(mac_address: str) -> str:
     return join("vodlix", mac(mac_address))
 
 
+def parts(device: str) -> dict[str, str]:
+    """What a device's key says of it: its `dialect`, and by their names the parts of its scope and its natural key."""
+    dialect = device.partition("#")[0]
+    names = ("dialect", *_PARTS.get(dialect, ()))
+    *scope, last = device.split("#", len(names) - 1)
+    values = [*(part.replace("%23", "#").replace("%25", "%") for part in scope), last]
+    return dict(zip(names, values, strict=False))
+
+
+_PARTS = {
+    "rufus": ("account", "deviceid_hash"),
+    "quectel": ("product_key", "serial"),
+    "asseco": ("imei",),
+    "vodlix": ("mac",),
+}
+
+
 def mac(text: str) -> str:
     """A MAC address as twelve upper-case hex digits; anything that is none, as it is."""
     text = canonical(text)
@@ -104,6 +121,17 @@ def user_holder(uid: str) -> str:
 def customer_holder(customer: str) -> str:
     """A binding's holder: a customer whom the bank's own issuer names."""
     return join("customer", customer)
+
+
+def caller_holder(uid: str) -> str:
+    """A lease's holder: the user who connected. No binding has it, so no list of a holder's devices shows leases."""
+    return join("caller", uid)
+
+
+def holder_parts(holder: str) -> tuple[str, str]:
+    """A holder's kind (account, user, customer) and its name."""
+    kind, _, name = holder.partition("#")
+    return kind, name
 
 
 def opaque(device: str) -> str:

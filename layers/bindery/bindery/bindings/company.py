@@ -32,7 +32,7 @@ def bind(
     facts = {"holder": identity.account_holder(account), "model": model, "serial": serial, **given}
     dynamo.transact(
         [
-            devices.seen(device, "rufus"),
+            devices.seen(device, "rufus", {"model": model, "serial": serial}),
             Update(
                 record.owner(device),
                 "SET #binding = if_not_exists(#binding, :binding), #bound_at = if_not_exists(#bound_at, :now), "

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import record
-from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update
+from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update, Verdict
 from bindery.faults import Fault, Reason
 
 
@@ -115,40 +115,43 @@ def unregister(customer: str, identifier: str) -> str:
     """End a registration, active or blocked, and return its identifier as it was given.
 
     Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered already) and `UNAVAILABLE` (the nickname was changed
-    meanwhile, and nothing else: try again).
+    or the device registered anew meanwhile, and nothing else: try again).
     """
     registration = _registration(customer, identifier)
     if registration["status"] == Status.UNREGISTERED:
         raise Fault(Reason.STATUS_NOT_VALID)
-    holder, nickname = registration["holder"], registration["nickname"]
 
     def changed(item: Item) -> Reason:
-        if item.get("holder") != holder:
+        if item.get("holder") != registration["holder"]:
             return Reason.DEVICE_UNKNOWN
         return Reason.STATUS_NOT_VALID if item["status"] == Status.UNREGISTERED else Reason.UNAVAILABLE
 
-    dynamo.transact(
-        [
-            Update(
-                record.owner(identity.customer_device(identifier)),
-                "SET #status = :unregistered",
-                {":unregistered": Status.UNREGISTERED},
-                Condition(
-                    expression="#holder = :holder AND #status IN (:active, :blocked) AND #nickname = :nickname",
-                    values={
-                        ":holder": holder,
-                        ":active": Status.ACTIVE,
-                        ":blocked": Status.BLOCKED,
-                        ":nickname": nickname,
-                    },
-                    otherwise=changed,
-                ),
-            ),
-            # The guard is this device's: it is written and removed with the nickname that the condition above holds.
-            Delete(guard(customer, nickname)),
-        ]
-    )
+    dynamo.transact(ending(registration, changed))
     return str(registration["identifier"])
+
+
+def ending(registration: Item, otherwise: Verdict) -> list[Update | Delete]:
+    """The writes that end a registration, active or blocked: `otherwise` if it is no longer the one that was read."""
+    _, customer = identity.holder_parts(registration["holder"])
+    return [
+        Update(
+            record.owner(registration["pk"]),
+            "SET #status = :unregistered",
+            {":unregistered": Status.UNREGISTERED},
+            Condition(
+                expression="#binding = :binding AND #status IN (:active, :blocked) AND #nickname = :nickname",
+                values={
+                    ":binding": registration["binding"],
+                    ":active": Status.ACTIVE,
+                    ":blocked": Status.BLOCKED,
+                    ":nickname": registration["nickname"],
+                },
+                otherwise=otherwise,
+            ),
+        ),
+        # The guard is this device's: it is written and removed with the nickname that the condition above holds.
+        Delete(guard(customer, registration["nickname"])),
+    ]
 
 
 def guard(customer: str, nickname: str) -> Key:

@@ -43,7 +43,8 @@ REFUSES = (
 )
 """What `bind` refuses for beside the session, in the order in which it is judged."""
 
-_DEVICE_KEY = re.compile(r"[A-Za-z0-9]{4,32}")
+DEVICE_KEY = "[A-Za-z0-9]{4,32}"
+"""What a device key looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ def _unfit(device: Item, product: Item) -> Reason | None:
         return Reason.SERIAL_UNKNOWN
     if not (device["device_key"] or "").strip():
         return Reason.DEVICE_KEY_MISSING
-    if not _DEVICE_KEY.fullmatch(device["device_key"]):
+    if not re.fullmatch(DEVICE_KEY, device["device_key"]):
         return Reason.DEVICE_KEY_MALFORMED
     if (device["data_center"] or product["data_center"] or here) != here:
         return Reason.DATA_CENTER_MISMATCH

@@ -28,6 +28,14 @@ def read(record: Item | None) -> Assigned | None:
     return None if record is None else Assigned(record["device"], record["per_user"])
 
 
+def find(address: str) -> Assigned | None:
+    """The device at a service address. Raises `INVALID`: no such address can be."""
+    canonical = service_address(address)
+    if canonical is None:
+        raise Fault(Reason.INVALID)
+    return read(dynamo.get(key(canonical)))
+
+
 def assign(address: str, device: str) -> None:
     """Give a device a service address.
 
@@ -66,17 +74,21 @@ def withdraw(address: str) -> None:
     assigned = read(dynamo.get(key(canonical)))
     if assigned is None:
         raise Fault(Reason.NOT_FOUND)
-    dynamo.transact(
-        [
-            Delete(
-                key(canonical),
-                Condition(
-                    expression="#device = :device", values={":device": assigned.device}, otherwise=Reason.NOT_FOUND
-                ),
-            ),
-            Update(devices.key(assigned.device), "REMOVE #address"),
-        ]
-    )
+    _take(canonical, assigned.device)
+
+
+def withdraw_from(device: str) -> None:
+    """Take from a device the service address that it has. Raises `NOT_FOUND` (no such device, or it has none)."""
+    found = dynamo.get(devices.key(device))
+    if found is None or "address" not in found:
+        raise Fault(Reason.NOT_FOUND)
+    _take(found["address"], device)
+
+
+def _take(address: str, device: str) -> None:
+    # The device has the address for as long as the address has the device: both are written together.
+    still = Condition(expression="#device = :device", values={":device": device}, otherwise=Reason.NOT_FOUND)
+    dynamo.transact([Delete(key(address), still), Update(devices.key(device), "REMOVE #address")])
 
 
 def _per_user(device: Item) -> bool:

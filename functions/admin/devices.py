@@ -1,0 +1,193 @@
+"""/admin/v1/devices: what exists, in every API: manufactured, found, banned, unbound by force, given an address."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from bindery import devices, identity, inventory, manufacture
+from bindery.admin import Asked, Cursor, DeviceId, Limit, Name, OptionalQueryId, OptionalQueryText, Page, Resource
+from bindery.bindings import holding
+from bindery.directory import addresses
+from bindery.fields import ServiceAddress
+from bindery.imports import ROW_LIMIT, Report
+
+handler = Resource("devices")
+
+
+class Import(Asked):
+    """Rows of manufacturing records (`bindery.manufacture.ManufacturedDevice`), each judged by itself."""
+
+    rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
+    dry_run: bool = False
+
+
+class Why(Asked):
+    """Why an operator does it: for the next one who looks."""
+
+    reason: Name
+
+
+class Address(Asked):
+    """A service address."""
+
+    address: ServiceAddress
+
+
+class Done(BaseModel):
+    """What an operator did to a device."""
+
+    at: int
+    reason: str
+    by: str | None
+
+
+class Device(BaseModel):
+    """A device: who it is, in the words of its dialect, and its state. Of a device key it says whether there is one."""
+
+    device: str
+    dialect: str
+    account: str | None = None
+    product_key: str | None = None
+    serial: str | None = None
+    imei: str | None = None
+    mac: str | None = None
+    facts: Mapping[str, str | int | None]
+    device_key_set: bool | None
+    enabled: bool
+    active: bool
+    address: str | None
+    ban: Done | None
+    unbound: Done | None
+    created_at: int
+    changed_at: int | None = None
+    changed_by: str | None = None
+
+
+class Holder(BaseModel):
+    """Who holds a device: an account, a user, or a bank's customer."""
+
+    kind: str
+    id: str
+
+
+class Share(BaseModel):
+    """A share that lasts."""
+
+    uid: str
+    expires_at: int
+
+
+class Binding(BaseModel):
+    """The binding of a device that one holds at a time. Of an asseco registration that has ended, the last one."""
+
+    holder: Holder
+    bound_at: int
+    name: str | None
+    status: str | None
+    fid: str | None
+    shares: Sequence[Share]
+
+
+class User(BaseModel):
+    """One of those who hold a device that several may, by a binding or by a share that lasts."""
+
+    uid: str
+    kind: str
+    bound_at: int | None
+    name: str | None
+    fid: str | None
+    expires_at: int | None
+
+
+class HeldDevice(Device):
+    """A device and who holds it: `users` are the first hundred."""
+
+    binding: Binding | None
+    users: Sequence[User]
+
+
+def _show(device: str) -> HeldDevice:
+    return HeldDevice.model_validate(inventory.show(device))
+
+
+@handler.app.post("/admin/v1/devices/import")
+def enter(asked: Import) -> Report:
+    """Enter manufactured devices, or replace their manufacturing records."""
+    return manufacture.enter(asked.rows, dry_run=asked.dry_run)
+
+
+@handler.app.get("/admin/v1/devices")
+def find(
+    serial: OptionalQueryText = None,
+    mac: OptionalQueryText = None,
+    imei: OptionalQueryText = None,
+    address: OptionalQueryText = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Device]:
+    """Find devices by one of these, in whichever API they are."""
+    found = inventory.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
+    return Page(items=[Device.model_validate(device) for device in found.items], next=found.cursor)
+
+
+@handler.app.get("/admin/v1/devices/<device>")
+def show(device: DeviceId) -> HeldDevice:
+    """Show one, and who holds it."""
+    return _show(identity.from_opaque(device))
+
+
+@handler.app.post("/admin/v1/devices/<device>/ban")
+def ban(device: DeviceId, why: Why) -> HeldDevice:
+    """Ban a device: it is neither bound, nor added, nor connected to any more."""
+    key = identity.from_opaque(device)
+    devices.ban(key, why.reason)
+    return _show(key)
+
+
+@handler.app.post("/admin/v1/devices/<device>/unban")
+def unban(device: DeviceId) -> HeldDevice:
+    """Lift a ban."""
+    key = identity.from_opaque(device)
+    devices.unban(key)
+    return _show(key)
+
+
+@handler.app.post("/admin/v1/devices/<device>/unbind")
+def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevice:
+    """End its binding, or where several hold it that of the user `uid`."""
+    key = identity.from_opaque(device)
+    holding.end(key, why.reason, uid=uid)
+    return _show(key)
+
+
+@handler.app.post("/admin/v1/devices/<device>/activate")
+def activate(device: DeviceId) -> HeldDevice:
+    """Let it be connected to."""
+    key = identity.from_opaque(device)
+    devices.set_active(key, True)
+    return _show(key)
+
+
+@handler.app.post("/admin/v1/devices/<device>/deactivate")
+def deactivate(device: DeviceId) -> HeldDevice:
+    """Let nobody connect to it, and nobody be admitted to a connection that was made."""
+    key = identity.from_opaque(device)
+    devices.set_active(key, False)
+    return _show(key)
+
+
+@handler.app.put("/admin/v1/devices/<device>/address")
+def assign(device: DeviceId, asked: Address) -> HeldDevice:
+    """Give it a service address; one that it has must be taken from it first."""
+    key = identity.from_opaque(device)
+    addresses.assign(asked.address, key)
+    return _show(key)
+
+
+@handler.app.delete("/admin/v1/devices/<device>/address")
+def withdraw(device: DeviceId) -> HeldDevice:
+    """Take its service address from it."""
+    key = identity.from_opaque(device)
+    addresses.withdraw_from(key)
+    return _show(key)

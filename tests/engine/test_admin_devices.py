@@ -1,0 +1,64 @@
+"""Operators' writes to devices on an engine that is safe to call at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from bindery import identity
+from bindery.bindings import holding
+from bindery.dynamo import Table
+from bindery.faults import Fault, Reason
+from bindery.imports import ROW_LIMIT
+from tests import quectel
+from tests.http_api import OPERATOR, admin
+from tests.quectel import DEVICE, ME, OTHER, PK, World
+from tests.tables import items
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def test_as_many_rows_as_an_import_takes_are_all_written_once_and_by_the_operator() -> None:
+    World()
+    rows = [{"product_key": PK, "serial": f"N{number}", "device_key": f"KEY{number}"} for number in range(ROW_LIMIT)]
+    body = {"rows": rows}
+    first = admin("devices", "POST", "devices/import", body)
+    assert first.json() == {"created": ROW_LIMIT, "changed": 0, "unchanged": 0, "errors": []}
+    made = {item["pk"]: item for item in items(Table.DEVICES) if item["pk"] != DEVICE}
+    assert made.keys() == {identity.manufactured_device(PK, row["serial"]) for row in rows}
+    assert {item["changed_by"] for item in made.values()} == {OPERATOR}
+    again = admin("devices", "POST", "devices/import", body)
+    assert again.json() == {"created": 0, "changed": 0, "unchanged": ROW_LIMIT, "errors": []}
+
+
+def test_a_binding_that_is_ended_while_another_takes_it_over_ends_whole_or_not_at_all() -> None:
+    world = World(quectel.Mode.ROTATING)
+    world.at_home()
+    for _ in range(10):
+        quectel.as_user(ME, fid="F1")
+        barrier = Barrier(2)
+
+        def end(barrier: Barrier = barrier) -> Reason | None:
+            barrier.wait(30)
+            try:
+                holding.end(DEVICE, "sold")
+            except Fault as fault:
+                return fault.reason
+            return None
+
+        def take(barrier: Barrier = barrier) -> Any:
+            barrier.wait(30)
+            return quectel.as_user(OTHER).json()["code"]
+
+        with ThreadPoolExecutor(2) as pool:
+            ended, taken = pool.submit(end), pool.submit(take)
+        assert ended.result() in (None, Reason.UNAVAILABLE)
+        assert taken.result() in (200, 5048)
+        holders = [item["holder"] for item in items(Table.BINDINGS)]
+        # Whoever is left holds it; the family's list has the device as long as its own member does.
+        assert quectel.common("F1") == ({DEVICE} if holders == [f"user#{ME}"] else set())
+        if taken.result() == 200 and ended.result() is Reason.UNAVAILABLE:
+            assert holders == [f"user#{OTHER}"]
+        for _ in holders:
+            holding.end(DEVICE, "between rounds")

@@ -1,0 +1,140 @@
+"""The live leases of a device or of a caller, and how operators end one."""
+
+from typing import Any
+
+import pytest
+
+from bindery import clock, connections, dynamo, identity
+from bindery.bindings import company, record
+from bindery.connections import ANY_CLIENT, Connection, admit, connect
+from bindery.directory import accounts, addresses, users
+from bindery.dynamo import Table
+from bindery.faults import Fault, Reason
+from tests.http_api import Response, admin
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+ADDRESSES = {"S1": "80:00:00:00:00:00:00:F1", "S2": "80:00:00:00:00:00:00:F2"}
+LEASE = 28800
+
+
+@pytest.fixture(autouse=True)
+def _world(registry: None) -> None:
+    accounts.create("acme", name="Acme")
+    for uid in ("ann", "bob"):
+        users.create(uid, "acme")
+    for serial, address in ADDRESSES.items():
+        company.bind("acme", "M", serial, alias=None, firmware=None, kind=None)
+        addresses.assign(address, device(serial))
+
+
+def device(serial: str) -> str:
+    return identity.company_device("acme", "M", serial)
+
+
+def make(uid: str, serial: str = "S1") -> Connection:
+    user = dynamo.get(users.key(uid))
+    assert user is not None
+    return connect(users.read(user), ADDRESSES[serial], addresses.find(ADDRESSES[serial]), ANY_CLIENT)
+
+
+def listed(**query: Any) -> Response:
+    if "device" in query:
+        query["device"] = identity.opaque(query["device"])
+    return admin("connections", "GET", "connections", query=query)
+
+
+def stop(serial: str, uid: str) -> Response:
+    return admin("connections", "DELETE", f"connections/{identity.opaque(device(serial))}/{uid}")
+
+
+def ids(answer: Response) -> list[str]:
+    assert answer.status == 200
+    return [lease["id"] for lease in answer.json()["items"]]
+
+
+def test_leases_are_listed_by_device_and_by_caller_without_the_name_that_lets_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
+    first, second, third = make("ann"), make("bob"), make("ann", "S2")
+    answer = listed(device=device("S1"))
+    assert ids(answer) == [first.id, second.id]
+    assert answer.json()["next"] is None
+    assert answer.json()["items"][0] == {
+        "id": first.id,
+        "device": identity.opaque(device("S1")),
+        "caller": "ann",
+        "account": "acme",
+        "address": ADDRESSES["S1"],
+        "client_ip": ANY_CLIENT,
+        "created_at": 1_000_000_999,
+        "expires_at": (1_000_000 + LEASE) * 1000,
+    }
+    assert first.proxy not in answer.body
+    assert set(ids(listed(caller="ann"))) == {first.id, third.id}
+    assert ids(listed(caller="eve")) == ids(listed(device="rufus#x#y")) == []
+
+
+def test_a_callers_leases_stand_in_a_partition_of_their_own_of_the_index_by_holder() -> None:
+    make("ann")
+    for holder in (identity.user_holder("ann"), identity.customer_holder("ann")):
+        assert not list(dynamo.query(Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=record.BY_HOLDER))
+    held = dynamo.query(
+        Table.BINDINGS, "#holder = :holder", {":holder": identity.account_holder("acme")}, index=record.BY_HOLDER
+    )
+    assert [item["sk"] for item in held] == ["owner", "owner"]
+
+
+@pytest.mark.parametrize("by", ["device", "caller"])
+def test_a_list_goes_page_by_page(by: str) -> None:
+    made = {make("ann").id, make("bob" if by == "device" else "ann", "S1" if by == "device" else "S2").id}
+    asked: dict[str, Any] = {"device": device("S1")} if by == "device" else {"caller": "ann"}
+    first = listed(**asked, limit=1)
+    rest = listed(**asked, limit=2, cursor=first.json()["next"])
+    assert (len(ids(first)), rest.json()["next"]) == (1, None)
+    assert {*ids(first), *ids(rest)} == made
+
+
+def test_a_lease_that_has_ended_is_neither_listed_nor_stopped_though_it_still_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
+    made = make("ann")
+    monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000 - 1)
+    assert ids(listed(caller="ann")) == [made.id]
+    monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000)
+    assert ids(listed(caller="ann")) == ids(listed(device=device("S1"))) == []
+    stands = everything()
+    assert stop("S1", "ann").status == 404
+    assert everything() == stands
+
+
+def test_nobody_is_admitted_to_a_connection_that_was_stopped_and_its_caller_may_connect_again() -> None:
+    stopped, other, elsewhere = make("ann"), make("bob"), make("ann", "S2")
+    answer = stop("S1", "ann")
+    assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device("S1")), "caller": "ann"})
+    with pytest.raises(Fault) as caught:
+        admit(stopped.proxy, "203.0.113.9")
+    assert caught.value.reason is Reason.NOT_FOUND
+    for connection in (other, elsewhere):
+        assert admit(connection.proxy, "203.0.113.9") == connection
+    again = stop("S1", "ann")
+    assert (again.status, again.json()["reason"]) == (404, "not_found")
+    made = make("ann")
+    assert admit(made.proxy, "203.0.113.9") == made
+
+
+@pytest.mark.parametrize(
+    "query", ["", "device=cnVmdXM&caller=ann", "device=YR", "device=", "caller=", "caller=a/b", "caller=ann&cursor=x"]
+)
+def test_a_list_that_cannot_be_is_422(query: str) -> None:
+    answer = admin("connections", "GET", "connections", query=query)
+    assert (answer.status, answer.json()["reason"]) == (422, "invalid")
+
+
+def test_what_is_no_device_is_not_looked_for() -> None:
+    make("ann")
+    assert admin("connections", "DELETE", "connections/YR/ann").status == 422
+    assert len([item for item in items(Table.BINDINGS) if item["sk"] == connections.key("", "ann").sk]) == 1
