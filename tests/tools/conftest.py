@@ -1,0 +1,37 @@
+"""The command line against a local server of its own."""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.http.servers import Server
+from tools.cli.main import app
+
+Bindery = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("cli") / "state")
+    yield running
+    assert running.stop() == 0, running.output
+
+
+@pytest.fixture(scope="session")
+def environment(server: Server) -> dict[str, str]:
+    return {"BINDERY_ENDPOINT": server.url} | {
+        name: server.environment[name] for name in ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
+    }
+
+
+@pytest.fixture
+def bindery(environment: Mapping[str, str]) -> Bindery:
+    """Run a command line; `None` in `env` takes a variable away."""
+
+    def run(line: str, *, stdin: str | None = None, env: Mapping[str, Any] | None = None) -> Result:
+        return CliRunner().invoke(app, shlex.split(line), input=stdin, env={**environment, **(env or {})})
+
+    return run

@@ -1,0 +1,290 @@
+"""`bindery devices import` and `bindery issued import`: files of any kind, interrupted anywhere."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tools.conftest import Bindery
+from tools.cli import imports
+from tools.cli.client import Client, Exit, Failure
+from tools.template import ROOT
+
+HEADER = "product_key,serial,device_key"
+
+
+def rows(prefix: str, count: int) -> list[str]:
+    return [f"p1117e,{prefix}{number:04d},{number:012X}" for number in range(count)]
+
+
+ISSUED = "customer,device_id,kind"
+
+
+def issued(customer: str, count: int) -> list[str]:
+    return [f"{customer},{customer}{number:04d},otp-token" for number in range(count)]
+
+
+def write(path: Path, *lines: str, encoding: str = "utf-8", ending: str = "\n") -> Path:
+    path.write_bytes("".join(line + ending for line in lines).encode(encoding))
+    return path
+
+
+def report(created: int = 0, changed: int = 0, unchanged: int = 0, errors: int = 0, dry_run: bool = False) -> Any:
+    counts = {"created": created, "changed": changed, "unchanged": unchanged, "errors": errors}
+    return {"lines": sum(counts.values()), **counts, "dry_run": dry_run}
+
+
+def errors(path: Path) -> list[tuple[int, str]]:
+    return [(error["line"], error["problem"]) for error in map(json.loads, path.read_text().splitlines())]
+
+
+def run(bindery: Bindery, line: str) -> tuple[int, Any]:
+    result = bindery(line)
+    assert result.stdout, result.output
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_a_file_is_imported_and_the_same_again_changes_nothing(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", ISSUED, *issued("A", 620))
+    assert run(bindery, f"issued import {file} --dry-run") == (0, report(created=620, dry_run=True))
+    assert run(bindery, f"issued import {file}") == (0, report(created=620))
+    assert run(bindery, f"issued import {file}") == (0, report(unchanged=620))
+    assert os.listdir(tmp_path) == ["a.csv"]
+    listed = json.loads(bindery("issued list A --all").stdout)
+    assert [device["device_id"] for device in listed] == [f"A{number:04d}" for number in range(620)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_csv_may_be_quoted_padded_and_begin_with_a_mark(
+    bindery: Bindery, tmp_path: Path, encoding: str, ending: str
+) -> None:
+    customer = f"Q-{encoding}-{len(ending)}"
+    lines = [
+        '"customer", device_id ,kind,card_status,cardholder_name,holder_id',
+        "",
+        f'{customer},P1,payment-card,valid,"a,""ü""",',
+        "",
+        "",
+    ]
+    file = write(tmp_path / "q.csv", *lines, encoding=encoding, ending=ending)
+    assert run(bindery, f"issued import {file}") == (0, report(created=1))
+    (found,) = json.loads(bindery(f"issued list {customer}").stdout)
+    assert found["cardholder_name"] == 'a,"ü"'
+
+
+def test_each_line_that_fails_is_told_by_its_number(bindery: Bindery, tmp_path: Path) -> None:
+    lines = [
+        ISSUED,
+        "E,E1,otp-token",
+        "E,E2",
+        "",
+        "E,E3,no-kind",
+        'E,"E\n4",otp-token',
+        "E,E5,",
+        "E,E1,otp-token",
+        'E,"E7"x,otp-token',
+        "E,\udce4,otp-token",
+        "E," + "x" * imports.ROW_SIZE + ",otp-token",
+        "E,E10,otp-token",
+        'E,"E11',
+    ]
+    file = tmp_path / "e.csv"
+    file.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
+    result = bindery(f"issued import {file}")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, report(created=2, errors=9))
+    assert result.stderr == f"9 of 11 lines failed: {file}.errors.ndjson says why.\n"
+    found = errors(tmp_path / "e.csv.errors.ndjson")
+    assert [line for line, _ in found] == [3, 5, 6, 8, 9, 10, 11, 12, 14]
+    assert {problem for line, problem in found if line in (3, 10, 11, 12, 14)} == {"unreadable"}
+    assert (dict(found)[8], dict(found)[9]) == ("missing", "repeated")
+    assert run(bindery, f"issued import {file} --errors {tmp_path / 'other'}")[1] == report(unchanged=2, errors=9)
+    assert errors(tmp_path / "other") == found
+
+
+def test_ndjson_is_read_line_by_line(bindery: Bindery, tmp_path: Path) -> None:
+    device = {"customer": "N", "device_id": "N1", "kind": "otp-token"}
+    bad = ["{", "[]", "NaN", '{"customer": NaN}', '"x"', "[" * 30000, '{"customer": "\\ud800"}', '{"typo": 1}']
+    file = write(tmp_path / "n.ndjson", json.dumps(device), "", *bad, json.dumps(device | {"device_id": "N2"}))
+    code, told = run(bindery, f"issued import {file}")
+    assert (code, told) == (1, report(created=2, errors=len(bad)))
+    assert sorted({line for line, _ in errors(tmp_path / "n.ndjson.errors.ndjson")}) == list(range(3, 3 + len(bad)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "", "the file has no header line"),
+        ("a.csv", "product_key,serial\n", "the header line lacks device_key"),
+        ("a.csv", f"{HEADER},color\n", "unknown columns 'color'; there are: product_key, serial, device_key"),
+        ("a.csv", f"{HEADER},serial\n", "a column stands in the header line twice"),
+        ("a.csv", f'{HEADER},"x"y\n', "the header line cannot be read"),
+        ("a.txt", f"{HEADER}\n", "csv or ndjson? Give --format"),
+        ("a.csv --format xml", "", "csv or ndjson? Give --format"),
+        ("b.csv", None, "b.csv: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_before_anything_is_sent(
+    bindery: Bindery, tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name.split()[0]).write_text(content)
+    result = bindery(f"devices import {tmp_path / name}")
+    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "a.csv.progress.json").exists()
+
+
+def test_what_a_bank_issued_is_imported_with_lists_and_flags(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "issued.csv",
+        "customer,device_id,kind,capabilities,is_primary,card_status,expiration_date",
+        "C7,T1,otp-token,hmac display,,,",
+        "C7,P1,payment-card,icc;nfc,TRUE,valid,2099-12-31",
+        "C7,P2,payment-card,icc,maybe,valid,",
+    )
+    assert run(bindery, f"issued import {file}") == (1, report(created=2, errors=1))
+    shown = {device["device_id"]: device for device in json.loads(bindery("issued list C7").stdout)}
+    assert shown["T1"]["capabilities"] == ["hmac", "display"]
+    assert (shown["P1"]["is_primary"], shown["P1"]["capabilities"]) == (True, ["icc", "nfc"])
+    assert [line for line, _ in errors(tmp_path / "issued.csv.errors.ndjson")] == [4]
+
+
+def test_an_import_that_was_killed_goes_on_where_it_was(
+    bindery: Bindery, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    lines = issued("K", 400)
+    lines[3] = "K,K0003"
+    file = write(tmp_path / "k.csv", ISSUED, *lines)
+    progress = tmp_path / "k.csv.progress.json"
+    smaller = "from tools.cli import imports; imports.ROWS = 5; from tools.cli.main import app; app()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", smaller, "issued", "import", str(file)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+    )
+    while not progress.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    reached = json.loads(progress.read_text())["done"]["lines"]
+    assert 0 < reached < 400
+    with (tmp_path / "k.csv.errors.ndjson").open("a") as written:
+        # Of a request whose outcome was not written down any more.
+        written.write('{"line": 4')
+
+    told = bindery(f"issued import {file} --dry-run")
+    assert (told.exit_code, "was not finished: --restart forgets it" in told.stderr) == (2, True)
+    code, done = run(bindery, f"issued import {file}")
+    assert (code, done["lines"], done["errors"], done["changed"]) == (1, 400, 1, 0)
+    assert done["created"] + done["unchanged"] == 399
+    assert done["created"] >= reached - 1
+    assert errors(tmp_path / "k.csv.errors.ndjson") == [(5, "unreadable")]
+    assert not progress.exists()
+    assert run(bindery, f"issued import {file}")[1] == report(unchanged=399, errors=1)
+
+
+class Api(Client):
+    """An API that takes every row, and fails at the request that holds a certain serial."""
+
+    def __init__(self, fails: str | None) -> None:
+        self.endpoint = "https://api.example.com"
+        self.fails = fails
+        self.taken: list[str] = []
+
+    def ask(self, method: str, *path: str, **request: Any) -> Any:
+        serials = [row["serial"] for row in request["body"]["rows"]]
+        if self.fails in serials:
+            raise Failure(Exit.UNAVAILABLE, "gone")
+        self.taken += serials
+        return {"created": len(serials), "changed": 0, "unchanged": 0, "errors": []}
+
+
+def take(api: Api, file: Path, *, restart: bool = False) -> dict[str, Any]:
+    from tools.cli.devices import COLUMNS
+
+    return imports.run(api, "devices", COLUMNS, file, form=None, dry_run=False, errors=None, restart=restart)
+
+
+def test_a_refused_request_ends_an_import_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(imports, "ROWS", 10)
+    file = write(tmp_path / "r.csv", HEADER, *rows("R", 1000))
+    with pytest.raises(Failure, match="gone"):
+        take(Api("R0500"), file)
+    assert "The same command goes on from where it was" in capsys.readouterr().err
+    assert json.loads((tmp_path / "r.csv.progress.json").read_text())["done"]["lines"] == 500
+    again = Api(None)
+    assert take(again, file) == report(created=1000)
+    assert sorted(again.taken) == [f"R{number:04d}" for number in range(500, 1000)]
+
+
+def test_progress_of_another_file_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "ROWS", 10)
+    file = write(tmp_path / "o.csv", HEADER, *rows("O", 100))
+    with pytest.raises(Failure, match="gone"):
+        take(Api("O0050"), file)
+    write(file, HEADER, *rows("P", 100))
+    with pytest.raises(Failure, match="--restart forgets it"):
+        take(Api(None), file)
+    whole = Api(None)
+    assert take(whole, file, restart=True) == report(created=100)
+    assert len(whole.taken) == 100
+    (tmp_path / "o.csv.progress.json").write_text("{")
+    with pytest.raises(Failure, match="--restart forgets it"):
+        take(whole, file)
+
+
+def test_a_file_is_read_no_further_than_the_requests_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "ROWS", 10)
+    file = write(tmp_path / "w.csv", HEADER, *rows("W", 1000))
+    api = Api("W0000")
+    with pytest.raises(Failure, match="gone"):
+        take(api, file)
+    assert len(api.taken) <= 2 * imports.THREADS * 10
+
+
+def test_a_request_ends_before_it_grows_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "BATCH_SIZE", 1000)
+    sizes: list[int] = []
+
+    class Counting(Api):
+        def ask(self, method: str, *path: str, **request: Any) -> Any:
+            sizes.append(len(request["body"]["rows"]))
+            return super().ask(method, *path, **request)
+
+    assert take(Counting(None), write(tmp_path / "s.csv", HEADER, *rows("S", 200)))["created"] == 200
+    assert max(sizes) == 44
+
+
+def test_what_is_not_available_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+    from botocore.credentials import Credentials
+
+    answers = [httpx.ConnectTimeout("late"), 503, 429, 200]
+    pauses: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return httpx.Response(given, json={"title": "no"})
+
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    api = Client("https://api.example.com", Credentials("a", "s"), "eu-central-1")
+    api.close()
+    api.http = httpx.Client(transport=httpx.MockTransport(answer))
+    assert api.ask("POST", "devices", "import", body={}, attempts=4) == {"title": "no"}
+    assert len(pauses) == 3
+    answers += [503, 503]
+    with pytest.raises(Failure) as refused:
+        api.ask("POST", "devices", "import", body={}, attempts=2)
+    assert refused.value.code is Exit.UNAVAILABLE
