@@ -1,0 +1,219 @@
+"""What is held about one user: shown to them as a whole, or removed as a whole.
+
+Looked for are the user's record; bindings and accepted shares; the families that they own, and those in which they
+have a device; leases; and, if the user is a bank's customer, that customer's registrations, nicknames and issued
+devices. Two things are kept by something else and cannot be looked for by user: `NOT_FOUND_BY_USER`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from bindery import directory, dynamo, identity
+from bindery.bindings import holding, record, serial
+from bindery.bindings.customer import Status
+from bindery.directory import families, users
+from bindery.dynamo import Condition, Delete, Item, Key, Table
+from bindery.faults import Reason
+
+EXPORT_LIMIT = 1000
+"""How much of a kind an export shows at most: a few megabytes in all, which is what a Lambda may answer."""
+
+ERASE_LIMIT = 200
+"""How much an erasure removes before it has to be asked again: it takes up to half a minute."""
+
+NOT_FOUND_BY_USER = (
+    "products that the user is barred from: see DELETE /admin/v1/products/<product_key>/barred/<uid>",
+    "families of others in which the user has no device: see PATCH /admin/v1/families/<fid>",
+)
+"""What may be held about a user and is neither shown nor removed."""
+
+KINDS = ("connections", "families", "shares", "bindings", "registrations", "nicknames", "issued_devices", "users")
+"""What an erasure removes, in this order."""
+
+_PAGES = 50
+"""Round trips of one list at most: of a megabyte each, more than the limits above let through."""
+
+_ERASED = "erased at the request of its user"
+_USER = ("uid", "account", "domain", "role", "home_mode", "customer", "email", "enabled", "created_at", "changed_at")
+"""Of a user's record: all but what proves who they are (the password's hash, the tokens' generation)."""
+_OURS = frozenset(
+    {"pk", "sk", "list", "holder", "binding", "share", "shares", "proxy", "connection", "changed_by", "changed_at"}
+)
+"""What no export shows of other records: how they are kept, what lets a client through, and what is about others."""
+
+
+def export(uid: str) -> Item:
+    """Everything that is held about a user, by kind; `complete` is whether no kind has more than `EXPORT_LIMIT`.
+
+    Reads the partition of each kind, and for each accepted share the binding that it is a share of. Times are in
+    milliseconds. Raises `NOT_FOUND`.
+    """
+    user = users.show(uid)
+    held: Mapping[str, Iterator[Item]] = {
+        "bindings": (_shown(item) for item in _held(identity.user_holder(uid)) if item.get("kind") != "share"),
+        "shares": _shares(uid),
+        "families": (_family(item, uid) for item in _families(uid)),
+        "connections": (_shown(item) for item in _held(identity.caller_holder(uid))),
+        "registrations": (_shown(item) for item in _registrations(user)),
+        "nicknames": (
+            {"device": identity.opaque(item["device"]), "nickname": item["sk"].partition("#")[2]}
+            for item in _nicknames(user)
+        ),
+        "issued_devices": (_shown(item) for item in _issued(user)),
+    }
+    found = {kind: list(islice(items, EXPORT_LIMIT + 1)) for kind, items in held.items()}
+    return {
+        "user": {name: user.get(name) for name in _USER} | {"has_password": user.get("password") is not None},
+        **{kind: items[:EXPORT_LIMIT] for kind, items in found.items()},
+        "complete": all(len(items) <= EXPORT_LIMIT for items in found.values()),
+        "not_found_by_user": NOT_FOUND_BY_USER,
+    }
+
+
+def erase(uid: str) -> tuple[dict[str, int], bool]:
+    """Remove everything that is held about a user; how much of what was removed, and whether that was all.
+
+    The user is disabled first, so that nothing new arises, and their record goes last: an erasure that was interrupted,
+    or came to `ERASE_LIMIT`, is asked for again and goes on where it ended. A device stays, and its ban. Each thing
+    costs a read and a write, or one transaction. A request of the user that is under way may outlive all of it: disable
+    the user a while before. Raises `NOT_FOUND`, and `UNAVAILABLE` if another change came between.
+    """
+    user = users.show(uid)
+    users.set_enabled(uid, False)
+    removed: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
+    for kind in _removals(user):
+        removed[kind] += 1
+        if removed.total() == ERASE_LIMIT:
+            return dict(removed), False
+    dynamo.write(
+        Delete(
+            users.key(uid),
+            Condition(
+                expression="#enabled = :false",
+                values={":false": False},
+                otherwise=lambda found: Reason.UNAVAILABLE if found else Reason.NOT_FOUND,
+            ),
+        )
+    )
+    removed["users"] += 1
+    return dict(removed), True
+
+
+def _removals(user: Item) -> Iterator[str]:
+    """Remove one thing after the other, and say of which kind it was."""
+    uid = user["uid"]
+    for item in _held(identity.caller_holder(uid)):
+        dynamo.write(Delete(_place(Table.BINDINGS, item)))
+        yield "connections"
+    # Before the bindings: the families of others are found by them alone.
+    for family in _families(uid):
+        families.forget(family["fid"], uid)
+        yield "families"
+    for device, lasts in serial.accepted_shares(uid):
+        serial.give_back(device, uid)
+        if lasts is not None:
+            yield "shares"
+    for item in _standing(_held(identity.user_holder(uid))):
+        if item.get("kind") == "share":
+            dynamo.write(Delete(_place(Table.BINDINGS, item)))
+            yield "shares"
+        else:
+            holding.end_as_read(item, _ERASED)
+            yield "bindings"
+    for item in _standing(_registrations(user)):
+        if item["status"] != Status.UNREGISTERED:
+            holding.end_as_read(item, _ERASED)
+        dynamo.write(Delete(_place(Table.BINDINGS, item), _still(item)))
+        yield "registrations"
+    for item in _nicknames(user):
+        dynamo.write(Delete(_place(Table.BINDINGS, item)))
+        yield "nicknames"
+    for item in _issued(user):
+        dynamo.write(Delete(_place(Table.DIRECTORY, item)))
+        yield "issued_devices"
+
+
+def _held(holder: str) -> Iterator[Item]:
+    """What a holder holds, by the index, which may be some milliseconds late."""
+    return dynamo.query(
+        Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=record.BY_HOLDER, round_trips=_PAGES
+    )
+
+
+def _standing(found: Iterator[Item]) -> Iterator[Item]:
+    """Of what the index shows, what still stands there and is the same holder's, as it is now."""
+    for item in found:
+        now = dynamo.get(_place(Table.BINDINGS, item))
+        if now is not None and now["holder"] == item["holder"]:
+            yield now
+
+
+def _registrations(user: Item) -> Iterator[Item]:
+    return _held(identity.customer_holder(user["customer"])) if user["customer"] is not None else iter(())
+
+
+def _nicknames(user: Item) -> Iterator[Item]:
+    return _below(Table.BINDINGS, user, "nickname#")
+
+
+def _issued(user: Item) -> Iterator[Item]:
+    return _below(Table.DIRECTORY, user, "issued#")
+
+
+def _below(table: Table, user: Item, prefix: str) -> Iterator[Item]:
+    """What stands in a customer's own partition."""
+    if user["customer"] is None:
+        return iter(())
+    values = {":customer": identity.customer_holder(user["customer"]), ":prefix": prefix}
+    return dynamo.query(
+        table, "#pk = :customer AND begins_with(#sk, :prefix)", values, consistent=True, round_trips=_PAGES
+    )
+
+
+def _families(uid: str) -> Iterator[Item]:
+    """The families that a user owns, by the index, and those in which they have a device."""
+    values = {":list": families.listed(uid)}
+    owned = dynamo.query(Table.DIRECTORY, "#list = :list", values, index=directory.BY_LIST, round_trips=_PAGES)
+    fids = [family["fid"] for family in owned]
+    fids += [item["fid"] for item in _held(identity.user_holder(uid)) if item.get("fid") is not None]
+    for fid in dict.fromkeys(fids):
+        family = dynamo.get(families.key(fid))
+        if family is not None and (uid == family["owner"] or uid in family["members"]):
+            yield family
+
+
+def _shares(uid: str) -> Iterator[Item]:
+    """Accepted shares: in multi mode bindings of a kind of their own, else a member of the owner's binding."""
+    for item in _held(identity.user_holder(uid)):
+        if item.get("kind") == "share":
+            yield _shown(item)
+    for device, until in serial.accepted_shares(uid):
+        if until is not None:
+            yield {"device": identity.opaque(device), "expires_at": until * 1000}
+
+
+def _family(item: Item, uid: str) -> Item:
+    """A family without the others who live there."""
+    return {"fid": item["fid"], "owner": item["owner"] == uid, "rooms": item["rooms"], "created_at": item["created_at"]}
+
+
+def _shown(item: Item) -> Item:
+    shown: dict[str, Any] = {name: value for name, value in item.items() if name not in _OURS}
+    if "expires_at" in shown:
+        shown["expires_at"] *= 1000
+    return shown | ({"device": identity.opaque(item["pk"])} if "holder" in item else {})
+
+
+def _place(table: Table, item: Item) -> Key:
+    return Key(table, item["pk"], item["sk"])
+
+
+def _still(item: Item) -> Condition:
+    """That a registration is the one that was read: another customer may have registered the device anew."""
+    return Condition(
+        expression="attribute_not_exists(#pk) OR #binding = :binding",
+        values={":binding": item["binding"]},
+        otherwise=Reason.UNAVAILABLE,
+    )

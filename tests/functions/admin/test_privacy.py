@@ -1,0 +1,307 @@
+"""What is held about a user: all of it is shown, and all of it can be removed, and nothing of anyone else."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bindery import clock, connections, devices, dynamo, identity, privacy, sessions
+from bindery.bindings import customer, record, serial
+from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
+from bindery.directory.products import Mode
+from bindery.dynamo import Delete, Key, Table, Update
+from bindery.faults import Fault, Reason
+from tests.http_api import OPERATOR, admin
+from tests.tables import everything, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+ME, OTHER = "ada@example.com", "ben"
+CUSTOMER = "MIGR00002"
+ADDRESS = "80:00:00:00:00:00:00:F1"
+LATER = 4_000_000_000
+
+
+def bind(uid: str, product_key: str, serial_number: str, **home: Any) -> None:
+    session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
+    given: dict[str, Any] = {"fid": None, "frid": None, "common": False} | home
+    serial.bind(session, product_key, serial_number, capabilities=None, name=None, **given)
+
+
+def register(owner: str, identifier: str, nickname: str) -> None:
+    customer.register(
+        owner,
+        identifier,
+        kind="imei",
+        nickname=nickname,
+        operating_system="iOS",
+        brand_name=None,
+        model_name=None,
+        push_platform=None,
+        push_handle=None,
+    )
+
+
+def device(product_key: str, serial_number: str) -> str:
+    return identity.manufactured_device(product_key, serial_number)
+
+
+@pytest.fixture
+def others(registry: None) -> None:
+    """Ben, with devices, a family and a bank of his own, in the same account and domain as Ada."""
+    accounts.create("acme", name="Acme")
+    domains.create("D")
+    users.create(OTHER, "acme", domain="D", home_mode=True, customer="MIGR00003")
+    for key, mode in (("multi", Mode.MULTI), ("unique", Mode.UNIQUE)):
+        products.create(key, name=key, module_type="M", mode=mode)
+        for number in range(4):
+            devices.manufacture(key, f"S{number}", device_key="F4A1B2C3D4E1")
+    families.create("ben's", OTHER)
+    bind(OTHER, "unique", "S0", fid="ben's", common=True)
+    bind(OTHER, "multi", "S0", fid="ben's", common=True)
+    register("MIGR00003", "355", "Phone")
+    issued_devices.enter("MIGR00003", device_id="T1", kind="otp-token")
+
+
+@pytest.fixture
+def ada(others: None) -> dict[str, list[dict[str, Any]]]:
+    """Ada, of whom there is something of every kind. What the tables held before she came."""
+    before = everything()
+    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com")
+    families.create("ada's", ME, rooms=["R1"])
+    families.change("ben's", members=[ME, "cleo"])
+    bind(ME, "unique", "S1", fid="ada's", frid="R1", common=True)
+    bind(ME, "unique", "S2", fid="ben's", common=True)
+    bind(ME, "multi", "S0", fid="ben's", common=True)
+    serial.accept_share("multi", "S1", ME, LATER)
+    serial.accept_share("unique", "S0", ME, LATER)
+    register(CUSTOMER, "356", "Phone")
+    register(CUSTOMER, "357", "Watch")
+    customer.unregister(CUSTOMER, "357")
+    issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
+    addresses.assign(ADDRESS, device("unique", "S1"))
+    devices.ban(device("unique", "S2"), "stolen")
+    connect()
+    return before
+
+
+def connect() -> None:
+    found = dynamo.get(users.key(ME))
+    assert found is not None
+    assigned = addresses.read(dynamo.get(addresses.key(ADDRESS)))
+    connections.connect(users.read(found), ADDRESS, assigned, connections.ANY_CLIENT)
+
+
+def bindings(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What binds, but for who changed it last."""
+    return [
+        {name: value for name, value in item.items() if name not in ("changed_by", "changed_at")}
+        for item in tables["BINDINGS"]
+    ]
+
+
+def export() -> dict[str, Any]:
+    answer = admin("privacy", "GET", f"privacy/{ME}")
+    assert answer.status == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def names(records: list[dict[str, Any]]) -> list[str]:
+    return sorted(identity.from_opaque(entry["device"]) for entry in records)
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_export_shows_everything_and_no_secret() -> None:
+    users.set_password(ME, "correct horse battery staple")
+    found = export()
+    assert found["user"] == {
+        "uid": ME,
+        "account": "acme",
+        "domain": "D",
+        "role": "regular",
+        "home_mode": True,
+        "customer": CUSTOMER,
+        "email": "ada@example.com",
+        "enabled": True,
+        "created_at": found["user"]["created_at"],
+        "changed_at": None,
+        "has_password": True,
+    }
+    assert names(found["bindings"]) == [device("multi", "S0"), device("unique", "S1"), device("unique", "S2")]
+    assert names(found["shares"]) == [device("multi", "S1"), device("unique", "S0")]
+    assert {share["expires_at"] for share in found["shares"]} == {LATER * 1000}
+    assert [(family["fid"], family["owner"]) for family in found["families"]] == [("ada's", True), ("ben's", False)]
+    assert names(found["connections"]) == [device("unique", "S1")]
+    assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [
+        ("356", "active"),
+        ("357", "unregistered"),
+    ]
+    assert found["nicknames"] == [{"device": identity.opaque(identity.customer_device("356")), "nickname": "phone"}]
+    assert [entry["device_id"] for entry in found["issued_devices"]] == ["T2"]
+    assert found["complete"] is True
+    assert [text.partition(":")[0] for text in found["not_found_by_user"]] == [
+        "products that the user is barred from",
+        "families of others in which the user has no device",
+    ]
+    shown = json.dumps(found)
+    (lease,) = [item for item in items(Table.BINDINGS) if "proxy" in item]
+    for secret in ('"password"', "generation", "scrypt", lease["proxy"], "cleo", OTHER + '"'):
+        assert secret not in shown
+    for item in items(Table.BINDINGS):
+        assert item.get("binding", lease["proxy"]) not in shown
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_export_that_does_not_show_everything_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "EXPORT_LIMIT", 2)
+    found = export()
+    assert (len(found["bindings"]), found["complete"]) == (2, False)
+
+
+def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dict[str, list[dict[str, Any]]]) -> None:
+    token, _ = sessions.issue(ME, "quectel", 60)
+    answer = admin("privacy", "DELETE", f"privacy/{ME}")
+    assert answer.status == 200
+    assert answer.json()["removed"] == {
+        "connections": 1,
+        "families": 2,
+        "shares": 2,
+        "bindings": 3,
+        "registrations": 2,
+        "nicknames": 0,
+        "issued_devices": 1,
+        "users": 1,
+    }
+    assert answer.json()["complete"] is True
+    left = everything()
+    assert bindings(left) == bindings(ada)
+    # The registry keeps devices and their bans; a family that was Ada's is an id alone.
+    assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
+    assert devices.banned(dynamo.get(devices.key(device("unique", "S2"))))
+    shell = dynamo.get(families.key("ada's"))
+    assert shell is not None
+    assert {name: shell[name] for name in ("owner", "members", "rooms")} == {"owner": "", "members": [], "rooms": []}
+    assert not {"list", "common"} & shell.keys()
+    home = dynamo.get(families.key("ben's"))
+    assert home is not None
+    assert (home["owner"], home["members"], home["common"]) == (
+        OTHER,
+        ["cleo"],
+        {device("unique", "S0"), device("multi", "S0")},
+    )
+    for text in (ME, CUSTOMER):
+        assert text not in json.dumps(left, default=sorted)
+    with pytest.raises(Fault) as refused:
+        sessions.verify(token, "quectel").look_up()
+    assert refused.value.reason is Reason.TOKEN_INVALID
+    again = admin("privacy", "DELETE", f"privacy/{ME}")
+    assert (again.status, again.json()["reason"]) == (404, "not_found")
+    assert everything() == left
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_token_of_an_erased_user_is_not_good_for_the_next_of_the_same_uid() -> None:
+    token, _ = sessions.issue(ME, "quectel", 60)
+    admin("privacy", "DELETE", f"privacy/{ME}")
+    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
+    with pytest.raises(Fault):
+        sessions.verify(token, "quectel").look_up()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_an_erasure_that_came_to_its_limit_is_asked_again(
+    ada: dict[str, list[dict[str, Any]]], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
+    first = admin("privacy", "DELETE", f"privacy/{ME}").json()
+    assert (sum(first["removed"].values()), first["complete"]) == (limit, False)
+    user = dynamo.get(users.key(ME))
+    assert user is not None
+    assert user["enabled"] is False
+    for _ in range(20):
+        if admin("privacy", "DELETE", f"privacy/{ME}").json()["complete"]:
+            break
+    assert bindings(everything()) == bindings(ada)
+    assert ME not in json.dumps(everything(), default=sorted)
+
+
+def test_an_erasure_that_broke_off_is_repeated(
+    ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for left_to_do in range(1, 40):
+        calls = iter(range(left_to_do))
+
+        def fail(operation: Any, real: Any = dynamo.write, calls: Any = calls) -> None:
+            if next(calls, None) is None:
+                raise Fault(Reason.UNAVAILABLE)
+            real(operation)
+
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(dynamo, "write", fail)
+            status = admin("privacy", "DELETE", f"privacy/{ME}").status
+        if status == 200:
+            break
+        assert status == 503
+    assert bindings(everything()) == bindings(ada)
+    assert ME not in json.dumps(everything(), default=sorted)
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = {holder: list(privacy._held(holder)) for holder in (f"user#{ME}", f"customer#{CUSTOMER}", f"caller#{ME}")}
+    monkeypatch.setattr(privacy, "_held", lambda holder: iter(late[holder]))
+    dynamo.write(Delete(record.owner(device("unique", "S1"))))
+    taken = record.owner(identity.customer_device("356"))
+    dynamo.write(Update(taken, "SET #holder = :other", {":other": "customer#MIGR00003"}))
+    removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
+    assert (removed["bindings"], removed["registrations"]) == (2, 1)
+    found = dynamo.get(taken)
+    assert found is not None
+    assert found["status"] == "active"
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> None:
+    dynamo.write(Delete(record.owner(device("unique", "S0"))))
+    assert names(export()["shares"]) == [device("multi", "S1")]
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def let_in(_: Any) -> Any:
+        users.set_enabled(ME, True)
+        return iter(())
+
+    monkeypatch.setattr(privacy, "_issued", let_in)
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert dynamo.get(users.key(ME)) is not None
+
+
+def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
+    accounts.create("acme", name="Acme")
+    users.create("cy", "acme")
+    found = admin("privacy", "GET", "privacy/cy").json()
+    kinds = ("bindings", "shares", "families", "connections", "registrations", "nicknames", "issued_devices")
+    assert {kind: found[kind] for kind in kinds} == {kind: [] for kind in kinds}
+    assert {kind: n for kind, n in admin("privacy", "DELETE", "privacy/cy").json()["removed"].items() if n} == {
+        "users": 1
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_unknown_user_is_404(method: str) -> None:
+    answer = admin("privacy", method, "privacy/nobody")
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.usefixtures("ada")
+def test_whoever_ended_a_binding_stands_with_the_device() -> None:
+    admin("privacy", "DELETE", f"privacy/{ME}")
+    found = dynamo.get(devices.key(device("unique", "S1")))
+    assert found is not None
+    assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
+    assert found["unbound_at"] <= clock.now()
+    assert dynamo.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
