@@ -140,6 +140,14 @@ def test_a_file_that_cannot_be_meant_is_refused_before_anything_is_sent(
     assert not (tmp_path / "a.csv.progress.json").exists()
 
 
+def test_manufactured_devices_are_imported_and_found(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(tmp_path / "d.csv", HEADER, *rows("D", 20), "nothing,D9,000000000009")
+    assert run(bindery, f"devices import {file}") == (1, report(created=20, errors=1))
+    assert errors(tmp_path / "d.csv.errors.ndjson") == [(22, "product_unknown")]
+    (found,) = json.loads(bindery("devices find --serial D0019").stdout)
+    assert found["product_key"] == "p1117e"
+
+
 def test_what_a_bank_issued_is_imported_with_lists_and_flags(bindery: Bindery, tmp_path: Path) -> None:
     file = write(
         tmp_path / "issued.csv",
