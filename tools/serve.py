@@ -17,6 +17,7 @@ import errno
 import fcntl
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -114,7 +115,8 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
     signatures.write(state / "admin.json", url, operator)
 
     app = Router(issuer.routes(), redirect_slashes=False, default=Gateway(template.functions(), operator))
-    server = uvicorn.Server(
+    server = Server(
+        [*banner(url, environment), f"ready on {url}"],
         uvicorn.Config(
             app,
             access_log=False,
@@ -126,7 +128,7 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=10,
-        )
+        ),
     )
 
     def watch() -> None:
@@ -134,10 +136,22 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
-    say(*banner(url, environment), f"ready on {url}")
     server.run([listening])
     if registry.process.poll() is not None:
         fail(f"the local registry ended unexpectedly (exit code {registry.process.returncode}): see {registry.log}")
+
+
+class Server(uvicorn.Server):
+    """A server that says so when it is ready: from then on it stops cleanly, however soon it is told to."""
+
+    def __init__(self, ready: list[str], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        say(*self._ready)
 
 
 def prepare(registry: Engine, issuer: str) -> None:
@@ -175,7 +189,7 @@ def banner(url: str, environment: Path) -> list[str]:
         for route in function.routes
         if route.path != "$default"
     ]
-    return ["routes:", *routes, "", f"demo credentials: . {environment}", "", *demo.requests(url), ""]
+    return ["routes:", *routes, "", f"demo credentials: . {shlex.quote(str(environment))}", "", *demo.requests(url), ""]
 
 
 def say(*lines: str) -> None:
