@@ -1,5 +1,6 @@
 """The local server as a person starts it, and what it prints."""
 
+import atexit
 import os
 import shlex
 import signal
@@ -28,7 +29,9 @@ class Server:
         else:
             raise AssertionError("".join(self.output))
         # Whatever comes later must be read, or the server would wait for room in the pipe.
-        self._reader = threading.Thread(target=lambda: self.output.extend(self.process.stdout or []))
+        self._reader = threading.Thread(target=lambda: self.output.extend(self.process.stdout or []), daemon=True)
+        # A test that fails before it stops its server must not keep the suite from ending.
+        atexit.register(self.process.kill)
         self._reader.start()
 
     @property

@@ -2,8 +2,8 @@
 
 import re
 import shlex
+from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -33,8 +33,8 @@ def test_the_documents_show_commands() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_documents_is_understood(command: str) -> None:
     _, *words = shlex.split(command)
-    found: click.Command = typer.main.get_command(app)
-    while isinstance(found, click.Group):
+    found: Any = typer.main.get_command(app)
+    while hasattr(found, "commands"):
         name, *words = words
         found = found.commands[name]
     found.make_context(found.name, words)
