@@ -1,14 +1,15 @@
 """Imports: a file of any length, row by row, a few hundred rows a request, and on from where it was interrupted.
 
 Beside FILE stand, while they are of use, `FILE.progress.json` (how far the import came; gone when it is done) and
-`FILE.errors.ndjson` (what is wrong with which line). Rows that were sent but not yet written down when an import was
-interrupted are sent again: the API takes that, and counts them as unchanged.
+`FILE.errors.ndjson` (what is wrong with which line). Each request is preceded by its dry run, whose outcome is written
+down: when an import was interrupted, the requests under way are sent again, and counted as what they were to do.
 """
 
 import csv
 import hashlib
 import json
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -67,10 +68,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one request, and the place in the file up to which it was read for them."""
+    """The rows of one request, the number of rows before them, and the place in the file up to which it was read."""
 
     rows: list[Row]
+    start: int
     place: int
+
+
+COUNTS = ("created", "changed", "unchanged")
+"""What an import counts its good rows under."""
 
 
 @dataclass
@@ -82,6 +88,54 @@ class Done:
     changed: int = 0
     unchanged: int = 0
     errors: int = 0
+
+
+class Ledger:
+    """How far an import came, and what each request under way was about to do, kept beside the file.
+
+    A request that was interrupted may have done it: what the same rows come to afterwards would not tell. So what a dry
+    run says of them is written down first.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        self._path, self._about = path, about
+        self._lock = threading.Lock()
+        self.done, self.errors_size = Done(), 0
+        self.begun: dict[int, dict[str, int]] = {}
+        """By the number of rows before it: how many rows a request has that was under way, and what it was to do."""
+
+    def resume(self, *, dry_run: bool) -> None:
+        """Take up an earlier import of the same file. Raises `Failure`: it is none, or this is a dry run."""
+        try:
+            found = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            found = {}
+        if dry_run or any(found.get(name) != value for name, value in self._about.items()):
+            what = "was not finished" if dry_run else "was of another file, or of another Bindery"
+            raise Failure(Exit.USAGE, f"the import in {self._path} {what}: --restart forgets it")
+        self.done, self.errors_size = Done(**found["done"]), found["errors_size"]
+        self.begun = {int(start): counts for start, counts in found["begun"].items()}
+
+    def begin(self, batch: Batch, preview: Mapping[str, Any]) -> None:
+        """Write down what a request is about to do."""
+        with self._lock:
+            self.begun[batch.start] = {"rows": len(batch.rows), **{name: preview[name] for name in COUNTS}}
+            self._save()
+
+    def end(self, batch: Batch, report: Mapping[str, Any], failed: TextIO) -> None:
+        """Count what became of a request, and write it down: between the two no other request is written down."""
+        with self._lock:
+            _count(self.done, batch, report, failed)
+            self.begun.pop(batch.start, None)
+            self.errors_size = failed.tell()
+            self._save()
+
+    def _save(self) -> None:
+        begun = {str(start): counts for start, counts in self.begun.items()}
+        written = {**self._about, "errors_size": self.errors_size, "done": asdict(self.done), "begun": begun}
+        files.replace(self._path, json.dumps(written) + "\n")
 
 
 def run(
@@ -106,7 +160,11 @@ def run(
             head = hashlib.sha256(raw.read(HEAD)).hexdigest()
         size = file.stat().st_size
         about = {"endpoint": api.endpoint, "import": resource, "format": form, "size": size, "head": head}
-        done, kept = _resume(record, about, dry_run=dry_run, restart=restart)
+        if restart:
+            record.unlink(missing_ok=True)
+        ledger = Ledger(record, about)
+        ledger.resume(dry_run=dry_run)
+        done, kept = ledger.done, ledger.errors_size
         with (
             file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
             errors.open("a", encoding="utf-8") as failed,
@@ -115,11 +173,12 @@ def run(
             failed.truncate(min(kept, errors.stat().st_size))
             task = progress.add_task("", total=size, told="")
             rows = (_csv if form == "csv" else _ndjson)(text, file, columns)
-            for batch, report in _sent(api, resource, _batches(text, islice(rows, done.lines, None)), dry_run):
-                _count(done, batch, report, failed)
-                if not dry_run:
-                    written = {**about, "errors_size": failed.tell(), "done": asdict(done)}
-                    files.replace(record, json.dumps(written) + "\n")
+            batches = _batches(text, islice(rows, done.lines, None), done.lines, dict(ledger.begun))
+            for batch, report in _sent(api, resource, batches, None if dry_run else ledger):
+                if dry_run:
+                    _count(done, batch, report, failed)
+                else:
+                    ledger.end(batch, report, failed)
                 progress.update(task, completed=batch.place, told=f"{done.lines:,} lines, {done.errors:,} errors")
     except OSError as error:
         raise Failure(Exit.USAGE, f"{error.filename or file}: {error.strerror or error}") from None
@@ -140,22 +199,6 @@ def failed(report: Mapping[str, Any]) -> bool:
     return bool(report["errors"])
 
 
-def _resume(record: Path, about: Mapping[str, Any], *, dry_run: bool, restart: bool) -> tuple[Done, int]:
-    """How far an earlier import of the same file came, and how much of its errors counts."""
-    if restart:
-        record.unlink(missing_ok=True)
-    try:
-        found = json.loads(record.read_text())
-    except FileNotFoundError:
-        return Done(), 0
-    except ValueError:
-        found = {}
-    if dry_run or any(found.get(name) != value for name, value in about.items()):
-        what = "was not finished" if dry_run else "was of another file, or of another Bindery"
-        raise Failure(Exit.USAGE, f"the import in {record} {what}: --restart forgets it")
-    return Done(**found["done"]), found["errors_size"]
-
-
 def _progress(size: int) -> Progress:
     console = Console(stderr=True)
     return Progress(
@@ -168,27 +211,42 @@ def _progress(size: int) -> Progress:
     )
 
 
-def _batches(text: TextIO, rows: Iterator[Row]) -> Iterator[Batch]:
+def _batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, Mapping[str, int]]) -> Iterator[Batch]:
+    """The rows in requests; those that were begun before with the rows that they had then."""
     batch: list[Row] = []
     size = 0
     for row in rows:
         batch.append(row)
         size += row.size
-        if len(batch) == ROWS or size >= BATCH_SIZE:
-            yield Batch(batch, text.buffer.tell())
-            batch, size = [], 0
+        before = begun.get(start)
+        if len(batch) == (before["rows"] if before else ROWS) or (before is None and size >= BATCH_SIZE):
+            yield Batch(batch, start, text.buffer.tell())
+            batch, start, size = [], start + len(batch), 0
     if batch:
-        yield Batch(batch, text.buffer.tell())
+        yield Batch(batch, start, text.buffer.tell())
 
 
-def _sent(api: Client, resource: str, batches: Iterator[Batch], dry_run: bool) -> Iterator[tuple[Batch, Any]]:
-    """What the API says to each batch, in their order, while the next ones are on their way."""
+def _sent(
+    api: Client, resource: str, batches: Iterator[Batch], ledger: Ledger | None
+) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
+    """What the API says to each batch, in their order, while the next ones are on their way. No ledger: a dry run."""
 
-    def send(batch: Batch) -> Any:
+    def ask(rows: list[Any], *, dry_run: bool) -> Mapping[str, Any]:
+        body = {"rows": rows, "dry_run": dry_run}
+        answer: Mapping[str, Any] = api.ask("POST", resource, "import", body=body, attempts=ATTEMPTS)
+        return answer
+
+    def send(batch: Batch) -> Mapping[str, Any]:
         rows = [row.content for row in batch.rows if row.content is not None]
         if not rows:
-            return {"created": 0, "changed": 0, "unchanged": 0, "errors": []}
-        return api.ask("POST", resource, "import", body={"rows": rows, "dry_run": dry_run}, attempts=ATTEMPTS)
+            return {**dict.fromkeys(COUNTS, 0), "errors": []}
+        if ledger is None:
+            return ask(rows, dry_run=True)
+        before = ledger.begun.get(batch.start)
+        if before is None:
+            ledger.begin(batch, ask(rows, dry_run=True))
+            return ask(rows, dry_run=False)
+        return {**ask(rows, dry_run=False), **{name: before[name] for name in COUNTS}}
 
     with ThreadPoolExecutor(THREADS) as threads:
         waiting: deque[tuple[Batch, Future[Any]]] = deque()
