@@ -5,14 +5,15 @@ from typing import Any
 import boto3
 
 from bindery import settings
-from bindery.dynamo import Table, _decode
+from bindery.attributes import decode
+from bindery.dynamo import Table
 
 
 def items(table: Table) -> list[dict[str, Any]]:
     """Every item of a table, sorted by key."""
     client = boto3.client("dynamodb")
     found = [
-        _decode(item)
+        decode(item)
         for page in client.get_paginator("scan").paginate(TableName=settings.read(table.value), ConsistentRead=True)
         for item in page["Items"]
     ]

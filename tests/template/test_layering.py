@@ -13,7 +13,7 @@ LAYER = ROOT / "layers/bindery/bindery"
 RULES = "rules"
 ROOMS = (
     "clock faults settings",
-    "aws wire",
+    "attributes aws wire",
     "dynamo keyring",
     "identity",
     "fields",

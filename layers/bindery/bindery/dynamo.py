@@ -7,8 +7,6 @@ A table that cannot be reached, throttles or stays in conflict raises `Fault(UNA
 names for itself. Any other error of the service is a bug of ours and passes through.
 """
 
-import base64
-import json
 import random
 import re
 import time
@@ -26,6 +24,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from bindery import aws, clock, settings
+from bindery.attributes import cursor_of, decode, encode, key_of
 from bindery.faults import Fault, Reason
 
 if TYPE_CHECKING:
@@ -142,16 +141,16 @@ def client() -> "DynamoDBClient":
 def get(key: Key, *, unavailable: Reason = Reason.UNAVAILABLE) -> Item | None:
     """The item at `key` as the last acknowledged write left it, or None."""
     answer = aws.call(
-        unavailable, client().get_item, TableName=_name(key.table), Key=_encode(key.attributes()), ConsistentRead=True
+        unavailable, client().get_item, TableName=_name(key.table), Key=encode(key.attributes()), ConsistentRead=True
     )
-    return _decode(answer["Item"]) if "Item" in answer else None
+    return decode(answer["Item"]) if "Item" in answer else None
 
 
 def server_seconds() -> int:
     """The second at which DynamoDB answers, by its own clock."""
     nothing = Key(Table.DIRECTORY, "clock", "clock")
     answer = aws.call(
-        Reason.UNAVAILABLE, client().get_item, TableName=_name(nothing.table), Key=_encode(nothing.attributes())
+        Reason.UNAVAILABLE, client().get_item, TableName=_name(nothing.table), Key=encode(nothing.attributes())
     )
     return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
 
@@ -169,16 +168,16 @@ def get_many(reads: Sequence[Read]) -> list[Item | None]:
         request: dict[str, Any] = {}
         for key in left:
             keys = request.setdefault(_name(key.table), {"Keys": [], "ConsistentRead": True})["Keys"]
-            keys.append(_encode(key.attributes()))
+            keys.append(encode(key.attributes()))
         first = next(read.unavailable for read in reads if read.key in left)
         answer = aws.call(first, client().batch_get_item, RequestItems=request)
         for name, items in answer["Responses"].items():
-            for item in map(_decode, items):
+            for item in map(decode, items):
                 found[Key(by_name[name], item["pk"], item.get("sk"))] = item
         left = [
             Key(by_name[name], key["pk"], key.get("sk"))
             for name, rest in answer.get("UnprocessedKeys", {}).items()
-            for key in map(_decode, rest["Keys"])
+            for key in map(decode, rest["Keys"])
         ]
         if not left:
             return [found.get(read.key) for read in reads]
@@ -204,14 +203,14 @@ def query(
         "TableName": _name(table),
         "KeyConditionExpression": condition,
         "ExpressionAttributeNames": _names(condition),
-        "ExpressionAttributeValues": _encode(values),
+        "ExpressionAttributeValues": encode(values),
         "ConsistentRead": consistent,
     }
     if index is not None:
         request["IndexName"] = index
     for _ in range(round_trips):
         answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
-        yield from map(_decode, answer["Items"])
+        yield from map(decode, answer["Items"])
         if "LastEvaluatedKey" not in answer:
             return
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -242,14 +241,14 @@ def page(
         "TableName": _name(table),
         "KeyConditionExpression": condition,
         "ExpressionAttributeNames": _names(condition),
-        "ExpressionAttributeValues": _encode(values),
+        "ExpressionAttributeValues": encode(values),
         "Limit": limit,
         "ConsistentRead": index is None,
     }
     if index is not None:
         request["IndexName"] = index
     if cursor is not None:
-        request["ExclusiveStartKey"] = _place(cursor)
+        request["ExclusiveStartKey"] = key_of(cursor)
     try:
         answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
     except ClientError as error:
@@ -257,20 +256,8 @@ def page(
             raise Fault(Reason.INVALID) from None
         raise
     last = answer.get("LastEvaluatedKey")
-    token = None if last is None else base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
-    return Page([_decode(item) for item in answer["Items"]], token)
-
-
-def _place(cursor: str) -> dict[str, Any]:
-    try:
-        place = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except (ValueError, RecursionError):
-        raise Fault(Reason.INVALID) from None
-    if not isinstance(place, dict) or not all(
-        isinstance(value, dict) and list(value) == ["S"] and isinstance(value["S"], str) for value in place.values()
-    ):
-        raise Fault(Reason.INVALID)
-    return place
+    token = None if last is None else cursor_of(last)
+    return Page([decode(item) for item in answer["Items"]], token)
 
 
 @contextmanager
@@ -304,7 +291,7 @@ def write(operation: Write) -> None:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "ConditionalCheckFailedException" and operation.condition is not None:
-                found = _decode(cast("Item", error.response.get("Item", {})))
+                found = decode(cast("Item", error.response.get("Item", {})))
                 if isinstance(operation, Put) and found == operation.key.attributes() | operation.item | stamp:
                     return
                 raise operation.condition.verdict(found) from None
@@ -336,7 +323,7 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
             # Without `strict`: what was set aside has no say.
             for operation, reason in zip(operations, reasons, strict=False):
                 if reason["Code"] == "ConditionalCheckFailed" and operation.condition is not None:
-                    raise operation.condition.verdict(_decode(reason.get("Item", {}))) from None
+                    raise operation.condition.verdict(decode(reason.get("Item", {}))) from None
             if len(reasons) > len(operations) and reasons[-1]["Code"] != "None":
                 # What is asked now is something else, so the token must be another; nothing was written under it.
                 items.pop()
@@ -374,9 +361,9 @@ def _request(operation: Write | Check, stamp: Item) -> dict[str, Any]:
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     if isinstance(operation, Put):
-        request["Item"] = _encode(operation.key.attributes() | operation.item | stamp)
+        request["Item"] = encode(operation.key.attributes() | operation.item | stamp)
     else:
-        request["Key"] = _encode(operation.key.attributes())
+        request["Key"] = encode(operation.key.attributes())
     if isinstance(operation, Update):
         expression = _stamped(operation.expression) if stamp else operation.expression
         request["UpdateExpression"] = expression
@@ -391,7 +378,7 @@ def _request(operation: Write | Check, stamp: Item) -> dict[str, Any]:
     if names := _names(*expressions) | names:
         request["ExpressionAttributeNames"] = names
     if values:
-        request["ExpressionAttributeValues"] = _encode(values)
+        request["ExpressionAttributeValues"] = encode(values)
     return request
 
 
@@ -399,48 +386,3 @@ def _stamped(expression: str) -> str:
     """An update expression that also sets the stamp: it may have one SET clause only."""
     stamp = "SET #changed_by = :changed_by, #changed_at = :changed_at"
     return expression.replace("SET ", f"{stamp}, ", 1) if "SET " in expression else f"{expression} {stamp}"
-
-
-def _encode(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _encode_value(value) for name, value in item.items()}
-
-
-def _encode_value(value: Any) -> dict[str, Any]:
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case str():
-            return {"S": value}
-        case int():
-            return {"N": str(value)}
-        case set() | frozenset():
-            return {"SS": sorted(value)}
-        case list() | tuple():
-            return {"L": [_encode_value(element) for element in value]}
-        case dict():
-            return {"M": _encode(value)}
-    raise TypeError(f"no item may hold a {type(value).__name__}")
-
-
-def _decode(item: Mapping[str, Any]) -> Item:
-    return {name: _decode_value(value) for name, value in item.items()}
-
-
-def _decode_value(value: Mapping[str, Any]) -> Any:
-    ((kind, content),) = value.items()
-    match kind:
-        case "S" | "BOOL":
-            return content
-        case "N":
-            return int(content)
-        case "NULL":
-            return None
-        case "SS":
-            return set(content)
-        case "L":
-            return [_decode_value(element) for element in content]
-        case "M":
-            return _decode(content)
-    raise TypeError(f"no item of ours holds a {kind}")
