@@ -140,7 +140,7 @@ class Gateway:
         async for chunk in request.stream():
             body += chunk
             if len(body) > BODY_LIMIT:
-                return _message(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                return _message(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
         authorizer: dict[str, Any] | None = None
         for target in self._targets:
             parameters = target.match(request.method, scope["path"])
@@ -255,6 +255,6 @@ def _lower(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _message(status: HTTPStatus) -> Response:
-    """An answer of the gateway's own."""
-    return JSONResponse({"message": status.phrase}, status)
+def _message(status: HTTPStatus, text: str | None = None) -> Response:
+    """An answer of the gateway's own. Python's names of a status change from version to version, the gateway's do not."""
+    return JSONResponse({"message": text or status.phrase}, status)

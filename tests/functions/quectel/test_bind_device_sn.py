@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from bindery import clock, devices, dynamo, keyring
 from bindery.bindings import record, serial
-from bindery.directory import families, users
+from bindery.directory import families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests import quectel
@@ -74,6 +74,12 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
     ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
     ("another's bind and a share", Mode.ROTATING, shared_by_another, 6040),
     ("a share", Mode.MULTI, share, 6040),
+    ("the user disabled", Mode.UNIQUE, lambda world: users.set_enabled(ME, False), 5032),
+    ("the user's tokens revoked", Mode.MULTI, lambda world: users.revoke_sessions(ME), 5032),
+    ("the user gone", Mode.UNIQUE, lambda world: dynamo.write(dynamo.Delete(users.key(ME))), 5032),
+    ("the user's home mode turned on", Mode.ROTATING, lambda world: users.set_home_mode(ME, True), 5636),
+    ("the user's role changed", Mode.UNIQUE, lambda world: users.change(ME, role="administrator"), 5048),
+    ("the user barred", Mode.UNIQUE, lambda world: products.bar(PK, ME), 5327),
     ("another's bind into a family", Mode.ROTATING, bound_at_home_by_another, 5048),
 ]
 

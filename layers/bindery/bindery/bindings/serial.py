@@ -12,6 +12,7 @@ from bindery import clock, devices, dynamo, identity, keyring, settings
 from bindery.bindings import record
 from bindery.directory import domains, families, products, users
 from bindery.directory.products import Mode
+from bindery.directory.users import User
 from bindery.dynamo import Check, Condition, Delete, Item, Key, Put, Read, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
@@ -71,9 +72,10 @@ def bind(
     """Bind a device to the session's user, in home mode into their family `fid` and its room `frid`.
 
     One batch read that every rule is judged on, in the order of `REFUSES`, and one transaction that holds what may have
-    changed meanwhile (the device, who has it, the family) and refuses for the same reasons. Raises `TOKEN_INVALID` and
-    the reasons in `REFUSES`: `SERIAL_LOOKUP_FAILED` when the device could not be read, `LOOKUP_FAILED` when anything
-    else could not, `BINDING_FAILED` when another write came between that a repetition has to take into account.
+    changed meanwhile (the user, the device, who has it, the family) and refuses for the same reasons. Raises
+    `TOKEN_INVALID` and the reasons in `REFUSES`: `SERIAL_LOOKUP_FAILED` when the device could not be read,
+    `LOOKUP_FAILED` when anything else could not, `BINDING_FAILED` when another write came between that a repetition has
+    to take into account.
     """
     uid, device = session.uid, identity.manufactured_device(product_key, serial)
     user_read, account_read = session.reads(Reason.LOOKUP_FAILED)
@@ -96,7 +98,7 @@ def bind(
     user = session.confirm(found["user"], found["account"])
     if domain is None or not domain["enabled"]:
         raise Fault(Reason.DOMAIN_ABNORMAL)
-    if domain["binders"] == "administrators" and user.role == "regular":
+    if _may_not_bind(user.role, domain):
         raise Fault(Reason.ROLE_NOT_PERMITTED)
     if product is None:
         raise Fault(Reason.PRODUCT_UNKNOWN)
@@ -104,10 +106,8 @@ def bind(
         raise Fault(Reason.DOMAIN_NOT_AUTHORISED)
     if found["barred"] is not None:
         raise Fault(Reason.PRODUCT_FORBIDDEN)
-    if not user.home_mode and (fid is not None or frid is not None):
-        raise Fault(Reason.HOME_MODE_OFF)
-    if user.home_mode and fid is None:
-        raise Fault(Reason.FAMILY_MISSING)
+    if unsuited := _unsuited(user.home_mode, fid, frid):
+        raise Fault(unsuited)
     if user.home_mode and not families.admits(family, uid, frid):
         raise Fault(Reason.FAMILY_FORBIDDEN)
     manufactured = found["device"] or {}
@@ -140,6 +140,8 @@ def bind(
     }
     dynamo.transact(
         [
+            Check(users.key(uid), _still(session, user, domain, fid, frid)),
+            Check(products.barred(product_key, uid), _NOT_BARRED),
             Check(devices.key(device), _as_read(manufactured, product)),
             _hold(device, uid, mode, facts, standing),
             *_in_families(device, uid, facts, standing if mode is Mode.ROTATING else {}),
@@ -229,6 +231,42 @@ def give_back(device: str, uid: str) -> None:
 def _accepted(uid: str, device: str) -> Key:
     """Where it stands that a user accepted a share of a device in an exclusive mode."""
     return Key(Table.DIRECTORY, users.key(uid).pk, f"share#{device}")
+
+
+def _may_not_bind(role: str, domain: Item) -> bool:
+    return bool(domain["binders"] == "administrators" and role == "regular")
+
+
+def _unsuited(home_mode: bool, fid: str | None, frid: str | None) -> Reason | None:
+    """Why a family and a room do not suit a user's home mode."""
+    if not home_mode and (fid is not None or frid is not None):
+        return Reason.HOME_MODE_OFF
+    return Reason.FAMILY_MISSING if home_mode and fid is None else None
+
+
+def _still(session: Session, user: User, domain: Item, fid: str | None, frid: str | None) -> Condition:
+    """That a user is still who they were when their record was read, and what it means if not."""
+
+    def verdict(now: Item) -> Reason:
+        if not now or not now["enabled"] or now["generation"] != session.generation:
+            return Reason.TOKEN_INVALID
+        if _may_not_bind(now["role"], domain):
+            return Reason.ROLE_NOT_PERMITTED
+        return _unsuited(now["home_mode"], fid, frid) or Reason.BINDING_FAILED
+
+    return Condition(
+        expression="#enabled = :true AND #generation = :generation AND #role = :role AND #home_mode = :home_mode",
+        values={
+            ":true": True,
+            ":generation": session.generation,
+            ":role": user.role,
+            ":home_mode": user.home_mode,
+        },
+        otherwise=verdict,
+    )
+
+
+_NOT_BARRED = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.PRODUCT_FORBIDDEN)
 
 
 def _unfit(device: Item, product: Item) -> Reason | None:
