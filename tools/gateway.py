@@ -256,5 +256,5 @@ def _lower(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _message(status: HTTPStatus, text: str | None = None) -> Response:
-    """An answer of the gateway's own. Python's names of a status change from version to version, the gateway's do not."""
+    """An answer of the gateway's own. `text` is for a status whose name changes from one Python to the next."""
     return JSONResponse({"message": text or status.phrase}, status)
