@@ -20,12 +20,12 @@ class Export(BaseModel):
     bindings: Records
     shares: Records
     families: Records
+    bars: Records
     connections: Records
     registrations: Records
     nicknames: Records
     issued_devices: Records
     complete: bool
-    not_found_by_user: Sequence[str]
 
 
 class Erasure(BaseModel):
@@ -34,7 +34,6 @@ class Erasure(BaseModel):
     uid: str
     removed: Mapping[str, int]
     complete: bool
-    not_found_by_user: Sequence[str]
 
 
 @handler.app.get("/admin/v1/privacy/<uid>")
@@ -47,4 +46,4 @@ def export(uid: PathId) -> Export:
 def erase(uid: PathId) -> Erasure:
     """Remove everything that is held about a user, in steps of two hundred records."""
     removed, complete = privacy.erase(uid)
-    return Erasure(uid=uid, removed=removed, complete=complete, not_found_by_user=privacy.NOT_FOUND_BY_USER)
+    return Erasure(uid=uid, removed=removed, complete=complete)

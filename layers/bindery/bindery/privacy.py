@@ -1,8 +1,8 @@
 """What is held about one user: shown to them as a whole, or removed as a whole.
 
-Looked for are the user's record; bindings and accepted shares; the families that they own, and those in which they
-have a device; leases; and, if the user is a bank's customer, that customer's registrations, nicknames and issued
-devices. Two things are kept by something else and cannot be looked for by user: `NOT_FOUND_BY_USER`.
+That is the user's record; bindings and accepted shares; the families that they own or live in; the products that they
+are barred from; leases; and, if the user is a bank's customer, that customer's registrations, nicknames and issued
+devices.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from typing import Any
 from bindery import directory, dynamo, identity
 from bindery.bindings import holding, record, serial
 from bindery.bindings.customer import Status
-from bindery.directory import families, users
+from bindery.directory import families, products, users
 from bindery.dynamo import Condition, Delete, Item, Key, Table
 from bindery.faults import Reason
 
@@ -23,13 +23,17 @@ EXPORT_LIMIT = 1000
 ERASE_LIMIT = 200
 """How much an erasure removes before it has to be asked again: it takes up to half a minute."""
 
-NOT_FOUND_BY_USER = (
-    "products that the user is barred from: see DELETE /admin/v1/products/<product_key>/barred/<uid>",
-    "families of others in which the user has no device: see PATCH /admin/v1/families/<fid>",
+KINDS = (
+    "connections",
+    "families",
+    "bars",
+    "shares",
+    "bindings",
+    "registrations",
+    "nicknames",
+    "issued_devices",
+    "users",
 )
-"""What may be held about a user and is neither shown nor removed."""
-
-KINDS = ("connections", "families", "shares", "bindings", "registrations", "nicknames", "issued_devices", "users")
 """What an erasure removes, in this order."""
 
 _PAGES = 50
@@ -55,6 +59,7 @@ def export(uid: str) -> Item:
         "bindings": (_shown(item) for item in _held(identity.user_holder(uid)) if item.get("kind") != "share"),
         "shares": _shares(uid),
         "families": (_family(item, uid) for item in _families(uid)),
+        "bars": ({"product_key": item["product_key"], "created_at": item["created_at"]} for item in _bars(uid)),
         "connections": (_shown(item) for item in _held(identity.caller_holder(uid))),
         "registrations": (_shown(item) for item in _registrations(user)),
         "nicknames": (
@@ -68,7 +73,6 @@ def export(uid: str) -> Item:
         "user": {name: user.get(name) for name in _USER} | {"has_password": user.get("password") is not None},
         **{kind: items[:EXPORT_LIMIT] for kind, items in found.items()},
         "complete": all(len(items) <= EXPORT_LIMIT for items in found.values()),
-        "not_found_by_user": NOT_FOUND_BY_USER,
     }
 
 
@@ -107,10 +111,14 @@ def _removals(user: Item) -> Iterator[str]:
     for item in _held(identity.caller_holder(uid)):
         dynamo.write(Delete(_place(Table.BINDINGS, item)))
         yield "connections"
-    # Before the bindings: the families of others are found by them alone.
     for family in _families(uid):
         families.forget(family["fid"], uid)
         yield "families"
+    for note in _listed(families.memberships(uid)):
+        dynamo.write(Delete(_place(Table.DIRECTORY, note)))
+    for item in _bars(uid):
+        dynamo.write(Delete(_place(Table.DIRECTORY, item)))
+        yield "bars"
     for device, lasts in serial.accepted_shares(uid):
         serial.give_back(device, uid)
         if lasts is not None:
@@ -173,15 +181,23 @@ def _below(table: Table, user: Item, prefix: str) -> Iterator[Item]:
 
 
 def _families(uid: str) -> Iterator[Item]:
-    """The families that a user owns, by the index, and those in which they have a device."""
-    values = {":list": families.listed(uid)}
-    owned = dynamo.query(Table.DIRECTORY, "#list = :list", values, index=directory.BY_LIST, round_trips=_PAGES)
-    fids = [family["fid"] for family in owned]
-    fids += [item["fid"] for item in _held(identity.user_holder(uid)) if item.get("fid") is not None]
+    """The families that a user owns, and those in which they live."""
+    fids = [found["fid"] for listed in (families.listed(uid), families.memberships(uid)) for found in _listed(listed)]
     for fid in dict.fromkeys(fids):
         family = dynamo.get(families.key(fid))
         if family is not None and (uid == family["owner"] or uid in family["members"]):
             yield family
+
+
+def _bars(uid: str) -> Iterator[Item]:
+    return _listed(products.bars(uid))
+
+
+def _listed(listed: str) -> Iterator[Item]:
+    """What stands under a name in the index by list."""
+    return dynamo.query(
+        Table.DIRECTORY, "#list = :list", {":list": listed}, index=directory.BY_LIST, round_trips=_PAGES
+    )
 
 
 def _shares(uid: str) -> Iterator[Item]:

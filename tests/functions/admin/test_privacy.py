@@ -57,6 +57,7 @@ def others(registry: None) -> None:
         for number in range(4):
             devices.manufacture(key, f"S{number}", device_key="F4A1B2C3D4E1")
     families.create("ben's", OTHER)
+    families.create("theirs", "cleo", members=[OTHER])
     bind(OTHER, "unique", "S0", fid="ben's", common=True)
     bind(OTHER, "multi", "S0", fid="ben's", common=True)
     register("MIGR00003", "355", "Phone")
@@ -70,6 +71,7 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com")
     families.create("ada's", ME, rooms=["R1"])
     families.change("ben's", members=[ME, "cleo"])
+    families.change("theirs", members=[OTHER, ME])
     bind(ME, "unique", "S1", fid="ada's", frid="R1", common=True)
     bind(ME, "unique", "S2", fid="ben's", common=True)
     bind(ME, "multi", "S0", fid="ben's", common=True)
@@ -81,6 +83,7 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
     addresses.assign(ADDRESS, device("unique", "S1"))
     devices.ban(device("unique", "S2"), "stolen")
+    products.bar("multi", ME)
     connect()
     return before
 
@@ -131,7 +134,11 @@ def test_an_export_shows_everything_and_no_secret() -> None:
     assert names(found["bindings"]) == [device("multi", "S0"), device("unique", "S1"), device("unique", "S2")]
     assert names(found["shares"]) == [device("multi", "S1"), device("unique", "S0")]
     assert {share["expires_at"] for share in found["shares"]} == {LATER * 1000}
-    assert [(family["fid"], family["owner"]) for family in found["families"]] == [("ada's", True), ("ben's", False)]
+    assert [(family["fid"], family["owner"]) for family in found["families"]] == [
+        ("ada's", True),
+        ("ben's", False),
+        ("theirs", False),
+    ]
     assert names(found["connections"]) == [device("unique", "S1")]
     assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [
         ("356", "active"),
@@ -140,10 +147,7 @@ def test_an_export_shows_everything_and_no_secret() -> None:
     assert found["nicknames"] == [{"device": identity.opaque(identity.customer_device("356")), "nickname": "phone"}]
     assert [entry["device_id"] for entry in found["issued_devices"]] == ["T2"]
     assert found["complete"] is True
-    assert [text.partition(":")[0] for text in found["not_found_by_user"]] == [
-        "products that the user is barred from",
-        "families of others in which the user has no device",
-    ]
+    assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
     (lease,) = [item for item in items(Table.BINDINGS) if "proxy" in item]
     for secret in ('"password"', "generation", "scrypt", lease["proxy"], "cleo", OTHER + '"'):
@@ -165,7 +169,8 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     assert answer.status == 200
     assert answer.json()["removed"] == {
         "connections": 1,
-        "families": 2,
+        "families": 3,
+        "bars": 1,
         "shares": 2,
         "bindings": 3,
         "registrations": 2,
@@ -283,7 +288,7 @@ def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
     accounts.create("acme", name="Acme")
     users.create("cy", "acme")
     found = admin("privacy", "GET", "privacy/cy").json()
-    kinds = ("bindings", "shares", "families", "connections", "registrations", "nicknames", "issued_devices")
+    kinds = ("bindings", "shares", "families", "bars", "connections", "registrations", "nicknames", "issued_devices")
     assert {kind: found[kind] for kind in kinds} == {kind: [] for kind in kinds}
     assert {kind: n for kind, n in admin("privacy", "DELETE", "privacy/cy").json()["removed"].items() if n} == {
         "users": 1

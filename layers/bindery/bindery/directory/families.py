@@ -10,8 +10,11 @@ from bindery import clock, directory, dynamo, identity
 from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 
-MEMBER_LIMIT = 100
-"""How many members a family has at most, and how many rooms."""
+MEMBER_LIMIT = 99
+"""How many members a family has at most beside its owner: with the family itself, what one transaction takes."""
+
+ROOM_LIMIT = 100
+"""How many rooms a family has at most."""
 
 COMMON_LIMIT = 100
 """How many common devices a family has at most."""
@@ -25,17 +28,16 @@ def key(fid: str) -> Key:
 def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence[str] = ()) -> None:
     """Enter a family of `owner` and the users in `members`, with rooms by their ids.
 
-    Raises `ALREADY_EXISTS` and `LIMIT_REACHED` (over 100 members or rooms).
+    Raises `ALREADY_EXISTS` and `LIMIT_REACHED` (over 99 members or 100 rooms).
     """
     home = {"members": list(members), "rooms": list(rooms)}
     _check(home)
-    dynamo.write(
-        Put(
-            key(fid),
-            {"list": listed(owner), "fid": fid, "owner": owner, "created_at": clock.now(), **home},
-            Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-        )
+    family = Put(
+        key(fid),
+        {"list": listed(owner), "fid": fid, "owner": owner, "created_at": clock.now(), **home},
+        Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
     )
+    dynamo.transact([family, *_notes(fid, members)])
 
 
 def show(fid: str) -> Item:
@@ -51,10 +53,16 @@ def page(owner: str, limit: int, cursor: str | None) -> Page:
 def change(fid: str, **members: Any) -> None:
     """Say who lives in a family beside its owner (`members`), which rooms it has (`rooms`), or both.
 
-    What is bound there stays, in whichever room. Raises `NOT_FOUND` and `LIMIT_REACHED` (over 100 members or rooms).
+    What is bound there stays, in whichever room. Raises `NOT_FOUND` and `LIMIT_REACHED` (over 99 members or 100 rooms).
     """
     _check(members)
-    directory.change(key(fid), members)
+    if "members" not in members:
+        directory.change(key(fid), members)
+        return
+    expression = ", ".join(f"#{name} = :{name}" for name in members)
+    values = {f":{name}": value for name, value in members.items()}
+    family = Update(key(fid), f"SET {expression}", values, directory.EXISTS)
+    dynamo.transact([family, *_notes(fid, members["members"])])
 
 
 def forget(fid: str, uid: str) -> None:
@@ -138,6 +146,21 @@ def listed(owner: str) -> str:
     return identity.join("families", owner)
 
 
+def memberships(uid: str) -> str:
+    """Under which the families stand in the index by list in which a user lives, or lived."""
+    return identity.join("memberships", uid)
+
+
+def membership(fid: str, uid: str) -> Key:
+    """Where it is noted that a user lives in a family, or lived there: no index looks into a family's members."""
+    return Key(Table.DIRECTORY, f"family#{fid}", identity.join("member", uid))
+
+
+def _notes(fid: str, members: Sequence[str]) -> list[Put]:
+    """What notes that users live in a family. Who moves out leaves the note: it is harmless, and erased with them."""
+    return [Put(membership(fid, uid), {"list": memberships(uid), "fid": fid}) for uid in dict.fromkeys(members)]
+
+
 def _check(members: Item) -> None:
-    if any(len(values) > MEMBER_LIMIT for values in members.values()):
+    if len(members.get("members", ())) > MEMBER_LIMIT or len(members.get("rooms", ())) > ROOM_LIMIT:
         raise Fault(Reason.LIMIT_REACHED)

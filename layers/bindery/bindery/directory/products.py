@@ -7,7 +7,7 @@ from typing import Any
 from bindery import clock, directory, dynamo
 from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table
 from bindery.faults import Fault, Reason
-from bindery.identity import canonical
+from bindery.identity import canonical, join
 
 DOMAIN_LIMIT = 100
 """How many user domains a product lists at most."""
@@ -99,9 +99,17 @@ def bar(product_key: str, uid: str) -> None:
     dynamo.transact(
         [
             Check(key(product_key), directory.EXISTS),
-            Put(barred(product_key, uid), {"uid": uid, "created_at": clock.now()}),
+            Put(
+                barred(product_key, uid),
+                {"list": bars(uid), "product_key": product_key, "uid": uid, "created_at": clock.now()},
+            ),
         ]
     )
+
+
+def bars(uid: str) -> str:
+    """Under which a user's bars stand in the index by list."""
+    return join("bars", uid)
 
 
 def admit(product_key: str, uid: str) -> None:
