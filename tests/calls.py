@@ -16,6 +16,9 @@ from bindery import keyring, settings
 ROUND_TRIPS = 2
 """How many DynamoDB calls an operation makes at most."""
 
+MORE_ROUND_TRIPS: dict[str, int] = {}
+"""The operations that may make more, and how many at most: docs/decisions.md says why each does."""
+
 _MEMBER_ACTIONS = {
     "Put": "dynamodb:PutItem",
     "Update": "dynamodb:UpdateItem",

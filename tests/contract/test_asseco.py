@@ -229,6 +229,7 @@ def test_the_documents_sample_registers_the_device(bank: Bank) -> None:
         "holder": "customer#MIGR00002",
         "binding": binding["binding"],
         "bound_at": binding["bound_at"],
+        "since": f"asseco#{binding['bound_at']}",
         "status": "active",
         "identifier": "990000862471854",
         "identifier_kind": "imei",

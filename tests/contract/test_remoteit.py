@@ -104,6 +104,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
             "pk": device,
             "sk": "connection#user#ann",
             "holder": "caller#ann",
+            "since": f"remoteit#{NOW:013}",
             "connection": "0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",
             "caller": "ann",
             "account": "acme",

@@ -57,6 +57,7 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
         "holder": "account#acme",
         "binding": binding["binding"],
         "bound_at": binding["bound_at"],
+        "since": f"rufus#{binding['bound_at']}",
         "model": "Model X1",
         "serial": "DEVICE-123",
         "alias": "Front door",
@@ -215,7 +216,7 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> No
     (device,) = items(Table.DEVICES)
     (binding,) = items(Table.BINDINGS)
     assert set(device) == {"pk", "dialect", "model", "serial", "created_at"}
-    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "model", "serial"}
+    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "since", "model", "serial"}
     assert binding["holder"] == "account#acme"
 
 

@@ -49,7 +49,9 @@ def device(mode: products.Mode = products.Mode.UNIQUE) -> str:
 
 
 def own(pk: str, **facts: Any) -> None:
-    dynamo.write(Put(record.owner(pk), {"binding": "b", "holder": identity.user_holder(UID)} | facts))
+    dynamo.write(
+        Put(record.owner(pk), {"binding": "b", "since": "quectel#1", "holder": identity.user_holder(UID)} | facts)
+    )
 
 
 def of_user(pk: str, **facts: Any) -> None:

@@ -83,6 +83,7 @@ def connect(
                 key(device, user.uid),
                 {
                     "holder": identity.caller_holder(user.uid),
+                    "since": record.since("remoteit", now),
                     "connection": connection.id,
                     "caller": user.uid,
                     "account": user.account,
@@ -130,7 +131,7 @@ def admit(label: str, client_ip: str) -> Connection:
 
 
 def live(limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None) -> Page:
-    """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by device.
+    """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by time.
 
     Those that have ended are left out of a page, so it can hold fewer than `limit` and yet not be the last. A device's
     are read consistently, a caller's from an index. Raises `INVALID`: not exactly one is given, or the cursor is none.

@@ -43,7 +43,20 @@ _ERASED = "erased at the request of its user"
 _USER = ("uid", "account", "domain", "role", "home_mode", "customer", "email", "enabled", "created_at", "changed_at")
 """Of a user's record: all but what proves who they are (the password's hash, the tokens' generation)."""
 _OURS = frozenset(
-    {"pk", "sk", "list", "holder", "binding", "share", "shares", "proxy", "connection", "changed_by", "changed_at"}
+    {
+        "pk",
+        "sk",
+        "list",
+        "holder",
+        "since",
+        "binding",
+        "share",
+        "shares",
+        "proxy",
+        "connection",
+        "changed_by",
+        "changed_at",
+    }
 )
 """What no export shows of other records: how they are kept, what lets a client through, and what is about others."""
 

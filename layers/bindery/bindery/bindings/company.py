@@ -30,14 +30,15 @@ def bind(
         name: value for name, value in {"alias": alias, "firmware": firmware, "type": kind}.items() if value is not None
     }
     facts = {"holder": identity.account_holder(account), "model": model, "serial": serial, **given}
+    now = clock.now()
     dynamo.transact(
         [
             devices.seen(device, "rufus", {"model": model, "serial": serial}),
             Update(
                 record.owner(device),
                 "SET #binding = if_not_exists(#binding, :binding), #bound_at = if_not_exists(#bound_at, :now), "
-                + ", ".join(f"#{name} = :{name}" for name in facts),
-                {":binding": record.new_id(), ":now": clock.now()}
+                "#since = if_not_exists(#since, :since), " + ", ".join(f"#{name} = :{name}" for name in facts),
+                {":binding": record.new_id(), ":now": now, ":since": record.since("rufus", now)}
                 | {f":{name}": value for name, value in facts.items()},
                 Condition(
                     expression="attribute_not_exists(#holder) OR #holder = :holder", otherwise=Reason.BOUND_BY_ANOTHER

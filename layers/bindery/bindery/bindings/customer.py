@@ -56,11 +56,12 @@ def register(
     Raises, in this order, `DEVICE_BANNED`, `IDENTIFIER_TAKEN` (active or blocked, any customer's), `NICKNAME_TAKEN`.
     """
     device = identity.customer_device(identifier)
-    binding = record.new_id()
+    binding, now = record.new_id(), clock.now()
     registration = {
         "holder": identity.customer_holder(customer),
         "binding": binding,
-        "bound_at": clock.now(),
+        "bound_at": now,
+        "since": record.since("asseco", now),
         "status": Status.ACTIVE,
         "identifier": identifier,
         "identifier_kind": kind,
@@ -101,11 +102,11 @@ def find(customer: str, identifier: str) -> OwnedDevice:
 
 
 def owned(customer: str) -> list[OwnedDevice]:
-    """A customer's devices by identifier: as many as two round trips bring, some thousands."""
+    """A customer's devices, those registered last at the end: as many as two round trips bring, some thousands."""
     found = dynamo.query(
         Table.BINDINGS,
-        "#holder = :holder AND begins_with(#pk, :dialect)",
-        {":holder": identity.customer_holder(customer), ":dialect": identity.customer_device("")},
+        "#holder = :holder AND begins_with(#since, :dialect)",
+        {":holder": identity.customer_holder(customer), ":dialect": "asseco#"},
         index=record.BY_HOLDER,
     )
     return [_read(customer, item) for item in found]

@@ -11,11 +11,11 @@
 
 import uuid
 
+from bindery import identity
 from bindery.dynamo import Key, Table
-from bindery.identity import user_holder
 
 BY_HOLDER = "by_holder"
-"""The index by holder: partition key `holder`, sort key `pk` (the device)."""
+"""The index by holder: partition key `holder`, sort key `since`, so that what is bound later comes last."""
 
 
 def owner(device: str) -> Key:
@@ -25,7 +25,12 @@ def owner(device: str) -> Key:
 
 def of_user(device: str, uid: str) -> Key:
     """One user's binding of a device that several may hold."""
-    return Key(Table.BINDINGS, device, user_holder(uid))
+    return Key(Table.BINDINGS, device, identity.user_holder(uid))
+
+
+def since(dialect: str, bound_at: int) -> str:
+    """Where a binding stands among its holder's: by dialect, then by when it was bound (milliseconds)."""
+    return identity.join(dialect, f"{bound_at:013}")
 
 
 def new_id() -> str:

@@ -120,7 +120,7 @@ def bind(
     if common and family is not None and families.full(family, device):
         raise Fault(Reason.COMMON_LIST_FULL)
 
-    binding = record.new_id()
+    binding, now = record.new_id(), clock.now()
     # Derived before the write: once the device is bound, nothing may fail that would say it is not.
     bound = Bound(
         keyring.auth_key(binding),
@@ -131,7 +131,8 @@ def bind(
     facts = {
         "holder": identity.user_holder(uid),
         "binding": binding,
-        "bound_at": clock.now(),
+        "bound_at": now,
+        "since": record.since("quectel", now),
         "name": name or product["name"],
         "capabilities": capabilities,
         "fid": fid,
@@ -165,6 +166,7 @@ def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
     if mode is Mode.MULTI:
         share = {
             "holder": identity.user_holder(uid),
+            "since": record.since("quectel", clock.now()),
             "kind": "share",
             "share": record.new_id(),
             "expires_at": until,
