@@ -1,0 +1,39 @@
+"""What quectel's apps send to log in: their side of the API's cryptography, which nothing of Bindery's own makes."""
+
+import base64
+import hashlib
+import secrets
+import string
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+PATH = "/v2/enduser/enduserapi/emailPwdLogin"
+
+_LETTERS = string.ascii_letters + string.digits
+
+
+def form(email: str, password: str, domain: str, secret: str, *, random: str | None = None) -> dict[str, str]:
+    """The form of a login, with `random` or 16 new letters and digits."""
+    random = random or "".join(secrets.choice(_LETTERS) for _ in range(16))
+    encrypted = encrypt(password.encode(), random)
+    return {
+        "email": email,
+        "pwd": encrypted,
+        "random": random,
+        "userDomain": domain,
+        "signature": sign(email, encrypted, random, secret),
+    }
+
+
+def encrypt(password: bytes, random: str) -> str:
+    """A password under the key that a random text makes."""
+    key = hashlib.md5(random.encode()).hexdigest().upper()[8:24]  # noqa: S324 (the API's own)
+    iv = key[8:16] + key[0:8]
+    fill = 16 - len(password) % 16
+    encryptor = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).encryptor()
+    return base64.b64encode(encryptor.update(password + bytes([fill]) * fill) + encryptor.finalize()).decode()
+
+
+def sign(email: str, encrypted: str, random: str, secret: str) -> str:
+    """The signature over what is sent."""
+    return hashlib.sha256(f"{email}{encrypted}{random}{secret}".encode()).hexdigest()
