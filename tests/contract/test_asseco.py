@@ -230,6 +230,7 @@ def test_the_documents_sample_registers_the_device(bank: Bank) -> None:
         "binding": binding["binding"],
         "bound_at": binding["bound_at"],
         "since": f"asseco#{binding['bound_at']}",
+        "connected": {},
         "status": "active",
         "identifier": "990000862471854",
         "identifier_kind": "imei",

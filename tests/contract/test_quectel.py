@@ -137,6 +137,7 @@ def test_a_device_is_bound_and_its_keys_are_answered(world: World) -> None:
         "binding": owner()["binding"],
         "bound_at": owner()["bound_at"],
         "since": f"quectel#{owner()['bound_at']}",
+        "connected": {},
         "name": "Smart lock",
         "capabilities": None,
         "fid": None,

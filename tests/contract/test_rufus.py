@@ -58,6 +58,7 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
         "binding": binding["binding"],
         "bound_at": binding["bound_at"],
         "since": f"rufus#{binding['bound_at']}",
+        "connected": {},
         "model": "Model X1",
         "serial": "DEVICE-123",
         "alias": "Front door",
@@ -216,7 +217,7 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> No
     (device,) = items(Table.DEVICES)
     (binding,) = items(Table.BINDINGS)
     assert set(device) == {"pk", "dialect", "model", "serial", "created_at"}
-    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "since", "model", "serial"}
+    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "since", "connected", "model", "serial"}
     assert binding["holder"] == "account#acme"
 
 

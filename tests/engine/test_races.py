@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bindery import clock, devices, identity, sessions
+from bindery import clock, connections, devices, identity, sessions
+from bindery.bindings import company, holding
 from bindery.directory import accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
@@ -172,28 +173,73 @@ def test_players_adding_themselves_at_once_leave_one_request_whole() -> None:
     assert len({device[name] for name in names}) == 1
 
 
-def test_of_a_users_connections_to_one_device_the_last_stays() -> None:
+@pytest.fixture
+def connecting(engine: object) -> Callable[[int], Response]:
+    """Connect to a device of an account as its user of a number."""
     accounts.create("acme", name="Acme")
-    users.create("ada", "acme")
-    rufus = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
-    body = '{"model": "M", "serial_number": "S"}'
-    invoke("rufus.bind_device", event("POST", "/v0/devices", headers={"api_key": rufus}, body=body))
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("acme", "M", "S"))
-    headers = {
-        "developerkey": keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d"),
-        "token": sessions.issue("ada", "remoteit", 600)[0],
-    }
-    body = '{"deviceaddress": "80:00:00:00:00:00:00:F1"}'
+    key = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d")
+    for number in range(CALLERS):
+        users.create(f"user{number}", "acme")
+    tokens = [sessions.issue(f"user{number}", "remoteit", 600)[0] for number in range(CALLERS)]
 
-    answers = at_once(
-        lambda _: invoke(
-            "remoteit.connect_device", event("POST", "/apv/v27/device/connect", headers=headers, body=body)
-        )
-    )
+    def connect(number: int) -> Response:
+        headers = {"developerkey": key, "token": tokens[number]}
+        body = '{"deviceaddress": "80:00:00:00:00:00:00:F1"}'
+        return invoke("remoteit.connect_device", event("POST", "/apv/v27/device/connect", headers=headers, body=body))
 
+    return connect
+
+
+def named() -> set[str]:
+    """The connections that the device's binding names."""
+    (owner,) = owners(identity.company_device("acme", "M", "S"))
+    return {name["id"] for name in owner["connected"].values()}
+
+
+def test_of_a_users_connections_to_one_device_the_last_stays(connecting: Callable[[int], Response]) -> None:
+    answers = at_once(lambda _: connecting(0))
     assert {answer.status for answer in answers} == {200}
     (lease,) = [item for item in items(Table.BINDINGS) if item["sk"] != "owner"]
-    assert lease["connection"] in {answer.json()["connectionid"] for answer in answers}
+    assert named() == {lease["connection"]} <= {answer.json()["connectionid"] for answer in answers}
+
+
+def test_users_who_connect_to_one_device_at_once_are_all_named_by_its_binding(
+    connecting: Callable[[int], Response],
+) -> None:
+    answers = at_once(connecting)
+    assert {answer.status for answer in answers} == {200}
+    assert named() == {answer.json()["connectionid"] for answer in answers}
+
+
+def test_of_more_users_than_a_binding_names_as_many_stay_connected(
+    connecting: Callable[[int], Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CALLER_LIMIT", 8)
+    answers = at_once(connecting)
+    made = {answer.json()["connectionid"] for answer in answers if answer.status == 200}
+    # Whoever met others who made room at the same time may try again.
+    assert {answer.status for answer in answers} <= {200, 503}
+    assert len(named()) == 8
+    assert named() <= made
+
+
+def test_nobody_stays_connected_to_what_was_unbound_at_the_same_time(connecting: Callable[[int], Response]) -> None:
+    device = identity.company_device("acme", "M", "S")
+
+    def act(number: int) -> int:
+        if number == CALLERS // 2:
+            holding.end(device, "moved")
+            return 200
+        return connecting(number).status
+
+    assert set(at_once(act)) <= {200, 403}
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    for lease in [item for item in items(Table.BINDINGS) if item["sk"] != "owner"]:
+        with pytest.raises(Fault):
+            connections.admit(lease["proxy"], "203.0.113.9")
+    assert named() == set()
 
 
 def test_keys_issued_at_once_never_exceed_the_limit() -> None:

@@ -1,16 +1,17 @@
 """Leases: whom a relation to the device lets connect, and whom the relay admits to the connection that was made."""
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity
-from bindery.bindings import record
-from bindery.connections import ANY_CLIENT, FIRST_CLIENT, Connection, admit, connect
-from bindery.directory import accounts, addresses, products, users
-from bindery.dynamo import Delete, Put, Table, Update
+from bindery import clock, connections, devices, dynamo, identity, sessions
+from bindery.bindings import company, customer, holding, record, serial
+from bindery.connections import ANY_CLIENT, FIRST_CLIENT, Connection, admit, connect, stop, stop_one
+from bindery.directory import accounts, addresses, domains, products, users
+from bindery.dynamo import Delete, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
 from tests.races import before
 from tests.tables import everything, items
@@ -49,13 +50,20 @@ def device(mode: products.Mode = products.Mode.UNIQUE) -> str:
 
 
 def own(pk: str, **facts: Any) -> None:
-    dynamo.write(
-        Put(record.owner(pk), {"binding": "b", "since": "quectel#1", "holder": identity.user_holder(UID)} | facts)
-    )
+    """The owner's binding; whom it named before, it names still."""
+    ours = {"binding": "b", "since": "quectel#1", "holder": identity.user_holder(UID)}
+    dynamo.write(Put(record.owner(pk), ours | {"connected": named(record.owner(pk))} | facts))
 
 
 def of_user(pk: str, **facts: Any) -> None:
-    dynamo.write(Put(record.of_user(pk, UID), facts))
+    place = record.of_user(pk, UID)
+    dynamo.write(Put(place, {"connected": named(place)} | facts))
+
+
+def named(place: Key) -> dict[str, Any]:
+    found = (dynamo.get(place) or {}).get("connected", {})
+    assert isinstance(found, dict)
+    return found
 
 
 def make(client_ip: str = CLIENT) -> Connection:
@@ -286,3 +294,251 @@ def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
     made = make()
     dynamo.write(Update(users.key(UID), "SET #customer = :none", {":none": None}))
     assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_SHARED
+
+
+# A lease is good while the binding names it.
+
+
+def company_bound() -> tuple[str, Callable[[], object]]:
+    def bind() -> None:
+        company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+
+    return identity.company_device("acme", "M", "S"), bind
+
+
+def user_bound(mode: products.Mode) -> tuple[str, Callable[[], object]]:
+    domains.create("D")
+    users.change(UID, domain="D")
+    products.create("PK", name="P", module_type="M", mode=mode)
+    made = devices.manufacture("PK", "SN", device_key="ABCD1234")
+
+    def bind() -> None:
+        session = sessions.verify(sessions.issue(UID, "quectel", 60)[0], "quectel")
+        serial.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
+
+    return made, bind
+
+
+def customer_bound() -> tuple[str, Callable[[], object]]:
+    def bind() -> None:
+        customer.register(
+            "MIGR00002",
+            "356",
+            kind="imei",
+            nickname="Phone",
+            operating_system="iOS",
+            brand_name=None,
+            model_name=None,
+            push_platform=None,
+            push_handle=None,
+        )
+
+    return identity.customer_device("356"), bind
+
+
+def accepted(mode: products.Mode) -> tuple[str, Callable[[], object]]:
+    made = device(mode)
+    own(made, holder="user#eve", shares={})
+    addresses.withdraw(ADDRESS)
+    return made, lambda: serial.accept_share("PK", "SN", UID, LATER)
+
+
+BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[[str], object]]] = {
+    "rufus, ended by force": (company_bound, lambda pk: holding.end(pk, "moved")),
+    "rufus, removed": (company_bound, lambda pk: dynamo.write(Delete(record.owner(pk)))),
+    "quectel, unique": (lambda: user_bound(products.Mode.UNIQUE), lambda pk: holding.end(pk, "moved")),
+    "quectel, rotating": (
+        lambda: user_bound(products.Mode.ROTATING),
+        lambda pk: dynamo.write(Update(record.owner(pk), "SET #holder = :eve", {":eve": "user#eve"})),
+    ),
+    "quectel, multi": (lambda: user_bound(products.Mode.MULTI), lambda pk: holding.end(pk, "moved", uid=UID)),
+    "quectel, a share in multi mode": (
+        lambda: accepted(products.Mode.MULTI),
+        lambda pk: holding.end(pk, "moved", uid=UID),
+    ),
+    "asseco, unregistered": (customer_bound, lambda pk: customer.unregister("MIGR00002", "356")),
+    "asseco, ended by force": (customer_bound, lambda pk: holding.end(pk, "moved")),
+}
+
+
+@pytest.mark.parametrize("case", BOUND)
+def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: str) -> None:
+    made, end = BOUND[case]
+    pk, bind = made()
+    bind()
+    addresses.assign(ADDRESS, pk)
+    lease = make()
+    assert admit(lease.proxy, CLIENT) == lease
+    assert [item["connection"] for item in connections.live(10, None, device=pk).items] == [lease.id]
+    end(pk)
+    assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_SHARED
+    bind()
+    assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert connections.live(10, None, device=pk).items == connections.live(10, None, caller=UID).items == []
+    assert refused(lambda: stop(pk, UID)) is Reason.NOT_FOUND
+    again = make()
+    assert admit(again.proxy, CLIENT) == again
+    assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
+    pk, bind = company_bound()
+    bind()
+    addresses.assign(ADDRESS, pk)
+    made = make()
+    bind()
+    assert admit(made.proxy, CLIENT) == made
+
+
+def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_on_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pk, bind = company_bound()
+    bind()
+    addresses.assign(ADDRESS, pk)
+    old = make()
+    before(monkeypatch, "transact_write_items", lambda: (holding.end(pk, "moved"), bind()))
+    made = make()
+    assert admit(made.proxy, CLIENT) == made
+    assert refused(lambda: admit(old.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
+    """As many callers as a binding names, and when their leases end."""
+    return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(connections.CALLER_LIMIT)}
+
+
+def names_met(pk: str) -> set[str]:
+    return {name["id"] for name in named(record.owner(pk)).values()}
+
+
+@pytest.mark.parametrize(
+    ("until", "left"),
+    [
+        (lambda n: LONG_AGO if n % 2 else LATER, {f"id{n}" for n in range(0, connections.CALLER_LIMIT, 2)}),
+        (lambda n: LATER - n, {f"id{n}" for n in range(connections.CALLER_LIMIT - 1)}),
+    ],
+    ids=["those whose time is over leave", "who would be the first leaves"],
+)
+def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callable[[int], int], left: set[str]) -> None:
+    pk = device()
+    own(pk, connected=others(pk, until))
+    made = make()
+    assert names_met(pk) == left | {made.id}
+    assert admit(made.proxy, CLIENT) == made
+    again = make()
+    assert names_met(pk) == left | {again.id}
+
+
+def test_a_binding_of_a_time_when_it_named_nobody_names_whoever_connects() -> None:
+    pk = device()
+    dynamo.write(Put(record.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "since": "quectel#1"}))
+    made = make()
+    assert admit(made.proxy, CLIENT) == made
+    dynamo.write(Update(record.owner(pk), "REMOVE #connected"))
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
+    """Let something happen before the second transaction from now."""
+    before(monkeypatch, "transact_write_items", lambda: None)
+    real = dynamo.client().transact_write_items
+
+    def first(**request: Any) -> Any:
+        try:
+            return real(**request)
+        finally:
+            before(monkeypatch, "transact_write_items", happen)
+
+    monkeypatch.setattr(dynamo.client(), "transact_write_items", first)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda pk: own(pk, connected={}), Reason.UNAVAILABLE),
+        (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
+        (lambda pk: dynamo.write(Delete(record.owner(pk))), Reason.NOT_SHARED),
+        (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
+    ],
+)
+@pytest.mark.parametrize("full", [True, False])
+def test_what_changes_before_room_is_made_refuses_the_lease(
+    change: Callable[[str], object], reason: Reason, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk, connected=others(pk, lambda _: LATER))
+    if not full:
+        dynamo.write(Update(record.owner(pk), "REMOVE #connected"))
+    on_second(monkeypatch, lambda: change(pk))
+    assert refused(make) is reason
+    assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+
+
+def test_a_binding_keeps_no_name_of_who_connected() -> None:
+    pk = device()
+    own(pk, holder="account#acme")
+    make()
+    assert UID not in json.dumps(dynamo.get(record.owner(pk)))
+
+
+def assigned() -> addresses.Assigned | None:
+    return addresses.find(ADDRESS)
+
+
+def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
+    pk = device()
+    own(pk)
+    first, second = make(), make()
+    stands = everything()
+    for wrong in (first.id, "", second.id.lower()):
+        assert refused(lambda wrong=wrong: stop_one(found(), assigned(), wrong)) is Reason.NOT_FOUND  # type: ignore[misc]
+    assert refused(lambda: stop_one(found(), None, second.id)) is Reason.NOT_FOUND
+    assert everything() == stands
+    stop_one(found(), assigned(), second.id)
+    assert refused(lambda: admit(second.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert named(record.owner(pk)) == {}
+    assert [item["sk"] for item in items(Table.BINDINGS)] == ["owner"]
+    assert refused(lambda: stop_one(found(), assigned(), second.id)) is Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "change", [lambda pk: dynamo.write(Delete(record.owner(pk))), lambda pk: own(pk, connected={})]
+)
+@pytest.mark.parametrize("stopping", [lambda pk, made: stop(pk, UID), lambda pk, made: stop_one(found(), *made)])
+def test_what_ended_before_it_was_stopped_is_not_found(
+    stopping: Callable[[str, Any], None], change: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk)
+    made = (assigned(), make().id)
+    before(monkeypatch, "transact_write_items", lambda: change(pk))
+    assert refused(lambda: stopping(pk, made)) is Reason.NOT_FOUND
+    assert [item for item in items(Table.BINDINGS) if item["sk"] == "owner" and item["connected"]] == []
+
+
+def test_a_user_who_connects_before_their_stop_keeps_the_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    own(device())
+    made, last = (assigned(), make().id), []
+    before(monkeypatch, "transact_write_items", lambda: last.append(make()))
+    assert refused(lambda: stop_one(found(), *made)) is Reason.NOT_FOUND
+    assert admit(last[0].proxy, CLIENT) == last[0]
+
+
+def test_an_operator_ends_whichever_connection_the_user_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    pk = device()
+    own(pk)
+    make()
+    last: list[Connection] = []
+    before(monkeypatch, "transact_write_items", lambda: last.append(make()))
+    stop(pk, UID)
+    assert refused(lambda: admit(last[0].proxy, CLIENT)) is Reason.NOT_FOUND
+    assert [item["sk"] for item in items(Table.BINDINGS)] == ["owner"]
+
+
+def test_a_stop_that_comes_between_the_relays_look_up_and_its_reads_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pk = device()
+    own(pk)
+    made = make()
+    before(monkeypatch, "batch_get_item", lambda: stop(pk, UID))
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND

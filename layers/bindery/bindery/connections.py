@@ -1,8 +1,12 @@
 """Connections: leases to reach a device at its service address (document 003).
 
 The relay that serves the proxy domain asks `admit` before it lets a client through. A lease ends when its time is over,
-when its caller connects again, and as soon as the caller may not reach the device any more: that is looked up whenever
-a client comes, so that nothing has to be cleaned up when a binding, a share or a user ends.
+when its caller connects again or stops it, and as soon as the caller may not reach the device any more: that is looked
+up whenever a client comes, so that nothing has to be cleaned up when a binding, a share or a user ends.
+
+A lease is good only while the binding that it rests on names it (`connected`: of each caller the id of the one lease
+that lasts, and the second at which it ends). So whoever ends or replaces a binding ends its leases in the same write,
+for good: they do not come back when the same holder binds the device again.
 """
 
 import secrets
@@ -10,7 +14,7 @@ import string
 import uuid
 from dataclasses import dataclass
 
-from bindery import clock, devices, dynamo, identity, settings
+from bindery import clock, devices, dynamo, identity, keyring, settings
 from bindery.bindings import record
 from bindery.directory import accounts, users
 from bindery.directory.addresses import Assigned
@@ -24,6 +28,9 @@ FIRST_CLIENT = "255.255.255.255"
 
 BY_PROXY = "by_proxy"
 """The index by proxy label, which holds the keys alone."""
+
+CALLER_LIMIT = 50
+"""How many callers a binding names at most: a few kilobytes, which are written again with every change of it."""
 
 _LABEL_LENGTH = 8
 
@@ -58,9 +65,10 @@ def connect(
     """A new connection for a user to the device at a service address, which ends the user's last one to that device.
 
     `client_ip` is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. One transaction: what the user
-    may and what the device is hold at the moment of the lease; `used` (of the `ApiKey`) goes along with it. Raises
-    `NOT_SHARED` (the user neither holds the device nor has a share of it, or there is none at this address),
-    `DEVICE_BANNED` and `DEVICE_INACTIVE`.
+    may and what the device is hold at the moment of the lease; `used` (of the `ApiKey`) goes along with it. A second
+    one makes room where the binding names `CALLER_LIMIT` others: by those whose leases have ended, or else by the one
+    whose lease ends first. Raises `NOT_SHARED` (the user neither holds the device nor has a share of it, or there is
+    none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `UNAVAILABLE` (room was made by another meanwhile).
     """
     if assigned is None:
         raise Fault(Reason.NOT_SHARED, address=address)
@@ -72,32 +80,30 @@ def connect(
         proxy="".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(settings.read("LEASE_SECONDS")),
     )
-    dynamo.transact(
-        [
-            Check(
-                _relation(device, user.uid, assigned.per_user),
-                _related(user, assigned.per_user, address, now // 1000),
-            ),
-            Check(devices.key(device), _reachable(address)),
-            Put(
-                key(device, user.uid),
-                {
-                    "holder": identity.caller_holder(user.uid),
-                    "since": record.since("remoteit", now),
-                    "connection": connection.id,
-                    "caller": user.uid,
-                    "account": user.account,
-                    "per_user": assigned.per_user,
-                    "address": address,
-                    "client_ip": client_ip,
-                    "proxy": connection.proxy,
-                    "expires_at": connection.expires_at,
-                    "created_at": now,
-                },
-            ),
-        ],
-        aside=used,
+    reachable = Check(devices.key(device), _reachable(address))
+    lease = Put(
+        key(device, user.uid),
+        {
+            "holder": identity.caller_holder(user.uid),
+            "since": record.since("remoteit", now),
+            "connection": connection.id,
+            "caller": user.uid,
+            "account": user.account,
+            "per_user": assigned.per_user,
+            "address": address,
+            "client_ip": client_ip,
+            "proxy": connection.proxy,
+            "expires_at": connection.expires_at,
+            "created_at": now,
+        },
     )
+    naming = _Naming(user, assigned.per_user, connection, now // 1000)
+    try:
+        dynamo.transact([naming.beside(), reachable, lease], aside=used)
+    except Fault as fault:
+        if fault.reason is not Reason.LIMIT_REACHED:
+            raise
+        dynamo.transact([naming.in_place(), reachable, lease], aside=used)
     return connection
 
 
@@ -123,6 +129,8 @@ def admit(label: str, client_ip: str) -> Connection:
         raise Fault(Reason.NOT_SHARED)
     if relation is None or not _is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
         raise Fault(Reason.NOT_SHARED)
+    if not _names(relation, lease):
+        raise Fault(Reason.NOT_FOUND)
     if obstacle := _obstacle(device or {}, lease["address"]):
         raise Fault(obstacle)
     if lease["client_ip"] == FIRST_CLIENT:
@@ -134,7 +142,9 @@ def live(limit: int, cursor: str | None, *, device: str | None = None, caller: s
     """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by time.
 
     Those that have ended are left out of a page, so it can hold fewer than `limit` and yet not be the last. A device's
-    are read consistently, a caller's from an index. Raises `INVALID`: not exactly one is given, or the cursor is none.
+    leases are read consistently, a caller's from an index; either way their bindings in one consistent read more, a
+    unit or two each. Whose caller was disabled, or whose share is over, is shown until its time is. Raises `INVALID`:
+    not exactly one is given, or the cursor is none.
     """
     if (device is None) == (caller is None):
         raise Fault(Reason.INVALID, detail="Give either device or caller.")
@@ -149,16 +159,56 @@ def live(limit: int, cursor: str | None, *, device: str | None = None, caller: s
             Table.BINDINGS, "#holder = :holder", values, index=record.BY_HOLDER, limit=limit, cursor=cursor
         )
     now = clock.seconds()
-    return Page([lease for lease in found.items if lease["expires_at"] > now], found.cursor)
+    lasting = [lease for lease in found.items if lease["expires_at"] > now]
+    reads = [Read(_relation(lease["pk"], lease["caller"], lease["per_user"])) for lease in lasting]
+    relations = dynamo.get_many(reads) if reads else []
+    named = zip(lasting, relations, strict=True)
+    return Page([lease for lease, relation in named if relation and _names(relation, lease)], found.cursor)
 
 
 def stop(device: str, uid: str) -> None:
     """End a user's connection to a device: nobody is admitted to it any more. Raises `NOT_FOUND`: there is no live one.
 
-    A transaction of one, because its token makes a repetition after a lost answer the same success.
+    A transaction, because its token makes a repetition after a lost answer the same success.
     """
-    live = Condition(expression="#expires_at > :now", values={":now": clock.seconds()}, otherwise=Reason.NOT_FOUND)
-    dynamo.transact([Delete(key(device, uid), live)])
+    lease = dynamo.get(key(device, uid))
+    if lease is None:
+        raise Fault(Reason.NOT_FOUND)
+    dynamo.transact(_ending(device, uid, lease["per_user"], "#connected.#caller.#until > :now", _now()))
+
+
+def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
+    """`stop` for the one connection of a user to the device at a service address that has this id."""
+    if assigned is None:
+        raise Fault(Reason.NOT_FOUND)
+    live = "#connected.#caller.#until > :now AND #connected.#caller.#id = :connection"
+    values = {**_now(), ":connection": connection}
+    dynamo.transact(_ending(assigned.device, user.uid, assigned.per_user, live, values))
+
+
+def forget(lease: Item) -> None:
+    """Remove a lease, live or not, and its caller from the binding that it rests on."""
+    device, uid = lease["pk"], lease["caller"]
+    try:
+        dynamo.transact(_ending(device, uid, lease["per_user"], "attribute_exists(#connected.#caller)", {}))
+    except Fault as fault:
+        if fault.reason is not Reason.NOT_FOUND:
+            raise
+        dynamo.write(Delete(key(device, uid)))
+
+
+def _ending(device: str, uid: str, per_user: bool, named: str, values: Item) -> list[Update | Delete]:
+    """The writes that end a user's lease, if its binding names them as `named` says; else `NOT_FOUND`."""
+    condition = Condition(expression=named, values=values, names={"caller": _caller(uid)}, otherwise=Reason.NOT_FOUND)
+    return [
+        Update(_relation(device, uid, per_user), "REMOVE #connected.#caller", condition=condition),
+        # The lease that is named is the one that stands: they are written together.
+        Delete(key(device, uid)),
+    ]
+
+
+def _now() -> Item:
+    return {":now": clock.seconds()}
 
 
 def _live(label: str) -> tuple[Key, Item]:
@@ -189,6 +239,82 @@ def _latch(place: Key, connection: str, client: str) -> None:
     )
 
 
+# Whom a binding names as connected.
+
+
+def _caller(uid: str) -> str:
+    """Under what a binding names a caller: what is left of them there when their lease is over says nobody's name."""
+    return keyring.fingerprint(uid)
+
+
+def _names(relation: Item, lease: Item) -> bool:
+    """Whether a binding names this lease as the one of its caller that lasts."""
+    named = relation.get("connected", {}).get(_caller(lease["caller"]))
+    return named is not None and named["id"] == lease["connection"]
+
+
+class _Naming:
+    """The writes by which a binding names a user's new connection, under the condition that they may reach it."""
+
+    def __init__(self, user: User, per_user: bool, made: Connection, now: int) -> None:
+        self.user, self.per_user, self.made, self.now = user, per_user, made, now
+        self.caller = _caller(user.uid)
+        self.named = {"id": made.id, "until": made.expires_at}
+        self.met: Item = {}
+
+    def beside(self) -> Update:
+        """Beside the others; `LIMIT_REACHED`: there is no room, or the binding is of a time when it named nobody."""
+        room = "attribute_exists(#connected) AND (attribute_exists(#connected.#caller) OR size(#connected) < :limit)"
+        return self._update(
+            "SET #connected.#caller = :named",
+            {":named": self.named},
+            Condition(
+                expression=room,
+                names={"caller": self.caller},
+                values={":limit": CALLER_LIMIT},
+                otherwise=Reason.LIMIT_REACHED,
+            ),
+        )
+
+    def in_place(self) -> Update:
+        """In place of those whose time is over, or of who would be the first; `UNAVAILABLE`: others came between."""
+        before = self.met.get("connected")
+        lasting = {caller: named for caller, named in (before or {}).items() if named["until"] > self.now}
+        if len(lasting) >= CALLER_LIMIT:
+            del lasting[min(lasting, key=lambda caller: lasting[caller]["until"])]
+        return self._update(
+            "SET #connected = :after",
+            {":after": lasting | {self.caller: self.named}},
+            Condition(
+                expression="attribute_not_exists(#connected)" if before is None else "#connected = :before",
+                values={} if before is None else {":before": before},
+                otherwise=Reason.UNAVAILABLE,
+            ),
+        )
+
+    def _update(self, expression: str, values: Item, condition: Condition) -> Update:
+        related, names, needed = _related(self.user, self.per_user, self.now)
+
+        def verdict(relation: Item) -> Reason:
+            self.met = relation
+            if not _is_related(self.user, self.per_user, relation, self.now):
+                return Reason.NOT_SHARED
+            return condition.verdict(relation).reason
+
+        return Update(
+            _relation(self.made.device, self.user.uid, self.per_user),
+            expression,
+            values,
+            Condition(
+                expression=f"({related}) AND {condition.expression}",
+                names={**names, **condition.names},
+                values={**needed, **condition.values},
+                otherwise=verdict,
+                detail={"address": self.made.address},
+            ),
+        )
+
+
 # Who may reach a device, and whether it can be reached: each once as the condition of a write, once over a record read.
 
 
@@ -197,22 +323,16 @@ def _relation(device: str, uid: str, per_user: bool) -> Key:
     return record.of_user(device, uid) if per_user else record.owner(device)
 
 
-def _related(user: User, per_user: bool, address: str, now: int) -> Condition:
+def _related(user: User, per_user: bool, now: int) -> tuple[str, Item, Item]:
+    """As the condition of a write: expression, names and values."""
     if per_user:
-        expression = "#kind = :binding OR #expires_at > :now"
-        names: dict[str, str] = {}
-        values = {":binding": "binding", ":now": now}
-    else:
-        holders = {f":holder{number}": holder for number, holder in enumerate(_holders(user))}
-        expression = (
-            f"#holder IN ({', '.join(holders)}) AND (attribute_not_exists(#status) OR #status = :active)"
-            " OR #shares.#uid > :now"
-        )
-        names = {"uid": user.uid}
-        values = {**holders, ":active": "active", ":now": now}
-    return Condition(
-        expression=expression, names=names, values=values, otherwise=Reason.NOT_SHARED, detail={"address": address}
+        return "#kind = :binding OR #expires_at > :now", {}, {":binding": "binding", ":now": now}
+    holders = {f":holder{number}": holder for number, holder in enumerate(_holders(user))}
+    expression = (
+        f"#holder IN ({', '.join(holders)}) AND (attribute_not_exists(#status) OR #status = :active)"
+        " OR #shares.#uid > :now"
     )
+    return expression, {"uid": user.uid}, {**holders, ":active": "active", ":now": now}
 
 
 def _is_related(user: User, per_user: bool, relation: Item, now: int) -> bool:

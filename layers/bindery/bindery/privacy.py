@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from bindery import directory, dynamo, identity
+from bindery import connections, directory, dynamo, identity
 from bindery.bindings import holding, record, serial
 from bindery.bindings.customer import Status
 from bindery.directory import families, products, users
@@ -54,6 +54,7 @@ _OURS = frozenset(
         "shares",
         "proxy",
         "connection",
+        "connected",
         "changed_by",
         "changed_at",
     }
@@ -122,7 +123,7 @@ def _removals(user: Item) -> Iterator[str]:
     """Remove one thing after the other, and say of which kind it was."""
     uid = user["uid"]
     for item in _held(identity.caller_holder(uid)):
-        dynamo.write(Delete(_place(Table.BINDINGS, item)))
+        connections.forget(item)
         yield "connections"
     for family in _families(uid):
         families.forget(family["fid"], uid)

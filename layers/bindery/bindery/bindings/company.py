@@ -37,8 +37,9 @@ def bind(
             Update(
                 record.owner(device),
                 "SET #binding = if_not_exists(#binding, :binding), #bound_at = if_not_exists(#bound_at, :now), "
-                "#since = if_not_exists(#since, :since), " + ", ".join(f"#{name} = :{name}" for name in facts),
-                {":binding": record.new_id(), ":now": now, ":since": record.since("rufus", now)}
+                "#since = if_not_exists(#since, :since), #connected = if_not_exists(#connected, :nobody), "
+                + ", ".join(f"#{name} = :{name}" for name in facts),
+                {":binding": record.new_id(), ":now": now, ":since": record.since("rufus", now), ":nobody": {}}
                 | {f":{name}": value for name, value in facts.items()},
                 Condition(
                     expression="attribute_not_exists(#holder) OR #holder = :holder", otherwise=Reason.BOUND_BY_ANOTHER

@@ -62,6 +62,7 @@ def register(
         "binding": binding,
         "bound_at": now,
         "since": record.since("asseco", now),
+        "connected": {},
         "status": Status.ACTIVE,
         "identifier": identifier,
         "identifier_kind": kind,
@@ -132,12 +133,15 @@ def unregister(customer: str, identifier: str) -> str:
 
 
 def ending(registration: Item, otherwise: Verdict) -> list[Update | Delete]:
-    """The writes that end a registration, active or blocked: `otherwise` if it is no longer the one that was read."""
+    """The writes that end a registration, active or blocked, and its connections.
+
+    `otherwise` if it is no longer the one that was read.
+    """
     _, customer = identity.holder_parts(registration["holder"])
     return [
         Update(
             record.owner(registration["pk"]),
-            "SET #status = :unregistered",
+            "SET #status = :unregistered REMOVE #connected",
             {":unregistered": Status.UNREGISTERED},
             Condition(
                 expression="#binding = :binding AND #status IN (:active, :blocked) AND #nickname = :nickname",

@@ -1,10 +1,10 @@
 """Where bindings stand, keyed by device, so that the sole-owner rule is one key and one condition.
 
 - `owner`: the one binding of a device in an exclusive mode. Whoever writes it ends the last one, its shares (an
-  attribute of it, `shares`: uid → the second at which the share ends), and the connections of all who may no longer
-  reach the device (`bindery.connections.admit`).
-- `user#…`: in a mode that lets several users hold a device, one binding each.
-- `connection#…`: a lease, one each caller.
+  attribute of it, `shares`: uid → the second at which the share ends), and all connections (an attribute too,
+  `connected`: whom the binding names, `bindery.connections`).
+- `user#…`: in a mode that lets several users hold a device, one binding each, with its own connections.
+- `connection#…`: a lease, one each caller, good while the binding names it.
 
 `binding` is a random id that a binding has for its life: what belongs to it and must end with it names it.
 """

@@ -128,11 +128,12 @@ def bind(
         manufactured["module_type"] or product["module_type"],
         product["product_key"],
     )
-    facts = {
+    facts: Item = {
         "holder": identity.user_holder(uid),
         "binding": binding,
         "bound_at": now,
         "since": record.since("quectel", now),
+        "connected": {},
         "name": name or product["name"],
         "capabilities": capabilities,
         "fid": fid,
@@ -167,6 +168,7 @@ def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
         share = {
             "holder": identity.user_holder(uid),
             "since": record.since("quectel", clock.now()),
+            "connected": {},
             "kind": "share",
             "share": record.new_id(),
             "expires_at": until,
