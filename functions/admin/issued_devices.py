@@ -37,6 +37,7 @@ class Issued(BaseModel):
     holder_id: str
     capabilities: list[Capability]
     status: Status
+    nickname: str | None = Field(None, exclude_if=lambda nickname: nickname is None)
 
 
 class IssuedCard(Issued):
@@ -56,7 +57,7 @@ class IssuedCard(Issued):
 
 def _read(customer: str, device: IssuedDevice) -> IssuedCard | Issued:
     shown = IssuedCard if isinstance(device, issued_devices.PaymentCard) else Issued
-    return shown.model_validate({"customer": customer, **device.model_dump()})
+    return shown.model_validate({"customer": customer, "nickname": device.nickname, **device.model_dump()})
 
 
 @handler.app.post("/admin/v1/issued-devices/import")

@@ -13,7 +13,7 @@ class ListOwnedDevices(asseco.Listing):
     """Which of them: those of some statuses, or all."""
 
     device_statuses: asseco.Csv[Status] = None
-    sort_by: Annotated[str, asseco.member_of(asseco.Device)] = "imei"
+    sort_by: Annotated[str, asseco.member_of(asseco.Device)] | None = None
 
 
 class OwnedDevices(Reply):
@@ -24,7 +24,7 @@ class OwnedDevices(Reply):
 
 @operation(asseco, Access.READ)
 def handler(request: ListOwnedDevices, caller: str) -> OwnedDevices:
-    """List the customer's devices."""
+    """List the customer's devices, in the order of their registration unless they are to be sorted."""
     chosen = [
         device
         for device in map(asseco.owned, customer.owned(caller))

@@ -1,11 +1,11 @@
 """POST /v1/device/owned-devices: register a customer's own device (document 002)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
 from bindery.bindings import customer
-from bindery.bindings.customer import Status
+from bindery.bindings.customer import IdentifierKind, PushPlatform, Status
 from bindery.dialects import asseco
 from bindery.edge import operation
 from bindery.faults import Reason
@@ -13,7 +13,7 @@ from bindery.fields import OptionalText128, OptionalText512, Segment128, Text64,
 from bindery.wire import Access
 
 
-class RegisterOwnedDevice(asseco.Identified):
+class RegisterOwnedDevice(asseco.Command):
     """A device as its customer's app describes it. The identifier need not be an IMEI: apps have ids too."""
 
     identifier: Segment128 = Field(validation_alias=AliasChoices(*asseco.IDENTIFIER))
@@ -21,10 +21,8 @@ class RegisterOwnedDevice(asseco.Identified):
     operating_system: Text128 = Field(validation_alias="operating-system")
     brand_name: OptionalText128 = Field(None, validation_alias="brand-name")
     model_name: OptionalText128 = Field(None, validation_alias="model-name")
-    kind: Annotated[Literal["imei", "app-id"] | None, Trimmed] = Field(None, validation_alias="external-device-id-kind")
-    push_platform: Annotated[Literal["apns", "gcm", "wns", "mpns"] | None, Trimmed] = Field(
-        None, validation_alias="push-platform"
-    )
+    kind: Annotated[IdentifierKind | None, Trimmed] = Field(None, validation_alias="external-device-id-kind")
+    push_platform: Annotated[PushPlatform | None, Trimmed] = Field(None, validation_alias="push-platform")
     push_handle: OptionalText512 = Field(None, validation_alias="push-handle")
 
 
@@ -45,7 +43,7 @@ def handler(request: RegisterOwnedDevice, caller: str) -> asseco.Created:
     customer.register(
         caller,
         request.identifier,
-        kind=request.kind or "imei",
+        kind=request.kind or IdentifierKind.IMEI,
         nickname=request.nickname,
         operating_system=request.operating_system,
         brand_name=request.brand_name,

@@ -257,7 +257,7 @@ def _asseco(names: _Names) -> str:
     customer.register(
         name,
         name,
-        kind=_JOURNAL,
+        kind=customer.IdentifierKind.APP_ID,
         nickname=name,
         operating_system=_JOURNAL,
         brand_name=None,

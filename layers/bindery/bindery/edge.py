@@ -139,9 +139,10 @@ def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dic
             "ms": round(call.elapsed() * 1000, 1),
         },
     )
+    content = {"Content-Type": "application/json"} if answer.body else {}
     return {
         "statusCode": answer.status,
-        "headers": {"Content-Type": "application/json", "x-request-id": call.request_id, **answer.headers},
+        "headers": {**content, "x-request-id": call.request_id, **answer.headers},
         "body": answer.body,
     }
 

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     IDENTIFIER_TAKEN = auto()
     NICKNAME_TAKEN = auto()
     STATUS_NOT_VALID = auto()
+    PUSH_REGISTERED = auto()
     REGISTRATION_DISABLED = auto()
 
     # The registry itself.

@@ -135,7 +135,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer: status, compact JSON, and the headers beside those that every answer has."""
+    """A finished answer: status, compact JSON (or nothing), and the headers beside those that every answer has."""
 
     status: int
     body: str

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, dynamo
+from bindery.directory import issued_devices
 from bindery.dynamo import Put, Table
 from bindery.faults import Fault, Reason
 from tests.http_api import OPERATOR, Response, admin, event, invoke
@@ -91,6 +92,25 @@ def test_a_row_replaces_its_device_whole(bank: Bank) -> None:
     assert seen(bank, "C-1").keys() == {"device-id", "kind", "holder-id", "capabilities", "status"}
     (record,) = items(Table.DIRECTORY)
     assert "card_status" not in record
+
+
+def test_an_import_leaves_the_customers_nickname_and_counts_a_device_without_other_changes_as_unchanged(
+    bank: Bank,
+) -> None:
+    load(TOKEN, CARD)
+    issued_devices.rename(CUSTOMER, "C-1", "Holiday card")
+    before = everything()
+    assert load(TOKEN, CARD).json() == report(unchanged=2)
+    assert everything() == before
+    assert load(CARD | {"card_status": "blocked"}).json() == report(changed=1)
+    assert (seen(bank, "C-1")["nickname"], seen(bank, "C-1")["card-status"]) == ("Holiday card", "blocked")
+    (card,) = admin("issued_devices", "GET", "issued-devices", query={"customer": CUSTOMER, "limit": 1}).json()["items"]
+    assert card["nickname"] == "Holiday card"
+
+
+def test_no_row_sets_a_nickname() -> None:
+    answer = load(CARD | {"nickname": "theirs"}).json()
+    assert [(error["row"], error["problem"]) for error in answer["errors"]] == [(0, "extra_forbidden")]
 
 
 def test_a_dry_run_tells_and_writes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Registering and unregistering: what others change between a request's read and its write, and lost answers."""
+"""Owned devices and their life: what others change between a request's read and its write, and lost answers."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from bindery import devices, dynamo, identity
 from bindery.bindings import customer, record
-from bindery.bindings.customer import Status
-from bindery.dynamo import Table, Update
+from bindery.bindings.customer import IdentifierKind, PushPlatform
+from bindery.dynamo import Delete, Key, Table, Update
 from tests import calls, races
 from tests.http_api import Response, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
@@ -20,7 +20,7 @@ IMEI = "990000862471854"
 DEVICE = identity.customer_device(IMEI)
 GIVEN = {
     "nickname": "My Phone",
-    "kind": "imei",
+    "kind": IdentifierKind.IMEI,
     "operating_system": "iOS 9.x",
     "brand_name": None,
     "model_name": None,
@@ -49,16 +49,41 @@ def unregister(bank: Bank) -> Response:
     return invoke("asseco.unregister_device", request)
 
 
+def change(bank: Bank, name: str, body: Any = None, collection: str = "owned") -> Response:
+    """One of the operations that change a device."""
+    headers = {"authorization": f"Bearer {bank.token()}"}
+    path = f"/v1/device/{collection}-devices/{IMEI}/x"
+    request = event("PUT", path, headers=headers, path_parameters={"device-id": IMEI}, body=json.dumps(body))
+    return invoke(f"asseco.{name}", request)
+
+
 def entered(who: str = CUSTOMER, identifier: str = IMEI, **changes: Any) -> None:
     customer.register(who, identifier, **{**GIVEN, **changes})
 
 
 def block() -> None:
-    dynamo.write(Update(record.owner(DEVICE), "SET #status = :blocked", {":blocked": Status.BLOCKED}))
+    customer.block(CUSTOMER, IMEI)
 
 
-def rename() -> None:
-    dynamo.write(Update(record.owner(DEVICE), "SET #nickname = :nickname", {":nickname": "Renamed"}))
+def unblock() -> None:
+    customer.unblock(CUSTOMER, IMEI)
+
+
+def rename(nickname: str = "Renamed") -> None:
+    customer.rename(CUSTOMER, IMEI, nickname)
+
+
+def push(handle: str = "h") -> None:
+    customer.set_push_handle(CUSTOMER, IMEI, PushPlatform.APNS, handle)
+
+
+def end() -> None:
+    customer.unregister(CUSTOMER, IMEI)
+
+
+def anew() -> None:
+    end()
+    entered()
 
 
 def banned() -> None:
@@ -69,6 +94,28 @@ def banned() -> None:
 def passed_on() -> None:
     customer.unregister(CUSTOMER, IMEI)
     entered(OTHER)
+
+
+def lost_answer(operation: str) -> list[bytes]:
+    """Let the first answer to a call be lost, and return what is sent: the SDK repeats the call."""
+    answered: dict[bytes, Any] = {}
+    sent: list[bytes] = []
+
+    def lose(response: Any, **_: Any) -> int | None:
+        if answered:
+            return None
+        answered[sent[0]] = response[0]
+        return 0
+
+    def answer_alike(request: Any, **_: Any) -> Any:
+        # As DynamoDB does and moto does not: the same request under the same token is answered as the first time.
+        sent.append(request.body)
+        return answered.get(request.body)
+
+    events = dynamo.client().meta.events
+    events.register_first(f"needs-retry.dynamodb.{operation}", lose)
+    events.register_first(f"before-send.dynamodb.{operation}", answer_alike)
+    return sent
 
 
 @pytest.mark.parametrize(
@@ -93,7 +140,7 @@ def test_a_registration_that_comes_second_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("happen", "status", "problem"),
     [
-        (lambda: customer.unregister(CUSTOMER, IMEI), 440, "device-status-not-valid"),
+        (end, 440, "device-status-not-valid"),
         (passed_on, 404, "device-not-exist"),
         (rename, 503, "service-unavailable"),
     ],
@@ -116,24 +163,130 @@ def test_a_device_that_was_blocked_meanwhile_is_unregistered(bank: Bank, monkeyp
     assert [item["status"] for item in items(Table.BINDINGS)] == ["unregistered"]
 
 
+NEW = {"nickname": "New"}
+PUSH = {"push-platform": "apns", "pns-handle": "h"}
+NOT_VALID = (440, "device-status-not-valid")
+UNKNOWN = (404, "device-not-exist")
+AGAIN = (503, "service-unavailable")
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "happen", "refusal"),
+    [
+        ("set_nickname", NEW, end, NOT_VALID),
+        ("set_nickname", NEW, passed_on, UNKNOWN),
+        ("set_nickname", NEW, anew, AGAIN),
+        ("set_nickname", NEW, rename, AGAIN),
+        ("set_nickname", NEW, lambda: rename("new"), AGAIN),
+        ("set_nickname", NEW, lambda: entered(identifier="another", nickname="new"), (440, "nickname-not-unique")),
+        ("set_nickname", {"nickname": "MY PHONE"}, rename, AGAIN),
+        ("set_push_handle", PUSH, end, NOT_VALID),
+        ("set_push_handle", PUSH, block, NOT_VALID),
+        ("set_push_handle", PUSH, passed_on, UNKNOWN),
+        ("set_push_handle", PUSH, push, (440, "valid-push-registration-exist")),
+        ("block_device", None, end, NOT_VALID),
+        ("block_device", None, block, NOT_VALID),
+        ("block_device", None, passed_on, UNKNOWN),
+    ],
+)
+def test_a_change_that_comes_second_is_refused_and_leaves_nothing(
+    name: str,
+    body: Any,
+    happen: Callable[[], object],
+    refusal: tuple[int, str],
+    bank: Bank,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    entered()
+    after: list[Any] = []
+    races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
+    answer = change(bank, name, body)
+    assert (answer.status, answer.json()["problem"]) == refusal
+    assert [everything()] == after
+
+
+@pytest.mark.parametrize(("happen", "refusal"), [(unblock, NOT_VALID), (end, NOT_VALID), (passed_on, UNKNOWN)])
+def test_a_device_that_is_blocked_no_longer_is_not_unblocked(
+    happen: Callable[[], object], refusal: tuple[int, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
+):
+    entered()
+    block()
+    after: list[Any] = []
+    races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
+    answer = change(bank, "unblock_device")
+    assert (answer.status, answer.json()["problem"]) == refusal
+    assert [everything()] == after
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "happen"),
+    [
+        ("set_nickname", NEW, block),
+        ("set_nickname", NEW, push),
+        ("set_push_handle", PUSH, rename),
+        ("set_push_handle", PUSH, lambda: push("other")),
+        ("set_push_handle", PUSH, anew),
+        ("block_device", None, rename),
+        ("block_device", None, push),
+    ],
+)
+def test_changes_of_different_things_do_not_stand_in_each_others_way(
+    name: str, body: Any, happen: Callable[[], object], bank: Bank, monkeypatch: pytest.MonkeyPatch
+):
+    entered()
+    races.before(monkeypatch, "transact_write_items", happen)
+    assert change(bank, name, body).status == 204
+    owner = items(Table.BINDINGS)[0]
+    (guard,) = items(Table.BINDINGS)[1:]
+    assert guard["sk"] == f"nickname#{identity.folded(owner['nickname'])}"
+    assert guard["binding"] == owner["binding"]
+    if name == "set_push_handle":
+        assert owner["push_handle"] == "h"
+    if name == "set_nickname":
+        assert owner["nickname"] == "New"
+    if happen is block or name == "block_device":
+        assert owner["status"] == "blocked"
+
+
+def test_blocking_a_device_ends_its_connections_in_the_same_write(bank: Bank):
+    entered()
+    dynamo.write(Update(record.owner(DEVICE), "SET #connected = :connected", {":connected": {"ada": 1}}))
+    assert change(bank, "block_device").status == 204
+    assert "connected" not in items(Table.BINDINGS)[0]
+
+
+def test_an_issued_device_that_is_erased_meanwhile_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    customers = identity.customer_holder(CUSTOMER)
+    dynamo.write(Update(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"), "SET #kind = :kind", {":kind": "otp-token"}))
+    erase = Delete(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"))
+    races.before(monkeypatch, "update_item", lambda: dynamo.write(erase))
+    answer = change(bank, "set_issued_nickname", NEW, "issued")
+    assert (answer.status, answer.json()["problem"]) == UNKNOWN
+    assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "before"),
+    [
+        ("set_nickname", NEW, None),
+        ("set_push_handle", PUSH, None),
+        ("block_device", None, None),
+        ("unblock_device", None, block),
+    ],
+)
+def test_a_change_whose_answer_was_lost_is_repeated_as_the_same_one(
+    name: str, body: Any, before: Callable[[], object] | None, bank: Bank
+):
+    entered()
+    if before is not None:
+        before()
+    sent = lost_answer("TransactWriteItems")
+    assert change(bank, name, body).status == 204
+    assert len(sent) == 2
+
+
 def test_a_registration_whose_answer_was_lost_is_repeated_as_the_same_one(bank: Bank):
-    answered: dict[bytes, Any] = {}
-    sent: list[bytes] = []
-
-    def lose(response: Any, **_: Any) -> int | None:
-        if answered:
-            return None
-        answered[sent[0]] = response[0]
-        return 0
-
-    def answer_alike(request: Any, **_: Any) -> Any:
-        # As DynamoDB does and moto does not: the same request under the same token is answered as the first time.
-        sent.append(request.body)
-        return answered.get(request.body)
-
-    events = dynamo.client().meta.events
-    events.register_first("needs-retry.dynamodb.TransactWriteItems", lose)
-    events.register_first("before-send.dynamodb.TransactWriteItems", answer_alike)
+    sent = lost_answer("TransactWriteItems")
     assert register(bank).body == f'{{"id":"{IMEI}","CreatedRecordStatus":"active"}}'
     assert len(sent) == 2
     assert json.loads(sent[1])["ClientRequestToken"]

@@ -2,7 +2,7 @@
 
 A device has one customer at a time. While it is active or blocked, its nickname is one of a kind among the customer's:
 a guard item beside the bindings holds the name. Unregistering ends both; what was registered stays visible to its last
-customer until someone registers the device anew.
+customer until someone registers the device anew. A blocked device stays its customer's and cannot be connected to.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,11 @@ from enum import StrEnum
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import record
-from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update, Verdict
+from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update, Verdict, Write
 from bindery.faults import Fault, Reason
+
+PUSH_LIFETIME = 90 * 24 * 3600 * 1000
+"""Milliseconds for which a push registration is good."""
 
 
 class Status(StrEnum):
@@ -20,6 +23,22 @@ class Status(StrEnum):
     ACTIVE = "active"
     BLOCKED = "blocked"
     UNREGISTERED = "unregistered"
+
+
+class IdentifierKind(StrEnum):
+    """What a device's identifier is."""
+
+    IMEI = "imei"
+    APP_ID = "app-id"
+
+
+class PushPlatform(StrEnum):
+    """Whose push notifications a device receives."""
+
+    APNS = "apns"
+    GCM = "gcm"
+    WNS = "wns"
+    MPNS = "mpns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +55,26 @@ class OwnedDevice:
     model_name: str | None
     installation_id: str | None
     push_id: str | None
-    push_expiration_date: str | None
+    push_expiration_date: int | None
+    """In milliseconds since the Unix epoch."""
 
 
 def register(
     customer: str,
     identifier: str,
     *,
-    kind: str,
+    kind: IdentifierKind,
     nickname: str,
     operating_system: str,
     brand_name: str | None,
     model_name: str | None,
-    push_platform: str | None,
+    push_platform: PushPlatform | None,
     push_handle: str | None,
 ) -> None:
     """Register a device to a customer: one transaction of three items.
 
-    Raises, in this order, `DEVICE_BANNED`, `IDENTIFIER_TAKEN` (active or blocked, any customer's), `NICKNAME_TAKEN`.
+    With a push platform and a handle it is registered for push notifications too. Raises, in this order,
+    `DEVICE_BANNED`, `IDENTIFIER_TAKEN` (active or blocked, any customer's), `NICKNAME_TAKEN`.
     """
     device = identity.customer_device(identifier)
     binding, now = record.new_id(), clock.now()
@@ -73,8 +94,7 @@ def register(
         "installation_id": None,
         "push_platform": push_platform,
         "push_handle": push_handle,
-        "push_id": None,
-        "push_expiration_date": None,
+        **_push_registration(push_platform, push_handle, now),
     }
     dynamo.transact(
         [
@@ -91,7 +111,7 @@ def register(
             Put(
                 guard(customer, nickname),
                 {"device": device, "binding": binding},
-                Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.NICKNAME_TAKEN),
+                _FREE,
             ),
         ]
     )
@@ -103,7 +123,10 @@ def find(customer: str, identifier: str) -> OwnedDevice:
 
 
 def owned(customer: str) -> list[OwnedDevice]:
-    """A customer's devices, those registered last at the end: as many as two round trips bring, some thousands."""
+    """A customer's devices, those registered last at the end: as many as two round trips bring, some thousands.
+
+    Whatever part of them is wanted, all of them are read.
+    """
     found = dynamo.query(
         Table.BINDINGS,
         "#holder = :holder AND begins_with(#since, :dialect)",
@@ -113,22 +136,70 @@ def owned(customer: str) -> list[OwnedDevice]:
     return [_read(customer, item) for item in found]
 
 
+def rename(customer: str, identifier: str, nickname: str) -> None:
+    """Give a device, active or blocked, another nickname; the one that it has already is no change.
+
+    One transaction, in which the guard moves unless the two nicknames differ in case only. Raises, in this order,
+    `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered), `UNAVAILABLE` (the nickname was changed or the device
+    registered anew meanwhile: try again) and `NICKNAME_TAKEN`.
+    """
+    registration = _standing(customer, identifier)
+    if nickname == registration["nickname"]:
+        return
+    former, wanted = guard(customer, registration["nickname"]), guard(customer, nickname)
+    place = record.owner(registration["pk"])
+    writes: list[Write] = [
+        Update(place, "SET #nickname = :wanted", {":wanted": nickname}, _as_read(registration, _changed(registration)))
+    ]
+    if wanted != former:
+        held = {"device": registration["pk"], "binding": registration["binding"]}
+        writes += [Delete(former), Put(wanted, held, _FREE)]
+    dynamo.transact(writes)
+
+
+def set_push_handle(customer: str, identifier: str, platform: PushPlatform, handle: str) -> None:
+    """Register an active device for push notifications, in the place of what it was registered for.
+
+    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (not active) and `PUSH_REGISTERED` (for the very same platform and
+    handle, and still good).
+    """
+    now = clock.now()
+    registration = {"push_platform": platform, "push_handle": handle, **_push_registration(platform, handle, now)}
+    _change(
+        customer,
+        identifier,
+        Status.ACTIVE,
+        "SET " + ", ".join(f"#{name} = :{name}" for name in registration),
+        {":now": now} | {f":{name}": value for name, value in registration.items()},
+        unless="#push_platform = :push_platform AND #push_handle = :push_handle AND #push_expiration_date > :now",
+        otherwise=Reason.PUSH_REGISTERED,
+    )
+
+
+def block(customer: str, identifier: str) -> None:
+    """Block an active device, which ends its connections. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
+    _change(
+        customer,
+        identifier,
+        Status.ACTIVE,
+        "SET #status = :blocked REMOVE #connected",
+        {":blocked": Status.BLOCKED},
+    )
+
+
+def unblock(customer: str, identifier: str) -> None:
+    """Make a blocked device active again. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
+    _change(customer, identifier, Status.BLOCKED, "SET #status = :active", {":active": Status.ACTIVE})
+
+
 def unregister(customer: str, identifier: str) -> str:
     """End a registration, active or blocked, and return its identifier as it was given.
 
     Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered already) and `UNAVAILABLE` (the nickname was changed
     or the device registered anew meanwhile, and nothing else: try again).
     """
-    registration = _registration(customer, identifier)
-    if registration["status"] == Status.UNREGISTERED:
-        raise Fault(Reason.STATUS_NOT_VALID)
-
-    def changed(item: Item) -> Reason:
-        if item.get("holder") != registration["holder"]:
-            return Reason.DEVICE_UNKNOWN
-        return Reason.STATUS_NOT_VALID if item["status"] == Status.UNREGISTERED else Reason.UNAVAILABLE
-
-    dynamo.transact(ending(registration, changed))
+    registration = _standing(customer, identifier)
+    dynamo.transact(ending(registration, _changed(registration)))
     return str(registration["identifier"])
 
 
@@ -143,16 +214,7 @@ def ending(registration: Item, otherwise: Verdict) -> list[Update | Delete]:
             record.owner(registration["pk"]),
             "SET #status = :unregistered REMOVE #connected",
             {":unregistered": Status.UNREGISTERED},
-            Condition(
-                expression="#binding = :binding AND #status IN (:active, :blocked) AND #nickname = :nickname",
-                values={
-                    ":binding": registration["binding"],
-                    ":active": Status.ACTIVE,
-                    ":blocked": Status.BLOCKED,
-                    ":nickname": registration["nickname"],
-                },
-                otherwise=otherwise,
-            ),
+            _as_read(registration, otherwise),
         ),
         # The guard is this device's: it is written and removed with the nickname that the condition above holds.
         Delete(guard(customer, registration["nickname"])),
@@ -162,6 +224,78 @@ def ending(registration: Item, otherwise: Verdict) -> list[Update | Delete]:
 def guard(customer: str, nickname: str) -> Key:
     """Where a nickname is held for a customer. The item has no `holder`, so the index by holder leaves it out."""
     return Key(Table.BINDINGS, identity.customer_holder(customer), f"nickname#{identity.folded(nickname)}")
+
+
+_FREE = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.NICKNAME_TAKEN)
+
+
+def _as_read(registration: Item, otherwise: Verdict) -> Condition:
+    """That a registration, active or blocked, is the one that was read and has the nickname that it had."""
+    return Condition(
+        expression="#binding = :binding AND #status IN (:active, :blocked) AND #nickname = :nickname",
+        values={
+            ":binding": registration["binding"],
+            ":active": Status.ACTIVE,
+            ":blocked": Status.BLOCKED,
+            ":nickname": registration["nickname"],
+        },
+        otherwise=otherwise,
+    )
+
+
+def _changed(registration: Item) -> Verdict:
+    """What it means that a registration is no longer as it was read."""
+
+    def verdict(item: Item) -> Reason:
+        if item.get("holder") != registration["holder"]:
+            return Reason.DEVICE_UNKNOWN
+        return Reason.STATUS_NOT_VALID if item["status"] == Status.UNREGISTERED else Reason.UNAVAILABLE
+
+    return verdict
+
+
+def _change(
+    customer: str,
+    identifier: str,
+    status: Status,
+    expression: str,
+    values: Item,
+    *,
+    unless: str | None = None,
+    otherwise: Reason = Reason.STATUS_NOT_VALID,
+) -> None:
+    """Change a customer's device that has a status, in one write without a read; `unless` holds, which is `otherwise`.
+
+    A transaction of one, because its token makes a repetition after a lost answer the same success.
+    """
+    holder = identity.customer_holder(customer)
+
+    def verdict(item: Item) -> Reason:
+        if item.get("holder") != holder:
+            return Reason.DEVICE_UNKNOWN
+        return otherwise if item["status"] == status else Reason.STATUS_NOT_VALID
+
+    condition = Condition(
+        expression="#holder = :holder AND #status = :status" + (f" AND NOT ({unless})" if unless else ""),
+        values={":holder": holder, ":status": status},
+        otherwise=verdict,
+    )
+    dynamo.transact([Update(record.owner(identity.customer_device(identifier)), expression, values, condition)])
+
+
+def _push_registration(platform: PushPlatform | None, handle: str | None, now: int) -> Item:
+    """What a registration for push notifications has beside its platform and its handle: nothing without either."""
+    if platform is None or handle is None:
+        return {"push_id": None, "push_expiration_date": None}
+    return {"push_id": record.new_id(), "push_expiration_date": now + PUSH_LIFETIME}
+
+
+def _standing(customer: str, identifier: str) -> Item:
+    """A customer's registration that has not ended."""
+    registration = _registration(customer, identifier)
+    if registration["status"] == Status.UNREGISTERED:
+        raise Fault(Reason.STATUS_NOT_VALID)
+    return registration
 
 
 def _registration(customer: str, identifier: str) -> Item:

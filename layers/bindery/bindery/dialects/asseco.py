@@ -1,13 +1,14 @@
 """asseco: a bank's customers register devices and see those issued to them, by access token (document 002)."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -51,6 +52,7 @@ REFUSALS = {
         {"WWW-Authenticate": 'Bearer realm="device", error="insufficient_scope"'},
     ),
     Reason.DEVICE_UNKNOWN: Refusal(404, "device-not-exist", "The device does not exist"),
+    Reason.NOT_FOUND: Refusal(404, "classification-not-exist", "The classification does not exist"),
     Reason.NO_ROUTE: Refusal(404, "not-found", "There is no such resource"),
     Reason.METHOD_NOT_ALLOWED: Refusal(405, "method-not-allowed", "The resource does not have this method"),
     Reason.IDENTIFIER_MISSING: Refusal(440, "imei-not-set", "The device's identifier is not set"),
@@ -61,6 +63,9 @@ REFUSALS = {
     Reason.IDENTIFIER_TAKEN: Refusal(440, "imei-not-unique", "A device with this identifier is registered already"),
     Reason.NICKNAME_TAKEN: Refusal(440, "nickname-not-unique", "Another device of the customer has this nickname"),
     Reason.STATUS_NOT_VALID: Refusal(440, "device-status-not-valid", "The device's status does not allow this"),
+    Reason.PUSH_REGISTERED: Refusal(
+        440, "valid-push-registration-exist", "The device is registered with this push handle already"
+    ),
     Reason.DEVICE_BANNED: Refusal(440, "device-status-not-valid", "The device's status does not allow this"),
     Reason.INTERNAL: Refusal(500, "internal-error", "Internal server error"),
     Reason.UNAVAILABLE: Refusal(503, "service-unavailable", "Service unavailable, try again", RETRY_AFTER),
@@ -68,7 +73,10 @@ REFUSALS = {
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
 
 IDENTIFIER = ("external-device-identifier", "external-device-id", "imei")
-"""The names of a device's identifier in a body; the first that has a value counts."""
+"""The names of a device's identifier in a body."""
+
+NICKNAME = AliasChoices("nickname", "nick-name")
+"""The names of a nickname that is set."""
 
 CUSTOMER_LIMIT = 256
 """Characters of the claim that names the customer."""
@@ -103,16 +111,19 @@ def hyphenated(name: str) -> str:
     return name.replace("_", "-")
 
 
-class Identified(Body):
-    """A body that names a device under any of the names in `IDENTIFIER`."""
+class Command(Body):
+    """A body. Of the names that one of its fields has, the first that has a value counts."""
 
     @model_validator(mode="before")
     @classmethod
     def _drop_blank_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+        aliases = [field.validation_alias for field in cls.model_fields.values()]
+        several = {name for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
+
         def blank(value: Any) -> bool:
             return value is None or (isinstance(value, str) and not value.strip())
 
-        return {name: value for name, value in given.items() if name not in IDENTIFIER or not blank(value)}
+        return {name: value for name, value in given.items() if name not in several or not blank(value)}
 
 
 class Refused(BaseModel):
@@ -158,6 +169,12 @@ class Accepted(Changed):
     status = 202
 
 
+class NoContent(Reply):
+    """It is done, and there is nothing to say."""
+
+    status = 204
+
+
 class Shown(Reply):
     """An item of a collection. Its member `status` is the field `state`: a reply's own `status` is the HTTP one."""
 
@@ -176,11 +193,12 @@ class Device(Shown):
     model_name: str | None
     installation_id: str | None
     push_id: str | None
-    push_expiration_date: str | None
+    push_expiration_date: datetime | None
 
 
 def owned(device: OwnedDevice) -> Device:
     """An owned device in the words of this dialect."""
+    expires = device.push_expiration_date
     return Device(
         imei=device.identifier,
         customer_id=device.customer,
@@ -191,18 +209,19 @@ def owned(device: OwnedDevice) -> Device:
         model_name=device.model_name,
         installation_id=device.installation_id,
         push_id=device.push_id,
-        push_expiration_date=device.push_expiration_date,
+        push_expiration_date=None if expires is None else datetime.fromtimestamp(expires // 1000, UTC),
     )
 
 
 class IssuedDevice(Shown):
-    """A device that the bank issued."""
+    """A device that the bank issued. It has a nickname if its customer gave it one."""
 
     device_id: str
     kind: Kind
     holder_id: str
     capabilities: list[Capability]
     state: issued_devices.Status = Field(validation_alias="status", serialization_alias="status")
+    nickname: str | None = Field(None, exclude_if=lambda nickname: nickname is None)
 
 
 class PaymentCard(IssuedDevice):
@@ -263,7 +282,7 @@ class Listing(Query):
     """Which part of a collection is asked for, and in which order. A parameter without a value counts as absent."""
 
     model_config = ConfigDict(alias_generator=hyphenated)
-    sort_by: str
+    sort_by: str | None
     sort_order: Literal["asc", "desc"] = "asc"
     page: Annotated[int, BeforeValidator(_whole), Field(ge=1)] = 1
     page_size: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=100)] = 10
@@ -275,13 +294,22 @@ class Listing(Query):
         return {name: value for name, value in trimmed.items() if value != ""}
 
     def part(self, items: Iterable[Item]) -> list[Item]:
-        """The page of the items in their order; an item that lacks the member comes after those that have it."""
+        """The page of the items in their order; an item that lacks the member comes after those that have it.
 
+        Items that are alike in the member stay in the order given, all of them if there is no member to sort by.
+        """
+        if self.sort_by is None:
+            found = list(items)
+            return (found if self.sort_order == "asc" else found[::-1])[self._slice]
         ranked = [(item.model_dump().get(self.sort_by), item) for item in items]
         having = [pair for pair in ranked if pair[0] is not None]
         having.sort(key=itemgetter(0), reverse=self.sort_order == "desc")
         ordered = [item for _, item in having] + [item for value, item in ranked if value is None]
-        return ordered[(self.page - 1) * self.page_size :][: self.page_size]
+        return ordered[self._slice]
+
+    @property
+    def _slice(self) -> slice:
+        return slice((self.page - 1) * self.page_size, self.page * self.page_size)
 
 
 def authenticate(call: Call, access: Access) -> str:
@@ -317,8 +345,8 @@ def invalid(problems: Sequence[Problem], caller: str) -> Fault:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The reply's own members."""
-    return Answer(reply.status, reply.model_dump_json(), reply.headers())
+    """The reply's own members, if it has content."""
+    return Answer(reply.status, "" if isinstance(reply, NoContent) else reply.model_dump_json(), reply.headers())
 
 
 def failure(fault: Fault, call: Call) -> Answer:

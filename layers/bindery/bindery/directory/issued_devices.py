@@ -1,6 +1,7 @@
 """asseco: payment cards and authentication devices that a bank issued to its customers (document 002).
 
-Operators enter them, customers see their status. Full card numbers have no place here: none is accepted.
+Operators enter them, customers see their status and give them nicknames. Full card numbers have no place here: none is
+accepted.
 """
 
 import re
@@ -10,16 +11,26 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from bindery import clock, directory, dynamo, identity, imports
-from bindery.dynamo import Condition, Item, Key, Put, Table
+from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, OptionalText128, OptionalText512, Text128
+from bindery.fields import ID, OptionalText128, OptionalText512, Text64, Text128
 
 _CARD_NUMBER = re.compile(r"\d(?:[\s.\-\u2010-\u2015]{0,2}\d){11}")
 """Twelve digits in a row, in groups or not."""
+
+
+def _no_card_number(value: str) -> str:
+    if _CARD_NUMBER.search(value):
+        raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
+    return value
+
+
+Nickname = Annotated[Text64, AfterValidator(_no_card_number)]
+"""What a customer may call an issued device."""
 
 
 class Kind(StrEnum):
@@ -63,6 +74,16 @@ class CardStatus(StrEnum):
     REPORTED_AS_LOST = "reported-as-lost"
 
 
+class CardKind(StrEnum):
+    """What a payment card is, as far as the API knows; a bank may have others."""
+
+    DEBIT_CARD = "debit-card"
+    CREDIT_CARD = "credit-card"
+    PREPAID_CARD = "prepaid-card"
+    CHARGE_CARD = "charge-card"
+    STORED_VALUE_CARD = "stored-value-card"
+
+
 class IssuedDevice(BaseModel):
     """A device as an operator enters it and its customer sees it."""
 
@@ -75,10 +96,19 @@ class IssuedDevice(BaseModel):
     capabilities: list[Capability] = []
     status: Status = Status.ACTIVE
 
+    # The customer's own, which no operator enters and no import replaces.
+    _nickname: str | None = PrivateAttr(None)
+
+    @property
+    def nickname(self) -> str | None:
+        """What its customer calls it."""
+        return self._nickname
+
     @model_validator(mode="after")
     def _holds_no_card_number(self) -> Self:
-        if any(isinstance(value, str) and _CARD_NUMBER.search(value) for value in self.__dict__.values()):
-            raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
+        for value in self.__dict__.values():
+            if isinstance(value, str):
+                _no_card_number(value)
         return self
 
 
@@ -107,7 +137,8 @@ class IssuedTo(BaseModel):
 def enter(customer: str, **members: Any) -> None:
     """Enter a device issued to a customer, with the members of `IssuedDevice` or `PaymentCard`, or replace it.
 
-    Raises `INVALID` with what is wrong in its detail; a text in which twelve digits stand in a row is.
+    The nickname that its customer gave it stays. Raises `INVALID` with what is wrong in its detail; a text in which
+    twelve digits stand in a row is.
     """
     try:
         device = _model(members.get("kind")).model_validate(members)
@@ -164,7 +195,13 @@ def change(customer: str, device_id: str, **members: Any) -> IssuedDevice:
     return _read(customer, directory.show(key))
 
 
+def rename(customer: str, device_id: str, nickname: str) -> None:
+    """Give a customer's device a nickname (`Nickname`), which need not be one of a kind. Raises `DEVICE_UNKNOWN`."""
+    directory.change(_key(customer, device_id), {"nickname": nickname}, _IS_ISSUED)
+
+
 _ISSUED = "#pk = :pk AND begins_with(#sk, :issued)"
+_IS_ISSUED = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_UNKNOWN)
 _IS_CARD = Condition(
     expression="attribute_exists(#card_status)",
     otherwise=lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
@@ -179,7 +216,11 @@ def _values(customer: str) -> Item:
 
 def _record(customer: str, device: IssuedDevice) -> imports.Record:
     key, facts = _key(customer, device.device_id), device.model_dump(mode="json")
-    return imports.Record(key, facts, Put(key, facts))
+    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in facts)
+    # What a card alone has goes if it is none any more; what is not the operators', the nickname, stays.
+    if others := [f"#{name}" for name in PaymentCard.model_fields if name not in facts]:
+        expression += f" REMOVE {', '.join(others)}"
+    return imports.Record(key, facts, Update(key, expression, {f":{name}": value for name, value in facts.items()}))
 
 
 def _read_row(row: Mapping[str, Any]) -> imports.Record:
@@ -200,6 +241,7 @@ def _read(customer: str, item: Item) -> IssuedDevice:
     """What was entered, as it is today: a card whose last day has passed is expired, unless it is worse than that."""
     model = _model(item["kind"])
     device = model.model_validate({name: item[name] for name in model.model_fields})
+    device._nickname = item.get("nickname")
     today: dict[str, str] = {}
     if device.holder_id is None:
         today["holder_id"] = customer

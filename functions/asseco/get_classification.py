@@ -1,0 +1,39 @@
+"""GET /v1/device/classifications/{schema-id}: the words of one list, and what they mean (document 002)."""
+
+from pydantic import BaseModel, Field
+
+from bindery import classifications
+from bindery.dialects import asseco
+from bindery.edge import operation
+from bindery.faults import Reason
+from bindery.wire import Access, Request
+
+
+class GetClassification(Request):
+    """The classification's id."""
+
+    schema_id: str = Field(validation_alias="schema-id")
+
+
+class Value(BaseModel):
+    """A word, as requests and answers have it, and its meaning."""
+
+    literal: str
+    description: str
+
+
+class Classification(asseco.Shown):
+    """A classification with all of its values."""
+
+    schema_id: str
+    name: str
+    description: str
+    values: list[Value]
+
+
+@operation(asseco, Access.READ, refuses=[Reason.NOT_FOUND])
+def handler(request: GetClassification, caller: str) -> Classification:
+    """Show the classification."""
+    found = classifications.find(request.schema_id)
+    values = [Value(literal=literal, description=meaning) for literal, meaning in found.values.items()]
+    return Classification(schema_id=found.schema_id, name=found.name, description=found.description, values=values)
