@@ -182,8 +182,8 @@ def block(customer: str, identifier: str) -> None:
         customer,
         identifier,
         Status.ACTIVE,
-        "SET #status = :blocked REMOVE #connected",
-        {":blocked": Status.BLOCKED},
+        "SET #status = :blocked, #connected = :nobody",
+        {":blocked": Status.BLOCKED, ":nobody": {}},
     )
 
 
