@@ -1,13 +1,11 @@
 """POST /api/v2/device: a player adds itself, or tells what is new about it (document 004)."""
 
-from pydantic import BaseModel
-
 from bindery import players
 from bindery.dialects import vodlix
 from bindery.edge import operation
 from bindery.faults import Reason
 from bindery.fields import Text128
-from bindery.wire import Access, Form, Reply
+from bindery.wire import Access, Form
 
 
 class AddDevice(Form):
@@ -21,22 +19,8 @@ class AddDevice(Form):
     app_name: Text128
 
 
-class Device(BaseModel):
-    """The player, under its address as sent; one that was added is never banned."""
-
-    mac_address: str
-    status: int = 1
-    ban_status: int = 0
-
-
-class Added(Reply):
-    """The player."""
-
-    data: Device
-
-
 @operation(vodlix, Access.WRITE, refuses=[Reason.REGISTRATION_DISABLED, Reason.DEVICE_BANNED])
-def handler(request: AddDevice, caller: str) -> Added:
+def handler(request: AddDevice, caller: str) -> vodlix.Known:
     """Add the player; adding it again replaces what was known of it."""
     players.add(**request.model_dump())
-    return Added(data=Device(mac_address=request.mac_address))
+    return vodlix.Known(data=vodlix.Player(mac_address=request.mac_address))

@@ -249,6 +249,17 @@ def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.Monkey
     assert refused(lambda: dynamo.get_many(reads)) is Reason.SERIAL_LOOKUP_FAILED
 
 
+def test_what_is_counted_is_what_a_page_would_bring() -> None:
+    for number in range(7):
+        dynamo.write(Put(Key(Table.DIRECTORY, "many", f"{number}"), {"list": "counted"}))
+    for where in (("#pk = :of", {":of": "many"}, None), ("#list = :of", {":of": "counted"}, "by_list")):
+        condition, values, index = where
+        first, cursor = dynamo.count(Table.DIRECTORY, condition, values, index=index, limit=3, cursor=None)
+        page = dynamo.page(Table.DIRECTORY, condition, values, index=index, limit=3)
+        assert (first, cursor) == (len(page.items), page.cursor)
+        assert dynamo.count(Table.DIRECTORY, condition, values, index=index, limit=9, cursor=cursor) == (4, None)
+
+
 def test_a_query_reads_on_over_its_pages_within_its_round_trips() -> None:
     for number in range(25):
         dynamo.write(Put(Key(Table.DIRECTORY, "many", f"{number:02}"), {"pad": "x" * 100_000}))

@@ -14,6 +14,12 @@ def seconds() -> int:
     return now() // 1000
 
 
+def iso(moment: int) -> str:
+    """A time in milliseconds as ISO 8601 writes it, UTC: `2026-11-21T09:30:00.000Z`."""
+    whole = datetime.fromtimestamp(moment // 1000, UTC).replace(microsecond=moment % 1000 * 1000, tzinfo=None)
+    return whole.isoformat(timespec="milliseconds") + "Z"
+
+
 def today() -> date:
     """The current day, UTC."""
     return datetime.fromtimestamp(seconds(), UTC).date()

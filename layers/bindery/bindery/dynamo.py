@@ -199,15 +199,7 @@ def query(
     A round trip brings a megabyte: some two thousand items of ordinary size. What lies beyond `round_trips` of them is
     left out. An index cannot be read consistently: it follows its table within milliseconds as a rule.
     """
-    request: dict[str, Any] = {
-        "TableName": _name(table),
-        "KeyConditionExpression": condition,
-        "ExpressionAttributeNames": _names(condition),
-        "ExpressionAttributeValues": encode(values),
-        "ConsistentRead": consistent,
-    }
-    if index is not None:
-        request["IndexName"] = index
+    request = _asking(table, condition, values, index) | {"ConsistentRead": consistent}
     for _ in range(round_trips):
         answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
         yield from map(decode, answer["Items"])
@@ -237,27 +229,16 @@ def page(
 
     Stable under concurrent writes: a cursor is a place in the key order. Raises `INVALID` for a cursor that is none.
     """
-    request: dict[str, Any] = {
-        "TableName": _name(table),
-        "KeyConditionExpression": condition,
-        "ExpressionAttributeNames": _names(condition),
-        "ExpressionAttributeValues": encode(values),
-        "Limit": limit,
-        "ConsistentRead": index is None,
-    }
-    if index is not None:
-        request["IndexName"] = index
-    if cursor is not None:
-        request["ExclusiveStartKey"] = key_of(cursor)
-    try:
-        answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
-    except ClientError as error:
-        if cursor is not None and error.response["Error"]["Code"] == "ValidationException":
-            raise Fault(Reason.INVALID) from None
-        raise
-    last = answer.get("LastEvaluatedKey")
-    token = None if last is None else cursor_of(last)
-    return Page([decode(item) for item in answer["Items"]], token)
+    answer = _part(_asking(table, condition, values, index), limit, cursor)
+    return Page([decode(item) for item in answer["Items"]], answer["cursor"])
+
+
+def count(
+    table: Table, condition: str, values: Mapping[str, Any], *, index: str | None, limit: int, cursor: str | None
+) -> tuple[int, str | None]:
+    """How many items `page` would bring, and its cursor, at the same cost: one round trip reads a megabyte at most."""
+    answer = _part(_asking(table, condition, values, index) | {"Select": "COUNT"}, limit, cursor)
+    return answer["Count"], answer["cursor"]
 
 
 @contextmanager
@@ -334,6 +315,31 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
                 raise
         _pause(attempt)
     raise Fault(Reason.UNAVAILABLE)
+
+
+def _asking(table: Table, condition: str, values: Mapping[str, Any], index: str | None) -> dict[str, Any]:
+    """A query of one partition, consistent where that can be."""
+    request = {
+        "TableName": _name(table),
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeNames": _names(condition),
+        "ExpressionAttributeValues": encode(values),
+        "ConsistentRead": index is None,
+    }
+    return request if index is None else request | {"IndexName": index}
+
+
+def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
+    """The answer to a query from a cursor on, with the next `cursor`. Raises `INVALID`: the cursor is none."""
+    place = {} if cursor is None else {"ExclusiveStartKey": key_of(cursor)}
+    try:
+        answer = aws.call(Reason.UNAVAILABLE, client().query, **request, Limit=limit, **place)
+    except ClientError as error:
+        if cursor is not None and error.response["Error"]["Code"] == "ValidationException":
+            raise Fault(Reason.INVALID) from None
+        raise
+    last = answer.get("LastEvaluatedKey")
+    return {**answer, "cursor": None if last is None else cursor_of(last)}
 
 
 def _pause(attempt: int) -> None:

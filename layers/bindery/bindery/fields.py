@@ -63,6 +63,16 @@ def _digits(value: Any) -> Any:
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
 
+def digits(*, blank: int) -> BeforeValidator:
+    """Before a whole number: up to ten decimal digits as their number, and `blank` where there is nothing."""
+
+    def parse(value: Any) -> Any:
+        found = _digits(value)
+        return blank if found is None else found
+
+    return BeforeValidator(parse)
+
+
 Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64))]
 Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128))]
 Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254))]

@@ -16,6 +16,10 @@ _FACTS = (
     "app_version",
     "app_name",
     "added_at",
+    "current_screen",
+    "content_id",
+    "content_type",
+    "active_at",
 )
 """What a dialect says of its devices beside who they are."""
 

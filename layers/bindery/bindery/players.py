@@ -2,6 +2,7 @@
 
 from bindery import clock, devices, dynamo, identity
 from bindery.directory import installation
+from bindery.dynamo import Condition, Item, Update
 from bindery.faults import Fault, Reason
 
 
@@ -10,8 +11,9 @@ def add(
 ) -> None:
     """Enter a player, or replace what was known of it: the last write stands whole.
 
-    Its creation time and its ban stay. One write, of one unit while the facts come to less than about 800 bytes.
-    Raises `REGISTRATION_DISABLED` unless the setting `device_management` is 1, and `DEVICE_BANNED`.
+    Its creation time, its ban and its latest activity stay. One write, of one unit while facts and activity come to
+    less than about 800 bytes. Raises `REGISTRATION_DISABLED` unless the setting `device_management` is 1, and
+    `DEVICE_BANNED`.
     """
     if not _enabled(installation.read(installation.DEVICE_MANAGEMENT)):
         raise Fault(Reason.REGISTRATION_DISABLED)
@@ -24,6 +26,43 @@ def add(
         "added_at": clock.now(),
     }
     dynamo.write(devices.seen(identity.player_device(mac_address), "vodlix", facts))
+
+
+def check(mac_address: str) -> None:
+    """Look whether a player is known and not banned: one read. Raises `DEVICE_UNKNOWN` and `DEVICE_BANNED`."""
+    if unfit := _unfit(dynamo.get(devices.key(identity.player_device(mac_address))) or {}):
+        raise Fault(unfit)
+
+
+def record_activity(mac_address: str, *, screen: str, content_id: str | None, content_type: str | None) -> None:
+    """Enter what a player shows now, in the place of what it showed before: the last write stands whole.
+
+    One write, of one unit like that of `add`. Raises `DEVICE_UNKNOWN` and `DEVICE_BANNED`.
+    """
+    activity = {
+        "current_screen": screen,
+        "content_id": content_id,
+        "content_type": content_type,
+        "active_at": clock.now(),
+    }
+    dynamo.write(
+        Update(
+            devices.key(identity.player_device(mac_address)),
+            "SET " + ", ".join(f"#{name} = :{name}" for name in activity),
+            {f":{name}": value for name, value in activity.items()},
+            Condition(
+                expression="attribute_exists(#pk) AND attribute_not_exists(#banned_at)",
+                otherwise=lambda player: _unfit(player) or Reason.INTERNAL,
+            ),
+        )
+    )
+
+
+def _unfit(player: Item) -> Reason | None:
+    """Why a player as its record says ({} for none) cannot go on."""
+    if not player:
+        return Reason.DEVICE_UNKNOWN
+    return Reason.DEVICE_BANNED if devices.banned(player) else None
 
 
 def _enabled(device_management: installation.Setting) -> bool:

@@ -24,7 +24,8 @@ DIALECTS = {
 """The dialect of all paths that begin so. No prefix begins with another."""
 
 ROUTES = {
-    "/v0/devices": ("POST",),
+    "/v0/devices": ("GET", "POST"),
+    "/v0/devices/{deviceid}": ("DELETE", "GET"),
     "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
     "/v1/device/owned-devices": ("GET", "POST"),
     "/v1/device/owned-devices/{device-id}": ("GET",),
@@ -42,6 +43,8 @@ ROUTES = {
     "/v1/device/classifications/{schema-id}": ("GET",),
     "/apv/v27/device/connect": ("POST",),
     "/api/v2/device": ("POST",),
+    "/api/v2/device_check": ("POST",),
+    "/api/v2/device_activity": ("POST",),
     "/api/base/configs": ("GET",),
 }
 """The methods of every path, in alphabetical order."""

@@ -3,10 +3,40 @@
 A device is (account, model, serial), so nobody else can hold it; binding it again is a retry or a re-install.
 """
 
+from dataclasses import dataclass
+
 from bindery import clock, devices, dynamo, identity, keyring
 from bindery.bindings import record
-from bindery.dynamo import Condition, Update
-from bindery.faults import Reason
+from bindery.dynamo import Condition, Delete, Item, Table, Update
+from bindery.faults import Fault, Reason
+
+LIST_ROUND_TRIPS = 40
+"""How far a list is read for one of its pages and its total, a megabyte each."""
+
+_ROUND_TRIP = 1_000_000
+"""More devices than a round trip can bring or count."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyDevice:
+    """A bound device: what its company says of it, and when (milliseconds) it was bound."""
+
+    device_id: str
+    model: str
+    serial: str
+    alias: str | None
+    firmware: str | None
+    kind: str | None
+    bound_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A page of a list, how many devices the whole list has, and whether there are any after the page."""
+
+    devices: list[CompanyDevice]
+    total: int
+    more: bool
 
 
 def bind(
@@ -49,3 +79,70 @@ def bind(
         aside=used,
     )
     return keyring.device_id(account, model, serial)
+
+
+def find(account: str, device_id: str) -> CompanyDevice:
+    """A device that an account holds, banned or not. Raises `DEVICE_UNKNOWN`: unbound, another account's, or none."""
+    binding = dynamo.get(record.owner(identity.company_device_of(account, device_id)))
+    if binding is None or binding["holder"] != identity.account_holder(account):
+        raise Fault(Reason.DEVICE_UNKNOWN)
+    return _read(device_id, binding)
+
+
+def unbind(account: str, device_id: str, *, used: Update | None = None) -> None:
+    """End the binding of a device that an account holds, banned or not, and with it all that was said of the device.
+
+    A transaction of one, because its token makes a repetition after a lost answer the same success; `used` (of the
+    `ApiKey`) goes along with it. Raises `DEVICE_UNKNOWN`, which names the `deviceid`.
+    """
+    held = Condition(
+        expression="#holder = :holder",
+        values={":holder": identity.account_holder(account)},
+        otherwise=Reason.DEVICE_UNKNOWN,
+        detail={"deviceid": device_id},
+    )
+    dynamo.transact([Delete(record.owner(identity.company_device_of(account, device_id)), held)], aside=used)
+
+
+def page(account: str, number: int, limit: int) -> Part:
+    """Page `number` (from 1) of the devices that an account holds, those bound last at the end.
+
+    The list is counted from its start to its end, a megabyte a round trip: some four thousand devices of ordinary
+    text. Where `LIST_ROUND_TRIPS` of them do not reach the end, `total` is how far they came. Raises `INVALID`: they do
+    not reach the end of the page.
+    """
+    held = (
+        Table.BINDINGS,
+        "#holder = :holder AND begins_with(#since, :dialect)",
+        {":holder": identity.account_holder(account), ":dialect": "rufus#"},
+    )
+    start, end = (number - 1) * limit, number * limit
+    found: list[Item] = []
+    total, cursor = 0, None
+    for _ in range(LIST_ROUND_TRIPS):
+        if start <= total < end:
+            part = dynamo.page(*held, index=record.BY_HOLDER, limit=end - total, cursor=cursor)
+            found += part.items
+            total, cursor = total + len(part.items), part.cursor
+        else:
+            ahead = min(start - total, _ROUND_TRIP) if total < start else _ROUND_TRIP
+            counted, cursor = dynamo.count(*held, index=record.BY_HOLDER, limit=ahead, cursor=cursor)
+            total += counted
+        if cursor is None:
+            break
+    if cursor is not None and total < end:
+        raise Fault(Reason.INVALID, parameters="page")
+    shown = [_read(keyring.device_id(account, binding["model"], binding["serial"]), binding) for binding in found]
+    return Part(shown, total, cursor is not None or total > end)
+
+
+def _read(device_id: str, binding: Item) -> CompanyDevice:
+    return CompanyDevice(
+        device_id,
+        binding["model"],
+        binding["serial"],
+        binding.get("alias"),
+        binding.get("firmware"),
+        binding.get("type"),
+        binding["bound_at"],
+    )

@@ -1,10 +1,13 @@
 """rufus: companies bind devices by API key (document 000, "Bind a new device")."""
 
+import re
 from collections.abc import Sequence
+from typing import Annotated, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
-from bindery import dynamo
+from bindery import clock, dynamo
+from bindery.bindings.company import CompanyDevice
 from bindery.directory import keys
 from bindery.directory.keys import ApiKey, Kind
 from bindery.faults import Fault, Reason
@@ -18,6 +21,7 @@ REFUSALS = {
     Reason.KEY_UNKNOWN: Refusal(403, 403, "Invalid api key"),
     Reason.ACCESS_DENIED: Refusal(403, 403, "Wrong api key access type"),
     Reason.DEVICE_BANNED: Refusal(403, 403, "Device banned"),
+    Reason.DEVICE_UNKNOWN: Refusal(404, 404, "Device not found"),
     Reason.NO_ROUTE: Refusal(404, 404, "Not found"),
     Reason.METHOD_NOT_ALLOWED: Refusal(405, 405, "Method not allowed"),
     Reason.INTERNAL: Refusal(500, 500, "Internal server error"),
@@ -25,13 +29,33 @@ REFUSALS = {
 }
 CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.ACCESS_DENIED})
 
+ANSWER_LIMIT = 6_000_000
+"""Bytes of a body that Lambda can hand over: it takes 6 MB, the body as a JSON text within."""
+
 _REQUIRED = frozenset({"model", "serial_number"})
+_DEVICE_ID = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+def _as_printed(value: str) -> str:
+    text = value.strip()
+    return text.upper() if _DEVICE_ID.fullmatch(text) else text.encode(errors="replace").decode()
+
+
+DeviceId = Annotated[str, BeforeValidator(_as_printed)]
+"""A deviceid in a path, its digits in any case. What cannot be one is taken too: it is no device's, as most are."""
 
 
 class Refused(BaseModel):
-    """The envelope of every refusal."""
+    """The envelope of every refusal; some name the device that was asked for."""
 
     description: str
+    deviceid: str | None = None
+
+
+class Success(Reply):
+    """An answer of 200."""
+
+    description: str = "Success"
 
 
 class Created(Reply):
@@ -39,6 +63,31 @@ class Created(Reply):
 
     status = 201
     description: str
+
+
+class Device(BaseModel):
+    """A device as a list shows it. What its company never said of it is null."""
+
+    deviceid: str
+    type: str | None
+    model: str
+    alias: str | None
+    firmware: str | None
+    serial_number: str
+    creation_date: str
+
+    @classmethod
+    def of(cls, device: CompanyDevice) -> Self:
+        """A device in the words of this dialect."""
+        return cls(
+            deviceid=device.device_id,
+            type=device.kind,
+            model=device.model,
+            alias=device.alias,
+            firmware=device.firmware,
+            serial_number=device.serial,
+            creation_date=clock.iso(device.bound_at),
+        )
 
 
 def authenticate(call: Call, access: Access) -> ApiKey:
@@ -64,12 +113,15 @@ def invalid(problems: Sequence[Problem], caller: ApiKey) -> Fault:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The reply's own members."""
-    return Answer(reply.status, reply.model_dump_json(), reply.headers())
+    """The reply's own members. Raises `INVALID` for a page of a list that is more than Lambda can hand over."""
+    body = reply.model_dump_json()
+    if len(body.encode()) + body.count('"') + body.count("\\") > ANSWER_LIMIT:
+        raise Fault(Reason.INVALID, parameters="limit")
+    return Answer(reply.status, body, reply.headers())
 
 
 def failure(fault: Fault, call: Call) -> Answer:
-    """`{"description": …}`."""
+    """`{"description": …}`, and the `deviceid` that the fault's detail names."""
     refusal = REFUSALS[fault.reason]
-    envelope = Refused(description=refusal.text.format_map(fault.detail))
-    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)
+    envelope = Refused(description=refusal.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
+    return Answer(refusal.status, envelope.model_dump_json(exclude_none=True), refusal.headers)

@@ -14,6 +14,7 @@ REFUSALS = {
     Reason.PARAMETER_MISSING: Refusal(400, "missing_parameter", "Missing required parameters: {parameters}"),
     Reason.INVALID: Refusal(400, "invalid_parameter", "Invalid parameters: {parameters}"),
     Reason.MALFORMED: Refusal(400, "invalid_parameter", "Malformed request body: a JSON object or a form is expected"),
+    Reason.DEVICE_UNKNOWN: Refusal(400, "device_not_found", "Device not found"),
     Reason.DEVICE_BANNED: Refusal(400, "device_banned", "Device is banned"),
     Reason.REGISTRATION_DISABLED: Refusal(400, "device_management_disabled", "Device management is disabled"),
     Reason.NO_ROUTE: Refusal(404, "not_found", "Not found"),
@@ -39,6 +40,20 @@ class Refused(Head):
 
     error_code: str | int
     data: tuple[()] = ()
+
+
+class Player(BaseModel):
+    """A player, under its address as sent; one that is answered so is known, and not banned."""
+
+    mac_address: str
+    status: int = 1
+    ban_status: int = 0
+
+
+class Known(Reply):
+    """The player."""
+
+    data: Player
 
 
 def authenticate(call: Call, access: Access) -> str:

@@ -1,0 +1,45 @@
+"""GET /v0/devices: the devices of the API key's account, page by page."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field, Strict
+
+from bindery.bindings import company
+from bindery.dialects import rufus
+from bindery.directory.keys import ApiKey
+from bindery.edge import operation
+from bindery.fields import digits
+from bindery.wire import Access, Query
+
+
+class ListDevices(Query):
+    """Which page, and how many devices a page has at most."""
+
+    page: Annotated[int, Strict(), Field(ge=1), digits(blank=1)] = 1
+    limit: Annotated[int, Strict(), Field(ge=1, le=5000), digits(blank=100)] = 100
+
+
+class Pagination(BaseModel):
+    """Where the page stands in the list: how many devices it has in all, and whether any come after the page."""
+
+    page: int
+    limit: int
+    total: int
+    has_more: bool
+
+
+class Devices(rufus.Success):
+    """A page of devices."""
+
+    result: list[rufus.Device]
+    pagination: Pagination
+
+
+@operation(rufus, Access.READ)
+def handler(request: ListDevices, caller: ApiKey) -> Devices:
+    """List the devices, those bound last at the end."""
+    part = company.page(caller.account, request.page, request.limit)
+    return Devices(
+        result=[rufus.Device.of(device) for device in part.devices],
+        pagination=Pagination(page=request.page, limit=request.limit, total=part.total, has_more=part.more),
+    )

@@ -1,0 +1,39 @@
+"""POST /api/v2/device_activity: a player tells what it shows."""
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from bindery import players
+from bindery.dialects import vodlix
+from bindery.edge import operation
+from bindery.faults import Reason
+from bindery.fields import OptionalText128, Text128
+from bindery.wire import Access, Form
+
+
+class RecordActivity(Form):
+    """The screen that the player is on; the screen of a content names that too."""
+
+    mac_address: Text128
+    current_screen: Text128
+    content_id: OptionalText128 = Field(None, validate_default=True)
+    content_type: OptionalText128 = Field(None, validate_default=True)
+
+    @field_validator("content_id", "content_type")
+    @classmethod
+    def _named_with_its_screen(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("current_screen") == "content_info":
+            raise PydanticCustomError("missing", "the screen of a content")
+        return value
+
+
+@operation(vodlix, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
+def handler(request: RecordActivity, caller: str) -> vodlix.Known:
+    """Record what the player shows, in the place of what it showed before."""
+    players.record_activity(
+        request.mac_address,
+        screen=request.current_screen,
+        content_id=request.content_id,
+        content_type=request.content_type,
+    )
+    return vodlix.Known(data=vodlix.Player(mac_address=request.mac_address))
