@@ -179,6 +179,18 @@ SHOWN: list[tuple[Callable[[], str], dict[str, Any]]] = [
 ]
 
 
+def test_a_player_is_shown_with_what_it_shows() -> None:
+    device = player()
+    players.record_activity(MAC, screen="content_info", content_id="1024", content_type="movie")
+    facts = ask("GET", device).json()["facts"]
+    assert {name: facts[name] for name in ("current_screen", "content_id", "content_type", "active_at")} == {
+        "current_screen": "content_info",
+        "content_id": "1024",
+        "content_type": "movie",
+        "active_at": items(Table.DEVICES)[0]["active_at"],
+    }
+
+
 @pytest.mark.parametrize(("make", "shown"), SHOWN)
 def test_a_device_is_shown_with_its_identity_its_facts_its_state_and_its_holder(
     make: Callable[[], str], shown: dict[str, Any], now: int
