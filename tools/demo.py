@@ -70,7 +70,7 @@ ISSUED: tuple[dict[str, Any], ...] = (
         "delivery_date": "2026-01-12",
         "activation_date": "2026-01-15",
         "expiration_date": "2099-12-31",
-        "card_kind": "debit",
+        "card_kind": "debit-card",
         "card_brand": "visa",
     },
     {"device_id": "TOKEN-0001", "kind": "otp-token", "capabilities": ["hmac", "display"]},

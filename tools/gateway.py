@@ -244,7 +244,8 @@ def _response(answered: Mapping[str, Any]) -> Response:
     body = answered.get("body") or ""
     content = base64.b64decode(body) if answered.get("isBase64Encoded") else body.encode()
     response = Response(content, int(answered["statusCode"]))
-    for name, value in ({"content-type": "text/plain;charset=UTF-8"} | _lower(answered.get("headers") or {})).items():
+    default = {} if response.status_code == HTTPStatus.NO_CONTENT else {"content-type": "text/plain;charset=UTF-8"}
+    for name, value in (default | _lower(answered.get("headers") or {})).items():
         response.headers[name] = str(value)
     for cookie in answered.get("cookies") or []:
         response.headers.append("set-cookie", cookie)

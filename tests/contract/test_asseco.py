@@ -606,6 +606,21 @@ def test_a_page_has_ten_devices_unless_it_is_told(bank: Bank) -> None:
     assert [device["imei"] for device in owned(bank, "page=2").json()["devices"]] == ["10", "11"]
 
 
+def test_what_happens_between_two_pages_moves_nothing_that_stood_before(bank: Bank) -> None:
+    for identifier in ("8", "3", "9", "5"):
+        register(bank, {"imei": identifier, "nickname": identifier, "operating-system": "o"})
+    first = owned(bank, "page-size=2").json()["devices"]
+    assert [device["imei"] for device in first] == ["8", "3"]
+    # Before all of them by its identifier, and last by its registration.
+    register(bank, {"imei": "1", "nickname": "1", "operating-system": "o"})
+    block("8")
+    unregister(bank, "3")
+    pages = [owned(bank, f"page-size=2&page={number}").json()["devices"] for number in (1, 2, 3)]
+    assert [[device["imei"] for device in page] for page in pages] == [["8", "3"], ["9", "5"], ["1"]]
+    last_first = owned(bank, "sort-order=desc").json()["devices"]
+    assert [device["imei"] for device in last_first] == ["1", "5", "9", "3", "8"]
+
+
 # ── GET /v1/device/issued-devices ─────────────────────────────────────────────────────────────────────────────────────
 
 CARD = (

@@ -173,6 +173,61 @@ def test_players_adding_themselves_at_once_leave_one_request_whole() -> None:
     assert len({device[name] for name in names}) == 1
 
 
+def change(bank: openid.Bank, name: str, identifier: str, body: str = "") -> Response:
+    """One of the operations that change a customer's device."""
+    request = event(
+        "PUT",
+        f"/v1/device/owned-devices/{identifier}/x",
+        headers={"authorization": f"bearer {bank.token(sub='customer')}"},
+        body=body,
+        path_parameters={"device-id": identifier},
+    )
+    return invoke(f"asseco.{name}", request)
+
+
+def problems(answers: list[Response]) -> Counter[str | None]:
+    return Counter(None if answer.status == 204 else answer.json()["problem"] for answer in answers)
+
+
+def guards() -> dict[str, str]:
+    """The nicknames that are held, and for which device."""
+    return {item["sk"]: item["device"] for item in items(Table.BINDINGS) if item["sk"].startswith("nickname#")}
+
+
+def test_of_a_customers_devices_renamed_alike_at_once_one_gets_the_nickname(bank: openid.Bank) -> None:
+    for number in range(CALLERS):
+        register(bank, "customer", f"device{number}", f"phone {number}")
+    answers = at_once(lambda number: change(bank, "set_nickname", f"device{number}", '{"nickname":"My Phone"}'))
+    assert problems(answers) == {None: 1, "nickname-not-unique": CALLERS - 1}
+    owned = [item for item in items(Table.BINDINGS) if item["sk"] == "owner"]
+    assert {f"nickname#{identity.folded(item['nickname'])}": item["pk"] for item in owned} == guards()
+
+
+def test_a_device_renamed_differently_at_once_holds_one_nickname(bank: openid.Bank) -> None:
+    register(bank, "customer", "phone", "My Phone")
+    answers = at_once(lambda number: change(bank, "set_nickname", "phone", f'{{"nickname":"phone {number}"}}'))
+    # Whoever met another rename may try again.
+    assert problems(answers).keys() <= {None, "service-unavailable"}
+    (owner,) = owners("asseco#phone")
+    assert guards() == {f"nickname#{owner['nickname']}": "asseco#phone"}
+    assert owner["nickname"].removeprefix("phone ") in {str(number) for number in range(CALLERS)}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "problem"),
+    [
+        ("block_device", "", "device-status-not-valid"),
+        ("set_push_handle", '{"push-platform":"apns","pns-handle":"h"}', "valid-push-registration-exist"),
+    ],
+)
+def test_of_the_same_changes_of_one_device_at_once_one_is_made(
+    name: str, body: str, problem: str, bank: openid.Bank
+) -> None:
+    register(bank, "customer", "phone", "My Phone")
+    answers = at_once(lambda _: change(bank, name, "phone", body))
+    assert problems(answers) == {None: 1, problem: CALLERS - 1}
+
+
 @pytest.fixture
 def connecting(engine: object) -> Callable[[int], Response]:
     """Connect to a device of an account as its user of a number."""
