@@ -27,7 +27,7 @@ def form(email: str, password: str, domain: str, secret: str, *, random: str | N
 
 def encrypt(password: bytes, random: str) -> str:
     """A password under the key that a random text makes."""
-    key = hashlib.md5(random.encode()).hexdigest().upper()[8:24]  # noqa: S324 (the API's own)
+    key = hashlib.md5(random.encode()).hexdigest().upper()[8:24]
     iv = key[8:16] + key[0:8]
     fill = 16 - len(password) % 16
     encryptor = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).encryptor()

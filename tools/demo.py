@@ -13,7 +13,7 @@ from typing import Any
 
 from bindery import clock, devices, dynamo, identity, sessions
 from bindery.bindings import company
-from bindery.directory import accounts, addresses, domains, issued_devices, keys, products, users
+from bindery.directory import accounts, addresses, domain_secrets, domains, issued_devices, keys, products, users
 from bindery.directory.accounts import KeyKind
 from bindery.directory.keys import Grant
 from bindery.dynamo import Key, Put, Table
@@ -48,6 +48,13 @@ SESSIONS = {
     "REMOTEIT_TOKEN_OTHER": ("cleo", "remoteit"),
 }
 """Whose session token it is, and for which API."""
+LOGINS = {
+    ("QUECTEL_EMAIL", "QUECTEL_PASSWORD", ""): "ada",
+    ("QUECTEL_EMAIL", "QUECTEL_PASSWORD", "_OTHER"): "ben",
+    ("REMOTEIT_USERNAME", "REMOTEIT_PASSWORD", ""): "ada",
+    ("REMOTEIT_USERNAME", "REMOTEIT_PASSWORD", "_OTHER"): "cleo",
+}
+"""Who logs in with the name and the password of these variables."""
 ADDRESSES = {
     "REMOTEIT_DEVICE_ADDRESS": "80:00:00:00:00:00:00:F1",
     "REMOTEIT_DEVICE_ADDRESS_OTHER": "80:00:00:00:00:00:00:F2",
@@ -78,12 +85,18 @@ ISSUED: tuple[dict[str, Any], ...] = (
 """What the bank issued to MIGR00002: a payment card and a hardware token."""
 
 _LOADED = Key(Table.DIRECTORY, "demo", "loaded")
+_LOGINS_LOADED = Key(Table.DIRECTORY, "demo", "logins")
 
 
 def load() -> None:
     """Enter the demo data, unless that was done before; a start that was cut short is taken up where it ended."""
-    if dynamo.get(_LOADED) is not None:
-        return
+    for note, enter in ((_LOADED, _enter), (_LOGINS_LOADED, _enter_logins)):
+        if dynamo.get(note) is None:
+            enter()
+            dynamo.write(Put(note, {"created_at": clock.now()}))
+
+
+def _enter() -> None:
     for suffix, account in ACCOUNTS.items():
         _once(accounts.create, account, name=account)
         for name, (kind, grant, unbind) in KEYS.items():
@@ -101,7 +114,14 @@ def load() -> None:
         _once(addresses.assign, address, identity.company_device(account, "Camera", serial))
     for members in ISSUED:
         issued_devices.enter(CUSTOMERS[""], **members)
-    dynamo.write(Put(_LOADED, {"created_at": clock.now()}))
+
+
+def _enter_logins() -> None:
+    """What logging in needs: it came later, so it may meet what people have made of the rest since."""
+    _once(domain_secrets.replace, DOMAIN, _domain_secret())
+    for uid in dict.fromkeys(LOGINS.values()):
+        _once(users.change, uid, email=_email(uid))
+        _once(users.set_password, uid, _password(uid))
 
 
 def write(path: Path, issuer: Issuer, operator: Operator) -> None:
@@ -143,6 +163,11 @@ def _values(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
             # Someone closed that user: there is no token any more.
             continue
         yield name, token
+    for (name, password, suffix), uid in LOGINS.items():
+        yield name + suffix, _email(uid)
+        yield password + suffix, _password(uid)
+    yield "QUECTEL_USER_DOMAIN", DOMAIN
+    yield "QUECTEL_DOMAIN_SECRET", _domain_secret()
     for suffix, serial in SERIALS.items():
         yield "QUECTEL_PK" + suffix, PRODUCT_KEY
         yield "QUECTEL_SN" + suffix, serial
@@ -164,10 +189,22 @@ def _key(variable: str) -> str:
     return DOCUMENTED.get(variable) or engine.keep(f"Demo/{variable}", lambda: prefix + secrets.token_hex(20))
 
 
+def _domain_secret() -> str:
+    return engine.keep("Demo/QUECTEL_DOMAIN_SECRET", lambda: secrets.token_hex(32))
+
+
+def _email(uid: str) -> str:
+    return f"{uid}@example.com"
+
+
+def _password(uid: str) -> str:
+    return engine.keep(f"Demo/PASSWORD_{uid}", lambda: secrets.token_urlsafe(12))
+
+
 def _once(enter: Callable[..., object], *given: object, **named: object) -> None:
-    """Enter what is not there yet."""
+    """Enter what is not there yet, unless people have removed what it belongs to."""
     try:
         enter(*given, **named)
     except Fault as fault:
-        if fault.reason is not Reason.ALREADY_EXISTS:
+        if fault.reason not in (Reason.ALREADY_EXISTS, Reason.NOT_FOUND):
             raise

@@ -1,23 +1,40 @@
 """/admin/v1/domains: the user domains of quectel's apps."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, Resource
-from bindery.directory import domains
+from bindery.directory import domain_secrets, domains
 from bindery.directory.domains import Binders
 
 handler = Resource("domains")
 
 
+_Text = StringConstraints(
+    strip_whitespace=False,
+    min_length=domain_secrets.SHORTEST,
+    max_length=domain_secrets.LONGEST,
+    pattern=r"^[!-~]+$",
+)
+Secret = Annotated[Annotated[str, _Text] | None, Field(repr=False)]
+"""What apps sign logins with: printable ASCII without blanks."""
+
+
 class NewDomain(Asked):
-    """A user domain to enter."""
+    """A user domain to enter. Its secret is the one that the apps in the field have, or else a random one."""
 
     domain: Id
     enabled: StrictBool = True
     binders: Binders = "everyone"
+    secret: Secret = None
+
+
+class NewSecret(Asked):
+    """The secret that a domain has from now on; a random one, if none is given."""
+
+    secret: Secret = None
 
 
 class Change(Asked):
@@ -28,7 +45,9 @@ class Change(Asked):
 
 
 class Domain(BaseModel):
-    """A user domain: whether its users may bind devices, and which of them."""
+    """A user domain: whether its users may log in and bind devices, and which of them may bind."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     domain: str
     enabled: bool
@@ -36,15 +55,25 @@ class Domain(BaseModel):
     created_at: int
 
 
+class DomainWithSecret(Domain):
+    """A user domain, with its secret: it is shown this once."""
+
+    secret: str
+
+
 def _read(record: Mapping[str, Any]) -> Domain:
     return Domain.model_validate(record)
 
 
+def _with_secret(domain: str, secret: str) -> DomainWithSecret:
+    return DomainWithSecret.model_validate(domains.show(domain) | {"secret": secret})
+
+
 @handler.app.post("/admin/v1/domains")
-def create(new: NewDomain) -> Domain:
+def create(new: NewDomain) -> DomainWithSecret:
     """Enter a user domain."""
-    domains.create(new.domain, enabled=new.enabled, binders=new.binders)
-    return _read(domains.show(new.domain))
+    secret = domain_secrets.create(new.domain, new.secret, enabled=new.enabled, binders=new.binders)
+    return _with_secret(new.domain, secret)
 
 
 @handler.app.get("/admin/v1/domains")
@@ -65,3 +94,9 @@ def change(domain: PathId, changes: Change) -> Domain:
     """Change who of the domain's users may bind devices."""
     domains.change(domain, **changes.given())
     return _read(domains.show(domain))
+
+
+@handler.app.post("/admin/v1/domains/<domain>/secret")
+def replace_secret(domain: PathId, new: NewSecret) -> DomainWithSecret:
+    """Give a domain another secret: apps that sign with the last one log nobody in any more."""
+    return _with_secret(domain, domain_secrets.replace(domain, new.secret))

@@ -27,12 +27,13 @@ class NewUser(Asked):
 
 
 class Change(Asked):
-    """What to change of a user; the rest stays. A domain or a customer may be taken away (null)."""
+    """What to change of a user; the rest stays. A domain, a customer or an address may be taken away (null)."""
 
     role: Role = UNCHANGED
     domain: Id | None = UNCHANGED
     home_mode: StrictBool = UNCHANGED
     customer: Name | None = UNCHANGED
+    email: Email | None = UNCHANGED
 
 
 class NewPassword(Asked):

@@ -1,7 +1,7 @@
 import pytest
 
-from bindery import devices, identity
-from bindery.directory import addresses, issued_devices, keys, users
+from bindery import devices, dynamo, identity, passwords, privacy
+from bindery.directory import addresses, domain_secrets, domains, issued_devices, keys, users
 from bindery.directory.accounts import KeyKind
 from bindery.directory.keys import Grant
 from bindery.dynamo import Table
@@ -50,9 +50,25 @@ def test_what_people_change_of_the_demo_data_stays_changed():
     assert everything() == before
 
 
+def test_a_registry_from_before_there_were_logins_gets_them_and_loses_nothing(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "_enter_logins", lambda: None)
+        demo.load()
+    dynamo.write(dynamo.Delete(demo._LOGINS_LOADED))
+    privacy.erase("ben")
+    users.create("mine", "demo-other", email="cleo@example.com")
+    demo.load()
+    assert passwords.verify(demo._password("ada"), users.show("ada")["password"])
+    assert domain_secrets.of(domains.show(demo.DOMAIN)) == demo._domain_secret()
+    emails = {item["uid"]: item["email"] for item in items(Table.DIRECTORY) if item["sk"] == "user"}
+    assert emails == {"ada": "ada@example.com", "cleo": None, "mine": "cleo@example.com"}
+
+
 def test_no_demo_key_is_stored_in_clear():
     demo.load()
     stored = repr(everything())
     for suffix in demo.ACCOUNTS:
         for name in demo.KEYS:
             assert demo._key(name + suffix) not in stored
+    for secret in (demo._domain_secret(), *map(demo._password, demo.LOGINS.values())):
+        assert secret not in stored

@@ -64,11 +64,13 @@ NAMES = [
         "RUFUS_READ_KEY",
         "RUFUS_UNBIND_KEY",
         "QUECTEL_TOKEN",
+        "QUECTEL_EMAIL",
+        "QUECTEL_PASSWORD",
         "QUECTEL_PK",
         "QUECTEL_SN",
         "ASSECO_TOKEN",
     ),
-    *("REMOTEIT_DEVELOPER_KEY", "REMOTEIT_TOKEN", "REMOTEIT_DEVICE_ADDRESS"),
+    *("REMOTEIT_DEVELOPER_KEY", "REMOTEIT_TOKEN", "REMOTEIT_DEVICE_ADDRESS", "REMOTEIT_USERNAME", "REMOTEIT_PASSWORD"),
 ]
 
 
@@ -141,8 +143,9 @@ def test_the_printed_requests_work_as_they_are(server: Server):
 def test_demo_env_names_two_callers_of_each_kind(server: Server):
     demo = server.environment
     operator = {"BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"}
-    assert set(demo) - operator == {name + suffix for name in NAMES for suffix in ("", "_OTHER")}
-    assert operator <= set(demo)
+    app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET"}
+    assert set(demo) - operator - app == {name + suffix for name in NAMES for suffix in ("", "_OTHER")}
+    assert operator | app <= set(demo)
     assert stat.S_IMODE((server.state / "demo.env").stat().st_mode) == 0o600
     assert demo["RUFUS_API_KEY"] == "ror-ae4fc6c19681a20fad30"
     assert demo["REMOTEIT_DEVICE_ADDRESS"] == "80:00:00:00:00:00:00:F1"

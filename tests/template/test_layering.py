@@ -15,7 +15,7 @@ ROOMS = (
     "clock faults settings",
     "attributes aws wire",
     "dynamo keyring",
-    "identity",
+    "identity sealing",
     "fields",
     RULES,
     "dialects edge",
@@ -27,6 +27,7 @@ rules may import each other."""
 OWNERS = {
     "boto3": {"dynamo", "keyring"},
     "botocore": {"aws", "dynamo"},
+    "cryptography": {"sealing"},
     "os": {"settings"},
     "time": {"clock", "dynamo", "issuer", "wire"},
     "aws_lambda_powertools": {"admin", "edge"},
@@ -34,7 +35,7 @@ OWNERS = {
 }
 """What is imported by these modules of the layer alone."""
 
-BELOW = {"aws", "dynamo", "keyring", "settings", "clock"}
+BELOW = {"aws", "clock", "dynamo", "keyring", "sealing", "settings"}
 """What no function imports: it asks a rule."""
 
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.template.test_layering import MODULES, of_the_layer
 from tools import template
 from tools.template import Function
 
@@ -18,6 +20,16 @@ every_table = pytest.mark.parametrize("table", [name for name, _ in template.res
 
 def properties(logical_id: str) -> dict[str, Any]:
     found: dict[str, Any] = template.document()["Resources"][logical_id]["Properties"]
+    return found
+
+
+def loaded(source: Path) -> set[str]:
+    """The layer's modules that come with a function, those included that others import."""
+    found: set[str] = set()
+    new = of_the_layer(source)
+    while new:
+        found |= new
+        new = {imported for module in new for imported in of_the_layer(MODULES[module])} - found
     return found
 
 
@@ -72,10 +84,12 @@ def test_a_functions_only_policies_are_its_own_statements(function: Function):
 
 
 @every_function
-def test_signatures_of_an_issuer_have_their_layer_where_they_are_checked_and_nowhere_else(function: Function):
+def test_cryptography_is_where_signatures_of_an_issuer_are_checked_or_something_is_sealed_and_nowhere_else(
+    function: Function,
+):
     jwt = [{"Fn::If": ["Arm64", {"Ref": "JwtArm64Layer"}, {"Ref": "JwtX8664Layer"}]}]
-    checks = function.name.startswith("asseco.") or function.name == "admin.doctor"
-    assert properties(function.logical_id).get("Layers", []) == (jwt if checks else [])
+    needs = {"issuer", "sealing"} & loaded(function.source)
+    assert properties(function.logical_id).get("Layers", []) == (jwt if needs else [])
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,18 @@ def test_a_secret_is_shown_once_and_said_to_be(bindery: Bindery) -> None:
     assert json.loads(bindery(f"keys revoke {successor['id']}").stdout)["revoked_at"]
 
 
+def test_a_domains_secret_is_random_or_read_and_shown_once(bindery: Bindery) -> None:
+    made = bindery("domains create secretive")
+    assert len(json.loads(made.stdout)["secret"]) == 64
+    assert "shown this once" in made.stderr
+    assert (
+        json.loads(bindery("domains secret secretive --given", stdin="q7Zr/fZ+9bc=\n").stdout)["secret"]
+        == "q7Zr/fZ+9bc="
+    )
+    assert len(json.loads(bindery("domains secret secretive").stdout)["secret"]) == 64
+    assert bindery("domains secret secretive --given", stdin="").exit_code == 2
+
+
 def test_a_password_is_read_and_never_printed(bindery: Bindery) -> None:
     given = bindery("users password ben", stdin="correct horse battery\n")
     assert given.exit_code == 0
@@ -225,6 +237,7 @@ LINES = [
     ("users show dora", {"uid": "dora"}),
     ("users change dora --customer C1 --no-home-mode", {"customer": "C1", "home_mode": False}),
     ("users change dora --customer ''", {"customer": None}),
+    ("users change dora --email dora@example.org", {"email": "dora@example.org"}),
     ("users disable dora", {"enabled": False}),
     ("users enable dora", {"enabled": True}),
     ("users token dora --dialect remoteit --lifetime 60", {}),

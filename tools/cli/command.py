@@ -1,6 +1,7 @@
 """What makes a function a command: the options that every command has, what it prints, and how it fails."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
@@ -102,4 +103,18 @@ def changes(**members: Any) -> dict[str, Any]:
     given = {name: None if value == "" else value for name, value in members.items() if value is not None}
     if not given:
         raise Failure(client.Exit.USAGE, "what is to change? See --help")
+    return given
+
+
+def confidential(what: str) -> str:
+    """What no command line may hold: asked for on a terminal, else the first line of the standard input.
+
+    Raises `Failure`: there is none.
+    """
+    if sys.stdin.isatty():
+        given: str = typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if not given:
+        raise Failure(client.Exit.USAGE, f"no {what.lower()} was given")
     return given

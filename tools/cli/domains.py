@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli.client import Client
-from tools.cli.command import All, Limit, changes, command, group, listed
+from tools.cli.command import All, Limit, changes, command, confidential, group, listed
 
 app = group("User domains: quectel's apps.")
 
@@ -20,15 +20,19 @@ class Binders(StrEnum):
     ADMINISTRATORS = "administrators"
 
 
-@command(app)
+Given = Annotated[bool, typer.Option("--given", help="Ask for the secret that the apps carry. Default: a random one.")]
+
+
+@command(app, once="secret")
 def create(
     api: Client,
     domain: Domain,
     enabled: Annotated[bool, typer.Option("--enabled/--disabled", help="Whether its users may bind devices.")] = True,
     binders: Annotated[Binders, typer.Option(help="Which of its users may.")] = Binders.EVERYONE,
+    given: Given = False,
 ) -> Any:
-    """Enter a user domain."""
-    return api.post("domains", domain=domain, enabled=enabled, binders=binders)
+    """Enter a user domain. Its secret, what the apps sign logins with, is shown this once."""
+    return api.post("domains", domain=domain, enabled=enabled, binders=binders, **_secret(given))
 
 
 @command(app, name="list")
@@ -55,3 +59,13 @@ def change(
 ) -> Any:
     """Change what is given."""
     return api.ask("PATCH", "domains", domain, body=changes(enabled=enabled, binders=binders))
+
+
+@command(app, name="secret", once="secret")
+def replace_secret(api: Client, domain: Domain, given: Given = False) -> Any:
+    """Give a domain another secret, shown this once: apps that sign with the last one log nobody in any more."""
+    return api.ask("POST", "domains", domain, "secret", body=_secret(given))
+
+
+def _secret(given: bool) -> dict[str, str]:
+    return {"secret": confidential("Secret")} if given else {}

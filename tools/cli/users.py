@@ -1,13 +1,12 @@
 """`bindery users`."""
 
-import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client, Exit, Failure
-from tools.cli.command import All, Limit, changes, command, group, listed
+from tools.cli.client import Client
+from tools.cli.command import All, Limit, changes, command, confidential, group, listed
 
 app = group("Users: the persons in an account.")
 
@@ -15,6 +14,9 @@ User = Annotated[str, typer.Argument(help="The user's id.")]
 Domain = Annotated[str | None, typer.Option(help="quectel: the user domain. '' takes it away.", show_default=False)]
 Customer = Annotated[
     str | None, typer.Option(help="asseco: whom the bank's issuer names. '' takes it away.", show_default=False)
+]
+Email = Annotated[
+    str | None, typer.Option(help="The address by which the user logs in. '' takes it away.", show_default=False)
 ]
 HomeMode = Annotated[
     bool | None, typer.Option("--home-mode/--no-home-mode", help="quectel: home mode.", show_default=False)
@@ -38,7 +40,7 @@ def create(
     role: Role = None,
     home_mode: HomeMode = None,
     customer: Customer = None,
-    email: Annotated[str | None, typer.Option(help="The user's address.", show_default=False)] = None,
+    email: Email = None,
 ) -> Any:
     """Enter a user."""
     members = {"domain": domain, "role": role, "home_mode": home_mode, "customer": customer, "email": email}
@@ -71,9 +73,10 @@ def change(
     domain: Domain = None,
     home_mode: HomeMode = None,
     customer: Customer = None,
+    email: Email = None,
 ) -> Any:
     """Change what is given. Moving a user to another domain ends their tokens."""
-    given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer)
+    given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer, email=email)
     return api.ask("PATCH", "users", user, body=given)
 
 
@@ -92,13 +95,7 @@ def enable(api: Client, user: User) -> Any:
 @command(app)
 def password(api: Client, user: User) -> Any:
     """Give a user a password: asked for on a terminal, else the first line of the standard input."""
-    if sys.stdin.isatty():
-        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        given = sys.stdin.readline().rstrip("\r\n")
-    if not given:
-        raise Failure(Exit.USAGE, "no password was given")
-    return api.post("users", user, "password", password=given)
+    return api.post("users", user, "password", password=confidential("Password"))
 
 
 @command(app, once="token")

@@ -42,7 +42,10 @@ Contra = TypeVar("Contra", bound=Request, contravariant=True)
 
 
 class Dialect(Protocol[Caller]):
-    """What every module in `bindery.dialects` is: mostly a table, and five functions around it."""
+    """What every module in `bindery.dialects` is: mostly a table, and five functions around it.
+
+    Where callers have no session yet, it is a class in such a module (`Login`).
+    """
 
     @property
     def REFUSALS(self) -> Mapping[Reason, Refusal]:

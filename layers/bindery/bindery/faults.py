@@ -25,6 +25,13 @@ class Reason(StrEnum):
     TOKEN_INVALID = auto()
     ACCESS_DENIED = auto()
 
+    # Logging in.
+    USER_DOMAIN_UNKNOWN = auto()
+    SIGNATURE_INVALID = auto()
+    EMAIL_UNKNOWN = auto()
+    PASSWORD_WRONG = auto()
+    LOGIN_SLOWED = auto()
+
     # Parameters that a dialect names one by one.
     PRODUCT_KEY_MISSING = auto()
     SERIAL_MISSING = auto()

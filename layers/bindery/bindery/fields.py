@@ -79,6 +79,18 @@ Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254))]
 Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512))]
 
 
+def _verbatim(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("missing", "empty")
+    if _NO_TEXT.search(value):
+        raise PydanticCustomError("no_text", "a character that is no text")
+    return value
+
+
+Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_verbatim)]
+"""A text whose every character counts: it is not trimmed, and blanks alone are a text too."""
+
+
 def _segment(value: str) -> str:
     if "/" in value or value in (".", ".."):
         raise PydanticCustomError("segment", "cannot stand in a path")

@@ -108,6 +108,19 @@ def ip_address(text: str) -> str | None:
     return str(address)
 
 
+def network(address: str) -> str:
+    """Whence a caller comes, as far as one subscriber is told from another: an IPv4 address, or the /64 of an IPv6 one.
+
+    Raises `ValueError` for what is no address.
+    """
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+        parsed = parsed.ipv4_mapped
+    return str(parsed)
+
+
 def account_holder(account: str) -> str:
     """A binding's holder: an account (company, platform)."""
     return join("account", account)

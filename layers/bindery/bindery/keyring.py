@@ -7,6 +7,7 @@ every cold start for a cache of one line.
 import base64
 import hashlib
 import hmac
+import uuid
 from functools import cache
 
 import boto3
@@ -45,6 +46,16 @@ def device_id(account: str, model: str, serial: str) -> str:
 def auth_key(binding: str) -> str:
     """quectel: a binding's `authKey`, base64 of 16 bytes, which ends with the binding whose id it is derived from."""
     return base64.b64encode(derive("BINDING_KEY_SECRET", binding)[:16]).decode()
+
+
+def guid(uid: str) -> str:
+    """remoteit: a user's id as the API writes ids, an upper-case UUID."""
+    return str(uuid.UUID(bytes=derive("DIRECTORY_SECRET", "guid", uid)[:16], version=8)).upper()
+
+
+def service_authhash(uid: str) -> str:
+    """remoteit: what an application presents to the vendor's own services, 64 hex digits. Nothing here takes it."""
+    return derive("DIRECTORY_SECRET", "service", uid).hex()
 
 
 def forget() -> None:

@@ -7,13 +7,14 @@ devices.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from bindery import connections, directory, dynamo, identity
 from bindery.bindings import holding, record, serial
 from bindery.bindings.customer import Status
-from bindery.directory import families, products, users
+from bindery.directory import emails, families, products, users
 from bindery.dynamo import Condition, Delete, Item, Key, Table
 from bindery.faults import Reason
 
@@ -105,16 +106,11 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
         removed[kind] += 1
         if removed.total() == ERASE_LIMIT:
             return dict(removed), False
-    dynamo.write(
-        Delete(
-            users.key(uid),
-            Condition(
-                expression="#enabled = :false",
-                values={":false": False},
-                otherwise=lambda found: Reason.UNAVAILABLE if found else Reason.NOT_FOUND,
-            ),
-        )
+    same = users.same_names(user)
+    shut_out = replace(
+        same, expression=f"{same.expression} AND #enabled = :false", values={**same.values, ":false": False}
     )
+    dynamo.transact([Delete(users.key(uid), shut_out), *(Delete(name) for name in emails.names(user))])
     removed["users"] += 1
     return dict(removed), True
 

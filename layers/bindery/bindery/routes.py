@@ -27,6 +27,7 @@ ROUTES = {
     "/v0/devices": ("GET", "POST"),
     "/v0/devices/{deviceid}": ("DELETE", "GET"),
     "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
+    "/v2/enduser/enduserapi/emailPwdLogin": ("POST",),
     "/v1/device/owned-devices": ("GET", "POST"),
     "/v1/device/owned-devices/{device-id}": ("GET",),
     "/v1/device/owned-devices/{device-id}/nickname": ("PUT",),

@@ -54,12 +54,17 @@ def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
     record = dynamo.get(users.key(uid))
     if record is None or not record["enabled"]:
         raise Fault(Reason.NOT_FOUND)
+    return sign(record, dialect, lifetime)
+
+
+def sign(record: Item, audience: str, lifetime: int) -> tuple[str, int]:
+    """`issue` for a user whose record was read. Only a dialect's name is an audience that opens anything."""
     issued = clock.seconds()
     claims = {
         "iss": _ISSUER,
-        "aud": dialect,
-        "sub": uid,
-        "uid": uid,
+        "aud": audience,
+        "sub": record["uid"],
+        "uid": record["uid"],
         "acc": record["account"],
         "dom": record["domain"],
         "gen": record["generation"],

@@ -124,13 +124,17 @@ def named(problems: Sequence[Problem]) -> Fault:
 class Refusal:
     """One row of a dialect's table: what a reason becomes on its wire.
 
-    `text` may hold `{placeholders}` that a fault's detail fills.
+    `text` and the headers' values may hold `{placeholders}` that a fault's detail fills.
     """
 
     status: int
     code: str | int
     text: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def headers_with(self, detail: Mapping[str, str]) -> dict[str, str]:
+        """The headers, their `{placeholders}` filled."""
+        return {name: value.format_map(detail) for name, value in self.headers.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +148,6 @@ class Answer:
 
 RETRY_AFTER: Mapping[str, str] = {"Retry-After": "1"}
 """For refusals that a retry may turn into success."""
+
+RETRY_LATER: Mapping[str, str] = {"Retry-After": "{seconds}"}
+"""For refusals that say after how many seconds a retry is looked at again."""

@@ -54,6 +54,7 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
         "secret device_id",
         "secret binding_key",
         "secret session",
+        "secret directory",
         "issuer",
         "clock",
         "leftovers",

@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from bindery.directory import domain_secrets, domains
 from bindery.dynamo import Table
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, World, as_user, refused, succeeded
@@ -11,13 +14,14 @@ pytestmark = pytest.mark.usefixtures("registry")
 def test_a_domain_is_entered_once_and_shown() -> None:
     made = admin("domains", "POST", "domains", {"domain": "E.DM.1"})
     assert made.status == 200
-    assert made.json() == {
+    shown = {
         "domain": "E.DM.1",
         "enabled": True,
         "binders": "everyone",
         "created_at": made.json()["created_at"],
     }
-    assert admin("domains", "GET", "domains/E.DM.1").body == made.body
+    assert made.json() == shown | {"secret": made.json()["secret"]}
+    assert admin("domains", "GET", "domains/E.DM.1").json() == shown
     (record,) = items(Table.DIRECTORY)
     assert record["changed_by"] == OPERATOR
     before = everything()
@@ -55,9 +59,9 @@ def test_a_change_changes_what_it_names_alone_and_holds_at_once() -> None:
 
 
 def test_a_change_of_nothing_writes_nothing() -> None:
-    made = admin("domains", "POST", "domains", {"domain": "d"})
+    admin("domains", "POST", "domains", {"domain": "d"})
     before = everything()
-    assert admin("domains", "PATCH", "domains/d", {}).body == made.body
+    assert admin("domains", "PATCH", "domains/d", {}).body == admin("domains", "GET", "domains/d").body
     assert everything() == before
 
 
@@ -71,7 +75,61 @@ def test_a_change_that_cannot_be_is_422(body: object) -> None:
     assert everything() == before
 
 
-@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"enabled": True}), ("PATCH", {})])
-def test_an_unknown_domain_is_404(method: str, body: object) -> None:
-    assert admin("domains", method, "domains/x", body).json()["reason"] == "not_found"
+def kept_secret(domain: str = "d") -> str | None:
+    return domain_secrets.of(domains.show(domain))
+
+
+def test_a_domains_secret_is_random_or_given_shown_once_and_kept_sealed() -> None:
+    first = admin("domains", "POST", "domains", {"domain": "d"}).json()["secret"]
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert kept_secret() == first
+    given = "q7Zr/fZ+9bc="
+    assert admin("domains", "POST", "domains", {"domain": "e", "secret": given}).json()["secret"] == given
+    assert kept_secret("e") == given
+    for answer in (admin("domains", "GET", "domains"), admin("domains", "PATCH", "domains/e", {"enabled": False})):
+        assert first not in answer.body
+        assert given not in answer.body
+        assert "sealed" not in answer.body
+    assert first not in str(everything())
+    assert given not in str(everything())
+
+
+def test_a_domains_secret_is_replaced_by_a_random_or_a_given_one_and_nothing_else_is() -> None:
+    made = admin("domains", "POST", "domains", {"domain": "d", "binders": "administrators"}).json()
+    random = admin("domains", "POST", "domains/d/secret", {}).json()
+    assert random == made | {"secret": random["secret"]}
+    assert kept_secret() == random["secret"] != made["secret"]
+    given = admin("domains", "POST", "domains/d/secret", {"secret": "12345678"}).json()
+    assert given == made | {"secret": "12345678"}
+    assert kept_secret() == "12345678"
+
+
+def test_a_domain_entered_by_an_earlier_version_gets_its_secret_later() -> None:
+    domains.create("d")
+    assert kept_secret() is None
+    assert kept_secret() != admin("domains", "POST", "domains/d/secret", {}).json()["secret"] == kept_secret()
+
+
+@pytest.mark.parametrize("secret", ["", "1234567", "1" * 129, " 12345678", "1234 5678", "1234\u00e45678", 12345678, []])
+def test_a_secret_that_cannot_be_is_422_and_not_shown(secret: object) -> None:
+    admin("domains", "POST", "domains", {"domain": "d"})
+    before = everything()
+    for path, body in (("domains", {"domain": "e", "secret": secret}), ("domains/d/secret", {"secret": secret})):
+        answer = admin("domains", "POST", path, body)
+        assert answer.status == 422
+        assert len(str(secret)) < 7 or str(secret) not in answer.body
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "domains/x", None),
+        ("PATCH", "domains/x", {"enabled": True}),
+        ("PATCH", "domains/x", {}),
+        ("POST", "domains/x/secret", {}),
+    ],
+)
+def test_an_unknown_domain_is_404(method: str, path: str, body: object) -> None:
+    assert admin("domains", method, path, body).json()["reason"] == "not_found"
     assert items(Table.DIRECTORY) == []

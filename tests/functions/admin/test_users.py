@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, dynamo, passwords, sessions
+from bindery import clock, dynamo, passwords, privacy, sessions
 from bindery.directory import accounts, users
 from bindery.dynamo import Table
 from bindery.faults import Fault
@@ -160,6 +160,9 @@ def test_what_is_not_there_is_404(method: str, path: str, body: Any) -> None:
         {"domain": None},
         {"domain": "E.DM.2", "role": "administrator"},
         {"domain": "E.DM.1"},
+        {"email": "eve@example.com"},
+        {"email": None},
+        {"email": "ada@example.com", "domain": "E.DM.2", "role": "administrator"},
         {},
     ],
 )
@@ -172,7 +175,15 @@ def test_a_change_changes_what_is_given_alone(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"role": None}, {"role": "root"}, {"home_mode": None}, {"home_mode": "true"}, {"account": "x"}, {"customer": ""}],
+    [
+        {"role": None},
+        {"role": "root"},
+        {"home_mode": None},
+        {"home_mode": "true"},
+        {"account": "x"},
+        {"customer": ""},
+        {"email": ""},
+    ],
 )
 def test_a_change_that_cannot_be_is_422(change: dict[str, Any]) -> None:
     create()
@@ -202,10 +213,92 @@ def test_moving_to_another_domain_ends_a_users_tokens_for_good(change: dict[str,
 
 def test_a_user_who_is_moved_elsewhere_meanwhile_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
     create(domain="E.DM.1")
-    before(monkeypatch, "update_item", lambda: users.change("ada", domain="E.DM.3"))
+    before(monkeypatch, "transact_write_items", lambda: users.change("ada", domain="E.DM.3"))
     answer = ask("PATCH", "/ada", {"domain": "E.DM.2", "role": "administrator"})
     assert (answer.status, answer.json()["reason"]) == (503, "unavailable")
     assert (record()["domain"], record()["role"]) == ("E.DM.3", "regular")
+
+
+def names() -> dict[str, str]:
+    """Whose each email address is, and where."""
+    return {item["pk"].removeprefix("email#"): item["uid"] for item in items(Table.DIRECTORY) if item["sk"] == "email"}
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"email": "Eve@x.DE"}, {"account#acme#eve@x.de", "domain#app#eve@x.de"}),
+        ({"email": None}, set()),
+        ({"email": "ADA@x.de"}, {"account#acme#ada@x.de", "domain#app#ada@x.de"}),
+        ({"domain": "other"}, {"account#acme#ada@x.de", "domain#other#ada@x.de"}),
+        ({"domain": None}, {"account#acme#ada@x.de"}),
+        ({"domain": "other", "email": "eve@x.de"}, {"account#acme#eve@x.de", "domain#other#eve@x.de"}),
+        ({"role": "administrator"}, {"account#acme#ada@x.de", "domain#app#ada@x.de"}),
+    ],
+)
+def test_an_address_is_a_users_in_their_account_and_their_domain(change: dict[str, Any], kept: set[str]) -> None:
+    create(domain="app", email=" Ada@X.de ")
+    assert names() == dict.fromkeys(("account#acme#ada@x.de", "domain#app#ada@x.de"), "ada")
+    assert ask("PATCH", "/ada", change).status == 200
+    assert names() == dict.fromkeys(kept, "ada")
+
+
+def test_an_address_is_one_users_in_an_account_and_in_a_domain() -> None:
+    accounts.create("other", name="Other")
+    create(domain="app", email="ada@x.de")
+    create("eve", domain="second", email="eve@x.de")
+    create("far", account="other", domain="second", email="ada@x.de")
+    stands = everything()
+    refused = [
+        ask("POST", "", {"uid": "ben", "account": "acme", "email": "Ada@x.de"}),
+        ask("POST", "", {"uid": "ben", "account": "other", "domain": "app", "email": "ada@x.de"}),
+        ask("PATCH", "/eve", {"email": "ADA@x.de"}),
+        ask("PATCH", "/far", {"domain": "app"}),
+        ask("PATCH", "/far", {"domain": "app", "role": "administrator"}),
+    ]
+    for answer in refused:
+        assert (answer.status, answer.json()["reason"]) == (409, "already_exists")
+        assert answer.json()["detail"] == "The email address is another user's."
+    assert everything() == stands
+
+
+def test_an_address_that_was_given_up_is_free() -> None:
+    create(domain="app", email="ada@x.de")
+    assert ask("PATCH", "/ada", {"email": "eve@x.de"}).status == 200
+    create("ben", domain="app", email="ada@x.de")
+    assert names() == {
+        "account#acme#ada@x.de": "ben",
+        "domain#app#ada@x.de": "ben",
+        "account#acme#eve@x.de": "ada",
+        "domain#app#eve@x.de": "ada",
+    }
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "change", "status"),
+    [
+        (lambda: users.change("ada", email="new@x.de"), {"email": "eve@x.de"}, 503),
+        (lambda: users.change("ada", domain="new"), {"email": "eve@x.de"}, 503),
+        (lambda: users.change("ada", email="new@x.de"), {"domain": "second"}, 503),
+        (lambda: users.create("ben", "acme", email="eve@x.de"), {"email": "eve@x.de"}, 409),
+        (lambda: privacy.erase("ada"), {"email": "eve@x.de"}, 404),
+        (lambda: users.set_enabled("ada", False), {"email": "eve@x.de"}, 200),
+    ],
+    ids=["addressed", "moved", "moved and addressed", "taken", "erased", "disabled"],
+)
+def test_an_address_and_whose_it_is_never_part(
+    meanwhile: Any, change: dict[str, Any], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(domain="app", email="ada@x.de")
+    before(monkeypatch, "transact_write_items", meanwhile)
+    assert ask("PATCH", "/ada", change).status == status
+    expected: dict[str, str] = {}
+    for user in [item for item in items(Table.DIRECTORY) if item["sk"] == "user"]:
+        expected |= dict.fromkeys(
+            [f"account#acme#{user['email']}"] + ([f"domain#{user['domain']}#{user['email']}"] * bool(user["domain"])),
+            user["uid"],
+        )
+    assert names() == expected
 
 
 def test_a_disabled_user_is_let_in_nowhere_until_enabled() -> None:

@@ -4,17 +4,23 @@ The outcome is in the envelope's `code`: the HTTP status is 200 for every answer
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from bindery import sessions
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
+from bindery.wire import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
 
 REFUSALS = {
     Reason.TOKEN_MISSING: Refusal(200, 5106, "Please enter token"),
     Reason.TOKEN_INVALID: Refusal(200, 5032, "Token verification failed"),
+    Reason.USER_DOMAIN_UNKNOWN: Refusal(200, 5015, "User domain does not exist"),
+    Reason.SIGNATURE_INVALID: Refusal(200, 5420, "Signature verification failed"),
+    Reason.EMAIL_UNKNOWN: Refusal(200, 5031, "Email not registered"),
+    Reason.PASSWORD_WRONG: Refusal(200, 5012, "Incorrect user name or password"),
+    Reason.LOGIN_SLOWED: Refusal(200, 5012, "Incorrect user name or password", RETRY_LATER),
     Reason.PRODUCT_KEY_MISSING: Refusal(200, 5066, "Please enter Product Key"),
     Reason.SERIAL_MISSING: Refusal(200, 5088, "Please enter device SN"),
     Reason.NAME_TOO_LONG: Refusal(200, 5333, "Device name exceeds length limit"),
@@ -95,4 +101,34 @@ def failure(fault: Fault, call: Call) -> Answer:
     """`{"code": …, "data": null, "extMsg": "", "msg": …}`."""
     refusal = REFUSALS[fault.reason]
     envelope = Envelope(code=refusal.code, msg=refusal.text)
-    return Answer(refusal.status, envelope.model_dump_json(by_alias=True), refusal.headers)
+    return Answer(refusal.status, envelope.model_dump_json(by_alias=True), refusal.headers_with(fault.detail))
+
+
+class Login:
+    """The dialect for whoever logs in: no token is needed, and all that is known of a caller is the IP address."""
+
+    REFUSALS = REFUSALS
+    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset()
+    success = staticmethod(success)
+    failure = staticmethod(failure)
+
+    @staticmethod
+    def authenticate(call: Call, access: Access) -> str:
+        """Anybody."""
+        return call.source_ip
+
+    @staticmethod
+    def invalid(problems: Sequence[Problem], caller: str) -> Fault:
+        """What is missing or no text is judged as it would be if it were wrong, in the order of the checks."""
+        names = {problem.parameter for problem in problems}
+        return Fault(next((reason for name, reason in _LOGIN.items() if name in names), Reason.SIGNATURE_INVALID))
+
+
+_LOGIN = {
+    "userDomain": Reason.USER_DOMAIN_UNKNOWN,
+    "random": Reason.SIGNATURE_INVALID,
+    "signature": Reason.SIGNATURE_INVALID,
+    "email": Reason.EMAIL_UNKNOWN,
+    "pwd": Reason.PASSWORD_WRONG,
+}
+"""What each parameter of a login is checked for."""

@@ -17,12 +17,15 @@ def key(domain: str) -> Key:
     return Key(Table.DIRECTORY, f"domain#{domain}", "domain")
 
 
-def create(domain: str, *, enabled: bool = True, binders: Binders = "everyone") -> None:
-    """Enter a user domain. Raises `ALREADY_EXISTS`."""
+def create(
+    domain: str, *, enabled: bool = True, binders: Binders = "everyone", sealed_secret: str | None = None
+) -> None:
+    """Enter a user domain, whose secret was sealed by `domain_secrets`. Raises `ALREADY_EXISTS`."""
+    record = {"list": LIST, "domain": domain, "binders": binders, "enabled": enabled, "created_at": clock.now()}
     dynamo.write(
         Put(
             key(domain),
-            {"list": LIST, "domain": domain, "binders": binders, "enabled": enabled, "created_at": clock.now()},
+            record if sealed_secret is None else record | {"sealed_secret": sealed_secret},
             Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
         )
     )
@@ -39,5 +42,8 @@ def page(limit: int, cursor: str | None) -> Page:
 
 
 def change(domain: str, **members: Any) -> None:
-    """Say which of a domain's users may bind devices (`binders`), or that none may (`enabled`). Raises `NOT_FOUND`."""
+    """Say which of a domain's users may bind devices (`binders`), or that none may, nor log in (`enabled`).
+
+    Raises `NOT_FOUND`.
+    """
     directory.change(key(domain), members)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bindery import clock, directory, dynamo, identity, passwords
-from bindery.directory import accounts
-from bindery.dynamo import Check, Condition, Item, Key, Page, Put, Table, Update
+from bindery.directory import accounts, emails
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
 from bindery.faults import Reason
 
 Role = Literal["administrator", "regular"]
@@ -39,31 +39,31 @@ def create(
     customer: str | None = None,
     email: str | None = None,
 ) -> None:
-    """Enter a user. The domain may be entered later. An email address is stored folded, and may be another's too.
+    """Enter a user. The domain may be entered later. An email address is stored folded.
 
-    Raises `ALREADY_EXISTS` and `NOT_FOUND` (there is no such account).
+    Raises `ALREADY_EXISTS` (the uid; or the address, in the account or in the domain) and `NOT_FOUND` (there is no such
+    account).
     """
+    record = {
+        "list": _list(account),
+        "uid": uid,
+        "account": account,
+        "domain": domain,
+        "role": role,
+        "home_mode": home_mode,
+        "customer": customer,
+        "email": None if email is None else identity.folded(email),
+        "enabled": True,
+        # Not 1: a token of an earlier user of this uid, who was erased, must not become this one's.
+        "generation": clock.now(),
+        "created_at": clock.now(),
+    }
+    new = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS)
     dynamo.transact(
         [
-            Put(
-                key(uid),
-                {
-                    "list": _list(account),
-                    "uid": uid,
-                    "account": account,
-                    "domain": domain,
-                    "role": role,
-                    "home_mode": home_mode,
-                    "customer": customer,
-                    "email": None if email is None else identity.folded(email),
-                    "enabled": True,
-                    # Not 1: a token of an earlier user of this uid, who was erased, must not become this one's.
-                    "generation": clock.now(),
-                    "created_at": clock.now(),
-                },
-                Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-            ),
+            Put(key(uid), record, new),
             Check(accounts.key(account), directory.EXISTS),
+            *(emails.claim(name, record) for name in emails.names(record)),
         ]
     )
 
@@ -79,24 +79,43 @@ def page(account: str, limit: int, cursor: str | None) -> Page:
 
 
 def change(uid: str, **members: Any) -> None:
-    """Change these members of a user: role, domain, home_mode, customer. Another domain ends their tokens for good.
+    """Change these members of a user: role, domain, home_mode, customer, email.
 
-    Raises `NOT_FOUND` and `UNAVAILABLE` (the user was moved elsewhere at the same time: nothing has changed).
+    Another domain ends their tokens for good. Raises `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another's, in
+    the account or in the domain) and `UNAVAILABLE` (the user's domain or address was changed at the same time: nothing
+    has changed).
     """
-    was = show(uid)["domain"]
-    if members.get("domain", was) == was:
+    was = show(uid)
+    if members.get("email") is not None:
+        members["email"] = identity.folded(members["email"])
+    moved = members.get("domain", was["domain"]) != was["domain"]
+    if not moved:
         members.pop("domain", None)
+    if not moved and "email" not in members:
         directory.change(key(uid), members)
         return
-    dynamo.write(
-        Update(
-            key(uid),
-            f"SET {', '.join(f'#{name} = :{name}' for name in members)} ADD #generation :one",
-            {f":{name}": value for name, value in members.items()} | {":one": 1},
-            Condition(
-                expression="#domain = :was OR #domain = :domain", values={":was": was}, otherwise=Reason.UNAVAILABLE
+    before, after = emails.names(was), emails.names(was | members)
+    dynamo.transact(
+        [
+            Update(
+                key(uid),
+                f"SET {', '.join(f'#{name} = :{name}' for name in members)}"
+                + (" ADD #generation :one" if moved else ""),
+                {f":{name}": value for name, value in members.items()} | ({":one": 1} if moved else {}),
+                same_names(was),
             ),
-        )
+            *(emails.claim(name, was) for name in after),
+            *(Delete(name) for name in before if name not in after),
+        ]
+    )
+
+
+def same_names(was: Item) -> Condition:
+    """Holds a write to a user who still has the domain and the email address of a record that was read."""
+    return Condition(
+        expression="#domain = :was_domain AND (attribute_not_exists(#email) OR #email = :was_email)",
+        values={":was_domain": was["domain"], ":was_email": was.get("email")},
+        otherwise=lambda found: Reason.UNAVAILABLE if found else Reason.NOT_FOUND,
     )
 
 

@@ -1,0 +1,48 @@
+"""POST /v2/enduser/enduserapi/emailPwdLogin: a user of an app logs in by email address and password."""
+
+from pydantic import BaseModel, Field
+
+from bindery import sessions
+from bindery.dialects import quectel
+from bindery.edge import operation
+from bindery.fields import Verbatim512
+from bindery.logins import app
+from bindery.wire import Access, Form, Reply
+
+
+class EmailPwdLogin(Form):
+    """What the app signed, as it sent it, and the signature."""
+
+    email: Verbatim512
+    pwd: Verbatim512
+    random: Verbatim512
+    user_domain: Verbatim512 = Field(alias="userDomain")
+    signature: Verbatim512
+
+
+class Token(BaseModel):
+    """A token, and the second at which it expires."""
+
+    token: str
+    expires_at: int = Field(serialization_alias="expirationTime")
+
+
+class Tokens(Reply):
+    """The token that the app sends with its requests, and one that authenticates none of them."""
+
+    access_token: Token = Field(serialization_alias="accessToken")
+    refresh_token: Token = Field(serialization_alias="refreshToken")
+
+
+@operation(quectel.Login, Access.WRITE, refuses=app.REFUSES)
+def handler(request: EmailPwdLogin, source_ip: str) -> Tokens:
+    """Log in."""
+    user = app.log_in(
+        request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
+    )
+    access, access_ends = sessions.sign(user, "quectel", app.ACCESS_LIFETIME)
+    refresh, refresh_ends = sessions.sign(user, "quectel-refresh", app.REFRESH_LIFETIME)
+    return Tokens(
+        access_token=Token(token=access, expires_at=access_ends),
+        refresh_token=Token(token=refresh, expires_at=refresh_ends),
+    )

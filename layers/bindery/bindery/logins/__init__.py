@@ -1,0 +1,1 @@
+"""Logging in: a name and a password for a session token."""

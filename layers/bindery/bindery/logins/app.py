@@ -1,0 +1,58 @@
+"""quectel: a user of an app (a user domain) logs in; the app signs what it sends with the domain's secret."""
+
+import hashlib
+import hmac
+
+from bindery import dynamo, sealing
+from bindery.directory import accounts, domain_secrets, domains, emails, users
+from bindery.dynamo import Item, Read
+from bindery.faults import Fault, Reason
+from bindery.logins import attempts
+
+ACCESS_LIFETIME = 2 * 3600
+"""Seconds for which the token is good that a login gives."""
+REFRESH_LIFETIME = 30 * 24 * 3600
+"""Seconds for which the other one is."""
+
+REFUSES = (
+    Reason.USER_DOMAIN_UNKNOWN,
+    Reason.SIGNATURE_INVALID,
+    Reason.EMAIL_UNKNOWN,
+    Reason.PASSWORD_WRONG,
+    Reason.LOGIN_SLOWED,
+)
+"""What a login may be refused for, in the order of the checks; what comes too early is told before who exists."""
+
+
+def log_in(domain: str, email: str, encrypted: str, random: str, signature: str, *, source_ip: str) -> Item:
+    """The record of the user who logs in, everything as the app sent it: the signature is over these very texts.
+
+    Three round trips. A disabled domain is none, and one without a secret takes no signature; a disabled user and one
+    without a password have no right password.
+    """
+    tries = attempts.key("quectel", domain, email, source_ip)
+    app, name, tried = dynamo.get_many([Read(domains.key(domain)), Read(emails.in_domain(domain, email)), Read(tries)])
+    if app is None or not app["enabled"]:
+        raise Fault(Reason.USER_DOMAIN_UNKNOWN)
+    if not _signed(email + encrypted + random, domain_secrets.of(app), signature):
+        raise Fault(Reason.SIGNATURE_INVALID)
+    attempt = attempts.admit(tries, tried)
+    if name is None:
+        attempt.fail()
+        raise Fault(Reason.EMAIL_UNKNOWN)
+    user, account = dynamo.get_many([Read(users.key(name["uid"])), Read(accounts.key(name["account"]))])
+    welcome = (
+        user is not None
+        and user["enabled"]
+        and accounts.enabled(account)
+        # They may have gone since their name was read.
+        and emails.in_domain(domain, email) in emails.names(user)
+    )
+    return attempt.judge(sealing.app_password(encrypted, random), user if welcome else None)
+
+
+def _signed(text: str, secret: str | None, signature: str) -> bool:
+    if secret is None:
+        return False
+    expected = hashlib.sha256((text + secret).encode()).hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.lower().encode())
