@@ -61,6 +61,20 @@ def test_rufus_retries_at_once_are_one_device_with_one_deviceid() -> None:
     assert len(items(Table.DEVICES)) == len(items(Table.BINDINGS)) == 1
 
 
+def test_of_those_who_unbind_a_rufus_device_at_once_one_does_and_the_others_are_told_that_it_is_gone() -> None:
+    accounts.create("acme", name="Acme")
+    key = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a", unbind=True)
+    deviceid = company.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
+    request = event(
+        "DELETE", f"/v0/devices/{deviceid}", headers={"api_key": key}, path_parameters={"deviceid": deviceid}
+    )
+
+    answers = at_once(lambda _: invoke("rufus.unbind_device", request))
+
+    assert Counter(answer.status for answer in answers) == {200: 1, 404: CALLERS - 1}
+    assert items(Table.BINDINGS) == []
+
+
 @pytest.fixture
 def quectel(engine: object) -> list[str]:
     """Tokens of thirty-two users; a device of a product in each mode."""
