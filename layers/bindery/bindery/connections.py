@@ -14,7 +14,7 @@ import string
 import uuid
 from dataclasses import dataclass
 
-from bindery import clock, devices, dynamo, identity, keyring, settings
+from bindery import clock, devices, dynamo, identity, keyring, reach, settings
 from bindery.bindings import record
 from bindery.directory import accounts, users
 from bindery.directory.addresses import Assigned
@@ -80,7 +80,7 @@ def connect(
         proxy="".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(settings.read("LEASE_SECONDS")),
     )
-    reachable = Check(devices.key(device), _reachable(address))
+    reachable = Check(devices.key(device), reach.reachable(address))
     lease = Put(
         key(device, user.uid),
         {
@@ -119,7 +119,7 @@ def admit(label: str, client_ip: str) -> Connection:
         raise Fault(Reason.ACCESS_DENIED)
     relation, device, user, account = dynamo.get_many(
         [
-            Read(_relation(place.pk, lease["caller"], lease["per_user"])),
+            Read(reach.relation(place.pk, lease["caller"], lease["per_user"])),
             Read(devices.key(place.pk)),
             Read(users.key(lease["caller"])),
             Read(accounts.key(lease["account"])),
@@ -127,11 +127,11 @@ def admit(label: str, client_ip: str) -> Connection:
     )
     if user is None or not user["enabled"] or not accounts.enabled(account):
         raise Fault(Reason.NOT_SHARED)
-    if relation is None or not _is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
+    if relation is None or not reach.is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
         raise Fault(Reason.NOT_SHARED)
     if not _names(relation, lease):
         raise Fault(Reason.NOT_FOUND)
-    if obstacle := _obstacle(device or {}, lease["address"]):
+    if obstacle := reach.obstacle(device or {}, lease["address"]):
         raise Fault(obstacle)
     if lease["client_ip"] == FIRST_CLIENT:
         _latch(place, lease["connection"], client)
@@ -160,7 +160,7 @@ def live(limit: int, cursor: str | None, *, device: str | None = None, caller: s
         )
     now = clock.seconds()
     lasting = [lease for lease in found.items if lease["expires_at"] > now]
-    reads = [Read(_relation(lease["pk"], lease["caller"], lease["per_user"])) for lease in lasting]
+    reads = [Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])) for lease in lasting]
     relations = dynamo.get_many(reads) if reads else []
     named = zip(lasting, relations, strict=True)
     return Page([lease for lease, relation in named if relation and _names(relation, lease)], found.cursor)
@@ -201,7 +201,7 @@ def _ending(device: str, uid: str, per_user: bool, named: str, values: Item) -> 
     """The writes that end a user's lease, if its binding names them as `named` says; else `NOT_FOUND`."""
     condition = Condition(expression=named, values=values, names={"caller": _caller(uid)}, otherwise=Reason.NOT_FOUND)
     return [
-        Update(_relation(device, uid, per_user), "REMOVE #connected.#caller", condition=condition),
+        Update(reach.relation(device, uid, per_user), "REMOVE #connected.#caller", condition=condition),
         # The lease that is named is the one that stands: they are written together.
         Delete(key(device, uid)),
     ]
@@ -293,16 +293,16 @@ class _Naming:
         )
 
     def _update(self, expression: str, values: Item, condition: Condition) -> Update:
-        related, names, needed = _related(self.user, self.per_user, self.now)
+        related, names, needed = reach.related(self.user, self.per_user, self.now)
 
         def verdict(relation: Item) -> Reason:
             self.met = relation
-            if not _is_related(self.user, self.per_user, relation, self.now):
+            if not reach.is_related(self.user, self.per_user, relation, self.now):
                 return Reason.NOT_SHARED
             return condition.verdict(relation).reason
 
         return Update(
-            _relation(self.made.device, self.user.uid, self.per_user),
+            reach.relation(self.made.device, self.user.uid, self.per_user),
             expression,
             values,
             Condition(
@@ -313,54 +313,3 @@ class _Naming:
                 detail={"address": self.made.address},
             ),
         )
-
-
-# Who may reach a device, and whether it can be reached: each once as the condition of a write, once over a record read.
-
-
-def _relation(device: str, uid: str, per_user: bool) -> Key:
-    """The record that relates a user to a device, if any does."""
-    return record.of_user(device, uid) if per_user else record.owner(device)
-
-
-def _related(user: User, per_user: bool, now: int) -> tuple[str, Item, Item]:
-    """As the condition of a write: expression, names and values."""
-    if per_user:
-        return "#kind = :binding OR #expires_at > :now", {}, {":binding": "binding", ":now": now}
-    holders = {f":holder{number}": holder for number, holder in enumerate(_holders(user))}
-    expression = (
-        f"#holder IN ({', '.join(holders)}) AND (attribute_not_exists(#status) OR #status = :active)"
-        " OR #shares.#uid > :now"
-    )
-    return expression, {"uid": user.uid}, {**holders, ":active": "active", ":now": now}
-
-
-def _is_related(user: User, per_user: bool, relation: Item, now: int) -> bool:
-    if per_user:
-        return bool(relation.get("kind") == "binding" or relation.get("expires_at", 0) > now)
-    holds = relation.get("holder") in _holders(user) and relation.get("status", "active") == "active"
-    return bool(holds or relation.get("shares", {}).get(user.uid, 0) > now)
-
-
-def _holders(user: User) -> list[str]:
-    """The names under which a user may be a device's holder."""
-    holders = [identity.user_holder(user.uid), identity.account_holder(user.account)]
-    return holders if user.customer is None else [*holders, identity.customer_holder(user.customer)]
-
-
-def _reachable(address: str) -> Condition:
-    return Condition(
-        expression="#address = :address AND attribute_not_exists(#banned_at) AND attribute_not_exists(#inactive)",
-        values={":address": address},
-        otherwise=lambda device: _obstacle(device, address) or Reason.INTERNAL,
-        detail={"address": address},
-    )
-
-
-def _obstacle(device: Item, address: str) -> Reason | None:
-    """Why a device cannot be reached at an address, if so."""
-    if device.get("address") != address:
-        return Reason.NOT_SHARED
-    if devices.banned(device):
-        return Reason.DEVICE_BANNED
-    return Reason.DEVICE_INACTIVE if "inactive" in device else None

@@ -53,6 +53,11 @@ def _spelled(parse: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _known(parse: Callable[[str], str | None]) -> BeforeValidator:
+    """The one spelling that `parse` gives to a value, and "" for any that it has none for."""
+    return BeforeValidator(lambda value: (parse(value) if isinstance(value, str) else None) or "")
+
+
 def _flag(value: Any) -> Any:
     value = _blank_as_none(value)
     return {"true": True, "false": False}.get(value.strip().lower(), value) if isinstance(value, str) else value
@@ -112,6 +117,9 @@ Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]
 """An email address, as far as its form tells."""
 
 ServiceAddress = Annotated[Text64, _spelled(identity.service_address)]
+KnownServiceAddress = Annotated[str, _known(identity.service_address)]
+KnownConnectionId = Annotated[str, _known(identity.connection_id)]
+"""Of these whatever cannot be one is "", which names nothing: it is not refused for its form."""
 IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
 OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]
 

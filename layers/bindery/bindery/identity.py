@@ -8,6 +8,7 @@ import base64
 import ipaddress
 import re
 import unicodedata
+import uuid
 
 from bindery import keyring
 from bindery.faults import Fault, Reason
@@ -90,6 +91,14 @@ def service_address(text: str) -> str | None:
     """remoteit: eight colon-separated hex bytes in upper case, or None if `text` is no such address."""
     address = text.strip()
     return address.upper() if _ADDRESS.fullmatch(address) else None
+
+
+def connection_id(text: str) -> str | None:
+    """remoteit: a connection's id, a UUID in upper case, or None if `text` is none."""
+    try:
+        return str(uuid.UUID(text.strip())).upper()
+    except ValueError:
+        return None
 
 
 def ip_address(text: str) -> str | None:

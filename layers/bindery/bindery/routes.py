@@ -43,6 +43,8 @@ ROUTES = {
     "/v1/device/classifications": ("GET",),
     "/v1/device/classifications/{schema-id}": ("GET",),
     "/apv/v27/device/connect": ("POST",),
+    "/apv/v27/device/connect/stop": ("POST",),
+    "/apv/v27/device/list/all": ("GET",),
     "/api/v2/device": ("POST",),
     "/api/v2/device_check": ("POST",),
     "/api/v2/device_activity": ("POST",),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
@@ -27,6 +28,7 @@ REFUSALS = {
     ),
     Reason.DEVICE_BANNED: Refusal(403, 403, "the device is banned"),
     Reason.DEVICE_INACTIVE: Refusal(404, 404, "the device is not active"),
+    Reason.NOT_FOUND: Refusal(401, 401, "missing or invalid deviceaddress or connectionid"),
     Reason.NO_ROUTE: Refusal(404, 404, "not found"),
     Reason.METHOD_NOT_ALLOWED: Refusal(405, 405, "method not allowed"),
     Reason.INTERNAL: Refusal(500, 500, "internal server error"),
@@ -60,6 +62,11 @@ class Caller:
         )
         good = keys.check(key, Kind.REMOTEIT)
         return self.session.confirm(user, account), good, items
+
+
+def written(milliseconds: int | None) -> str:
+    """A time as this API writes it: ISO 8601 in whole seconds, UTC; "" for none."""
+    return "" if milliseconds is None else datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
 def authenticate(call: Call, access: Access) -> Caller:

@@ -22,6 +22,7 @@ class User:
     home_mode: bool
     customer: str | None
     """The bank customer (the issuer's name for them) that this user is, if any."""
+    email: str | None = None
 
 
 def key(uid: str) -> Key:
@@ -145,7 +146,13 @@ def revoke_sessions(uid: str) -> None:
 def read(record: Item) -> User:
     """The user in a record."""
     return User(
-        record["uid"], record["account"], record["domain"], record["role"], record["home_mode"], record["customer"]
+        record["uid"],
+        record["account"],
+        record["domain"],
+        record["role"],
+        record["home_mode"],
+        record["customer"],
+        record.get("email"),
     )
 
 

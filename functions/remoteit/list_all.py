@@ -1,0 +1,61 @@
+"""GET /apv/v27/device/list/all: the devices that a user may connect to (the API's wider documentation)."""
+
+from pydantic import BaseModel, Field
+
+from bindery import reach
+from bindery.dialects import remoteit
+from bindery.edge import operation
+from bindery.wire import Access, Reply, Request
+
+
+class ListAll(Request):
+    """All there are: nothing is asked."""
+
+
+class Device(BaseModel):
+    """A device at its service address, all of it text; what is not known is empty."""
+
+    deviceaddress: str
+    devicealias: str
+    devicestate: str
+    devicetype: str
+    devicelastip: str = ""
+    lastcontacted: str = ""
+    lastinternalip: str = ""
+    createdate: str
+    ownerusername: str
+    servicetitle: str = ""
+    shared: str
+    webenabled: str = ""
+    weburi: str = ""
+    localurl: str = ""
+    georegion: str = ""
+
+
+class Devices(Reply):
+    """The devices, and how many they are. None may be kept: who may connect can change at any time."""
+
+    succeeded: str = Field(default="true", serialization_alias="status")
+    devices: list[Device]
+    cache_expires: int = 0
+    length: int
+
+
+@operation(remoteit, Access.READ)
+def handler(request: ListAll, caller: remoteit.Caller) -> Devices:
+    """List the devices of the caller, of the caller's account and bank customer, and those shared with the caller."""
+    user, _, _ = caller.confirm()
+    devices = [_device(listed) for listed in reach.listed(user)]
+    return Devices(devices=devices, length=len(devices))
+
+
+def _device(listed: reach.Listed) -> Device:
+    return Device(
+        deviceaddress=listed.address,
+        devicealias=listed.alias or listed.address,
+        devicestate="active" if listed.active else "inactive",
+        devicetype=listed.kind or "",
+        createdate=remoteit.written(listed.bound_at),
+        ownerusername=listed.owner or "",
+        shared="shared-from" if listed.shared else "not-shared",
+    )

@@ -1,0 +1,146 @@
+"""Who may reach a device, and whether it can be reached: as the condition of a write, and over records that were read.
+
+Whoever holds a device may reach it, through whichever API it was bound: the user, the bank customer that the user is,
+and everybody in an account that does. So may a user with a share of it, as long as that lasts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from bindery import clock, devices, dynamo, identity
+from bindery.bindings import record, serial
+from bindery.directory.users import User
+from bindery.dynamo import Condition, Item, Key, Read, Table
+from bindery.faults import Reason
+
+LIST_LIMIT = 1000
+"""How many devices `listed` looks at: the reads of as many are what it costs."""
+
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A device with a service address, as a user sees it who may reach it."""
+
+    address: str
+    alias: str | None
+    """What its holder calls it; None too where it is another who does."""
+    kind: str | None
+    active: bool
+    shared: bool
+    owner: str | None
+    """Whose it is, unless it is shared with the user: the user's email address or uid, or the account."""
+    bound_at: int | None
+
+
+def relation(device: str, uid: str, per_user: bool) -> Key:
+    """The record that relates a user to a device, if any does."""
+    return record.of_user(device, uid) if per_user else record.owner(device)
+
+
+def related(user: User, per_user: bool, now: int) -> tuple[str, Item, Item]:
+    """That a user may reach a device, as the condition of a write on the relation: expression, names and values."""
+    if per_user:
+        return "#kind = :binding OR #expires_at > :now", {}, {":binding": "binding", ":now": now}
+    names = {f":holder{number}": holder for number, holder in enumerate(holders(user))}
+    expression = (
+        f"#holder IN ({', '.join(names)}) AND (attribute_not_exists(#status) OR #status = :active)"
+        " OR #shares.#uid > :now"
+    )
+    return expression, {"uid": user.uid}, {**names, ":active": "active", ":now": now}
+
+
+def is_related(user: User, per_user: bool, relation: Item, now: int) -> bool:
+    """The same over a record that was read ({} for none). `now` is in seconds."""
+    if per_user:
+        return bool(relation.get("kind") == "binding" or relation.get("expires_at", 0) > now)
+    holds = relation.get("holder") in holders(user) and relation.get("status", "active") == "active"
+    return bool(holds or relation.get("shares", {}).get(user.uid, 0) > now)
+
+
+def holders(user: User) -> list[str]:
+    """The names under which a user may be a device's holder: their own, then those that they share."""
+    customer = [] if user.customer is None else [identity.customer_holder(user.customer)]
+    return [identity.user_holder(user.uid), *customer, identity.account_holder(user.account)]
+
+
+def reachable(address: str) -> Condition:
+    """That a device can be reached at an address, as the condition of a write: raises what `obstacle` says."""
+    return Condition(
+        expression="#address = :address AND attribute_not_exists(#banned_at) AND attribute_not_exists(#inactive)",
+        values={":address": address},
+        otherwise=lambda device: obstacle(device, address) or Reason.INTERNAL,
+        detail={"address": address},
+    )
+
+
+def obstacle(device: Item, address: str) -> Reason | None:
+    """Why a device cannot be reached at an address, if so."""
+    if device.get("address") != address:
+        return Reason.NOT_SHARED
+    if devices.banned(device):
+        return Reason.DEVICE_BANNED
+    return Reason.DEVICE_INACTIVE if "inactive" in device else None
+
+
+def listed(user: User) -> list[Listed]:
+    """The devices with a service address that a user may reach, banned and inactive ones too, but those not as active.
+
+    Of all that the user may reach it looks at `LIST_LIMIT` at most, the user's own first, then shares, then the bank
+    customer's and the account's, each in the order in which they were bound. Whether they have an address stands with
+    the device, so they are read a hundred at a time, one read unit each. What the user holds is read from an index, a
+    megabyte of each holder's at most.
+    """
+    found: dict[str, Item] = {}
+    for device, relation in islice(_held(user), LIST_LIMIT):
+        found.setdefault(device, relation)
+    keys = list(found)
+    records = [
+        record
+        for start in range(0, len(keys), _BATCH)
+        for record in dynamo.get_many([Read(devices.key(key)) for key in keys[start : start + _BATCH]])
+    ]
+    return [
+        _listed(user, record, found[record["pk"]]) for record in records if record is not None and "address" in record
+    ]
+
+
+def _held(user: User) -> Iterator[tuple[str, Item]]:
+    """Every device that a user may reach, with the record that says so ({"kind": "share"} for another's)."""
+    now = clock.seconds()
+    own, *others = holders(user)
+    yield from _bound(user, own, now)
+    for device, until in serial.accepted_shares(user.uid):
+        if until is not None and until > now:
+            yield device, {"kind": "share"}
+    for holder in others:
+        yield from _bound(user, holder, now)
+
+
+def _bound(user: User, holder: str, now: int) -> Iterator[tuple[str, Item]]:
+    found = dynamo.query(
+        Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=record.BY_HOLDER, round_trips=1
+    )
+    for binding in found:
+        if is_related(user, "kind" in binding, binding, now):
+            yield binding["pk"], binding
+
+
+def _listed(user: User, device: Item, relation: Item) -> Listed:
+    shared = relation.get("kind") == "share"
+    facts = {} if shared else device | relation
+    return Listed(
+        address=device["address"],
+        alias=next((facts[word] for word in ("name", "alias", "nickname") if facts.get(word)), None),
+        kind=next((facts[word] for word in ("type", "module_type", "model", "model_name") if facts.get(word)), None),
+        active=obstacle(device, device["address"]) is None,
+        shared=shared,
+        owner=None if shared else _owner(user, relation["holder"]),
+        bound_at=relation.get("bound_at"),
+    )
+
+
+def _owner(user: User, holder: str) -> str:
+    return user.account if holder == identity.account_holder(user.account) else user.email or user.uid

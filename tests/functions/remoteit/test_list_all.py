@@ -1,0 +1,241 @@
+"""GET /apv/v27/device/list/all: the devices that a user may connect to, and of no others."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bindery import clock, connections, devices, dynamo, identity, reach, sessions
+from bindery.bindings import company, customer, holding, serial
+from bindery.directory import accounts, addresses, domains, keys, products, users
+from bindery.directory.keys import Grant, Kind
+from bindery.directory.products import Mode
+from tests import calls
+from tests.http_api import Response, event, invoke
+from tests.tables import everything
+from tools import template
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+NOW = 1795176000_250
+LATER = 4_000_000_000
+MEMBERS = [
+    "deviceaddress",
+    "devicealias",
+    "devicestate",
+    "devicetype",
+    "devicelastip",
+    "lastcontacted",
+    "lastinternalip",
+    "createdate",
+    "ownerusername",
+    "servicetitle",
+    "shared",
+    "webenabled",
+    "weburi",
+    "localurl",
+    "georegion",
+]
+
+
+@pytest.fixture(autouse=True)
+def headers(registry: None) -> dict[str, str]:
+    """Ann of acme, who is a bank's customer; Bob of acme; Eve of another account. Products of each mode."""
+    domains.create("D")
+    for account in ("acme", "other"):
+        accounts.create(account, name=account)
+    users.create("ann", "acme", domain="D", customer="MIGR00002", email="Ann@Example.com")
+    users.create("bob", "acme", domain="D")
+    users.create("eve", "other", domain="D", customer="MIGR00003")
+    for mode in Mode:
+        products.create(mode.name, name=f"{mode.name} lock", module_type="FC41D", mode=mode)
+    return as_("ann")
+
+
+def as_(uid: str) -> dict[str, str]:
+    key = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo")
+    return {"developerkey": key, "token": sessions.issue(uid, "remoteit", 3600)[0]}
+
+
+def address(number: int) -> str:
+    return f"80:00:00:00:00:00:00:{number:02X}"
+
+
+def bound(account: str, serial_number: str, number: int | None = None, **given: Any) -> str:
+    company.bind(account, "M", serial_number, **{"alias": None, "firmware": None, "kind": None} | given)
+    device = identity.company_device(account, "M", serial_number)
+    if number is not None:
+        addresses.assign(address(number), device)
+    return device
+
+
+def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:
+    device = devices.manufacture(mode.name, serial_number, device_key="ABCD1234", module_type="FC41D")
+    session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
+    serial.bind(session, mode.name, serial_number, capabilities=None, name=None, fid=None, frid=None, common=False)
+    if dynamo.get(addresses.key(address(number))) is None:
+        addresses.assign(address(number), device)
+    return device
+
+
+def registered(owner: str, identifier: str, number: int) -> str:
+    customer.register(
+        owner,
+        identifier,
+        kind="imei",
+        nickname=f"Phone {identifier}",
+        operating_system="iOS",
+        brand_name="Apple",
+        model_name="IP-6S",
+        push_platform=None,
+        push_handle=None,
+    )
+    device = identity.customer_device(identifier)
+    addresses.assign(address(number), device)
+    return device
+
+
+def list_all(headers: dict[str, str]) -> Response:
+    return invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers))
+
+
+def listed(headers: dict[str, str]) -> dict[str, dict[str, str]]:
+    answer = list_all(headers)
+    assert answer.status == 200
+    found = answer.json()
+    assert list(found) == ["status", "devices", "cache_expires", "length"]
+    assert (found["status"], found["cache_expires"], found["length"]) == ("true", 0, len(found["devices"]))
+    for device in found["devices"]:
+        assert list(device) == MEMBERS
+        assert {type(value) for value in device.values()} == {str}
+    return {device["deviceaddress"]: device for device in found["devices"]}
+
+
+def test_a_device_is_listed_to_the_byte(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    bound("acme", "S", 0xF1, alias="Front door", kind="camera")
+    answer = list_all(headers)
+    assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    assert answer.body == (
+        '{"status":"true","devices":[{"deviceaddress":"80:00:00:00:00:00:00:F1","devicealias":"Front door",'
+        '"devicestate":"active","devicetype":"camera","devicelastip":"","lastcontacted":"","lastinternalip":"",'
+        '"createdate":"2026-11-20T12:00:00+00:00","ownerusername":"acme","servicetitle":"","shared":"not-shared",'
+        '"webenabled":"","weburi":"","localurl":"","georegion":""}],"cache_expires":0,"length":1}'
+    )
+
+
+def test_nothing_is_an_empty_list(headers: dict[str, str]) -> None:
+    assert list_all(headers).body == '{"status":"true","devices":[],"cache_expires":0,"length":0}'
+
+
+def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(headers: dict[str, str]) -> None:
+    bound_by("ann", Mode.UNIQUE, "S1", 1)
+    bound_by("ann", Mode.MULTI, "S2", 2)
+    bound_by("bob", Mode.MULTI, "S2", 2)
+    bound_by("eve", Mode.UNIQUE, "S3", 3)
+    bound_by("eve", Mode.MULTI, "S4", 4)
+    serial.accept_share("UNIQUE", "S3", "ann", LATER)
+    serial.accept_share("MULTI", "S4", "ann", LATER)
+    registered("MIGR00002", "355", 5)
+    bound("acme", "S6", 6, alias="Gate")
+    bound("acme", "no address")
+    bound_by("eve", Mode.UNIQUE, "S7", 7)
+    bound_by("bob", Mode.UNIQUE, "S8", 8)
+    registered("MIGR00003", "356", 9)
+    bound("other", "S10", 10)
+
+    shown = {
+        place: (device["devicealias"], device["devicetype"], device["ownerusername"], device["shared"])
+        for place, device in listed(headers).items()
+    }
+
+    own = "ann@example.com"
+    assert shown == {
+        address(1): ("UNIQUE lock", "FC41D", own, "not-shared"),
+        address(2): ("MULTI lock", "FC41D", own, "not-shared"),
+        address(3): (address(3), "", "", "shared-from"),
+        address(4): (address(4), "", "", "shared-from"),
+        address(5): ("Phone 355", "IP-6S", own, "not-shared"),
+        address(6): ("Gate", "M", "acme", "not-shared"),
+    }
+    bobs = listed(as_("bob"))
+    assert set(bobs) == {address(2), address(6), address(8)}
+    assert bobs[address(8)]["ownerusername"] == "bob"
+    # What is listed can be connected to.
+    found = dynamo.get(users.key("ann"))
+    assert found is not None
+    for place in shown:
+        connections.connect(users.read(found), place, addresses.find(place), connections.ANY_CLIENT)
+
+
+def test_what_may_not_be_reached_any_more_is_not_listed(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = bound("acme", "S1", 1)
+    bound("acme", "S2", 2)
+    bound_by("eve", Mode.UNIQUE, "S3", 3)
+    bound_by("eve", Mode.MULTI, "S4", 4)
+    soon = clock.seconds() + 100
+    serial.accept_share("UNIQUE", "S3", "ann", soon)
+    serial.accept_share("MULTI", "S4", "ann", soon)
+    registered("MIGR00002", "355", 5)
+    assert set(listed(headers)) == {address(number) for number in range(1, 6)}
+    holding.end(ended, "moved")
+    addresses.withdraw(address(2))
+    customer.unregister("MIGR00002", "355")
+    monkeypatch.setattr(clock, "now", lambda: soon * 1000)
+    assert listed(headers) == {}
+
+
+def test_a_device_that_cannot_be_connected_to_is_listed_as_inactive(headers: dict[str, str]) -> None:
+    banned, inactive = bound("acme", "S1", 1), bound("acme", "S2", 2)
+    bound("acme", "S3", 3)
+    devices.ban(banned, "stolen")
+    devices.set_active(inactive, False)
+    states = {place: device["devicestate"] for place, device in listed(headers).items()}
+    assert states == {address(1): "inactive", address(2): "inactive", address(3): "active"}
+
+
+def test_of_more_devices_than_it_looks_at_the_callers_own_come_first(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "LIST_LIMIT", 2)
+    for number in (1, 2, 3):
+        bound("acme", f"S{number}", number)
+    bound_by("ann", Mode.UNIQUE, "S9", 9)
+    found = listed(headers)
+    assert next(iter(found)) == address(9)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"developerkey": ""}, "missing developer key"),
+        ({"token": ""}, "missing api token"),
+        ({"token": "no.such.token"}, "invalid api token"),
+        ({"developerkey": "A" * 40}, "invalid developer key"),
+    ],
+)
+def test_credentials_are_judged_before_anything_is_read(
+    headers: dict[str, str], changes: dict[str, str], reason: str
+) -> None:
+    bound("acme", "S1", 1)
+    answer = list_all(headers | changes)
+    assert (answer.status, answer.body) == (401, f'{{"status":"false","reason":"{reason}"}}')
+
+
+def test_a_list_writes_nothing_and_reads_a_hundred_devices_at_a_time(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "_BATCH", 2)
+    for number in range(1, 6):
+        bound("acme", f"S{number}", number)
+    stands = everything()
+    with calls.recording("remoteit.list_all") as invocation:
+        answer = template.function("remoteit.list_all").load()(
+            event("GET", "/apv/v27/device/list/all", headers=headers), None
+        )
+    assert json.loads(answer["body"])["length"] == 5
+    assert invocation.dynamodb == ["BatchGetItem", *["Query"] * 4, *["BatchGetItem"] * 3]
+    assert everything() == stands
