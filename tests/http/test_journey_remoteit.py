@@ -188,7 +188,11 @@ def test_a_device_that_a_user_bound_by_its_serial_number_is_connected_to_by_that
     assert bound.json()["code"] == 200, bound.text
 
     shown = ada.listed()[LOCK_ADDRESS]
-    assert (shown["devicealias"], shown["ownerusername"], shown["shared"]) == ("Demo product", "ada", "not-shared")
+    assert (shown["devicealias"], shown["ownerusername"], shown["shared"]) == (
+        "Demo product",
+        "ada@example.com",
+        "not-shared",
+    )
     assert operators.live(device) == []
     connection = ada.connected(LOCK_ADDRESS)
     assert operators.live(device) == [connection]
