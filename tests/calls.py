@@ -20,6 +20,7 @@ MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.email_pwd_login": 3,
     "remoteit.connect_device": 3,
     "remoteit.list_all": 15,
+    "remoteit.login": 4,
     "rufus.list_devices": 41,
 }
 """The operations that may make more, and how many at most: docs/decisions.md says why each does."""

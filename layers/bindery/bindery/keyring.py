@@ -50,7 +50,7 @@ def auth_key(binding: str) -> str:
 
 def guid(uid: str) -> str:
     """remoteit: a user's id as the API writes ids, an upper-case UUID."""
-    return str(uuid.UUID(bytes=derive("DIRECTORY_SECRET", "guid", uid)[:16], version=8)).upper()
+    return str(uuid.UUID(bytes=derive("DIRECTORY_SECRET", "guid", uid)[:16], version=4)).upper()
 
 
 def service_authhash(uid: str) -> str:

@@ -45,6 +45,7 @@ ROUTES = {
     "/apv/v27/device/connect": ("POST",),
     "/apv/v27/device/connect/stop": ("POST",),
     "/apv/v27/device/list/all": ("GET",),
+    "/apv/v27/user/login": ("POST",),
     "/api/v2/device": ("POST",),
     "/api/v2/device_check": ("POST",),
     "/api/v2/device_activity": ("POST",),

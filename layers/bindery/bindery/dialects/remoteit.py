@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from pydantic import BaseModel
 
@@ -13,13 +14,15 @@ from bindery.directory.users import User
 from bindery.dynamo import Item, Key, Read
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Problem, Refusal, Reply, named
+from bindery.wire import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, Problem, Refusal, Reply, named
 
 REFUSALS = {
     Reason.KEY_MISSING: Refusal(401, 401, "missing developer key"),
     Reason.KEY_UNKNOWN: Refusal(401, 401, "invalid developer key"),
     Reason.TOKEN_MISSING: Refusal(401, 401, "missing api token"),
     Reason.TOKEN_INVALID: Refusal(401, 401, "invalid api token"),
+    Reason.PASSWORD_WRONG: Refusal(401, 401, "[0102] The username or password is invalid"),
+    Reason.LOGIN_SLOWED: Refusal(401, 401, "[0102] The username or password is invalid", RETRY_LATER),
     Reason.PARAMETER_MISSING: Refusal(400, 400, "missing {parameters}"),
     Reason.INVALID: Refusal(400, 400, "invalid {parameters}"),
     Reason.MALFORMED: Refusal(400, 400, "malformed request body: a JSON object is expected"),
@@ -71,13 +74,11 @@ def written(milliseconds: int | None) -> str:
 
 def authenticate(call: Call, access: Access) -> Caller:
     """The headers `developerkey` (or `apikey`) and `token`; nothing is read before `Caller.confirm`."""
-    developer_key = call.header("developerkey", "apikey")
-    if developer_key is None:
-        raise Fault(Reason.KEY_MISSING)
+    developer_key = _developer_key(call)
     token = call.header("token")
     if token is None:
         raise Fault(Reason.TOKEN_MISSING)
-    return Caller(keys.presented(developer_key), sessions.verify(token, "remoteit"), call.source_ip)
+    return Caller(developer_key, sessions.verify(token, "remoteit"), call.source_ip)
 
 
 def invalid(problems: Sequence[Problem], caller: Caller) -> Fault:
@@ -95,4 +96,44 @@ def failure(fault: Fault, call: Call) -> Answer:
     """`{"status":"false","reason":…}`."""
     refusal = REFUSALS[fault.reason]
     envelope = Refused(reason=refusal.text.format_map(fault.detail))
-    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Developer:
+    """A developer key, whose record is yet to be read."""
+
+    developer_key: Key
+    source_ip: str
+
+    def confirm(self) -> ApiKey:
+        """The key behind the credential. Raises `KEY_UNKNOWN`."""
+        return keys.check(dynamo.get(self.developer_key), Kind.REMOTEIT)
+
+
+class Login:
+    """The dialect for whoever logs in: a developer key and no session."""
+
+    REFUSALS = REFUSALS
+    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN})
+    success = staticmethod(success)
+    failure = staticmethod(failure)
+
+    @staticmethod
+    def authenticate(call: Call, access: Access) -> Developer:
+        """The header `developerkey` (or `apikey`); nothing is read before `Developer.confirm`."""
+        return Developer(_developer_key(call), call.source_ip)
+
+    @staticmethod
+    def invalid(problems: Sequence[Problem], caller: Developer) -> Fault:
+        """The key first; then as in every operation."""
+        caller.confirm()
+        return named(problems)
+
+
+def _developer_key(call: Call) -> Key:
+    """Where the key would stand that a call presents. Raises `KEY_MISSING`."""
+    credential = call.header("developerkey", "apikey")
+    if credential is None:
+        raise Fault(Reason.KEY_MISSING)
+    return keys.presented(credential)

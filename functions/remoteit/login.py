@@ -1,0 +1,42 @@
+"""POST /apv/v27/user/login: a user logs in by email address and password, for a session token."""
+
+from pydantic import Field
+
+from bindery.dialects import remoteit
+from bindery.edge import operation
+from bindery.fields import Text254, Verbatim512
+from bindery.logins import account
+from bindery.wire import Access, Body, Reply
+
+
+class Login(Body):
+    """An email address, and the password to the letter."""
+
+    username: Text254
+    password: Verbatim512
+
+
+class LoggedIn(Reply):
+    """The session token, under both of its names, the second at which it expires, and who the user is."""
+
+    succeeded: str = Field(default="true", serialization_alias="status")
+    token: str
+    auth_token: str
+    auth_expiration: int
+    email: str
+    guid: str
+    service_authhash: str
+
+
+@operation(remoteit.Login, Access.WRITE, refuses=account.REFUSES)
+def handler(request: Login, caller: remoteit.Developer) -> LoggedIn:
+    """Log in to the account of the developer key."""
+    made = account.log_in(caller.confirm(), request.username, request.password, source_ip=caller.source_ip)
+    return LoggedIn(
+        token=made.token,
+        auth_token=made.token,
+        auth_expiration=made.expires_at,
+        email=made.email,
+        guid=made.guid,
+        service_authhash=made.service_authhash,
+    )
