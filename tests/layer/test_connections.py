@@ -173,6 +173,17 @@ def test_what_changes_between_the_read_and_the_lease_refuses_it(
     assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
 
+@pytest.mark.parametrize("left", [{}, {UID: LONG_AGO}, {"bob": LATER}])
+def test_a_share_that_ends_between_the_read_and_the_lease_refuses_it(
+    left: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk, holder="user#eve", shares={UID: LATER})
+    before(monkeypatch, "transact_write_items", lambda: own(pk, holder="user#eve", shares=left))
+    assert refused(make) is Reason.NOT_SHARED
+    assert named(record.owner(pk)) == {}
+
+
 @pytest.mark.parametrize(("change", "reason"), MEANWHILE)
 def test_what_changes_after_the_lease_ends_it(change: Callable[[str], object], reason: Reason) -> None:
     pk = device()

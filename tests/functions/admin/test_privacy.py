@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, privacy, sessions
-from bindery.bindings import customer, record, serial
+from bindery.bindings import company, customer, record, serial
 from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Delete, Key, Table, Update
@@ -150,7 +150,16 @@ def test_an_export_shows_everything_and_no_secret() -> None:
     assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
     (lease,) = [item for item in items(Table.BINDINGS) if "proxy" in item]
-    for secret in ('"password"', "generation", "scrypt", lease["proxy"], "cleo", OTHER + '"'):
+    for secret in (
+        '"password"',
+        '"connected"',
+        lease["connection"],
+        "generation",
+        "scrypt",
+        lease["proxy"],
+        "cleo",
+        OTHER + '"',
+    ):
         assert secret not in shown
     for item in items(Table.BINDINGS):
         assert item.get("binding", lease["proxy"]) not in shown
@@ -310,3 +319,28 @@ def test_whoever_ended_a_binding_stands_with_the_device() -> None:
     assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
     assert found["unbound_at"] <= clock.now()
     assert dynamo.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("over", [False, True])
+def test_an_erased_users_connections_are_named_by_no_binding_of_others(
+    over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    shared = identity.company_device("acme", "M", "S")
+    addresses.assign("80:00:00:00:00:00:00:F2", shared)
+    for uid in (ME, OTHER):
+        user = dynamo.get(users.key(uid))
+        assert user is not None
+        assigned = addresses.find("80:00:00:00:00:00:00:F2")
+        connections.connect(users.read(user), "80:00:00:00:00:00:00:F2", assigned, connections.ANY_CLIENT)
+    if over:
+        lease = dynamo.get(connections.key(shared, ME))
+        assert lease is not None
+        monkeypatch.setattr(clock, "now", lambda: lease["expires_at"] * 1000)
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["connections"] == 2
+    owner, left = dynamo.get(record.owner(shared)), dynamo.get(connections.key(shared, OTHER))
+    assert owner is not None
+    assert left is not None
+    assert [named["id"] for named in owner["connected"].values()] == [left["connection"]]
+    assert dynamo.get(connections.key(shared, ME)) is None
