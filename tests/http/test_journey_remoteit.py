@@ -17,18 +17,21 @@ LOCK_ADDRESS = "80:00:00:00:00:00:0A:02"
 
 
 class User:
-    """A client of the API, with its developer key and its user's session."""
+    """A client of the API, with its developer key, whose user has logged in."""
 
     def __init__(self, server: Server, suffix: str = "") -> None:
         demo = server.environment
         self.http = httpx.Client(
             base_url=f"{server.url}/apv/v27",
             timeout=30,
-            headers={
-                "developerkey": demo[f"REMOTEIT_DEVELOPER_KEY{suffix}"],
-                "token": demo[f"REMOTEIT_TOKEN{suffix}"],
-            },
+            headers={"developerkey": demo[f"REMOTEIT_DEVELOPER_KEY{suffix}"]},
         )
+        self.name = {name: demo[f"REMOTEIT_{name.upper()}{suffix}"] for name in ("username", "password")}
+
+    def log_in(self) -> None:
+        answer = self.http.post("/user/login", json=self.name)
+        assert (answer.status_code, answer.json()["status"]) == (200, "true"), answer.text
+        self.http.headers["token"] = answer.json()["token"]
 
     def listed(self) -> dict[str, dict[str, str]]:
         answer = self.http.get("/device/list/all")
@@ -96,6 +99,7 @@ class Company:
 def ada(server: Server) -> Iterator[User]:
     user = User(server)
     with user.http:
+        user.log_in()
         yield user
 
 
@@ -104,6 +108,7 @@ def cleo(server: Server) -> Iterator[User]:
     """A user of another account."""
     user = User(server, "_OTHER")
     with user.http:
+        user.log_in()
         yield user
 
 
