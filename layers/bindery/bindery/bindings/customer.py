@@ -264,9 +264,10 @@ def _change(
     unless: str | None = None,
     otherwise: Reason = Reason.STATUS_NOT_VALID,
 ) -> None:
-    """Change a customer's device that has a status, in one write without a read; `unless` holds, which is `otherwise`.
+    """Change a customer's device that has this status, in one write without a read.
 
-    A transaction of one, because its token makes a repetition after a lost answer the same success.
+    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID`, and `otherwise` where `unless` holds. It is a transaction
+    of one, because its token makes a repetition after a lost answer the same success.
     """
     holder = identity.customer_holder(customer)
 
