@@ -293,6 +293,24 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
     assert dynamo.get(users.key(ME)) is not None
 
 
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("change", [{"email": "new@example.com"}, {"domain": "E"}])
+def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
+    change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def happen(_: Any) -> Any:
+        users.change(ME, **change)
+        return iter(())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(privacy, "_issued", happen)
+        assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert dynamo.get(users.key(ME)) is not None
+    assert len([item for item in items(Table.DIRECTORY) if item["sk"] == "email"]) == 2
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
+    assert [item for item in items(Table.DIRECTORY) if item["sk"] == "email"] == []
+
+
 def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
     accounts.create("acme", name="Acme")
     users.create("cy", "acme")

@@ -148,11 +148,27 @@ def test_a_record_that_is_not_as_it_must_be_is_not_logged_with_the_key_that_was_
         kept_nowhere(watch, part)
 
 
+def test_a_domains_secret_is_shown_when_it_is_made_and_kept_nowhere_in_clear(watch: Watch) -> None:
+    made = [
+        watch.admin("domains", "POST", "domains", {"domain": "app"}),
+        watch.admin("domains", "POST", "domains/app/secret", {}),
+        watch.admin("domains", "POST", "domains/app/secret", {"secret": "canary-secret-45"}),
+    ]
+    watch.admin("domains", "GET", "domains/app")
+    watch.admin("domains", "GET", "domains")
+    watch.admin("domains", "PATCH", "domains/app", {"enabled": True})
+    for answer in made:
+        secret = answer.json()["secret"]
+        assert watch.shown(secret) == 1
+        kept_nowhere(watch, secret)
+
+
 @pytest.mark.parametrize("secret", PLANTED)
 def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
     secret: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
+    developer_key = keys.issue("acme", keys.Kind.REMOTEIT, keys.Grant.READ, alias="d")
     tokens = dict.fromkeys(("quectel", "remoteit"), secret)
     use(watch, secret, secret, tokens)
     for resource in ("keys", "users"):
@@ -185,6 +201,16 @@ def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
         assert watch.admin("keys", "POST", "keys", body).status >= 400
     for body in ({"dialect": secret, "lifetime": 60}, {"dialect": "quectel", "lifetime": secret}):
         assert watch.admin("users", "POST", "users/ada/tokens", body).status >= 400
+    for body in ({"username": secret, "password": secret}, {"username": "ada@x.de", "password": secret}, secret):
+        text = body if isinstance(body, str) else json.dumps(body)
+        for key in (secret, developer_key):
+            path = "/apv/v27/user/login"
+            assert watch.invoke("remoteit.login", "POST", path, headers={"developerkey": key}, body=text).status >= 400
+    names = ("email", "pwd", "random", "userDomain", "signature")
+    for fields in (dict.fromkeys(names, secret), *({name: secret} for name in names)):
+        path = "/v2/enduser/enduserapi/emailPwdLogin"
+        answer = watch.invoke("quectel.email_pwd_login", "POST", path, body=json.dumps(fields))
+        assert answer.json()["code"] in (5015, 5420)
     assert watch.shown(secret) == 0
     kept_nowhere(watch, secret)
 
