@@ -3,10 +3,11 @@
 from typing import Any
 
 from bindery import clock, devices, dynamo, identity, sessions
-from bindery.bindings import serial
+from bindery.bindings import shares
+from bindery.bindings.shares import Cover
 from bindery.directory import accounts, domains, families, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Table
+from bindery.dynamo import Key, Table, Update
 from tests.http_api import Response, event, invoke
 from tests.tables import items
 
@@ -103,9 +104,36 @@ def succeeded(answer: Response) -> dict[str, str]:
 
 
 def owner() -> dict[str, Any]:
-    (found,) = items(Table.BINDINGS)
-    assert found["sk"] == "owner"
+    (found,) = [item for item in items(Table.BINDINGS) if item["sk"] == "owner"]
+    assert "holder" in found
     return found
+
+
+def places() -> dict[str, dict[str, Any]]:
+    """What users hold, by uid: each at most one device."""
+    found = [item for item in items(Table.BINDINGS) if item["sk"].startswith("device#")]
+    assert len({item["pk"] for item in found}) == len(found)
+    return {item["pk"].removeprefix("user#"): item for item in found}
+
+
+def session(uid: str) -> sessions.Session:
+    return sessions.verify(token(uid), "quectel")
+
+
+def share(by: str, uid: str, until: int, *, pk: str = PK, dk: str = DK) -> None:
+    """A user who has bound the device shares it with another, who accepts. Then it is made to end at a second."""
+    later = clock.seconds() + 1000
+    code = shares.offer(
+        session(by), pk, dk, accepting_until=(later - 1) * 1000, sharing_until=later * 1000, cover=Cover.ADD
+    )
+    shares.accept(session(uid), code, None)
+    for item in items(Table.BINDINGS):
+        place = Key(Table.BINDINGS, item["pk"], item["sk"])
+        if item.get("expires_at") == later:
+            dynamo.write(Update(place, "SET #expires_at = :until", {":until": until}))
+        if item.get("shares", {}).get(uid) == later:
+            after = item["shares"] | {uid: until}
+            dynamo.write(Update(place, "SET #shares = :after", {":after": after}))
 
 
 def common(fid: str) -> set[str]:
@@ -211,7 +239,7 @@ def bound_by_another(world: World) -> None:
 def shared_with_me(world: World) -> None:
     if not items(Table.BINDINGS):
         bound_by_another(world)
-    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
+    share(OTHER, ME, clock.seconds() + 60)
 
 
 def full_common_list(world: World) -> None:

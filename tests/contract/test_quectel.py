@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bindery import clock, devices, keyring, sessions
-from bindery.bindings import serial
 from bindery.directory import accounts, families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
@@ -30,8 +29,10 @@ from tests.quectel import (
     common,
     fill,
     owner,
+    places,
     refusal,
     refused,
+    share,
     succeeded,
     token,
 )
@@ -138,12 +139,31 @@ def test_a_device_is_bound_and_its_keys_are_answered(world: World) -> None:
         "bound_at": owner()["bound_at"],
         "since": f"quectel#{owner()['bound_at']}",
         "connected": {},
-        "name": "Smart lock",
-        "capabilities": None,
+        "device_key": DK,
         "fid": None,
-        "frid": None,
         "common": False,
         "shares": {},
+    }
+    assert places() == {
+        ME: {
+            "pk": f"user#{ME}",
+            "sk": f"device#{PK}#{DK}",
+            "kind": "binding",
+            "device": DEVICE,
+            "binding": owner()["binding"],
+            "mode": 2,
+            "product_key": PK,
+            "serial": SN,
+            "device_key": DK,
+            "name": "Smart lock",
+            "capabilities": None,
+            "fid": None,
+            "frid": None,
+            "common": False,
+            "bound_at": owner()["bound_at"],
+            "series": places()[ME]["series"],
+            "shares": {},
+        }
     }
     assert key not in json.dumps(everything(), default=str)
 
@@ -154,7 +174,7 @@ def test_what_the_user_says_of_the_device_is_stored(world: World) -> None:
         world.token, f"pk={PK}&sn={SN}&deviceName=%20T%C3%BCr%20&capabilitiesBitmask=15&fid=F1&frid=R1&holder=x"
     )
     succeeded(answer)
-    assert {name: owner()[name] for name in ("name", "capabilities", "fid", "frid", "common")} == {
+    assert {name: places()[ME][name] for name in ("name", "capabilities", "fid", "frid", "common")} == {
         "name": "Tür",
         "capabilities": 15,
         "fid": "F1",
@@ -232,12 +252,12 @@ def test_a_device_key_is_4_to_32_letters_and_digits(world: World, device_key: st
 @pytest.mark.parametrize("length", [1, 254])
 def test_a_name_of_up_to_254_characters_is_taken(world: World, length: int) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, deviceName=" " + "é" * length + " "))
-    assert owner()["name"] == "é" * length
+    assert places()[ME]["name"] == "é" * length
 
 
 def test_a_blank_name_counts_as_none(world: World) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, deviceName=" ", fid="", frid=" ", capabilitiesBitmask=""))
-    assert owner()["name"] == "Smart lock"
+    assert places()[ME]["name"] == "Smart lock"
 
 
 def test_serials_that_differ_only_in_unicode_form_are_one_device(world: World) -> None:
@@ -395,7 +415,7 @@ def test_a_malformed_parameter_comes_after_the_rows_that_name_one(world: World) 
 @pytest.mark.parametrize("bits", range(1, 16))
 def test_every_capability_mask_is_taken(world: World, bits: int) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, capabilitiesBitmask=bits))
-    assert owner()["capabilities"] == bits
+    assert places()[ME]["capabilities"] == bits
 
 
 @pytest.mark.parametrize("body", ['{"pk": "other", "isCommonDevice": 7}', "{", b"\xff\xfe", "x" * 20000])
@@ -425,7 +445,8 @@ def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own() -> None:
     World(Mode.MULTI)
     keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
     assert len(keys) == 3
-    assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in items(Table.BINDINGS)] == [
+    found = [item for item in items(Table.BINDINGS) if item["pk"] == DEVICE]
+    assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in found] == [
         (DEVICE, f"user#{uid}", f"user#{uid}", "binding") for uid in (THIRD, ME, OTHER)
     ]
 
@@ -433,9 +454,11 @@ def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own() -> None:
 def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares() -> None:
     World(Mode.ROTATING)
     first = succeeded(as_user(OTHER))
-    serial.accept_share(PK, SN, THIRD, clock.seconds() + 60)
+    share(OTHER, THIRD, clock.seconds() + 60)
+    assert set(places()) == {OTHER, THIRD}
     second = succeeded(as_user(ME))
     assert (owner()["holder"], owner()["shares"]) == (f"user#{ME}", {})
+    assert set(places()) == {ME}
     assert first["authKey"] != second["authKey"]
     succeeded(as_user(THIRD))
     assert owner()["holder"] == f"user#{THIRD}"
@@ -447,7 +470,7 @@ def test_an_accepted_share_is_6040_until_it_ends(mode: Mode, monkeypatch: pytest
     succeeded(as_user(OTHER))
     end = clock.seconds() + 60
     for uid in (ME, THIRD):
-        serial.accept_share(PK, SN, uid, end)
+        share(OTHER, uid, end)
     before = everything()
     refused(as_user(ME), 6040)
     refused(as_user(THIRD), 6040)
@@ -485,6 +508,15 @@ def test_an_eviction_moves_the_device_between_the_families_common_lists(
     assert (owner()["holder"], owner()["fid"], owner()["common"]) == (f"user#{ME}", case[2], case[3])
 
 
+def test_of_two_devices_of_one_device_key_a_user_has_one(world: World) -> None:
+    succeeded(world.ask())
+    devices.manufacture(PK, "SN2", device_key=DK)
+    before = everything()
+    refused(as_user(ME, sn="SN2"), 5048)
+    assert everything() == before
+    succeeded(as_user(OTHER, sn="SN2"))
+
+
 def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none() -> None:
     world = World(Mode.ROTATING)
     world.at_home()
@@ -493,6 +525,6 @@ def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none() -> None:
     succeeded(as_user(OTHER, fid="F1"))
     succeeded(as_user(ME, fid="F1"))
     assert len(common("F1")) == families.COMMON_LIMIT
-    devices.manufacture(PK, "SN2", device_key=DK)
+    devices.manufacture(PK, "SN2", device_key="8415D0A31B2D")
     refused(as_user(ME, sn="SN2", fid="F1"), 5893)
     succeeded(as_user(ME, sn="SN2", fid="F1", isCommonDevice="false"))

@@ -1,18 +1,15 @@
 """What operators enter for quectel: domains, products, families, manufactured devices, accepted shares."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity
-from bindery.bindings import record, serial
+from bindery import devices, dynamo, identity
 from bindery.directory import domains, families, products
 from bindery.directory.products import Mode
 from bindery.dynamo import Item, Key
 from bindery.faults import Fault, Reason
-from tests.quectel import DEVICE, ME, OTHER, PK, SN, THIRD, World, as_user, common, fill, refused, succeeded
-from tests.races import before
+from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, common, fill, succeeded
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -54,8 +51,6 @@ def test_what_exists_is_not_entered_again(enter: Callable[[], None]) -> None:
         lambda: families.change("none", members=[ME]),
         lambda: families.enter_common("none", DEVICE),
         lambda: devices.set_enabled("none", False),
-        lambda: serial.accept_share("none", SN, ME, 2**40),
-        lambda: serial.accept_share(PK, SN, ME, 2**40),
     ],
 )
 def test_what_does_not_exist_cannot_be_changed(change: Callable[[], None]) -> None:
@@ -134,49 +129,3 @@ def test_manufacturing_again_replaces_the_facts_and_touches_neither_owner_nor_ba
 
 def test_a_device_is_told_by_product_key_and_serial_together() -> None:
     assert identity.manufactured_device("a#b", "c") != identity.manufactured_device("a", "b#c")
-
-
-@pytest.mark.parametrize("mode", Mode)
-def test_an_owner_accepts_no_share_and_nobody_one_twice_while_it_lasts(mode: Mode) -> None:
-    World(mode)
-    succeeded(as_user(OTHER))
-    end = clock.seconds() + 60
-    assert refusal(lambda: serial.accept_share(PK, SN, OTHER, end)) is Reason.ALREADY_BOUND
-    serial.accept_share(PK, SN, ME, clock.seconds() - 1)
-    serial.accept_share(PK, SN, ME, end)
-    untouched = everything()
-    assert refusal(lambda: serial.accept_share(PK, SN, ME, end)) is Reason.SHARE_ACCEPTED
-    assert everything() == untouched
-
-
-def test_shares_that_ended_make_room_for_others() -> None:
-    World()
-    succeeded(as_user(OTHER))
-    now = clock.seconds()
-    shares = {f"C{number}": now + 60 for number in range(99)} | {"ended": now - 1}
-    dynamo.write(dynamo.Update(record.owner(DEVICE), "SET #shares = :shares", {":shares": shares}))
-    serial.accept_share(PK, SN, ME, now + 60)
-    found: dict[str, Any] = stored(record.owner(DEVICE))["shares"]
-    assert len(found) == 100
-    assert "ended" not in found
-    assert refusal(lambda: serial.accept_share(PK, SN, THIRD, now + 60)) is Reason.LIMIT_REACHED
-
-
-def test_a_share_of_a_binding_that_ended_meanwhile_is_not_entered(monkeypatch: pytest.MonkeyPatch) -> None:
-    World(Mode.ROTATING)
-    succeeded(as_user(OTHER))
-    before(monkeypatch, "transact_write_items", lambda: as_user(THIRD))
-    assert refusal(lambda: serial.accept_share(PK, SN, ME, clock.seconds() + 60)) is Reason.UNAVAILABLE
-    assert stored(record.owner(DEVICE))["shares"] == {}
-
-
-def test_a_share_in_multi_mode_stands_in_the_place_of_a_binding_until_it_ends() -> None:
-    World(Mode.MULTI)
-    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
-    assert stored(record.of_user(DEVICE, ME))["kind"] == "share"
-    refused(as_user(ME), 6040)
-    dynamo.write(dynamo.Update(record.of_user(DEVICE, ME), "SET #expires_at = :now", {":now": clock.seconds()}))
-    succeeded(as_user(ME))
-    found = stored(record.of_user(DEVICE, ME))
-    assert found["kind"] == "binding"
-    assert "expires_at" not in found

@@ -14,7 +14,7 @@ import string
 import uuid
 from dataclasses import dataclass
 
-from bindery import clock, devices, dynamo, identity, keyring, reach, settings
+from bindery import clock, devices, dynamo, identity, reach, settings
 from bindery.bindings import record
 from bindery.directory import accounts, users
 from bindery.directory.addresses import Assigned
@@ -199,7 +199,9 @@ def forget(lease: Item) -> None:
 
 def _ending(device: str, uid: str, per_user: bool, named: str, values: Item) -> list[Update | Delete]:
     """The writes that end a user's lease, if its binding names them as `named` says; else `NOT_FOUND`."""
-    condition = Condition(expression=named, values=values, names={"caller": _caller(uid)}, otherwise=Reason.NOT_FOUND)
+    condition = Condition(
+        expression=named, values=values, names={"caller": record.caller(uid)}, otherwise=Reason.NOT_FOUND
+    )
     return [
         Update(reach.relation(device, uid, per_user), "REMOVE #connected.#caller", condition=condition),
         # The lease that is named is the one that stands: they are written together.
@@ -242,14 +244,9 @@ def _latch(place: Key, connection: str, client: str) -> None:
 # Whom a binding names as connected.
 
 
-def _caller(uid: str) -> str:
-    """Under what a binding names a caller: what is left of them there when their lease is over says nobody's name."""
-    return keyring.fingerprint(uid)
-
-
 def _names(relation: Item, lease: Item) -> bool:
     """Whether a binding names this lease as the one of its caller that lasts."""
-    named = relation.get("connected", {}).get(_caller(lease["caller"]))
+    named = relation.get("connected", {}).get(record.caller(lease["caller"]))
     return named is not None and named["id"] == lease["connection"]
 
 
@@ -258,7 +255,7 @@ class _Naming:
 
     def __init__(self, user: User, per_user: bool, made: Connection, now: int) -> None:
         self.user, self.per_user, self.made, self.now = user, per_user, made, now
-        self.caller = _caller(user.uid)
+        self.caller = record.caller(user.uid)
         self.named = {"id": made.id, "until": made.expires_at}
         self.met: Item = {}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bindery import aws, clock, connections, devices, dynamo, identity, issuer, keyring, players, sessions, settings
-from bindery.bindings import company, customer, record, serial
+from bindery.bindings import company, customer, held, record, serial
 from bindery.directory import BY_LIST, accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
 from bindery.dynamo import Delete, Key, Put, Table
@@ -187,6 +187,7 @@ class _Names:
             keys.presented(self.api_key),
             domains.key(self.of("quectel")),
             products.key(self.of("quectel")),
+            held.key(self.of("quectel"), self.of("quectel"), self.run),
             customer.guard(self.of("asseco"), self.of("asseco")),
             addresses.key(self.address),
             connections.key(self.company_device("remoteit"), self.of("remoteit")),

@@ -193,6 +193,7 @@ def query(
     index: str | None = None,
     consistent: bool = False,
     round_trips: int = 2,
+    unavailable: Reason = Reason.UNAVAILABLE,
 ) -> Iterator[Item]:
     """The items of one partition that meet a key condition, in key order, read on as far as the caller iterates.
 
@@ -201,7 +202,7 @@ def query(
     """
     request = _asking(table, condition, values, index) | {"ConsistentRead": consistent}
     for _ in range(round_trips):
-        answer = aws.call(Reason.UNAVAILABLE, client().query, **request)
+        answer = aws.call(unavailable, client().query, **request)
         yield from map(decode, answer["Items"])
         if "LastEvaluatedKey" not in answer:
             return

@@ -35,9 +35,14 @@ class Reason(StrEnum):
     # Parameters that a dialect names one by one.
     PRODUCT_KEY_MISSING = auto()
     SERIAL_MISSING = auto()
+    NAME_MISSING = auto()
     NAME_TOO_LONG = auto()
     FAMILY_MISSING = auto()
     IDENTIFIER_MISSING = auto()
+    SHARE_CODE_MISSING = auto()
+    SHARE_MODE_UNKNOWN = auto()
+    TIMESTAMP_INVALID = auto()
+    SHARING_TOO_SHORT = auto()
     NICKNAME_MISSING = auto()
     OPERATING_SYSTEM_MISSING = auto()
 
@@ -49,6 +54,7 @@ class Reason(StrEnum):
     HOME_MODE_OFF = auto()
     FAMILY_FORBIDDEN = auto()
     NOT_SHARED = auto()
+    SHARING_FORBIDDEN = auto()
 
     # What exists.
     PRODUCT_UNKNOWN = auto()
@@ -62,6 +68,9 @@ class Reason(StrEnum):
     DEVICE_BANNED = auto()
     DEVICE_INACTIVE = auto()
     ALREADY_BOUND = auto()
+    DEVICE_NOT_BOUND = auto()
+    SHARE_UNKNOWN = auto()
+    SHARING_SHORTENED = auto()
     SHARE_ACCEPTED = auto()
     BOUND_BY_ANOTHER = auto()
     COMMON_LIST_FULL = auto()

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from bindery import identity
 
-_DIGITS = re.compile(r"\s*[0-9]{1,10}\s*", re.ASCII)
+_DIGITS = re.compile(r"\s*[0-9]{1,15}\s*", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
@@ -131,3 +131,9 @@ OptionalFlag = Annotated[Annotated[bool, Strict()] | None, BeforeValidator(_flag
 
 OptionalBits4 = Annotated[Annotated[int, Strict(), Field(ge=1, le=15)] | None, BeforeValidator(_digits)]
 """Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""
+
+Digits = BeforeValidator(_digits)
+"""Before an optional number: decimal digits as the number, and None where it is blank."""
+
+OptionalWhole = Annotated[Annotated[int, Strict(), Field(ge=1, le=10**15)] | None, Digits]
+"""A whole number from 1, as a JSON number or in decimal digits."""

@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Any
 
 from bindery import connections, directory, dynamo, identity
-from bindery.bindings import holding, record, serial
+from bindery.bindings import held, holding, record
 from bindery.bindings.customer import Status
 from bindery.directory import emails, families, products, users
 from bindery.dynamo import Condition, Delete, Item, Key, Table
-from bindery.faults import Reason
+from bindery.faults import Fault, Reason
 
 EXPORT_LIMIT = 1000
 """How much of a kind an export shows at most: a few megabytes in all, which is what a Lambda may answer."""
@@ -53,6 +53,9 @@ _OURS = frozenset(
         "binding",
         "share",
         "shares",
+        "by",
+        "series",
+        "device_key",
         "proxy",
         "connection",
         "connected",
@@ -66,13 +69,12 @@ _OURS = frozenset(
 def export(uid: str) -> Item:
     """Everything that is held about a user, by kind; `complete` is whether no kind has more than `EXPORT_LIMIT`.
 
-    Reads the partition of each kind, and for each accepted share the binding that it is a share of. Times are in
-    milliseconds. Raises `NOT_FOUND`.
+    Reads the partition of each kind. Times are in milliseconds. Raises `NOT_FOUND`.
     """
     user = users.show(uid)
-    held: Mapping[str, Iterator[Item]] = {
-        "bindings": (_shown(item) for item in _held(identity.user_holder(uid)) if item.get("kind") != "share"),
-        "shares": _shares(uid),
+    kinds: Mapping[str, Iterator[Item]] = {
+        "bindings": (_shown(item) for item in held.of_user(uid, round_trips=_PAGES) if item["kind"] == "binding"),
+        "shares": (_shown(item) for item in held.of_user(uid, round_trips=_PAGES) if item["kind"] == "share"),
         "families": (_family(item, uid) for item in _families(uid)),
         "bars": ({"product_key": item["product_key"], "created_at": item["created_at"]} for item in _bars(uid)),
         "connections": (_shown(item) for item in _held(identity.caller_holder(uid))),
@@ -83,7 +85,7 @@ def export(uid: str) -> Item:
         ),
         "issued_devices": (_shown(item) for item in _issued(user)),
     }
-    found = {kind: list(islice(items, EXPORT_LIMIT + 1)) for kind, items in held.items()}
+    found = {kind: list(islice(items, EXPORT_LIMIT + 1)) for kind, items in kinds.items()}
     return {
         "user": {name: user.get(name) for name in _USER} | {"has_password": user.get("password") is not None},
         **{kind: items[:EXPORT_LIMIT] for kind, items in found.items()},
@@ -129,17 +131,13 @@ def _removals(user: Item) -> Iterator[str]:
     for item in _bars(uid):
         dynamo.write(Delete(_place(Table.DIRECTORY, item)))
         yield "bars"
-    for device, lasts in serial.accepted_shares(uid):
-        serial.give_back(device, uid)
-        if lasts is not None:
-            yield "shares"
+    for item in held.of_user(uid, round_trips=_PAGES):
+        _let_go(uid, item)
+        yield f"{item['kind']}s"
+    # What the user bound before there was such a place for it.
     for item in _standing(_held(identity.user_holder(uid))):
-        if item.get("kind") == "share":
-            dynamo.write(Delete(_place(Table.BINDINGS, item)))
-            yield "shares"
-        else:
-            holding.end_as_read(item, _ERASED)
-            yield "bindings"
+        holding.end_as_read(item, _ERASED)
+        yield "bindings"
     for item in _standing(_registrations(user)):
         if item["status"] != Status.UNREGISTERED:
             holding.end_as_read(item, _ERASED)
@@ -210,14 +208,21 @@ def _listed(listed: str) -> Iterator[Item]:
     )
 
 
-def _shares(uid: str) -> Iterator[Item]:
-    """Accepted shares: in multi mode bindings of a kind of their own, else a member of the owner's binding."""
-    for item in _held(identity.user_holder(uid)):
-        if item.get("kind") == "share":
-            yield _shown(item)
-    for device, until in serial.accepted_shares(uid):
-        if until is not None:
-            yield {"device": identity.opaque(device), "expires_at": until * 1000}
+def _let_go(uid: str, item: Item) -> None:
+    """End what a user holds of a device, or remove its place if it has ended otherwise."""
+    place = _place(Table.BINDINGS, item)
+    own = dynamo.get(record.of_user(item["device"], uid)) or dynamo.get(record.owner(item["device"])) or {}
+    if item["kind"] == "binding" and own.get("binding") == item["binding"]:
+        holding.end_as_read(own, _ERASED)
+    elif item["kind"] == "share":
+        try:
+            dynamo.transact(held.giving_back(uid, item, Reason.NOT_FOUND))
+        except Fault as fault:
+            if fault.reason is not Reason.NOT_FOUND:
+                raise
+            dynamo.write(Delete(place, held.still_held(item)))
+    else:
+        dynamo.write(Delete(place, held.still_held(item)))
 
 
 def _family(item: Item, uid: str) -> Item:
@@ -229,7 +234,8 @@ def _shown(item: Item) -> Item:
     shown: dict[str, Any] = {name: value for name, value in item.items() if name not in _OURS}
     if "expires_at" in shown:
         shown["expires_at"] *= 1000
-    return shown | ({"device": identity.opaque(item["pk"])} if "holder" in item else {})
+    device = item.get("device", item["pk"] if "holder" in item else None)
+    return shown | ({} if device is None else {"device": identity.opaque(device)})
 
 
 def _place(table: Table, item: Item) -> Key:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, devices, dynamo, identity, keyring, players, sessions
-from bindery.bindings import company, customer, holding, record, serial
+from bindery.bindings import company, customer, holding, record
 from bindery.directory import accounts, addresses, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
@@ -213,7 +213,7 @@ def test_the_owner_is_shown_with_the_shares_that_last(world: World, now: int) ->
     world.at_home()
     quectel.succeeded(world.ask())
     for uid, until in ((OTHER, now // 1000 + 1), (THIRD, now // 1000)):
-        serial.accept_share(PK, SN, uid, until)
+        quectel.share(ME, uid, until)
     assert ask("GET", DEVICE).json()["binding"] == {
         "holder": {"kind": "user", "id": ME},
         "bound_at": now,
@@ -227,10 +227,10 @@ def test_the_owner_is_shown_with_the_shares_that_last(world: World, now: int) ->
 def test_of_a_device_that_several_hold_each_is_shown_and_no_share_that_has_ended(registry: None, now: int) -> None:
     World(Mode.MULTI)
     quectel.succeeded(quectel.as_user(ME))
-    serial.accept_share(PK, SN, OTHER, now // 1000 + 1)
-    serial.accept_share(PK, SN, THIRD, now // 1000)
+    quectel.share(ME, OTHER, now // 1000 + 1)
+    quectel.share(ME, THIRD, now // 1000)
     shown = ask("GET", DEVICE).json()
-    share = {"uid": OTHER, "kind": "share", "bound_at": None, "name": None, "fid": None}
+    share = {"uid": OTHER, "kind": "share", "bound_at": None, "name": "Smart lock", "fid": None}
     assert shown["users"] == [
         {"uid": ME, "kind": "binding", "bound_at": now, "name": "Smart lock", "fid": None, "expires_at": None},
         share | {"expires_at": (now // 1000 + 1) * 1000},
@@ -241,7 +241,8 @@ def test_of_a_device_that_several_hold_each_is_shown_and_no_share_that_has_ended
 def test_the_first_hundred_users_are_shown(registry: None) -> None:
     World(Mode.MULTI)
     for number in range(101):
-        serial.accept_share(PK, SN, f"u{number:03}", clock.seconds() + 60)
+        users.create(f"u{number:03}", "smart", domain="E.DM.1")
+        quectel.succeeded(quectel.as_user(f"u{number:03}"))
     assert [user["uid"] for user in ask("GET", DEVICE).json()["users"]] == [f"u{number:03}" for number in range(100)]
 
 
@@ -394,7 +395,7 @@ def test_a_users_binding_ends_with_its_shares_and_its_place_on_the_common_list(m
     world = World(mode)
     world.at_home()
     first = quectel.succeeded(world.ask())
-    serial.accept_share(PK, SN, OTHER, now // 1000 + 60)
+    quectel.share(ME, OTHER, now // 1000 + 60)
     quectel.fill("F1", 1)
     answer = unbind(DEVICE)
     assert answer.status == 200
@@ -431,11 +432,16 @@ def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(reg
     World(Mode.MULTI)
     for uid in (ME, OTHER):
         quectel.succeeded(quectel.as_user(uid))
-    serial.accept_share(PK, SN, THIRD, clock.seconds() + 60)
+    quectel.share(OTHER, THIRD, clock.seconds() + 60)
     assert unbind(DEVICE).status == 404
     assert {user["uid"] for user in unbind(DEVICE, ME).json()["users"]} == {OTHER, THIRD}
-    assert {item["holder"] for item in items(Table.BINDINGS)} == {f"user#{OTHER}", f"user#{THIRD}"}
+    assert set(quectel.places()) == {OTHER, THIRD}
     assert unbind(DEVICE, ME).status == 404
+    holding.end(DEVICE, "lost", uid=THIRD)
+    assert {uid: place["shares"] for uid, place in quectel.places().items()} == {OTHER: {}}
+    quectel.share(OTHER, THIRD, clock.seconds() + 60)
+    assert unbind(DEVICE, OTHER).json()["users"] == []
+    assert items(Table.BINDINGS) == []
     quectel.succeeded(quectel.as_user(ME))
 
 
@@ -461,7 +467,7 @@ def test_of_two_of_a_family_who_are_ended_at_once_one_is_to_be_tried_again(
     at_home(ME, OTHER)
     before(monkeypatch, "transact_write_items", lambda: holding.end(DEVICE, "lost", uid=OTHER))
     assert unbind(DEVICE, ME).status == 503
-    assert [item["holder"] for item in items(Table.BINDINGS)] == [f"user#{ME}"]
+    assert set(quectel.places()) == {ME}
     assert quectel.common("F1") == {DEVICE}
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, privacy, sessions
-from bindery.bindings import company, customer, record, serial
+from bindery.bindings import company, customer, holding, record, serial
 from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Delete, Key, Table, Update
+from bindery.dynamo import Key, Table, Update
 from bindery.faults import Fault, Reason
+from tests import quectel
 from tests.http_api import OPERATOR, admin
 from tests.tables import everything, items
 
@@ -55,11 +56,12 @@ def others(registry: None) -> None:
     for key, mode in (("multi", Mode.MULTI), ("unique", Mode.UNIQUE)):
         products.create(key, name=key, module_type="M", mode=mode)
         for number in range(4):
-            devices.manufacture(key, f"S{number}", device_key="F4A1B2C3D4E1")
+            devices.manufacture(key, f"S{number}", device_key=f"F4A1B2C3D4E{number}")
     families.create("ben's", OTHER)
     families.create("theirs", "cleo", members=[OTHER])
     bind(OTHER, "unique", "S0", fid="ben's", common=True)
     bind(OTHER, "multi", "S0", fid="ben's", common=True)
+    bind(OTHER, "multi", "S1", fid="ben's")
     register("MIGR00003", "355", "Phone")
     issued_devices.enter("MIGR00003", device_id="T1", kind="otp-token")
 
@@ -75,8 +77,8 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     bind(ME, "unique", "S1", fid="ada's", frid="R1", common=True)
     bind(ME, "unique", "S2", fid="ben's", common=True)
     bind(ME, "multi", "S0", fid="ben's", common=True)
-    serial.accept_share("multi", "S1", ME, LATER)
-    serial.accept_share("unique", "S0", ME, LATER)
+    for key, number in (("multi", 1), ("unique", 0)):
+        quectel.share(OTHER, ME, LATER, pk=key, dk=f"F4A1B2C3D4E{number}")
     register(CUSTOMER, "356", "Phone")
     register(CUSTOMER, "357", "Watch")
     customer.unregister(CUSTOMER, "357")
@@ -96,9 +98,9 @@ def connect() -> None:
 
 
 def bindings(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What binds, but for who changed it last."""
+    """What binds, but for who changed it last, and until when a share was offered."""
     return [
-        {name: value for name, value in item.items() if name not in ("changed_by", "changed_at")}
+        {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
         for item in tables["BINDINGS"]
     ]
 
@@ -265,7 +267,7 @@ def test_an_erasure_that_broke_off_is_repeated(
 def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     late = {holder: list(privacy._held(holder)) for holder in (f"user#{ME}", f"customer#{CUSTOMER}", f"caller#{ME}")}
     monkeypatch.setattr(privacy, "_held", lambda holder: iter(late[holder]))
-    dynamo.write(Delete(record.owner(device("unique", "S1"))))
+    holding.end(device("unique", "S1"), "lost")
     taken = record.owner(identity.customer_device("356"))
     dynamo.write(Update(taken, "SET #holder = :other", {":other": "customer#MIGR00003"}))
     removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
@@ -277,7 +279,7 @@ def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone(monkeypatch:
 
 @pytest.mark.usefixtures("ada")
 def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> None:
-    dynamo.write(Delete(record.owner(device("unique", "S0"))))
+    holding.end(device("unique", "S0"), "lost")
     assert names(export()["shares"]) == [device("multi", "S1")]
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
 

@@ -9,17 +9,17 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import ClientError
 
 from bindery import clock, devices, dynamo, keyring
-from bindery.bindings import record, serial
+from bindery.bindings import held, serial
 from bindery.directory import families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests import quectel
 from tests.quectel import (
     DEVICE,
+    DK,
     ME,
     OTHER,
     PK,
-    SN,
     THIRD,
     World,
     as_user,
@@ -45,7 +45,7 @@ def world(registry: None) -> World:
 
 
 def share(world: World) -> None:
-    serial.accept_share(PK, SN, ME, clock.seconds() + 60)
+    quectel.share(OTHER, ME, clock.seconds() + 60)
 
 
 def bound_at_home_by_another(world: World) -> None:
@@ -73,7 +73,7 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
     ("another's bind", Mode.UNIQUE, quectel.bound_by_another, 5412),
     ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
     ("another's bind and a share", Mode.ROTATING, shared_by_another, 6040),
-    ("a share", Mode.MULTI, share, 6040),
+    ("a share", Mode.MULTI, shared_by_another, 6040),
     ("the user disabled", Mode.UNIQUE, lambda world: users.set_enabled(ME, False), 5032),
     ("the user's tokens revoked", Mode.MULTI, lambda world: users.revoke_sessions(ME), 5032),
     ("the user gone", Mode.UNIQUE, lambda world: dynamo.write(dynamo.Delete(users.key(ME))), 5032),
@@ -133,13 +133,17 @@ def test_in_rotating_mode_a_share_accepted_meanwhile_is_6040(monkeypatch: pytest
     assert owner()["holder"] == f"user#{OTHER}"
 
 
-def test_a_rotation_follows_another_one_that_is_on_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotation_that_met_another_one_is_refused_and_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     bound_at_home_by_another(world)
     before(monkeypatch, "transact_write_items", lambda: as_user(THIRD))
+    answer = world.ask()
+    refused(answer, 5048)
+    assert answer.headers["Retry-After"] == "1"
+    assert set(quectel.places()) == {THIRD}
     succeeded(world.ask())
     assert owner()["holder"] == f"user#{ME}"
-    assert common("F2") == set()
+    assert (set(quectel.places()), common("F2")) == ({ME}, set())
 
 
 def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +163,21 @@ def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(monkeypatch: 
 def test_an_owner_who_let_go_meanwhile_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     quectel.bound_by_another(world)
-    before(monkeypatch, "transact_write_items", lambda: dynamo.write(dynamo.Delete(record.owner(DEVICE))))
+    before(monkeypatch, "transact_write_items", lambda: held.unbind(quectel.session(OTHER), PK, DK))
     succeeded(world.ask())
+    assert set(quectel.places()) == {ME}
+
+
+def test_in_rotating_mode_a_share_that_another_accepted_meanwhile_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(Mode.ROTATING)
+    quectel.bound_by_another(world)
+    before(monkeypatch, "transact_write_items", lambda: quectel.share(OTHER, THIRD, clock.seconds() + 60))
+    refused(world.ask(), 5048)
+    assert set(quectel.places()) == {OTHER, THIRD}
+    succeeded(world.ask())
+    assert set(quectel.places()) == {ME}
 
 
 # ── Failures of the registry ──────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@
 
 import uuid
 
-from bindery import identity
+from bindery import identity, keyring
 from bindery.dynamo import Key, Table
 
 BY_HOLDER = "by_holder"
@@ -26,6 +26,11 @@ def owner(device: str) -> Key:
 def of_user(device: str, uid: str) -> Key:
     """One user's binding of a device that several may hold."""
     return Key(Table.BINDINGS, device, identity.user_holder(uid))
+
+
+def caller(uid: str) -> str:
+    """Under what `connected` names a caller: what is left of them there when their lease is over says nobody's name."""
+    return keyring.fingerprint(uid)
 
 
 def since(dialect: str, bound_at: int) -> str:

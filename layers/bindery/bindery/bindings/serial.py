@@ -2,6 +2,7 @@
 
 The product's mode says how many users hold one device. In the exclusive modes the binding is the device's `owner`
 item; in multi mode each user has an item of their own, which a share that they accepted takes as long as it lasts.
+Beside either the binding has its place among what its user holds (`bindery.bindings.held`).
 """
 
 import re
@@ -9,16 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bindery import clock, devices, dynamo, identity, keyring, settings
-from bindery.bindings import record
+from bindery.bindings import held, record
 from bindery.directory import domains, families, products, users
 from bindery.directory.products import Mode
 from bindery.directory.users import User
-from bindery.dynamo import Check, Condition, Delete, Item, Key, Put, Read, Table, Update
+from bindery.dynamo import Check, Condition, Delete, Item, Put, Read, Update
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
-
-SHARE_LIMIT = 100
-"""How many shares of one device in an exclusive mode last at a time."""
 
 REFUSES = (
     Reason.SERIAL_LOOKUP_FAILED,
@@ -128,113 +126,42 @@ def bind(
         manufactured["module_type"] or product["module_type"],
         product["product_key"],
     )
-    facts: Item = {
-        "holder": identity.user_holder(uid),
+    device_key, evicted = manufactured["device_key"], standing if mode is Mode.ROTATING else {}
+    place = {
+        "kind": "binding",
+        "device": device,
         "binding": binding,
-        "bound_at": now,
-        "since": record.since("quectel", now),
-        "connected": {},
+        "mode": mode,
+        "product_key": product["product_key"],
+        "serial": manufactured["serial"],
+        "device_key": device_key,
         "name": name or product["name"],
         "capabilities": capabilities,
         "fid": fid,
         "frid": frid,
         "common": common and family is not None,
+        "bound_at": now,
+        "series": record.new_id(),
+        "shares": {},
+    }
+    facts = {
+        "holder": identity.user_holder(uid),
+        "since": record.since("quectel", now),
+        "connected": {},
+        **{fact: place[fact] for fact in ("binding", "bound_at", "device_key", "fid", "common")},
     }
     dynamo.transact(
         [
             Check(users.key(uid), _still(session, user, domain, fid, frid)),
-            Check(products.barred(product_key, uid), _NOT_BARRED),
+            Check(products.barred(product_key, uid), NOT_BARRED),
             Check(devices.key(device), _as_read(manufactured, product)),
-            _hold(device, uid, mode, facts, standing),
-            *_in_families(device, uid, facts, standing if mode is Mode.ROTATING else {}),
+            _hold(device, uid, mode, facts, evicted),
+            Put(held.key(uid, product_key, device_key), place, held.free(device)),
+            *_evict(device, evicted),
+            *_in_families(device, uid, place, evicted),
         ]
     )
     return bound
-
-
-def accept_share(product_key: str, serial: str, uid: str, until: int) -> None:
-    """Enter that a user accepted a share of a bound device, which lasts until the second `until`.
-
-    Raises `NOT_FOUND` (no such product, or in an exclusive mode nobody holds the device), `ALREADY_BOUND` (the user
-    holds it), `SHARE_ACCEPTED` (an earlier share still lasts), `LIMIT_REACHED` (in an exclusive mode, a hundred last)
-    and `UNAVAILABLE` (the binding or its shares changed meanwhile: nothing has changed).
-    """
-    device = identity.manufactured_device(product_key, serial)
-    product = dynamo.get(products.key(product_key))
-    if product is None:
-        raise Fault(Reason.NOT_FOUND)
-    mode = Mode(product["mode"])
-    if mode is Mode.MULTI:
-        share = {
-            "holder": identity.user_holder(uid),
-            "since": record.since("quectel", clock.now()),
-            "connected": {},
-            "kind": "share",
-            "share": record.new_id(),
-            "expires_at": until,
-        }
-        dynamo.write(Put(record.of_user(device, uid), share, _free(uid)))
-        return
-    owner = dynamo.get(record.owner(device))
-    if owner is None:
-        raise Fault(Reason.NOT_FOUND)
-    if taken := _taken(owner, uid, Mode.ROTATING):
-        raise Fault(taken)
-    lasting = {sharer: end for sharer, end in owner["shares"].items() if end > clock.seconds()}
-    if len(lasting) >= SHARE_LIMIT:
-        raise Fault(Reason.LIMIT_REACHED)
-    dynamo.transact(
-        [
-            Update(
-                record.owner(device),
-                "SET #shares = :after",
-                {":after": lasting | {uid: until}},
-                Condition(
-                    # Or as this write leaves them: the SDK may repeat it after a lost answer.
-                    expression="#binding = :binding AND (#shares = :before OR #shares = :after)",
-                    values={":binding": owner["binding"], ":before": owner["shares"]},
-                    otherwise=Reason.UNAVAILABLE,
-                ),
-            ),
-            # No index finds a user among the shares of others' bindings, so it is written down with the user too.
-            Put(_accepted(uid, device), {"device": device}),
-        ]
-    )
-
-
-def accepted_shares(uid: str) -> Iterator[tuple[str, int | None]]:
-    """Devices in an exclusive mode of which a user accepted a share, and the second at which it ends.
-
-    None: it ended with the binding that it was a share of.
-    """
-    place = _accepted(uid, "")
-    found = dynamo.query(
-        place.table,
-        "#pk = :pk AND begins_with(#sk, :accepted)",
-        {":pk": place.pk, ":accepted": place.sk},
-        consistent=True,
-        round_trips=10,
-    )
-    for item in found:
-        owner = dynamo.get(record.owner(item["device"])) or {}
-        yield item["device"], owner.get("shares", {}).get(uid)
-
-
-def give_back(device: str, uid: str) -> None:
-    """End the share of a device in an exclusive mode that a user accepted, if it still lasts."""
-    lasts = Condition(expression="attribute_exists(#shares.#uid)", names={"uid": uid}, otherwise=Reason.NOT_FOUND)
-    forgotten = Delete(_accepted(uid, device))
-    try:
-        dynamo.transact([Update(record.owner(device), "REMOVE #shares.#uid", condition=lasts), forgotten])
-    except Fault as fault:
-        if fault.reason is not Reason.NOT_FOUND:
-            raise
-        dynamo.write(forgotten)
-
-
-def _accepted(uid: str, device: str) -> Key:
-    """Where it stands that a user accepted a share of a device in an exclusive mode."""
-    return Key(Table.DIRECTORY, users.key(uid).pk, f"share#{device}")
 
 
 def _may_not_bind(role: str, domain: Item) -> bool:
@@ -270,7 +197,8 @@ def _still(session: Session, user: User, domain: Item, fid: str | None, frid: st
     )
 
 
-_NOT_BARRED = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.PRODUCT_FORBIDDEN)
+NOT_BARRED = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.PRODUCT_FORBIDDEN)
+"""That there is no bar of a user from a product."""
 
 
 def _unfit(device: Item, product: Item) -> Reason | None:
@@ -312,42 +240,36 @@ def _as_read(device: Item, product: Item) -> Condition:
     )
 
 
-def _hold(device: str, uid: str, mode: Mode, facts: Item, read: Item) -> Put:
-    """The binding, under the condition of the product's mode. `read` is the owner's binding as it was read."""
-    match mode:
-        case Mode.MULTI:
-            return Put(record.of_user(device, uid), facts | {"kind": "binding"}, _free(uid))
-        case Mode.UNIQUE:
-            condition = Condition(
-                expression="attribute_not_exists(#pk)",
-                otherwise=lambda now: _taken(now, uid, mode) or Reason.BINDING_FAILED,
-            )
-        case Mode.ROTATING:
-            # Whoever is evicted leaves their family's common list in the same write, so it must be known which list
-            # that is: it is the one of the binding that was read, or the binding that stands there is in none.
-            condition = Condition(
-                expression="attribute_not_exists(#pk) OR (#holder <> :holder"
-                " AND (attribute_not_exists(#shares.#uid) OR #shares.#uid <= :now)"
-                " AND (#binding = :read OR #common = :false))",
-                names={"uid": uid},
-                values={
-                    ":holder": facts["holder"],
-                    ":now": clock.seconds(),
-                    ":read": read.get("binding", ""),
-                    ":false": False,
-                },
-                otherwise=lambda now: _taken(now, uid, mode) or Reason.BINDING_FAILED,
-            )
+def _hold(device: str, uid: str, mode: Mode, facts: Item, evicted: Item) -> Put:
+    """The binding, under the condition of the product's mode. `evicted` is the binding that it takes the place of."""
+    if mode is Mode.MULTI:
+        return Put(record.of_user(device, uid), facts | {"kind": "binding"}, free(uid))
+    # Whoever is evicted loses their shares and leaves their family's common list in the same write, so the binding must
+    # be the one that was read, with the shares that it had.
+    condition = Condition(
+        expression="attribute_not_exists(#pk)" + (" OR (#binding = :read AND #shares = :shares)" if evicted else ""),
+        values={":read": evicted["binding"], ":shares": evicted["shares"]} if evicted else {},
+        otherwise=lambda now: _taken(now, uid, mode) or Reason.BINDING_FAILED,
+    )
     return Put(record.owner(device), facts | {"shares": {}}, condition)
 
 
-def _free(uid: str) -> Condition:
+def free(uid: str) -> Condition:
     """That a user has neither a binding nor a lasting share of a device in multi mode."""
     return Condition(
         expression="attribute_not_exists(#pk) OR (#kind = :share AND #expires_at <= :now)",
         values={":share": "share", ":now": clock.seconds()},
         otherwise=lambda now: _taken(now, uid, Mode.MULTI) or Reason.BINDING_FAILED,
     )
+
+
+def _evict(device: str, evicted: Item) -> Iterator[Delete]:
+    """What a bind ends of the binding ({} for none) that it takes the place of."""
+    if evicted:
+        _, uid = identity.holder_parts(evicted["holder"])
+        product_key = identity.parts(device)["product_key"]
+        ended = evicted | {"device": device, "product_key": product_key, "mode": Mode.ROTATING}
+        yield from held.ending(uid, ended, Reason.BINDING_FAILED)
 
 
 def _in_families(device: str, uid: str, facts: Item, evicted: Item) -> Iterator[Update | Check]:

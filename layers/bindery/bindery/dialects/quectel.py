@@ -1,15 +1,20 @@
-"""quectel: end users bind manufactured devices by serial number (document 001, "Bind Device Using SN").
+"""quectel: end users bind manufactured devices, look at them, share them and let go of them.
+
+Document 001 is "Bind Device Using SN"; the other operations are those of the API's wider documentation.
 
 The outcome is in the envelope's `code`: the HTTP status is 200 for every answer of an operation, whatever went wrong.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, Field, SerializeAsAny
+from pydantic import BaseModel, Field, SerializeAsAny, Strict
 
 from bindery import sessions
+from bindery.bindings import held, serial
 from bindery.faults import Fault, Reason
+from bindery.fields import Trimmed
 from bindery.sessions import Session
 from bindery.wire import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, Flaw, Problem, Refusal, Reply
 
@@ -22,6 +27,14 @@ REFUSALS = {
     Reason.PASSWORD_WRONG: Refusal(200, 5012, "Incorrect user name or password"),
     Reason.LOGIN_SLOWED: Refusal(200, 5012, "Incorrect user name or password", RETRY_LATER),
     Reason.PRODUCT_KEY_MISSING: Refusal(200, 5066, "Please enter Product Key"),
+    Reason.NAME_MISSING: Refusal(200, 5068, "Please enter device name"),
+    Reason.IDENTIFIER_MISSING: Refusal(200, 5140, "Please enter pk, dk or share code"),
+    Reason.SHARE_CODE_MISSING: Refusal(200, 5136, "Please enter share code"),
+    Reason.SHARE_MODE_UNKNOWN: Refusal(200, 5133, "Override flag parameter value out of range"),
+    Reason.TIMESTAMP_INVALID: Refusal(200, 5145, "Timestamp format incorrect"),
+    Reason.SHARING_TOO_SHORT: Refusal(
+        200, 5153, "Device usage expiration time must be greater than share QR code seed expiration time"
+    ),
     Reason.SERIAL_MISSING: Refusal(200, 5088, "Please enter device SN"),
     Reason.NAME_TOO_LONG: Refusal(200, 5333, "Device name exceeds length limit"),
     Reason.PARAMETER_MISSING: Refusal(200, 5048, "Device binding failed"),
@@ -41,6 +54,17 @@ REFUSALS = {
     Reason.DATA_CENTER_MISMATCH: Refusal(200, 6083, "Bound device does not belong to current data center"),
     Reason.DEVICE_BANNED: Refusal(200, 5009, "Device verification failed"),
     Reason.ALREADY_BOUND: Refusal(200, 5049, "Device already bound"),
+    Reason.DEVICE_NOT_BOUND: Refusal(200, 5052, "Device not bound"),
+    Reason.NOT_SHARED: Refusal(200, 5141, "No permission to query this device"),
+    Reason.SHARING_FORBIDDEN: Refusal(200, 5135, "No permission to share this device"),
+    Reason.SHARING_SHORTENED: Refusal(
+        200,
+        5151,
+        "With override flag 3, the device usage expiration time of the share code cannot be less than that of the"
+        " currently used share code",
+    ),
+    Reason.SHARE_UNKNOWN: Refusal(200, 5136, "Invalid share code"),
+    Reason.LIMIT_REACHED: Refusal(200, 5138, "Device sharing failed"),
     Reason.SHARE_ACCEPTED: Refusal(200, 6040, "Already accepted device sharing"),
     Reason.BOUND_BY_ANOTHER: Refusal(200, 5412, "Product binding mode is unique, cannot bind repeatedly"),
     Reason.COMMON_LIST_FULL: Refusal(200, 5893, "Failed to add common device"),
@@ -56,10 +80,138 @@ CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
 
 _NAMED = {
     Problem("pk", Flaw.MISSING): Reason.PRODUCT_KEY_MISSING,
+    Problem("dk", Flaw.MISSING): Reason.DEVICE_KEY_MISSING,
+    Problem("dk", Flaw.INVALID): Reason.DEVICE_KEY_MALFORMED,
     Problem("sn", Flaw.MISSING): Reason.SERIAL_MISSING,
+    Problem("shareCode", Flaw.MISSING): Reason.SHARE_CODE_MISSING,
+    Problem("deviceName", Flaw.MISSING): Reason.NAME_MISSING,
     Problem("deviceName", Flaw.TOO_LONG): Reason.NAME_TOO_LONG,
+    Problem("acceptingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+    Problem("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
+    Problem("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
 }
 """The parameters' problems that have a code of their own, in the order in which they are judged."""
+
+
+_UNREAD = (5314, "Device query failed in cloud platform")
+_FAILED = {
+    "userDeviceList": _UNREAD,
+    "deviceInfo": _UNREAD,
+    "getDeviceInfoByBinding": _UNREAD,
+    "unbundlingDeviceDk": (5050, "Device unbinding failed"),
+    "setDeviceInfo": (5054, "Device information modification failed"),
+    "shareInfo": (5134, "Failed to add device share information"),
+    "shareDevice": (5138, "Device sharing failed"),
+}
+"""What the operations other than binding say in the place of 5048."""
+
+DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{serial.DEVICE_KEY})$")]
+ShareCode = Annotated[str, Trimmed, Strict()]
+"""Of any length: whether it is one, its HMAC says."""
+
+
+class Device(Reply):
+    """A device in lists and on its own. Nothing is known of whether it is online: a device tells us nothing."""
+
+    product_key: str = Field(serialization_alias="productKey")
+    device_key: str = Field(serialization_alias="deviceKey")
+    device_name: str = Field(serialization_alias="deviceName")
+    product_name: str = Field(serialization_alias="productName")
+    sn: str
+    auth_key: str = Field(serialization_alias="authKey")
+    online_status: int = Field(default=0, serialization_alias="onlineStatus")
+    device_status: str = Field(default="Offline", serialization_alias="deviceStatus")
+    device_type: int = Field(serialization_alias="deviceType")
+    bind_mode: int = Field(serialization_alias="bindMode")
+    binding_type: int = Field(default=1, serialization_alias="bindingType")
+    bind_status: int = Field(default=1, serialization_alias="bindStatus")
+    capabilities_bitmask: int | None = Field(serialization_alias="capabilitiesBitmask")
+    fid: str | None
+    frid: str | None
+    uid: str
+    device_bind_time: str | None = Field(serialization_alias="deviceBindTime")
+    device_bind_time_ts: int | None = Field(serialization_alias="deviceBindTimeTs")
+    share_code: str | None = Field(serialization_alias="shareCode")
+
+
+def device(found: held.Device) -> Device:
+    """A device as the API shows it."""
+    bound = None if found.bound_at is None else datetime.fromtimestamp(found.bound_at // 1000, UTC)
+    return Device(
+        product_key=found.product_key,
+        device_key=found.device_key,
+        device_name=found.name,
+        product_name=found.product_name,
+        sn=found.serial,
+        auth_key=found.auth_key,
+        device_type=2 if found.shared else 1,
+        bind_mode=found.mode,
+        capabilities_bitmask=found.capabilities,
+        fid=found.fid,
+        frid=found.frid,
+        uid=found.uid,
+        device_bind_time=None if bound is None else f"{bound:%Y-%m-%d %H:%M:%S}",
+        device_bind_time_ts=found.bound_at,
+        share_code=found.share_code,
+    )
+
+
+NAVIGATED = 8
+"""How many pages around its own a page names."""
+
+
+class PageInfo(Reply):
+    """A page of devices in PageHelper's terms: numbers from 1, and 0 for what there is not."""
+
+    list: Sequence[Device]
+    total: int
+    page_num: int = Field(serialization_alias="pageNum")
+    page_size: int = Field(serialization_alias="pageSize")
+    pages: int
+    size: int
+    start_row: int = Field(serialization_alias="startRow")
+    end_row: int = Field(serialization_alias="endRow")
+    pre_page: int = Field(serialization_alias="prePage")
+    next_page: int = Field(serialization_alias="nextPage")
+    is_first_page: bool = Field(serialization_alias="isFirstPage")
+    is_last_page: bool = Field(serialization_alias="isLastPage")
+    has_previous_page: bool = Field(serialization_alias="hasPreviousPage")
+    has_next_page: bool = Field(serialization_alias="hasNextPage")
+    navigate_pages: int = Field(default=NAVIGATED, serialization_alias="navigatePages")
+    navigatepage_nums: Sequence[int] = Field(serialization_alias="navigatepageNums")
+    navigate_first_page: int = Field(serialization_alias="navigateFirstPage")
+    navigate_last_page: int = Field(serialization_alias="navigateLastPage")
+
+
+def page(found: held.Page, number: int, size: int) -> PageInfo:
+    """The `number`th page of `size` devices. One beyond the last is empty."""
+    here, pages = len(found.devices), -(-found.total // size)
+    first = max(1, min(number - NAVIGATED // 2, pages - NAVIGATED + 1))
+    around = list(range(first, min(first + NAVIGATED, pages + 1)))
+    start = (number - 1) * size + 1 if here else 0
+    return PageInfo(
+        list=[device(each) for each in found.devices],
+        total=found.total,
+        page_num=number,
+        page_size=size,
+        pages=pages,
+        size=here,
+        start_row=start,
+        end_row=start + here - 1 if here else 0,
+        pre_page=number - 1 if around else 0,
+        next_page=number + 1 if number < pages else 0,
+        is_first_page=number == 1,
+        is_last_page=number == pages or pages == 0,
+        has_previous_page=number > 1,
+        has_next_page=number < pages,
+        navigatepage_nums=around,
+        navigate_first_page=around[0] if around else 0,
+        navigate_last_page=around[-1] if around else 0,
+    )
+
+
+class Done(Reply):
+    """Nothing more than that it is done: `{}`."""
 
 
 class Envelope(BaseModel):
@@ -100,7 +252,10 @@ def success(reply: Reply, call: Call) -> Answer:
 def failure(fault: Fault, call: Call) -> Answer:
     """`{"code": …, "data": null, "extMsg": "", "msg": …}`."""
     refusal = REFUSALS[fault.reason]
-    envelope = Envelope(code=refusal.code, msg=refusal.text)
+    code, text = refusal.code, refusal.text
+    if code == REFUSALS[Reason.BINDING_FAILED].code:
+        code, text = _FAILED.get(call.event["rawPath"].rpartition("/")[2], (code, text))
+    envelope = Envelope(code=code, msg=text)
     return Answer(refusal.status, envelope.model_dump_json(by_alias=True), refusal.headers_with(fault.detail))
 
 

@@ -1,0 +1,64 @@
+"""POST /v2/binding/enduserapi/shareInfo: a code by which others accept a share of a device."""
+
+from typing import Annotated
+
+from pydantic import Field, model_serializer
+
+from bindery.bindings import shares
+from bindery.bindings.shares import Cover
+from bindery.dialects import quectel
+from bindery.edge import operation
+from bindery.faults import Reason
+from bindery.fields import Digits, OptionalWhole, Text64
+from bindery.sessions import Session
+from bindery.wire import Access, Query, Reply
+
+
+class ShareInfo(Query):
+    """A device of the user's; until when the code can be accepted, and the share lasts (milliseconds)."""
+
+    pk: Text64
+    dk: quectel.DeviceKey
+    accepting_expire_at: OptionalWhole = Field(default=None, alias="acceptingExpireAt")
+    cover_mark: Annotated[Cover | None, Digits] = Field(default=None, alias="coverMark")
+    sharing_expire_at: OptionalWhole = Field(default=None, alias="sharingExpireAt")
+
+
+class ShareCode(Reply):
+    """The code, which is all of the answer's `data`."""
+
+    code: str
+
+    @model_serializer
+    def bare(self) -> str:
+        """The code alone."""
+        return self.code
+
+
+@operation(
+    quectel,
+    Access.WRITE,
+    refuses=[
+        Reason.PRODUCT_KEY_MISSING,
+        Reason.DEVICE_KEY_MISSING,
+        Reason.DEVICE_KEY_MALFORMED,
+        Reason.TIMESTAMP_INVALID,
+        Reason.SHARE_MODE_UNKNOWN,
+        Reason.SHARING_TOO_SHORT,
+        Reason.LOOKUP_FAILED,
+        Reason.DEVICE_NOT_BOUND,
+        Reason.SHARING_FORBIDDEN,
+        Reason.SHARING_SHORTENED,
+    ],
+)
+def handler(request: ShareInfo, caller: Session) -> ShareCode:
+    """Make a code. Unless `coverMark` says otherwise, the device's codes so far end."""
+    code = shares.offer(
+        caller,
+        request.pk,
+        request.dk,
+        accepting_until=request.accepting_expire_at,
+        sharing_until=request.sharing_expire_at,
+        cover=request.cover_mark or Cover.REPLACE,
+    )
+    return ShareCode(code=code)

@@ -1,0 +1,36 @@
+"""GET /v2/binding/enduserapi/userDeviceList: the devices that the token's user has bound or accepted a share of."""
+
+from pydantic import Field
+
+from bindery.bindings import held
+from bindery.dialects import quectel
+from bindery.edge import operation
+from bindery.faults import Reason
+from bindery.fields import OptionalText64, OptionalText254, OptionalText512, OptionalWhole
+from bindery.sessions import Session
+from bindery.wire import Access, Query
+
+
+class UserDeviceList(Query):
+    """Which page of them, and which of them: a part of the name, product keys (comma-separated), a device key."""
+
+    page: OptionalWhole = None
+    page_size: OptionalWhole = Field(default=None, alias="pageSize")
+    device_name: OptionalText254 = Field(default=None, alias="deviceName")
+    pk_list: OptionalText512 = Field(default=None, alias="pkList")
+    dk: OptionalText64 = None
+
+
+@operation(quectel, Access.READ, refuses=[Reason.LOOKUP_FAILED])
+def handler(request: UserDeviceList, caller: Session) -> quectel.PageInfo:
+    """List them, ten on a page unless the client says otherwise, what was bound first coming first."""
+    number, size = request.page or 1, min(request.page_size or 10, held.PAGE_LIMIT)
+    found = held.page(
+        caller,
+        number,
+        size,
+        name=request.device_name,
+        product_keys=None if request.pk_list is None else [key.strip() for key in request.pk_list.split(",")],
+        device_key=request.dk,
+    )
+    return quectel.page(found, number, size)

@@ -1,0 +1,241 @@
+"""quectel: who has a device lets others use it, by a share code, until a time comes or the binding ends.
+
+In an exclusive mode the `owner` item names who has a share, in multi mode an accepted share takes the place of a
+binding of its user. Beside either it stands with both users' places for the device (`bindery.bindings.held`).
+"""
+
+from enum import IntEnum
+
+from bindery import clock, devices, dynamo, identity
+from bindery.bindings import codes, held, record, serial
+from bindery.bindings.codes import Offer
+from bindery.bindings.held import Device
+from bindery.directory import products, users
+from bindery.directory.products import Mode
+from bindery.dynamo import Check, Condition, Item, Put, Read, Update
+from bindery.faults import Fault, Reason
+from bindery.sessions import Session
+
+ACCEPTING_SECONDS = 24 * 3600
+"""How long a share code can be accepted that does not say until when."""
+
+ACCEPTING_LIMIT = 30 * 24 * 3600
+"""How many seconds ahead the last moment lies at most at which a share code can be accepted."""
+
+SHARING_LIMIT = 3653 * 24 * 3600
+"""How many seconds ahead a share ends at most, and does if it is not said: ten years."""
+
+
+class Cover(IntEnum):
+    """What becomes of the codes that the sharer was given before, by the API's own numbers. Accepted shares stay."""
+
+    REPLACE = 1
+    """They end."""
+    ADD = 2
+    """They stay good."""
+    EXTEND = 3
+    """They end, if the new one's share lasts no shorter than that of the last."""
+
+
+def offer(
+    session: Session,
+    product_key: str,
+    device_key: str,
+    *,
+    accepting_until: int | None,
+    sharing_until: int | None,
+    cover: Cover,
+) -> str:
+    """A code by which others accept a share of a device that the session's user has bound. Times are milliseconds.
+
+    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `TIMESTAMP_INVALID` (a time that is past or too far ahead),
+    `SHARING_TOO_SHORT` (it would end before it is accepted), `DEVICE_NOT_BOUND`, `SHARING_FORBIDDEN` (it is shared with
+    the user) and `SHARING_SHORTENED` (see `Cover`).
+    """
+    now = clock.seconds()
+    accepting = now + ACCEPTING_SECONDS if accepting_until is None else accepting_until // 1000
+    sharing = now + SHARING_LIMIT if sharing_until is None else sharing_until // 1000
+    if unsuited := _unsuited(now, accepting, sharing):
+        session.look_up(Reason.LOOKUP_FAILED)
+        raise Fault(unsuited)
+    place, _ = held.own(session, product_key, device_key)
+    if place["kind"] == "share":
+        raise Fault(Reason.SHARING_FORBIDDEN)
+    series = place["series"] if cover is Cover.ADD else record.new_id()
+
+    def shortened(found: Item) -> Reason:
+        return Reason.SHARING_SHORTENED if found.get("binding") == place["binding"] else Reason.DEVICE_NOT_BOUND
+
+    dynamo.write(
+        Update(
+            held.key(session.uid, product_key, device_key),
+            "SET #series = :series, #offered_until = :sharing",
+            {":series": series, ":sharing": sharing},
+            Condition(
+                expression="#binding = :binding AND (attribute_not_exists(#offered_until) OR #offered_until <= :most)",
+                values={":binding": place["binding"], ":most": sharing if cover is Cover.EXTEND else 2**53},
+                otherwise=shortened,
+            ),
+        )
+    )
+    key, name = place["product_key"], place["device_key"]
+    return codes.write(Offer(session.uid, key, name, place["binding"], series, accepting, sharing), session)
+
+
+def look(session: Session, code: str) -> Device:
+    """The device of a share code, to look at before it is accepted: without the keys to bind or to reach it.
+
+    Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED` and `NOT_SHARED` (there is no such
+    code, or it cannot be accepted any more).
+    """
+    try:
+        offer = codes.read(code, session)
+    except Fault:
+        session.look_up(Reason.LOOKUP_FAILED)
+        raise Fault(Reason.NOT_SHARED) from None
+    product_read = Read(products.key(offer.product_key), Reason.LOOKUP_FAILED)
+    place, own, product = _read(session, offer, product_read)
+    if own is not None and held.lasts(own) and own["binding"] == offer.binding:
+        return held.shown(session, own, product)
+    if place is None or _over(offer, place):
+        raise Fault(Reason.NOT_SHARED)
+    return Device(
+        product_key=place["product_key"],
+        product_name="" if product is None else product["name"],
+        device_key=place["device_key"],
+        serial="",
+        name=place["name"],
+        auth_key="",
+        mode=Mode(place["mode"]),
+        shared=True,
+        capabilities=place["capabilities"],
+        fid=None,
+        frid=None,
+        uid=offer.sharer,
+        bound_at=None,
+        share_code=code,
+    )
+
+
+def accept(session: Session, code: str, name: str | None) -> None:
+    """Accept the share that a code stands for, under a name of the user's own or the sharer's.
+
+    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (there is no such code,
+    or it cannot be accepted any more), `LIMIT_REACHED` (`held.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`,
+    and `BINDING_FAILED` or `UNAVAILABLE` (another write came between: nothing has changed).
+    """
+    try:
+        offer = codes.read(code, session)
+    except Fault:
+        session.look_up(Reason.LOOKUP_FAILED)
+        raise
+    place, own, _ = _read(session, offer)
+    held.refuse(own)
+    if place is None or _over(offer, place):
+        raise Fault(Reason.SHARE_UNKNOWN)
+    shares = held.lasting(place["shares"])
+    if len(shares) >= held.SHARE_LIMIT:
+        raise Fault(Reason.LIMIT_REACHED)
+    uid, device, share, now = session.uid, place["device"], record.new_id(), clock.now()
+    kept = {fact: place[fact] for fact in ("device", "binding", "mode", "product_key", "serial", "device_key")}
+    accepted = kept | {
+        "kind": "share",
+        "share": share,
+        "by": offer.sharer,
+        "name": name or place["name"],
+        "capabilities": place["capabilities"],
+        "fid": None,
+        "frid": None,
+        "common": False,
+        "bound_at": now,
+        "series": offer.series,
+        "accepting_until": offer.accepting_until,
+        "expires_at": offer.sharing_until,
+    }
+    after = {":after": shares | {uid: offer.sharing_until}}
+    dynamo.transact(
+        [
+            Check(users.key(uid), _still(session)),
+            Check(products.barred(offer.product_key, uid), serial.NOT_BARRED),
+            Check(devices.key(device), _FIT),
+            _relate(uid, accepted, place, after),
+            Update(
+                held.key(offer.sharer, offer.product_key, offer.device_key),
+                "SET #shares = :after",
+                after,
+                _as_read(uid, place, offer.series),
+            ),
+            Put(held.key(uid, offer.product_key, offer.device_key), accepted, held.free(device)),
+        ]
+    )
+
+
+def _unsuited(now: int, accepting: int, sharing: int) -> Reason | None:
+    """Why a share code cannot have these times, if so."""
+    if not now < accepting <= now + ACCEPTING_LIMIT or sharing > now + SHARING_LIMIT:
+        return Reason.TIMESTAMP_INVALID
+    return Reason.SHARING_TOO_SHORT if sharing <= accepting else None
+
+
+def _read(session: Session, offer: Offer, *reads: Read) -> tuple[Item | None, Item | None, Item | None]:
+    """The sharer's place for the device of an offer, that of the session's user, and the first of `reads`."""
+    both = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
+    asked = [*session.reads(Reason.LOOKUP_FAILED), *(Read(key, Reason.LOOKUP_FAILED) for key in both), *reads]
+    user, account, place, own, *rest = dynamo.get_many(asked)
+    session.confirm(user, account)
+    return place, own, next(iter(rest), None)
+
+
+def _over(offer: Offer, place: Item) -> bool:
+    """Whether an offer cannot be accepted any more, by its sharer's place for the device."""
+    now = clock.seconds()
+    ended = place["kind"] != "binding" or place["binding"] != offer.binding or place["series"] != offer.series
+    return ended or offer.accepting_until <= now or offer.sharing_until <= now
+
+
+def _still(session: Session) -> Condition:
+    return Condition(
+        expression="#enabled = :true AND #generation = :generation",
+        values={":true": True, ":generation": session.generation},
+        otherwise=Reason.TOKEN_INVALID,
+    )
+
+
+_FIT = Condition(
+    expression="attribute_exists(#pk) AND attribute_not_exists(#banned_at) AND attribute_not_exists(#disabled)",
+    otherwise=Reason.DEVICE_BANNED,
+)
+
+
+def _relate(uid: str, accepted: Item, place: Item, after: Item) -> Put | Update:
+    """The write by which the user may connect to the device."""
+    if accepted["mode"] != Mode.MULTI:
+        expression = "SET #shares = :after REMOVE #connected.#caller"
+        return Update(record.owner(accepted["device"]), expression, after, _as_read(uid, place))
+    share = {
+        "holder": identity.user_holder(uid),
+        "since": record.since("quectel", accepted["bound_at"]),
+        "connected": {},
+        **{fact: accepted[fact] for fact in ("kind", "share", "by", "binding", "device_key", "expires_at")},
+    }
+    return Put(record.of_user(accepted["device"], uid), share, serial.free(uid))
+
+
+def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
+    """That a binding is the one that was read, with the shares that it had, and with `series` its codes are still these.
+
+    Without, it is a condition of the `owner` item, whose update names the user as `#caller`.
+    """
+
+    def changed(now: Item) -> Reason:
+        if now.get("binding") != place["binding"] or (series is not None and now["series"] != series):
+            return Reason.SHARE_UNKNOWN
+        return Reason.SHARE_ACCEPTED if uid in held.lasting(now["shares"]) else Reason.UNAVAILABLE
+
+    return Condition(
+        expression="#binding = :binding AND #shares = :before" + ("" if series is None else " AND #series = :series"),
+        names={"caller": record.caller(uid)} if series is None else {},
+        values={":binding": place["binding"], ":before": place["shares"]}
+        | ({} if series is None else {":series": series}),
+        otherwise=changed,
+    )
