@@ -17,6 +17,7 @@ ROUND_TRIPS = 2
 """How many DynamoDB calls an operation makes at most."""
 
 MORE_ROUND_TRIPS: dict[str, int] = {
+    "quectel.unbundling_device_dk": 3,
     "quectel.email_pwd_login": 3,
     "remoteit.connect_device": 3,
     "remoteit.list_all": 15,

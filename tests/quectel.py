@@ -82,6 +82,29 @@ def bind(authorization: str | None, query: str | None = None, **parameters: Any)
     return invoke("quectel.bind_device_sn", event("POST", PATH, headers=headers, query=query or parameters))
 
 
+METHODS = {
+    "user_device_list": ("GET", "userDeviceList"),
+    "device_info": ("GET", "deviceInfo"),
+    "get_device_info_by_binding": ("GET", "getDeviceInfoByBinding"),
+    "set_device_info": ("PUT", "setDeviceInfo"),
+    "unbundling_device_dk": ("DELETE", "unbundlingDeviceDk"),
+    "share_info": ("POST", "shareInfo"),
+    "share_device": ("POST", "shareDevice"),
+}
+"""Of each operation beside binding its method and the end of its path."""
+
+
+def call(name: str, authorization: str | None, parameters: dict[str, Any], *, prefix: str = "binding") -> Response:
+    method, end = METHODS[name]
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return invoke(f"quectel.{name}", event(method, f"/v2/{prefix}/enduserapi/{end}", headers=headers, query=parameters))
+
+
+def ask(uid: str, name: str, **parameters: Any) -> Response:
+    """An operation beside binding, as a user asks for it."""
+    return call(name, token(uid), parameters)
+
+
 def as_user(uid: str, **parameters: Any) -> Response:
     return bind(token(uid), **{"pk": PK, "sn": SN, **parameters})
 

@@ -10,7 +10,7 @@ from bindery.directory import families, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests import quectel
-from tests.quectel import DEVICE, World, common
+from tests.quectel import DEVICE, DK, ME, PK, World, common
 from tests.tables import items
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -33,7 +33,8 @@ def test_of_families_taking_one_device_at_once_its_owners_alone_lists_it(mode: M
     with ThreadPoolExecutor(CALLERS) as pool:
         codes = list(pool.map(bind, range(CALLERS)))
 
-    (owner,) = items(Table.BINDINGS)
+    owner = quectel.owner()
+    assert [f"user#{uid}" for uid in quectel.places()] == [owner["holder"]]
     assert codes.count(200) == 1 if mode is Mode.UNIQUE else codes.count(200) >= 1
     assert set(codes) <= {200, 5412 if mode is Mode.UNIQUE else 5048}
     assert codes[int(owner["holder"].removeprefix("user#u"))] == 200
@@ -53,3 +54,27 @@ def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success() -> No
     quectel.succeeded(world.ask())
     assert attempts_made == [1, 2]
     quectel.refused(world.ask(), 5049)
+
+
+def test_of_users_accepting_one_code_while_its_binding_ends_all_or_none_of_each_is_left() -> None:
+    World()
+    quectel.succeeded(quectel.as_user(ME))
+    code = quectel.ask(ME, "share_info", pk=PK, dk=DK).json()["data"]
+    for number in range(8):
+        users.create(f"u{number}", "smart", domain="E.DM.1")
+    barrier = Barrier(9)
+
+    def act(number: int) -> int:
+        barrier.wait(30)
+        if number == 8:
+            while (answer := quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK).json()["code"]) == 5050:
+                pass
+            return int(answer)
+        return int(quectel.ask(f"u{number}", "share_device", shareCode=code).json()["code"])
+
+    with ThreadPoolExecutor(9) as pool:
+        *accepted, ended = list(pool.map(act, range(9)))
+
+    assert ended == 200
+    assert set(accepted) <= {200, 5136, 5138}
+    assert items(Table.BINDINGS) == []

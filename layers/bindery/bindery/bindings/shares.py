@@ -222,9 +222,9 @@ def _relate(uid: str, accepted: Item, place: Item, after: Item) -> Put | Update:
 
 
 def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
-    """That a binding is the one that was read, with the shares that it had, and with `series` its codes are still these.
+    """That a binding is the one that was read, with the shares that it had, and at its holder's place with its codes.
 
-    Without, it is a condition of the `owner` item, whose update names the user as `#caller`.
+    Without `series` it is a condition of the `owner` item, whose update names the user as `#caller`.
     """
 
     def changed(now: Item) -> Reason:
