@@ -17,10 +17,10 @@ ROUND_TRIPS = 2
 """How many DynamoDB calls an operation makes at most."""
 
 MORE_ROUND_TRIPS: dict[str, int] = {
-    "quectel.unbundling_device_dk": 3,
     "quectel.email_pwd_login": 3,
+    "quectel.unbundling_device_dk": 3,
     "remoteit.connect_device": 3,
-    "remoteit.list_all": 15,
+    "remoteit.list_all": 14,
     "remoteit.login": 4,
     "rufus.list_devices": 41,
 }

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, sessions
-from bindery.bindings import company, customer, holding, record, serial
+from bindery.bindings import company, customer, held, holding, record, serial
 from bindery.connections import ANY_CLIENT, FIRST_CLIENT, Connection, admit, connect, stop, stop_one
 from bindery.directory import accounts, addresses, domains, products, users
 from bindery.dynamo import Delete, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
+from tests import quectel
 from tests.races import before
 from tests.tables import everything, items
 
@@ -348,10 +349,11 @@ def customer_bound() -> tuple[str, Callable[[], object]]:
 
 
 def accepted(mode: products.Mode) -> tuple[str, Callable[[], object]]:
-    made = device(mode)
-    own(made, holder="user#eve", shares={})
-    addresses.withdraw(ADDRESS)
-    return made, lambda: serial.accept_share("PK", "SN", UID, LATER)
+    made, _ = user_bound(mode)
+    users.create("eve", "acme", domain="D")
+    session = quectel.session("eve")
+    serial.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
+    return made, lambda: quectel.share("eve", UID, LATER, pk="PK", dk="ABCD1234")
 
 
 BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[[str], object]]] = {
@@ -366,6 +368,10 @@ BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[
     "quectel, a share in multi mode": (
         lambda: accepted(products.Mode.MULTI),
         lambda pk: holding.end(pk, "moved", uid=UID),
+    ),
+    "quectel, a share given back": (
+        lambda: accepted(products.Mode.UNIQUE),
+        lambda pk: held.unbind(quectel.session(UID), "PK", "ABCD1234"),
     ),
     "asseco, unregistered": (customer_bound, lambda pk: customer.unregister("MIGR00002", "356")),
     "asseco, ended by force": (customer_bound, lambda pk: holding.end(pk, "moved")),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bindery import clock, devices, dynamo, identity
-from bindery.bindings import record, serial
+from bindery.bindings import held, record
 from bindery.directory.users import User
 from bindery.dynamo import Condition, Item, Key, Read, Table
 from bindery.faults import Reason
@@ -90,8 +90,8 @@ def listed(user: User) -> list[Listed]:
 
     Of all that the user may reach it looks at `LIST_LIMIT` at most, the user's own first, then shares, then the bank
     customer's and the account's, each in the order in which they were bound. Whether they have an address stands with
-    the device, so they are read a hundred at a time, one read unit each. What the user holds is read from an index, a
-    megabyte of each holder's at most.
+    the device, so they are read a hundred at a time, one read unit each. What the user has is read consistently, what
+    the customer and the account hold from an index, a megabyte of each at most.
     """
     found: dict[str, Item] = {}
     for device, relation in islice(_held(user), LIST_LIMIT):
@@ -108,13 +108,12 @@ def listed(user: User) -> list[Listed]:
 
 
 def _held(user: User) -> Iterator[tuple[str, Item]]:
-    """Every device that a user may reach, with the record that says so ({"kind": "share"} for another's)."""
+    """Every device that a user may reach, with the record that says so: a share's is of the kind `share`."""
     now = clock.seconds()
     own, *others = holders(user)
-    yield from _bound(user, own, now)
-    for device, until in serial.accepted_shares(user.uid):
-        if until is not None and until > now:
-            yield device, {"kind": "share"}
+    places = sorted(filter(held.lasts, held.of_user(user.uid, round_trips=1)), key=lambda place: place["bound_at"])
+    for kind in ("binding", "share"):
+        yield from ((place["device"], place | {"holder": own}) for place in places if place["kind"] == kind)
     for holder in others:
         yield from _bound(user, holder, now)
 
@@ -138,7 +137,7 @@ def _listed(user: User, device: Item, relation: Item) -> Listed:
         active=obstacle(device, device["address"]) is None,
         shared=shared,
         owner=None if shared else _owner(user, relation["holder"]),
-        bound_at=relation.get("bound_at"),
+        bound_at=None if shared else relation["bound_at"],
     )
 
 

@@ -10,7 +10,7 @@ from bindery.bindings import company, customer, holding, serial
 from bindery.directory import accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
-from tests import calls
+from tests import calls, quectel
 from tests.http_api import Response, event, invoke
 from tests.tables import everything
 from tools import template
@@ -40,12 +40,13 @@ MEMBERS = [
 
 @pytest.fixture(autouse=True)
 def headers(registry: None) -> dict[str, str]:
-    """Ann of acme, who is a bank's customer; Bob of acme; Eve of another account. Products of each mode."""
+    """Ann of acme, who is a bank's customer; Bob and Dan of acme; Eve of another account. Products of each mode."""
     domains.create("D")
     for account in ("acme", "other"):
         accounts.create(account, name=account)
     users.create("ann", "acme", domain="D", customer="MIGR00002", email="Ann@Example.com")
     users.create("bob", "acme", domain="D")
+    users.create("dan", "acme", domain="D")
     users.create("eve", "other", domain="D", customer="MIGR00003")
     for mode in Mode:
         products.create(mode.name, name=f"{mode.name} lock", module_type="FC41D", mode=mode)
@@ -70,7 +71,9 @@ def bound(account: str, serial_number: str, number: int | None = None, **given: 
 
 
 def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:
-    device = devices.manufacture(mode.name, serial_number, device_key="ABCD1234", module_type="FC41D")
+    device = devices.manufacture(
+        mode.name, serial_number, device_key=f"KEY{serial_number}{number}", module_type="FC41D"
+    )
     session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
     serial.bind(session, mode.name, serial_number, capabilities=None, name=None, fid=None, frid=None, common=False)
     if dynamo.get(addresses.key(address(number))) is None:
@@ -132,10 +135,10 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     bound_by("ann", Mode.UNIQUE, "S1", 1)
     bound_by("ann", Mode.MULTI, "S2", 2)
     bound_by("bob", Mode.MULTI, "S2", 2)
-    bound_by("eve", Mode.UNIQUE, "S3", 3)
-    bound_by("eve", Mode.MULTI, "S4", 4)
-    serial.accept_share("UNIQUE", "S3", "ann", LATER)
-    serial.accept_share("MULTI", "S4", "ann", LATER)
+    bound_by("dan", Mode.UNIQUE, "S3", 3)
+    bound_by("dan", Mode.MULTI, "S4", 4)
+    quectel.share("dan", "ann", LATER, pk="UNIQUE", dk="KEYS33")
+    quectel.share("dan", "ann", LATER, pk="MULTI", dk="KEYS44")
     registered("MIGR00002", "355", 5)
     bound("acme", "S6", 6, alias="Gate")
     bound("acme", "no address")
@@ -173,11 +176,11 @@ def test_what_may_not_be_reached_any_more_is_not_listed(
 ) -> None:
     ended = bound("acme", "S1", 1)
     bound("acme", "S2", 2)
-    bound_by("eve", Mode.UNIQUE, "S3", 3)
-    bound_by("eve", Mode.MULTI, "S4", 4)
+    bound_by("dan", Mode.UNIQUE, "S3", 3)
+    bound_by("dan", Mode.MULTI, "S4", 4)
     soon = clock.seconds() + 100
-    serial.accept_share("UNIQUE", "S3", "ann", soon)
-    serial.accept_share("MULTI", "S4", "ann", soon)
+    quectel.share("dan", "ann", soon, pk="UNIQUE", dk="KEYS33")
+    quectel.share("dan", "ann", soon, pk="MULTI", dk="KEYS44")
     registered("MIGR00002", "355", 5)
     assert set(listed(headers)) == {address(number) for number in range(1, 6)}
     holding.end(ended, "moved")
@@ -237,5 +240,5 @@ def test_a_list_writes_nothing_and_reads_a_hundred_devices_at_a_time(
             event("GET", "/apv/v27/device/list/all", headers=headers), None
         )
     assert json.loads(answer["body"])["length"] == 5
-    assert invocation.dynamodb == ["BatchGetItem", *["Query"] * 4, *["BatchGetItem"] * 3]
+    assert invocation.dynamodb == ["BatchGetItem", *["Query"] * 3, *["BatchGetItem"] * 3]
     assert everything() == stands

@@ -4,6 +4,7 @@
   attribute of it, `shares`: uid → the second at which the share ends), and all connections (an attribute too,
   `connected`: whom the binding names, `bindery.connections`).
 - `user#…`: in a mode that lets several users hold a device, one binding each, with its own connections.
+- In a partition of each user, what the device is to them (quectel, `bindery.bindings.held`).
 - `connection#…`: a lease, one each caller, good while the binding names it.
 
 `binding` is a random id that a binding has for its life: what belongs to it and must end with it names it.
