@@ -7,7 +7,7 @@ the request changes (`changed_by`) and into the request's one log line.
 """
 
 from collections.abc import Mapping, Sequence
-from threading import Lock
+from threading import RLock
 from typing import Annotated, Any, Generic, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -91,6 +91,10 @@ OptionalDeviceId = Annotated[str | None, Query(**_DEVICE)]
 """The same in a query that need not have it."""
 
 
+_ONE_AT_A_TIME = RLock()
+"""Powertools keeps the event of the request at hand for all routers of a process: one at a time, as Lambda does it."""
+
+
 class Resource:
     """One resource's operations: the router that its file fills, and the Lambda handler."""
 
@@ -101,14 +105,12 @@ class Resource:
         self.app.exception_handler(RequestValidationError)(_invalid)
         self.app.exception_handler(ServiceError)(_unroutable)
         self.app.exception_handler(Exception)(_broken)
-        # Powertools keeps the event of the request at hand in the router: one at a time, as Lambda itself does it.
-        self._one_at_a_time = Lock()
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one API Gateway event (payload 2.0) that API Gateway has authorised."""
         call = Call(event)
         who = caller(event)
-        with dynamo.acting(who), self._one_at_a_time:
+        with dynamo.acting(who), _ONE_AT_A_TIME:
             answer: dict[str, Any] = self.app.resolve(event, context)
         answer["headers"] = {**answer.get("headers", {}), "x-request-id": call.request_id}
         for name, values in answer.pop("multiValueHeaders", {}).items():

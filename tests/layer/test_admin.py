@@ -1,0 +1,27 @@
+"""The operators' door: what all of its resources share."""
+
+from threading import Thread
+from typing import Any
+
+from bindery.admin import Resource
+from tests.http_api import OPERATOR, event
+
+
+def ask(resource: Resource, path: str) -> Any:
+    request = event("GET", path)
+    request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
+    return resource(request, None)
+
+
+def test_a_request_keeps_its_event_while_another_resource_is_asked() -> None:
+    one, other = Resource("one"), Resource("other")
+    meanwhile = Thread(target=ask, args=(other, "/admin/v1/other"))
+
+    @one.app.get("/admin/v1/one")
+    def look() -> str:
+        meanwhile.start()
+        meanwhile.join(0.3)
+        return str(one.app.current_event.path)
+
+    assert ask(one, "/admin/v1/one")["body"] == "/admin/v1/one"
+    meanwhile.join()
