@@ -46,6 +46,11 @@ def forget() -> None:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The settings of every function at the template's defaults, tables and secrets named by their logical ids."""
+    make_environment(monkeypatch)
+    return monkeypatch
+
+
+def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     physical = {logical_id: logical_id for logical_id in template.document()["Resources"]}
     for function in template.functions():
         for name, value in function.environment.items():
@@ -55,7 +60,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     forget()
-    return monkeypatch
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""remoteit: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery import connections, devices, identity, sessions
+from bindery.directory import accounts, addresses, keys
+from bindery.directory.keys import Grant, Kind
+from bindery.directory.products import Mode
+from bindery.faults import Fault
+from tests import invariants, quectel, schedules
+from tests.http_api import event, invoke
+from tests.quectel import ME, OTHER, World
+from tests.schedules import Request, Tables, of_device, operator
+
+ADDRESS = "80:00:00:00:00:00:00:F1"
+DEVELOPER = "A" * 40
+
+
+def connect(uid: str, hostip: str | None = None) -> Request:
+    headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
+    body = {"deviceaddress": ADDRESS, **({} if hostip is None else {"hostip": hostip})}
+    request = event("POST", "/apv/v27/device/connect", headers=headers, body=json.dumps(body))
+    return Request(f"{uid} connects", lambda: invoke("remoteit.connect_device", request))
+
+
+def stop(uid: str = ME) -> Request:
+    path = f"connections/{identity.opaque(quectel.DEVICE)}/{uid}"
+    return operator("stop", "connections", "DELETE", path)
+
+
+def bind(uid: str) -> Request:
+    token = quectel.token(uid)
+    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=quectel.PK, sn=quectel.SN))
+
+
+def does(what: str, **body: str) -> Request:
+    return of_device(quectel.DEVICE, what, **body)
+
+
+def end(mode: Mode, uid: str = ME) -> Request:
+    return of_device(quectel.DEVICE, "unbind", query={"uid": uid} if mode is Mode.MULTI else "", reason="lost")
+
+
+def withdraw() -> Request:
+    path = f"devices/{identity.opaque(quectel.DEVICE)}/address"
+    return operator("withdraw", "devices", "DELETE", path)
+
+
+def installation(mode: Mode) -> None:
+    """One user has a quectel device of this mode bound, and it has a service address; nobody is connected."""
+    World(mode)
+    accounts.create("tools", name="Tools")
+    keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
+    quectel.succeeded(quectel.as_user(ME))
+    addresses.assign(ADDRESS, quectel.DEVICE)
+
+
+def alone() -> None:
+    """Nobody is connected."""
+
+
+def connected() -> None:
+    assert connect(ME).ask().status == 200
+
+
+def banned() -> None:
+    devices.ban(quectel.DEVICE, "stolen")
+
+
+def broken(tables: Tables) -> list[str]:
+    """Beside the invariants: a relay admits nobody who may not reach the device, as the tables say it."""
+    found = invariants.broken(tables)
+    for lease in tables["BINDINGS"]:
+        if lease["sk"].startswith("connection#"):
+            try:
+                connections.admit(lease["proxy"], "203.0.113.9")
+            except Fault:
+                continue
+            if not invariants.reaches(tables, lease["caller"], lease["pk"]):
+                found.append(f"{lease['caller']} is admitted, and does not hold the device")
+    return found
+
+
+CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
+    "two connects of one user": (alone, lambda mode: [connect(ME), connect(ME, "198.51.100.1")]),
+    "two users connect": (alone, lambda mode: [connect(ME), connect(OTHER)]),
+    "a connect and a stop": (connected, lambda mode: [connect(ME), stop()]),
+    "a connect and a stop of none": (alone, lambda mode: [connect(ME), stop()]),
+    "two stops": (connected, lambda mode: [stop(), stop()]),
+    "a connect and a ban": (alone, lambda mode: [connect(ME), does("ban", reason="stolen")]),
+    "a connect and an unban": (banned, lambda mode: [connect(ME), does("unban")]),
+    "a connect and a deactivation": (alone, lambda mode: [connect(ME), does("deactivate")]),
+    "a connect and an end": (alone, lambda mode: [connect(ME), end(mode)]),
+    "a connect again and an end": (connected, lambda mode: [connect(ME), end(mode)]),
+    "a connect and another's bind": (alone, lambda mode: [connect(ME), bind(OTHER)]),
+    "another's connect and bind": (connected, lambda mode: [connect(OTHER), bind(OTHER)]),
+    "a connect and the address withdrawn": (connected, lambda mode: [connect(ME), withdraw()]),
+    "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
+    "another connects and binds, and an end": (connected, lambda mode: [connect(OTHER), bind(OTHER), end(mode)]),
+}
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("case", CASES)
+def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode, prepared: Any) -> None:
+    given, asked = CASES[case]
+    prepared(mode, lambda: installation(mode))
+    given()
+    schedules.check(asked(mode), broken)

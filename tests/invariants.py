@@ -1,0 +1,140 @@
+"""What no request, alone or among others, may ever leave in the tables. Over `tests.tables.everything()`."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bindery import clock, identity, keyring
+from bindery.bindings import customer
+from bindery.bindings.customer import Status
+from bindery.directory.products import Mode
+
+Item = dict[str, Any]
+Tables = dict[str, list[Item]]
+
+
+def broken(tables: Tables) -> list[str]:
+    """What is wrong with the tables, each rule by its name; nothing, as a rule."""
+    return [f"{rule.__name__}: {wrong}" for rule in RULES for wrong in rule(tables)]
+
+
+def a_device_is_held_as_its_product_says(tables: Tables) -> Iterator[str]:
+    """By one owner at the most, or by a binding of each user: never both ways, and never a device that is not there."""
+    devices = {item["pk"]: item for item in tables["DEVICES"]}
+    modes = {item["product_key"]: item["mode"] for item in tables["DIRECTORY"] if item["sk"] == "product"}
+    for item in _holding(tables):
+        device = devices.get(item["pk"])
+        if device is None:
+            yield f"{item['pk']} is held, and does not exist"
+        elif (item["sk"] == "owner") is (modes.get(device.get("product_key")) == Mode.MULTI):
+            yield f"{item['pk']} is held by {item['sk']}"
+
+
+def a_binding_says_whose_it_is(tables: Tables) -> Iterator[str]:
+    """To the index by holder, as it does everywhere else: its holder, its dialect and when it was bound."""
+    for item in _holding(tables):
+        place = f"{item['pk']} {item['sk']}"
+        if item["sk"] not in ("owner", item["holder"]):
+            yield f"{place} is held by {item['holder']}"
+        if not item["since"].startswith(f"{identity.parts(item['pk'])['dialect']}#"):
+            yield f"{place} stands at {item['since']}"
+        if "bound_at" in item and int(item["since"].rpartition("#")[2]) != item["bound_at"]:
+            yield f"{place} stands at {item['since']}, and was bound at {item['bound_at']}"
+
+
+def nicknames_are_held_for_registrations_that_last(tables: Tables) -> Iterator[str]:
+    """An active or blocked registration has the one guard of its nickname, and there is no other guard."""
+    guards = {
+        (item["pk"], item["sk"]): (item["device"], item["binding"])
+        for item in tables["BINDINGS"]
+        if item["sk"].startswith("nickname#")
+    }
+    registered: dict[tuple[str, str | None], tuple[str, str]] = {}
+    for item in _holding(tables):
+        if "status" in item and item["status"] != Status.UNREGISTERED:
+            guard = customer.guard(identity.holder_parts(item["holder"])[1], item["nickname"])
+            registered[guard.pk, guard.sk] = (item["pk"], item["binding"])
+    for place in sorted(guards.keys() | registered.keys(), key=str):
+        if guards.get(place) != registered.get(place):
+            yield f"{place} is held for {guards.get(place)}, and is the nickname of {registered.get(place)}"
+
+
+def common_lists_name_what_is_bound_there(tables: Tables) -> Iterator[str]:
+    """A family's common list has the devices that someone bound into it as common ones, each of them and no other."""
+    bound: dict[str, set[str]] = {}
+    for item in _holding(tables):
+        if item.get("common"):
+            bound.setdefault(item["fid"], set()).add(item["pk"])
+    for item in tables["DIRECTORY"]:
+        if item["sk"] == "family" and item.get("common", set()) != bound.get(item["fid"], set()):
+            yield f"{item['fid']} lists {item.get('common')}, and there are bound {bound.get(item['fid'])}"
+
+
+def shares_are_noted_with_whoever_accepted_them(tables: Tables) -> Iterator[str]:
+    """No index finds a user among the shares of others' bindings, so a note does."""
+    notes = {(item["pk"], item["device"]) for item in tables["DIRECTORY"] if item["sk"].startswith("share#")}
+    for item in _holding(tables):
+        for uid, until in item.get("shares", {}).items():
+            if until > clock.seconds() and (f"user#{uid}", item["pk"]) not in notes:
+                yield f"{uid} has a share of {item['pk']}, of which nothing is noted"
+            if identity.user_holder(uid) == item["holder"]:
+                yield f"{uid} has a share of {item['pk']}, and owns it"
+
+
+def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
+    """A device has a service address for as long as the address has the device."""
+    assigned = {
+        (item["device"], item["pk"].removeprefix("address#")) for item in tables["DIRECTORY"] if item["sk"] == "address"
+    }
+    yield from map(str, assigned ^ {(item["pk"], item["address"]) for item in tables["DEVICES"] if "address" in item})
+
+
+def bindings_name_the_leases_that_stand(tables: Tables) -> Iterator[str]:
+    """Whoever a binding names as connected has that very lease, for as long as it lasts."""
+    leases = {
+        (item["pk"], keyring.fingerprint(item["caller"])): {"id": item["connection"], "until": item["expires_at"]}
+        for item in tables["BINDINGS"]
+        if item["sk"].startswith("connection#")
+    }
+    for item in _holding(tables):
+        for caller, named in item.get("connected", {}).items():
+            if named["until"] > clock.seconds() and leases.get((item["pk"], caller)) != named:
+                yield f"{item['pk']} {item['sk']} names {named}, and the lease is {leases.get((item['pk'], caller))}"
+
+
+RULES: tuple[Callable[[Tables], Iterator[str]], ...] = (
+    a_device_is_held_as_its_product_says,
+    a_binding_says_whose_it_is,
+    nicknames_are_held_for_registrations_that_last,
+    common_lists_name_what_is_bound_there,
+    shares_are_noted_with_whoever_accepted_them,
+    addresses_and_devices_name_each_other,
+    bindings_name_the_leases_that_stand,
+)
+
+
+def _holding(tables: Tables) -> Iterator[Item]:
+    """The bindings, and the shares of devices that several may hold."""
+    for item in tables["BINDINGS"]:
+        if item["sk"] == "owner" or item["sk"].startswith("user#"):
+            yield item
+
+
+def reaches(tables: Tables, uid: str, device: str) -> bool:
+    """Whether a user may reach a device: they, their account or their customer hold it, or they have a share of it."""
+    (user,) = (item for item in tables["DIRECTORY"] if item["sk"] == "user" and item["uid"] == uid)
+    holders = {identity.user_holder(uid), identity.account_holder(user["account"])}
+    if user["customer"] is not None:
+        holders.add(identity.customer_holder(user["customer"]))
+    now = clock.seconds()
+    return any(
+        item["pk"] == device
+        and (
+            (
+                item["holder"] in holders
+                and item.get("status", "active") == "active"
+                and item.get("expires_at", now + 1) > now
+            )
+            or item.get("shares", {}).get(uid, 0) > now
+        )
+        for item in _holding(tables)
+    )

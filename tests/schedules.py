@@ -1,0 +1,413 @@
+"""Every order in which the DynamoDB calls of a few requests can follow one another, and whether each ends well.
+
+The requests run in threads of which exactly one runs at a time, and which change over just before a call. A schedule
+says whose call comes next, call by call; all that there are are run, depth first, each from the same state. So nothing
+depends on threads that happen to collide, and moto, which is no judge of threads that run at once, is one of these.
+
+A schedule ends well if requests that came one after the other could have ended so: every answer and every item is as
+some order of them leaves it. Whoever was answered before another began comes first in that order, and whoever was told
+to try again is not in it: nothing of theirs was done.
+"""
+
+import copy
+import importlib.util
+import json
+import random
+import secrets
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+from threading import Semaphore, Thread
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
+from moto.core.serialize import BaseJSONSerializer
+from moto.dynamodb.models import dynamodb_backends
+
+from bindery import admin as door
+from bindery import clock, dynamo, identity, settings
+from bindery.attributes import decode
+from bindery.dynamo import Table
+from bindery.wire import Call
+from tests.http_api import Response, admin
+from tools import template
+
+_PATIENCE = 20
+"""Seconds after which a request that neither calls nor answers is a bug of the tests."""
+
+_ACCOUNT = "123456789012"
+"""Whose tables moto keeps."""
+
+_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks, by a name of its own, and how."""
+
+    name: str
+    ask: Callable[[], Response]
+    operator: bool = False
+    """An operator is shown the device as it is after their change, in calls of its own: of that answer only the outcome
+    counts, and what follows the write does not matter to anyone, so no other call comes between."""
+
+
+def operator(does: str, resource: str, method: str, path: str, body: Any = None, *, query: Any = "") -> Request:
+    """What an operator asks of an admin resource."""
+    return Request(does, lambda: admin(resource, method, path, body, query=query), operator=True)
+
+
+def of_device(device: str, does: str, *, query: Any = "", **body: str) -> Request:
+    """What an operator does to a device: `ban`, `unbind` and the like."""
+    path = f"devices/{identity.opaque(device)}/{does}"
+    return operator(does, "devices", "POST", path, body or None, query=query)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """As much of an answer as must be that of some order."""
+
+    status: int
+    body: str
+    again: bool
+    """Whether it says that nothing was done, and to try again."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One schedule: who made which call, what each request was answered, and what is in the tables then."""
+
+    requests: tuple[Request, ...]
+    calls: tuple[tuple[int, str], ...]
+    answers: tuple[Answer, ...]
+    tables: Tables
+
+    def precedes(self, one: int, other: int) -> bool:
+        """Whether a request was over before another began."""
+        makers = [maker for maker, _ in self.calls]
+        if one not in makers or other not in makers:
+            return False
+        return len(makers) - 1 - makers[::-1].index(one) < makers.index(other)
+
+    def __str__(self) -> str:
+        lines = [f"  {self.requests[maker].name}: {call}" for maker, call in self.calls]
+        answers = zip(self.requests, self.answers, strict=True)
+        return "\n".join(
+            [*lines, *(f"  {request.name} -> {answer.status} {answer.body}" for request, answer in answers)]
+        )
+
+
+_turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
+"""The request that makes the calls of this thread."""
+
+
+class _Turn:
+    """A request under way, in a thread of its own that goes on when it is told to, as far as its next call."""
+
+    def __init__(self, number: int, request: Request) -> None:
+        self.number = number
+        self.request = request
+        self.call: str | None = None
+        """The call that it is about to make; None once it is answered."""
+        self.reads = False
+        """Whether that call only reads."""
+        self.answer: Answer | None = None
+        self.drawn: Counter[str] = Counter()
+        self._written = False
+        self._error: BaseException | None = None
+        self._go, self._stopped = Semaphore(0), Semaphore(0)
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def proceed(self) -> None:
+        """Let it run to its next call, or its end."""
+        self._go.release()
+        if not self._stopped.acquire(timeout=_PATIENCE):
+            raise TimeoutError(f"{self.request.name} neither calls nor answers")
+        if self._error is not None:
+            raise self._error
+
+    def before(self, call: str, *, reads: bool) -> None:
+        """Wait for the turn of this call."""
+        if self.request.operator and self._written:
+            return
+        self._written = self._written or not reads
+        self.call, self.reads = call, reads
+        # In Lambda each of them has an environment of its own; here they share what Powertools keeps of a request.
+        kept = {name: getattr(BaseRouter, name, None) for name in ("current_event", "lambda_context")}
+        self._stopped.release()
+        self._go.acquire()
+        for name, value in kept.items():
+            setattr(BaseRouter, name, value)
+
+    def _run(self) -> None:
+        self._go.acquire()
+        _turn.set(self)
+        try:
+            self.answer = answered(self.request)
+        except BaseException as error:
+            self._error = error
+        self.call = None
+        self._stopped.release()
+
+
+def answered(request: Request) -> Answer:
+    """Make a request, and what counts of its answer."""
+    response = request.ask()
+    body = response.body
+    if request.operator:
+        body = json.loads(body).get("reason", "") if response.status >= 400 else ""
+    return Answer(response.status, body, "Retry-After" in response.headers)
+
+
+def explore(requests: Sequence[Request], *, alike: bool = True) -> Iterator[Run]:
+    """Run every schedule of these requests, each from what the tables hold now, and hold again in the end.
+
+    Without those that are `alike`: of two reads of two requests, one right after the other, it does not matter which
+    comes first, so that only the schedules are run in which it is the earlier request's. The others have the same
+    answers and the same end, and ask no more of the order: no request is over before another began in them, and not
+    so in the one that is run, because the read that would come first is not the last call of its request.
+    """
+    asked, before = tuple(requests), state()
+    prefix: list[int] = []
+    with _certain():
+        while True:
+            restore(before)
+            run, open_ = _schedule(asked, prefix, alike)
+            yield run
+            # Back to the last call at which it could have been another's turn that has not been tried yet.
+            step = max((step for step, others in enumerate(open_) if others), default=None)
+            if step is None:
+                break
+            prefix = [*(maker for maker, _ in run.calls[:step]), open_[step][0]]
+    restore(before)
+
+
+def _schedule(requests: tuple[Request, ...], prefix: Sequence[int], alike: bool) -> tuple[Run, list[list[int]]]:
+    """Run the schedule that begins with `prefix` and goes on with whoever is first; who else could be next, by call."""
+    turns = [_Turn(number, request) for number, request in enumerate(requests)]
+    calls: list[tuple[int, str]] = []
+    others: list[list[int]] = []
+    read: _Turn | None = None
+    for turn in turns:
+        turn.proceed()
+    while waiting := [turn for turn in turns if turn.call is not None]:
+        if read is not None and read.call is not None and not alike:
+            waiting = [turn for turn in waiting if turn.number >= read.number or not turn.reads]
+        chosen = turns[prefix[len(calls)]] if len(calls) < len(prefix) else waiting[0]
+        assert chosen.call is not None, "the same calls lead to the same state, and so to the same next calls"
+        others.append([turn.number for turn in waiting if turn.number > chosen.number])
+        calls.append((chosen.number, chosen.call))
+        read = chosen if chosen.reads else None
+        chosen.proceed()
+    answers = tuple(turn.answer for turn in turns if turn.answer is not None)
+    return Run(requests, tuple(calls), answers, tables()), others
+
+
+def in_turn(requests: tuple[Request, ...], order: Sequence[int], before: "State") -> Run:
+    """Run requests one after the other; those that `order` leaves out are not made, and have no answer."""
+    restore(before)
+    answers: list[Answer] = [Answer(0, "", again=True) for _ in requests]
+    for number in order:
+        turn = _Turn(number, requests[number])
+        turn.proceed()
+        while turn.call is not None:
+            turn.proceed()
+        assert turn.answer is not None
+        answers[number] = turn.answer
+    return Run(requests, (), tuple(answers), tables())
+
+
+def check(requests: Sequence[Request], broken: Callable[[Tables], Sequence[str]] = lambda tables: ()) -> int:
+    """Run every schedule of these requests, and hold each to ending well; how many there were.
+
+    `broken` says what no end state may be.
+    """
+    before = state()
+    assert not broken(tables()), "the requests must find a state that may be"
+    orders: dict[tuple[int, ...], Run] = {}
+    count = 0
+    for run in explore(requests, alike=False):
+        count += 1
+        served = [number for number, answer in enumerate(run.answers) if not answer.again]
+        possible = [order for order in permutations(served) if _possible(run, order)]
+        for order in possible:
+            if order not in orders:
+                orders[order] = in_turn(run.requests, order, before)
+                assert not any(orders[order].answers[number].again for number in order), f"alone:\n{orders[order]}"
+        wrong = [_differences(run, order, orders[order]) for order in possible]
+        if all(wrong):
+            raise AssertionError(f"schedule {count} is none of\n{run}\n" + "\n".join(wrong))
+        if found := broken(run.tables):
+            raise AssertionError(f"schedule {count} leaves what may not be: {'; '.join(found)}\n{run}")
+    return count
+
+
+def _possible(run: Run, order: Sequence[int]) -> bool:
+    """Whether no request comes after one that began when it was over."""
+    return not any(run.precedes(later, one) for at, one in enumerate(order) for later in order[at + 1 :])
+
+
+def _differences(run: Run, order: Sequence[int], serial: Run) -> str:
+    """How a run differs from requests one after the other: "" if it does not."""
+    lines = [
+        f"    {run.requests[number].name} would be answered {serial.answers[number]}"
+        for number in order
+        if serial.answers[number] != run.answers[number]
+    ]
+    for table in run.tables:
+        found, expected = (
+            {(item["pk"], item.get("sk")): item for item in state[table]} for state in (run.tables, serial.tables)
+        )
+        for place in sorted(found.keys() | expected.keys(), key=str):
+            was, should = found.get(place, {}), expected.get(place, {})
+            if was != should:
+                lines.append(f"    {table} {place}:")
+                lines += [
+                    f"      {name}: {was.get(name)!r}, not {should.get(name)!r}"
+                    for name in sorted(was.keys() | should.keys())
+                    if was.get(name) != should.get(name)
+                ]
+    in_order = ", then ".join(run.requests[number].name for number in order) or "nothing at all"
+    return "\n".join([f"  {in_order}:", *lines]) if lines else ""
+
+
+# ── One moment, no chance, and the tables ────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _certain() -> Iterator[None]:
+    """Each request has its own moment and its own chance, the same in every schedule and order."""
+    began, elsewhere, choose, draw = clock.now(), uuid.uuid4, secrets.choice, secrets.token_hex
+
+    def now() -> int:
+        turn = _turn.get()
+        return began if turn is None else began + 1000 * (turn.number + 1)
+
+    def chance(caller: str) -> random.Random | None:
+        turn = _turn.get()
+        if turn is None or not caller.startswith("bindery"):
+            return None
+        turn.drawn[caller] += 1
+        return random.Random(f"{turn.number} {caller} {turn.drawn[caller]}")
+
+    def uuid4() -> uuid.UUID:
+        own = chance(sys._getframe(1).f_globals["__name__"])
+        return elsewhere() if own is None else uuid.UUID(int=own.getrandbits(128), version=4)
+
+    def choice(given: Sequence[Any]) -> Any:
+        own = chance(sys._getframe(1).f_globals["__name__"])
+        return choose(given) if own is None else own.choice(given)
+
+    def token_hex(size: int | None = None) -> str:
+        own = chance(sys._getframe(1).f_globals["__name__"])
+        return draw(size) if own is None else own.randbytes(size or 32).hex()
+
+    events = dynamo.client().meta.events
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "now", now)
+        patch.setattr(uuid, "uuid4", uuid4)
+        patch.setattr(secrets, "choice", choice)
+        patch.setattr(secrets, "token_hex", token_hex)
+        patch.setattr(Call, "elapsed", lambda call: 0.0)
+        patch.setattr(template.Function, "load", _load)
+        patch.setattr(door, "_ONE_AT_A_TIME", nullcontext())
+        patch.setattr(BaseJSONSerializer, "_serialize_type_structure", _written)
+        events.register("before-parameter-build.dynamodb", _before_call)
+        try:
+            yield
+        finally:
+            events.unregister("before-parameter-build.dynamodb", _before_call)
+
+
+def _before_call(params: dict[str, Any], model: Any, **_: Any) -> None:
+    if (turn := _turn.get()) is not None:
+        turn.before(f"{model.name} {', '.join(_places(params))}".rstrip(), reads=model.name not in _WRITES)
+
+
+def _places(params: dict[str, Any]) -> Iterator[str]:
+    """What a call names."""
+    for item in params.get("TransactItems", ()):
+        for member, request in item.items():
+            yield f"{member} {' '.join(_places(request))}"
+    for keys in params.get("RequestItems", {}).values():
+        for key in keys["Keys"]:
+            yield " ".join(_places({"Key": key}))
+    if key := params.get("Key") or params.get("Item"):
+        yield " ".join(str(value) for name, value in decode(key).items() if name in ("pk", "sk"))
+    if "KeyConditionExpression" in params:
+        yield " ".join(str(value) for value in decode(params["ExpressionAttributeValues"]).values())
+
+
+_writes = BaseJSONSerializer._serialize_type_structure
+
+
+def _written(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    """A value in DynamoDB's wire format as it is: half of moto's time goes into writing it anew."""
+    if shape.name == "AttributeValue" and type(value) is dict:
+        serialized[key] = value
+    else:
+        _writes(self, serialized, value, shape, key)
+
+
+_loaded = template.Function.load
+
+
+def _load(function: template.Function) -> Any:
+    """A handler: of the operators', who are served one at a time in a Lambda environment, each request has its own."""
+    turn = _turn.get()
+    if turn is None or not turn.request.operator:
+        return _loaded(function)
+    return _own(function.name, function.source, turn.number)
+
+
+@cache
+def _own(name: str, source: Path, number: int) -> Any:
+    spec = importlib.util.spec_from_file_location(f"functions.{name}_{number}", source)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler
+
+
+State = dict[str, Any]
+
+
+def _moto() -> dict[str, Any]:
+    """What moto keeps of each table, by its logical id."""
+    client = dynamo.client()
+    found = dynamodb_backends[_ACCOUNT][client.meta.region_name].tables
+    return {table.name: found[settings.read(table.value)] for table in Table}
+
+
+def state() -> State:
+    """What is in the tables, to be put back by `restore`."""
+    return {name: copy.deepcopy(table.items) for name, table in _moto().items()}
+
+
+def restore(items: State) -> None:
+    """Put back what was in the tables, and nothing else."""
+    for name, table in _moto().items():
+        table.items = copy.deepcopy(items[name])
+
+
+def tables() -> Tables:
+    """What `tests.tables.everything` finds, as moto keeps it: a hundred times as fast."""
+    return {
+        name: sorted(
+            (decode(item.to_json()["Attributes"]) for item in table.all_items()),
+            key=lambda item: (item["pk"], item.get("sk", "")),
+        )
+        for name, table in _moto().items()
+    }
