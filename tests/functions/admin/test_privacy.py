@@ -13,6 +13,7 @@ from bindery.dynamo import Key, Table, Update
 from bindery.faults import Fault, Reason
 from tests import quectel
 from tests.http_api import OPERATOR, admin
+from tests.races import before
 from tests.tables import everything, items
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -300,13 +301,8 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
 def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
     change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def happen(_: Any) -> Any:
-        users.change(ME, **change)
-        return iter(())
-
-    with monkeypatch.context() as patch:
-        patch.setattr(privacy, "_issued", happen)
-        assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
     assert dynamo.get(users.key(ME)) is not None
     assert len([item for item in items(Table.DIRECTORY) if item["sk"] == "email"]) == 2
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200

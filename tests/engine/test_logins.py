@@ -1,0 +1,74 @@
+"""Many at once: an email address stays one user's, and guesses made at once are all counted."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from bindery import passwords
+from bindery.directory import accounts, keys, users
+from bindery.directory.keys import Grant, Kind
+from bindery.dynamo import Table
+from bindery.faults import Fault
+from tests.engine.test_races import CALLERS, at_once
+from tests.http_api import Response, event, invoke
+from tests.tables import items
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+EMAIL, RIGHT = "ada@x.de", "right password"
+
+
+@pytest.fixture
+def key(engine: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The developer key of an account in which ada is. Hashes are cheap."""
+    monkeypatch.setattr(passwords, "_LN", 4)
+    accounts.create("acme", name="Acme")
+    users.create("ada", "acme", email=EMAIL)
+    users.set_password("ada", RIGHT)
+    return keys.issue("acme", Kind.REMOTEIT, Grant.READ, alias="tool")
+
+
+def log_in(key: str, password: str) -> Response:
+    body = json.dumps({"username": EMAIL, "password": password})
+    return invoke("remoteit.login", event("POST", "/apv/v27/user/login", headers={"developerkey": key}, body=body))
+
+
+def test_every_guess_that_was_looked_at_is_counted(key: str) -> None:
+    answers = at_once(lambda _: log_in(key, "wrong password"))
+    assert {answer.status for answer in answers} == {401}
+    looked_at = [answer for answer in answers if "Retry-After" not in answer.headers]
+    assert len(looked_at) > 4
+    assert [item["failures"] for item in items(Table.BINDINGS)] == [len(looked_at)]
+    assert "Retry-After" in log_in(key, RIGHT).headers
+
+
+def test_whoever_knows_the_password_is_let_in_however_often_at_once(key: str) -> None:
+    assert {answer.status for answer in at_once(lambda _: log_in(key, RIGHT))} == {200}
+    assert items(Table.BINDINGS) == []
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("create", [True, False])
+def test_an_address_that_many_want_at_once_becomes_one_users(create: bool) -> None:
+    if not create:
+        for number in range(CALLERS):
+            users.create(f"u{number}", "acme", domain="app", email=f"u{number}@x.de")
+
+    def want(number: int) -> str:
+        try:
+            if create:
+                users.create(f"u{number}", "acme", domain="app", email="New@x.de")
+            else:
+                users.change(f"u{number}", email="New@x.de")
+        except Fault as fault:
+            return fault.reason
+        return "given"
+
+    assert Counter(at_once(want)) == {"given": 1, "already_exists": CALLERS - 1}
+    found = items(Table.DIRECTORY)
+    (owner,) = [item["uid"] for item in found if item["sk"] == "user" and item["email"] == "new@x.de"]
+    assert {item["pk"]: item["uid"] for item in found if item["sk"] == "email" and "new@" in item["pk"]} == {
+        "email#account#acme#new@x.de": owner,
+        "email#domain#app#new@x.de": owner,
+    }
