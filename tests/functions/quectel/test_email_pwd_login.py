@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from bindery import clock, keyring, passwords, privacy, sessions
 from bindery.directory import accounts, domain_secrets, domains, users
@@ -26,7 +27,7 @@ TEXTS = {
     5012: "Incorrect user name or password",
     5015: "User domain does not exist",
     5031: "Email not registered",
-    5048: "Device binding failed",
+    5048: "Login failed",
     5420: "Signature verification failed",
 }
 
@@ -214,6 +215,22 @@ def test_a_wrong_password_takes_one_hash_whoever_it_is(
         log_in(email=email, password="wrong password")
     assert set(hashed) == {"wrong password"}
     assert len(hashed) == 1 + (happen is without_password)
+
+
+@pytest.mark.parametrize("method", ["batch_get_item", "transact_write_items"])
+@pytest.mark.parametrize(
+    ("error", "retry"), [(ZeroDivisionError(), None), (EndpointConnectionError(endpoint_url="http://inner"), "1")]
+)
+def test_a_failure_of_ours_lets_nobody_in(
+    method: str, error: Exception, retry: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    before(monkeypatch, method, fail)
+    answer = log_in()
+    refused(answer, 5048)
+    assert answer.headers.get("Retry-After") == retry
 
 
 def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptureFixture) -> None:

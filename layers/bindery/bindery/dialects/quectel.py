@@ -102,6 +102,7 @@ _FAILED = {
     "setDeviceInfo": (5054, "Device information modification failed"),
     "shareInfo": (5134, "Failed to add device share information"),
     "shareDevice": (5138, "Device sharing failed"),
+    "emailPwdLogin": (5048, "Login failed"),
 }
 """What the operations other than binding say in the place of 5048."""
 
