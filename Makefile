@@ -20,13 +20,14 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test check format lint types validate build clean
+.PHONY: help run test check format lint types validate openapi build clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
 	@echo "make test     run the whole test suite"
 	@echo "make check    format, lint, types, template, tests, build: what CI runs"
 	@echo "make format   format the code"
+	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
 
@@ -51,6 +52,9 @@ types: .venv/test/.made
 
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
+
+openapi: .venv/test/.made
+	$(TEST) -m tools.openapi
 
 build: .venv/sam/.made
 	$(SAM) build

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from tests import calls
+from tests import calls, documented
 from tools import template
 
 SOURCE_IP = "203.0.113.9"
@@ -72,13 +72,15 @@ def event(
 
 
 def invoke(name: str, request: Mapping[str, Any]) -> Response:
-    """Run an operation's real handler (`rufus.bind_device`) on an event, and hold it to two DynamoDB round trips."""
+    """Run an operation's real handler (`rufus.bind_device`), and hold it to its round trips and its document."""
     handler = template.function(name).load()
     with calls.recording(name) as invocation:
         answer = handler(dict(request), SimpleNamespace(aws_request_id="lambda-1"))
     limit = calls.MORE_ROUND_TRIPS.get(name, calls.ROUND_TRIPS)
     assert name.startswith("admin.") or len(invocation.dynamodb) <= limit, invocation.dynamodb
-    return Response(answer["statusCode"], answer["headers"], answer["body"])
+    response = Response(answer["statusCode"], answer["headers"], answer["body"])
+    documented.check(name, request, response.status, response.headers, response.body)
+    return response
 
 
 OPERATOR = "arn:aws:iam::123456789012:user/operator"

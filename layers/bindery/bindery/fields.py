@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from bindery import identity
@@ -13,6 +13,9 @@ from bindery import identity
 _DIGITS = re.compile(r"\s*[0-9]{1,15}\s*", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
+
+_TEXT = r"\s*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?\s*"
+"""The same as the API's document says it: after trimming not blank, and no control character."""
 
 
 class _Bounded:
@@ -31,6 +34,20 @@ class _Bounded:
         if _NO_TEXT.search(value):
             raise PydanticCustomError("no_text", "a character that is no text")
         return value
+
+
+def _told(limit: int) -> Any:
+    """What the API's document says of such a text."""
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": limit, "pattern": f"^{_TEXT}$"})
+
+
+def _told_optional(*options: dict[str, Any]) -> Any:
+    """What the API's document says of a value that may be blank or null instead."""
+    return WithJsonSchema({"anyOf": [*options, {"type": "string", "pattern": r"^\s*$"}, {"type": "null"}]})
+
+
+def _told_optional_text(limit: int) -> Any:
+    return _told_optional({"type": "string", "minLength": 1, "maxLength": limit, "pattern": f"^{_TEXT}$"})
 
 
 def _blank_as_none(value: Any) -> Any:
@@ -78,10 +95,10 @@ def digits(*, blank: int) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64))]
-Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128))]
-Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254))]
-Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512))]
+Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64)), _told(64)]
+Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128)), _told(128)]
+Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254)), _told(254)]
+Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512)), _told(512)]
 
 
 def _verbatim(value: str) -> str:
@@ -105,10 +122,10 @@ def _segment(value: str) -> str:
 Segment128 = Annotated[Text128, AfterValidator(_segment)]
 """A text that can be a segment of a path: routes are found by the decoded path, where a slash would part it."""
 
-OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none)]
-OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none)]
-OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none)]
-OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none)]
+OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none), _told_optional_text(64)]
+OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none), _told_optional_text(128)]
+OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none), _told_optional_text(254)]
+OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _told_optional_text(512)]
 
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
 """What holds of an identifier that operators choose: it will stand in paths."""
@@ -116,20 +133,41 @@ ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$
 Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$")]
 """An email address, as far as its form tells."""
 
-ServiceAddress = Annotated[Text64, _spelled(identity.service_address)]
+ServiceAddress = Annotated[
+    Text64,
+    _spelled(identity.service_address),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}\s*$"}),
+]
 KnownServiceAddress = Annotated[str, _known(identity.service_address)]
 KnownConnectionId = Annotated[str, _known(identity.connection_id)]
 """Of these whatever cannot be one is "", which names nothing: it is not refused for its form."""
 IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
-OptionalIpAddress = Annotated[IpAddress | None, BeforeValidator(_blank_as_none)]
+OptionalIpAddress = Annotated[
+    IpAddress | None,
+    BeforeValidator(_blank_as_none),
+    _told_optional({"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}),
+]
 
 Trimmed = BeforeValidator(_trimmed)
 """Before an optional choice of words: trimmed, and None where it is blank."""
 
-OptionalFlag = Annotated[Annotated[bool, Strict()] | None, BeforeValidator(_flag)]
+OptionalFlag = Annotated[
+    Annotated[bool, Strict()] | None,
+    BeforeValidator(_flag),
+    _told_optional(
+        {"type": "boolean"},
+        {"type": "string", "pattern": r"^\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\s*$"},
+    ),
+]
 """A JSON boolean, or `true` or `false` as text in any case."""
 
-OptionalBits4 = Annotated[Annotated[int, Strict(), Field(ge=1, le=15)] | None, BeforeValidator(_digits)]
+OptionalBits4 = Annotated[
+    Annotated[int, Strict(), Field(ge=1, le=15)] | None,
+    BeforeValidator(_digits),
+    _told_optional(
+        {"type": "integer", "minimum": 1, "maximum": 15}, {"type": "string", "pattern": r"^\s*0*([1-9]|1[0-5])\s*$"}
+    ),
+]
 """Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""
 
 Digits = BeforeValidator(_digits)

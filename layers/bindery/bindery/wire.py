@@ -27,7 +27,11 @@ class Call:
     def __init__(self, event: Mapping[str, Any]) -> None:
         self.started = perf_counter()
         self.event = event
-        self.headers: dict[str, str] = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+        # Half of a surrogate pair is no text: it could be neither hashed nor logged.
+        self.headers: dict[str, str] = {
+            name.lower(): value.encode(errors="replace").decode()
+            for name, value in (event.get("headers") or {}).items()
+        }
         context = event["requestContext"]
         self.request_id: str = context["requestId"]
         self.source_ip: str = context["http"]["sourceIp"]

@@ -7,18 +7,20 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from bindery import issuer, settings
 from bindery.bindings.customer import OwnedDevice, Status
@@ -259,16 +261,22 @@ Csv = Annotated[frozenset[Value] | None, BeforeValidator(_split)]
 """Several values in one query parameter, with commas between them."""
 
 
-def member_of(shown: type[Shown]) -> AfterValidator:
+class member_of:  # noqa: N801 (it annotates, as a function would)
     """The name of a member that items of a collection have."""
-    names = {field.serialization_alias for field in shown.model_fields.values()}
 
-    def check(value: str) -> str:
-        if value not in names:
+    def __init__(self, shown: type[Shown]) -> None:
+        self._names = [str(field.serialization_alias) for field in shown.model_fields.values()]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"enum": self._names}
+
+    def _check(self, value: str) -> str:
+        if value not in self._names:
             raise PydanticCustomError("enum", "no member")
         return value
-
-    return AfterValidator(check)
 
 
 def _whole(value: Any) -> Any:
@@ -284,8 +292,8 @@ class Listing(Query):
     model_config = ConfigDict(alias_generator=hyphenated)
     sort_by: str | None
     sort_order: Literal["asc", "desc"] = "asc"
-    page: Annotated[int, BeforeValidator(_whole), Field(ge=1)] = 1
-    page_size: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=100)] = 10
+    page: Annotated[Annotated[int, Field(ge=1)], BeforeValidator(_whole)] = 1
+    page_size: Annotated[Annotated[int, Field(ge=1, le=100)], BeforeValidator(_whole)] = 10
 
     @model_validator(mode="before")
     @classmethod

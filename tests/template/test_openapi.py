@@ -1,0 +1,69 @@
+"""The OpenAPI document: what is committed is what the operations say, it is valid, and it has every deployed route."""
+
+import re
+
+import pytest
+from openapi_spec_validator import validate
+
+from tests.template.test_functions import matches
+from tools import openapi, template
+
+
+@pytest.fixture(scope="module")
+def document():
+    return openapi.document()
+
+
+def test_the_document_is_valid(document):
+    validate(document)
+
+
+def test_every_route_is_in_the_document_and_nothing_else_is(document):
+    described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+    routes = [route for function in template.functions() for route in function.routes if route.path != "$default"]
+    undocumented = [
+        route
+        for route in routes
+        if not any(matches(route, method, re.sub(r"[{}]", "", path)) for method, path in described)
+    ]
+    undeployed = [
+        (method, path)
+        for method, path in described
+        if not any(matches(route, method, re.sub(r"[{}]", "", path)) for route in routes)
+    ]
+    assert (undocumented, undeployed) == ([], [])
+
+
+def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(document):
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    assert all(operation["summary"] and operation["description"] for operation in operations)
+
+
+def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_code_and_text(document):
+    for function in template.functions():
+        dialect = function.name.partition(".")[0]
+        if dialect not in openapi.VOICES:
+            continue
+        operation = function.load()
+        (responses,) = [
+            described["responses"]
+            for path in document["paths"].values()
+            for described in path.values()
+            if described["operationId"] == function.name
+        ]
+        shown = {
+            reason: (status, example["value"])
+            for status, response in responses.items()
+            for content in response.get("content", {}).values()
+            for reason, example in content.get("examples", {}).items()
+        }
+        declared = {reason for reason in operation.refuses if openapi.can_refuse(operation, reason)}
+        assert set(shown) == {reason.value for reason in declared}, function.name
+        for reason in declared:
+            refusal = operation.dialect.REFUSALS[reason]
+            status, value = shown[reason.value]
+            assert status == str(refusal.status)
+            if dialect == "quectel":
+                assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
