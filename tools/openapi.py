@@ -222,7 +222,10 @@ def _responses(
         response = responses.setdefault(str(answer.status), {"description": "Refused.", "headers": dict(headers)})
         content = response.setdefault("content", {}).setdefault("application/json", {"schema": {}})
         _join(content, _refused(operation, example, schemas))
-        content.setdefault("examples", {})[reason.value] = {"summary": refusal.text or reason.value, "value": example}
+        content.setdefault("examples", {})[reason.value] = {
+            "summary": example.get("msg") or refusal.text or reason.value,
+            "value": example,
+        }
         for name in answer.headers:
             response["headers"][name] = {"schema": {"type": "string"}}
     return dict(sorted(responses.items()))

@@ -8,6 +8,9 @@ from openapi_spec_validator import validate
 from tests.template.test_functions import matches
 from tools import openapi, template
 
+UNDONE = 5048
+"""quectel's word for a bind that failed, in whose place each other operation has its own."""
+
 
 @pytest.fixture(scope="module")
 def document():
@@ -65,5 +68,5 @@ def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_cod
             refusal = operation.dialect.REFUSALS[reason]
             status, value = shown[reason.value]
             assert status == str(refusal.status)
-            if dialect == "quectel":
+            if dialect == "quectel" and refusal.code != UNDONE:
                 assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
