@@ -228,6 +228,9 @@ def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
     """
 
     def changed(now: Item) -> Reason:
+        if now.get("holder") == identity.user_holder(uid):
+            # In rotating mode the user may have bound the device meanwhile.
+            return Reason.ALREADY_BOUND
         if now.get("binding") != place["binding"] or (series is not None and now["series"] != series):
             return Reason.SHARE_UNKNOWN
         return Reason.SHARE_ACCEPTED if uid in held.lasting(now["shares"]) else Reason.UNAVAILABLE
