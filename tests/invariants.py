@@ -69,15 +69,30 @@ def common_lists_name_what_is_bound_there(tables: Tables) -> Iterator[str]:
             yield f"{item['fid']} lists {item.get('common')}, and there are bound {bound.get(item['fid'])}"
 
 
-def shares_are_noted_with_whoever_accepted_them(tables: Tables) -> Iterator[str]:
-    """No index finds a user among the shares of others' bindings, so a note does."""
-    notes = {(item["pk"], item["device"]) for item in tables["DIRECTORY"] if item["sk"].startswith("share#")}
+def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
+    """quectel: each binding and each accepted share stands under the device and with its user, both of one id."""
+    now = clock.seconds()
+    under: dict[tuple[str, str], tuple[str, str]] = {}
+    shares: dict[tuple[str, str], Item] = {}
     for item in _holding(tables):
-        for uid, until in item.get("shares", {}).items():
-            if until > clock.seconds() and (f"user#{uid}", item["pk"]) not in notes:
-                yield f"{uid} has a share of {item['pk']}, of which nothing is noted"
-            if identity.user_holder(uid) == item["holder"]:
-                yield f"{uid} has a share of {item['pk']}, and owns it"
+        if item["since"].startswith("quectel#") and item.get("expires_at", now + 1) > now:
+            uid = identity.holder_parts(item["holder"])[1]
+            under[uid, item["pk"]] = (item.get("kind", "binding"), item["binding"])
+            shares[item["pk"], item["binding"]] = item.get("shares", {})
+            for sharer, until in item.get("shares", {}).items():
+                if until > now:
+                    under[sharer, item["pk"]] = ("share", item["binding"])
+    beside: dict[tuple[str, str], tuple[str, str]] = {}
+    for item in tables["BINDINGS"]:
+        if item["sk"].startswith("device#") and item.get("expires_at", now + 1) > now:
+            uid = identity.holder_parts(item["pk"])[1]
+            beside[uid, item["device"]] = (item["kind"], item["binding"])
+            given = shares.get((item["device"], item["binding"]))
+            if item["kind"] == "binding" and item["mode"] != Mode.MULTI and item["shares"] != given:
+                yield f"{uid} gave shares {item['shares']}, and the binding has {given}"
+    for place in sorted(under.keys() | beside.keys()):
+        if under.get(place) != beside.get(place):
+            yield f"{place} is {under.get(place)} under the device, and {beside.get(place)} with its user"
 
 
 def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
@@ -106,7 +121,7 @@ RULES: tuple[Callable[[Tables], Iterator[str]], ...] = (
     a_binding_says_whose_it_is,
     nicknames_are_held_for_registrations_that_last,
     common_lists_name_what_is_bound_there,
-    shares_are_noted_with_whoever_accepted_them,
+    what_is_held_has_its_place_with_its_holder,
     addresses_and_devices_name_each_other,
     bindings_name_the_leases_that_stand,
 )

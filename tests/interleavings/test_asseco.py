@@ -178,4 +178,4 @@ CASES: dict[str, tuple[Callable[[Bank], None], list[Asked]]] = {
 def test_every_schedule_ends_as_some_order_of_the_requests(case: str, bank: Bank) -> None:
     given, asked = CASES[case]
     given(bank)
-    schedules.check([ask(bank) for ask in asked], broken)
+    assert schedules.check([ask(bank) for ask in asked], broken) > 1

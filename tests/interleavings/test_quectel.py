@@ -1,17 +1,19 @@
 """quectel: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bindery import clock, devices
-from bindery.bindings import serial
+from bindery import devices
 from bindery.directory import users
 from bindery.directory.products import Mode
 from tests import quectel, schedules
+from tests.http_api import Response
 from tests.invariants import broken
-from tests.quectel import DEVICE, ME, OTHER, PK, SN, THIRD, World
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.schedules import Request, of_device
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -44,8 +46,36 @@ def at_home() -> None:
         users.set_home_mode(uid, True)
 
 
-def accepted(uid: str, seconds: int = 600) -> None:
-    serial.accept_share(PK, SN, uid, clock.seconds() + seconds)
+def unbind(uid: str) -> Request:
+    """What a user holds is let go of. How many others hold it is told as it was just before: that may be no order's."""
+    asked = ask(uid, "unbundling_device_dk", pk=PK, dk=DK)
+
+    def settled() -> Response:
+        answer = asked.ask()
+        return replace(answer, body=re.sub(r'"bindingSum":\d+', '"bindingSum":0', answer.body))
+
+    return Request(asked.name, settled)
+
+
+def rename(uid: str, name: str) -> Request:
+    return ask(uid, "set_device_info", pk=PK, dk=DK, deviceName=name)
+
+
+def accept(uid: str, sharer: str) -> Request:
+    """A share of the device is accepted, by a code that its sharer was given before."""
+    offered = quectel.ask(sharer, "share_info", pk=PK, dk=DK, coverMark="2")
+    assert offered.json()["code"] == 200, offered.body
+    return ask(uid, "share_device", shareCode=offered.json()["data"])
+
+
+def ask(uid: str, name: str, **parameters: str) -> Request:
+    token = quectel.token(uid)
+    return Request(f"{uid}: {name}", lambda: quectel.call(name, token, parameters))
+
+
+def accepted(uid: str, sharer: str) -> None:
+    answer = accept(uid, sharer).ask()
+    assert answer.json()["code"] == 200, answer.body
 
 
 def multi_end(mode: Mode, uid: str) -> Request:
@@ -67,6 +97,17 @@ def others(mode: Mode) -> None:
 def mine_at_home(mode: Mode) -> None:
     at_home()
     bound(ME, fid="F1")
+
+
+def shared(mode: Mode) -> None:
+    bound(ME)
+    accepted(OTHER, ME)
+
+
+def both_at_home(mode: Mode) -> None:
+    mine_at_home(mode)
+    if mode is Mode.MULTI:
+        bound(OTHER, fid="F1")
 
 
 def banned(mode: Mode) -> None:
@@ -96,6 +137,42 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
     "a bind and the end of another's": (others, lambda mode: [bind(ME), multi_end(mode, OTHER)]),
     "a bind and the end of what was free": (nothing, lambda mode: [bind(ME), multi_end(mode, ME)]),
     "a bind and an end in two families": (mine_at_home, lambda mode: [bind(OTHER, fid="F2"), multi_end(mode, ME)]),
+    "a bind and an unbind": (mine, lambda mode: [bind(ME), unbind(ME)]),
+    "another's bind and an unbind": (mine, lambda mode: [bind(OTHER), unbind(ME)]),
+    "another's bind and an unbind in a family": (
+        mine_at_home,
+        # In multi mode a family's list may lack what another binds there at that very moment (`held.leaving_family`).
+        lambda mode: [bind(OTHER, fid="F2" if mode is Mode.MULTI else "F1"), unbind(ME)],
+    ),
+    "another's bind and an end in a family": (
+        mine_at_home,
+        lambda mode: [bind(OTHER, fid="F2" if mode is Mode.MULTI else "F1"), multi_end(mode, ME)],
+    ),
+    "an unbind and an end": (mine, lambda mode: [unbind(ME), multi_end(mode, ME)]),
+    "two unbinds": (mine, lambda mode: [unbind(ME), unbind(ME)]),
+    "an unbind and a ban": (mine, lambda mode: [unbind(ME), ban()]),
+    "an unbind and a rename": (mine, lambda mode: [unbind(ME), rename(ME, "a")]),
+    "a rename and an end": (mine, lambda mode: [rename(ME, "a"), multi_end(mode, ME)]),
+    "a rename and another's bind": (mine, lambda mode: [rename(ME, "a"), bind(OTHER)]),
+    "two renames": (mine, lambda mode: [rename(ME, "a"), rename(ME, "b")]),
+    "an accept and an unbind": (mine, lambda mode: [accept(OTHER, ME), unbind(ME)]),
+    "two accepts": (mine, lambda mode: [accept(OTHER, ME), accept(THIRD, ME)]),
+    "an accept twice": (mine, lambda mode: [accept(OTHER, ME), accept(OTHER, ME)]),
+    "an accept and the recipient's bind": (mine, lambda mode: [accept(OTHER, ME), bind(OTHER)]),
+    "an accept and another's bind": (mine, lambda mode: [accept(OTHER, ME), bind(THIRD)]),
+    "an accept and a ban": (mine, lambda mode: [accept(OTHER, ME), ban()]),
+    "an accept and an end": (mine, lambda mode: [accept(OTHER, ME), multi_end(mode, ME)]),
+    "an accept and a rename": (mine, lambda mode: [accept(OTHER, ME), rename(ME, "a")]),
+    "a share given back and an unbind": (shared, lambda mode: [unbind(OTHER), unbind(ME)]),
+    "a share given back twice": (shared, lambda mode: [unbind(OTHER), unbind(OTHER)]),
+    "a share given back and accepted": (shared, lambda mode: [unbind(OTHER), accept(OTHER, ME)]),
+    "a share given back and an end": (shared, lambda mode: [unbind(OTHER), multi_end(mode, ME)]),
+    "a share given back and another's bind": (shared, lambda mode: [unbind(OTHER), bind(THIRD)]),
+    "a share given back and the recipient's bind": (shared, lambda mode: [unbind(OTHER), bind(OTHER)]),
+    "two of a family unbind": (both_at_home, lambda mode: [unbind(ME), unbind(OTHER)]),
+    "a bind, an unbind and a bind": (mine, lambda mode: [bind(ME), unbind(ME), bind(OTHER)]),
+    "an unbind, a bind and an accept": (mine, lambda mode: [unbind(ME), bind(OTHER), accept(THIRD, ME)]),
+    "a ban, a bind and an unban": (nothing, lambda mode: [ban(), bind(ME), unban()]),
     "two ends": (mine, lambda mode: [multi_end(mode, ME), multi_end(mode, ME)]),
     "an end and a ban": (mine, lambda mode: [multi_end(mode, ME), ban()]),
     "a ban and an unban": (banned, lambda mode: [ban(), unban()]),
@@ -108,4 +185,4 @@ def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode
     given, asked = CASES[case]
     prepared(mode, lambda: World(mode))
     given(mode)
-    schedules.check(asked(mode), broken)
+    assert schedules.check(asked(mode), broken) > 1

@@ -83,4 +83,4 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
 def test_every_schedule_ends_as_some_order_of_the_requests(case: str) -> None:
     given, asked = CASES[case]
     given()
-    schedules.check(asked(), broken)
+    assert schedules.check(asked(), broken) > 1
