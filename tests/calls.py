@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import boto3
+from botocore.handlers import BUILTIN_HANDLERS
 
 from bindery import keyring, settings
 
@@ -124,14 +125,9 @@ def _secret(name: str, setting: str) -> None:
 
 def install() -> None:
     """Record the calls of every client made, every setting read and every secret used from now on."""
-    # One session for all clients, which reads the service models once: moto puts away the one they would share.
-    session = boto3.Session()
-
-    def client(*arguments: Any, **options: Any) -> Any:
-        made = session.client(*arguments, **options)
-        made.meta.events.register("before-parameter-build", _provide)
-        return made
-
-    boto3.client = client
+    # What every session made from now on begins with; moto answers calls in the same way.
+    BUILTIN_HANDLERS.append(("before-parameter-build", _provide))
+    # One session for the tests' own clients, which reads the service models once: moto puts away the common one.
+    boto3.client = boto3.Session().client
     _observe(settings, "read", _setting)
     _observe(keyring, "secret", _secret)

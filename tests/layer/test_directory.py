@@ -1,6 +1,5 @@
 """Accounts, keys, users and their sessions: what operators write and every request relies on."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -171,7 +170,7 @@ def test_a_forged_expired_or_foreign_session_is_refused() -> None:
 def test_a_session_is_good_only_where_its_user_still_is(changed: dict[str, str | int]) -> None:
     accounts.create("other", name="Other")
     token, _ = sessions.issue("ada", "quectel", 60)
-    session = dataclasses.replace(sessions.verify(token, "quectel"), **changed)
+    session = sessions.verify(token, "quectel")._replace(**changed)
     assert refused(session.look_up) is Reason.TOKEN_INVALID
 
 

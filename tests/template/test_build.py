@@ -3,20 +3,27 @@
 import os
 import re
 import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
+import botocore.loaders
+import botocore.session
 import pytest
 
 from tools import template
 from tools.template import ROOT, Function
 
 LOCKS = ("layers/deps/requirements.txt", "layers/jwt/requirements.txt")
+BOTOCORE = "layers/deps/botocore.txt"
+
+UNCHECKED_HASH = b"\x01\0\0\0"
 
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 
 
 def build(folder: str, logical_id: str, artifacts: Path) -> set[Path]:
-    """The files that SAM would find after its build method `makefile`."""
+    """The sources that SAM would find after its build method `makefile`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     subprocess.run(
         ["make", "--silent", "--makefile", ROOT / folder / "Makefile", f"build-{logical_id}"],
@@ -24,7 +31,23 @@ def build(folder: str, logical_id: str, artifacts: Path) -> set[Path]:
         env=environment | {"ARTIFACTS_DIR": str(artifacts)},
         check=True,
     )
-    return {path.relative_to(artifacts) for path in artifacts.rglob("*") if path.is_file()}
+    found = {path.relative_to(artifacts) for path in artifacts.rglob("*") if path.is_file()}
+    sources = {path for path in found if path.suffix != ".pyc"}
+    # Bytecode is made where there is a Python 3.13 to make it: of every source, which it is never compared with again.
+    bytecode = found - sources
+    expected = {path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc" for path in sources}
+    assert bytecode in (set(), expected)
+    for path in bytecode:
+        assert (artifacts / path).read_bytes()[4:8] == UNCHECKED_HASH
+    return sources
+
+
+def trim() -> Any:
+    """layers/deps/trim.py, which no package holds."""
+    specification = spec_from_file_location("trim", ROOT / "layers/deps/trim.py")
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def pinned(lock: str) -> dict[str, str]:
@@ -44,7 +67,7 @@ def test_the_shared_layer_is_the_package_and_nothing_that_python_made_of_it(tmp_
     assert build("layers/bindery", "BinderyLayer", tmp_path) == {"python" / source for source in sources}
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, BOTOCORE])
 def test_a_layers_lock_names_every_wheel_by_its_hash(lock: str):
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
     requirements = [entry for entry in entries if not entry.startswith("#")]
@@ -55,6 +78,53 @@ def test_a_layers_lock_names_every_wheel_by_its_hash(lock: str):
 @pytest.mark.parametrize("lock", LOCKS)
 def test_no_layer_brings_what_the_runtime_has(lock: str):
     assert not pinned(lock).keys() & {"boto3", "botocore", "s3transfer", "urllib3"}
+
+
+def test_botocore_is_described_as_it_is_tested():
+    assert pinned(BOTOCORE).items() <= pinned("tools/requirements.txt").items()
+
+
+def test_of_botocore_exactly_the_operations_are_described_that_functions_may_call():
+    allowed: dict[str, set[str]] = {}
+    for function in template.functions():
+        for statement in function.policies:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            for service, _, action in (action.partition(":") for action in actions):
+                allowed.setdefault(service, set()).add(action)
+    # IAM asks for the actions of what a transaction holds, not for one of the transaction.
+    allowed["dynamodb"] = allowed["dynamodb"] - {"ConditionCheckItem"} | {"TransactWriteItems"}
+    assert {service: set(operations) for service, operations in trim().CALLED.items()} == allowed
+
+
+def test_a_client_of_trimmed_descriptions_calls_as_any_other(tmp_path: Path):
+    trim().trim(Path(botocore.__file__).parent / "data", tmp_path)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.json"))
+    assert size < 100_000, "of 1,700,000"
+    for service, operations in trim().CALLED.items():
+        clients = []
+        for folders in (None, [str(tmp_path)]):
+            session = botocore.session.get_session()
+            session.register_component("data_loader", botocore.loaders.Loader(folders))
+            clients.append(
+                session.create_client(service, "eu-central-1", aws_access_key_id="-", aws_secret_access_key="-")
+            )
+        whole, trimmed = clients
+        assert whole.meta.endpoint_url == trimmed.meta.endpoint_url
+        for operation in operations:
+            expected, found = (client.meta.service_model.operation_model(operation) for client in clients)
+            assert _described(found.input_shape) == _described(expected.input_shape)
+            assert _described(found.output_shape) == _described(expected.output_shape)
+            assert [shape.name for shape in found.error_shapes] == [shape.name for shape in expected.error_shapes]
+            assert found.http == expected.http
+
+
+def _described(shape: Any, above: tuple[str, ...] = ()) -> Any:
+    if shape.name in above:
+        return shape.name
+    inner = (*above, shape.name)
+    members = {name: _described(member, inner) for name, member in getattr(shape, "members", {}).items()}
+    held = [_described(getattr(shape, name), inner) for name in ("member", "key", "value") if hasattr(shape, name)]
+    return (shape.name, shape.type_name, shape.serialization, shape.metadata, members, held)
 
 
 @pytest.mark.parametrize("lock", LOCKS)

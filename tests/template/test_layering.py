@@ -25,7 +25,7 @@ ROOMS = (
 rules may import each other."""
 
 OWNERS = {
-    "boto3": {"dynamo", "keyring"},
+    "boto3": set(),
     "botocore": {"aws", "dynamo"},
     "cryptography": {"sealing"},
     "os": {"settings"},

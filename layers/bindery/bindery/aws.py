@@ -1,13 +1,24 @@
-"""How AWS is called: time-outs, retries, and which failures mean that a service is out of reach rather than our bug."""
+"""How AWS is called: clients, time-outs, retries, and which failures mean that a service is out of reach, not our bug.
+
+Clients are made by botocore, boto3's own core: boto3 itself adds nothing to a client and imports S3's transfer manager,
+which nothing here uses (docs/performance.md says what that buys, and what the loader below does).
+"""
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as EndpointError
+from botocore.loaders import Loader
+from botocore.session import Session, get_session
 
 from bindery.faults import Fault, Reason
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
 """Three tries of at most three seconds each stay within a function's time-out (template.yaml)."""
@@ -23,6 +34,36 @@ _TRANSIENT = frozenset(
         "TransactionInProgressException",
     }
 )
+
+
+class _Models(Loader):
+    """botocore's loader, which knows which services are called, where it would look through the folders of all 400."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """The services that are called."""
+        return ["dynamodb", "secretsmanager"]
+
+
+@cache
+def _session() -> Session:
+    """The session that all clients share, and with it what they read to be made.
+
+    `AWS_DATA_PATH` (template.yaml) leads to the trimmed descriptions that a layer brings (layers/deps/trim.py). What is
+    not in that folder is read where botocore has it, so nothing breaks without it or under a newer botocore.
+    """
+    session = get_session()
+    path: str | None = session.get_config_variable("data_path")
+    session.register_component("data_loader", _Models(path.split(":") if path else None))
+    return session
+
+
+@overload
+def client(service: Literal["dynamodb"]) -> "DynamoDBClient": ...
+@overload
+def client(service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
+def client(service: str) -> Any:
+    """A new client of a service. It opens no connection before its first call."""
+    return _session().create_client(service, config=CONFIG)
 
 
 def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any:

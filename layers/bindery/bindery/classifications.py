@@ -4,15 +4,14 @@ They are the enumerations by which requests are read and answers made; here each
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery.bindings.customer import IdentifierKind, PushPlatform, Status
 from bindery.directory.issued_devices import Capability, CardKind, CardStatus, Kind
 from bindery.faults import Fault, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(NamedTuple):
     """A list of words: its id and name, what it is about, and what each word means."""
 
     schema_id: str

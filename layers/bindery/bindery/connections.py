@@ -12,7 +12,7 @@ for good: they do not come back when the same holder binds the device again.
 import secrets
 import string
 import uuid
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity, reach, settings
 from bindery.bindings import record
@@ -35,8 +35,7 @@ CALLER_LIMIT = 50
 _LABEL_LENGTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """A lease. `proxy` is its label under the proxy domain, `expires_at` the second at which it ends."""
 
     id: str

@@ -14,13 +14,12 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import boto3
 from botocore.exceptions import ClientError
 
 from bindery import aws, clock, settings
@@ -36,6 +35,7 @@ ATTEMPTS = 6
 """How often a transaction in conflict, or the keys a batch left over, are tried; some 0.8 s in all at the most."""
 
 _CONFLICT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
 _NAME = re.compile(r"#(\w+)")
 
@@ -48,8 +48,7 @@ class Table(StrEnum):
     DIRECTORY = "DIRECTORY_TABLE"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """Where an item stands. `devices` items have a partition key alone; the other tables a sort key too."""
 
     table: Table
@@ -61,8 +60,7 @@ class Key:
         return {"pk": self.pk} if self.sk is None else {"pk": self.pk, "sk": self.sk}
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """One item of a batch; `unavailable` is what it means if exactly this one cannot be read."""
 
     key: Key
@@ -73,26 +71,24 @@ Verdict = Reason | Callable[[Item], Reason]
 """What a failed condition stands for: a reason, or how to tell it from the item that stood there ({} for none)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(NamedTuple):
     """What must hold for a write, and what it means if it does not.
 
     `names` says which attribute a `#name` stands for where it is not that of the name; `detail` goes with the refusal.
     """
 
     expression: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
     otherwise: Verdict
-    detail: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = _NOTHING
+    names: Mapping[str, str] = _NOTHING
+    detail: Mapping[str, str] = _NOTHING
 
     def verdict(self, item: Item) -> Fault:
         """The refusal that the failed condition stands for, given the item that stood there."""
         return Fault(self.otherwise(item) if callable(self.otherwise) else self.otherwise, **self.detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write a whole item (its key included by `key`)."""
 
     key: Key
@@ -100,26 +96,23 @@ class Put:
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """Change some attributes of an item by an update expression, making the item where there is none."""
 
     key: Key
     expression: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = _NOTHING
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove an item."""
 
     key: Key
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """Hold a transaction to the state of an item that it does not write."""
 
     key: Key
@@ -135,7 +128,7 @@ _MEMBERS: dict[type[Write | Check], str] = {Put: "Put", Update: "Update", Delete
 @cache
 def client() -> "DynamoDBClient":
     """The client, made once. Its own retries cover throttling and lost answers, within a request's time."""
-    return boto3.client("dynamodb", config=aws.CONFIG)
+    return aws.client("dynamodb")
 
 
 def get(key: Key, *, unavailable: Reason = Reason.UNAVAILABLE) -> Item | None:
@@ -209,8 +202,7 @@ def query(
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Part of a partition, and where the next part begins (None: this was the last)."""
 
     items: list[Item]
@@ -393,3 +385,8 @@ def _stamped(expression: str) -> str:
     """An update expression that also sets the stamp: it may have one SET clause only."""
     stamp = "SET #changed_by = :changed_by, #changed_at = :changed_at"
     return expression.replace("SET ", f"{stamp}, ", 1) if "SET " in expression else f"{expression} {stamp}"
+
+
+if settings.initialising():
+    # The init phase has a whole processor, of which the first request would have a part.
+    client()

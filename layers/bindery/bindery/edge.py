@@ -87,6 +87,9 @@ class Operation(Generic[Asked, Caller]):
         self.reply: type[Reply] = hints["return"]
         self.name = function.__module__.removeprefix("functions.")
         self.__doc__ = function.__doc__
+        # Of all models these two are built now, once; one that only a refusal needs is built by the first refusal.
+        self.request.model_rebuild()
+        self.reply.model_rebuild()
 
     def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Answer one API Gateway event (payload 2.0)."""

@@ -10,8 +10,6 @@ import hmac
 import uuid
 from functools import cache
 
-import boto3
-
 from bindery import aws, settings
 from bindery.faults import Reason
 
@@ -22,7 +20,7 @@ def secret(setting: str) -> bytes:
 
     Kept for the life of the execution environment. Raises `UNAVAILABLE` when Secrets Manager cannot be reached.
     """
-    client = boto3.client("secretsmanager", config=aws.CONFIG)
+    client = aws.client("secretsmanager")
     answer = aws.call(Reason.UNAVAILABLE, client.get_secret_value, SecretId=settings.read(setting))
     return bytes(answer["SecretString"].encode())
 

@@ -7,7 +7,6 @@ devices.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -109,8 +108,8 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
         if removed.total() == ERASE_LIMIT:
             return dict(removed), False
     same = users.same_names(user)
-    shut_out = replace(
-        same, expression=f"{same.expression} AND #enabled = :false", values={**same.values, ":false": False}
+    shut_out = same._replace(
+        expression=f"{same.expression} AND #enabled = :false", values={**same.values, ":false": False}
     )
     dynamo.transact([Delete(users.key(uid), shut_out), *(Delete(name) for name in emails.names(user))])
     removed["users"] += 1

@@ -5,8 +5,8 @@ and everybody in an account that does. So may a user with a share of it, as long
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import held, record
@@ -20,8 +20,7 @@ LIST_LIMIT = 1000
 _BATCH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A device with a service address, as a user sees it who may reach it."""
 
     address: str

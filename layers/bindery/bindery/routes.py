@@ -5,7 +5,6 @@ The routes themselves are in the template; a test holds this table to it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -98,5 +97,5 @@ def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
     voice = dialect(path)
     answer = voice.failure(Fault(reason), call) if voice else _NOWHERE
     if allowed:
-        answer = replace(answer, headers={**answer.headers, "Allow": ", ".join(allowed)})
+        answer = answer._replace(headers={**answer.headers, "Allow": ", ".join(allowed)})
     return respond(answer, call, name, reason)

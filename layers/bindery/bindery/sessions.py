@@ -4,7 +4,7 @@ A token is good for one dialect (its audience), until it expires, and as long as
 it was issued under: revoking a user's tokens raises the generation.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import jwt
 
@@ -18,8 +18,7 @@ _ISSUER = "bindery"
 _REQUIRED = ["iss", "aud", "sub", "exp", "iat", "acc", "gen"]
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A token whose signature and times are good; whether its user is, is read with whatever else a request reads."""
 
     uid: str

@@ -16,3 +16,8 @@ def read(name: str) -> str:
 def forget() -> None:
     """Forget every setting read so far (for a process that changes its environment: tests, the local server)."""
     read.cache_clear()
+
+
+def initialising() -> bool:
+    """Whether this is a function of AWS Lambda: what is imported now is its init phase."""
+    return "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ

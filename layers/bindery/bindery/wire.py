@@ -1,14 +1,18 @@
 """The words between the door and the dialects: a call, what it asks, what it is answered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum, auto
 from time import perf_counter
-from typing import Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from bindery.faults import Fault, Reason
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+RETRY_AFTER: Mapping[str, str] = {"Retry-After": "1"}
+"""For refusals that a retry may turn into success."""
 
 
 class Access(StrEnum):
@@ -54,7 +58,7 @@ class Request(BaseModel):
     Unknown fields are ignored and never stored.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
     source: ClassVar[Literal["path", "query", "body", "form"]] = "path"
     """`form`: a JSON body, or a real form. Its JSON numbers and booleans are taken as their text."""
 
@@ -85,7 +89,9 @@ class Form(Request):
 class Reply(BaseModel):
     """What an operation answers when it succeeds; the dialect wraps it in its envelope."""
 
-    model_config = ConfigDict(frozen=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True, defer_build=True
+    )
     status: ClassVar[int] = 200
 
     def headers(self) -> dict[str, str]:
@@ -107,8 +113,7 @@ class Flaw(StrEnum):
     INVALID = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One parameter that is not as it must be, under its name on the wire ("" for the request as a whole)."""
 
     parameter: str
@@ -124,8 +129,7 @@ def named(problems: Sequence[Problem]) -> Fault:
     return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """One row of a dialect's table: what a reason becomes on its wire.
 
     `text` and the headers' values may hold `{placeholders}` that a fault's detail fills.
@@ -134,24 +138,20 @@ class Refusal:
     status: int
     code: str | int
     text: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
 
     def headers_with(self, detail: Mapping[str, str]) -> dict[str, str]:
         """The headers, their `{placeholders}` filled."""
         return {name: value.format_map(detail) for name, value in self.headers.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A finished answer: status, compact JSON (or nothing), and the headers beside those that every answer has."""
 
     status: int
     body: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
 
-
-RETRY_AFTER: Mapping[str, str] = {"Retry-After": "1"}
-"""For refusals that a retry may turn into success."""
 
 RETRY_LATER: Mapping[str, str] = {"Retry-After": "{seconds}"}
 """For refusals that say after how many seconds a retry is looked at again."""

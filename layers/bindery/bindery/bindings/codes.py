@@ -7,7 +7,7 @@ is worth nothing to users of others. It says by which keys the device is known, 
 import base64
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from bindery import keyring
 from bindery.faults import Fault, Reason
@@ -16,8 +16,7 @@ from bindery.sessions import Session
 _MAC = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What a share code stands for. Times are seconds."""
 
     sharer: str
@@ -32,7 +31,7 @@ class Offer:
 
 def write(offer: Offer, session: Session) -> str:
     """The code of an offer, good for users of the session's account and domain: the same one each time."""
-    said = json.dumps(list(asdict(offer).values()), separators=(",", ":"), ensure_ascii=False)
+    said = json.dumps(offer, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(_mac(said, session) + said.encode()).rstrip(b"=").decode()
 
 

@@ -3,7 +3,7 @@
 A device is (account, model, serial), so nobody else can hold it; binding it again is a retry or a re-install.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity, keyring
 from bindery.bindings import record
@@ -17,8 +17,7 @@ _ROUND_TRIP = 1_000_000
 """More devices than a round trip can bring or count."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompanyDevice:
+class CompanyDevice(NamedTuple):
     """A bound device: what its company says of it, and when (milliseconds) it was bound."""
 
     device_id: str
@@ -30,8 +29,7 @@ class CompanyDevice:
     bound_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A page of a list, how many devices the whole list has, and whether there are any after the page."""
 
     devices: list[CompanyDevice]

@@ -5,8 +5,8 @@ a guard item beside the bindings holds the name. Unregistering ends both; what w
 customer until someone registers the device anew. A blocked device stays its customer's and cannot be connected to.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import record
@@ -41,8 +41,7 @@ class PushPlatform(StrEnum):
     MPNS = "mpns"
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedDevice:
+class OwnedDevice(NamedTuple):
     """A registered device as its customer sees it."""
 
     identifier: str

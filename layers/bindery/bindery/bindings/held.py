@@ -10,7 +10,7 @@ id of the binding that they stand for. A place has no `holder`, so it is in no i
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from bindery import clock, dynamo, identity, keyring
 from bindery.bindings import codes, record
@@ -28,8 +28,7 @@ PAGE_LIMIT = 98
 """How many devices a page of a list has at most: with the user and the account, what one batch reads."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device as its user sees it. Times are milliseconds."""
 
     product_key: str
@@ -48,8 +47,7 @@ class Device:
     share_code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Part of a user's devices, and how many there are in all."""
 
     devices: list[Device]
@@ -258,7 +256,7 @@ def giving_back(uid: str, held: Item, otherwise: Verdict) -> list[Update | Delet
     if held["mode"] == Mode.MULTI:
         own = Delete(record.of_user(held["device"], uid), this_one)
     else:
-        with_lease = replace(shared, names={"uid": uid, "caller": record.caller(uid)})
+        with_lease = shared._replace(names={"uid": uid, "caller": record.caller(uid)})
         own = Update(record.owner(held["device"]), "REMOVE #shares.#uid, #connected.#caller", condition=with_lease)
     return [
         own,

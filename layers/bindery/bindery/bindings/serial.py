@@ -7,7 +7,7 @@ Beside either the binding has its place among what its user holds (`bindery.bind
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity, keyring, settings
 from bindery.bindings import held, record
@@ -46,8 +46,7 @@ DEVICE_KEY = "[A-Za-z0-9]{4,32}"
 """What a device key looks like."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """What a user is told of a device that they have bound."""
 
     auth_key: str

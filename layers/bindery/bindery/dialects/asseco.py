@@ -131,6 +131,8 @@ class Command(Body):
 class Refused(BaseModel):
     """The envelope of a refusal."""
 
+    model_config = ConfigDict(defer_build=True)
+
     problem: str
     message: str
     details: None = None
@@ -146,6 +148,8 @@ class Error(BaseModel):
 
 class Errors(BaseModel):
     """The envelope of a request that is not as it must be."""
+
+    model_config = ConfigDict(defer_build=True)
 
     errors: list[Error]
 

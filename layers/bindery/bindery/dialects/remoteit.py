@@ -1,11 +1,10 @@
 """remoteit: users connect to devices by developer key and session token (document 003, "Connecting to a Device")."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from bindery import dynamo, sessions
 from bindery.directory import keys
@@ -43,12 +42,13 @@ CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.TOKEN_MI
 class Refused(BaseModel):
     """The envelope of every refusal."""
 
+    model_config = ConfigDict(defer_build=True)
+
     status: str = "false"
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """A developer key and a session, of whichever accounts, whose records are yet to be read."""
 
     developer_key: Key
@@ -99,8 +99,7 @@ def failure(fault: Fault, call: Call) -> Answer:
     return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))
 
 
-@dataclass(frozen=True, slots=True)
-class Developer:
+class Developer(NamedTuple):
     """A developer key, whose record is yet to be read."""
 
     developer_key: Key

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from bindery import clock, dynamo
 from bindery.bindings.company import CompanyDevice
@@ -47,6 +47,8 @@ DeviceId = Annotated[str, BeforeValidator(_as_printed)]
 
 class Refused(BaseModel):
     """The envelope of every refusal; some name the device that was asked for."""
+
+    model_config = ConfigDict(defer_build=True)
 
     description: str
     deviceid: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from bindery import clock
@@ -37,6 +37,8 @@ class Head(BaseModel):
 
 class Refused(Head):
     """The envelope of every refusal."""
+
+    model_config = ConfigDict(defer_build=True)
 
     error_code: str | int
     data: tuple[()] = ()

@@ -1,6 +1,6 @@
 """Service addresses: where a device can be reached, assigned by operators (document 003). A device has at most one."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery import clock, devices, dynamo
 from bindery.directory import products
@@ -9,8 +9,7 @@ from bindery.faults import Fault, Reason
 from bindery.identity import service_address
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(NamedTuple):
     """The device behind a service address."""
 
     device: str

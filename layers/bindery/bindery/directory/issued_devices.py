@@ -6,10 +6,9 @@ accepted.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -171,8 +170,7 @@ def issued(customer: str) -> list[IssuedDevice]:
     return [_read(customer, item) for item in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Part of the devices issued to a customer, and where the next part begins (None: this was the last)."""
 
     devices: list[IssuedDevice]

@@ -6,8 +6,8 @@ once.
 
 import re
 import secrets
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from bindery import clock, directory, dynamo
 from bindery.directory import accounts
@@ -44,8 +44,7 @@ _FORMS = {Kind.RUFUS: re.compile(r"ror-[0-9a-f]{20,}"), Kind.REMOTEIT: re.compil
 _PREFIXES = {Kind.RUFUS: "ror-", Kind.REMOTEIT: ""}
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(NamedTuple):
     """A key that has been presented and is good."""
 
     account: str

@@ -1,7 +1,6 @@
 """Users: persons in an account, who act by session tokens."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bindery import clock, directory, dynamo, identity, passwords
 from bindery.directory import accounts, emails
@@ -11,8 +10,7 @@ from bindery.faults import Reason
 Role = Literal["administrator", "regular"]
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """A user as an operation sees them."""
 
     uid: str

@@ -1,6 +1,6 @@
 """remoteit: a user of an account logs in, through an application that has a developer key of that account."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery import dynamo, keyring, sessions
 from bindery.directory import emails, users
@@ -16,8 +16,7 @@ REFUSES = (Reason.PASSWORD_WRONG, Reason.LOGIN_SLOWED)
 """What a login may be refused for."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
+class LoggedIn(NamedTuple):
     """A session token, the second at which it expires, and what the API tells of the user whose it is."""
 
     token: str

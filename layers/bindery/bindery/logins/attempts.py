@@ -6,7 +6,7 @@ no stranger locks a user out; and a name that nobody has is slowed alike, so tha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindery import clock, dynamo, identity, keyring, passwords
 from bindery.dynamo import Condition, Delete, Item, Key, Table, Update
@@ -21,8 +21,7 @@ LONGEST = 15 * 60
 _DAY = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Attempts:
+class Attempts(NamedTuple):
     """A login of one name from one network, and how many failed today when that was read."""
 
     key: Key

@@ -1,0 +1,91 @@
+"""Trim what botocore knows of all services to what is called of two: `python trim.py <botocore's data> <folder>`.
+
+botocore parses the whole description of a service, and the endpoints of all 400 in every region, to make one client.
+The formats are those that `AWS_DATA_PATH` is there for and that botocore has read for years, and what an operation's
+members are called does not change: so what is trimmed of one version serves the others. What is left out (partitions,
+retries, defaults) is small, and read of the botocore that runs.
+"""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+CALLED = {
+    "dynamodb": (
+        "BatchGetItem",
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "Query",
+        "TransactWriteItems",
+        "UpdateItem",
+    ),
+    "secretsmanager": ("GetSecretValue",),
+}
+"""The operations of each service that any function calls; a test holds this to their policies."""
+
+
+def trim(data: Path, target: Path) -> None:
+    """Write the trimmed files below `target`."""
+    for service, operations in CALLED.items():
+        (version,) = [path.parent for path in data.glob(f"{service}/*/service-2.json.gz")]
+        folder = target / version.relative_to(data)
+        folder.mkdir(parents=True)
+        _write(folder / "service-2.json", _model(_read(version / "service-2.json.gz"), operations))
+        _write(folder / "endpoint-rule-set-1.json", _undocumented(_read(version / "endpoint-rule-set-1.json.gz")))
+    endpoints = _read(data / "endpoints.json")
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: known for name, known in partition["services"].items() if name in CALLED}
+    _write(target / "endpoints.json", endpoints)
+
+
+def _model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
+    kept = {name: model["operations"][name] for name in operations}
+    shapes: dict[str, Any] = {}
+    left = list(_shapes(kept))
+    while left:
+        name = left.pop()
+        if name not in shapes:
+            shapes[name] = model["shapes"][name]
+            left += _shapes(shapes[name])
+    trimmed: dict[str, Any] = _undocumented(model | {"operations": kept, "shapes": shapes})
+    return trimmed
+
+
+def _shapes(part: Any) -> list[str]:
+    """The shapes that a part of a model names."""
+    if isinstance(part, list):
+        return [name for member in part for name in _shapes(member)]
+    if not isinstance(part, dict):
+        return []
+    named = [part["shape"]] if isinstance(part.get("shape"), str) else []
+    return named + [name for member in part.values() for name in _shapes(member)]
+
+
+def _undocumented(part: Any) -> Any:
+    """The same without its documentation."""
+    if isinstance(part, list):
+        return [_undocumented(member) for member in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: _undocumented(member)
+        for name, member in part.items()
+        if not (name == "documentation" and isinstance(member, str))
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    read: dict[str, Any] = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
+    return read
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    trim(Path(sys.argv[1]), Path(sys.argv[2]))
