@@ -14,7 +14,7 @@ import pytest
 from tools import template
 from tools.template import ROOT, Function
 
-LOCKS = ("layers/deps/requirements.txt", "layers/jwt/requirements.txt")
+LOCKS = tuple(f"layers/{layer}/requirements.txt" for layer in ("deps", "jwt", "cryptography"))
 BOTOCORE = "layers/deps/botocore.txt"
 
 UNCHECKED_HASH = b"\x01\0\0\0"
