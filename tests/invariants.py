@@ -63,7 +63,9 @@ def common_lists_name_what_is_bound_there(tables: Tables) -> Iterator[str]:
     bound: dict[str, set[str]] = {}
     for item in _holding(tables):
         if item.get("common"):
-            bound.setdefault(item["fid"], set()).add(item["pk"])
+            own = item["sk"] != "owner"
+            listed = identity.join(*item["sk"].split("#", 1), item["pk"]) if own else item["pk"]
+            bound.setdefault(item["fid"], set()).add(listed)
     for item in tables["DIRECTORY"]:
         if item["sk"] == "family" and item.get("common", set()) != bound.get(item["fid"], set()):
             yield f"{item['fid']} lists {item.get('common')}, and there are bound {bound.get(item['fid'])}"

@@ -46,7 +46,7 @@ class FamilyWithDevices(Family):
 
 
 def _read(record: Mapping[str, Any]) -> FamilyWithDevices:
-    common = sorted(record.get("common", ()))
+    common = families.common(record)
     return FamilyWithDevices.model_validate(
         {**record, "common_count": len(common), "common_devices": [identity.opaque(device) for device in common]}
     )

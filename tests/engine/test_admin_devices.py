@@ -55,7 +55,7 @@ def test_a_binding_that_is_ended_while_another_takes_it_over_ends_whole_or_not_a
             ended, taken = pool.submit(end), pool.submit(take)
         assert ended.result() in (None, Reason.UNAVAILABLE)
         assert taken.result() in (200, 5048)
-        holders = [item["holder"] for item in items(Table.BINDINGS)]
+        holders = [item["holder"] for item in items(Table.BINDINGS) if "holder" in item]
         # Whoever is left holds it; the family's list has the device as long as its own member does.
         assert quectel.common("F1") == ({DEVICE} if holders == [f"user#{ME}"] else set())
         if taken.result() == 200 and ended.result() is Reason.UNAVAILABLE:

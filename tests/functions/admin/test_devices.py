@@ -8,7 +8,7 @@ import pytest
 
 from bindery import clock, devices, dynamo, identity, keyring, players, sessions
 from bindery.bindings import company, customer, holding, record
-from bindery.directory import accounts, addresses, keys, users
+from bindery.directory import accounts, addresses, families, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
 from bindery.dynamo import Delete, Item, Table, Update
@@ -455,20 +455,21 @@ def at_home(*uids: str) -> None:
 
 def test_a_device_stays_on_the_common_list_while_another_of_the_family_has_it_there(registry: None) -> None:
     at_home(ME, OTHER)
+    assert quectel.common("F1") == {families.entry(DEVICE, uid, Mode.MULTI) for uid in (ME, OTHER)}
     assert unbind(DEVICE, ME).status == 200
-    assert quectel.common("F1") == {DEVICE}
+    assert quectel.common("F1") == {families.entry(DEVICE, OTHER, Mode.MULTI)}
     assert unbind(DEVICE, OTHER).status == 200
     assert quectel.common("F1") == set()
 
 
-def test_of_two_of_a_family_who_are_ended_at_once_one_is_to_be_tried_again(
+def test_two_of_a_family_who_are_ended_at_once_both_leave_its_common_list(
     registry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_home(ME, OTHER)
     before(monkeypatch, "transact_write_items", lambda: holding.end(DEVICE, "lost", uid=OTHER))
-    assert unbind(DEVICE, ME).status == 503
-    assert set(quectel.places()) == {ME}
-    assert quectel.common("F1") == {DEVICE}
+    assert unbind(DEVICE, ME).status == 200
+    assert quectel.places() == {}
+    assert quectel.common("F1") == set()
 
 
 @pytest.mark.parametrize("make", [player, manufactured])

@@ -67,8 +67,9 @@ def test_who_lives_in_a_family_and_its_rooms_hold_at_once_and_what_is_bound_stay
     assert everything()["BINDINGS"] == bound
 
 
-def test_a_family_is_shown_with_its_common_devices() -> None:
-    world = World()
+@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
+def test_a_family_is_shown_with_its_common_devices(mode: Mode) -> None:
+    world = World(mode)
     world.at_home()
     succeeded(as_user(ME, fid="F1"))
     shown = admin("families", "GET", "families/F1").json()

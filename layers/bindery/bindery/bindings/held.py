@@ -17,7 +17,7 @@ from bindery.bindings import codes, record
 from bindery.bindings.codes import Offer
 from bindery.directory import families, products
 from bindery.directory.products import Mode
-from bindery.dynamo import Check, Condition, Delete, Item, Key, Read, Table, Update, Verdict
+from bindery.dynamo import Condition, Delete, Item, Key, Read, Table, Update, Verdict
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
 
@@ -180,9 +180,9 @@ def rename(session: Session, product_key: str, device_key: str, name: str) -> No
 def unbind(session: Session, product_key: str, device_key: str) -> int:
     """End what the session's user holds of a device: a binding with all of its shares, or an accepted share.
 
-    How many users have bound the device afterwards. In multi mode they are looked for, so that the device stays on a
-    family's common list that another's binding has it on: a third round trip. Raises `TOKEN_INVALID`,
-    `LOOKUP_FAILED`, `DEVICE_NOT_BOUND`, and `UNAVAILABLE` (a share was accepted or ended meanwhile: nothing changed).
+    How many users have bound the device afterwards: in multi mode they are counted, a third round trip. Raises
+    `TOKEN_INVALID`, `LOOKUP_FAILED`, `DEVICE_NOT_BOUND`, and `UNAVAILABLE` (a share was accepted or ended meanwhile:
+    nothing changed).
     """
     held, _ = own(session, product_key, device_key)
     uid, multi = session.uid, held["mode"] == Mode.MULTI
@@ -198,7 +198,7 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
             [
                 Delete(relation, ended),
                 *ending(uid, held, otherwise=Reason.UNAVAILABLE),
-                *leaving_family(held, others),
+                *leaving_family(uid, held),
             ]
         )
     if multi:
@@ -265,22 +265,11 @@ def giving_back(uid: str, held: Item, otherwise: Verdict) -> list[Update | Delet
     ]
 
 
-def leaving_family(held: Item, others: Sequence[Item]) -> list[Update | Check]:
-    """The part of a write that takes a device off the family's common list when a binding of it ends.
-
-    Unless one of `others` has it there too. Should another bind it there in the milliseconds after they were looked
-    for, the list lacks the device until it is entered again; the bindings are whole.
-    """
+def leaving_family(uid: str, held: Item) -> list[Update]:
+    """The part of a write that takes a user's device off the family's common list when the binding ends."""
     if not held["common"]:
         return []
-    for other in others:
-        if other.get("common") and other["fid"] == held["fid"]:
-            # Held to it, so that of two who end at once the last one takes the device off the list.
-            stays = Condition(
-                expression="#binding = :other", values={":other": other["binding"]}, otherwise=Reason.UNAVAILABLE
-            )
-            return [Check(Key(Table.BINDINGS, held["device"], other["sk"]), stays)]
-    return [families.drop_common(held["fid"], held["device"])]
+    return [families.drop_common(held["fid"], families.entry(held["device"], uid, held["mode"]))]
 
 
 def still_held(held: Item) -> Condition:

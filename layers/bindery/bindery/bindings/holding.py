@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from bindery import devices, dynamo, identity
 from bindery.bindings import customer, held, record
 from bindery.bindings.customer import Status
-from bindery.dynamo import Check, Condition, Delete, Item, Key, Read, Table, Update
+from bindery.dynamo import Condition, Delete, Item, Key, Read, Table, Update
 from bindery.faults import Fault, Reason
 
 USER_LIMIT = 100
@@ -49,7 +49,7 @@ def end_as_read(binding: Item, why: str) -> None:
     dynamo.transact([devices.unbound(binding["pk"], why), *_ending(binding)])
 
 
-def _ending(binding: Item) -> Iterator[Update | Delete | Check]:
+def _ending(binding: Item) -> Iterator[Update | Delete]:
     if "status" in binding:
         yield from customer.ending(binding, Reason.UNAVAILABLE)
         return
@@ -63,6 +63,5 @@ def _ending(binding: Item) -> Iterator[Update | Delete | Check]:
     )
     yield Delete(Key(Table.BINDINGS, binding["pk"], binding["sk"]), as_read)
     if place is not None:
-        several = binding["sk"] != record.owner(binding["pk"]).sk
         yield from held.ending(uid, place, Reason.UNAVAILABLE)
-        yield from held.leaving_family(place, held.users_of(binding["pk"], uid) if several else [])
+        yield from held.leaving_family(uid, place)

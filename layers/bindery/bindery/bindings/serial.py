@@ -114,7 +114,7 @@ def bind(
     standing = found["own" if mode is Mode.MULTI else "owner"] or {}
     if taken := _taken(standing, uid, mode):
         raise Fault(taken)
-    if common and family is not None and families.full(family, device):
+    if common and family is not None and families.full(family, families.entry(device, uid, mode)):
         raise Fault(Reason.COMMON_LIST_FULL)
 
     binding, now = record.new_id(), clock.now()
@@ -157,7 +157,7 @@ def bind(
             _hold(device, uid, mode, facts, evicted),
             Put(held.key(uid, product_key, device_key), place, held.free(device)),
             *_evict(device, evicted),
-            *_in_families(device, uid, place, evicted),
+            *_in_families(device, uid, mode, place, evicted),
         ]
     )
     return bound
@@ -271,13 +271,14 @@ def _evict(device: str, evicted: Item) -> Iterator[Delete]:
         yield from held.ending(uid, ended, Reason.BINDING_FAILED)
 
 
-def _in_families(device: str, uid: str, facts: Item, evicted: Item) -> Iterator[Update | Check]:
+def _in_families(device: str, uid: str, mode: Mode, facts: Item, evicted: Item) -> Iterator[Update | Check]:
     """What a bind does in the families of who binds and of who is evicted ({} for nobody), each written once."""
     fid, left = facts["fid"], evicted["fid"] if evicted and evicted["common"] else None
     if fid is not None:
-        holds = families.holds(uid, facts["frid"], common=device if facts["common"] else None)
+        entry = families.entry(device, uid, mode)
+        holds = families.holds(uid, facts["frid"], common=entry if facts["common"] else None)
         if facts["common"]:
-            yield families.add_common(fid, device, holds)
+            yield families.add_common(fid, entry, holds)
         elif fid == left:
             yield families.drop_common(fid, device, holds)
         else:

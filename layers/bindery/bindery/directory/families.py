@@ -3,10 +3,11 @@
 A family is never removed from the directory, so a binding may name it for good.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bindery import clock, directory, dynamo, identity
+from bindery.directory.products import Mode
 from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 
@@ -17,7 +18,7 @@ ROOM_LIMIT = 100
 """How many rooms a family has at most."""
 
 COMMON_LIMIT = 100
-"""How many common devices a family has at most."""
+"""How many entries a family's common list has at most."""
 
 
 def key(fid: str) -> Key:
@@ -98,6 +99,20 @@ def enter_common(fid: str, device: str) -> None:
     dynamo.write(add_common(fid, device, room))
 
 
+def entry(device: str, uid: str, mode: int) -> str:
+    """What stands on a family's common list for a device that a user bound there.
+
+    In multi mode each of its users who wants it there has an entry of their own, which ends with their binding.
+    """
+    return identity.join("user", uid, device) if mode == Mode.MULTI else device
+
+
+def common(family: Mapping[str, Any]) -> list[str]:
+    """The devices on a family's common list, each once."""
+    listed = family.get("common", ())
+    return sorted({each.split("#", 2)[2] if each.startswith("user#") else each for each in listed})
+
+
 def admits(family: Item | None, uid: str, frid: str | None) -> bool:
     """Whether a user may put a device into a family, and into its room `frid` if one is named."""
     if not family:
@@ -105,14 +120,14 @@ def admits(family: Item | None, uid: str, frid: str | None) -> bool:
     return (uid == family["owner"] or uid in family["members"]) and (frid is None or frid in family["rooms"])
 
 
-def full(family: Item, device: str) -> bool:
-    """Whether a family's common list has no room for a device."""
+def full(family: Item, wanted: str) -> bool:
+    """Whether a family's common list has no room for an entry."""
     common = family.get("common", set())
-    return device not in common and len(common) >= COMMON_LIMIT
+    return wanted not in common and len(common) >= COMMON_LIMIT
 
 
 def holds(uid: str, frid: str | None, *, common: str | None) -> Condition:
-    """What `admits` says, and with `common` that this device has room on the common list, as a condition.
+    """What `admits` says, and with `common` that this entry has room on the common list, as a condition.
 
     It stands for `FAMILY_FORBIDDEN` and `COMMON_LIST_FULL`.
     """
@@ -128,14 +143,14 @@ def holds(uid: str, frid: str | None, *, common: str | None) -> Condition:
     )
 
 
-def add_common(fid: str, device: str, condition: Condition) -> Update:
-    """The part of a write that puts a device on a family's common list; once there it stays there once."""
-    return Update(key(fid), "ADD #common :devices", {":devices": {device}}, condition)
+def add_common(fid: str, common: str, condition: Condition) -> Update:
+    """The part of a write that puts an entry on a family's common list; once there it stays there once."""
+    return Update(key(fid), "ADD #common :devices", {":devices": {common}}, condition)
 
 
-def drop_common(fid: str, device: str, condition: Condition | None = None) -> Update:
-    """The part of a write that takes a device off a family's common list, if it is there."""
-    return Update(key(fid), "DELETE #common :devices", {":devices": {device}}, condition)
+def drop_common(fid: str, common: str, condition: Condition | None = None) -> Update:
+    """The part of a write that takes an entry off a family's common list, if it is there."""
+    return Update(key(fid), "DELETE #common :devices", {":devices": {common}}, condition)
 
 
 _ROOM = "attribute_not_exists(#common) OR size(#common) < :limit OR contains(#common, :device)"
