@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from bindery import identity
+from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests.http_api import OPERATOR, admin
 from tests.quectel import DEVICE, ME, OTHER, World, as_user, fill, refused, succeeded
