@@ -1,0 +1,55 @@
+"""The world that the proofs share, on moto, and what watches them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bindery import dynamo, edge, passwords
+from tests.engine.conftest import engine, running_engine
+from tests.openid import Bank
+from tests.proof import world
+
+__all__ = ["engine", "running_engine"]
+
+WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed with hardly any work: how much there is of it proves nothing here."""
+    monkeypatch.setattr(passwords, "_LN", 2)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
+
+
+@pytest.fixture
+def here(registry: None, environment: pytest.MonkeyPatch) -> Iterator[world.World]:
+    """The world in an empty registry."""
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield world.build(bank)
+
+
+@pytest.fixture
+def written(here: world.World) -> list[str]:
+    """Every write that DynamoDB has carried out since."""
+    done: list[str] = []
+
+    def note(model: Any, parsed: Any, http_response: Any, **_: Any) -> None:
+        if model.name in WRITES and http_response.status_code == 200:
+            done.append(model.name)
+
+    dynamo.client().meta.events.register("after-call.dynamodb", note)
+    return done
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was logged as an error of ours."""
+    logged: list[str] = []
+
+    def note(message: str, **_: Any) -> None:
+        logged.append(message)
+
+    monkeypatch.setattr(edge.logger, "exception", note)
+    return logged

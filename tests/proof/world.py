@@ -1,0 +1,203 @@
+"""One small world for every proof: two accounts, their users and credentials, a device of each API, and for each
+operation a request that succeeds in it.
+
+The requests are those of events/, with the world's credentials and what else only a running registry can know.
+"""
+
+import base64
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from bindery import clock, devices, identity, keyring, sessions
+from bindery.bindings import company
+from bindery.directory import accounts, addresses, domain_secrets, issued_devices, keys, products, users
+from bindery.directory.keys import Grant, Kind
+from tests import quectel_login
+from tests.http_api import Response, invoke
+from tests.openid import CUSTOMER, OTHER, Bank
+from tools import template
+
+Event = dict[str, Any]
+
+DOMAIN, PASSWORD = "demo", "correct horse battery"
+PK, SN, DK = "p1117e", "SN0000000001", "F4A1B2C3D4E1"
+ADDRESS = "80:00:00:00:00:00:00:F1"
+CAMERA = ("Camera", "CAMERA-1")
+
+
+@dataclass
+class Caller:
+    """Someone who may act in every API."""
+
+    uid: str
+    account: str
+    customer: str
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By dialect: the credentials of a request."""
+
+
+@dataclass
+class World:
+    """What was made, and by whom it can be used."""
+
+    ada: Caller
+    ben: Caller
+    """Another user of ada's account and domain."""
+    cleo: Caller
+    """Of another account."""
+    secret: str
+    """Of their user domain."""
+    answers: dict[str, Response] = field(default_factory=dict)
+    """By operation: the last answer of those that were run to prepare another."""
+
+    def request(self, name: str, caller: Caller | None = None) -> Event:
+        """The operation's sample request, with a caller's credentials (ada's) and what it refers to as it is here."""
+        caller = caller or (self.ben if name in BENS else self.ada)
+        event: Event = json.loads(template.function(name).event.read_text())
+        known = caller.headers[name.partition(".")[0]]
+        event["headers"] = {k: v for k, v in event["headers"].items() if k not in CREDENTIALS} | known
+        change = CHANGES.get(name)
+        return event if change is None else change(self, event, caller)
+
+
+CREDENTIALS = ("api_key", "x-api-key", "authorization", "token", "developerkey", "apikey")
+"""The headers that carry one."""
+
+OPERATIONS = [
+    function.name for function in template.functions() if not function.name.startswith(("admin.", "default."))
+]
+"""Every documented operation."""
+
+BENS = ("quectel.share_device",)
+"""What ben does where ada does everything else."""
+
+
+def _login(world: World, event: Event, caller: Caller) -> Event:
+    form = quectel_login.form(email(caller.uid), PASSWORD, DOMAIN, world.secret, random="a1B2c3D4e5F6g7H8")
+    return event | {"body": base64.b64encode(urlencode(form).encode()).decode(), "isBase64Encoded": True}
+
+
+def _offer(world: World, event: Event, caller: Caller) -> Event:
+    return query(event, acceptingExpireAt=str(clock.now() + 3_600_000))
+
+
+def _accept(world: World, event: Event, caller: Caller) -> Event:
+    return query(event, shareCode=world.answers["quectel.share_info"].json()["data"])
+
+
+def _stop(world: World, event: Event, caller: Caller) -> Event:
+    return body(event, connectionid=world.answers["remoteit.connect_device"].json()["connectionid"])
+
+
+CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
+    "rufus.get_device": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
+    "rufus.unbind_device": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
+    "quectel.email_pwd_login": _login,
+    "quectel.share_info": _offer,
+    "quectel.share_device": _accept,
+    "remoteit.login": lambda _, event, caller: body(event, username=email(caller.uid), password=PASSWORD),
+    "remoteit.stop_connection": _stop,
+}
+"""What a sample request has to be told of this world."""
+
+_BOUND = ("quectel.bind_device_sn",)
+_REGISTERED = ("asseco.register_owned_device",)
+_ADDED = ("vodlix.add_device",)
+BEFORE: dict[str, tuple[str, ...]] = {
+    "rufus.get_device": ("rufus.bind_device",),
+    "rufus.list_devices": ("rufus.bind_device",),
+    "rufus.unbind_device": ("rufus.bind_device",),
+    "quectel.user_device_list": _BOUND,
+    "quectel.device_info": _BOUND,
+    "quectel.set_device_info": _BOUND,
+    "quectel.unbundling_device_dk": _BOUND,
+    "quectel.share_info": _BOUND,
+    "quectel.share_device": (*_BOUND, "quectel.share_info"),
+    "asseco.get_device": _REGISTERED,
+    "asseco.list_owned_devices": _REGISTERED,
+    "asseco.unregister_device": _REGISTERED,
+    "asseco.set_nickname": _REGISTERED,
+    "asseco.set_push_handle": _REGISTERED,
+    "asseco.block_device": _REGISTERED,
+    "asseco.unblock_device": (*_REGISTERED, "asseco.block_device"),
+    "remoteit.stop_connection": ("remoteit.connect_device",),
+    "vodlix.check_device": _ADDED,
+    "vodlix.record_activity": _ADDED,
+}
+"""The operations whose own sample requests must have run, in this order, before an operation's can succeed."""
+
+
+def build(bank: Bank) -> World:
+    """Enter the world into an empty registry. The bank is the issuer of asseco's tokens."""
+    for account in ("acme", "other"):
+        accounts.create(account, name=account.title())
+    secret = domain_secrets.create(DOMAIN)
+    products.create(PK, name="Product", module_type="FC41D")
+    devices.manufacture(PK, SN, device_key=DK)
+    ada = _caller(bank, "ada", "acme", CUSTOMER)
+    ben = _caller(bank, "ben", "acme", OTHER)
+    cleo = _caller(bank, "cleo", "other", "MIGR00009")
+    device_id = company.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
+    addresses.assign(ADDRESS, identity.company_device_of("acme", device_id))
+    issued_devices.enter(CUSTOMER, device_id="CARD-0001", kind="payment-card", card_status="valid")
+    return World(ada, ben, cleo, secret)
+
+
+def email(uid: str) -> str:
+    """A user's email address."""
+    return f"{uid}@example.com"
+
+
+def _caller(bank: Bank, uid: str, account: str, customer: str) -> Caller:
+    users.create(uid, account, domain=DOMAIN, customer=customer, email=email(uid))
+    users.set_password(uid, PASSWORD)
+    caller = Caller(uid, account, customer)
+    rufus = keys.issue(account, Kind.RUFUS, Grant.READ_WRITE, alias=uid, unbind=True)
+    developer = keys.issue(account, Kind.REMOTEIT, Grant.READ_WRITE, alias=uid)
+    caller.headers = {
+        "rufus": {"api_key": rufus},
+        "quectel": {"authorization": sessions.issue(uid, "quectel", 3600)[0]},
+        "asseco": {"authorization": f"bearer {bank.token(sub=customer)}"},
+        "remoteit": {"developerkey": developer, "token": sessions.issue(uid, "remoteit", 3600)[0]},
+        "vodlix": {},
+    }
+    return caller
+
+
+def run(world: World, name: str, caller: Caller | None = None) -> Response:
+    """Run an operation on its sample request, after what must be before it."""
+    prepare(world, name, caller)
+    return invoke(name, world.request(name, caller))
+
+
+def prepare(world: World, name: str, caller: Caller | None = None) -> None:
+    """Run what must be before an operation."""
+    for earlier in BEFORE.get(name, ()):
+        world.answers[earlier] = invoke(earlier, world.request(earlier, caller))
+
+
+def body(event: Event, **members: Any) -> Event:
+    """An event with these members in its JSON body."""
+    text = event.get("body") or "{}"
+    given = json.loads(base64.b64decode(text) if event.get("isBase64Encoded") else text)
+    return copy.deepcopy(event) | {"body": json.dumps(given | members), "isBase64Encoded": False}
+
+
+def query(event: Event, **parameters: str) -> Event:
+    """An event with these query parameters."""
+    given = dict(parse_qsl(event.get("rawQueryString", ""), keep_blank_values=True))
+    return copy.deepcopy(event) | {"rawQueryString": urlencode(given | parameters)}
+
+
+def path(event: Event, parameters: Mapping[str, str]) -> Event:
+    """An event with these path parameters."""
+    return copy.deepcopy(event) | {"pathParameters": dict(parameters)}
+
+
+def sample_device_id(caller: Caller) -> str:
+    """The deviceid under which a caller's company knows the device of rufus' sample request."""
+    return keyring.device_id(caller.account, "Model X1", "DEVICE-123")
