@@ -283,6 +283,13 @@ def test_a_list_has_pages_and_says_where_among_them_one_is(
     assert (found["navigateFirstPage"], found["navigateLastPage"]) == (numbers[0], numbers[-1])
 
 
+def test_a_device_is_listed_in_whichever_millisecond_of_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(quectel.as_user(ME))
+    token, seconds = quectel.token(ME), count(clock.seconds())
+    monkeypatch.setattr(clock, "seconds", lambda: next(seconds))
+    assert data(quectel.call("user_device_list", token, {}))["total"] == 1
+
+
 def test_an_empty_list_is_a_page_of_nothing(world: World) -> None:
     found = data(ask(ME, "user_device_list", page=2))
     assert (found["list"], found["total"], found["pages"], found["navigatepageNums"]) == ([], 0, 0, [])

@@ -77,7 +77,7 @@ def free(device: str) -> Condition:
 
 def lasts(held: Item | None) -> bool:
     """Whether a user holds what stands at a place, or once stood there."""
-    return held is not None and held.get("expires_at", clock.seconds() + 1) > clock.seconds()
+    return held is not None and ("expires_at" not in held or held["expires_at"] > clock.seconds())
 
 
 def lasting(shares: Item) -> Item:
