@@ -9,8 +9,9 @@ from bindery import dynamo, edge, passwords
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
 from tests.proof import world
+from tests.proof.staging import built, stage
 
-__all__ = ["engine", "running_engine"]
+__all__ = ["built", "engine", "running_engine", "stage"]
 
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 

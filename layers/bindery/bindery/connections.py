@@ -69,8 +69,7 @@ def connect(
     whose lease ends first. Raises `NOT_SHARED` (the user neither holds the device nor has a share of it, or there is
     none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `UNAVAILABLE` (room was made by another meanwhile).
     """
-    if assigned is None:
-        raise Fault(Reason.NOT_SHARED, address=address)
+    assigned = assigned or _nowhere(user)
     device, now = assigned.device, clock.now()
     connection = Connection(
         id=str(uuid.uuid4()).upper(),
@@ -178,11 +177,15 @@ def stop(device: str, uid: str) -> None:
 
 def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
     """`stop` for the one connection of a user to the device at a service address that has this id."""
-    if assigned is None:
-        raise Fault(Reason.NOT_FOUND)
+    assigned = assigned or _nowhere(user)
     live = "#connected.#caller.#until > :now AND #connected.#caller.#id = :connection"
     values = {**_now(), ":connection": connection}
     dynamo.transact(_ending(assigned.device, user.uid, assigned.per_user, live, values))
+
+
+def _nowhere(user: User) -> Assigned:
+    """What stands behind an address that no device has: a write less would tell it from one that another's has."""
+    return Assigned(identity.nowhere(user.uid), per_user=False)
 
 
 def forget(lease: Item) -> None:

@@ -64,6 +64,11 @@ def player_device(mac_address: str) -> str:
     return join("vodlix", mac(mac_address))
 
 
+def nowhere(uid: str) -> str:
+    """What a user asks for in the place of a device that there is none of: no device ever has this key."""
+    return join("nowhere", uid)
+
+
 def parts(device: str) -> dict[str, str]:
     """What a device's key says of it: its `dialect`, and by their names the parts of its scope and its natural key."""
     dialect = device.partition("#")[0]
