@@ -1,0 +1,160 @@
+"""What one request costs in DynamoDB and in the log: calls, request units, items read, bytes written, bytes logged.
+
+What succeeds is counted as the engine bills it, table by table and index by index (of a batch of reads an item is a
+unit). An engine bills a refused write too and does not say so: it is two units for each item of a transaction and one
+for a single write, as every item here is below a kilobyte (which is asserted), and nothing in an index.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import boto3
+from botocore.handlers import BUILTIN_HANDLERS
+
+_READS = {"GetItem", "Query"}
+
+
+class Cost:
+    """The calls of one request, as they come."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.read: Counter[str] = Counter()
+        self.write: Counter[str] = Counter()
+        self.items_read = 0
+        self.bytes_read = 0
+        self.written: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[dict[str, Any]] = []
+
+    def report(self, log: list[str]) -> dict[str, Any]:
+        """All of it, with what is in the tables now of what was written, and the request's one line in the log."""
+        (line,) = log
+        return {
+            "calls": self.calls,
+            "read units": dict(sorted(self.read.items())),
+            "write units": dict(sorted(self.write.items())),
+            "items read": self.items_read,
+            "bytes read": self.bytes_read,
+            "bytes written": sum(_stored(*each) for each in self.written),
+            "bytes logged": _line_size(line),
+        }
+
+
+_current: ContextVar[Cost | None] = ContextVar("_current", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[Cost]:
+    """Count what is called within."""
+    cost = Cost()
+    token = _current.set(cost)
+    try:
+        yield cost
+    finally:
+        _current.reset(token)
+
+
+def install() -> None:
+    """Have every client that is made from now on count for whoever is `counting`."""
+    BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _before))
+    BUILTIN_HANDLERS.append(("after-call.dynamodb.*", _after))
+
+
+def _before(params: dict[str, Any], model: Any, **_: Any) -> None:
+    cost = _current.get()
+    if cost is not None:
+        params["ReturnConsumedCapacity"] = "INDEXES"
+        cost.calls.append(model.name)
+        cost.asked.append(params)
+
+
+def _after(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+    cost = _current.get()
+    if cost is None:
+        return
+    params = cost.asked[-1]
+    if http_response.status_code < 300:
+        if model.name == "BatchGetItem":
+            cost.read += _batch(params, parsed)
+        else:
+            billed = parsed["ConsumedCapacity"]
+            for table in billed if isinstance(billed, list) else [billed]:
+                units = cost.read if model.name in _READS else cost.write
+                for name, used in _by_index(table).items():
+                    units[name] += used
+        found = _found(parsed)
+        cost.items_read += len(found)
+        cost.bytes_read += sum(map(size, found))
+        cost.written += _keys(params)
+    else:
+        for table, _key in _keys(params):
+            cost.write[table] += 2 if "TransactItems" in params else 1
+
+
+def _by_index(table: Mapping[str, Any]) -> dict[str, float]:
+    """What was billed of a table itself, and of each of its indexes, `table/index`."""
+    name = table["TableName"].rpartition("/")[2]
+    indexes = {
+        f"{name}/{index}": used["CapacityUnits"] for index, used in table.get("GlobalSecondaryIndexes", {}).items()
+    }
+    found = {name: table["CapacityUnits"] - sum(indexes.values())} | indexes
+    return {name: used for name, used in found.items() if used}
+
+
+def _batch(params: Mapping[str, Any], parsed: Mapping[str, Any]) -> Counter[str]:
+    """What a batch is billed, for the engine does not say: a unit for each item that is there or not."""
+    assert all(size(item) <= 4096 for item in _found(parsed)), "an item of more than a unit"
+    return Counter({table: len(asked["Keys"]) for table, asked in params["RequestItems"].items()})
+
+
+def _found(parsed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "Responses" in parsed:
+        return [item for items in parsed["Responses"].values() for item in items]
+    return [parsed["Item"]] if "Item" in parsed else parsed.get("Items", [])
+
+
+def _keys(params: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Which items a call writes, or holds a transaction to."""
+    requests = [request for member in params.get("TransactItems", []) for request in member.values()]
+    if "Item" in params or "UpdateExpression" in params:
+        requests = [params]
+    return [(request["TableName"], request.get("Key") or _key_of(request["Item"])) for request in requests]
+
+
+def _key_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item[name] for name in ("pk", "sk") if name in item}
+
+
+def _stored(table: str, key: dict[str, Any]) -> int:
+    """The bytes of an item that was written, as it stands; none if it is gone."""
+    item = boto3.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+    assert size(item) < 1024, "an item of more than a unit"
+    return size(item)
+
+
+def size(item: Mapping[str, Any]) -> int:
+    """About as DynamoDB counts it: names and values; a number as its digits, so that no digit's value matters."""
+    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
+
+
+def _value_size(value: Mapping[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S" | "N":
+            return len(content.encode())
+        case "SS":
+            return sum(len(text.encode()) for text in content)
+        case "L":
+            return 3 + sum(1 + _value_size(element) for element in content)
+        case "M":
+            return 3 + sum(1 for _ in content) + size(content)
+    return 1
+
+
+def _line_size(line: str) -> int:
+    """The bytes of a line but for how many digits its milliseconds have."""
+    return len(json.dumps(json.loads(line) | {"ms": 0.0}, separators=(",", ":")).encode())

@@ -1,0 +1,222 @@
+"""Requests to every public operation, one after the other, over the demo data: each success, and what is refused.
+
+A story yields a case's name, the operation, and its event; what it does in between is no part of any case.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from bindery import clock, devices, identity, sessions
+from bindery.directory import families, installation, products, users
+from bindery.directory.installation import DEVICE_MANAGEMENT
+from bindery.directory.products import Mode
+from tests import quectel_login
+from tests.http_api import Response
+from tests.openid import Bank
+from tools import demo, template
+
+Event = dict[str, Any]
+Case = tuple[str, str, Event]
+Story = Iterator[Case]
+
+
+class World:
+    """The demo installation, and its callers' credentials."""
+
+    def __init__(self, bank: Bank) -> None:
+        demo.load()
+        self.bank = bank
+        self.last = Response(0, {}, "")
+
+    def token(self, uid: str, dialect: str) -> str:
+        return sessions.issue(uid, dialect, 600)[0]
+
+    def sample(
+        self, name: str, *, path: dict[str, str] | None = None, body: Any = None, query: Any = None, **headers: str
+    ) -> Event:
+        """An operation's sample event as its caller would send it, with some of it exchanged."""
+        event: Event = json.loads(template.function(name).event.read_text())
+        match name.partition(".")[0]:
+            case "rufus":
+                event["headers"]["api_key"] = demo._key("RUFUS_UNBIND_KEY")
+            case "quectel":
+                event["headers"]["authorization"] = self.token("ada", "quectel")
+            case "asseco":
+                event["headers"]["authorization"] = f"bearer {self.bank.token(sub=demo.CUSTOMERS[''])}"
+            case "remoteit":
+                event["headers"]["developerkey"] = demo._key("REMOTEIT_DEVELOPER_KEY")
+                event["headers"]["token"] = self.token("ada", "remoteit")
+        event["headers"] = {name: value for name, value in (event["headers"] | headers).items() if value}
+        if body is not None:
+            event |= {"body": body if isinstance(body, str) else json.dumps(body), "isBase64Encoded": False}
+        if path is not None:
+            event["pathParameters"] = path
+        if query is not None:
+            event["rawQueryString"] = urlencode(query)
+        return event
+
+
+def rufus(world: World) -> Story:
+    bind = "rufus.bind_device"
+    body = {"model": "Model X1", "serial_number": "DEVICE-123"}
+    yield "refused: no key", bind, world.sample(bind, api_key="")
+    yield "refused: unknown key", bind, world.sample(bind, api_key="ror-00000000000000000000")
+    yield "refused: a key that reads", bind, world.sample(bind, api_key=demo._key("RUFUS_READ_KEY"))
+    yield "refused: a parameter is missing", bind, world.sample(bind, body={"model": "Model X1"})
+    yield "first bind, first use of the key that day", bind, world.sample(bind)
+    deviceid = world.last.json()["deviceid"]
+    yield "bound again", bind, world.sample(bind)
+    yield "first bind", bind, world.sample(bind, body=body | {"serial_number": "DEVICE-124"})
+    yield (
+        "bound again, with all that can be said",
+        bind,
+        world.sample(bind, body=body | {"alias": "Hall", "firmware": "1.0.2", "type": "lamp"}),
+    )
+    device = identity.company_device("demo", "Model X1", "DEVICE-123")
+    devices.ban(device, "stolen")
+    yield "refused: banned", bind, world.sample(bind)
+    devices.unban(device)
+    at = {"deviceid": deviceid}
+    yield "shown", "rufus.get_device", world.sample("rufus.get_device", path=at)
+    yield "refused: unknown device", "rufus.get_device", world.sample("rufus.get_device", path={"deviceid": "0" * 64})
+    yield "four of them", "rufus.list_devices", world.sample("rufus.list_devices")
+    yield "unbound", "rufus.unbind_device", world.sample("rufus.unbind_device", path=at)
+    yield "refused: unknown device", "rufus.unbind_device", world.sample("rufus.unbind_device", path=at)
+
+
+def quectel(world: World) -> Story:
+    bind = "quectel.bind_device_sn"
+    yield "refused: no token", bind, world.sample(bind, authorization="")
+    yield "refused: forged token", bind, world.sample(bind, authorization="forged")
+    yield "refused: no serial number", bind, world.sample(bind, query={"pk": demo.PRODUCT_KEY})
+    yield "refused: unknown product", bind, world.sample(bind, query={"pk": "unknown", "sn": "SN1"})
+    yield "refused: unknown serial number", bind, world.sample(bind, query={"pk": demo.PRODUCT_KEY, "sn": "unknown"})
+    device = identity.manufactured_device(demo.PRODUCT_KEY, demo.SERIALS[""])
+    devices.ban(device, "stolen")
+    yield "refused: banned", bind, world.sample(bind)
+    devices.unban(device)
+    preview = "quectel.get_device_info_by_binding"
+    yield "success", preview, world.sample(preview)
+    yield "unique mode", bind, world.sample(bind)
+    yield "refused: bound already", preview, world.sample(preview)
+    yield "refused: bound already", bind, world.sample(bind)
+    yield "refused: another's", bind, world.sample(bind, authorization=world.token("ben", "quectel"))
+    for mode in (Mode.MULTI, Mode.ROTATING):
+        products.create(mode.name, name="Product", module_type="FC41D", mode=mode)
+        devices.manufacture(mode.name, "SN1", device_key="ABCD1234")
+        query = {"pk": mode.name, "sn": "SN1"}
+        yield f"{mode.name.lower()} mode", bind, world.sample(bind, query=query)
+        yield (
+            f"{mode.name.lower()} mode, after another",
+            bind,
+            world.sample(bind, query=query, authorization=world.token("ben", "quectel")),
+        )
+    users.set_home_mode("ada", True)
+    families.create("home", "ada", rooms=["kitchen"])
+    devices.manufacture(demo.PRODUCT_KEY, "SN3", device_key="ABCD1235")
+    query = {"pk": demo.PRODUCT_KEY, "sn": "SN3"}
+    yield "refused: no family", bind, world.sample(bind, query=query)
+    yield "refused: another's family", bind, world.sample(bind, query=query | {"fid": "other"})
+    yield "in home mode", bind, world.sample(bind, query=query | {"fid": "home", "frid": "kitchen"})
+    users.set_home_mode("ada", False)
+    for name in ("device_info", "set_device_info", "user_device_list"):
+        yield "success", f"quectel.{name}", world.sample(f"quectel.{name}")
+    later = (clock.seconds() + 3600) * 1000
+    offer = {"pk": demo.PRODUCT_KEY, "dk": "F4A1B2C3D4E1", "acceptingExpireAt": later, "coverMark": 1}
+    yield "success", "quectel.share_info", world.sample("quectel.share_info", query=offer)
+    code = {"shareCode": world.last.json()["data"]}
+    share = world.sample("quectel.share_device", query=code, authorization=world.token("ben", "quectel"))
+    yield "accepted", "quectel.share_device", share
+    yield "refused: accepted already", "quectel.share_device", share
+    yield "success", "quectel.unbundling_device_dk", world.sample("quectel.unbundling_device_dk")
+    login = "quectel.email_pwd_login"
+    form = quectel_login.form("ada@example.com", demo._password("ada"), demo.DOMAIN, demo._domain_secret())
+    yield "success", login, world.sample(login, body=urlencode(form))
+    form = quectel_login.form("ada@example.com", "a wrong password", demo.DOMAIN, demo._domain_secret())
+    yield "refused: wrong password", login, world.sample(login, body=urlencode(form))
+
+
+def asseco(world: World) -> Story:
+    register = "asseco.register_owned_device"
+    body = json.loads(world.sample(register)["body"])
+    yield "refused: no token", register, world.sample(register, authorization="")
+    yield "refused: no identifier", register, world.sample(register, body=body | {"external-device-identifier": ""})
+    device = identity.customer_device(body["external-device-identifier"])
+    yield "success", register, world.sample(register)
+    yield "refused: registered already", register, world.sample(register)
+    another = body | {"external-device-identifier": "990000862471855"}
+    yield "refused: nickname taken", register, world.sample(register, body=another)
+    devices.ban(device, "stolen")
+    yield "refused: banned", register, world.sample(register)
+    devices.unban(device)
+    for name in (
+        "get_device",
+        "list_owned_devices",
+        "set_nickname",
+        "set_push_handle",
+        "block_device",
+        "unblock_device",
+        "unregister_device",
+        "list_issued_devices",
+        "get_issued_device",
+        "set_issued_nickname",
+        "list_classifications",
+        "get_classification",
+    ):
+        yield "success", f"asseco.{name}", world.sample(f"asseco.{name}")
+    yield "registered anew", register, world.sample(register)
+    unknown = {"imei": "unknown"}
+    for name in ("get_device", "unregister_device"):
+        yield "refused: unknown device", f"asseco.{name}", world.sample(f"asseco.{name}", path=unknown)
+
+
+def remoteit(world: World) -> Story:
+    connect = "remoteit.connect_device"
+    yield "refused: no developer key", connect, world.sample(connect, developerkey="")
+    yield "refused: unknown developer key", connect, world.sample(connect, developerkey="unknown")
+    yield "refused: forged token", connect, world.sample(connect, token="forged")
+    yield "refused: no address", connect, world.sample(connect, body={})
+    yield "refused: unknown address", connect, world.sample(connect, body={"deviceaddress": "80:00:00:00:00:00:00:FF"})
+    theirs = {"deviceaddress": demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS_OTHER"]}
+    yield "refused: another's device", connect, world.sample(connect, body=theirs)
+    yield "first use of the key that day", connect, world.sample(connect)
+    yield "connected again", connect, world.sample(connect)
+    stop = {
+        "deviceaddress": demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS"],
+        "connectionid": world.last.json()["connectionid"],
+    }
+    yield "success", "remoteit.list_all", world.sample("remoteit.list_all")
+    yield "success", "remoteit.stop_connection", world.sample("remoteit.stop_connection", body=stop)
+    device = identity.company_device("demo", "Camera", "CAMERA-1")
+    devices.set_active(device, False)
+    yield "refused: inactive", connect, world.sample(connect)
+    devices.set_active(device, True)
+    devices.ban(device, "stolen")
+    yield "refused: banned", connect, world.sample(connect)
+    devices.unban(device)
+    login = "remoteit.login"
+    given = {"username": "ada@example.com", "password": demo._password("ada")}
+    yield "success", login, world.sample(login, body=given, token="")
+    yield "refused: wrong password", login, world.sample(login, body=given | {"password": "wrong"}, token="")
+
+
+def vodlix(world: World) -> Story:
+    add = "vodlix.add_device"
+    yield "refused: a parameter is missing", add, world.sample(add, body={"mac_address": "A1B2C3D4E5F6"})
+    yield "refused: unknown", "vodlix.check_device", world.sample("vodlix.check_device")
+    yield "first", add, world.sample(add)
+    yield "again", add, world.sample(add)
+    for name in ("check_device", "record_activity", "get_configs"):
+        yield "success", f"vodlix.{name}", world.sample(f"vodlix.{name}")
+    device = identity.player_device("A1B2C3D4E5F6")
+    devices.ban(device, "stolen")
+    yield "refused: banned", add, world.sample(add)
+    devices.unban(device)
+    installation.change(DEVICE_MANAGEMENT, 0)
+    yield "refused: nobody may", add, world.sample(add)
+    yield "refused: no such method", "default.no_route", world.sample("default.no_route")
+
+
+STORIES = (rufus, quectel, asseco, remoteit, vodlix)

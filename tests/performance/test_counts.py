@@ -1,0 +1,57 @@
+"""What each request costs is what was recorded: no further call, unit, item, byte or longer line goes unseen."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bindery.edge import logger
+from tests.conftest import forget
+from tests.http_api import invoke
+from tests.openid import Bank
+from tests.performance import costs, recorded, stories
+from tools import template
+
+LOG_LIMIT = 600
+"""Bytes of a request's line in the log at most."""
+
+costs.install()
+
+
+@pytest.fixture
+def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
+    with Bank() as running:
+        running.trusted(environment)
+        # As in Lambda, where every line names its trace.
+        environment.setenv(
+            "_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+        )
+        forget()
+        yield running
+
+
+@pytest.mark.parametrize("story", stories.STORIES, ids=lambda story: story.__name__)
+def test_requests_cost_what_was_recorded(
+    story: Callable[[stories.World], stories.Story], bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = stories.World(bank)
+    found: dict[str, dict[str, Any]] = {}
+    for case, name, event in story(world):
+        caplog.clear()
+        with costs.counting() as cost:
+            world.last = invoke(name, event)
+        log = [logger.registered_formatter.format(line) for line in caplog.records if line.name == "bindery"]
+        assert case not in found.setdefault(name, {})
+        assert case.startswith("refused") == refused(world.last, name), (name, case, world.last)
+        found[name][case] = cost.report(log)
+        assert found[name][case]["bytes logged"] <= LOG_LIMIT
+    recorded.hold(story.__name__, found)
+
+
+def refused(answer: Any, name: str) -> bool:
+    return answer.status >= 400 or (name.startswith("quectel.") and answer.json()["code"] != 200)
+
+
+def test_every_public_operation_is_in_a_story() -> None:
+    told = {name for story in stories.STORIES for name in recorded.read(story.__name__)}
+    assert told == {function.name for function in template.functions() if not function.name.startswith("admin.")}

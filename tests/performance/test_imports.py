@@ -1,0 +1,34 @@
+"""Each function imports what was recorded of it and nothing else: an import at the top is paid at every cold start."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.performance import recorded
+from tools import template
+from tools.template import ROOT, Function
+
+
+def layers(function: Function) -> str:
+    """The layers that a function has beside those of all."""
+    written = json.dumps(template.document()["Resources"][function.logical_id]["Properties"].get("Layers", []))
+    return ",".join(name for name in ("jwt", "cryptography") if f"{name.title()}" in written)
+
+
+def test_functions_import_what_was_recorded() -> None:
+    arguments = [f"functions.{function.name}:{layers(function)}" for function in template.functions()]
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("imports.py"), *arguments],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT)]),
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "-",
+            "AWS_SECRET_ACCESS_KEY": "-",
+        },
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    recorded.hold("imports", {name: " ".join(modules) for name, modules in json.loads(done.stdout).items()})
