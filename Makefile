@@ -29,6 +29,7 @@ help:
 	@echo "make format   format the code"
 	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
 	@echo "make build    build the functions and layers for deployment (sam build)"
+	@echo "make bench-record  record anew what requests cost and functions import"
 	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
 
 run: .venv/run/.made .venv/ministack/.made
@@ -49,6 +50,10 @@ lint: .venv/test/.made
 
 types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
+
+# Rewrites tests/performance/recorded.json: look at what changed before you commit it.
+bench-record: .venv/test/.made .venv/ministack/.made
+	BENCH_RECORD=1 $(TEST) -W error -m pytest tests/performance
 
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
