@@ -20,11 +20,12 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test check format lint types validate openapi build clean
+.PHONY: help run test proof check format lint types validate openapi build clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
 	@echo "make test     run the whole test suite"
+	@echo "make proof    prove the promises: races, faults, hostile input, tenants (minutes; see docs/proof.md)"
 	@echo "make check    format, lint, types, template, tests, build: what CI runs"
 	@echo "make format   format the code"
 	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
@@ -37,6 +38,9 @@ run: .venv/run/.made .venv/ministack/.made
 
 test: .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest
+
+proof: .venv/test/.made .venv/ministack/.made
+	PROOF=full $(TEST) -W error -m pytest tests/proof tests/interleavings tests/engine
 
 check: lint types validate test build
 
