@@ -12,6 +12,7 @@ from tests.http.servers import Server
 from tests.proof import scale
 from tools import openapi
 
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 CREDENTIALS = {
     "rufus": {"api_key": "RUFUS_UNBIND_KEY"},
     "quectel": {"Authorization": "QUECTEL_TOKEN"},
@@ -39,13 +40,27 @@ def test_the_server_is_as_the_document_says(dialect: str, server: Server, tmp_pa
         for name, variable in CREDENTIALS[dialect].items()
         for option in ("--header", f"{name}: {_scheme(dialect)}{server.environment[variable]}")
     ]
-    ran = subprocess.run(
-        [sys.executable, "-m", "schemathesis.cli", "--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
-        + ["run", str(document), "--url", server.url, "--include-tag", dialect, "--no-color"]
-        + ["--phases", "examples,coverage,fuzzing" if scale.FULL else "examples"]
+    options = {
+        "--url": server.url,
+        "--include-tag": dialect,
         # Each of quectel's operations beside the login answers under two prefixes: one of them is enough.
-        + ["--exclude-path-regex", "^/v2/enduser/enduserapi/(?!emailPwdLogin)"]
-        + ["--max-examples", "100", "--seed", "1", *headers],
+        "--exclude-path-regex": "^/v2/enduser/enduserapi/(?!emailPwdLogin)",
+        "--phases": "examples,coverage,fuzzing" if scale.FULL else "examples",
+        "--max-examples": "100",
+        "--seed": "1",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(CONFIG),
+        "run",
+        str(document),
+        "--no-color",
+    ]
+    ran = subprocess.run(
+        [*command, *(word for option in options.items() for word in option), *headers],
         cwd=tmp_path,
         capture_output=True,
         text=True,
