@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -11,10 +12,14 @@ from referencing.jsonschema import DRAFT202012
 
 from tools import openapi
 
+_made = cache(openapi.document)
+_making = Lock()
 
-@cache
+
 def _document() -> dict[str, Any]:
-    return openapi.document()
+    # Many callers at once would each make it.
+    with _making:
+        return _made()
 
 
 @cache

@@ -1,12 +1,17 @@
-"""What happens between a request's reads and its write."""
+"""What happens at the same time: between a request's reads and its write, or to many callers at once."""
 
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any, TypeVar
 
 import pytest
 
 from bindery import dynamo
 from tests import calls
+
+CALLERS = 32
+Outcome = TypeVar("Outcome")
 
 
 def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], object]) -> None:
@@ -26,3 +31,15 @@ def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], ob
         return real(**request)
 
     monkeypatch.setattr(dynamo.client(), method, call)
+
+
+def at_once(act: Callable[[int], Outcome], callers: int = CALLERS) -> list[Outcome]:
+    """What `act` gives to each caller's number, all started at the same moment."""
+    barrier = Barrier(callers)
+
+    def start(number: int) -> Outcome:
+        barrier.wait(30)
+        return act(number)
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(start, range(callers)))

@@ -18,12 +18,17 @@ def running_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]
 
 @pytest.fixture
 def engine(running_engine: Engine, environment: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Empty tables and fresh secrets: those of a region that no other test uses."""
+    """Empty tables and fresh secrets."""
+    use_empty_registry(running_engine, environment)
+    yield running_engine
+    forget()
+
+
+def use_empty_registry(running_engine: Engine, environment: pytest.MonkeyPatch) -> None:
+    """Make the tables and secrets of a region that no other test uses, and let the environment name it."""
     for name, value in running_engine.environment().items():
         environment.setenv(name, value)
     environment.setenv("AWS_DEFAULT_REGION", f"test-{secrets.token_hex(6)}-1")
     make_tables()
     make_secrets()
-    forget()
-    yield running_engine
     forget()

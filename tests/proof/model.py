@@ -1,0 +1,354 @@
+"""What the five APIs answer to requests that come one after the other, in plain Python: who holds what, and no more.
+
+It knows no table, no code of ours and no HTTP. An outcome is the word of the API: quectel's code, asseco's problem, why
+remoteit does not connect, else the HTTP status; of a list, what is in it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ACCOUNTS = {"ada": "acme", "ben": "acme", "cleo": "other"}
+"""Who there is, of which account; each is a bank's customer of their own."""
+
+MODES = {"unique": "unique", "rotating": "rotating", "multi": "multi", "unentered": "unique"}
+"""quectel's devices and how many may hold them."""
+
+PHONES = ("phone", "tablet")
+COMPANIES = {"acme/camera": "acme", "other/camera": "other"}
+"""rufus' devices: each company has one of the same model and serial number."""
+
+PLAYER = "player"
+DEVICES = (*COMPANIES, *MODES, *PHONES, PLAYER)
+ADDRESSED = ("acme/camera", "unique", "rotating", "multi", "phone")
+"""Those with a service address."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request: what, by whom, for which device, and what else it says."""
+
+    what: str
+    who: str = ""
+    device: str = ""
+    more: Any = None
+
+
+@dataclass
+class Binding:
+    """Somebody holds a device."""
+
+    holder: str
+    number: int
+    """Of all bindings there ever were."""
+    series: int = 0
+    """Of all series of share codes that there ever were."""
+    status: str | None = None
+    nickname: str | None = None
+    shared_by: str | None = None
+    shares: set[str] = field(default_factory=set)
+    connected: dict[str, int] = field(default_factory=dict)
+    """By caller: which of their connections to the device it names."""
+
+
+class Model:
+    """The registry as those who ask know it."""
+
+    def __init__(self) -> None:
+        self.entered = set(DEVICES) - {"other/camera", "unentered", "tablet", PLAYER}
+        self.banned: set[str] = set()
+        self.inactive: set[str] = set()
+        self.bindings: dict[tuple[str, str], Binding] = {}
+        """By device, and user where several may hold it ("" where not)."""
+        self.codes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        """By sharer and device: of each share code its binding and its series."""
+        self.made: dict[tuple[str, str], int] = {}
+        """By caller and device: how many connections."""
+        self.leases: dict[tuple[str, str], int] = {}
+        """By caller and device: which connection there is, good or not."""
+        self._count = 0
+        self._hold("acme/camera", "acme")
+
+    def answer(self, ask: Ask) -> Any:
+        """The outcome of a request, which is carried out."""
+        return getattr(self, f"_{ask.what}")(ask)
+
+    # ── Who holds what ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _hold(self, device: str, holder: str, user: str = "", **facts: Any) -> None:
+        self.entered.add(device)
+        self.bindings[device, user] = Binding(holder, self._next(), self._next(), **facts)
+
+    def _place(self, ask: Ask) -> tuple[str, str]:
+        """Where a user's relation to a device stands."""
+        return ask.device, ask.who if MODES.get(ask.device) == "multi" else ""
+
+    def _relation(self, ask: Ask) -> Binding | None:
+        return self.bindings.get(self._place(ask))
+
+    def _own(self, ask: Ask) -> str | None:
+        """What a user has of a quectel device: a binding, a share, or neither."""
+        found = self._relation(ask)
+        if found is None:
+            return None
+        if found.holder == ask.who:
+            return "binding" if found.shared_by is None else "share"
+        return "share" if ask.who in found.shares else None
+
+    def _end(self, device: str, user: str) -> None:
+        """A binding ends with its shares, or a share alone."""
+        ended = self.bindings.pop((device, user))
+        for place, other in list(self.bindings.items()):
+            if place[0] == device and other.shared_by is not None and other.shared_by == ended.holder:
+                del self.bindings[place]
+
+    def reaches(self, ask: Ask) -> bool:
+        """Whether a user may reach a device."""
+        found = self._relation(ask)
+        if found is None:
+            return False
+        if ask.device in MODES:
+            return self._own(ask) is not None
+        if ask.device in PHONES:
+            return found.holder == ask.who and found.status == "active"
+        return found.holder == ACCOUNTS[ask.who]
+
+    # ── rufus ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _camera(self, ask: Ask) -> str:
+        return f"{ACCOUNTS[ask.who]}/camera"
+
+    def _rufus_bind(self, ask: Ask) -> Any:
+        device = self._camera(ask)
+        if device in self.banned:
+            return 403
+        if (device, "") not in self.bindings:
+            self._hold(device, ACCOUNTS[ask.who])
+        return 201
+
+    def _rufus_unbind(self, ask: Ask) -> Any:
+        return 404 if self.bindings.pop((self._camera(ask), ""), None) is None else 200
+
+    def _rufus_get(self, ask: Ask) -> Any:
+        return 200 if (self._camera(ask), "") in self.bindings else 404
+
+    def _rufus_list(self, ask: Ask) -> Any:
+        return {device for device in [self._camera(ask)] if (device, "") in self.bindings}
+
+    # ── quectel ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _quectel_bind(self, ask: Ask) -> Any:
+        device, mode, standing = ask.device, MODES[ask.device], self._relation(ask)
+        if device not in self.entered:
+            return 5090
+        if device in self.banned:
+            return 5009
+        if own := self._own(ask):
+            return 5049 if own == "binding" else 6040
+        if standing is not None and mode == "unique":
+            return 5412
+        self._hold(device, ask.who, self._place(ask)[1])
+        return 200
+
+    def _quectel_let_go(self, ask: Ask) -> Any:
+        own = self._own(ask)
+        if own is None:
+            return 5052
+        device, user = self._place(ask)
+        if own == "share" and not user:
+            binding = self.bindings[device, ""]
+            binding.shares.discard(ask.who)
+            binding.connected.pop(ask.who, None)
+        else:
+            self._end(device, user)
+        return 200, sum(place[0] == device and other.shared_by is None for place, other in self.bindings.items())
+
+    def _quectel_offer(self, ask: Ask) -> Any:
+        own, binding = self._own(ask), self._relation(ask)
+        if own is None or binding is None:
+            return 5052
+        if own == "share":
+            return 5135
+        if ask.more == "replace":
+            binding.series = self._next()
+        self.codes.setdefault((ask.who, ask.device), []).append((binding.number, binding.series))
+        return 200
+
+    def _quectel_accept(self, ask: Ask) -> Any:
+        """`more`: of whose codes for the device which, from the last."""
+        sharer, which = ask.more
+        given = self.codes.get((sharer, ask.device), [])
+        if which >= len(given) or ACCOUNTS[sharer] != ACCOUNTS[ask.who]:
+            return 5136
+        if own := self._own(ask):
+            return 5049 if own == "binding" else 6040
+        place = self._place(Ask("", sharer, ask.device))
+        binding = self.bindings.get(place)
+        if binding is None or binding.shared_by is not None or (binding.number, binding.series) != given[-1 - which]:
+            return 5136
+        if ask.device in self.banned:
+            return 5009
+        if place[1]:
+            self.bindings[ask.device, ask.who] = Binding(ask.who, binding.number, shared_by=sharer)
+        else:
+            binding.shares.add(ask.who)
+        return 200
+
+    def _quectel_list(self, ask: Ask) -> Any:
+        found = {device: self._own(Ask("", ask.who, device)) for device in MODES}
+        return {device: own for device, own in found.items() if own}
+
+    # ── asseco ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _registered(self, ask: Ask, *statuses: str) -> Binding | str:
+        """A customer's registration of one of these statuses, or why not."""
+        found = self.bindings.get((ask.device, ""))
+        if found is None or found.holder != ask.who:
+            return "device-not-exist"
+        return found if found.status in statuses else "device-status-not-valid"
+
+    def _nickname_taken(self, ask: Ask) -> bool:
+        return any(
+            binding.holder == ask.who
+            and binding.status in ("active", "blocked")
+            and str(binding.nickname).casefold() == ask.more.casefold()
+            and device != ask.device
+            for (device, _), binding in self.bindings.items()
+        )
+
+    def _asseco_register(self, ask: Ask) -> Any:
+        standing = self.bindings.get((ask.device, ""))
+        if ask.device in self.banned:
+            return "device-status-not-valid"
+        if standing is not None and standing.status != "unregistered":
+            return "imei-not-unique"
+        if self._nickname_taken(ask):
+            return "nickname-not-unique"
+        self._hold(ask.device, ask.who, status="active", nickname=ask.more)
+        return 200
+
+    def _asseco_unregister(self, ask: Ask) -> Any:
+        found = self._registered(ask, "active", "blocked")
+        if isinstance(found, str):
+            return found
+        found.status, found.connected = "unregistered", {}
+        return 202
+
+    def _asseco_block(self, ask: Ask) -> Any:
+        found = self._registered(ask, "active")
+        if isinstance(found, str):
+            return found
+        found.status, found.connected = "blocked", {}
+        return 204
+
+    def _asseco_unblock(self, ask: Ask) -> Any:
+        found = self._registered(ask, "blocked")
+        if isinstance(found, str):
+            return found
+        found.status = "active"
+        return 204
+
+    def _asseco_rename(self, ask: Ask) -> Any:
+        found = self._registered(ask, "active", "blocked")
+        if isinstance(found, str):
+            return found
+        if self._nickname_taken(ask):
+            return "nickname-not-unique"
+        found.nickname = ask.more
+        return 204
+
+    def _asseco_list(self, ask: Ask) -> Any:
+        return {
+            device: (self.bindings[device, ""].status, self.bindings[device, ""].nickname)
+            for device in PHONES
+            if (device, "") in self.bindings and self.bindings[device, ""].holder == ask.who
+        }
+
+    # ── remoteit ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _remoteit_connect(self, ask: Ask) -> Any:
+        found = self._relation(ask)
+        if found is None or not self.reaches(ask):
+            return "not shared"
+        if ask.device in self.banned:
+            return "banned"
+        if ask.device in self.inactive:
+            return "not active"
+        number = self.made.get((ask.who, ask.device), 0)
+        self.made[ask.who, ask.device] = number + 1
+        self.leases[ask.who, ask.device] = found.connected[ask.who] = number
+        return 200
+
+    def _remoteit_stop(self, ask: Ask) -> Any:
+        """`more`: which of the caller's connections to the device, from the last."""
+        number, found = self.made.get((ask.who, ask.device), 0) - 1 - ask.more, self._relation(ask)
+        if number < 0 or found is None or found.connected.get(ask.who) != number:
+            return 401
+        del found.connected[ask.who], self.leases[ask.who, ask.device]
+        return 200
+
+    def _relay(self, ask: Ask) -> Any:
+        """The reason for which the relay does not admit a client to that connection; "" if it does."""
+        number, found = self.made.get((ask.who, ask.device), 0) - 1 - ask.more, self._relation(ask)
+        if number < 0 or self.leases.get((ask.who, ask.device)) != number:
+            return "NOT_FOUND"
+        if found is None or not self.reaches(ask):
+            return "NOT_SHARED"
+        if found.connected.get(ask.who) != number:
+            return "NOT_FOUND"
+        if ask.device in self.banned:
+            return "DEVICE_BANNED"
+        return "DEVICE_INACTIVE" if ask.device in self.inactive else ""
+
+    def _remoteit_list(self, ask: Ask) -> Any:
+        return {
+            device: device not in self.banned | self.inactive
+            for device in ADDRESSED
+            if self.reaches(Ask("", ask.who, device))
+        }
+
+    # ── vodlix ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _vodlix_add(self, ask: Ask) -> Any:
+        if PLAYER in self.banned:
+            return "device_banned"
+        self.entered.add(PLAYER)
+        return 200
+
+    def _vodlix_check(self, ask: Ask) -> Any:
+        if PLAYER not in self.entered:
+            return "device_not_found"
+        return "device_banned" if PLAYER in self.banned else 200
+
+    # ── Operators ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _change(self, ask: Ask) -> Any:
+        """`more`: ban, unban, deactivate or activate."""
+        if ask.device not in self.entered:
+            return 404
+        changed = self.banned if ask.more in ("ban", "unban") else self.inactive
+        if ask.more in ("ban", "deactivate"):
+            changed.add(ask.device)
+        else:
+            changed.discard(ask.device)
+        return 200
+
+    def _force_unbind(self, ask: Ask) -> Any:
+        """The owner's binding, or (`who`) that of a user."""
+        several = MODES.get(ask.device) == "multi"
+        found = self.bindings.get((ask.device, ask.who)) if several is bool(ask.who) else None
+        if found is None or found.status == "unregistered":
+            return 404
+        if found.status is not None:
+            found.status, found.connected = "unregistered", {}
+        else:
+            self._end(ask.device, ask.who)
+        return 200
+
+    def _enter(self, ask: Ask) -> Any:
+        created = ask.device not in self.entered
+        self.entered.add(ask.device)
+        return 200, int(created)
