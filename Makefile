@@ -25,7 +25,7 @@ SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/b
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
 	@echo "make test     run the whole test suite"
-	@echo "make proof    prove the promises: races, faults, hostile input, tenants (minutes; see docs/proof.md)"
+	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
 	@echo "make check    format, lint, types, template, tests, build: what CI runs"
 	@echo "make format   format the code"
 	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
@@ -41,6 +41,7 @@ test: .venv/test/.made .venv/ministack/.made
 
 proof: .venv/test/.made .venv/ministack/.made
 	PROOF=full $(TEST) -W error -m pytest tests/proof tests/interleavings tests/engine
+	$(TEST) -m tests.proof.mutations
 
 check: lint types validate test build
 

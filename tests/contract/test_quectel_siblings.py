@@ -507,6 +507,8 @@ def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
     untouched = everything()
     refused(accept(OTHER, shared), *ACCEPTED)
     refused(ask(OTHER, "share_info", **KEYS), 5135, "No permission to share this device")
+    # The first 32 bytes are its seal.
+    refused(accept(THIRD, "A" * 42 + shared[42:]), *NO_CODE)
     refused(accept(THIRD, shared[:-2] + ("AA" if shared[-2:] != "AA" else "BB")), *NO_CODE)
     assert everything() == untouched
     data(ask(ME, "unbundling_device_dk", **KEYS))

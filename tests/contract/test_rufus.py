@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import boto3
 import pytest
 
 from bindery import clock, devices, dynamo, identity, keyring
@@ -71,6 +72,13 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
 def test_the_deviceid_stands_nowhere_in_the_tables() -> None:
     deviceid = bind(SAMPLE).json()["deviceid"]
     assert deviceid.lower() not in json.dumps(everything(), default=str).lower()
+
+
+def test_another_installation_gives_a_device_another_deviceid() -> None:
+    first = bind(SAMPLE).body
+    boto3.client("secretsmanager").put_secret_value(SecretId="DeviceIdSecret", SecretString="o" * 64)
+    keyring.forget()
+    assert bind(SAMPLE).body != first
 
 
 def test_binding_again_gives_the_same_deviceid_and_replaces_what_is_given() -> None:

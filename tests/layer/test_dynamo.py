@@ -24,12 +24,19 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamo, "_pause", lambda attempt: None)
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseException | None, after: bool = False) -> None:
-    """Make a client's method raise these, one a call (None: run it). With `after`, raise once the call has run."""
+def failing(
+    monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseException | None, after: bool = False
+) -> list[dict[str, Any]]:
+    """Make a client's method raise these, one a call (None: run it), and return what it is asked from now on.
+
+    With `after`, raise once the call has run.
+    """
     real = getattr(dynamo.client(), method)
     left = iter(outcomes)
+    asked: list[dict[str, Any]] = []
 
     def call(**request: Any) -> Any:
+        asked.append(request)
         outcome = next(left, None)
         if outcome is None:
             return real(**request)
@@ -38,6 +45,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseExcepti
         raise outcome
 
     monkeypatch.setattr(dynamo.client(), method, call)
+    return asked
 
 
 def error(code: str, **members: Any) -> ClientError:
@@ -109,15 +117,11 @@ def test_a_put_that_meets_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyP
 
 def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     conflict = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}])
-    sent: list[str] = []
-    dynamo.client().meta.events.register(
-        "provide-client-params.dynamodb.TransactWriteItems",
-        lambda params, **_: sent.append(params["ClientRequestToken"]),
-    )
-    failing(monkeypatch, "transact_write_items", conflict, conflict)
+    asked = failing(monkeypatch, "transact_write_items", conflict, conflict)
     dynamo.transact([Put(HERE, {"n": 1}, ABSENT)])
     dynamo.transact([Put(Key(Table.DEVICES, "x"), {"n": 1}, ABSENT)])
-    assert len(sent) == len(set(sent)) == 2
+    one, again, at_last, another = (request["ClientRequestToken"] for request in asked)
+    assert one == again == at_last != another
     assert len(items(Table.DEVICES)) == 2
 
 
@@ -144,13 +148,13 @@ def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pyt
     both = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, {"Code": code}])
     alone = error("TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": code}])
     for number, outcome in enumerate((both, alone), 2):
-        failing(monkeypatch, "transact_write_items", outcome)
+        asked = failing(monkeypatch, "transact_write_items", outcome)
         dynamo.transact([Put(HERE, {"n": number})], aside=Update(THERE, "SET #n = :n", {":n": number}))
+        # What is sent without it is another request, so it has a token of its own.
+        assert len({request["ClientRequestToken"] for request in asked}) == len(asked) == 2
         assert dynamo.get(HERE) == {"pk": "here", "n": number}
         assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
     assert [len(params["TransactItems"]) for params in sent] == [2, 1, 1]
-    # What is sent without it is another request, so it has a token of its own.
-    assert len({params["ClientRequestToken"] for params in sent}) == 3
 
 
 def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from bindery import devices, dynamo, identity
-from bindery.bindings import company
+from bindery.bindings import company, record
 from bindery.directory import accounts, keys
 from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
+from bindery.dynamo import Table, Update
+from bindery.faults import Fault, Reason
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
@@ -99,6 +100,23 @@ def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
     assert len(sent) == 2
     assert json.loads(sent[1])["ClientRequestToken"]
     assert items(Table.BINDINGS) == []
+
+
+def test_what_another_account_holds_is_neither_taken_over_nor_shown_nor_let_go() -> None:
+    # A device's key names its account, so nobody comes to hold another's; the binding says whose it is all the same.
+    deviceid = bind()
+    place = record.owner(identity.company_device_of("acme", deviceid))
+    dynamo.write(Update(place, "SET #holder = :other", {":other": identity.account_holder("other")}))
+    held = everything()
+    for call, reason in (
+        (bind, Reason.BOUND_BY_ANOTHER),
+        (lambda: company.find("acme", deviceid), Reason.DEVICE_UNKNOWN),
+        (lambda: company.unbind("acme", deviceid), Reason.DEVICE_UNKNOWN),
+    ):
+        with pytest.raises(Fault) as caught:
+            call()
+        assert caught.value.reason is reason
+    assert everything() == held
 
 
 @pytest.mark.parametrize("method", ["get_item", "transact_write_items"])

@@ -246,7 +246,7 @@ def giving_back(uid: str, held: Item, otherwise: Verdict) -> list[Update | Delet
     """The writes that end a share that a user accepted: `otherwise` if it has ended."""
     product_key, device_key = held["product_key"], held["device_key"]
     shared = Condition(
-        expression="#binding = :binding AND attribute_exists(#shares.#uid)",
+        expression="#binding = :binding",
         names={"uid": uid},
         values={":binding": held["binding"]},
         otherwise=otherwise,
