@@ -108,6 +108,8 @@ class Sequential(RuleBasedStateMachine):
     def __init__(self, asking: Asking, begin: schedules.State) -> None:
         super().__init__()
         self.asking, self.model = asking, Model()
+        self.last = Ask("rufus_bind", "ada")
+        """The last request of those that may change something."""
         self.drawn: Counter[UUID] = Counter()
         asking.forget()
         schedules.restore(begin)
@@ -120,8 +122,9 @@ class Sequential(RuleBasedStateMachine):
     @rule(seed=SEEDS)
     def one(self, seed: UUID) -> None:
         chance = self.chance(seed)
-        kind = chance.random()
-        ask = choice(chance, possible(self.model) if kind < 0.6 else CHANGES if kind < 0.8 else LOOKS)
+        asks = chance.choices((possible(self.model), rivals(self.last), LOOKS, self.clients()), (6, 3, 2, 1))[0]
+        ask = choice(chance, asks)
+        self.last = ask if ask.what in CHANGES else self.last
         note(str(ask))
         before = schedules.tables()
         answer = self.asking.ask(ask)
@@ -134,6 +137,11 @@ class Sequential(RuleBasedStateMachine):
         assert self.asking.flagged(tables) == [self.model.entered, self.model.banned, self.model.inactive]
         if not done(expected):
             assert (tables["BINDINGS"], tables["DEVICES"]) == (before["BINDINGS"], before["DEVICES"])
+
+    def clients(self) -> Asks:
+        """What comes to the relay."""
+        asks = LOOKS["relay"]
+        return {"relay": [ask for ask in asks if (ask.who, ask.device) in self.model.leases] or asks}
 
 
 class Concurrent(Sequential):
