@@ -43,7 +43,7 @@ def attempt(user: dict[str, str] | None, password: str, at: Key | None = None) -
     """Try a password as a login does; what it was refused for."""
     key = at or place()
     try:
-        attempts.admit(key, dynamo.get(key)).judge(password, user)
+        attempts.Attempts.admit(key, dynamo.get(key)).judge(password, user)
     except Fault as fault:
         return fault
     return None

@@ -175,10 +175,3 @@ def timeless(answer: Response) -> Response:
 
 def refused(name: str, answer: Response) -> bool:
     return bool(answer.json()["code"] != 200) if name.startswith("quectel.") else answer.status >= 400
-
-
-def tables() -> schedules.Tables:
-    """What is in the tables, but for the count of failed logins."""
-    return {
-        name: [item for item in found if item.get("sk") != "attempts"] for name, found in schedules.tables().items()
-    }

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests import schedules
 from tests.http_api import invoke
 from tests.proof import world
 from tests.proof.conditions import CONDITIONS
-from tests.proof.staging import Stage, columns, refused, tables, timeless, told
+from tests.proof.staging import Stage, columns, refused, timeless, told
 from tests.proof.world import ADDRESS, World
 
 
@@ -293,10 +294,10 @@ def test_every_operation_answers_every_caller_as_its_api_says(
     assert not refused(name, own)
     staged = stage(name, column)
     request = CONDITIONS[condition](staged)
-    before = tables()
+    before = schedules.tables()
     answer = timeless(invoke(name, request))
     if refused(name, answer):
-        assert tables() == before, "a refusal leaves nothing behind"
+        assert schedules.tables() == before, "a refusal leaves nothing behind"
     if isinstance(expected, Says):
         body = expected.body.replace("{deviceid}", world.sample_device_id(staged.here.ada))
         assert (answer.status, answer.body) == (expected.status, body)

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     # What exists.
     PRODUCT_UNKNOWN = auto()
     SERIAL_UNKNOWN = auto()
+    SERIAL_SLOWED = auto()
     DEVICE_UNKNOWN = auto()
     DEVICE_KEY_MISSING = auto()
     DEVICE_KEY_MALFORMED = auto()

@@ -7,14 +7,14 @@ Beside either the binding has its place among what its user holds (`bindery.bind
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from bindery import clock, devices, dynamo, identity, keyring, settings
+from bindery import clock, devices, dynamo, identity, keyring, misses, settings
 from bindery.bindings import held, record
 from bindery.directory import domains, families, products, users
 from bindery.directory.products import Mode
 from bindery.directory.users import User
-from bindery.dynamo import Check, Condition, Delete, Item, Put, Read, Update
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Put, Read, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
 
@@ -29,6 +29,7 @@ REFUSES = (
     Reason.HOME_MODE_OFF,
     Reason.FAMILY_MISSING,
     Reason.FAMILY_FORBIDDEN,
+    Reason.SERIAL_SLOWED,
     Reason.SERIAL_UNKNOWN,
     Reason.DEVICE_KEY_MISSING,
     Reason.DEVICE_KEY_MALFORMED,
@@ -44,6 +45,14 @@ REFUSES = (
 
 DEVICE_KEY = "[A-Za-z0-9]{4,32}"
 """What a device key looks like."""
+
+
+class Misses(misses.Misses):
+    """A user's serial numbers of today that nobody made, or whose device is another's."""
+
+    __slots__ = ()
+    FREE: ClassVar[int] = 20
+    SLOWED: ClassVar[Reason] = Reason.SERIAL_SLOWED
 
 
 class Bound(NamedTuple):
@@ -84,6 +93,7 @@ def bind(
         "device": Read(devices.key(device), Reason.SERIAL_LOOKUP_FAILED),
         "owner": Read(record.owner(device), Reason.LOOKUP_FAILED),
         "own": Read(record.of_user(device, uid), Reason.LOOKUP_FAILED),
+        "missed": Read(missed(uid), Reason.LOOKUP_FAILED),
     }
     if session.domain is not None:
         reads["domain"] = Read(domains.key(session.domain), Reason.LOOKUP_FAILED)
@@ -107,12 +117,17 @@ def bind(
         raise Fault(unsuited)
     if user.home_mode and not families.admits(family, uid, frid):
         raise Fault(Reason.FAMILY_FORBIDDEN)
+    guesses = Misses.admit(reads["missed"].key, found["missed"])
     manufactured = found["device"] or {}
     if unfit := _unfit(manufactured, product):
+        if unfit is Reason.SERIAL_UNKNOWN:
+            guesses.fail()
         raise Fault(unfit)
     mode = Mode(product["mode"])
     standing = found["own" if mode is Mode.MULTI else "owner"] or {}
     if taken := _taken(standing, uid, mode):
+        if taken is Reason.BOUND_BY_ANOTHER:
+            guesses.fail()
         raise Fault(taken)
     if common and family is not None and families.full(family, families.entry(device, uid, mode)):
         raise Fault(Reason.COMMON_LIST_FULL)
@@ -158,9 +173,15 @@ def bind(
             Put(held.key(uid, product_key, device_key), place, held.free(device)),
             *_evict(device, evicted),
             *_in_families(device, uid, mode, place, evicted),
+            *([Check(guesses.key, guesses.no_more())] if guesses.slow() else []),
         ]
     )
     return bound
+
+
+def missed(uid: str) -> Key:
+    """Where a user's misses of today stand: what is left of them there when they are erased says nobody's name."""
+    return Key(Table.BINDINGS, f"attempts#{keyring.fingerprint(uid)}", f"serials#{clock.today().isoformat()}")
 
 
 def _may_not_bind(role: str, domain: Item) -> bool:

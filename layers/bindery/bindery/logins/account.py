@@ -35,7 +35,7 @@ def log_in(developer_key: ApiKey, email: str, password: str, *, source_ip: str) 
     place = emails.in_account(developer_key.account, email)
     tries = attempts.key("remoteit", developer_key.account, email, source_ip)
     name, tried = dynamo.get_many([Read(place), Read(tries)])
-    attempt = attempts.admit(tries, tried)
+    attempt = attempts.Attempts.admit(tries, tried)
     # Nobody is looked up as well: a round trip less would tell that there is none.
     user = dynamo.get(users.key("" if name is None else name["uid"]))
     # They may have gone since their name was read.

@@ -36,7 +36,7 @@ def log_in(domain: str, email: str, encrypted: str, random: str, signature: str,
         raise Fault(Reason.USER_DOMAIN_UNKNOWN)
     if not _signed(email + encrypted + random, domain_secrets.of(app), signature):
         raise Fault(Reason.SIGNATURE_INVALID)
-    attempt = attempts.admit(tries, tried)
+    attempt = attempts.Attempts.admit(tries, tried)
     if name is None:
         attempt.fail()
         raise Fault(Reason.EMAIL_UNKNOWN)

@@ -1,0 +1,253 @@
+"""Guessing is slow, shows, and hurts nobody but who guesses."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery import clock, devices, edge
+from bindery.bindings import serial
+from bindery.faults import Reason
+from tests import races, schedules
+from tests.http_api import Response, invoke
+from tests.proof import world
+from tests.proof.staging import Stage
+from tests.proof.world import Caller, World
+from tests.tables import counts_misses, items
+from tools import template
+
+BIND = "quectel.bind_device_sn"
+UNKNOWN = '{"code":5090,"data":null,"extMsg":"","msg":"Requested device SN invalid"}'
+
+
+class Clock:
+    """A clock that stands still until it is moved: at the beginning of a day, so that all of a test is one day."""
+
+    def __init__(self) -> None:
+        self.now = clock.now() // 86_400_000 * 86_400_000 + 1000
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    moved = Clock()
+    monkeypatch.setattr(clock, "now", lambda: moved.now)
+    return moved
+
+
+@pytest.fixture
+def here(stage: Callable[[str, str], Stage]) -> World:
+    return stage(BIND, "quectel").here
+
+
+def bind(here: World, sn: str, caller: Caller | None = None) -> Response:
+    return invoke(BIND, world.query(here.request(BIND, caller), sn=sn))
+
+
+def code(answer: Response) -> int:
+    return int(answer.json()["code"])
+
+
+def guess(here: World, count: int) -> None:
+    for number in range(count):
+        missed = bind(here, f"SN9{number:09}")
+        assert (missed.body, "Retry-After" in missed.headers) == (UNKNOWN, False)
+
+
+def counts() -> list[dict[str, Any]]:
+    return [item for item in items(serial.Table.BINDINGS) if counts_misses(item)]
+
+
+def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_serial_number(here: World, time: Clock) -> None:
+    guess(here, 21)
+    stands = counts()
+    for sn in ("SN9000000099", world.SN):
+        slowed = bind(here, sn)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), "whether there is such a device"
+    assert counts() == stands, "what is not looked at is not counted"
+    time.now += 1000
+    assert code(bind(here, world.SN)) == 200
+
+
+@pytest.mark.parametrize(("misses", "seconds"), [(20, 0), (21, 1), (22, 2), (26, 32), (31, 900), (60, 900)])
+def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
+    misses: int, seconds: int, here: World, time: Clock
+) -> None:
+    for _ in range(misses):
+        serial.Misses(serial.missed("ada")).fail()
+    slowed = bind(here, "SN9000000099")
+    assert (slowed.body, slowed.headers.get("Retry-After")) == (UNKNOWN, str(seconds) if seconds else None)
+
+
+def test_a_serial_number_of_anothers_device_is_a_miss_and_what_is_the_users_own_is_none(
+    here: World, time: Clock
+) -> None:
+    assert code(bind(here, world.SN, here.ben)) == 200
+    assert code(bind(here, world.SN, here.ben)) == 5049
+    assert counts() == []
+    assert code(bind(here, world.SN)) == 5412
+    assert [count["failures"] for count in counts()] == [1]
+
+
+def test_a_success_forgets_no_miss(here: World, time: Clock) -> None:
+    guess(here, 20)
+    assert code(bind(here, world.SN)) == 200
+    assert [count["failures"] for count in counts()] == [20]
+
+
+def test_nobody_else_waits_and_tomorrow_nobody_does(here: World, time: Clock) -> None:
+    guess(here, 21)
+    assert code(bind(here, world.SN, here.ben)) == 200
+    time.now += 86_400_000
+    guess(here, 1)
+
+
+def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time: Clock) -> None:
+    guess(here, 1)
+    (count,) = counts()
+    assert "ada" not in str(count)
+    assert count["expires_at"] == time.now // 1000 + 86_400
+    assert serial.missed("ada") != serial.missed("ben")
+
+
+def test_guesses_made_at_once_after_a_wait_are_one_guess(
+    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess(here, 21)
+    time.now += 1000
+    before = schedules.tables()
+    races.before(monkeypatch, "transact_write_items", serial.Misses(serial.missed("ada")).fail)
+    slowed = bind(here, world.SN)
+    assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1")
+    assert schedules.tables() == before
+
+
+@pytest.mark.parametrize("missed", [0, 1, 20])
+def test_whoever_has_free_misses_left_pays_nothing_for_them(
+    missed: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess(here, missed)
+    asked: list[Any] = []
+    transact = serial.dynamo.transact
+    monkeypatch.setattr(serial.dynamo, "transact", lambda operations: asked.extend(operations) or transact(operations))
+    assert code(bind(here, world.SN)) == 200
+    assert serial.missed("ada") not in [operation.key for operation in asked]
+
+
+# ── The metric ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pattern() -> str:
+    ((_, found),) = template.resources("AWS::Logs::MetricFilter")
+    return str(found["FilterPattern"])
+
+
+def counted() -> set[str]:
+    """The reasons whose lines the metric counts."""
+    clauses = re.findall(r'\(\$\.reason = "(\w+)"\)', pattern())
+    assert pattern() == "{ " + " || ".join(f'($.reason = "{reason}")' for reason in clauses) + " }"
+    return set(clauses)
+
+
+def test_the_metric_counts_by_operation_what_an_operation_can_refuse_for() -> None:
+    ((_, found),) = template.resources("AWS::Logs::MetricFilter")
+    (log,) = [name for name, _ in template.resources("AWS::Logs::LogGroup")]
+    (made,) = found["MetricTransformations"]
+    assert found["LogGroupName"] == {"Ref": log}
+    assert (made["MetricName"], made["MetricValue"]) == ("Misses", "1")
+    assert made["Dimensions"] == [{"Key": "Operation", "Value": "$.message"}]
+    assert len(pattern()) <= 1024
+    refused_for = {reason for name in world.OPERATIONS for reason in template.function(name).load().refuses}
+    assert {Reason(reason) for reason in counted()} <= refused_for
+
+
+def _with(header: str, value: str) -> Callable[[Stage], dict[str, Any]]:
+    def change(stage: Stage) -> dict[str, Any]:
+        made = stage.request()
+        return made | {"headers": made["headers"] | {header: value}}
+
+    return change
+
+
+GUESSES: dict[str, tuple[str, Callable[[Stage], dict[str, Any]]]] = {
+    "a company key": ("rufus.list_devices", _with("api_key", "ror-" + "0" * 40)),
+    "a developer key": ("remoteit.list_all", _with("developerkey", "0" * 40)),
+    "a developer key, at the login": ("remoteit.login", _with("developerkey", "0" * 40)),
+    "a password": ("remoteit.login", lambda stage: world.body(stage.request(), password="guess")),
+    "an email address": ("remoteit.login", lambda stage: world.body(stage.request(), username="who@example.com")),
+    "an app's secret": ("quectel.email_pwd_login", lambda stage: _signed(stage)),
+    "a serial number": (BIND, lambda stage: world.query(stage.request(), sn="SN9")),
+    "a share code": ("quectel.share_device", lambda stage: world.query(stage.request(), shareCode="A" * 99)),
+    "a share code, to look at": (
+        "quectel.device_info",
+        lambda stage: world.query(stage.request(), shareCode="A" * 99),
+    ),
+    "a service address": (
+        "remoteit.connect_device",
+        lambda stage: world.body(stage.request(), deviceaddress="80:00:00:00:00:00:00:F9"),
+    ),
+    "an identifier": ("asseco.register_owned_device", lambda stage: _registered(stage)),
+}
+
+
+def _signed(stage: Stage) -> dict[str, Any]:
+    stage.here.secret = "a guess"
+    return stage.request()
+
+
+def _registered(stage: Stage) -> dict[str, Any]:
+    made = stage.request()
+    invoke(stage.name, made)
+    return made
+
+
+@pytest.mark.parametrize("what", GUESSES)
+def test_every_kind_of_guess_is_in_the_metric(
+    what: str, stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, make = GUESSES[what]
+    staged = stage(name, name.partition(".")[0])
+    secret = staged.here.secret
+    request = make(staged)
+    staged.here.secret = secret
+    written = io.StringIO()
+    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    invoke(name, request)
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert line["message"] == name
+    assert line["reason"] in counted()
+
+
+def test_what_succeeds_is_not_in_the_metric(
+    stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage(BIND, "quectel")
+    written = io.StringIO()
+    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    invoke(BIND, staged.request())
+    assert "reason" not in json.loads(written.getvalue())
+
+
+# ── What is not counted, because nobody can guess it ──────────────────────────────────────────────────────────────────
+
+
+def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_for(
+    stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage("quectel.share_device", "quectel")
+    good = staged.here.answers["quectel.share_info"].json()["data"]
+    read: list[str] = []
+    look = devices.dynamo.get_many
+
+    def noted(reads: Any) -> Any:
+        read.extend(each.key.pk for each in reads)
+        return look(reads)
+
+    monkeypatch.setattr(devices.dynamo, "get_many", noted)
+    for place in range(0, len(good), 7):
+        changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
+        refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
+        assert code(refused) == 5136, place
+    assert set(read) == {"user#ben", "account#acme"}
