@@ -205,7 +205,7 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     assert (home["owner"], home["members"], home["common"]) == (
         OTHER,
         ["cleo"],
-        {device("unique", "S0"), device("multi", "S0")},
+        {device("unique", "S0"), families.entry(device("multi", "S0"), OTHER, Mode.MULTI)},
     )
     for text in (ME, CUSTOMER):
         assert text not in json.dumps(left, default=sorted)
