@@ -13,6 +13,11 @@ PYTHON ?= $(shell for python in python3.13 python3.14 python3.12 python3.11 pyth
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
 	"$$python" -c 'import sys; print(sys.executable)' && break; done)
 
+# The functions' own Python: what is measured runs in it, and it alone makes their bytecode.
+PYTHON313 ?= $(shell for python in python3.13 python3 python; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1 && \
+	"$$python" -c 'import sys; print(sys.executable)' && break; done)
+
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
 MINISTACK := .venv/ministack/bin/ministack
@@ -30,6 +35,7 @@ help:
 	@echo "make format   format the code"
 	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
 	@echo "make build    build the functions and layers for deployment (sam build)"
+	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
 	@echo "make bench-record  record anew what requests cost and functions import"
 	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
 
@@ -55,6 +61,10 @@ lint: .venv/test/.made
 
 types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
+
+# Prints what everything takes and costs, and writes docs/performance.md's table and docs/performance.svg.
+bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made build
+	$(TEST) -m tests.performance.bench
 
 # Rewrites tests/performance/recorded.json: look at what changed before you commit it.
 bench-record: .venv/test/.made .venv/ministack/.made
@@ -90,6 +100,11 @@ endef
 .venv/test/.made: tests/requirements.txt pyproject.toml
 	$(environment)
 	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/bench/.made: PYTHON = $(PYTHON313)
+.venv/bench/.made: tools/bench.txt
+	$(environment)
 	@touch $@
 
 .venv/ministack/.made: tools/ministack.txt

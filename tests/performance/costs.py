@@ -30,9 +30,9 @@ class Cost:
         self.written: list[tuple[str, dict[str, Any]]] = []
         self.asked: list[dict[str, Any]] = []
 
-    def report(self, log: list[str]) -> dict[str, Any]:
+    def report(self, log: list[str] | None) -> dict[str, Any]:
         """All of it, with what is in the tables now of what was written, and the request's one line in the log."""
-        (line,) = log
+        logged = {} if log is None else {"bytes logged": _line_size(*log)}
         return {
             "calls": self.calls,
             "read units": dict(sorted(self.read.items())),
@@ -40,7 +40,7 @@ class Cost:
             "items read": self.items_read,
             "bytes read": self.bytes_read,
             "bytes written": sum(_stored(*each) for each in self.written),
-            "bytes logged": _line_size(line),
+            **logged,
         }
 
 

@@ -337,7 +337,8 @@ def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, 
 
 def _pause(attempt: int) -> None:
     """Full jitter: 25 ms doubled at every attempt, so that those in each other's way part."""
-    time.sleep(random.uniform(0, 0.025 * 2**attempt))  # noqa: S311 (jitter is no secret)
+    # The system's randomness: what Python seeds once, a snapshot of the process would share with all its copies.
+    time.sleep(random.SystemRandom().uniform(0, 0.025 * 2**attempt))
 
 
 def _name(table: Table) -> str:
