@@ -17,6 +17,10 @@ def document():
     return openapi.document()
 
 
+def test_the_committed_document_is_what_the_operations_say():
+    assert openapi.PATH.read_text() == openapi.text(), "run: make openapi"
+
+
 def test_the_document_is_valid(document):
     validate(document)
 
