@@ -24,7 +24,13 @@ class DeviceInfo(Query):
 @operation(
     quectel,
     Access.READ,
-    refuses=[Reason.LOOKUP_FAILED, Reason.IDENTIFIER_MISSING, Reason.DEVICE_NOT_BOUND, Reason.NOT_SHARED],
+    refuses=[
+        Reason.DEVICE_KEY_MALFORMED,
+        Reason.LOOKUP_FAILED,
+        Reason.IDENTIFIER_MISSING,
+        Reason.DEVICE_NOT_BOUND,
+        Reason.NOT_SHARED,
+    ],
 )
 def handler(request: DeviceInfo, caller: Session) -> quectel.Device:
     """Show it. Before the share is accepted, a code shows neither serial number nor `authKey`."""

@@ -21,7 +21,7 @@ class UserDeviceList(Query):
     dk: OptionalText64 = None
 
 
-@operation(quectel, Access.READ, refuses=[Reason.LOOKUP_FAILED])
+@operation(quectel, Access.READ, refuses=[Reason.DEVICE_KEY_MALFORMED, Reason.NAME_TOO_LONG, Reason.LOOKUP_FAILED])
 def handler(request: UserDeviceList, caller: Session) -> quectel.PageInfo:
     """List them, ten on a page unless the client says otherwise, what was bound first coming first."""
     number, size = request.page or 1, min(request.page_size or 10, held.PAGE_LIMIT)

@@ -111,6 +111,7 @@ PARAMETERS: list[tuple[str, dict[str, Any], int, str]] = [
     ("device_info", {"pk": "", "dk": ""}, 5140, "Please enter pk, dk or share code"),
     ("device_info", {"dk": ""}, 5140, "Please enter pk, dk or share code"),
     ("device_info", {"shareCode": "nonsense"}, 5141, "No permission to query this device"),
+    ("device_info", {"dk": "a\x00"}, 5361, "Incorrect DK format"),
     ("device_info", {"dk": "none"}, *NOT_BOUND),
     ("share_device", {"shareCode": " "}, 5136, "Please enter share code"),
     ("share_device", {"deviceName": "n" * 255}, 5333, "Device name exceeds length limit"),
@@ -135,8 +136,10 @@ PARAMETERS: list[tuple[str, dict[str, Any], int, str]] = [
     ("unbundling_device_dk", {}, *NOT_BOUND),
     *(
         ("user_device_list", {name: wrong}, 5314, "Device query failed in cloud platform")
-        for name, wrong in (("page", "0"), ("page", "x"), ("pageSize", "0"), ("deviceName", "n" * 255))
+        for name, wrong in (("page", "0"), ("page", "x"), ("pageSize", "0"))
     ),
+    ("user_device_list", {"deviceName": "n" * 255}, 5333, "Device name exceeds length limit"),
+    ("user_device_list", {"dk": "a\x00"}, 5361, "Incorrect DK format"),
 ]
 
 
