@@ -26,18 +26,8 @@ from tests.tables import everything
 VOLATILE = frozenset(
     [
         *("binding", "bound_at", "since", "created_at", "added_at", "changed_at", "connected", "connection", "proxy"),
-        *(
-            "expires_at",
-            "share",
-            "shares",
-            "last_used",
-            "recorded_at",
-            "push_id",
-            "push_expiration_date",
-            "series",
-            "offered_until",
-            "at",
-        ),
+        *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
+        *("series", "offered_until"),
     ]
 )
 """Members whose values are other ones in every run: ids and times."""
