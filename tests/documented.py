@@ -33,12 +33,16 @@ def _responses(name: str) -> list[dict[str, Any]]:
     ]
 
 
-@cache
-def _validator(name: str, status: str, kind: str) -> Draft202012Validator:
+def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    """What holds a value to a schema of the document."""
     registry = Registry().with_resource("urn:bindery", Resource(_document(), DRAFT202012))
-    schema = _responses(name)[0][status]["content"][kind]["schema"]
     absolute = json.loads(json.dumps(schema).replace('"#/components', '"urn:bindery#/components'))
     return Draft202012Validator(absolute, registry=registry)
+
+
+@cache
+def _validator(name: str, status: str, kind: str) -> Draft202012Validator:
+    return validator(_responses(name)[0][status]["content"][kind]["schema"])
 
 
 def check(name: str, request: Mapping[str, Any], status: int, headers: Mapping[str, str], body: str) -> None:

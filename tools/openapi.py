@@ -35,6 +35,10 @@ _DETAILS = {"parameters": "serial_number", "address": "80:00:00:00:00:00:00:F1"}
 """What stands in an example for the placeholders of a refusal's text; any other stands for itself."""
 
 
+ADMIN = (
+    "What operators do, behind IAM: requests are signed (AWS Signature Version 4), as the command line `bindery` does."
+    " A page in a browser cannot sign, so these cannot be tried there."
+)
 PROBLEM: Schema = {
     "description": "A problem detail (RFC 9457).",
     "type": "object",
@@ -72,7 +76,7 @@ def document() -> Schema:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [*tags, {"name": "admin", "description": "What operators do, behind IAM."}],
+        "tags": [*tags, {"name": "admin", "description": ADMIN}],
         "paths": paths,
         "components": {"securitySchemes": dict(SECURITY), "schemas": dict(sorted(schemas.items()))},
     }
@@ -132,9 +136,10 @@ def _asked(
     shown = {_shown(name, info): info for name, info in model.model_fields.items()}
     parameters: list[Schema] = []
     for name in in_path:
-        alias = next(shown_as for shown_as, info in shown.items() if name in _names(shown_as, info))
-        given = (event.get("pathParameters") or {}).get(name)
-        example = {} if given is None else {"example": given}
+        alias, names = next((alias, names) for alias, info in shown.items() if name in (names := _names(alias, info)))
+        # The event came by one of the operation's routes, where the parameter may have another name.
+        given = [event["pathParameters"][known] for known in names if known in (event.get("pathParameters") or {})]
+        example = {"example": given[0]} if given else {}
         parameters.append({"name": name, "in": "path", "required": True, "schema": properties[alias]} | example)
     rest = {
         name: properties[name]
@@ -144,9 +149,9 @@ def _asked(
     if source == "query":
         examples = {name: values[0] for name, values in parse_qs(event.get("rawQueryString", "")).items()}
         for name, property_ in rest.items():
-            example = {"example": examples[name]} if name in examples else {}
             required = {"required": True} if name in schema.get("required", []) else {}
             schema_ = _as_text(property_)
+            example = {"example": _read(examples[name], schema_, schemas)} if name in examples else {}
             style = {"style": "form", "explode": False} if schema_.get("type") == "array" else {}
             parameters.append({"name": name, "in": "query", **required, "schema": schema_, **style, **example})
     asked: Schema = {"parameters": parameters} if parameters else {}
@@ -157,10 +162,9 @@ def _asked(
         kinds = ["application/json"]
         if source == "form":
             kinds += ["application/x-www-form-urlencoded", "multipart/form-data"]
-        content: Schema = {kind: {"schema": reference} for kind in kinds}
-        if (body := _body(event)) is not None:
-            content["application/json"]["example"] = body
-        asked["requestBody"] = {"required": bool(schema.get("required")), "content": content}
+        body = _body(event)
+        content = {"schema": reference} if body is None else {"schema": reference, "example": body}
+        asked["requestBody"] = {"required": bool(schema.get("required")), "content": dict.fromkeys(kinds, content)}
     return asked
 
 
@@ -184,6 +188,19 @@ def _as_text(schema: Schema) -> Schema:
         return schema
     kept = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
     return kept | (options[0] if len(options) == 1 else {"anyOf": options})
+
+
+def _read(text: str, schema: Schema, schemas: Mapping[str, Schema]) -> Any:
+    """The value that a parameter's text stands for."""
+    named = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    match named.get("type"):
+        case "integer":
+            return int(text)
+        case "boolean":
+            return text == "true"
+        case "array":
+            return text.split(",")
+    return text
 
 
 def _as_sent(schema: Schema) -> Schema:
@@ -216,14 +233,15 @@ def _responses(
         if not can_refuse(operation, reason):
             continue
         refusal = operation.dialect.REFUSALS[reason]
-        answer = operation.dialect.failure(Fault(reason, **_detail(refusal, operation)), Call(event))
+        detail = _detail(refusal, operation)
+        answer = operation.dialect.failure(Fault(reason, **detail), Call(event))
         example = json.loads(answer.body)
         example |= {name: value for name, value in voice.moment.items() if name in example}
         response = responses.setdefault(str(answer.status), {"description": "Refused.", "headers": dict(headers)})
         content = response.setdefault("content", {}).setdefault("application/json", {"schema": {}})
         _join(content, _refused(operation, example, schemas))
         content.setdefault("examples", {})[reason.value] = {
-            "summary": example.get("msg") or refusal.text or reason.value,
+            "summary": example.get("msg") or refusal.text.format(**detail) or reason.value,
             "value": example,
         }
         for name in answer.headers:
@@ -340,6 +358,8 @@ def _tidy(schema: Any) -> Any:
 def _admin(function: Function, schemas: dict[str, Schema]) -> dict[str, Schema]:
     """A resource's paths, as its router describes them, with problem details for every refusal."""
     resource = function.load()
+    module = import_module(f"functions.{function.name}")
+    event = json.loads(function.event.read_text())
     made = resource.app.get_openapi_schema(title="Bindery", version=_version())
     described = json.loads(made.model_dump_json(by_alias=True, exclude_none=True))
     owner = function.name
@@ -361,18 +381,38 @@ def _admin(function: Function, schemas: dict[str, Schema]) -> dict[str, Schema]:
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             operation = _tidy(named(operation))
-            operation["operationId"] = f"{owner}.{operation['operationId']}"
+            # The router's own id is the name of the Python function, its path and its method.
+            name = operation["operationId"].partition("_admin_v1_")[0]
+            operation["operationId"] = f"{owner}.{name}"
             operation["tags"] = ["admin"]
             operation["security"] = [{"aws_signature": []}]
-            operation["summary"], operation["description"] = _told(operation, owner)
+            operation["description"] = cleandoc(getattr(module, name).__doc__)
+            operation["summary"] = _first(operation["description"])
             operation["responses"] = dict(sorted((operation["responses"] | dict(_problems())).items()))
+            _exemplify(operation, path, method, event, schemas)
             paths.setdefault(path, {})[method] = operation
     return paths
 
 
-def _told(operation: Mapping[str, Any], owner: str) -> tuple[str, str]:
-    description = cleandoc(str(operation.get("description") or operation.get("summary") or owner))
-    return description.split(". ")[0].split("\n")[0].rstrip("."), description
+def _exemplify(
+    operation: Schema, path: str, method: str, event: Mapping[str, Any], schemas: Mapping[str, Schema]
+) -> None:
+    """Give an operation the values of its resource's event, if that is a request for it."""
+    http = event["requestContext"]["http"]
+    found = re.fullmatch(_PARAMETER.sub(r"(?P<\1>[^/]+)", path), http["path"])
+    if found is None or http["method"].lower() != method:
+        return
+    given = found.groupdict() | {name: values[0] for name, values in parse_qs(event.get("rawQueryString", "")).items()}
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] in given:
+            parameter["example"] = _read(given[parameter["name"]], parameter["schema"], schemas)
+    if (body := _body(event)) is not None:
+        operation["requestBody"]["content"]["application/json"]["example"] = body
+
+
+def _first(description: str) -> str:
+    """The first sentence, without its full stop."""
+    return re.split(r"[.:](?:\s|$)", description)[0].replace("\n", " ")
 
 
 def _problems() -> Iterator[tuple[str, Schema]]:

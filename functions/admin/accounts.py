@@ -47,7 +47,7 @@ def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Account]:
 
 @handler.app.get("/admin/v1/accounts/<account>")
 def show(account: PathId) -> Account:
-    """Show one."""
+    """Show an account."""
     return _read(accounts.show(account))
 
 

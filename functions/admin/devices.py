@@ -133,7 +133,7 @@ def find(
 
 @handler.app.get("/admin/v1/devices/<device>")
 def show(device: DeviceId) -> HeldDevice:
-    """Show one, and who holds it."""
+    """Show a device, and who holds it."""
     return _show(identity.from_opaque(device))
 
 
@@ -155,7 +155,7 @@ def unban(device: DeviceId) -> HeldDevice:
 
 @handler.app.post("/admin/v1/devices/<device>/unbind")
 def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevice:
-    """End its binding, or where several hold it that of the user `uid`."""
+    """End a device's binding, or where several hold it that of the user `uid`."""
     key = identity.from_opaque(device)
     holding.end(key, why.reason, uid=uid)
     return _show(key)
@@ -163,7 +163,7 @@ def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevic
 
 @handler.app.post("/admin/v1/devices/<device>/activate")
 def activate(device: DeviceId) -> HeldDevice:
-    """Let it be connected to."""
+    """Let a device be connected to."""
     key = identity.from_opaque(device)
     devices.set_active(key, True)
     return _show(key)
@@ -171,7 +171,7 @@ def activate(device: DeviceId) -> HeldDevice:
 
 @handler.app.post("/admin/v1/devices/<device>/deactivate")
 def deactivate(device: DeviceId) -> HeldDevice:
-    """Let nobody connect to it, and nobody be admitted to a connection that was made."""
+    """Let nobody connect to a device, and nobody be admitted to a connection that was made."""
     key = identity.from_opaque(device)
     devices.set_active(key, False)
     return _show(key)
@@ -179,7 +179,7 @@ def deactivate(device: DeviceId) -> HeldDevice:
 
 @handler.app.put("/admin/v1/devices/<device>/address")
 def assign(device: DeviceId, asked: Address) -> HeldDevice:
-    """Give it a service address; one that it has must be taken from it first."""
+    """Give a device a service address; one that it has must be taken from it first."""
     key = identity.from_opaque(device)
     addresses.assign(asked.address, key)
     return _show(key)
@@ -187,7 +187,7 @@ def assign(device: DeviceId, asked: Address) -> HeldDevice:
 
 @handler.app.delete("/admin/v1/devices/<device>/address")
 def withdraw(device: DeviceId) -> HeldDevice:
-    """Take its service address from it."""
+    """Take a device's service address from it."""
     key = identity.from_opaque(device)
     addresses.withdraw_from(key)
     return _show(key)

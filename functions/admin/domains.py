@@ -85,7 +85,7 @@ def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Domain]:
 
 @handler.app.get("/admin/v1/domains/<domain>")
 def show(domain: PathId) -> Domain:
-    """Show one."""
+    """Show a user domain."""
     return _read(domains.show(domain))
 
 

@@ -68,7 +68,7 @@ def page(owner: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Famil
 
 @handler.app.get("/admin/v1/families/<fid>")
 def show(fid: PathId) -> FamilyWithDevices:
-    """Show one."""
+    """Show a family, and the devices on its common list."""
     return _read(families.show(fid))
 
 

@@ -78,7 +78,7 @@ def page(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Key
 
 @handler.app.get("/admin/v1/keys/<key>")
 def show(key: PathId) -> Key:
-    """Show one, by its id."""
+    """Show a key, by its id."""
     return _read(keys.show(key))
 
 

@@ -81,7 +81,7 @@ def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
 
 @handler.app.get("/admin/v1/products/<product_key>")
 def show(product_key: PathId) -> Product:
-    """Show one."""
+    """Show a product."""
     return _read(products.show(product_key))
 
 

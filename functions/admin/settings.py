@@ -40,12 +40,12 @@ def page() -> Page[Setting]:
 
 @handler.app.get("/admin/v1/settings/<name>")
 def show(name: PathId) -> Setting:
-    """Show one."""
+    """Show a setting."""
     return _read(name)
 
 
 @handler.app.put("/admin/v1/settings/<name>")
 def change(name: PathId, new: NewValue) -> Setting:
-    """Set one: every request that comes in after this follows it."""
+    """Change a setting: every request that comes in after this follows it."""
     installation.change(name, new.value)
     return _read(name)

@@ -96,7 +96,7 @@ def page(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Use
 
 @handler.app.get("/admin/v1/users/<uid>")
 def show(uid: PathId) -> User:
-    """Show one."""
+    """Show a user."""
     return _read(users.show(uid))
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from openapi_spec_validator import validate
 
+from tests import documented
 from tests.template.test_functions import matches
 from tools import openapi, template
 
@@ -46,6 +47,32 @@ def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(document):
     ids = [operation["operationId"] for operation in operations]
     assert len(ids) == len(set(ids))
     assert all(operation["summary"] and operation["description"] for operation in operations)
+    routers_own = [operation["summary"] for operation in operations if re.match(r"[A-Z]+ /", operation["summary"])]
+    assert routers_own == []
+
+
+def test_every_example_is_what_its_schema_says(document):
+    described = [operation for path in document["paths"].values() for operation in path.values()]
+    shown = [
+        (holder["schema"], holder["example"])
+        for operation in described
+        for holder in (
+            *operation.get("parameters", ()),
+            *operation.get("requestBody", {}).get("content", {}).values(),
+        )
+        if "example" in holder
+    ]
+    answered = [
+        (content["schema"], example["value"])
+        for operation in described
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+    ]
+    assert shown
+    assert answered
+    for schema, example in (*shown, *answered):
+        documented.validator(schema).validate(example)
 
 
 def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_code_and_text(document):
