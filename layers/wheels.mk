@@ -20,10 +20,16 @@ define compile
 	else echo "bindery: no Python 3.13 on PATH, so without bytecode: cold starts will take several times as long" >&2; fi
 endef
 
+# What no function imports of the packages, a path a line; one that is not there (any more) ends the build.
+define leave-out
+	@test ! -f left_out.txt || { cd "$(ARTIFACTS_DIR)/python" && xargs rm -r; } < left_out.txt
+endef
+
 .PHONY: wheels-aarch64 wheels-x86_64
 wheels-aarch64 wheels-x86_64: wheels-%:
 	@test -n "$(PYTHON)" || { echo "bindery: building the layers needs a Python with pip on PATH" >&2; exit 1; }
 	$(PIP_INSTALL) --implementation cp --python-version 3.13 --platform manylinux2014_$* --platform manylinux_2_28_$* \
 		--requirement requirements.txt --target "$(ARTIFACTS_DIR)/python"
 	rm -rf "$(ARTIFACTS_DIR)/python/bin"
+	$(leave-out)
 	$(call compile,/opt)

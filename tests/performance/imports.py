@@ -1,20 +1,29 @@
 """Print as JSON what each function imports beside what every one does, each in a process of its own.
 
 `python imports.py module:layers …`: the function's module, and which of the packages it has beside those of all, as its
-layers in the template say. What is no layer of a function's cannot be imported here either, whatever is installed.
+layers in the template say. What is no layer of a function's, or left out of one, cannot be imported here either, whatever
+is installed.
 """
 
 import json
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 SOME = {"cryptography": ["cryptography", "cffi", "_cffi_backend"], "jwt": ["jwt"]}
 """What layers that not every function has bring."""
 
 
+def left_out() -> list[str]:
+    """The modules that the layer's build leaves out of its packages."""
+    listed = Path(__file__).parents[2] / "layers/deps/left_out.txt"
+    return [path.removesuffix(".py").replace("/", ".") for path in listed.read_text().split()]
+
+
 def main() -> None:
     """Import what all functions share, and then each function in a fork."""
+    sys.modules.update(dict.fromkeys(left_out()))
     import botocore.session
     from pydantic import BaseModel, Field
 

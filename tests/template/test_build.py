@@ -1,9 +1,11 @@
 """What `sam build` makes, as far as it needs no package index: each artifact, the shared layer, the locks."""
 
+import json
 import os
 import re
 import subprocess
-from importlib.util import module_from_spec, spec_from_file_location
+import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import botocore.loaders
 import botocore.session
 import pytest
 
+from tests.http_api import invoke
+from tests.performance.imports import left_out
 from tools import template
 from tools.template import ROOT, Function
 
@@ -65,6 +69,15 @@ def test_a_functions_artifact_is_its_own_file(function: Function, tmp_path: Path
 def test_the_shared_layer_is_the_package_and_nothing_that_python_made_of_it(tmp_path: Path):
     sources = {path.relative_to(ROOT / "layers/bindery") for path in (ROOT / "layers/bindery/bindery").rglob("*.py")}
     assert build("layers/bindery", "BinderyLayer", tmp_path) == {"python" / source for source in sources}
+
+
+@pytest.mark.usefixtures("registry")
+def test_every_function_answers_without_what_the_layer_leaves_out_of_its_packages(monkeypatch: pytest.MonkeyPatch):
+    for module in left_out():
+        assert find_spec(module) is not None, "there is no such module"
+        monkeypatch.setitem(sys.modules, module, None)
+    for function in template.functions():
+        assert invoke(function.name, json.loads(function.event.read_text())).status < 500, function.name
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, BOTOCORE])
