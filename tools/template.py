@@ -11,6 +11,11 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# API Gateway's own words in an OpenAPI definition.
+ANY = "x-amazon-apigateway-any-method"
+INTEGRATION = "x-amazon-apigateway-integration"
+INTEGRATIONS = "x-amazon-apigateway-integrations"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -68,22 +73,34 @@ def resources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield logical_id, resource.get("Properties", {})
 
 
+def api() -> dict[str, Any]:
+    """What the HTTP API answers, as its OpenAPI definition with API Gateway's extensions."""
+    ((_, properties),) = resources("AWS::Serverless::HttpApi")
+    definition: dict[str, Any] = properties["DefinitionBody"]
+    return definition
+
+
+def _routes() -> dict[str, list[Route]]:
+    """The routes of each function, by its logical id, which is also the name of its integration."""
+    found: dict[str, list[Route]] = {}
+    for path, methods in api()["paths"].items():
+        for method, route in methods.items():
+            function = route[INTEGRATION]["$ref"].removeprefix(f"#/components/{INTEGRATIONS}/")
+            name = "$default" if route.get("isDefaultRoute") else "ANY" if method == ANY else method.upper()
+            found.setdefault(function, []).append(Route(name, path, route.get("security") == [{"AWS_IAM": []}]))
+    return found
+
+
 @cache
 def functions() -> tuple[Function, ...]:
     """Every function of the template, in its order."""
     shared = document()["Globals"]["Function"]["Environment"]["Variables"]
+    routes = _routes()
     return tuple(
         Function(
             logical_id,
             properties["Handler"],
-            tuple(
-                Route(
-                    event["Properties"].get("Method", "$default"),
-                    event["Properties"].get("Path", "$default"),
-                    event["Properties"].get("Auth", {}).get("Authorizer") == "AWS_IAM",
-                )
-                for event in properties["Events"].values()
-            ),
+            tuple(routes.get(logical_id, ())),
             shared | properties.get("Environment", {}).get("Variables", {}),
             tuple(statement for policy in properties.get("Policies", []) for statement in policy["Statement"]),
         )

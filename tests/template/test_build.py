@@ -39,7 +39,9 @@ def build(folder: str, logical_id: str, artifacts: Path) -> set[Path]:
     sources = {path for path in found if path.suffix != ".pyc"}
     # Bytecode is made where there is a Python 3.13 to make it: of every source, which it is never compared with again.
     bytecode = found - sources
-    expected = {path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc" for path in sources}
+    expected = {
+        path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc" for path in sources if path.suffix == ".py"
+    }
     assert bytecode in (set(), expected)
     for path in bytecode:
         assert (artifacts / path).read_bytes()[4:8] == UNCHECKED_HASH
@@ -68,7 +70,17 @@ def test_a_functions_artifact_is_its_own_file(function: Function, tmp_path: Path
 
 def test_the_shared_layer_is_the_package_and_nothing_that_python_made_of_it(tmp_path: Path):
     sources = {path.relative_to(ROOT / "layers/bindery") for path in (ROOT / "layers/bindery/bindery").rglob("*.py")}
-    assert build("layers/bindery", "BinderyLayer", tmp_path) == {"python" / source for source in sources}
+    expected = {"python" / source for source in sources} | {Path("layers.cksum")}
+    assert build("layers/bindery", "BinderyLayer", tmp_path) == expected
+
+
+def test_the_shared_layer_changes_with_every_other(tmp_path: Path):
+    build("layers/bindery", "BinderyLayer", tmp_path)
+    noted = {line.split(" ", 2)[2] for line in (tmp_path / "layers.cksum").read_text().splitlines()}
+    decides = [*ROOT.glob("layers/*.mk"), *(path for path in ROOT.glob("layers/*/*") if path.is_file())]
+    # What a lock was made of is in no layer.
+    expected = {str(path.relative_to(ROOT / "layers")) for path in decides if path.suffix != ".in"}
+    assert noted == expected
 
 
 @pytest.mark.usefixtures("registry")

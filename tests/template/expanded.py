@@ -1,0 +1,33 @@
+"""template.yaml as CloudFormation gets it, after SAM's transform."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform
+
+
+class _NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def expand(document: Mapping[str, Any], **parameters: str) -> dict[str, Any]:
+    """The template's plain CloudFormation with these parameters, as if each artifact had been uploaded."""
+    packaged: dict[str, Any] = copy.deepcopy(dict(document))
+    packaged["Globals"]["Function"]["CodeUri"] = "s3://bucket/functions"
+    for name, resource in packaged["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::LayerVersion" and not resource["Properties"]["ContentUri"].startswith(
+            "s3:"
+        ):
+            resource["Properties"]["ContentUri"] = f"s3://bucket/{name}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        expanded: dict[str, Any] = transform(packaged, parameters, _NoManagedPolicies())
+    return expanded
+
+
+def resources(expanded: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The resources of a type, by logical id."""
+    return {name: resource for name, resource in expanded["Resources"].items() if resource["Type"] == kind}
