@@ -8,7 +8,8 @@ import pytest
 from bindery import dynamo, edge, passwords
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
-from tests.proof import world
+from tests.proof import measured, world
+from tests.proof.scale import FULL
 from tests.proof.staging import built, stage
 
 __all__ = ["built", "engine", "running_engine", "stage"]
@@ -31,9 +32,8 @@ def here(registry: None, environment: pytest.MonkeyPatch) -> Iterator[world.Worl
         yield world.build(bank)
 
 
-@pytest.fixture
-def written(here: world.World) -> list[str]:
-    """Every write that DynamoDB has carried out since, but those that count a miss."""
+def note_writes() -> list[str]:
+    """Every write that DynamoDB carries out from now on, but those that count a miss."""
     done: list[str] = []
 
     def look(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -49,12 +49,30 @@ def written(here: world.World) -> list[str]:
 
 
 @pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was logged as an error of ours."""
+def written(here: world.World) -> list[str]:
+    """Every write that DynamoDB has carried out since."""
+    return note_writes()
+
+
+def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
+    """What is logged as an error of ours from now on."""
     logged: list[str] = []
 
     def note(message: str, **_: Any) -> None:
         logged.append(message)
 
-    monkeypatch.setattr(edge.logger, "exception", note)
+    patch.setattr(edge.logger, "exception", note)
     return logged
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was logged as an error of ours."""
+    return note_errors(monkeypatch)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured on the way, in the full form."""
+    if FULL:
+        for line in measured.LINES:
+            terminalreporter.write_line(line)

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -11,6 +12,11 @@ from tests.proof import scale
 
 Event = dict[str, Any]
 Named = tuple[str, Event]
+
+INTERNAL = re.compile(
+    r"Traceback|botocore|boto3|dynamodb|pydantic|validation error|/opt/|/var/task|\.py\b|Exception|Errno", re.I
+)
+"""What an answer never shows."""
 
 LIMIT = 16 * 1024
 VALUES: tuple[Any, ...] = (
