@@ -7,6 +7,8 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 PORT ?= 3000
 STATE_DIR ?= .local
+SITE ?= site
+CHROMIUM ?= chromium
 
 # The first Python that really runs (a version manager's shim may be found and not run), newer than 3.10, with venv.
 PYTHON ?= $(shell for python in python3.13 python3.14 python3.12 python3.11 python3 python; do \
@@ -25,15 +27,18 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test proof check format lint types validate openapi bench bench-record build clean
+.PHONY: help run test browser chromium proof check format lint types validate openapi docs screenshot bench bench-record build clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
 	@echo "make test     run the whole test suite"
+	@echo "make browser  try the documentation page in Chromium"
 	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
-	@echo "make check    format, lint, types, template, tests, build: what CI runs"
+	@echo "make check    format, lint, types, template, tests, browser, build: what CI runs"
 	@echo "make format   format the code"
 	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
+	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
+	@echo "make screenshot  take the README's picture of the documentation page anew"
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
 	@echo "make bench-record  record anew what requests cost and functions import"
@@ -45,11 +50,25 @@ run: .venv/run/.made .venv/ministack/.made
 test: .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest
 
+browser: chromium .venv/test/.browser .venv/ministack/.made
+	CHROMIUM="$(CHROMIUM)" $(TEST) -W error -m pytest tests/browser
+
+# The browser is the system's own: Debian's, which root can have installed.
+chromium:
+	@command -v "$(CHROMIUM)" >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && echo "bindery: installing Debian's chromium" && apt-get -qq update >/dev/null && \
+			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; \
+		command -v "$(CHROMIUM)" >/dev/null; } || { \
+		echo "bindery: needs Chromium: as root, apt-get install chromium; or make CHROMIUM=/path/to/chromium" >&2; exit 1; }
+
+screenshot: chromium .venv/test/.browser .venv/ministack/.made
+	CHROMIUM="$(CHROMIUM)" $(TEST) -m tests.browser.screenshot
+
 proof: .venv/test/.made .venv/ministack/.made
 	PROOF=full $(TEST) -W error -m pytest tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
-check: lint types validate test build
+check: lint types validate test browser build
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .
@@ -76,6 +95,9 @@ validate: .venv/sam/.made
 openapi: .venv/test/.made
 	$(TEST) -m tools.openapi
 
+docs: .venv/run/.made
+	@$(RUN) -m tools.docs "$(SITE)"
+
 build: .venv/sam/.made
 	$(SAM) build
 
@@ -100,6 +122,11 @@ endef
 .venv/test/.made: tests/requirements.txt pyproject.toml
 	$(environment)
 	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What drives a browser is large, so it comes only with the tests that need it.
+.venv/test/.browser: tests/browser.txt .venv/test/.made
+	@$(TEST) -m pip install --quiet --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv/bench/.made: PYTHON = $(PYTHON313)

@@ -7,7 +7,7 @@ start: what was entered stays as people leave it. Keys are made once, session an
 
 import secrets
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +124,9 @@ def _enter_logins() -> None:
         _once(users.set_password, uid, _password(uid))
 
 
-def write(path: Path, issuer: Issuer, operator: Operator) -> None:
+def write(path: Path, variables: Mapping[str, str]) -> None:
     """Write demo.env."""
-    files.replace(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in _values(issuer, operator)))
+    files.replace(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
 
 
 def requests(url: str) -> list[str]:
@@ -152,7 +152,12 @@ def requests(url: str) -> list[str]:
     ]
 
 
-def _values(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
+def variables(issuer: Issuer, operator: Operator) -> dict[str, str]:
+    """What demo.env exports: the demo callers' credentials, of which tokens are issued anew each time."""
+    return dict(_variables(issuer, operator))
+
+
+def _variables(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
     for suffix in ACCOUNTS:
         for name in KEYS:
             yield name + suffix, _key(name + suffix)

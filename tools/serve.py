@@ -30,7 +30,7 @@ import uvicorn
 from starlette.routing import Router
 
 from bindery import dynamo, keyring
-from tools import demo, engine, signatures, template
+from tools import demo, docs, engine, signatures, template
 from tools.engine import Engine, EngineError
 from tools.gateway import Gateway
 from tools.issuer import PATH, Issuer, new_key
@@ -111,10 +111,12 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
     demo.load()
     environment = state / "demo.env"
     operator = signatures.operator()
-    demo.write(environment, issuer, operator)
+    variables = demo.variables(issuer, operator)
+    demo.write(environment, variables)
     signatures.write(state / "admin.json", url, operator)
 
-    app = Router(issuer.routes(), redirect_slashes=False, default=Gateway(template.functions(), operator))
+    gateway = Gateway(template.functions(), operator)
+    app = Router([*issuer.routes(), *docs.routes(variables)], redirect_slashes=False, default=gateway)
     server = Server(
         [*banner(url, environment), f"ready on {url}"],
         uvicorn.Config(
@@ -189,7 +191,17 @@ def banner(url: str, environment: Path) -> list[str]:
         for route in function.routes
         if route.path != "$default"
     ]
-    return ["routes:", *routes, "", f"demo credentials: . {shlex.quote(str(environment))}", "", *demo.requests(url), ""]
+    return [
+        "routes:",
+        *routes,
+        "",
+        f"demo credentials: . {shlex.quote(str(environment))}",
+        "",
+        *demo.requests(url),
+        "",
+        f"documentation, in which all of them can be tried: {url}/docs",
+        "",
+    ]
 
 
 def say(*lines: str) -> None:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each dialect as a whole: credentials, and the envelope around its answers."""
+"""What the documentation says of each dialect as a whole: credentials, and the envelope around its answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,3 +104,12 @@ SECURITY: Mapping[str, Schema] = {
         "x-amazon-apigateway-authtype": "awsSigv4",
     },
 }
+
+VARIABLES: Mapping[str, str] = {
+    "rufus_api_key": "RUFUS_UNBIND_KEY",
+    "quectel_token": "QUECTEL_TOKEN",
+    "asseco_access_token": "ASSECO_TOKEN",
+    "remoteit_developer_key": "REMOTEIT_DEVELOPER_KEY",
+    "remoteit_token": "REMOTEIT_TOKEN",
+}
+"""The variables of demo.env with which each scheme's operations can be tried, all of them."""
