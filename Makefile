@@ -36,7 +36,7 @@ help:
 	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
 	@echo "make check    format, lint, types, template, tests, browser, build: what CI runs"
 	@echo "make format   format the code"
-	@echo "make openapi  write docs/openapi/bindery.json anew, after an operation changed"
+	@echo "make openapi  write docs/openapi and docs/postman anew, after an operation changed"
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
 	@echo "make build    build the functions and layers for deployment (sam build)"
@@ -94,6 +94,7 @@ validate: .venv/sam/.made
 
 openapi: .venv/test/.made
 	$(TEST) -m tools.openapi
+	$(TEST) -m tools.collection
 
 docs: .venv/run/.made
 	@$(RUN) -m tools.docs "$(SITE)"

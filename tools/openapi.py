@@ -162,6 +162,8 @@ def _asked(
         kinds = ["application/json"]
         if source == "form":
             kinds += ["application/x-www-form-urlencoded", "multipart/form-data"]
+            # As the event's client sends it comes first: that is what viewers and clients choose.
+            kinds.sort(key=lambda kind: kind != event["headers"]["content-type"])
         body = _body(event)
         content = {"schema": reference} if body is None else {"schema": reference, "example": body}
         asked["requestBody"] = {"required": bool(schema.get("required")), "content": dict.fromkeys(kinds, content)}

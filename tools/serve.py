@@ -5,6 +5,7 @@ Everything listens on loopback only, and everything that lasts is in the state f
 - `registry/`: the tables, the secrets and the demo issuer's key (`tools.registry` says how durable they are);
 - `registry.log`: what the registry complained of;
 - `demo.env`: the demo callers' credentials, as shell `export` lines, written anew at every start;
+- `postman_environment.json`: the same for the collection in docs/postman;
 - `admin.json`: where the server is and the operator's key pair, which the command line `bindery` finds by itself;
 - `lock`: held by the server that uses the folder.
 
@@ -30,7 +31,7 @@ import uvicorn
 from starlette.routing import Router
 
 from bindery import dynamo, keyring
-from tools import demo, docs, engine, signatures, template
+from tools import collection, demo, docs, engine, files, signatures, template
 from tools.engine import Engine, EngineError
 from tools.gateway import Gateway
 from tools.issuer import PATH, Issuer, new_key
@@ -114,6 +115,8 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
     variables = demo.variables(issuer, operator)
     demo.write(environment, variables)
     signatures.write(state / "admin.json", url, operator)
+    postman = collection.environment(collection.COLLECTION.read_text(), {"url": url, **variables})
+    files.replace(state / "postman_environment.json", collection.text(postman))
 
     gateway = Gateway(template.functions(), operator)
     app = Router([*issuer.routes(), *docs.routes(variables)], redirect_slashes=False, default=gateway)

@@ -1,5 +1,6 @@
-"""The documentation page as files: who serves them to whom, and where credentials are."""
+"""The documentation page as files: who serves them to whom, and where credentials are, the collection's too."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,14 @@ def test_the_local_server_fills_in_its_demo_credentials(server: Server, client: 
         "credentials": {scheme: server.environment[variable] for scheme, variable in VARIABLES.items()},
     }
     assert settings.headers["cache-control"] == "no-store"
+
+
+def test_the_local_server_writes_an_environment_for_the_collection(server: Server):
+    written = json.loads((server.state / "postman_environment.json").read_text())
+    given = {variable["key"]: variable["value"] for variable in written["values"]}
+    assert (given.pop("url"), given.pop("region")) == (server.url, "eu-central-1")
+    assert given == {name: server.environment[name] for name in given}
+    assert set(VARIABLES.values()) < set(given)
 
 
 def test_the_local_server_serves_what_is_exported_but_for_the_credentials(client: httpx.Client, tmp_path: Path):
