@@ -9,7 +9,6 @@ from bindery import dynamo, edge, passwords
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
 from tests.proof import measured, world
-from tests.proof.scale import FULL
 from tests.proof.staging import built, stage
 
 __all__ = ["built", "engine", "running_engine", "stage"]
@@ -72,7 +71,6 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured on the way, in the full form."""
-    if FULL:
-        for line in measured.LINES:
-            terminalreporter.write_line(line)
+    """What was measured on the way."""
+    for line in measured.lines():
+        terminalreporter.write_line(line)

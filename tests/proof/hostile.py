@@ -150,18 +150,18 @@ def everything(good: Event) -> Iterator[Named]:
 def bodies(good: Event) -> Iterator[Named]:
     """Other bodies, other types, and flags that lie about the encoding."""
     for name, body in BODIES[SOME]:
-        yield f"body: {name}", _with_body(good, body)
+        yield f"body: {name}", with_body(good, body)
     text = body_of(good)
     if text is None:
         return
     for kind in TYPES:
-        sent = _with_body(good, text.encode())
+        sent = with_body(good, text.encode())
         sent["headers"].pop("content-type", None)
         yield f"type: {kind}", sent | {"headers": sent["headers"] | ({} if kind is None else {"content-type": kind})}
     for cut in range(1, len(text), max(1, len(text) // 12)):
-        yield f"body cut at {cut}", _with_body(good, text[:cut].encode())
+        yield f"body cut at {cut}", with_body(good, text[:cut].encode())
     for size in (LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT):
-        yield f"body of {size} bytes", _with_body(good, text.encode().ljust(size))
+        yield f"body of {size} bytes", with_body(good, text.encode().ljust(size))
     yield (
         "body base64, flag says text",
         good | {"body": base64.b64encode(text.encode()).decode(), "isBase64Encoded": False},
@@ -170,9 +170,9 @@ def bodies(good: Event) -> Iterator[Named]:
     yield "body of lone surrogates", good | {"body": '{"model":"\ud800"}', "isBase64Encoded": False}
     if (given := given_of(good)) is not None:
         twice = "{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in [*given.items()] * 2) + "}"
-        yield "every member twice", _with_body(good, twice.encode())
+        yield "every member twice", with_body(good, twice.encode())
         other = "{" + ",".join([*(f"{json.dumps(name)}:[]" for name in given), text.strip().lstrip("{")])
-        yield "every member twice, differently", _with_body(good, other.encode())
+        yield "every member twice, differently", with_body(good, other.encode())
 
 
 def members(good: Event) -> Iterator[Named]:
@@ -181,12 +181,12 @@ def members(good: Event) -> Iterator[Named]:
     if given is None:
         return
     for name in given:
-        yield f"without {name}", _with_body(good, json.dumps({k: v for k, v in given.items() if k != name}).encode())
+        yield f"without {name}", with_body(good, json.dumps({k: v for k, v in given.items() if k != name}).encode())
         for value in VALUES[SOME]:
-            yield f"{name} = {_short(value)}", _with_body(good, json.dumps(given | {name: value}).encode())
+            yield f"{name} = {_short(value)}", with_body(good, json.dumps(given | {name: value}).encode())
     forbidden = dict.fromkeys(FORBIDDEN, "evil")
-    yield "members that nobody may set", _with_body(good, json.dumps(forbidden | given).encode())
-    yield "prototype", _with_body(good, json.dumps(given | {"__proto__": {"a": 1}, "__class__": 1, "": 1}).encode())
+    yield "members that nobody may set", with_body(good, json.dumps(forbidden | given).encode())
+    yield "prototype", with_body(good, json.dumps(given | {"__proto__": {"a": 1}, "__class__": 1, "": 1}).encode())
 
 
 def queries(good: Event) -> Iterator[Named]:
@@ -249,7 +249,7 @@ def given_of(event: Event) -> dict[str, Any] | None:
     return json.loads(text) if text is not None and text.lstrip().startswith("{") else None
 
 
-def _with_body(good: Event, body: bytes) -> Event:
+def with_body(good: Event, body: bytes) -> Event:
     made = copy.deepcopy(good)
     return made | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 

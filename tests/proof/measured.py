@@ -1,8 +1,21 @@
 """What a proof measured on its way, for whoever reads its output: nothing fails by it."""
 
-LINES: list[str] = []
+from tests.proof.scale import FULL
+
+_lines: list[str] = []
+_most: dict[str, tuple[float, str]] = {}
 
 
 def report(what: str, found: str) -> None:
     """Show this when the run is over."""
-    LINES.append(f"{what}: {found}")
+    _lines.append(f"{what}: {found}")
+
+
+def most(what: str, milliseconds: float, where: str) -> None:
+    """Show the most of this that there was when the run is over."""
+    _most[what] = max(_most.get(what, (0.0, "")), (milliseconds, where))
+
+
+def lines() -> list[str]:
+    """All of it, in the full form."""
+    return [*_lines, *(f"{what}: {ms:.1f} ms at the most, {where}" for what, (ms, where) in _most.items())] * FULL

@@ -4,7 +4,9 @@ import pytest
 
 from tests.http_api import invoke
 from tests.proof import hostile, world
+from tests.proof.measured import most
 from tests.proof.staging import refused
+from tests.proof.work import CPU, watching
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
@@ -15,7 +17,10 @@ def test_no_hostile_request_breaks_an_operation_or_changes_anything_when_it_is_r
     tried = 0
     for what, event in hostile.everything(here.request(name)):
         written.clear()
-        answer = invoke(name, event)
+        with watching() as work:
+            answer = invoke(name, event)
+        if tried:  # the first one is a cold start: it builds what all others find
+            most(CPU, work.seconds * 1000, f"{name}, {what}")
         tried += 1
         assert answer.status < 500, (what, answer)
         assert errors == [], (what, answer)
