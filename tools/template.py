@@ -124,8 +124,13 @@ def table_properties(logical_id: str) -> dict[str, Any]:
 
 
 def resolve(value: Any, physical: Mapping[str, str]) -> str:
-    """A setting's value where `!Ref X` becomes `physical["X"]`, or else parameter X's default."""
+    """A setting's value where `!Ref X` becomes `physical["X"]`, or else parameter X's default.
+
+    Of `!If` it is the last: with the parameters' defaults the stack's own tables are used.
+    """
     if isinstance(value, dict):
         (name,) = value.values()
+        if isinstance(name, list):
+            return resolve(name[-1], physical)
         return physical[name] if name in physical else str(document()["Parameters"][name]["Default"])
     return str(value)

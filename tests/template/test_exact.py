@@ -18,6 +18,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def table(name: str) -> str:
+    """The table whose ARN, or that of the one used in its stead, a parameter holds."""
+    return f"{name.removesuffix('Arn')}Table"
+
+
 def resource(written: Any) -> str:
     """A statement's resource as `tests.calls` names it: a table, `table/index`, a secret."""
     ((intrinsic, value),) = written.items()
@@ -25,10 +30,12 @@ def resource(written: Any) -> str:
         case "Ref":
             return str(value)
         case "Fn::GetAtt":
-            return str(value[0] if isinstance(value, list) else value.removesuffix(".Arn"))
+            name, attribute = value
+            assert attribute == "Value"
+            return table(name)
         case "Fn::Sub":
-            table, index = re.fullmatch(r"\$\{(\w+)\.Arn\}/index/(\w+)", value).groups()
-            return f"{table}/{index}"
+            name, index = re.fullmatch(r"\$\{(\w+)\.Value\}/index/(\w+)", value).groups()
+            return f"{table(name)}/{index}"
     raise AssertionError(written)
 
 

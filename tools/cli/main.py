@@ -15,6 +15,7 @@ from tools.cli import (
     keys,
     privacy,
     products,
+    restore,
     settings,
     users,
 )
@@ -22,7 +23,7 @@ from tools.cli import (
 HELP = """Run Bindery: accounts, keys, users, products, devices and the rest, through the admin API.
 
 Which Bindery: --endpoint, else BINDERY_ENDPOINT, else the local server whose folder .local is here. A local server is
-asked with its own key pair, a deployed one with that of your AWS profile.
+asked with its own key pair, a deployed one with that of your AWS profile. `restore` and `switch` work on a stack.
 
 Exit codes: 0 done; 1 refused; 2 not understood; 3 not found; 4 in conflict with what is there; 5 forbidden; 6 out of
 reach or unavailable.
@@ -45,3 +46,4 @@ GROUPS: dict[str, Any] = {
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
 doctor.register(app)
+restore.register(app)
