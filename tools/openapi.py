@@ -37,7 +37,7 @@ _DETAILS = {"parameters": "serial_number", "address": "80:00:00:00:00:00:00:F1"}
 
 ADMIN = (
     "What operators do, behind IAM: requests are signed (AWS Signature Version 4), as the command line `bindery` does."
-    " A page in a browser cannot sign, so these cannot be tried there."
+    " A page in a browser cannot sign, so these cannot be tried there. Times are milliseconds since the epoch."
 )
 PROBLEM: Schema = {
     "description": "A problem detail (RFC 9457).",
@@ -156,7 +156,12 @@ def _asked(
             parameters.append({"name": name, "in": "query", **required, "schema": schema_, **style, **example})
     asked: Schema = {"parameters": parameters} if parameters else {}
     if source in ("body", "form") and rest:
-        schema["properties"] = {name: _as_sent(inner) if source == "form" else inner for name, inner in rest.items()}
+        body = _body(event)
+        if source == "form":
+            # A viewer fills in a form by the examples of its members, and takes no other.
+            shown_as = {name: {"examples": [value]} for name, value in (body or {}).items()}
+            rest = {name: _as_sent(inner) | shown_as.get(name, {}) for name, inner in rest.items()}
+        schema["properties"] = rest
         schema["required"] = [name for name in schema.get("required", []) if name in rest]
         reference = {"$ref": _REF.format(model=f"{operation.name}.{model.__name__}")}
         kinds = ["application/json"]
@@ -164,7 +169,6 @@ def _asked(
             kinds += ["application/x-www-form-urlencoded", "multipart/form-data"]
             # As the event's client sends it comes first: that is what viewers and clients choose.
             kinds.sort(key=lambda kind: kind != event["headers"]["content-type"])
-        body = _body(event)
         content = {"schema": reference} if body is None else {"schema": reference, "example": body}
         asked["requestBody"] = {"required": bool(schema.get("required")), "content": dict.fromkeys(kinds, content)}
     return asked

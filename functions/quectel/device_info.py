@@ -1,4 +1,4 @@
-"""GET /v2/binding/enduserapi/deviceInfo: one device, by its keys or by a share code."""
+"""GET /v2/binding/enduserapi/deviceInfo: one device, by its keys or by a share code (the API's wider documentation)."""
 
 from typing import Annotated
 

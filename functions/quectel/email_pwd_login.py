@@ -1,4 +1,7 @@
-"""POST /v2/enduser/enduserapi/emailPwdLogin: a user of an app logs in by email address and password."""
+"""POST /v2/enduser/enduserapi/emailPwdLogin: a user of an app logs in by email address and password.
+
+From the API's wider documentation.
+"""
 
 from pydantic import BaseModel, Field
 
@@ -36,7 +39,7 @@ class Tokens(Reply):
 
 @operation(quectel.Login, Access.WRITE, refuses=app.REFUSES)
 def handler(request: EmailPwdLogin, source_ip: str) -> Tokens:
-    """Log in."""
+    """Log in. The access token is good for two hours, the other for thirty days."""
     user = app.log_in(
         request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
     )

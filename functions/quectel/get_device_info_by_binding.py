@@ -1,4 +1,7 @@
-"""GET /v2/binding/enduserapi/getDeviceInfoByBinding: what an app asks before it binds a device."""
+"""GET /v2/binding/enduserapi/getDeviceInfoByBinding: what an app asks before it binds a device.
+
+From the API's wider documentation.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""PUT /v2/binding/enduserapi/setDeviceInfo: give a device another name."""
+"""PUT /v2/binding/enduserapi/setDeviceInfo: give a device another name (the API's wider documentation)."""
 
 from pydantic import Field
 

@@ -1,4 +1,7 @@
-"""POST /v2/binding/enduserapi/shareInfo: a code by which others accept a share of a device."""
+"""POST /v2/binding/enduserapi/shareInfo: a code by which others accept a share of a device.
+
+From the API's wider documentation.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,7 @@
-"""DELETE /v2/binding/enduserapi/unbundlingDeviceDk: let go of a device, whether bound or shared."""
+"""DELETE /v2/binding/enduserapi/unbundlingDeviceDk: let go of a device, whether bound or shared.
+
+From the API's wider documentation.
+"""
 
 from pydantic import Field
 

@@ -1,4 +1,7 @@
-"""GET /v2/binding/enduserapi/userDeviceList: the devices that the token's user has bound or accepted a share of."""
+"""GET /v2/binding/enduserapi/userDeviceList: the devices that the token's user has bound or accepted a share of.
+
+From the API's wider documentation.
+"""
 
 from pydantic import Field
 

@@ -1,4 +1,7 @@
-"""POST /apv/v27/user/login: a user logs in by email address and password, for a session token."""
+"""POST /apv/v27/user/login: a user logs in by email address and password, for a session token.
+
+From the API's wider documentation.
+"""
 
 from pydantic import Field
 
@@ -30,7 +33,7 @@ class LoggedIn(Reply):
 
 @operation(remoteit.Login, Access.WRITE, refuses=account.REFUSES)
 def handler(request: Login, caller: remoteit.Developer) -> LoggedIn:
-    """Log in to the account of the developer key."""
+    """Log in to the account of the developer key. The token is good for seven days."""
     made = account.log_in(caller.confirm(), request.username, request.password, source_ip=caller.source_ip)
     return LoggedIn(
         token=made.token,

@@ -1,4 +1,4 @@
-"""GET /v0/devices/{deviceid}: one device of the API key's account."""
+"""GET /v0/devices/{deviceid}: one device of the API key's account (the API's wider documentation)."""
 
 from bindery.bindings import company
 from bindery.dialects import rufus

@@ -1,4 +1,4 @@
-"""GET /v0/devices: the devices of the API key's account, page by page."""
+"""GET /v0/devices: the devices of the API key's account, page by page (the API's wider documentation)."""
 
 from typing import Annotated
 

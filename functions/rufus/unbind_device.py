@@ -1,4 +1,4 @@
-"""DELETE /v0/devices/{deviceid}: unbind a device of the API key's account."""
+"""DELETE /v0/devices/{deviceid}: unbind a device of the API key's account (the API's wider documentation)."""
 
 from bindery.bindings import company
 from bindery.dialects import rufus

@@ -1,4 +1,4 @@
-"""POST /api/v2/device_check: whether a player is known and not banned."""
+"""POST /api/v2/device_check: whether a player is known and not banned (the API's wider documentation)."""
 
 from bindery import players
 from bindery.dialects import vodlix

@@ -1,4 +1,4 @@
-"""POST /api/v2/device_activity: a player tells what it shows."""
+"""POST /api/v2/device_activity: a player tells what it shows (the API's wider documentation)."""
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError

@@ -3,7 +3,7 @@
 Here a router fits: a resource has a handful of methods, its callers are few, and a slower cold start is no matter.
 Every refusal is a problem detail (RFC 9457, `application/problem+json`): `type`, `title`, `status`, `detail`, `reason`
 and, for a request that is not as it must be, `errors`. Whoever the signature names is written into every record that
-the request changes (`changed_by`) and into the request's one log line.
+the request changes (`changed_by`) and into the request's one log line. Times are milliseconds since the epoch.
 """
 
 from collections.abc import Mapping, Sequence

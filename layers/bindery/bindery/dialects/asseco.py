@@ -325,7 +325,10 @@ class Listing(Query):
 
 
 def authenticate(call: Call, access: Access) -> str:
-    """The customer whom the access token in the header `Authorization: bearer …` names, if its scope allows this."""
+    """The customer whom the access token in the header `Authorization: bearer …` names, if its scope allows this.
+
+    Raises `TOKEN_MISSING`, `TOKEN_INVALID` (also: it names no customer) and `ACCESS_DENIED` (its scope).
+    """
     scheme, _, token = (call.header("authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Fault(Reason.TOKEN_MISSING)

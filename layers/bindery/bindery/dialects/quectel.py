@@ -228,7 +228,8 @@ class Envelope(BaseModel):
 def authenticate(call: Call, access: Access) -> Session:
     """The session token in the header `Authorization`, bare or after `Bearer `.
 
-    Whether its user is still welcome is read with whatever else the request reads (`Session.confirm`).
+    Whether its user is still welcome is read with whatever else the request reads (`Session.confirm`). Raises
+    `TOKEN_MISSING` and `TOKEN_INVALID`.
     """
     credential = call.header("authorization")
     if credential is None:

@@ -73,7 +73,10 @@ def written(milliseconds: int | None) -> str:
 
 
 def authenticate(call: Call, access: Access) -> Caller:
-    """The headers `developerkey` (or `apikey`) and `token`; nothing is read before `Caller.confirm`."""
+    """The headers `developerkey` (or `apikey`) and `token`; nothing is read before `Caller.confirm`.
+
+    Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`.
+    """
     developer_key = _developer_key(call)
     token = call.header("token")
     if token is None:
@@ -120,7 +123,7 @@ class Login:
 
     @staticmethod
     def authenticate(call: Call, access: Access) -> Developer:
-        """The header `developerkey` (or `apikey`); nothing is read before `Developer.confirm`."""
+        """The header `developerkey` (or `apikey`); nothing is read before `Developer.confirm`. Raises `KEY_MISSING`."""
         return Developer(_developer_key(call), call.source_ip)
 
     @staticmethod

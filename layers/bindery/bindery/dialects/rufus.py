@@ -93,7 +93,10 @@ class Device(BaseModel):
 
 
 def authenticate(call: Call, access: Access) -> ApiKey:
-    """The API key in the header `api_key`, or `x-api-key` as it was named later."""
+    """The API key in the header `api_key`, or `x-api-key` as it was named later.
+
+    Raises `KEY_MISSING`, `KEY_UNKNOWN` (see `keys.check`) and `ACCESS_DENIED` (it may not do this).
+    """
     credential = call.header("api_key", "x-api-key")
     if credential is None:
         raise Fault(Reason.KEY_MISSING)

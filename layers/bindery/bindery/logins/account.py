@@ -30,7 +30,7 @@ def log_in(developer_key: ApiKey, email: str, password: str, *, source_ip: str) 
     """A session for a user of the developer key's account, by their email address.
 
     Three round trips. Nobody, a user of another account, one who is disabled and one without a password take as long as
-    a wrong password.
+    a wrong password. Raises the reasons in `REFUSES`.
     """
     place = emails.in_account(developer_key.account, email)
     tries = attempts.key("remoteit", developer_key.account, email, source_ip)

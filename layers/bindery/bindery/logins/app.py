@@ -28,7 +28,7 @@ def log_in(domain: str, email: str, encrypted: str, random: str, signature: str,
     """The record of the user who logs in, everything as the app sent it: the signature is over these very texts.
 
     Three round trips. A disabled domain is none, and one without a secret takes no signature; a disabled user and one
-    without a password have no right password.
+    without a password have no right password. Raises the reasons in `REFUSES`.
     """
     tries = attempts.key("quectel", domain, email, source_ip)
     app, name, tried = dynamo.get_many([Read(domains.key(domain)), Read(emails.in_domain(domain, email)), Read(tries)])
