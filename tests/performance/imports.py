@@ -1,8 +1,8 @@
 """Print as JSON what each function imports beside what every one does, each in a process of its own.
 
 `python imports.py module:layers …`: the function's module, and which of the packages it has beside those of all, as its
-layers in the template say. What is no layer of a function's, or left out of one, cannot be imported here either, whatever
-is installed.
+layers in the template say. What is no layer of a function's, or is left out of one, cannot be imported here either,
+whatever is installed.
 """
 
 import json

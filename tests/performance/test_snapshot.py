@@ -1,9 +1,17 @@
 """A snapshot of a function that was initialised may run many times over (SnapStart): no moment is kept from import."""
 
+import json
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
 
+import pytest
+
+from bindery import aws, clock, dynamo
+from bindery.dynamo import Key, Table
 from tools import template
 from tools.template import ROOT
 
@@ -56,8 +64,57 @@ def test_nothing_random_no_connection_and_no_clock_reading_survives_from_import(
             "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT)]),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
             "AWS_DEFAULT_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "-",
-            "AWS_SECRET_ACCESS_KEY": "-",
+            # What Lambda gives a function that will start from a snapshot, instead of keys.
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "token",
         },
         check=True,
     )
+
+
+def test_the_first_request_fetches_the_credentials_of_a_copy(environment: pytest.MonkeyPatch):
+    asked: list[tuple[str, str]] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        """Lambda's credentials, and DynamoDB."""
+
+        def do_GET(self) -> None:
+            self.answer({"AccessKeyId": "KEY-OF-THE-COPY", "SecretAccessKey": "-", "Token": "-", "Expiration": later})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer({"Item": {"pk": {"S": "it"}}})
+
+        def answer(self, content: dict[str, Any]) -> None:
+            asked.append((self.command, self.headers["Authorization"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_request(self, *_: object) -> None:
+            pass
+
+    later = clock.iso(clock.now() + 6 * 3_600_000)
+    with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            environment.delenv("AWS_ACCESS_KEY_ID")
+            environment.delenv("AWS_SECRET_ACCESS_KEY")
+            environment.setenv("AWS_ENDPOINT_URL", url)
+            environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+            environment.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token")
+            aws._session.cache_clear()
+            dynamo.client()
+            assert asked == []
+            for _ in range(2):
+                assert dynamo.get(Key(Table.DEVICES, "it")) == {"pk": "it"}
+        finally:
+            aws._session.cache_clear()
+            dynamo.client.cache_clear()
+            server.shutdown()
+            thread.join()
+    assert [method for method, _ in asked] == ["GET", "POST", "POST"]
+    assert asked[0][1] == "token"
+    assert all("Credential=KEY-OF-THE-COPY/" in signed for _, signed in asked[1:])

@@ -9,10 +9,12 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import botocore.handlers
 import botocore.loaders
 import botocore.session
 import pytest
 
+from bindery import aws
 from tests.http_api import invoke
 from tests.performance.imports import left_out
 from tools import template
@@ -141,6 +143,25 @@ def test_a_client_of_trimmed_descriptions_calls_as_any_other(tmp_path: Path):
             assert _described(found.output_shape) == _described(expected.output_shape)
             assert [shape.name for shape in found.error_shapes] == [shape.name for shape in expected.error_shapes]
             assert found.http == expected.http
+
+
+def test_a_client_has_every_handler_that_its_events_would_reach_of_botocores_own(environment: pytest.MonkeyPatch):
+    kinds = {event.partition(".")[0] for event, *_ in botocore.handlers.BUILTIN_HANDLERS} - {"docs"}
+    for service, operations in trim().CALLED.items():
+        whole, ours = botocore.session.Session().create_client(service), aws.client(service)
+        name = whole.meta.service_model.service_id.hyphenize()
+        for event in (f"{kind}.{name}.{operation}" for kind in kinds for operation in operations):
+            expected, found = ([*map(_named, _handlers(client, event))] for client in (whole, ours))
+            assert found == expected, event
+        assert any(_handlers(ours, f"{kind}.{name}") for kind in kinds)
+
+
+def _handlers(client: Any, event: str) -> Any:
+    return client.meta.events._emitter._handlers.prefix_search(event)
+
+
+def _named(handler: Any) -> str:
+    return getattr(handler, "__qualname__", type(handler).__qualname__)
 
 
 def _described(shape: Any, above: tuple[str, ...] = ()) -> Any:

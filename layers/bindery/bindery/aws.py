@@ -5,14 +5,16 @@ which nothing here uses (docs/performance.md says what that buys, and what the l
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as EndpointError
+from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST, REGISTER_LAST
 from botocore.loaders import Loader
-from botocore.session import Session, get_session
+from botocore.session import Session
 
 from bindery.faults import Fault, Reason
 
@@ -35,6 +37,11 @@ _TRANSIENT = frozenset(
     }
 )
 
+_SERVICES = frozenset({"", "*", "dynamodb", "secrets-manager"})
+"""What stands second in the name of an event (`before-call.dynamodb.GetItem`) that a client of ours emits."""
+
+_PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,): "register_last"}
+
 
 class _Models(Loader):
     """botocore's loader, which knows which services are called, where it would look through the folders of all 400."""
@@ -44,14 +51,51 @@ class _Models(Loader):
         return ["dynamodb", "secretsmanager"]
 
 
+class _Credentials(Credentials):
+    """What botocore's own chain finds, looked for by the first request and not by making a client.
+
+    In a function that starts from a snapshot (SnapStart) the chain asks over HTTP. All copies of the snapshot would
+    have that connection, and credentials of the day on which it was made.
+    """
+
+    def __init__(self, find: Callable[[], Credentials | None]) -> None:
+        self.method = "deferred"
+        self._find = find
+
+    @cached_property
+    def _found(self) -> Credentials:
+        found = self._find()
+        if found is None:
+            raise NoCredentialsError
+        return found
+
+    @cached_property
+    def account_id(self) -> str | None:
+        return getattr(self._found, "account_id", None)
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        return self._found.get_frozen_credentials()
+
+
+class _Session(Session):
+    def get_credentials(self) -> Credentials:
+        return _Credentials(super().get_credentials)
+
+
 @cache
 def _session() -> Session:
     """The session that all clients share, and with it what they read to be made.
 
     `AWS_DATA_PATH` (template.yaml) leads to the trimmed descriptions that a layer brings (layers/deps/trim.py). What is
-    not in that folder is read where botocore has it, so nothing breaks without it or under a newer botocore.
+    not in that folder is read where botocore has it, so nothing breaks without it or under a newer botocore. Of
+    botocore's own handlers those of other services are left out: it looks at the signature of each that it registers.
     """
-    session = get_session()
+    session = _Session(include_builtin_handlers=False)
+    events = session.get_component("event_emitter")
+    for event, handler, *place in BUILTIN_HANDLERS:
+        kind, service = (*event.split("."), "")[:2]
+        if kind != "docs" and service in _SERVICES:
+            getattr(events, _PLACES.get(tuple(place), "register"))(event, handler)
     path: str | None = session.get_config_variable("data_path")
     session.register_component("data_loader", _Models(path.split(":") if path else None))
     return session

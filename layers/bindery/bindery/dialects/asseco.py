@@ -141,6 +141,8 @@ class Refused(BaseModel):
 class Error(BaseModel):
     """What is wrong with one field."""
 
+    model_config = ConfigDict(defer_build=True)
+
     tag: str
     error: str
     message: str

@@ -70,6 +70,8 @@ class Created(Reply):
 class Device(BaseModel):
     """A device as a list shows it. What its company never said of it is null."""
 
+    model_config = ConfigDict(defer_build=True)
+
     deviceid: str
     type: str | None
     model: str

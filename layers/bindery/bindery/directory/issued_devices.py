@@ -129,6 +129,8 @@ class PaymentCard(IssuedDevice):
 class IssuedTo(BaseModel):
     """What stands in an issued device's path."""
 
+    model_config = ConfigDict(defer_build=True)
+
     customer: Annotated[str, Field(**ID)]
     device_id: Annotated[str, Field(**ID)]
 
