@@ -150,18 +150,18 @@ def test_a_client_has_every_handler_that_its_events_would_reach_of_botocores_own
     for service, operations in trim().CALLED.items():
         whole, ours = botocore.session.Session().create_client(service), aws.client(service)
         name = whole.meta.service_model.service_id.hyphenize()
+        reached = 0
         for event in (f"{kind}.{name}.{operation}" for kind in kinds for operation in operations):
-            expected, found = ([*map(_named, _handlers(client, event))] for client in (whole, ours))
+            expected, found = _handlers(whole, event), _handlers(ours, event)
             assert found == expected, event
-        assert any(_handlers(ours, f"{kind}.{name}") for kind in kinds)
+            reached += len(found)
+        assert reached
 
 
-def _handlers(client: Any, event: str) -> Any:
-    return client.meta.events._emitter._handlers.prefix_search(event)
-
-
-def _named(handler: Any) -> str:
-    return getattr(handler, "__qualname__", type(handler).__qualname__)
+def _handlers(client: Any, event: str) -> list[str]:
+    """Those of botocore's own that an event reaches, in their order."""
+    handlers = client.meta.events._emitter._handlers.prefix_search(event)
+    return [handler.__qualname__ for handler in handlers if handler.__module__.startswith("botocore.")]
 
 
 def _described(shape: Any, above: tuple[str, ...] = ()) -> Any:

@@ -126,6 +126,13 @@ def test_without_canaries_new_versions_are_live_at_once():
     assert not any("UpdatePolicy" in alias for alias in aliases)
 
 
+def test_versions_start_from_a_snapshot_where_the_stack_asks_for_it_and_not_unless():
+    parameter = deployed()["Parameters"]["SnapStart"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("None", ["None", "PublishedVersions"])
+    for function in resources(deployed(), "AWS::Lambda::Function").values():
+        assert function["Properties"]["SnapStart"] == {"ApplyOn": {"Ref": "SnapStart"}}
+
+
 @every_layer
 def test_a_layer_that_changed_is_published_with_every_function_that_names_it(layer: str):
     document = copy.deepcopy(template.document())
