@@ -47,8 +47,10 @@ help:
 run: .venv/run/.made .venv/ministack/.made
 	@exec $(RUN) -m tools.serve --port "$(PORT)" --state "$(STATE_DIR)"
 
+# A process for each processor; what the template allows is compared with what all of them called when they are done.
 test: .venv/test/.made .venv/ministack/.made
-	$(TEST) -W error -m pytest
+	$(TEST) -W error -m pytest -n auto --dist loadfile
+	$(TEST) -W error -m pytest tests/template/test_exact.py
 
 browser: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -W error -m pytest tests/browser
@@ -65,7 +67,7 @@ screenshot: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -m tests.browser.screenshot
 
 proof: .venv/test/.made .venv/ministack/.made
-	PROOF=full $(TEST) -W error -m pytest tests/proof tests/interleavings tests/engine
+	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
 check: lint types validate test browser build

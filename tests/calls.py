@@ -1,11 +1,12 @@
 """What an operation needs: recorded at every invocation, for the round-trip rule, the exact policies and settings."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from types import ModuleType
 from typing import Any
 
@@ -50,7 +51,28 @@ secret."""
 settings_read: dict[str, set[str]] = defaultdict(set)
 """By operation: every setting that it read so far."""
 
+CACHE = "bindery/calls"
+"""Where pytest's cache has what the processes of the last parallel run noted."""
+
+NOTHING: dict[str, Any] = {"granted": {}, "settings_read": {}}
+
 _current: ContextVar[Invocation | None] = ContextVar("_current", default=None)
+
+
+def noted() -> dict[str, Any]:
+    """What was recorded so far, as JSON has it: for another process."""
+    return {
+        "granted": {name: sorted(map(list, needs)) for name, needs in granted.items()},
+        "settings_read": {name: sorted(read) for name, read in settings_read.items()},
+    }
+
+
+def add(noted: dict[str, Any]) -> None:
+    """Add what another process noted."""
+    for name, needs in noted["granted"].items():
+        granted[name].update((action, resource) for action, resource in needs)
+    for name, read in noted["settings_read"].items():
+        settings_read[name].update(read)
 
 
 @contextmanager
@@ -127,7 +149,9 @@ def install() -> None:
     """Record the calls of every client made, every setting read and every secret used from now on."""
     # What every session made from now on begins with; moto answers calls in the same way.
     BUILTIN_HANDLERS.append(("before-parameter-build", _provide))
-    # One session for the tests' own clients, which reads the service models once: moto puts away the common one.
-    boto3.client = boto3.Session().client
+    session = boto3.Session()
+    # The tests' own clients are made once for each place: to make one takes longer than most tests.
+    make = cache(lambda service, *place: session.client(service))
+    boto3.client = lambda service: make(service, os.environ["AWS_DEFAULT_REGION"], os.environ.get("AWS_ENDPOINT_URL"))
     _observe(settings, "read", _setting)
     _observe(keyring, "secret", _secret)

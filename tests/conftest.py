@@ -4,15 +4,12 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from bindery import dynamo, issuer, keyring, settings
-from tests import calls
+from tests import calls, moto_registry
 from tools import template
 
-REGION = "eu-central-1"
 _connect = socket.socket.connect
 
 
@@ -33,6 +30,23 @@ def _loopback_only() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def _record_calls() -> None:
     calls.install()
+    moto_registry.install()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What several processes called is kept for `tests/template/test_exact.py`, which compares it in another run."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["noted"] = calls.noted()
+    elif config.getoption("numprocesses", None):
+        config.cache.set(calls.CACHE, calls.noted())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of several processes called, when it has ended well."""
+    calls.add(getattr(node, "workeroutput", {}).get("noted", calls.NOTHING))
 
 
 def forget() -> None:
@@ -55,7 +69,7 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for function in template.functions():
         for name, value in function.environment.items():
             monkeypatch.setenv(name, template.resolve(value, physical))
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", moto_registry.REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -65,17 +79,6 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def registry(environment: pytest.MonkeyPatch) -> Iterator[None]:
     """Empty tables and fresh secrets."""
-    with mock_aws():
-        make_registry()
+    with moto_registry.empty():
         yield
         forget()
-
-
-def make_registry() -> None:
-    """Make the template's tables and secrets in whatever AWS the environment names."""
-    client = boto3.client("dynamodb")
-    for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
-        client.create_table(TableName=logical_id, **template.table_properties(logical_id))
-    secrets = boto3.client("secretsmanager")
-    for logical_id, _ in template.resources("AWS::SecretsManager::Secret"):
-        secrets.create_secret(Name=logical_id, SecretString=f"{logical_id}-" + "s" * 64)

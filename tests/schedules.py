@@ -9,7 +9,6 @@ some order of them leaves it. Whoever was answered before another began comes fi
 to try again is not in it: nothing of theirs was done.
 """
 
-import copy
 import importlib.util
 import json
 import random
@@ -22,34 +21,26 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from itertools import filterfalse, permutations
+from itertools import permutations
 from pathlib import Path
 from threading import Semaphore, Thread
 from typing import Any
 
 import pytest
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
-from moto.core.serialize import BaseJSONSerializer
-from moto.dynamodb.models import dynamodb_backends
 
 from bindery import admin as door
-from bindery import clock, dynamo, identity, settings
+from bindery import clock, dynamo, identity
 from bindery.attributes import decode
-from bindery.dynamo import Table
 from bindery.wire import Call
 from tests.http_api import Response, admin
-from tests.tables import counts_misses
+from tests.moto_registry import State, Tables, restore, state, tables
 from tools import template
 
 _PATIENCE = 20
 """Seconds after which a request that neither calls nor answers is a bug of the tests."""
 
-_ACCOUNT = "123456789012"
-"""Whose tables moto keeps."""
-
 _WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
-
-Tables = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -327,7 +318,6 @@ def _certain() -> Iterator[None]:
         patch.setattr(Call, "elapsed", lambda call: 0.0)
         patch.setattr(template.Function, "load", _load)
         patch.setattr(door, "_ONE_AT_A_TIME", nullcontext())
-        patch.setattr(BaseJSONSerializer, "_serialize_type_structure", _written)
         events.register("before-parameter-build.dynamodb", _before_call)
         try:
             yield
@@ -354,17 +344,6 @@ def _places(params: dict[str, Any]) -> Iterator[str]:
         yield " ".join(str(value) for value in decode(params["ExpressionAttributeValues"]).values())
 
 
-_writes = BaseJSONSerializer._serialize_type_structure
-
-
-def _written(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
-    """A value in DynamoDB's wire format as it is: half of moto's time goes into writing it anew."""
-    if shape.name == "AttributeValue" and type(value) is dict:
-        serialized[key] = value
-    else:
-        _writes(self, serialized, value, shape, key)
-
-
 _loaded = template.Function.load
 
 
@@ -384,35 +363,3 @@ def _own(name: str, source: Path, number: int) -> Any:
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.handler
-
-
-State = dict[str, Any]
-
-
-def _moto() -> dict[str, Any]:
-    """What moto keeps of each table, by its logical id."""
-    client = dynamo.client()
-    found = dynamodb_backends[_ACCOUNT][client.meta.region_name].tables
-    return {table.name: found[settings.read(table.value)] for table in Table}
-
-
-def state() -> State:
-    """What is in the tables, to be put back by `restore`."""
-    return {name: copy.deepcopy(table.items) for name, table in _moto().items()}
-
-
-def restore(items: State) -> None:
-    """Put back what was in the tables, and nothing else."""
-    for name, table in _moto().items():
-        table.items = copy.deepcopy(items[name])
-
-
-def tables() -> Tables:
-    """What `tests.tables.everything` finds, as moto keeps it: a hundred times as fast."""
-    return {
-        name: sorted(
-            filterfalse(counts_misses, (decode(item.to_json()["Attributes"]) for item in table.all_items())),
-            key=lambda item: (item["pk"], item.get("sk", "")),
-        )
-        for name, table in _moto().items()
-    }

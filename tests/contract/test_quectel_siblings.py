@@ -619,7 +619,7 @@ RACES: list[tuple[str, Mode, Callable[[], object], tuple[int, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("what", "mode", "change", "refusal"), RACES, ids=str)
+@pytest.mark.parametrize(("what", "mode", "change", "refusal"), RACES)
 def test_what_changes_while_a_share_is_accepted_is_answered_as_if_it_had_been_so_before(
     what: str,
     mode: Mode,

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from moto import mock_aws
 
-from tests import schedules
-from tests.conftest import forget, make_environment, make_registry
+from tests import moto_registry
+from tests.conftest import forget, make_environment
 
 
 @pytest.fixture(scope="module")
@@ -17,31 +16,32 @@ def environment() -> Iterator[pytest.MonkeyPatch]:
 
 
 @pytest.fixture(scope="module")
-def empty(environment: pytest.MonkeyPatch) -> Iterator[schedules.State]:
-    with mock_aws():
-        make_registry()
-        yield schedules.state()
+def empty(environment: pytest.MonkeyPatch) -> Iterator[moto_registry.State]:
+    with moto_registry.empty():
+        yield moto_registry.state()
         forget()
 
 
 @pytest.fixture(scope="module")
-def worlds() -> dict[object, schedules.State]:
+def worlds() -> dict[object, moto_registry.State]:
     return {}
 
 
 @pytest.fixture
-def registry(empty: schedules.State) -> None:
-    schedules.restore(empty)
+def registry(empty: moto_registry.State) -> None:
+    moto_registry.restore(empty)
 
 
 @pytest.fixture
-def prepared(registry: None, worlds: dict[object, schedules.State]) -> Callable[[object, Callable[[], object]], None]:
+def prepared(
+    registry: None, worlds: dict[object, moto_registry.State]
+) -> Callable[[object, Callable[[], object]], None]:
     """Prepare a state by its name: made once, and put back for whoever else asks for it."""
 
     def prepare(name: object, make: Callable[[], object]) -> None:
         if name not in worlds:
             make()
-            worlds[name] = schedules.state()
-        schedules.restore(worlds[name])
+            worlds[name] = moto_registry.state()
+        moto_registry.restore(worlds[name])
 
     return prepare

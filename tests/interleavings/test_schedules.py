@@ -8,7 +8,7 @@ from bindery import dynamo
 from bindery.bindings import record
 from bindery.dynamo import Condition, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
-from tests import schedules
+from tests import moto_registry, schedules
 from tests.http_api import Response
 from tests.schedules import Request
 
@@ -144,7 +144,7 @@ def test_a_request_that_nobody_disturbs_is_not_told_to_try_again() -> None:
 
 def test_what_was_answered_before_another_request_began_came_before_it() -> None:
     def from_a_cache() -> Response:
-        (item,) = schedules.tables()["DIRECTORY"]
+        (item,) = moto_registry.tables()["DIRECTORY"]
         look(1)()
         return told(item["count"])
 
@@ -164,7 +164,7 @@ def test_what_no_state_may_be_is_found_in_any_end_state() -> None:
 
 
 def test_each_schedule_starts_from_the_same_state_and_leaves_it_in_the_end() -> None:
-    before = schedules.tables()
+    before = moto_registry.tables()
     ends = [run.tables["DIRECTORY"][0]["count"] for run in schedules.explore(of(at_once, at_once))]
     assert ends == [2, 2]
-    assert schedules.tables() == before
+    assert moto_registry.tables() == before

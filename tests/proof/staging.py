@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from bindery import identity, issuer, passwords, settings
 from bindery.directory import addresses
-from tests import schedules
-from tests.conftest import forget, make_environment, make_registry
+from tests import moto_registry
+from tests.conftest import forget, make_environment
 from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.proof import world
@@ -97,27 +96,27 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[tuple[World, Bank, schedules.State]]:
+def built() -> Iterator[tuple[World, Bank, moto_registry.State]]:
     """The world, once for all cells."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws(), Bank() as bank:
+    with pytest.MonkeyPatch.context() as patch, Bank() as bank:
         make_environment(patch)
         bank.trusted(patch)
         patch.setattr(passwords, "_LN", 2)
-        make_registry()
-        yield world.build(bank), bank, schedules.state()
+        with moto_registry.empty():
+            yield world.build(bank), bank, moto_registry.state()
     forget()
 
 
 @pytest.fixture
 def stage(
-    built: tuple[World, Bank, schedules.State], monkeypatch: pytest.MonkeyPatch
+    built: tuple[World, Bank, moto_registry.State], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str, str], Stage]]:
     """An operation with what must have run before it, in the world as it was at first."""
     here, bank, at_first = built
     published = list(bank.keys)
 
     def prepare(name: str, column: str) -> Stage:
-        schedules.restore(at_first)
+        moto_registry.restore(at_first)
         here.answers.clear()
         world.prepare(here, name)
         return Stage(here, bank, monkeypatch, name, column)

@@ -10,7 +10,7 @@ import pytest
 from pydantic import AliasChoices
 
 from bindery import clock
-from tests import schedules
+from tests import moto_registry
 from tests.http_api import invoke
 from tests.proof import world
 from tests.proof.hostile import given_of
@@ -128,14 +128,14 @@ def test_what_a_request_may_not_set_changes_neither_the_answer_nor_the_tables(
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now)
     request = stage(name, columns(name)[0]).request()
-    prepared = schedules.state()
+    prepared = moto_registry.state()
     own = invoke(name, request)
     assert not refused(name, own)
-    after = steady(schedules.tables())
+    after = steady(moto_registry.tables())
     tried = 0
     for how, event in planted(name, request):
-        schedules.restore(prepared)
+        moto_registry.restore(prepared)
         assert told(invoke(name, event)) == told(own), how
-        assert steady(schedules.tables()) == after, how
+        assert steady(moto_registry.tables()) == after, how
         tried += 1
     assert tried >= 3

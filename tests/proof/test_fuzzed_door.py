@@ -14,7 +14,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from bindery import edge
-from tests import schedules
+from tests import moto_registry
 from tests.http_api import invoke
 from tests.openid import Bank
 from tests.proof import hostile, world
@@ -174,9 +174,9 @@ def _sent(event: Event, body: bytes) -> Event:
 class Door:
     """Each operation with everything prepared for its own request, and what becomes of others."""
 
-    def __init__(self, here: World, at_first: schedules.State) -> None:
+    def __init__(self, here: World, at_first: moto_registry.State) -> None:
         self.here, self.at_first = here, at_first
-        self.prepared: dict[str, tuple[schedules.State, Event]] = {}
+        self.prepared: dict[str, tuple[moto_registry.State, Event]] = {}
         self.reached = Reached(edge)
         self.written = note_writes()
         self.stands = ""
@@ -184,19 +184,19 @@ class Door:
     def request(self, name: str) -> Event:
         """The operation's own request, in the registry in which it succeeds."""
         if name not in self.prepared:
-            schedules.restore(self.at_first)
+            moto_registry.restore(self.at_first)
             self.here.answers.clear()
             world.prepare(self.here, name)
-            self.prepared[name] = schedules.state(), self.here.request(name)
+            self.prepared[name] = moto_registry.state(), self.here.request(name)
         state, event = self.prepared[name]
         if self.stands != name:
-            schedules.restore(state)
+            moto_registry.restore(state)
             self.stands = name
         return event
 
 
 @pytest.fixture(scope="module")
-def door(built: tuple[World, Bank, schedules.State]) -> Door:
+def door(built: tuple[World, Bank, moto_registry.State]) -> Door:
     here, _, at_first = built
     return Door(here, at_first)
 

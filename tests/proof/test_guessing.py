@@ -11,7 +11,7 @@ import pytest
 from bindery import clock, devices, edge
 from bindery.bindings import serial
 from bindery.faults import Reason
-from tests import races, schedules
+from tests import moto_registry, races
 from tests.http_api import Response, invoke
 from tests.proof import world
 from tests.proof.staging import Stage
@@ -117,11 +117,11 @@ def test_guesses_made_at_once_after_a_wait_are_one_guess(
 ) -> None:
     guess(here, 21)
     time.now += 1000
-    before = schedules.tables()
+    before = moto_registry.tables()
     races.before(monkeypatch, "transact_write_items", serial.Misses(serial.missed("ada")).fail)
     slowed = bind(here, world.SN)
     assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1")
-    assert schedules.tables() == before
+    assert moto_registry.tables() == before
 
 
 @pytest.mark.parametrize("missed", [0, 1, 20])

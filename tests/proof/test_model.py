@@ -17,10 +17,9 @@ import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from moto import mock_aws
 
-from tests import schedules
-from tests.conftest import forget, make_environment, make_registry
+from tests import moto_registry, schedules
+from tests.conftest import forget, make_environment
 from tests.invariants import broken
 from tests.openid import Bank
 from tests.proof.asking import Asking, held_by, said
@@ -94,25 +93,25 @@ def rivals(one: Ask) -> Asks:
 
 @pytest.fixture(scope="module")
 def asking() -> Iterator[Asking]:
-    with pytest.MonkeyPatch.context() as environment, mock_aws(), Bank() as bank:
+    with pytest.MonkeyPatch.context() as environment, Bank() as bank:
         make_environment(environment)
-        make_registry()
         bank.trusted(environment)
-        yield Asking(bank)
+        with moto_registry.empty():
+            yield Asking(bank)
         forget()
 
 
 class Sequential(RuleBasedStateMachine):
     """Requests one after the other."""
 
-    def __init__(self, asking: Asking, begin: schedules.State) -> None:
+    def __init__(self, asking: Asking, begin: moto_registry.State) -> None:
         super().__init__()
         self.asking, self.model = asking, Model()
         self.last = Ask("rufus_bind", "ada")
         """The last request of those that may change something."""
         self.drawn: Counter[UUID] = Counter()
         asking.forget()
-        schedules.restore(begin)
+        moto_registry.restore(begin)
 
     def chance(self, seed: UUID) -> Random:
         """Another one each time, even of the same seed."""
@@ -126,12 +125,12 @@ class Sequential(RuleBasedStateMachine):
         ask = choice(chance, asks)
         self.last = ask if ask.what in CHANGES else self.last
         note(str(ask))
-        before = schedules.tables()
+        before = moto_registry.tables()
         answer = self.asking.ask(ask)
         expected = self.model.answer(ask)
         assert said(ask, answer) == expected
         self.asking.learn(ask, answer)
-        tables = schedules.tables()
+        tables = moto_registry.tables()
         assert broken(tables) == []
         assert self.asking.held(tables) == held_by(self.model)
         assert self.asking.flagged(tables) == [self.model.entered, self.model.banned, self.model.inactive]
@@ -157,7 +156,7 @@ class Concurrent(Sequential):
 
 
 def run(machine: type[Sequential], asking: Asking, examples: int, steps: int) -> None:
-    begin = schedules.state()
+    begin = moto_registry.state()
     try:
         run_state_machine_as_test(
             lambda: machine(asking, begin),
@@ -172,7 +171,7 @@ def run(machine: type[Sequential], asking: Asking, examples: int, steps: int) ->
             ),
         )
     finally:
-        schedules.restore(begin)
+        moto_registry.restore(begin)
 
 
 def test_every_answer_is_the_models_and_the_tables_hold_what_it_holds(asking: Asking) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import schedules
+from tests import moto_registry
 from tests.http_api import invoke
 from tests.proof import world
 from tests.proof.conditions import CONDITIONS
@@ -294,10 +294,10 @@ def test_every_operation_answers_every_caller_as_its_api_says(
     assert not refused(name, own)
     staged = stage(name, column)
     request = CONDITIONS[condition](staged)
-    before = schedules.tables()
+    before = moto_registry.tables()
     answer = timeless(invoke(name, request))
     if refused(name, answer):
-        assert schedules.tables() == before, "a refusal leaves nothing behind"
+        assert moto_registry.tables() == before, "a refusal leaves nothing behind"
     if isinstance(expected, Says):
         body = expected.body.replace("{deviceid}", world.sample_device_id(staged.here.ada))
         assert (answer.status, answer.body) == (expected.status, body)

@@ -8,11 +8,12 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
+from urllib.request import HTTPRedirectHandler, OpenerDirector, build_opener
 
 import jwt
 
@@ -144,7 +145,7 @@ def _fetch(url: object) -> dict[str, Any]:
     try:
         if not isinstance(url, str) or not _private(url):
             raise ValueError("neither https nor on this machine")
-        with build_opener(_NoRedirect).open(url, timeout=TIME_LIMIT) as response:
+        with _opener().open(url, timeout=TIME_LIMIT) as response:
             while chunk := response.read1(SIZE_LIMIT):
                 body += chunk
                 if len(body) > SIZE_LIMIT or time.monotonic() > deadline:
@@ -158,6 +159,12 @@ def _fetch(url: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Fault(Reason.UNAVAILABLE)
     return document
+
+
+@cache
+def _opener() -> OpenerDirector:
+    """Made once: the authorities that it trusts take a while to read."""
+    return build_opener(_NoRedirect)
 
 
 def _private(url: str) -> bool:

@@ -84,7 +84,7 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("what", "mode", "change", "code"), RACES, ids=str)
+@pytest.mark.parametrize(("what", "mode", "change", "code"), RACES)
 def test_what_changes_between_check_and_write_gives_the_same_code(
     monkeypatch: pytest.MonkeyPatch,
     what: str,
@@ -108,7 +108,6 @@ def test_what_changes_between_check_and_write_gives_the_same_code(
         ("the room is gone", lambda: families.change("F1", rooms=[]), "false", 5041),
         ("the list is full", lambda: fill("F1"), "true", 5893),
     ],
-    ids=str,
 )
 def test_what_changes_in_the_family_between_check_and_write_gives_the_same_code(
     world: World,
@@ -195,7 +194,6 @@ def throttled(*_: Any, **__: Any) -> Any:
         ({"DirectoryTable"}, 5314),
         ({"DirectoryTable", "DevicesTable"}, 5314),
     ],
-    ids=str,
 )
 def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
     world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
