@@ -89,7 +89,7 @@ def _request(method: str, path: str, operation: Schema, schemas: Mapping[str, Sc
             "awsv4": [{"key": key, "value": value, "type": "string"} for key, value in _SIGNATURE.items()],
         }
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        body = content.get("example", _sample(content["schema"], schemas))
+        body = content.get("example", openapi.sample(content["schema"], schemas))
         request["header"].append({"key": "Content-Type", "value": kind})
         request["body"] = _form(body) if kind == "application/x-www-form-urlencoded" else _json(body)
         break
@@ -139,26 +139,6 @@ def _json(body: Any) -> Schema:
 
 def _form(body: Mapping[str, str]) -> Schema:
     return {"mode": "urlencoded", "urlencoded": [{"key": name, "value": value} for name, value in body.items()]}
-
-
-def _sample(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
-    """A value to start from, where the document has none: of an object the members that it must have."""
-    match schema:
-        case {"$ref": reference}:
-            return _sample(schemas[reference.rpartition("/")[2]], schemas)
-        case {"enum": [first, *_]} | {"const": first} | {"default": first}:
-            return first
-        case {"anyOf": [first, *_]}:
-            return _sample(first, schemas)
-        case {"type": "object", "properties": properties}:
-            return {name: _sample(properties[name], schemas) for name in schema.get("required", [])}
-        case {"type": "array", "items": items}:
-            return [_sample(items, schemas)]
-        case {"type": "integer"}:
-            return int(schema.get("minimum", 0))
-        case {"type": "boolean"}:
-            return False
-    return ""
 
 
 if __name__ == "__main__":

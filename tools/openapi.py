@@ -39,6 +39,8 @@ ADMIN = (
     "What operators do, behind IAM: requests are signed (AWS Signature Version 4), as the command line `bindery` does."
     " A page in a browser cannot sign, so these cannot be tried there. Times are milliseconds since the epoch."
 )
+SUCCESS = "success"
+"""The name of the example of a reply, beside those of refusals."""
 PROBLEM: Schema = {
     "description": "A problem detail (RFC 9457).",
     "type": "object",
@@ -252,6 +254,10 @@ def _responses(
         }
         for name in answer.headers:
             response["headers"][name] = {"schema": {"type": "string"}}
+    if (content := responses[status].get("content", {}).get("application/json", {})).get("examples"):
+        # Where refusals have the status of success, its shape comes before them.
+        shape = sample(_success(operation, voice, schemas), schemas)
+        content["examples"] = {SUCCESS: {"summary": "Success", "value": shape}, **content["examples"]}
     return dict(sorted(responses.items()))
 
 
@@ -304,6 +310,26 @@ def _refused(operation: Operation[Any, Any], example: Mapping[str, Any], schemas
     model: type[BaseModel] = next(model for model in models if set(example) <= _members(model))
     _schema(model, dialect, schemas, "serialization")
     return {"$ref": _REF.format(model=f"{dialect}.{model.__name__}")}
+
+
+def sample(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
+    """A value of the shape that a schema asks for, its texts empty: of an object the members that it must have."""
+    match schema:
+        case {"$ref": reference}:
+            return sample(schemas[reference.rpartition("/")[2]], schemas)
+        case {"enum": [first, *_]} | {"const": first} | {"default": first}:
+            return first
+        case {"anyOf": [first, *_]}:
+            return sample(first, schemas)
+        case {"type": "object", "properties": properties}:
+            return {name: sample(properties[name], schemas) for name in schema.get("required", [])}
+        case {"type": "array", "items": items}:
+            return [sample(items, schemas)]
+        case {"type": "integer"}:
+            return int(schema.get("minimum", 0))
+        case {"type": "boolean"}:
+            return False
+    return ""
 
 
 def _members(model: type[BaseModel]) -> set[str]:
