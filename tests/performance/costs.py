@@ -89,9 +89,9 @@ def _after(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> 
         found = _found(parsed)
         cost.items_read += len(found)
         cost.bytes_read += sum(map(size, found))
-        cost.written += _keys(params)
+        cost.written += keys(params)
     else:
-        for table, _key in _keys(params):
+        for table, _key in keys(params):
             cost.write[table] += 2 if "TransactItems" in params else 1
 
 
@@ -117,7 +117,7 @@ def _found(parsed: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [parsed["Item"]] if "Item" in parsed else parsed.get("Items", [])
 
 
-def _keys(params: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def keys(params: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Which items a call writes, or holds a transaction to."""
     requests = [request for member in params.get("TransactItems", []) for request in member.values()]
     if "Item" in params or "UpdateExpression" in params:

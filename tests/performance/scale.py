@@ -1,23 +1,28 @@
 """Whether requests cost the same with few devices in the tables as with many: `python -m tests.performance.scale 100`.
 
-The devices are put straight into the local engine, of the quectel demo product, each with a binding; then every story
-is played, and what each request costs must be what was recorded.
+The devices are of the quectel demo product, each bound to a user of its own. They are put straight into the engine:
+into the file from which it starts, as it would have saved them. Then every story is played, and what each request costs
+must be what was recorded. A million devices take 12 GB of memory.
 """
 
+import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+import boto3
+from botocore.config import Config
+from botocore.handlers import BUILTIN_HANDLERS
 
 from bindery import aws, clock, devices, dynamo, identity, settings
 from bindery.attributes import encode
 from bindery.bindings import record
 from bindery.edge import logger
+from tests.conftest import forget
 from tests.http_api import Response
 from tests.openid import AUDIENCE, Bank
 from tests.performance import costs, recorded
@@ -25,72 +30,130 @@ from tests.performance.stories import STORIES, World
 from tools import demo, serve, template
 from tools.engine import Engine
 
-_BATCH = 25
-"""What DynamoDB takes in one batch."""
+SAVED = "registry/snapshot-1/dynamodb.json"
+"""Where in its folder an engine that was stopped saved the tables (tools/registry.py)."""
+
+_written: set[tuple[str, str, str | None]] = set()
+"""Table and key of what was written since the tables were as they were loaded."""
 
 
 def main() -> None:
-    """Load as many devices as the arguments say, each more than the last, and play the stories at each."""
+    """Load as many devices as each of the arguments says, and play the stories."""
     costs.install()
+    BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _note))
     logger.handlers[0].stream = open(os.devnull, "w")  # noqa: SIM115
     os.environ["_X_AMZN_TRACE_ID"] = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
-    there = 0
-    with tempfile.TemporaryDirectory() as folder, Engine(Path(folder)) as registry, Bank() as bank:
-        for wanted in map(int, sys.argv[1:]):
-            serve.prepare(registry, bank.url)
-            os.environ["AUDIENCE"] = AUDIENCE
+    for wanted in map(int, sys.argv[1:]):
+        with tempfile.TemporaryDirectory() as folder, Bank() as bank:
+            compare_all(Path(folder), wanted, bank)
+
+
+def compare_all(folder: Path, wanted: int, bank: Bank) -> None:
+    """Start an engine that has so many devices, and play every story."""
+    started = time.monotonic()
+    with Engine(folder) as engine:
+        prepare(engine, bank)
+    load(folder / SAVED, wanted)
+    with Engine(folder) as engine:
+        try:
+            prepare(engine, bank)
+            warm_up(wanted)
+            say(f"{wanted} devices and as many bindings: loaded in {time.monotonic() - started:.0f} s")
             started = time.monotonic()
-            load(range(there, wanted))
-            say(f"{wanted} devices, the last {wanted - there} of them loaded in {time.monotonic() - started:.0f} s")
-            there = wanted
             played = 0
             for story in STORIES:
                 played += compare(story.__name__, play(World(bank), story))
                 empty()
-            say(f"{played} cases cost what was recorded")
+            say(
+                f"{wanted} devices: {played} cases cost what was recorded, played in {time.monotonic() - started:.0f} s"
+            )
+        finally:
+            # It would save all of it.
+            engine.process.kill()
 
 
-def load(numbers: range) -> None:
-    """Put devices, each with a binding, into the tables."""
-    client = aws.client("dynamodb")
-
-    def put(requests: list[tuple[str, dict[str, Any]]]) -> None:
-        asked: dict[str, Any] = {}
-        for table, item in requests:
-            asked.setdefault(table, []).append({"PutRequest": {"Item": encode(item)}})
-        while asked:
-            asked = client.batch_write_item(RequestItems=asked).get("UnprocessedItems", {})
-
-    items = _items(numbers)
-    with ThreadPoolExecutor(4) as pool:
-        # A few at a time: the pool would take them all in at once.
-        while batches := [batch for _ in range(100) if (batch := list(islice(items, _BATCH)))]:
-            list(pool.map(put, batches))
+def prepare(engine: Engine, bank: Bank) -> None:
+    """Give this process the engine, its tables and secrets."""
+    forget()
+    serve.prepare(engine, bank.url)
+    os.environ["AUDIENCE"] = AUDIENCE
 
 
-def _items(numbers: range) -> Iterator[tuple[str, dict[str, Any]]]:
+def load(saved: Path, wanted: int) -> None:
+    """Write so many devices, each with a binding, into the tables that an engine saved."""
+    state = json.loads(saved.read_text())
+    tables = {content["TableName"]: content for content in state["payload"]["tables"]["data"].values()}
+    names = [settings.read(table.value) for table in (dynamo.Table.DEVICES, dynamo.Table.BINDINGS)]
+    for name in names:
+        assert tables[name]["items"] == {}, "the tables were made a moment ago"
+        tables[name]["items"] = f"items of {name}"
+    text = json.dumps(state)
+    with saved.open("w") as file:
+        for name, items in zip(names, (_devices(wanted), _bindings(wanted)), strict=True):
+            before, _, text = text.partition(json.dumps(f"items of {name}"))
+            file.write(before)
+            _write(items, file)
+        file.write(text)
+
+
+def _write(items: Iterator[dict[str, Any]], file: TextIO) -> None:
+    separator = "{"
+    for item in items:
+        by_sort_key = {item.get("sk", "__no_sort__"): encode(item)}
+        file.write(f"{separator}{json.dumps(item['pk'])}:{json.dumps(by_sort_key)}")
+        separator = ","
+    file.write("}")
+
+
+def _devices(wanted: int) -> Iterator[dict[str, Any]]:
     now = clock.now()
-    for number in numbers:
+    for number in range(wanted):
         serial = f"LOADED-{number:09}"
-        device = identity.manufactured_device(demo.PRODUCT_KEY, serial)
         facts = devices.manufacturing(demo.PRODUCT_KEY, serial, f"{number:012}", "FC41D", None)
-        yield settings.read("DEVICES_TABLE"), {"pk": device, "created_at": now} | facts
+        yield {"pk": identity.manufactured_device(demo.PRODUCT_KEY, serial), "created_at": now} | facts
+
+
+def _bindings(wanted: int) -> Iterator[dict[str, Any]]:
+    now = clock.now()
+    for number in range(wanted):
+        device = identity.manufactured_device(demo.PRODUCT_KEY, f"LOADED-{number:09}")
         binding = {"holder": identity.user_holder(f"loaded-{number}"), "since": record.since("quectel", now)}
-        yield settings.read("BINDINGS_TABLE"), {"pk": device, "sk": "owner", "bound_at": now, **binding}
+        yield {"pk": device, "sk": "owner", "bound_at": now, **binding}
+
+
+def warm_up(wanted: int) -> None:
+    """Ask for what was loaded last, and each index for something: the engine makes it when it is first asked."""
+    client = boto3.client("dynamodb", config=Config(read_timeout=600))
+    serial = f"LOADED-{wanted - 1:09}"
+    device = identity.manufactured_device(demo.PRODUCT_KEY, serial)
+    assert client.get_item(TableName=settings.read("DEVICES_TABLE"), Key=encode({"pk": device}))["Item"]
+    found = client.query(
+        TableName=settings.read("BINDINGS_TABLE"),
+        IndexName="by_holder",
+        KeyConditionExpression="holder = :holder",
+        ExpressionAttributeValues=encode({":holder": identity.user_holder(f"loaded-{wanted - 1}")}),
+    )
+    assert found["Count"] == 1
+    found = client.query(
+        TableName=settings.read("DEVICES_TABLE"),
+        IndexName="by_serial",
+        KeyConditionExpression="serial = :serial",
+        ExpressionAttributeValues=encode({":serial": serial}),
+    )
+    assert found["Count"] == 1
+
+
+def _note(params: dict[str, Any], **_: Any) -> None:
+    for table, key in costs.keys(params):
+        _written.add((table, key["pk"]["S"], key["sk"]["S"] if "sk" in key else None))
 
 
 def empty() -> None:
-    """Take away again what a story left, so that the next finds the demo data as it was: all but what was loaded."""
+    """Take away again what a story left, so that the next finds the tables as they were: all but what was loaded."""
     client = aws.client("dynamodb")
-    for table in dynamo.Table:
-        name = settings.read(table.value)
-        for page in client.get_paginator("scan").paginate(
-            TableName=name,
-            FilterExpression="NOT contains(pk, :loaded)",
-            ExpressionAttributeValues={":loaded": {"S": "LOADED-"}},
-        ):
-            for item in page["Items"]:
-                client.delete_item(TableName=name, Key={key: item[key] for key in ("pk", "sk") if key in item})
+    for table, pk, sk in sorted(_written, key=str):
+        client.delete_item(TableName=table, Key=encode({"pk": pk} if sk is None else {"pk": pk, "sk": sk}))
+    _written.clear()
 
 
 def play(world: World, story: Any) -> dict[str, dict[str, Any]]:
