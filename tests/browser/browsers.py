@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -28,6 +29,22 @@ def opened() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def visited(browser: Browser, url: str) -> Iterator[Page]:
+    """A page that asks nobody but the server that it is from, and complains of nothing."""
+    page = browser.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.goto(url)
+    yield page
+    assert {urlsplit(url).netloc for url in asked} == {urlsplit(url).netloc}
+    assert complaints == []
+    page.close()
 
 
 def operation(page: Page, name: str) -> Locator:

@@ -1,10 +1,9 @@
-"""A browser and a running server, which the tests share; each has a page of its own."""
+"""A browser and a running server, which the tests share."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.browser import browsers
 from tests.http.servers import Server
@@ -21,19 +20,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def browser() -> Iterator[Browser]:
     with browsers.opened() as running:
         yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that asks nobody but the server that it is from, and that complains of nothing."""
-    shown = browser.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    shown.on("request", lambda request: asked.append(request.url))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    yield shown
-    assert {urlsplit(url).netloc for url in asked} == {urlsplit(shown.url).netloc}
-    assert urlsplit(shown.url).hostname == "127.0.0.1"
-    assert complaints == []
-    shown.close()

@@ -10,10 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests import documented
-from tests.browser.browsers import operation
+from tests.browser.browsers import operation, visited
 from tests.http.servers import Server
 from tools import openapi
 from tools.template import ROOT
@@ -29,33 +29,16 @@ TRIED: dict[str, tuple[int, dict[str, Any]]] = {
 """An operation of each dialect, and what it answers: its status, and the members that no moment changes."""
 
 
-@pytest.mark.parametrize("name", TRIED)
-def test_an_operation_of_each_dialect_is_tried_and_its_documented_answer_seen(
-    page: Page, server: Server, name: str
-) -> None:
-    status, members = TRIED[name]
-    page.goto(f"{server.url}/docs")
-    block = operation(page, name)
-    block.get_by_role("button", name="Execute").click()
-    answer = block.locator(".live-responses-table .response")
-    expect(answer.locator(".response-col_status")).to_have_text(str(status))
-    body = answer.locator(".highlight-code pre").first.inner_text()
-    documented.check(name, {}, status, {"Content-Type": "application/json"}, body)
-    assert members.items() <= json.loads(body).items()
-
-
-def test_what_operators_do_is_described_and_cannot_be_tried(page: Page, server: Server) -> None:
-    page.goto(f"{server.url}/docs")
-    block = operation(page, "admin.accounts.create")
-    expect(block.get_by_text("Open an account.")).to_be_visible()
-    expect(block.get_by_role("button", name="Execute")).to_have_count(0)
-    expect(block.get_by_role("button", name="Try it out")).to_have_count(0)
-    expect(page.get_by_text("A page in a browser cannot sign, so these cannot be tried there.")).to_be_visible()
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page of the local server."""
+    with visited(browser, f"{server.url}/docs") as shown:
+        yield shown
 
 
 @pytest.fixture(scope="module")
-def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the exported page, on a server of static files."""
+def exported(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page as `make docs` writes it, on a server of static files."""
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "-m", "tools.docs", folder], cwd=ROOT, check=True, capture_output=True)
 
@@ -66,15 +49,35 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=folder)) as serving:
         thread = threading.Thread(target=serving.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}"
+        with visited(browser, f"http://127.0.0.1:{serving.server_port}") as shown:
+            yield shown
         serving.shutdown()
         thread.join()
 
 
-def test_the_exported_page_shows_every_operation_and_tries_none(page: Page, hosted: str) -> None:
-    page.goto(hosted)
-    expect(page.locator(".opblock")).to_have_count(OPERATIONS)
-    block = operation(page, "rufus.bind_device")
+@pytest.mark.parametrize("name", TRIED)
+def test_an_operation_of_each_dialect_is_tried_and_its_documented_answer_seen(page: Page, name: str) -> None:
+    status, members = TRIED[name]
+    block = operation(page, name)
+    block.get_by_role("button", name="Execute").click()
+    answer = block.locator(".live-responses-table .response")
+    expect(answer.locator(".response-col_status")).to_have_text(str(status))
+    body = answer.locator(".highlight-code pre").first.inner_text()
+    documented.check(name, {}, status, {"Content-Type": "application/json"}, body)
+    assert members.items() <= json.loads(body).items()
+
+
+def test_what_operators_do_is_described_and_cannot_be_tried(page: Page) -> None:
+    block = operation(page, "admin.accounts.create")
+    expect(block.get_by_text("Open an account.")).to_be_visible()
+    expect(block.get_by_role("button", name="Execute")).to_have_count(0)
+    expect(block.get_by_role("button", name="Try it out")).to_have_count(0)
+    expect(page.get_by_text("A page in a browser cannot sign, so these cannot be tried there.")).to_be_visible()
+
+
+def test_the_exported_page_shows_every_operation_and_tries_none(exported: Page) -> None:
+    expect(exported.locator(".opblock")).to_have_count(OPERATIONS)
+    block = operation(exported, "rufus.bind_device")
     expect(block.get_by_text("Invalid api key").first).to_be_attached()
-    expect(page.get_by_role("button", name="Execute")).to_have_count(0)
-    expect(page.get_by_role("button", name="Try it out")).to_have_count(0)
+    expect(exported.get_by_role("button", name="Execute")).to_have_count(0)
+    expect(exported.get_by_role("button", name="Try it out")).to_have_count(0)
