@@ -7,6 +7,8 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 PORT ?= 3000
 STATE_DIR ?= .local
+ENVIRONMENT ?= default
+STACK ?=
 SITE ?= site
 CHROMIUM ?= chromium
 
@@ -27,7 +29,7 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test browser chromium proof check format lint types validate openapi docs screenshot bench bench-record build clean
+.PHONY: help run test browser chromium proof check format lint types validate scan openapi docs screenshot bench bench-record build deploy smoke clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
@@ -40,6 +42,8 @@ help:
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
 	@echo "make build    build the functions and layers for deployment (sam build)"
+	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
+	@echo "make smoke    try each API once against a deployed stack (STACK=)"
 	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
 	@echo "make bench-record  record anew what requests cost and functions import"
 	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
@@ -70,7 +74,7 @@ proof: .venv/test/.made .venv/ministack/.made
 	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
-check: lint types validate test browser build
+check: lint types validate scan test browser build
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .
@@ -94,6 +98,11 @@ bench-record: .venv/test/.made .venv/ministack/.made
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
 
+# The template and the workflows; what is suppressed, and why, stands in tools/checkov.yaml. Nothing is downloaded.
+scan: .venv/scan/.made
+	.venv/scan/bin/checkov --config-file tools/checkov.yaml
+	.venv/scan/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
 openapi: .venv/test/.made
 	$(TEST) -m tools.openapi
 	$(TEST) -m tools.collection
@@ -103,6 +112,12 @@ docs: .venv/run/.made
 
 build: .venv/sam/.made
 	$(SAM) build
+
+deploy: build
+	$(SAM) deploy --config-env "$(ENVIRONMENT)"
+
+smoke: .venv/test/.made
+	@BINDERY_STACK="$(STACK)" $(TEST) -W error -m pytest -n 0 --tb=short tests/deployed/smoke.py
 
 clean:
 	rm -rf .venv .aws-sam
@@ -138,6 +153,10 @@ endef
 	@touch $@
 
 .venv/ministack/.made: tools/ministack.txt
+	$(environment)
+	@touch $@
+
+.venv/scan/.made: tools/scan.txt
 	$(environment)
 	@touch $@
 

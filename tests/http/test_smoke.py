@@ -1,0 +1,38 @@
+"""The smoke tests of a deployed stack, against the local server: they pass, and leave nothing of theirs."""
+
+import os
+import subprocess
+import sys
+
+from tests.http.servers import Server
+from tests.http.test_journey_vodlix import Administration
+from tools.template import ROOT
+
+KEYS = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
+
+
+def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run them against a server, as `make smoke` does."""
+    given = {name: server.environment[name] for name in KEYS} | {"BINDERY_ENDPOINT": server.url} | more
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-p", "no:cacheprovider", "tests/deployed/smoke.py"],
+        cwd=ROOT,
+        env=dict(os.environ) | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_dialect_passes_and_nothing_of_the_run_stays(server: Server):
+    operators = Administration(server)
+    for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
+        run = smoke(server, **more)
+        assert "6 passed" in run.stdout, run.stdout
+        assert operators.ask("GET", "accounts/smoke")["enabled"] is False
+        assert operators.ask("GET", "users?account=smoke")["items"] == []
+        keys = operators.ask("GET", "keys?account=smoke")["items"]
+        assert [key for key in keys if key["revoked_at"] is None] == []
+        (device,) = operators.ask("GET", "devices?serial=SMOKE-1")["items"]
+        assert operators.ask("GET", f"devices/{device['device']}")["binding"] is None
