@@ -1,4 +1,4 @@
-"""The workflows of the repository and the environments they deploy: what they may do, and that they run what is there."""
+"""The repository's workflows and the environments that they deploy: what they may do, and that they run what is there."""
 
 import re
 import tomllib
