@@ -132,7 +132,7 @@ def test_asseco_registers_lists_and_unregisters(installation: Installation) -> N
     device = {"external-device-identifier": identifier, "operating-system": "none", "nickname": identifier}
     made = installation.http.post("/v1/device/owned-devices", headers=headers, json=device)
     if not token:
-        assert (made.status_code, made.headers["www-authenticate"]) == (401, "Bearer")
+        assert (made.status_code, made.headers["www-authenticate"]) == (401, 'Bearer realm="device"')
         return
     assert made.status_code == 200, made.text
     path = f"/v1/device/owned-devices/{identifier}"

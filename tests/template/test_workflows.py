@@ -1,4 +1,4 @@
-"""The repository's workflows and the environments that they deploy: what they may do, and that they run what is there."""
+"""The repository's workflows and the environments that they deploy: what they may do, and whether it is there."""
 
 import re
 import tomllib
