@@ -17,6 +17,7 @@ from typing import Any
 from tests.openid import AUDIENCE, Bank
 from tests.performance import init, recorded, warm
 from tests.performance.init import BARE, Spread
+from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
 from tests.performance.test_imports import layers
 from tools import serve, template
@@ -120,7 +121,7 @@ def size(folder: Path) -> tuple[int, int]:
 def counts() -> list[str]:
     """What each case costs in DynamoDB, and a million of it in dollars."""
     rows = []
-    for story in STORIES:
+    for story in (*STORIES, refusals):
         for name, cases in recorded.read(story.__name__).items():
             for case, cost in cases.items():
                 read, write = (sum(cost[kind].values()) for kind in ("read units", "write units"))

@@ -26,6 +26,7 @@ from tests.conftest import forget
 from tests.http_api import Response
 from tests.openid import AUDIENCE, Bank
 from tests.performance import costs, recorded
+from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
 from tools import demo, serve, template
 from tools.engine import Engine
@@ -61,7 +62,7 @@ def compare_all(folder: Path, wanted: int, bank: Bank) -> None:
             say(f"{wanted} devices and as many bindings: loaded in {time.monotonic() - started:.0f} s")
             started = time.monotonic()
             played = 0
-            for story in STORIES:
+            for story in (*STORIES, refusals):
                 played += compare(story.__name__, play(World(bank), story))
                 empty()
             say(
@@ -171,7 +172,7 @@ def compare(part: str, found: dict[str, dict[str, Any]]) -> int:
     """How many cases there are, if each costs what was recorded."""
     for name, cases in recorded.read(part).items():
         for case, cost in cases.items():
-            expected = {key: value for key, value in cost.items() if key != "bytes logged"}
+            expected = {key: value for key, value in cost.items() if key not in ("bytes logged", "reason")}
             if found[name][case] != expected:
                 sys.exit(f"{name}, {case}: {found[name][case]}, and recorded is {expected}")
     return sum(map(len, found.values()))

@@ -1,15 +1,17 @@
 """What each request costs is what was recorded: no further call, unit, item, byte or longer line goes unseen."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from bindery.edge import logger
+from bindery.edge import ALWAYS, Operation, logger
 from tests.conftest import forget
 from tests.http_api import invoke
 from tests.openid import Bank
-from tests.performance import costs, recorded, stories
+from tests.performance import costs, recorded, stories, warm
+from tests.performance.refusals import NEVER, NOT_COUNTED, refusals
 from tools import template
 
 LOG_LIMIT = 600
@@ -30,7 +32,10 @@ def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
         yield running
 
 
-@pytest.mark.parametrize("story", stories.STORIES, ids=lambda story: story.__name__)
+STORIES = (*stories.STORIES, refusals)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_requests_cost_what_was_recorded(
     story: Callable[[stories.World], stories.Story], bank: Bank, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -44,6 +49,8 @@ def test_requests_cost_what_was_recorded(
         assert case not in found.setdefault(name, {})
         assert case.startswith("refused") == refused(world.last, name), (name, case, world.last)
         found[name][case] = cost.report(log)
+        if reason := json.loads(log[-1]).get("reason"):
+            found[name][case]["reason"] = reason
         assert found[name][case]["bytes logged"] <= LOG_LIMIT
     recorded.hold(story.__name__, found)
 
@@ -53,5 +60,29 @@ def refused(answer: Any, name: str) -> bool:
 
 
 def test_every_public_operation_is_in_a_story() -> None:
-    told = {name for story in stories.STORIES for name in recorded.read(story.__name__)}
+    told = {name for story in STORIES for name in recorded.read(story.__name__)}
     assert told == {function.name for function in template.functions() if not function.name.startswith("admin.")}
+
+
+def test_every_refusal_that_an_operation_declares_is_counted_or_it_is_said_why_not() -> None:
+    counted: dict[str, set[str]] = {}
+    for story in STORIES:
+        for name, cases in recorded.read(story.__name__).items():
+            counted.setdefault(name, set()).update(cost.get("reason") for cost in cases.values())
+    for function in template.functions():
+        operation = function.load()
+        if isinstance(operation, Operation):
+            declared = operation.refuses - NOT_COUNTED.keys() - NEVER.get(function.name, {}).keys()
+            if function.name not in warm.CASES:
+                # What a dialect refuses for on its own costs the same in all of its operations.
+                declared -= operation.dialect.CREDENTIALS | ALWAYS
+            assert declared <= counted[function.name], function.name
+
+
+@pytest.mark.parametrize("name", warm.CASES)
+def test_a_refused_bind_writes_no_more_than_the_cheapest_that_is_accepted(name: str) -> None:
+    told = [recorded.read(story.__name__).get(name, {}) for story in STORIES]
+    units = [("reason" in cost, sum(cost["write units"].values())) for cases in told for cost in cases.values()]
+    assert max(written for refused, written in units if refused) <= min(
+        written for refused, written in units if not refused
+    )

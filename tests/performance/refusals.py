@@ -1,0 +1,269 @@
+"""Requests that each public operation refuses, for every reason that it declares, over the demo data.
+
+A story like those in `tests.performance.stories`, which tell of successes and the refusals that come along with them.
+What it puts wrong it puts right again. `NOT_COUNTED` says which reasons it does not have, and why.
+"""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from bindery import clock, devices, dynamo, identity, sessions
+from bindery.bindings import customer, held, serial, shares
+from bindery.bindings.shares import Cover
+from bindery.directory import domains, families, products, users
+from bindery.dynamo import Update
+from bindery.faults import Reason
+from bindery.logins import attempts
+from bindery.misses import Misses
+from tests import quectel_login
+from tests.performance.stories import Event, Story, World
+from tools import demo, template
+
+PK = demo.PRODUCT_KEY
+DK = "ABCD1234"
+LONG = "n" * 255
+
+NOT_COUNTED = {
+    Reason.INTERNAL: "a bug of ours, wherever it is",
+    Reason.UNAVAILABLE: "DynamoDB does not answer: as many calls as are tried",
+    Reason.LOOKUP_FAILED: "the same, for a read",
+    Reason.SERIAL_LOOKUP_FAILED: "the same, for the read of a device",
+    Reason.BINDING_FAILED: "another request came between read and write, each time that it was tried",
+    Reason.ACCESS_DENIED: "asseco: where the stack asks for a scope, told from the token alone like TOKEN_INVALID",
+}
+"""Reasons whose cost is not counted."""
+
+NEVER = {
+    "quectel.bind_device_sn": {
+        Reason.MALFORMED: "its parameters stand in the query",
+        Reason.PARAMETER_MISSING: "each parameter that is missing has a reason of its own",
+    },
+    "asseco.register_owned_device": {Reason.PARAMETER_MISSING: "the same"},
+}
+"""Reasons of the door's that a binding operation is never refused for."""
+
+
+def refusals(world: World) -> Story:
+    for part in (_rufus, _quectel, _quectel_parameters, _asseco, _remoteit, _vodlix):
+        yield from part(world)
+
+
+def _rufus(world: World) -> Story:
+    bind = "rufus.bind_device"
+    yield "refused: malformed", bind, world.sample(bind, body="{")
+    body = {"model": "Model X1", "serial_number": "DEVICE-123"}
+    yield "refused: invalid", bind, world.sample(bind, body=body | {"alias": "a\x00"})
+
+
+def _quectel(world: World) -> Story:
+    bind = "quectel.bind_device_sn"
+    query = {"pk": PK, "sn": "SN-A"}
+    devices.manufacture(PK, "SN-A", device_key=DK)
+    for reason, asked in (
+        ("product_key_missing", {"sn": "SN-A"}),
+        ("name_too_long", query | {"deviceName": LONG}),
+        ("invalid", query | {"capabilitiesBitmask": "16"}),
+        ("home_mode_off", query | {"fid": "home"}),
+    ):
+        yield f"refused: {reason}", bind, world.sample(bind, query=asked)
+    domains.change(demo.DOMAIN, enabled=False)
+    yield "refused: domain_abnormal", bind, world.sample(bind, query=query)
+    domains.change(demo.DOMAIN, enabled=True, binders="administrators")
+    yield "refused: role_not_permitted", bind, world.sample(bind, query=query)
+    domains.change(demo.DOMAIN, binders="everyone")
+    products.create("elsewhere", name="Product", module_type="BC26", domains=["other"])
+    yield "refused: domain_not_authorised", bind, world.sample(bind, query={"pk": "elsewhere", "sn": "SN-A"})
+    products.bar(PK, "ada")
+    yield "refused: product_forbidden", bind, world.sample(bind, query=query)
+    products.admit(PK, "ada")
+    for reason, serial_number, facts in (
+        ("device_key_missing", "SN-B", {"device_key": None}),
+        ("device_key_malformed", "SN-C", {"device_key": "84:15"}),
+        ("data_center_mismatch", "SN-D", {"device_key": "ABCD1235", "data_center": "elsewhere"}),
+    ):
+        devices.manufacture(PK, serial_number, **facts)
+        yield f"refused: {reason}", bind, world.sample(bind, query={"pk": PK, "sn": serial_number})
+    users.set_home_mode("ada", True)
+    families.create("full", "ada")
+    common = {f"quectel#{PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
+    dynamo.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": common}))
+    yield "refused: common_list_full", bind, world.sample(bind, query=query | {"fid": "full"})
+    users.set_home_mode("ada", False)
+    ben = world.token("ben", "quectel")
+    yield from _shares(world, query, ben)
+    _miss(serial.Misses(serial.missed("ada")))
+    yield "refused: serial_slowed", bind, world.sample(bind, query=query | {"sn": "unknown"})
+
+
+def _shares(world: World, query: dict[str, str], ben: str) -> Story:
+    """What is refused of a device that ben has and shares with ada."""
+    owner, guest = (sessions.verify(world.token(uid, "quectel"), "quectel") for uid in ("ben", "ada"))
+    serial.bind(owner, PK, "SN-A", capabilities=None, name=None, fid=None, frid=None, common=True)
+    code = shares.offer(owner, PK, DK, accepting_until=None, sharing_until=None, cover=Cover.ADD)
+    accept, given = "quectel.share_device", {"shareCode": code}
+    for reason, asked in (
+        ("share_code_missing", {"shareCode": " "}),
+        ("share_unknown", {"shareCode": "unknown"}),
+        ("name_too_long", given | {"deviceName": LONG}),
+    ):
+        yield f"refused: {reason}", accept, world.sample(accept, query=asked)
+    yield "refused: already_bound", accept, world.sample(accept, query=given, authorization=ben)
+    products.bar(PK, "ada")
+    yield "refused: product_forbidden", accept, world.sample(accept, query=given)
+    products.admit(PK, "ada")
+    device, place = identity.manufactured_device(PK, "SN-A"), held.key("ben", PK, DK)
+    devices.ban(device, "stolen")
+    yield "refused: device_banned", accept, world.sample(accept, query=given)
+    devices.unban(device)
+    lasting = {f"user-{number}": clock.seconds() + 3600 for number in range(held.SHARE_LIMIT)}
+    dynamo.write(Update(place, "SET #shares = :lasting", {":lasting": lasting}))
+    yield "refused: limit_reached", accept, world.sample(accept, query=given)
+    dynamo.write(Update(place, "SET #shares = :none", {":none": {}}))
+    shares.accept(guest, code, None)
+    theirs = {"pk": PK, "dk": DK}
+    for name, reason, asked in (
+        ("bind_device_sn", "share_accepted", query),
+        ("get_device_info_by_binding", "share_accepted", theirs),
+        ("share_info", "sharing_forbidden", theirs),
+    ):
+        yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=asked)
+    soon = (clock.seconds() + 3600) * 1000
+    shorter = theirs | {"coverMark": 3, "acceptingExpireAt": soon, "sharingExpireAt": soon + 1000}
+    offer = "quectel.share_info"
+    yield "refused: sharing_shortened", offer, world.sample(offer, query=shorter, authorization=ben)
+
+
+_KEYS = {"pk": PK, "dk": "UNBOUND1"}
+_KEYS_WRONG = {
+    "product_key_missing": {"dk": "UNBOUND1"},
+    "device_key_missing": {"pk": PK},
+    "device_key_malformed": {"pk": PK, "dk": "84:15"},
+}
+_PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
+    "user_device_list": {"device_key_malformed": {"dk": "a\x00"}, "name_too_long": {"deviceName": LONG}},
+    "device_info": {
+        "identifier_missing": {"pk": ""},
+        "device_key_malformed": {"pk": PK, "dk": "a\x00"},
+        "device_not_bound": _KEYS,
+        "not_shared": {"shareCode": "unknown"},
+    },
+    "get_device_info_by_binding": {
+        "product_key_missing": {"dk": "UNBOUND1"},
+        "device_key_malformed": {"pk": PK, "dk": "84:15"},
+        "product_unknown": {"pk": "unknown"},
+    },
+    "set_device_info": {
+        **{reason: wrong | {"deviceName": "Door"} for reason, wrong in _KEYS_WRONG.items()},
+        "name_missing": _KEYS | {"deviceName": " "},
+        "name_too_long": _KEYS | {"deviceName": LONG},
+        "device_not_bound": _KEYS | {"deviceName": "Door"},
+    },
+    "unbundling_device_dk": {**_KEYS_WRONG, "device_not_bound": _KEYS},
+    "share_info": {
+        **_KEYS_WRONG,
+        "timestamp_invalid": _KEYS | {"acceptingExpireAt": "soon"},
+        "share_mode_unknown": _KEYS | {"coverMark": "4"},
+        "sharing_too_short": _KEYS | {"sharingExpireAt": "1000"},
+        "device_not_bound": _KEYS,
+    },
+}
+"""Of quectel's operations beside binding what they refuse of a request alone, or of a device that nobody has."""
+
+
+def _quectel_parameters(world: World) -> Story:
+    for name, wrong in _PARAMETERS.items():
+        for reason, query in wrong.items():
+            yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=query)
+    login, secret = "quectel.email_pwd_login", demo._domain_secret()
+
+    def given(email: str, domain: str, **wrong: str) -> Any:
+        form = quectel_login.form(email, "a password", domain, secret) | wrong
+        return world.sample(login, body=urlencode(form))
+
+    yield "refused: signature_invalid", login, given("ada@example.com", demo.DOMAIN, signature="forged")
+    yield "refused: user_domain_unknown", login, given("ada@example.com", "unknown")
+    yield "refused: email_unknown", login, given("nobody@example.com", demo.DOMAIN)
+    event = given("ada@example.com", demo.DOMAIN)
+    _miss(attempts.Attempts(attempts.key("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event))))
+    yield "refused: login_slowed", login, event
+
+
+def _asseco(world: World) -> Story:
+    register = "asseco.register_owned_device"
+    body = json.loads(world.sample(register)["body"])
+    for reason, asked in (
+        ("malformed", "["),
+        ("invalid", body | {"brand-name": "a\x00"}),
+        ("nickname_missing", body | {"nickname": ""}),
+        ("operating_system_missing", body | {"operating-system": ""}),
+    ):
+        yield f"refused: {reason}", register, world.sample(register, body=asked)
+    yield "refused: token_invalid", register, world.sample(register, authorization="bearer forged")
+    for name in ("set_nickname", "set_push_handle", "block_device", "unblock_device"):
+        yield "refused: device_unknown", f"asseco.{name}", world.sample(f"asseco.{name}")
+    mine, another = "990000862471854", "990000862471855"
+    for identifier, nickname in ((mine, "My phone"), (another, "My other phone")):
+        customer.register(
+            demo.CUSTOMERS[""],
+            identifier,
+            kind=customer.IdentifierKind.IMEI,
+            nickname=nickname,
+            operating_system="iOS",
+            brand_name=None,
+            model_name=None,
+            push_platform=None,
+            push_handle=None,
+        )
+    nickname = "asseco.set_nickname"
+    yield "refused: nickname_missing", nickname, world.sample(nickname, body={"nickname": ""})
+    yield "refused: nickname_taken", nickname, world.sample(nickname, body={"nickname": "My other phone"})
+    push = world.sample("asseco.set_push_handle")
+    given = json.loads(push["body"])
+    customer.set_push_handle(
+        demo.CUSTOMERS[""], mine, customer.PushPlatform(given["push-platform"]), given["pns-handle"]
+    )
+    yield "refused: push_registered", "asseco.set_push_handle", push
+    yield "refused: status_not_valid", "asseco.unblock_device", world.sample("asseco.unblock_device")
+    customer.unregister(demo.CUSTOMERS[""], mine)
+    for name in ("set_nickname", "set_push_handle", "block_device", "unregister_device"):
+        yield "refused: status_not_valid", f"asseco.{name}", world.sample(f"asseco.{name}")
+    unknown = {"device-id": "unknown"}
+    for name in ("get_issued_device", "set_issued_nickname"):
+        yield "refused: device_unknown", f"asseco.{name}", world.sample(f"asseco.{name}", path=unknown)
+    issued, schema = "asseco.set_issued_nickname", "asseco.get_classification"
+    yield "refused: nickname_missing", issued, world.sample(issued, body={"nickname": ""})
+    yield "refused: not_found", schema, world.sample(schema, path={"schema-id": "unknown"})
+
+
+def _remoteit(world: World) -> Story:
+    connect, login, stop = "remoteit.connect_device", "remoteit.login", "remoteit.stop_connection"
+    yield "refused: malformed", connect, world.sample(connect, body="{")
+    yield "refused: invalid", connect, world.sample(connect, body={"deviceaddress": "none"})
+    yield "refused: token_missing", connect, world.sample(connect, token="")
+    yield "refused: not_found", stop, world.sample(stop)
+    event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
+    _miss(attempts.Attempts(attempts.key("remoteit", "demo", "ada@example.com", _source_ip(event))))
+    yield "refused: login_slowed", login, event
+
+
+def _vodlix(world: World) -> Story:
+    add = "vodlix.add_device"
+    yield "refused: malformed", add, world.sample(add, body="{")
+    yield "refused: invalid", add, world.sample(add, body=json.loads(world.sample(add)["body"]) | {"app_name": "a\x00"})
+    activity = "vodlix.record_activity"
+    yield "refused: device_unknown", activity, world.sample(activity)
+    template.function(add).load()(world.sample(add), None)
+    devices.ban(identity.player_device("A1B2C3D4E5F6"), "stolen")
+    for name in ("vodlix.check_device", activity):
+        yield "refused: device_banned", name, world.sample(name)
+
+
+def _miss(misses: Misses) -> None:
+    """As often as it takes for the next one to have to wait."""
+    for _ in range(misses.FREE + 12):
+        misses.fail()
+
+
+def _source_ip(event: Event) -> str:
+    return str(event["requestContext"]["http"]["sourceIp"])
