@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.openid import AUDIENCE, Bank
-from tests.performance import init, recorded, warm
+from tests.performance import init, recorded, throughput, warm
 from tests.performance.init import BARE, Spread
 from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
@@ -42,6 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fresh = init.fresh(Path(folder), ROUNDS, sys.argv[1:])
         emulated = init.through_the_runtime(Path(folder), [BARE, *warm.CASES], 5)
+        served = throughput.measure(Path(folder) / "state", ROUNDS)
     warmed = warm_requests()
     lines = [
         f"Measured on {warm.now()}: {platform.machine()}, {os.cpu_count()} processors, Python 3.13, in turn, "
@@ -51,6 +52,7 @@ def main() -> None:
         *table("Init: ms through Lambda's runtime client and emulator", emulated, BARE),
         *(line for name, found in warmed.items() for line in found_table(name, found)),
         *sizes(),
+        *throughputs(served),
         *counts(),
     ]
     text = "\n".join(lines)
@@ -68,7 +70,7 @@ def warm_requests() -> dict[str, dict[str, dict[str, Spread]]]:
         serve.prepare(engine, bank.url)
         os.environ["AUDIENCE"] = AUDIENCE
         warm.silence()
-        return {name: warm.measure(name, kept, ROUNDS) for name, kept in warm.keep(World(bank)).items()}
+        return {name: warm.measure(name, kept, bank, ROUNDS) for name, kept in warm.keep(World(bank)).items()}
 
 
 def row(*cells: object) -> str:
@@ -116,6 +118,15 @@ def size(folder: Path) -> tuple[int, int]:
                 archive.write(path, path.relative_to(folder))
                 whole += path.stat().st_size
     return whole, len(packed.getvalue())
+
+
+def throughputs(served: dict[str, Spread]) -> list[str]:
+    """Requests a second of the local server."""
+    rows = [
+        row(f"`{name}`", f"{each.median:.0f}", f"{each.low:.0f} to {each.high:.0f}") for name, each in served.items()
+    ]
+    head = f"Requests a second of the local server, from {throughput.CALLERS} callers"
+    return ["", row(head, "median", "quartiles"), row("---", "--:", "--:"), *rows]
 
 
 def counts() -> list[str]:

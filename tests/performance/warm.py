@@ -6,7 +6,6 @@ Then a stub on loopback gives these answers over one connection, in their order,
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -17,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import jwt
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from botocore import xform_name
 from botocore.handlers import BUILTIN_HANDLERS
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from bindery import aws, clock, dynamo
+from bindery import aws, clock, dynamo, keyring
+from bindery.attributes import decode
 from bindery.edge import logger
+from tests.openid import AUDIENCE, Bank, rsa_key
 from tests.performance.init import Spread
 from tests.performance.stories import STORIES, World
 from tools import template
@@ -103,26 +106,27 @@ def stub(kept: Kept) -> Iterator[str]:
         process.stdout.close()
 
 
-def measure(name: str, kept: Kept, rounds: int) -> dict[str, dict[str, Spread]]:
+def measure(name: str, kept: Kept, bank: Bank, rounds: int) -> dict[str, dict[str, Spread]]:
     """Milliseconds a request by the clock, and of the processor, of the operation and of its peers, in turn."""
     with stub(kept) as url:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
         dynamo.client.cache_clear()
         handler = template.function(name).load()
         client = aws.client("dynamodb")
-        methods = {"GetItem": client.get_item, "BatchGetItem": client.batch_get_item, "UpdateItem": client.update_item}
-        methods |= {"TransactWriteItems": client.transact_write_items, "Query": client.query}
+        calls = [(getattr(client, xform_name(operation)), params) for operation, params in kept.calls]
 
         def ours() -> None:
             assert handler(dict(kept.event), None)["statusCode"] < 300
 
         def bare() -> None:
-            for operation, params in kept.calls:
-                methods[operation](**params)
+            for method, params in calls:
+                method(**params)
 
-        asked: dict[str, Callable[[], None]] = {"bare calls": bare, "operation": ours}
-        if name in _USUAL:
-            asked["the usual way"] = _USUAL[name](kept)
+        asked: dict[str, Callable[[], None]] = {
+            "bare calls": bare,
+            "operation": ours,
+            "the usual way": _usual(name, kept, bank),
+        }
         clocks = {"ms": time.perf_counter, "processor ms": time.process_time}
         times = {kind: {who: [] for who in asked} for kind in clocks}
         for act in asked.values():
@@ -142,30 +146,57 @@ def measure(name: str, kept: Kept, rounds: int) -> dict[str, dict[str, Spread]]:
     }
 
 
-def _usual_rufus(kept: Kept) -> Callable[[], None]:
-    app, table = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb").Table("DirectoryTable")
-    (_, get), (_, transact) = kept.calls
+def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
+    """The operation as it is written usually: a resolver that validates, a boto3 resource, PyJWT for a token.
+
+    It makes the calls that were kept and answers, and judges nothing that it reads.
+    """
+    app, client = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb").meta.client
+    calls = [(getattr(client, xform_name(operation)), _plain(params)) for operation, params in kept.calls]
+    key, public = keyring.secret("SESSION_SECRET"), rsa_key("key-1").public_key()
+
+    def make_calls() -> None:
+        for method, params in calls:
+            method(**params)
 
     class Device(BaseModel):
         model: str
         serial_number: str
 
     @app.post("/v0/devices")
-    def bind(device: Device) -> dict[str, str]:
-        assert table.get_item(Key={name: value["S"] for name, value in get["Key"].items()}, ConsistentRead=True)["Item"]
-        items = [_plain(item) for item in transact["TransactItems"]]
-        table.meta.client.transact_write_items(TransactItems=items)
+    def rufus(device: Device) -> dict[str, str]:
+        make_calls()
         return {"description": device.serial_number}
 
-    return lambda: _ok(app.resolve(kept.event, None))
+    @app.post("/v2/binding/enduserapi/bindDeviceSn")
+    def quectel(pk: str, sn: str) -> dict[str, str]:
+        jwt.decode(app.current_event.headers["authorization"], key, ["HS256"], options={"verify_aud": False})
+        make_calls()
+        return {"pk": pk, "sn": sn}
 
+    class OwnedDevice(BaseModel):
+        identifier: str = Field(alias="external-device-identifier")
+        operating_system: str = Field(alias="operating-system")
+        nickname: str
+        brand_name: str | None = Field(None, alias="brand-name")
+        model_name: str | None = Field(None, alias="model-name")
 
-def _usual_vodlix(kept: Kept) -> Callable[[], None]:
-    app, resource = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb")
-    (_, get), (_, update) = kept.calls
-    settings, devices = resource.Table(get["TableName"]), resource.Table(update["TableName"])
-    written = _plain({"Update": update})["Update"]
-    del written["TableName"]
+    @app.post("/v1/device/owned-devices")
+    def asseco(device: OwnedDevice) -> dict[str, str]:
+        token = app.current_event.headers["authorization"].split()[1]
+        jwt.decode(token, public, ["RS256"], audience=AUDIENCE, issuer=bank.url)
+        make_calls()
+        return {"id": device.identifier}
+
+    class Connection(BaseModel):
+        deviceaddress: str
+        wait: str | None = None
+
+    @app.post("/apv/v27/device/connect")
+    def remoteit(connection: Connection) -> dict[str, str]:
+        jwt.decode(app.current_event.headers["token"], key, ["HS256"], options={"verify_aud": False})
+        make_calls()
+        return {"deviceaddress": connection.deviceaddress}
 
     class Player(BaseModel):
         mac_address: str
@@ -176,34 +207,33 @@ def _usual_vodlix(kept: Kept) -> Callable[[], None]:
         app_name: str
 
     @app.post("/api/v2/device")
-    def add(player: Player) -> dict[str, str]:
-        settings.get_item(Key={name: value["S"] for name, value in get["Key"].items()}, ConsistentRead=True)
-        devices.update_item(**written)
+    def vodlix(player: Player) -> dict[str, str]:
+        make_calls()
         return {"mac_address": player.mac_address}
 
-    return lambda: _ok(app.resolve(kept.event, None))
+    event = {**kept.event, "headers": {**kept.event["headers"], "content-type": "application/json"}}
+
+    def ask() -> None:
+        answer = app.resolve(event, None)
+        assert answer["statusCode"] == 200, (name, answer)
+
+    return ask
 
 
-_USUAL: dict[str, Callable[[Kept], Callable[[], None]]] = {
-    "rufus.bind_device": _usual_rufus,
-    "vodlix.add_device": _usual_vodlix,
-}
-
-
-def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    """A transaction's item as boto3's resource takes it."""
-    from bindery.attributes import decode
-
-    ((member, request),) = item.items()
-    plain = dict(request)
-    for name in ("Key", "Item", "ExpressionAttributeValues"):
-        if name in plain:
-            plain[name] = decode(plain[name])
-    return {member: plain}
-
-
-def _ok(answer: dict[str, Any]) -> None:
-    assert answer["statusCode"] == 200, answer
+def _plain(params: Any) -> Any:
+    """A call's parameters as boto3's resource takes them."""
+    if isinstance(params, list):
+        return [_plain(each) for each in params]
+    if not isinstance(params, dict):
+        return params
+    return {
+        name: decode(value)
+        if name in ("Key", "Item", "ExpressionAttributeValues")
+        else [decode(key) for key in value]
+        if name == "Keys"
+        else _plain(value)
+        for name, value in params.items()
+    }
 
 
 def silence() -> None:
@@ -215,7 +245,3 @@ def silence() -> None:
 def now() -> str:
     """The day of the measurement."""
     return clock.today().isoformat()
-
-
-def middle(times: list[float]) -> float:
-    return statistics.median(times)

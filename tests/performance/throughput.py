@@ -1,0 +1,52 @@
+"""How many requests a second the local server answers, for orientation only: it serves people at their desks."""
+
+import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.http.servers import Server
+from tests.performance.init import Spread
+
+CALLERS = 4
+"""Who ask at once, each over a connection of its own."""
+REQUESTS = 25
+"""Of each caller in a round."""
+
+
+def measure(folder: Path, rounds: int) -> dict[str, Spread]:
+    """Requests a second: players' settings, which read one item, and a rufus bind, which reads one and writes two."""
+    server = Server(folder)
+    try:
+        key = {"api_key": server.environment["RUFUS_API_KEY"]}
+        with ThreadPoolExecutor(CALLERS) as callers:
+            connections = [HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(CALLERS)]
+
+            def second(method: str, path: str, headers: dict[str, str], body: str | None) -> float:
+                def ask(connection: HTTPConnection) -> None:
+                    for _ in range(REQUESTS):
+                        connection.request(method, path, body, headers)
+                        with connection.getresponse() as answer:
+                            assert answer.status in (200, 201), answer.read()
+                            answer.read()
+
+                started = time.perf_counter()
+                list(callers.map(ask, connections))
+                return CALLERS * REQUESTS / (time.perf_counter() - started)
+
+            device = json.dumps({"model": "Model X1", "serial_number": "DEVICE-123"})
+            asked = {
+                "GET /api/base/configs": ("GET", "/api/base/configs", {}, None),
+                "POST /v0/devices": ("POST", "/v0/devices", key, device),
+            }
+            found: dict[str, list[float]] = {name: [] for name in asked}
+            for _ in range(rounds):
+                for name, request in asked.items():
+                    found[name].append(second(*request))
+            for connection in connections:
+                connection.close()
+    finally:
+        server.stop(signal.SIGTERM)
+    return {name: Spread.of(each, each) for name, each in found.items()}
