@@ -29,7 +29,7 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test browser chromium proof check format lint types validate scan openapi docs screenshot bench bench-record build deploy smoke clean
+.PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build deploy smoke clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
@@ -41,6 +41,7 @@ help:
 	@echo "make openapi  write docs/openapi and docs/postman anew, after an operation changed"
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
+	@echo "make tables   write the tables of docs/deploying.md anew, after the template changed"
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
 	@echo "make smoke    try each API once against a deployed stack (STACK=)"
@@ -109,6 +110,9 @@ openapi: .venv/test/.made
 
 docs: .venv/run/.made
 	@$(RUN) -m tools.docs "$(SITE)"
+
+tables: .venv/test/.made
+	$(TEST) -m tools.deploying
 
 build: .venv/sam/.made
 	$(SAM) build

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.template.expanded import expand, resources
 from tools import template
+from tools.expanded import expand, resources
 from tools.template import INTEGRATION, INTEGRATIONS, Function
 
 RESOURCES = 500

@@ -1,10 +1,11 @@
 """template.yaml as CloudFormation gets it, after SAM's transform."""
 
 import copy
+import os
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
-import pytest
 from samtranslator.translator.transform import transform
 
 
@@ -22,8 +23,7 @@ def expand(document: Mapping[str, Any], **parameters: str) -> dict[str, Any]:
             "s3:"
         ):
             resource["Properties"]["ContentUri"] = f"s3://bucket/{name}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with patch.dict(os.environ, AWS_DEFAULT_REGION="eu-central-1"):
         expanded: dict[str, Any] = transform(packaged, parameters, _NoManagedPolicies())
     return expanded
 
