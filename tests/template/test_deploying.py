@@ -1,4 +1,4 @@
-"""docs/deploying.md is true of the template: every parameter, IAM statement and resource; and what it links to is there."""
+"""docs/deploying.md is true of the template, parameter by parameter, and what it links to is there."""
 
 import re
 
