@@ -22,6 +22,13 @@ PYTHON313 ?= $(shell for python in python3.13 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1 && \
 	"$$python" -c 'import sys; print(sys.executable)' && break; done)
 
+# What an environment's Python must be, and how another one is named.
+NEEDS = Python 3.11 or newer
+NEEDS_AS = PYTHON
+.venv/bench/.made .venv/runtime/.made: PYTHON = $(PYTHON313)
+.venv/bench/.made .venv/runtime/.made: NEEDS = Python 3.13
+.venv/bench/.made .venv/runtime/.made: NEEDS_AS = PYTHON313
+
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
 MINISTACK := .venv/ministack/bin/ministack
@@ -29,20 +36,22 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build deploy smoke clean
+.PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
+	build-check deploy smoke clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
 	@echo "make test     run the whole test suite"
 	@echo "make browser  try the documentation page in Chromium"
 	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
-	@echo "make check    format, lint, types, template, tests, browser, build: what CI runs"
+	@echo "make check    format, lint, types, template, tests, browser, build-check: what CI runs"
 	@echo "make format   format the code"
 	@echo "make openapi  write docs/openapi and docs/postman anew, after an operation changed"
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
 	@echo "make tables   write the tables of docs/deploying.md anew, after the template changed"
 	@echo "make build    build the functions and layers for deployment (sam build)"
+	@echo "make build-check  run every built function in Lambda's own loop, and deploy all of them on this machine"
 	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
 	@echo "make smoke    try each API once against a deployed stack (STACK=)"
 	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
@@ -75,7 +84,7 @@ proof: .venv/test/.made .venv/ministack/.made
 	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
-check: lint types validate scan test browser build
+check: lint types validate scan test browser build-check
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .
@@ -89,7 +98,7 @@ types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
 
 # Prints what everything takes and costs, and writes docs/performance.md's table and docs/performance.svg.
-bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made build
+bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.made build
 	$(TEST) -m tests.performance.bench
 
 # Rewrites tests/performance/recorded.json: look at what changed before you commit it.
@@ -117,6 +126,9 @@ tables: .venv/test/.made
 build: .venv/sam/.made
 	$(SAM) build
 
+build-check: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
+	$(TEST) -W error -m pytest -n auto --dist loadfile tests/built
+
 deploy: build
 	$(SAM) deploy --config-env "$(ENVIRONMENT)"
 
@@ -129,7 +141,7 @@ clean:
 # An environment is made anew when its lock changes, and counts only when it was made whole.
 define environment
 	@if [ -z "$(PYTHON)" ]; then \
-		echo "bindery: needs Python 3.11 or newer, with venv, on PATH (or make PYTHON=/path/to/python)" >&2; exit 1; fi
+		echo "bindery: needs $(NEEDS), with venv, on PATH (or make $(NEEDS_AS)=/path/to/python)" >&2; exit 1; fi
 	@echo "bindery: setting up $(@D) with $(PYTHON)"
 	@rm -rf $(@D)
 	@"$(PYTHON)" -m venv $(@D)
@@ -151,7 +163,11 @@ endef
 	@$(TEST) -m pip install --quiet --no-deps --require-hashes -r $<
 	@touch $@
 
-.venv/bench/.made: PYTHON = $(PYTHON313)
+# What Lambda's runtime has beside Python, and nothing else.
+.venv/runtime/.made: tools/runtime.txt
+	$(environment)
+	@touch $@
+
 .venv/bench/.made: tools/bench.txt
 	$(environment)
 	@touch $@

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tests import runtime
 from tests.openid import AUDIENCE, Bank
 from tests.performance import init, recorded, throughput, warm
 from tests.performance.init import BARE, Spread
@@ -37,7 +38,7 @@ CALL_SECONDS = 0.006
 
 def main() -> None:
     """Measure, print, and write the page and the picture."""
-    init.ready()
+    runtime.ready()
     os.environ["_X_AMZN_TRACE_ID"] = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
     with tempfile.TemporaryDirectory() as folder:
         fresh = init.fresh(Path(folder), ROUNDS, sys.argv[1:])
@@ -95,7 +96,7 @@ def found_table(name: str, found: dict[str, dict[str, Spread]]) -> list[str]:
 def sizes() -> list[str]:
     """Each layer's size, and how much a function of each kind has in all."""
     names = ("Bindery", "Deps", "Jwt", "Cryptography")
-    measured = {name: size(init.built(name).parent) for name in names}
+    measured = {name: size(init.built(name)) for name in names}
     having = {name: [f for f in template.functions() if name.lower() in layers(f).split(",")] for name in names[2:]}
     rows = [
         row(

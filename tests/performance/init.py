@@ -4,27 +4,20 @@ The functions and layers are those that `make build` made, and nothing else is o
 boto3 and what it needs. Without a folder it can write, Python compiles nothing that has no bytecode, as in Lambda.
 """
 
-import os
-import platform
 import re
-import signal
-import socket
 import statistics
 import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
-from tests.performance.test_imports import layers
+from tests import runtime
+from tests.runtime import BUILD, PROCESSOR, Slot
 from tools import template
 from tools.template import ROOT
 
 BENCH = ROOT / ".venv/bench"
-BUILD = ROOT / ".aws-sam/build"
-EMULATOR = ROOT / ".venv/sam/lib"
-ARCHITECTURE = "Arm64" if platform.machine() == "aarch64" else "X8664"
+PROCESSORS = {"arm64": "Arm64", "x86_64": "X8664"}
+"""What stands in the name of a layer of wheels."""
 
 BARE = "bare boto3.client"
 _BARE = "import boto3; client = boto3.client('dynamodb')"
@@ -79,44 +72,10 @@ class Spread:
         return cls(median, low, high, ratio)
 
 
-def python() -> str:
-    """The functions' Python, without its site-packages."""
-    return str((BENCH / "bin/python").resolve())
-
-
-def runtime() -> Path:
-    """Where the packages are that Lambda's runtime has, and the peers'."""
-    return next((BENCH / "lib").glob("python3.13/site-packages"))
-
-
 def built(layer: str) -> Path:
-    return BUILD / (f"{layer}{ARCHITECTURE}Layer" if layer in ("Deps", "Cryptography") else f"{layer}Layer") / "python"
-
-
-def path_of(function: template.Function) -> str:
-    """The folders in which a function's process looks, in Lambda's order."""
-    mine = [built(layer.title()) for layer in layers(function).split(",") if layer]
-    return os.pathsep.join(map(str, [BUILD / function.logical_id, built("Bindery"), built("Deps"), *mine, runtime()]))
-
-
-def environment(path: str) -> dict[str, str]:
-    settings = {
-        name: template.resolve(value, {logical_id: logical_id for logical_id in template.document()["Resources"]})
-        for name, value in template.functions()[0].environment.items()
-    }
-    return {
-        **settings,
-        "AWS_DATA_PATH": str(built("Deps").parent / "botocore"),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "-",
-        "AWS_SECRET_ACCESS_KEY": "-",
-        "HOME": "/nonexistent",
-        "PATH": os.defpath,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": path,
-    }
+    """A layer's folder, for this machine's processor where it differs by that."""
+    found = [BUILD / name for name in (f"{layer}Layer", f"{layer}{PROCESSORS[PROCESSOR]}Layer")]
+    return next(folder for folder in found if folder.is_dir())
 
 
 def subjects(folder: Path) -> dict[str, tuple[str, dict[str, str]]]:
@@ -124,12 +83,11 @@ def subjects(folder: Path) -> dict[str, tuple[str, dict[str, str]]]:
     found: dict[str, tuple[str, dict[str, str]]] = {}
     for number, (name, source) in enumerate(PEERS.items()):
         (folder / f"peer{number}.py").write_text(source)
-        path = os.pathsep.join(map(str, [folder, built("Deps"), runtime()]))
-        given = environment(path)
-        del given["AWS_DATA_PATH"], given["PYDANTIC_DISABLE_PLUGINS"]
-        found[name] = (f"peer{number}", given)
+        found[name] = (f"peer{number}", runtime.base([folder, built("Deps") / "python", runtime.packages(BENCH)]))
+    physical = {logical_id: logical_id for logical_id in template.document()["Resources"]}
     for function in template.functions():
-        found[function.name] = (function.name, environment(path_of(function)))
+        layered = runtime.opt(function, folder)
+        found[function.name] = (function.name, runtime.environment(function, layered, physical))
     return found
 
 
@@ -143,7 +101,10 @@ def fresh(folder: Path, rounds: int, only: list[str]) -> dict[str, Spread]:
     for _ in range(rounds):
         for name, (module, given) in asked.items():
             done = subprocess.run(
-                [python(), "-S", "-c", _TIMED.format(module=module)], env=given, stdout=subprocess.PIPE, check=True
+                [runtime.python(), "-S", "-c", _TIMED.format(module=module)],
+                env=given,
+                stdout=subprocess.PIPE,
+                check=True,
             )
             times[name].append(float(done.stdout) * 1000)
     return {name: Spread.of(each, times[BARE]) for name, each in times.items()}
@@ -161,54 +122,9 @@ def through_the_runtime(folder: Path, names: list[str], rounds: int) -> dict[str
 
 
 def _emulated(handler: str, given: dict[str, str]) -> float:
-    (emulator,) = EMULATOR.glob(f"*/site-packages/samcli/local/rapid/aws-lambda-rie-{_machine()}")
-    asked, internal = _port(), _port()
-    # The emulator's process group holds the runtime's process too; one slot, so one process a measurement.
-    process = subprocess.Popen(
-        [
-            emulator,
-            f"--runtime-interface-emulator-address=127.0.0.1:{asked}",
-            f"--runtime-api-address=127.0.0.1:{internal}",
-            *(python(), "-S", "-m", "awslambdaric", handler),
-        ],
-        env=given | {"LAMBDA_TASK_ROOT": "/nonexistent"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{asked}/2015-03-31/functions/function/invocations"
-        for _ in range(100):
-            try:
-                # The emulator starts the function with its first request; what that answers is no matter here.
-                urlopen(url, b"{}", timeout=20).read()
-                break
-            except ConnectionError:
-                time.sleep(0.02)
-            except OSError as error:
-                if not isinstance(getattr(error, "reason", None), ConnectionError):
-                    raise
-                time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-    said, _ = process.communicate()
-    found = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", said)
-    assert found is not None, said
+    with Slot(handler, given) as slot:
+        # The emulator starts the function with its first request; what that answers is no matter here.
+        slot.invoke({})
+        found = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", slot.said())
+        assert found is not None, slot.said()
     return float(found[1])
-
-
-def _machine() -> str:
-    return "arm64" if ARCHITECTURE == "Arm64" else "x86_64"
-
-
-def _port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-def ready() -> None:
-    """End with a word on what is missing."""
-    if not (BUILD / "BinderyLayer").is_dir():
-        sys.exit("bindery: make build first")

@@ -1,0 +1,200 @@
+"""The template, expanded and deployed by the SAM CLI to a CloudFormation on loopback: what comes out is what it says.
+
+That is ministack's, which cannot do all that CloudFormation can: `within_reach` leaves out what it refuses. What it
+takes without doing it is looked at by none of these tests, but in the template by those of tests/template: an API's
+routes from its OpenAPI definition and their rates, a table's recovery to a point in time, time to live and encryption,
+a secret's set of characters. For a secret it gives its name where CloudFormation gives its ARN.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.runtime import BUILD, PROCESSOR, layers, ready
+from tests.template.expanded import expand, resources
+from tests.template.test_exact import as_list, resource
+from tools import template
+from tools.template import ROOT, Function
+
+STACK = "bindery"
+REGION = "eu-central-1"
+BUCKET = "artifacts"
+START_SECONDS = 60
+PARAMETERS = {"Architecture": PROCESSOR, "CanaryDeployments": "false"}
+"""Canaries are CodeDeploy's, which ministack has not."""
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+
+
+def within_reach(expanded: dict[str, Any]) -> dict[str, Any]:
+    """The template without alarms over expressions of metrics, with the built folders for what would be uploaded."""
+    kept = {
+        name: resource
+        for name, resource in expanded["Resources"].items()
+        if not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
+    }
+    for name, function in resources(expanded, "AWS::Lambda::Function").items():
+        function["Properties"]["Code"] = str(BUILD / name)
+    for layer in resources(expanded, "AWS::Lambda::LayerVersion").values():
+        layer["Properties"]["Content"] = str(BUILD / layer["Properties"]["Content"]["S3Key"])
+    return expanded | {"Resources": kept}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty account on loopback, which the environment names."""
+    ready()
+    folder = tmp_path_factory.mktemp("ministack")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "DOCKER_HOST": "unix:///nonexistent"}
+    given = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [ROOT / ".venv/ministack/bin/ministack"],
+            env=own | given,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                patch.delenv(name)
+            patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+            patch.setenv("AWS_DEFAULT_REGION", REGION)
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.setenv(name, "local")
+            for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+                patch.setenv(name, os.devnull)
+            patch.setenv("NO_PROXY", "*")
+            wait(port, process, folder / "log")
+            yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with socket.socket() as connection:
+            if connection.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def deployed(account: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the SAM CLI deployed: the template that it was given, for which nothing is left to be built or asked."""
+    folder = tmp_path_factory.mktemp("deployed")
+    (folder / "template.json").write_text(json.dumps(within_reach(expand(template.document(), **PARAMETERS))))
+    boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    done = subprocess.run(
+        [
+            *(ROOT / ".venv/sam/bin/sam", "deploy", "--template-file", folder / "template.json"),
+            *("--stack-name", STACK, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM"),
+            *("--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"),
+            *(f"{name}={value}" for name, value in PARAMETERS.items()),
+        ],
+        cwd=folder,
+        env=os.environ | {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(ROOT / ".venv/sam/home")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    given: dict[str, Any] = json.loads((folder / "template.json").read_text())
+    return given
+
+
+@pytest.fixture(scope="module")
+def physical(deployed: dict[str, Any]) -> dict[str, str]:
+    """The stack's resources: the physical id of each by its logical id."""
+    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+    }
+
+
+def test_every_resource_whose_condition_holds_is_in_the_stack(deployed: dict[str, Any], physical: dict[str, str]):
+    there = {"Arm64" if PROCESSOR == "arm64" else "X8664", None}
+    expected = {name for name, resource in deployed["Resources"].items() if resource.get("Condition") in there}
+    assert set(physical) == expected
+
+
+def test_the_outputs_name_the_gateway(physical: dict[str, str]):
+    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    url = f"https://{physical['Api']}.execute-api.{REGION}.amazonaws.com"
+    assert {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]} == {
+        "Url": url,
+        "GatewayUrl": url,
+    }
+
+
+@pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
+def test_a_table_has_the_templates_keys_and_indexes(table: str, physical: dict[str, str]):
+    found = boto3.client("dynamodb").describe_table(TableName=physical[table])["Table"]
+    described = {
+        "AttributeDefinitions": found["AttributeDefinitions"],
+        "KeySchema": found["KeySchema"],
+        "BillingMode": found["BillingModeSummary"]["BillingMode"],
+        "GlobalSecondaryIndexes": [
+            {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
+            for index in found["GlobalSecondaryIndexes"]
+        ],
+    }
+    assert described == template.table_properties(table)
+
+
+@pytest.mark.parametrize("secret", [name for name, _ in template.resources("AWS::SecretsManager::Secret")])
+def test_a_secret_is_made_as_the_template_says(secret: str, physical: dict[str, str]):
+    made = boto3.client("secretsmanager").get_secret_value(SecretId=physical[secret])["SecretString"]
+    asked = template.document()["Resources"][secret]["Properties"]["GenerateSecretString"]
+    assert len(made) == asked["PasswordLength"]
+
+
+@every_function
+def test_what_live_runs_is_told_the_stacks_own_tables_and_secrets(function: Function, physical: dict[str, str]):
+    found = boto3.client("lambda").get_function_configuration(
+        FunctionName=physical[function.logical_id], Qualifier="live"
+    )
+    told = {name: template.resolve(value, physical) for name, value in function.environment.items()}
+    assert found["Environment"]["Variables"] == told
+    assert (found["Handler"], found["Architectures"]) == (function.handler, [PROCESSOR])
+    assert [layer["Arn"].split(":")[6] for layer in found["Layers"]] == layers(function)
+
+
+@every_function
+def test_a_functions_role_may_use_the_stacks_own_tables_and_secrets(function: Function, physical: dict[str, str]):
+    role, client = physical[f"{function.logical_id}Role"], boto3.client("iam")
+    names = client.list_role_policies(RoleName=role)["PolicyNames"]
+    policies = [client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    found = [(statement["Action"], statement["Resource"]) for policy in policies for statement in policy["Statement"]]
+    assert [(action, as_list(allowed)) for action, allowed in found] == [
+        (statement["Action"], [used(resource(written), physical) for written in as_list(statement["Resource"])])
+        for statement in function.policies
+    ]
+
+
+def used(name: str, physical: dict[str, str]) -> str:
+    """What a policy names: a table's ARN, an index's, a secret."""
+    table, _, index = name.partition("/")
+    if not table.endswith("Table"):
+        return physical[table]
+    arn = boto3.client("dynamodb").describe_table(TableName=physical[table])["Table"]["TableArn"]
+    return f"{arn}/index/{index}" if index else str(arn)
