@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from bindery import connections, devices, identity, sessions
+from bindery import clock, connections, devices, dynamo, identity, sessions
 from bindery.directory import accounts, addresses, keys
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
 from bindery.faults import Fault
 from tests import invariants, quectel, schedules
 from tests.http_api import event, invoke
-from tests.quectel import ME, OTHER, World
+from tests.quectel import ME, OTHER, THIRD, World
 from tests.schedules import Request, Tables, of_device, operator
 
 ADDRESS = "80:00:00:00:00:00:00:F1"
@@ -30,6 +30,16 @@ def connect(uid: str, hostip: str | None = None) -> Request:
 def stop(uid: str = ME) -> Request:
     path = f"connections/{identity.opaque(quectel.DEVICE)}/{uid}"
     return operator("stop", "connections", "DELETE", path)
+
+
+def own_stop(uid: str = ME) -> Request:
+    """The user's own end of the connection that there is now."""
+    lease = dynamo.get(connections.key(quectel.DEVICE, uid))
+    assert lease is not None
+    headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
+    body = json.dumps({"deviceaddress": ADDRESS, "connectionid": lease["connection"]})
+    request = event("POST", "/apv/v27/device/connect/stop", headers=headers, body=body)
+    return Request(f"{uid} stops", lambda: invoke("remoteit.stop_connection", request))
 
 
 def unbind(uid: str) -> Request:
@@ -73,6 +83,16 @@ def connected() -> None:
     assert connect(ME).ask().status == 200
 
 
+def shared() -> None:
+    """The other user has a share of the device, and is not connected."""
+    quectel.share(ME, OTHER, clock.seconds() + 1000)
+
+
+def shared_and_connected() -> None:
+    shared()
+    assert connect(OTHER).ask().status == 200
+
+
 def banned() -> None:
     devices.ban(quectel.DEVICE, "stolen")
 
@@ -110,6 +130,39 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
     "another's connect and bind": (connected, lambda mode: [connect(OTHER), bind(OTHER)]),
     "a connect and the address withdrawn": (connected, lambda mode: [connect(ME), withdraw()]),
     "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
+    "a connect and the user's own stop": (connected, lambda mode: [connect(ME), own_stop()]),
+    "a connect elsewhere, a connect and the user's own stop": (
+        connected,
+        lambda mode: [connect(ME), connect(ME, "198.51.100.1"), own_stop()],
+    ),
+    "the user's own stop, twice": (connected, lambda mode: [own_stop(), own_stop()]),
+    "the user's own stop and an operator's": (connected, lambda mode: [own_stop(), stop()]),
+    "the user's own stop and an unbind": (connected, lambda mode: [own_stop(), unbind(ME)]),
+    "the user's own stop and an end": (connected, lambda mode: [own_stop(), end(mode)]),
+    "the user's own stop and a ban": (connected, lambda mode: [own_stop(), does("ban", reason="stolen")]),
+    "the user's own stop and another's bind": (connected, lambda mode: [own_stop(), bind(OTHER)]),
+    "the user's own stop, an unbind and a bind": (connected, lambda mode: [own_stop(), unbind(ME), bind(ME)]),
+    "the user's own stop and the address withdrawn": (connected, lambda mode: [own_stop(), withdraw()]),
+    "a connect by a share and the end of its binding": (shared, lambda mode: [connect(OTHER), unbind(ME)]),
+    "a connect by a share and its end": (shared, lambda mode: [connect(OTHER), unbind(OTHER)]),
+    "a connect by a share and an end by force": (shared, lambda mode: [connect(OTHER), end(mode)]),
+    "a connect by a share and a ban": (shared, lambda mode: [connect(OTHER), does("ban", reason="stolen")]),
+    "a connect by a share and another's bind": (shared, lambda mode: [connect(OTHER), bind(THIRD)]),
+    "a connect by a share and by its owner": (shared, lambda mode: [connect(OTHER), connect(ME)]),
+    "a connect again by a share and its end": (shared_and_connected, lambda mode: [connect(OTHER), unbind(OTHER)]),
+    "a connect again by a share and the end of its binding": (
+        shared_and_connected,
+        lambda mode: [connect(OTHER), unbind(ME)],
+    ),
+    "a stop by who has a share and its end": (shared_and_connected, lambda mode: [own_stop(OTHER), unbind(OTHER)]),
+    "a stop by who has a share and the end of its binding": (
+        shared_and_connected,
+        lambda mode: [own_stop(OTHER), unbind(ME)],
+    ),
+    "a connect by a share, its end and the device's bind": (
+        shared,
+        lambda mode: [connect(OTHER), unbind(OTHER), bind(OTHER)],
+    ),
     "another connects and binds, and an end": (connected, lambda mode: [connect(OTHER), bind(OTHER), end(mode)]),
 }
 
