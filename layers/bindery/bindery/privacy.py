@@ -213,15 +213,20 @@ def _let_go(uid: str, item: Item) -> None:
     own = dynamo.get(record.of_user(item["device"], uid)) or dynamo.get(record.owner(item["device"])) or {}
     if item["kind"] == "binding" and own.get("binding") == item["binding"]:
         holding.end_as_read(own, _ERASED)
-    elif item["kind"] == "share":
+        return
+    if item["kind"] == "share":
         try:
             dynamo.transact(held.giving_back(uid, item, Reason.NOT_FOUND))
+            return
         except Fault as fault:
             if fault.reason is not Reason.NOT_FOUND:
                 raise
-            dynamo.write(Delete(place, held.still_held(item)))
-    else:
+    try:
         dynamo.write(Delete(place, held.still_held(item)))
+    except Fault as fault:
+        # Whoever ended the binding meanwhile has removed its place too.
+        if fault.reason is not Reason.DEVICE_NOT_BOUND:
+            raise
 
 
 def _family(item: Item, uid: str) -> Item:

@@ -37,17 +37,15 @@ def log_in(domain: str, email: str, encrypted: str, random: str, signature: str,
     if not _signed(email + encrypted + random, domain_secrets.of(app), signature):
         raise Fault(Reason.SIGNATURE_INVALID)
     attempt = attempts.Attempts.admit(tries, tried)
-    if name is None:
+    user: Item | None = None
+    account: Item | None = None
+    if name is not None:
+        user, account = dynamo.get_many([Read(users.key(name["uid"])), Read(accounts.key(name["account"]))])
+    # They may have gone since their name was read.
+    if user is None or emails.in_domain(domain, email) not in emails.names(user):
         attempt.fail()
         raise Fault(Reason.EMAIL_UNKNOWN)
-    user, account = dynamo.get_many([Read(users.key(name["uid"])), Read(accounts.key(name["account"]))])
-    welcome = (
-        user is not None
-        and user["enabled"]
-        and accounts.enabled(account)
-        # They may have gone since their name was read.
-        and emails.in_domain(domain, email) in emails.names(user)
-    )
+    welcome = user["enabled"] and accounts.enabled(account)
     return attempt.judge(sealing.app_password(encrypted, random), user if welcome else None)
 
 

@@ -1,0 +1,150 @@
+"""The erasure of a user among requests of others, and among their own.
+
+It is no transaction, so it is run here call by call, as no other request of an operator is. Others' requests end as in
+some order with it. A request of the user's own that read their record before they were shut out may outlive it: what is
+held of those is said below, and the operators' page says to disable the user a minute before.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery import clock, connections, identity, privacy
+from bindery.directory import users
+from bindery.directory.products import Mode
+from bindery.faults import Fault, Reason
+from tests import quectel, schedules
+from tests.http_api import Response
+from tests.interleavings.test_quectel import accept, bind, bound, rename, unbind
+from tests.interleavings.test_remoteit import broken, connect, installation, own_stop
+from tests.proof.scale import FULL
+from tests.quectel import DEVICE, ME, OTHER
+from tests.schedules import Request, Run, Tables, of_device
+
+
+def some(cases: dict[str, Any]) -> list[str]:
+    """Every other one in `make test`: an erasure makes many calls, so there are many orders."""
+    return list(cases)[:: 1 if FULL else 2]
+
+
+def erase() -> Request:
+    """The erasure, asked of the rule itself, and again as long as another change came between."""
+
+    def asked() -> Response:
+        for _ in range(3):
+            try:
+                assert privacy.erase(ME)[1]
+            except Fault as fault:
+                if fault.reason is Reason.NOT_FOUND:
+                    return Response(404, {}, "")
+                if fault.reason is not Reason.UNAVAILABLE:
+                    raise
+            else:
+                return Response(200, {}, "")
+        raise AssertionError("it never ends")
+
+    return Request("erase", asked)
+
+
+def held() -> None:
+    """The user has bound the device."""
+
+
+def given() -> None:
+    """The user has bound the device, and another has a share of it."""
+    quectel.share(ME, OTHER, clock.seconds() + 1000)
+
+
+def nothing() -> None:
+    """The device is free."""
+    assert unbind(ME).ask().json()["code"] == 200
+
+
+def offered() -> None:
+    """Another has bound the device."""
+    nothing()
+    bound(OTHER)
+
+
+def received() -> None:
+    """The user has a share of another's device."""
+    offered()
+    quectel.share(OTHER, ME, clock.seconds() + 1000)
+
+
+def connected() -> None:
+    assert connect(ME).ask().status == 200
+
+
+CASES: dict[str, tuple[Mode, Callable[[], None], Callable[[], list[Request]]]] = {
+    # In `make test` in the mode in which most is written.
+    "another accepts a share": (Mode.MULTI, held, lambda: [accept(OTHER, ME), erase()]),
+    "another binds the device": (Mode.ROTATING, held, lambda: [bind(OTHER), erase()]),
+    "another connects by a share": (Mode.UNIQUE, given, lambda: [connect(OTHER), erase()]),
+    "another gives a share back": (Mode.MULTI, given, lambda: [unbind(OTHER), erase()]),
+    "the owner ends what was shared": (Mode.UNIQUE, received, lambda: [unbind(OTHER), erase()]),
+    "an operator bans the device": (Mode.UNIQUE, held, lambda: [of_device(DEVICE, "ban", reason="stolen"), erase()]),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"), [(case, mode) for case in some(CASES) for mode in (Mode if FULL else CASES[case][:1])]
+)
+def test_among_others_it_ends_as_in_some_order(case: str, mode: Mode, prepared: Any) -> None:
+    _, make, asked = CASES[case]
+    prepared(mode, lambda: installation(mode))
+    make()
+    assert schedules.check(asked(), broken) > 1
+
+
+OWN: dict[str, tuple[Callable[[], None], Callable[[], Request]]] = {
+    "they bind": (nothing, lambda: bind(ME)),
+    "they unbind": (held, lambda: unbind(ME)),
+    "they accept a share": (offered, lambda: accept(ME, OTHER)),
+    "they rename": (held, lambda: rename(ME, "name")),
+    "they connect": (held, lambda: connect(ME)),
+    "they connect again": (connected, lambda: connect(ME)),
+    "they end their connection": (connected, lambda: own_stop()),
+}
+
+
+def began_before(run: Run) -> bool:
+    """Whether the other request made its first call before the erasure shut the user out."""
+    for maker, call in run.calls:
+        if maker == 0 or call.startswith("Update"):
+            return maker == 0
+    return False
+
+
+def left_of(tables: Tables) -> list[dict[str, Any]]:
+    """What is still held about the user."""
+    holder = identity.user_holder(ME)
+    return [
+        item
+        for item in tables["BINDINGS"]
+        if holder in (item["pk"], item["sk"], item.get("holder")) or ME in (item.get("caller"), *item.get("shares", ()))
+    ]
+
+
+@pytest.mark.parametrize("case", some(OWN))
+def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_in_by_that(
+    case: str, prepared: Any
+) -> None:
+    """What remains of the user was written by a request that had read their record before they were shut out."""
+    mode = Mode.UNIQUE
+    make, own = OWN[case]
+    prepared(mode, lambda: installation(mode))
+    make()
+    outcomes = set()
+    for run in schedules.explore([own(), erase()]):
+        assert broken(run.tables) == [], run
+        assert all(item["pk"] != users.key(ME).pk for item in run.tables["DIRECTORY"]), run
+        left = left_of(run.tables)
+        assert not left or began_before(run), run
+        for lease in left:
+            if "proxy" in lease:
+                with pytest.raises(Fault):
+                    connections.admit(lease["proxy"], "203.0.113.9")
+        outcomes.add(bool(left))
+    assert False in outcomes
