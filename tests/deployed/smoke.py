@@ -88,7 +88,7 @@ def endpoint() -> str:
 @pytest.fixture(scope="module")
 def installation(endpoint: str) -> Iterator[Installation]:
     with ExitStack() as made:
-        api = connect(endpoint, None, os.environ.get("AWS_REGION"))
+        api = connect(endpoint, None, None)
         made.callback(api.close)
         yield Installation(api, made)
 

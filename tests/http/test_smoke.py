@@ -8,6 +8,7 @@ from tests.http.servers import Server
 from tests.http.test_journey_vodlix import Administration
 from tools.template import ROOT
 
+COMMAND = "-W error -m pytest --noconftest --tb=short tests/deployed/smoke.py"
 KEYS = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
 
 
@@ -15,7 +16,7 @@ def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
     """Run them against a server, as `make smoke` does."""
     given = {name: server.environment[name] for name in KEYS} | {"BINDERY_ENDPOINT": server.url} | more
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pytest", "-p", "no:cacheprovider", "tests/deployed/smoke.py"],
+        [sys.executable, *COMMAND.split()],
         cwd=ROOT,
         env=dict(os.environ) | given,
         stdout=subprocess.PIPE,
@@ -26,6 +27,7 @@ def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_dialect_passes_and_nothing_of_the_run_stays(server: Server):
+    assert f"$(TEST) {COMMAND}\n" in (ROOT / "Makefile").read_text()
     operators = Administration(server)
     for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
         run = smoke(server, **more)

@@ -48,8 +48,9 @@ class Deployed:
     """A stack with the three tables, and what CloudFormation was asked to change of it."""
 
     def __init__(self, region: str = REGION) -> None:
-        self.stacks = boto3.client("cloudformation", region)
-        self.tables = boto3.client("dynamodb", region)
+        session = boto3.Session(region_name=region)
+        self.stacks = session.client("cloudformation")
+        self.tables = session.client("dynamodb")
         document = template.document()
         self.stacks.create_stack(
             StackName="bindery",
