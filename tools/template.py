@@ -126,9 +126,12 @@ def table_properties(logical_id: str) -> dict[str, Any]:
 def resolve(value: Any, physical: Mapping[str, str]) -> str:
     """A setting's value where `!Ref X` becomes `physical["X"]`, or else parameter X's default.
 
-    Of `!If` it is the last: with the parameters' defaults the stack's own tables are used.
+    Of `!If` it is the last: with the parameters' defaults the stack's own tables are used. `!Sub` knows
+    the stack's name alone, which is `bindery`.
     """
     if isinstance(value, dict):
+        if "Fn::Sub" in value:
+            return str(value["Fn::Sub"]).replace("${AWS::StackName}", "bindery")
         (name,) = value.values()
         if isinstance(name, list):
             return resolve(name[-1], physical)

@@ -3,8 +3,12 @@
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from bindery.admin import Resource
 from tests.http_api import OPERATOR, event
+
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def ask(resource: Resource, path: str) -> Any:

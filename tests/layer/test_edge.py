@@ -16,6 +16,8 @@ from bindery.fields import OptionalText128, Text128
 from bindery.wire import Access, Body, Call, Flaw, Form, Query, Request
 from tests.http_api import event
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 
 class Echo(rufus.Created):
     description: str

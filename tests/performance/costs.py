@@ -157,4 +157,4 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 def _line_size(line: str) -> int:
     """The bytes of a line but for how many digits its milliseconds have."""
-    return len(json.dumps(json.loads(line) | {"ms": 0.0}, separators=(",", ":")).encode())
+    return len(json.dumps(json.loads(line) | {"Latency": 0.0}, separators=(",", ":")).encode())

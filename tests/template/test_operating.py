@@ -10,7 +10,14 @@ import typer.main
 from tools.cli.main import app
 from tools.template import ROOT
 
-DOCUMENTS = ("README.md", "docs/deploying.md", "docs/operating.md", "docs/performance.md", "docs/proof.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/deploying.md",
+    "docs/operating.md",
+    "docs/performance.md",
+    "docs/proof.md",
+    "docs/runbook.md",
+)
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`(bindery [^`]+)`")
 LINK = re.compile(r"\]\(([^)#:]+)\)")

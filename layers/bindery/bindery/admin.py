@@ -15,9 +15,9 @@ from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from bindery import dynamo
+from bindery import dynamo, metrics
 from bindery.edge import logger
 from bindery.faults import Fault, Reason
 from bindery.fields import ID
@@ -121,10 +121,10 @@ class Resource:
             self.name,
             extra={
                 "request_id": call.request_id,
-                "operation": f"{event['requestContext']['http']['method']} {path}",
+                "request": f"{event['requestContext']['http']['method']} {path}",
                 "status": answer["statusCode"],
                 "by": who,
-                "ms": round(call.elapsed() * 1000, 1),
+                **metrics.members(self.name, call.elapsed(), _reason(answer)),
             },
         )
         return answer
@@ -139,6 +139,10 @@ def _problem(status: int, title: str, reason: Reason, **members: Any) -> Respons
     body = {"type": "about:blank", "title": title, "status": status, "reason": reason, **members}
     headers: dict[str, str | list[str]] = dict(RETRY_AFTER) if reason is Reason.UNAVAILABLE else {}
     return Response(status, "application/problem+json", to_json(body).decode(), headers)
+
+
+def _reason(answer: Mapping[str, Any]) -> Reason | None:
+    return Reason(from_json(answer["body"])["reason"]) if answer["statusCode"] >= 400 else None
 
 
 def _refused(fault: Fault) -> Response[str]:

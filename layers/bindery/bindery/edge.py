@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from aws_lambda_powertools.logging import Logger
 from pydantic import ValidationError
 
+from bindery import metrics
 from bindery.faults import Fault, Reason
 from bindery.wire import Access, Answer, Call, Flaw, Problem, Refusal, Reply, Request
 
@@ -35,6 +36,8 @@ _FLAWS = {
 }
 
 logger = Logger(service="bindery", location=None, use_rfc3339=True, serialize_stacktrace=False)
+# All of it is Bindery's: what says so would be a twentieth of the log.
+logger.remove_keys(["service"])
 
 Caller = TypeVar("Caller")
 Asked = TypeVar("Asked", bound=Request)
@@ -141,8 +144,7 @@ def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dic
         extra={
             "request_id": call.request_id,
             "status": answer.status,
-            "reason": reason,
-            "ms": round(call.elapsed() * 1000, 1),
+            **metrics.members(name, call.elapsed(), reason),
         },
     )
     content = {"Content-Type": "application/json"} if answer.body else {}

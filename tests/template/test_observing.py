@@ -1,0 +1,220 @@
+"""What watches a stack names metrics that a request really leaves, fields that its line has, and is in the runbook."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from bindery import edge, routes
+from tests.http_api import event, invoke
+from tools import template
+from tools.template import ROOT
+
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+OWN = "Bindery/${AWS::StackName}"
+PSEUDO = {"AWS::StackName": "bindery", "AWS::Region": "eu-central-1"}
+DIALECTS = sorted(set(routes.DIALECTS.values()))
+
+AWS = {
+    ("AWS/ApiGateway", "4xx", ("ApiId",)),
+    ("AWS/ApiGateway", "5xx", ("ApiId",)),
+    ("AWS/ApiGateway", "Latency", ("ApiId",)),
+    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName",)),
+    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName",)),
+    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
+    ("AWS/Lambda", "ConcurrentExecutions", ()),
+    ("AWS/Lambda", "Throttles", ()),
+}
+"""Metrics of AWS' own, as its documentation names them."""
+
+LAMBDAS = {"record.status"}
+"""What lines have that Lambda itself writes."""
+
+Metric = tuple[str, str, tuple[str, ...]]
+alarms = dict(template.resources("AWS::CloudWatch::Alarm"))
+queries = dict(template.resources("AWS::Logs::QueryDefinition"))
+every_alarm = pytest.mark.parametrize("alarm", alarms.values(), ids=alarms)
+every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
+
+
+@pytest.fixture
+def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What functions write: of a request that succeeds, one that is refused, one that fails, and an operator's."""
+    written = io.StringIO()
+    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
+    invoke("rufus.list_devices", event("GET", "/v0/devices"))
+    invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
+    with monkeypatch.context() as broken:
+        broken.setenv("DIRECTORY_TABLE", "gone")
+        from bindery import settings
+
+        settings.forget()
+        invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
+    settings.forget()
+    found = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert {line["level"] for line in found} == {"INFO", "ERROR"}
+    return found
+
+
+def emitted(lines: list[dict[str, Any]]) -> set[Metric]:
+    """The metrics that lines and metric filters make."""
+    found: set[Metric] = {
+        (made["MetricNamespace"]["Fn::Sub"], made["MetricName"], ())
+        for _, properties in template.resources("AWS::Logs::MetricFilter")
+        for made in properties["MetricTransformations"]
+    }
+    for directive in (each for line in lines for each in line.get("_aws", {}).get("CloudWatchMetrics", [])):
+        assert directive["Namespace"] == OWN.replace("${AWS::StackName}", "bindery")
+        found |= {
+            (OWN, metric["Name"], tuple(dimensions))
+            for metric in directive["Metrics"]
+            for dimensions in directive["Dimensions"]
+        }
+    return found
+
+
+def measured(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The metrics that an alarm looks at."""
+    for query in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
+        if "MetricStat" in query:
+            yield query["MetricStat"]["Metric"]
+
+
+def named(metric: dict[str, Any]) -> Metric:
+    namespace = metric["Namespace"]
+    return (
+        namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace,
+        metric["MetricName"],
+        tuple(dimension["Name"] for dimension in metric.get("Dimensions", [])),
+    )
+
+
+@cache
+def dashboard() -> dict[str, Any]:
+    ((_, properties),) = template.resources("AWS::CloudWatch::Dashboard")
+
+    def replaced(found: re.Match[str]) -> str:
+        name = found[1].removesuffix(".Arn")
+        if name.startswith("!"):
+            return "${" + name[1:] + "}"
+        if name not in PSEUDO:
+            assert name in template.document()["Resources"], name
+        return PSEUDO.get(name, name)
+
+    body: dict[str, Any] = json.loads(re.sub(r"\$\{([^}]+)\}", replaced, properties["DashboardBody"]["Fn::Sub"]))
+    return body
+
+
+def drawn() -> Iterator[Metric]:
+    """The metrics that the dashboard shows."""
+    own = OWN.replace("${AWS::StackName}", "bindery")
+    for widget in dashboard()["widgets"]:
+        for row in widget["properties"].get("metrics", []):
+            if isinstance(row[0], dict):
+                found = re.fullmatch(
+                    r"SEARCH\('\{\"([^\"]+)\",([a-z,]+)\} MetricName=\"(\w+)\"( dialect=\"DIALECT\")?', '\w+', 300\)",
+                    row[0]["expression"],
+                )
+                assert found, row
+                namespace, dimensions, name, _ = found.groups()
+                yield namespace.replace(own, OWN), name, tuple(dimensions.split(","))
+            else:
+                namespace, name, *dimensions = [part for part in row if isinstance(part, str)]
+                yield namespace.replace(own, OWN), name, tuple(dimensions[::2])
+
+
+def section(name: str) -> str:
+    found = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def test_the_alarms_are_those_of_the_runbook() -> None:
+    of_dialects = {f"{dialect.capitalize()}RefusalsAlarm" for dialect in DIALECTS}
+    assert of_dialects <= alarms.keys()
+    sections = re.findall(r"^## (\w+Alarm)$", RUNBOOK, re.MULTILINE)
+    assert sorted(sections) == sorted({*(alarms.keys() - of_dialects), "RefusalsAlarm"})
+    for name in sections:
+        assert "**What it means.**" in section(name)
+        assert "**What to do.**" in section(name)
+
+
+@pytest.mark.parametrize("name", alarms)
+def test_an_alarm_tells_somebody_and_says_where_it_is_explained(name: str) -> None:
+    alarm = alarms[name]
+    assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+    assert alarm["AlarmDescription"].endswith(f" docs/runbook.md, {re.sub('.+RefusalsAlarm', 'RefusalsAlarm', name)}.")
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert sum(1 for _ in measured(alarm)) <= 10
+
+
+@every_alarm
+def test_an_alarm_looks_at_metrics_that_there_are(alarm: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    assert {named(metric) for metric in measured(alarm)} <= emitted(lines) | AWS
+    for metric in measured(alarm):
+        for dimension in metric.get("Dimensions", []):
+            if dimension["Name"] == "dialect":
+                assert dimension["Value"] in DIALECTS
+
+
+def test_the_dashboard_shows_every_metric_of_ours_and_none_that_there_is_not(lines: list[dict[str, Any]]) -> None:
+    assert set(drawn()) <= emitted(lines) | AWS
+    assert set(drawn()) >= emitted(lines)
+
+
+def test_the_dashboard_shows_every_alarm_and_each_dialect_where_nothing_overlaps() -> None:
+    (shown,) = [widget for widget in dashboard()["widgets"] if widget["type"] == "alarm"]
+    assert sorted(shown["properties"]["alarms"]) == sorted(alarms)
+    (variable,) = dashboard()["variables"]
+    assert {value["value"] for value in variable["values"]} == {*DIALECTS, "admin"}
+    assert variable["pattern"] in json.dumps(dashboard()["widgets"])
+    taken: set[tuple[int, int]] = set()
+    for widget in dashboard()["widgets"]:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+def asked(query: dict[str, Any]) -> set[str]:
+    """The fields of the log that a query names: all its words but its own, those that it makes, and texts."""
+    text = re.sub(r'"[^"]*"', "", query["QueryString"])
+    made = set(re.findall(r"\bas (\w+)", text))
+    words = set(re.findall(r"(?<![\w.@])([a-zA-Z_][\w.]*)\b(?!\()", text))
+    own = {"fields", "filter", "stats", "sort", "as", "by", "and", "or", "in", "like", "asc", "desc", "display"}
+    # `by` is a word of the language, and of the line of an operator's request.
+    return words - made - (own - {"by"} if re.search(r"fields[^|]*\bby\b", text) else own)
+
+
+@every_query
+def test_a_query_asks_for_what_the_log_has(query: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    (group,) = query["LogGroupNames"]
+    (gateway,) = template.resources("AWS::Serverless::HttpApi")
+    access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
+    fields = {"LogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
+    assert asked(query)
+    assert asked(query) <= fields[group["Ref"]]
+
+
+@every_query
+def test_a_query_is_in_the_runbook_and_belongs_to_the_stack(query: dict[str, Any]) -> None:
+    name = query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
+    assert query["Name"]["Fn::Sub"] != name
+    assert f"`{name}`" in RUNBOOK
+
+
+def test_the_runbook_names_no_query_that_there_is_not() -> None:
+    (table,) = re.findall(r"^\| the question \|.*?\n\n", RUNBOOK, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^\| .* \| `([^`]+)` \|", table, re.MULTILINE)
+    assert sorted(names) == sorted(
+        query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/") for query in queries.values()
+    )
