@@ -12,7 +12,7 @@ from bindery.faults import Fault
 from tests.http_api import Response, admin, event, invoke
 from tests.openid import Bank
 from tests.proof import world
-from tests.proof.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, PHONES, PLAYER, Ask, Model
+from tests.proof.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, NAMES, PHONES, PLAYER, Ask, Model
 from tests.schedules import Request, Tables
 
 LASTS = 24 * 3600
@@ -28,6 +28,7 @@ PATHS = {
     "unblock": ("POST", "unblock_device"),
     "unregister": ("POST", "unregister_device"),
     "rename": ("PUT", "set_nickname"),
+    "push": ("PUT", "set_push_handle"),
 }
 
 
@@ -115,6 +116,8 @@ class Asking:
         elif what == "offer":
             method, name, operation = "POST", "shareInfo", "share_info"
             query |= {"coverMark": "1" if ask.more == "replace" else "2"}
+        elif what == "rename":
+            method, name, operation, query = "PUT", "setDeviceInfo", "set_device_info", query | {"deviceName": ask.more}
         elif what == "accept":
             sharer, which = ask.more
             codes = self.codes.get((sharer, ask.device), [])
@@ -135,11 +138,12 @@ class Asking:
         if what == "list":
             return invoke("asseco.list_owned_devices", event("GET", path, headers=headers))
         method, operation = PATHS[what]
+        bodies = {"rename": {"nickname": ask.more}, "push": {"push-platform": "apns", "pns-handle": ask.more}}
         asked = event(
             method,
             f"{path}/{ask.device}/x",
             headers=headers,
-            body=json.dumps({"nickname": ask.more}) if what == "rename" else "",
+            body=json.dumps(bodies[what]) if what in bodies else "",
             path_parameters={"device-id": ask.device},
         )
         return invoke(f"asseco.{operation}", asked)
@@ -225,7 +229,11 @@ def said(ask: Ask, answer: Response) -> Any:
 LISTS: dict[str, Callable[[Any, Ask], Any]] = {
     "rufus_list": lambda given, ask: {f"{ACCOUNTS[ask.who]}/{shown['model'].lower()}" for shown in given["result"]},
     "quectel_list": lambda given, _: {
-        shown["productKey"].lower(): "share" if shown["shareCode"] else "binding" for shown in given["data"]["list"]
+        shown["productKey"].lower(): (
+            "share" if shown["shareCode"] else "binding",
+            shown["deviceName"] if shown["deviceName"] in NAMES else None,
+        )
+        for shown in given["data"]["list"]
     },
     "asseco_list": lambda given, _: {shown["imei"]: (shown["status"], shown["nickname"]) for shown in given["devices"]},
     "remoteit_list": lambda given, _: {

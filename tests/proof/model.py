@@ -13,6 +13,8 @@ ACCOUNTS = {"ada": "acme", "ben": "acme", "cleo": "other"}
 MODES = {"unique": "unique", "rotating": "rotating", "multi": "multi", "unentered": "unique"}
 """quectel's devices and how many may hold them."""
 
+NAMES = ("Door", "Gate")
+"""What users call quectel's devices."""
 PHONES = ("phone", "tablet")
 COMPANIES = {"acme/camera": "acme", "other/camera": "other"}
 """rufus' devices: each company has one of the same model and serial number."""
@@ -44,6 +46,10 @@ class Binding:
     """Of all series of share codes that there ever were."""
     status: str | None = None
     nickname: str | None = None
+    push: str | None = None
+    """asseco: the handle under which the device is registered for push notifications."""
+    names: dict[str, str] = field(default_factory=dict)
+    """quectel: what users call the device, by user; who has not renamed it is not in it."""
     shared_by: str | None = None
     shares: set[str] = field(default_factory=set)
     connected: dict[str, int] = field(default_factory=dict)
@@ -161,6 +167,7 @@ class Model:
         if own == "share" and not user:
             binding = self.bindings[device, ""]
             binding.shares.discard(ask.who)
+            binding.names.pop(ask.who, None)
             binding.connected.pop(ask.who, None)
         else:
             self._end(device, user)
@@ -191,15 +198,26 @@ class Model:
             return 5136
         if ask.device in self.banned:
             return 5009
+        given_name = {ask.who: binding.names[sharer]} if sharer in binding.names else {}
         if place[1]:
-            self.bindings[ask.device, ask.who] = Binding(ask.who, binding.number, shared_by=sharer)
+            self.bindings[ask.device, ask.who] = Binding(ask.who, binding.number, shared_by=sharer, names=given_name)
         else:
             binding.shares.add(ask.who)
+            binding.names |= given_name
+        return 200
+
+    def _quectel_rename(self, ask: Ask) -> Any:
+        """`more`: the name, which is the user's own."""
+        found = self._relation(ask)
+        if found is None or self._own(ask) is None:
+            return 5052
+        found.names[ask.who] = ask.more
         return 200
 
     def _quectel_list(self, ask: Ask) -> Any:
-        found = {device: self._own(Ask("", ask.who, device)) for device in MODES}
-        return {device: own for device, own in found.items() if own}
+        found = {device: self._relation(Ask("", ask.who, device)) for device in MODES}
+        owned = {device: self._own(Ask("", ask.who, device)) for device in MODES}
+        return {device: (owned[device], of.names.get(ask.who)) for device, of in found.items() if of and owned[device]}
 
     # ── asseco ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -258,6 +276,16 @@ class Model:
         if self._nickname_taken(ask):
             return "nickname-not-unique"
         found.nickname = ask.more
+        return 204
+
+    def _asseco_push(self, ask: Ask) -> Any:
+        """`more`: the handle."""
+        found = self._registered(ask, "active")
+        if isinstance(found, str):
+            return found
+        if found.push == ask.more:
+            return "valid-push-registration-exist"
+        found.push = ask.more
         return 204
 
     def _asseco_list(self, ask: Ask) -> Any:

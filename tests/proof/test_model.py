@@ -23,7 +23,7 @@ from tests.conftest import forget, make_environment
 from tests.invariants import broken
 from tests.openid import Bank
 from tests.proof.asking import Asking, held_by, said
-from tests.proof.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, PHONES, Ask, Model
+from tests.proof.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, NAMES, PHONES, Ask, Model
 from tests.proof.scale import rounds
 
 Asks = dict[str, list[Ask]]
@@ -46,6 +46,8 @@ CHANGES = {
     **every("quectel_bind", "quectel_let_go", device=MODES),
     **every("quectel_offer", device=MODES, more=("replace", "add")),
     **every("quectel_accept", device=MODES, more=product(ACCOUNTS, LATEST)),
+    **every("quectel_rename", device=MODES, more=NAMES),
+    **every("asseco_push", device=PHONES, more=("handle", "another")),
     **every("asseco_register", "asseco_rename", device=PHONES, more=("My Phone", "MY PHONE", "Other")),
     **every("asseco_unregister", "asseco_block", "asseco_unblock", device=PHONES),
     **every("remoteit_connect", device=ADDRESSED),
