@@ -49,7 +49,7 @@ help:
 	@echo "make openapi  write docs/openapi and docs/postman anew, after an operation changed"
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
-	@echo "make tables   write the tables of docs/deploying.md anew, after the template changed"
+	@echo "make tables   write the tables that are made of the template anew: routes, the README's, docs/deploying.md's"
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make build-check  run every built function in Lambda's own loop, and deploy all of them on this machine"
 	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
@@ -122,6 +122,7 @@ docs: .venv/run/.made
 
 tables: .venv/test/.made
 	$(TEST) -m tools.deploying
+	$(TEST) -m tools.routes
 
 build: .venv/sam/.made
 	$(SAM) build

@@ -81,14 +81,6 @@ def test_exactly_the_operators_routes_are_behind_iam():
             assert route.iam == route.path.startswith("/admin/v1/") == function.name.startswith("admin."), route
 
 
-def test_the_table_of_routes_is_the_templates():
-    declared: dict[str, set[str]] = {}
-    for function in template.functions():
-        for route in _of_dialects(function):
-            declared.setdefault(route.path, set()).add(route.method)
-    assert {path: tuple(sorted(methods)) for path, methods in declared.items()} == routes.ROUTES
-
-
 def test_every_route_begins_with_a_prefix_of_its_dialect_and_no_prefix_with_another():
     for function in template.functions():
         for route in _of_dialects(function):

@@ -12,6 +12,7 @@ from tools.template import ROOT
 
 DOCUMENTS = (
     "README.md",
+    "CONTRIBUTING.md",
     "docs/deploying.md",
     "docs/operating.md",
     "docs/performance.md",

@@ -1,18 +1,23 @@
-"""The README's table of operations is the template's."""
+"""What stands a second time where people or functions look for it is the template's: `make tables` writes it."""
 
 import re
 
-from tools import template
+import pytest
 
-ROW = re.compile(r"^\| `(?:(\w+) )?([^` ]+)` \| `([^`]+)` \| [^|]+ \|$", re.MULTILINE)
+from tools import routes, template
+
+INVOKED = re.compile(r"sam local invoke (\w+) -e (\S+)")
 
 
-def test_the_readme_lists_every_route_with_its_function_and_no_other() -> None:
-    text = (template.ROOT / "README.md").read_text()
-    listed = [(method or "$default", path, name) for method, path, name in ROW.findall(text)]
-    deployed = [
-        (route.method, route.path, function.name.replace(".", "/"))
-        for function in template.functions()
-        for route in function.routes
-    ]
-    assert sorted(listed) == sorted(deployed)
+@pytest.mark.parametrize(("path", "made"), [(routes.MODULE, routes.module), (routes.README, routes.readme)])
+def test_every_route_stands_in_its_tables_and_no_other_does(path, made) -> None:
+    assert path.read_text() == made(), "run: make tables"
+
+
+def test_what_is_invoked_with_sam_local_is_a_function_with_its_own_event() -> None:
+    functions = {function.logical_id: function for function in template.functions()}
+    documents = [template.ROOT / "README.md", template.ROOT / "CONTRIBUTING.md", *template.ROOT.glob("docs/*.md")]
+    invoked = [found for document in documents for found in INVOKED.findall(document.read_text())]
+    assert invoked
+    for logical_id, event in invoked:
+        assert functions[logical_id].event == template.ROOT / event

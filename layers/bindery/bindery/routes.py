@@ -1,6 +1,6 @@
 """What the HTTP API routes, for whatever it did not: whose voice refuses it, and which methods its path has.
 
-The routes themselves are in the template; a test holds this table to it.
+The routes themselves are in the template, of which `make tables` makes the table here.
 """
 
 import re
@@ -42,27 +42,27 @@ ROUTES = {
     "/v2/binding/enduserapi/shareDevice": ("POST",),
     "/v2/enduser/enduserapi/shareDevice": ("POST",),
     "/v1/device/owned-devices": ("GET", "POST"),
+    "/v1/device/devices/{imei}": ("GET",),
     "/v1/device/owned-devices/{device-id}": ("GET",),
+    "/v1/device/devices/{imei}/unregister": ("POST",),
+    "/v1/device/owned-devices/{device-id}/unregister": ("POST",),
     "/v1/device/owned-devices/{device-id}/nickname": ("PUT",),
     "/v1/device/owned-devices/{device-id}/push-notification-handle": ("PUT",),
     "/v1/device/owned-devices/{device-id}/block": ("POST",),
     "/v1/device/owned-devices/{device-id}/unblock": ("POST",),
-    "/v1/device/owned-devices/{device-id}/unregister": ("POST",),
-    "/v1/device/devices/{imei}": ("GET",),
-    "/v1/device/devices/{imei}/unregister": ("POST",),
     "/v1/device/issued-devices": ("GET",),
     "/v1/device/issued-devices/{device-id}": ("GET",),
     "/v1/device/issued-devices/{device-id}/nickname": ("PUT",),
     "/v1/device/classifications": ("GET",),
     "/v1/device/classifications/{schema-id}": ("GET",),
     "/apv/v27/device/connect": ("POST",),
-    "/apv/v27/device/connect/stop": ("POST",),
-    "/apv/v27/device/list/all": ("GET",),
     "/apv/v27/user/login": ("POST",),
+    "/apv/v27/device/list/all": ("GET",),
+    "/apv/v27/device/connect/stop": ("POST",),
     "/api/v2/device": ("POST",),
+    "/api/base/configs": ("GET",),
     "/api/v2/device_check": ("POST",),
     "/api/v2/device_activity": ("POST",),
-    "/api/base/configs": ("GET",),
 }
 """The methods of every path, in alphabetical order."""
 

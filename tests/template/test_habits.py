@@ -1,0 +1,47 @@
+"""What people do by habit at a commit and at a release: hooks that exist, and one version in two places."""
+
+import re
+import shlex
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.template import ROOT
+
+RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", re.MULTILINE)
+TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def hooks() -> list[dict[str, Any]]:
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    return [{"repo": repository["repo"], **hook} for repository in repositories for hook in repository["hooks"]]
+
+
+@pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
+def test_a_hook_runs_a_tool_of_the_project_and_fetches_none(hook: dict[str, Any]) -> None:
+    program, *arguments = shlex.split(hook["entry"])
+    assert (hook["repo"], hook["language"]) == ("local", "system")
+    if program == "make":
+        assert arguments[-1] in TARGETS
+        assert hook["pass_filenames"] is False
+    else:
+        assert (program, arguments[:2]) == (".venv/test/bin/python", ["-m", "ruff"])
+        assert "pass_filenames" not in hook
+
+
+def test_the_changelogs_newest_release_is_the_packages_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    releases = RELEASE.findall((ROOT / "CHANGELOG.md").read_text())
+    assert releases[0][0] == version
+
+
+def test_releases_stand_in_order_below_what_is_not_released_yet() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = [heading for heading in headings if heading != "[Unreleased]"]
+    found = [RELEASE.fullmatch(f"## {heading}") for heading in released]
+    assert all(found), released
+    versions = [tuple(map(int, release[1].split("."))) for release in found if release]
+    assert versions == sorted(set(versions), reverse=True)
+    assert headings in (["[Unreleased]", *released], released)

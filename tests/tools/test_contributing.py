@@ -1,0 +1,82 @@
+"""CONTRIBUTING.md's examples, done in a copy of the checkout: what they add works, and nothing else is missing."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.template import ROOT
+
+BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MADE = ("tools.openapi", "tools.collection", "tools.deploying", "tools.routes")
+TESTS = (
+    "tests/functions/rufus/test_show_key.py",
+    "tests/functions/acme/test_show_status.py",
+    *(
+        f"tests/template/test_{name}.py"
+        for name in (
+            "collection",
+            "deploying",
+            "deployment",
+            "docstrings",
+            "functions",
+            "layering",
+            "openapi",
+            "readme",
+        )
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout without what was made in it, and the examples done in their order."""
+    made = tmp_path_factory.mktemp("contributing") / "bindery"
+    shutil.copytree(
+        ROOT, made, ignore=shutil.ignore_patterns(".git", ".venv", ".*-*", ".local", ".*_cache", "__pycache__")
+    )
+    for path, line, text in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text()):
+        (insert if line else write)(made / path, text, line)
+    for tool in MADE:
+        run(made, tool)
+    return made
+
+
+def write(path: Path, text: str, _: str) -> None:
+    assert not path.exists(), path
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def insert(path: Path, text: str, after: str) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    (number,) = [number for number, line in enumerate(lines) if line.strip().startswith(after)]
+    path.write_text("".join([*lines[: number + 1], text, *lines[number + 1 :]]))
+
+
+def run(copy: Path, *module: str) -> None:
+    """Run a module in the copy, with the copy's own code."""
+    path = os.pathsep.join([str(copy / "layers/bindery"), str(copy)])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", *module],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_examples_add_works_and_nothing_that_goes_with_it_is_missing(copy: Path) -> None:
+    run(copy, "pytest", *TESTS)
+
+
+def test_what_the_examples_add_is_formatted_linted_and_typed(copy: Path) -> None:
+    run(copy, "ruff", "format", "--no-cache", "--check", ".")
+    run(copy, "ruff", "check", "--no-cache", ".")
+    run(copy, "mypy", "--cache-dir", str(copy.parent / "types"), "functions/acme", "functions/rufus/show_key.py")
