@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bindery import edge, routes
+from bindery import edge, routes, settings
 from tests.http_api import event, invoke
 from tools import template
 from tools.template import ROOT
@@ -51,8 +51,6 @@ def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
     with monkeypatch.context() as broken:
         broken.setenv("DIRECTORY_TABLE", "gone")
-        from bindery import settings
-
         settings.forget()
         invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     settings.forget()
