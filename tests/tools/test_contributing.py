@@ -54,7 +54,9 @@ def write(path: Path, text: str, _: str) -> None:
 
 def insert(path: Path, text: str, after: str) -> None:
     lines = path.read_text().splitlines(keepends=True)
-    (number,) = [number for number, line in enumerate(lines) if line.strip().startswith(after)]
+    found = [number for number, line in enumerate(lines) if line.strip().startswith(after)]
+    assert len(found) == 1, f"{path} has {len(found)} lines that begin with {after}"
+    number = found[0]
     path.write_text("".join([*lines[: number + 1], text, *lines[number + 1 :]]))
 
 
