@@ -153,6 +153,44 @@ def test_a_layer_that_changed_is_published_with_every_function_that_names_it(lay
     assert naming or "Condition" in document["Resources"][layer]
 
 
+def reaching_functions() -> list[str]:
+    """The parameters whose values are part of a function, itself or by a condition."""
+    expanded = deployed()
+    text = json.dumps(resources(expanded, "AWS::Lambda::Function"))
+    conditions = {name: said for name, said in expanded["Conditions"].items() if f'{{"Fn::If": ["{name}",' in text}
+    text += json.dumps(conditions) + json.dumps([expanded["Conditions"]["Arm64"]])
+    return [name for name in expanded["Parameters"] if f'{{"Ref": "{name}"}}' in text]
+
+
+ANOTHER = {"Architecture": "x86_64", "SnapStart": "PublishedVersions", "LeaseSeconds": "600"}
+
+
+@pytest.mark.parametrize("parameter", reaching_functions())
+def test_another_value_of_a_parameter_is_a_new_version_of_every_function(parameter: str):
+    before, after = (
+        resources(expanded, "AWS::Lambda::Version")
+        for expanded in (deployed(), expand(template.document(), **{parameter: ANOTHER.get(parameter, "another")}))
+    )
+    assert before.keys() == after.keys()
+    for name, version in before.items():
+        # Another description replaces the version; the layer that it names is in the function, which thus has changed.
+        assert version["Properties"]["Description"]["Ref"].startswith("BinderyLayer")
+        assert after[name]["Properties"]["Description"] != version["Properties"]["Description"]
+
+
+def test_the_longest_values_of_all_parameters_fit_into_what_a_layer_can_say():
+    parameters, layer = deployed()["Parameters"], template.document()["Resources"]["BinderyLayer"]["Properties"]
+    for said, longest in (("Description", 256), ("LicenseInfo", 512)):
+        text = layer[said]["Fn::Sub"]
+        for name in re.findall(r"\$\{(\w+)\}", text):
+            allowed = parameters[name]
+            most = allowed.get("MaxLength") or max(
+                map(len, map(str, allowed.get("AllowedValues", [allowed.get("MaxValue")])))
+            )
+            text = text.replace(f"${{{name}}}", "x" * int(most))
+        assert len(text) <= longest
+
+
 def test_every_role_is_bounded_where_the_account_asks_for_it():
     roles = resources(deployed(), "AWS::IAM::Role")
     assert len(roles) == len(template.functions()) + len(resources(template.document(), "AWS::IAM::Role"))

@@ -41,7 +41,7 @@ def test_a_parameter_is_described_and_bounded_and_its_default_within_its_bounds(
     if "AllowedValues" in parameter:
         assert default in parameter["AllowedValues"]
     elif parameter["Type"] == "Number":
-        assert parameter["MinValue"] <= default <= parameter["MaxValue"]
+        assert parameter["MinValue"] <= int(default) <= parameter["MaxValue"]
     else:
         assert len(default) <= parameter["MaxLength"]
         assert re.fullmatch(parameter["AllowedPattern"], default)

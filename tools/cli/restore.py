@@ -16,6 +16,9 @@ from tools.cli.client import Exit, Failure
 TABLES = ("Devices", "Bindings", "Directory")
 """As the template names them: the resource `DevicesTable`, the parameter `DevicesTableName`."""
 
+LONGEST = 72
+"""Letters that the name of a table may have that a stack uses: the template's parameters take no more."""
+
 POLL = {"Delay": 20, "MaxAttempts": 3 * 60 * 24}
 """How AWS is asked whether it has finished: every 20 seconds, for a day."""
 
@@ -51,6 +54,10 @@ def restore(
     for table in tables.values():
         source.restorable(table, moment)
     restored = {name: f"{stack}-{moment:%Y%m%dT%H%M%SZ}-{name.lower()}" for name in TABLES}
+    if any(len(table) > LONGEST for table in restored.values()):
+        raise Failure(
+            Exit.USAGE, f"{stack} is too long a name to restore tables under: they may have {LONGEST} letters"
+        )
     for name, table in tables.items():
         target.restore(source, table, restored[name], moment)
     for name, table in tables.items():
