@@ -1,6 +1,6 @@
 """Sixty-four callers at once at one device, round after round, at every operation that binds one and that lets it go.
 
-Twenty rounds of each race in `make proof`, one in `make test`, and as many as `PROOF_ROUNDS` says.
+Ten rounds of each race in `make proof`, one in `make test`, and as many as `PROOF_ROUNDS` says.
 
 Where the API has one winner there is exactly one, and everybody else gets the refusal that its document names. After
 each step no invariant is broken and the index by holder agrees with the table; and who asks the same again is answered
@@ -29,7 +29,7 @@ from tests.proof.scale import rounds
 from tests.tables import items
 from tools.engine import Engine
 
-ROUNDS = int(os.environ.get("PROOF_ROUNDS") or rounds(short=1, full=20))
+ROUNDS = int(os.environ.get("PROOF_ROUNDS") or rounds(short=1, full=10))
 
 
 @pytest.fixture(scope="module")
