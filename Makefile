@@ -17,8 +17,9 @@ PYTHON ?= $(shell for python in python3.13 python3.14 python3.12 python3.11 pyth
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
 	"$$python" -c 'import sys; print(sys.executable)' && break; done)
 
-# The functions' own Python: what is measured runs in it, and it alone makes their bytecode.
-PYTHON313 ?= $(shell for python in python3.13 python3 python; do \
+# The functions' own Python: what is measured runs in it, and it alone makes their bytecode. pyenv may have one that is not on PATH.
+PYTHON313 ?= $(shell for python in python3.13 python3 python \
+	"$$(pyenv prefix "$$(pyenv latest 3.13 2>/dev/null)" 2>/dev/null)/bin/python3.13"; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1 && \
 	"$$python" -c 'import sys; print(sys.executable)' && break; done)
 
@@ -34,7 +35,7 @@ TEST := .venv/test/bin/python
 MINISTACK := .venv/ministack/bin/ministack
 # SAM keeps its own settings within the project, sends no telemetry and asks no index for a newer version of itself.
 SAM_HOME := .venv/sam/home
-SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
+SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
 .PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
 	build-check deploy smoke clean
