@@ -12,7 +12,7 @@ from bindery import clock, passwords
 from bindery.directory import accounts, domain_secrets, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.logins import attempts
-from tests import quectel_login, schedules
+from tests import moto_registry, quectel_login, schedules
 from tests.http_api import SOURCE_IP, event, invoke
 from tests.schedules import Request, operator
 
@@ -120,7 +120,7 @@ def test_every_schedule_ends_as_some_order_of_the_requests(
     case: str, api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here the counts are part of how it ends.
-    monkeypatch.setattr(schedules, "counts_misses", lambda item: False)
+    monkeypatch.setattr(moto_registry, "counts_misses", lambda item: False)
     failures, asked = CASES[case]
     assert logged_in(schedules.answered(LOGINS[api](email=BEN)))
     failed(api, failures)

@@ -10,10 +10,11 @@ from bindery.directory import addresses, products
 from bindery.directory.products import Mode
 from bindery.faults import Fault
 from tests.http_api import Response, admin, event, invoke
+from tests.moto_registry import Tables
 from tests.openid import Bank
 from tests.proof import world
 from tests.proof.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, NAMES, PHONES, PLAYER, Ask, Model
-from tests.schedules import Request, Tables
+from tests.schedules import Request
 
 LASTS = 24 * 3600
 """Seconds for which credentials are good: longer than any proof runs."""
