@@ -172,7 +172,10 @@ def _asked(
             # As the event's client sends it comes first: that is what viewers and clients choose.
             kinds.sort(key=lambda kind: kind != event["headers"]["content-type"])
         content = {"schema": reference} if body is None else {"schema": reference, "example": body}
-        asked["requestBody"] = {"required": bool(schema.get("required")), "content": dict.fromkeys(kinds, content)}
+        asked["requestBody"] = {
+            "required": source == "body" or bool(schema.get("required")),
+            "content": dict.fromkeys(kinds, content),
+        }
     return asked
 
 
@@ -376,10 +379,12 @@ def _complete(schema: Schema, *, left_out: bool) -> None:
 
 
 def _tidy(schema: Any) -> Any:
-    """A schema without the titles that pydantic makes of the names."""
+    """A schema without the titles that pydantic makes of the names, nor that a set's members differ: it takes any."""
     if isinstance(schema, dict):
         return {
-            name: _tidy(value) for name, value in schema.items() if not (name == "title" and isinstance(value, str))
+            name: _tidy(value)
+            for name, value in schema.items()
+            if not (name == "title" and isinstance(value, str)) and name != "uniqueItems"
         }
     return [_tidy(part) for part in schema] if isinstance(schema, list) else schema
 

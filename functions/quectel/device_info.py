@@ -30,6 +30,7 @@ class DeviceInfo(Query):
         Reason.IDENTIFIER_MISSING,
         Reason.DEVICE_NOT_BOUND,
         Reason.NOT_SHARED,
+        Reason.LOOK_SLOWED,
     ],
 )
 def handler(request: DeviceInfo, caller: Session) -> quectel.Device:

@@ -28,6 +28,7 @@ class ShareDevice(Query):
         Reason.ALREADY_BOUND,
         Reason.SHARE_ACCEPTED,
         Reason.SHARE_UNKNOWN,
+        Reason.SHARE_SLOWED,
         Reason.LIMIT_REACHED,
         Reason.PRODUCT_FORBIDDEN,
         Reason.DEVICE_BANNED,

@@ -12,7 +12,7 @@ from bindery import clock, devices, dynamo, identity, sessions
 from bindery.bindings import customer, held, serial, shares
 from bindery.bindings.shares import Cover
 from bindery.directory import domains, families, products, users
-from bindery.dynamo import Update
+from bindery.dynamo import Delete, Update
 from bindery.faults import Reason
 from bindery.logins import attempts
 from bindery.misses import Misses
@@ -93,7 +93,13 @@ def _quectel(world: World) -> Story:
     ben = world.token("ben", "quectel")
     yield from _shares(world, query, ben)
     _miss(serial.Misses(serial.missed("ada")))
-    yield "refused: serial_slowed", bind, world.sample(bind, query=query | {"sn": "unknown"})
+    for reason, slowed, asked in (
+        ("serial_slowed", bind, query | {"sn": "unknown"}),
+        ("share_slowed", "quectel.share_device", {"shareCode": "unknown"}),
+        ("look_slowed", "quectel.device_info", {"shareCode": "unknown"}),
+    ):
+        yield f"refused: {reason}", slowed, world.sample(slowed, query=asked)
+    dynamo.write(Delete(serial.missed("ada")))
 
 
 def _shares(world: World, query: dict[str, str], ben: str) -> Story:

@@ -136,6 +136,48 @@ def test_whoever_has_free_misses_left_pays_nothing_for_them(
     assert serial.missed("ada") not in [operation.key for operation in asked]
 
 
+CODES = {"quectel.share_device": "Invalid share code", "quectel.device_info": "No permission to query this device"}
+"""What answers a share code that nobody made, and in which words."""
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_share_code(
+    name: str, stage: Callable[[str, str], Stage], time: Clock
+) -> None:
+    staged = stage("quectel.share_device", "quectel")
+    good = staged.here.answers["quectel.share_info"].json()["data"]
+    made = staged.request()
+
+    def ask(share_code: str) -> Response:
+        return invoke(name, world.query(made, shareCode=share_code))
+
+    for number in range(21):
+        missed = ask(f"{number:099}")
+        assert (missed.json()["msg"], "Retry-After" in missed.headers) == (CODES[name], False)
+    stands = counts()
+    assert [count["failures"] for count in stands] == [21], "each is counted with the user's other misses"
+    for share_code in ("A" * 99, good):
+        slowed = ask(share_code)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), "whether there is such a code"
+    assert counts() == stands, "what is not looked at is not counted"
+    time.now += 1000
+    assert code(ask(good)) == 200
+
+
+def test_share_codes_that_are_tried_at_once_after_a_wait_are_one_guess(
+    stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage("quectel.share_device", "quectel")
+    for _ in range(21):
+        serial.Misses(serial.missed("ben")).fail()
+    time.now += 1000
+    before = moto_registry.tables()
+    races.before(monkeypatch, "transact_write_items", serial.Misses(serial.missed("ben")).fail)
+    slowed = invoke("quectel.share_device", staged.request())
+    assert (code(slowed), slowed.headers["Retry-After"]) == (5136, "1")
+    assert moto_registry.tables() == before
+
+
 # ── The metric ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -232,7 +274,7 @@ def test_what_succeeds_is_not_in_the_metric(
     assert "reason" not in json.loads(written.getvalue())
 
 
-# ── What is not counted, because nobody can guess it ──────────────────────────────────────────────────────────────────
+# ── What nobody can guess ──────────────────────────────────────────────────────────────────
 
 
 def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_for(
@@ -252,4 +294,4 @@ def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_fo
         changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
         refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
         assert code(refused) == 5136, place
-    assert set(read) == {"user#ben", "account#acme"}
+    assert set(read) == {"user#ben", "account#acme", serial.missed("ben").pk}

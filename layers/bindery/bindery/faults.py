@@ -54,6 +54,7 @@ class Reason(StrEnum):
     HOME_MODE_OFF = auto()
     FAMILY_FORBIDDEN = auto()
     NOT_SHARED = auto()
+    LOOK_SLOWED = auto()
     SHARING_FORBIDDEN = auto()
 
     # What exists.
@@ -71,6 +72,7 @@ class Reason(StrEnum):
     ALREADY_BOUND = auto()
     DEVICE_NOT_BOUND = auto()
     SHARE_UNKNOWN = auto()
+    SHARE_SLOWED = auto()
     SHARING_SHORTENED = auto()
     SHARE_ACCEPTED = auto()
     BOUND_BY_ANOTHER = auto()

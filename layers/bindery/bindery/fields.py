@@ -14,9 +14,6 @@ _DIGITS = re.compile(r"\s*[0-9]{1,15}\s*", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
-_TEXT = r"\s*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?\s*"
-"""The same as the API's document says it: after trimming not blank, and no control character."""
-
 
 class _Bounded:
     """Trim a text and hold it to `limit` characters."""
@@ -36,9 +33,15 @@ class _Bounded:
         return value
 
 
+def _text(limit: int) -> dict[str, Any]:
+    """The same as the API's document says it: after trimming not blank, not longer, and no control character."""
+    outer, inner = r"[^\s\x00-\x1f\x7f-\x9f]", r"[^\x00-\x1f\x7f-\x9f]"
+    return {"type": "string", "minLength": 1, "pattern": rf"^\s*{outer}({inner}{{0,{limit - 2}}}{outer})?\s*$"}
+
+
 def _told(limit: int) -> Any:
     """What the API's document says of such a text."""
-    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": limit, "pattern": f"^{_TEXT}$"})
+    return WithJsonSchema(_text(limit))
 
 
 def _told_optional(*options: dict[str, Any]) -> Any:
@@ -47,7 +50,7 @@ def _told_optional(*options: dict[str, Any]) -> Any:
 
 
 def _told_optional_text(limit: int) -> Any:
-    return _told_optional({"type": "string", "minLength": 1, "maxLength": limit, "pattern": f"^{_TEXT}$"})
+    return _told_optional(_text(limit))
 
 
 def _blank_as_none(value: Any) -> Any:
@@ -109,7 +112,13 @@ def _verbatim(value: str) -> str:
     return value
 
 
-Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_verbatim)]
+Verbatim512 = Annotated[
+    str,
+    Strict(),
+    Field(max_length=512),
+    AfterValidator(_verbatim),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 512, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}),
+]
 """A text whose every character counts: it is not trimmed, and blanks alone are a text too."""
 
 

@@ -5,6 +5,7 @@ binding of its user. Beside either it stands with both users' places for the dev
 """
 
 from enum import IntEnum
+from typing import ClassVar
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import codes, held, record, serial
@@ -35,6 +36,20 @@ class Cover(IntEnum):
     """They stay good."""
     EXTEND = 3
     """They end, if the new one's share lasts no shorter than that of the last."""
+
+
+class _Guesses(serial.Misses):
+    """Share codes that nobody made, among the serial numbers that a user missed today."""
+
+    __slots__ = ()
+    SLOWED: ClassVar[Reason] = Reason.SHARE_SLOWED
+
+
+class _Looks(serial.Misses):
+    """The same, of codes that are only looked at."""
+
+    __slots__ = ()
+    SLOWED: ClassVar[Reason] = Reason.LOOK_SLOWED
 
 
 def offer(
@@ -85,16 +100,12 @@ def offer(
 def look(session: Session, code: str) -> Device:
     """The device of a share code, to look at before it is accepted: without the keys to bind or to reach it.
 
-    Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED` and `NOT_SHARED` (there is no such
-    code, or it cannot be accepted any more).
+    Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `LOOK_SLOWED` (too soon after too
+    many codes that nobody made) and `NOT_SHARED` (there is no such code, or it cannot be accepted any more).
     """
-    try:
-        offer = codes.read(code, session)
-    except Fault:
-        session.look_up(Reason.LOOKUP_FAILED)
-        raise Fault(Reason.NOT_SHARED) from None
+    offer = _made(session, code, _Looks, Reason.NOT_SHARED)
     product_read = Read(products.key(offer.product_key), Reason.LOOKUP_FAILED)
-    place, own, product = _read(session, offer, product_read)
+    place, own, _, product = _read(session, offer, _Looks, product_read)
     if own is not None and held.lasts(own) and own["binding"] == offer.binding:
         return held.shown(session, own, product)
     if place is None or _over(offer, place):
@@ -120,16 +131,13 @@ def look(session: Session, code: str) -> Device:
 def accept(session: Session, code: str, name: str | None) -> None:
     """Accept the share that a code stands for, under a name of the user's own or the sharer's.
 
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (there is no such code,
-    or it cannot be accepted any more), `LIMIT_REACHED` (`held.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`,
+    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `SHARE_SLOWED` (too soon after too many codes that nobody made),
+    `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (there is no such code, or it cannot be accepted any more),
+    `LIMIT_REACHED` (`held.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`,
     and `BINDING_FAILED` or `UNAVAILABLE` (another write came between: nothing has changed).
     """
-    try:
-        offer = codes.read(code, session)
-    except Fault:
-        session.look_up(Reason.LOOKUP_FAILED)
-        raise
-    place, own, _ = _read(session, offer)
+    offer = _made(session, code, _Guesses, Reason.SHARE_UNKNOWN)
+    place, own, guesses, _ = _read(session, offer, _Guesses)
     held.refuse(own)
     if place is None or _over(offer, place):
         raise Fault(Reason.SHARE_UNKNOWN)
@@ -166,6 +174,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
                 _as_read(uid, place, offer.series),
             ),
             Put(held.key(uid, offer.product_key, offer.device_key), accepted, held.free(device)),
+            *([Check(guesses.key, guesses.no_more())] if guesses.slow() else []),
         ]
     )
 
@@ -177,13 +186,30 @@ def _unsuited(now: int, accepting: int, sharing: int) -> Reason | None:
     return Reason.SHARING_TOO_SHORT if sharing <= accepting else None
 
 
-def _read(session: Session, offer: Offer, *reads: Read) -> tuple[Item | None, Item | None, Item | None]:
-    """The sharer's place for the device of an offer, that of the session's user, and the first of `reads`."""
-    both = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
-    asked = [*session.reads(Reason.LOOKUP_FAILED), *(Read(key, Reason.LOOKUP_FAILED) for key in both), *reads]
-    user, account, place, own, *rest = dynamo.get_many(asked)
+def _made(session: Session, code: str, guesses: type[serial.Misses], unknown: Reason) -> Offer:
+    """The offer that a code stands for. One that nobody made is a miss: counted, and refused as `unknown`."""
+    try:
+        return codes.read(code, session)
+    except Fault:
+        missed = serial.missed(session.uid)
+        asked = [*session.reads(Reason.LOOKUP_FAILED), Read(missed, Reason.LOOKUP_FAILED)]
+        user, account, record = dynamo.get_many(asked)
+        session.confirm(user, account)
+        guesses.admit(missed, record).fail()
+        raise Fault(unknown) from None
+
+
+def _read(
+    session: Session, offer: Offer, guesses: type[serial.Misses], *reads: Read
+) -> tuple[Item | None, Item | None, serial.Misses, Item | None]:
+    """The sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`."""
+    missed = serial.missed(session.uid)
+    places = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
+    own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (*places, missed)]
+    asked = [*session.reads(Reason.LOOKUP_FAILED), *own_reads, *reads]
+    user, account, place, own, record, *rest = dynamo.get_many(asked)
     session.confirm(user, account)
-    return place, own, next(iter(rest), None)
+    return place, own, guesses.admit(missed, record), next(iter(rest), None)
 
 
 def _over(offer: Offer, place: Item) -> bool:

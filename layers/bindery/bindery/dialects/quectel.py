@@ -57,6 +57,7 @@ REFUSALS = {
     Reason.ALREADY_BOUND: Refusal(200, 5049, "Device already bound"),
     Reason.DEVICE_NOT_BOUND: Refusal(200, 5052, "Device not bound"),
     Reason.NOT_SHARED: Refusal(200, 5141, "No permission to query this device"),
+    Reason.LOOK_SLOWED: Refusal(200, 5141, "No permission to query this device", RETRY_LATER),
     Reason.SHARING_FORBIDDEN: Refusal(200, 5135, "No permission to share this device"),
     Reason.SHARING_SHORTENED: Refusal(
         200,
@@ -65,6 +66,7 @@ REFUSALS = {
         " currently used share code",
     ),
     Reason.SHARE_UNKNOWN: Refusal(200, 5136, "Invalid share code"),
+    Reason.SHARE_SLOWED: Refusal(200, 5136, "Invalid share code", RETRY_LATER),
     Reason.LIMIT_REACHED: Refusal(200, 5138, "Device sharing failed"),
     Reason.SHARE_ACCEPTED: Refusal(200, 6040, "Already accepted device sharing"),
     Reason.BOUND_BY_ANOTHER: Refusal(200, 5412, "Product binding mode is unique, cannot bind repeatedly"),
