@@ -82,7 +82,7 @@ screenshot: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -m tests.browser.screenshot
 
 proof: .venv/test/.made .venv/ministack/.made
-	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile tests/proof tests/interleavings tests/engine
+	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
 check: lint types validate scan test browser build-check
