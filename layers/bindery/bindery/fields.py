@@ -15,6 +15,10 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
 
+_BLANKS = r"[\s\x1c-\x1f\x85]*"
+"""What is trimmed, as the API's document says it: Python counts separators among the blanks, other languages do not."""
+
+
 class _Bounded:
     """Trim a text and hold it to `limit` characters."""
 
@@ -36,7 +40,11 @@ class _Bounded:
 def _text(limit: int) -> dict[str, Any]:
     """The same as the API's document says it: after trimming not blank, not longer, and no control character."""
     outer, inner = r"[^\s\x00-\x1f\x7f-\x9f]", r"[^\x00-\x1f\x7f-\x9f]"
-    return {"type": "string", "minLength": 1, "pattern": rf"^\s*{outer}({inner}{{0,{limit - 2}}}{outer})?\s*$"}
+    return {
+        "type": "string",
+        "minLength": 1,
+        "pattern": rf"^{_BLANKS}{outer}({inner}{{0,{limit - 2}}}{outer})?{_BLANKS}$",
+    }
 
 
 def _told(limit: int) -> Any:
@@ -46,7 +54,7 @@ def _told(limit: int) -> Any:
 
 def _told_optional(*options: dict[str, Any]) -> Any:
     """What the API's document says of a value that may be blank or null instead."""
-    return WithJsonSchema({"anyOf": [*options, {"type": "string", "pattern": r"^\s*$"}, {"type": "null"}]})
+    return WithJsonSchema({"anyOf": [*options, {"type": "string", "pattern": f"^{_BLANKS}$"}, {"type": "null"}]})
 
 
 def _told_optional_text(limit: int) -> Any:

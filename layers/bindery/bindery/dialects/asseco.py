@@ -298,7 +298,7 @@ class Listing(Query):
     model_config = ConfigDict(alias_generator=hyphenated)
     sort_by: str | None
     sort_order: Literal["asc", "desc"] = "asc"
-    page: Annotated[Annotated[int, Field(ge=1)], BeforeValidator(_whole)] = 1
+    page: Annotated[Annotated[int, Field(ge=1, le=999_999_999)], BeforeValidator(_whole)] = 1
     page_size: Annotated[Annotated[int, Field(ge=1, le=100)], BeforeValidator(_whole)] = 10
 
     @model_validator(mode="before")
