@@ -15,7 +15,7 @@ from string import Formatter
 from typing import Any
 from urllib.parse import parse_qs
 
-from pydantic import AliasChoices, BaseModel, TypeAdapter
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from bindery.admin import PROBLEMS
@@ -155,7 +155,8 @@ def _asked(
             schema_ = _as_text(property_)
             example = {"example": _read(examples[name], schema_, schemas)} if name in examples else {}
             style = {"style": "form", "explode": False} if schema_.get("type") == "array" else {}
-            parameters.append({"name": name, "in": "query", **required, "schema": schema_, **style, **example})
+            blank = {"allowEmptyValue": True} if _absent_when_blank(model, name) else {}
+            parameters.append({"name": name, "in": "query", **required, **blank, "schema": schema_, **style, **example})
     asked: Schema = {"parameters": parameters} if parameters else {}
     if source in ("body", "form") and rest:
         body = _body(event)
@@ -212,6 +213,14 @@ def _read(text: str, schema: Schema, schemas: Mapping[str, Schema]) -> Any:
         case "array":
             return text.split(",")
     return text
+
+
+def _absent_when_blank(model: type[BaseModel], name: str) -> bool:
+    """Whether a parameter without a value counts as absent."""
+    try:
+        return model.model_validate({name: ""}) == model.model_validate({})
+    except ValidationError:
+        return False
 
 
 def _as_sent(schema: Schema) -> Schema:
