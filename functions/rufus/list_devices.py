@@ -15,7 +15,7 @@ from bindery.wire import Access, Query
 class ListDevices(Query):
     """Which page, and how many devices a page has at most."""
 
-    page: Annotated[int, Strict(), Field(ge=1), digits(blank=1)] = 1
+    page: Annotated[int, Strict(), Field(ge=1, le=999_999_999_999_999), digits(blank=1)] = 1
     limit: Annotated[int, Strict(), Field(ge=1, le=5000), digits(blank=100)] = 100
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import boto3
 import pytest
 
 from bindery import edge, routes, settings
+from bindery.dynamo import Table
 from tests.http_api import event, invoke
 from tools import template
 from tools.template import ROOT
@@ -49,11 +51,8 @@ def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     invoke("rufus.list_devices", event("GET", "/v0/devices"))
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
-    with monkeypatch.context() as broken:
-        broken.setenv("DIRECTORY_TABLE", "gone")
-        settings.forget()
-        invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
-    settings.forget()
+    boto3.client("dynamodb").delete_table(TableName=settings.read(Table.DIRECTORY.value))
+    invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     found = [json.loads(line) for line in written.getvalue().splitlines()]
     assert {line["level"] for line in found} == {"INFO", "ERROR"}
     return found
