@@ -175,7 +175,7 @@ def explore(requests: Sequence[Request], *, alike: bool = True) -> Iterator[Run]
     with _certain():
         while True:
             restore(before)
-            run, open_ = _schedule(asked, prefix, alike)
+            run, open_ = _schedule(asked, alike, prefix)
             yield run
             # Back to the last call at which it could have been another's turn that has not been tried yet.
             step = max((step for step, others in enumerate(open_) if others), default=None)
@@ -185,8 +185,25 @@ def explore(requests: Sequence[Request], *, alike: bool = True) -> Iterator[Run]
     restore(before)
 
 
-def _schedule(requests: tuple[Request, ...], prefix: Sequence[int], alike: bool) -> tuple[Run, list[list[int]]]:
-    """Run the schedule that begins with `prefix` and goes on with whoever is first; who else could be next, by call."""
+def sample(requests: Sequence[Request], times: int) -> Iterator[Run]:
+    """Run that many schedules of requests that have too many of them, each from what the tables hold now.
+
+    Whose call is next is drawn, call by call, always in the same way.
+    """
+    asked, before = tuple(requests), state()
+    chance = random.Random(0)
+    with _certain():
+        for _ in range(times):
+            restore(before)
+            yield _schedule(asked, True, chance=chance)[0]
+    restore(before)
+
+
+def _schedule(
+    requests: tuple[Request, ...], alike: bool, prefix: Sequence[int] = (), chance: random.Random | None = None
+) -> tuple[Run, list[list[int]]]:
+    """Run the schedule that begins with `prefix`, and goes on by chance or with whoever is first; who else could be
+    next, by call."""
     turns = [_Turn(number, request) for number, request in enumerate(requests)]
     calls: list[tuple[int, str]] = []
     others: list[list[int]] = []
@@ -196,7 +213,10 @@ def _schedule(requests: tuple[Request, ...], prefix: Sequence[int], alike: bool)
     while waiting := [turn for turn in turns if turn.call is not None]:
         if read is not None and read.call is not None and not alike:
             waiting = [turn for turn in waiting if turn.number >= read.number or not turn.reads]
-        chosen = turns[prefix[len(calls)]] if len(calls) < len(prefix) else waiting[0]
+        if len(calls) < len(prefix):
+            chosen = turns[prefix[len(calls)]]
+        else:
+            chosen = waiting[0] if chance is None else chance.choice(waiting)
         assert chosen.call is not None, "the same calls lead to the same state, and so to the same next calls"
         others.append([turn.number for turn in waiting if turn.number > chosen.number])
         calls.append((chosen.number, chosen.call))

@@ -18,7 +18,7 @@ from tests import quectel, schedules
 from tests.http_api import Response
 from tests.interleavings.test_quectel import accept, bind, bound, rename, unbind
 from tests.interleavings.test_remoteit import broken, connect, installation, own_stop
-from tests.proof.scale import FULL
+from tests.proof.scale import FULL, rounds
 from tests.quectel import DEVICE, ME, OTHER
 from tests.schedules import Request, Run, Tables, of_device
 
@@ -148,3 +148,14 @@ def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_i
                     connections.admit(lease["proxy"], "203.0.113.9")
         outcomes.add(bool(left))
     assert False in outcomes
+
+
+@pytest.mark.parametrize("make", [held, given, received, connected], ids=lambda make: make.__name__)
+def test_of_two_at_once_nothing_is_left_and_one_finds_nothing_to_erase(make: Callable[[], None], prepared: Any) -> None:
+    prepared(Mode.MULTI, lambda: installation(Mode.MULTI))
+    make()
+    for run in schedules.sample([erase(), erase()], rounds(10, 300)):
+        assert broken(run.tables) == [], run
+        assert all(item["pk"] != users.key(ME).pk for item in run.tables["DIRECTORY"]), run
+        assert left_of(run.tables) == [], run
+        assert sorted(answer.status for answer in run.answers) == [200, 404], run
