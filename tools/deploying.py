@@ -67,7 +67,10 @@ IDLE = {
     "AWS::Lambda::LayerVersion": ("code that they share; those of one processor are deployed", "nothing"),
     "AWS::Lambda::Version": ("what was deployed, so that one can go back", "nothing; with `SnapStart` its snapshot"),
     "AWS::Logs::LogGroup": ("the functions' log and the gateway's", "$0.03 a GB that is kept"),
-    "AWS::Logs::MetricFilter": ("counts errors, guesses and banned devices in the log", "$0.30 for each metric in use"),
+    "AWS::Logs::MetricFilter": (
+        "counts errors, guesses and banned devices in the logs",
+        "$0.30 for each metric in use",
+    ),
     "AWS::Logs::QueryDefinition": ("what support asks the log", "nothing"),
     "AWS::SNS::Subscription": ("`AlarmEmail`, if it is given", "nothing"),
     "AWS::SNS::Topic": ("whoever is told of alarms", "nothing"),

@@ -3,7 +3,9 @@
 import copy
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from typing import Any
 
 import pytest
@@ -41,6 +43,24 @@ def callable_by(role: str) -> list[str]:
     (statement,) = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
     assert (statement["Effect"], statement["Action"]) == ("Allow", "lambda:InvokeFunction")
     return [resource["Ref"] for resource in statement["Resource"]]
+
+
+def named(part: Any) -> Iterator[str]:
+    """The names, parameters' among them, that CloudFormation must know before it has this part of a template."""
+    if isinstance(part, list):
+        for each in part:
+            yield from named(each)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key == "Ref":
+                yield value
+            elif key == "Fn::GetAtt":
+                yield value.partition(".")[0] if isinstance(value, str) else value[0]
+            elif key == "Fn::Sub":
+                yield from re.findall(r"\$\{([\w:]+)[.}]", value if isinstance(value, str) else value[0])
+            elif key == "DependsOn":
+                yield from [value] if isinstance(value, str) else value
+            yield from named(value)
 
 
 def larger() -> dict[str, Any]:
@@ -116,6 +136,17 @@ def test_a_new_version_is_a_canary_until_the_alarm_was_silent_for_five_minutes(f
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
     assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": "Canary10Percent5Minutes"}
     assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
+
+
+def test_no_resource_needs_itself_whichever_way_round():
+    for canaries in ("true", "false"):
+        found = expand(template.document(), CanaryDeployments=canaries)["Resources"]
+        needed = {name: found.keys() & set(named(resource)) for name, resource in found.items()}
+        (function, *_) = resources({"Resources": found}, "AWS::Lambda::Function")
+        assert f"{function}Aliaslive" in needed["Api"]
+        assert canaries == "false" or f"{function}DeploymentGroup" in needed[f"{function}Aliaslive"]
+        # Raises an error that names the circle.
+        TopologicalSorter(needed).prepare()
 
 
 def test_without_canaries_new_versions_are_live_at_once():

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -123,6 +124,52 @@ def drawn() -> Iterator[Metric]:
             else:
                 namespace, name, *dimensions = [part for part in row if isinstance(part, str)]
                 yield namespace.replace(own, OWN), name, tuple(dimensions[::2])
+
+
+def counts(name: str, line: dict[str, str]) -> bool:
+    """Whether a metric filter counts a line: one selector of each of its groups holds."""
+    pattern: str = dict(template.resources("AWS::Logs::MetricFilter"))[name]["FilterPattern"]
+
+    def holds(selector: str) -> bool:
+        found = re.fullmatch(r'[{( ]*\$\.(\w+) (=|!=) "([^"]*)"[)} ]*', selector)
+        assert found, selector
+        field, sign, text = found.groups()
+        return fnmatchcase(line[field], text) == (sign == "=")
+
+    return all(any(holds(selector) for selector in group.split("||")) for group in pattern.split("&&"))
+
+
+@pytest.mark.parametrize(
+    ("status", "integration", "error", "counted"),
+    [
+        pytest.param("200", "200", "-", False, id="answered"),
+        pytest.param("503", "200", "-", False, id="a function answers that it cannot"),
+        pytest.param("500", "200", "-", False, id="a function answers an error, which it logs itself"),
+        pytest.param("429", "-", "-", False, id="throttled by the gateway"),
+        pytest.param("403", "-", "-", False, id="not signed"),
+        pytest.param("500", "200", "Internal Server Error", True, id="a function broke off"),
+        pytest.param("503", "429", "Rate exceeded", True, id="throttled by Lambda"),
+        pytest.param("500", "403", "-", True, id="the gateway may not call it"),
+        pytest.param("503", "-", "-", True, id="no answer in time"),
+    ],
+)
+def test_an_error_of_the_gateway_is_a_5xx_that_no_function_answered(
+    status: str, integration: str, error: str, counted: bool
+) -> None:
+    (gateway,) = template.resources("AWS::Serverless::HttpApi")
+    line = dict.fromkeys(json.loads(gateway[1]["AccessLogSettings"]["Format"]), "-")
+    line |= {"status": status, "integrationStatus": integration, "integrationError": error}
+    assert counts("GatewayErrors", line) is counted
+
+
+def test_a_metric_filter_reads_fields_of_its_log(lines: list[dict[str, Any]]) -> None:
+    (gateway,) = template.resources("AWS::Serverless::HttpApi")
+    access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
+    fields = {"LogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
+    for _, properties in template.resources("AWS::Logs::MetricFilter"):
+        read = set(re.findall(r"\$\.([\w.]+)", properties["FilterPattern"]))
+        assert read
+        assert read <= fields[properties["LogGroupName"]["Ref"]]
 
 
 def section(name: str) -> str:
