@@ -31,7 +31,10 @@ class Rotation(Asked):
 
 
 class Key(BaseModel):
-    """A key, but for what its bearer presents. `last_used` is the last day (UTC) on which it was good for something."""
+    """A key, but for what its bearer presents.
+
+    `last_used` is the last day (UTC) on which it bound, unbound or connected something; reading is not noted.
+    """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

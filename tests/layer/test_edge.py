@@ -167,6 +167,16 @@ def test_a_form_is_read_as_form_or_json_with_numbers_as_their_text(content_type:
             b'--b\r\nContent-Disposition: form-data; name="other"\r\n\r\nv\r\n--b--\r\n',
             ("name", Flaw.MISSING),
         ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name*0=name; name*=name\r\n\r\nv\r\n--b--\r\n",
+            ("", Flaw.MALFORMED),
+        ),
+        (
+            "multipart/form-data; boundary*0=b; boundary*=b",
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nv\r\n--b--\r\n',
+            ("", Flaw.MALFORMED),
+        ),
     ],
 )
 def test_a_form_that_is_not_as_it_must_be_is_refused(content_type: str, body: bytes, problem: Any) -> None:

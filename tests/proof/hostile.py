@@ -133,6 +133,7 @@ TYPES = (
     "multipart/form-data",
     "multipart/form-data; boundary=x",
     "multipart/form-data; boundary*=utf-8''%00",
+    "multipart/form-data; boundary*0=x; boundary*=x",
     "x" * 500,
     "\xff\xfe",
 )

@@ -73,7 +73,15 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 TYPES = st.one_of(st.sampled_from([kind for kind in hostile.TYPES if kind is not None]), TEXTS)
+PARAMETERS = st.tuples(
+    st.sampled_from(["name", "x"]),
+    st.sampled_from(["", "*", "*0", "*1", "*0*", "*1*", "*-1", "*a"]),
+    st.sampled_from(["", "=", "={}", '="{}"', "=utf-8''{}", "=''", "=x'y'%ff"]),
+).map("".join)
+"""Of a header, as RFC 2231 has them continued and encoded, and not."""
+
 DISPOSITIONS = st.one_of(
+    st.lists(PARAMETERS, min_size=1, max_size=4).map(lambda found: "; ".join(["form-data", *found])),
     st.sampled_from(
         [
             'form-data; name="{}"',

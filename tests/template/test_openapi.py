@@ -1,10 +1,13 @@
 """The OpenAPI document: what is committed is what the operations say, it is valid, and it has every deployed route."""
 
 import re
+import sys
 
 import pytest
 from openapi_spec_validator import validate
+from pydantic import TypeAdapter
 
+from bindery.fields import Text64
 from tests import documented
 from tests.template.test_functions import matches
 from tools import openapi, template
@@ -102,3 +105,13 @@ def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_cod
             assert status == str(refusal.status)
             if dialect == "quectel" and refusal.code != UNDONE:
                 assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
+
+
+def test_the_document_says_exactly_which_characters_are_trimmed():
+    """In words that mean the same in every language: `\\s` does not, U+FEFF and U+001C being blanks to some alone."""
+    schema = TypeAdapter(Text64).json_schema()
+    pattern = re.compile(schema["pattern"])
+    for character in map(chr, range(sys.maxunicode + 1)):
+        trimmed = bool(pattern.match(character + "a")) and not pattern.match(character)
+        assert trimmed == character.isspace(), hex(ord(character))
+    assert "\\s" not in openapi.text()

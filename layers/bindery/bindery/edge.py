@@ -45,7 +45,7 @@ Contra = TypeVar("Contra", bound=Request, contravariant=True)
 
 
 class Dialect(Protocol[Caller]):
-    """What every module in `bindery.dialects` is: mostly a table, and five functions around it.
+    """What every module in `bindery.dialects` is: mostly tables, and four functions around them.
 
     Where callers have no session yet, it is a class in such a module (`Login`).
     """
@@ -251,7 +251,7 @@ def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
             content = part.get_payload(decode=True)
             if isinstance(name, str) and isinstance(content, bytes):
                 found.setdefault(name, []).append(content.decode("utf-8", "surrogateescape"))
-    except (IndexError, ValueError, RecursionError) as error:
+    except (IndexError, TypeError, ValueError, RecursionError) as error:
         # What the standard library's parser raises for parameters of a header that are not as they must be.
         raise _malformed() from error
     return _single(found)

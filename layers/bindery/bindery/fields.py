@@ -15,8 +15,8 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
 
-_BLANKS = r"[\s\x1c-\x1f\x85]*"
-"""What is trimmed, as the API's document says it: Python counts separators among the blanks, other languages do not."""
+_BLANK = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What is trimmed, as the API's document says it: `\\s` means something else in every language."""
 
 
 class _Bounded:
@@ -39,11 +39,11 @@ class _Bounded:
 
 def _text(limit: int) -> dict[str, Any]:
     """The same as the API's document says it: after trimming not blank, not longer, and no control character."""
-    outer, inner = r"[^\s\x00-\x1f\x7f-\x9f]", r"[^\x00-\x1f\x7f-\x9f]"
+    outer, inner = rf"[^{_BLANK}\x00-\x1f\x7f-\x9f]", r"[^\x00-\x1f\x7f-\x9f]"
     return {
         "type": "string",
         "minLength": 1,
-        "pattern": rf"^{_BLANKS}{outer}({inner}{{0,{limit - 2}}}{outer})?{_BLANKS}$",
+        "pattern": rf"^[{_BLANK}]*{outer}({inner}{{0,{limit - 2}}}{outer})?[{_BLANK}]*$",
     }
 
 
@@ -54,7 +54,7 @@ def _told(limit: int) -> Any:
 
 def _told_optional(*options: dict[str, Any]) -> Any:
     """What the API's document says of a value that may be blank or null instead."""
-    return WithJsonSchema({"anyOf": [*options, {"type": "string", "pattern": f"^{_BLANKS}$"}, {"type": "null"}]})
+    return WithJsonSchema({"anyOf": [*options, {"type": "string", "pattern": f"^[{_BLANK}]*$"}, {"type": "null"}]})
 
 
 def _told_optional_text(limit: int) -> Any:
@@ -97,7 +97,7 @@ def _digits(value: Any) -> Any:
 
 
 def digits(*, blank: int) -> BeforeValidator:
-    """Before a whole number: up to ten decimal digits as their number, and `blank` where there is nothing."""
+    """Before a whole number: up to fifteen decimal digits as their number, and `blank` where there is nothing."""
 
     def parse(value: Any) -> Any:
         found = _digits(value)
@@ -147,13 +147,14 @@ OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _to
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
 """What holds of an identifier that operators choose: it will stand in paths."""
 
-Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$")]
+_EMAIL = rf"[^@{_BLANK}\x00-\x1f\x7f-\x9f]+"
+Email = Annotated[str, Field(max_length=254, pattern=f"^{_EMAIL}@{_EMAIL}$")]
 """An email address, as far as its form tells."""
 
 ServiceAddress = Annotated[
     Text64,
     _spelled(identity.service_address),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}\s*$"}),
+    WithJsonSchema({"type": "string", "pattern": rf"^[{_BLANK}]*([0-9A-Fa-f]{{2}}:){{7}}[0-9A-Fa-f]{{2}}[{_BLANK}]*$"}),
 ]
 KnownServiceAddress = Annotated[str, _known(identity.service_address)]
 KnownConnectionId = Annotated[str, _known(identity.connection_id)]
@@ -173,7 +174,7 @@ OptionalFlag = Annotated[
     BeforeValidator(_flag),
     _told_optional(
         {"type": "boolean"},
-        {"type": "string", "pattern": r"^\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\s*$"},
+        {"type": "string", "pattern": rf"^[{_BLANK}]*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])[{_BLANK}]*$"},
     ),
 ]
 """A JSON boolean, or `true` or `false` as text in any case."""
@@ -182,7 +183,7 @@ OptionalBits4 = Annotated[
     Annotated[int, Strict(), Field(ge=1, le=15)] | None,
     BeforeValidator(_digits),
     _told_optional(
-        {"type": "integer", "minimum": 1, "maximum": 15}, {"type": "string", "pattern": r"^\s*0*([1-9]|1[0-5])\s*$"}
+        {"type": "integer", "minimum": 1, "maximum": 15}, {"type": "string", "pattern": r"^[\t-\r ]*0*([1-9]|1[0-5])[\t-\r ]*$"}
     ),
 ]
 """Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""
