@@ -183,7 +183,8 @@ OptionalBits4 = Annotated[
     Annotated[int, Strict(), Field(ge=1, le=15)] | None,
     BeforeValidator(_digits),
     _told_optional(
-        {"type": "integer", "minimum": 1, "maximum": 15}, {"type": "string", "pattern": r"^[\t-\r ]*0*([1-9]|1[0-5])[\t-\r ]*$"}
+        {"type": "integer", "minimum": 1, "maximum": 15},
+        {"type": "string", "pattern": r"^[\t-\r ]*0*([1-9]|1[0-5])[\t-\r ]*$"},
     ),
 ]
 """Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""
