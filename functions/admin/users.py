@@ -102,7 +102,7 @@ def show(uid: PathId) -> User:
 
 @handler.app.patch("/admin/v1/users/<uid>")
 def change(uid: PathId, change: Change) -> User:
-    """Change what is given. Moving a user to another domain ends their tokens."""
+    """Change what is given. Moving a user to another domain ends their tokens and connections."""
     users.change(uid, **change.given())
     return _read(users.show(uid))
 
@@ -137,6 +137,6 @@ def issue_token(uid: PathId, new: NewToken) -> Token:
 
 @handler.app.post("/admin/v1/users/<uid>/revoke-tokens")
 def revoke_tokens(uid: PathId) -> User:
-    """Make every token issued to a user so far worthless."""
+    """Make every token issued to a user so far worthless, and end their connections."""
     users.revoke_sessions(uid)
     return _read(users.show(uid))

@@ -66,6 +66,10 @@ def withdraw() -> Request:
     return operator("withdraw", "devices", "DELETE", path)
 
 
+def revoke(uid: str = ME) -> Request:
+    return operator("revoke", "users", "POST", f"users/{uid}/revoke-tokens")
+
+
 def installation(mode: Mode) -> None:
     """One user has a quectel device of this mode bound, and it has a service address; nobody is connected."""
     World(mode)
@@ -98,8 +102,10 @@ def banned() -> None:
 
 
 def broken(tables: Tables) -> list[str]:
-    """Beside the invariants: a relay admits nobody who may not reach the device, as the tables say it."""
+    """Beside the invariants: a relay admits nobody who may not reach the device, or by a revoked session, as the
+    tables say it."""
     found = invariants.broken(tables)
+    generations = {item["uid"]: item["generation"] for item in tables["DIRECTORY"] if item["sk"] == "user"}
     for lease in tables["BINDINGS"]:
         if lease["sk"].startswith("connection#"):
             try:
@@ -108,6 +114,8 @@ def broken(tables: Tables) -> list[str]:
                 continue
             if not invariants.reaches(tables, lease["caller"], lease["pk"]):
                 found.append(f"{lease['caller']} is admitted, and does not hold the device")
+            if lease.get("generation") != generations[lease["caller"]]:
+                found.append(f"{lease['caller']} is admitted by a session that was revoked")
     return found
 
 
@@ -128,6 +136,9 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
     "a connect again and an end": (connected, lambda mode: [connect(ME), end(mode)]),
     "a connect and another's bind": (alone, lambda mode: [connect(ME), bind(OTHER)]),
     "another's connect and bind": (connected, lambda mode: [connect(OTHER), bind(OTHER)]),
+    "a connect and its user's tokens revoked": (alone, lambda mode: [connect(ME), revoke()]),
+    "a connect again and its user's tokens revoked": (connected, lambda mode: [connect(ME), revoke()]),
+    "the user's own stop and their tokens revoked": (connected, lambda mode: [own_stop(), revoke()]),
     "a connect and the address withdrawn": (connected, lambda mode: [connect(ME), withdraw()]),
     "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
     "a connect and the user's own stop": (connected, lambda mode: [connect(ME), own_stop()]),

@@ -204,6 +204,61 @@ def test_a_user_who_is_shut_out_is_no_longer_admitted(end: Callable[[], None]) -
     assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_SHARED
 
 
+REVOKED: list[Callable[[], None]] = [lambda: users.revoke_sessions(UID), lambda: users.change(UID, domain="D")]
+
+
+def lasting(pk: str) -> set[str]:
+    """The live leases of a device, which a list by caller shows as well."""
+    by_device, by_caller = (connections.live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
+    assert by_device == by_caller
+    return {lease["connection"] for lease in by_device}
+
+
+@pytest.mark.parametrize("revoke", REVOKED)
+def test_a_connection_ends_for_good_with_its_callers_sessions(revoke: Callable[[], None]) -> None:
+    pk = device()
+    own(pk)
+    made = make(FIRST_CLIENT)
+    assert lasting(pk) == {made.id}
+    revoke()
+    stands = everything()
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == set()
+    assert everything() == stands
+    again = make()
+    assert admit(again.proxy, CLIENT) == again
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == {again.id}
+
+
+@pytest.mark.parametrize("revoke", REVOKED)
+def test_a_connection_under_way_while_its_callers_sessions_are_revoked_admits_nobody(
+    revoke: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(device())
+    before(monkeypatch, "transact_write_items", revoke)
+    made = make()
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_nobody_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own(device())
+    made = make()
+    before(monkeypatch, "batch_get_item", lambda: users.revoke_sessions(UID))
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def test_a_lease_of_a_time_when_it_named_no_sessions_has_ended() -> None:
+    pk = device()
+    own(pk)
+    made = make()
+    dynamo.write(Update(connections.key(pk, UID), "REMOVE #generation"))
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == set()
+
+
 @pytest.mark.parametrize(
     ("host_ip", "comers"),
     [

@@ -111,5 +111,5 @@ def token(
 
 @command(app)
 def revoke_tokens(api: Client, user: User) -> Any:
-    """Make every token issued to a user so far worthless."""
+    """Make every token issued to a user so far worthless, and end their connections."""
     return api.post("users", user, "revoke-tokens")

@@ -6,7 +6,8 @@ up whenever a client comes, so that nothing has to be cleaned up when a binding,
 
 A lease is good only while the binding that it rests on names it (`connected`: of each caller the id of the one lease
 that lasts, and the second at which it ends). So whoever ends or replaces a binding ends its leases in the same write,
-for good: they do not come back when the same holder binds the device again.
+for good: they do not come back when the same holder binds the device again. And it is good only while its caller's
+sessions are: it says under which generation of the user it was made, as a session token does.
 """
 
 import secrets
@@ -87,6 +88,7 @@ def connect(
             "connection": connection.id,
             "caller": user.uid,
             "account": user.account,
+            "generation": user.generation,
             "per_user": assigned.per_user,
             "address": address,
             "client_ip": client_ip,
@@ -127,7 +129,7 @@ def admit(label: str, client_ip: str) -> Connection:
         raise Fault(Reason.NOT_SHARED)
     if relation is None or not reach.is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
         raise Fault(Reason.NOT_SHARED)
-    if not _names(relation, lease):
+    if not _stands(lease, relation, user):
         raise Fault(Reason.NOT_FOUND)
     if obstacle := reach.obstacle(device or {}, lease["address"]):
         raise Fault(obstacle)
@@ -140,9 +142,9 @@ def live(limit: int, cursor: str | None, *, device: str | None = None, caller: s
     """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by time.
 
     Those that have ended are left out of a page, so it can hold fewer than `limit` and yet not be the last. A device's
-    leases are read consistently, a caller's from an index; either way their bindings in one consistent read more, a
-    unit or two each. Whose caller was disabled, or whose share is over, is shown until its time is. Raises `INVALID`:
-    not exactly one is given, or the cursor is none.
+    leases are read consistently, a caller's from an index; either way their bindings and their callers in a consistent
+    read more of each, a unit or two a lease. Whose caller was disabled, or whose share is over, is shown until its time
+    is. Raises `INVALID`: not exactly one is given, or the cursor is none.
     """
     if (device is None) == (caller is None):
         raise Fault(Reason.INVALID, detail="Give either device or caller.")
@@ -158,10 +160,14 @@ def live(limit: int, cursor: str | None, *, device: str | None = None, caller: s
         )
     now = clock.seconds()
     lasting = [lease for lease in found.items if lease["expires_at"] > now]
-    reads = [Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])) for lease in lasting]
-    relations = dynamo.get_many(reads) if reads else []
-    named = zip(lasting, relations, strict=True)
-    return Page([lease for lease, relation in named if relation and _names(relation, lease)], found.cursor)
+    if not lasting:
+        return Page([], found.cursor)
+    relations = dynamo.get_many(
+        [Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])) for lease in lasting]
+    )
+    callers = dynamo.get_many([Read(users.key(lease["caller"])) for lease in lasting])
+    read = zip(lasting, relations, callers, strict=True)
+    return Page([lease for lease, relation, user in read if _stands(lease, relation, user)], found.cursor)
 
 
 def stop(device: str, uid: str) -> None:
@@ -241,6 +247,16 @@ def _latch(place: Key, connection: str, client: str) -> None:
             ),
         )
     )
+
+
+def _stands(lease: Item, relation: Item | None, user: Item | None) -> bool:
+    """Whether a lease whose time is not over has not been ended: by its binding, or with its caller's sessions.
+
+    One that does not say under which generation it was made is of a time when none did, and has ended.
+    """
+    if relation is None or user is None:
+        return False
+    return _names(relation, lease) and lease.get("generation") == user["generation"]
 
 
 # Whom a binding names as connected.

@@ -58,6 +58,7 @@ _OURS = frozenset(
         "proxy",
         "connection",
         "connected",
+        "generation",
         "changed_by",
         "changed_at",
     }

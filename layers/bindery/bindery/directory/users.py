@@ -20,7 +20,9 @@ class User(NamedTuple):
     home_mode: bool
     customer: str | None
     """The bank customer (the issuer's name for them) that this user is, if any."""
-    email: str | None = None
+    email: str | None
+    generation: int
+    """Under which sessions and connections of theirs are good; revoking them raises it."""
 
 
 def key(uid: str) -> Key:
@@ -80,9 +82,9 @@ def page(account: str, limit: int, cursor: str | None) -> Page:
 def change(uid: str, **members: Any) -> None:
     """Change these members of a user: role, domain, home_mode, customer, email.
 
-    Another domain ends their tokens for good. Raises `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another's, in
-    the account or in the domain) and `UNAVAILABLE` (the user's domain or address was changed at the same time: nothing
-    has changed).
+    Another domain ends their tokens and connections for good. Raises `NOT_FOUND`, `ALREADY_EXISTS` (the email address
+    is another's, in the account or in the domain) and `UNAVAILABLE` (the user's domain or address was changed at the
+    same time: nothing has changed).
     """
     was = show(uid)
     if members.get("email") is not None:
@@ -137,7 +139,7 @@ def set_password(uid: str, password: str) -> None:
 
 
 def revoke_sessions(uid: str) -> None:
-    """Make every token issued to a user so far worthless. Raises `NOT_FOUND`."""
+    """Make every token issued to a user so far worthless, and end their connections. Raises `NOT_FOUND`."""
     dynamo.write(Update(key(uid), "ADD #generation :one", {":one": 1}, directory.EXISTS))
 
 
@@ -151,6 +153,7 @@ def read(record: Item) -> User:
         record["home_mode"],
         record["customer"],
         record.get("email"),
+        record["generation"],
     )
 
 
