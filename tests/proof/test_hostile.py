@@ -3,7 +3,7 @@
 import pytest
 
 from tests.http_api import invoke
-from tests.proof import hostile, world
+from tests.proof import hostile, operators, world
 from tests.proof.measured import most
 from tests.proof.staging import refused
 from tests.proof.work import CPU, watching
@@ -28,3 +28,25 @@ def test_no_hostile_request_breaks_an_operation_or_changes_anything_when_it_is_r
         if refused(name, answer):
             assert written == [], (what, answer)
     assert tried > 40
+
+
+@pytest.mark.parametrize(
+    ("resource", "good"),
+    [
+        pytest.param(resource, operators.request(method, path, body), id=f"{method} {path}")
+        for resource, method, path, body in operators.REQUESTS
+    ],
+)
+def test_no_hostile_request_breaks_what_operators_ask_or_changes_anything_when_it_is_refused(
+    resource: str, good: hostile.Event, here: world.World, written: list[str], errors: list[str]
+) -> None:
+    name = f"admin.{resource}"
+    assert invoke(name, good).status in (200, 404)
+    for what, event in operators.everything(good):
+        written.clear()
+        answer = invoke(name, event)
+        assert answer.status < 500, (what, answer)
+        assert errors == [], (what, answer)
+        assert not hostile.INTERNAL.search(answer.body), (what, answer)
+        if answer.status >= 400:
+            assert written == [], (what, answer)

@@ -17,8 +17,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
-from bindery import dynamo, metrics
-from bindery.edge import logger
+from bindery import dynamo, edge, metrics
+from bindery.edge import Invalid, logger
 from bindery.faults import Fault, Reason
 from bindery.fields import ID
 from bindery.wire import RETRY_AFTER, Call
@@ -39,6 +39,9 @@ PROBLEMS: dict[Reason, tuple[int, str]] = {
     Reason.INTERNAL: (500, "An error of ours"),
 }
 """What each reason becomes here: status and title."""
+
+BODY_LIMIT = 6 * 1024 * 1024
+"""Bytes of a decoded body: what Lambda takes. An import is as large as that."""
 
 PAGE_LIMIT = 100
 """Entries of a page of a list at most."""
@@ -100,9 +103,14 @@ class Resource:
 
     def __init__(self, name: str) -> None:
         self.name = f"admin.{name}"
-        self.app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: to_json(body).decode())
+        self.app = APIGatewayHttpResolver(
+            enable_validation=True,
+            serializer=lambda body: to_json(body).decode(),
+            json_body_deserializer=lambda _: edge.parse(edge.body(self.app.context["call"], BODY_LIMIT)),
+        )
         self.app.exception_handler(Fault)(_refused)
         self.app.exception_handler(RequestValidationError)(_invalid)
+        self.app.exception_handler(Invalid)(_malformed)
         self.app.exception_handler(ServiceError)(_unroutable)
         self.app.exception_handler(Exception)(_broken)
 
@@ -110,8 +118,11 @@ class Resource:
         """Answer one API Gateway event (payload 2.0) that API Gateway has authorised."""
         call = Call(event)
         who = caller(event)
+        # To Powertools every body is JSON text: the door decodes it and parses it, as it does for the five APIs.
+        headers = call.headers | {"content-type": "application/json"}
         with dynamo.acting(who), _ONE_AT_A_TIME:
-            answer: dict[str, Any] = self.app.resolve(event, context)
+            self.app.context["call"] = call
+            answer: dict[str, Any] = self.app.resolve(event | {"headers": headers, "isBase64Encoded": False}, context)
         answer["headers"] = {**answer.get("headers", {}), "x-request-id": call.request_id}
         for name, values in answer.pop("multiValueHeaders", {}).items():
             answer["headers"][name] = ",".join(values)
@@ -161,6 +172,11 @@ def _invalid(error: RequestValidationError) -> Response[str]:
         for found in error.errors()
     ]
     return _problem(status, title, Reason.INVALID, errors=errors)
+
+
+def _malformed(_: Invalid) -> Response[str]:
+    errors = [{"at": "body", "problem": "malformed", "message": "It is no JSON object in UTF-8"}]
+    return _problem(*PROBLEMS[Reason.INVALID], Reason.INVALID, errors=errors)
 
 
 def _unroutable(error: ServiceError) -> Response[str]:

@@ -167,7 +167,7 @@ def read(model: type[Asked], call: Call) -> Asked:
     """The call's parameters as `model` declares them. Raises `Invalid` with every problem they have."""
     match model.source:
         case "body":
-            given = _parse(_body(call))
+            given = parse(body(call))
         case "form":
             given = _parse_form(call)
         case "query":
@@ -193,25 +193,26 @@ def _malformed() -> Invalid:
     return Invalid(Problem("", Flaw.MALFORMED))
 
 
-def _body(call: Call) -> bytes:
+def body(call: Call, limit: int = BODY_LIMIT) -> bytes:
+    """The decoded body, of `limit` bytes at most. Raises `Invalid`: malformed."""
     text: str = call.event.get("body") or ""
     try:
-        body = base64.b64decode(text, validate=True) if call.event.get("isBase64Encoded") else text.encode()
+        decoded = base64.b64decode(text, validate=True) if call.event.get("isBase64Encoded") else text.encode()
     except ValueError as error:
         raise _malformed() from error
-    if len(body) > BODY_LIMIT:
+    if len(decoded) > limit:
         raise _malformed()
-    return body
+    return decoded
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _parse(body: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """A JSON object. With `number`, its numbers are made by that from their text."""
+def parse(text: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """A JSON object. With `number`, its numbers are made by that from their text. Raises `Invalid`: malformed."""
     try:
-        parsed = json.loads(body.decode(), parse_float=number, parse_int=number, parse_constant=_no_constant)
+        parsed = json.loads(text.decode(), parse_float=number, parse_int=number, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise _malformed() from error
     if not isinstance(parsed, dict):
@@ -229,14 +230,14 @@ def _parse_query(raw: str) -> dict[str, Any]:
 
 def _parse_form(call: Call) -> dict[str, Any]:
     """A form if the body is one; JSON is told by its brace, because clients send it under any Content-Type."""
-    body = _body(call)
+    given = body(call)
     kind = call.header("content-type") or ""
-    if not body.lstrip().startswith(b"{"):
+    if not given.lstrip().startswith(b"{"):
         if kind.lower().startswith("application/x-www-form-urlencoded"):
-            return _parse_query(body.decode("utf-8", "surrogateescape"))
+            return _parse_query(given.decode("utf-8", "surrogateescape"))
         if kind.lower().startswith("multipart/form-data"):
-            return _parse_multipart(kind, body)
-    return _parse(body, number=str)
+            return _parse_multipart(kind, given)
+    return parse(given, number=str)
 
 
 def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from bindery.directory import keys, users
@@ -56,6 +58,55 @@ def test_a_body_that_is_not_as_it_must_be_is_a_problem_without_its_values(body: 
     assert answer.status == 422
     assert answer.json()["reason"] == "invalid"
     assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"account": "acme", "name": ' + b"9" * 5000 + b"}",
+        b'{"account": "acme", "name": NaN}',
+        b"[" * 100_000,
+        b'[{"account": "acme", "name": "Acme"}]',
+        b'{"account": "acme", "name": "Caf\xe9"}',
+        b'{"account": "acme", "name": "\xed\xa0\x80"}',
+        b"account=acme&name=Acme",
+        b" ",
+    ],
+    ids=["5000 digits", "NaN", "nested", "an array", "Latin-1", "a surrogate", "a form", "blank"],
+)
+def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
+    answer = invoke("admin.accounts", asked(body))
+    assert (answer.status, answer.json()["errors"]) == (
+        422,
+        [{"at": "body", "problem": "malformed", "message": "It is no JSON object in UTF-8"}],
+    )
+    assert items(Table.DIRECTORY) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/octet-stream",
+        "APPLICATION/JSON",
+        "Application/JSON; charset=utf-8",
+        "application/vnd.api+json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ],
+)
+def test_a_body_is_json_whatever_its_content_type_says(kind: str | None) -> None:
+    request = asked(b'{"account": "acme", "name": "Acme"}', {} if kind is None else {"content-type": kind})
+    assert invoke("admin.accounts", request).status == 200
+
+
+def asked(body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """The event by which an account is opened with these bytes."""
+    request = event("POST", "/admin/v1/accounts", headers=headers, body=body)
+    request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
+    return request
 
 
 def test_a_closed_account_lets_nobody_in_until_it_is_opened_again() -> None:
