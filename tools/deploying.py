@@ -26,7 +26,10 @@ WHY = {
     ("BindingsTable", "PutItem"): "write a binding's place with its user, a share, a registration, a connection",
     ("BindingsTable", "UpdateItem"): "bind, rename, share, connect; count failed attempts",
     ("BindingsTable", "DeleteItem"): "unbind; end shares and connections; erase",
-    ("BindingsTable", "ConditionCheckItem"): "bind only if nobody missed too often meanwhile",
+    (
+        "BindingsTable",
+        "ConditionCheckItem",
+    ): "bind only if nobody missed too often; free only nicknames of what has ended",
     ("BindingsTable", "Query"): "list what one user holds, or who holds one device",
     ("BindingsTable/by_holder", "Query"): "list what a company, a customer or a user holds",
     ("BindingsTable/by_proxy", "Query"): "see whether the relay's look-up works",

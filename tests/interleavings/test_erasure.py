@@ -2,22 +2,25 @@
 
 It is no transaction, so it is run here call by call, as no other request of an operator is. Others' requests end as in
 some order with it. A request of the user's own that read their record before they were shut out may outlive it: what is
-held of those is said below, and the operators' page says to disable the user a minute before.
+held of those is said below, and the operators' page says to disable the user a minute before. A bank's customer is let
+in by the bank, whatever becomes of the user.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from bindery import clock, connections, identity, privacy
-from bindery.directory import users
+from bindery.directory import accounts, users
 from bindery.directory.products import Mode
 from bindery.faults import Fault, Reason
 from tests import quectel, schedules
 from tests.http_api import Response
+from tests.interleavings import test_asseco
 from tests.interleavings.test_quectel import accept, bind, bound, rename, unbind
 from tests.interleavings.test_remoteit import broken, connect, installation, own_stop
+from tests.openid import CUSTOMER, Bank
 from tests.proof.scale import FULL, rounds
 from tests.quectel import DEVICE, ME, OTHER
 from tests.schedules import Request, Run, Tables, of_device
@@ -148,6 +151,41 @@ def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_i
                     connections.admit(lease["proxy"], "203.0.113.9")
         outcomes.add(bool(left))
     assert False in outcomes
+
+
+@pytest.fixture
+def bank(environment: pytest.MonkeyPatch) -> Iterator[Bank]:
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield bank
+
+
+def customer_of_a_bank() -> None:
+    accounts.create("smart", name="Smart")
+    users.create(ME, "smart", customer=CUSTOMER)
+
+
+BANK: dict[str, tuple[Callable[[Bank], None], Callable[[Bank], Request]]] = {
+    "registers": (test_asseco.nothing, test_asseco.register()),
+    "unregisters": (test_asseco.registered, test_asseco.unregister()),
+    "registers another": (test_asseco.registered, test_asseco.register(test_asseco.SECOND, "Other")),
+    "renames": (test_asseco.registered, test_asseco.rename("Other")),
+    "blocks": (test_asseco.registered, test_asseco.BLOCK),
+}
+
+
+@pytest.mark.parametrize("case", some(BANK))
+def test_among_what_the_banks_customer_does_every_nickname_that_stands_is_still_guarded(
+    case: str, bank: Bank, prepared: Any
+) -> None:
+    """The customer's tokens are the bank's, so whatever comes after the erasure stands, and stands whole."""
+    make, own = BANK[case]
+    prepared(case, lambda: (customer_of_a_bank(), make(bank)))
+    for run in schedules.explore([own(bank), erase()]):
+        assert broken(run.tables) == [], run
+        assert all(item["pk"] != users.key(ME).pk for item in run.tables["DIRECTORY"]), run
+        left = [item for item in run.tables["BINDINGS"] if CUSTOMER in (item["pk"] + item.get("holder", ""))]
+        assert not left or case.startswith("registers"), run
 
 
 @pytest.mark.parametrize("make", [held, given, received, connected], ids=lambda make: make.__name__)

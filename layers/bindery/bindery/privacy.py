@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from bindery import connections, directory, dynamo, identity
-from bindery.bindings import held, holding, record
+from bindery.bindings import customer, held, holding, record
 from bindery.bindings.customer import Status
 from bindery.directory import emails, families, products, users
 from bindery.dynamo import Condition, Delete, Item, Key, Table
@@ -99,7 +99,9 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
     The user is disabled first, so that nothing new arises, and their record goes last: an erasure that was interrupted,
     or came to `ERASE_LIMIT`, is asked for again and goes on where it ended. A device stays, and its ban. Each thing
     costs a read and a write, or one transaction. A request of the user that is under way may outlive all of it: disable
-    the user a while before. Raises `NOT_FOUND`, and `UNAVAILABLE` if another change came between.
+    the user a while before. A bank's customer is not stopped by that, as their tokens are the bank's and no record is
+    asked for: what they register meanwhile is ended too, what they register afterwards stands. Raises `NOT_FOUND`, and
+    `UNAVAILABLE` if another change came between.
     """
     user = users.show(uid)
     users.set_enabled(uid, False)
@@ -139,13 +141,16 @@ def _removals(user: Item) -> Iterator[str]:
         holding.end_as_read(item, _ERASED)
         yield "bindings"
     for item in _standing(_registrations(user)):
-        if item["status"] != Status.UNREGISTERED:
-            holding.end_as_read(item, _ERASED)
-        dynamo.write(Delete(_place(Table.BINDINGS, item), _still(item)))
+        _unregister(item)
         yield "registrations"
     for item in _nicknames(user):
-        dynamo.write(Delete(_place(Table.BINDINGS, item)))
-        yield "nicknames"
+        # A registration that the index did not show yet has its guard all the same.
+        if (registration := customer.guarded(item)) is not None:
+            _unregister(registration)
+            yield "registrations"
+        else:
+            dynamo.transact(customer.freeing(item))
+            yield "nicknames"
     for item in _issued(user):
         dynamo.write(Delete(_place(Table.DIRECTORY, item)))
         yield "issued_devices"
@@ -228,6 +233,13 @@ def _let_go(uid: str, item: Item) -> None:
         # Whoever ended the binding meanwhile has removed its place too.
         if fault.reason is not Reason.DEVICE_NOT_BOUND:
             raise
+
+
+def _unregister(item: Item) -> None:
+    """End a registration with the guard of its nickname, and remove what its last customer would still see of it."""
+    if item["status"] != Status.UNREGISTERED:
+        holding.end_as_read(item, _ERASED)
+    dynamo.write(Delete(_place(Table.BINDINGS, item), _still(item)))
 
 
 def _family(item: Item, uid: str) -> Item:

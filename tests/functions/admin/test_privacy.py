@@ -9,10 +9,11 @@ from bindery import clock, connections, devices, dynamo, identity, privacy, sess
 from bindery.bindings import company, customer, holding, record, serial
 from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Key, Table, Update
+from bindery.dynamo import Delete, Key, Put, Table
 from bindery.faults import Fault, Reason
 from tests import quectel
 from tests.http_api import OPERATOR, admin
+from tests.invariants import broken
 from tests.races import before
 from tests.tables import everything, items
 
@@ -254,8 +255,8 @@ def test_an_erasure_that_broke_off_is_repeated(
                 raise Fault(Reason.UNAVAILABLE)
             real(operation)
 
-        with pytest.MonkeyPatch.context() as broken:
-            broken.setattr(dynamo, "write", fail)
+        with pytest.MonkeyPatch.context() as failing:
+            failing.setattr(dynamo, "write", fail)
             status = admin("privacy", "DELETE", f"privacy/{ME}").status
         if status == 200:
             break
@@ -270,12 +271,69 @@ def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone(monkeypatch:
     monkeypatch.setattr(privacy, "_held", lambda holder: iter(late[holder]))
     holding.end(device("unique", "S1"), "lost")
     taken = record.owner(identity.customer_device("356"))
-    dynamo.write(Update(taken, "SET #holder = :other", {":other": "customer#MIGR00003"}))
+    customer.unregister(CUSTOMER, "356")
+    register("MIGR00003", "356", "Taken")
     removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
     assert (removed["bindings"], removed["registrations"]) == (2, 1)
     found = dynamo.get(taken)
     assert found is not None
     assert found["status"] == "active"
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_the_customer_registers_among_an_erasure_ends_with_it_and_frees_its_nickname(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bank lets its customer in as long as their tokens are good, whatever has become of the user."""
+    shown = privacy._nicknames
+
+    def registered_meanwhile(user: Any) -> Any:
+        register(CUSTOMER, "358", "Tablet")
+        return shown(user)
+
+    monkeypatch.setattr(privacy, "_nicknames", registered_meanwhile)
+    removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
+    assert (removed["registrations"], removed["nicknames"]) == (3, 0)
+    assert CUSTOMER not in json.dumps(everything(), default=sorted)
+    register(CUSTOMER, "359", "Tablet")
+    assert broken(everything()) == []
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read too early does not count: the write itself asks whether the registration stands."""
+    with monkeypatch.context() as early:
+        early.setattr(privacy, "_registrations", lambda user: iter(()))
+        early.setattr(customer, "guarded", lambda item: None)
+        assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    found = dynamo.get(record.owner(identity.customer_device("356")))
+    assert found is not None
+    assert found["status"] == "active"
+    assert broken(everything()) == []
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["registrations"] == 2
+
+
+def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts.create("acme", name="Acme")
+    users.create(ME, "acme", customer=CUSTOMER)
+    dynamo.write(Put(customer.guard(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
+
+    def another() -> None:
+        dynamo.write(Delete(customer.guard(CUSTOMER, "Phone")))
+        register(CUSTOMER, "358", "Phone")
+
+    before(monkeypatch, "transact_write_items", another)
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert broken(everything()) == []
+
+
+def test_a_nickname_that_guards_nothing_is_removed() -> None:
+    accounts.create("acme", name="Acme")
+    users.create(ME, "acme", customer=CUSTOMER)
+    place = customer.guard(CUSTOMER, "Phone")
+    dynamo.write(Put(place, {"device": identity.customer_device("356"), "binding": "gone"}))
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["nicknames"] == 1
+    assert dynamo.get(place) is None
 
 
 @pytest.mark.usefixtures("ada")

@@ -156,6 +156,17 @@ def test_a_device_that_changed_since_it_was_read_is_not_unregistered(
     assert [everything()] == after
 
 
+@pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
+def test_the_guard_of_anothers_nickname_is_not_removed(name: str, bank: Bank):
+    entered()
+    guard = customer.guard(CUSTOMER, "My Phone")
+    dynamo.write(Update(guard, "SET #binding = :other", {":other": "another's"}))
+    before = everything()
+    answer = unregister(bank) if name == "unregister_device" else change(bank, name, NEW)
+    assert (answer.status, answer.json()["problem"]) == AGAIN
+    assert everything() == before
+
+
 def test_a_device_that_was_blocked_meanwhile_is_unregistered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     entered()
     races.before(monkeypatch, "transact_write_items", block)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity
 from bindery.bindings import record
-from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update, Verdict, Write
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Put, Table, Update, Verdict, Write
 from bindery.faults import Fault, Reason
 
 PUSH_LIFETIME = 90 * 24 * 3600 * 1000
@@ -152,7 +152,7 @@ def rename(customer: str, identifier: str, nickname: str) -> None:
     ]
     if wanted != former:
         held = {"device": registration["pk"], "binding": registration["binding"]}
-        writes += [Delete(former), Put(wanted, held, _FREE)]
+        writes += [Delete(former, _own(registration)), Put(wanted, held, _FREE)]
     dynamo.transact(writes)
 
 
@@ -215,8 +215,7 @@ def ending(registration: Item, otherwise: Verdict) -> list[Update | Delete]:
             {":unregistered": Status.UNREGISTERED},
             _as_read(registration, otherwise),
         ),
-        # The guard is this device's: it is written and removed with the nickname that the condition above holds.
-        Delete(guard(customer, registration["nickname"])),
+        Delete(guard(customer, registration["nickname"]), _own(registration)),
     ]
 
 
@@ -225,7 +224,34 @@ def guard(customer: str, nickname: str) -> Key:
     return Key(Table.BINDINGS, identity.customer_holder(customer), f"nickname#{identity.folded(nickname)}")
 
 
+def freeing(held: Item) -> list[Check | Delete]:
+    """The writes that remove the guard of a nickname, as it was read: `UNAVAILABLE` if it guards what stands."""
+    ended = Condition(
+        expression="attribute_not_exists(#pk) OR #binding <> :binding OR #status = :unregistered",
+        values={":binding": held["binding"], ":unregistered": Status.UNREGISTERED},
+        otherwise=Reason.UNAVAILABLE,
+    )
+    return [Check(record.owner(held["device"]), ended), Delete(Key(Table.BINDINGS, held["pk"], held["sk"]), _own(held))]
+
+
+def guarded(held: Item) -> Item | None:
+    """The registration, active or blocked, that a guard stands for, or None: it guards nothing any more."""
+    registration = dynamo.get(record.owner(held["device"]))
+    if registration is None or registration["binding"] != held["binding"]:
+        return None
+    return None if registration["status"] == Status.UNREGISTERED else registration
+
+
 _FREE = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.NICKNAME_TAKEN)
+
+
+def _own(held: Item) -> Condition:
+    """That the guard of a nickname, where there is one, is that of the binding that `held` (it, or the guard) names."""
+    return Condition(
+        expression="attribute_not_exists(#pk) OR #binding = :binding",
+        values={":binding": held["binding"]},
+        otherwise=Reason.UNAVAILABLE,
+    )
 
 
 def _as_read(registration: Item, otherwise: Verdict) -> Condition:
