@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bindery import dynamo, issuer, keyring, settings
-from tests import calls, moto_registry
+from tests import calls, key_sizes, moto_registry
 from tools import template
 
 _connect = socket.socket.connect
@@ -30,6 +30,7 @@ def _loopback_only() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def _record_calls() -> None:
     calls.install()
+    key_sizes.install()
     moto_registry.install()
 
 

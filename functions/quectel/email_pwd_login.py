@@ -3,12 +3,14 @@
 From the API's wider documentation.
 """
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import BaseModel, Field, Strict
 
 from bindery import sessions
 from bindery.dialects import quectel
 from bindery.edge import operation
-from bindery.fields import Verbatim512
+from bindery.fields import ID, Verbatim512, VerbatimEmail
 from bindery.logins import app
 from bindery.wire import Access, Form, Reply
 
@@ -16,10 +18,10 @@ from bindery.wire import Access, Form, Reply
 class EmailPwdLogin(Form):
     """What the app signed, as it sent it, and the signature."""
 
-    email: Verbatim512
+    email: VerbatimEmail
     pwd: Verbatim512
     random: Verbatim512
-    user_domain: Verbatim512 = Field(alias="userDomain")
+    user_domain: Annotated[str, Strict(), Field(**ID)] = Field(alias="userDomain")
     signature: Verbatim512
 
 

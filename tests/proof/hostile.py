@@ -44,6 +44,10 @@ VALUES: tuple[Any, ...] = (
     "e\u0301" * 60,
     "é" * 128,
     "\U0001d4b3" * 128,
+    "\U0001d4b3" * 512,
+    "\U0001d160" * 254,
+    "#" * 512,
+    "%" * 512,
     "x" * 129,
     "x" * 15_000,
     "#",
@@ -245,9 +249,12 @@ def body_of(event: Event) -> str | None:
 
 
 def given_of(event: Event) -> dict[str, Any] | None:
-    """The members of an event's JSON body, if it has such."""
+    """The members of an event's body, if it has such: of JSON, or of a form, which may be sent as JSON too."""
     text = body_of(event)
-    return json.loads(text) if text is not None and text.lstrip().startswith("{") else None
+    if text is None or text.lstrip().startswith("{"):
+        return None if text is None else json.loads(text)
+    kind = event["headers"].get("content-type", "")
+    return dict(parse_qsl(text)) if kind.startswith("application/x-www-form-urlencoded") else None
 
 
 def with_body(good: Event, body: bytes) -> Event:

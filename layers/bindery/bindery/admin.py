@@ -87,9 +87,9 @@ OptionalQueryId = Annotated[str | None, Query(**ID)]
 OptionalQueryText = Annotated[str | None, Query(min_length=1, max_length=128, pattern=r"\S")]
 """A text that is looked for, not blank, in a query that need not have it."""
 
-_DEVICE: Any = {"min_length": 1, "max_length": 2731, "description": "A device's opaque id (`identity.opaque`)."}
+_DEVICE: Any = {"min_length": 1, "max_length": 1366, "description": "A device's opaque id (`identity.opaque`)."}
 DeviceId = Annotated[str, Path(**_DEVICE)]
-"""A device's opaque id in a path, of as many characters as the longest key has."""
+"""A device's opaque id in a path, of as many characters as a key has that an index takes too: 1,024 bytes."""
 OptionalDeviceId = Annotated[str | None, Query(**_DEVICE)]
 """The same in a query that need not have it."""
 

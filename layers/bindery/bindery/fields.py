@@ -147,9 +147,22 @@ OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _to
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
 """What holds of an identifier that operators choose: it will stand in paths."""
 
+EMAIL_LIMIT = 254
+"""Bytes of an email address (RFC 5321, 4.5.3.1.3), in the form that becomes a key: folding can make a text longer."""
+
+
+def _short_folded(value: str) -> str:
+    if len(identity.folded(value).encode()) > EMAIL_LIMIT:
+        raise PydanticCustomError("string_too_long", "too long")
+    return value
+
+
 _EMAIL = rf"[^@{_BLANK}\x00-\x1f\x7f-\x9f]+"
-Email = Annotated[str, Field(max_length=254, pattern=f"^{_EMAIL}@{_EMAIL}$")]
+Email = Annotated[str, Field(max_length=EMAIL_LIMIT, pattern=f"^{_EMAIL}@{_EMAIL}$"), AfterValidator(_short_folded)]
 """An email address, as far as its form tells."""
+
+VerbatimEmail = Annotated[Verbatim512, AfterValidator(_short_folded)]
+"""What somebody logs in with, every character as it was sent: a name, if it is one, no longer than such an address."""
 
 ServiceAddress = Annotated[
     Text64,

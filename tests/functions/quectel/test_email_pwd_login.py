@@ -170,6 +170,12 @@ def test_a_parameter_that_is_missing_or_no_text_is_refused_as_a_wrong_one(name: 
     assert failures() == []
 
 
+@pytest.mark.parametrize("text", ["\U0001d4b3" * 512, "\U0001d160" * 254, "#" * 512])
+@pytest.mark.parametrize(("name", "code"), [("userDomain", 5015), ("email", 5031)])
+def test_what_is_longer_than_a_key_is_nobodys_name(name: str, code: int, text: str) -> None:
+    refused(post(form() | {name: text}), code)
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff", b"email", b"[]"])
 def test_a_body_that_is_no_form_signs_nothing(body: bytes) -> None:
     refused(invoke("quectel.email_pwd_login", event("POST", PATH, body=body)), 5420)
