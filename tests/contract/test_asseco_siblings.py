@@ -383,7 +383,10 @@ def test_an_issued_device_shows_the_nickname_that_it_was_given_and_none_before(b
     assert [device["nickname"] for device in issued(bank).json()["devices"]] == ["Holiday card"] * 2
 
 
-@pytest.mark.parametrize("number", ["5168123456781234", "my 5168 1234 5678 1234"])
+@pytest.mark.parametrize(
+    "number",
+    ["5168123456781234", "my 5168 1234 5678 1234", "5168 - 1234 - 5678 - 1234", "5168\u200b1234\u200b5678_1234"],
+)
 def test_a_card_number_is_no_nickname_of_an_issued_device(number: str, bank: Bank) -> None:
     card("C-1")
     before = everything()

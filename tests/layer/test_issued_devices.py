@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from bindery import dynamo
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import PaymentCard
-from bindery.dynamo import Table
+from bindery.dynamo import Key, Table, Update
 from bindery.faults import Fault, Reason
 from tests.tables import items
 
@@ -35,6 +36,19 @@ def refused(members: dict[str, Any]) -> str:
         "5168-1234-5678-1234",
         "**5168123456781234**",
         "\uff15168123456781234",
+        "5168   1234   5678   1234",
+        "5168 - 1234 - 5678 - 1234",
+        "5168--1234--5678--1234",
+        "5168\u00ad1234\u00ad5678\u00ad1234",
+        "5168\u200b1234\u200b5678\u200b1234",
+        "5168\u22121234\u22125678\u22121234",
+        "5168\u03011234\u03015678\u03011234",
+        "5168/1234/5678/1234",
+        "5168_1234_5678_1234",
+        "5,1,6,8,1,2,3,4,5,6,7,8",
+        "\u0665\u0661\u0666\u0668 \u0661\u0662\u0663\u0664 \u0665\u0666\u0667\u0668 \u0661\u0662\u0663\u0664",
+        "\u2464\u2460\u2465\u2467\u2460\u2461\u2462\u2463\u2464\u2465\u2466\u2467\u2460\u2461\u2462\u2463",
+        "51681234567\u00b2",
     ],
 )
 @pytest.mark.parametrize("name", ["device_id", "holder_id", "masked_card_number", "cardholder_name", "card_image_url"])
@@ -44,12 +58,37 @@ def test_a_card_number_is_refused_wherever_it_stands_and_never_repeated(name: st
     assert number not in problems
 
 
-@pytest.mark.parametrize("number", ["516812******1234", "51681234567 *", "1234", "11-2222-3333"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "516812******1234",
+        "51681234****1234",
+        "51681234xxxx1234",
+        "51681234\u2022\u2022\u2022\u20221234",
+        "51681234\u25cf\u25cf\u25cf\u25cf1234",
+        "51681234\u2217\u2217\u2217\u22171234",
+        "51681234\u20261234",
+        "51681234####1234",
+        "5168 1234 **** 1234",
+        "51681234567 *",
+        "1234",
+        "11-2222-3333",
+        "issued 2024-11-20, until 11/29",
+    ],
+)
 def test_a_masked_number_is_accepted(number: str):
     issued_devices.enter("MIGR00002", **CARD, masked_card_number=number)
     card = issued_devices.find("MIGR00002", "C-1")
     assert isinstance(card, PaymentCard)
     assert card.masked_card_number == number
+
+
+def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():
+    issued_devices.enter("MIGR00002", **CARD)
+    place = Key(Table.DIRECTORY, "customer#MIGR00002", "issued#C-1")
+    dynamo.write(Update(place, "SET #holder_id = :number", {":number": "5168_1234_5678_1234"}))
+    assert issued_devices.find("MIGR00002", "C-1").holder_id == "5168_1234_5678_1234"
+    assert issued_devices.change("MIGR00002", "C-1", status="blocked").status == "blocked"
 
 
 @pytest.mark.parametrize(

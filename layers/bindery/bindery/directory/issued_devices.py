@@ -4,13 +4,22 @@ Operators enter them, customers see their status and give them nicknames. Full c
 accepted.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from bindery import clock, directory, dynamo, identity, imports
@@ -18,15 +27,20 @@ from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.fields import ID, OptionalText128, OptionalText512, Text64, Text128
 
-_CARD_NUMBER = re.compile(r"\d(?:[\s.\-\u2010-\u2015]{0,2}\d){11}")
-"""Twelve digits in a row, in groups or not."""
+_MASK = frozenset("*#\u2022\u25cf\u2026\u2217")
+"""What stands for digits that are not shown, and so parts those that are: asterisks, hashes, bullets, an ellipsis."""
 
 
 def _no_card_number(value: str) -> str:
-    if _CARD_NUMBER.search(value):
+    # What else is no letter only parts groups: blanks, marks, what is not even seen. Digits are those of every script.
+    row = "".join("0" if char.isdigit() else char for char in value if char.isalnum() or char in _MASK)
+    if "0" * 12 in row:
         raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
     return value
 
+
+_STORED: Mapping[str, Any] = MappingProxyType({})
+"""The context of a record that is read back: what may be entered is another question."""
 
 Nickname = Annotated[Text64, AfterValidator(_no_card_number)]
 """What a customer may call an issued device."""
@@ -104,7 +118,9 @@ class IssuedDevice(BaseModel):
         return self._nickname
 
     @model_validator(mode="after")
-    def _holds_no_card_number(self) -> Self:
+    def _holds_no_card_number(self, info: ValidationInfo) -> Self:
+        if info.context is _STORED:
+            return self
         for value in self.__dict__.values():
             if isinstance(value, str):
                 _no_card_number(value)
@@ -240,7 +256,7 @@ def _model(kind: object) -> type[IssuedDevice]:
 def _read(customer: str, item: Item) -> IssuedDevice:
     """What was entered, as it is today: a card whose last day has passed is expired, unless it is worse than that."""
     model = _model(item["kind"])
-    device = model.model_validate({name: item[name] for name in model.model_fields})
+    device = model.model_validate({name: item[name] for name in model.model_fields}, context=_STORED)
     device._nickname = item.get("nickname")
     today: dict[str, str] = {}
     if device.holder_id is None:
