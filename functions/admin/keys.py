@@ -14,7 +14,10 @@ handler = Resource("keys")
 
 
 class NewKey(Asked):
-    """A key to issue. It expires at `expires_at` (milliseconds since the epoch), or never."""
+    """A key to issue. It expires at `expires_at` (milliseconds since the epoch), or never.
+
+    What `grant` and `unbind` allow is rufus' own: a key of remoteit is READ_WRITE and has no `unbind`.
+    """
 
     account: Id
     kind: Kind

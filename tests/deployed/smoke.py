@@ -56,7 +56,13 @@ class Installation:
         """A key of the account, revoked after the run."""
         expires = int((time.time() + HOUR) * 1000)
         made = self.api.post(
-            "keys", account=NAME, kind=kind, grant="READ_WRITE", unbind=True, alias=self.uid, expires_at=expires
+            "keys",
+            account=NAME,
+            kind=kind,
+            grant="READ_WRITE",
+            unbind=kind == "rufus",
+            alias=self.uid,
+            expires_at=expires,
         )
         self.made.callback(self.api.post, "keys", made["id"], "revoke")
         return str(made["key"])

@@ -26,7 +26,7 @@ def key(engine: None, monkeypatch: pytest.MonkeyPatch) -> str:
     accounts.create("acme", name="Acme")
     users.create("ada", "acme", email=EMAIL)
     users.set_password("ada", RIGHT)
-    return keys.issue("acme", Kind.REMOTEIT, Grant.READ, alias="tool")
+    return keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
 
 
 def log_in(key: str, password: str) -> Response:

@@ -35,8 +35,8 @@ def create(
     account: Annotated[str, typer.Argument(help="The account's id.")],
     kind: Annotated[Kind, typer.Option(help="Which API it opens.")],
     alias: Annotated[str, typer.Option(help="What people call it.")],
-    grant: Annotated[Grant, typer.Option(help="What it may do.")] = Grant.READ_WRITE,
-    unbind: Annotated[bool, typer.Option("--unbind", help="It may unbind devices too.")] = False,
+    grant: Annotated[Grant, typer.Option(help="What it may do (rufus only).")] = Grant.READ_WRITE,
+    unbind: Annotated[bool, typer.Option("--unbind", help="It may unbind devices too (rufus only).")] = False,
     expires_at: Annotated[
         datetime | None, typer.Option("--expires", help="When it expires, UTC. Default: never.", show_default=False)
     ] = None,

@@ -16,6 +16,7 @@ from tests.tables import everything, items
 pytestmark = pytest.mark.usefixtures("registry")
 
 NEW = {"account": "acme", "kind": "rufus", "grant": "WRITE", "alias": "Line 1"}
+NO_GRANTS = "remoteit's API has no grants: each of its keys is READ_WRITE, without unbind. Issue such a key."
 DAY = 86400_000
 
 
@@ -71,7 +72,7 @@ def test_a_key_is_issued_and_shown_whole_this_once() -> None:
 def test_an_accounts_keys_are_listed_page_by_page_revoked_ones_included() -> None:
     accounts.create("other", name="Other")
     issue(account="other")
-    ids = sorted(issue(kind=kind)["id"] for kind in ("rufus", "rufus", "remoteit"))
+    ids = sorted(issue(kind=kind, grant="READ_WRITE")["id"] for kind in ("rufus", "rufus", "remoteit"))
     ask("POST", f"/{ids[0]}/revoke")
     first = ask("GET", query={"account": "acme", "limit": 2}).json()
     rest = ask("GET", query={"account": "acme", "limit": 2, "cursor": first["next"]}).json()
@@ -91,7 +92,6 @@ def test_a_list_that_cannot_be_is_422(query: str) -> None:
         {"account": None},
         {"kind": "vodlix"},
         {"grant": "ALL"},
-        {"grant": "READ", "unbind": True},
         {"unbind": "yes"},
         {"alias": ""},
         {"alias": "a\u0000"},
@@ -105,6 +105,42 @@ def test_a_key_that_cannot_be_is_422(changes: dict[str, Any]) -> None:
     stands = everything()
     assert ask("POST", "", NEW | changes).status == 422
     assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"grant": "READ", "unbind": True}, "A READ key cannot unbind: give it WRITE or READ_WRITE."),
+        *(
+            (changes | {"kind": "remoteit"}, NO_GRANTS)
+            for changes in ({"grant": "READ"}, {"grant": "WRITE"}, {"grant": "READ_WRITE", "unbind": True})
+        ),
+    ],
+)
+def test_rights_that_no_key_of_the_kind_has_are_422_and_said(changes: dict[str, Any], detail: str) -> None:
+    stands = everything()
+    answer = ask("POST", "", NEW | changes)
+    assert (answer.status, answer.json()["reason"], answer.json()["detail"]) == (422, "invalid", detail)
+    assert everything() == stands
+
+
+@pytest.mark.parametrize("rights", [("READ", False), ("WRITE", False), ("READ_WRITE", True)])
+def test_a_developer_key_with_rights_from_before_works_as_it_did_and_is_not_rotated(rights: tuple[str, bool]) -> None:
+    made = issue(kind="remoteit", grant="READ_WRITE")
+    values = {":grant": rights[0], ":unbind": rights[1]}
+    dynamo.write(Update(accounts.api_key(made["id"]), "SET #grant = :grant, #unbind = :unbind", values))
+    users.create("ada", "acme")
+    headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
+    assert invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers)).status == 200
+    connect = event(
+        "POST", "/apv/v27/device/connect", headers=headers, body='{"deviceaddress":"80:00:00:00:00:00:00:F1"}'
+    )
+    assert "[0405]" in invoke("remoteit.connect_device", connect).body
+    stands = everything()
+    answer = ask("POST", f"/{made['id']}/rotate", {})
+    assert (answer.status, answer.json()["detail"]) == (422, NO_GRANTS)
+    assert everything() == stands
+    assert ask("POST", f"/{made['id']}/revoke").status == 200
 
 
 @pytest.mark.parametrize(
@@ -128,7 +164,7 @@ def test_an_account_has_ten_live_keys_of_a_kind() -> None:
     ids = [issue()["id"] for _ in range(10)]
     answer = ask("POST", "", NEW)
     assert (answer.status, answer.json()["reason"]) == (409, "limit_reached")
-    issue(kind="remoteit")
+    issue(kind="remoteit", grant="READ_WRITE")
     ask("POST", f"/{ids[0]}/revoke")
     issue()
     assert ask("POST", "", NEW).status == 409
@@ -277,7 +313,7 @@ def test_a_developer_key_tells_so_too_though_its_user_is_anothers() -> None:
     users.create("ada", "other")
     company.bind("other", "M", "S", alias=None, firmware=None, kind=None)
     addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("other", "M", "S"))
-    made = issue(kind="remoteit")
+    made = issue(kind="remoteit", grant="READ_WRITE")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
     for address, last_used in (("F2", None), ("F1", clock.today().isoformat())):
         body = json.dumps({"deviceaddress": f"80:00:00:00:00:00:00:{address}"})

@@ -168,7 +168,7 @@ def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
     secret: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
-    developer_key = keys.issue("acme", keys.Kind.REMOTEIT, keys.Grant.READ, alias="d")
+    developer_key = keys.issue("acme", keys.Kind.REMOTEIT, keys.Grant.READ_WRITE, alias="d")
     tokens = dict.fromkeys(("quectel", "remoteit"), secret)
     use(watch, secret, secret, tokens)
     for resource in ("keys", "users"):

@@ -32,7 +32,7 @@ def key(registry: None, monkeypatch: pytest.MonkeyPatch) -> str:
     users.create("far", "other", email="far@x.de")
     users.set_password("far", PASSWORD)
     users.create("ben", "acme", email="ben@x.de")
-    return keys.issue("acme", Kind.REMOTEIT, Grant.READ, alias="tool")
+    return keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
 
 
 def ask(headers: dict[str, str], body: Any, *, source_ip: str = SOURCE_IP) -> Response:
@@ -159,7 +159,7 @@ def test_a_key_that_is_no_developer_key_any_more_opens_nothing(key: str) -> None
     keys.revoke(keys.id_of(key))
     refused(log_in(key), "invalid developer key")
     accounts.set_enabled("other", True)
-    closed = keys.issue("other", Kind.REMOTEIT, Grant.READ, alias="tool")
+    closed = keys.issue("other", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
     accounts.set_enabled("other", False)
     refused(log_in(closed, "far@x.de"), "invalid developer key")
     assert failures() == []

@@ -30,7 +30,7 @@ ROTATED_LIMIT = 20
 
 
 class Grant(StrEnum):
-    """What a key lets its bearer do (rufus: its access type)."""
+    """What a key lets its bearer do (rufus: its access type). remoteit knows none: its keys are READ_WRITE."""
 
     READ = "READ"
     WRITE = "WRITE"
@@ -108,11 +108,12 @@ def issue(
     """Issue a key and return it, the only time that it is seen. `chosen` is used instead of a random one.
 
     `expires_at` is in milliseconds. Raises `NOT_FOUND` (no such account, or closed), `LIMIT_REACHED` (the account has
-    its ten live keys of this kind), `INVALID` (a READ key cannot unbind; a chosen key must have the kind's form) and
-    `ALREADY_EXISTS`.
+    its ten live keys of this kind), `INVALID` (a READ key cannot unbind, a developer key is no other than READ_WRITE; a
+    chosen key must have the kind's form) and `ALREADY_EXISTS`.
     """
+    _refuse_impossible(kind, grant, unbind)
     credential = chosen or _random(kind)
-    if (unbind and grant is Grant.READ) or not _FORMS[kind].fullmatch(credential):
+    if not _FORMS[kind].fullmatch(credential):
         raise Fault(Reason.INVALID)
     hashed = id_of(credential)
     record = {
@@ -165,11 +166,13 @@ def page(account: str, limit: int, cursor: str | None) -> Page:
 def rotate(hashed: str, overlap: int) -> str:
     """Issue a successor of a key, good for the same, and return it; the key itself expires after `overlap` seconds.
 
-    One transaction, after reading the key and its account. Raises `NOT_FOUND`, `STATUS_NOT_VALID` (the key is revoked,
-    expired or rotated already, or its account is closed) and `LIMIT_REACHED` (twenty rotated keys are yet to expire).
+    One transaction, after reading the key and its account. Raises `NOT_FOUND`, `INVALID` (a developer key of a time
+    when it could be other than READ_WRITE), `STATUS_NOT_VALID` (the key is revoked, expired or rotated already, or its
+    account is closed) and `LIMIT_REACHED` (twenty rotated keys are yet to expire).
     """
     record = show(hashed)
     account, kind, now = record["account"], Kind(record["kind"]), clock.now()
+    _refuse_impossible(kind, Grant(record["grant"]), record["unbind"])
     expires_at = record.get("expires_at", 0)
     ends = now + overlap * 1000
     if expires_at:
@@ -233,6 +236,17 @@ def revoke(hashed: str) -> None:
 
 def _with_id(record: Item) -> Item:
     return record | {"id": record["pk"].removeprefix("key#")}
+
+
+def _refuse_impossible(kind: Kind, grant: Grant, unbind: bool) -> None:
+    """Raise `INVALID` for rights that no key of this kind has."""
+    if kind is Kind.REMOTEIT and (grant is not Grant.READ_WRITE or unbind):
+        raise Fault(
+            Reason.INVALID,
+            detail="remoteit's API has no grants: each of its keys is READ_WRITE, without unbind. Issue such a key.",
+        )
+    if unbind and grant is Grant.READ:
+        raise Fault(Reason.INVALID, detail="A READ key cannot unbind: give it WRITE or READ_WRITE.")
 
 
 def _random(kind: Kind) -> str:
