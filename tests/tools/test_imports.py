@@ -115,6 +115,7 @@ def test_ndjson_is_read_line_by_line(bindery: Bindery, tmp_path: Path) -> None:
     code, told = run(bindery, f"issued import {file}")
     assert (code, told) == (1, report(created=2, errors=len(bad)))
     assert sorted({line for line, _ in errors(tmp_path / "n.ndjson.errors.ndjson")}) == list(range(3, 3 + len(bad)))
+    assert "unknown members 'typo'; there are: customer, " in (tmp_path / "n.ndjson.errors.ndjson").read_text()
 
 
 @pytest.mark.parametrize(

@@ -317,6 +317,7 @@ def _csv(text: TextIO, file: Path, columns: Columns) -> Iterator[Row]:
 
 
 def _ndjson(text: TextIO, file: Path, columns: Columns) -> Iterator[Row]:
+    known = [*columns.required, *columns.optional]
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
@@ -330,6 +331,10 @@ def _ndjson(text: TextIO, file: Path, columns: Columns) -> Iterator[Row]:
             else:
                 if not isinstance(content, dict):
                     content, problem = None, "not a JSON object"
+                elif unknown := [name for name in content if name not in known]:
+                    # The API does not repeat what it does not know.
+                    problem = f"unknown members {', '.join(map(repr, unknown))}; there are: {', '.join(known)}"
+                    content = None
         yield Row(number, len(line), content, problem)
 
 

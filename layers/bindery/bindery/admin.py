@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 from bindery import dynamo, edge, metrics
 from bindery.edge import Invalid, logger
 from bindery.faults import Fault, Reason
-from bindery.fields import ID
+from bindery.fields import ID, place
 from bindery.wire import RETRY_AFTER, Call
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
@@ -168,8 +168,7 @@ def _invalid(error: RequestValidationError) -> Response[str]:
     status, title = PROBLEMS[Reason.INVALID]
     # Where and what, never the value: it may be a secret.
     errors = [
-        {"at": ".".join(str(part) for part in found["loc"]), "problem": found["type"], "message": found["msg"]}
-        for found in error.errors()
+        {"at": ".".join(place(found)), "problem": found["type"], "message": found["msg"]} for found in error.errors()
     ]
     return _problem(status, title, Reason.INVALID, errors=errors)
 

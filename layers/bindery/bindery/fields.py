@@ -3,12 +3,15 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from bindery import identity
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _DIGITS = re.compile(r"\s*[0-9]{1,15}\s*", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -17,6 +20,12 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _BLANK = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What is trimmed, as the API's document says it: `\\s` means something else in every language."""
+
+
+def place(wrong: "ErrorDetails") -> list[str]:
+    """Where in a request something is wrong, without the caller's own text: a secret may stand for a member's name."""
+    found = [str(part) for part in wrong["loc"]]
+    return found[:-1] if wrong["type"] == "extra_forbidden" else found
 
 
 class _Bounded:

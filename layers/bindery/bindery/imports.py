@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bindery import dynamo
 from bindery.dynamo import Item, Key, Read, Write
+from bindery.fields import place
 
 ROW_LIMIT = 500
 """Rows of one import at most."""
@@ -75,7 +76,7 @@ def run(rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], R
             record = read(row)
         except ValidationError as error:
             errors += [
-                RowError(number, found["type"], ": ".join([*map(str, found["loc"]), found["msg"]]))
+                RowError(number, found["type"], ": ".join([*place(found), found["msg"]]))
                 for found in error.errors(include_url=False, include_context=False, include_input=False)
             ]
         else:

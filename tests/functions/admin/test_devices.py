@@ -638,7 +638,7 @@ ROWS: list[tuple[Any, str, str]] = [
     ({"product_key": PK, "device_key": "KEY1"}, "missing", "serial: Field required"),
     (row(serial=7), "string_type", "serial: Input should be a valid string"),
     (row(serial="x" * 129), "string_too_long", "serial: too long"),
-    (row(module="M"), "extra_forbidden", "module: Extra inputs are not permitted"),
+    (row(module="M"), "extra_forbidden", "Extra inputs are not permitted"),
     (row(product_key="p-unknown"), "product_unknown", "There is no such product"),
     (row(device_key="a-b"), "string_pattern_mismatch", "device_key: String should match pattern '^[A-Za-z0-9]{4,32}$'"),
     (row(0, device_key="KEY9"), "repeated", "An earlier row names the same record"),

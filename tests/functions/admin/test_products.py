@@ -73,8 +73,8 @@ def test_a_products_domains_hold_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "at", "problem"),
     [
-        ({"mode": 1}, "body.mode", "extra_forbidden"),
-        ({"product_key": "p2"}, "body.product_key", "extra_forbidden"),
+        ({"mode": 1}, "body", "extra_forbidden"),
+        ({"product_key": "p2"}, "body", "extra_forbidden"),
         ({"name": "n" * 255}, "body.name", "string_too_long"),
         ({"name": None}, "body.name", "string_type"),
         ({"module_type": " "}, "body.module_type", "string_too_short"),

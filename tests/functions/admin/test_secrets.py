@@ -11,7 +11,7 @@ import pytest
 from bindery import edge, identity, keyring, passwords
 from bindery.bindings import company
 from bindery.directory import accounts, addresses, keys
-from tests.http_api import Response, admin, event, invoke
+from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.races import before
 from tests.tables import everything
 
@@ -26,6 +26,9 @@ PLANTED = [
     "canary-" * 50,
 ]
 """In the forms of a company key, a developer key, a token, and passwords, one of them too long."""
+
+UNKNOWN_MEMBERS = [("users", "users/ada/password"), ("domains", "domains"), ("domains", "domains/app/secret")]
+"""Where a secret may stand for the name of a member that is not known."""
 
 ADDRESS = "80:00:00:00:00:00:00:F1"
 
@@ -189,6 +192,11 @@ def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
     new = {"account": "acme", "kind": "rufus", "grant": "WRITE", "alias": "a"}
     for name in ("account", "kind", "grant", "unbind", "expires_at", "key"):
         assert watch.admin("keys", "POST", "keys", new | {name: secret}).status >= 400
+    for resource, path in UNKNOWN_MEMBERS:
+        assert watch.admin(resource, "POST", path, {secret: "x"}).status == 422
+    for resource in ("devices", "issued-devices"):
+        rows = {"rows": [{secret: "x"}]}
+        assert watch.admin(resource.replace("-", "_"), "POST", f"{resource}/import", rows).json()["errors"]
     for action in ("disable", "enable", "revoke-tokens"):
         assert watch.admin("users", "POST", f"users/{secret}/{action}").status >= 400
     assert watch.admin("users", "POST", f"users/{secret}/password", {"password": secret}).status >= 400
@@ -213,6 +221,20 @@ def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
         assert answer.json()["code"] in (5015, 5420)
     assert watch.shown(secret) == 0
     kept_nowhere(watch, secret)
+
+
+def test_a_secret_that_was_sent_as_a_form_is_not_shown(watch: Watch) -> None:
+    request = event(
+        "POST",
+        "/admin/v1/users/ada/password",
+        headers={"content-type": "application/x-www-form-urlencoded"},
+        body=b'{"password": "canary-password-43", "typo": 1}',
+    )
+    request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
+    answer = watch.noted(invoke("admin.users", request))
+    assert [error["at"] for error in answer.json()["errors"]] == ["body"]
+    assert watch.shown("canary-password-43") == 0
+    kept_nowhere(watch, "canary-password-43")
 
 
 def test_a_password_is_kept_as_its_hash_alone_even_where_we_break(
