@@ -286,6 +286,8 @@ def can_refuse(operation: Operation[Any, Any], reason: Reason) -> bool:
         return source in ("body", "form") and bool(fields)
     if reason in (Reason.PARAMETER_MISSING, Reason.INVALID):
         return bool(fields)
+    if reason is Reason.CONTENDED:
+        return template.function(operation.name).writes
     return True
 
 

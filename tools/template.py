@@ -45,6 +45,13 @@ class Function:
         return self.handler.removesuffix(".handler")
 
     @property
+    def writes(self) -> bool:
+        """Whether it may change any table."""
+        writing = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+        actions = (statement["Action"] for statement in self.policies)
+        return any(not writing.isdisjoint([said] if isinstance(said, str) else said) for said in actions)
+
+    @property
     def source(self) -> Path:
         """The function's file."""
         return ROOT / "functions" / (self.name.replace(".", "/") + ".py")

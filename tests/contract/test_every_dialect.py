@@ -307,6 +307,34 @@ def test_an_error_of_ours_shows_nothing_and_leaves_one_error_line(
 
 
 @every
+def test_a_write_that_others_get_in_the_way_of_is_refused_with_retry_after_and_is_no_error_of_ours(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, headers = everything(), dialect.headers()
+    written = lines(monkeypatch)
+    conflict = {"TransactionCanceledException": [{"Code": "TransactionConflict"}], "TransactionConflictException": []}
+
+    def call(code: str) -> Callable[..., None]:
+        def conflicting(**_: Any) -> None:
+            raise ClientError({"Error": {"Code": code}, "CancellationReasons": conflict[code]}, "Write")  # type: ignore[typeddict-unknown-key]
+
+        return conflicting
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamo, "_pause", lambda attempt: None)
+        patch.setattr(dynamo.client(), "transact_write_items", call("TransactionCanceledException"))
+        for method in ("put_item", "update_item"):
+            patch.setattr(dynamo.client(), method, call("TransactionConflictException"))
+        answer = dialect.ask(headers=headers)
+    # quectel has a code of its own for what cannot be read.
+    assert told(dialect, answer) == (dialect.internal if dialect is QUECTEL else dialect.unavailable)
+    assert answer.headers["Retry-After"] == "1"
+    (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (line["level"], line["reason"], line["Refused"]) == ("INFO", "contended", 1)
+    assert everything() == before
+
+
+@every
 def test_a_registry_out_of_reach_is_said_so_with_retry_after(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
     before, headers = everything(), dialect.headers()
     written = lines(monkeypatch)

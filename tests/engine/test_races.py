@@ -206,8 +206,8 @@ def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() 
     rotated = outcomes[:20].count(None)
     assert len(live["rotated"]) == rotated == len(set(ids) - live["rufus"].keys())
     # Whoever did not come through was too late, or met so many others that it may be tried again.
-    assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.UNAVAILABLE}
-    assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.UNAVAILABLE}
+    assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.CONTENDED}
+    assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.CONTENDED}
     assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == 10 + rotated
 
 

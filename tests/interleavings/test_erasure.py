@@ -41,7 +41,7 @@ def erase() -> Request:
             except Fault as fault:
                 if fault.reason is Reason.NOT_FOUND:
                     return Response(404, {}, "")
-                if fault.reason is not Reason.UNAVAILABLE:
+                if fault.reason is not Reason.CONTENDED:
                     raise
             else:
                 return Response(200, {}, "")

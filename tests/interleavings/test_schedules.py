@@ -44,7 +44,7 @@ def lose() -> Response:
 
 def add(key: Key = COUNTER, *, told_again: bool = True, early: bool = False) -> Response:
     count = read() + 1
-    condition = Condition(expression="#count = :was", values={":was": count - 1}, otherwise=Reason.UNAVAILABLE)
+    condition = Condition(expression="#count = :was", values={":was": count - 1}, otherwise=Reason.CONTENDED)
     if early:
         dynamo.write(Put(OTHER, {"count": count}))
     try:

@@ -528,7 +528,7 @@ def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda pk: own(pk, connected={}), Reason.UNAVAILABLE),
+        (lambda pk: own(pk, connected={}), Reason.CONTENDED),
         (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
         (lambda pk: dynamo.write(Delete(record.owner(pk))), Reason.NOT_SHARED),
         (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),

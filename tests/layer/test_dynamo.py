@@ -125,15 +125,25 @@ def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.
     assert len(items(Table.DEVICES)) == 2
 
 
-@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_a_transaction_that_stays_in_conflict_is_unavailable(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    reasons = [{"Code": "None"}, {"Code": code}]
+@pytest.mark.parametrize(
+    ("codes", "reason"),
+    [
+        (("None", "TransactionConflict"), Reason.CONTENDED),
+        (("None", "ThrottlingError"), Reason.UNAVAILABLE),
+        (("None", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
+        (("TransactionConflict", "ThrottlingError"), Reason.UNAVAILABLE),
+    ],
+)
+def test_a_transaction_that_others_get_in_the_way_of_is_contended_and_a_throttled_one_unavailable(
+    monkeypatch: pytest.MonkeyPatch, codes: tuple[str, str], reason: Reason
+) -> None:
+    reasons = [{"Code": code} for code in codes]
     failing(
         monkeypatch,
         "transact_write_items",
         *[error("TransactionCanceledException", CancellationReasons=reasons)] * dynamo.ATTEMPTS,
     )
-    assert refused(lambda: dynamo.transact([Put(HERE, {}), Put(THERE, {})])) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamo.transact([Put(HERE, {}), Put(THERE, {})])) is reason
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
@@ -174,7 +184,7 @@ def test_a_single_write_in_conflict_with_a_transaction_is_tried_again(monkeypatc
     dynamo.write(Update(HERE, "SET #n = :n", {":n": 1}))
     assert dynamo.get(HERE) == {"pk": "here", "n": 1}
     failing(monkeypatch, "put_item", *[error("TransactionConflictException")] * dynamo.ATTEMPTS)
-    assert refused(lambda: dynamo.write(Put(HERE, {"n": 2}))) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamo.write(Put(HERE, {"n": 2}))) is Reason.CONTENDED
 
 
 UNREACHABLE = [

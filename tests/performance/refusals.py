@@ -27,7 +27,8 @@ LONG = "n" * 255
 NOT_COUNTED = {
     Reason.INTERNAL: "a bug of ours, wherever it is",
     Reason.UNAVAILABLE: "DynamoDB does not answer: as many calls as are tried",
-    Reason.LOOKUP_FAILED: "the same, for a read",
+    Reason.CONTENDED: "another write came between, or came between at each of as many calls as are tried",
+    Reason.LOOKUP_FAILED: "DynamoDB does not answer, for a read",
     Reason.SERIAL_LOOKUP_FAILED: "the same, for the read of a device",
     Reason.BINDING_FAILED: "another request came between read and write, each time that it was tried",
     Reason.ACCESS_DENIED: "asseco: where the stack asks for a scope, told from the token alone like TOKEN_INVALID",

@@ -10,7 +10,7 @@ import pytest
 from tools import template
 from tools.template import ROOT, Function
 
-SAID_ONCE = {"UNAVAILABLE", "INTERNAL"}
+SAID_ONCE = {"UNAVAILABLE", "CONTENDED", "INTERNAL"}
 """Reasons that `bindery.dynamo` and the door explain for all that use them."""
 
 

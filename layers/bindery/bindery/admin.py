@@ -35,7 +35,8 @@ PROBLEMS: dict[Reason, tuple[int, str]] = {
     Reason.LIMIT_REACHED: (409, "The limit is reached"),
     Reason.DEVICE_BANNED: (409, "The device is banned"),
     Reason.STATUS_NOT_VALID: (409, "Its state does not allow this"),
-    Reason.UNAVAILABLE: (503, "The registry could not be reached, or another change came between: try again"),
+    Reason.UNAVAILABLE: (503, "The registry could not be reached: try again"),
+    Reason.CONTENDED: (503, "Another change came between: try again"),
     Reason.INTERNAL: (500, "An error of ours"),
 }
 """What each reason becomes here: status and title."""
@@ -148,7 +149,7 @@ def caller(event: Mapping[str, Any]) -> str:
 
 def _problem(status: int, title: str, reason: Reason, **members: Any) -> Response[str]:
     body = {"type": "about:blank", "title": title, "status": status, "reason": reason, **members}
-    headers: dict[str, str | list[str]] = dict(RETRY_AFTER) if reason is Reason.UNAVAILABLE else {}
+    headers: dict[str, str | list[str]] = dict(RETRY_AFTER) if status == 503 else {}
     return Response(status, "application/problem+json", to_json(body).decode(), headers)
 
 

@@ -68,7 +68,7 @@ def connect(
     may and what the device is hold at the moment of the lease; `used` (of the `ApiKey`) goes along with it. A second
     one makes room where the binding names `CALLER_LIMIT` others: by those whose leases have ended, or else by the one
     whose lease ends first. Raises `NOT_SHARED` (the user neither holds the device nor has a share of it, or there is
-    none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `UNAVAILABLE` (room was made by another meanwhile).
+    none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `CONTENDED` (room was made by another meanwhile).
     """
     assigned = assigned or _nowhere(user)
     device, now = assigned.device, clock.now()
@@ -292,7 +292,7 @@ class _Naming:
         )
 
     def in_place(self) -> Update:
-        """In place of those whose time is over, or of who would be the first; `UNAVAILABLE`: others came between."""
+        """In place of those whose time is over, or of who would be the first; `CONTENDED`: others came between."""
         before = self.met.get("connected")
         lasting = {caller: named for caller, named in (before or {}).items() if named["until"] > self.now}
         if len(lasting) >= CALLER_LIMIT:
@@ -303,7 +303,7 @@ class _Naming:
             Condition(
                 expression="attribute_not_exists(#connected)" if before is None else "#connected = :before",
                 values={} if before is None else {":before": before},
-                otherwise=Reason.UNAVAILABLE,
+                otherwise=Reason.CONTENDED,
             ),
         )
 

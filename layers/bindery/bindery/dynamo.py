@@ -3,8 +3,9 @@
 Everything else works on plain items (str, int, bool, None, lists, dicts, sets of str) and says with each condition
 which `Reason` its failure stands for. Expressions are DynamoDB's own, with every attribute written `#name`.
 
-A table that cannot be reached, throttles or stays in conflict raises `Fault(UNAVAILABLE)`, or the reason that a read
-names for itself. Any other error of the service is a bug of ours and passes through.
+A table that cannot be reached or throttles raises `Fault(UNAVAILABLE)`, or the reason that a read names for itself; a
+write that others of the same items get in the way of, at every attempt, raises `Fault(CONTENDED)`. Any other error of
+the service is a bug of ours and passes through.
 """
 
 import random
@@ -34,7 +35,8 @@ Item = dict[str, Any]
 ATTEMPTS = 6
 """How often a transaction in conflict, or the keys a batch left over, are tried; some 0.8 s in all at the most."""
 
-_CONFLICT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_THROTTLED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+_AGAIN = _THROTTLED | {"TransactionConflict"}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
 _NAME = re.compile(r"#(\w+)")
@@ -272,7 +274,7 @@ def write(operation: Write) -> None:
             if code != "TransactionConflictException":
                 raise
         _pause(attempt)
-    raise Fault(Reason.UNAVAILABLE)
+    raise Fault(Reason.CONTENDED)
 
 
 def transact(operations: Sequence[Write | Check], *, aside: Write | None = None) -> None:
@@ -286,6 +288,7 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
     asked = operations if aside is None else [*operations, aside]
     items = [{_MEMBERS[type(operation)]: _request(operation, stamp)} for operation in asked]
     token = str(uuid.uuid4())
+    refusal = Reason.CONTENDED
     for attempt in range(ATTEMPTS):
         try:
             aws.call(Reason.UNAVAILABLE, client().transact_write_items, TransactItems=items, ClientRequestToken=token)
@@ -304,10 +307,12 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
                 token = str(uuid.uuid4())
                 if all(reason["Code"] == "None" for reason in reasons[:-1]):
                     continue
-            if not any(reason["Code"] in _CONFLICT for reason in reasons):
+            codes = {reason["Code"] for reason in reasons}
+            if not codes & _AGAIN:
                 raise
+            refusal = Reason.UNAVAILABLE if codes & _THROTTLED else Reason.CONTENDED
         _pause(attempt)
-    raise Fault(Reason.UNAVAILABLE)
+    raise Fault(refusal)
 
 
 def _asking(table: Table, condition: str, values: Mapping[str, Any], index: str | None) -> dict[str, Any]:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 BODY_LIMIT = 16 * 1024
 """Bytes of a decoded body; a longer one is malformed."""
 
-ALWAYS = frozenset({Reason.INTERNAL, Reason.UNAVAILABLE, Reason.MALFORMED, Reason.INVALID, Reason.PARAMETER_MISSING})
+ALWAYS = frozenset(
+    {
+        Reason.INTERNAL,
+        Reason.UNAVAILABLE,
+        Reason.CONTENDED,
+        Reason.MALFORMED,
+        Reason.INVALID,
+        Reason.PARAMETER_MISSING,
+    }
+)
 """The reasons that any operation may refuse for without declaring them."""
 
 _OURS = frozenset({Reason.INTERNAL, Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED})

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     # The door's own: any operation of any dialect may answer these without declaring them.
     INTERNAL = auto()
     UNAVAILABLE = auto()
+    CONTENDED = auto()
     MALFORMED = auto()
     INVALID = auto()
     PARAMETER_MISSING = auto()

@@ -65,8 +65,8 @@ def run(rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], R
 
     Of rows that name the same record the first one counts, the others are errors. Costs a consistent read of every
     record (and of what it needs) and a write of every new or changed one, eight at a time: about a second for 500. A
-    row that its record says already is not written: an import that broke off (`UNAVAILABLE`, at the first write that
-    failed) is sent again as it was.
+    row that its record says already is not written: an import that broke off (`UNAVAILABLE`, `CONTENDED`, at the first
+    write that failed) is sent again as it was.
     """
     records: dict[Key, Record] = {}
     numbers: dict[Key, int] = {}

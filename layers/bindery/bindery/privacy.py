@@ -101,7 +101,7 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
     costs a read and a write, or one transaction. A request of the user that is under way may outlive all of it: disable
     the user a while before. A bank's customer is not stopped by that, as their tokens are the bank's and no record is
     asked for: what they register meanwhile is ended too, what they register afterwards stands. Raises `NOT_FOUND`, and
-    `UNAVAILABLE` if another change came between.
+    `CONTENDED` if another change came between.
     """
     user = users.show(uid)
     users.set_enabled(uid, False)
@@ -264,5 +264,5 @@ def _still(item: Item) -> Condition:
     return Condition(
         expression="attribute_not_exists(#pk) OR #binding = :binding",
         values={":binding": item["binding"]},
-        otherwise=Reason.UNAVAILABLE,
+        otherwise=Reason.CONTENDED,
     )

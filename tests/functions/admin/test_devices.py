@@ -508,7 +508,7 @@ def test_a_binding_that_is_another_one_by_then_is_not_ended(
 
     before(monkeypatch, "transact_write_items", change)
     answer = unbind(device)
-    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "unavailable", "1")
+    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "contended", "1")
     assert [everything()] == stands
 
 

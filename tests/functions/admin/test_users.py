@@ -1,8 +1,10 @@
+import io
+import json
 from typing import Any
 
 import pytest
 
-from bindery import clock, dynamo, passwords, privacy, sessions
+from bindery import clock, dynamo, edge, passwords, privacy, sessions
 from bindery.directory import accounts, users
 from bindery.dynamo import Table
 from bindery.faults import Fault
@@ -214,8 +216,13 @@ def test_moving_to_another_domain_ends_a_users_tokens_for_good(change: dict[str,
 def test_a_user_who_is_moved_elsewhere_meanwhile_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
     create(domain="E.DM.1")
     before(monkeypatch, "transact_write_items", lambda: users.change("ada", domain="E.DM.3"))
+    written = io.StringIO()
+    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
     answer = ask("PATCH", "/ada", {"domain": "E.DM.2", "role": "administrator"})
-    assert (answer.status, answer.json()["reason"]) == (503, "unavailable")
+    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "contended", "1")
+    # No error of ours: whoever changes a user twice at once must not undo a deployment.
+    (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (line["level"], line["reason"]) == ("INFO", "contended")
     assert (record()["domain"], record()["role"]) == ("E.DM.3", "regular")
 
 

@@ -1,5 +1,6 @@
 """Owned devices and their life: what others change between a request's read and its write, and lost answers."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from bindery import devices, dynamo, identity
+from bindery import devices, dynamo, edge, identity
 from bindery.bindings import customer, record
 from bindery.bindings.customer import IdentifierKind, PushPlatform
 from bindery.dynamo import Delete, Key, Table, Update
@@ -211,8 +212,12 @@ def test_a_change_that_comes_second_is_refused_and_leaves_nothing(
     entered()
     after: list[Any] = []
     races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
+    written = io.StringIO()
+    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
     answer = change(bank, name, body)
     assert (answer.status, answer.json()["problem"]) == refusal
+    # No error of ours: a customer who asks for two changes at once must not undo a deployment.
+    assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["INFO"]
     assert [everything()] == after
 
 

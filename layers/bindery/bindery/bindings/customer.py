@@ -139,7 +139,7 @@ def rename(customer: str, identifier: str, nickname: str) -> None:
     """Give a device, active or blocked, another nickname; the one that it has already is no change.
 
     One transaction, in which the guard moves unless the two nicknames differ in case only. Raises, in this order,
-    `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered), `UNAVAILABLE` (the nickname was changed or the device
+    `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered), `CONTENDED` (the nickname was changed or the device
     registered anew meanwhile: try again) and `NICKNAME_TAKEN`.
     """
     registration = _standing(customer, identifier)
@@ -194,7 +194,7 @@ def unblock(customer: str, identifier: str) -> None:
 def unregister(customer: str, identifier: str) -> str:
     """End a registration, active or blocked, and return its identifier as it was given.
 
-    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered already) and `UNAVAILABLE` (the nickname was changed
+    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered already) and `CONTENDED` (the nickname was changed
     or the device registered anew meanwhile, and nothing else: try again).
     """
     registration = _standing(customer, identifier)
@@ -274,7 +274,7 @@ def _changed(registration: Item) -> Verdict:
     def verdict(item: Item) -> Reason:
         if item.get("holder") != registration["holder"]:
             return Reason.DEVICE_UNKNOWN
-        return Reason.STATUS_NOT_VALID if item["status"] == Status.UNREGISTERED else Reason.UNAVAILABLE
+        return Reason.STATUS_NOT_VALID if item["status"] == Status.UNREGISTERED else Reason.CONTENDED
 
     return verdict
 

@@ -181,7 +181,7 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
     """End what the session's user holds of a device: a binding with all of its shares, or an accepted share.
 
     How many users have bound the device afterwards: in multi mode they are counted, a third round trip. Raises
-    `TOKEN_INVALID`, `LOOKUP_FAILED`, `DEVICE_NOT_BOUND`, and `UNAVAILABLE` (a share was accepted or ended meanwhile:
+    `TOKEN_INVALID`, `LOOKUP_FAILED`, `DEVICE_NOT_BOUND`, and `CONTENDED` (a share was accepted or ended meanwhile:
     nothing changed).
     """
     held, _ = own(session, product_key, device_key)
@@ -197,7 +197,7 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
         dynamo.transact(
             [
                 Delete(relation, ended),
-                *ending(uid, held, otherwise=Reason.UNAVAILABLE),
+                *ending(uid, held, otherwise=Reason.CONTENDED),
                 *leaving_family(uid, held),
             ]
         )

@@ -35,7 +35,7 @@ def end(device: str, why: str, *, uid: str | None = None) -> None:
 
     Without `uid` it is the owner's, with it that user's own binding, or accepted share, of a device that several may
     hold. An asseco registration is left unregistered, its nickname free. One transaction, which also says with the
-    device why. Raises `NOT_FOUND` (there is no such device or binding) and `UNAVAILABLE` (the binding is no longer the
+    device why. Raises `NOT_FOUND` (there is no such device or binding) and `CONTENDED` (the binding is no longer the
     one that was read: nothing has changed).
     """
     binding = dynamo.get(record.owner(device) if uid is None else record.of_user(device, uid))
@@ -51,17 +51,15 @@ def end_as_read(binding: Item, why: str) -> None:
 
 def _ending(binding: Item) -> Iterator[Update | Delete]:
     if "status" in binding:
-        yield from customer.ending(binding, Reason.UNAVAILABLE)
+        yield from customer.ending(binding, Reason.CONTENDED)
         return
     place = dynamo.get(held.place(binding)) if "device_key" in binding else None
     _, uid = identity.holder_parts(binding["holder"])
     if place is not None and binding.get("kind") == "share":
-        yield from held.giving_back(uid, place, Reason.UNAVAILABLE)
+        yield from held.giving_back(uid, place, Reason.CONTENDED)
         return
-    as_read = Condition(
-        expression="#binding = :read", values={":read": binding["binding"]}, otherwise=Reason.UNAVAILABLE
-    )
+    as_read = Condition(expression="#binding = :read", values={":read": binding["binding"]}, otherwise=Reason.CONTENDED)
     yield Delete(Key(Table.BINDINGS, binding["pk"], binding["sk"]), as_read)
     if place is not None:
-        yield from held.ending(uid, place, Reason.UNAVAILABLE)
+        yield from held.ending(uid, place, Reason.CONTENDED)
         yield from held.leaving_family(uid, place)

@@ -134,7 +134,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
     Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `SHARE_SLOWED` (too soon after too many codes that nobody made),
     `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (there is no such code, or it cannot be accepted any more),
     `LIMIT_REACHED` (`held.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`,
-    and `BINDING_FAILED` or `UNAVAILABLE` (another write came between: nothing has changed).
+    and `BINDING_FAILED` or `CONTENDED` (another write came between: nothing has changed).
     """
     offer = _made(session, code, _Guesses, Reason.SHARE_UNKNOWN)
     place, own, guesses, _ = _read(session, offer, _Guesses)
@@ -259,7 +259,7 @@ def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
             return Reason.ALREADY_BOUND
         if now.get("binding") != place["binding"] or (series is not None and now["series"] != series):
             return Reason.SHARE_UNKNOWN
-        return Reason.SHARE_ACCEPTED if uid in held.lasting(now["shares"]) else Reason.UNAVAILABLE
+        return Reason.SHARE_ACCEPTED if uid in held.lasting(now["shares"]) else Reason.CONTENDED
 
     return Condition(
         expression="#binding = :binding AND #shares = :before" + ("" if series is None else " AND #series = :series"),

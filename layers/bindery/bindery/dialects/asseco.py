@@ -71,6 +71,7 @@ REFUSALS = {
     Reason.DEVICE_BANNED: Refusal(440, "device-status-not-valid", "The device's status does not allow this"),
     Reason.INTERNAL: Refusal(500, "internal-error", "Internal server error"),
     Reason.UNAVAILABLE: Refusal(503, "service-unavailable", "Service unavailable, try again", RETRY_AFTER),
+    Reason.CONTENDED: Refusal(503, "service-unavailable", "Service unavailable, try again", RETRY_AFTER),
 }
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
 

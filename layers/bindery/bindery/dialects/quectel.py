@@ -75,6 +75,7 @@ REFUSALS = {
     Reason.LOOKUP_FAILED: Refusal(200, 5314, "Device query failed in cloud platform", RETRY_AFTER),
     Reason.BINDING_FAILED: Refusal(200, 5048, "Device binding failed", RETRY_AFTER),
     Reason.UNAVAILABLE: Refusal(200, 5048, "Device binding failed", RETRY_AFTER),
+    Reason.CONTENDED: Refusal(200, 5048, "Device binding failed", RETRY_AFTER),
     Reason.INTERNAL: Refusal(200, 5048, "Device binding failed"),
     Reason.NO_ROUTE: Refusal(404, 404, "Not found"),
     Reason.METHOD_NOT_ALLOWED: Refusal(405, 405, "Method not allowed"),

@@ -35,6 +35,7 @@ REFUSALS = {
     Reason.METHOD_NOT_ALLOWED: Refusal(405, 405, "method not allowed"),
     Reason.INTERNAL: Refusal(500, 500, "internal server error"),
     Reason.UNAVAILABLE: Refusal(503, 503, "service unavailable, try again", RETRY_AFTER),
+    Reason.CONTENDED: Refusal(503, 503, "service unavailable, try again", RETRY_AFTER),
 }
 CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
 

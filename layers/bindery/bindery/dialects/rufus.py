@@ -26,6 +26,7 @@ REFUSALS = {
     Reason.METHOD_NOT_ALLOWED: Refusal(405, 405, "Method not allowed"),
     Reason.INTERNAL: Refusal(500, 500, "Internal server error"),
     Reason.UNAVAILABLE: Refusal(503, 503, "Service unavailable, try again", RETRY_AFTER),
+    Reason.CONTENDED: Refusal(503, 503, "Service unavailable, try again", RETRY_AFTER),
 }
 CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.ACCESS_DENIED})
 

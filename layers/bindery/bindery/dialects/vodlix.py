@@ -21,6 +21,7 @@ REFUSALS = {
     Reason.METHOD_NOT_ALLOWED: Refusal(405, "method_not_allowed", "Method not allowed"),
     Reason.INTERNAL: Refusal(500, "internal_error", "Internal server error"),
     Reason.UNAVAILABLE: Refusal(503, "service_unavailable", "Service unavailable, try again", RETRY_AFTER),
+    Reason.CONTENDED: Refusal(503, "service_unavailable", "Service unavailable, try again", RETRY_AFTER),
 }
 CREDENTIALS: frozenset[Reason] = frozenset()
 

@@ -67,7 +67,7 @@ def set_enabled(account: str, enabled: bool) -> None:
     """Open or close an account, and with it, in the same write, every key of it. Raises `NOT_FOUND`.
 
     A key carries its account's state, so that a request needs to read the key alone; users are checked against the
-    account itself. Raises `UNAVAILABLE` if a key was issued or revoked meanwhile: nothing has changed then.
+    account itself. Raises `CONTENDED` if a key was issued or revoked meanwhile: nothing has changed then.
     """
     live = show(account)["live_keys"]
     dynamo.transact(
@@ -77,7 +77,7 @@ def set_enabled(account: str, enabled: bool) -> None:
                 "SET #enabled = :enabled",
                 {":enabled": enabled},
                 Condition(
-                    expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.UNAVAILABLE
+                    expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.CONTENDED
                 ),
             ),
             *(

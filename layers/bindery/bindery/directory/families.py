@@ -70,7 +70,7 @@ def forget(fid: str, uid: str) -> None:
     """Take a user out of a family. One who is not in it stays so.
 
     A family that loses its owner stays, without one, for those who live there; where nobody does, nothing but its id is
-    left of it. Raises `NOT_FOUND`, and `UNAVAILABLE` (it was changed meanwhile: nothing of this has been done).
+    left of it. Raises `NOT_FOUND`, and `CONTENDED` (it was changed meanwhile: nothing of this has been done).
     """
     family = show(fid)
     owner = "" if uid == family["owner"] else family["owner"]
@@ -84,7 +84,7 @@ def forget(fid: str, uid: str) -> None:
             + (f" REMOVE {', '.join(ended)}" if ended else ""),
             {":owner": owner, ":members": members, ":rooms": rooms}
             | {":was_owner": family["owner"], ":were_members": family["members"]},
-            Condition(expression="#owner = :was_owner AND #members = :were_members", otherwise=Reason.UNAVAILABLE),
+            Condition(expression="#owner = :was_owner AND #members = :were_members", otherwise=Reason.CONTENDED),
         )
     )
 

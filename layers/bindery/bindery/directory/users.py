@@ -83,7 +83,7 @@ def change(uid: str, **members: Any) -> None:
     """Change these members of a user: role, domain, home_mode, customer, email.
 
     Another domain ends their tokens and connections for good. Raises `NOT_FOUND`, `ALREADY_EXISTS` (the email address
-    is another's, in the account or in the domain) and `UNAVAILABLE` (the user's domain or address was changed at the
+    is another's, in the account or in the domain) and `CONTENDED` (the user's domain or address was changed at the
     same time: nothing has changed).
     """
     was = show(uid)
@@ -116,7 +116,7 @@ def same_names(was: Item) -> Condition:
     return Condition(
         expression="#domain = :was_domain AND (attribute_not_exists(#email) OR #email = :was_email)",
         values={":was_domain": was["domain"], ":was_email": was.get("email")},
-        otherwise=lambda found: Reason.UNAVAILABLE if found else Reason.NOT_FOUND,
+        otherwise=lambda found: Reason.CONTENDED if found else Reason.NOT_FOUND,
     )
 
 
