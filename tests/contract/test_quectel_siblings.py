@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, devices, dynamo, keyring
-from bindery.bindings import held, holding, record
+from bindery.bindings import held, holding, record, shares
 from bindery.directory import accounts, domains, families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
@@ -577,6 +577,36 @@ def test_new_codes_end_the_last_ones_unless_they_are_to_stay(world: World) -> No
     assert everything() == untouched
     data(accept(THIRD, third))
     assert listed(OTHER) == listed(THIRD) == [DK]
+
+
+@pytest.mark.parametrize("cover", [1, 3])
+def test_codes_that_were_ended_while_one_was_added_do_not_come_back(
+    world: World, cover: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded(world.ask())
+    leaked, later = code(), (clock.seconds() + shares.SHARING_LIMIT) * 1000
+    new: list[str] = []
+    before(monkeypatch, "update_item", lambda: new.append(code(coverMark=cover, sharingExpireAt=later)))
+    added = ask(ME, "share_info", **KEYS, coverMark=2)
+    refused(added, 5134, "Failed to add device share information")
+    assert added.headers["Retry-After"]
+    refused(accept(OTHER, leaked), *NO_CODE)
+    data(accept(OTHER, new[0]))
+    data(accept(THIRD, code(coverMark=2)))
+
+
+@pytest.mark.parametrize("cover", [1, 2, 3])
+def test_a_code_whose_answer_was_lost_is_made_by_the_repetition(world: World, cover: int) -> None:
+    succeeded(world.ask())
+    attempts_made: list[int] = []
+
+    def lose_the_first_answer(attempts: int, **_: object) -> int | None:
+        attempts_made.append(attempts)
+        return 0 if attempts == 1 else None
+
+    dynamo.client().meta.events.register("needs-retry.dynamodb.UpdateItem", lose_the_first_answer)
+    data(accept(OTHER, code(coverMark=cover)))
+    assert attempts_made == [1, 2]
 
 
 def test_a_binding_has_thirty_shares_that_last(world: World) -> None:

@@ -68,6 +68,11 @@ def accept(uid: str, sharer: str) -> Request:
     return ask(uid, "share_device", shareCode=offered.json()["data"])
 
 
+def offer(uid: str, cover: str) -> Request:
+    """A share code is made: 1 ends the codes so far, 2 leaves them good, 3 ends them if the share is no shorter."""
+    return ask(uid, "share_info", pk=PK, dk=DK, coverMark=cover)
+
+
 def ask(uid: str, name: str, **parameters: str) -> Request:
     token = quectel.token(uid)
     return Request(f"{uid}: {name}", lambda: quectel.call(name, token, parameters))
@@ -168,6 +173,22 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
     "a share given back and an end": (shared, lambda mode: [unbind(OTHER), multi_end(mode, ME)]),
     "a share given back and another's bind": (shared, lambda mode: [unbind(OTHER), bind(THIRD)]),
     "a share given back and the recipient's bind": (shared, lambda mode: [unbind(OTHER), bind(OTHER)]),
+    "two offers": (mine, lambda mode: [offer(ME, "1"), offer(ME, "1")]),
+    "an offer that adds, and one that ends the codes": (mine, lambda mode: [offer(ME, "2"), offer(ME, "1")]),
+    "an offer that adds, and one that ends the codes for longer": (
+        mine,
+        lambda mode: [offer(ME, "2"), offer(ME, "3")],
+    ),
+    "an offer for longer, and one that adds": (mine, lambda mode: [offer(ME, "3"), offer(ME, "2")]),
+    "two offers that add": (mine, lambda mode: [offer(ME, "2"), offer(ME, "2")]),
+    "an offer and an accept": (mine, lambda mode: [offer(ME, "1"), accept(OTHER, ME)]),
+    "an offer that adds, one that ends the codes, and an accept": (
+        mine,
+        lambda mode: [offer(ME, "2"), offer(ME, "1"), accept(OTHER, ME)],
+    ),
+    "an offer and an unbind": (mine, lambda mode: [offer(ME, "2"), unbind(ME)]),
+    "an offer and another's bind": (mine, lambda mode: [offer(ME, "2"), bind(OTHER)]),
+    "an offer and an end": (mine, lambda mode: [offer(ME, "2"), multi_end(mode, ME)]),
     "two of a family unbind": (both_at_home, lambda mode: [unbind(ME), unbind(OTHER)]),
     "a bind, an unbind and a bind": (mine, lambda mode: [bind(ME), unbind(ME), bind(OTHER)]),
     "an unbind, a bind and an accept": (mine, lambda mode: [unbind(ME), bind(OTHER), accept(THIRD, ME)]),

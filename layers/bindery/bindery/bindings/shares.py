@@ -38,6 +38,14 @@ class Cover(IntEnum):
     """They end, if the new one's share lasts no shorter than that of the last."""
 
 
+_COVERED = {
+    Cover.REPLACE: "#binding = :binding",
+    Cover.ADD: "#binding = :binding AND #series = :series",
+    Cover.EXTEND: "#binding = :binding AND (attribute_not_exists(#offered_until) OR #offered_until <= :sharing)",
+}
+"""What must hold of the sharer's place for the device when it is offered."""
+
+
 class _Guesses(serial.Misses):
     """Share codes that nobody made, among the serial numbers that a user missed today."""
 
@@ -65,7 +73,8 @@ def offer(
 
     Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `TIMESTAMP_INVALID` (a time that is past or too far ahead),
     `SHARING_TOO_SHORT` (it would end before it is accepted), `DEVICE_NOT_BOUND`, `SHARING_FORBIDDEN` (it is shared with
-    the user) and `SHARING_SHORTENED` (see `Cover`).
+    the user), `SHARING_SHORTENED` (see `Cover`), and `UNAVAILABLE` (the codes that are to stay good ended meanwhile:
+    nothing has changed).
     """
     now = clock.seconds()
     accepting = now + ACCEPTING_SECONDS if accepting_until is None else accepting_until // 1000
@@ -78,19 +87,18 @@ def offer(
         raise Fault(Reason.SHARING_FORBIDDEN)
     series = place["series"] if cover is Cover.ADD else record.new_id()
 
-    def shortened(found: Item) -> Reason:
-        return Reason.SHARING_SHORTENED if found.get("binding") == place["binding"] else Reason.DEVICE_NOT_BOUND
+    def changed(found: Item) -> Reason:
+        if found.get("binding") != place["binding"]:
+            return Reason.DEVICE_NOT_BOUND
+        # Of codes that are to stay good, none may come back that was ended meanwhile.
+        return Reason.SHARING_SHORTENED if cover is Cover.EXTEND else Reason.UNAVAILABLE
 
     dynamo.write(
         Update(
             held.key(session.uid, product_key, device_key),
             "SET #series = :series, #offered_until = :sharing",
             {":series": series, ":sharing": sharing},
-            Condition(
-                expression="#binding = :binding AND (attribute_not_exists(#offered_until) OR #offered_until <= :most)",
-                values={":binding": place["binding"], ":most": sharing if cover is Cover.EXTEND else 2**53},
-                otherwise=shortened,
-            ),
+            Condition(expression=_COVERED[cover], values={":binding": place["binding"]}, otherwise=changed),
         )
     )
     key, name = place["product_key"], place["device_key"]
