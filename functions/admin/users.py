@@ -9,7 +9,7 @@ from bindery import passwords, sessions
 from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Name, Page, PathId, QueryId, Resource
 from bindery.directory import users
 from bindery.directory.users import Role
-from bindery.fields import Email
+from bindery.fields import VERBATIM, Email
 
 handler = Resource("users")
 
@@ -37,11 +37,13 @@ class Change(Asked):
 
 
 class NewPassword(Asked):
-    """A password, to the letter: blanks at its ends count."""
+    """A password, to the letter: blanks at its ends count. It has no control character, which no login takes."""
 
     password: Annotated[
         str,
-        StringConstraints(strip_whitespace=False, min_length=passwords.SHORTEST, max_length=passwords.LONGEST),
+        StringConstraints(
+            strip_whitespace=False, min_length=passwords.SHORTEST, max_length=passwords.LONGEST, pattern=VERBATIM
+        ),
         Field(repr=False),
     ]
 

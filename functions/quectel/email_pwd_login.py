@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, Strict
 from bindery import sessions
 from bindery.dialects import quectel
 from bindery.edge import operation
-from bindery.fields import ID, Verbatim512, VerbatimEmail
+from bindery.fields import ID, Verbatim512, Verbatim2048, VerbatimEmail
 from bindery.logins import app
 from bindery.wire import Access, Form, Reply
 
@@ -19,7 +19,7 @@ class EmailPwdLogin(Form):
     """What the app signed, as it sent it, and the signature."""
 
     email: VerbatimEmail
-    pwd: Verbatim512
+    pwd: Verbatim2048
     random: Verbatim512
     user_domain: Annotated[str, Strict(), Field(**ID)] = Field(alias="userDomain")
     signature: Verbatim512

@@ -129,14 +129,18 @@ def _verbatim(value: str) -> str:
     return value
 
 
-Verbatim512 = Annotated[
-    str,
-    Strict(),
-    Field(max_length=512),
-    AfterValidator(_verbatim),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 512, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}),
-]
+VERBATIM = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""Which characters such a text has, as a pattern."""
+
+
+def _told_verbatim(limit: int) -> Any:
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": limit, "pattern": VERBATIM})
+
+
+Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_verbatim), _told_verbatim(512)]
 """A text whose every character counts: it is not trimmed, and blanks alone are a text too."""
+Verbatim2048 = Annotated[str, Strict(), Field(max_length=2048), AfterValidator(_verbatim), _told_verbatim(2048)]
+"""The same, with room for the longest password when it is encrypted and in base64."""
 
 
 def _segment(value: str) -> str:

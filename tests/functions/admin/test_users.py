@@ -377,7 +377,13 @@ def test_nobody_who_is_not_there_gets_a_password(monkeypatch: pytest.MonkeyPatch
     assert [item["sk"] for item in items(Table.DIRECTORY)] == ["account"]
 
 
-@pytest.mark.parametrize("password", [None, "", "a" * 7, "a" * 257, 12345678, ["a" * 8]])
+CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [None, "", "a" * 7, "a" * 257, 12345678, ["a" * 8], *(f"abcd{code}efgh" for code in CONTROLS), "abcdefgh\ud800"],
+)
 def test_a_password_that_cannot_be_is_422(password: Any) -> None:
     create()
     stands = everything()
