@@ -2,6 +2,7 @@
 
 import json
 import socketserver
+import ssl
 import threading
 import time
 from functools import cache
@@ -42,9 +43,10 @@ def public(key_id: str, key: PrivateKey, **members: Any) -> dict[str, Any]:
 
 
 class Bank:
-    """An issuer with one RSA key, `key-1`, that is running within `with`."""
+    """An issuer with one RSA key, `key-1`, that is running within `with`; by https if it is given a TLS context."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.keys = [public("key-1", rsa_key("key-1"))]
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         """By path: what is answered instead of the issuer's own document."""
@@ -68,7 +70,9 @@ class Bank:
                 pass
 
         self._server = socketserver.TCPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'' if self._tls is None else 's'}://127.0.0.1:{self._server.server_address[1]}"
         self.discovery = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()

@@ -4,17 +4,24 @@ import base64
 import hashlib
 import hmac
 import json
+import select
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from bindery import clock, issuer
+from bindery import clock, issuer, settings
 from bindery.faults import Fault, Reason
 from tests.openid import CUSTOMER, Bank, ec_key, public, rsa_key
 
@@ -276,18 +283,147 @@ def test_a_bad_document_is_the_issuers_fault(bank: Bank, path: str, answer: tupl
 
 
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
-def test_a_document_has_its_limits(bank: Bank, path: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_document_has_its_size(bank: Bank, path: str):
     status, headers, body = bank.answer(path)
     bank.answers[path] = (status, headers, body + b" " * (issuer.SIZE_LIMIT - len(body)))
     assert issuer.verify(bank.token())
     issuer.forget()
     bank.answers[path] = (status, headers, body + b" " * (issuer.SIZE_LIMIT - len(body) + 1))
     assert refused(bank.token()) is Reason.UNAVAILABLE
-    issuer.forget()
-    del bank.answers[path]
-    clocks = iter([0.0, issuer.TIME_LIMIT + 0.1] * 2)
-    monkeypatch.setattr(issuer, "time", SimpleNamespace(monotonic=lambda: next(clocks)))
+
+
+class Dripping:
+    """A server whose answer has no end: a byte every now and then, for as long as somebody listens."""
+
+    PATIENCE = 500
+    """Bytes after which it gives up itself: some ten seconds."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self.given_up = False
+        """Whether it was the client who did not want to wait any longer."""
+        self._beginning = beginning
+
+    def __enter__(self) -> "Dripping":
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._answer)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._listening.close()
+
+    def _answer(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(self._beginning)
+            for _ in range(self.PATIENCE):
+                try:
+                    if select.select([connection], [], [], 0.02)[0] and not connection.recv(1):
+                        self.given_up = True
+                        return
+                    connection.sendall(b"1")
+                except ConnectionError:
+                    self.given_up = True
+                    return
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, KEYS])
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-Long: ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+    ],
+)
+def test_an_answer_that_does_not_end_is_given_up(
+    beginning: bytes, path: str, bank: Bank, environment: pytest.MonkeyPatch
+):
+    environment.setattr(issuer, "TIME_LIMIT", 0.2)
+    with Dripping(beginning) as dripping:
+        if path == KEYS:
+            bank.discovery["jwks_uri"] = dripping.url
+        else:
+            bank.trusted(environment, ISSUER=dripping.url)
+        assert refused(bank.token(iss=settings.read("ISSUER"))) is Reason.UNAVAILABLE
+    assert dripping.given_up
+
+
+def test_both_documents_together_have_the_time_of_one(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(issuer, "TIME_LIMIT", 0.4)
+    answer = bank.answer
+
+    def slowly(path: str) -> tuple[int, dict[str, str], bytes]:
+        time.sleep(0.25)
+        return answer(path)
+
+    monkeypatch.setattr(bank, "answer", slowly)
     assert refused(bank.token()) is Reason.UNAVAILABLE
+
+
+def test_a_look_up_that_does_not_end_is_given_up_and_its_late_end_is_nobodys(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+):
+    over, looked_up, real = threading.Event(), 0, socket.getaddrinfo
+
+    def look_up(*given: Any, **options: Any) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        over.wait(10)
+        return real(*given, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with monkeypatch.context() as hasty:
+        hasty.setattr(issuer, "TIME_LIMIT", 0.1)
+        for _ in range(3):
+            assert refused(bank.token()) is Reason.UNAVAILABLE
+            issuer.forget()
+    assert (looked_up, bank.asked) == (1, [])
+    over.set()
+    assert issuer.verify(bank.token())
+    assert (looked_up, bank.asked) == (3, [DISCOVERY, KEYS])
+
+
+def tls(folder: Path, address: str) -> ssl.SSLContext:
+    """A server's context, with a certificate of its own for an address: `certificate.pem` in the folder."""
+    key, name = ec_key("tls"), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "key.pem").write_bytes(secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted", "good"),
+    [("127.0.0.1", True, True), ("127.0.0.1", False, False), ("127.0.0.2", True, False)],
+)
+def test_by_https_a_certificate_must_be_trusted_and_the_issuers(
+    address: str, trusted: bool, good: bool, tmp_path: Path, environment: pytest.MonkeyPatch
+):
+    with Bank(tls(tmp_path, address)) as bank:
+        bank.trusted(environment)
+        if trusted:
+            environment.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        issuer._context.cache_clear()
+        try:
+            if good:
+                assert issuer.verify(bank.token())
+            else:
+                assert refused(bank.token()) is Reason.UNAVAILABLE
+        finally:
+            issuer._context.cache_clear()
 
 
 def test_an_issuer_that_says_it_is_another_is_not_believed(bank: Bank):

@@ -31,7 +31,9 @@ OWNERS = {
     "os": {"settings"},
     "time": {"clock", "dynamo", "issuer", "wire"},
     "aws_lambda_powertools": {"admin", "edge"},
-    "urllib.request": {"issuer"},
+    "http": {"issuer"},
+    "socket": {"issuer"},
+    "ssl": {"issuer"},
 }
 """What is imported by these modules of the layer alone."""
 

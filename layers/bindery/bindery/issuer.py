@@ -5,15 +5,16 @@ tell an unknown key from a broken key set, and for every forged key id asks an i
 """
 
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from functools import cache
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, build_opener
+from urllib.parse import SplitResult, urlsplit
 
 import jwt
 
@@ -36,7 +37,7 @@ PAUSE = 1
 """Seconds before an issuer that could not be reached is asked again."""
 
 TIME_LIMIT = 2
-"""Seconds in which one of the issuer's two documents must be there."""
+"""Seconds in which both of the issuer's documents must be there, whatever the network does."""
 
 SIZE_LIMIT = 256 * 1024
 """Bytes that one of the issuer's two documents may have."""
@@ -44,13 +45,6 @@ SIZE_LIMIT = 256 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHECKS: Any = {"require": ["iss", "aud", "exp"], "enforce_minimum_key_length": True}
 _CLAIMS_ALONE: Any = _CHECKS | {f"verify_{claim}": True for claim in ("exp", "nbf", "iat", "aud", "iss")}
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """The issuer's documents stand where it says, not where a redirect leads."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 class _Keys:
@@ -124,50 +118,112 @@ def forget() -> None:
 
 def _fetch_keys(issuer: str) -> dict[str, jwt.PyJWK]:
     """The keys that the issuer signs with. Raises `UNAVAILABLE`, a bad document included: no caller is to blame."""
-    discovery = _fetch(issuer.rstrip("/") + "/.well-known/openid-configuration")
-    if discovery.get("issuer") != issuer:
-        raise Fault(Reason.UNAVAILABLE)
-    try:
-        found = jwt.PyJWKSet.from_dict(_fetch(discovery.get("jwks_uri")))
-    except jwt.PyJWTError as error:
-        raise Fault(Reason.UNAVAILABLE) from error
-    return {
-        key.key_id: key
-        for key in found.keys
-        if isinstance(key.key_id, str) and key.algorithm_name in ALGORITHMS and key.public_key_use in ("sig", None)
-    }
-
-
-def _fetch(url: object) -> dict[str, Any]:
-    """A JSON object from the issuer, by https (http on this machine alone). Raises `UNAVAILABLE`."""
     deadline = time.monotonic() + TIME_LIMIT
-    body = b""
-    try:
-        if not isinstance(url, str) or not _private(url):
-            raise ValueError("neither https nor on this machine")
-        with _opener().open(url, timeout=TIME_LIMIT) as response:
-            while chunk := response.read1(SIZE_LIMIT):
-                body += chunk
-                if len(body) > SIZE_LIMIT or time.monotonic() > deadline:
-                    raise ValueError("too large or too slow")
-        document = json.loads(body)
-    except HTTPError as error:
-        error.close()
-        raise Fault(Reason.UNAVAILABLE) from error
-    except (OSError, HTTPException, ValueError, RecursionError) as error:
-        raise Fault(Reason.UNAVAILABLE) from error
-    if not isinstance(document, dict):
-        raise Fault(Reason.UNAVAILABLE)
-    return document
+    # What was given up is over before the issuer is asked again.
+    if not _turn.acquire(timeout=TIME_LIMIT):
+        raise Fault(Reason.UNAVAILABLE) from TimeoutError()
+    asking = _Asking(issuer)
+    asking.start()
+    return asking.answer(max(0.0, deadline - time.monotonic()))
+
+
+_turn = threading.Semaphore()
+"""Held by the one thread that asks, until it ends."""
+
+
+class _Asking(threading.Thread):
+    """The issuer is asked for its keys, in a thread of its own.
+
+    A name is looked up, its addresses are tried one after the other and headers are read in calls that no timeout
+    bounds as a whole. So whoever waits for them can give up: the connection is shut, on which the thread ends, or it
+    ends when it has one. Until then, at most as long as look-up and addresses take, no other is started; its answer is
+    nobody's any more.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(daemon=True)
+        self._issuer = issuer
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._error: BaseException | None = None
+        self._socket: socket.socket | None = None
+        self._given_up = False
+
+    def answer(self, seconds: float) -> dict[str, jwt.PyJWK]:
+        """The keys, if they are there in time. Raises `UNAVAILABLE`."""
+        self.join(seconds)
+        if self.is_alive():
+            self._given_up = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            raise Fault(Reason.UNAVAILABLE) from TimeoutError()
+        if self._error is not None:
+            raise self._error
+        return self._keys
+
+    def run(self) -> None:
+        """Ask, and keep what comes of it for whoever waits."""
+        try:
+            self._keys = self._published()
+        except BaseException as error:
+            self._error = error
+        finally:
+            _turn.release()
+
+    def _published(self) -> dict[str, jwt.PyJWK]:
+        discovery = self._fetch(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if discovery.get("issuer") != self._issuer:
+            raise Fault(Reason.UNAVAILABLE)
+        try:
+            found = jwt.PyJWKSet.from_dict(self._fetch(discovery.get("jwks_uri")))
+        except jwt.PyJWTError as error:
+            raise Fault(Reason.UNAVAILABLE) from error
+        return {
+            key.key_id: key
+            for key in found.keys
+            if isinstance(key.key_id, str) and key.algorithm_name in ALGORITHMS and key.public_key_use in ("sig", None)
+        }
+
+    def _fetch(self, url: object) -> dict[str, Any]:
+        """A JSON object from the issuer, by https (http on this machine alone). Redirects are not followed."""
+        try:
+            if not isinstance(url, str):
+                raise ValueError("no URL")
+            parts = urlsplit(url)
+            with closing(_connection(parts)) as connection:
+                connection.connect()
+                self._socket = connection.sock
+                if self._given_up:
+                    raise TimeoutError
+                path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+                connection.request("GET", path, headers={"Accept": "application/json", "User-Agent": "Bindery"})
+                with connection.getresponse() as response:
+                    body = response.read(SIZE_LIMIT + 1)
+            if response.status != 200:
+                raise HTTPException("no document")
+            if len(body) > SIZE_LIMIT:
+                raise ValueError("too large")
+            document = json.loads(body)
+        except (OSError, HTTPException, ValueError, RecursionError) as error:
+            raise Fault(Reason.UNAVAILABLE) from error
+        if not isinstance(document, dict):
+            raise Fault(Reason.UNAVAILABLE)
+        return document
+
+
+def _connection(parts: SplitResult) -> HTTPConnection:
+    """A connection to which nobody else can listen, not yet made. Raises `ValueError`: there is none to such a URL."""
+    host = parts.hostname or ""
+    if parts.scheme == "https" and host:
+        return HTTPSConnection(host, parts.port or 443, timeout=TIME_LIMIT, context=_context())
+    if parts.scheme == "http" and host in _LOOPBACK:
+        return HTTPConnection(host, parts.port or 80, timeout=TIME_LIMIT)
+    raise ValueError("neither https nor on this machine")
 
 
 @cache
-def _opener() -> OpenerDirector:
+def _context() -> ssl.SSLContext:
     """Made once: the authorities that it trusts take a while to read."""
-    return build_opener(_NoRedirect)
-
-
-def _private(url: str) -> bool:
-    """Whether nobody else can read or change what is fetched from there."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

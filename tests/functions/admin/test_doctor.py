@@ -113,7 +113,7 @@ def test_a_secret_that_is_too_short_or_gone_is_named() -> None:
     [
         ({}, None),
         ({"/keys": (200, {}, b'{"keys": []}')}, "refused: unavailable (PyJWKSetError)"),
-        ({"/keys": (500, {}, b"")}, "refused: unavailable (HTTPError)"),
+        ({"/keys": (500, {}, b"")}, "refused: unavailable (HTTPException)"),
         ({"/.well-known/openid-configuration": (200, {}, b"{}")}, "refused: unavailable"),
     ],
 )
