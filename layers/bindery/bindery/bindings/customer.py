@@ -225,11 +225,11 @@ def guard(customer: str, nickname: str) -> Key:
 
 
 def freeing(held: Item) -> list[Check | Delete]:
-    """The writes that remove the guard of a nickname, as it was read: `UNAVAILABLE` if it guards what stands."""
+    """The writes that remove the guard of a nickname, as it was read: `CONTENDED` if it guards what stands."""
     ended = Condition(
         expression="attribute_not_exists(#pk) OR #binding <> :binding OR #status = :unregistered",
         values={":binding": held["binding"], ":unregistered": Status.UNREGISTERED},
-        otherwise=Reason.UNAVAILABLE,
+        otherwise=Reason.CONTENDED,
     )
     return [Check(record.owner(held["device"]), ended), Delete(Key(Table.BINDINGS, held["pk"], held["sk"]), _own(held))]
 
@@ -250,7 +250,7 @@ def _own(held: Item) -> Condition:
     return Condition(
         expression="attribute_not_exists(#pk) OR #binding = :binding",
         values={":binding": held["binding"]},
-        otherwise=Reason.UNAVAILABLE,
+        otherwise=Reason.CONTENDED,
     )
 
 
