@@ -193,10 +193,15 @@ def reaching_functions() -> list[str]:
     return [name for name in expanded["Parameters"] if f'{{"Ref": "{name}"}}' in text]
 
 
-ANOTHER = {"Architecture": "x86_64", "SnapStart": "PublishedVersions", "LeaseSeconds": "600"}
+ANOTHER = {
+    "Architecture": "x86_64",
+    "SnapStart": "PublishedVersions",
+    "LeaseSeconds": "600",
+    "SecretsVersion": "2",
+}
 
 
-@pytest.mark.parametrize("parameter", reaching_functions())
+@pytest.mark.parametrize("parameter", [*reaching_functions(), "SecretsVersion"])
 def test_another_value_of_a_parameter_is_a_new_version_of_every_function(parameter: str):
     before, after = (
         resources(expanded, "AWS::Lambda::Version")
