@@ -73,7 +73,7 @@ def offer(
 
     Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `TIMESTAMP_INVALID` (a time that is past or too far ahead),
     `SHARING_TOO_SHORT` (it would end before it is accepted), `DEVICE_NOT_BOUND`, `SHARING_FORBIDDEN` (it is shared with
-    the user), `SHARING_SHORTENED` (see `Cover`), and `UNAVAILABLE` (the codes that are to stay good ended meanwhile:
+    the user), `SHARING_SHORTENED` (see `Cover`), and `CONTENDED` (the codes that are to stay good ended meanwhile:
     nothing has changed).
     """
     now = clock.seconds()
@@ -91,7 +91,7 @@ def offer(
         if found.get("binding") != place["binding"]:
             return Reason.DEVICE_NOT_BOUND
         # Of codes that are to stay good, none may come back that was ended meanwhile.
-        return Reason.SHARING_SHORTENED if cover is Cover.EXTEND else Reason.UNAVAILABLE
+        return Reason.SHARING_SHORTENED if cover is Cover.EXTEND else Reason.CONTENDED
 
     dynamo.write(
         Update(
