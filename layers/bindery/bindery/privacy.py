@@ -100,8 +100,9 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
     or came to `ERASE_LIMIT`, is asked for again and goes on where it ended. A device stays, and its ban. Each thing
     costs a read and a write, or one transaction. A request of the user that is under way may outlive all of it: disable
     the user a while before. A bank's customer is not stopped by that, as their tokens are the bank's and no record is
-    asked for: what they register meanwhile is ended too, what they register afterwards stands. Raises `NOT_FOUND`, and
-    `CONTENDED` if another change came between.
+    asked for: what they register meanwhile is ended too, what they register afterwards stands. A share that ended and
+    whose place DynamoDB has removed is not found, so its sharer's binding and place name the user until the next share
+    or the binding's end. Raises `NOT_FOUND`, and `CONTENDED` if another change came between.
     """
     user = users.show(uid)
     users.set_enabled(uid, False)

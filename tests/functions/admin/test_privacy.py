@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, privacy, sessions
-from bindery.bindings import company, customer, holding, record, serial
+from bindery.bindings import company, customer, held, holding, record, serial
 from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Delete, Key, Put, Table
@@ -341,6 +341,23 @@ def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> N
     holding.end(device("unique", "S0"), "lost")
     assert names(export()["shares"]) == [device("multi", "S1")]
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("expired", [False, True])
+def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_with_the_next(expired: bool) -> None:
+    """As long as the share's own place stands it leaves nothing; DynamoDB removes that some days after its end."""
+    for uid in (ME, "cleo"):
+        users.create(uid, "acme", domain="D")
+    quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
+    if expired:
+        dynamo.write(Delete(held.key(ME, "unique", "F4A1B2C3D4E0")))
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["complete"] is True
+    left = [item for item in everything()["BINDINGS"] if ME in json.dumps(item, default=sorted)]
+    binding, place = record.owner(device("unique", "S0")), held.key(OTHER, "unique", "F4A1B2C3D4E0")
+    assert {(item["pk"], item["sk"]) for item in left} == ({binding[1:], place[1:]} if expired else set())
+    quectel.share(OTHER, "cleo", LATER, pk="unique", dk="F4A1B2C3D4E0")
+    assert ME not in json.dumps(everything(), default=sorted)
 
 
 @pytest.mark.usefixtures("ada")
