@@ -137,10 +137,6 @@ def _removals(user: Item) -> Iterator[str]:
     for item in held.of_user(uid, round_trips=_PAGES):
         _let_go(uid, item)
         yield f"{item['kind']}s"
-    # What the user bound before there was such a place for it.
-    for item in _standing(_held(identity.user_holder(uid))):
-        holding.end_as_read(item, _ERASED)
-        yield "bindings"
     for item in _standing(_registrations(user)):
         _unregister(item)
         yield "registrations"

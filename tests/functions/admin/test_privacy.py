@@ -267,7 +267,7 @@ def test_an_erasure_that_broke_off_is_repeated(
 
 @pytest.mark.usefixtures("ada")
 def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = {holder: list(privacy._held(holder)) for holder in (f"user#{ME}", f"customer#{CUSTOMER}", f"caller#{ME}")}
+    late = {holder: list(privacy._held(holder)) for holder in (f"customer#{CUSTOMER}", f"caller#{ME}")}
     monkeypatch.setattr(privacy, "_held", lambda holder: iter(late[holder]))
     holding.end(device("unique", "S1"), "lost")
     taken = record.owner(identity.customer_device("356"))
