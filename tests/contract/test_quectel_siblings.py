@@ -532,6 +532,33 @@ def test_a_code_is_nothing_to_users_of_another_domain_or_account(world: World) -
         refused(ask(uid, "device_info", shareCode=shared), 5141, "No permission to query this device")
 
 
+def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    domains.create("E.DM.2")
+    data(accept(OTHER, shared))
+    users.change(ME, domain="E.DM.2")
+    users.create("u1", "smart", domain="E.DM.2")
+    for uid in (THIRD, "u1"):
+        refused(accept(uid, shared), *NO_CODE)
+        refused(ask(uid, "device_info", shareCode=shared), 5141, "No permission to query this device")
+    assert data(ask(OTHER, "device_info", shareCode=shared))["sn"] == SN
+    data(accept("u1", code()))
+
+
+def test_a_code_stays_in_its_domain_when_somebody_who_accepted_it_leaves(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    domains.create("E.DM.2")
+    data(accept(OTHER, shared))
+    users.change(OTHER, domain="E.DM.2")
+    users.create("u1", "smart", domain="E.DM.2")
+    assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared
+    refused(accept("u1", shared), *NO_CODE)
+    refused(ask("u1", "device_info", shareCode=shared), 5141, "No permission to query this device")
+    data(accept(THIRD, shared))
+
+
 def test_a_code_and_a_share_end_at_their_times(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     tokens = {uid: quectel.token(uid) for uid in (ME, OTHER, THIRD)}

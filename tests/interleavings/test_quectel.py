@@ -14,7 +14,7 @@ from tests import quectel, schedules
 from tests.http_api import Response
 from tests.invariants import broken
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
-from tests.schedules import Request, of_device
+from tests.schedules import Request, of_device, operator
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -66,6 +66,11 @@ def accept(uid: str, sharer: str) -> Request:
     offered = quectel.ask(sharer, "share_info", pk=PK, dk=DK, coverMark="2")
     assert offered.json()["code"] == 200, offered.body
     return ask(uid, "share_device", shareCode=offered.json()["data"])
+
+
+def moved(uid: str) -> Request:
+    """A user is moved to another user domain."""
+    return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", {"domain": "E.DM.2"})
 
 
 def offer(uid: str, cover: str) -> Request:
@@ -186,6 +191,8 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
         mine,
         lambda mode: [offer(ME, "2"), offer(ME, "1"), accept(OTHER, ME)],
     ),
+    "an accept and the sharer's move": (mine, lambda mode: [accept(OTHER, ME), moved(ME)]),
+    "an accept and the recipient's move": (mine, lambda mode: [accept(OTHER, ME), moved(OTHER)]),
     "an offer and an unbind": (mine, lambda mode: [offer(ME, "2"), unbind(ME)]),
     "an offer and another's bind": (mine, lambda mode: [offer(ME, "2"), bind(OTHER)]),
     "an offer and an end": (mine, lambda mode: [offer(ME, "2"), multi_end(mode, ME)]),

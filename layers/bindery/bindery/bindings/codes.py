@@ -29,10 +29,10 @@ class Offer(NamedTuple):
     sharing_until: int
 
 
-def write(offer: Offer, session: Session) -> str:
-    """The code of an offer, good for users of the session's account and domain: the same one each time."""
+def write(offer: Offer, account: str, domain: str | None) -> str:
+    """The code of an offer, good for users of this account and domain: the same one each time."""
     said = json.dumps(offer, separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(_mac(said, session) + said.encode()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(_mac(said, account, domain) + said.encode()).rstrip(b"=").decode()
 
 
 def read(code: str, session: Session) -> Offer:
@@ -42,10 +42,10 @@ def read(code: str, session: Session) -> Offer:
         said = sealed[_MAC:].decode()
     except ValueError:
         raise Fault(Reason.SHARE_UNKNOWN) from None
-    if not hmac.compare_digest(sealed[:_MAC], _mac(said, session)):
+    if not hmac.compare_digest(sealed[:_MAC], _mac(said, session.account, session.domain)):
         raise Fault(Reason.SHARE_UNKNOWN)
     return Offer(*json.loads(said))
 
 
-def _mac(said: str, session: Session) -> bytes:
-    return keyring.derive("BINDING_KEY_SECRET", "share", said, session.account, session.domain or "")
+def _mac(said: str, account: str, domain: str | None) -> bytes:
+    return keyring.derive("BINDING_KEY_SECRET", "share", said, account, domain or "")

@@ -5,8 +5,8 @@ The API's clients name a device by product key and device key, while bindings st
 removed in the same transactions: lists and look-ups read nothing else. The binding is the authority on who may bind and
 connect; what only its holder looks at (the name, the network, the room) stands here alone.
 
-A place of a binding has its `shares` (uid → the second at which it ends), that of a share the sharer (`by`), both the
-id of the binding that they stand for. A place has no `holder`, so it is in no index.
+A place of a binding has its `shares` (uid → the second at which it ends), that of a share the sharer (`by`) and what
+else its code says, both the id of the binding that they stand for. A place has no `holder`, so it is in no index.
 """
 
 from collections.abc import Iterator, Sequence
@@ -283,7 +283,10 @@ def still_held(held: Item) -> Condition:
 
 
 def shown(session: Session, held: Item, product: Item | None) -> Device:
-    """A device as its user sees it, by their place for it. A share has an `authKey` of its own, which ends with it."""
+    """A device as its user sees it, by their place for it. A share has an `authKey` of its own, which ends with it.
+
+    Its code is the one that was accepted, good in the user domain where it was, wherever the user is by now.
+    """
     shared = held["kind"] == "share"
     return Device(
         product_key=held["product_key"],
@@ -299,7 +302,7 @@ def shown(session: Session, held: Item, product: Item | None) -> Device:
         frid=held["frid"],
         uid=session.uid,
         bound_at=held["bound_at"],
-        share_code=codes.write(offer(held), session) if shared else None,
+        share_code=codes.write(offer(held), session.account, held["domain"]) if shared else None,
     )
 
 

@@ -102,7 +102,8 @@ def offer(
         )
     )
     key, name = place["product_key"], place["device_key"]
-    return codes.write(Offer(session.uid, key, name, place["binding"], series, accepting, sharing), session)
+    offered = Offer(session.uid, key, name, place["binding"], series, accepting, sharing)
+    return codes.write(offered, session.account, session.domain)
 
 
 def look(session: Session, code: str) -> Device:
@@ -164,6 +165,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
         "frid": None,
         "common": False,
         "bound_at": now,
+        "domain": session.domain,
         "series": offer.series,
         "accepting_until": offer.accepting_until,
         "expires_at": offer.sharing_until,
@@ -210,14 +212,18 @@ def _made(session: Session, code: str, guesses: type[serial.Misses], unknown: Re
 def _read(
     session: Session, offer: Offer, guesses: type[serial.Misses], *reads: Read
 ) -> tuple[Item | None, Item | None, serial.Misses, Item | None]:
-    """The sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`."""
+    """The sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`.
+
+    Whose sharer has left the user's domain, none in the place of the first: what they offered there is over.
+    """
     missed = serial.missed(session.uid)
     places = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
-    own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (*places, missed)]
+    own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (users.key(offer.sharer), *places, missed)]
     asked = [*session.reads(Reason.LOOKUP_FAILED), *own_reads, *reads]
-    user, account, place, own, record, *rest = dynamo.get_many(asked)
+    user, account, sharer, place, own, record, *rest = dynamo.get_many(asked)
     session.confirm(user, account)
-    return place, own, guesses.admit(missed, record), next(iter(rest), None)
+    here = sharer is not None and sharer["domain"] == session.domain
+    return place if here else None, own, guesses.admit(missed, record), next(iter(rest), None)
 
 
 def _over(offer: Offer, place: Item) -> bool:
