@@ -1,4 +1,5 @@
-"""What an operation needs: recorded at every invocation, for the round-trip rule, the exact policies and settings."""
+"""What an operation needs and answers: recorded at every invocation, for the round-trip rule, the exact policies and
+settings, and the document's examples."""
 
 import os
 from collections import defaultdict
@@ -51,10 +52,14 @@ secret."""
 settings_read: dict[str, set[str]] = defaultdict(set)
 """By operation: every setting that it read so far."""
 
+answered: set[tuple[str, str]] = set()
+"""The operations and those of the document's examples of their refusals (`rufus.bind_device`, `key_missing`) that were
+answered so far."""
+
 CACHE = "bindery/calls"
 """Where pytest's cache has what the processes of the last parallel run noted."""
 
-NOTHING: dict[str, Any] = {"granted": {}, "settings_read": {}}
+NOTHING: dict[str, Any] = {"granted": {}, "settings_read": {}, "answered": []}
 
 _current: ContextVar[Invocation | None] = ContextVar("_current", default=None)
 
@@ -64,6 +69,7 @@ def noted() -> dict[str, Any]:
     return {
         "granted": {name: sorted(map(list, needs)) for name, needs in granted.items()},
         "settings_read": {name: sorted(read) for name, read in settings_read.items()},
+        "answered": sorted(map(list, answered)),
     }
 
 
@@ -73,6 +79,7 @@ def add(noted: dict[str, Any]) -> None:
         granted[name].update((action, resource) for action, resource in needs)
     for name, read in noted["settings_read"].items():
         settings_read[name].update(read)
+    answered.update((name, reason) for name, reason in noted["answered"])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tools import engine, openapi
+from tools.openapi.schemas import sample
 from tools.template import ROOT
 from tools.voices import SECURITY, VARIABLES, Schema
 
@@ -89,7 +90,7 @@ def _request(method: str, path: str, operation: Schema, schemas: Mapping[str, Sc
             "awsv4": [{"key": key, "value": value, "type": "string"} for key, value in _SIGNATURE.items()],
         }
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        body = content.get("example", openapi.sample(content["schema"], schemas))
+        body = content.get("example", sample(content["schema"], schemas))
         request["header"].append({"key": "Content-Type", "value": kind})
         request["body"] = _form(body) if kind == "application/x-www-form-urlencoded" else _json(body)
         break

@@ -22,6 +22,8 @@ class Voice:
     """The envelope of a refusal, where its model does not say it all."""
     moment: Mapping[str, Any] = field(default_factory=dict)
     """Members of an answer that differ from one moment to the next, as examples show them."""
+    has_nulls: bool = True
+    """Whether a reply has the members that are null, or leaves them out."""
 
 
 VOICES = {
@@ -55,6 +57,7 @@ VOICES = {
     "remoteit": Voice(
         "Users connect to devices (document 003).",
         {"remoteit_developer_key": Reason.KEY_MISSING, "remoteit_token": Reason.TOKEN_MISSING},
+        has_nulls=False,
     ),
     "vodlix": Voice(
         "Players add themselves (document 004).",

@@ -16,6 +16,6 @@ class GetIssuedDevice(Request):
 
 
 @operation(asseco, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
-def handler(request: GetIssuedDevice, caller: str) -> asseco.IssuedDevice:
+def handler(request: GetIssuedDevice, caller: str) -> asseco.Issued:
     """Show the customer's issued device with the status that it has today."""
     return asseco.issued(issued_devices.find(caller, request.device_id))

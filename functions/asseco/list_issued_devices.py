@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-from pydantic import SerializeAsAny
-
 from bindery.dialects import asseco
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import CardStatus
@@ -21,7 +19,7 @@ class ListIssuedDevices(asseco.Listing):
 class IssuedDevices(Reply):
     """A page of them."""
 
-    devices: list[SerializeAsAny[asseco.IssuedDevice]]
+    devices: list[asseco.Issued]
 
 
 @operation(asseco, Access.READ)

@@ -125,7 +125,7 @@ def block(identifier: str) -> None:
 
 def call(name: str, headers: dict[str, str]) -> Response:
     """An operation of this dialect, with a request that lacks nothing else."""
-    parameters = {"imei": "990000862471854", "device-id": "T-1"}
+    parameters = {"imei": "990000862471854", "device-id": "T-1", "schema-id": "card-kinds"}
     return invoke(
         name, event("GET", "/v1/device/x", headers=headers, path_parameters=parameters, body=json.dumps(SAMPLE))
     )

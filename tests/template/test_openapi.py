@@ -5,12 +5,16 @@ import sys
 
 import pytest
 from openapi_spec_validator import validate
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, TypeAdapter
 
+from bindery.faults import Reason
 from bindery.fields import Text64
 from tests import documented
 from tests.template.test_functions import matches
 from tools import openapi, template
+from tools.openapi.answered import SUCCESS
+from tools.openapi.refused import OF_THE_FORM, can_refuse
+from tools.voices import VOICES
 
 UNDONE = 5048
 """quectel's word for a bind that failed, in whose place each other operation has its own."""
@@ -78,10 +82,31 @@ def test_every_example_is_what_its_schema_says(document):
         documented.validator(schema).validate(example)
 
 
+def test_every_name_under_which_a_parameter_is_taken_is_told(document):
+    for function in template.functions():
+        if function.name.partition(".")[0] not in VOICES:
+            continue
+        described = [
+            operation
+            for path in document["paths"].values()
+            for operation in path.values()
+            if re.fullmatch(rf"{re.escape(function.name)}(\.\d+)?", operation["operationId"])
+        ]
+        model = function.load().request
+        body = document["components"]["schemas"].get(f"{function.name}.{model.__name__}", {}).get("properties", {})
+        parameters = {each["name"] for operation in described for each in operation.get("parameters", ())}
+        told = {*parameters, *body} | {
+            name for member in body.values() for name in re.findall("`(.+?)`", member.get("description", ""))
+        }
+        for name, field in model.model_fields.items():
+            alias = field.validation_alias or name
+            assert set(alias.choices if isinstance(alias, AliasChoices) else [alias]) <= told, function.name
+
+
 def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_code_and_text(document):
     for function in template.functions():
         dialect = function.name.partition(".")[0]
-        if dialect not in openapi.VOICES:
+        if dialect not in VOICES:
             continue
         operation = function.load()
         (responses,) = [
@@ -95,9 +120,10 @@ def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_cod
             for status, response in responses.items()
             for content in response.get("content", {}).values()
             for reason, example in content.get("examples", {}).items()
-            if reason != openapi.SUCCESS
+            if reason != SUCCESS
         }
-        declared = {reason for reason in operation.refuses if openapi.can_refuse(operation, reason)}
+        declared = {reason for reason in operation.refuses - OF_THE_FORM if can_refuse(operation, reason)}
+        declared |= {Reason(reason) for reason in shown if reason in OF_THE_FORM}
         assert set(shown) == {reason.value for reason in declared}, function.name
         for reason in declared:
             refusal = operation.dialect.REFUSALS[reason]

@@ -7,7 +7,7 @@ one, that it leaks nothing and that it leaves one log line is the door's.
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.logging import Logger
@@ -96,12 +96,12 @@ class Operation(Generic[Asked, Caller]):
         self.refuses = refuses | dialect.CREDENTIALS | ALWAYS
         self.function = function
         self.request: type[Asked] = hints["request"]
-        self.reply: type[Reply] = hints["return"]
+        self.replies: tuple[type[Reply], ...] = get_args(hints["return"]) or (hints["return"],)
         self.name = function.__module__.removeprefix("functions.")
         self.__doc__ = function.__doc__
-        # Of all models these two are built now, once; one that only a refusal needs is built by the first refusal.
-        self.request.model_rebuild()
-        self.reply.model_rebuild()
+        # Of all models these are built now, once; one that only a refusal needs is built by the first refusal.
+        for model in (self.request, *self.replies):
+            model.model_rebuild()
 
     def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Answer one API Gateway event (payload 2.0)."""

@@ -233,9 +233,16 @@ class IssuedDevice(Shown):
     nickname: str | None = Field(None, exclude_if=lambda nickname: nickname is None)
 
 
+class AuthenticationDevice(IssuedDevice):
+    """A smart card or a token."""
+
+    kind: Literal[Kind.SMART_CARD, Kind.OTP_TOKEN]
+
+
 class PaymentCard(IssuedDevice):
     """A payment card, with what no other device has."""
 
+    kind: Literal[Kind.PAYMENT_CARD]
     masked_card_number: str | None
     is_primary: bool | None
     card_status: CardStatus
@@ -248,9 +255,13 @@ class PaymentCard(IssuedDevice):
     card_image_url: str | None
 
 
-def issued(device: issued_devices.IssuedDevice) -> IssuedDevice:
+Issued = PaymentCard | AuthenticationDevice
+"""An issued device as it is answered: a reply of one of several models, so that the API's document has each."""
+
+
+def issued(device: issued_devices.IssuedDevice) -> Issued:
     """An issued device in the words of this dialect."""
-    shown = PaymentCard if isinstance(device, issued_devices.PaymentCard) else IssuedDevice
+    shown = PaymentCard if isinstance(device, issued_devices.PaymentCard) else AuthenticationDevice
     return shown.model_validate(device, from_attributes=True)
 
 

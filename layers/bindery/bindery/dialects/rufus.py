@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bindery import clock, dynamo
 from bindery.bindings.company import CompanyDevice
@@ -52,7 +52,7 @@ class Refused(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     description: str
-    deviceid: str | None = None
+    deviceid: str | None = Field(None, exclude_if=lambda deviceid: deviceid is None)
 
 
 class Success(Reply):
@@ -132,4 +132,4 @@ def failure(fault: Fault, call: Call) -> Answer:
     """`{"description": …}`, and the `deviceid` that the fault's detail names."""
     refusal = REFUSALS[fault.reason]
     envelope = Refused(description=refusal.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
-    return Answer(refusal.status, envelope.model_dump_json(exclude_none=True), refusal.headers)
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)

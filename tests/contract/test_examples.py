@@ -1,0 +1,87 @@
+"""What the OpenAPI document shows of refusals is what the operations answer, word for word: those that any may meet.
+
+The others each have a test of their own; `tests/template/test_exact.py` holds that none is without.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from bindery import dynamo
+from bindery.edge import Operation
+from bindery.faults import Reason
+from tests import documented, moto_registry
+from tests.conftest import forget, make_environment
+from tests.http_api import Response, invoke
+from tests.openid import Bank
+from tests.performance.stories import World
+from tools import template
+from tools.openapi.refused import OF_THE_FORM, provoked
+from tools.voices import VOICES
+
+OPERATIONS = [function.name for function in template.functions() if function.name.partition(".")[0] in VOICES]
+CREDENTIALS = ("api_key", "authorization", "developerkey", "token")
+OUT_OF_REACH = {Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED}
+
+every = pytest.mark.parametrize("name", OPERATIONS)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """One for all of these requests: each is refused, and leaves nothing behind."""
+    with pytest.MonkeyPatch.context() as environment, Bank() as bank:
+        make_environment(environment)
+        bank.trusted(environment)
+        with moto_registry.empty():
+            forget()
+            yield World(bank)
+            forget()
+
+
+def shown(name: str, answer: Response) -> set[str]:
+    return documented.shown(name, answer.status, answer.body)
+
+
+@every
+def test_a_request_that_is_not_as_it_must_be_is_answered_as_shown_and_no_other_such_answer_is(
+    name: str, world: World
+) -> None:
+    operation: Operation[Any, Any] = template.function(name).load()
+    wrong = provoked(operation, world.sample(name))
+    for reason, (event, _) in wrong.items():
+        assert reason in shown(name, invoke(name, event)), reason
+    assert OF_THE_FORM & wrong.keys() == OF_THE_FORM & documented.refusals(name).keys()
+
+
+@every
+def test_a_request_without_a_credential_or_with_a_forged_one_is_answered_as_shown(name: str, world: World) -> None:
+    seen: set[str] = set()
+    for header in CREDENTIALS:
+        for forged in ("", "bearer forged"):
+            seen |= shown(name, invoke(name, world.sample(name, **{header: forged})))
+    # Whom a credential denies access is not told from the request alone.
+    assert template.function(name).load().dialect.CREDENTIALS - {Reason.ACCESS_DENIED} <= seen
+
+
+@every
+def test_an_error_of_ours_is_answered_as_shown(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(request: Any, caller: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(template.function(name).load(), "function", broken)
+    assert Reason.INTERNAL in shown(name, invoke(name, world.sample(name)))
+
+
+@every
+def test_what_is_out_of_reach_is_answered_as_shown(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="http://inner")
+
+    event = world.sample(name)
+    forget()
+    monkeypatch.setitem(world.bank.answers, "/keys", (500, {}, b""))
+    for method in ("get_item", "batch_get_item", "query", "put_item", "update_item", "transact_write_items"):
+        monkeypatch.setattr(dynamo.client(), method, unreachable)
+    assert shown(name, invoke(name, event)) & OUT_OF_REACH

@@ -1,0 +1,111 @@
+"""OpenAPI 3.1 of the whole HTTP API, made from the operations themselves: `make openapi` writes it.
+
+Routes and summaries come from template.yaml, parameters and replies from the request and reply models, refusals from
+what each operation declares, its dialect's table and what it says to requests that are not as they must be, examples
+from events/ and from the dialects' own envelopes, the admin resources from their routers. Nothing is written twice, so
+nothing can differ from what is deployed.
+"""
+
+import json
+import re
+from importlib import import_module
+from inspect import cleandoc
+from typing import Any
+
+from bindery.admin import PROBLEMS
+from bindery.edge import Operation
+from tools import template
+from tools.openapi import admin
+from tools.openapi.answered import responses
+from tools.openapi.asked import asked
+from tools.template import Function, Route
+from tools.voices import SECURITY, VOICES, Schema, Voice
+
+PATH = template.ROOT / "docs" / "openapi" / "bindery.json"
+"""Where the document is kept."""
+
+_ADMIN = (
+    "What operators do, behind IAM: requests are signed (AWS Signature Version 4), as the command line `bindery` does."
+    " A page in a browser cannot sign, so these cannot be tried there. Times are milliseconds since the epoch."
+)
+_PROBLEM: Schema = {
+    "description": "A problem detail (RFC 9457).",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "reason": {"enum": sorted(PROBLEMS)},
+    },
+    "required": ["type", "title", "status", "reason"],
+}
+
+
+def document() -> Schema:
+    """The document."""
+    paths: dict[str, Schema] = {}
+    schemas: dict[str, Schema] = {"admin.Problem": _PROBLEM}
+    for function in template.functions():
+        dialect = function.name.partition(".")[0]
+        if dialect == "admin":
+            for path, operations in admin.resource(function, _version(), schemas).items():
+                paths.setdefault(path, {}).update(operations)
+        elif dialect in VOICES:
+            for number, route in enumerate(function.routes):
+                described = _operation(function, route, schemas)
+                described["operationId"] = function.name if number == 0 else f"{function.name}.{number + 1}"
+                paths.setdefault(route.path, {})[route.method.lower()] = described
+    tags = [{"name": name, "description": voice.description} for name, voice in VOICES.items()]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Bindery",
+            "version": _version(),
+            "description": str(template.document()["Description"]),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [*tags, {"name": "admin", "description": _ADMIN}],
+        "paths": paths,
+        "components": {"securitySchemes": dict(SECURITY), "schemas": dict(sorted(schemas.items()))},
+    }
+
+
+def text() -> str:
+    """The document as it is kept."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _version() -> str:
+    found = re.search(r'^version = "(.+)"$', (template.ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    if found is None:
+        raise LookupError("pyproject.toml has no version")
+    return found[1]
+
+
+def _operation(function: Function, route: Route, schemas: dict[str, Schema]) -> Schema:
+    dialect = function.name.partition(".")[0]
+    operation: Operation[Any, Any] = function.load()
+    event = json.loads(function.event.read_text())
+    voice = VOICES[dialect]
+    module = import_module(f"functions.{function.name}").__doc__ or ""
+    described: Schema = {
+        "tags": [dialect],
+        "summary": _description(function),
+        "description": f"{cleandoc(operation.__doc__ or '')}\n\n{cleandoc(module)}",
+        "security": _security(operation, voice),
+    }
+    described |= asked(operation, route, event, schemas)
+    described["responses"] = responses(operation, event, voice, schemas)
+    return described
+
+
+def _security(operation: Operation[Any, Any], voice: Voice) -> list[dict[str, list[str]]]:
+    """The credentials that an operation refuses to do without."""
+    needed = {scheme: list[str]() for scheme, reason in voice.security.items() if reason in operation.refuses}
+    return [needed] if needed else []
+
+
+def _description(function: Function) -> str:
+    properties = template.document()["Resources"][function.logical_id]["Properties"]
+    return str(properties["Description"].partition(": ")[2])

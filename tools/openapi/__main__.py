@@ -1,0 +1,6 @@
+"""Write the document where it is kept."""
+
+from tools.openapi import PATH, text
+
+PATH.parent.mkdir(parents=True, exist_ok=True)
+PATH.write_text(text())

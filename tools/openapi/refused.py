@@ -1,0 +1,100 @@
+"""What an operation refuses for, with what its refusals say.
+
+For a request that is not as it must be, the operation's own model and its dialect say that: the sample event is put
+wrong in every way that there is, and what comes of it is taken. So a refusal that no request can come to is not told.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from string import Formatter
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from bindery.edge import Invalid, Operation, read
+from bindery.faults import Fault, Reason
+from bindery.wire import Call
+from tools import template
+from tools.openapi.asked import body_of, names_of, shown_name
+
+Event = Mapping[str, Any]
+
+OF_THE_FORM = frozenset({Reason.MALFORMED, Reason.PARAMETER_MISSING, Reason.INVALID})
+"""Any operation may refuse for these; which of them it can, its request's model and its dialect decide."""
+
+_ADDRESS = "80:00:00:00:00:00:00:F1"
+_NAMES_ITS_DEVICE = {("rufus.unbind_device", Reason.DEVICE_UNKNOWN)}
+"""The refusals that name what stands in the path."""
+
+_WRONG: tuple[str | list[str], ...] = ("x" * 1000, "\x07", ["one", "two"])
+"""What is wrong of nearly every parameter: too long or no word known, no text, not one value."""
+
+_ANYBODY = SimpleNamespace(confirm=lambda: None, look_up=lambda reason: None)
+"""A caller whose credentials are good."""
+
+
+def refusals(operation: Operation[Any, Any], event: Event) -> Iterator[Fault]:
+    """A fault for each reason that the operation can refuse for, in the order of its dialect's table."""
+    found = provoked(operation, event)
+    for reason in operation.dialect.REFUSALS:
+        if reason in OF_THE_FORM:
+            yield from (fault for came, (_, fault) in found.items() if came is reason)
+        elif reason in operation.refuses and can_refuse(operation, reason):
+            yield Fault(reason, **_detail(operation, reason, event))
+
+
+def can_refuse(operation: Operation[Any, Any], reason: Reason) -> bool:
+    """Whether an operation that may refuse for a reason can come to it: what writes nothing contends with nobody."""
+    return reason is not Reason.CONTENDED or template.function(operation.name).writes
+
+
+def provoked(operation: Operation[Any, Any], event: Event) -> dict[Reason, tuple[Event, Fault]]:
+    """By reason: the first way to put an operation's sample event wrong that comes to it, and the fault that it is."""
+    found: dict[Reason, tuple[Event, Fault]] = {}
+    for wrong in _put_wrong(operation, event):
+        try:
+            read(operation.request, Call(wrong))
+        except Invalid as invalid:
+            fault = operation.dialect.invalid(invalid.problems, _ANYBODY)
+            found.setdefault(fault.reason, (wrong, fault))
+        except Fault as fault:
+            found.setdefault(fault.reason, (wrong, fault))
+    return found
+
+
+def _put_wrong(operation: Operation[Any, Any], event: Event) -> Iterator[Event]:
+    """First no JSON, then nothing at all, then the sample with one parameter missing or wrong."""
+    model, in_path = operation.request, event.get("pathParameters") or {}
+    for name in in_path:
+        yield from (dict(event, pathParameters=in_path | {name: value}) for value in _WRONG if isinstance(value, str))
+    named = [names_of(shown_name(name, info), info) for name, info in model.model_fields.items()]
+    names = [names[0] for names in named if not in_path.keys() & set(names)]
+    if model.source == "query":
+        given: dict[str, Any] = dict(parse_qsl(event.get("rawQueryString", "")))
+    elif model.source in ("body", "form"):
+        given = body_of(event) or {}
+        yield _with(event, "{")
+    else:
+        return
+    for asked in (
+        {},
+        *({known: value for known, value in given.items() if known != name} for name in names),
+        *(given | {name: value} for value in _WRONG for name in names),
+    ):
+        if model.source == "query":
+            yield dict(event, rawQueryString=urlencode(asked, doseq=True))
+        else:
+            yield _with(event, json.dumps(asked))
+
+
+def _with(event: Event, body: str) -> Event:
+    return dict(event, body=body, isBase64Encoded=False)
+
+
+def _detail(operation: Operation[Any, Any], reason: Reason, event: Event) -> dict[str, str]:
+    refusal = operation.dialect.REFUSALS[reason]
+    if (operation.name, reason) in _NAMES_ITS_DEVICE:
+        return dict(event["pathParameters"])
+    texts = (refusal.text, *refusal.headers.values())
+    names = {name for text in texts for _, name, _, _ in Formatter().parse(text) if name}
+    return {name: _ADDRESS if name == "address" else name for name in names}
