@@ -250,15 +250,6 @@ def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_
     assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
-def test_a_lease_of_a_time_when_it_named_no_sessions_has_ended() -> None:
-    pk = device()
-    own(pk)
-    made = make()
-    dynamo.write(Update(connections.key(pk, UID), "REMOVE #generation"))
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
-    assert lasting(pk) == set()
-
-
 @pytest.mark.parametrize(
     ("host_ip", "comers"),
     [
@@ -502,7 +493,7 @@ def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callab
     assert names_met(pk) == left | {again.id}
 
 
-def test_a_binding_of_a_time_when_it_named_nobody_names_whoever_connects() -> None:
+def test_a_binding_without_names_names_whoever_connects() -> None:
     pk = device()
     dynamo.write(Put(record.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "since": "quectel#1"}))
     made = make()

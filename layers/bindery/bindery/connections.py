@@ -250,13 +250,10 @@ def _latch(place: Key, connection: str, client: str) -> None:
 
 
 def _stands(lease: Item, relation: Item | None, user: Item | None) -> bool:
-    """Whether a lease whose time is not over has not been ended: by its binding, or with its caller's sessions.
-
-    One that does not say under which generation it was made is of a time when none did, and has ended.
-    """
+    """Whether a lease whose time is not over has not been ended: by its binding, or with its caller's sessions."""
     if relation is None or user is None:
         return False
-    return _names(relation, lease) and lease.get("generation") == user["generation"]
+    return _names(relation, lease) and lease["generation"] == user["generation"]
 
 
 # Whom a binding names as connected.
@@ -278,7 +275,7 @@ class _Naming:
         self.met: Item = {}
 
     def beside(self) -> Update:
-        """Beside the others; `LIMIT_REACHED`: there is no room, or the binding is of a time when it named nobody."""
+        """Beside the others; `LIMIT_REACHED`: there is no room, or the binding has no names yet."""
         room = "attribute_exists(#connected) AND (attribute_exists(#connected.#caller) OR size(#connected) < :limit)"
         return self._update(
             "SET #connected.#caller = :named",

@@ -227,21 +227,6 @@ def test_ten_live_keys_can_be_rotated_and_stay_ten() -> None:
     assert [bind(key["key"]) for key in made] == [201] * 10
 
 
-def test_keys_of_an_account_that_an_earlier_version_opened_are_rotated_and_revoked() -> None:
-    dynamo.write(Update(accounts.key("acme"), "REMOVE #live_keys.#rotated"))
-    made = [issue_as_before(number) for number in range(2)]
-    assert ask("POST", f"/{keys.id_of(made[0])}/rotate", {}).status == 200
-    dynamo.write(Update(accounts.key("acme"), "REMOVE #live_keys.#rotated"))
-    assert ask("POST", f"/{keys.id_of(made[1])}/revoke").status == 200
-    assert [bind(key) for key in made] == [201, 403]
-
-
-def issue_as_before(number: int) -> str:
-    made = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias=str(number))
-    dynamo.write(Update(accounts.api_key(keys.id_of(made)), "REMOVE #list"))
-    return made
-
-
 def test_at_most_twenty_rotated_keys_wait_for_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     key = issue()
     for _ in range(20):

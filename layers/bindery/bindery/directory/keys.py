@@ -267,9 +267,5 @@ def _forget_expired(account: str) -> None:
         for hashed, expires_at in keys.items()
         if 0 < expires_at <= clock.now()
     ]
-    if ROTATED not in live:
-        # Version 0.1.0 opened the account.
-        rotated = f"#live_keys.#{ROTATED}"
-        dynamo.write(Update(accounts.key(account), f"SET {rotated} = if_not_exists({rotated}, :none)", {":none": {}}))
     if expired:
         dynamo.write(Update(accounts.key(account), "REMOVE " + ", ".join(expired)))
