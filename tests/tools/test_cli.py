@@ -307,8 +307,14 @@ def test_the_doctor_asks_the_registry_and_every_route(bindery: Bindery) -> None:
     result = bindery("doctor")
     health = json.loads(result.stdout)
     assert (result.exit_code, health["healthy"]) == (0, True), health
-    names = {check["name"] for check in health["checks"]}
-    assert {"table devices", "POST /v0/devices", "GET /v1/device/devices/{imei}", "$default"} <= names
+    found = {check["name"]: check["detail"] for check in health["checks"]}
+    assert "table devices" in found
+    for function in template.functions():
+        for route in function.routes:
+            assert (route.path if route.path == "$default" else f"{route.method} {route.path}") in found
+    # An operators' function that is asked for what no resource has says so itself.
+    assert (found["ANY /admin/v1/users"], found["ANY /admin/v1/users/{proxy+}"]) == ("HTTP 404", "HTTP 404")
+    assert found["POST /v0/devices"] == "HTTP 403"
 
 
 def test_a_doctor_who_finds_something_exits_with_1(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,6 +323,11 @@ def test_a_doctor_who_finds_something_exits_with_1(bindery: Bindery, monkeypatch
             return httpx.Response(200, json={"healthy": True, "checks": []})
         if request.url.path == "/v0/devices":
             raise httpx.ReadTimeout("timed out")
+        if request.url.path.startswith("/admin/"):
+            assert request.method == "HEAD", "which changes nothing"
+            assert request.headers["authorization"].startswith("AWS4-HMAC-SHA256 ")
+            # What the gateway answers to whom it does not admit, and where it cannot call the function.
+            return httpx.Response(403 if request.url.path == "/admin/v1/users" else 500)
         return httpx.Response(500 if request.url.path == "/api/v2/device" else 404, headers={"x-request-id": "1"})
 
     made = httpx.Client
@@ -326,6 +337,8 @@ def test_a_doctor_who_finds_something_exits_with_1(bindery: Bindery, monkeypatch
     assert re.search(r"POST /v0/devices\s+│ no\s+│ timed out", result.stdout)
     assert re.search(r"POST /api/v2/device\s+│ no\s+│ HTTP 500", result.stdout)
     assert re.search(r"GET /api/base/configs\s+│ yes\s+│ HTTP 404", result.stdout)
+    assert re.search(r"ANY /admin/v1/users\s+│ yes\s+│ not tried: you may not ask it", result.stdout)
+    assert re.search(r"ANY /admin/v1/keys\s+│ no\s+│ HTTP 500", result.stdout)
 
 
 def test_no_secret_is_an_argument_or_an_option() -> None:

@@ -125,6 +125,10 @@ class Client:
             time.sleep(random.uniform(0.5, 1) * 0.5 * 2 ** (attempt - 1))  # noqa: S311 (jitter is no secret)
         raise failure
 
+    def knock(self, method: str, path: str, *, signed: bool) -> httpx.Response:
+        """Whatever answers any path of the endpoint. Raises `httpx.TransportError`."""
+        return self.http.request(method, self.endpoint + path, auth=self._signature if signed else None)
+
     def get(self, *path: str, **query: Any) -> Any:
         """Read one thing."""
         return self.ask("GET", *path, query=query)
