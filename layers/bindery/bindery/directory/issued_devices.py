@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from bindery import clock, directory, dynamo, identity, imports
 from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, OptionalText128, OptionalText512, Text64, Text128, place
+from bindery.fields import ID, OptionalText128, OptionalText512, Text64, Text128
 
 _MASK = frozenset("*#\u2022\u25cf\u2026\u2217")
 """What stands for digits that are not shown, and so parts those that are: asterisks, hashes, bullets, an ellipsis."""
@@ -160,7 +160,7 @@ def enter(customer: str, **members: Any) -> None:
     try:
         device = _model(members.get("kind")).model_validate(members)
     except ValidationError as error:
-        wrong = (": ".join([*place(found), found["msg"]]) for found in error.errors())
+        wrong = (": ".join([*map(str, found["loc"]), found["msg"]]) for found in error.errors())
         # Not chained: the error itself would show the values that were refused.
         raise Fault(Reason.INVALID, problems="; ".join(wrong)) from None
     dynamo.write(_record(customer, device).write)
