@@ -143,13 +143,21 @@ Verbatim2048 = Annotated[str, Strict(), Field(max_length=2048), AfterValidator(_
 """The same, with room for the longest password when it is encrypted and in base64."""
 
 
-def _segment(value: str) -> str:
-    if "/" in value or value in (".", ".."):
+def _segment(character: str) -> str:
+    """The pattern of a segment of a path, of dots and other characters: not "." or "..", which clients resolve."""
+    return rf"^(\.{{0,2}}{character}|\.{{3}})(\.|{character})*$"
+
+
+_SEGMENT = _segment("[^./]")
+
+
+def _named(value: str) -> str:
+    if not re.fullmatch(_SEGMENT, value):
         raise PydanticCustomError("segment", "cannot stand in a path")
     return value
 
 
-Segment128 = Annotated[Text128, AfterValidator(_segment)]
+Segment128 = Annotated[Text128, AfterValidator(_named)]
 """A text that can be a segment of a path: routes are found by the decoded path, where a slash would part it."""
 
 OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none), _told_optional_text(64)]
@@ -157,7 +165,7 @@ OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none), _to
 OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none), _told_optional_text(254)]
 OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _told_optional_text(512)]
 
-ID: Any = {"min_length": 1, "max_length": 128, "pattern": r"^[A-Za-z0-9._:@+-]+$"}
+ID: Any = {"min_length": 1, "max_length": 128, "pattern": _segment("[A-Za-z0-9_:@+-]")}
 """What holds of an identifier that operators choose: it will stand in paths."""
 
 EMAIL_LIMIT = 254

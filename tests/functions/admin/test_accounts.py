@@ -133,3 +133,37 @@ def test_an_unknown_account_is_404(method: str, path: str) -> None:
 def test_what_is_no_operation_is_a_problem_too(method: str, path: str, status: int) -> None:
     answer = admin("accounts", method, path)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+@pytest.mark.parametrize(
+    ("resource", "body", "member"),
+    [
+        ("accounts", {"name": "Acme"}, "account"),
+        ("domains", {}, "domain"),
+        ("families", {"owner": "ada"}, "fid"),
+        ("products", {"name": "Lock", "module_type": "M"}, "product_key"),
+        ("users", {"account": "acme"}, "uid"),
+        ("issued_devices", {"customer": "c1", "kind": "otp-token"}, "device_id"),
+        ("issued_devices", {"device_id": "d1", "kind": "otp-token"}, "customer"),
+    ],
+)
+def test_what_no_path_can_name_is_no_identifier(resource: str, body: dict[str, Any], member: str, name: str) -> None:
+    """Clients resolve these two before they ask: `users/..` is `/admin/v1/`."""
+    admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
+    before = everything()
+    made = body | {member: name}
+    if resource == "issued_devices":
+        answer = admin(resource, "POST", "issued-devices/import", {"rows": [made]})
+        ((found),) = answer.json()["errors"]
+        assert found["message"].startswith(f"{member}: ")
+    else:
+        answer = admin(resource, "POST", resource, made)
+        assert [error["at"] for error in answer.json()["errors"]] == [f"body.{member}"]
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", ["...", ".a", "..a", "a..", "a.b", "...."])
+def test_other_names_of_dots_are_identifiers(name: str) -> None:
+    assert admin("accounts", "POST", "accounts", {"account": name, "name": "Acme"}).status == 200
+    assert admin("accounts", "GET", f"accounts/{name}").json()["account"] == name
