@@ -8,7 +8,7 @@ from bindery.bindings.shares import Cover
 from bindery.directory import accounts, domains, families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Key, Table, Update
-from tests.http_api import Response, event, invoke
+from tests.http_api import Response, admin, event, invoke
 from tests.tables import items
 
 PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
@@ -235,12 +235,20 @@ def unknown_sn(world: World) -> None:
     world.parameters["sn"] = "SN-unknown"
 
 
+def imported(world: World, **facts: Any) -> None:
+    """The device as an operator enters it who means to have one that nobody can bind."""
+    world.facts |= facts
+    rows = [{"product_key": PK, "serial": SN, **world.facts}]
+    answer = admin("devices", "POST", "devices/import", {"rows": rows, "unbindable": True})
+    assert (answer.status, answer.json()["errors"]) == (200, [])
+
+
 def no_device_key(world: World) -> None:
-    world.manufacture(device_key=None)
+    imported(world, device_key=None)
 
 
 def bad_device_key(world: World) -> None:
-    world.manufacture(device_key="84:15")
+    imported(world, device_key="84:15")
 
 
 def other_data_center(world: World) -> None:
@@ -249,6 +257,10 @@ def other_data_center(world: World) -> None:
 
 def banned(world: World) -> None:
     devices.ban(DEVICE, "stolen")
+
+
+def disabled(world: World) -> None:
+    assert admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/disable").json()["enabled"] is False
 
 
 def mine(world: World) -> None:

@@ -16,10 +16,14 @@ handler = Resource("devices")
 
 
 class Import(Asked):
-    """Rows of manufacturing records (`bindery.manufacture.ManufacturedDevice`), each judged by itself."""
+    """Rows of manufacturing records (`bindery.manufacture.ManufacturedDevice`), each judged by itself.
+
+    A device key that is missing or malformed is an error unless such devices are meant to be entered: `unbindable`.
+    """
 
     rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
     dry_run: bool = False
+    unbindable: bool = False
 
 
 class Why(Asked):
@@ -114,7 +118,7 @@ def _show(device: str) -> HeldDevice:
 @handler.app.post("/admin/v1/devices/import")
 def enter(asked: Import) -> Report:
     """Enter manufactured devices, or replace their manufacturing records."""
-    return manufacture.enter(asked.rows, dry_run=asked.dry_run)
+    return manufacture.enter(asked.rows, dry_run=asked.dry_run, unbindable=asked.unbindable)
 
 
 @handler.app.get("/admin/v1/devices")
@@ -158,6 +162,22 @@ def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevic
     """End a device's binding, or where several hold it that of the user `uid`."""
     key = identity.from_opaque(device)
     holding.end(key, why.reason, uid=uid)
+    return _show(key)
+
+
+@handler.app.post("/admin/v1/devices/<device>/disable")
+def disable(device: DeviceId) -> HeldDevice:
+    """Let nobody bind a manufactured device any more; who has it keeps it, and is connected to it."""
+    key = identity.from_opaque(device)
+    devices.set_enabled(key, False)
+    return _show(key)
+
+
+@handler.app.post("/admin/v1/devices/<device>/enable")
+def enable(device: DeviceId) -> HeldDevice:
+    """Let a manufactured device be bound again."""
+    key = identity.from_opaque(device)
+    devices.set_enabled(key, True)
     return _show(key)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, keyring, sessions
+from bindery import clock, devices, identity, keyring, sessions
 from bindery.directory import accounts, families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests import quectel
-from tests.http_api import event, invoke
+from tests.http_api import admin, event, invoke
 from tests.quectel import (
     DEVICE,
     DK,
@@ -66,6 +66,7 @@ ROWS: list[tuple[float, int, Callable[[World], None]]] = [
     (16, 5361, quectel.bad_device_key),
     (17, 6083, quectel.other_data_center),
     (18, 5009, quectel.banned),
+    (18.5, 5009, quectel.disabled),
     (19, 5049, quectel.mine),
     (20, 6040, quectel.shared_with_me),
     (21, 5412, quectel.bound_by_another),
@@ -314,11 +315,11 @@ def test_members_of_a_family_put_devices_into_it_as_its_owner_does(world: World)
 
 
 def test_a_disabled_device_is_refused_until_it_is_enabled(world: World) -> None:
-    devices.set_enabled(DEVICE, False)
+    quectel.disabled(world)
     before = everything()
     refused(world.ask(), 5009)
     assert everything() == before
-    devices.set_enabled(DEVICE, True)
+    assert admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/enable").json()["enabled"] is True
     succeeded(world.ask())
 
 

@@ -269,6 +269,8 @@ LINES = [
     (f"devices show {DEVICE}", {"device": DEVICE, "binding": None}),
     (f"devices ban {DEVICE} --reason stolen", {}),
     (f"devices unban {DEVICE}", {"ban": None}),
+    (f"devices disable {DEVICE}", {"enabled": False}),
+    (f"devices enable {DEVICE}", {"enabled": True}),
     (f"devices deactivate {DEVICE}", {"active": False}),
     (f"devices activate {DEVICE}", {"active": True}),
     (f"devices address {DEVICE} 80:00:00:00:00:00:00:aa", {"address": "80:00:00:00:00:00:00:AA"}),

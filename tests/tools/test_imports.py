@@ -149,6 +149,12 @@ def test_manufactured_devices_are_imported_and_found(bindery: Bindery, tmp_path:
     assert found["product_key"] == "p1117e"
 
 
+def test_devices_that_nobody_can_bind_are_imported_when_they_are_meant(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(tmp_path / "u.csv", HEADER, "p1117e,U1,", "p1117e,U2,84:15")
+    assert run(bindery, f"devices import {file}") == (1, report(errors=2))
+    assert run(bindery, f"devices import {file} --unbindable") == (0, report(created=2))
+
+
 def test_what_a_bank_issued_is_imported_with_lists_and_flags(bindery: Bindery, tmp_path: Path) -> None:
     file = write(
         tmp_path / "issued.csv",

@@ -23,13 +23,26 @@ def enter(
     dry_run: imports.DryRun = False,
     errors: imports.Errors = None,
     restart: imports.Restart = False,
+    unbindable: Annotated[
+        bool, typer.Option("--unbindable", help="Enter devices whose device key is missing or malformed, too.")
+    ] = False,
 ) -> Any:
     """Enter manufactured devices (quectel), or replace their manufacturing records.
 
     Columns: product_key, serial, device_key, and if you like module_type, data_center. An import that was interrupted
     goes on when the same command is given again.
     """
-    return imports.run(api, "devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart)
+    return imports.run(
+        api,
+        "devices",
+        COLUMNS,
+        file,
+        form=form,
+        dry_run=dry_run,
+        errors=errors,
+        restart=restart,
+        unbindable=unbindable,
+    )
 
 
 @command(app)
@@ -76,6 +89,18 @@ def unbind(
 ) -> Any:
     """End a device's binding, by force."""
     return api.ask("POST", "devices", device, "unbind", body={"reason": reason}, query={"uid": uid})
+
+
+@command(app)
+def disable(api: Client, device: Device) -> Any:
+    """Let nobody bind it any more (quectel); who has it keeps it."""
+    return api.post("devices", device, "disable")
+
+
+@command(app)
+def enable(api: Client, device: Device) -> Any:
+    """Let it be bound again."""
+    return api.post("devices", device, "enable")
 
 
 @command(app)

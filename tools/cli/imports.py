@@ -113,7 +113,7 @@ class Ledger:
         except ValueError:
             found = {}
         if dry_run or any(found.get(name) != value for name, value in self._about.items()):
-            what = "was not finished" if dry_run else "was of another file, or of another Bindery"
+            what = "was not finished" if dry_run else "was of another file, with other options or to another Bindery"
             raise Failure(Exit.USAGE, f"the import in {self._path} {what}: --restart forgets it")
         self.done, self.errors_size = Done(**found["done"]), found["errors_size"]
         self.begun = {int(start): counts for start, counts in found["begun"].items()}
@@ -148,8 +148,10 @@ def run(
     dry_run: bool,
     errors: Path | None,
     restart: bool,
+    unbindable: bool = False,
 ) -> dict[str, Any]:
-    """Import a file, and return the report. Raises `Failure`."""
+    """Import a file, and return the report. `unbindable` goes with each request (devices). Raises `Failure`."""
+    options = {"unbindable": True} if unbindable else {}
     form = form or {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(file.suffix.lower())
     if form not in ("csv", "ndjson"):
         raise Failure(Exit.USAGE, f"is {file} csv or ndjson? Give --format")
@@ -159,7 +161,14 @@ def run(
         with file.open("rb") as raw:
             head = hashlib.sha256(raw.read(HEAD)).hexdigest()
         size = file.stat().st_size
-        about = {"endpoint": api.endpoint, "import": resource, "format": form, "size": size, "head": head}
+        about = {
+            "endpoint": api.endpoint,
+            "import": resource,
+            "format": form,
+            "size": size,
+            "head": head,
+            "options": options,
+        }
         if restart:
             record.unlink(missing_ok=True)
         ledger = Ledger(record, about)
@@ -174,7 +183,7 @@ def run(
             task = progress.add_task("", total=size, told="")
             rows = (_csv if form == "csv" else _ndjson)(text, file, columns)
             batches = _batches(text, islice(rows, done.lines, None), done.lines, dict(ledger.begun))
-            for batch, report in _sent(api, resource, batches, None if dry_run else ledger):
+            for batch, report in _sent(api, resource, options, batches, None if dry_run else ledger):
                 if dry_run:
                     _count(done, batch, report, failed)
                 else:
@@ -227,12 +236,12 @@ def _batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, 
 
 
 def _sent(
-    api: Client, resource: str, batches: Iterator[Batch], ledger: Ledger | None
+    api: Client, resource: str, options: Mapping[str, Any], batches: Iterator[Batch], ledger: Ledger | None
 ) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
     """What the API says to each batch, in their order, while the next ones are on their way. No ledger: a dry run."""
 
     def ask(rows: list[Any], *, dry_run: bool) -> Mapping[str, Any]:
-        body = {"rows": rows, "dry_run": dry_run}
+        body = {"rows": rows, "dry_run": dry_run, **options}
         answer: Mapping[str, Any] = api.ask("POST", resource, "import", body=body, attempts=ATTEMPTS)
         return answer
 

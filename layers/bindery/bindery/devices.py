@@ -19,6 +19,13 @@ EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUN
 """Holds a write to a device that is there."""
 
 
+_MANUFACTURED = Condition(
+    expression="attribute_exists(#device_key)",
+    otherwise=lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
+    detail={"detail": "Only a device that was manufactured (quectel) is disabled; others are banned."},
+)
+
+
 def key(device: str) -> Key:
     """Where a device stands, by its canonical identity (`bindery.identity`)."""
     return Key(Table.DEVICES, device)
@@ -123,8 +130,9 @@ def unbound(device: str, why: str) -> Update:
 
 
 def set_enabled(device: str, enabled: bool) -> None:
-    """Let a device be bound (quectel), or no longer. Raises `NOT_FOUND`."""
-    _change(device, "REMOVE #disabled" if enabled else "SET #disabled = :true", {} if enabled else {":true": True})
+    """Let a manufactured device (quectel) be bound, or no longer. Raises `NOT_FOUND`, and `INVALID` for any other."""
+    expression = "REMOVE #disabled" if enabled else "SET #disabled = :true"
+    dynamo.write(Update(key(device), expression, {} if enabled else {":true": True}, _MANUFACTURED))
 
 
 def set_active(device: str, active: bool) -> None:

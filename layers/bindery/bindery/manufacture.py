@@ -1,6 +1,7 @@
 """Manufacturing records of quectel devices, many at a time: what a factory made, before anyone can bind it."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
@@ -13,29 +14,38 @@ from bindery.fields import OptionalText64, OptionalText128, Text64, Text128
 from bindery.imports import Need, Record, Report
 
 
-class ManufacturedDevice(BaseModel):
-    """A row of an import: the whole record. What it leaves out the device has not."""
+class UnbindableDevice(BaseModel):
+    """A row of an import: the whole record. What it leaves out the device has not, so that it may be of no use."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     product_key: Text64
     serial: Text128
-    device_key: Annotated[str, Strict(), Field(pattern=f"^{DEVICE_KEY}$")]
+    device_key: OptionalText64 = None
     module_type: OptionalText128 = None
     data_center: OptionalText64 = None
 
 
-def enter(rows: Sequence[Any], *, dry_run: bool) -> Report:
+class ManufacturedDevice(UnbindableDevice):
+    """A row of an import, of a device with a device key by which it can be bound."""
+
+    device_key: Annotated[str, Strict(), Field(pattern=f"^{DEVICE_KEY}$")]
+
+
+def enter(rows: Sequence[Any], *, dry_run: bool, unbindable: bool = False) -> Report:
     """Enter devices of products that exist, or replace their manufacturing records (`imports.run`).
+
+    A row whose device key is missing or malformed is an error, or with `unbindable` a device that nobody can bind.
 
     Who holds a device, its ban, whether it is disabled or active and its address stay as they are, whatever happens to
     them meanwhile.
     """
-    return imports.run(rows, _record, dry_run=dry_run)
+    model = UnbindableDevice if unbindable else ManufacturedDevice
+    return imports.run(rows, partial(_record, model), dry_run=dry_run)
 
 
-def _record(row: Mapping[str, Any]) -> Record:
-    given = ManufacturedDevice.model_validate(row)
+def _record(model: type[UnbindableDevice], row: Mapping[str, Any]) -> Record:
+    given = model.model_validate(row)
     device = identity.manufactured_device(given.product_key, given.serial)
     facts = devices.manufacturing(
         given.product_key, given.serial, given.device_key, given.module_type, given.data_center

@@ -261,6 +261,8 @@ ACTIONS: list[tuple[str, str, Any]] = [
     ("POST", "/ban", {"reason": "stolen"}),
     ("POST", "/unban", None),
     ("POST", "/unbind", {"reason": "sold"}),
+    ("POST", "/disable", None),
+    ("POST", "/enable", None),
     ("POST", "/activate", None),
     ("POST", "/deactivate", None),
     ("PUT", "/address", {"address": ADDRESS}),
@@ -523,6 +525,28 @@ def test_nobody_connects_to_a_device_until_it_is_active_again(callers: Callers) 
     assert callers.remoteit().status == 200
 
 
+def test_who_has_a_device_that_is_disabled_keeps_it_and_nobody_else_binds_it() -> None:
+    world = World(Mode.MULTI)
+    quectel.succeeded(world.ask())
+    for _ in range(2):
+        assert ask("POST", DEVICE, "/disable").json()["enabled"] is False
+        quectel.refused(quectel.as_user(OTHER), 5009)
+    assert [device["sn"] for device in quectel.ask(ME, "user_device_list").json()["data"]["list"]] == [SN]
+    for _ in range(2):
+        assert ask("POST", DEVICE, "/enable").json()["enabled"] is True
+    quectel.succeeded(quectel.as_user(OTHER))
+
+
+def test_only_what_was_manufactured_is_disabled() -> None:
+    device = rufus()
+    stands = everything()
+    for action in ("/disable", "/enable"):
+        answer = ask("POST", device, action)
+        assert (answer.status, answer.json()["reason"]) == (422, "invalid")
+        assert "manufactured (quectel)" in answer.json()["detail"]
+    assert everything() == stands
+
+
 def test_a_service_address_is_given_and_taken() -> None:
     device, other = rufus(), registered()
     assert ask("PUT", device, "/address", {"address": ADDRESS.lower()}).json()["address"] == ADDRESS
@@ -655,6 +679,18 @@ def test_a_row_that_is_wrong_is_named_without_its_values_and_stops_no_other(
     assert send(first, wrong, last) == report(created=2, errors=[error])
     assert len(items(Table.DEVICES)) == 3
     assert devices_table()[identity.manufactured_device(PK, "N0")]["device_key"] == "KEY0"
+
+
+@pytest.mark.parametrize(("device_key", "code"), [(None, 5067), (" ", 5067), ("84:15", 5361), ("\u00e4" * 64, 5361)])
+def test_a_device_without_a_good_key_is_entered_when_it_is_meant_and_nobody_binds_it(
+    device_key: str | None, code: int, world: World
+) -> None:
+    rows = {"rows": [row(serial=SN, device_key=device_key)]}
+    entered = admin("devices", "POST", "devices/import", rows | {"unbindable": True})
+    assert entered.json() == report(changed=1)
+    quectel.refused(world.ask(), code)
+    assert send(row(serial=SN)) == report(changed=1)
+    quectel.succeeded(world.ask())
 
 
 def test_errors_are_told_in_the_order_of_the_rows(world: World) -> None:
