@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool
 
-from bindery.admin import UNCHANGED, Asked, Cursor, Limit, Page, PathId, QueryId, Resource
+from bindery.admin import UNCHANGED, Asked, Cursor, Limit, Page, PathCustomer, PathId, QueryCustomer, Resource
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
 from bindery.imports import ROW_LIMIT, Report
@@ -67,13 +67,13 @@ def import_rows(given: Import) -> Report:
 
 
 @handler.app.get("/admin/v1/issued-devices")
-def page(customer: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[IssuedCard | Issued]:
+def page(customer: QueryCustomer, limit: Limit = 50, cursor: Cursor = None) -> Page[IssuedCard | Issued]:
     """List the devices issued to a customer, by id."""
     found = issued_devices.page(customer, limit, cursor)
     return Page(items=[_read(customer, device) for device in found.devices], next=found.cursor)
 
 
 @handler.app.patch("/admin/v1/issued-devices/<customer>/<device_id>")
-def change(customer: PathId, device_id: PathId, changes: Change) -> IssuedCard | Issued:
+def change(customer: PathCustomer, device_id: PathId, changes: Change) -> IssuedCard | Issued:
     """Change what a device is good for; its customer sees it at once."""
     return _read(customer, issued_devices.change(customer, device_id, **changes.given()))

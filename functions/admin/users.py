@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from bindery import passwords, sessions
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Name, Page, PathId, QueryId, Resource
+from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource
 from bindery.directory import users
 from bindery.directory.users import Role
-from bindery.fields import VERBATIM, Email
+from bindery.fields import VERBATIM, Customer, Email
 
 handler = Resource("users")
 
@@ -22,7 +22,7 @@ class NewUser(Asked):
     domain: Id | None = None
     role: Role = "regular"
     home_mode: StrictBool = False
-    customer: Name | None = None
+    customer: Customer | None = None
     email: Email | None = None
 
 
@@ -32,7 +32,7 @@ class Change(Asked):
     role: Role = UNCHANGED
     domain: Id | None = UNCHANGED
     home_mode: StrictBool = UNCHANGED
-    customer: Name | None = UNCHANGED
+    customer: Customer | None = UNCHANGED
     email: Email | None = UNCHANGED
 
 

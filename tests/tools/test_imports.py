@@ -170,6 +170,14 @@ def test_what_a_bank_issued_is_imported_with_lists_and_flags(bindery: Bindery, t
     assert [line for line, _ in errors(tmp_path / "issued.csv.errors.ndjson")] == [4]
 
 
+def test_a_customer_is_named_as_the_banks_issuer_does(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(tmp_path / "issued.csv", ISSUED, '"auth0|ada/x, y",T9,otp-token')
+    assert run(bindery, f"issued import {file}") == (0, report(created=1))
+    (found,) = json.loads(bindery("issued list 'auth0|ada/x, y'").stdout)
+    assert found["customer"] == "auth0|ada/x, y"
+    assert json.loads(bindery("issued status 'auth0|ada/x, y' T9 --status blocked").stdout)["status"] == "blocked"
+
+
 def test_an_import_that_was_killed_goes_on_where_it_was(
     bindery: Bindery, environment: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -14,13 +14,13 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json, to_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError, from_json, to_json
 
-from bindery import dynamo, edge, metrics
+from bindery import dynamo, edge, identity, metrics
 from bindery.edge import Invalid, logger
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, place
+from bindery.fields import ID, Customer, place
 from bindery.wire import RETRY_AFTER, Call
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
@@ -93,6 +93,23 @@ DeviceId = Annotated[str, Path(**_DEVICE)]
 """A device's opaque id in a path, of as many characters as a key has that an index takes too: 1,024 bytes."""
 OptionalDeviceId = Annotated[str | None, Query(**_DEVICE)]
 """The same in a query that need not have it."""
+
+
+def _customer(text: str) -> str:
+    try:
+        return identity.from_opaque(text)
+    except Fault:
+        raise PydanticCustomError("customer", "not URL-safe base64, without padding, of a customer's name") from None
+
+
+PathCustomer = Annotated[
+    str,
+    Path(min_length=1, max_length=1354, description="The customer's name in URL-safe base64, without padding."),
+    AfterValidator(_customer),
+]
+"""A bank's customer in a path, where a name of theirs could not stand: it may have slashes."""
+QueryCustomer = Annotated[Customer, Query(description="The customer, to the letter as the bank's issuer names them.")]
+"""The same in a query, as it is."""
 
 
 _ONE_AT_A_TIME = RLock()

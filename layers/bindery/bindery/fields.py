@@ -3,9 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from bindery import identity
@@ -164,6 +164,40 @@ OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none), _told
 OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none), _told_optional_text(128)]
 OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none), _told_optional_text(254)]
 OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _told_optional_text(512)]
+
+CUSTOMER_LIMIT = 256
+"""Characters of a customer's name at most."""
+_CUSTOMER_BYTES = 1015
+"""Of UTF-8: with `customer#` before it, as long a key as an index takes."""
+
+
+def is_customer(name: object) -> TypeGuard[str]:
+    """Whether this may name a bank's customer: printable, not blank, and to the letter what the issuer's claim says."""
+    if not isinstance(name, str) or not name.isprintable() or not name.strip():
+        return False
+    return len(name) <= CUSTOMER_LIMIT and len(name.encode()) <= _CUSTOMER_BYTES
+
+
+def _customer(value: str) -> str:
+    if not is_customer(value):
+        raise PydanticCustomError("customer", "no customer's name: up to 256 printable characters, not blanks alone")
+    return value
+
+
+Customer = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=False),
+    AfterValidator(_customer),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": CUSTOMER_LIMIT,
+            "pattern": rf"^[^\x00-\x1f\x7f-\x9f]*[^{_BLANK}\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        }
+    ),
+]
+"""A bank's customer as an operator names them: whoever a token can name, blanks at the ends included."""
 
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": _segment("[A-Za-z0-9_:@+-]")}
 """What holds of an identifier that operators choose: it will stand in paths."""

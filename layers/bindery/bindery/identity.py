@@ -161,17 +161,17 @@ def holder_parts(holder: str) -> tuple[str, str]:
     return kind, name
 
 
-def opaque(device: str) -> str:
-    """A device's key as operators write it in paths: URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(device.encode()).rstrip(b"=").decode()
+def opaque(name: str) -> str:
+    """A device's key, or a customer's name, as operators write it in paths: URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(name.encode()).rstrip(b"=").decode()
 
 
 def from_opaque(text: str) -> str:
-    """The device's key that `opaque` made this text of. Raises `INVALID` for a text that it makes of none."""
+    """What `opaque` made this text of. Raises `INVALID` for a text that it makes of nothing."""
     try:
-        device = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+        name = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise Fault(Reason.INVALID) from None
-    if not device or opaque(device) != text:
+    if not name or opaque(name) != text:
         raise Fault(Reason.INVALID)
-    return device
+    return name

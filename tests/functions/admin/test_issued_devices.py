@@ -1,10 +1,11 @@
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from bindery import clock, dynamo
-from bindery.directory import issued_devices
+from bindery import clock, dynamo, identity
+from bindery.directory import accounts, issued_devices
 from bindery.dynamo import Put, Table
 from bindery.faults import Fault, Reason
 from tests.http_api import OPERATOR, Response, admin, event, invoke
@@ -38,16 +39,17 @@ def report(created: int = 0, changed: int = 0, unchanged: int = 0, *errors: dict
     return {"created": created, "changed": changed, "unchanged": unchanged, "errors": list(errors)}
 
 
-def change(path: str, body: Any) -> Response:
-    return admin("issued_devices", "PATCH", f"issued-devices/{path}", body)
+def change(customer: str, device_id: str, body: Any, *, who: str = OPERATOR) -> Response:
+    path = f"issued-devices/{identity.opaque(customer)}/{device_id}"
+    return admin("issued_devices", "PATCH", path, body, who=who)
 
 
-def seen(bank: Bank, device_id: str) -> Any:
+def seen(bank: Bank, device_id: str, customer: str = CUSTOMER) -> Any:
     """What the customer's app is shown."""
     request = event(
         "GET",
         f"/v1/device/issued-devices/{device_id}",
-        headers={"authorization": f"bearer {bank.token()}"},
+        headers={"authorization": f"bearer {bank.token(sub=customer)}"},
         path_parameters={"device-id": device_id},
     )
     return invoke("asseco.get_issued_device", request).json()
@@ -136,7 +138,7 @@ def test_a_dry_run_tells_and_writes_nothing() -> None:
         (TOKEN | {"kind": "secret-value"}, "enum", "kind: "),
         (TOKEN | {"kind": ["secret-value"]}, "enum", "kind: "),
         (TOKEN | {"pin": "secret-value"}, "extra_forbidden", "Extra inputs are not permitted"),
-        (TOKEN | {"customer": "secret value"}, "string_pattern_mismatch", "customer: "),
+        (TOKEN | {"customer": "secret\nvalue"}, "customer", "customer: no customer's name"),
         (TOKEN | {"device_id": "secret/value"}, "string_pattern_mismatch", "device_id: "),
         ({name: value for name, value in TOKEN.items() if name != "customer"}, "missing", "customer: "),
         (TOKEN, "repeated", "An earlier row"),
@@ -229,16 +231,66 @@ def test_a_customer_may_be_called_by_a_number() -> None:
     assert (device["customer"], device["holder_id"]) == ("0101990500011", "0101990500011")
 
 
-@pytest.mark.parametrize("query", ["", "customer=", "customer=a%20b", "customer=a&cursor=x", "customer=a&limit=101"])
+@pytest.mark.parametrize(
+    "query", ["", "customer=", "customer=%20", "customer=a%0Ab", "customer=a&cursor=x", "customer=a&limit=101"]
+)
 def test_a_list_is_of_one_customer(query: str) -> None:
     assert admin("issued_devices", "GET", "issued-devices", query=query).status == 422
+
+
+NAMES = ("auth0|5f7c8ec7c33c6c00", "CN=Ada/OU=Retail, O=Bank", " X1", "..", "漢字 ünï+%2F", "\U0001f600" * 253 + "abc")
+"""What issuers call their customers."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whomever_the_issuer_names_operators_can_name_to_the_letter(name: str, bank: Bank) -> None:
+    assert load(TOKEN | {"customer": name}, TOKEN | {"customer": name.strip()[:200] + "."}).json() == report(created=2)
+    assert change(name, "T-1", {"status": "blocked"}).json()["status"] == "blocked"
+    (device,) = admin("issued_devices", "GET", "issued-devices", query=urlencode({"customer": name})).json()["items"]
+    assert (device["customer"], device["holder_id"], device["status"]) == (name, name, "blocked")
+    assert seen(bank, "T-1", name)["status"] == "blocked"
+    accounts.create("acme", name="Acme")
+    assert (
+        admin("users", "POST", "users", {"uid": "ada", "account": "acme", "customer": name}).json()["customer"] == name
+    )
+    assert [found["device_id"] for found in admin("privacy", "GET", "privacy/ada").json()["issued_devices"]] == ["T-1"]
+    assert admin("privacy", "DELETE", "privacy/ada").json()["removed"]["issued_devices"] == 1
+    assert [item["pk"] for item in items(Table.DIRECTORY) if "device_id" in item] == [f"customer#{name.strip()[:200]}."]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\u200bb", "C" * 257, "\U0001f600" * 254, 5])
+def test_whom_no_token_can_name_operators_cannot_name_either(name: Any, bank: Bank) -> None:
+    request = event("GET", "/v1/device/issued-devices", headers={"authorization": f"bearer {bank.token(sub=name)}"})
+    assert invoke("asseco.list_issued_devices", request).status == 401
+    assert [error["row"] for error in load(TOKEN | {"customer": name}).json()["errors"]] == [0]
+    accounts.create("acme", name="Acme")
+    assert admin("users", "POST", "users", {"uid": "ada", "account": "acme", "customer": name}).status == 422
+    if isinstance(name, str):
+        query = urlencode({"customer": name})
+        assert admin("issued_devices", "GET", "issued-devices", query=query).status == 422
+
+
+@pytest.mark.parametrize("segment", [CUSTOMER, "auth0|5f7c", "TUlHUjAwMDAy=", "_w"])
+def test_in_a_path_a_customer_stands_in_base64(segment: str) -> None:
+    load(TOKEN)
+    answer = admin("issued_devices", "PATCH", f"issued-devices/{segment}/T-1", {"status": "blocked"})
+    assert (answer.status, answer.json()["errors"]) == (
+        422,
+        [
+            {
+                "at": "path.customer",
+                "problem": "customer",
+                "message": "not URL-safe base64, without padding, of a customer's name",
+            }
+        ],
+    )
 
 
 @pytest.mark.parametrize("status", ["blocked", "reported-as-lost", "inactive", "expired"])
 def test_a_cards_new_status_is_what_its_customer_sees_at_once(status: str, bank: Bank) -> None:
     load(CARD, TOKEN)
     (before, other) = items(Table.DIRECTORY)
-    answer = change(f"{CUSTOMER}/C-1", {"card_status": status})
+    answer = change(CUSTOMER, "C-1", {"card_status": status})
     assert (answer.status, answer.json()["card_status"], answer.json()["status"]) == (200, status, "active")
     assert seen(bank, "C-1")["card-status"] == status
     (after, still) = items(Table.DIRECTORY)
@@ -248,9 +300,9 @@ def test_a_cards_new_status_is_what_its_customer_sees_at_once(status: str, bank:
 
 def test_a_devices_new_status_is_what_its_customer_sees_at_once(bank: Bank) -> None:
     load(TOKEN, CARD)
-    assert change(f"{CUSTOMER}/T-1", {"status": "blocked"}).json()["status"] == "blocked"
+    assert change(CUSTOMER, "T-1", {"status": "blocked"}).json()["status"] == "blocked"
     assert seen(bank, "T-1")["status"] == "blocked"
-    changed = change(f"{CUSTOMER}/C-1", {"status": "unregistered", "card_status": "blocked"}).json()
+    changed = change(CUSTOMER, "C-1", {"status": "unregistered", "card_status": "blocked"}).json()
     assert (changed["status"], changed["card_status"]) == ("unregistered", "blocked")
     assert (seen(bank, "C-1")["status"], seen(bank, "C-1")["card-status"]) == ("unregistered", "blocked")
 
@@ -258,20 +310,20 @@ def test_a_devices_new_status_is_what_its_customer_sees_at_once(bank: Bank) -> N
 def test_a_change_shows_who_made_it(bank: Bank) -> None:
     load(TOKEN)
     who = "arn:aws:iam::123456789012:user/other"
-    admin("issued_devices", "PATCH", f"issued-devices/{CUSTOMER}/T-1", {"status": "blocked"}, who=who)
+    change(CUSTOMER, "T-1", {"status": "blocked"}, who=who)
     assert [record["changed_by"] for record in items(Table.DIRECTORY)] == [who]
 
 
 def test_a_card_past_its_last_day_is_expired_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
     load(CARD)
     monkeypatch.setattr(clock, "now", lambda: 1900000000000)
-    assert change(f"{CUSTOMER}/C-1", {}).json()["card_status"] == "expired"
+    assert change(CUSTOMER, "C-1", {}).json()["card_status"] == "expired"
 
 
 def test_what_is_no_payment_card_has_no_card_status() -> None:
     load(TOKEN)
     before = everything()
-    answer = change(f"{CUSTOMER}/T-1", {"status": "blocked", "card_status": "blocked"})
+    answer = change(CUSTOMER, "T-1", {"status": "blocked", "card_status": "blocked"})
     assert (answer.status, answer.json()["reason"], answer.json()["detail"]) == (
         422,
         "invalid",
@@ -286,15 +338,15 @@ def test_what_is_no_payment_card_has_no_card_status() -> None:
 def test_a_change_that_cannot_be_is_422(body: Any) -> None:
     load(CARD)
     before = everything()
-    assert change(f"{CUSTOMER}/C-1", body).status == 422
+    assert change(CUSTOMER, "C-1", body).status == 422
     assert everything() == before
 
 
 @pytest.mark.parametrize("body", [{}, {"status": "blocked"}, {"card_status": "blocked"}])
-@pytest.mark.parametrize("path", [f"{CUSTOMER}/C-2", f"{OTHER}/C-1"])
-def test_an_unknown_device_is_404(path: str, body: Any) -> None:
+@pytest.mark.parametrize(("customer", "device_id"), [(CUSTOMER, "C-2"), (OTHER, "C-1")])
+def test_an_unknown_device_is_404(customer: str, device_id: str, body: Any) -> None:
     load(CARD)
     before = everything()
-    answer = change(path, body)
+    answer = change(customer, device_id, body)
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
     assert everything() == before

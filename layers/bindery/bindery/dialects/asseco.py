@@ -27,7 +27,7 @@ from bindery.bindings.customer import OwnedDevice, Status
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import Capability, CardStatus, Kind
 from bindery.faults import Fault, Reason
-from bindery.fields import Text128
+from bindery.fields import Text128, is_customer
 from bindery.wire import RETRY_AFTER, Access, Answer, Body, Call, Flaw, Problem, Query, Refusal, Reply
 
 _ERRORS = Refusal(400, "errors", "")
@@ -80,9 +80,6 @@ IDENTIFIER = ("external-device-identifier", "external-device-id", "imei")
 
 NICKNAME = AliasChoices("nickname", "nick-name")
 """The names of a nickname that is set."""
-
-CUSTOMER_LIMIT = 256
-"""Characters of the claim that names the customer."""
 
 _SCOPES = {Access.READ: "READ_SCOPE", Access.WRITE: "WRITE_SCOPE", Access.UNBIND: "WRITE_SCOPE"}
 _NOT_SET = dict.fromkeys(IDENTIFIER, Reason.IDENTIFIER_MISSING) | {
@@ -348,12 +345,7 @@ def authenticate(call: Call, access: Access) -> str:
         raise Fault(Reason.TOKEN_MISSING)
     claims = issuer.verify(token.strip())
     customer = claims.get(settings.read("CUSTOMER_CLAIM"))
-    if (
-        not isinstance(customer, str)
-        or not customer.strip()
-        or len(customer) > CUSTOMER_LIMIT
-        or not customer.isprintable()
-    ):
+    if not is_customer(customer):
         raise Fault(Reason.TOKEN_INVALID)
     # RFC 9068: a text with spaces; some issuers send a list.
     scope = claims.get("scope")

@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from bindery import clock, directory, dynamo, identity, imports
 from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, OptionalText128, OptionalText512, Text64, Text128
+from bindery.fields import ID, Customer, OptionalText128, OptionalText512, Text64, Text128
 
 _MASK = frozenset("*#\u2022\u25cf\u2026\u2217")
 """What stands for digits that are not shown, and so parts those that are: asterisks, hashes, bullets, an ellipsis."""
@@ -143,11 +143,11 @@ class PaymentCard(IssuedDevice):
 
 
 class IssuedTo(BaseModel):
-    """What stands in an issued device's path."""
+    """What names an issued device to operators: the customer as the issuer does, and an id that can stand in a path."""
 
     model_config = ConfigDict(defer_build=True)
 
-    customer: Annotated[str, Field(**ID)]
+    customer: Customer
     device_id: Annotated[str, Field(**ID)]
 
 
@@ -169,7 +169,7 @@ def enter(customer: str, **members: Any) -> None:
 def import_rows(rows: Sequence[Mapping[str, Any]], *, dry_run: bool) -> imports.Report:
     """Enter devices, or replace them whole: each row has a `customer` beside what `enter` takes.
 
-    See `imports.run`. Both ids must be such as can stand in a path.
+    See `imports.run`. The device's id must be one that can stand in a path.
     """
     return imports.run(rows, _read_row, dry_run=dry_run)
 
