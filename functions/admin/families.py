@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bindery import identity
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource
+from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Page, PathId, QueryId, Resource
 from bindery.directory import families
 
 handler = Resource("families")
@@ -15,17 +15,17 @@ handler = Resource("families")
 class NewFamily(Asked):
     """A family to enter: its owner, the users who live there too, and the ids of its rooms."""
 
-    fid: Id
+    fid: Id64
     owner: Id
     members: Sequence[Id] = ()
-    rooms: Sequence[Id] = ()
+    rooms: Sequence[Id64] = ()
 
 
 class Change(Asked):
     """What is to be another from now on: a list replaces the one before."""
 
     members: list[Id] = UNCHANGED
-    rooms: list[Id] = UNCHANGED
+    rooms: list[Id64] = UNCHANGED
 
 
 class Family(BaseModel):

@@ -5,24 +5,26 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictInt
 
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Name, Page, PathId, Resource
+from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Name, Page, PathId, Resource
 from bindery.directory import products
 from bindery.directory.products import Mode
+from bindery.fields import DATA_CENTER
 
 handler = Resource("products")
 
 ProductName = Annotated[str, Field(min_length=1, max_length=products.NAME_LIMIT, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+DataCenter = Annotated[str, Field(**DATA_CENTER)]
 
 
 class NewProduct(Asked):
     """A product to enter: the mode (1 multi, 2 unique, 3 rotating) is for good; no domains are all of them."""
 
-    product_key: Id
+    product_key: Id64
     name: ProductName
     module_type: Name
     mode: Annotated[StrictInt, Field(ge=Mode.MULTI, le=Mode.ROTATING)] = Mode.UNIQUE
     domains: list[Id] | None = None
-    data_center: Id | None = None
+    data_center: DataCenter | None = None
 
 
 class Change(Asked):
@@ -31,7 +33,7 @@ class Change(Asked):
     name: ProductName = UNCHANGED
     module_type: Name = UNCHANGED
     domains: list[Id] | None = UNCHANGED
-    data_center: Id | None = UNCHANGED
+    data_center: DataCenter | None = UNCHANGED
 
 
 class Product(BaseModel):

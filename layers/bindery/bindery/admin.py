@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 from bindery import dynamo, edge, identity, metrics
 from bindery.edge import Invalid, logger
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, Customer, place
+from bindery.fields import ID, ID64, Customer, place
 from bindery.wire import RETRY_AFTER, Call
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
@@ -79,6 +79,8 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f
 
 Id = Annotated[str, Field(**ID)]
 """An identifier that operators choose, in a body: it will stand in paths."""
+Id64 = Annotated[str, Field(**ID64)]
+"""One that quectel's clients name too."""
 PathId = Annotated[str, Path(**ID)]
 """The same in a path."""
 QueryId = Annotated[str, Query(**ID)]

@@ -201,6 +201,11 @@ Customer = Annotated[
 
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": _segment("[A-Za-z0-9_:@+-]")}
 """What holds of an identifier that operators choose: it will stand in paths."""
+ID64: Any = ID | {"max_length": 64}
+"""The same of one that quectel's clients name: a product, a family, a room."""
+
+DATA_CENTER: Any = {"min_length": 1, "max_length": 32, "pattern": r"^[A-Za-z0-9_-]+$"}
+"""What holds of a data center (quectel), the stack's parameter too."""
 
 EMAIL_LIMIT = 254
 """Bytes of an email address (RFC 5321, 4.5.3.1.3), in the form that becomes a key: folding can make a text longer."""

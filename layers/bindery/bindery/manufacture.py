@@ -10,7 +10,7 @@ from bindery import devices, identity, imports
 from bindery.bindings.serial import DEVICE_KEY
 from bindery.directory import products
 from bindery.faults import Reason
-from bindery.fields import OptionalText64, OptionalText128, Text64, Text128
+from bindery.fields import DATA_CENTER, OptionalText64, OptionalText128, Text64, Text128, Trimmed
 from bindery.imports import Need, Record, Report
 
 
@@ -23,7 +23,7 @@ class UnbindableDevice(BaseModel):
     serial: Text128
     device_key: OptionalText64 = None
     module_type: OptionalText128 = None
-    data_center: OptionalText64 = None
+    data_center: Annotated[Annotated[str, Strict(), Field(**DATA_CENTER)] | None, Trimmed] = None
 
 
 class ManufacturedDevice(UnbindableDevice):

@@ -2,11 +2,13 @@ from typing import Any
 
 import pytest
 
+from bindery import fields
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, PK, World, as_user, refused, succeeded
 from tests.tables import everything, items
+from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -80,6 +82,8 @@ def test_a_products_domains_hold_at_once() -> None:
         ({"module_type": " "}, "body.module_type", "string_too_short"),
         ({"domains": ["a b"]}, "body.domains.0", "string_pattern_mismatch"),
         ({"data_center": 1}, "body.data_center", "string_type"),
+        ({"data_center": "d" * 33}, "body.data_center", "string_too_long"),
+        ({"data_center": "eu.1"}, "body.data_center", "string_pattern_mismatch"),
     ],
 )
 def test_a_change_that_cannot_be_is_refused_by_name(change: dict[str, Any], at: str, problem: str) -> None:
@@ -133,3 +137,22 @@ def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
 def test_an_unknown_product_is_404(method: str, path: str, body: object) -> None:
     assert admin("products", method, path, body).json()["reason"] == "not_found"
     assert items(Table.DIRECTORY) == []
+
+
+def test_what_is_entered_is_as_long_as_clients_can_name_it() -> None:
+    for length, status in ((64, 200), (65, 422)):
+        name = "n" * length
+        assert admin("products", "POST", "products", LOCK | {"product_key": name}).status == status
+        assert admin("families", "POST", "families", {"fid": name, "owner": "ada"}).status == status
+        assert admin("families", "PATCH", f"families/{'n' * 64}", {"rooms": [name]}).status == status
+    row = {"product_key": "n" * 64, "serial": "S", "device_key": "ABCD"}
+    found = admin("devices", "POST", "devices/import", {"rows": [row, row | {"data_center": "d" * 33}]}).json()
+    assert (found["created"], [error["row"] for error in found["errors"]]) == (1, [1])
+
+
+def test_a_data_center_is_what_the_stacks_parameter_takes() -> None:
+    parameter = template.document()["Parameters"]["DataCenter"]
+    assert (fields.DATA_CENTER["pattern"], fields.DATA_CENTER["max_length"]) == (
+        parameter["AllowedPattern"],
+        parameter["MaxLength"],
+    )
