@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bindery import clock, identity, keyring
+from bindery import clock, identity
 from bindery.bindings import customer
 from bindery.bindings.customer import Status
 from bindery.directory.products import Mode
@@ -108,7 +108,7 @@ def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
 def bindings_name_the_leases_that_stand(tables: Tables) -> Iterator[str]:
     """Whoever a binding names as connected has that very lease, for as long as it lasts."""
     leases = {
-        (item["pk"], keyring.fingerprint(item["caller"])): {"id": item["connection"], "until": item["expires_at"]}
+        (item["pk"], item["pseudonym"]): {"id": item["connection"], "until": item["expires_at"]}
         for item in tables["BINDINGS"]
         if item["sk"].startswith("connection#")
     }

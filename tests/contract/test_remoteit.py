@@ -99,6 +99,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
         assert answer.status == 200
         assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
         assert answer.body == CONNECTION + wait + "}"
+    ann = users.show("ann")
     assert leases() == [
         {
             "pk": device,
@@ -108,6 +109,8 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
             "connection": "0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",
             "caller": "ann",
             "account": "acme",
+            "generation": ann["generation"],
+            "pseudonym": ann["pseudonym"],
             "per_user": False,
             "address": ADDRESS,
             "client_ip": "203.0.113.9",

@@ -123,7 +123,8 @@ def test_a_session_names_its_user_until_it_expires() -> None:
     token, expires_at = sessions.issue("ada", "quectel", 60)
     assert 58 <= expires_at - clock.seconds() <= 60
     found = sessions.verify(token, "quectel").look_up()
-    assert found == users.User("ada", "acme", None, "regular", False, None, None, users.show("ada")["generation"])
+    ada = users.show("ada")
+    assert found == users.User("ada", "acme", None, "regular", False, None, None, ada["generation"], ada["pseudonym"])
 
 
 @pytest.mark.parametrize(

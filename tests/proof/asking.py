@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from bindery import connections, devices, dynamo, identity, keyring, sessions
-from bindery.bindings import record
 from bindery.directory import addresses, products
 from bindery.directory.products import Mode
 from bindery.faults import Fault
@@ -185,7 +184,7 @@ class Asking:
     def held(self, tables: Tables) -> Any:
         """Who holds what, by the tables: as `held_by` says it of the model."""
         labels = {key: device for device, key in self.keys.items()}
-        uids = {record.caller(uid): uid for uid in ACCOUNTS}
+        uids = {item["pseudonym"]: item["uid"] for item in tables["DIRECTORY"] if item["sk"] == "user"}
         customers = {caller.customer: uid for uid, caller in self._callers.items()}
         found = {}
         for item in tables["BINDINGS"]:

@@ -27,7 +27,7 @@ VOLATILE = frozenset(
     [
         *("binding", "bound_at", "since", "created_at", "added_at", "changed_at", "connected", "connection", "proxy"),
         *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
-        *("series", "offered_until"),
+        *("series", "offered_until", "pseudonym"),
     ]
 )
 """Members whose values are other ones in every run: ids and times."""

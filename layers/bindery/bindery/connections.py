@@ -4,10 +4,10 @@ The relay that serves the proxy domain asks `admit` before it lets a client thro
 when its caller connects again or stops it, and as soon as the caller may not reach the device any more: that is looked
 up whenever a client comes, so that nothing has to be cleaned up when a binding, a share or a user ends.
 
-A lease is good only while the binding that it rests on names it (`connected`: of each caller the id of the one lease
-that lasts, and the second at which it ends). So whoever ends or replaces a binding ends its leases in the same write,
-for good: they do not come back when the same holder binds the device again. And it is good only while its caller's
-sessions are: it says under which generation of the user it was made, as a session token does.
+A lease is good only while the binding that it rests on names it (`connected`: of each caller, by their pseudonym, the
+id of the one lease that lasts, and the second at which it ends). So whoever ends or replaces a binding ends its leases
+in the same write, for good: they do not come back when the same holder binds the device again. And it is good only
+while its caller's sessions are: it says under which generation of the user it was made, as a session token does.
 """
 
 import secrets
@@ -89,6 +89,7 @@ def connect(
             "caller": user.uid,
             "account": user.account,
             "generation": user.generation,
+            "pseudonym": user.pseudonym,
             "per_user": assigned.per_user,
             "address": address,
             "client_ip": client_ip,
@@ -178,7 +179,8 @@ def stop(device: str, uid: str) -> None:
     lease = dynamo.get(key(device, uid))
     if lease is None:
         raise Fault(Reason.NOT_FOUND)
-    dynamo.transact(_ending(device, uid, lease["per_user"], "#connected.#caller.#until > :now", _now()))
+    named = users.pseudonym(uid, lease)
+    dynamo.transact(_ending(device, uid, named, lease["per_user"], "#connected.#caller.#until > :now", _now()))
 
 
 def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
@@ -186,7 +188,7 @@ def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
     assigned = assigned or _nowhere(user)
     live = "#connected.#caller.#until > :now AND #connected.#caller.#id = :connection"
     values = {**_now(), ":connection": connection}
-    dynamo.transact(_ending(assigned.device, user.uid, assigned.per_user, live, values))
+    dynamo.transact(_ending(assigned.device, user.uid, user.pseudonym, assigned.per_user, live, values))
 
 
 def _nowhere(user: User) -> Assigned:
@@ -197,19 +199,18 @@ def _nowhere(user: User) -> Assigned:
 def forget(lease: Item) -> None:
     """Remove a lease, live or not, and its caller from the binding that it rests on."""
     device, uid = lease["pk"], lease["caller"]
+    named = users.pseudonym(uid, lease)
     try:
-        dynamo.transact(_ending(device, uid, lease["per_user"], "attribute_exists(#connected.#caller)", {}))
+        dynamo.transact(_ending(device, uid, named, lease["per_user"], "attribute_exists(#connected.#caller)", {}))
     except Fault as fault:
         if fault.reason is not Reason.NOT_FOUND:
             raise
         dynamo.write(Delete(key(device, uid)))
 
 
-def _ending(device: str, uid: str, per_user: bool, named: str, values: Item) -> list[Update | Delete]:
+def _ending(device: str, uid: str, pseudonym: str, per_user: bool, named: str, values: Item) -> list[Update | Delete]:
     """The writes that end a user's lease, if its binding names them as `named` says; else `NOT_FOUND`."""
-    condition = Condition(
-        expression=named, values=values, names={"caller": record.caller(uid)}, otherwise=Reason.NOT_FOUND
-    )
+    condition = Condition(expression=named, values=values, names={"caller": pseudonym}, otherwise=Reason.NOT_FOUND)
     return [
         Update(reach.relation(device, uid, per_user), "REMOVE #connected.#caller", condition=condition),
         # The lease that is named is the one that stands: they are written together.
@@ -261,7 +262,7 @@ def _stands(lease: Item, relation: Item | None, user: Item | None) -> bool:
 
 def _names(relation: Item, lease: Item) -> bool:
     """Whether a binding names this lease as the one of its caller that lasts."""
-    named = relation.get("connected", {}).get(record.caller(lease["caller"]))
+    named = relation.get("connected", {}).get(users.pseudonym(lease["caller"], lease))
     return named is not None and named["id"] == lease["connection"]
 
 
@@ -270,7 +271,7 @@ class _Naming:
 
     def __init__(self, user: User, per_user: bool, made: Connection, now: int) -> None:
         self.user, self.per_user, self.made, self.now = user, per_user, made, now
-        self.caller = record.caller(user.uid)
+        self.caller = user.pseudonym
         self.named = {"id": made.id, "until": made.expires_at}
         self.met: Item = {}
 

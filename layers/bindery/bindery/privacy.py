@@ -59,6 +59,7 @@ _OURS = frozenset(
         "connection",
         "connected",
         "generation",
+        "pseudonym",
         "changed_by",
         "changed_at",
     }
@@ -135,7 +136,7 @@ def _removals(user: Item) -> Iterator[str]:
         dynamo.write(Delete(_place(Table.DIRECTORY, item)))
         yield "bars"
     for item in held.of_user(uid, round_trips=_PAGES):
-        _let_go(uid, item)
+        _let_go(user, item)
         yield f"{item['kind']}s"
     for item in _standing(_registrations(user)):
         _unregister(item)
@@ -210,8 +211,9 @@ def _listed(listed: str) -> Iterator[Item]:
     )
 
 
-def _let_go(uid: str, item: Item) -> None:
+def _let_go(user: Item, item: Item) -> None:
     """End what a user holds of a device, or remove its place if it has ended otherwise."""
+    uid = user["uid"]
     place = _place(Table.BINDINGS, item)
     own = dynamo.get(record.of_user(item["device"], uid)) or dynamo.get(record.owner(item["device"])) or {}
     if item["kind"] == "binding" and own.get("binding") == item["binding"]:
@@ -219,7 +221,7 @@ def _let_go(uid: str, item: Item) -> None:
         return
     if item["kind"] == "share":
         try:
-            dynamo.transact(held.giving_back(uid, item, Reason.NOT_FOUND))
+            dynamo.transact(held.giving_back(uid, item, Reason.NOT_FOUND, users.pseudonym(uid, user)))
             return
         except Fault as fault:
             if fault.reason is not Reason.NOT_FOUND:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, devices, dynamo, identity, privacy, sessions
+from bindery import clock, connections, devices, dynamo, identity, keyring, privacy, sessions
 from bindery.bindings import company, customer, held, holding, record, serial
 from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Delete, Key, Put, Table
+from bindery.dynamo import Delete, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
 from tests import quectel
 from tests.http_api import OPERATOR, admin
@@ -435,3 +435,41 @@ def test_an_erased_users_connections_are_named_by_no_binding_of_others(
     assert left is not None
     assert [named["id"] for named in owner["connected"].values()] == [left["connection"]]
     assert dynamo.get(connections.key(shared, ME)) is None
+
+
+@pytest.mark.usefixtures("others")
+def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
+    """A lease that was over is gone, and nobody removed its caller from the binding of the account."""
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    place = identity.company_device("acme", "M", "S")
+    addresses.assign(ADDRESS, place)
+    left = []
+    for _ in range(2):
+        users.create(ME, "acme")
+        connect()
+        dynamo.write(Delete(connections.key(place, ME)))
+        assert privacy.erase(ME)[1]
+        assert all(name not in json.dumps(everything(), default=sorted) for name in (ME, keyring.fingerprint(ME)))
+        owner = dynamo.get(record.owner(place))
+        assert owner is not None
+        left.append(set(owner["connected"]))
+    # Who has the uid later is not named by what is left of the first.
+    assert [len(names) for names in left] == [1, 2]
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("lease_from_before", [True, False])
+def test_of_a_user_from_before_pseudonyms_an_erasure_removes_the_name(lease_from_before: bool) -> None:
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    place = identity.company_device("acme", "M", "S")
+    addresses.assign(ADDRESS, place)
+    users.create(ME, "acme")
+    dynamo.write(Update(users.key(ME), "REMOVE #pseudonym"))
+    connect()
+    if lease_from_before:
+        dynamo.write(Update(connections.key(place, ME), "REMOVE #pseudonym"))
+    owner = dynamo.get(record.owner(place))
+    assert owner is not None
+    assert set(owner["connected"]) == {keyring.fingerprint(ME)}
+    assert privacy.erase(ME)[0]["connections"] == 1
+    assert dynamo.get(record.owner(place)) == owner | {"connected": {}}

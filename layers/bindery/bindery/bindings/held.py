@@ -17,6 +17,7 @@ from bindery.bindings import codes, record
 from bindery.bindings.codes import Offer
 from bindery.directory import families, products
 from bindery.directory.products import Mode
+from bindery.directory.users import User
 from bindery.dynamo import Condition, Delete, Item, Key, Read, Table, Update, Verdict
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
@@ -95,7 +96,7 @@ def find(session: Session, product_key: str | None, device_key: str | None) -> D
         session.look_up(Reason.LOOKUP_FAILED)
         raise Fault(Reason.IDENTIFIER_MISSING)
     product_read = Read(products.key(product_key), Reason.LOOKUP_FAILED)
-    held, (product,) = own(session, product_key, device_key, product_read)
+    _, held, (product,) = own(session, product_key, device_key, product_read)
     return shown(session, held, product)
 
 
@@ -171,7 +172,7 @@ def rename(session: Session, product_key: str, device_key: str, name: str) -> No
 
     Raises `TOKEN_INVALID`, `LOOKUP_FAILED` and `DEVICE_NOT_BOUND`.
     """
-    held, _ = own(session, product_key, device_key)
+    _, held, _ = own(session, product_key, device_key)
     dynamo.write(
         Update(key(session.uid, product_key, device_key), "SET #name = :name", {":name": name}, still_held(held))
     )
@@ -184,11 +185,11 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
     `TOKEN_INVALID`, `LOOKUP_FAILED`, `DEVICE_NOT_BOUND`, and `CONTENDED` (a share was accepted or ended meanwhile:
     nothing changed).
     """
-    held, _ = own(session, product_key, device_key)
+    user, held, _ = own(session, product_key, device_key)
     uid, multi = session.uid, held["mode"] == Mode.MULTI
     others = users_of(held["device"], uid) if multi else []
     if held["kind"] == "share":
-        dynamo.transact(giving_back(uid, held, Reason.DEVICE_NOT_BOUND))
+        dynamo.transact(giving_back(uid, held, Reason.DEVICE_NOT_BOUND, user.pseudonym))
     else:
         relation = record.of_user(held["device"], uid) if multi else record.owner(held["device"])
         ended = Condition(
@@ -242,8 +243,11 @@ def ending(uid: str, held: Item, otherwise: Verdict) -> Iterator[Delete]:
             yield Delete(record.of_user(held["device"], sharer), this_ones)
 
 
-def giving_back(uid: str, held: Item, otherwise: Verdict) -> list[Update | Delete]:
-    """The writes that end a share that a user accepted: `otherwise` if it has ended."""
+def giving_back(uid: str, held: Item, otherwise: Verdict, pseudonym: str = "") -> list[Update | Delete]:
+    """The writes that end a share that a user accepted: `otherwise` if it has ended.
+
+    In an exclusive mode the binding stays, and names them by `pseudonym` if they are connected.
+    """
     product_key, device_key = held["product_key"], held["device_key"]
     shared = Condition(
         expression="#binding = :binding",
@@ -256,7 +260,7 @@ def giving_back(uid: str, held: Item, otherwise: Verdict) -> list[Update | Delet
     if held["mode"] == Mode.MULTI:
         own = Delete(record.of_user(held["device"], uid), this_one)
     else:
-        with_lease = shared._replace(names={"uid": uid, "caller": record.caller(uid)})
+        with_lease = shared._replace(names={"uid": uid, "caller": pseudonym})
         own = Update(record.owner(held["device"]), "REMOVE #shares.#uid, #connected.#caller", condition=with_lease)
     return [
         own,
@@ -319,14 +323,14 @@ def offer(held: Item) -> Offer:
     )
 
 
-def own(session: Session, product_key: str, device_key: str, *reads: Read) -> tuple[Item, list[Item | None]]:
-    """What the session's user holds of a device, and what `reads` brought along with it.
+def own(session: Session, product_key: str, device_key: str, *reads: Read) -> tuple[User, Item, list[Item | None]]:
+    """The session's user, what they hold of a device, and what `reads` brought along with it.
 
     Raises `TOKEN_INVALID`, `LOOKUP_FAILED` and `DEVICE_NOT_BOUND`.
     """
     held_read = Read(key(session.uid, product_key, device_key), Reason.LOOKUP_FAILED)
     user, account, held, *rest = dynamo.get_many([*session.reads(Reason.LOOKUP_FAILED), held_read, *reads])
-    session.confirm(user, account)
+    confirmed = session.confirm(user, account)
     if held is None or not lasts(held):
         raise Fault(Reason.DEVICE_NOT_BOUND)
-    return held, rest
+    return confirmed, held, rest

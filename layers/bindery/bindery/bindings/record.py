@@ -12,7 +12,7 @@
 
 import uuid
 
-from bindery import identity, keyring
+from bindery import identity
 from bindery.dynamo import Key, Table
 
 BY_HOLDER = "by_holder"
@@ -27,11 +27,6 @@ def owner(device: str) -> Key:
 def of_user(device: str, uid: str) -> Key:
     """One user's binding of a device that several may hold."""
     return Key(Table.BINDINGS, device, identity.user_holder(uid))
-
-
-def caller(uid: str) -> str:
-    """Under what `connected` names a caller: what is left of them there when their lease is over says nobody's name."""
-    return keyring.fingerprint(uid)
 
 
 def since(dialect: str, bound_at: int) -> str:

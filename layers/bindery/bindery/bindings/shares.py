@@ -13,6 +13,7 @@ from bindery.bindings.codes import Offer
 from bindery.bindings.held import Device
 from bindery.directory import products, users
 from bindery.directory.products import Mode
+from bindery.directory.users import User
 from bindery.dynamo import Check, Condition, Item, Put, Read, Update
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
@@ -82,7 +83,7 @@ def offer(
     if unsuited := _unsuited(now, accepting, sharing):
         session.look_up(Reason.LOOKUP_FAILED)
         raise Fault(unsuited)
-    place, _ = held.own(session, product_key, device_key)
+    _, place, _ = held.own(session, product_key, device_key)
     if place["kind"] == "share":
         raise Fault(Reason.SHARING_FORBIDDEN)
     series = place["series"] if cover is Cover.ADD else record.new_id()
@@ -114,7 +115,7 @@ def look(session: Session, code: str) -> Device:
     """
     offer = _made(session, code, _Looks, Reason.NOT_SHARED)
     product_read = Read(products.key(offer.product_key), Reason.LOOKUP_FAILED)
-    place, own, _, product = _read(session, offer, _Looks, product_read)
+    _, place, own, _, product = _read(session, offer, _Looks, product_read)
     if own is not None and held.lasts(own) and own["binding"] == offer.binding:
         return held.shown(session, own, product)
     if place is None or _over(offer, place):
@@ -146,7 +147,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
     and `BINDING_FAILED` or `CONTENDED` (another write came between: nothing has changed).
     """
     offer = _made(session, code, _Guesses, Reason.SHARE_UNKNOWN)
-    place, own, guesses, _ = _read(session, offer, _Guesses)
+    user, place, own, guesses, _ = _read(session, offer, _Guesses)
     held.refuse(own)
     if place is None or _over(offer, place):
         raise Fault(Reason.SHARE_UNKNOWN)
@@ -176,7 +177,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
             Check(users.key(uid), _still(session)),
             Check(products.barred(offer.product_key, uid), serial.NOT_BARRED),
             Check(devices.key(device), _FIT),
-            _relate(uid, accepted, place, after),
+            _relate(user, accepted, place, after),
             Update(
                 held.key(offer.sharer, offer.product_key, offer.device_key),
                 "SET #shares = :after",
@@ -211,19 +212,19 @@ def _made(session: Session, code: str, guesses: type[serial.Misses], unknown: Re
 
 def _read(
     session: Session, offer: Offer, guesses: type[serial.Misses], *reads: Read
-) -> tuple[Item | None, Item | None, serial.Misses, Item | None]:
-    """The sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`.
+) -> tuple[User, Item | None, Item | None, serial.Misses, Item | None]:
+    """The user, the sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`.
 
-    Whose sharer has left the user's domain, none in the place of the first: what they offered there is over.
+    Of one who has left the user's domain there is no place: what they offered there is over.
     """
     missed = serial.missed(session.uid)
     places = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
     own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (users.key(offer.sharer), *places, missed)]
     asked = [*session.reads(Reason.LOOKUP_FAILED), *own_reads, *reads]
     user, account, sharer, place, own, record, *rest = dynamo.get_many(asked)
-    session.confirm(user, account)
+    confirmed = session.confirm(user, account)
     here = sharer is not None and sharer["domain"] == session.domain
-    return place if here else None, own, guesses.admit(missed, record), next(iter(rest), None)
+    return confirmed, place if here else None, own, guesses.admit(missed, record), next(iter(rest), None)
 
 
 def _over(offer: Offer, place: Item) -> bool:
@@ -247,11 +248,13 @@ _FIT = Condition(
 )
 
 
-def _relate(uid: str, accepted: Item, place: Item, after: Item) -> Put | Update:
+def _relate(user: User, accepted: Item, place: Item, after: Item) -> Put | Update:
     """The write by which the user may connect to the device."""
+    uid = user.uid
     if accepted["mode"] != Mode.MULTI:
         expression = "SET #shares = :after REMOVE #connected.#caller"
-        return Update(record.owner(accepted["device"]), expression, after, _as_read(uid, place))
+        as_read = _as_read(uid, place)._replace(names={"caller": user.pseudonym})
+        return Update(record.owner(accepted["device"]), expression, after, as_read)
     share = {
         "holder": identity.user_holder(uid),
         "since": record.since("quectel", accepted["bound_at"]),
@@ -264,7 +267,7 @@ def _relate(uid: str, accepted: Item, place: Item, after: Item) -> Put | Update:
 def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
     """That a binding is the one that was read, with the shares that it had, and at its holder's place with its codes.
 
-    Without `series` it is a condition of the `owner` item, whose update names the user as `#caller`.
+    Without `series` it is a condition of the `owner` item.
     """
 
     def changed(now: Item) -> Reason:
@@ -277,7 +280,6 @@ def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
 
     return Condition(
         expression="#binding = :binding AND #shares = :before" + ("" if series is None else " AND #series = :series"),
-        names={"caller": record.caller(uid)} if series is None else {},
         values={":binding": place["binding"], ":before": place["shares"]}
         | ({} if series is None else {":series": series}),
         otherwise=changed,

@@ -1,8 +1,9 @@
 """Users: persons in an account, who act by session tokens."""
 
+import uuid
 from typing import Any, Literal, NamedTuple
 
-from bindery import clock, directory, dynamo, identity, passwords
+from bindery import clock, directory, dynamo, identity, keyring, passwords
 from bindery.directory import accounts, emails
 from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
 from bindery.faults import Reason
@@ -23,6 +24,8 @@ class User(NamedTuple):
     email: str | None
     generation: int
     """Under which sessions and connections of theirs are good; revoking them raises it."""
+    pseudonym: str
+    """Under what bindings name them as connected."""
 
 
 def key(uid: str) -> Key:
@@ -58,6 +61,7 @@ def create(
         # Not 1: a token of an earlier user of this uid, who was erased, must not become this one's.
         "generation": clock.now(),
         "created_at": clock.now(),
+        "pseudonym": uuid.uuid4().hex,
     }
     new = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS)
     dynamo.transact(
@@ -154,7 +158,18 @@ def read(record: Item) -> User:
         record["customer"],
         record.get("email"),
         record["generation"],
+        pseudonym(record["uid"], record),
     )
+
+
+def pseudonym(uid: str, record: Item) -> str:
+    """Under what bindings name a user as connected, by the user's record, or by a lease of theirs.
+
+    It is random, so that what is left of it in bindings when the user is erased is nobody's. A user of a time when
+    there was none is named by the SHA-256 of their uid.
+    """
+    found: str = record.get("pseudonym") or keyring.fingerprint(uid)
+    return found
 
 
 def _list(account: str) -> str:
