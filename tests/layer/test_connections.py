@@ -303,6 +303,67 @@ def test_a_label_that_the_index_still_shows_is_checked_against_the_lease(monkeyp
     assert refused(lambda: admit(first.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
+OTHERS = "80:00:00:00:00:00:00:F2"
+
+
+@pytest.fixture
+def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]:
+    """The connections of two accounts to a device of each, which were given one label by chance."""
+    monkeypatch.setattr("secrets.choice", lambda letters: letters[0])
+    own(device())
+    mine = make(ANY_CLIENT)
+    accounts.create("other", name="Other")
+    users.create("eve", "other")
+    company.bind("other", "M", "S", alias=None, firmware=None, kind=None)
+    addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
+    eve = users.read(users.show("eve"))
+    theirs = connect(eve, OTHERS, addresses.find(OTHERS), ANY_CLIENT)
+    assert mine.proxy == theirs.proxy == "aaaaaaaa"
+    return mine, theirs
+
+
+def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
+    same_label: tuple[Connection, Connection],
+) -> None:
+    stands = everything()
+    assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
+    assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda one: stop(one.device, UID if one.address == ADDRESS else "eve"),
+        lambda one: dynamo.write(Delete(record.owner(one.device))),
+        lambda one: users.revoke_sessions(UID if one.address == ADDRESS else "eve"),
+        lambda one: devices.ban(one.device, "stolen"),
+        lambda one: accounts.set_enabled("acme" if one.address == ADDRESS else "other", False),
+    ],
+    ids=["stopped", "unbound", "revoked", "banned", "closed"],
+)
+@pytest.mark.parametrize("ended", [0, 1])
+def test_a_connection_that_has_ended_does_not_stand_before_one_with_its_label(
+    ended: int, end: Callable[[Connection], object], same_label: tuple[Connection, Connection]
+) -> None:
+    end(same_label[ended])
+    left = same_label[1 - ended]
+    assert admit("aaaaaaaa", CLIENT) == left
+    end(left)
+    assert refused(lambda: admit("aaaaaaaa", CLIENT)) in (Reason.NOT_FOUND, Reason.NOT_SHARED, Reason.DEVICE_BANNED)
+
+
+def test_one_client_is_not_admitted_to_what_is_for_another_of_the_same_label(
+    same_label: tuple[Connection, Connection],
+) -> None:
+    mine, theirs = same_label
+    lease = connections.key(theirs.device, "eve")
+    dynamo.write(Update(lease, "SET #client_ip = :client", {":client": OTHER}))
+    assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
+    devices.ban(mine.device, "stolen")
+    assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.ACCESS_DENIED
+    assert admit("aaaaaaaa", OTHER) == theirs
+
+
 def test_an_unknown_label_is_not_found() -> None:
     assert refused(lambda: admit("abcdefgh", CLIENT)) is Reason.NOT_FOUND
 

@@ -111,32 +111,19 @@ def connect(
 def admit(label: str, client_ip: str) -> Connection:
     """The connection that a client may use which comes to `label` under the proxy domain.
 
-    Raises `NOT_FOUND` (no such connection, or it has ended), `ACCESS_DENIED` (it is for another client), and like
-    `connect` `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE` if what it rests on is no more.
+    Raises `NOT_FOUND` (no such connection, it has ended, or two have this label), `ACCESS_DENIED` (it is for another
+    client), and like `connect` `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE` if what it rests on is no more.
     """
-    place, lease = _live(label)
+    leases = _live(label)
     client = identity.ip_address(client_ip)
-    if client is None or lease["client_ip"] not in (ANY_CLIENT, FIRST_CLIENT, client):
+    if client is None or not any(_is_for(client, lease) for lease in leases):
         raise Fault(Reason.ACCESS_DENIED)
-    relation, device, user, account = dynamo.get_many(
-        [
-            Read(reach.relation(place.pk, lease["caller"], lease["per_user"])),
-            Read(devices.key(place.pk)),
-            Read(users.key(lease["caller"])),
-            Read(accounts.key(lease["account"])),
-        ]
-    )
-    if user is None or not user["enabled"] or not accounts.enabled(account):
-        raise Fault(Reason.NOT_SHARED)
-    if relation is None or not reach.is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
-        raise Fault(Reason.NOT_SHARED)
-    if not _stands(lease, relation, user):
-        raise Fault(Reason.NOT_FOUND)
-    if obstacle := reach.obstacle(device or {}, lease["address"]):
-        raise Fault(obstacle)
+    lease = _only_one_that_holds(leases)
+    if not _is_for(client, lease):
+        raise Fault(Reason.ACCESS_DENIED)
     if lease["client_ip"] == FIRST_CLIENT:
-        _latch(place, lease["connection"], client)
-    return Connection(lease["connection"], place.pk, lease["address"], label, lease["expires_at"])
+        _latch(_place(lease), lease["connection"], client)
+    return Connection(lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"])
 
 
 def live(limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None) -> Page:
@@ -222,14 +209,58 @@ def _now() -> Item:
     return {":now": clock.seconds()}
 
 
-def _live(label: str) -> tuple[Key, Item]:
-    """The lease that has a label now; the index may still show one that had it. Raises `NOT_FOUND`."""
-    for found in dynamo.query(Table.BINDINGS, "#proxy = :proxy", {":proxy": label}, index=BY_PROXY):
-        place = Key(Table.BINDINGS, found["pk"], found["sk"])
-        lease = dynamo.get(place)
-        if lease is not None and lease["proxy"] == label and lease["expires_at"] > clock.seconds():
-            return place, lease
-    raise Fault(Reason.NOT_FOUND)
+def _place(lease: Item) -> Key:
+    return Key(Table.BINDINGS, lease["pk"], lease["sk"])
+
+
+def _live(label: str) -> list[Item]:
+    """The leases that have a label now, and are not over; the index may still show one that had it.
+
+    Raises `NOT_FOUND`: there is none. There is hardly ever a second one, as a label is one of 200,000 million.
+    """
+    found = dynamo.query(Table.BINDINGS, "#proxy = :proxy", {":proxy": label}, index=BY_PROXY)
+    leases = [dynamo.get(_place(keys)) for keys in found]
+    now = clock.seconds()
+    live = [lease for lease in leases if lease is not None and lease["proxy"] == label and lease["expires_at"] > now]
+    if not live:
+        raise Fault(Reason.NOT_FOUND)
+    return live
+
+
+def _is_for(client: str, lease: Item) -> bool:
+    """Whether a client may use a lease, as far as the lease says for whom it is."""
+    return lease["client_ip"] in (ANY_CLIENT, FIRST_CLIENT, client)
+
+
+def _only_one_that_holds(leases: list[Item]) -> Item:
+    """The one of the live leases of a label whose caller may still reach the device, or else what obstructs the first.
+
+    Raises `NOT_FOUND` if there are two: whoever comes for the one must not be let through to the other's device.
+    """
+    obstacles = [_obstacle(lease) for lease in leases]
+    holding = [lease for lease, obstacle in zip(leases, obstacles, strict=True) if obstacle is None]
+    if len(holding) != 1:
+        raise Fault(obstacles[0] or Reason.NOT_FOUND)
+    return holding[0]
+
+
+def _obstacle(lease: Item) -> Reason | None:
+    """Why nobody is admitted to a live lease, if so, as all that it rests on is now."""
+    relation, device, user, account = dynamo.get_many(
+        [
+            Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])),
+            Read(devices.key(lease["pk"])),
+            Read(users.key(lease["caller"])),
+            Read(accounts.key(lease["account"])),
+        ]
+    )
+    if user is None or not user["enabled"] or not accounts.enabled(account):
+        return Reason.NOT_SHARED
+    if relation is None or not reach.is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
+        return Reason.NOT_SHARED
+    if not _stands(lease, relation, user):
+        return Reason.NOT_FOUND
+    return reach.obstacle(device or {}, lease["address"])
 
 
 def _latch(place: Key, connection: str, client: str) -> None:
