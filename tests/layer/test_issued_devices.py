@@ -45,6 +45,9 @@ def refused(members: dict[str, Any]) -> str:
         "5168\u03011234\u03015678\u03011234",
         "5168/1234/5678/1234",
         "5168_1234_5678_1234",
+        "5168*1234*5678*1234",
+        "5168x1234x5678x1234",
+        "https://cards.example.com/5168 1234 5678 1234.png",
         "5,1,6,8,1,2,3,4,5,6,7,8",
         "\u0665\u0661\u0666\u0668 \u0661\u0662\u0663\u0664 \u0665\u0666\u0667\u0668 \u0661\u0662\u0663\u0664",
         "\u2464\u2460\u2465\u2467\u2460\u2461\u2462\u2463\u2464\u2465\u2466\u2467\u2460\u2461\u2462\u2463",
@@ -81,6 +84,14 @@ def test_a_masked_number_is_accepted(number: str):
     card = issued_devices.find("MIGR00002", "C-1")
     assert isinstance(card, PaymentCard)
     assert card.masked_card_number == number
+
+
+def test_a_date_in_the_folders_of_a_url_is_no_card_number():
+    url = "https://cards.example.com/2026/11/21/104512/front.png"
+    issued_devices.enter("MIGR00002", **CARD, card_image_url=url)
+    card = issued_devices.find("MIGR00002", "C-1")
+    assert isinstance(card, PaymentCard)
+    assert card.card_image_url == url
 
 
 def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():

@@ -27,15 +27,20 @@ from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.fields import ID, Customer, OptionalText128, OptionalText512, Text64, Text128
 
-_MASK = frozenset("*#\u2022\u25cf\u2026\u2217")
+_MASK = "*#xX\u2022\u25cf\u2026\u2217"
 """What stands for digits that are not shown, and so parts those that are: asterisks, hashes, bullets, an ellipsis."""
+
+_UNMASKED = str.maketrans("", "", _MASK)
 
 
 def _no_card_number(value: str) -> str:
-    # What else is no letter only parts groups: blanks, marks, what is not even seen. Digits are those of every script.
-    row = "".join("0" if char.isdigit() else char for char in value if char.isalnum() or char in _MASK)
-    if "0" * 12 in row:
-        raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
+    # Folders of a URL are words apart: they are often a date.
+    for word in value.split("/") if "://" in value else [value]:
+        # What else is no letter only parts groups: blanks, marks, what cannot be seen. Digits are of any script.
+        row = "".join("0" if char.isdigit() else char for char in word if char.isalnum() or char in _MASK)
+        # Twelve may be shown of a number that is masked, its first eight and last four.
+        if "0" * 12 in row or "0" * 13 in row.translate(_UNMASKED):
+            raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
     return value
 
 
