@@ -8,7 +8,6 @@ import base64
 import ipaddress
 import re
 import unicodedata
-import uuid
 
 from bindery import keyring
 from bindery.faults import Fault, Reason
@@ -21,6 +20,7 @@ _MAC = re.compile(
 )
 """Twelve hex digits, bare, in pairs or in fours."""
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
+_CONNECTION_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def canonical(text: str) -> str:
@@ -99,11 +99,12 @@ def service_address(text: str) -> str | None:
 
 
 def connection_id(text: str) -> str | None:
-    """remoteit: a connection's id, a UUID in upper case, or None if `text` is none."""
-    try:
-        return str(uuid.UUID(text.strip())).upper()
-    except ValueError:
-        return None
+    """remoteit: a connection's id, a UUID as it was answered, in upper case, or None if `text` is none.
+
+    Not what `uuid.UUID` takes, which is braces, `urn:`, no hyphens, and digits of other scripts as well.
+    """
+    made = text.strip()
+    return made.upper() if _CONNECTION_ID.fullmatch(made) else None
 
 
 def ip_address(text: str) -> str | None:

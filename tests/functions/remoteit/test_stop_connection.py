@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 ADDRESS = "80:00:00:00:00:00:00:F1"
 OTHERS = "80:00:00:00:00:00:00:F2"
+ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
 NOWHERE = "80:00:00:00:00:00:00:F9"
 REFUSED = (401, '{"status":"false","reason":"missing or invalid deviceaddress or connectionid"}')
 
@@ -105,6 +106,11 @@ def test_whatever_is_missing_or_wrong_is_one_refusal_and_ends_nothing(headers: d
         {"deviceaddress": ADDRESS, "connectionid": colleagues.id},
         {"deviceaddress": ADDRESS, "connectionid": ended.id},
         {"deviceaddress": ADDRESS, "connectionid": "no id"},
+        {"deviceaddress": ADDRESS, "connectionid": f"{{{made.id}}}"},
+        {"deviceaddress": ADDRESS, "connectionid": f"urn:uuid:{made.id}"},
+        {"deviceaddress": ADDRESS, "connectionid": made.id.replace("-", "")},
+        {"deviceaddress": ADDRESS, "connectionid": made.id.translate(ARABIC)},
+        {"deviceaddress": ADDRESS, "connectionid": f"-{made.id}"},
         {"deviceaddress": ADDRESS, "connectionid": "\ud800"},
         {"deviceaddress": ADDRESS, "connectionid": "x" * 10_000},
         {"deviceaddress": ADDRESS, "connectionid": made.proxy},
