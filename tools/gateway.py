@@ -4,8 +4,8 @@ It hands each request to its function's own handler, in this process, as a paylo
 handler returns. Like the gateway it decodes the path before it routes (so `%2F` separates segments) and leaves the
 query string as it was sent, joins what is repeated by commas, takes the source address from the connection alone,
 and marks a body base64 unless its type says that it is text. Routes behind IAM take requests that the local operator
-signed, and refuse any other. What is not emulated: throttling, CORS (the template configures none), and the 29 seconds
-after which Lambda stops a function.
+signed, and refuse any other. What is not emulated: throttling, CORS (the template configures none), the 29 seconds
+after which Lambda stops a function, and the 6 MB that its event and its answer may have.
 """
 
 import asyncio

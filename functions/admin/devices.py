@@ -130,7 +130,10 @@ def find(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Device]:
-    """Find devices by one of these, in whichever API they are."""
+    """Find devices by one of these, in whichever API they are.
+
+    Only what is found by serial number has pages; the first may have one more than `limit`, a registered identifier.
+    """
     found = inventory.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
     return Page(items=[Device.model_validate(device) for device in found.items], next=found.cursor)
 

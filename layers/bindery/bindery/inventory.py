@@ -36,11 +36,14 @@ def find(
     """Part of the list of devices that answer to the one of these that is given.
 
     A serial number is looked for in every dialect, and as a registered identifier too, which the first page adds to its
-    others. It may be the serial number of many devices, the others are of one at most. At most three round trips.
-    Raises `INVALID`: not exactly one is given, it is no service address, or the cursor is none.
+    others: it may have one more than `limit`. A serial number may be that of many devices, the others are of one at
+    most, so there are no pages of them. At most three round trips. Raises `INVALID`: not exactly one is given, it is no
+    service address, or the cursor is none, or of no serial number.
     """
     if sum(value is not None for value in (serial, mac, imei, address)) != 1:
         raise Fault(Reason.INVALID, detail="Give exactly one of serial, mac, imei and address.")
+    if serial is None and cursor is not None:
+        raise Fault(Reason.INVALID, detail="Only what is found by serial has pages: leave out the cursor.")
     if serial is not None:
         found = devices.with_serial(serial, limit, cursor)
         keys = [item["pk"] for item in found.items]

@@ -118,10 +118,17 @@ def test_what_no_device_has_is_an_empty_page(query: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", "serial=S&mac=M", "serial=", "serial=%20", f"serial={'x' * 129}", "address=80:00", "serial=S&cursor=x"],
+    ["", "serial=S&mac=M", "serial=", "serial=%20", f"serial={'x' * 129}", "address=80:00", "serial=S&cursor=x"]
+    + [f"{one}&cursor={cursor}" for one in ("mac=M", "imei=I", f"address={ADDRESS}") for cursor in ("x", "e30=")],
 )
 def test_a_search_that_cannot_be_is_422(query: str) -> None:
     assert admin("devices", "GET", "devices", query=query).status == 422
+
+
+def test_the_first_page_of_a_serial_number_has_the_registered_identifier_beside_as_many_as_were_asked_for() -> None:
+    made = [registered(), rufus()]
+    first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 1})
+    assert keys_of(first) == made
 
 
 def test_a_search_for_nothing_says_what_it_can_be_for() -> None:
