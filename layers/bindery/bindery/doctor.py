@@ -18,7 +18,7 @@ from bindery import aws, clock, connections, devices, dynamo, identity, issuer, 
 from bindery.bindings import company, customer, held, record, serial
 from bindery.directory import BY_LIST, accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Delete, Key, Put, Table
+from bindery.dynamo import Delete, Item, Key, Put, Table
 from bindery.faults import Fault, Reason
 
 SECRETS = ("DEVICE_ID_SECRET", "BINDING_KEY_SECRET", "SESSION_SECRET", "DIRECTORY_SECRET")
@@ -69,7 +69,8 @@ class _Ill(Exception):
 def run() -> list[Check]:
     """Make every check, each on its own: one that fails stops no other but the round trips, which need the tables."""
     keyring.forget()
-    looked_at = [_check(name, check) for name, check in _parts()]
+    names = _Names()
+    looked_at = [_check(name, check) for name, check in _parts(names)]
     tried: Mapping[str, Callable[[_Names], str]] = {
         "rufus": _rufus,
         "quectel": _quectel,
@@ -77,14 +78,12 @@ def run() -> list[Check]:
         "remoteit": _remoteit,
         "vodlix": _vodlix,
     }
-    if not all(check.healthy for check in looked_at if check.name.startswith("table ")):
-        return looked_at + [Check(name, False, "not tried: a table cannot be used") for name in tried]
-    names = _Names()
-    looked_at.append(_check("leftovers", _sweep))
-    looked_at.append(_check("journal", names.write_down))
-    if looked_at[-1].healthy:
+    if all(check.healthy for check in looked_at if check.name.startswith("table ")):
+        looked_at.append(_check("leftovers", _sweep))
         looked_at.extend(_check(name, partial(trial, names)) for name, trial in tried.items())
-        looked_at.append(_check("tidying up", names.tidy_up))
+    else:
+        looked_at.extend(Check(name, False, "not tried: a table cannot be used") for name in tried)
+    looked_at.append(_check("tidying up", names.tidy_up))
     return looked_at
 
 
@@ -104,9 +103,10 @@ def _because(cause: BaseException | None) -> str:
     return "" if cause is None else f" ({aws.code(cause)})"
 
 
-def _parts() -> Iterator[tuple[str, Callable[[], str]]]:
-    for table in Table:
-        yield f"table {table.name.lower()}", partial(_table, table)
+def _parts(names: "_Names") -> Iterator[tuple[str, Callable[[], str]]]:
+    # The journal first: what is entered before it, no later run would find.
+    for table, key in {Table.DIRECTORY: names.journal, **names.probes}.items():
+        yield f"table {table.name.lower()}", partial(_table, key, names)
     for index, (table, attribute) in INDEXES.items():
         yield f"index {index}", partial(_index, index, table, attribute)
     for setting in SECRETS:
@@ -115,14 +115,12 @@ def _parts() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "clock", _clock
 
 
-def _table(table: Table) -> str:
-    """Write, read and remove an item."""
-    name = f"{_JOURNAL}-{secrets.token_hex(16)}"
-    key = Key(table, name, None if table is Table.DEVICES else _JOURNAL)
-    dynamo.write(Put(key, {"created_at": clock.now()}))
-    found = dynamo.get(key)
-    dynamo.write(Delete(key))
-    if found is None:
+def _table(key: Key, names: "_Names") -> str:
+    """Write an item and read it, in the directory the journal itself. Without that nothing is written elsewhere."""
+    if key != names.journal and dynamo.get(names.journal) is None:
+        raise _Ill("not tried: the journal could not be written")
+    dynamo.write(Put(key, names.entry() if key == names.journal else {"created_at": clock.now()}))
+    if dynamo.get(key) is None:
         raise _Ill("an item that was written is not there")
     return "readable and writable"
 
@@ -179,6 +177,7 @@ class _Names:
             self.company_device("remoteit"),
         ]
         return [
+            *self.probes.values(),
             *(devices.key(device) for device in bound),
             *(record.owner(device) for device in bound),
             devices.key(identity.player_device(self.of("vodlix"))),
@@ -195,13 +194,18 @@ class _Names:
 
     @property
     def journal(self) -> Key:
+        """Where it is said what will be entered, before it is."""
         return Key(Table.DIRECTORY, _JOURNAL, self.run)
 
-    def write_down(self) -> str:
-        """Say what will be entered, before it is."""
-        entered = [[key.table, key.pk, key.sk] for key in self.entered()]
-        dynamo.write(Put(self.journal, {"entered": entered, "created_at": clock.now()}))
-        return "written"
+    @property
+    def probes(self) -> Mapping[Table, Key]:
+        """In each other table an item that is written to see whether it can be."""
+        name = f"{_JOURNAL}-{self.run}"
+        return {Table.DEVICES: Key(Table.DEVICES, name), Table.BINDINGS: Key(Table.BINDINGS, name, _JOURNAL)}
+
+    def entry(self) -> Item:
+        """What the journal says."""
+        return {"entered": [[key.table, key.pk, key.sk] for key in self.entered()], "created_at": clock.now()}
 
     def tidy_up(self) -> str:
         """Remove all of it, in one transaction."""

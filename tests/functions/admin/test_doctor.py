@@ -44,9 +44,9 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
     found = ask()
     assert ill(found) == {}
     assert [check["name"] for check in found["checks"]] == [
+        "table directory",
         "table devices",
         "table bindings",
-        "table directory",
         "index by_serial",
         "index by_holder",
         "index by_proxy",
@@ -58,7 +58,6 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
         "issuer",
         "clock",
         "leftovers",
-        "journal",
         *DIALECTS,
         "tidying up",
     ]
@@ -195,6 +194,35 @@ def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_
     monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
     assert ill(ask()) == {}
     assert everything() == before
+
+
+@pytest.mark.parametrize("table", Table)
+def test_what_a_table_that_could_not_be_read_was_given_is_removed(
+    monkeypatch: pytest.MonkeyPatch, table: Table
+) -> None:
+    real = dynamo.get
+
+    def unread(key: dynamo.Key, **given: Any) -> Any:
+        return fail() if key.table is table else real(key, **given)
+
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(dynamo, "get", unread)
+        assert ill(ask())[f"table {table.name.lower()}"] == "refused: unavailable"
+    assert everything() == NOTHING
+
+
+@pytest.mark.parametrize("table", Table)
+def test_what_it_left_in_a_table_is_removed_by_the_next_run(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
+    """It was interrupted after a probe's write: nothing was tidied up."""
+    real = dynamo.get
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(dynamo, "get", lambda key, **given: fail() if key.table is table else real(key, **given))
+        interrupted.setattr(doctor, "_remove", fail)
+        ask()
+    assert everything() != NOTHING
+    monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
+    assert ill(ask()) == {}
+    assert everything() == NOTHING
 
 
 def test_the_doctor_is_asked_by_post_alone() -> None:
