@@ -10,6 +10,7 @@ from bindery.directory.products import Mode
 from bindery.dynamo import Item, Key
 from bindery.faults import Fault, Reason
 from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, common, fill, succeeded
+from tests.races import before
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -129,3 +130,13 @@ def test_manufacturing_again_replaces_the_facts_and_touches_neither_owner_nor_ba
 
 def test_a_device_is_told_by_product_key_and_serial_together() -> None:
     assert identity.manufactured_device("a#b", "c") != identity.manufactured_device("a", "b#c")
+
+
+@pytest.mark.parametrize("uid", [ME, OTHER])
+def test_who_is_taken_out_of_a_family_leaves_the_rooms_that_it_has_by_then(
+    uid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World()
+    before(monkeypatch, "update_item", lambda: families.change("F1", rooms=["R1", "R2"]))
+    families.forget("F1", uid)
+    assert stored(families.key("F1"))["rooms"] == ["R1", "R2"]

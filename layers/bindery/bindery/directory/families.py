@@ -75,14 +75,15 @@ def forget(fid: str, uid: str) -> None:
     family = show(fid)
     owner = "" if uid == family["owner"] else family["owner"]
     members = [member for member in family["members"] if member != uid]
-    rooms = family["rooms"] if owner or members else []
-    ended = [*([] if owner else ["#list"]), *([] if owner or members else ["#common"])]
+    left, ended = {"owner": owner, "members": members}, [] if owner else ["#list"]
+    if not owner and not members:
+        left, ended = left | {"rooms": []}, [*ended, "#common"]
     dynamo.write(
         Update(
             key(fid),
-            "SET #owner = :owner, #members = :members, #rooms = :rooms"
+            f"SET {', '.join(f'#{name} = :{name}' for name in left)}"
             + (f" REMOVE {', '.join(ended)}" if ended else ""),
-            {":owner": owner, ":members": members, ":rooms": rooms}
+            {f":{name}": value for name, value in left.items()}
             | {":was_owner": family["owner"], ":were_members": family["members"]},
             Condition(expression="#owner = :was_owner AND #members = :were_members", otherwise=Reason.CONTENDED),
         )
