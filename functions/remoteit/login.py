@@ -7,7 +7,7 @@ from pydantic import Field
 
 from bindery.dialects import remoteit
 from bindery.edge import operation
-from bindery.fields import Text254, Verbatim512
+from bindery.fields import LoginName, Verbatim512
 from bindery.logins import account
 from bindery.wire import Access, Body, Reply
 
@@ -15,7 +15,7 @@ from bindery.wire import Access, Body, Reply
 class Login(Body):
     """An email address, and the password to the letter."""
 
-    username: Text254
+    username: LoginName
     password: Verbatim512
 
 

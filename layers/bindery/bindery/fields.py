@@ -29,17 +29,17 @@ def place(wrong: "ErrorDetails") -> list[str]:
 
 
 class _Bounded:
-    """Trim a text and hold it to `limit` characters."""
+    """Trim a text and hold it to `limit` characters, with `key` in the form that becomes a key too."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, *, key: bool) -> None:
+        self.limit, self.key = limit, key
 
     def __call__(self, value: str) -> str:
         value = value.strip()
         if not value:
             raise PydanticCustomError("missing", "blank")
-        # In the form that becomes a key as well: composing can make a text longer.
-        if len(value) > self.limit or len(unicodedata.normalize("NFC", value)) > self.limit:
+        # Composing can make a text longer.
+        if len(value) > self.limit or (self.key and len(unicodedata.normalize("NFC", value)) > self.limit):
             raise PydanticCustomError("string_too_long", "too long")
         if _NO_TEXT.search(value):
             raise PydanticCustomError("no_text", "a character that is no text")
@@ -115,10 +115,11 @@ def digits(*, blank: int) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64)), _told(64)]
-Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128)), _told(128)]
-Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254)), _told(254)]
-Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512)), _told(512)]
+Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64, key=True)), _told(64)]
+Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128, key=True)), _told(128)]
+"""Of these two, what identifies something may become a key."""
+Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254, key=False)), _told(254)]
+Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512, key=False)), _told(512)]
 
 
 def _verbatim(value: str) -> str:
@@ -221,8 +222,10 @@ _EMAIL = rf"[^@{_BLANK}\x00-\x1f\x7f-\x9f]+"
 Email = Annotated[str, Field(max_length=EMAIL_LIMIT, pattern=f"^{_EMAIL}@{_EMAIL}$"), AfterValidator(_short_folded)]
 """An email address, as far as its form tells."""
 
+LoginName = Annotated[Text254, AfterValidator(_short_folded)]
+"""What somebody logs in with: a name, if it is one, no longer than an email address."""
 VerbatimEmail = Annotated[Verbatim512, AfterValidator(_short_folded)]
-"""What somebody logs in with, every character as it was sent: a name, if it is one, no longer than such an address."""
+"""The same with every character as it was sent."""
 
 ServiceAddress = Annotated[
     Text64,
