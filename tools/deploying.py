@@ -45,9 +45,12 @@ WHY = {
     ("DirectoryTable", "Query"): "list a customer's issued devices, or what belongs to a user",
     ("DirectoryTable/by_list", "Query"): "the operators' lists",
     ("DeviceIdSecret", "GetSecretValue"): "derive rufus' deviceids",
-    ("BindingKeySecret", "GetSecretValue"): "derive quectel's authKeys",
+    ("BindingKeySecret", "GetSecretValue"): "derive quectel's authKeys, sign share codes",
     ("SessionSecret", "GetSecretValue"): "sign and verify session tokens",
-    ("DirectorySecret", "GetSecretValue"): "seal and open the secrets of user domains",
+    (
+        "DirectorySecret",
+        "GetSecretValue",
+    ): "seal and open the secrets of user domains; count failed logins; derive guids",
 }
 """What a function does with an action on a table, an index or a secret."""
 

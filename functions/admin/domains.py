@@ -91,7 +91,7 @@ def show(domain: PathId) -> Domain:
 
 @handler.app.patch("/admin/v1/domains/<domain>")
 def change(domain: PathId, changes: Change) -> Domain:
-    """Change who of the domain's users may bind devices."""
+    """Change who of the domain's users may bind devices, or whether any may, and log in."""
     domains.change(domain, **changes.given())
     return _read(domains.show(domain))
 

@@ -582,7 +582,7 @@ def test_a_code_shows_a_stranger_the_device_without_what_binds_or_reaches_it(wor
     succeeded(world.ask())
     shared = code()
     found = data(ask(OTHER, "device_info", shareCode=shared))
-    assert (found["deviceKey"], found["deviceType"], found["uid"], found["shareCode"]) == (DK, 2, ME, shared)
+    assert (found["deviceKey"], found["deviceType"], found["uid"], found["shareCode"]) == (DK, 2, OTHER, shared)
     assert (found["sn"], found["authKey"], found["fid"], found["deviceBindTime"]) == ("", "", None, None)
     assert data(ask(ME, "device_info", shareCode=shared))["sn"] == SN
     assert keyring.auth_key(owner()["binding"]) not in shared

@@ -27,7 +27,9 @@ Given = Annotated[bool, typer.Option("--given", help="Ask for the secret that th
 def create(
     api: Client,
     domain: Domain,
-    enabled: Annotated[bool, typer.Option("--enabled/--disabled", help="Whether its users may bind devices.")] = True,
+    enabled: Annotated[
+        bool, typer.Option("--enabled/--disabled", help="Whether its users may log in and bind devices.")
+    ] = True,
     binders: Annotated[Binders, typer.Option(help="Which of its users may.")] = Binders.EVERYONE,
     given: Given = False,
 ) -> Any:
@@ -53,7 +55,7 @@ def change(
     domain: Domain,
     enabled: Annotated[
         bool | None,
-        typer.Option("--enabled/--disabled", help="Whether its users may bind devices.", show_default=False),
+        typer.Option("--enabled/--disabled", help="Whether its users may log in and bind devices.", show_default=False),
     ] = None,
     binders: Annotated[Binders | None, typer.Option(help="Which of its users may.", show_default=False)] = None,
 ) -> Any:

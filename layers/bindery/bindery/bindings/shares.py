@@ -110,6 +110,8 @@ def offer(
 def look(session: Session, code: str) -> Device:
     """The device of a share code, to look at before it is accepted: without the keys to bind or to reach it.
 
+    Nor does it say whose it is: `uid` is the session's user, as it will be once the share is accepted.
+
     Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `LOOK_SLOWED` (too soon after too
     many codes that nobody made) and `NOT_SHARED` (there is no such code, or it cannot be accepted any more).
     """
@@ -132,7 +134,7 @@ def look(session: Session, code: str) -> Device:
         capabilities=place["capabilities"],
         fid=None,
         frid=None,
-        uid=offer.sharer,
+        uid=session.uid,
         bound_at=None,
         share_code=code,
     )
