@@ -25,13 +25,14 @@ class Listed(NamedTuple):
 
     address: str
     alias: str | None
-    """What its holder calls it; None too where it is another who does."""
+    """What its holder calls it; of what is shared with the user, what the user calls it."""
     kind: str | None
     active: bool
     shared: bool
     owner: str | None
     """Whose it is, unless it is shared with the user: the user's email address or uid, or the account."""
-    bound_at: int | None
+    bound_at: int
+    """When it was bound, or the share of it accepted."""
 
 
 def relation(device: str, uid: str, per_user: bool) -> Key:
@@ -128,7 +129,8 @@ def _bound(user: User, holder: str, now: int) -> Iterator[tuple[str, Item]]:
 
 def _listed(user: User, device: Item, relation: Item) -> Listed:
     shared = relation.get("kind") == "share"
-    facts = {} if shared else device | relation
+    # A share's relation is the user's own place for the device, not the binding of another.
+    facts = device | relation
     return Listed(
         address=device["address"],
         alias=next((facts[word] for word in ("name", "alias", "nickname") if facts.get(word)), None),
@@ -136,7 +138,7 @@ def _listed(user: User, device: Item, relation: Item) -> Listed:
         active=obstacle(device, device["address"]) is None,
         shared=shared,
         owner=None if shared else _owner(user, relation["holder"]),
-        bound_at=None if shared else relation["bound_at"],
+        bound_at=relation["bound_at"],
     )
 
 

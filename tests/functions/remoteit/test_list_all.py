@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, reach, sessions
-from bindery.bindings import company, customer, holding, serial
+from bindery.bindings import company, customer, held, holding, serial
 from bindery.directory import accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
+from bindery.dynamo import Update
 from tests import calls, quectel
 from tests.http_api import Response, event, invoke
 from tests.tables import everything
@@ -156,8 +157,8 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     assert shown == {
         address(1): ("UNIQUE lock", "FC41D", own, "not-shared"),
         address(2): ("MULTI lock", "FC41D", own, "not-shared"),
-        address(3): (address(3), "", "", "shared-from"),
-        address(4): (address(4), "", "", "shared-from"),
+        address(3): ("UNIQUE lock", "FC41D", "", "shared-from"),
+        address(4): ("MULTI lock", "FC41D", "", "shared-from"),
         address(5): ("Phone 355", "IP-6S", own, "not-shared"),
         address(6): ("Gate", "M", "acme", "not-shared"),
     }
@@ -169,6 +170,26 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     assert found is not None
     for place in shown:
         connections.connect(users.read(found), place, addresses.find(place), connections.ANY_CLIENT)
+
+
+@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
+def test_a_share_has_its_own_users_name_and_time_and_nothing_that_its_sharer_says(
+    mode: Mode, headers: dict[str, str]
+) -> None:
+    bound_by("dan", mode, "S3", 3)
+    quectel.share("dan", "ann", LATER, pk=mode.name, dk="KEYS33")
+    held.rename(quectel.session("ann"), mode.name, "KEYS33", "Ann's name")
+    held.rename(quectel.session("dan"), mode.name, "KEYS33", "Dan's name")
+    dynamo.write(Update(held.key("ann", mode.name, "KEYS33"), "SET #bound_at = :then", {":then": NOW}))
+    (shown,) = list_all(headers).json()["devices"]
+    assert {name: value for name, value in shown.items() if value} == {
+        "deviceaddress": address(3),
+        "devicealias": "Ann's name",
+        "devicestate": "active",
+        "devicetype": "FC41D",
+        "createdate": "2026-11-20T12:00:00+00:00",
+        "shared": "shared-from",
+    }
 
 
 def test_what_may_not_be_reached_any_more_is_not_listed(

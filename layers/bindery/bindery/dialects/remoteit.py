@@ -68,9 +68,9 @@ class Caller(NamedTuple):
         return self.session.confirm(user, account), good, items
 
 
-def written(milliseconds: int | None) -> str:
-    """A time as this API writes it: ISO 8601 in whole seconds, UTC; "" for none."""
-    return "" if milliseconds is None else datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
+def written(milliseconds: int) -> str:
+    """A time as this API writes it: ISO 8601 in whole seconds, UTC."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
 def authenticate(call: Call, access: Access) -> Caller:
