@@ -29,7 +29,12 @@ REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("domains", "PATCH", "domains/demo", {"enabled": True, "binders": "everyone"}),
     ("families", "POST", "families", {"fid": "home", "owner": "ada", "members": ["ben"], "rooms": ["hall"]}),
     ("issued_devices", "POST", "issued-devices/import", {"rows": [_CARD]}),
-    ("issued_devices", "PATCH", f"issued-devices/{world.CUSTOMER}/CARD-0001", {"card_status": "valid"}),
+    (
+        "issued_devices",
+        "PATCH",
+        f"issued-devices/{identity.opaque(world.CUSTOMER)}/CARD-0001",
+        {"card_status": "valid"},
+    ),
     ("keys", "POST", "keys", {"account": "acme", "kind": "rufus", "grant": "READ", "unbind": False, "alias": "app"}),
     ("keys", "GET", f"keys/{keyring.fingerprint('key')}", None),
     ("privacy", "GET", "privacy/ada", None),
