@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from bindery.bindings import held
+from bindery.dialects import remoteit
 from tests import moto_registry
 from tests.http_api import invoke
 from tests.proof import world
@@ -60,6 +62,12 @@ def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> 
 
 def _remoteit(status: int, text: str) -> Says:
     return Says(status, f'{{"status":"false","reason":"{text}"}}')
+
+
+def _accepted(here: World) -> str:
+    """When the share was accepted, which is when its user got the device."""
+    (place,) = held.of_user(here.ben.uid)
+    return remoteit.written(place["bound_at"])
 
 
 _BANNED_PLAYER = (
@@ -263,7 +271,13 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'
     ),
     ("remoteit.list_all", "remoteit token", "shared user"): Like(
-        {"shared": "shared-from", "ownerusername": "", "createdate": "", "devicetype": ""}
+        {
+            "shared": "shared-from",
+            "ownerusername": "",
+            "devicealias": "Ada's door",
+            "devicetype": "",
+            "createdate": _accepted,
+        }
     ),
     ("remoteit.list_all", "remoteit token", "banned device"): Like({"devicestate": "inactive"}),
     ("remoteit.stop_connection", "remoteit token", "another account"): NOT_STOPPED,

@@ -11,7 +11,7 @@ from bindery.directory import accounts, addresses, domains, families, issued_dev
 from bindery.directory.products import Mode
 from bindery.dynamo import Delete, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
-from tests import quectel
+from tests import calls, quectel
 from tests.http_api import OPERATOR, admin
 from tests.invariants import broken
 from tests.races import before
@@ -288,7 +288,8 @@ def test_what_the_customer_registers_among_an_erasure_ends_with_it_and_frees_its
     shown = privacy._nicknames
 
     def registered_meanwhile(user: Any) -> Any:
-        register(CUSTOMER, "358", "Tablet")
+        with calls.recording("asseco.register_owned_device"):
+            register(CUSTOMER, "358", "Tablet")
         return shown(user)
 
     monkeypatch.setattr(privacy, "_nicknames", registered_meanwhile)

@@ -180,7 +180,7 @@ def bind(
 
 
 def missed(uid: str) -> Key:
-    """Where a user's misses of today stand: what is left of them there when they are erased says nobody's name."""
+    """Where a user's misses of today stand, under a hash of the uid: time to live removes them, an erasure does not."""
     return Key(Table.BINDINGS, f"attempts#{keyring.fingerprint(uid)}", f"serials#{clock.today().isoformat()}")
 
 
