@@ -192,7 +192,7 @@ def test_among_what_the_banks_customer_does_every_nickname_that_stands_is_still_
 def test_of_two_at_once_nothing_is_left_and_one_finds_nothing_to_erase(make: Callable[[], None], prepared: Any) -> None:
     prepared(Mode.MULTI, lambda: installation(Mode.MULTI))
     make()
-    for run in schedules.sample([erase(), erase()], rounds(10, 300)):
+    for run in schedules.sample([erase(), erase()], rounds(5, 300)):
         assert broken(run.tables) == [], run
         assert all(item["pk"] != users.key(ME).pk for item in run.tables["DIRECTORY"]), run
         assert left_of(run.tables) == [], run
