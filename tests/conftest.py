@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bindery import dynamo, issuer, keyring, settings
+from bindery.directory import key_misses
 from tests import calls, key_sizes, moto_registry
 from tools import template
 
@@ -55,6 +56,7 @@ def forget() -> None:
     settings.forget()
     keyring.forget()
     issuer.forget()
+    key_misses.forget()
     dynamo.client.cache_clear()
 
 

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from bindery import clock, devices, dynamo, identity, sessions
 from bindery.bindings import customer, held, serial, shares
 from bindery.bindings.shares import Cover
-from bindery.directory import domains, families, products, users
+from bindery.directory import domains, families, key_misses, products, users
+from bindery.directory.keys import Kind
 from bindery.dynamo import Delete, Update
 from bindery.faults import Reason
 from bindery.logins import attempts
@@ -55,6 +56,7 @@ def _rufus(world: World) -> Story:
     yield "refused: malformed", bind, world.sample(bind, body="{")
     body = {"model": "Model X1", "serial_number": "DEVICE-123"}
     yield "refused: invalid", bind, world.sample(bind, body=body | {"alias": "a\x00"})
+    yield from _slowed_keys(bind, world.sample(bind, api_key="unknown"), Kind.RUFUS)
 
 
 def _quectel(world: World) -> Story:
@@ -249,9 +251,19 @@ def _remoteit(world: World) -> Story:
     yield "refused: invalid", connect, world.sample(connect, body={"deviceaddress": "none"})
     yield "refused: token_missing", connect, world.sample(connect, token="")
     yield "refused: not_found", stop, world.sample(stop)
+    yield from _slowed_keys(connect, world.sample(connect, developerkey="unknown"), Kind.REMOTEIT)
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
     _miss(attempts.Attempts(attempts.key("remoteit", "demo", "ada@example.com", _source_ip(event))))
     yield "refused: login_slowed", login, event
+
+
+def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:
+    """A key that nobody has, after many from its network: counted, and then before the wait is over."""
+    place = key_misses.key(kind, _source_ip(event))
+    _miss(key_misses.KeyMisses(place))
+    yield "refused: key_slowed", name, event
+    yield "refused: key_slowed, too early", name, event
+    dynamo.write(Delete(place))
 
 
 def _vodlix(world: World) -> Story:

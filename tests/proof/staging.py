@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bindery import identity, issuer, passwords, settings
-from bindery.directory import addresses
+from bindery.directory import addresses, key_misses
 from tests import moto_registry
 from tests.conftest import forget, make_environment
 from tests.http_api import Response, invoke
@@ -117,6 +117,7 @@ def stage(
 
     def prepare(name: str, column: str) -> Stage:
         moto_registry.restore(at_first)
+        key_misses.forget()
         here.answers.clear()
         world.prepare(here, name)
         return Stage(here, bank, monkeypatch, name, column)

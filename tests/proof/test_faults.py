@@ -119,6 +119,34 @@ def disturb(
         assert code(name, again) == REPEATED.get(name), (case, first, again)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("name", ["rufus.get_device", "remoteit.list_all"])
+def test_a_refusal_that_cannot_be_counted_is_no_answer_and_its_repetition_is(
+    name: str, kind: Kind, there: world.World, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamo.ATTEMPTS + 4)
+    world.prepare(there, name)
+    made, before = there.request(name), everything()
+    header = "api_key" if name.startswith("rufus.") else "developerkey"
+    request = made | {"headers": made["headers"] | {header: "ror-" + "0" * 40}}
+    wire = Wire(dynamo.client())
+    with wire.watched():
+        wire.plan(None)
+        clean = invoke(name, request)
+        (_, counted) = wire.sent
+        assert counted == "UpdateItem"
+        for lasting in (False, True):
+            wire.plan(1, kind, lasting=lasting)
+            try:
+                first = invoke(name, request)
+            except Killed:
+                continue
+            assert first.body == clean.body or (lasting and first.status == 503 and "Retry-After" in first.headers)
+        wire.plan(None)
+        assert invoke(name, request).body == clean.body
+    assert everything() == before
+
+
 def succeeded(name: str, answer: Response) -> bool:
     return code(name, answer) == 200 if name.startswith("quectel.") else answer.status < 300
 

@@ -10,9 +10,11 @@ import pytest
 
 from bindery import clock, devices, edge
 from bindery.bindings import serial
+from bindery.directory import key_misses, keys
+from bindery.directory.keys import Grant, Kind
 from bindery.faults import Reason
 from tests import moto_registry, races
-from tests.http_api import Response, invoke
+from tests.http_api import SOURCE_IP, Response, invoke
 from tests.proof import world
 from tests.proof.staging import Stage
 from tests.proof.world import Caller, World
@@ -176,6 +178,98 @@ def test_share_codes_that_are_tried_at_once_after_a_wait_are_one_guess(
     slowed = invoke("quectel.share_device", staged.request())
     assert (code(slowed), slowed.headers["Retry-After"]) == (5136, "1")
     assert moto_registry.tables() == before
+
+
+# ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+HEADERS = {"rufus": "api_key", "remoteit": "developerkey"}
+WITH_KEYS = [name for name in world.OPERATIONS if name.partition(".")[0] in HEADERS]
+NO_KEY = "ror-" + "0" * 40
+
+
+def _from(address: str, made: dict[str, Any]) -> dict[str, Any]:
+    context = made["requestContext"]
+    return made | {"requestContext": context | {"http": context["http"] | {"sourceIp": address}}}
+
+
+@pytest.mark.parametrize("name", WITH_KEYS)
+def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
+    name: str, stage: Callable[[str, str], Stage], time: Clock
+) -> None:
+    staged = stage(name, name.partition(".")[0])
+    unknown = _with(HEADERS[staged.dialect], NO_KEY)(staged)
+    before = moto_registry.tables()
+    for _ in range(20):
+        missed = invoke(name, unknown)
+        assert "Retry-After" not in missed.headers
+    for waited, seconds in ((0, 1), (1000, 2), (1999, 1), (1, 4)):
+        time.now += waited
+        slowed = invoke(name, unknown)
+        assert (slowed.status, slowed.body, slowed.headers["Retry-After"]) == (missed.status, missed.body, str(seconds))
+    assert [count["failures"] for count in counts()] == [23], "what comes too early is not counted"
+    assert "Retry-After" not in invoke(name, _from("203.0.113.10", unknown)).headers, "another network"
+    assert moto_registry.tables() == before
+    assert invoke(name, staged.request()).status in (200, 201), "a good key is let through whoever guessed beside it"
+
+
+@pytest.mark.parametrize(
+    ("this", "that", "same"),
+    [
+        ("203.0.113.9", "203.0.113.9", True),
+        ("203.0.113.9", "203.0.113.10", False),
+        ("203.0.113.9", "::ffff:203.0.113.9", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+    ],
+)
+def test_unknown_keys_count_for_the_network_that_they_come_from(this: str, that: str, same: bool, time: Clock) -> None:
+    assert (key_misses.key(Kind.RUFUS, this) == key_misses.key(Kind.RUFUS, that)) is same
+    assert key_misses.key(Kind.RUFUS, this) != key_misses.key(Kind.REMOTEIT, this)
+    today = key_misses.key(Kind.RUFUS, this)
+    time.now += 86_400_000
+    assert key_misses.key(Kind.RUFUS, this) != today
+
+
+def test_a_count_of_unknown_keys_names_no_address_and_ends(stage: Callable[[str, str], Stage], time: Clock) -> None:
+    staged = stage("rufus.list_devices", "rufus")
+    invoke("rufus.list_devices", _with("api_key", NO_KEY)(staged))
+    (count,) = counts()
+    assert SOURCE_IP not in str(count)
+    # So few digits are the hash of thousands of IPv4 addresses each.
+    assert re.fullmatch(r"attempts#rufus#[0-9a-f]{5}", count["pk"])
+    assert count["expires_at"] == time.now // 1000 + 86_400
+
+
+def test_each_execution_environment_counts_and_remembers_no_more_than_it_must(
+    stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage("rufus.list_devices", "rufus")
+    unknown = _with("api_key", NO_KEY)(staged)
+    for _ in range(21):
+        invoke("rufus.list_devices", unknown)
+    key_misses.forget()
+    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "2", "another environment counts on"
+    monkeypatch.setattr(key_misses, "REMEMBERED", 2)
+    for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12"):
+        invoke("rufus.list_devices", _from(address, unknown))
+    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "4", "what was forgotten is counted again"
+
+
+def test_a_revoked_key_is_refused_and_slowed_as_one_that_never_was(
+    stage: Callable[[str, str], Stage], time: Clock
+) -> None:
+    staged = stage("rufus.list_devices", "rufus")
+    revoked = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="old")
+    keys.revoke(keys.id_of(revoked))
+    ask = [_with("api_key", credential)(staged) for credential in (revoked, NO_KEY)]
+    for _ in range(10):
+        assert (
+            len({(answer.body, *answer.headers) for answer in (invoke("rufus.list_devices", each) for each in ask)})
+            == 1
+        )
+    for seconds, each in ((1, ask[0]), (2, ask[1]), (4, ask[0])):
+        assert invoke("rufus.list_devices", each).headers["Retry-After"] == str(seconds)
+        time.now += seconds * 1000
 
 
 # ── The metric ────────────────────────────────────────────────────────────────────────────────────────────────────────

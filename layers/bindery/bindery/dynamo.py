@@ -258,18 +258,26 @@ def write(operation: Write) -> None:
     something of the request's own (a random id) into an item that others might write alike. A conditional update must
     be one that may run twice.
     """
+    _write(operation)
+
+
+def update(operation: Update) -> Item:
+    """One update, and the whole item as it is then, which costs no read unit. It must be one that may run twice."""
+    return decode(_write(operation, ReturnValues="ALL_NEW")["Attributes"])
+
+
+def _write(operation: Write, **returned: str) -> dict[str, Any]:
     request = _request(operation, stamp := _stamp())
     method = getattr(client(), _METHODS[type(operation)])
     for attempt in range(ATTEMPTS):
         try:
-            aws.call(Reason.UNAVAILABLE, method, **request)
-            return
+            return cast("dict[str, Any]", aws.call(Reason.UNAVAILABLE, method, **request, **returned))
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "ConditionalCheckFailedException" and operation.condition is not None:
                 found = decode(cast("Item", error.response.get("Item", {})))
                 if isinstance(operation, Put) and found == operation.key.attributes() | operation.item | stamp:
-                    return
+                    return {}
                 raise operation.condition.verdict(found) from None
             if code != "TransactionConflictException":
                 raise

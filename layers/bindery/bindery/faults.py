@@ -22,6 +22,7 @@ class Reason(StrEnum):
     # Credentials.
     KEY_MISSING = auto()
     KEY_UNKNOWN = auto()
+    KEY_SLOWED = auto()
     TOKEN_MISSING = auto()
     TOKEN_INVALID = auto()
     ACCESS_DENIED = auto()

@@ -48,10 +48,10 @@ class Misses:
         """Whether the free ones are used up."""
         return self.failures > self.FREE
 
-    def fail(self) -> None:
-        """Count a miss. If the SDK repeats it after a lost answer it counts twice, which is as well."""
+    def fail(self) -> Item:
+        """Count a miss; the count as it is now. If the SDK repeats it after a lost answer it counts twice, as well."""
         now = clock.now()
-        dynamo.write(
+        return dynamo.update(
             Update(
                 self.key,
                 "SET #last_at = :now, #expires_at = :expires_at ADD #failures :one",

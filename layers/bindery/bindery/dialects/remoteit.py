@@ -18,6 +18,7 @@ from bindery.wire import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, Problem
 REFUSALS = {
     Reason.KEY_MISSING: Refusal(401, 401, "missing developer key"),
     Reason.KEY_UNKNOWN: Refusal(401, 401, "invalid developer key"),
+    Reason.KEY_SLOWED: Refusal(401, 401, "invalid developer key", RETRY_LATER),
     Reason.TOKEN_MISSING: Refusal(401, 401, "missing api token"),
     Reason.TOKEN_INVALID: Refusal(401, 401, "invalid api token"),
     Reason.PASSWORD_WRONG: Refusal(401, 401, "[0102] The username or password is invalid"),
@@ -37,7 +38,9 @@ REFUSALS = {
     Reason.UNAVAILABLE: Refusal(503, 503, "service unavailable, try again", RETRY_AFTER),
     Reason.CONTENDED: Refusal(503, 503, "service unavailable, try again", RETRY_AFTER),
 }
-CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
+CREDENTIALS = frozenset(
+    {Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_SLOWED, Reason.TOKEN_MISSING, Reason.TOKEN_INVALID}
+)
 
 
 class Refused(BaseModel):
@@ -59,12 +62,12 @@ class Caller(NamedTuple):
     def confirm(self, *more: Key) -> tuple[User, ApiKey, list[Item | None]]:
         """The user and the key behind the credentials and, from the same round trip, the items at `more`.
 
-        Raises `KEY_UNKNOWN` and `TOKEN_INVALID`.
+        Raises `KEY_UNKNOWN`, `KEY_SLOWED` and `TOKEN_INVALID`.
         """
         key, user, account, *items = dynamo.get_many(
             [Read(self.developer_key), *self.session.reads(), *(Read(key) for key in more)]
         )
-        good = keys.check(key, Kind.REMOTEIT)
+        good = keys.admit(key, Kind.REMOTEIT, self.source_ip)
         return self.session.confirm(user, account), good, items
 
 
@@ -110,15 +113,15 @@ class Developer(NamedTuple):
     source_ip: str
 
     def confirm(self) -> ApiKey:
-        """The key behind the credential. Raises `KEY_UNKNOWN`."""
-        return keys.check(dynamo.get(self.developer_key), Kind.REMOTEIT)
+        """The key behind the credential. Raises `KEY_UNKNOWN` and `KEY_SLOWED`."""
+        return keys.admit(dynamo.get(self.developer_key), Kind.REMOTEIT, self.source_ip)
 
 
 class Login:
     """The dialect for whoever logs in: a developer key and no session."""
 
     REFUSALS = REFUSALS
-    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN})
+    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_SLOWED})
     success = staticmethod(success)
     failure = staticmethod(failure)
 

@@ -11,7 +11,7 @@ from bindery.bindings.company import CompanyDevice
 from bindery.directory import keys
 from bindery.directory.keys import ApiKey, Kind
 from bindery.faults import Fault, Reason
-from bindery.wire import RETRY_AFTER, Access, Answer, Call, Flaw, Problem, Refusal, Reply, named
+from bindery.wire import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, Flaw, Problem, Refusal, Reply, named
 
 REFUSALS = {
     Reason.PARAMETER_MISSING: Refusal(400, 400, "Missing required parameter: {parameters}"),
@@ -19,6 +19,7 @@ REFUSALS = {
     Reason.MALFORMED: Refusal(400, 400, "Malformed request body: a JSON object is expected"),
     Reason.KEY_MISSING: Refusal(403, 403, "Missing api key"),
     Reason.KEY_UNKNOWN: Refusal(403, 403, "Invalid api key"),
+    Reason.KEY_SLOWED: Refusal(403, 403, "Invalid api key", RETRY_LATER),
     Reason.ACCESS_DENIED: Refusal(403, 403, "Wrong api key access type"),
     Reason.DEVICE_BANNED: Refusal(403, 403, "Device banned"),
     Reason.DEVICE_UNKNOWN: Refusal(404, 404, "Device not found"),
@@ -28,7 +29,7 @@ REFUSALS = {
     Reason.UNAVAILABLE: Refusal(503, 503, "Service unavailable, try again", RETRY_AFTER),
     Reason.CONTENDED: Refusal(503, 503, "Service unavailable, try again", RETRY_AFTER),
 }
-CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.ACCESS_DENIED})
+CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_SLOWED, Reason.ACCESS_DENIED})
 
 ANSWER_LIMIT = 6_000_000
 """Bytes of a body that Lambda can hand over: it takes 6 MB, the body as a JSON text within."""
@@ -98,12 +99,12 @@ class Device(BaseModel):
 def authenticate(call: Call, access: Access) -> ApiKey:
     """The API key in the header `api_key`, or `x-api-key` as it was named later.
 
-    Raises `KEY_MISSING`, `KEY_UNKNOWN` (see `keys.check`) and `ACCESS_DENIED` (it may not do this).
+    Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_SLOWED` (see `keys.admit`) and `ACCESS_DENIED` (it may not do this).
     """
     credential = call.header("api_key", "x-api-key")
     if credential is None:
         raise Fault(Reason.KEY_MISSING)
-    key = keys.check(dynamo.get(keys.presented(credential)), Kind.RUFUS)
+    key = keys.admit(dynamo.get(keys.presented(credential)), Kind.RUFUS, call.source_ip)
     if not key.allows(access):
         raise Fault(Reason.ACCESS_DENIED)
     return key
@@ -132,4 +133,4 @@ def failure(fault: Fault, call: Call) -> Answer:
     """`{"description": …}`, and the `deviceid` that the fault's detail names."""
     refusal = REFUSALS[fault.reason]
     envelope = Refused(description=refusal.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
-    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))

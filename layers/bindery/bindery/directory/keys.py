@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from bindery import clock, directory, dynamo
-from bindery.directory import accounts
+from bindery.directory import accounts, key_misses
 from bindery.directory.accounts import ROTATED
 from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
@@ -86,6 +86,17 @@ def check(record: Item | None, kind: Kind) -> ApiKey:
     ):
         raise Fault(Reason.KEY_UNKNOWN)
     return ApiKey(record["account"], Grant(record["grant"]), record["unbind"], _used(record))
+
+
+def admit(record: Item | None, kind: Kind, source_ip: str) -> ApiKey:
+    """The key behind a record, for a caller who presents it from this IP address.
+
+    Raises what `key_misses.refuse` does for one that `check` refuses.
+    """
+    try:
+        return check(record, kind)
+    except Fault:
+        key_misses.refuse(kind, source_ip)
 
 
 def _used(record: Item) -> Update | None:
