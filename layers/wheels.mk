@@ -1,15 +1,16 @@
 # How the layers are built: for the functions' Python and processor, whatever Python and machine build them.
 SHELL := /bin/sh
 
-# The first Python that really runs (a version manager's shim may be found and not run) and has pip.
-PYTHON := $(shell for python in python3.13 python3.14 python3.12 python3.11 python3 python; do \
-	"$$python" -m pip --version >/dev/null 2>&1 && echo "$$python" && break; done)
+# The first Python that really runs (a version manager's shim may be found and not run) and has pip. Like the next one it is
+# looked for when it is first needed, and once.
+PYTHON = $(eval PYTHON := $(shell for python in python3.13 python3.14 python3.12 python3.11 python3 python; do \
+	"$$python" -m pip --version >/dev/null 2>&1 && echo "$$python" && break; done))$(PYTHON)
 PIP_INSTALL = "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
 	--only-binary=:all:
 
 # The functions' own Python. It alone makes bytecode that they can use.
-COMPILER := $(shell for python in python3.13 python3 python; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1 && echo "$$python" && break; done)
+COMPILER = $(eval COMPILER := $(shell for python in python3.13 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1 && echo "$$python" && break; done))$(COMPILER)
 
 # Lambda cannot write bytecode beside a layer's sources, so without this every cold start would compile them all. Unchecked
 # by hash: neither the date of a file nor what packed it matters, and two builds are alike byte by byte.

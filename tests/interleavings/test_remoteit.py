@@ -13,6 +13,7 @@ from bindery.directory.products import Mode
 from bindery.faults import Fault
 from tests import invariants, quectel, schedules
 from tests.http_api import event, invoke
+from tests.proof.scale import FULL
 from tests.quectel import ME, OTHER, THIRD, World
 from tests.schedules import Request, Tables, of_device, operator
 
@@ -178,8 +179,21 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
 }
 
 
-@pytest.mark.parametrize("mode", Mode)
-@pytest.mark.parametrize("case", CASES)
+LONG = (
+    "a connect, an unbind and a bind",
+    "a connect, an end and another's bind",
+    "a connect elsewhere, a connect and the user's own stop",
+    "the user's own stop, an unbind and a bind",
+    "a connect by a share, its end and the device's bind",
+    "another connects and binds, and an end",
+)
+"""Of three requests, with the most schedules: in `make test` in one mode alone."""
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [(case, mode) for case in CASES for mode in Mode if FULL or case not in LONG or mode is Mode.UNIQUE],
+)
 def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode, prepared: Any) -> None:
     given, asked = CASES[case]
     prepared(mode, lambda: installation(mode))
