@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bindery import passwords
 from tests.conftest import forget
 from tools.engine import Engine, make_secrets, make_tables
 
@@ -18,7 +19,9 @@ def running_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]
 
 @pytest.fixture
 def engine(running_engine: Engine, environment: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Empty tables and fresh secrets."""
+    """Empty tables and fresh secrets, and passwords hashed in a hundredth of the time, to texts of the same length."""
+    environment.setattr(passwords, "_LN", 10)
+    environment.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=10"))
     use_empty_registry(running_engine, environment)
     yield running_engine
     forget()

@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from bindery import passwords
 from bindery.directory import accounts, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.dynamo import Table
@@ -20,9 +19,8 @@ EMAIL, RIGHT = "ada@x.de", "right password"
 
 
 @pytest.fixture
-def key(engine: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The developer key of an account in which ada is. Hashes are cheap."""
-    monkeypatch.setattr(passwords, "_LN", 4)
+def key(engine: None) -> str:
+    """The developer key of an account in which ada is."""
     accounts.create("acme", name="Acme")
     users.create("ada", "acme", email=EMAIL)
     users.set_password("ada", RIGHT)
