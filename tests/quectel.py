@@ -8,6 +8,7 @@ from bindery.bindings.shares import Cover
 from bindery.directory import accounts, domains, families, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Key, Table, Update
+from tests import moto_registry
 from tests.http_api import Response, admin, event, invoke
 from tests.tables import items
 
@@ -51,6 +52,10 @@ class World:
     def __init__(self, mode: Mode = Mode.UNIQUE) -> None:
         self.parameters: dict[str, Any] = {"pk": PK, "sn": SN}
         self.facts: dict[str, Any] = {"device_key": DK}
+        moto_registry.prepare(("quectel", mode), lambda: self._enter(mode))
+        self.token: str | None = token(ME)
+
+    def _enter(self, mode: Mode) -> None:
         accounts.create("smart", name="Smart")
         domains.create("E.DM.1")
         for uid in (ME, OTHER, THIRD):
@@ -59,7 +64,6 @@ class World:
         families.create("F1", ME, members=[OTHER], rooms=["R1"])
         families.create("F2", OTHER, rooms=["R1", "R2"])
         self.manufacture()
-        self.token: str | None = token(ME)
 
     def manufacture(self, **facts: Any) -> None:
         self.facts |= facts

@@ -14,7 +14,7 @@ from bindery import devices, dynamo, edge, identity, sessions
 from bindery.bindings import company
 from bindery.directory import accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
-from tests import openid
+from tests import moto_registry, openid
 from tests.conftest import forget
 from tests.http_api import Response, event, invoke
 from tests.tables import everything
@@ -147,6 +147,15 @@ with_body = pytest.mark.parametrize("dialect", WITH_BODY, ids=lambda dialect: di
 def callers(registry: None, environment: pytest.MonkeyPatch) -> Any:
     """A caller of each dialect who may do what its sample does."""
     global _bank
+    moto_registry.prepare("a caller of each dialect", _enter)
+    with openid.Bank() as bank:
+        bank.trusted(environment)
+        forget()
+        _bank = bank
+        yield
+
+
+def _enter() -> None:
     accounts.create("acme", name="Acme")
     keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a", chosen=RUFUS_KEY)
     keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d", chosen=REMOTEIT_KEY)
@@ -157,11 +166,6 @@ def callers(registry: None, environment: pytest.MonkeyPatch) -> Any:
         devices.manufacture("p1", serial, device_key="ABCD1234")
     company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
-    with openid.Bank() as bank:
-        bank.trusted(environment)
-        forget()
-        _bank = bank
-        yield
 
 
 def succeeded(answer: Response) -> bool:

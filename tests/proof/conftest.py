@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from bindery import dynamo, edge, passwords
+from tests import moto_registry
+from tests.conftest import forget
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
 from tests.proof import measured, world
@@ -24,11 +26,16 @@ def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def here(registry: None, environment: pytest.MonkeyPatch) -> Iterator[world.World]:
-    """The world in an empty registry."""
-    with Bank() as bank:
-        bank.trusted(environment)
-        yield world.build(bank)
+def here(
+    built: tuple[world.World, Bank, moto_registry.State], environment: pytest.MonkeyPatch
+) -> Iterator[world.World]:
+    """The world as it was at first."""
+    here, bank, at_first = built
+    bank.trusted(environment)
+    moto_registry.restore(at_first)
+    here.answers.clear()
+    yield here
+    forget()
 
 
 def note_writes() -> list[str]:
