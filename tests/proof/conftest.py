@@ -77,6 +77,19 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return note_errors(monkeypatch)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand over what one of several processes measured."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = measured.noted()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it over, when the process has ended well."""
+    measured.add(getattr(node, "workeroutput", {}).get("measured", measured.NOTHING))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was measured on the way."""
     for line in measured.lines():

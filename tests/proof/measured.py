@@ -1,6 +1,10 @@
 """What a proof measured on its way, for whoever reads its output: nothing fails by it."""
 
+from typing import Any
+
 from tests.proof.scale import FULL
+
+NOTHING: dict[str, Any] = {"lines": [], "most": {}}
 
 _lines: list[str] = []
 _most: dict[str, tuple[float, str]] = {}
@@ -14,6 +18,18 @@ def report(what: str, found: str) -> None:
 def most(what: str, milliseconds: float, where: str) -> None:
     """Show the most of this that there was when the run is over."""
     _most[what] = max(_most.get(what, (0.0, "")), (milliseconds, where))
+
+
+def noted() -> dict[str, Any]:
+    """What was reported so far, as JSON has it: for another process."""
+    return {"lines": _lines, "most": _most}
+
+
+def add(noted: dict[str, Any]) -> None:
+    """Add what another process noted."""
+    _lines.extend(noted["lines"])
+    for what, (milliseconds, where) in noted["most"].items():
+        most(what, milliseconds, where)
 
 
 def lines() -> list[str]:
