@@ -1,8 +1,11 @@
 """docs/proof.md lists every mutation, and every mutation still says what to break and which check finds it."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
-from tests.proof import mutations
+from tests.proof import conftest, measured, mutations
 from tests.proof.mutations import ROOT, Mutation
 
 every_mutation = pytest.mark.parametrize("mutation", mutations.mutations(), ids=lambda mutation: mutation.name)
@@ -30,3 +33,22 @@ def test_a_mutation_names_one_text_and_checks_that_are_there(mutation: Mutation)
     for check in mutation.checks:
         file, _, name = check.partition("::")
         assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()
+
+
+def test_what_several_processes_measured_is_shown_when_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "FULL", True)
+    ended = []
+    for milliseconds in (2.0, 3.0, 1.0):
+        monkeypatch.setattr(measured, "_lines", [])
+        monkeypatch.setattr(measured, "_most", {})
+        measured.report("fuzzing", "all lines")
+        measured.most("CPU", milliseconds, "a body")
+        worker = SimpleNamespace(workeroutput={})
+        conftest.pytest_sessionfinish(SimpleNamespace(config=worker))
+        ended.append(json.loads(json.dumps(worker.workeroutput)))
+    monkeypatch.setattr(measured, "_lines", [])
+    monkeypatch.setattr(measured, "_most", {})
+    for output in ended:
+        conftest.pytest_testnodedown(SimpleNamespace(workeroutput=output))
+    conftest.pytest_testnodedown(SimpleNamespace())
+    assert measured.lines() == ["fuzzing: all lines"] * 3 + ["CPU: 3.0 ms at the most, a body"]
