@@ -117,6 +117,21 @@ def test_the_gateway_may_call_the_live_aliases_and_nothing_else():
     assert not resources(deployed(), "AWS::Lambda::Permission")
 
 
+def test_trust_of_the_gateway_has_no_condition():
+    trusted = {
+        name: [
+            statement
+            for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            if statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
+        ]
+        for name, role in resources(deployed(), "AWS::IAM::Role").items()
+    }
+    # API Gateway sends no aws:SourceAccount and no aws:SourceArn when it assumes an integration's role.
+    assert {name for name, statements in trusted.items() if statements} == {"DialectsGatewayRole", "AdminGatewayRole"}
+    for statement in sum(trusted.values(), []):
+        assert statement.keys() == {"Effect", "Action", "Principal"}
+
+
 def test_a_path_declares_its_parameters():
     for path, methods in template.api()["paths"].items():
         for method in methods.values():
