@@ -22,6 +22,8 @@ from tests.tables import everything, items
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
+UID = "user-with-a-long-id"
+"""No digest, random id or date can contain it."""
 
 TEXTS = {
     5012: "Incorrect user name or password",
@@ -241,10 +243,12 @@ def test_a_failure_of_ours_lets_nobody_in(
 
 def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptureFixture) -> None:
     secret_password = "canary password"
-    for changes in ({}, {"password": secret_password}, {"email": "canary@x.de"}, {"secret": "canary"}):
+    users.create(UID, "acme", domain=DOMAIN, email="own@x.de")
+    users.set_password(UID, PASSWORD)
+    for changes in ({"email": "own@x.de"}, {}, {"password": secret_password}, {"email": "canary@x.de"}, {"secret": "canary"}):
         log_in(**changes)
     shown = caplog.text + str(items(Table.BINDINGS))
-    for text in ("canary", "ada", EMAIL, PASSWORD, SECRET, SOURCE_IP):
+    for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
         assert text not in shown
     assert keyring.fingerprint("canary@x.de") not in shown
 

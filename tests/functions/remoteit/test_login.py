@@ -17,6 +17,8 @@ from tests.tables import everything, items
 
 PATH = "/apv/v27/user/login"
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
+UID = "user-with-a-long-id"
+"""No digest, random id or date can contain it."""
 WRONG = '{"status":"false","reason":"[0102] The username or password is invalid"}'
 
 
@@ -187,8 +189,15 @@ def test_a_bad_body_is_400(body: Any, reason: str, key: str) -> None:
 
 
 def test_neither_address_nor_password_is_logged_or_kept(key: str, caplog: pytest.LogCaptureFixture) -> None:
-    for email, password in ((EMAIL, PASSWORD), (EMAIL, "canary password"), ("canary@x.de", PASSWORD)):
+    users.create(UID, "acme", email="own@x.de")
+    users.set_password(UID, PASSWORD)
+    for email, password in (
+        ("own@x.de", PASSWORD),
+        (EMAIL, PASSWORD),
+        (EMAIL, "canary password"),
+        ("canary@x.de", PASSWORD),
+    ):
         log_in(key, email, password)
     shown = caplog.text + str(items(Table.BINDINGS))
-    for text in ("canary", "ada", EMAIL, PASSWORD, SOURCE_IP, key):
+    for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SOURCE_IP, key):
         assert text not in shown
