@@ -29,3 +29,14 @@ def test_a_request_keeps_its_event_while_another_resource_is_asked() -> None:
 
     assert ask(one, "/admin/v1/one")["body"] == "/admin/v1/one"
     meanwhile.join()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\t", "\u2028", "\u200b", "\x00"])
+def test_path_with_unprintable_character_runs_nothing(end: str) -> None:
+    resource, ran = Resource("one"), []
+    for path in ("/admin/v1/one", "/admin/v1/one/<name>/enable"):
+        resource.app.get(path)(lambda name="": ran.append(name))
+    for path in ("/admin/v1/one", "/admin/v1/one/a/enable"):
+        assert ask(resource, path)["statusCode"] == 200
+        assert ask(resource, path + end)["statusCode"] == 404
+    assert ran == ["", "a"]

@@ -140,6 +140,37 @@ def test_a_key_that_is_not_for_signing_our_way_is_none(bank: Bank):
     assert issuer.verify(bank.token())
 
 
+UNBUILDABLE = [
+    {"kty": "RSA", "kid": "bad", "alg": ["RS256"], "n": "AQAB", "e": "AQAB"},
+    {"kty": "RSA", "kid": "bad", "alg": {}, "n": "AQAB", "e": "AQAB"},
+    {"kty": ["RSA"], "kid": "bad"},
+    {"kty": "RSA", "kid": "bad", "n": 5, "e": None},
+    {"kty": "RSA", "kid": "bad", "n": "\u00e9", "e": "AQAB"},
+    {"kty": "EC", "kid": "bad", "crv": "P-256", "x": [], "y": {}},
+    {"kty": "EC", "kid": "bad", "crv": {"P-256": 1}},
+    {"kty": "RSA", "kid": "bad", "n": "AQAB", "e": "AQAB", "oth": 1, "d": "AQAB"},
+    {"kid": "bad"},
+    "bad",
+    None,
+    [["RS256"]],
+    7,
+]
+
+
+@pytest.mark.parametrize("entry", UNBUILDABLE, ids=str)
+def test_unusable_key_does_not_disable_the_others(bank: Bank, caplog: pytest.LogCaptureFixture, entry: Any):
+    bank.keys.insert(0, entry)
+    assert issuer.verify(bank.token())["sub"] == CUSTOMER
+    assert [(record.name, record.position) for record in caplog.records] == [("bindery.issuer", 0)]  # type: ignore[attr-defined]
+    assert refused(bank.token(key_id="bad")) is Reason.TOKEN_INVALID
+
+
+def test_key_ids_of_any_type_do_not_disable_the_others(bank: Bank):
+    for key_id in ([], {}, 7, None):
+        bank.keys.insert(0, public("another", rsa_key("key-1"), kid=key_id, use=[key_id]))
+    assert issuer.verify(bank.token())["sub"] == CUSTOMER
+
+
 def test_a_token_must_be_signed_with_the_key_that_it_names(bank: Bank):
     bank.keys.append(public("key-2", rsa_key("key-2")))
     assert issuer.verify(bank.token(rsa_key("key-2"), key_id="key-2"))

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,29 @@ def test_a_rule_that_another_change_came_in_the_way_of_does_not_say_that_a_table
     # Anyone can ask for two changes at once, and UNAVAILABLE is an error of ours, of which three undo a deployment.
     told = MODULES[module].read_text().replace("unavailable: Reason = Reason.UNAVAILABLE", "")
     assert module in OUT_OF_REACH or "Reason.UNAVAILABLE" not in told
+
+
+PATTERNS = {"compile", "findall", "finditer", "fullmatch", "match", "search", "split", "sub"}
+
+
+def patterns(source: Path) -> Iterator[tuple[str, bool]]:
+    """Every pattern that a file gives to `re` as a literal, and whether it is multi-line."""
+    for call in ast.walk(ast.parse(source.read_text())):
+        match call:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=used), args=[pattern, *others]) if (
+                used in PATTERNS
+            ):
+                text = "".join(str(node.value) for node in ast.walk(pattern) if isinstance(node, ast.Constant))
+                yield text, "MULTILINE" in "".join(map(ast.dump, others))
+
+
+@pytest.mark.parametrize("folder", ["layers", "functions", "tools"])
+def test_no_pattern_of_re_ends_in_a_dollar(folder: str) -> None:
+    r"""Python's `$` also matches before a line feed at the end; `fullmatch` and `\Z` do not."""
+    found = [
+        f"{source.relative_to(ROOT)}: {text}"
+        for source in sorted((ROOT / folder).rglob("*.py"))
+        for text, lines in patterns(source)
+        if text.endswith("$") and not text.endswith(r"\$") and not lines
+    ]
+    assert found == []

@@ -23,7 +23,7 @@ PAGE = 100
 ATTEMPTS = 7
 """How often a request is sent that may be repeated: half a minute of an API that is not there."""
 
-_REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
+_REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?\Z")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

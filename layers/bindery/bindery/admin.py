@@ -142,7 +142,7 @@ class Resource:
         headers = call.headers | {"content-type": "application/json"}
         with dynamo.acting(who), _ONE_AT_A_TIME:
             self.app.context["call"] = call
-            answer: dict[str, Any] = self.app.resolve(event | {"headers": headers, "isBase64Encoded": False}, context)
+            answer: dict[str, Any] = self.app.resolve(_routed(event) | {"headers": headers}, context)
         answer["headers"] = {**answer.get("headers", {}), "x-request-id": call.request_id}
         for name, values in answer.pop("multiValueHeaders", {}).items():
             answer["headers"][name] = ",".join(values)
@@ -159,6 +159,15 @@ class Resource:
             },
         )
         return answer
+
+
+def _routed(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event as Powertools routes it: its body is decoded elsewhere, and only a printable path has a route.
+
+    Powertools ends its routes in `$`, which also matches before a line feed at the end: an IAM policy may not.
+    """
+    path = event["rawPath"]
+    return {**event, "rawPath": path if path.isprintable() else "/", "isBase64Encoded": False}
 
 
 def caller(event: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ tell an unknown key from a broken key set, and for every forged key id asks an i
 """
 
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -41,6 +42,8 @@ TIME_LIMIT = 2
 
 SIZE_LIMIT = 256 * 1024
 """Bytes that one of the issuer's two documents may have."""
+
+logger = logging.getLogger("bindery.issuer")
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHECKS: Any = {"require": ["iss", "aud", "exp"], "enforce_minimum_key_length": True}
@@ -174,14 +177,17 @@ class _Asking(threading.Thread):
         discovery = self._fetch(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
         if discovery.get("issuer") != self._issuer:
             raise Fault(Reason.UNAVAILABLE)
-        try:
-            found = jwt.PyJWKSet.from_dict(self._fetch(discovery.get("jwks_uri")))
-        except jwt.PyJWTError as error:
-            raise Fault(Reason.UNAVAILABLE) from error
+        published = self._fetch(discovery.get("jwks_uri")).get("keys")
+        built = [_build(*numbered) for numbered in enumerate(published)] if isinstance(published, list) else []
+        if not any(built):
+            raise Fault(Reason.UNAVAILABLE)
         return {
             key.key_id: key
-            for key in found.keys
-            if isinstance(key.key_id, str) and key.algorithm_name in ALGORITHMS and key.public_key_use in ("sig", None)
+            for key in built
+            if key
+            and isinstance(key.key_id, str)
+            and key.algorithm_name in ALGORITHMS
+            and key.public_key_use in ("sig", None)
         }
 
     def _fetch(self, url: object) -> dict[str, Any]:
@@ -209,6 +215,18 @@ class _Asking(threading.Thread):
         if not isinstance(document, dict):
             raise Fault(Reason.UNAVAILABLE)
         return document
+
+
+def _build(position: int, entry: Any) -> jwt.PyJWK | None:
+    """One entry of a key set, or None (and one log line) if no key can be built from it."""
+    try:
+        return jwt.PyJWK(entry)
+    except Exception as error:
+        # PyJWT lets through what its parsers raise: a TypeError for {"alg": ["RS256"]}, for example.
+        logger.warning(
+            "skipped an unusable key of the issuer", extra={"position": position, "error": type(error).__name__}
+        )
+        return None
 
 
 def _connection(parts: SplitResult) -> HTTPConnection:
