@@ -219,4 +219,10 @@ def vodlix(world: World) -> Story:
     yield "refused: no such method", "default.no_route", world.sample("default.no_route")
 
 
-STORIES = (rufus, quectel, asseco, remoteit, vodlix)
+STORIES = (
+    rufus,
+    quectel,
+    asseco,
+    remoteit,
+    vodlix,
+)

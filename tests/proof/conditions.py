@@ -15,7 +15,7 @@ from bindery.directory.keys import Grant, Kind
 from bindery.dynamo import Update
 from tests.openid import public, rsa_key
 from tests.proof import world
-from tests.proof.staging import Stage
+from tests.proof.staging import Stage, is_open
 from tests.proof.world import Event
 
 _KINDS = {"rufus": Kind.RUFUS, "remoteit key": Kind.REMOTEIT}
@@ -25,13 +25,13 @@ _AUDIENCES = {"quectel": "quectel", "remoteit token": "remoteit"}
 def no_credential(stage: Stage) -> Event:
     if stage.column == "quectel login":
         return _signed(stage.request(), None)
-    return stage.request() if stage.column == "vodlix" else stage.with_credential(None)
+    return stage.request() if is_open(stage.column) else stage.with_credential(None)
 
 
 def malformed(stage: Stage) -> Event:
     if stage.column == "quectel login":
         return _signed(stage.request(), "no signature")
-    if stage.column == "vodlix":
+    if is_open(stage.column):
         made = stage.request()
         return made | {"headers": made["headers"] | {"authorization": "Bearer a.b.c", "api_key": "ror-0"}}
     return stage.with_credential("bearer a.b" if stage.column == "asseco" else "a.b")

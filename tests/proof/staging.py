@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ HEADERS = {
     "remoteit key": "developerkey",
     "remoteit token": "token",
 }
-"""By API, or one of its credentials: the header that carries it. Neither quectel's login nor vodlix has one."""
+"""By API, or one of its credentials: the header that carries it. quectel's login and open APIs have none."""
 
 _OWNING = {
     "rufus": "rufus.bind_device",
@@ -42,6 +43,11 @@ def columns(name: str) -> list[str]:
     if dialect == "remoteit":
         return ["remoteit key"] if name == "remoteit.login" else ["remoteit key", "remoteit token"]
     return [dialect]
+
+
+def is_open(column: str) -> bool:
+    """True if the API has no credentials."""
+    return column == column.partition(" ")[0] and not import_module(f"bindery.dialects.{column}").CREDENTIALS
 
 
 class Stage:
@@ -67,7 +73,7 @@ class Stage:
         """The operation's own request, about the same things, by another caller."""
         if self.column == "quectel login":
             return self.here.request(self.name, caller)
-        if self.column == "vodlix":
+        if is_open(self.column):
             return self.request()
         return self.with_credential(caller.headers[self.dialect][HEADERS[self.column]])
 

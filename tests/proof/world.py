@@ -58,7 +58,7 @@ class World:
         """The operation's sample request, with a caller's credentials (ada's) and what it refers to as it is here."""
         caller = caller or (self.ben if name in BENS else self.ada)
         event: Event = json.loads(template.function(name).event.read_text())
-        known = caller.headers[name.partition(".")[0]]
+        known = caller.headers.get(name.partition(".")[0], {})
         event["headers"] = {k: v for k, v in event["headers"].items() if k not in CREDENTIALS} | known
         change = CHANGES.get(name)
         return event if change is None else change(self, event, caller)
@@ -163,7 +163,6 @@ def _caller(bank: Bank, uid: str, account: str, customer: str) -> Caller:
         "quectel": {"authorization": sessions.issue(uid, "quectel", 3600)[0]},
         "asseco": {"authorization": f"bearer {bank.token(sub=customer)}"},
         "remoteit": {"developerkey": developer, "token": sessions.issue(uid, "remoteit", 3600)[0]},
-        "vodlix": {},
     }
     return caller
 

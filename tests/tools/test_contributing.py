@@ -13,6 +13,14 @@ from tools.template import ROOT
 
 BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MADE = ("tools.openapi", "tools.collection", "tools.deploying", "tools.routes")
+RECORDED = (
+    "tests/performance/test_counts.py::test_requests_cost_what_was_recorded[rufus]",
+    "tests/performance/test_counts.py::test_requests_cost_what_was_recorded[acme]",
+    "tests/performance/test_imports.py",
+)
+"""The part of `make bench-record` that the examples change."""
+MATRICES = ("tests/performance/test_counts.py", "tests/proof/test_strangers.py", "tests/proof/test_tenants.py")
+"""Tests over all operations: only what concerns the examples is run."""
 TESTS = (
     "tests/functions/rufus/test_show_key.py",
     "tests/functions/acme/test_show_status.py",
@@ -41,8 +49,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for path, line, text in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text()):
         (insert if line else write)(made / path, text, line)
+    (made / ".venv").symlink_to(ROOT / ".venv")
     for tool in MADE:
         run(made, tool)
+    run(made, "pytest", *RECORDED, BENCH_RECORD="1")
     return made
 
 
@@ -60,13 +70,13 @@ def insert(path: Path, text: str, after: str) -> None:
     path.write_text("".join([*lines[: number + 1], text, *lines[number + 1 :]]))
 
 
-def run(copy: Path, *module: str) -> None:
+def run(copy: Path, *module: str, **environment: str) -> None:
     """Run a module in the copy, with the copy's own code."""
     path = os.pathsep.join([str(copy / "layers/bindery"), str(copy)])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", *module],
         cwd=copy,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -76,6 +86,7 @@ def run(copy: Path, *module: str) -> None:
 
 def test_what_the_examples_add_works_and_nothing_that_goes_with_it_is_missing(copy: Path) -> None:
     run(copy, "pytest", *TESTS)
+    run(copy, "pytest", *MATRICES, "-k", "acme or show_key or every_cell or operation_is or public_operation")
 
 
 def test_what_the_examples_add_is_formatted_linted_and_typed(copy: Path) -> None:
