@@ -1,14 +1,16 @@
 """The DynamoDB room: what its errors come to, what an SDK retry may not break, what an item may hold."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from bindery import dynamo
 from bindery.dynamo import Check, Condition, Delete, Key, Put, Read, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.faults import Fault, HotKey, Reason
 from tests.tables import everything, items
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -129,12 +131,14 @@ def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.
     ("codes", "reason"),
     [
         (("None", "TransactionConflict"), Reason.CONTENDED),
-        (("None", "ThrottlingError"), Reason.UNAVAILABLE),
         (("None", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
-        (("TransactionConflict", "ThrottlingError"), Reason.UNAVAILABLE),
+        (("ThrottlingError", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
+        # An on-demand table's, which does not say whether it was a key range.
+        (("None", "ThrottlingError"), Reason.CONTENDED),
+        (("TransactionConflict", "ThrottlingError"), Reason.CONTENDED),
     ],
 )
-def test_a_transaction_that_others_get_in_the_way_of_is_contended_and_a_throttled_one_unavailable(
+def test_a_transaction_is_contended_or_unavailable_after_its_last_attempt(
     monkeypatch: pytest.MonkeyPatch, codes: tuple[str, str], reason: Reason
 ) -> None:
     reasons = [{"Code": code} for code in codes]
@@ -143,7 +147,11 @@ def test_a_transaction_that_others_get_in_the_way_of_is_contended_and_a_throttle
         "transact_write_items",
         *[error("TransactionCanceledException", CancellationReasons=reasons)] * dynamo.ATTEMPTS,
     )
-    assert refused(lambda: dynamo.transact([Put(HERE, {}), Put(THERE, {})])) is reason
+    with pytest.raises(Fault) as caught:
+        dynamo.transact([Put(HERE, {}), Put(THERE, {})])
+    assert caught.value.reason is reason
+    hot = "ThrottlingError" in codes and reason is Reason.CONTENDED
+    assert isinstance(caught.value, HotKey) is hot
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
@@ -214,6 +222,67 @@ def test_a_table_out_of_reach_is_unavailable_or_what_the_read_says(
     assert refused(lambda: list(dynamo.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"}))) is Reason.UNAVAILABLE
 
 
+def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ClientError:
+    found = [{"reason": reason, "resource": "arn:aws:dynamodb:eu-central-1:1:table/t"} for reason in reasons]
+    return error("ThrottlingException", **{member: found})
+
+
+@pytest.mark.parametrize(
+    ("reasons", "hot"),
+    [
+        (["TableWriteKeyRangeThroughputExceeded"], True),
+        (["TableReadKeyRangeThroughputExceeded", "IndexReadKeyRangeThroughputExceeded"], True),
+        (["TableWriteAccountLimitExceeded"], False),
+        (["IndexReadMaxOnDemandThroughputExceeded"], False),
+        (["TableWriteProvisionedThroughputExceeded"], False),
+        (["TableReadKeyRangeThroughputExceeded", "TableReadAccountLimitExceeded"], False),
+        ([], False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("member", ["ThrottlingReasons", "throttlingReasons"])
+def test_a_throttled_key_range_is_a_conflict_and_a_throttled_table_an_outage(
+    monkeypatch: pytest.MonkeyPatch, reasons: list[str], hot: bool, member: str
+) -> None:
+    for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
+        failing(monkeypatch, method, *[throttled(*reasons, member=member)] * 3)
+    usual = Reason.CONTENDED if hot else Reason.UNAVAILABLE
+    for call, reason in (
+        (lambda: dynamo.get(HERE), usual),
+        (lambda: dynamo.get(HERE, unavailable=Reason.LOOKUP_FAILED), Reason.LOOKUP_FAILED),
+        (lambda: dynamo.get_many([Read(HERE, Reason.LOOKUP_FAILED)]), Reason.LOOKUP_FAILED),
+        (lambda: dynamo.write(Put(HERE, {})), usual),
+        (lambda: dynamo.transact([Put(HERE, {})]), usual),
+        (lambda: list(dynamo.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"})), usual),
+    ):
+        with pytest.raises(Fault) as caught:
+            call()
+        assert caught.value.reason is reason
+        assert isinstance(caught.value, HotKey) is hot
+
+
+@pytest.mark.parametrize(
+    ("code", "member"),
+    [
+        ("ThrottlingException", "throttlingReasons"),
+        ("ProvisionedThroughputExceededException", "ThrottlingReasons"),
+        ("RequestLimitExceeded", "ThrottlingReasons"),
+    ],
+)
+def test_the_reasons_for_throttling_are_read_from_dynamodbs_own_answer(
+    monkeypatch: pytest.MonkeyPatch, code: str, member: str
+) -> None:
+    reason = "TableReadKeyRangeThroughputExceeded"
+    body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", member: [{"reason": reason}]}
+    response = AWSResponse("http://table", 400, {}, None)
+    monkeypatch.setattr(AWSResponse, "content", json.dumps(body).encode())
+    events = dynamo.client().meta.events
+    events.register("before-send.dynamodb", lambda **_: response)
+    with pytest.raises(HotKey) as caught:
+        dynamo.get(HERE)
+    assert caught.value.throttled == reason
+
+
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
 def test_any_other_error_is_a_bug_and_passes_through(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     for method in ("get_item", "put_item", "transact_write_items"):
@@ -260,7 +329,9 @@ def test_keys_that_a_batch_left_over_are_asked_for_again(monkeypatch: pytest.Mon
 def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     next(leaving(monkeypatch, 100, Table.DEVICES))
     reads = [Read(THERE, Reason.LOOKUP_FAILED), Read(HERE, Reason.SERIAL_LOOKUP_FAILED)]
-    assert refused(lambda: dynamo.get_many(reads)) is Reason.SERIAL_LOOKUP_FAILED
+    with pytest.raises(HotKey) as caught:
+        dynamo.get_many(reads)
+    assert caught.value.reason is Reason.SERIAL_LOOKUP_FAILED
 
 
 def test_what_is_counted_is_what_a_page_would_bring() -> None:

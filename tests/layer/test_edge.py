@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from bindery import edge
 from bindery.dialects import rufus
 from bindery.edge import Operation, operation
-from bindery.faults import Fault, Reason
+from bindery.faults import Fault, HotKey, Reason
 from bindery.fields import OptionalText128, Text128
 from bindery.wire import Access, Body, Call, Flaw, Form, Query, Request
 from tests.http_api import event
@@ -242,6 +242,24 @@ def test_a_registry_out_of_reach_is_503_with_retry_after_and_one_error_line(
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
     assert answer["body"] == '{"description":"Service unavailable, try again"}'
     assert [line["level"] for line in lines] == ["ERROR", "INFO"]
+
+
+def test_a_throttled_key_range_is_answered_like_a_conflict_and_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, lines = answers(failing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
+    conflict, _ = answers(failing(Fault(Reason.CONTENDED)), monkeypatch)
+    assert answer == conflict
+    assert answer["headers"]["Retry-After"] == "1"
+    assert [line["level"] for line in lines] == ["WARNING", "INFO"]
+    assert lines[0]["throttled"] == "TableWriteKeyRangeThroughputExceeded"
+    assert lines[0]["request_id"] == lines[1]["request_id"]
+
+
+def test_an_internal_error_is_not_logged_as_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [
+        answers(failing(error), monkeypatch)[1][0]["message"]
+        for error in (Fault(Reason.INTERNAL), KeyError("detail"), Fault(Reason.UNAVAILABLE))
+    ]
+    assert messages == ["internal error", "internal error", "a service could not be reached"]
 
 
 def test_a_request_leaves_one_line_that_says_what_became_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

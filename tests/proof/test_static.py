@@ -40,7 +40,7 @@ CONSTANT_TIME = {
 }
 """Where secrets are compared; API keys and deviceids are looked up by their hash, tokens are PyJWT's to compare."""
 
-LOGGED = {"by", "request", "request_id", "status"}
+LOGGED = {"by", "request", "request_id", "status", "throttled"}
 """The members that a line of the log has beside its name, its level, its time and `metrics.members`."""
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))

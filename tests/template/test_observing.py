@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from bindery import edge, routes, settings
+from bindery import dynamo, edge, routes, settings
 from bindery.dynamo import Table
 from tests.http_api import event, invoke
 from tools import template
@@ -28,12 +30,14 @@ AWS = {
     ("AWS/ApiGateway", "Latency", ("ApiId",)),
     ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName",)),
     ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName",)),
+    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
     ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
     ("AWS/Lambda", "ConcurrentExecutions", ()),
     ("AWS/Lambda", "Throttles", ()),
 }
 """Metrics of AWS' own, as its documentation names them."""
 
+HOT = "TableReadKeyRangeThroughputExceeded"
 LAMBDAS = {"record.status"}
 """What lines have that Lambda itself writes."""
 
@@ -46,16 +50,20 @@ every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
 
 @pytest.fixture
 def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What functions write: of a request that succeeds, one that is refused, one that fails, and an operator's."""
+    """Lines of requests: a success, a refusal, one that meets a hot key, a failure, and an operator's."""
     written = io.StringIO()
     monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     invoke("rufus.list_devices", event("GET", "/v0/devices"))
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
+    with monkeypatch.context() as patch:
+        throttled = {"Error": {"Code": "ThrottlingException"}, "ThrottlingReasons": [{"reason": HOT}]}
+        patch.setattr(dynamo.client(), "get_item", Mock(side_effect=ClientError(throttled, "GetItem")))
+        invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     boto3.client("dynamodb").delete_table(TableName=settings.read(Table.DIRECTORY.value))
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     found = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert {line["level"] for line in found} == {"INFO", "ERROR"}
+    assert {line["level"] for line in found} == {"INFO", "WARNING", "ERROR"}
     return found
 
 
@@ -131,10 +139,10 @@ def counts(name: str, line: dict[str, str]) -> bool:
     pattern: str = dict(template.resources("AWS::Logs::MetricFilter"))[name]["FilterPattern"]
 
     def holds(selector: str) -> bool:
-        found = re.fullmatch(r'[{( ]*\$\.(\w+) (=|!=) "([^"]*)"[)} ]*', selector)
+        found = re.fullmatch(r'[{( ]*\$\.([\w.]+) (=|!=) "([^"]*)"[)} ]*', selector)
         assert found, selector
         field, sign, text = found.groups()
-        return fnmatchcase(line[field], text) == (sign == "=")
+        return field in line and fnmatchcase(line[field], text) == (sign == "=")
 
     return all(any(holds(selector) for selector in group.split("||")) for group in pattern.split("&&"))
 
@@ -160,6 +168,27 @@ def test_an_error_of_the_gateway_is_a_5xx_that_no_function_answered(
     line = dict.fromkeys(json.loads(gateway[1]["AccessLogSettings"]["Format"]), "-")
     line |= {"status": status, "integrationStatus": integration, "integrationError": error}
     assert counts("GatewayErrors", line) is counted
+
+
+def test_a_throttled_key_range_is_counted_and_rolls_no_deployment_back(lines: list[dict[str, Any]]) -> None:
+    (warning,) = [line for line in lines if line["level"] == "WARNING"]
+    assert counts("HotKeys", warning)
+    assert not counts("Errors", warning)
+    assert not any(counts("HotKeys", line) for line in lines if line is not warning)
+    assert [line["message"] for line in lines if counts("Errors", line)] == ["internal error"]
+
+
+def test_reads_and_writes_of_every_table_and_index_have_a_throttle_alarm() -> None:
+    indexes = {
+        index["IndexName"]
+        for _, table in template.resources("AWS::DynamoDB::Table")
+        for index in table["GlobalSecondaryIndexes"]
+    }
+    for name, count in (("ThrottledTablesAlarm", len(Table)), ("ThrottledIndexesAlarm", len(indexes))):
+        seen = [(json.dumps(metric["Dimensions"]), metric["MetricName"]) for metric in measured(alarms[name])]
+        assert len(set(seen)) == len(seen) == 2 * count
+    shown = json.dumps(list(measured(alarms["ThrottledIndexesAlarm"])))
+    assert all(f'"{index}"' in shown for index in indexes)
 
 
 def test_a_metric_filter_reads_fields_of_its_log(lines: list[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 
 from bindery import dynamo, edge, identity, metrics
 from bindery.edge import Invalid, logger
-from bindery.faults import Fault, Reason
+from bindery.faults import Fault, HotKey, Reason
 from bindery.fields import ID, ID64, Customer, place
 from bindery.wire import RETRY_AFTER, Call
 
@@ -187,8 +187,12 @@ def _reason(answer: Mapping[str, Any]) -> Reason | None:
 
 def _refused(fault: Fault) -> Response[str]:
     reason = fault.reason if fault.reason in PROBLEMS else Reason.INTERNAL
-    if reason in (Reason.INTERNAL, Reason.UNAVAILABLE):
-        logger.exception("an admin operation failed")
+    if isinstance(fault, HotKey):
+        logger.warning("a key range is throttled", extra={"throttled": fault.throttled})
+    elif reason is Reason.UNAVAILABLE:
+        logger.exception("a service could not be reached")
+    elif reason is Reason.INTERNAL:
+        logger.exception("internal error")
     status, title = PROBLEMS[reason]
     return _problem(status, title, reason, **fault.detail)
 
@@ -213,5 +217,5 @@ def _unroutable(error: ServiceError) -> Response[str]:
 
 
 def _broken(error: Exception) -> Response[str]:
-    logger.exception("an error of ours")
+    logger.exception("internal error")
     return _problem(*PROBLEMS[Reason.INTERNAL], Reason.INTERNAL)

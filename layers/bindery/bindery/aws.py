@@ -16,7 +16,7 @@ from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST, REGISTER_LAST
 from botocore.loaders import Loader
 from botocore.session import Session
 
-from bindery.faults import Fault, Reason
+from bindery.faults import Fault, HotKey, Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -113,11 +113,14 @@ def client(service: str) -> Any:
 def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any:
     """The answer of a client's method. Raises `Fault(unavailable)` where the SDK's own retries did not reach it.
 
-    Any other `ClientError` passes through: the caller knows it, or it is a bug of ours.
+    If DynamoDB throttled only a key range, that is a `HotKey`. Any other `ClientError` passes through: the caller's, or
+    an internal error.
     """
     try:
         return method(**request)
     except ClientError as error:
+        if (throttled := _key_range(error)) is not None:
+            raise HotKey(unavailable, throttled) from error
         # A 5xx without a body has its status for a code.
         if error.response["Error"]["Code"] in _TRANSIENT or _status(error) >= 500:
             raise Fault(unavailable) from error
@@ -129,6 +132,14 @@ def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any
 def code(error: BaseException) -> str:
     """What went wrong in a word: the service's own code, else the kind of the error. Never a message: it may tell."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _key_range(error: ClientError) -> str | None:
+    """Return DynamoDB's reason for throttling if it throttled only key ranges, not a table, an index or the account."""
+    answer: Any = error.response
+    # DynamoDB spells the member as the exception's model does: capitalised in all but ThrottlingException.
+    reasons = [found["reason"] for found in answer.get("ThrottlingReasons") or answer.get("throttlingReasons") or []]
+    return reasons[0] if reasons and all("KeyRange" in reason for reason in reasons) else None
 
 
 def _status(error: ClientError) -> int:

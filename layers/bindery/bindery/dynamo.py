@@ -3,7 +3,8 @@
 Everything else works on plain items (str, int, bool, None, lists, dicts, sets of str) and says with each condition
 which `Reason` its failure stands for. Expressions are DynamoDB's own, with every attribute written `#name`.
 
-A table that cannot be reached or throttles raises `Fault(UNAVAILABLE)`, or the reason that a read names for itself; a
+A table that cannot be reached or throttles raises `Fault(UNAVAILABLE)`, or the reason that a read names for itself; if
+it throttles only a key range, that is a `HotKey`. A
 write that others of the same items get in the way of, at every attempt, raises `Fault(CONTENDED)`. Any other error of
 the service is a bug of ours and passes through.
 """
@@ -25,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from bindery import aws, clock, settings
 from bindery.attributes import cursor_of, decode, encode, key_of
-from bindery.faults import Fault, Reason
+from bindery.faults import Fault, HotKey, Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,8 +36,16 @@ Item = dict[str, Any]
 ATTEMPTS = 6
 """How often a transaction in conflict, or the keys a batch left over, are tried; some 0.8 s in all at the most."""
 
-_THROTTLED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
-_AGAIN = _THROTTLED | {"TransactionConflict"}
+_AGAIN: Mapping[str, Callable[[], Fault]] = MappingProxyType(
+    {
+        "ProvisionedThroughputExceeded": lambda: Fault(Reason.UNAVAILABLE),
+        # A cancelled transaction does not say which limit an on-demand table applied: as a rule that of a key range. A
+        # table's own limit also shows in DynamoDB's metrics and in the error that reads get.
+        "ThrottlingError": lambda: HotKey(Reason.UNAVAILABLE, "ThrottlingError"),
+        "TransactionConflict": lambda: Fault(Reason.CONTENDED),
+    }
+)
+"""Why a cancelled transaction is tried again, and its refusal after the last attempt. The first that applies counts."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
 _NAME = re.compile(r"#(\w+)")
@@ -177,7 +186,8 @@ def get_many(reads: Sequence[Read]) -> list[Item | None]:
         if not left:
             return [found.get(read.key) for read in reads]
         _pause(attempt)
-    raise Fault(next(read.unavailable for read in reads if read.key in left))
+    # Other keys of these batches were read: a batch of which DynamoDB serves nothing is an error.
+    raise HotKey(next(read.unavailable for read in reads if read.key in left), "UnprocessedKeys")
 
 
 def query(
@@ -296,7 +306,7 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
     asked = operations if aside is None else [*operations, aside]
     items = [{_MEMBERS[type(operation)]: _request(operation, stamp)} for operation in asked]
     token = str(uuid.uuid4())
-    refusal = Reason.CONTENDED
+    refusal = _AGAIN["TransactionConflict"]
     for attempt in range(ATTEMPTS):
         try:
             aws.call(Reason.UNAVAILABLE, client().transact_write_items, TransactItems=items, ClientRequestToken=token)
@@ -316,11 +326,12 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
                 if all(reason["Code"] == "None" for reason in reasons[:-1]):
                     continue
             codes = {reason["Code"] for reason in reasons}
-            if not codes & _AGAIN:
+            found = [fault for code, fault in _AGAIN.items() if code in codes]
+            if not found:
                 raise
-            refusal = Reason.UNAVAILABLE if codes & _THROTTLED else Reason.CONTENDED
+            refusal = found[0]
         _pause(attempt)
-    raise Fault(refusal)
+    raise refusal()
 
 
 def _asking(table: Table, condition: str, values: Mapping[str, Any], index: str | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from aws_lambda_powertools.logging import Logger
 from pydantic import ValidationError
 
 from bindery import metrics
-from bindery.faults import Fault, Reason
+from bindery.faults import Fault, HotKey, Reason
 from bindery.wire import Access, Answer, Call, Flaw, Problem, Refusal, Reply, Request
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ ALWAYS = frozenset(
 )
 """The reasons that any operation may refuse for without declaring them."""
 
-_OURS = frozenset({Reason.INTERNAL, Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED})
+_UNREACHABLE = frozenset({Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED})
 _FLAWS = {
     "missing": Flaw.MISSING,
     "string_type": Flaw.WRONG_TYPE,
@@ -111,12 +111,18 @@ class Operation(Generic[Asked, Caller]):
             answer = self._answer(call)
         except Fault as fault:
             reason = fault.reason
-            if reason in _OURS:
-                logger.exception("the registry could not be reached", extra={"request_id": call.request_id})
+            if isinstance(fault, HotKey):
+                logger.warning(
+                    "a key range is throttled", extra={"request_id": call.request_id, "throttled": fault.throttled}
+                )
+            elif reason in _UNREACHABLE:
+                logger.exception("a service could not be reached", extra={"request_id": call.request_id})
+            elif reason is Reason.INTERNAL:
+                logger.exception("internal error", extra={"request_id": call.request_id})
             answer = self.dialect.failure(fault, call)
         except Exception:
             # The last resort of every request: whatever broke, the caller gets the dialect's own answer.
-            logger.exception("an error of ours", extra={"request_id": call.request_id})
+            logger.exception("internal error", extra={"request_id": call.request_id})
             reason = Reason.INTERNAL
             answer = self.dialect.failure(Fault(reason), call)
         return respond(answer, call, self.name, reason)

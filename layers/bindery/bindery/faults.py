@@ -106,3 +106,14 @@ class Fault(Exception):
         super().__init__(reason.value)
         self.reason = reason
         self.detail = detail
+
+
+class HotKey(Fault):
+    """A refusal because DynamoDB throttles one key range, such as one tenant's item. Everything else is served.
+
+    Like a conflict, it is no internal error. `throttled` is DynamoDB's name for what it throttled.
+    """
+
+    def __init__(self, unavailable: Reason, throttled: str) -> None:
+        super().__init__(Reason.CONTENDED if unavailable is Reason.UNAVAILABLE else unavailable)
+        self.throttled = throttled

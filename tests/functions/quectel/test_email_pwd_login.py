@@ -245,7 +245,13 @@ def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptur
     secret_password = "canary password"
     users.create(UID, "acme", domain=DOMAIN, email="own@x.de")
     users.set_password(UID, PASSWORD)
-    for changes in ({"email": "own@x.de"}, {}, {"password": secret_password}, {"email": "canary@x.de"}, {"secret": "canary"}):
+    for changes in (
+        {"email": "own@x.de"},
+        {},
+        {"password": secret_password},
+        {"email": "canary@x.de"},
+        {"secret": "canary"},
+    ):
         log_in(**changes)
     shown = caplog.text + str(items(Table.BINDINGS))
     for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
