@@ -38,7 +38,7 @@ SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
 .PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
-	build-check deploy smoke clean
+	build-check deploy deploy-built smoke clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
@@ -54,6 +54,7 @@ help:
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make build-check  run every built function in Lambda's own loop, and deploy all of them on this machine"
 	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
+	@echo "make deploy-built  the same without building: deploy what was built before (ENVIRONMENT=)"
 	@echo "make smoke    try each API once against a deployed stack (STACK=)"
 	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
 	@echo "make bench-record  record anew what requests cost and functions import"
@@ -105,6 +106,7 @@ bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.m
 # Rewrites tests/performance/recorded.json: look at what changed before you commit it.
 bench-record: .venv/test/.made .venv/ministack/.made
 	BENCH_RECORD=1 $(TEST) -W error -m pytest tests/performance
+	$(TEST) -m tools.costs
 
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
@@ -123,6 +125,7 @@ docs: .venv/run/.made
 
 tables: .venv/test/.made
 	$(TEST) -m tools.deploying
+	$(TEST) -m tools.costs
 	$(TEST) -m tools.routes
 
 build: .venv/sam/.made
@@ -132,6 +135,10 @@ build-check: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
 	$(TEST) -W error -m pytest -n auto --dist loadfile tests/built
 
 deploy: build
+	@$(MAKE) --no-print-directory deploy-built
+
+# Deploys what was built, and checked, before: the workflow's jobs share one build.
+deploy-built: .venv/sam/.made
 	$(SAM) deploy --config-env "$(ENVIRONMENT)"
 
 # Without tests/conftest.py, which keeps tests from AWS.

@@ -21,19 +21,12 @@ from tests.performance.init import BARE, Spread
 from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
 from tests.performance.test_imports import layers
-from tools import serve, template
+from tools import costs, serve, template
 from tools.engine import Engine
 from tools.template import ROOT
 
 ROUNDS = 15
 PAGE, PICTURE = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
-
-# What a million costs, in US dollars in us-east-1 at the end of 2024, as docs/operating.md has it: look up today's.
-WRITE_UNIT, READ_UNIT, GATEWAY, INVOCATION, LOGGED_GB = 0.625, 0.125, 1.00, 0.20, 0.50
-GB_SECOND = 13.3334
-MEMORY_GB = 0.5
-CALL_SECONDS = 0.006
-"""What a DynamoDB call is taken to last: no figure of ours, and the greater part of a warm request's time."""
 
 
 def main() -> None:
@@ -147,7 +140,7 @@ def counts() -> list[str]:
                         cost["items read"],
                         cost["bytes written"],
                         cost["bytes logged"],
-                        f"{million(cost):.2f}",
+                        f"{costs.million(name, cost).total():.2f}",
                     )
                 )
     heads = (
@@ -160,14 +153,6 @@ def counts() -> list[str]:
         "bytes logged",
     )
     return ["", row(*heads, "$ a million"), row("---", *["--:"] * 2, "---", *["--:"] * 4), *rows]
-
-
-def million(cost: dict[str, Any]) -> float:
-    """Dollars for a million of a case."""
-    units = sum(cost["read units"].values()) * READ_UNIT + sum(cost["write units"].values()) * WRITE_UNIT
-    seconds = 0.002 + len(cost["calls"]) * CALL_SECONDS
-    # A million lines of one byte are a megabyte.
-    return units + GATEWAY + INVOCATION + seconds * MEMORY_GB * GB_SECOND + cost["bytes logged"] / 1000 * LOGGED_GB
 
 
 def picture(fresh: dict[str, Spread]) -> str:

@@ -1,14 +1,31 @@
 """docs/deploying.md is true of the template, parameter by parameter, and what it links to is there."""
 
+import json
 import re
+from typing import Any
 
 import pytest
 
 from tools import deploying, template
+from tools.expanded import expand, resources
 from tools.template import ROOT
 
 PAGE = deploying.PAGE.read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+MANAGED = {
+    "AWSLambdaBasicExecutionRole": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    "AWSXrayWriteOnlyAccess": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"},
+    "AWSCodeDeployRoleForLambdaLimited": {
+        "cloudwatch:DescribeAlarms",
+        "lambda:GetAlias",
+        "lambda:GetProvisionedConcurrencyConfig",
+        "lambda:InvokeFunction",
+        "lambda:UpdateAlias",
+    },
+}
+"""What the stack's roles need of AWS' managed policies."""
 
 
 def slug(heading: str) -> str:
@@ -33,7 +50,7 @@ def test_a_parameter_has_its_row(name: str):
 
 
 def test_what_the_page_refers_to_is_there():
-    pages = {"": PAGE} | {name: (ROOT / "docs" / name).read_text() for name in ("operating.md",)}
+    pages = {"": PAGE} | {name: (ROOT / "docs" / name).read_text() for name in ("operating.md", "performance.md")}
     for file, anchor in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", PAGE):
         assert anchor in {slug(heading) for heading in re.findall(r"^#+ (.+)$", pages[file], re.MULTILINE)}
     for target in re.findall(r"(?:^|`)(?:\w+=\S+ )*make (\w+)", PAGE, re.MULTILINE):
@@ -46,3 +63,62 @@ def test_the_page_uses_every_parameter_and_output_by_its_name():
     for name in re.findall(r"--parameter-overrides (\w+)=", PAGE):
         assert name in known
     assert {"Url", "DomainTarget"} <= known
+
+
+def policy(name: str) -> dict[str, Any]:
+    """The policy document that the page shows for a file."""
+    found: dict[str, Any] = json.loads(re.split(r"```(?:json)?\n", PAGE[PAGE.index(f"`{name}`, ") :])[1])
+    return found
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    given = statement["Action"]
+    return [given] if isinstance(given, str) else given
+
+
+def test_the_boundary_allows_what_the_stacks_roles_may_do_and_nothing_else():
+    bounded = {action for statement in policy("boundary.json")["Statement"] for action in actions(statement)}
+    assert not any("*" in action for action in bounded)
+    roles = [resource["Properties"] for resource in resources(expand(template.document()), "AWS::IAM::Role").values()]
+    given = {
+        action
+        for role in roles
+        for policy_ in role.get("Policies", [])
+        for statement in policy_["PolicyDocument"]["Statement"]
+        for action in actions(statement)
+    }
+    managed = {str(arn).rpartition("/")[2].rstrip("'}") for role in roles for arn in role.get("ManagedPolicyArns", [])}
+    unused = {action for name in managed for action in MANAGED[name]}
+    assert given <= bounded <= given | unused
+
+
+def test_a_role_cannot_be_made_without_the_boundary_nor_have_it_removed():
+    bounded, free = policy("roles.json")["Statement"]
+    (boundary,) = bounded["Condition"]["StringEquals"].values()
+    assert boundary.endswith(":policy/bindery-boundary")
+    changing = {
+        "AttachRolePolicy",
+        "CreateRole",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+    }
+    assert set(actions(bounded)) == {f"iam:{action}" for action in changing}
+    assert not set(actions(bounded)) & set(actions(free))
+    assert "iam:DeleteRolePermissionsBoundary" not in actions(free)
+    assert "--policy-name bindery-boundary --policy-document file://boundary.json" in PAGE
+
+
+def test_the_trust_names_one_environment_of_one_repository():
+    (statement,) = policy("trust.json")["Statement"]
+    subject = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+    assert subject == "repo:OWNER@OWNER_ID/REPOSITORY@REPOSITORY_ID:environment:prod"
+    assert "`repo:OWNER/REPOSITORY:environment:prod`" in PAGE
+    assert "StringLike" not in PAGE
+
+
+def test_the_workflow_asks_for_no_longer_a_session_than_the_role_allows():
+    (allowed,) = re.findall(r"--max-session-duration (\d+)", PAGE)
+    workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
+    assert set(re.findall(r"role-duration-seconds: (\d+)", workflow)) == {allowed}

@@ -13,6 +13,15 @@ from tools.template import ROOT
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ENVIRONMENTS = tomllib.loads((ROOT / "samconfig.toml").read_text())
 
+NODE_24 = {
+    "actions/checkout": 5,
+    "actions/setup-python": 6,
+    "actions/upload-artifact": 6,
+    "actions/download-artifact": 7,
+    "aws-actions/configure-aws-credentials": 6,
+}
+"""The first major version of each action that runs on Node 24."""
+
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 
 
@@ -54,20 +63,51 @@ def test_a_pull_request_is_checked_as_everything_is():
     assert commands(workflow["jobs"]["check"]) == [".ci/run"]
 
 
-def test_a_tag_is_checked_and_tried_before_it_is_in_production():
+@every_workflow
+def test_actions_are_pinned_to_a_commit_with_its_release_in_a_comment(file: Path):
+    used = re.findall(r"^\s*- uses: (.*)$", file.read_text(), re.MULTILINE)
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_every_workflow_uses_the_same_release_of_an_action():
+    used = {action for file in WORKFLOWS for action in re.findall(r"uses: (\S+)", file.read_text())}
+    assert len({action.partition("@")[0] for action in used}) == len(used)
+
+
+@every_workflow
+def test_no_action_runs_on_the_node_20_that_github_removed(file: Path):
+    for name, major in re.findall(r"uses: ([\w/-]+)@\w+ # v(\d+)", file.read_text()):
+        assert int(major) >= NODE_24[name]
+
+
+def test_what_was_checked_is_built_once_tried_in_staging_and_then_deployed_to_production():
     workflow = parsed("deploy")
     assert workflow[True] == {"push": {"tags": ["v*"]}}
     jobs = workflow["jobs"]
-    assert commands(jobs["check"]) == [".ci/run"]
     assert [(name, job.get("needs")) for name, job in jobs.items()] == [
         ("check", None),
         ("staging", "check"),
         ("prod", "staging"),
     ]
+    assert commands(jobs["check"]) == [".ci/run", "tar --create --gzip --file build.tar.gz .aws-sam/build"]
+    (upload,) = [step for step in jobs["check"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert upload["with"] == {"name": "build", "path": "build.tar.gz", "if-no-files-found": "error"}
     for name in ("staging", "prod"):
         stack = ENVIRONMENTS[name]["deploy"]["parameters"]["stack_name"]
         assert jobs[name]["environment"] == name
-        assert commands(jobs[name]) == [f"make deploy ENVIRONMENT={name}", f"make smoke STACK={stack}"]
+        assert commands(jobs[name]) == [
+            "tar --extract --gzip --file build.tar.gz",
+            f"make deploy-built ENVIRONMENT={name}",
+            f"make smoke STACK={stack}",
+        ]
+        (download,) = [step for step in jobs[name]["steps"] if "download-artifact" in step.get("uses", "")]
+        assert download["with"] == {"name": "build"}
+        (credentials,) = [step for step in jobs[name]["steps"] if "configure-aws-credentials" in step.get("uses", "")]
+        assert credentials["with"]["role-duration-seconds"] == 7200
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^deploy-built: \.venv/sam/\.made$", makefile, re.MULTILINE), "it does not build"
 
 
 def test_an_environment_is_a_stack_of_its_own_and_nobody_confirms_what_a_workflow_deploys():
