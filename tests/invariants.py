@@ -6,6 +6,7 @@ from typing import Any
 from bindery import clock, identity
 from bindery.bindings import customer
 from bindery.bindings.customer import Status
+from bindery.directory.accounts import ROTATED
 from bindery.directory.products import Mode
 
 Item = dict[str, Any]
@@ -98,11 +99,39 @@ def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
 
 
 def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
-    """A device has a service address for as long as the address has the device."""
+    """A device has a service address for as long as the address has the device, both by the same assignment."""
     assigned = {
-        (item["device"], item["pk"].removeprefix("address#")) for item in tables["DIRECTORY"] if item["sk"] == "address"
+        (item["device"], item["pk"].removeprefix("address#"), item["assignment"])
+        for item in tables["DIRECTORY"]
+        if item["sk"] == "address"
     }
-    yield from map(str, assigned ^ {(item["pk"], item["address"]) for item in tables["DEVICES"] if "address" in item})
+    named = {(item["pk"], item["address"], item["assignment"]) for item in tables["DEVICES"] if "address" in item}
+    yield from map(str, assigned ^ named)
+
+
+def accounts_list_the_keys_that_count(tables: Tables) -> Iterator[str]:
+    """An account lists each of its keys that is neither revoked nor expired, in its group, and no revoked one.
+
+    Each of these carries the account's state.
+    """
+    now = clock.now()
+    for account in (item for item in tables["DIRECTORY"] if item["sk"] == "account"):
+        counting: dict[str, tuple[str, int]] = {}
+        for key in tables["DIRECTORY"]:
+            if key["sk"] == "key" and key["account"] == account["account"] and "revoked_at" not in key:
+                group = ROTATED if "successor" in key else key["kind"]
+                counting[key["pk"].removeprefix("key#")] = (group, key.get("expires_at", 0))
+                if key["account_enabled"] is not account["enabled"] and not 0 < key.get("expires_at", 0) <= now:
+                    yield f"{key['pk']} is enabled: {key['account_enabled']}, and its account: {account['enabled']}"
+        listed = {
+            hashed: (group, expires_at)
+            for group, found in account["live_keys"].items()
+            for hashed, expires_at in found.items()
+        }
+        for hashed in sorted(listed.keys() | counting.keys()):
+            expired = hashed not in listed and 0 < counting[hashed][1] <= now
+            if listed.get(hashed) != counting.get(hashed) and not expired:
+                yield f"key {hashed} is {counting.get(hashed)}, and listed as {listed.get(hashed)}"
 
 
 def bindings_name_the_leases_that_stand(tables: Tables) -> Iterator[str]:
@@ -125,6 +154,7 @@ RULES: tuple[Callable[[Tables], Iterator[str]], ...] = (
     common_lists_name_what_is_bound_there,
     what_is_held_has_its_place_with_its_holder,
     addresses_and_devices_name_each_other,
+    accounts_list_the_keys_that_count,
     bindings_name_the_leases_that_stand,
 )
 

@@ -154,7 +154,7 @@ def ban(device: DeviceId, why: Why) -> HeldDevice:
 
 @handler.app.post("/admin/v1/devices/<device>/unban")
 def unban(device: DeviceId) -> HeldDevice:
-    """Lift a ban."""
+    """Lift a ban. Connections that the ban ended stay ended."""
     key = identity.from_opaque(device)
     devices.unban(key)
     return _show(key)
@@ -186,17 +186,17 @@ def enable(device: DeviceId) -> HeldDevice:
 
 @handler.app.post("/admin/v1/devices/<device>/activate")
 def activate(device: DeviceId) -> HeldDevice:
-    """Let a device be connected to."""
+    """Allow connections to a device again. Connections made before it was deactivated stay ended."""
     key = identity.from_opaque(device)
-    devices.set_active(key, True)
+    devices.activate(key)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/deactivate")
 def deactivate(device: DeviceId) -> HeldDevice:
-    """Let nobody connect to a device, and nobody be admitted to a connection that was made."""
+    """End the connections to a device, and refuse new ones."""
     key = identity.from_opaque(device)
-    devices.set_active(key, False)
+    devices.deactivate(key)
     return _show(key)
 
 

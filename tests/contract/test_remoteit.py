@@ -99,7 +99,8 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
         assert answer.status == 200
         assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
         assert answer.body == CONNECTION + wait + "}"
-    ann = users.show("ann")
+    ann, assigned = users.show("ann"), addresses.find(ADDRESS)
+    assert assigned is not None
     assert leases() == [
         {
             "pk": device,
@@ -110,6 +111,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
             "caller": "ann",
             "account": "acme",
             "generation": ann["generation"],
+            "assignment": assigned.assignment,
             "pseudonym": ann["pseudonym"],
             "per_user": False,
             "address": ADDRESS,
@@ -296,7 +298,7 @@ def test_not_yours_not_bound_and_not_there_are_one_answer(credentials: dict[str,
         answer = connect(eve, {"deviceaddress": address.lower()})
         assert (answer.status, answer.body) == (403, not_shared(address))
         assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
-    for change in (lambda: devices.ban(device, "stolen"), lambda: devices.set_active(device, False)):
+    for change in (lambda: devices.ban(device, "stolen"), lambda: devices.deactivate(device)):
         change()
         assert connect(eve).body == not_shared(ADDRESS)
     assert everything()["BINDINGS"] == before["BINDINGS"]
@@ -306,23 +308,23 @@ def test_a_banned_device_is_403_for_a_reason_of_its_own_until_the_ban_is_lifted(
     credentials: dict[str, str], device: str
 ) -> None:
     devices.ban(device, "stolen")
-    devices.set_active(device, False)
+    devices.deactivate(device)
     before = everything()
     answer = connect(credentials)
     assert (answer.status, answer.body) == (403, refusal("the device is banned"))
     assert everything() == before
     devices.unban(device)
-    devices.set_active(device, True)
+    devices.activate(device)
     assert connect(credentials).status == 200
 
 
 def test_an_inactive_device_is_404_until_it_is_active(credentials: dict[str, str], device: str) -> None:
-    devices.set_active(device, False)
+    devices.deactivate(device)
     before = everything()
     answer = connect(credentials)
     assert (answer.status, answer.body) == (404, refusal("the device is not active"))
     assert everything() == before
-    devices.set_active(device, True)
+    devices.activate(device)
     assert connect(credentials).status == 200
 
 

@@ -82,7 +82,7 @@ def test_adding_the_same_again_answers_the_same_and_changes_nothing() -> None:
 
 def test_adding_again_keeps_what_operators_say_of_the_device() -> None:
     add()
-    devices.set_active(DEVICE, False)
+    devices.deactivate(DEVICE)
     add()
     assert items(Table.DEVICES)[0]["inactive"] is True
 

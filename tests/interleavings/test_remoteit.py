@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, sessions
-from bindery.directory import accounts, addresses, keys
+from bindery.directory import accounts, addresses, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
 from bindery.faults import Fault
@@ -102,11 +102,17 @@ def banned() -> None:
     devices.ban(quectel.DEVICE, "stolen")
 
 
+def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
+    """The assignment of a lease's address, if it is its device's."""
+    address = directory.get(addresses.key(lease["address"]).pk, {})
+    return address["assignment"] if address.get("device") == lease["pk"] else None
+
+
 def broken(tables: Tables) -> list[str]:
-    """Beside the invariants: a relay admits nobody who may not reach the device, or by a revoked session, as the
+    """Beside the invariants: a relay admits nobody who may not reach the device, or by a lease that was ended, as the
     tables say it."""
     found = invariants.broken(tables)
-    generations = {item["uid"]: item["generation"] for item in tables["DIRECTORY"] if item["sk"] == "user"}
+    directory = {item["pk"]: item for item in tables["DIRECTORY"]}
     for lease in tables["BINDINGS"]:
         if lease["sk"].startswith("connection#"):
             try:
@@ -115,8 +121,10 @@ def broken(tables: Tables) -> list[str]:
                 continue
             if not invariants.reaches(tables, lease["caller"], lease["pk"]):
                 found.append(f"{lease['caller']} is admitted, and does not hold the device")
-            if lease.get("generation") != generations[lease["caller"]]:
-                found.append(f"{lease['caller']} is admitted by a session that was revoked")
+            user = directory[users.key(lease["caller"]).pk]
+            generation = users.lease_generation(user, directory[accounts.key(user["account"]).pk])
+            if (lease["generation"], lease["assignment"]) != (generation, assigned(directory, lease)):
+                found.append(f"{lease['caller']} is admitted by a lease that was ended")
     return found
 
 

@@ -39,7 +39,7 @@ def user(registry: None) -> users.User:
 def found() -> users.User:
     item = dynamo.get(users.key(UID))
     assert item is not None
-    return users.read(item)
+    return users.read(item, accounts.show(item["account"]))
 
 
 def device(mode: products.Mode = products.Mode.UNIQUE) -> str:
@@ -156,9 +156,9 @@ MEANWHILE: list[tuple[Callable[[str], object], Reason]] = [
     (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
     (lambda pk: dynamo.write(Delete(record.owner(pk))), Reason.NOT_SHARED),
     (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
-    (lambda pk: devices.set_active(pk, False), Reason.DEVICE_INACTIVE),
+    (lambda pk: devices.deactivate(pk), Reason.DEVICE_INACTIVE),
     (lambda pk: addresses.withdraw(ADDRESS), Reason.NOT_SHARED),
-    (lambda pk: (devices.set_active(pk, False), devices.ban(pk, "stolen")), Reason.DEVICE_BANNED),
+    (lambda pk: (devices.deactivate(pk), devices.ban(pk, "stolen")), Reason.DEVICE_BANNED),
     (lambda pk: (devices.ban(pk, "stolen"), own(pk, holder="user#eve")), Reason.NOT_SHARED),
 ]
 
@@ -231,6 +231,57 @@ def test_a_connection_ends_for_good_with_its_callers_sessions(revoke: Callable[[
     assert lasting(pk) == {again.id}
 
 
+PASSING: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] = {
+    "ban": (lambda pk: devices.ban(pk, "stolen"), devices.unban, f"user#{UID}"),
+    "deactivation": (devices.deactivate, devices.activate, f"user#{UID}"),
+    "address": (lambda pk: addresses.withdraw(ADDRESS), lambda pk: addresses.assign(ADDRESS, pk), f"user#{UID}"),
+    "ban of a device without its address": (
+        lambda pk: (devices.ban(pk, "stolen"), addresses.withdraw(ADDRESS)),
+        lambda pk: (devices.unban(pk), addresses.assign(ADDRESS, pk)),
+        f"user#{UID}",
+    ),
+    "user": (lambda pk: users.set_enabled(UID, False), lambda pk: users.set_enabled(UID, True), f"user#{UID}"),
+    "account": (
+        lambda pk: accounts.set_enabled("acme", False),
+        lambda pk: accounts.set_enabled("acme", True),
+        "account#acme",
+    ),
+    "customer": (
+        lambda pk: users.change(UID, customer=None),
+        lambda pk: users.change(UID, customer="MIGR00002"),
+        "customer#MIGR00002",
+    ),
+}
+"""By what ends a lease and may be lifted: how it is done, how it is lifted, and who holds the device."""
+
+
+@pytest.mark.parametrize("case", PASSING)
+def test_ended_lease_stays_ended_when_its_obstacle_is_lifted(case: str) -> None:
+    end, lift, holder = PASSING[case]
+    pk = device()
+    own(pk, holder=holder)
+    made = make(ANY_CLIENT)
+    end(pk)
+    with pytest.raises(Fault):
+        admit(made.proxy, CLIENT)
+    assert lasting(pk) == set()
+    lift(pk)
+    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == set()
+    again = make()
+    assert admit(again.proxy, CLIENT) == again
+    assert lasting(pk) == {again.id}
+
+
+@pytest.mark.parametrize("lift", [devices.unban, devices.activate])
+def test_lifting_what_does_not_apply_keeps_connections(lift: Callable[[str], object]) -> None:
+    pk = device()
+    own(pk)
+    made = make()
+    lift(pk)
+    assert admit(made.proxy, CLIENT) == made
+
+
 @pytest.mark.parametrize("revoke", REVOKED)
 def test_a_connection_under_way_while_its_callers_sessions_are_revoked_admits_nobody(
     revoke: Callable[[], None], monkeypatch: pytest.MonkeyPatch
@@ -257,6 +308,8 @@ def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_
         (ANY_CLIENT, [(OTHER, True), (CLIENT, True), ("2001:db8::1", True), ("no address", False)]),
         (FIRST_CLIENT, [("no address", False), (OTHER, True), (CLIENT, False), (OTHER, True)]),
         ("2001:db8::1", [("2001:DB8:0:0::1", True), ("2001:db8::2", False), (CLIENT, False)]),
+        ("2001:DB8:0:0:0::1", [("2001:db8::1", True), ("2001:DB8::1", True), ("2001:db8::2", False)]),
+        (f"::ffff:{CLIENT}", [(CLIENT, True), (OTHER, False)]),
         (FIRST_CLIENT, [("2001:DB8:0:0::1", True), ("2001:db8::1", True), (CLIENT, False)]),
     ],
 )
@@ -316,7 +369,7 @@ def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]
     users.create("eve", "other")
     company.bind("other", "M", "S", alias=None, firmware=None, kind=None)
     addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
-    eve = users.read(users.show("eve"))
+    eve = users.read(users.show("eve"), accounts.show("acme"))
     theirs = connect(eve, OTHERS, addresses.find(OTHERS), ANY_CLIENT)
     assert mine.proxy == theirs.proxy == "aaaaaaaa"
     return mine, theirs

@@ -6,13 +6,16 @@ up whenever a client comes, so that nothing has to be cleaned up when a binding,
 
 A lease is good only while the binding that it rests on names it (`connected`: of each caller, by their pseudonym, the
 id of the one lease that lasts, and the second at which it ends). So whoever ends or replaces a binding ends its leases
-in the same write, for good: they do not come back when the same holder binds the device again. And it is good only
-while its caller's sessions are: it says under which generation of the user it was made, as a session token does.
+in the same write, for good: they do not come back when the same holder binds the device again. Nor do they come back
+with a ban that is lifted, an address that is given back or a user who is enabled again: a lease names the assignment of
+the address (`bindery.directory.addresses`) and the generation of its caller (`users.lease_generation`) under which it
+was made, and is valid only under these.
 """
 
 import secrets
 import string
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bindery import clock, devices, dynamo, identity, reach, settings
@@ -34,6 +37,8 @@ CALLER_LIMIT = 50
 """How many callers a binding names at most: a few kilobytes, which are written again with every change of it."""
 
 _LABEL_LENGTH = 8
+_BATCH = 25
+"""How many leases are judged by the records of one round trip: each rests on four."""
 
 
 class Connection(NamedTuple):
@@ -64,11 +69,12 @@ def connect(
 ) -> Connection:
     """A new connection for a user to the device at a service address, which ends the user's last one to that device.
 
-    `client_ip` is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. One transaction: what the user
-    may and what the device is hold at the moment of the lease; `used` (of the `ApiKey`) goes along with it. A second
-    one makes room where the binding names `CALLER_LIMIT` others: by those whose leases have ended, or else by the one
-    whose lease ends first. Raises `NOT_SHARED` (the user neither holds the device nor has a share of it, or there is
-    none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `CONTENDED` (room was made by another meanwhile).
+    `client_ip`, in any spelling, is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. What the user
+    may do and how the device is are conditions of the one transaction; `used` (of the `ApiKey`) goes along with it. A
+    second one makes room where the binding names `CALLER_LIMIT` others: by those whose leases have ended, or else by
+    the one whose lease ends first. Raises `NOT_SHARED` (the user neither holds the device nor has a share of it, or
+    there is none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `CONTENDED` (a concurrent request made room,
+    or an operator assigned the address again).
     """
     assigned = assigned or _nowhere(user)
     device, now = assigned.device, clock.now()
@@ -79,7 +85,7 @@ def connect(
         proxy="".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(settings.read("LEASE_SECONDS")),
     )
-    reachable = Check(devices.key(device), reach.reachable(address))
+    reachable = Check(devices.key(device), reach.reachable(address, assigned.assignment))
     lease = Put(
         key(device, user.uid),
         {
@@ -88,11 +94,12 @@ def connect(
             "connection": connection.id,
             "caller": user.uid,
             "account": user.account,
-            "generation": user.generation,
+            "generation": user.lease_generation,
+            "assignment": assigned.assignment,
             "pseudonym": user.pseudonym,
             "per_user": assigned.per_user,
             "address": address,
-            "client_ip": client_ip,
+            "client_ip": identity.ip_address(client_ip) or client_ip,
             "proxy": connection.proxy,
             "expires_at": connection.expires_at,
             "created_at": now,
@@ -129,10 +136,9 @@ def admit(label: str, client_ip: str) -> Connection:
 def live(limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None) -> Page:
     """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by time.
 
-    Those that have ended are left out of a page, so it can hold fewer than `limit` and yet not be the last. A device's
-    leases are read consistently, a caller's from an index; either way their bindings and their callers in a consistent
-    read more of each, a unit or two a lease. Whose caller was disabled, or whose share is over, is shown until its time
-    is. Raises `INVALID`: not exactly one is given, or the cursor is none.
+    Those to which nobody would be admitted are left out of a page, so it can hold fewer than `limit` and yet not be the
+    last. A device's leases are read consistently, a caller's from an index; either way what they rest on is read
+    consistently, a hundred records a round trip. Raises `INVALID`: not exactly one is given, or the cursor is none.
     """
     if (device is None) == (caller is None):
         raise Fault(Reason.INVALID, detail="Give either device or caller.")
@@ -148,14 +154,7 @@ def live(limit: int, cursor: str | None, *, device: str | None = None, caller: s
         )
     now = clock.seconds()
     lasting = [lease for lease in found.items if lease["expires_at"] > now]
-    if not lasting:
-        return Page([], found.cursor)
-    relations = dynamo.get_many(
-        [Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])) for lease in lasting]
-    )
-    callers = dynamo.get_many([Read(users.key(lease["caller"])) for lease in lasting])
-    read = zip(lasting, relations, callers, strict=True)
-    return Page([lease for lease, relation, user in read if _stands(lease, relation, user)], found.cursor)
+    return Page([lease for lease, obstacle in _obstacles(lasting) if obstacle is None], found.cursor)
 
 
 def stop(device: str, uid: str) -> None:
@@ -180,7 +179,7 @@ def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
 
 def _nowhere(user: User) -> Assigned:
     """What stands behind an address that no device has: a write less would tell it from one that another's has."""
-    return Assigned(identity.nowhere(user.uid), per_user=False)
+    return Assigned(identity.nowhere(user.uid), per_user=False, assignment="")
 
 
 def forget(lease: Item) -> None:
@@ -237,30 +236,47 @@ def _only_one_that_holds(leases: list[Item]) -> Item:
 
     Raises `NOT_FOUND` if there are two: whoever comes for the one must not be let through to the other's device.
     """
-    obstacles = [_obstacle(lease) for lease in leases]
-    holding = [lease for lease, obstacle in zip(leases, obstacles, strict=True) if obstacle is None]
+    judged = list(_obstacles(leases))
+    holding = [lease for lease, obstacle in judged if obstacle is None]
     if len(holding) != 1:
-        raise Fault(obstacles[0] or Reason.NOT_FOUND)
+        raise Fault(judged[0][1] or Reason.NOT_FOUND)
     return holding[0]
 
 
-def _obstacle(lease: Item) -> Reason | None:
-    """Why nobody is admitted to a live lease, if so, as all that it rests on is now."""
-    relation, device, user, account = dynamo.get_many(
-        [
-            Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])),
-            Read(devices.key(lease["pk"])),
-            Read(users.key(lease["caller"])),
-            Read(accounts.key(lease["account"])),
-        ]
-    )
-    if user is None or not user["enabled"] or not accounts.enabled(account):
+def _obstacles(leases: Sequence[Item]) -> Iterator[tuple[Item, Reason | None]]:
+    """Each of some live leases, and the reason why nobody is admitted to it, if so, as all that it rests on is now."""
+    for start in range(0, len(leases), _BATCH):
+        batch = leases[start : start + _BATCH]
+        read = iter(dynamo.get_many([read for lease in batch for read in _ground(lease)]))
+        for lease in batch:
+            yield lease, _obstacle(lease, next(read), next(read), next(read), next(read))
+
+
+def _ground(lease: Item) -> list[Read]:
+    """The records that a lease rests on, as `_obstacle` takes them."""
+    return [
+        Read(reach.relation(lease["pk"], lease["caller"], lease["per_user"])),
+        Read(devices.key(lease["pk"])),
+        Read(users.key(lease["caller"])),
+        Read(accounts.key(lease["account"])),
+    ]
+
+
+def _obstacle(
+    lease: Item, relation: Item | None, device: Item | None, user: Item | None, account: Item | None
+) -> Reason | None:
+    """Why nobody is admitted to a live lease, if so, over the records that it rests on."""
+    if user is None or account is None or not user["enabled"] or not account["enabled"]:
         return Reason.NOT_SHARED
-    if relation is None or not reach.is_related(users.read(user), lease["per_user"], relation, clock.seconds()):
+    if relation is None or not reach.is_related(
+        users.read(user, account), lease["per_user"], relation, clock.seconds()
+    ):
         return Reason.NOT_SHARED
-    if not _stands(lease, relation, user):
+    if not _names(relation, lease) or lease["generation"] != users.lease_generation(user, account):
         return Reason.NOT_FOUND
-    return reach.obstacle(device or {}, lease["address"])
+    if (obstacle := reach.obstacle(device or {}, lease["address"])) is not None:
+        return obstacle
+    return None if device is not None and device["assignment"] == lease["assignment"] else Reason.NOT_FOUND
 
 
 def _latch(place: Key, connection: str, client: str) -> None:
@@ -279,13 +295,6 @@ def _latch(place: Key, connection: str, client: str) -> None:
             ),
         )
     )
-
-
-def _stands(lease: Item, relation: Item | None, user: Item | None) -> bool:
-    """Whether a lease whose time is not over has not been ended: by its binding, or with its caller's sessions."""
-    if relation is None or user is None:
-        return False
-    return _names(relation, lease) and lease["generation"] == user["generation"]
 
 
 # Whom a binding names as connected.

@@ -3,11 +3,12 @@
 What a holder says of a device (its name, its firmware) stands with the binding and ends with it.
 """
 
+import uuid
 from collections.abc import Mapping
 
 from bindery import clock, dynamo, identity
 from bindery.dynamo import Condition, Item, Key, Page, Table, Update
-from bindery.faults import Reason
+from bindery.faults import Fault, Reason
 
 BY_SERIAL = "by_serial"
 """The index by serial number (rufus, quectel), which holds the keys alone."""
@@ -29,6 +30,11 @@ _MANUFACTURED = Condition(
 def key(device: str) -> Key:
     """Where a device stands, by its canonical identity (`bindery.identity`)."""
     return Key(Table.DEVICES, device)
+
+
+def address_key(address: str) -> Key:
+    """Key of a service address in the directory."""
+    return Key(Table.DIRECTORY, f"address#{address}", "address")
 
 
 def banned(record: Item | None) -> bool:
@@ -112,8 +118,8 @@ def ban(device: str, why: str) -> None:
 
 
 def unban(device: str) -> None:
-    """Lift a ban. Raises `NOT_FOUND`."""
-    _change(device, "REMOVE #banned_at, #ban_reason, #banned_by", {})
+    """Lift a ban. Connections made before it stay ended. Raises `NOT_FOUND`, and `CONTENDED` (see `_resume`)."""
+    _resume(device, "banned_at", "ban_reason", "banned_by")
 
 
 def unbound(device: str, why: str) -> Update:
@@ -135,9 +141,47 @@ def set_enabled(device: str, enabled: bool) -> None:
     dynamo.write(Update(key(device), expression, {} if enabled else {":true": True}, _MANUFACTURED))
 
 
-def set_active(device: str, active: bool) -> None:
-    """Say whether a device can be reached at its service address. Raises `NOT_FOUND`."""
-    _change(device, "REMOVE #inactive" if active else "SET #inactive = :true", {} if active else {":true": True})
+def activate(device: str) -> None:
+    """Allow connections to a device again. Those made before it was deactivated stay ended.
+
+    Raises `NOT_FOUND`, and `CONTENDED` (see `_resume`).
+    """
+    _resume(device, "inactive")
+
+
+def deactivate(device: str) -> None:
+    """End the connections to a device, and refuse new ones. Raises `NOT_FOUND`."""
+    _change(device, "SET #inactive = :true", {":true": True})
+
+
+def _resume(device: str, obstacle: str, *others: str) -> None:
+    """Remove what kept callers from a device, and give its service address a new assignment.
+
+    Leases name the assignment that they were made under, so none of an earlier time comes back. Without the obstacle
+    nothing is written. Raises `NOT_FOUND`, and `CONTENDED`: a concurrent write changed the address or its assignment.
+    """
+    found = dynamo.get(key(device))
+    if found is None:
+        raise Fault(Reason.NOT_FOUND)
+    if obstacle not in found:
+        return
+    removed = ", ".join(f"#{name}" for name in (obstacle, *others))
+    if "address" not in found:
+        no_address = Condition(
+            expression="attribute_exists(#pk) AND attribute_not_exists(#address)", otherwise=Reason.CONTENDED
+        )
+        dynamo.write(Update(key(device), f"REMOVE {removed}", {}, no_address))
+        return
+    renewed, values = "SET #assignment = :new", {":new": uuid.uuid4().hex}
+    unchanged = Condition(
+        expression="#assignment = :read", values={":read": found["assignment"]}, otherwise=Reason.CONTENDED
+    )
+    dynamo.transact(
+        [
+            Update(key(device), f"{renewed} REMOVE {removed}", values, unchanged),
+            Update(address_key(found["address"]), renewed, values, unchanged),
+        ]
+    )
 
 
 def _change(device: str, expression: str, values: Item) -> None:

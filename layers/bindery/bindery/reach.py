@@ -66,12 +66,16 @@ def holders(user: User) -> list[str]:
     return [identity.user_holder(user.uid), *customer, identity.account_holder(user.account)]
 
 
-def reachable(address: str) -> Condition:
-    """That a device can be reached at an address, as the condition of a write: raises what `obstacle` says."""
+def reachable(address: str, assignment: str) -> Condition:
+    """Condition: a device can be reached at an address, under this assignment of it.
+
+    Raises what `obstacle` returns, and `CONTENDED` for another assignment.
+    """
     return Condition(
-        expression="#address = :address AND attribute_not_exists(#banned_at) AND attribute_not_exists(#inactive)",
-        values={":address": address},
-        otherwise=lambda device: obstacle(device, address) or Reason.INTERNAL,
+        expression="#address = :address AND #assignment = :assignment"
+        " AND attribute_not_exists(#banned_at) AND attribute_not_exists(#inactive)",
+        values={":address": address, ":assignment": assignment},
+        otherwise=lambda device: obstacle(device, address) or Reason.CONTENDED,
         detail={"address": address},
     )
 

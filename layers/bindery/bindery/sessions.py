@@ -34,14 +34,15 @@ class Session(NamedTuple):
         """The user behind the token. Raises `TOKEN_INVALID`: unknown, disabled or moved, or the token was revoked."""
         if (
             user is None
+            or account is None
             or not user["enabled"]
             or user["generation"] != self.generation
             or user["account"] != self.account
             or user["domain"] != self.domain
-            or not accounts.enabled(account)
+            or not account["enabled"]
         ):
             raise Fault(Reason.TOKEN_INVALID)
-        return users.read(user)
+        return users.read(user, account)
 
     def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:
         """`confirm` for a request that reads nothing else."""

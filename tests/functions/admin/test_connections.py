@@ -36,7 +36,12 @@ def device(serial: str) -> str:
 def make(uid: str, serial: str = "S1") -> Connection:
     user = dynamo.get(users.key(uid))
     assert user is not None
-    return connect(users.read(user), ADDRESSES[serial], addresses.find(ADDRESSES[serial]), ANY_CLIENT)
+    return connect(
+        users.read(user, accounts.show(user["account"])),
+        ADDRESSES[serial],
+        addresses.find(ADDRESSES[serial]),
+        ANY_CLIENT,
+    )
 
 
 def listed(**query: Any) -> Response:

@@ -570,7 +570,9 @@ def test_a_service_address_is_given_and_taken() -> None:
 def test_the_address_of_a_product_in_multi_mode_is_each_users(registry: None) -> None:
     World(Mode.MULTI)
     assert ask("PUT", DEVICE, "/address", {"address": ADDRESS}).status == 200
-    assert addresses.find(ADDRESS) == addresses.Assigned(DEVICE, per_user=True)
+    found = addresses.find(ADDRESS)
+    assert found is not None
+    assert (found.device, found.per_user) == (DEVICE, True)
 
 
 def test_an_address_that_another_device_has_by_then_is_not_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -647,7 +649,7 @@ def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: Worl
     quectel.succeeded(world.ask())
     addresses.assign(ADDRESS, DEVICE)
     devices.ban(DEVICE, "stolen")
-    devices.set_active(DEVICE, False)
+    devices.deactivate(DEVICE)
     devices.set_enabled(DEVICE, False)
     (stands,), bindings, directory = items(Table.DEVICES), items(Table.BINDINGS), items(Table.DIRECTORY)
     assert send(row(serial=SN)) == report(changed=1)

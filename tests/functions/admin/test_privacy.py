@@ -96,7 +96,7 @@ def connect() -> None:
     found = dynamo.get(users.key(ME))
     assert found is not None
     assigned = addresses.read(dynamo.get(addresses.key(ADDRESS)))
-    connections.connect(users.read(found), ADDRESS, assigned, connections.ANY_CLIENT)
+    connections.connect(users.read(found, accounts.show(found["account"])), ADDRESS, assigned, connections.ANY_CLIENT)
 
 
 def bindings(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -425,7 +425,12 @@ def test_an_erased_users_connections_are_named_by_no_binding_of_others(
         user = dynamo.get(users.key(uid))
         assert user is not None
         assigned = addresses.find("80:00:00:00:00:00:00:F2")
-        connections.connect(users.read(user), "80:00:00:00:00:00:00:F2", assigned, connections.ANY_CLIENT)
+        connections.connect(
+            users.read(user, accounts.show(user["account"])),
+            "80:00:00:00:00:00:00:F2",
+            assigned,
+            connections.ANY_CLIENT,
+        )
     if over:
         lease = dynamo.get(connections.key(shared, ME))
         assert lease is not None

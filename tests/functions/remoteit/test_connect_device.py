@@ -87,7 +87,7 @@ def test_what_changes_between_the_read_and_the_write_is_answered_as_if_it_had_be
     device = identity.company_device("acme", "M", "S")
     change = {
         "ban": lambda: devices.ban(device, "stolen"),
-        "inactive": lambda: devices.set_active(device, False),
+        "inactive": lambda: devices.deactivate(device),
         "unbound": lambda: write(Delete(record.owner(device))),
     }[refusal]
     before(monkeypatch, "transact_write_items", change)

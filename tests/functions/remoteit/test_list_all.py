@@ -169,7 +169,9 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     found = dynamo.get(users.key("ann"))
     assert found is not None
     for place in shown:
-        connections.connect(users.read(found), place, addresses.find(place), connections.ANY_CLIENT)
+        connections.connect(
+            users.read(found, accounts.show(found["account"])), place, addresses.find(place), connections.ANY_CLIENT
+        )
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
@@ -215,7 +217,7 @@ def test_a_device_that_cannot_be_connected_to_is_listed_as_inactive(headers: dic
     banned, inactive = bound("acme", "S1", 1), bound("acme", "S2", 2)
     bound("acme", "S3", 3)
     devices.ban(banned, "stolen")
-    devices.set_active(inactive, False)
+    devices.deactivate(inactive)
     states = {place: device["devicestate"] for place, device in listed(headers).items()}
     assert states == {address(1): "inactive", address(2): "inactive", address(3): "active"}
 

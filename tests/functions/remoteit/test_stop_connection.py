@@ -50,7 +50,9 @@ def device() -> str:
 def connect(uid: str = "ann", address: str = ADDRESS) -> Connection:
     user = dynamo.get(users.key(uid))
     assert user is not None
-    return connections.connect(users.read(user), address, addresses.find(address), ANY_CLIENT)
+    return connections.connect(
+        users.read(user, accounts.show(user["account"])), address, addresses.find(address), ANY_CLIENT
+    )
 
 
 def stop(headers: dict[str, str], body: Any) -> Response:

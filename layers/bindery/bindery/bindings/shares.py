@@ -177,8 +177,6 @@ def accept(session: Session, code: str, name: str | None) -> None:
     dynamo.transact(
         [
             Check(users.key(uid), _still(session)),
-            Check(products.barred(offer.product_key, uid), serial.NOT_BARRED),
-            Check(devices.key(device), _FIT),
             _relate(user, accepted, place, after),
             Update(
                 held.key(offer.sharer, offer.product_key, offer.device_key),
@@ -187,6 +185,9 @@ def accept(session: Session, code: str, name: str | None) -> None:
                 _as_read(uid, place, offer.series),
             ),
             Put(held.key(uid, offer.product_key, offer.device_key), accepted, held.free(device)),
+            # Last: which share it is was judged before on what was read, so it comes first among the reasons here too.
+            Check(products.barred(offer.product_key, uid), serial.NOT_BARRED),
+            Check(devices.key(device), _FIT),
             *([Check(guesses.key, guesses.no_more())] if guesses.slow() else []),
         ]
     )

@@ -36,3 +36,9 @@ def change(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) 
         expression = ", ".join(f"#{name} = :{name}" for name in members)
         values = {f":{name}": value for name, value in members.items()}
         dynamo.write(Update(key, f"SET {expression}", values, condition))
+
+
+def enabling(key: Key, enabled: bool, condition: Condition) -> Update:
+    """The write that enables or disables a user or an account. Disabling counts, so that leases end (`users`)."""
+    values = {":enabled": enabled, ":ended": int(not enabled)}
+    return Update(key, "SET #enabled = :enabled ADD #suspensions :ended", values, condition)

@@ -64,18 +64,18 @@ def page(limit: int, cursor: str | None) -> Page:
 
 
 def set_enabled(account: str, enabled: bool) -> None:
-    """Open or close an account, and with it, in the same write, every key of it. Raises `NOT_FOUND`.
+    """Enable or disable an account, and with it, in the same write, every key of it. Raises `NOT_FOUND`.
 
-    A key carries its account's state, so that a request needs to read the key alone; users are checked against the
-    account itself. Raises `CONTENDED` if a key was issued or revoked meanwhile: nothing has changed then.
+    Disabling it ends the connections of its users. A key carries its account's state, so that a request needs to read
+    the key alone; users are checked against the account itself. Raises `CONTENDED` if a key was issued or revoked
+    concurrently: nothing has changed then.
     """
     live = show(account)["live_keys"]
     dynamo.transact(
         [
-            Update(
+            directory.enabling(
                 key(account),
-                "SET #enabled = :enabled",
-                {":enabled": enabled},
+                enabled,
                 Condition(
                     expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.CONTENDED
                 ),

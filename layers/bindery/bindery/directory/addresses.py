@@ -1,10 +1,15 @@
-"""Service addresses: where a device can be reached, assigned by operators (document 003). A device has at most one."""
+"""Service addresses: where a device can be reached, assigned by operators (document 003). A device has at most one.
 
+Each assignment has a random id, which the address and its device both have and leases name. It is replaced when a ban
+is lifted or the device activated (`bindery.devices`), so that a lease that has ended stays ended.
+"""
+
+import uuid
 from typing import NamedTuple
 
 from bindery import clock, devices, dynamo
 from bindery.directory import products
-from bindery.dynamo import Condition, Delete, Item, Key, Put, Table, Update
+from bindery.dynamo import Condition, Delete, Item, Key, Put, Update
 from bindery.faults import Fault, Reason
 from bindery.identity import service_address
 
@@ -15,16 +20,18 @@ class Assigned(NamedTuple):
     device: str
     per_user: bool
     """Whether each of its users holds it by a binding of their own (quectel: a product in multi mode)."""
+    assignment: str
+    """Id of the assignment, which leases name."""
 
 
 def key(address: str) -> Key:
     """Where a service address (`identity.service_address`) stands in the directory."""
-    return Key(Table.DIRECTORY, f"address#{address}", "address")
+    return devices.address_key(address)
 
 
 def read(record: Item | None) -> Assigned | None:
     """The device in a record."""
-    return None if record is None else Assigned(record["device"], record["per_user"])
+    return None if record is None else Assigned(record["device"], record["per_user"], record["assignment"])
 
 
 def find(address: str) -> Assigned | None:
@@ -47,17 +54,23 @@ def assign(address: str, device: str) -> None:
     found = dynamo.get(devices.key(device))
     if found is None:
         raise Fault(Reason.NOT_FOUND)
+    assignment = uuid.uuid4().hex
     dynamo.transact(
         [
             Put(
                 key(canonical),
-                {"device": device, "per_user": _per_user(found), "created_at": clock.now()},
+                {
+                    "device": device,
+                    "per_user": _per_user(found),
+                    "assignment": assignment,
+                    "created_at": clock.now(),
+                },
                 Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
             ),
             Update(
                 devices.key(device),
-                "SET #address = :address",
-                {":address": canonical},
+                "SET #address = :address, #assignment = :assignment",
+                {":address": canonical, ":assignment": assignment},
                 Condition(
                     expression="attribute_exists(#pk) AND attribute_not_exists(#address)",
                     otherwise=lambda item: Reason.ALREADY_EXISTS if item else Reason.NOT_FOUND,
@@ -87,7 +100,7 @@ def withdraw_from(device: str) -> None:
 def _take(address: str, device: str) -> None:
     # The device has the address for as long as the address has the device: both are written together.
     still = Condition(expression="#device = :device", values={":device": device}, otherwise=Reason.NOT_FOUND)
-    dynamo.transact([Delete(key(address), still), Update(devices.key(device), "REMOVE #address")])
+    dynamo.transact([Delete(key(address), still), Update(devices.key(device), "REMOVE #address, #assignment")])
 
 
 def _per_user(device: Item) -> bool:

@@ -234,13 +234,14 @@ def rotate(hashed: str, overlap: int) -> str:
 def revoke(hashed: str) -> None:
     """Revoke a key at once. Raises `NOT_FOUND`; revoking twice is the same as once."""
     record = show(hashed)
-    group = ROTATED if "successor" in record else record["kind"]
+    # It may be rotated concurrently, so it is removed from wherever it may be listed.
+    listed = ", ".join(f"#live_keys.#{group}.#{hashed}" for group in (record["kind"], ROTATED))
     dynamo.transact(
         [
             Update(
                 accounts.api_key(hashed), "SET #revoked_at = if_not_exists(#revoked_at, :now)", {":now": clock.now()}
             ),
-            Update(accounts.key(record["account"]), f"REMOVE #live_keys.#{group}.#{hashed}"),
+            Update(accounts.key(record["account"]), f"REMOVE {listed}"),
         ]
     )
 

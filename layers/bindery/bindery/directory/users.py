@@ -23,7 +23,9 @@ class User(NamedTuple):
     """The bank customer (the issuer's name for them) that this user is, if any."""
     email: str | None
     generation: int
-    """Under which sessions and connections of theirs are good; revoking them raises it."""
+    """Generation of their sessions; revoking them raises it."""
+    lease_generation: int
+    """Generation of their leases (`lease_generation`)."""
     pseudonym: str
     """Under what bindings name them as connected."""
 
@@ -86,9 +88,9 @@ def page(account: str, limit: int, cursor: str | None) -> Page:
 def change(uid: str, **members: Any) -> None:
     """Change these members of a user: role, domain, home_mode, customer, email.
 
-    Another domain ends their tokens and connections for good. Raises `NOT_FOUND`, `ALREADY_EXISTS` (the email address
-    is another's, in the account or in the domain) and `CONTENDED` (the user's domain or address was changed at the
-    same time: nothing has changed).
+    Another domain ends their tokens and connections permanently, another customer their connections. Raises
+    `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another's, in the account or in the domain) and `CONTENDED` (the
+    user's domain, customer or address was changed at the same time: nothing has changed).
     """
     was = show(uid)
     if members.get("email") is not None:
@@ -96,18 +98,24 @@ def change(uid: str, **members: Any) -> None:
     moved = members.get("domain", was["domain"]) != was["domain"]
     if not moved:
         members.pop("domain", None)
-    if not moved and "email" not in members:
+    another = members.get("customer", was["customer"]) != was["customer"]
+    raised = [name for name, ends in (("generation", moved), ("suspensions", another)) if ends]
+    if not raised and "email" not in members:
         directory.change(key(uid), members)
         return
+    same = same_names(was)
     before, after = emails.names(was), emails.names(was | members)
     dynamo.transact(
         [
             Update(
                 key(uid),
                 f"SET {', '.join(f'#{name} = :{name}' for name in members)}"
-                + (" ADD #generation :one" if moved else ""),
-                {f":{name}": value for name, value in members.items()} | ({":one": 1} if moved else {}),
-                same_names(was),
+                + (" ADD " + ", ".join(f"#{name} :one" for name in raised) if raised else ""),
+                {f":{name}": value for name, value in members.items()} | ({":one": 1} if raised else {}),
+                same._replace(
+                    expression=f"{same.expression} AND #customer = :was_customer",
+                    values={**same.values, ":was_customer": was["customer"]},
+                ),
             ),
             *(emails.claim(name, was) for name in after),
             *(Delete(name) for name in before if name not in after),
@@ -125,8 +133,8 @@ def same_names(was: Item) -> Condition:
 
 
 def set_enabled(uid: str, enabled: bool) -> None:
-    """Let a user in, or no longer; their tokens are worthless meanwhile. Raises `NOT_FOUND`."""
-    directory.change(key(uid), {"enabled": enabled})
+    """Enable a user, or disable them, which suspends their tokens and ends their connections. Raises `NOT_FOUND`."""
+    dynamo.write(directory.enabling(key(uid), enabled, directory.EXISTS))
 
 
 def set_home_mode(uid: str, home_mode: bool) -> None:
@@ -147,8 +155,18 @@ def revoke_sessions(uid: str) -> None:
     dynamo.write(Update(key(uid), "ADD #generation :one", {":one": 1}, directory.EXISTS))
 
 
-def read(record: Item) -> User:
-    """The user in a record."""
+def lease_generation(record: Item, account: Item) -> int:
+    """Generation under which a user's leases are valid.
+
+    It is a sum of counters that only rise: with the generation of the user's sessions, whenever the user or their
+    account is disabled, and when the user becomes another bank customer.
+    """
+    generation: int = record["generation"] + record.get("suspensions", 0) + account.get("suspensions", 0)
+    return generation
+
+
+def read(record: Item, account: Item) -> User:
+    """The user in a record and in that of their account."""
     return User(
         record["uid"],
         record["account"],
@@ -158,6 +176,7 @@ def read(record: Item) -> User:
         record["customer"],
         record.get("email"),
         record["generation"],
+        lease_generation(record, account),
         pseudonym(record["uid"], record),
     )
 
