@@ -10,7 +10,7 @@ from tests import schedules
 from tests.http_api import event, invoke
 from tests.invariants import broken
 from tests.openid import CUSTOMER, OTHER, Bank
-from tests.schedules import Request, of_device
+from tests.schedules import Request, of_device, operator
 
 IMEI, SECOND = "990000862471854", "990000862471855"
 DEVICE = identity.customer_device(IMEI)
@@ -88,6 +88,38 @@ def unban(bank: Bank) -> Request:
 
 def end(bank: Bank) -> Request:
     return of_device(DEVICE, "unbind", reason="lost")
+
+
+CARD = {"customer": CUSTOMER, "device_id": "C-1", "kind": "payment-card", "card_status": "valid"}
+TOKEN = {"customer": CUSTOMER, "device_id": "C-1", "kind": "otp-token"}
+
+
+def imported(**row: str) -> Asked:
+    """An issued device is entered, or replaced."""
+    return lambda bank: operator(f"import {row}", "issued_devices", "POST", "issued-devices/import", {"rows": [row]})
+
+
+def changed(**members: str) -> Asked:
+    path = f"issued-devices/{identity.opaque(CUSTOMER)}/C-1"
+    return lambda bank: operator(f"change {members}", "issued_devices", "PATCH", path, members)
+
+
+def name_issued(nickname: str) -> Asked:
+    def asked(bank: Bank) -> Request:
+        request = event(
+            "PUT",
+            "/v1/device/issued-devices/C-1/nickname",
+            headers=headers(bank, CUSTOMER),
+            body=json.dumps({"nickname": nickname}),
+            path_parameters={"device-id": "C-1"},
+        )
+        return Request(f"name {nickname}", lambda: invoke("asseco.set_issued_nickname", request))
+
+    return asked
+
+
+def issued(bank: Bank) -> None:
+    assert imported(**CARD)(bank).ask().status == 200
 
 
 def nothing(bank: Bank) -> None:
@@ -170,6 +202,13 @@ CASES: dict[str, tuple[Callable[[Bank], None], list[Asked]]] = {
     "two unregister, another registers": (registered, [unregister(), unregister(), register(customer=OTHER)]),
     "unregister, another registers, an end": (registered, [unregister(), register(customer=OTHER), end]),
     "unregister, a ban, register": (registered, [unregister(), ban, register()]),
+    "two import one issued device": (nothing, [imported(**CARD), imported(**TOKEN)]),
+    "a nickname and an import of what is issued": (nothing, [name_issued("a"), imported(**CARD)]),
+    "a nickname and another import": (issued, [name_issued("a"), imported(**TOKEN)]),
+    "two nicknames of what is issued": (issued, [name_issued("a"), name_issued("b")]),
+    "a status and an import": (issued, [changed(card_status="blocked"), imported(**CARD)]),
+    "a status of what is no card any more": (issued, [changed(card_status="blocked"), imported(**TOKEN)]),
+    "a status, a nickname and an import": (issued, [changed(status="blocked"), name_issued("a"), imported(**TOKEN)]),
 }
 
 
