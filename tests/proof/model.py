@@ -70,7 +70,9 @@ class Model:
         self.made: dict[tuple[str, str], int] = {}
         """By caller and device: how many connections."""
         self.leases: dict[tuple[str, str], int] = {}
-        """By caller and device: which connection there is, good or not."""
+        """By caller and device: which connection there is, valid or not."""
+        self.ended: set[tuple[str, str, int]] = set()
+        """By caller, device and number: connections that a ban or a deactivation ended, which has been lifted."""
         self._count = 0
         self._hold("acme/camera", "acme")
 
@@ -329,7 +331,9 @@ class Model:
             return "NOT_FOUND"
         if ask.device in self.banned:
             return "DEVICE_BANNED"
-        return "DEVICE_INACTIVE" if ask.device in self.inactive else ""
+        if ask.device in self.inactive:
+            return "DEVICE_INACTIVE"
+        return "NOT_FOUND" if (ask.who, ask.device, number) in self.ended else ""
 
     def _remoteit_list(self, ask: Ask) -> Any:
         return {
@@ -360,8 +364,9 @@ class Model:
         changed = self.banned if ask.more in ("ban", "unban") else self.inactive
         if ask.more in ("ban", "deactivate"):
             changed.add(ask.device)
-        else:
+        elif ask.device in changed:
             changed.discard(ask.device)
+            self.ended |= {(*at, number) for at, number in self.leases.items() if at[1] == ask.device}
         return 200
 
     def _force_unbind(self, ask: Ask) -> Any:
