@@ -7,6 +7,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 PORT ?= 3000
 STATE_DIR ?= .local
+LOG ?=
 ENVIRONMENT ?= default
 STACK ?=
 SITE ?= site
@@ -38,10 +39,10 @@ SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
 .PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
-	build-check deploy deploy-built smoke clean
+	build-check sam-local deploy deploy-built smoke clean
 
 help:
-	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=)"
+	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
 	@echo "make test     run the whole test suite"
 	@echo "make browser  try the documentation page in Chromium"
 	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
@@ -53,6 +54,7 @@ help:
 	@echo "make tables   write the tables that are made of the template anew: routes, the README's, docs/deploying.md's"
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make build-check  run every built function in Lambda's own loop, and deploy all of them on this machine"
+	@echo "make sam-local  run every function with its event in Lambda's container (sam local), where there is Docker"
 	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
 	@echo "make deploy-built  the same without building: deploy what was built before (ENVIRONMENT=)"
 	@echo "make smoke    try each API once against a deployed stack (STACK=)"
@@ -61,7 +63,7 @@ help:
 	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
 
 run: .venv/run/.made .venv/ministack/.made
-	@exec $(RUN) -m tools.serve --port "$(PORT)" --state "$(STATE_DIR)"
+	@exec $(RUN) -m tools.serve --port "$(PORT)" --state "$(STATE_DIR)" --log "$(LOG)"
 
 # A process for each processor; what the template allows is compared with what all of them called when they are done.
 test: .venv/test/.made .venv/ministack/.made
@@ -86,7 +88,7 @@ proof: .venv/test/.made .venv/ministack/.made
 	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
-check: lint types validate scan test browser build-check
+check: lint types validate scan test browser build-check sam-local
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .
@@ -134,6 +136,10 @@ build: .venv/sam/.made
 build-check: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
 	$(TEST) -W error -m pytest -n auto --dist loadfile tests/built
 
+# Where no Docker daemon is running, root on Debian gets one for as long as this takes; elsewhere it is left out.
+sam-local: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
+	$(TEST) -m tests.sam_local
+
 deploy: build
 	@$(MAKE) --no-print-directory deploy-built
 
@@ -148,25 +154,18 @@ smoke: .venv/test/.made
 clean:
 	rm -rf .venv .aws-sam
 
-# An environment is made anew when its lock changes, and counts only when it was made whole.
+# An environment is made again when its lock changes, and counts only when it was made whole. Only one make at a time makes it.
 define environment
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "bindery: needs $(NEEDS), with venv, on PATH (or make $(NEEDS_AS)=/path/to/python)" >&2; exit 1; fi
-	@echo "bindery: setting up $(@D) with $(PYTHON)"
-	@rm -rf $(@D)
-	@"$(PYTHON)" -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --no-deps --require-hashes -r $<
+	@"$(PYTHON)" tools/environment.py $(@D) $^
 endef
 
 .venv/run/.made: tools/requirements.txt pyproject.toml
 	$(environment)
-	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
 
 .venv/test/.made: tests/requirements.txt pyproject.toml
 	$(environment)
-	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
 
 # What drives a browser is large, so it comes only with the tests that need it.
 .venv/test/.browser: tests/browser.txt .venv/test/.made
@@ -176,21 +175,16 @@ endef
 # What Lambda's runtime has beside Python, and nothing else.
 .venv/runtime/.made: tools/runtime.txt
 	$(environment)
-	@touch $@
 
 .venv/bench/.made: tools/bench.txt
 	$(environment)
-	@touch $@
 
 .venv/ministack/.made: tools/ministack.txt
 	$(environment)
-	@touch $@
 
 .venv/scan/.made: tools/scan.txt
 	$(environment)
-	@touch $@
 
 .venv/sam/.made: tools/sam.txt
 	$(environment)
 	@mkdir -p $(SAM_HOME) && echo '{"lastVersionCheck": 4102444800.0}' > $(SAM_HOME)/metadata.json
-	@touch $@

@@ -6,6 +6,7 @@ import boto3
 
 from bindery import settings
 from bindery.attributes import decode
+from bindery.directory import storage_format
 from bindery.dynamo import Table
 
 
@@ -21,8 +22,12 @@ def items(table: Table) -> list[dict[str, Any]]:
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
-    """Every item of every table but counts of misses: what a refusal must leave as it was."""
-    return {table.name: [item for item in items(table) if not counts_misses(item)] for table in Table}
+    """Every item of every table but counts of misses and the format's version: what a refusal must leave as it was."""
+    marker = storage_format.KEY.pk
+    return {
+        table.name: [item for item in items(table) if not counts_misses(item) and item["pk"] != marker]
+        for table in Table
+    }
 
 
 def counts_misses(item: dict[str, Any]) -> bool:

@@ -9,13 +9,14 @@ import socket
 import string
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import boto3
 from botocore.exceptions import ClientError
 
-from tools import template
+from tools import loopback, template
 
 PYTHON = template.ROOT / ".venv" / "ministack" / "bin" / "python"
 REGION = "eu-central-1"
@@ -30,25 +31,42 @@ class EngineError(Exception):
 class Engine:
     """A running registry, within `with`."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, also: str | None = None) -> None:
+        """`also` is another address of this machine, at which its containers reach the registry."""
         self.log = state / "registry.log"
         self._state = state / "registry"
+        self._addresses = ("127.0.0.1",) if also is None else ("127.0.0.1", also)
 
     def __enter__(self) -> "Engine":
         self._state.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as listening, self.log.open("wb") as log:
-            listening.bind(("127.0.0.1", 0))
-            listening.listen(128)
-            self.endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with ExitStack() as stack:
+            log = stack.enter_context(self.log.open("wb"))
+            sockets = [stack.enter_context(socket.create_server((address, 0))) for address in self._addresses]
+            # ministack accepts any credentials, so the path is the credential. SAM can hand a container this address,
+            # but not a key pair. Other users can read a process's arguments, but not its environment.
+            path = f"/{secrets.token_urlsafe(32)}"
+            self.endpoint = f"http://127.0.0.1:{sockets[0].getsockname()[1]}{path}"
+            self.endpoint_of_containers = f"http://{loopback.CONTAINERS}:{sockets[-1].getsockname()[1]}{path}"
             # A session of its own: Ctrl-C in the terminal must reach whoever uses the registry first.
             self.process = subprocess.Popen(  # noqa: S603
-                [PYTHON, "-I", Path(__file__).with_name("registry.py"), self._state, str(listening.fileno())],
+                [
+                    PYTHON,
+                    "-I",
+                    Path(__file__).with_name("registry.py"),
+                    self._state,
+                    *(str(each.fileno()) for each in sockets),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                pass_fds=[listening.fileno()],
+                pass_fds=[each.fileno() for each in sockets],
                 start_new_session=True,
-                env={"PATH": os.defpath, "HOME": str(self._state), "TMPDIR": str(self._state)},
+                env={
+                    "PATH": os.defpath,
+                    "HOME": str(self._state),
+                    "TMPDIR": str(self._state),
+                    "BINDERY_REGISTRY_PATH": path,
+                },
             )
         assert self.process.stdout is not None
         if self.process.stdout.readline() != b"ready\n":

@@ -29,6 +29,7 @@ class Issuer:
 
     def __init__(self, url: str, pem: str) -> None:
         self.url = url
+        self.pem = pem
         key = serialization.load_pem_private_key(pem.encode(), None)
         assert isinstance(key, rsa.RSAPrivateKey)
         self._key = key

@@ -1,7 +1,7 @@
 """The local registry's process: ministack's DynamoDB and Secrets Manager, made durable by a journal.
 
 Run by ministack's own Python, which knows nothing of Bindery (`tools.engine` starts it):
-`python -I registry.py <state folder> <descriptor of a listening socket>`. It prints `ready` when it answers, and ends
+`python -I registry.py <state folder> <descriptors of listening sockets>`. It prints `ready` when it answers, and ends
 when its standard input does, so that it never outlives whoever started it, however that ended.
 
 ministack alone keeps everything in memory and saves it when it is stopped in good order; a kill, a crash or a power
@@ -18,12 +18,15 @@ instead of answering. Two limits: the journal is not compacted while the registr
 second for every two thousand changes; time to live is not switched on locally, because an item that vanished in
 between could make a repetition come out differently (nothing of Bindery's relies on it: expiry is compared on read).
 
-Only DynamoDB's and Secrets Manager's own requests are let through: ministack's administration (which can erase
-everything) and its other services are not, and neither is anything that a web page could send here.
+Requests need the path that the caller of this process chose (`BINDERY_REGISTRY_PATH`), a random one for each run,
+because ministack accepts any credentials and other users of the machine can reach the port. Only DynamoDB's and
+Secrets Manager's own requests are passed on: ministack's administration (which can erase everything) and its other
+services are not, and neither is anything that a web page could send here.
 """
 
 import asyncio
 import fcntl
+import hmac
 import json
 import os
 import shutil
@@ -38,6 +41,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 SERVICES = (b"DynamoDB_20120810.", b"secretsmanager.")
+HOSTS = (b"127.0.0.1", b"localhost", b"host.docker.internal")
+"""The names by which this machine and its containers call it."""
 KEPT = frozenset({b"authorization", b"content-type", b"x-amz-target"})
 """The headers that tell what a request asks and in which region."""
 READS = (b"BatchGet", b"Describe", b"Get", b"List", b"Query", b"Scan", b"TransactGet")
@@ -81,9 +86,10 @@ class Journal:
 class Registry:
     """ministack behind the journal, as an ASGI app."""
 
-    def __init__(self, ministack: App, journal: Journal) -> None:
+    def __init__(self, ministack: App, journal: Journal, path: str) -> None:
         self._ministack = ministack
         self._journal = journal
+        self._path = path.encode()
         self._turn = asyncio.Lock()
 
     async def replay(self) -> None:
@@ -101,12 +107,12 @@ class Registry:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"] if name in KEPT]
-        target = dict(headers).get(b"x-amz-target", b"")
-        if scope["method"] != "POST" or not target.startswith(SERVICES):
+        if not self._admits(scope):
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
+        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"] if name in KEPT]
+        target = dict(headers)[b"x-amz-target"]
         body, more = b"", True
         while more:
             message = await receive()
@@ -120,6 +126,15 @@ class Registry:
             answer = await self._change(headers, body)
         for message in answer:
             await send(message)
+
+    def _admits(self, scope: Message) -> bool:
+        headers = {bytes(name): bytes(value) for name, value in scope["headers"]}
+        return (
+            hmac.compare_digest(bytes(scope["raw_path"]).rstrip(b"/"), self._path)
+            and headers.get(b"host", b"").rpartition(b":")[0] in HOSTS
+            and scope["method"] == "POST"
+            and headers.get(b"x-amz-target", b"").startswith(SERVICES)
+        )
 
     async def _change(self, headers: list[tuple[bytes, bytes]], body: bytes) -> list[Message]:
         async with self._turn:
@@ -203,7 +218,7 @@ def _sync(path: Path) -> None:
     os.close(descriptor)
 
 
-async def run(state: Path, listening: int) -> None:
+async def run(state: Path, listening: list[str]) -> None:
     """Serve until standard input ends."""
     number = max((int(path.name.partition("-")[2]) for path in state.glob("snapshot-*[0-9]")), default=0)
     snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
@@ -231,7 +246,7 @@ async def run(state: Path, listening: int) -> None:
     from ministack.core import persistence
 
     changes = Journal(journal)
-    registry = Registry(app, changes)
+    registry = Registry(app, changes, os.environ.pop("BINDERY_REGISTRY_PATH"))
     lifespan = Lifespan(app)
     await lifespan.start()
     persistence.STATE_DIR = str(making)
@@ -241,7 +256,7 @@ async def run(state: Path, listening: int) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
     config = Config()
-    config.bind = [f"fd://{listening}"]
+    config.bind = [f"fd://{descriptor}" for descriptor in listening]
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     sys.stdout.write("ready\n")
@@ -269,7 +284,7 @@ def main() -> None:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        asyncio.run(run(state, int(sys.argv[2])))
+        asyncio.run(run(state, sys.argv[2:]))
 
 
 if __name__ == "__main__":

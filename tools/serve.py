@@ -1,21 +1,25 @@
 """`make run`: all five APIs on this machine, over a registry of its own, with demo data. No AWS account, no Docker.
 
-Everything listens on loopback only, and everything that lasts is in the state folder, readable by its owner alone:
+Everything listens on loopback only; where Docker has its default bridge, containers also reach the registry, which asks
+for this run's credential, and the issuer's public keys. Everything that lasts is in the state folder, readable by its
+owner alone:
 
 - `registry/`: the tables, the secrets and the demo issuer's key (`tools.registry` says how durable they are);
 - `registry.log`: what the registry complained of;
 - `demo.env`: the demo callers' credentials, as shell `export` lines, written anew at every start;
 - `postman_environment.json`: the same for the collection in docs/postman;
 - `admin.json`: where the server is and the operator's key pair, which the command line `bindery` finds by itself;
+- `samconfig.toml`, `sam-env.json`, `events/`: what `sam local` needs (`tools.sam_local`);
+- `format`: the version of the folder's format (`tools.state`);
 - `lock`: held by the server that uses the folder.
 
-The functions' own log lines, one a request, are the output once the server is ready. They run in this process, in
-threads, under the settings that template.yaml gives them; credentials and profiles of the person are never used.
+Once the server is ready, its output is a line for each request: readable on a terminal, else the functions' own JSON.
+They run in this process, in threads, under the settings that template.yaml gives them; the user's own AWS credentials
+and profiles are never used.
 """
 
 import argparse
 import errno
-import fcntl
 import logging
 import os
 import shlex
@@ -25,13 +29,14 @@ import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 import uvicorn
 from starlette.routing import Router
 
-from bindery import dynamo, keyring
-from tools import collection, demo, docs, engine, files, signatures, template
+from bindery import dynamo, edge, keyring
+from bindery.directory import storage_format
+from tools import collection, demo, docs, engine, files, loopback, sam_local, signatures, state, template
 from tools.engine import Engine, EngineError
 from tools.gateway import Gateway
 from tools.issuer import PATH, Issuer, new_key
@@ -40,21 +45,30 @@ from tools.issuer import PATH, Issuer, new_key
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     arguments = argparse.ArgumentParser(prog="tools.serve", description="Run Bindery on this machine.")
-    arguments.add_argument("--port", type=int, default=3000, help="where the APIs are served")
+    arguments.add_argument("--port", default="3000", help="where the APIs are served")
     arguments.add_argument("--state", type=Path, default=Path(".local"), help="the folder that keeps everything")
+    arguments.add_argument("--log", default="", help="text or json; text on a terminal and json elsewhere by default")
     given = arguments.parse_args()
+    if given.log not in ("", "text", "json"):
+        fail(f"LOG={given.log} is not a log format; use make run LOG=text or make run LOG=json")
+    if given.log == "text" or (not given.log and sys.stdout.isatty()):
+        edge.logger.registered_handler.setFormatter(Readable())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.umask(0o077)
     try:
         with ExitStack() as stack:
             listening = stack.enter_context(listen(given.port))
-            stack.enter_context(take(given.state))
+            bridge = sam_local.bridge()
+            sockets = (
+                [listening] if bridge is None else [listening, stack.enter_context(socket.create_server((bridge, 0)))]
+            )
             try:
-                registry = stack.enter_context(Engine(given.state.resolve()))
-            except (EngineError, OSError) as error:
+                stack.enter_context(state.take(given.state))
+                registry = stack.enter_context(Engine(given.state.resolve(), bridge))
+            except (EngineError, state.StateError, OSError) as error:
                 fail(str(error))
             try:
-                run(registry, listening, given.state)
+                run(registry, sockets, given.state)
             finally:
                 # Saving is not to be interrupted by whoever presses Ctrl-C twice.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -63,40 +77,18 @@ def main() -> None:
         sys.exit(0)
 
 
-def listen(port: int) -> socket.socket:
+def listen(port: str) -> socket.socket:
     """Take the port, before anything else is touched."""
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        fail(f"PORT={port} is not a port number (0 to 65535); for example: make run PORT=3001")
     try:
-        listening.bind(("127.0.0.1", port))
-        listening.listen(128)
-    except (OSError, OverflowError) as error:
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        why = "is already in use" if taken else f"cannot be used ({error})"
-        fail(f"port {port} {why}; choose another one: make run PORT=3001")
-    return listening
-
-
-def take(state: Path) -> TextIO:
-    """Take the state folder for this server alone."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock = (state / "lock").open("a+")
+        return socket.create_server(("127.0.0.1", int(port)), backlog=128)
     except OSError as error:
-        fail(f"the state folder {state} cannot be used ({error.strerror}); choose another one: make run STATE_DIR=…")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip()
+        why = "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         fail(
-            f"another server (process {holder}) runs on the state folder {state}; stop it, or choose another folder:"
-            " make run STATE_DIR=…"
+            f"port {port} {why}, perhaps by another Bindery; stop it, or choose another port, and another state folder"
+            f" for a second server: make run PORT={int(port) % 65535 + 1} STATE_DIR=.local-2"
         )
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
 
 
 def fail(why: str) -> NoReturn:
@@ -104,26 +96,47 @@ def fail(why: str) -> NoReturn:
     sys.exit(f"bindery: {why}")
 
 
-def run(registry: Engine, listening: socket.socket, state: Path) -> None:
-    """Set everything up and serve."""
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+class Readable(logging.Formatter):
+    """A line for a person: the time, and of a request its status, operation, duration and refusal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a line; errors keep their traceback."""
+        given = vars(record)
+        time = self.formatTime(record, "%H:%M:%S")
+        if "status" in given:
+            line = f"{time}  {given['status']}  {record.getMessage()}  {given['Latency']:.0f} ms"
+            return f"{line}  {given['reason']}" if given.get("reason") else line
+        line = f"{time}  {record.levelname}  {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def run(registry: Engine, sockets: list[socket.socket], folder: Path) -> None:
+    """Set everything up and serve on these sockets, the first on loopback, the last for containers."""
+    url, for_containers = (
+        f"http://{host}:{each.getsockname()[1]}"
+        for host, each in ((loopback.ADDRESS, sockets[0]), (loopback.CONTAINERS, sockets[-1]))
+    )
     prepare(registry, issuer=url + PATH)
     issuer = Issuer(url + PATH, engine.keep("DemoIssuerKey", new_key))
     demo.load()
-    environment = state / "demo.env"
+    environment = folder / "demo.env"
     operator = signatures.operator()
     variables = demo.variables(issuer, operator)
     demo.write(environment, variables)
-    signatures.write(state / "admin.json", url, operator)
+    signatures.write(folder / "admin.json", url, operator)
     postman = collection.environment(collection.COLLECTION.read_text(), {"url": url, **variables})
-    files.replace(state / "postman_environment.json", collection.text(postman))
+    files.replace(folder / "postman_environment.json", collection.text(postman))
+    theirs = Issuer(for_containers + PATH, issuer.pem)
+    settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url}
+    sam_local.write(folder, settings, demo.variables(theirs, operator))
 
     gateway = Gateway(template.functions(), operator)
-    app = Router([*issuer.routes(), *docs.routes(variables)], redirect_slashes=False, default=gateway)
+    pages = [*issuer.routes(), *docs.routes(variables)]
+    app = docs.Start(Router(pages, redirect_slashes=False, default=gateway))
     server = Server(
         [*banner(url, environment), f"ready on {url}"],
         uvicorn.Config(
-            app,
+            loopback.Guard(app, Router(theirs.routes(), redirect_slashes=False)),
             access_log=False,
             lifespan="off",
             log_level="warning",
@@ -141,7 +154,7 @@ def run(registry: Engine, listening: socket.socket, state: Path) -> None:
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
-    server.run([listening])
+    server.run(sockets)
     if registry.process.poll() is not None:
         fail(f"the local registry ended unexpectedly (exit code {registry.process.returncode}): see {registry.log}")
 
@@ -165,7 +178,6 @@ def prepare(registry: Engine, issuer: str) -> None:
         if name.startswith("AWS_"):
             del os.environ[name]
     # No request of this process leaves the machine, so none goes through a proxy.
-    os.environ |= registry.environment() | {"NO_PROXY": "*", "no_proxy": "*"}
     physical = {logical_id: logical_id for logical_id in template.document()["Resources"]} | {"Issuer": issuer}
     settings: dict[str, str] = {}
     for function in template.functions():
@@ -173,7 +185,8 @@ def prepare(registry: Engine, issuer: str) -> None:
             resolved = template.resolve(value, physical)
             if settings.setdefault(name, resolved) != resolved:
                 raise RuntimeError(f"functions disagree on {name}, which one process cannot have twice")
-    os.environ |= settings
+    # The registry's address takes the place of AWS's, which the template leaves empty.
+    os.environ |= settings | registry.environment() | {"NO_PROXY": "*", "no_proxy": "*"}
     engine.make_tables()
     engine.make_secrets()
     # More than its ten connections may be in use at once; that the eleventh is not kept is nothing to warn of.
@@ -184,6 +197,8 @@ def prepare(registry: Engine, issuer: str) -> None:
     for name, value in settings.items():
         if value in made:
             keyring.secret(name)
+    if (found := storage_format.record()) != storage_format.CURRENT:
+        fail(f"the registry has format {found}, this release needs format {storage_format.CURRENT}; {state.ANOTHER}")
 
 
 def banner(url: str, environment: Path) -> list[str]:
@@ -194,6 +209,7 @@ def banner(url: str, environment: Path) -> list[str]:
         for route in function.routes
         if route.path != "$default"
     ]
+    config = shlex.quote(str(environment.with_name("samconfig.toml")))
     return [
         "routes:",
         *routes,
@@ -202,7 +218,10 @@ def banner(url: str, environment: Path) -> list[str]:
         "",
         *demo.requests(url),
         "",
-        f"documentation, in which all of them can be tried: {url}/docs",
+        f"operators' command line: {shlex.quote(str(Path(sys.executable).with_name('bindery')))} doctor",
+        f"one function in Lambda's container: sam build && sam local invoke RufusBindDevice --config-file {config}"
+        " -e events/rufus/bind_device.json",
+        f"documentation, with a form to try each operation: {url}/docs",
         "",
     ]
 

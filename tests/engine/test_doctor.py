@@ -4,6 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bindery import dynamo
+from bindery.directory import storage_format
+from bindery.dynamo import Put
 from tests.http_api import admin
 from tests.tables import everything
 
@@ -16,3 +19,15 @@ def test_a_healthy_installation_is_said_to_be_by_two_at_once_and_left_as_it_was(
     for health in found:
         assert [check for check in health["checks"] if not check["healthy"]] == []
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+
+
+def test_tables_of_another_format_are_reported_and_left_as_they_are() -> None:
+    dynamo.write(Put(storage_format.KEY, {"version": storage_format.CURRENT - 1}))
+    (check,) = (check for check in admin("doctor", "POST", "doctor").json()["checks"] if check["name"] == "format")
+    assert check == {
+        "name": "format",
+        "healthy": False,
+        "detail": f"the tables have format {storage_format.CURRENT - 1}, this release needs format"
+        f" {storage_format.CURRENT}: deploy the release that wrote them",
+    }
+    assert storage_format.record() == storage_format.CURRENT - 1

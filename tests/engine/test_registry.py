@@ -79,6 +79,25 @@ def test_a_registry_that_cannot_start_says_where_to_look(tmp_path: Path):
     assert "cannot be made again" in (tmp_path / "registry.log").read_text()
 
 
+def test_registry_refuses_requests_without_the_credential_of_its_run_or_for_another_host(engine: Engine):
+    headers = {"x-amz-target": "DynamoDB_20120810.ListTables", "authorization": "AWS4-HMAC-SHA256 Credential=any"}
+    address, _, path = engine.endpoint.rpartition("/")
+    for url, host, status in (
+        (f"{address}/{path}", None, 200),
+        (f"{address}/", None, 403),
+        (f"{address}/{path[:-1]}", None, 403),
+        (f"{address}/{path}/more", None, 403),
+        (f"{address}/{path}", "elsewhere.example", 403),
+    ):
+        given = headers if host is None else headers | {"host": host}
+        assert httpx.post(url, headers=given, content=b"{}").status_code == status, (url, host)
+
+
+def test_registry_has_another_credential_at_every_start(engine: Engine, tmp_path: Path):
+    with Engine(tmp_path) as other:
+        assert other.endpoint.rpartition("/")[2] != engine.endpoint.rpartition("/")[2]
+
+
 @pytest.mark.parametrize("target", ["AmazonSSM.PutParameter", ""])
 def test_nothing_but_tables_and_secrets_is_reachable(engine: Engine, target: str):
     assert httpx.post(f"{engine.endpoint}/_ministack/reset", headers={"x-amz-target": target}).status_code == 403

@@ -30,6 +30,7 @@ def test_the_local_server_fills_in_its_demo_credentials(server: Server, client: 
         "credentials": {scheme: server.environment[variable] for scheme, variable in VARIABLES.items()},
     }
     assert settings.headers["cache-control"] == "no-store"
+    assert settings.headers["content-security-policy"] == "frame-ancestors 'none'"
 
 
 def test_the_local_server_writes_an_environment_for_the_collection(server: Server):
@@ -59,7 +60,7 @@ def test_the_page_and_the_document_are_where_people_look_for_them(client: httpx.
 
 
 def test_the_page_is_not_there_for_a_name_that_only_leads_here(server: Server, client: httpx.Client):
-    for host, status in (("localhost", 200), (f"127.0.0.1:{server.port}", 200), ("elsewhere.example", 400)):
+    for host, status in (("localhost", 200), (f"127.0.0.1:{server.port}", 200), ("elsewhere.example", 403)):
         answer = client.get("/docs/settings.json", headers={"Host": host})
         assert answer.status_code == status
         assert (server.environment["REMOTEIT_TOKEN"] in answer.text) is (status == 200)

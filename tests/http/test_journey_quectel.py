@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 
 from bindery import clock, identity
-from tests import quectel_login
 from tests.http.servers import Server
 from tests.http.test_admin import signed
+from tools import quectel_login
 from tools.signatures import Operator
 
 ADDRESS = "80:00:00:00:00:00:00:A1"

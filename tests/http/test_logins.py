@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests import quectel_login
 from tests.http.servers import Server
+from tools import quectel_login
 
 
 @pytest.mark.parametrize("suffix", ["", "_OTHER"])

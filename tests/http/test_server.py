@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.http.servers import Server, start
+from tools import template
 
 SAMPLES = Path(__file__).parent / "samples"
 HOSTS = ("https://api.runonrufus.com", "https://api.remot3.it")
@@ -215,7 +216,7 @@ def test_unknown_routes_are_refused_in_their_prefixs_voice(
 def test_a_header_with_an_underscore_and_a_form_type_around_json_survive_the_socket(server: Server):
     body = b'{"model": "Model X1", "serial_number":"DEVICE-123"}'
     head = (
-        b"POST /v0/devices HTTP/1.1\r\nHost: x\r\nAPI_KEY: ror-ae4fc6c19681a20fad30\r\nConnection: close\r\n"
+        b"POST /v0/devices HTTP/1.1\r\nHost: 127.0.0.1\r\nAPI_KEY: ror-ae4fc6c19681a20fad30\r\nConnection: close\r\n"
         b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n" % len(body)
     )
     status, head_back, answer = server.exchange(head + body)
@@ -227,8 +228,8 @@ def test_a_header_with_an_underscore_and_a_form_type_around_json_survive_the_soc
 def test_a_repeated_query_parameter_reaches_the_function_as_repeated(server: Server):
     token = server.environment["QUECTEL_TOKEN"]
     status, _, body = server.exchange(
-        f"POST /v2/binding/enduserapi/bindDeviceSn?pk=a&pk=b&sn=c HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n"
-        "Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        "POST /v2/binding/enduserapi/bindDeviceSn?pk=a&pk=b&sn=c HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Authorization: {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     )
     assert (status, json.loads(body)["code"]) == (200, 5048)
 
@@ -236,12 +237,12 @@ def test_a_repeated_query_parameter_reaches_the_function_as_repeated(server: Ser
 @pytest.mark.parametrize(
     ("request_line", "host", "status"),
     [
-        (b"NONSENSE", b"x", 400),
-        (b"GET / HTTP/1.1", b"[", 404),
-        (b"GET / HTTP/1.1", b"x:y", 404),
-        (b"OPTIONS * HTTP/1.1", b"x", 404),
-        (b"GET http://elsewhere/v0/devices HTTP/1.1", b"x", 404),
-        (b"GET /v0/%ff%00%2f?%ff=%zz&&;= HTTP/1.1", b"x", 404),
+        (b"NONSENSE", b"127.0.0.1", 400),
+        (b"GET /x HTTP/1.1", b"[", 403),
+        (b"GET /x HTTP/1.1", b"localhost:y", 404),
+        (b"OPTIONS * HTTP/1.1", b"127.0.0.1", 404),
+        (b"GET http://elsewhere/v0/devices HTTP/1.1", b"127.0.0.1", 404),
+        (b"GET /v0/%ff%00%2f?%ff=%zz&&;= HTTP/1.1", b"127.0.0.1", 404),
     ],
 )
 def test_odd_requests_are_refused_and_harm_nothing(
@@ -263,8 +264,81 @@ def test_a_taken_port_is_said_in_one_line_before_anything_is_touched(server: Ser
     process = start("--port", str(server.port), "--state", str(tmp_path / "state"))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert output == f"bindery: port {server.port} is already in use; choose another one: make run PORT=3001\n"
+    assert output == (
+        f"bindery: port {server.port} is already in use, perhaps by another Bindery; stop it, or choose another port,"
+        f" and another state folder for a second server: make run PORT={server.port % 65535 + 1} STATE_DIR=.local-2\n"
+    )
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--port", "abc", "PORT=abc is not a port number (0 to 65535); for example: make run PORT=3001"),
+        ("--port", "65536", "PORT=65536 is not a port number (0 to 65535); for example: make run PORT=3001"),
+        ("--log", "xml", "LOG=xml is not a log format; use make run LOG=text or make run LOG=json"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(tmp_path: Path, option: str, value: str, said: str):
+    process = start("--state", str(tmp_path / "state"), option, value)
+    assert process.communicate(timeout=60)[0] == f"bindery: {said}\n"
+    assert process.returncode == 1
+
+
+def test_state_of_an_older_release_is_refused_with_a_remedy(tmp_path: Path):
+    (tmp_path / "registry").mkdir()
+    process = start("--port", "0", "--state", str(tmp_path))
+    assert process.communicate(timeout=60)[0] == (
+        f"bindery: the state folder {tmp_path} was made by an older release of Bindery, or is not one of Bindery's;"
+        " choose another folder: make run STATE_DIR=…, or move it away to begin with new demo data\n"
+    )
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("path", ["/v0/devices", "/docs/settings.json", "/issuer/keys", "/nowhere", "/"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "elsewhere.example"},
+        {"Host": "127.0.0.1.elsewhere.example"},
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+    ],
+    ids=str,
+)
+def test_requests_of_other_sites_are_refused(client: httpx.Client, path: str, headers: dict[str, str]):
+    answer = client.get(path, headers=headers)
+    assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+
+
+def test_the_servers_own_pages_may_send_their_origin(server: Server, client: httpx.Client):
+    assert client.get("/api/base/configs", headers={"Origin": server.url}).status_code == 200
+
+
+def test_containers_reach_the_issuer_and_nothing_else(client: httpx.Client):
+    host = {"Host": "host.docker.internal:1"}
+    found = client.get("/issuer/.well-known/openid-configuration", headers=host).json()
+    assert found["issuer"].startswith("http://host.docker.internal:")
+    for path in ("/docs/settings.json", "/v0/devices", "/"):
+        assert client.get(path, headers=host).status_code == 404
+
+
+def test_browsers_are_led_from_the_start_page_to_the_documentation(client: httpx.Client):
+    answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs/")
+    assert client.get("/").status_code == 404
+
+
+def test_events_for_sam_local_carry_the_demo_credentials(server: Server, client: httpx.Client):
+    event = json.loads((server.state / "events/rufus/get_device.json").read_text())
+    bound = bind(server)
+    assert event["pathParameters"] == {"deviceid": bound}
+    key = {"api_key": event["headers"]["api_key"]}
+    assert client.get(event["rawPath"], headers=key).status_code == 200
+    assert {path.name for path in server.state.glob("events/*/*.json")} == {
+        function.event.name for function in template.functions()
+    }
 
 
 def test_a_second_server_on_the_same_state_is_refused(server: Server):

@@ -12,9 +12,10 @@ from bindery import clock, passwords
 from bindery.directory import accounts, domain_secrets, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.logins import attempts
-from tests import moto_registry, quectel_login, schedules
+from tests import moto_registry, schedules
 from tests.http_api import SOURCE_IP, event, invoke
 from tests.schedules import Request, operator
+from tools import quectel_login
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 GOOD, NEW, BAD = "correct horse", "battery staple", "a guess of mine"

@@ -5,7 +5,7 @@ import pytest
 from cryptography.fernet import InvalidToken
 
 from bindery import keyring, sealing
-from tests import quectel_login
+from tools import quectel_login
 
 pytestmark = pytest.mark.usefixtures("registry")
 

@@ -17,9 +17,8 @@ from bindery.dynamo import Delete, Update
 from bindery.faults import Reason
 from bindery.logins import attempts
 from bindery.misses import Misses
-from tests import quectel_login
 from tests.performance.stories import Event, Story, World
-from tools import demo, template
+from tools import demo, quectel_login, template
 
 PK = demo.PRODUCT_KEY
 DK = "ABCD1234"

@@ -12,10 +12,9 @@ from bindery import clock, devices, identity, sessions
 from bindery.directory import families, installation, products, users
 from bindery.directory.installation import DEVICE_MANAGEMENT
 from bindery.directory.products import Mode
-from tests import quectel_login
 from tests.http_api import Response
 from tests.openid import Bank
-from tools import demo, template
+from tools import demo, quectel_login, template
 
 Event = dict[str, Any]
 Case = tuple[str, str, Event]

@@ -16,10 +16,9 @@ from bindery import clock, devices, identity, keyring, sessions
 from bindery.bindings import company
 from bindery.directory import accounts, addresses, domain_secrets, issued_devices, keys, products, users
 from bindery.directory.keys import Grant, Kind
-from tests import quectel_login
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
-from tools import template
+from tools import quectel_login, template
 
 Event = dict[str, Any]
 

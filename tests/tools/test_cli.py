@@ -65,7 +65,7 @@ def test_a_table_is_for_people(bindery: Bindery) -> None:
         ("products create p --name n --module-type m --mode 7", 2, ["--mode is one of"]),
         ("accounts list --endpoint http://127.0.0.1:9", 6, ["bindery: http://127.0.0.1:9 cannot be reached"]),
         ("accounts list --endpoint http://api.example.com", 2, ["is not encrypted"]),
-        ("accounts list --endpoint ftp://x", 2, ["'ftp://x' is no endpoint"]),
+        ("accounts list --endpoint ftp://x", 2, ["'ftp://x' is not an endpoint"]),
         ("accounts list --region eu-west-1", 5, ["bindery: Forbidden: the endpoint does not accept this signature"]),
     ],
 )
@@ -118,7 +118,7 @@ def test_without_any_bindery_it_says_how_to_name_one(
     lost = bindery("accounts list", env=NOBODY)
     assert (lost.exit_code, lost.stderr.startswith("bindery: which Bindery?")) == (2, True)
     unsigned = bindery("accounts list --endpoint http://localhost:9", env=NOBODY)
-    assert (unsigned.exit_code, "no key pair for the local server" in unsigned.stderr) == (2, True)
+    assert (unsigned.exit_code, "no key pair for http://localhost:9" in unsigned.stderr) == (2, True)
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "admin.json").write_text("{")
     broken = bindery("accounts list", env=NOBODY)

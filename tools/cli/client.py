@@ -4,11 +4,13 @@ import json
 import os
 import random
 import re
+import stat
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -20,11 +22,16 @@ from botocore.exceptions import BotoCoreError
 SERVICE = "execute-api"
 PAGE = 100
 """Entries of a page of a list at most."""
+REGION = "eu-central-1"
+"""The region that local servers have."""
 ATTEMPTS = 7
 """How often a request is sent that may be repeated: half a minute of an API that is not there."""
 
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?\Z")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_READ_ITS_KEYS = (
+    "Run the command in the folder of that server's `make run`, or read its credentials first: . …/demo.env"
+)
 
 
 class Exit(IntEnum):
@@ -162,7 +169,11 @@ def problem(answer: httpx.Response) -> str:
     except (ValueError, KeyError, AttributeError):
         return f"HTTP {answer.status_code}, from something that is not Bindery's admin API"
     if answer.status_code == 403 and "title" not in found:
-        title = f"{title}: the endpoint does not accept this signature (key pair, region, clock)"
+        here = answer.url.host in _LOOPBACK
+        why = (
+            f"the key pair may be another local server's. {_READ_ITS_KEYS}" if here else "check key pair, region, clock"
+        )
+        title = f"{title}: the endpoint does not accept this signature; {why}"
     told = {name: value for name, value in found.items() if name not in ("type", "title", "message", "status")}
     errors = told.pop("errors", [])
     lines = [f"{title} (HTTP {answer.status_code})", *(f"  {name}: {value}" for name, value in told.items())]
@@ -170,12 +181,15 @@ def problem(answer: httpx.Response) -> str:
 
 
 def connect(endpoint: str | None, profile: str | None, region: str | None) -> Client:
-    """The API that is meant: the one given, that of BINDERY_ENDPOINT, or the local server's.
+    """Return a client of the API that is named, else of BINDERY_ENDPOINT, else of the local server.
 
-    A local server is asked with its own key pair, any other with that of the person's AWS profile. Raises `Failure`.
+    Requests to a local server are signed with its own key pair, others with that of the AWS profile. Raises `Failure`.
     """
-    local = _local()
-    found = endpoint or os.environ.get("BINDERY_ENDPOINT") or (None if profile or local is None else local["endpoint"])
+    found = endpoint or os.environ.get("BINDERY_ENDPOINT")
+    local = None if found or profile else _local()
+    if local is not None:
+        found = local.endpoint
+        sys.stderr.write(f"bindery: using the local server {found} ({local.file})\n")
     if found is None:
         raise Failure(
             Exit.USAGE, "which Bindery? Give --endpoint or set BINDERY_ENDPOINT, or start a local one: make run"
@@ -183,21 +197,28 @@ def connect(endpoint: str | None, profile: str | None, region: str | None) -> Cl
     url = httpx.URL(found)
     here = url.host in _LOOPBACK
     if url.scheme not in ("http", "https") or not url.host:
-        raise Failure(Exit.USAGE, f"{found!r} is no endpoint: https://… is")
+        raise Failure(Exit.USAGE, f"{found!r} is not an endpoint; an endpoint looks like https://api.example.com")
     if url.scheme == "http" and not here:
-        raise Failure(Exit.USAGE, f"{found} is not encrypted: only a local server is asked over http")
+        raise Failure(Exit.USAGE, f"{found} is not encrypted: http is only for a local server")
     if here and profile is None:
-        access_key_id = os.environ.get("BINDERY_ACCESS_KEY_ID")
-        secret_access_key = os.environ.get("BINDERY_SECRET_ACCESS_KEY")
-        if not (access_key_id and secret_access_key) and local is not None:
-            access_key_id, secret_access_key = local["access_key_id"], local["secret_access_key"]
-        if not (access_key_id and secret_access_key):
-            raise Failure(
-                Exit.USAGE, "no key pair for the local server: run in its folder, or read its demo.env (. demo.env)"
-            )
-        credentials = Credentials(access_key_id, secret_access_key)
-        return Client(found, credentials, region or (local or {}).get("region", "eu-central-1"))
+        return Client(found, _local_key_pair(found, local), region or (local.region if local else REGION))
     return _deployed(found, url.host, profile, region)
+
+
+def _local_key_pair(endpoint: str, local: "_Local | None") -> Credentials:
+    """The key pair of the environment, else of the local server that is addressed. Raises `Failure`."""
+    access_key_id = os.environ.get("BINDERY_ACCESS_KEY_ID")
+    secret_access_key = os.environ.get("BINDERY_SECRET_ACCESS_KEY")
+    if access_key_id and secret_access_key:
+        return Credentials(access_key_id, secret_access_key)
+    local = local or _local()
+    if local is None:
+        raise Failure(Exit.USAGE, f"no key pair for {endpoint}. {_READ_ITS_KEYS}")
+    if httpx.URL(local.endpoint).port != httpx.URL(endpoint).port:
+        raise Failure(
+            Exit.USAGE, f"the key pair in {local.file} is that of {local.endpoint}, not of {endpoint}. {_READ_ITS_KEYS}"
+        )
+    return Credentials(local.access_key_id, local.secret_access_key)
 
 
 def _deployed(endpoint: str, host: str, profile: str | None, region: str | None) -> Client:
@@ -217,15 +238,42 @@ def _deployed(endpoint: str, host: str, profile: str | None, region: str | None)
     return Client(endpoint, credentials, where)
 
 
-def _local() -> dict[str, str] | None:
-    """What a local server wrote down of itself, if one did."""
+class _Local(NamedTuple):
+    """A local server, as it describes itself in admin.json."""
+
+    file: Path
+    endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+
+
+def _local() -> _Local | None:
+    """The local server of this folder, else of this checkout. Raises `Failure` if its file cannot be trusted.
+
+    Anyone can put a file into a shared folder, and it decides where requests and their secrets go.
+    """
     for folder in (Path(), Path(__file__).resolve().parents[2]):
         file = folder / ".local" / "admin.json"
         try:
-            found: dict[str, str] = json.loads(file.read_text())
+            with open(file, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as opened:
+                owned = os.fstat(opened.fileno())
+                content = json.load(opened)
+            found = _Local(file, **content)
+            url = httpx.URL(found.endpoint)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError) as error:
-            raise Failure(Exit.USAGE, f"{file} cannot be read: {error}") from None
+        except (OSError, ValueError, TypeError, httpx.InvalidURL) as error:
+            raise _untrusted(file, f"cannot be read ({error})") from None
+        if owned.st_uid != os.geteuid():
+            raise _untrusted(file, f"belongs to another user (uid {owned.st_uid})")
+        if owned.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise _untrusted(file, "can be changed by other users")
+        if url.scheme != "http" or url.host not in _LOOPBACK:
+            raise _untrusted(file, f"names {found.endpoint}, which is not a server on this machine")
         return found
     return None
+
+
+def _untrusted(file: Path, why: str) -> Failure:
+    return Failure(Exit.USAGE, f"{file} {why}, so it is not used. Remove it, or name the installation: --endpoint …")

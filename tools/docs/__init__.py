@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tools import openapi
 from tools.voices import VARIABLES
@@ -43,8 +43,7 @@ def credentials(demo: Mapping[str, str]) -> dict[str, str]:
 def routes(demo: Mapping[str, str]) -> list[Route]:
     """The page under /docs, and the document at /openapi.json, for a server whose demo.env has these variables.
 
-    They are there for this machine's own names alone: a page from elsewhere whose name was made to lead here
-    (DNS rebinding) must not read the credentials.
+    `tools.loopback` keeps pages of other sites from reading the credentials.
     """
     answers = {f"/docs/{name}": _answer(name, content) for name, content in files(credentials(demo)).items()}
     answers |= {
@@ -52,12 +51,28 @@ def routes(demo: Mapping[str, str]) -> list[Route]:
         "/docs/": answers["/docs/index.html"],
         "/openapi.json": answers["/docs/openapi.json"],
     }
-    here = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    return [Route(path, answer, methods=["GET"], middleware=[here]) for path, answer in answers.items()]
+    return [Route(path, answer, methods=["GET"]) for path, answer in answers.items()]
+
+
+class Start:
+    """Lead browsers from / to the page, and pass all other requests on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Redirect, or pass on: clients get from / what API Gateway answers."""
+        browser = scope["path"] == "/" and "text/html" in Headers(scope=scope).get("accept", "")
+        app = RedirectResponse("/docs/") if browser and scope["method"] == "GET" else self._app
+        await app(scope, receive, send)
 
 
 def _answer(name: str, content: bytes) -> Response:
     kind = mimetypes.guess_type(name)[0] or "text/plain"
-    return Response(
-        content, media_type=kind, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    )
+    # The page's own policy is in its HTML, where this directive is ignored.
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(content, media_type=kind, headers=headers)

@@ -16,7 +16,7 @@ from functools import partial
 
 from bindery import aws, clock, connections, devices, dynamo, identity, issuer, keyring, players, sessions, settings
 from bindery.bindings import company, customer, held, record, serial
-from bindery.directory import BY_LIST, accounts, addresses, domains, keys, products, users
+from bindery.directory import BY_LIST, accounts, addresses, domains, keys, products, storage_format, users
 from bindery.directory.keys import Grant, Kind
 from bindery.dynamo import Delete, Item, Key, Put, Table
 from bindery.faults import Fault, Reason
@@ -111,6 +111,7 @@ def _parts(names: "_Names") -> Iterator[tuple[str, Callable[[], str]]]:
         yield f"index {index}", partial(_index, index, table, attribute)
     for setting in SECRETS:
         yield f"secret {setting.lower().removesuffix('_secret')}", partial(_secret, setting)
+    yield "format", _format
     yield "issuer", _issuer
     yield "clock", _clock
 
@@ -134,6 +135,15 @@ def _secret(setting: str) -> str:
     if len(keyring.secret(setting)) < SECRET_BYTES:
         raise _Ill(f"shorter than {SECRET_BYTES} bytes")
     return "readable, and long enough"
+
+
+def _format() -> str:
+    if (found := storage_format.record()) != storage_format.CURRENT:
+        raise _Ill(
+            f"the tables have format {found}, this release needs format {storage_format.CURRENT}: deploy the release"
+            " that wrote them"
+        )
+    return str(found)
 
 
 def _issuer() -> str:

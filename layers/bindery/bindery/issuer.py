@@ -45,7 +45,8 @@ SIZE_LIMIT = 256 * 1024
 
 logger = logging.getLogger("bindery.issuer")
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "host.docker.internal"})
+"""Names of this machine, the last one in its containers (`sam local`)."""
 _CHECKS: Any = {"require": ["iss", "aud", "exp"], "enforce_minimum_key_length": True}
 _CLAIMS_ALONE: Any = _CHECKS | {f"verify_{claim}": True for claim in ("exp", "nbf", "iat", "aud", "iss")}
 

@@ -55,6 +55,7 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
         "secret binding_key",
         "secret session",
         "secret directory",
+        "format",
         "issuer",
         "clock",
         "leftovers",

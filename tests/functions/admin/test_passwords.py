@@ -8,8 +8,8 @@ import pytest
 from bindery import passwords
 from bindery.directory import accounts, domain_secrets, keys, users
 from bindery.directory.keys import Grant, Kind
-from tests import quectel_login
 from tests.http_api import Response, admin, event, invoke
+from tools import quectel_login
 
 pytestmark = pytest.mark.usefixtures("registry")
 

@@ -14,11 +14,11 @@ from bindery import clock, keyring, passwords, privacy, sessions
 from bindery.directory import accounts, domain_secrets, domains, users
 from bindery.dynamo import Table
 from bindery.faults import Fault
-from tests import quectel_login
 from tests.http_api import SOURCE_IP, Response, event, invoke
-from tests.quectel_login import PATH
 from tests.races import before
 from tests.tables import everything, items
+from tools import quectel_login
+from tools.quectel_login import PATH
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "

@@ -1,4 +1,4 @@
-"""What quectel's apps send to log in: their side of the API's cryptography, which nothing of Bindery's own makes."""
+"""The form that quectel's apps send to log in."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ def form(email: str, password: str, domain: str, secret: str, *, random: str | N
 
 def encrypt(password: bytes, random: str) -> str:
     """A password under the key that a random text makes."""
-    key = hashlib.md5(random.encode()).hexdigest().upper()[8:24]
+    key = hashlib.md5(random.encode(), usedforsecurity=False).hexdigest().upper()[8:24]
     iv = key[8:16] + key[0:8]
     fill = 16 - len(password) % 16
     encryptor = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).encryptor()

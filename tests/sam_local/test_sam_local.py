@@ -1,0 +1,144 @@
+"""Every function answers its event under `sam local`, against the local server that `make run` starts."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import documented
+from tests.built import operators
+from tests.http.servers import Server
+from tests.http.test_readme import EXAMPLES, shape
+from tests.http_api import Response
+from tests.performance.test_counts import refused
+from tools import template
+from tools.template import ROOT
+
+SAM = ROOT / ".venv/sam"
+START_SECONDS = 120
+"""Maximum time for `sam local start-lambda` to start."""
+
+COMMAND = re.search(r"^sam local invoke .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+ORDER = {
+    "rufus": "bind_device get_device list_devices unbind_device",
+    "quectel": "get_device_info_by_binding bind_device_sn device_info set_device_info user_device_list share_info"
+    " share_device unbundling_device_dk email_pwd_login",
+    "asseco": "register_owned_device get_device list_owned_devices set_nickname set_push_handle block_device"
+    " unblock_device unregister_device list_issued_devices get_issued_device set_issued_nickname list_classifications"
+    " get_classification",
+    "remoteit": "connect_device list_all stop_connection login",
+    "vodlix": "add_device check_device record_activity get_configs",
+    "admin": " ".join(operators.ASKED),
+    "default": "no_route",
+}
+"""The operations of each API, in an order in which each sample request succeeds."""
+
+
+def sam(*arguments: str) -> list[str]:
+    # Docker's image is there (`tests.sam_local.docker`), so none is looked for elsewhere.
+    return [str(SAM / "bin/sam"), "local", *arguments, "--skip-pull-image"]
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return {**os.environ, "SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(SAM / "home")}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("sam") / "state")
+    yield running
+    assert running.stop() == 0, running.output
+
+
+@pytest.fixture
+def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str, Any], Response]]:
+    """Invoke a function in a container of its own, through `sam local start-lambda`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = str(server.state / "samconfig.toml")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            sam("start-lambda", "--config-file", config, "--port", str(port)),
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    functions = f"http://127.0.0.1:{port}/2015-03-31/functions"
+
+    def ask(name: str, event: Any) -> Response:
+        answered = httpx.post(f"{functions}/{template.function(name).logical_id}/invocations", json=event, timeout=300)
+        content = answered.json()
+        assert "statusCode" in content, (name, content, (tmp_path / "log").read_text())
+        return Response(content["statusCode"], content["headers"], content["body"])
+
+    deadline = time.monotonic() + START_SECONDS
+    while not _listens(port):
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    yield ask
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+def requests(server: Server, api: str, answers: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events that `make run` wrote, completed by what only an earlier answer can tell."""
+    for operation in ORDER[api].split():
+        name = f"{api}.{operation}"
+        event = json.loads((server.state / template.function(name).event.relative_to(ROOT)).read_text())
+        if name == "quectel.share_info":
+            event["rawQueryString"] = re.sub(r"(?<=acceptingExpireAt=)\d+", "4102444800000", event["rawQueryString"])
+        if name == "quectel.share_device":
+            event["rawQueryString"] = f"shareCode={answers['quectel.share_info']['data']}"
+        if name == "remoteit.stop_connection":
+            known = {"connectionid": answers["remoteit.connect_device"]["connectionid"]}
+            event["body"] = json.dumps(json.loads(event["body"]) | known)
+        if api == "admin" and (body := operators.ASKED[operation]):
+            event["body"] = json.dumps(body)
+        yield name, event
+
+
+def test_every_function_answers_its_event_in_a_container(server: Server, invoke: Callable[[str, Any], Response]):
+    def tell(api: str) -> list[str]:
+        answers: dict[str, Any] = {}
+        for name, event in requests(server, api, answers):
+            answer = invoke(name, event)
+            documented.check(name, event, answer.status, answer.headers, answer.body)
+            assert refused(answer, name) == (api == "default"), (name, answer)
+            answers[name] = json.loads(answer.body or "null")
+        return list(answers)
+
+    with ThreadPoolExecutor(2) as threads:
+        told = [name for names in threads.map(tell, ORDER) for name in names]
+    assert sorted(told) == sorted(function.name for function in template.functions())
+
+
+def test_the_readmes_command_answers_what_the_readme_shows(server: Server, environment: dict[str, str]):
+    assert COMMAND
+    command = shlex.split(COMMAND[0].replace(".local/", f"{server.state}/"))
+    ran = subprocess.run(sam(*command[2:]), cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    (shown,) = (answer for name, _, answer in EXAMPLES if name == "rufus")
+    assert answer["statusCode"] == 201
+    assert shape(json.loads(answer["body"])) == shape(json.loads(shown))

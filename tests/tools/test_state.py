@@ -1,0 +1,71 @@
+"""The local server's state folder: whose it is, and of which format."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bindery.directory import storage_format
+from tools import state
+from tools.state import StateError
+
+
+def test_new_folder_is_private_and_marked_with_its_format(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "state"
+    with state.take(folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert (folder / "format").read_text() == f"{storage_format.CURRENT}\n"
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    with state.take(folder) as lock:
+        assert lock.name
+
+
+def test_folder_of_the_same_user_is_made_private_again(tmp_path: Path) -> None:
+    state.take(tmp_path / "state").close()
+    (tmp_path / "state").chmod(0o755)
+    state.take(tmp_path / "state").close()
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+def test_symbolic_link_is_refused(tmp_path: Path) -> None:
+    state.take(tmp_path / "real").close()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(StateError, match="is a symbolic link; name the folder itself"):
+        state.take(tmp_path / "link")
+
+
+def test_symbolic_link_inside_is_refused(tmp_path: Path) -> None:
+    state.take(tmp_path / "state").close()
+    (tmp_path / "state" / "demo.env").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError, match=r"demo\.env is a symbolic link, which Bindery never makes"):
+        state.take(tmp_path / "state")
+
+
+def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.take(tmp_path / "state").close()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(StateError, match=rf"belongs to another user \(uid {owner}\)"):
+        state.take(tmp_path / "state")
+
+
+def test_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    with pytest.raises(StateError, match=r"other users can write to the state folder .*: chmod 700 "):
+        state.take(tmp_path / "state")
+
+
+def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:
+    state.take(tmp_path / "state").close()
+    (tmp_path / "state" / "format").write_text("1\n")
+    with pytest.raises(StateError, match="has format 1, this release needs format 2; start the release that made it"):
+        state.take(tmp_path / "state")
+
+
+def test_start_that_was_cut_short_can_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "lock").touch()
+    state.take(tmp_path / "state").close()
+    assert (tmp_path / "state" / "format").exists()

@@ -1,0 +1,78 @@
+"""The local server's state folder: one server's, this user's alone, and in the format of this release."""
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import TextIO
+
+from bindery.directory import storage_format
+from tools import files
+
+ANOTHER = "choose another folder: make run STATE_DIR=…"
+
+
+class StateError(Exception):
+    """The folder cannot be used. The text says why, and what to do."""
+
+
+def take(state: Path) -> TextIO:
+    """Take the folder for this process alone, and make it if it does not exist. Raises `StateError`."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_owner(state)
+        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StateError(f"the state folder {state} cannot be used ({error.strerror}); {ANOTHER}") from None
+    lock = os.fdopen(descriptor, "r+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_format(state)
+    except BlockingIOError:
+        with lock:
+            raise StateError(
+                f"another server (process {lock.read().strip()}) runs on the state folder {state}; stop it,"
+                f" or {ANOTHER}"
+            ) from None
+    except StateError:
+        lock.close()
+        raise
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def _check_owner(state: Path) -> None:
+    found = state.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise StateError(f"the state folder {state} is a symbolic link; name the folder itself: make run STATE_DIR=…")
+    if found.st_uid != os.geteuid():
+        raise StateError(f"the state folder {state} belongs to another user (uid {found.st_uid}); {ANOTHER}")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StateError(
+            f"other users can write to the state folder {state}; check its content, then: chmod 700 {state}"
+        )
+    for folder, folders, names in os.walk(state):
+        for name in (*folders, *names):
+            if (path := Path(folder, name)).is_symlink():
+                raise StateError(f"{path} is a symbolic link, which Bindery never makes; remove it, or {ANOTHER}")
+
+
+def _check_format(state: Path) -> None:
+    marker = state / "format"
+    if {path.name for path in state.iterdir()} <= {"lock", "lock.new", "format.new"}:
+        files.replace(marker, f"{storage_format.CURRENT}\n")
+    try:
+        found = marker.read_text().strip()
+    except FileNotFoundError:
+        raise StateError(
+            f"the state folder {state} was made by an older release of Bindery, or is not one of Bindery's; {ANOTHER},"
+            " or move it away to begin with new demo data"
+        ) from None
+    if found != str(storage_format.CURRENT):
+        raise StateError(
+            f"the state folder {state} has format {found}, this release needs format {storage_format.CURRENT}; start"
+            f" the release that made it, or {ANOTHER}"
+        )
+    state.chmod(0o700)
