@@ -153,7 +153,7 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
         for place, device in listed(headers).items()
     }
 
-    own = "ann@example.com"
+    own = "Ann@Example.com"
     assert shown == {
         address(1): ("UNIQUE lock", "FC41D", own, "not-shared"),
         address(2): ("MULTI lock", "FC41D", own, "not-shared"),

@@ -74,7 +74,7 @@ def test_a_login_gives_a_session_and_says_whose(header: str, key: str) -> None:
     assert given["token"] == given["auth_token"]
     assert type(given["auth_expiration"]) is int
     assert 0 <= given["auth_expiration"] - began - 7 * 86400 <= 5
-    assert given["email"] == "ada@example.com"
+    assert given["email"] == EMAIL
     assert re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", given["guid"])
     assert re.fullmatch("[0-9a-f]{64}", given["service_authhash"])
     assert sessions.verify(given["token"], "remoteit").look_up().uid == "ada"

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any, Literal, NamedTuple
 
-from bindery import clock, directory, dynamo, identity, keyring, passwords
+from bindery import clock, directory, dynamo, keyring, passwords
 from bindery.directory import accounts, emails
 from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
 from bindery.faults import Reason
@@ -45,7 +45,7 @@ def create(
     customer: str | None = None,
     email: str | None = None,
 ) -> None:
-    """Enter a user. The domain may be entered later. An email address is stored folded.
+    """Enter a user. The domain may be entered later. An email address is stored as given, and compared folded.
 
     Raises `ALREADY_EXISTS` (the uid; or the address, in the account or in the domain) and `NOT_FOUND` (there is no such
     account).
@@ -58,7 +58,7 @@ def create(
         "role": role,
         "home_mode": home_mode,
         "customer": customer,
-        "email": None if email is None else identity.folded(email),
+        "email": email,
         "enabled": True,
         # Not 1: a token of an earlier user of this uid, who was erased, must not become this one's.
         "generation": clock.now(),
@@ -93,8 +93,6 @@ def change(uid: str, **members: Any) -> None:
     user's domain, customer or address was changed at the same time: nothing has changed).
     """
     was = show(uid)
-    if members.get("email") is not None:
-        members["email"] = identity.folded(members["email"])
     moved = members.get("domain", was["domain"]) != was["domain"]
     if not moved:
         members.pop("domain", None)
