@@ -79,6 +79,31 @@ def restore(items: State) -> None:
         table.items = copy.deepcopy(items[name])
 
 
+@contextmanager
+def late_indexes() -> Iterator[None]:
+    """Within, every index shows what the tables hold now, whatever is written: DynamoDB's may be late for a while."""
+    shown = {name: table.items for name, table in _moto().items()}
+    restore(shown)
+    events, written = dynamo.client().meta.events, dict[str, Any]()
+
+    def before(params: dict[str, Any], **_: Any) -> None:
+        if "IndexName" in params:
+            for name, table in _moto().items():
+                written[name], table.items = table.items, shown[name]
+
+    def after(**_: Any) -> None:
+        for name, table in _moto().items():
+            table.items = written.pop(name, table.items)
+
+    events.register("before-parameter-build.dynamodb.Query", before)
+    events.register("after-call.dynamodb.Query", after)
+    try:
+        yield
+    finally:
+        events.unregister("before-parameter-build.dynamodb.Query", before)
+        events.unregister("after-call.dynamodb.Query", after)
+
+
 def prepare(name: Hashable, enter: Callable[[], None]) -> None:
     """Do what `enter` does in empty tables: once a process, and from then on put back what it left.
 

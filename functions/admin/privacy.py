@@ -14,22 +14,25 @@ Records = Sequence[Mapping[str, Any]]
 
 
 class Export(BaseModel):
-    """Everything that is held about a user. `complete` is false where a kind has more than a thousand records."""
+    """Everything stored about a user. `complete` is false if a kind has more than a thousand records.
 
-    user: Mapping[str, Any]
+    `user` is null if the user's own record is erased and something else is left.
+    """
+
+    user: Mapping[str, Any] | None
     bindings: Records
     shares: Records
     families: Records
     bars: Records
     connections: Records
     registrations: Records
-    nicknames: Records
     issued_devices: Records
+    cards_held: Records
     complete: bool
 
 
 class Erasure(BaseModel):
-    """How much was removed, by kind. Ask again until it is `complete`."""
+    """How much this request removed, by kind. Repeat the request until it is `complete`, or answered 404."""
 
     uid: str
     removed: Mapping[str, int]
@@ -38,12 +41,15 @@ class Erasure(BaseModel):
 
 @handler.app.get("/admin/v1/privacy/<uid>")
 def export(uid: PathId) -> Export:
-    """Show everything that is held about a user, but for secrets."""
+    """Show everything stored about a user, except secrets."""
     return Export.model_validate(privacy.export(uid))
 
 
 @handler.app.delete("/admin/v1/privacy/<uid>")
 def erase(uid: PathId) -> Erasure:
-    """Remove everything that is held about a user, in steps of two hundred records."""
+    """Remove what is stored about a user: up to two hundred records, or the user's own once nothing else is left.
+
+    404: nothing is stored under this uid, or nothing any more.
+    """
     removed, complete = privacy.erase(uid)
     return Erasure(uid=uid, removed=removed, complete=complete)

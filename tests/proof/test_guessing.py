@@ -1,5 +1,6 @@
 """Guessing is slow, shows, and hurts nobody but who guesses."""
 
+import hashlib
 import io
 import json
 import re
@@ -112,6 +113,8 @@ def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time
     assert "ada" not in str(count)
     assert count["expires_at"] == time.now // 1000 + 86_400
     assert serial.missed("ada") != serial.missed("ben")
+    unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
+    assert serial.missed("ada").pk.removeprefix("attempts#") not in unkeyed
 
 
 def test_guesses_made_at_once_after_a_wait_are_one_guess(

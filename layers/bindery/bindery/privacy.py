@@ -1,19 +1,20 @@
 """What is held about one user: shown to them as a whole, or removed as a whole.
 
-That is the user's record; bindings and accepted shares; the families that they own or live in; the products that they
+That is the user's record; bindings and accepted shares; the families that they own or belong to; the products that they
 are barred from; leases; and, if the user is a bank's customer, that customer's registrations, nicknames and issued
-devices.
+devices, and the cards of other customers that they hold.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from bindery import connections, directory, dynamo, identity
+from bindery import connections, dynamo, identity
 from bindery.bindings import customer, held, holding, record
 from bindery.bindings.customer import Status
-from bindery.directory import emails, families, products, users
+from bindery.directory import emails, families, issued_devices, products, users
+from bindery.directory.products import Mode
 from bindery.dynamo import Condition, Delete, Item, Key, Table
 from bindery.faults import Fault, Reason
 
@@ -32,6 +33,7 @@ KINDS = (
     "registrations",
     "nicknames",
     "issued_devices",
+    "cards_held",
     "users",
 )
 """What an erasure removes, in this order."""
@@ -42,6 +44,8 @@ _PAGES = 50
 _ERASED = "erased at the request of its user"
 _USER = ("uid", "account", "domain", "role", "home_mode", "customer", "email", "enabled", "created_at", "changed_at")
 """Of a user's record: all but what proves who they are (the password's hash, the tokens' generation)."""
+_CARD_HELD = ("device_id", "kind", "holder_id", "cardholder_name", "card_kind", "card_brand")
+"""Of a card that the user holds for another customer: not whose it is, nor what else is about them."""
 _OURS = frozenset(
     {
         "pk",
@@ -68,80 +72,91 @@ _OURS = frozenset(
 
 
 def export(uid: str) -> Item:
-    """Everything that is held about a user, by kind; `complete` is whether no kind has more than `EXPORT_LIMIT`.
+    """Return everything stored about a user, by kind. `complete` is false if a kind has more than `EXPORT_LIMIT`.
 
-    Reads the partition of each kind. Times are in milliseconds. Raises `NOT_FOUND`.
+    Times are in milliseconds. `user` is null if the user's own record was erased and something else is left. Raises
+    `NOT_FOUND` if nothing is stored.
     """
-    user = users.show(uid)
+    user = dynamo.get(users.key(uid))
+    customer = None if user is None else user["customer"]
     kinds: Mapping[str, Iterator[Item]] = {
-        "bindings": (_shown(item) for item in held.of_user(uid, round_trips=_PAGES) if item["kind"] == "binding"),
+        "bindings": (_binding(item) for item in held.of_user(uid, round_trips=_PAGES) if item["kind"] == "binding"),
         "shares": (_shown(item) for item in held.of_user(uid, round_trips=_PAGES) if item["kind"] == "share"),
         "families": (_family(item, uid) for item in _families(uid)),
-        "bars": ({"product_key": item["product_key"], "created_at": item["created_at"]} for item in _bars(uid)),
-        "connections": (_shown(item) for item in _held(identity.caller_holder(uid))),
-        "registrations": (_shown(item) for item in _registrations(user)),
-        "nicknames": (
-            {"device": identity.opaque(item["device"]), "nickname": item["sk"].partition("#")[2]}
-            for item in _nicknames(user)
-        ),
-        "issued_devices": (_shown(item) for item in _issued(user)),
+        "bars": ({"product_key": item["product_key"], "created_at": item["created_at"]} for item in products.bars(uid)),
+        "connections": (_shown(item) for item in _leases(uid)),
+        "registrations": (_shown(item) for item in _every_registration(customer)),
+        "issued_devices": (_shown(item) for item in _issued(customer)),
+        "cards_held": ({name: item.get(name) for name in _CARD_HELD} for item in _cards_held(customer)),
     }
     found = {kind: list(islice(items, EXPORT_LIMIT + 1)) for kind, items in kinds.items()}
+    if user is None and not any(found.values()):
+        raise Fault(Reason.NOT_FOUND)
     return {
-        "user": {name: user.get(name) for name in _USER} | {"has_password": user.get("password") is not None},
+        "user": user and {name: user.get(name) for name in _USER} | {"has_password": user.get("password") is not None},
         **{kind: items[:EXPORT_LIMIT] for kind, items in found.items()},
         "complete": all(len(items) <= EXPORT_LIMIT for items in found.values()),
     }
 
 
 def erase(uid: str) -> tuple[dict[str, int], bool]:
-    """Remove everything that is held about a user; how much of what was removed, and whether that was all.
+    """Remove what is stored about a user. Return how much of each kind was removed, and whether nothing is left.
 
-    The user is disabled first, so that nothing new arises, and their record goes last: an erasure that was interrupted,
-    or came to `ERASE_LIMIT`, is asked for again and goes on where it ended. A device stays, and its ban. Each thing
-    costs a read and a write, or one transaction. A request of the user that is under way may outlive all of it: disable
-    the user a while before. A bank's customer is not stopped by that, as their tokens are the bank's and no record is
-    asked for: what they register meanwhile is ended too, what they register afterwards stands. A share that ended and
-    whose place DynamoDB has removed is not found, so its sharer's binding and place name the user until the next share
-    or the binding's end. Raises `NOT_FOUND`, and `CONTENDED` if another change came between.
+    One pass: call it again until it returns True or raises `NOT_FOUND`, which means that nothing is stored. The user is
+    disabled first. Their record is deleted only by a pass that found nothing else, because leases, ended registrations
+    and cards held for others are found through indexes, which may lag behind the tables. If an index lagged for longer
+    than that, a later pass finds what is left by the uid alone.
+
+    A device stays, and its ban. Each thing costs up to two reads and a write, or a transaction. A connection request
+    that is in progress can still write a lease, which admits nobody and expires. A bank's customer is not stopped by
+    being disabled, because their tokens are the bank's: what they register later stays. A share that ended and whose
+    place DynamoDB has removed is not found, so its sharer's binding names the user until the next share or the
+    binding's end. Raises `CONTENDED` if a concurrent change got in the way: call it again.
     """
-    user = users.show(uid)
-    users.set_enabled(uid, False)
+    user = dynamo.get(users.key(uid))
+    if user is not None:
+        users.set_enabled(uid, False)
     removed: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
-    for kind in _removals(user):
+    for kind in _removals(uid, user):
         removed[kind] += 1
         if removed.total() == ERASE_LIMIT:
-            return dict(removed), False
+            break
+    if removed.total() > 0:
+        return dict(removed), False
+    if user is None:
+        raise Fault(Reason.NOT_FOUND)
     same = users.same_names(user)
     shut_out = same._replace(
         expression=f"{same.expression} AND #enabled = :false", values={**same.values, ":false": False}
     )
     dynamo.transact([Delete(users.key(uid), shut_out), *(Delete(name) for name in emails.names(user))])
-    removed["users"] += 1
-    return dict(removed), True
+    return dict(removed | {"users": 1}), True
 
 
-def _removals(user: Item) -> Iterator[str]:
-    """Remove one thing after the other, and say of which kind it was."""
-    uid = user["uid"]
-    for item in _held(identity.caller_holder(uid)):
+def _removals(uid: str, user: Item | None) -> Iterator[str]:
+    """Remove one thing after the other, and yield the kind of each. `user` is None if their record was erased."""
+    customer_name = None if user is None else user["customer"]
+    for item in _leases(uid):
         connections.forget(item)
         yield "connections"
-    for family in _families(uid):
-        families.forget(family["fid"], uid)
+    for fid in families.memberships(uid):
+        families.forget(fid, uid)
+        dynamo.write(Delete(families.membership(fid, uid)))
         yield "families"
-    for note in _listed(families.memberships(uid)):
-        dynamo.write(Delete(_place(Table.DIRECTORY, note)))
-    for item in _bars(uid):
+    for item in products.bars(uid):
         dynamo.write(Delete(_place(Table.DIRECTORY, item)))
         yield "bars"
     for item in held.of_user(uid, round_trips=_PAGES):
-        _let_go(user, item)
+        if item["kind"] == "binding":
+            for share in _ended_shares(item):
+                _delete_unless_replaced(share)
+                yield "shares"
+        _let_go(uid, user, item)
         yield f"{item['kind']}s"
-    for item in _standing(_registrations(user)):
+    for item in _registrations(customer_name):
         _unregister(item)
         yield "registrations"
-    for item in _nicknames(user):
+    for item in _nicknames(customer_name):
         # A registration that the index did not show yet has its guard all the same.
         if (registration := customer.guarded(item)) is not None:
             _unregister(registration)
@@ -149,87 +164,111 @@ def _removals(user: Item) -> Iterator[str]:
         else:
             dynamo.transact(customer.freeing(item))
             yield "nicknames"
-    for item in _issued(user):
+    for item in _issued(customer_name):
         dynamo.write(Delete(_place(Table.DIRECTORY, item)))
         yield "issued_devices"
+    for item in _cards_held(customer_name):
+        issued_devices.remove_holder(item)
+        yield "cards_held"
 
 
-def _held(holder: str) -> Iterator[Item]:
-    """What a holder holds, by the index, which may be some milliseconds late."""
-    return dynamo.query(
+def _by_holder(holder: str) -> Iterator[Item]:
+    """Yield what the index shows of a holder, each as it is in the table now, if it is still there and theirs."""
+    found = dynamo.query(
         Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=record.BY_HOLDER, round_trips=_PAGES
     )
-
-
-def _standing(found: Iterator[Item]) -> Iterator[Item]:
-    """Of what the index shows, what still stands there and is the same holder's, as it is now."""
     for item in found:
         now = dynamo.get(_place(Table.BINDINGS, item))
-        if now is not None and now["holder"] == item["holder"]:
+        if now is not None and now["holder"] == holder:
             yield now
 
 
-def _registrations(user: Item) -> Iterator[Item]:
-    return _held(identity.customer_holder(user["customer"])) if user["customer"] is not None else iter(())
+def _leases(uid: str) -> Iterator[Item]:
+    return _by_holder(identity.caller_holder(uid))
 
 
-def _nicknames(user: Item) -> Iterator[Item]:
-    return _below(Table.BINDINGS, user, "nickname#")
+def _registrations(customer_name: str | None) -> Iterator[Item]:
+    return iter(()) if customer_name is None else _by_holder(identity.customer_holder(customer_name))
 
 
-def _issued(user: Item) -> Iterator[Item]:
-    return _below(Table.DIRECTORY, user, "issued#")
+def _every_registration(customer_name: str | None) -> Iterator[Item]:
+    """Yield a customer's registrations once each: those that the index shows, then those whose nickname is guarded."""
+    guarded = (customer.guarded(item) for item in _nicknames(customer_name))
+    seen: set[str] = set()
+    for item in chain(_registrations(customer_name), filter(None, guarded)):
+        if item["pk"] not in seen:
+            seen.add(item["pk"])
+            yield item
 
 
-def _below(table: Table, user: Item, prefix: str) -> Iterator[Item]:
-    """What stands in a customer's own partition."""
-    if user["customer"] is None:
+def _nicknames(customer_name: str | None) -> Iterator[Item]:
+    return _below(Table.BINDINGS, customer_name, "nickname#")
+
+
+def _issued(customer_name: str | None) -> Iterator[Item]:
+    return _below(Table.DIRECTORY, customer_name, "issued#")
+
+
+def _cards_held(customer_name: str | None) -> Iterator[Item]:
+    """Yield the devices of other customers that name this one as their holder, each as it is in the table now."""
+    if customer_name is None:
+        return
+    for item in issued_devices.held_for_others(customer_name):
+        now = dynamo.get(_place(Table.DIRECTORY, item))
+        if now is not None and issued_devices.names_holder(now, customer_name):
+            yield now
+
+
+def _below(table: Table, customer_name: str | None, prefix: str) -> Iterator[Item]:
+    """Yield the items with this prefix in a customer's own partition, from a consistent read."""
+    if customer_name is None:
         return iter(())
-    values = {":customer": identity.customer_holder(user["customer"]), ":prefix": prefix}
+    values = {":customer": identity.customer_holder(customer_name), ":prefix": prefix}
     return dynamo.query(
         table, "#pk = :customer AND begins_with(#sk, :prefix)", values, consistent=True, round_trips=_PAGES
     )
 
 
 def _families(uid: str) -> Iterator[Item]:
-    """The families that a user owns, and those in which they live."""
-    fids = [found["fid"] for listed in (families.listed(uid), families.memberships(uid)) for found in _listed(listed)]
-    for fid in dict.fromkeys(fids):
+    """Yield the families that a user owns or belongs to now."""
+    for fid in families.memberships(uid):
         family = dynamo.get(families.key(fid))
         if family is not None and (uid == family["owner"] or uid in family["members"]):
             yield family
 
 
-def _bars(uid: str) -> Iterator[Item]:
-    return _listed(products.bars(uid))
+def _ended_shares(place: Item) -> list[Item]:
+    """Return what is left of the shares of a user's binding that have ended: their records name the user (`by`)."""
+    ended = [uid for uid in place["shares"] if uid not in held.lasting(place["shares"])]
+    keys = [held.key(uid, place["product_key"], place["device_key"]) for uid in ended]
+    if place["mode"] == Mode.MULTI:
+        keys += [record.of_user(place["device"], uid) for uid in ended]
+    found = filter(None, map(dynamo.get, keys))
+    return [item for item in found if item["binding"] == place["binding"]]
 
 
-def _listed(listed: str) -> Iterator[Item]:
-    """What stands under a name in the index by list."""
-    return dynamo.query(
-        Table.DIRECTORY, "#list = :list", {":list": listed}, index=directory.BY_LIST, round_trips=_PAGES
-    )
-
-
-def _let_go(user: Item, item: Item) -> None:
+def _let_go(uid: str, user: Item | None, item: Item) -> None:
     """End what a user holds of a device, or remove its place if it has ended otherwise."""
-    uid = user["uid"]
-    place = _place(Table.BINDINGS, item)
     own = dynamo.get(record.of_user(item["device"], uid)) or dynamo.get(record.owner(item["device"])) or {}
     if item["kind"] == "binding" and own.get("binding") == item["binding"]:
         holding.end_as_read(own, _ERASED)
         return
     if item["kind"] == "share":
         try:
-            dynamo.transact(held.giving_back(uid, item, Reason.NOT_FOUND, users.pseudonym(uid, user)))
+            dynamo.transact(held.giving_back(uid, item, Reason.NOT_FOUND, users.pseudonym(uid, user or {})))
             return
         except Fault as fault:
             if fault.reason is not Reason.NOT_FOUND:
                 raise
+    _delete_unless_replaced(item)
+
+
+def _delete_unless_replaced(item: Item) -> None:
+    """Delete a binding's or a share's item, if it is still the one that was read."""
     try:
-        dynamo.write(Delete(place, held.still_held(item)))
+        dynamo.write(Delete(_place(Table.BINDINGS, item), held.still_held(item)))
     except Fault as fault:
-        # Whoever ended the binding meanwhile has removed its place too.
+        # Whoever ended the binding concurrently has removed this item too.
         if fault.reason is not Reason.DEVICE_NOT_BOUND:
             raise
 
@@ -244,6 +283,11 @@ def _unregister(item: Item) -> None:
 def _family(item: Item, uid: str) -> Item:
     """A family without the others who live there."""
     return {"fid": item["fid"], "owner": item["owner"] == uid, "rooms": item["rooms"], "created_at": item["created_at"]}
+
+
+def _binding(item: Item) -> Item:
+    """A binding with the times at which its shares end, and not with whom it is shared."""
+    return _shown(item) | {"shared_until": sorted(until * 1000 for until in item["shares"].values())}
 
 
 def _shown(item: Item) -> Item:

@@ -1,17 +1,18 @@
 """What is held about a user: all of it is shown, and all of it can be removed, and nothing of anyone else."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from bindery import clock, connections, devices, dynamo, identity, keyring, privacy, sessions
 from bindery.bindings import company, customer, held, holding, record, serial
-from bindery.directory import accounts, addresses, domains, families, issued_devices, products, users
+from bindery.directory import accounts, addresses, domains, emails, families, issued_devices, products, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Delete, Key, Put, Table, Update
 from bindery.faults import Fault, Reason
-from tests import calls, quectel
+from tests import calls, moto_registry, quectel
 from tests.http_api import OPERATOR, admin
 from tests.invariants import broken
 from tests.races import before
@@ -22,6 +23,14 @@ pytestmark = pytest.mark.usefixtures("registry")
 ME, OTHER = "ada@example.com", "ben"
 CUSTOMER = "MIGR00002"
 ADDRESS = "80:00:00:00:00:00:00:F1"
+CARD_HELD = {
+    "device_id": "C1",
+    "kind": "payment-card",
+    "holder_id": CUSTOMER,
+    "cardholder_name": "Ada Lovelace",
+    "card_kind": "debit-card",
+    "card_brand": "maestro",
+}
 LATER = 4_000_000_000
 
 
@@ -85,6 +94,7 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     register(CUSTOMER, "357", "Watch")
     customer.unregister(CUSTOMER, "357")
     issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
+    issued_devices.enter("MIGR00003", **CARD_HELD, card_status="valid")
     addresses.assign(ADDRESS, device("unique", "S1"))
     devices.ban(device("unique", "S2"), "stolen")
     products.bar("multi", ME)
@@ -92,11 +102,17 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     return before
 
 
-def connect() -> None:
+def connect(address: str = ADDRESS) -> None:
     found = dynamo.get(users.key(ME))
     assert found is not None
-    assigned = addresses.read(dynamo.get(addresses.key(ADDRESS)))
-    connections.connect(users.read(found, accounts.show(found["account"])), ADDRESS, assigned, connections.ANY_CLIENT)
+    assigned = addresses.read(dynamo.get(addresses.key(address)))
+    account = accounts.show(found["account"])
+    connections.connect(users.read(found, account), address, assigned, connections.ANY_CLIENT)
+
+
+def company_device() -> str:
+    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    return identity.company_device("acme", "M", "S")
 
 
 def bindings(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -114,6 +130,20 @@ def export() -> dict[str, Any]:
     return found
 
 
+def erase(uid: str = ME) -> dict[str, int]:
+    """Erase a user as the command line does, and return how much of each kind was removed, of those that were."""
+    removed: Counter[str] = Counter()
+    for _ in range(100):
+        answer = admin("privacy", "DELETE", f"privacy/{uid}")
+        if answer.status == 404 and removed:
+            break
+        assert answer.status == 200, answer
+        removed.update(answer.json()["removed"])
+        if answer.json()["complete"]:
+            break
+    return {kind: count for kind, count in removed.items() if count}
+
+
 def names(records: list[dict[str, Any]]) -> list[str]:
     return sorted(identity.from_opaque(entry["device"]) for entry in records)
 
@@ -129,7 +159,7 @@ def test_an_export_shows_everything_and_no_secret() -> None:
         "role": "regular",
         "home_mode": True,
         "customer": CUSTOMER,
-        "email": "ada@example.com",
+        "email": "Ada@Example.com",
         "enabled": True,
         "created_at": found["user"]["created_at"],
         "changed_at": None,
@@ -148,8 +178,9 @@ def test_an_export_shows_everything_and_no_secret() -> None:
         ("356", "active"),
         ("357", "unregistered"),
     ]
-    assert found["nicknames"] == [{"device": identity.opaque(identity.customer_device("356")), "nickname": "phone"}]
+    assert [entry["nickname"] for entry in found["registrations"]] == ["Phone", "Watch"]
     assert [entry["device_id"] for entry in found["issued_devices"]] == ["T2"]
+    assert found["cards_held"] == [CARD_HELD]
     assert found["complete"] is True
     assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
@@ -179,7 +210,7 @@ def test_an_export_that_does_not_show_everything_says_so(monkeypatch: pytest.Mon
 def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dict[str, list[dict[str, Any]]]) -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
     answer = admin("privacy", "DELETE", f"privacy/{ME}")
-    assert answer.status == 200
+    assert (answer.status, answer.json()["complete"]) == (200, False)
     assert answer.json()["removed"] == {
         "connections": 1,
         "families": 3,
@@ -189,9 +220,10 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
         "registrations": 2,
         "nicknames": 0,
         "issued_devices": 1,
-        "users": 1,
+        "cards_held": 1,
+        "users": 0,
     }
-    assert answer.json()["complete"] is True
+    assert erase() == {"users": 1}
     left = everything()
     assert bindings(left) == bindings(ada)
     # The registry keeps devices and their bans; a family that was Ada's is an id alone.
@@ -208,7 +240,7 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
         ["cleo"],
         {device("unique", "S0"), families.entry(device("multi", "S0"), OTHER, Mode.MULTI)},
     )
-    for text in (ME, CUSTOMER):
+    for text in (ME, CUSTOMER, "Lovelace"):
         assert text not in json.dumps(left, default=sorted)
     with pytest.raises(Fault) as refused:
         sessions.verify(token, "quectel").look_up()
@@ -218,10 +250,100 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     assert everything() == left
 
 
+def test_erasing_again_removes_what_a_late_index_did_not_show(ada: dict[str, list[dict[str, Any]]]) -> None:
+    addresses.assign("80:00:00:00:00:00:00:F2", company_device())
+    with moto_registry.late_indexes():
+        connect("80:00:00:00:00:00:00:F2")
+        removed = erase()
+        assert (removed["connections"], removed["users"]) == (1, 1)
+        assert dynamo.get(connections.key(company_device(), ME)) is not None
+    assert export()["user"] is None
+    assert names(export()["connections"]) == [company_device()]
+    assert erase() == {"connections": 1}
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 404
+    assert admin("privacy", "GET", f"privacy/{ME}").status == 404
+
+
+def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, list[dict[str, Any]]]) -> None:
+    restored = moto_registry.state()
+    moto_registry.restore({name: {} for name in restored})
+    with moto_registry.late_indexes():
+        moto_registry.restore(restored)
+        customer.set_push_handle(CUSTOMER, "356", customer.PushPlatform.APNS, "handle")
+        found = export()
+        assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [("356", "active")]
+        assert [entry["fid"] for entry in found["families"]] == ["ada's", "ben's", "theirs"]
+        assert erase() == {
+            "families": 3,
+            "bars": 1,
+            "shares": 2,
+            "bindings": 3,
+            "registrations": 1,
+            "issued_devices": 1,
+            "users": 1,
+        }
+
+
+def test_user_record_is_deleted_only_by_a_pass_that_found_nothing_else() -> None:
+    accounts.create("acme", name="Acme")
+    users.create(ME, "acme")
+    families.create("F", ME)
+    passes = [admin("privacy", "DELETE", f"privacy/{ME}") for _ in range(3)]
+    assert [answer.status for answer in passes] == [200, 200, 404]
+    first, second = (answer.json() for answer in passes[:2])
+    assert (first["removed"]["families"], first["removed"]["users"], first["complete"]) == (1, 0, False)
+    assert (sum(second["removed"].values()), second["removed"]["users"], second["complete"]) == (1, 1, True)
+
+
+def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
+    dynamo.write(Delete(users.key(ME)))
+    assert export()["user"] is None
+    assert erase() == {"connections": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
+    assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
+        emails.in_account("acme", "ada@example.com").pk,
+        emails.in_domain("D", "ada@example.com").pk,
+    }
+
+
+@pytest.mark.usefixtures("ada")
+def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
+    erase()
+    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
+    found = export()
+    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
+        kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
+    }
+    quectel.share(OTHER, ME, LATER, pk="multi", dk="F4A1B2C3D4E1")
+    assert names(export()["shares"]) == [device("multi", "S1")]
+
+
+@pytest.mark.usefixtures("ada")
+def test_card_held_for_another_customer_loses_the_name_and_nothing_else() -> None:
+    with dynamo.acting(OPERATOR):
+        before = issued_devices.find("MIGR00003", "C1")
+        erase()
+    assert issued_devices.find("MIGR00003", "C1") == before.model_copy(
+        update={"holder_id": "MIGR00003", "cardholder_name": None}
+    )
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(("product_key", "number"), [("unique", 0), ("multi", 1)])
+def test_erased_sharer_is_not_named_by_shares_that_ended(product_key: str, number: int) -> None:
+    users.create(ME, "acme", domain="D")
+    quectel.share(OTHER, ME, 1, pk=product_key, dk=f"F4A1B2C3D4E{number}")
+    found = admin("privacy", "GET", f"privacy/{OTHER}").json()
+    ends = {identity.from_opaque(entry["device"]): entry["shared_until"] for entry in found["bindings"]}
+    assert [len(shared) for place, shared in ends.items() if place == device(product_key, f"S{number}")] == [1]
+    assert ME not in json.dumps(found)
+    assert erase(OTHER)["shares"] == (2 if product_key == "multi" else 1)
+    assert [item for item in everything()["BINDINGS"] if item.get("by") == OTHER] == []
+
+
 @pytest.mark.usefixtures("ada")
 def test_a_token_of_an_erased_user_is_not_good_for_the_next_of_the_same_uid() -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
-    admin("privacy", "DELETE", f"privacy/{ME}")
+    erase()
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
     with pytest.raises(Fault):
         sessions.verify(token, "quectel").look_up()
@@ -247,6 +369,7 @@ def test_an_erasure_that_came_to_its_limit_is_asked_again(
 def test_an_erasure_that_broke_off_is_repeated(
     ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    finished = False
     for left_to_do in range(1, 40):
         calls = iter(range(left_to_do))
 
@@ -257,24 +380,35 @@ def test_an_erasure_that_broke_off_is_repeated(
 
         with pytest.MonkeyPatch.context() as failing:
             failing.setattr(dynamo, "write", fail)
-            status = admin("privacy", "DELETE", f"privacy/{ME}").status
-        if status == 200:
+            answer = admin("privacy", "DELETE", f"privacy/{ME}")
+        assert answer.status in (200, 503)
+        if finished := answer.status == 200 and answer.json()["complete"]:
             break
-        assert status == 503
+    assert finished
     assert bindings(everything()) == bindings(ada)
     assert ME not in json.dumps(everything(), default=sorted)
 
 
 @pytest.mark.usefixtures("ada")
-def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = {holder: list(privacy._held(holder)) for holder in (f"customer#{CUSTOMER}", f"caller#{ME}")}
-    monkeypatch.setattr(privacy, "_held", lambda holder: iter(late[holder]))
-    holding.end(device("unique", "S1"), "lost")
+def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone() -> None:
     taken = record.owner(identity.customer_device("356"))
-    customer.unregister(CUSTOMER, "356")
-    register("MIGR00003", "356", "Taken")
-    removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
-    assert (removed["bindings"], removed["registrations"]) == (2, 1)
+    with moto_registry.late_indexes():
+        holding.end(device("unique", "S1"), "lost")
+        dynamo.write(Delete(connections.key(device("unique", "S1"), ME)))
+        customer.unregister(CUSTOMER, "356")
+        register("MIGR00003", "356", "Taken")
+        issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
+        assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
+        removed = erase()
+    assert removed == {
+        "families": 3,
+        "bars": 1,
+        "shares": 2,
+        "bindings": 2,
+        "registrations": 1,
+        "issued_devices": 1,
+        "users": 1,
+    }
     found = dynamo.get(taken)
     assert found is not None
     assert found["status"] == "active"
@@ -292,9 +426,11 @@ def test_what_the_customer_registers_among_an_erasure_ends_with_it_and_frees_its
             register(CUSTOMER, "358", "Tablet")
         return shown(user)
 
-    monkeypatch.setattr(privacy, "_nicknames", registered_meanwhile)
-    removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
+    with monkeypatch.context() as first:
+        first.setattr(privacy, "_nicknames", registered_meanwhile)
+        removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
     assert (removed["registrations"], removed["nicknames"]) == (3, 0)
+    assert erase() == {"users": 1}
     assert CUSTOMER not in json.dumps(everything(), default=sorted)
     register(CUSTOMER, "359", "Tablet")
     assert broken(everything()) == []
@@ -353,7 +489,7 @@ def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_w
     quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
     if expired:
         dynamo.write(Delete(held.key(ME, "unique", "F4A1B2C3D4E0")))
-    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["complete"] is True
+    erase()
     left = [item for item in everything()["BINDINGS"] if ME in json.dumps(item, default=sorted)]
     binding, place = record.owner(device("unique", "S0")), held.key(OTHER, "unique", "F4A1B2C3D4E0")
     assert {(item["pk"], item["sk"]) for item in left} == ({binding[1:], place[1:]} if expired else set())
@@ -367,6 +503,7 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
         users.set_enabled(ME, True)
         return iter(())
 
+    admin("privacy", "DELETE", f"privacy/{ME}")
     monkeypatch.setattr(privacy, "_issued", let_in)
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
     assert dynamo.get(users.key(ME)) is not None
@@ -377,6 +514,7 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
 def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
     change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    admin("privacy", "DELETE", f"privacy/{ME}")
     before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
     assert dynamo.get(users.key(ME)) is not None
@@ -389,11 +527,14 @@ def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
     accounts.create("acme", name="Acme")
     users.create("cy", "acme")
     found = admin("privacy", "GET", "privacy/cy").json()
-    kinds = ("bindings", "shares", "families", "bars", "connections", "registrations", "nicknames", "issued_devices")
-    assert {kind: found[kind] for kind in kinds} == {kind: [] for kind in kinds}
-    assert {kind: n for kind, n in admin("privacy", "DELETE", "privacy/cy").json()["removed"].items() if n} == {
-        "users": 1
+    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
+        kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
     }
+    answer = admin("privacy", "DELETE", "privacy/cy").json()
+    assert ({kind: count for kind, count in answer["removed"].items() if count}, answer["complete"]) == (
+        {"users": 1},
+        True,
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -180,8 +180,9 @@ def bind(
 
 
 def missed(uid: str) -> Key:
-    """Where a user's misses of today stand, under a hash of the uid: time to live removes them, an erasure does not."""
-    return Key(Table.BINDINGS, f"attempts#{keyring.fingerprint(uid)}", f"serials#{clock.today().isoformat()}")
+    """Key of a user's failed guesses of today, under a keyed hash: no erasure removes it, and time to live does."""
+    hashed = keyring.derive("BINDING_KEY_SECRET", "serials", uid).hex()
+    return Key(Table.BINDINGS, f"attempts#{hashed}", f"serials#{clock.today().isoformat()}")
 
 
 def _may_not_bind(role: str, domain: Item) -> bool:

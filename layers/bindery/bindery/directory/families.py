@@ -3,7 +3,7 @@
 A family is never removed from the directory, so a binding may name it for good.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bindery import clock, directory, dynamo, identity
@@ -11,14 +11,17 @@ from bindery.directory.products import Mode
 from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 
-MEMBER_LIMIT = 99
-"""How many members a family has at most beside its owner: with the family itself, what one transaction takes."""
+MEMBER_LIMIT = 98
+"""Maximum number of members beside the owner: with the family and a note of each person, one transaction."""
 
 ROOM_LIMIT = 100
 """How many rooms a family has at most."""
 
 COMMON_LIMIT = 100
 """How many entries a family's common list has at most."""
+
+_ROUND_TRIPS = 50
+"""Maximum number of round trips for the notes of one user: a megabyte each."""
 
 
 def key(fid: str) -> Key:
@@ -29,7 +32,7 @@ def key(fid: str) -> Key:
 def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence[str] = ()) -> None:
     """Enter a family of `owner` and the users in `members`, with rooms by their ids.
 
-    Raises `ALREADY_EXISTS` and `LIMIT_REACHED` (over 99 members or 100 rooms).
+    Raises `ALREADY_EXISTS` and `LIMIT_REACHED` (over 98 members or 100 rooms).
     """
     home = {"members": list(members), "rooms": list(rooms)}
     _check(home)
@@ -38,7 +41,7 @@ def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence
         {"list": listed(owner), "fid": fid, "owner": owner, "created_at": clock.now(), **home},
         Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
     )
-    dynamo.transact([family, *_notes(fid, members)])
+    dynamo.transact([family, *_notes(fid, [owner, *members])])
 
 
 def show(fid: str) -> Item:
@@ -54,7 +57,7 @@ def page(owner: str, limit: int, cursor: str | None) -> Page:
 def change(fid: str, **members: Any) -> None:
     """Say who lives in a family beside its owner (`members`), which rooms it has (`rooms`), or both.
 
-    What is bound there stays, in whichever room. Raises `NOT_FOUND` and `LIMIT_REACHED` (over 99 members or 100 rooms).
+    What is bound there stays, in whichever room. Raises `NOT_FOUND` and `LIMIT_REACHED` (over 98 members or 100 rooms).
     """
     _check(members)
     if "members" not in members:
@@ -162,19 +165,21 @@ def listed(owner: str) -> str:
     return identity.join("families", owner)
 
 
-def memberships(uid: str) -> str:
-    """Under which the families stand in the index by list in which a user lives, or lived."""
-    return identity.join("memberships", uid)
+def memberships(uid: str) -> Iterator[str]:
+    """Yield the ids of the families that a user owns, belongs to or once belonged to, from a consistent read."""
+    values = {":user": membership("", uid).pk}
+    for note in dynamo.query(Table.DIRECTORY, "#pk = :user", values, consistent=True, round_trips=_ROUND_TRIPS):
+        yield note["fid"]
 
 
 def membership(fid: str, uid: str) -> Key:
-    """Where it is noted that a user lives in a family, or lived there: no index looks into a family's members."""
-    return Key(Table.DIRECTORY, f"family#{fid}", identity.join("member", uid))
+    """Key of the note that a user owns or belongs to a family. The notes of a user are one partition."""
+    return Key(Table.DIRECTORY, identity.join("memberships", uid), identity.join("family", fid))
 
 
-def _notes(fid: str, members: Sequence[str]) -> list[Put]:
-    """What notes that users live in a family. Who moves out leaves the note: it is harmless, and erased with them."""
-    return [Put(membership(fid, uid), {"list": memberships(uid), "fid": fid}) for uid in dict.fromkeys(members)]
+def _notes(fid: str, uids: Sequence[str]) -> list[Put]:
+    """Note that users belong to a family. A note outlives the membership, and is removed when the user is erased."""
+    return [Put(membership(fid, uid), {"fid": fid}) for uid in dict.fromkeys(uids)]
 
 
 def _check(members: Item) -> None:

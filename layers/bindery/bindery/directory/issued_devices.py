@@ -4,7 +4,7 @@ Operators enter them, customers see their status and give them nicknames. Full c
 accepted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -216,11 +216,43 @@ def change(customer: str, device_id: str, **members: Any) -> IssuedDevice:
     return _read(customer, directory.show(key))
 
 
+def held_for_others(customer: str) -> Iterator[Item]:
+    """Yield the devices issued to other customers that name this one as their holder, as the index shows them."""
+    listed = {":list": _held_by(customer)}
+    return dynamo.query(Table.DIRECTORY, "#list = :list", listed, index=directory.BY_LIST, round_trips=_ROUND_TRIPS)
+
+
+def names_holder(item: Item, customer: str) -> bool:
+    """True if a device's record names this customer as the holder of another customer's device."""
+    return item.get("list") == _held_by(customer)
+
+
+def remove_holder(item: Item) -> None:
+    """Remove the holder's id and the cardholder's name from another customer's device: its customer holds it now.
+
+    Raises `CONTENDED` if the holder has changed since the record was read.
+    """
+    personal = [name for name in ("holder_id", "cardholder_name") if name in item]
+    dynamo.write(
+        Update(
+            Key(Table.DIRECTORY, item["pk"], item["sk"]),
+            f"SET {', '.join(f'#{name} = :none' for name in personal)} REMOVE #list",
+            {":none": None},
+            Condition(
+                expression="#holder_id = :holder_id",
+                values={":holder_id": item["holder_id"]},
+                otherwise=Reason.CONTENDED,
+            ),
+        )
+    )
+
+
 def rename(customer: str, device_id: str, nickname: str) -> None:
     """Give a customer's device a nickname (`Nickname`), which need not be one of a kind. Raises `DEVICE_UNKNOWN`."""
     directory.change(_key(customer, device_id), {"nickname": nickname}, _IS_ISSUED)
 
 
+_ROUND_TRIPS = 50
 _ISSUED = "#pk = :pk AND begins_with(#sk, :issued)"
 _IS_ISSUED = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_UNKNOWN)
 _IS_CARD = Condition(
@@ -237,11 +269,19 @@ def _values(customer: str) -> Item:
 
 def _record(customer: str, device: IssuedDevice) -> imports.Record:
     key, facts = _key(customer, device.device_id), device.model_dump(mode="json")
-    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in facts)
+    stored = facts
+    if device.holder_id is not None and _held_by(device.holder_id) != _held_by(customer):
+        stored = facts | {"list": _held_by(device.holder_id)}
+    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in stored)
     # What a card alone has goes if it is none any more; what is not the operators', the nickname, stays.
-    if others := [f"#{name}" for name in PaymentCard.model_fields if name not in facts]:
+    if others := [f"#{name}" for name in (*PaymentCard.model_fields, "list") if name not in stored]:
         expression += f" REMOVE {', '.join(others)}"
-    return imports.Record(key, facts, Update(key, expression, {f":{name}": value for name, value in facts.items()}))
+    return imports.Record(key, facts, Update(key, expression, {f":{name}": value for name, value in stored.items()}))
+
+
+def _held_by(holder: str) -> str:
+    """Partition of the index by list that holds other customers' devices which name this holder."""
+    return identity.join("held", identity.canonical(holder))
 
 
 def _read_row(row: Mapping[str, Any]) -> imports.Record:

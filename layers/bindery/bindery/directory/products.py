@@ -1,6 +1,6 @@
 """Products (quectel): model lines, with their binding mode and who may bind their devices."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -17,6 +17,9 @@ NAME_LIMIT = 254
 
 LIST = "products"
 """Under which all products stand in the index by list."""
+
+_ROUND_TRIPS = 50
+"""Maximum number of round trips for the bars of one user: a megabyte each."""
 
 
 class Mode(IntEnum):
@@ -36,8 +39,8 @@ def key(product_key: str) -> Key:
 
 
 def barred(product_key: str, uid: str) -> Key:
-    """Where it stands that a user is barred from a product."""
-    return Key(Table.DIRECTORY, f"product#{canonical(product_key)}", f"barred#{uid}")
+    """Key of the bar of a user from a product. The bars of a user are one partition."""
+    return Key(Table.DIRECTORY, join("bars", uid), f"product#{canonical(product_key)}")
 
 
 def create(
@@ -101,15 +104,21 @@ def bar(product_key: str, uid: str) -> None:
             Check(key(product_key), directory.EXISTS),
             Put(
                 barred(product_key, uid),
-                {"list": bars(uid), "product_key": product_key, "uid": uid, "created_at": clock.now()},
+                {
+                    "list": join("barred", canonical(product_key)),
+                    "product_key": product_key,
+                    "uid": uid,
+                    "created_at": clock.now(),
+                },
             ),
         ]
     )
 
 
-def bars(uid: str) -> str:
-    """Under which a user's bars stand in the index by list."""
-    return join("bars", uid)
+def bars(uid: str) -> Iterator[Item]:
+    """Yield the bars of a user, from a consistent read."""
+    values = {":user": barred("", uid).pk}
+    return dynamo.query(Table.DIRECTORY, "#pk = :user", values, consistent=True, round_trips=_ROUND_TRIPS)
 
 
 def admit(product_key: str, uid: str) -> None:
