@@ -51,7 +51,7 @@ help:
 	@echo "make openapi  write docs/openapi and docs/postman anew, after an operation changed"
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
-	@echo "make tables   write the tables that are made of the template anew: routes, the README's, docs/deploying.md's"
+	@echo "make tables   write the tables that are made of the template anew: routes, the README's, docs/deploying.md's; the functions' roles"
 	@echo "make build    build the functions and layers for deployment (sam build)"
 	@echo "make build-check  run every built function in Lambda's own loop, and deploy all of them on this machine"
 	@echo "make sam-local  run every function with its event in Lambda's container (sam local), where there is Docker"
@@ -126,6 +126,7 @@ docs: .venv/run/.made
 	@$(RUN) -m tools.docs "$(SITE)"
 
 tables: .venv/test/.made
+	$(TEST) -m tools.roles
 	$(TEST) -m tools.deploying
 	$(TEST) -m tools.costs
 	$(TEST) -m tools.routes

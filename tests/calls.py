@@ -2,6 +2,7 @@
 settings, and the document's examples."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,13 @@ MORE_ROUND_TRIPS: dict[str, int] = {
 }
 """The operations that may make more, and how many at most: docs/decisions.md says why each does."""
 
+UNPREFIXED = frozenset({"by_serial", "by_proxy"})
+"""The indexes whose partition keys have no prefix: serial numbers, and random labels."""
+
+_PARTITION = re.compile(r"#\w+ = (:\w+)")
+_RANDOM = re.compile(r"(?<=-)[0-9a-f]{32}.*")
+"""What is random in the names of the doctor's own items."""
+
 _MEMBER_ACTIONS = {
     "Put": "dynamodb:PutItem",
     "Update": "dynamodb:UpdateItem",
@@ -45,9 +53,9 @@ class Invocation:
     dynamodb: list[str] = field(default_factory=list)
 
 
-granted: dict[str, set[tuple[str, str]]] = defaultdict(set)
-"""By operation: every (IAM action, resource) that its calls needed so far. A resource is a table, `table/index`, or a
-secret."""
+granted: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
+"""By operation: every (IAM action, resource, leading keys) that its calls needed so far. A resource is a table,
+`table/index`, or a secret; leading keys are a pattern of partition keys, empty for a secret."""
 
 settings_read: dict[str, set[str]] = defaultdict(set)
 """By operation: every setting that it read so far."""
@@ -76,7 +84,7 @@ def noted() -> dict[str, Any]:
 def add(noted: dict[str, Any]) -> None:
     """Add what another process noted."""
     for name, needs in noted["granted"].items():
-        granted[name].update((action, resource) for action, resource in needs)
+        granted[name].update((action, resource, keys) for action, resource, keys in needs)
     for name, read in noted["settings_read"].items():
         settings_read[name].update(read)
     answered.update((name, reason) for name, reason in noted["answered"])
@@ -111,19 +119,37 @@ def _consistent(operation: str, given: dict[str, Any]) -> bool:
     return operation not in ("GetItem", "Query") or "IndexName" in given or given["ConsistentRead"] is True
 
 
-def _needs(service: str, operation: str, given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _needs(service: str, operation: str, given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if service == "secretsmanager":
-        yield f"secretsmanager:{operation}", given["SecretId"]
+        yield f"secretsmanager:{operation}", given["SecretId"], ""
     elif operation == "TransactWriteItems":
         for item in given["TransactItems"]:
             ((member, request),) = item.items()
-            yield _MEMBER_ACTIONS[member], request["TableName"]
+            yield _MEMBER_ACTIONS[member], request["TableName"], _leading(request)
     elif operation == "BatchGetItem":
-        for table in given["RequestItems"]:
-            yield "dynamodb:BatchGetItem", table
+        for table, keys in given["RequestItems"].items():
+            for key in keys["Keys"]:
+                yield "dynamodb:BatchGetItem", table, _pattern(key["pk"]["S"])
+    elif "IndexName" in given:
+        yield f"dynamodb:{operation}", f"{given['TableName']}/{given['IndexName']}", _leading(given)
     else:
-        index = f"/{given['IndexName']}" if "IndexName" in given else ""
-        yield f"dynamodb:{operation}", given["TableName"] + index
+        yield f"dynamodb:{operation}", given["TableName"], _leading(given)
+
+
+def _leading(given: dict[str, Any]) -> str:
+    """The leading keys of a call: a table's partition key, or that of the index that is queried."""
+    if "KeyConditionExpression" not in given:
+        return _pattern((given.get("Key") or given["Item"])["pk"]["S"])
+    if given.get("IndexName") in UNPREFIXED:
+        return "*"
+    value = _PARTITION.match(given["KeyConditionExpression"])[1]
+    return _pattern(given["ExpressionAttributeValues"][value]["S"])
+
+
+def _pattern(key: str) -> str:
+    """What a key begins with, up to and with its first `#`; a key without one is its own pattern."""
+    prefix, separator, _ = key.partition("#")
+    return f"{prefix}#*" if separator else _RANDOM.sub("*", prefix)
 
 
 def _provide(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -149,7 +175,7 @@ def _setting(name: str, setting: str) -> None:
 
 
 def _secret(name: str, setting: str) -> None:
-    granted[name].add(("secretsmanager:GetSecretValue", settings.read(setting)))
+    granted[name].add(("secretsmanager:GetSecretValue", settings.read(setting), ""))
 
 
 def install() -> None:

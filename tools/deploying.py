@@ -4,14 +4,11 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from tools import template
+from tools import roles, template
 from tools.expanded import expand
 from tools.template import ROOT
 
 PAGE = ROOT / "docs/deploying.md"
-
-TABLES = {"DevicesArn": "DevicesTable", "BindingsArn": "BindingsTable", "DirectoryArn": "DirectoryTable"}
-"""The table whose ARN, or that of the one used in its stead, a parameter in Systems Manager holds."""
 
 WHY = {
     ("DevicesTable", "BatchGetItem"): "read the devices of a request, or of an import, at once",
@@ -46,7 +43,8 @@ WHY = {
     ("DirectoryTable/by_list", "Query"): "the operators' lists",
     ("DeviceIdSecret", "GetSecretValue"): "derive rufus' deviceids",
     ("BindingKeySecret", "GetSecretValue"): "derive quectel's authKeys, sign share codes",
-    ("SessionSecret", "GetSecretValue"): "sign and verify session tokens",
+    ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel's session tokens",
+    ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit's session tokens",
     (
         "DirectorySecret",
         "GetSecretValue",
@@ -116,19 +114,20 @@ def _statements() -> Iterator[tuple[str, ...]]:
     yield "on", "action", "why", "which functions"
     yield "---", "---", "---", "---"
     granted = {
-        (_resource(resource), action.partition(":")[2], function.name)
+        (roles.resource(statement["Resource"]), action.partition(":")[2], function.name)
         for function in template.functions()
         for statement in function.policies
-        for action in _each(statement["Action"])
-        for resource in _each(statement["Resource"])
+        for action in statement["Action"]
     }
     order = list(WHY)
     for (resource, action), rows in groupby(
         sorted(granted, key=lambda row: (order.index(row[:2]), row[2])), lambda row: row[:2]
     ):
         yield f"`{resource}`", f"`{action}`", WHY[resource, action], ", ".join(name for _, _, name in rows)
-    for role in template.resources("AWS::IAM::Role"):
-        yield from _of_a_role(*role)
+    functions = {f"{function.logical_id}Role" for function in template.functions()}
+    for name, role in template.resources("AWS::IAM::Role"):
+        if name not in functions:
+            yield from _of_a_role(name, role)
 
 
 def _of_a_role(name: str, properties: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -156,17 +155,6 @@ def _resources() -> Iterator[tuple[str, ...]]:
     kinds = sorted(resource["Type"] for resource in expand(template.document())["Resources"].values())
     for kind, found in groupby(kinds):
         yield f"`{kind}`", str(len(list(found))), *IDLE[kind]
-
-
-def _resource(written: Any) -> str:
-    """A table, `table/index` or a secret, as the template writes it in a statement."""
-    ((intrinsic, value),) = written.items()
-    if intrinsic == "Ref":
-        return str(value)
-    if intrinsic == "Fn::GetAtt":
-        return TABLES[value[0]]
-    name, _, index = value.removeprefix("${").partition(".Value}/index/")
-    return f"{TABLES[name]}/{index}"
 
 
 def _each(value: Any) -> list[Any]:

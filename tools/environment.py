@@ -11,8 +11,8 @@ import sys
 import venv
 from pathlib import Path
 
-MEGABYTES = {"ministack": 90, "run": 130, "runtime": 50, "sam": 340, "test": 330}
-"""Measured sizes, for the message at the start."""
+MEGABYTES = {"bench": 250, "ministack": 90, "run": 130, "runtime": 50, "sam": 340, "scan": 340, "test": 330}
+"""Size of each environment, for the message at its start."""
 
 
 def main() -> None:
@@ -27,8 +27,7 @@ def main() -> None:
             _say(f"bindery: another make is setting up {folder}; waiting for it\n")
             fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists() or any(made.stat().st_mtime < source.stat().st_mtime for source in sources):
-            size = f", about {MEGABYTES[folder.name]} MB" if folder.name in MEGABYTES else ""
-            _say(f"bindery: setting up {folder} with {sys.executable}{size}\n")
+            _say(f"bindery: setting up {folder} with {sys.executable}, about {MEGABYTES[folder.name]} MB\n")
             _make(folder, sources)
             made.touch()
 

@@ -37,7 +37,7 @@ class Function:
     environment: Mapping[str, Any]
     """Each variable's value as the template writes it, intrinsic functions included."""
     policies: tuple[Mapping[str, Any], ...]
-    """The IAM statements."""
+    """The IAM statements that are the function's own: its log and its traces are beside them."""
 
     @property
     def name(self) -> str:
@@ -48,8 +48,7 @@ class Function:
     def writes(self) -> bool:
         """Whether it may change any table."""
         writing = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
-        actions = (statement["Action"] for statement in self.policies)
-        return any(not writing.isdisjoint([said] if isinstance(said, str) else said) for said in actions)
+        return any(not writing.isdisjoint(statement["Action"]) for statement in self.policies)
 
     @property
     def source(self) -> Path:
@@ -109,10 +108,22 @@ def functions() -> tuple[Function, ...]:
             properties["Handler"],
             tuple(routes.get(logical_id, ())),
             shared | properties.get("Environment", {}).get("Variables", {}),
-            tuple(statement for policy in properties.get("Policies", []) for statement in policy["Statement"]),
+            tuple(statement for statement in statements(f"{logical_id}Role") if statement not in _shared()),
         )
         for logical_id, properties in resources("AWS::Serverless::Function")
     )
+
+
+def statements(role: str) -> list[dict[str, Any]]:
+    """The IAM statements of a role's own policies; that of the traces is an `Fn::If`."""
+    policies = document()["Resources"].get(role, {}).get("Properties", {}).get("Policies", [])
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def _shared() -> list[dict[str, Any]]:
+    """The statements that every function's role has."""
+    first = statements(f"{next(resources('AWS::Serverless::Function'))[0]}Role")
+    return first[:2]
 
 
 def function(name: str) -> Function:
@@ -121,13 +132,14 @@ def function(name: str) -> Function:
 
 
 def table_properties(logical_id: str) -> dict[str, Any]:
-    """What `create_table` takes to make a table as the template does (all but its name)."""
-    properties = dict(next(found for name, found in resources("AWS::DynamoDB::Table") if name == logical_id))
-    return {
-        name: properties[name]
-        for name in ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
-        if name in properties
-    }
+    """What `create_table` takes to make a table as the template does (all but its name, and what it costs)."""
+    properties = next(found for name, found in resources("AWS::DynamoDB::Table") if name == logical_id)
+    made = {name: properties[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
+    indexes = [
+        {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
+        for index in properties["GlobalSecondaryIndexes"]
+    ]
+    return made | {"GlobalSecondaryIndexes": indexes}
 
 
 def resolve(value: Any, physical: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def handler(request: EmailPwdLogin, source_ip: str) -> Tokens:
         request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
     )
     access, access_ends = sessions.sign(user, "quectel", app.ACCESS_LIFETIME)
-    refresh, refresh_ends = sessions.sign(user, "quectel-refresh", app.REFRESH_LIFETIME)
+    refresh, refresh_ends = sessions.sign(user, "quectel", app.REFRESH_LIFETIME, audience="quectel-refresh")
     return Tokens(
         access_token=Token(token=access, expires_at=access_ends),
         refresh_token=Token(token=refresh, expires_at=refresh_ends),

@@ -20,8 +20,7 @@ import boto3
 import pytest
 
 from tests.runtime import BUILD, PROCESSOR, layers, ready
-from tests.template.test_exact import as_list, resource
-from tools import template
+from tools import roles, template
 from tools.expanded import expand, resources
 from tools.template import ROOT, Function
 
@@ -188,10 +187,18 @@ def test_a_functions_role_may_use_the_stacks_own_tables_and_secrets(function: Fu
     role, client = physical[f"{function.logical_id}Role"], boto3.client("iam")
     names = client.list_role_policies(RoleName=role)["PolicyNames"]
     policies = [client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
-    found = [(statement["Action"], statement["Resource"]) for policy in policies for statement in policy["Statement"]]
-    assert [(action, as_list(allowed)) for action, allowed in found] == [
-        (statement["Action"], [used(resource(written), physical) for written in as_list(statement["Resource"])])
-        for statement in function.policies
+    found = [
+        (statement["Action"], statement["Resource"], statement.get("Condition"))
+        for policy in policies
+        for statement in policy["Statement"]
+    ]
+    log = boto3.client("logs").describe_log_groups(logGroupNamePrefix=physical["LogGroup"])["logGroups"][0]["arn"]
+    assert found == [
+        (["logs:CreateLogStream", "logs:PutLogEvents"], log, None),
+        *(
+            (statement["Action"], used(roles.resource(statement["Resource"]), physical), statement.get("Condition"))
+            for statement in function.policies
+        ),
     ]
 
 

@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+import httpx
+import pytest
+
+from tests.deployed.smoke import challenge
 from tests.http.servers import Server
 from tests.http.test_journey_vodlix import Administration
 from tools.template import ROOT
@@ -38,3 +42,8 @@ def test_each_dialect_passes_and_nothing_of_the_run_stays(server: Server):
         assert [key for key in keys if key["revoked_at"] is None] == []
         (device,) = operators.ask("GET", "devices?serial=SMOKE-1")["items"]
         assert operators.ask("GET", f"devices/{device['device']}")["binding"] is None
+
+
+@pytest.mark.parametrize("name", ["WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"])
+def test_challenge_is_read_under_either_name(name: str):
+    assert challenge(httpx.Headers({name: 'Bearer realm="device"'})) == 'Bearer realm="device"'

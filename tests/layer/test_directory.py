@@ -148,7 +148,7 @@ def test_a_session_ends_with_its_user_generation_or_account(end: Callable[[], ob
 def test_a_forged_expired_or_foreign_session_is_refused() -> None:
     good, _ = sessions.issue("ada", "quectel", 60)
     claims = jwt.decode(good, options={"verify_signature": False})
-    secret = keyring.secret("SESSION_SECRET")
+    secret = keyring.session_secret("quectel")
     unsigned = good.rpartition(".")[0]
     forgeries = [
         "",

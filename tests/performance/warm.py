@@ -153,7 +153,7 @@ def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
     """
     app, client = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb").meta.client
     calls = [(getattr(client, xform_name(operation)), _plain(params)) for operation, params in kept.calls]
-    key, public = keyring.secret("SESSION_SECRET"), rsa_key("key-1").public_key()
+    key, public = keyring.session_secret("quectel"), rsa_key("key-1").public_key()
 
     def make_calls() -> None:
         for method, params in calls:

@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -51,9 +52,18 @@ def by_rsa(header: Part, claims: Part, key: str = "key-1") -> str:
     return f"{signed}.{text(signature)}"
 
 
+_dialect = ContextVar("_dialect", default="quectel")
+"""The API that is asked."""
+
+
 def secret() -> bytes:
-    """What signs session tokens."""
-    return keyring.secret("SESSION_SECRET")
+    """What signs the session tokens of the API that is asked."""
+    return keyring.session_secret(_dialect.get())
+
+
+def other_secret() -> bytes:
+    """What signs the session tokens of the other API."""
+    return keyring.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
 
 
 def session(**changes: Any) -> dict[str, Any]:
@@ -77,14 +87,15 @@ HS256 = {"alg": "HS256", "typ": "JWT"}
 RS256 = {"alg": "RS256", "kid": "key-1"}
 
 
-def ask(here: World, name: str, header: str, token: str) -> Response:
+def ask(here: World, name: str, header: str, token: Callable[[], str]) -> Response:
+    _dialect.set(name.partition(".")[0])
     request = here.request(name)
-    return invoke(name, request | {"headers": request["headers"] | {header: token}})
+    return invoke(name, request | {"headers": request["headers"] | {header: token()}})
 
 
 def customer(here: World, token: str) -> Response:
     """What the holder of an access token is shown."""
-    return ask(here, "asseco.list_issued_devices", "authorization", f"Bearer {token}")
+    return ask(here, "asseco.list_issued_devices", "authorization", lambda: f"Bearer {token}")
 
 
 @pytest.fixture
@@ -116,7 +127,8 @@ _SESSION: dict[str, Callable[[], str]] = {
     "an algorithm twice, none last": lambda: by_hmac(secret(), members(("alg", "HS256"), ("alg", "none")), session()),
     "RSA": lambda: by_rsa(RS256, session()),
     "an empty secret": lambda: by_hmac(b"", HS256, session()),
-    "the secret's name": lambda: by_hmac(b"SessionSecret", HS256, session()),
+    "the secret's name": lambda: by_hmac(b"QuectelSessionSecret", HS256, session()),
+    "the secret of the other API": lambda: by_hmac(other_secret(), HS256, session()),
     "the secret of another purpose": lambda: by_hmac(keyring.secret("DIRECTORY_SECRET"), HS256, session()),
     "a signature cut short": lambda: by_hmac(secret(), HS256, session())[:-22],
     "a signature of a hash without a key": lambda: _unkeyed(),
@@ -160,7 +172,7 @@ def _unkeyed() -> str:
 
 @pytest.mark.parametrize(("name", "header"), OURS)
 def test_a_session_token_of_these_claims_is_good(name: str, header: str, here: World) -> None:
-    assert not refused(name, ask(here, name, header, by_hmac(secret(), HS256, session())))
+    assert not refused(name, ask(here, name, header, lambda: by_hmac(secret(), HS256, session())))
 
 
 @pytest.mark.parametrize(("name", "header"), OURS)
@@ -168,8 +180,8 @@ def test_a_session_token_of_these_claims_is_good(name: str, header: str, here: W
 def test_any_other_session_token_is_refused_as_one_that_is_none(
     what: str, name: str, header: str, here: World, errors: list[str]
 ) -> None:
-    answer = ask(here, name, header, _SESSION[what]())
-    none = ask(here, name, header, "a.b.c")
+    answer = ask(here, name, header, _SESSION[what])
+    none = ask(here, name, header, lambda: "a.b.c")
     assert refused(name, none)
     assert (answer.status, answer.body, errors) == (none.status, none.body, [])
 

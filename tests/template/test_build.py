@@ -119,8 +119,7 @@ def test_of_botocore_exactly_the_operations_are_described_that_functions_may_cal
     allowed: dict[str, set[str]] = {}
     for function in template.functions():
         for statement in function.policies:
-            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-            for service, _, action in (action.partition(":") for action in actions):
+            for service, _, action in (action.partition(":") for action in statement["Action"]):
                 allowed.setdefault(service, set()).add(action)
     # IAM asks for the actions of what a transaction holds, not for one of the transaction.
     allowed["dynamodb"] = allowed["dynamodb"] - {"ConditionCheckItem"} | {"TransactWriteItems"}

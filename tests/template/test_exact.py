@@ -1,13 +1,10 @@
 """Over all of the suite's tests: each function may do, and is told, exactly what its code was seen to need, and the
 OpenAPI document has no example of a refusal that no function was seen to answer."""
 
-import re
-from typing import Any
-
 import pytest
 
 from tests import calls, documented
-from tools import template
+from tools import roles, template
 from tools.template import Function
 from tools.voices import VOICES
 
@@ -18,40 +15,21 @@ OPERATIONS = [function.name for function in template.functions() if function.nam
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def table(name: str) -> str:
-    """The table whose ARN, or that of the one used in its stead, a parameter holds."""
-    return f"{name.removesuffix('Arn')}Table"
-
-
-def resource(written: Any) -> str:
-    """A statement's resource as `tests.calls` names it: a table, `table/index`, a secret."""
-    ((intrinsic, value),) = written.items()
-    match intrinsic:
-        case "Ref":
-            return str(value)
-        case "Fn::GetAtt":
-            name, attribute = value
-            assert attribute == "Value"
-            return table(name)
-        case "Fn::Sub":
-            name, index = re.fullmatch(r"\$\{(\w+)\.Value\}/index/(\w+)", value).groups()
-            return f"{table(name)}/{index}"
-    raise AssertionError(written)
-
-
 @every_function
-def test_a_functions_policy_is_exactly_the_calls_that_it_makes(function: Function):
+def test_policy_is_exactly_the_calls_and_keys_of_its_function(function: Function):
     allowed = {
-        (action, resource(written))
-        for statement in function.policies
-        for action in as_list(statement["Action"])
-        for written in as_list(statement["Resource"])
+        (action, resource, pattern)
+        for resource, actions in roles.access().get(function.name, {}).items()
+        for action, patterns in actions.items()
+        for pattern in patterns or [""]
     }
-    assert allowed == calls.granted.get(function.name, set())
+    seen = {
+        (action, resource, roles.ANY_DEVICE)
+        if pattern in roles.DEVICES and (action, resource, roles.ANY_DEVICE) in allowed
+        else (action, resource, pattern)
+        for action, resource, pattern in calls.granted.get(function.name, set())
+    }
+    assert allowed == seen, "tools/access.toml, then make tables"
 
 
 @every_function

@@ -21,7 +21,13 @@ from bindery.directory.keys import Grant, Kind
 from bindery.dynamo import Delete, Item, Key, Put, Table
 from bindery.faults import Fault, Reason
 
-SECRETS = ("DEVICE_ID_SECRET", "BINDING_KEY_SECRET", "SESSION_SECRET", "DIRECTORY_SECRET")
+SECRETS = (
+    "DEVICE_ID_SECRET",
+    "BINDING_KEY_SECRET",
+    "QUECTEL_SESSION_SECRET",
+    "REMOTEIT_SESSION_SECRET",
+    "DIRECTORY_SECRET",
+)
 """The settings that name the installation's secrets."""
 
 SECRET_BYTES = 32

@@ -16,13 +16,18 @@ from bindery.faults import Reason
 
 @cache
 def secret(setting: str) -> bytes:
-    """The secret whose ARN or name stands in the setting `setting` (for example `SESSION_SECRET`).
+    """The secret whose ARN or name stands in the setting `setting` (for example `DEVICE_ID_SECRET`).
 
     Kept for the life of the execution environment. Raises `UNAVAILABLE` when Secrets Manager cannot be reached.
     """
     client = aws.client("secretsmanager")
     answer = aws.call(Reason.UNAVAILABLE, client.get_secret_value, SecretId=settings.read(setting))
     return bytes(answer["SecretString"].encode())
+
+
+def session_secret(dialect: str) -> bytes:
+    """The secret that signs and verifies a dialect's session tokens."""
+    return secret(f"{dialect.upper()}_SESSION_SECRET")
 
 
 def derive(setting: str, *parts: str) -> bytes:

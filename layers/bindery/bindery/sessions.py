@@ -1,7 +1,8 @@
 """Session tokens of users: JWTs that this installation signs (HS256) and that name the user, not what they may do.
 
-A token is good for one dialect (its audience), until it expires, and as long as the user's generation is the one that
-it was issued under: revoking a user's tokens raises the generation.
+Each dialect that has session tokens signs them with a secret of its own, so a function of one cannot make tokens of
+another. A token is valid for one dialect (its audience), until it expires, and while the user's generation is the one
+that it was issued under: revoking a user's tokens raises the generation.
 """
 
 from typing import NamedTuple
@@ -57,12 +58,12 @@ def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
     return sign(record, dialect, lifetime)
 
 
-def sign(record: Item, audience: str, lifetime: int) -> tuple[str, int]:
-    """`issue` for a user whose record was read. Only a dialect's name is an audience that opens anything."""
+def sign(record: Item, dialect: str, lifetime: int, *, audience: str | None = None) -> tuple[str, int]:
+    """`issue` for a user whose record was read. With another `audience` than the dialect it authenticates nobody."""
     issued = clock.seconds()
     claims = {
         "iss": _ISSUER,
-        "aud": audience,
+        "aud": audience or dialect,
         "sub": record["uid"],
         "uid": record["uid"],
         "acc": record["account"],
@@ -71,7 +72,7 @@ def sign(record: Item, audience: str, lifetime: int) -> tuple[str, int]:
         "iat": issued,
         "exp": issued + lifetime,
     }
-    return jwt.encode(claims, keyring.secret("SESSION_SECRET"), "HS256"), issued + lifetime
+    return jwt.encode(claims, keyring.session_secret(dialect), "HS256"), issued + lifetime
 
 
 def verify(token: str, dialect: str) -> Session:
@@ -79,7 +80,7 @@ def verify(token: str, dialect: str) -> Session:
     try:
         claims = jwt.decode(
             token,
-            keyring.secret("SESSION_SECRET"),
+            keyring.session_secret(dialect),
             algorithms=["HS256"],
             issuer=_ISSUER,
             audience=dialect,

@@ -53,7 +53,8 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
         "index by_list",
         "secret device_id",
         "secret binding_key",
-        "secret session",
+        "secret quectel_session",
+        "secret remoteit_session",
         "secret directory",
         "format",
         "issuer",
@@ -100,11 +101,11 @@ def test_a_table_that_is_gone_is_named_and_no_round_trip_is_tried(name: str) -> 
 def test_a_secret_that_is_too_short_or_gone_is_named() -> None:
     client = boto3.client("secretsmanager")
     client.put_secret_value(SecretId=settings.read("DEVICE_ID_SECRET"), SecretString="s" * 31)
-    client.delete_secret(SecretId=settings.read("SESSION_SECRET"), ForceDeleteWithoutRecovery=True)
+    client.delete_secret(SecretId=settings.read("QUECTEL_SESSION_SECRET"), ForceDeleteWithoutRecovery=True)
     found = ill(ask())
     assert found["secret device_id"] == "shorter than 32 bytes"
-    assert found["secret session"] == "failed: ResourceNotFoundException"
-    assert set(found) == {"secret device_id", "secret session", "quectel", "remoteit"}
+    assert found["secret quectel_session"] == "failed: ResourceNotFoundException"
+    assert set(found) == {"secret device_id", "secret quectel_session", "quectel"}
     assert everything() == NOTHING
 
 

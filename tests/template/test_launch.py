@@ -1,0 +1,249 @@
+"""What a launch on AWS needs of the template, and no service on this machine would show."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tools import roles, template
+from tools.expanded import expand, resources
+from tools.template import Function
+
+INLINE_POLICY_CHARACTERS = 10_240
+"""What the inline policies of a role may have in all, blanks not counted."""
+
+LONGEST = {
+    "Ref": f"arn:aws-us-gov:secretsmanager:ap-northeast-1:123456789012:secret:{'s' * 70}",
+    "Fn::GetAtt": f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{'t' * 255}",
+    "Fn::Sub": f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{'t' * 255}/index/by_something",
+}
+"""An ARN that is longer than any that a statement names."""
+
+NAMED = {
+    "DashboardName": "${AWS::StackName}-${AWS::Region}",
+    "LayerName": "${AWS::StackName}-",
+    "Name": "${AWS::StackName}/",
+}
+"""By property what a name that is not CloudFormation's begins with. Dashboards are global, so theirs has the region."""
+
+KEPT = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
+
+TRUSTED = {"DialectsGatewayRole", "AdminGatewayRole"}
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+every_table = pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
+
+
+@cache
+def deployed() -> dict[str, Any]:
+    return expand(template.document())
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = deployed()["Resources"][logical_id]["Properties"]
+    return found
+
+
+def statements(role: str) -> list[Any]:
+    return [statement for policy in properties(role)["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+
+
+# ── Roles ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_trust_of_the_gateway_has_no_condition():
+    trust = {
+        name: role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        for name, role in resources(deployed(), "AWS::IAM::Role").items()
+    }
+    gateway = {
+        name: statement
+        for name, found in trust.items()
+        for statement in found
+        if statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
+    }
+    # API Gateway sends no aws:SourceAccount and no aws:SourceArn when it assumes an integration's role.
+    assert gateway.keys() == TRUSTED
+    assert all(statement.keys() == {"Effect", "Action", "Principal"} for statement in gateway.values())
+
+
+def test_roles_are_those_of_access_toml():
+    assert roles.rendered(roles.TEMPLATE.read_text()) == roles.TEMPLATE.read_text(), "make tables"
+    assert roles.access().keys() <= {function.name for function in template.functions()}
+
+
+def test_no_function_has_a_managed_policy():
+    managed = {
+        name
+        for name, role in resources(deployed(), "AWS::IAM::Role").items()
+        if "ManagedPolicyArns" in role["Properties"]
+    }
+    assert managed == {"DeploymentRole"}
+    for function in template.functions():
+        assert properties(function.logical_id)["Role"] == {"Fn::GetAtt": [f"{function.logical_id}Role", "Arn"]}
+
+
+@every_function
+def test_function_writes_its_own_log_and_traces_only_when_asked(function: Function):
+    log, trace, *own = statements(f"{function.logical_id}Role")
+    assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
+    assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    traced, statement, otherwise = trace["Fn::If"]
+    assert (traced, otherwise) == ("Traced", {"Ref": "AWS::NoValue"})
+    assert statement["Action"] == ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    assert own == list(function.policies)
+
+
+@every_function
+def test_statement_names_actions_resource_and_keys(function: Function):
+    for statement in function.policies:
+        service = {action.partition(":")[0] for action in statement["Action"]}
+        assert statement["Effect"] == "Allow"
+        assert "*" not in json.dumps([statement["Action"], statement["Resource"]])
+        if service == {"secretsmanager"} or roles.resource(statement["Resource"]).endswith(("/by_serial", "/by_proxy")):
+            assert statement.keys() == {"Effect", "Action", "Resource"}
+        else:
+            ((operator, keys),) = statement["Condition"].items()
+            assert (operator, *keys) == ("ForAllValues:StringLike", "dynamodb:LeadingKeys")
+            # The doctor's own items have a name before the `*`, every other one a prefix.
+            assert all(re.fullmatch(r"\w+(#\*|-\*)?", pattern) for pattern in keys["dynamodb:LeadingKeys"])
+
+
+def may(name: str, action: str) -> dict[str, list[str]]:
+    """By table or index the keys with which an operation may carry out an action."""
+    return {
+        resource: actions[f"dynamodb:{action}"]
+        for resource, actions in roles.access()[name].items()
+        if f"dynamodb:{action}" in actions
+    }
+
+
+def test_writes_of_one_kind_of_item_reach_no_other():
+    assert may("asseco.set_issued_nickname", "UpdateItem") == {"DirectoryTable": ["customer#*"]}
+    # What these write is a count of failed guesses.
+    for reading in ("rufus.get_device", "rufus.list_devices", "quectel.device_info", "remoteit.list_all"):
+        assert may(reading, "UpdateItem") == {"BindingsTable": ["attempts#*"]}
+
+
+@pytest.mark.parametrize("role", resources(template.document(), "AWS::IAM::Role"))
+def test_policies_of_a_role_fit_into_what_iam_takes(role: str):
+    if "Policies" not in properties(role):
+        return
+    written = statements(role)
+    for statement in written:
+        if "Resource" in statement:
+            named = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            statement = statement | {"Resource": [LONGEST[next(iter(each))] for each in named]}
+    policies = json.dumps([written, LONGEST], separators=(",", ":"))
+    assert len(policies) <= INLINE_POLICY_CHARACTERS
+
+
+@pytest.mark.parametrize(("dialect", "other"), [("quectel", "Remoteit"), ("remoteit", "Quectel")])
+def test_functions_of_an_api_read_no_session_secret_of_another(dialect: str, other: str):
+    for function in template.functions():
+        if function.name.startswith(f"{dialect}."):
+            assert f"{other}SessionSecret" not in roles.access()[function.name]
+
+
+# ── Names and state ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_names_that_are_not_cloudformations_have_the_stack():
+    fixed = {
+        (name, value["Fn::Sub"] if isinstance(value, dict) and "Fn::Sub" in value else value)
+        for resource in deployed()["Resources"].values()
+        # Their names are within an API and a function.
+        if resource["Type"] not in ("AWS::ApiGatewayV2::Stage", "AWS::Lambda::Alias")
+        for name, value in resource.get("Properties", {}).items()
+        if name in NAMED or re.fullmatch(r"(Function|Table|Role|LogGroup|Topic|Alarm)Name", name)
+        if not (isinstance(value, dict) and value.keys() & {"Ref", "Fn::If"})
+    }
+    assert {name for name, _ in fixed} == NAMED.keys()
+    assert all(str(value).startswith(NAMED[name]) for name, value in fixed)
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_state_outlives_the_stack_but_not_a_failed_creation(kind: str):
+    kept = resources(deployed(), kind)
+    assert kept
+    for resource in kept.values():
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_version_replaced_by_new_parameters_is_deleted():
+    # SAM keeps a version that leaves the template, not one that is replaced: docs/deploying.md says how to roll back.
+    for version in resources(deployed(), "AWS::Lambda::Version").values():
+        assert (version["DeletionPolicy"], version.get("UpdateReplacePolicy")) == ("Retain", None)
+
+
+def parameter(name: str, default: object) -> dict[str, str]:
+    assert deployed()["Parameters"][name]["Default"] == default
+    return {"Ref": name}
+
+
+@every_table
+def test_table_is_encrypted_at_no_cost_and_protected_when_asked(table: str):
+    # Without a specification the key is DynamoDB's own: no call of KMS.
+    assert "SSESpecification" not in properties(table)
+    # A table that is protected from the start would outlive a failed creation.
+    assert properties(table)["DeletionProtectionEnabled"] == parameter("DeletionProtection", "false")
+
+
+@every_table
+def test_table_and_its_indexes_are_warm_when_asked(table: str):
+    condition = deployed()["Conditions"]["Warmed"]["Fn::Not"][0]["Fn::And"]
+    assert condition == [
+        {"Fn::Equals": [parameter("WarmReads", 12000), 12000]},
+        {"Fn::Equals": [parameter("WarmWrites", 4000), 4000]},
+    ]
+    for warmed in (properties(table), *properties(table)["GlobalSecondaryIndexes"]):
+        assert warmed["WarmThroughput"] == {
+            "Fn::If": [
+                "Warmed",
+                {"ReadUnitsPerSecond": {"Ref": "WarmReads"}, "WriteUnitsPerSecond": {"Ref": "WarmWrites"}},
+                {"Ref": "AWS::NoValue"},
+            ]
+        }
+
+
+# ── Functions and gateway ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_functions_are_traced_only_when_asked():
+    for function in resources(deployed(), "AWS::Lambda::Function").values():
+        assert function["Properties"]["TracingConfig"] == {"Mode": parameter("Tracing", "PassThrough")}
+
+
+def test_gateways_own_name_can_be_closed_where_a_domain_stands_in():
+    (server,) = properties("Api")["Body"]["servers"]
+    endpoint = server["x-amazon-apigateway-endpoint-configuration"]
+    assert endpoint == {"disableExecuteApiEndpoint": {"Fn::If": ["EndpointDisabled", True, False]}}
+    assert deployed()["Conditions"]["EndpointDisabled"] == {
+        "Fn::And": [
+            {"Condition": "CustomDomain"},
+            {"Fn::Equals": [parameter("ExecuteApiEndpoint", "enabled"), "disabled"]},
+        ]
+    }
+
+
+def test_every_route_is_throttled_by_numbers():
+    (stage,) = resources(deployed(), "AWS::ApiGatewayV2::Stage").values()
+    settings, parameters = stage["Properties"], deployed()["Parameters"]
+    rate = {"Ref": "RouteRate"}
+    # The schema of the default says number, so CloudFormation makes one of the parameter's text.
+    assert settings["DefaultRouteSettings"] == {"ThrottlingRateLimit": rate, "ThrottlingBurstLimit": rate}
+    condition, usual, otherwise = settings["RouteSettings"]["Fn::If"]
+    text = otherwise["Fn::Sub"]
+    written = json.loads(re.sub(r"\$\{(\w+)\}", lambda found: str(parameters[found[1]]["Default"]), text))
+    assert written == usual
+    compared = deployed()["Conditions"][condition]["Fn::And"]
+    assert {each["Fn::Equals"][0]["Ref"]: each["Fn::Equals"][1] for each in compared} == {
+        name: parameters[name]["Default"] for name in re.findall(r"\$\{(\w+)\}", text)
+    }
+    routes = {f"{route.method} {route.path}" for function in template.functions() for route in function.routes}
+    assert usual.keys() <= routes
+    for rates in usual.values():
+        assert rates.keys() == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+        assert all(type(limit) is int for limit in rates.values())

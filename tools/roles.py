@@ -1,0 +1,117 @@
+"""The functions' roles in template.yaml, made from tools/access.toml: `make tables` writes them, tests compare them.
+
+A statement names its actions, one table, index or secret, and the items by what their partition keys begin with
+(`dynamodb:LeadingKeys`). Beside that a function writes its log, and its traces where the stack is traced.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from tools import template
+from tools.template import ROOT
+
+ACCESS = ROOT / "tools/access.toml"
+TEMPLATE = ROOT / "template.yaml"
+
+ANY_KEY = "*"
+"""The pattern of an index whose partition keys have no prefix: no condition says it."""
+ANY_DEVICE = "device"
+"""What stands for the patterns of all devices, where an operation is about devices of whichever API."""
+DEVICES = ("asseco#*", "nowhere#*", "quectel#*", "rufus#*", "vodlix#*")
+
+_BLOCK = re.compile(r"(?<=^  # <roles>\n).*?(?=^  # </roles>$)", re.MULTILINE | re.DOTALL)
+
+_SHARED = {
+    "trust": '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: sts:AssumeRole, '
+    "Principal: {Service: lambda.amazonaws.com}}]}",
+    "boundary": "!If [Bounded, !Ref PermissionsBoundary, !Ref AWS::NoValue]",
+    "log": "{Effect: Allow, Action: [logs:CreateLogStream, logs:PutLogEvents], Resource: !GetAtt LogGroup.Arn}",
+    "trace": "!If [Traced, {Effect: Allow, Action: [xray:PutTraceSegments, xray:PutTelemetryRecords], "
+    'Resource: "*"}, !Ref AWS::NoValue]',
+}
+"""What all roles have in common: written in the first of them, and referred to by the others."""
+
+_ROLE = """\
+  {name}Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument: {trust}
+      PermissionsBoundary: {boundary}
+      Policies:
+        - PolicyName: {name}
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+              - {log}
+              - {trace}
+"""
+
+
+@cache
+def access() -> dict[str, dict[str, dict[str, list[str]]]]:
+    """By operation and resource (a table, `table/index`, a secret): each action and the patterns of its keys."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for operation, granted in tomllib.loads(ACCESS.read_text()).items():
+        secrets = granted.pop("secrets", [])
+        found[operation] = {
+            resource: {f"dynamodb:{action}": patterns for action, patterns in actions.items()}
+            for resource, actions in granted.items()
+        } | {secret: {"secretsmanager:GetSecretValue": []} for secret in secrets}
+    return found
+
+
+def rendered(text: str) -> str:
+    """The template with the roles that access.toml asks for."""
+    return _BLOCK.sub(lambda _: "".join(_roles()), text)
+
+
+def resource(written: dict[str, Any]) -> str:
+    """A table, `table/index` or a secret, as a statement names it."""
+    ((intrinsic, value),) = written.items()
+    if intrinsic == "Ref":
+        return str(value)
+    if intrinsic == "Fn::GetAtt":
+        return str(value[0]).removesuffix("Arn") + "Table"
+    name, _, index = value.removeprefix("${").partition("Arn.Value}/index/")
+    return f"{name}Table/{index}"
+
+
+def _roles() -> Iterator[str]:
+    shared = {name: f"&{name} {value}" for name, value in _SHARED.items()}
+    for function in template.functions():
+        yield _ROLE.format(name=function.logical_id, **shared)
+        yield from _statements(access().get(function.name, {}))
+        shared = {name: f"*{name}" for name in _SHARED}
+
+
+def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
+    for resource, actions in granted.items():
+        by_keys: dict[tuple[str, ...], list[str]] = {}
+        for action, keys in actions.items():
+            by_keys.setdefault(tuple(keys), []).append(action)
+        for patterns, together in by_keys.items():
+            named = f"{{Effect: Allow, Action: [{', '.join(together)}], Resource: {_arn(resource)}"
+            yield f"              - {named}{_condition(patterns)}}}\n"
+
+
+def _condition(patterns: tuple[str, ...]) -> str:
+    if not patterns or ANY_KEY in patterns:
+        return ""
+    each = [pattern for named in patterns for pattern in (DEVICES if named == ANY_DEVICE else (named,))]
+    quoted = ", ".join(f'"{pattern}"' for pattern in each)
+    return f', Condition: {{"ForAllValues:StringLike": {{dynamodb:LeadingKeys: [{quoted}]}}}}'
+
+
+def _arn(resource: str) -> str:
+    table, _, index = resource.partition("/")
+    if not table.endswith("Table"):
+        return f"!Ref {resource}"
+    held = table.removesuffix("Table") + "Arn.Value"
+    return f'!Sub "${{{held}}}/index/{index}"' if index else f"!GetAtt {held}"
+
+
+if __name__ == "__main__":
+    TEMPLATE.write_text(rendered(TEMPLATE.read_text()))
