@@ -297,6 +297,23 @@ def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
         assert bindery(line).exit_code == 3, line
 
 
+def test_erasure_without_a_user_record_ends_when_nothing_is_left(
+    bindery: Bindery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = httpx.Response(404, json={"title": "not found", "reason": "not_found"})
+    part = httpx.Response(200, json={"uid": "ada", "removed": {"connections": 2}, "complete": False})
+    answers = iter([part, part, gone, gone])
+    made = httpx.Client
+    transport = httpx.MockTransport(lambda request: next(answers))
+    monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=transport))
+    result = bindery("privacy erase ada --yes")
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        0,
+        {"uid": "ada", "removed": {"connections": 4}, "complete": True},
+    )
+    assert bindery("privacy erase ada --yes").exit_code == 3
+
+
 def test_the_commands_that_exist_are_those_that_are_tried() -> None:
     source = Path(__file__).read_text() + (Path(__file__).with_name("test_imports.py")).read_text()
     for name, module in GROUPS.items():
