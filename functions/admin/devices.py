@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from bindery import devices, identity, inventory, manufacture
-from bindery.admin import Asked, Cursor, DeviceId, Limit, Name, OptionalQueryId, OptionalQueryText, Page, Resource
+from bindery.admin import Asked, Cursor, DeviceId, Limit, Name, OptionalQueryId, OptionalQueryIdentifier, Page, Resource
 from bindery.bindings import holding
 from bindery.directory import addresses
 from bindery.fields import ServiceAddress
@@ -123,10 +123,10 @@ def enter(asked: Import) -> Report:
 
 @handler.app.get("/admin/v1/devices")
 def find(
-    serial: OptionalQueryText = None,
-    mac: OptionalQueryText = None,
-    imei: OptionalQueryText = None,
-    address: OptionalQueryText = None,
+    serial: OptionalQueryIdentifier = None,
+    mac: OptionalQueryIdentifier = None,
+    imei: OptionalQueryIdentifier = None,
+    address: OptionalQueryIdentifier = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Device]:

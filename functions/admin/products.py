@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, Field, StrictInt
 
 from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Name, Page, PathId, Resource
 from bindery.directory import products
 from bindery.directory.products import Mode
-from bindery.fields import DATA_CENTER
+from bindery.fields import DATA_CENTER, VERBATIM, as_name
 
 handler = Resource("products")
 
-ProductName = Annotated[str, Field(min_length=1, max_length=products.NAME_LIMIT, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+ProductName = Annotated[
+    str, Field(min_length=1, max_length=products.NAME_LIMIT, pattern=VERBATIM), AfterValidator(as_name)
+]
 DataCenter = Annotated[str, Field(**DATA_CENTER)]
 
 

@@ -9,14 +9,14 @@ from bindery.bindings.customer import IdentifierKind, PushPlatform, Status
 from bindery.dialects import asseco
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import OptionalText128, OptionalText512, Segment128, Text64, Text128, Trimmed
+from bindery.fields import DeviceSegment, OptionalText128, OptionalText512, Text64, Text128, Trimmed
 from bindery.wire import Access
 
 
 class RegisterOwnedDevice(asseco.Command):
     """A device as its customer's app describes it. The identifier need not be an IMEI: apps have ids too."""
 
-    identifier: Segment128 = Field(validation_alias=AliasChoices(*asseco.IDENTIFIER))
+    identifier: DeviceSegment = Field(validation_alias=AliasChoices(*asseco.IDENTIFIER))
     nickname: Text64
     operating_system: Text128 = Field(validation_alias="operating-system")
     brand_name: OptionalText128 = Field(None, validation_alias="brand-name")

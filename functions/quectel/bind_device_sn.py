@@ -6,7 +6,14 @@ from bindery.bindings import serial
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import OptionalBits4, OptionalFlag, OptionalText64, OptionalText254, Text64, Text128
+from bindery.fields import (
+    DeviceIdentifier,
+    Identifier64,
+    OptionalBits4,
+    OptionalFlag,
+    OptionalIdentifier64,
+    OptionalText254,
+)
 from bindery.sessions import Session
 from bindery.wire import Access, Query, Reply
 
@@ -14,12 +21,12 @@ from bindery.wire import Access, Query, Reply
 class BindDeviceSn(Query):
     """A manufactured device, and how its user wants it. In home mode it goes to a family."""
 
-    pk: Text64
-    sn: Text128
+    pk: Identifier64
+    sn: DeviceIdentifier
     capabilities: OptionalBits4 = Field(default=None, alias="capabilitiesBitmask")
     device_name: OptionalText254 = Field(default=None, alias="deviceName")
-    fid: OptionalText64 = None
-    frid: OptionalText64 = None
+    fid: OptionalIdentifier64 = None
+    frid: OptionalIdentifier64 = None
     common: OptionalFlag = Field(default=None, alias="isCommonDevice")
 
 

@@ -8,7 +8,7 @@ from bindery.bindings import held, shares
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import OptionalText64, Trimmed
+from bindery.fields import OptionalIdentifier64, Trimmed
 from bindery.sessions import Session
 from bindery.wire import Access, Query
 
@@ -16,8 +16,8 @@ from bindery.wire import Access, Query
 class DeviceInfo(Query):
     """A device of the user's by `pk` and `dk`, or that of a share code, which goes before them."""
 
-    pk: OptionalText64 = None
-    dk: OptionalText64 = None
+    pk: OptionalIdentifier64 = None
+    dk: OptionalIdentifier64 = None
     share_code: Annotated[Annotated[str, Strict()] | None, Trimmed] = Field(default=None, alias="shareCode")
 
 

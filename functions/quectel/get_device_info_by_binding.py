@@ -11,7 +11,7 @@ from bindery.bindings import held
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text64, Trimmed
+from bindery.fields import Identifier64, Trimmed
 from bindery.sessions import Session
 from bindery.wire import Access, Query, Reply
 
@@ -19,7 +19,7 @@ from bindery.wire import Access, Query, Reply
 class GetDeviceInfoByBinding(Query):
     """A product, and the device of it if the app knows which."""
 
-    pk: Text64
+    pk: Identifier64
     dk: Annotated[quectel.DeviceKey | None, Trimmed] = None
 
 

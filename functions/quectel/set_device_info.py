@@ -6,7 +6,7 @@ from bindery.bindings import held
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text64, Text254
+from bindery.fields import Identifier64, Text254
 from bindery.sessions import Session
 from bindery.wire import Access, Query
 
@@ -14,7 +14,7 @@ from bindery.wire import Access, Query
 class SetDeviceInfo(Query):
     """A device of the user's and its new name."""
 
-    pk: Text64
+    pk: Identifier64
     dk: quectel.DeviceKey
     device_name: Text254 = Field(alias="deviceName")
 

@@ -12,7 +12,7 @@ from bindery.bindings.shares import Cover
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Digits, OptionalWhole, Text64
+from bindery.fields import Digits, Identifier64, OptionalWhole
 from bindery.sessions import Session
 from bindery.wire import Access, Query, Reply
 
@@ -20,7 +20,7 @@ from bindery.wire import Access, Query, Reply
 class ShareInfo(Query):
     """A device of the user's; until when the code can be accepted, and the share lasts (milliseconds)."""
 
-    pk: Text64
+    pk: Identifier64
     dk: quectel.DeviceKey
     accepting_expire_at: OptionalWhole = Field(default=None, alias="acceptingExpireAt")
     cover_mark: Annotated[Cover | None, Digits] = Field(default=None, alias="coverMark")

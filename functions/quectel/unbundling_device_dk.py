@@ -9,7 +9,7 @@ from bindery.bindings import held
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text64
+from bindery.fields import Identifier64
 from bindery.sessions import Session
 from bindery.wire import Access, Query, Reply
 
@@ -17,7 +17,7 @@ from bindery.wire import Access, Query, Reply
 class UnbundlingDeviceDk(Query):
     """A device of the user's."""
 
-    pk: Text64
+    pk: Identifier64
     dk: quectel.DeviceKey
 
 

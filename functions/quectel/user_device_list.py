@@ -9,7 +9,7 @@ from bindery.bindings import held
 from bindery.dialects import quectel
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import OptionalText64, OptionalText254, OptionalText512, OptionalWhole
+from bindery.fields import OptionalIdentifier64, OptionalText254, OptionalText512, OptionalWhole
 from bindery.sessions import Session
 from bindery.wire import Access, Query
 
@@ -21,7 +21,7 @@ class UserDeviceList(Query):
     page_size: OptionalWhole = Field(default=None, alias="pageSize")
     device_name: OptionalText254 = Field(default=None, alias="deviceName")
     pk_list: OptionalText512 = Field(default=None, alias="pkList")
-    dk: OptionalText64 = None
+    dk: OptionalIdentifier64 = None
 
 
 @operation(quectel, Access.READ, refuses=[Reason.DEVICE_KEY_MALFORMED, Reason.NAME_TOO_LONG, Reason.LOOKUP_FAILED])

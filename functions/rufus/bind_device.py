@@ -5,15 +5,15 @@ from bindery.dialects import rufus
 from bindery.directory.keys import ApiKey
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import OptionalText128, Text128
+from bindery.fields import DeviceIdentifier, Identifier128, OptionalText128
 from bindery.wire import Access, Body
 
 
 class BindDevice(Body):
     """A device as its company names it."""
 
-    model: Text128
-    serial_number: Text128
+    model: Identifier128
+    serial_number: DeviceIdentifier
     alias: OptionalText128 = None
     firmware: OptionalText128 = None
     type: OptionalText128 = None

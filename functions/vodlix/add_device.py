@@ -4,14 +4,14 @@ from bindery import players
 from bindery.dialects import vodlix
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text128
+from bindery.fields import DeviceIdentifier, Text128
 from bindery.wire import Access, Form
 
 
 class AddDevice(Form):
     """A player as it describes itself."""
 
-    mac_address: Text128
+    mac_address: DeviceIdentifier
     device_os: Text128
     device_version: Text128
     device_type: Text128

@@ -4,14 +4,14 @@ from bindery import players
 from bindery.dialects import vodlix
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import Text128
+from bindery.fields import DeviceIdentifier
 from bindery.wire import Access, Form
 
 
 class CheckDevice(Form):
     """The player."""
 
-    mac_address: Text128
+    mac_address: DeviceIdentifier
 
 
 @operation(vodlix, Access.READ, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])

@@ -7,14 +7,14 @@ from bindery import players
 from bindery.dialects import vodlix
 from bindery.edge import operation
 from bindery.faults import Reason
-from bindery.fields import OptionalText128, Text128
+from bindery.fields import DeviceIdentifier, OptionalText128, Text128
 from bindery.wire import Access, Form
 
 
 class RecordActivity(Form):
     """The screen that the player is on; the screen of a content names that too."""
 
-    mac_address: Text128
+    mac_address: DeviceIdentifier
     current_screen: Text128
     content_id: OptionalText128 = Field(None, validate_default=True)
     content_type: OptionalText128 = Field(None, validate_default=True)

@@ -243,6 +243,100 @@ def test_serials_are_compared_trimmed_and_in_one_unicode_form(dialect: Dialect) 
     assert [item["pk"] for item in again] == [item["pk"] for item in composed]
 
 
+INVALID = {
+    RUFUS.operation: (400, '{"description":"Invalid parameter: serial_number"}'),
+    QUECTEL.operation: (200, '{"code":5090,"data":null,"extMsg":"","msg":"Requested device SN invalid"}'),
+    ASSECO.operation: (
+        400,
+        '{"errors":[{"tag":"external-device-identifier","error":"invalid-format",'
+        '"message":"The value does not have the format required"}]}',
+    ),
+    REMOTEIT.operation: (400, '{"status":"false","reason":"invalid deviceaddress"}'),
+    VODLIX.operation: (400, "Invalid parameters: mac_address"),
+}
+"""What each dialect answers for an identifier that is none."""
+
+
+def invisible(dialect: Dialect, character: str) -> tuple[int, str]:
+    """The same where it holds this character, which the answer names unless the document fixes its text."""
+    status, text = INVALID[dialect.operation]
+    name = f"U+{ord(character):04X}"
+    named = text.replace(dialect.serial, f"{dialect.serial} ({name})")
+    if dialect is ASSECO:
+        named = text.replace("does not have the format required", f"contains the invisible character {name}")
+    return status, named
+
+
+@every
+@pytest.mark.parametrize(
+    "character", ["\u200b", "\ufeff", "\u202e", "\u2066", "\u00ad", "\u3164", "\u00a0", "\U000e0041"]
+)
+def test_identifier_with_invisible_character_is_refused_and_names_it(dialect: Dialect, character: str) -> None:
+    before = everything()
+    identifier = dialect.fields[dialect.serial]
+    answer = dialect.ask(dialect.fields | {dialect.serial: f"{identifier[:2]}{character}{identifier[2:]}"})
+    assert told(dialect, answer) == invisible(dialect, character)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("dialect", [RUFUS, QUECTEL, ASSECO, VODLIX], ids=lambda dialect: dialect.operation)
+@pytest.mark.parametrize(
+    "placeholder", ["02:00:00:00:00:00", "000000000000", "ff-ff-ff-ff-ff-ff", "unknown", "000000000000000"]
+)
+def test_placeholder_is_not_an_identifier(dialect: Dialect, placeholder: str) -> None:
+    before = everything()
+    answer = dialect.ask(dialect.fields | {dialect.serial: placeholder})
+    assert told(dialect, answer) == INVALID[dialect.operation]
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("dialect", "field", "name"),
+    [
+        (RUFUS, "alias", "Caf\u00e9 \u200d\U0001f469"),
+        (ASSECO, "nickname", "\u0645\u06cc\u200c\u062e"),
+        (VODLIX, "app_name", "\ufeffApp"),
+    ],
+    ids=["alias", "nickname", "app_name"],
+)
+def test_name_needs_one_visible_character(dialect: Dialect, field: str, name: str) -> None:
+    before = everything()
+    for unseen in ("\u200b", "\u3164 \u202e"):
+        answer = dialect.ask(dialect.fields | {field: unseen})
+        assert answer.status == 400
+        assert field in answer.body
+    assert everything() == before
+    assert succeeded(dialect.ask(dialect.fields | {field: name}))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "spellings"),
+    [
+        (
+            VODLIX,
+            [
+                "001A790B0C0D",
+                "00:1a:79:0b:0c:0d",
+                "001A79-0B0C0D",
+                "001a.790b.0c0d",
+                "0:1a:79:b:c:d",
+                "00 1A 79 0B 0C 0D",
+            ],
+        ),
+        (ASSECO, ["990000862471854", "99-000086-247185-4", "99 000086 247185 4"]),
+    ],
+    ids=["mac", "imei"],
+)
+def test_device_is_one_however_its_identifier_is_spelled(dialect: Dialect, spellings: list[str]) -> None:
+    for spelling in spellings:
+        dialect.ask(dialect.fields | {dialect.serial: spelling})
+        (device,) = [item["pk"] for item in everything()["DEVICES"] if item["pk"].startswith(dialect.operation[:6])]
+    devices.ban(device, "stolen")
+    answers = [dialect.ask(dialect.fields | {dialect.serial: spelling}) for spelling in spellings]
+    assert not any(map(succeeded, answers))
+    assert len({told(dialect, answer) for answer in answers}) == 1
+
+
 @with_body
 @pytest.mark.parametrize(
     "body",

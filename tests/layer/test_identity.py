@@ -1,6 +1,10 @@
+import sys
+from typing import Annotated
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from bindery import identity
 from bindery.faults import Fault, Reason
@@ -32,8 +36,20 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(text: str) -> None:
         ("STT9.221129.002", "STT9.221129.002"),
         ("a1b2-c3d4-e5f6", "A1B2C3D4E5F6"),
         ("a1:b2:c3:d4:e5", "a1:b2:c3:d4:e5"),
-        ("a1:b2:c3-d4:e5:f6", "a1:b2:c3-d4:e5:f6"),
-        ("123.456.789.012", "123.456.789.012"),
+        ("a1:b2:c3-d4:e5:f6", "A1B2C3D4E5F6"),
+        ("A1B2C3-D4E5F6", "A1B2C3D4E5F6"),
+        ("a1b2c3:d4e5f6", "A1B2C3D4E5F6"),
+        ("a1 b2 c3 d4 e5 f6", "A1B2C3D4E5F6"),
+        ("a1b2c3 d4e5f6", "A1B2C3D4E5F6"),
+        ("a1b.2c3.d4e.5f6", "A1B2C3D4E5F6"),
+        ("a1_b2_c3_d4_e5_f6", "A1B2C3D4E5F6"),
+        ("a1\u2011b2\u2011c3\u2011d4\u2011e5\u2011f6", "A1B2C3D4E5F6"),
+        ("a1\u2013b2\u2013c3\u2013d4\u2013e5\u2013f6", "A1B2C3D4E5F6"),
+        ("0:1c:c0:b:3:ef", "001CC00B03EF"),
+        ("a1::b2:c3:d4:e5:f6", "a1::b2:c3:d4:e5:f6"),
+        ("0-1c-c0-b-3-ef", "0-1c-c0-b-3-ef"),
+        ("1.2.3.4.5.6", "1.2.3.4.5.6"),
+        ("123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
         ("a1b2c3d4e5f6:", "a1b2c3d4e5f6:"),
         ("cafe\u0301", "caf\u00e9"),
         ("a1:b2:c3:d4:e5:\ufb00", "a1:b2:c3:d4:e5:\ufb00"),
@@ -91,3 +107,83 @@ def test_what_is_no_opaque_id_is_refused(text: str) -> None:
     with pytest.raises(Fault) as caught:
         identity.from_opaque(text)
     assert caught.value.reason is Reason.INVALID
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("990000862471854", "990000862471854"),
+        ("99-000086-247185-4", "990000862471854"),
+        ("99 000086 247185 4", "990000862471854"),
+        ("35.209900.176148.1", "352099001761481"),
+        ("9900008624718", "9900008624718"),
+        ("99-000086-24718", "99-000086-24718"),
+        ("99--000086-247185-4", "99--000086-247185-4"),
+        ("\u0669\u0669-000086-247185-4", "\u0669\u0669-000086-247185-4"),
+        ("com.example.App", "com.example.App"),
+        ("123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+    ],
+)
+def test_an_imei_is_its_digits_and_anything_else_stays(text: str, key: str) -> None:
+    assert identity.imei(text) == key
+    assert identity.customer_device(text) == f"asseco#{key}"
+
+
+@pytest.mark.parametrize(
+    ("text", "placeholder"),
+    [
+        ("02:00:00:00:00:00", True),
+        ("2:0:0:0:0:0", True),
+        ("00-00-00-00-00-00", True),
+        ("ffff.ffff.ffff", True),
+        ("00904C-112233", True),
+        ("000000000000000", True),
+        ("00000000-0000-0000-0000-000000000000", True),
+        ("FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", True),
+        (" Unknown ", True),
+        ("To Be Filled By O.E.M.", True),
+        ("0123456789ABCDEF", True),
+        ("00-499901-064000-0", True),
+        ("02:00:00:00:00:01", False),
+        ("000000000001", False),
+        ("0000", False),
+        ("unknown-7", False),
+        ("A1B2C3D4E5F6", False),
+    ],
+)
+def test_placeholder_identifies_no_device(text: str, placeholder: bool) -> None:
+    assert identity.is_placeholder(text) is placeholder
+
+
+def test_deceptive_characters_are_those_of_the_unicode_data() -> None:
+    """pydantic's regular expressions know the properties that Python's `unicodedata` does not have."""
+    known = r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Noncharacter_Code_Point}\p{White_Space}&&[^\x00-\x20\x7f-\x9f]]"
+    by_data = TypeAdapter(Annotated[str, StringConstraints(pattern=known)])
+    ignorable = TypeAdapter(Annotated[str, StringConstraints(pattern=r"\p{Default_Ignorable_Code_Point}")])
+    characters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
+    for character in characters:
+        if identity.deceptive(character) or not character.isprintable():
+            assert holds(by_data, character) == (identity.deceptive(character) is not None), hex(ord(character))
+            assert holds(ignorable, character) == (identity.folded(f"a{character}b") == "ab"), hex(ord(character))
+    text = "".join(filter(lambda character: identity.deceptive(character) is None, characters))
+    assert not holds(by_data, text)
+
+
+def holds(pattern: TypeAdapter[str], text: str) -> bool:
+    try:
+        pattern.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def test_names_that_differ_in_what_is_not_seen_are_one() -> None:
+    assert identity.folded("\u200bAda\u200d@x.de\ufeff") == identity.folded("ada@x.de")
+    assert identity.folded("Ada X") != identity.folded("AdaX")
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"), [("\u200b", False), (" \u2800\u200e", True), ("\u3164\u00a0", False), ("a", True)]
+)
+def test_name_is_visible_if_one_character_is(text: str, seen: bool) -> None:
+    assert identity.visible(text) is seen

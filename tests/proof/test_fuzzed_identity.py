@@ -13,20 +13,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from bindery import identity
+from bindery import fields, identity
 from bindery.faults import Fault, Reason
 from tests.proof.fuzzing import guide, searching
 from tests.proof.measured import report
 from tests.proof.reached import Reached
 
 MARKS = "#%23 \t\u00a0\x00:.-/?=+aAfFé\u0301\u0345ßſıKÅ１x"  # noqa: RUF001 (letters that look like others)
+INVISIBLE = "\u00ad\u034f\u115f\u180e\u200b\u200d\u202e\u2060\u2066\u3164\ufe0f\ufeff\ufff9\ufdd0\U000e0041"
+MARKS += INVISIBLE
 PARTS = st.one_of(st.text(max_size=30), st.text(st.sampled_from(MARKS), max_size=12))
 DIGITS = st.text("0123456789abcdefABCDEF", min_size=1, max_size=4)
 GROUPS = st.builds(
     lambda groups, between: between.join(groups),
     st.lists(DIGITS, max_size=9),
-    st.sampled_from(["", ":", "-", ".", "::"]),
+    st.sampled_from(["", ":", "-", ".", "::", " ", "_", "\u2011"]),
 )
 ADDRESSES = st.one_of(
     PARTS,
@@ -40,7 +43,7 @@ ADDRESSES = st.one_of(
 
 KEYS: dict[str, tuple[Callable[..., str], tuple[Callable[[str], str], ...], tuple[str, ...]]] = {
     "quectel": (identity.manufactured_device, (identity.canonical,) * 2, ("product_key", "serial")),
-    "asseco": (identity.customer_device, (identity.canonical,), ("imei",)),
+    "asseco": (identity.customer_device, (identity.imei,), ("imei",)),
     "vodlix": (identity.player_device, (identity.mac,), ("mac",)),
 }
 """Keys of devices that say what they were made of: how, each part in the form that is compared, and its name."""
@@ -77,6 +80,7 @@ CANONICAL: dict[str, Callable[[str], str | None]] = {
     "canonical": identity.canonical,
     "folded": identity.folded,
     "mac": identity.mac,
+    "imei": identity.imei,
     "service_address": identity.service_address,
     "connection_id": identity.connection_id,
     "ip_address": identity.ip_address,
@@ -95,6 +99,42 @@ def test_what_is_canonical_stays_as_it_is_however_it_is_written(name: str) -> No
             assert canonical(unicodedata.normalize("NFD", text)) == made
 
     look(search, ADDRESSES, st.sampled_from(["", " ", "\t\n", "\u00a0"]))
+
+
+SEPARATORS = st.sampled_from(["", ":", "-", ".", " ", "_", "\u2011"])
+
+
+@pytest.mark.parametrize(
+    ("key", "digits"),
+    [
+        (identity.player_device, st.text("0123456789abcdefABCDEF", min_size=12, max_size=12)),
+        (identity.customer_device, st.text("0123456789", min_size=14, max_size=16)),
+    ],
+    ids=["mac", "imei"],
+)
+def test_every_grouping_of_the_same_digits_is_one_device(
+    key: Callable[[str], str], digits: st.SearchStrategy[str]
+) -> None:
+    def search(made: str, between: list[str]) -> None:
+        spelled = made[0] + "".join(map("".join, zip(between, made[1:], strict=False)))
+        assert key(spelled) == key(spelled.swapcase()) == key(made)
+        assert identity.is_placeholder(spelled) == identity.is_placeholder(made)
+
+    look(search, digits, st.lists(SEPARATORS, min_size=15, max_size=15))
+
+
+def test_identifier_with_a_character_that_nobody_sees_is_refused() -> None:
+    identifier, plain = TypeAdapter(fields.Identifier128), st.text("aZ09-:. \u00e9", min_size=1, max_size=20)
+
+    def search(left: str, hidden: str, right: str) -> None:
+        made = f"a{left}{hidden}{right}a"
+        with pytest.raises(ValidationError) as caught:
+            identifier.validate_python(made)
+        assert f"U+{ord(hidden):04X}" in caught.value.errors()[0]["msg"]
+        assert identifier.validate_python(f"a{left}{right}a") == f"a{left}{right}a"
+        assert identity.folded(made) == identity.folded(made.replace(hidden, "")) or hidden in "\ufff9\ufdd0"
+
+    look(search, plain, st.sampled_from(INVISIBLE), plain)
 
 
 def test_a_network_is_the_callers_address_or_what_one_subscriber_has() -> None:

@@ -1,14 +1,14 @@
 """The OpenAPI document: what is committed is what the operations say, it is valid, and it has every deployed route."""
 
 import re
-import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
-from pydantic import AliasChoices, TypeAdapter
+from pydantic import AliasChoices
 
 from bindery.faults import Reason
-from bindery.fields import Text64
 from tests import documented
 from tests.template.test_functions import matches
 from tools import openapi, template
@@ -133,11 +133,36 @@ def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_cod
                 assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
 
 
-def test_the_document_says_exactly_which_characters_are_trimmed():
-    """In words that mean the same in every language: `\\s` does not, U+FEFF and U+001C being blanks to some alone."""
-    schema = TypeAdapter(Text64).json_schema()
-    pattern = re.compile(schema["pattern"])
-    for character in map(chr, range(sys.maxunicode + 1)):
-        trimmed = bool(pattern.match(character + "a")) and not pattern.match(character)
-        assert trimmed == character.isspace(), hex(ord(character))
-    assert "\\s" not in openapi.text()
+def parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """A schema, or any other part of the document, and every object in it."""
+    if isinstance(schema, dict):
+        yield schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from parts(part)
+
+
+def test_patterns_are_short_and_mean_the_same_in_every_language(document):
+    patterns = {part["pattern"] for part in parts(document) if isinstance(part.get("pattern"), str)}
+    assert [pattern for pattern in patterns if len(pattern) > 80 or re.search(r"\\[swdbpSWDBP]", pattern)] == []
+
+
+LOOKED_UP = {"connectionid", "deviceaddress", "deviceid", "dk", "schema-id", "shareCode"}
+"""Texts of any form: one that cannot exist is refused like one that does not."""
+
+
+def test_every_text_of_a_request_has_a_bounded_length(document):
+    """Client generators check lengths, and derive none from a pattern."""
+    named, asked = document["components"]["schemas"], []
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        asked += [(parameter["name"], parameter["schema"]) for parameter in operation.get("parameters", ())]
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            body = named[content["schema"]["$ref"].rpartition("/")[2]]
+            asked += body.get("properties", {}).items()
+    texts = [
+        (name, part)
+        for name, schema in asked
+        for part in parts(schema)
+        if part.get("type") == "string" and not part.keys() & {"enum", "const", "format", "pattern"}
+    ]
+    assert len(texts) > 100
+    assert {name for name, part in texts if "maxLength" not in part} == LOOKED_UP

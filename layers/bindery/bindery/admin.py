@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 from bindery import dynamo, edge, identity, metrics
 from bindery.edge import Invalid, logger
 from bindery.faults import Fault, HotKey, Reason
-from bindery.fields import ID, ID64, Customer, place
+from bindery.fields import ID, ID64, VERBATIM, Customer, OptionalIdentifier128, as_name, place
 from bindery.wire import RETRY_AFTER, Call
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
@@ -74,7 +74,7 @@ class Page(BaseModel, Generic[Entry]):
     next: str | None = None
 
 
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=VERBATIM), AfterValidator(as_name)]
 """A text that people read."""
 
 Id = Annotated[str, Field(**ID)]
@@ -87,8 +87,8 @@ QueryId = Annotated[str, Query(**ID)]
 """The same in a query."""
 OptionalQueryId = Annotated[str | None, Query(**ID)]
 """The same in a query that need not have it."""
-OptionalQueryText = Annotated[str | None, Query(min_length=1, max_length=128, pattern=r"\S")]
-"""A text that is looked for, not blank, in a query that need not have it."""
+OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
+"""An identifier that is looked for, in a query that need not have it."""
 
 _DEVICE: Any = {"min_length": 1, "max_length": 1366, "description": "A device's opaque id (`identity.opaque`)."}
 DeviceId = Annotated[str, Path(**_DEVICE)]

@@ -198,9 +198,10 @@ def read(model: type[Asked], call: Call) -> Asked:
 def _problems(error: ValidationError) -> dict[Problem, None]:
     """Each problem once, in the order of the model's fields."""
     found: dict[Problem, None] = {}
-    for detail in error.errors(include_url=False, include_context=False):
+    for detail in error.errors(include_url=False):
         flaw = Flaw.MISSING if detail["input"] is None else _FLAWS.get(detail["type"], Flaw.INVALID)
-        found[Problem(str(detail["loc"][0]) if detail["loc"] else "", flaw)] = None
+        note = detail.get("ctx", {}).get("character", "")
+        found[Problem(str(detail["loc"][0]) if detail["loc"] else "", flaw, note)] = None
     return found
 
 

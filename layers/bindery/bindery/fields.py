@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from bindery import identity
@@ -18,56 +19,77 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of a surrogate pair, which cannot be encoded and so neither stored nor shown."""
 
 
-_BLANK = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""What is trimmed, as the API's document says it: `\\s` means something else in every language."""
-
-
 def place(wrong: "ErrorDetails") -> list[str]:
     """Where in a request something is wrong, without the caller's own text: a secret may stand for a member's name."""
     found = [str(part) for part in wrong["loc"]]
     return found[:-1] if wrong["type"] == "extra_forbidden" else found
 
 
+STORED: Mapping[str, Any] = MappingProxyType({})
+"""The validation context of a stored record: rules for new values do not apply to it."""
+
+
+def as_identifier(value: str) -> str:
+    """Refuse a character that nobody sees: the same text with and without it would identify two things."""
+    if found := identity.deceptive(value):
+        raise PydanticCustomError(
+            "invisible", "contains the invisible character {character}: remove it", {"character": f"U+{ord(found):04X}"}
+        )
+    return value
+
+
+def as_name(value: str) -> str:
+    """Refuse a name in which there is nothing to see."""
+    if not identity.visible(value):
+        raise PydanticCustomError("nothing_visible", "has no visible character")
+    return value
+
+
+def _as_device(value: str) -> str:
+    """Refuse what platforms hand out in place of an identifier: many devices would have it."""
+    if identity.is_placeholder(value):
+        raise PydanticCustomError("placeholder", "a placeholder, which identifies no device")
+    return value
+
+
 class _Bounded:
-    """Trim a text and hold it to `limit` characters, with `key` in the form that becomes a key too."""
+    """Trim a text and hold it to `limit` characters: a name, or an identifier, whose NFC form becomes a key."""
 
-    def __init__(self, limit: int, *, key: bool) -> None:
-        self.limit, self.key = limit, key
+    def __init__(self, limit: int, *, identifies: bool = False) -> None:
+        self.limit, self.identifies = limit, identifies
 
-    def __call__(self, value: str) -> str:
+    def __call__(self, value: str, info: ValidationInfo) -> str:
+        if info.context is STORED:
+            return value
         value = value.strip()
         if not value:
             raise PydanticCustomError("missing", "blank")
         # Composing can make a text longer.
-        if len(value) > self.limit or (self.key and len(unicodedata.normalize("NFC", value)) > self.limit):
+        if len(value) > self.limit or (self.identifies and len(unicodedata.normalize("NFC", value)) > self.limit):
             raise PydanticCustomError("string_too_long", "too long")
         if _NO_TEXT.search(value):
             raise PydanticCustomError("no_text", "a character that is no text")
-        return value
+        return as_identifier(value) if self.identifies else as_name(value)
 
 
-def _text(limit: int) -> dict[str, Any]:
-    """The same as the API's document says it: after trimming not blank, not longer, and no control character."""
-    outer, inner = rf"[^{_BLANK}\x00-\x1f\x7f-\x9f]", r"[^\x00-\x1f\x7f-\x9f]"
-    return {
-        "type": "string",
-        "minLength": 1,
-        "pattern": rf"^[{_BLANK}]*{outer}({inner}{{0,{limit - 2}}}{outer})?[{_BLANK}]*$",
-    }
+_OF_NAMES = "Surrounding white space is trimmed. Control characters are refused, and one character must be visible."
+_OF_IDENTIFIERS = "Surrounding white space is trimmed. Control characters and invisible characters are refused."
 
 
-def _told(limit: int) -> Any:
-    """What the API's document says of such a text."""
-    return WithJsonSchema(_text(limit))
+def _told(limit: int, sentence: str = _OF_NAMES) -> Any:
+    """What the API's document says of a text."""
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": limit, "description": sentence})
 
 
 def _told_optional(*options: dict[str, Any]) -> Any:
     """What the API's document says of a value that may be blank or null instead."""
-    return WithJsonSchema({"anyOf": [*options, {"type": "string", "pattern": f"^[{_BLANK}]*$"}, {"type": "null"}]})
+    return WithJsonSchema({"anyOf": [*options, {"type": "string", "maxLength": 0}, {"type": "null"}]})
 
 
-def _told_optional_text(limit: int) -> Any:
-    return _told_optional(_text(limit))
+def _told_optional_text(limit: int, sentence: str = _OF_NAMES) -> Any:
+    """What the API's document says of a text that may be blank or null instead."""
+    text = {"type": "string", "maxLength": limit, "description": f"{sentence} Blank is the same as absent."}
+    return WithJsonSchema({"anyOf": [text, {"type": "null"}]})
 
 
 def _blank_as_none(value: Any) -> Any:
@@ -115,11 +137,17 @@ def digits(*, blank: int) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64, key=True)), _told(64)]
-Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128, key=True)), _told(128)]
-"""Of these two, what identifies something may become a key."""
-Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254, key=False)), _told(254)]
-Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512, key=False)), _told(512)]
+Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64)), _told(64)]
+Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128)), _told(128)]
+Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254)), _told(254)]
+Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512)), _told(512)]
+"""Texts that people read."""
+
+Identifier64 = Annotated[str, Strict(), AfterValidator(_Bounded(64, identifies=True)), _told(64, _OF_IDENTIFIERS)]
+Identifier128 = Annotated[str, Strict(), AfterValidator(_Bounded(128, identifies=True)), _told(128, _OF_IDENTIFIERS)]
+"""Texts that identify something and may become a key."""
+DeviceIdentifier = Annotated[Identifier128, AfterValidator(_as_device)]
+"""What a device says that it is."""
 
 
 def _verbatim(value: str) -> str:
@@ -158,10 +186,16 @@ def _named(value: str) -> str:
     return value
 
 
-Segment128 = Annotated[Text128, AfterValidator(_named)]
-"""A text that can be a segment of a path: routes are found by the decoded path, where a slash would part it."""
+DeviceSegment = Annotated[DeviceIdentifier, AfterValidator(_named)]
+"""One that can be a segment of a path: routes are found by the decoded path, where a slash would part it."""
 
-OptionalText64 = Annotated[Text64 | None, BeforeValidator(_blank_as_none), _told_optional_text(64)]
+OptionalIdentifier64 = Annotated[
+    Identifier64 | None, BeforeValidator(_blank_as_none), _told_optional_text(64, _OF_IDENTIFIERS)
+]
+OptionalIdentifier128 = Annotated[
+    Identifier128 | None, BeforeValidator(_blank_as_none), _told_optional_text(128, _OF_IDENTIFIERS)
+]
+
 OptionalText128 = Annotated[Text128 | None, BeforeValidator(_blank_as_none), _told_optional_text(128)]
 OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none), _told_optional_text(254)]
 OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _told_optional_text(512)]
@@ -174,7 +208,7 @@ _CUSTOMER_BYTES = 1015
 
 def is_customer(name: object) -> TypeGuard[str]:
     """Whether this may name a bank's customer: printable, not blank, and to the letter what the issuer's claim says."""
-    if not isinstance(name, str) or not name.isprintable() or not name.strip():
+    if not isinstance(name, str) or not name.isprintable() or not name.strip() or identity.deceptive(name):
         return False
     return len(name) <= CUSTOMER_LIMIT and len(name.encode()) <= _CUSTOMER_BYTES
 
@@ -194,7 +228,7 @@ Customer = Annotated[
             "type": "string",
             "minLength": 1,
             "maxLength": CUSTOMER_LIMIT,
-            "pattern": rf"^[^\x00-\x1f\x7f-\x9f]*[^{_BLANK}\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+            "description": "Printable characters, not blanks alone. Surrounding blanks count.",
         }
     ),
 ]
@@ -218,8 +252,20 @@ def _short_folded(value: str) -> str:
     return value
 
 
-_EMAIL = rf"[^@{_BLANK}\x00-\x1f\x7f-\x9f]+"
-Email = Annotated[str, Field(max_length=EMAIL_LIMIT, pattern=f"^{_EMAIL}@{_EMAIL}$"), AfterValidator(_short_folded)]
+def _as_email(value: str) -> str:
+    """Refuse what has no `@` between two parts, and blanks, control and invisible characters anywhere."""
+    local, at, domain = value.partition("@")
+    if not (local and at and domain) or "@" in domain or _NO_TEXT.search(value) or re.search(r"\s", value):
+        raise PydanticCustomError("email", "not an email address, such as ada@example.com")
+    return as_identifier(_short_folded(value))
+
+
+Email = Annotated[
+    str,
+    Field(max_length=EMAIL_LIMIT),
+    AfterValidator(_as_email),
+    WithJsonSchema({"type": "string", "maxLength": EMAIL_LIMIT, "pattern": "^[^@]+@[^@]+$"}),
+]
 """An email address, as far as its form tells."""
 
 LoginName = Annotated[Text254, AfterValidator(_short_folded)]
@@ -228,14 +274,14 @@ VerbatimEmail = Annotated[Verbatim512, AfterValidator(_short_folded)]
 """The same with every character as it was sent."""
 
 ServiceAddress = Annotated[
-    Text64,
+    Identifier64,
     _spelled(identity.service_address),
-    WithJsonSchema({"type": "string", "pattern": rf"^[{_BLANK}]*([0-9A-Fa-f]{{2}}:){{7}}[0-9A-Fa-f]{{2}}[{_BLANK}]*$"}),
+    WithJsonSchema({"type": "string", "pattern": "^([0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}$"}),
 ]
 KnownServiceAddress = Annotated[str, _known(identity.service_address)]
 KnownConnectionId = Annotated[str, _known(identity.connection_id)]
 """Of these whatever cannot be one is "", which names nothing: it is not refused for its form."""
-IpAddress = Annotated[Text64, _spelled(identity.ip_address)]
+IpAddress = Annotated[Identifier64, _spelled(identity.ip_address)]
 OptionalIpAddress = Annotated[
     IpAddress | None,
     BeforeValidator(_blank_as_none),
@@ -250,7 +296,7 @@ OptionalFlag = Annotated[
     BeforeValidator(_flag),
     _told_optional(
         {"type": "boolean"},
-        {"type": "string", "pattern": rf"^[{_BLANK}]*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])[{_BLANK}]*$"},
+        {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"},
     ),
 ]
 """A JSON boolean, or `true` or `false` as text in any case."""
@@ -260,7 +306,7 @@ OptionalBits4 = Annotated[
     BeforeValidator(_digits),
     _told_optional(
         {"type": "integer", "minimum": 1, "maximum": 15},
-        {"type": "string", "pattern": r"^[\t-\r ]*0*([1-9]|1[0-5])[\t-\r ]*$"},
+        {"type": "string", "pattern": "^0*([1-9]|1[0-5])$"},
     ),
 ]
 """Up to four flags, at least one of them set: 1 to 15, as a JSON number or in decimal digits."""

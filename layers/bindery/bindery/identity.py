@@ -12,13 +12,57 @@ import unicodedata
 from bindery import keyring
 from bindery.faults import Fault, Reason
 
-_MAC = re.compile(
-    r"[0-9a-f]{12}"
-    r"|[0-9a-f]{2}([:.-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}"
-    r"|[0-9a-f]{4}([:.-])[0-9a-f]{4}\2[0-9a-f]{4}",
-    re.ASCII | re.IGNORECASE,
+_SEPARATOR = "[ :._\u2010-\u2015\u2212-]"
+"""What parts the digits of a number in print: a space, a colon, a dot, an underscore, or any kind of dash."""
+_MAC = rf"[0-9A-Fa-f](?:{_SEPARATOR}?[0-9A-Fa-f]){{11}}"
+"""Twelve hex digits, however they are grouped: bare, or as operating systems, switches and labels print them."""
+_SHORT_MAC = "[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5}"
+"""Six bytes without their leading zeros, as Solaris and macOS print them."""
+_IMEI = rf"[0-9](?:{_SEPARATOR}?[0-9]){{13,15}}"
+"""14 to 16 digits: an IMEI without its check digit, with it, or with a software version."""
+_UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+
+_IGNORABLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Twelve hex digits, bare, in pairs or in fours."""
+"""Unicode's Default_Ignorable_Code_Point: what a font that does not know it shows as nothing."""
+_FORMAT = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+"""The rest of the general category Cf, which has no shape of its own."""
+_SPACES = "\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""White space that looks like a space and is none."""
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(f"{chr(end - 1)}{chr(end)}" for end in range(0xFFFF, 0x110000, 0x10000))
+
+_FOLDED_AWAY = f"[{_IGNORABLE}]"
+_DECEPTIVE = f"[{_IGNORABLE}{_FORMAT}{_SPACES}{_NONCHARACTERS}]"
+_VISIBLE = f"[^{_IGNORABLE}{_FORMAT}{_SPACES}{_NONCHARACTERS}\\s]"
+
+_PLACEHOLDERS = frozenset(
+    {
+        # WifiInfo and BluetoothAdapter since Android 6; Broadcom Wi-Fi before its firmware is loaded.
+        "020000000000",
+        "00904c112233",
+        # Build.UNKNOWN of Android, and how languages print that there is no value.
+        "unknown",
+        "null",
+        "(null)",
+        "undefined",
+        "none",
+        # ANDROID_ID and IMEI that many devices were shipped with, and the serial number of an unset bootloader.
+        "9774d56d682e549c",
+        "004999010640000",
+        "0123456789abcdef",
+        # SMBIOS fields that no manufacturer filled in.
+        "tobefilledbyoem",
+        "defaultstring",
+        "systemserialnumber",
+        "notspecified",
+    }
+)
+"""What platforms hand out for an identifier that they do not have or do not tell, without separators, in lower case."""
+_UNSET = "0{12,}|f{12,}"
+"""All zeros or all ones: a MAC address, an IMEI or a UUID that nobody set."""
+
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 _CONNECTION_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -29,8 +73,28 @@ def canonical(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """`text` as names are compared that may differ in case only."""
+    """`text` as names are compared that may differ in case and in characters that are not seen."""
+    if not text.isascii():
+        text = re.sub(_FOLDED_AWAY, "", text)
     return unicodedata.normalize("NFC", canonical(text).casefold())
+
+
+def deceptive(text: str) -> str | None:
+    """The first character that an identifier must not have, because it is invisible or looks like a space."""
+    # Compiling the pattern takes longer than all else here, and most identifiers are ASCII.
+    found = None if text.isascii() else re.search(_DECEPTIVE, text)
+    return found and found[0]
+
+
+def visible(text: str) -> bool:
+    """Whether there is anything to see in a text."""
+    return bool(text.strip()) if text.isascii() else re.search(_VISIBLE, text) is not None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether platforms hand out this text to devices that have no identifier."""
+    bare = re.sub(_SEPARATOR, "", mac(text).lower())
+    return bare in _PLACEHOLDERS or re.fullmatch(_UNSET, bare) is not None
 
 
 def join(*parts: str) -> str:
@@ -56,7 +120,7 @@ def manufactured_device(product_key: str, serial: str) -> str:
 
 def customer_device(identifier: str) -> str:
     """asseco: a device is its external identifier, over all customers."""
-    return join("asseco", canonical(identifier))
+    return join("asseco", imei(identifier))
 
 
 def player_device(mac_address: str) -> str:
@@ -87,9 +151,23 @@ _PARTS = {
 
 
 def mac(text: str) -> str:
-    """A MAC address as twelve upper-case hex digits; anything that is none, as it is."""
+    """A MAC address as twelve upper-case hex digits, a UUID in lower case, and anything else as it is."""
     text = canonical(text)
-    return re.sub(r"[:.-]", "", text).upper() if _MAC.fullmatch(text) else text
+    if re.fullmatch(_MAC, text):
+        return re.sub(_SEPARATOR, "", text).upper()
+    if re.fullmatch(_SHORT_MAC, text):
+        return "".join(byte.zfill(2) for byte in text.split(":")).upper()
+    return _uuid(text)
+
+
+def imei(text: str) -> str:
+    """An IMEI as its digits, a UUID in lower case, and anything else, such as an app's id, as it is."""
+    text = canonical(text)
+    return re.sub(r"[^0-9]", "", text) if re.fullmatch(_IMEI, text) else _uuid(text)
+
+
+def _uuid(text: str) -> str:
+    return text.lower() if re.fullmatch(_UUID, text) else text
 
 
 def service_address(text: str) -> str | None:

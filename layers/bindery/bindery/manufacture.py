@@ -10,7 +10,7 @@ from bindery import devices, identity, imports
 from bindery.bindings.serial import DEVICE_KEY
 from bindery.directory import products
 from bindery.faults import Reason
-from bindery.fields import DATA_CENTER, OptionalText64, OptionalText128, Text64, Text128, Trimmed
+from bindery.fields import DATA_CENTER, DeviceIdentifier, Identifier64, OptionalIdentifier64, OptionalText128, Trimmed
 from bindery.imports import Need, Record, Report
 
 
@@ -19,9 +19,9 @@ class UnbindableDevice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    product_key: Text64
-    serial: Text128
-    device_key: OptionalText64 = None
+    product_key: Identifier64
+    serial: DeviceIdentifier
+    device_key: OptionalIdentifier64 = None
     module_type: OptionalText128 = None
     data_center: Annotated[Annotated[str, Strict(), Field(**DATA_CENTER)] | None, Trimmed] = None
 

@@ -118,6 +118,8 @@ class Problem(NamedTuple):
 
     parameter: str
     flaw: Flaw
+    note: str = ""
+    """What it has that it must not have, such as `U+200B`."""
 
 
 def named(problems: Sequence[Problem]) -> Fault:
@@ -126,7 +128,11 @@ def named(problems: Sequence[Problem]) -> Fault:
         return Fault(Reason.MALFORMED)
     missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
     reason = Reason.PARAMETER_MISSING if missing else Reason.INVALID
-    return Fault(reason, parameters=", ".join(missing or [problem.parameter for problem in problems]))
+    return Fault(reason, parameters=", ".join(missing or map(_noted, problems)))
+
+
+def _noted(problem: Problem) -> str:
+    return f"{problem.parameter} ({problem.note})" if problem.note else problem.parameter
 
 
 class Refusal(NamedTuple):

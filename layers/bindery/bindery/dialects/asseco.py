@@ -27,7 +27,7 @@ from bindery.bindings.customer import OwnedDevice, Status
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import Capability, CardStatus, Kind
 from bindery.faults import Fault, Reason
-from bindery.fields import Text128, is_customer
+from bindery.fields import Identifier128, is_customer
 from bindery.wire import RETRY_AFTER, Access, Answer, Body, Call, Flaw, Problem, Query, Refusal, Reply
 
 _ERRORS = Refusal(400, "errors", "")
@@ -102,7 +102,7 @@ def _known(value: Any, check: ValidatorFunctionWrapHandler) -> str:
         raise Fault(Reason.DEVICE_UNKNOWN) from None
 
 
-PathIdentifier = Annotated[Text128, WrapValidator(_known)]
+PathIdentifier = Annotated[Identifier128, WrapValidator(_known)]
 """A device's identifier in a path. What cannot be one is no device's: `DEVICE_UNKNOWN`."""
 
 
@@ -361,8 +361,16 @@ def invalid(problems: Sequence[Problem], caller: str) -> Fault:
     wrong = [problem for problem in problems if problem.flaw is not Flaw.MISSING or problem.parameter not in _NOT_SET]
     if not wrong:
         return Fault(_NOT_SET[problems[0].parameter])
-    errors = {problem.parameter or "body": _LITERALS.get(problem.flaw, "invalid-format") for problem in wrong}
+    errors = {
+        problem.parameter or "body": f"{_LITERALS.get(problem.flaw, 'invalid-format')} {problem.note}".strip()
+        for problem in wrong
+    }
     return Fault(Reason.MALFORMED if wrong[0].flaw is Flaw.MALFORMED else Reason.INVALID, **errors)
+
+
+def _error(tag: str, literal: str, character: str) -> Error:
+    message = f"The value contains the invisible character {character}" if character else _MESSAGES[literal]
+    return Error(tag=tag, error=literal, message=message)
 
 
 def success(reply: Reply, call: Call) -> Answer:
@@ -375,9 +383,7 @@ def failure(fault: Fault, call: Call) -> Answer:
     refusal = REFUSALS[fault.reason]
     envelope: BaseModel
     if refusal is _ERRORS:
-        envelope = Errors(
-            errors=[Error(tag=tag, error=literal, message=_MESSAGES[literal]) for tag, literal in fault.detail.items()]
-        )
+        envelope = Errors(errors=[_error(tag, *wrong.partition(" ")[::2]) for tag, wrong in fault.detail.items()])
     else:
         envelope = Refused(problem=str(refusal.code), message=refusal.text)
     return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)

@@ -83,16 +83,17 @@ REFUSALS = {
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
 
 _NAMED = {
-    Problem("pk", Flaw.MISSING): Reason.PRODUCT_KEY_MISSING,
-    Problem("dk", Flaw.MISSING): Reason.DEVICE_KEY_MISSING,
-    Problem("dk", Flaw.INVALID): Reason.DEVICE_KEY_MALFORMED,
-    Problem("sn", Flaw.MISSING): Reason.SERIAL_MISSING,
-    Problem("shareCode", Flaw.MISSING): Reason.SHARE_CODE_MISSING,
-    Problem("deviceName", Flaw.MISSING): Reason.NAME_MISSING,
-    Problem("deviceName", Flaw.TOO_LONG): Reason.NAME_TOO_LONG,
-    Problem("acceptingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
-    Problem("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
-    Problem("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+    ("pk", Flaw.MISSING): Reason.PRODUCT_KEY_MISSING,
+    ("dk", Flaw.MISSING): Reason.DEVICE_KEY_MISSING,
+    ("dk", Flaw.INVALID): Reason.DEVICE_KEY_MALFORMED,
+    ("sn", Flaw.MISSING): Reason.SERIAL_MISSING,
+    ("sn", Flaw.INVALID): Reason.SERIAL_UNKNOWN,
+    ("shareCode", Flaw.MISSING): Reason.SHARE_CODE_MISSING,
+    ("deviceName", Flaw.MISSING): Reason.NAME_MISSING,
+    ("deviceName", Flaw.TOO_LONG): Reason.NAME_TOO_LONG,
+    ("acceptingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+    ("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
+    ("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
 }
 """The parameters' problems that have a code of their own, in the order in which they are judged."""
 
@@ -247,7 +248,8 @@ def invalid(problems: Sequence[Problem], caller: Session) -> Fault:
     The user comes first: raises `TOKEN_INVALID`, or `LOOKUP_FAILED` when that could not be read.
     """
     caller.look_up(Reason.LOOKUP_FAILED)
-    return Fault(next((reason for problem, reason in _NAMED.items() if problem in problems), Reason.INVALID))
+    found = {(problem.parameter, problem.flaw) for problem in problems}
+    return Fault(next((reason for problem, reason in _NAMED.items() if problem in found), Reason.INVALID))
 
 
 def success(reply: Reply, call: Call) -> Answer:

@@ -7,7 +7,6 @@ accepted.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from bindery import clock, directory, dynamo, identity, imports
 from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, Customer, OptionalText128, OptionalText512, Text64, Text128
+from bindery.fields import ID, STORED, Customer, Identifier128, OptionalText128, OptionalText512, Text64
 
 _MASK = "*#xX\u2022\u25cf\u2026\u2217"
 """What stands for digits that are not shown, and so parts those that are: asterisks, hashes, bullets, an ellipsis."""
@@ -43,9 +42,6 @@ def _no_card_number(value: str) -> str:
             raise PydanticCustomError("card_number", "twelve digits in a row may be a card number")
     return value
 
-
-_STORED: Mapping[str, Any] = MappingProxyType({})
-"""The context of a record that is read back: what may be entered is another question."""
 
 Nickname = Annotated[Text64, AfterValidator(_no_card_number)]
 """What a customer may call an issued device."""
@@ -107,7 +103,7 @@ class IssuedDevice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    device_id: Text128
+    device_id: Identifier128
     kind: Kind
     holder_id: OptionalText128 = None
     """Who holds it, if that is another than the customer."""
@@ -124,7 +120,7 @@ class IssuedDevice(BaseModel):
 
     @model_validator(mode="after")
     def _holds_no_card_number(self, info: ValidationInfo) -> Self:
-        if info.context is _STORED:
+        if info.context is STORED:
             return self
         for value in self.__dict__.values():
             if isinstance(value, str):
@@ -301,7 +297,7 @@ def _model(kind: object) -> type[IssuedDevice]:
 def _read(customer: str, item: Item) -> IssuedDevice:
     """What was entered, as it is today: a card whose last day has passed is expired, unless it is worse than that."""
     model = _model(item["kind"])
-    device = model.model_validate({name: item[name] for name in model.model_fields}, context=_STORED)
+    device = model.model_validate({name: item[name] for name in model.model_fields}, context=STORED)
     device._nickname = item.get("nickname")
     today: dict[str, str] = {}
     if device.holder_id is None:
