@@ -48,7 +48,7 @@ help:
 	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
 	@echo "make check    format, lint, types, template, tests, browser, build-check: what CI runs"
 	@echo "make format   format the code"
-	@echo "make openapi  write docs/openapi and docs/postman anew, after an operation changed"
+	@echo "make openapi  write docs/openapi anew, after an operation changed"
 	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
 	@echo "make screenshot  take the README's picture of the documentation page anew"
 	@echo "make tables   write the tables that are made of the template anew: routes, the README's, docs/deploying.md's; the functions' roles"
@@ -120,7 +120,6 @@ scan: .venv/scan/.made
 
 openapi: .venv/test/.made
 	$(TEST) -m tools.openapi
-	$(TEST) -m tools.collection
 
 docs: .venv/run/.made
 	@$(RUN) -m tools.docs "$(SITE)"

@@ -5,6 +5,7 @@ MIGR00002; ben, in ada's account and user domain; cleo, in the other account. Th
 start: what was entered stays as people leave it. Keys are made once, session and access tokens anew at every start.
 """
 
+import json
 import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -129,25 +130,35 @@ def write(path: Path, variables: Mapping[str, str]) -> None:
     files.replace(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
 
 
+def write_postman(path: Path, variables: Mapping[str, str]) -> None:
+    """Write an environment for Postman. `baseUrl` is its name for the server of an imported OpenAPI document."""
+    values = [
+        {"key": name, "value": value, "type": "default" if name == "baseUrl" else "secret", "enabled": True}
+        for name, value in variables.items()
+    ]
+    environment = {"name": "Bindery on this machine", "values": values, "_postman_variable_scope": "environment"}
+    files.replace(path, json.dumps(environment, indent=1, ensure_ascii=False) + "\n")
+
+
 def requests(url: str) -> list[str]:
     """One request to try for each API, ready to paste once demo.env is read."""
-    json = "-H 'Content-Type: application/json'"
+    as_json = "-H 'Content-Type: application/json'"
     return [
         "rufus:",
-        f"  curl -X POST {json} -H 'api_key: {DOCUMENTED['RUFUS_API_KEY']}'"
+        f"  curl -X POST {as_json} -H 'api_key: {DOCUMENTED['RUFUS_API_KEY']}'"
         f""" -d '{{"model":"Model X1","serial_number":"DEVICE-123"}}' {url}/v0/devices""",
         "quectel:",
         """  curl -X POST -H "Authorization: $QUECTEL_TOKEN\""""
         f' "{url}/v2/binding/enduserapi/bindDeviceSn?pk=$QUECTEL_PK&sn=$QUECTEL_SN"',
         "asseco:",
-        f"""  curl -X POST {json} -H "Authorization: bearer $ASSECO_TOKEN\""""
+        f"""  curl -X POST {as_json} -H "Authorization: bearer $ASSECO_TOKEN\""""
         """ -d '{"external-device-identifier":"990000862471854","operating-system":"iOS 9.x","nickname":"My Phone","""
         f""""brand-name":"Apple IPhone","model-name":"IP-6S"}}' {url}/v1/device/owned-devices""",
         "remoteit:",
         """  curl -X POST -H "token:$REMOTEIT_TOKEN" -H "developerkey:$REMOTEIT_DEVELOPER_KEY\""""
         f""" -d '{{"wait":"true","deviceaddress":"'$REMOTEIT_DEVICE_ADDRESS'"}}' {url}/apv/v27/device/connect""",
         "vodlix:",
-        f"""  curl -X POST {json} -d '{{"mac_address":"A1B2C3D4E5F6","device_os":"iOS","device_version":"14.5","""
+        f"""  curl -X POST {as_json} -d '{{"mac_address":"A1B2C3D4E5F6","device_os":"iOS","device_version":"14.5","""
         f""""device_type":"Mobile","app_version":"2.0","app_name":"MyApp"}}' {url}/api/v2/device""",
     ]
 

@@ -7,7 +7,7 @@ owner alone:
 - `registry/`: the tables, the secrets and the demo issuer's key (`tools.registry` says how durable they are);
 - `registry.log`: what the registry complained of;
 - `demo.env`: the demo callers' credentials, as shell `export` lines, written anew at every start;
-- `postman_environment.json`: the same for the collection in docs/postman;
+- `postman_environment.json`: the same for Postman, which imports the OpenAPI document;
 - `admin.json`: where the server is and the operator's key pair, which the command line `bindery` finds by itself;
 - `samconfig.toml`, `sam-env.json`, `events/`: what `sam local` needs (`tools.sam_local`);
 - `format`: the version of the folder's format (`tools.state`);
@@ -36,7 +36,7 @@ from starlette.routing import Router
 
 from bindery import dynamo, edge, keyring
 from bindery.directory import storage_format
-from tools import collection, demo, docs, engine, files, loopback, sam_local, signatures, state, template
+from tools import demo, docs, engine, loopback, sam_local, signatures, state, template
 from tools.engine import Engine, EngineError
 from tools.gateway import Gateway
 from tools.issuer import PATH, Issuer, new_key
@@ -124,8 +124,7 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path) -> None:
     variables = demo.variables(issuer, operator)
     demo.write(environment, variables)
     signatures.write(folder / "admin.json", url, operator)
-    postman = collection.environment(collection.COLLECTION.read_text(), {"url": url, **variables})
-    files.replace(folder / "postman_environment.json", collection.text(postman))
+    demo.write_postman(folder / "postman_environment.json", {"baseUrl": url, **variables})
     theirs = Issuer(for_containers + PATH, issuer.pem)
     settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url}
     sam_local.write(folder, settings, demo.variables(theirs, operator))

@@ -1,4 +1,4 @@
-"""The documentation page as files: who serves them to whom, and where credentials are, the collection's too."""
+"""The documentation page as files: who serves them to whom, and where credentials are, Postman's too."""
 
 import json
 import subprocess
@@ -28,16 +28,28 @@ def test_the_local_server_fills_in_its_demo_credentials(server: Server, client: 
     assert settings.json() == {
         "try": True,
         "credentials": {scheme: server.environment[variable] for scheme, variable in VARIABLES.items()},
+        "samples": settings.json()["samples"],
     }
     assert settings.headers["cache-control"] == "no-store"
     assert settings.headers["content-security-policy"] == "frame-ancestors 'none'"
 
 
-def test_the_local_server_writes_an_environment_for_the_collection(server: Server):
+def test_samples_that_the_local_server_fills_in_succeed(server: Server, client: httpx.Client):
+    samples = client.get("/docs/settings.json").json()["samples"]
+    key = {"api_key": server.environment["RUFUS_UNBIND_KEY"]}
+    bound = client.post("/v0/devices", headers=key, json={"model": "Model X1", "serial_number": "DEVICE-123"}).json()
+    assert samples["rufus.get_device"] == samples["rufus.unbind_device"] == {"deviceid": bound["deviceid"]}
+    login = client.post("/v2/enduser/enduserapi/emailPwdLogin", data=samples["quectel.email_pwd_login"]).json()
+    assert login["code"] == 200
+    developer = {"developerkey": server.environment["REMOTEIT_DEVELOPER_KEY"]}
+    login = client.post("/apv/v27/user/login", headers=developer, json=samples["remoteit.login"]).json()
+    assert login["status"] == "true"
+
+
+def test_local_server_writes_postman_environment(server: Server):
     written = json.loads((server.state / "postman_environment.json").read_text())
     given = {variable["key"]: variable["value"] for variable in written["values"]}
-    assert (given.pop("url"), given.pop("region")) == (server.url, "eu-central-1")
-    assert given == {name: server.environment[name] for name in given}
+    assert given == {"baseUrl": server.url, **{name: server.environment[name] for name in given if name != "baseUrl"}}
     assert set(VARIABLES.values()) < set(given)
 
 
@@ -45,7 +57,7 @@ def test_the_local_server_serves_what_is_exported_but_for_the_credentials(client
     site = tmp_path / "new" / "site"
     assert export(site).stdout == f"{site}: host it as it is, wherever static files are served\n"
     exported = {path.name: path.read_bytes() for path in site.iterdir()}
-    assert exported["settings.json"] == b'{"try": false, "credentials": {}}'
+    assert exported["settings.json"] == b'{"try": false, "credentials": {}, "samples": {}}'
     assert exported["openapi.json"] == openapi.PATH.read_bytes()
     served = {name: client.get(f"/docs/{name}").content for name in exported}
     assert [name for name in exported if served[name] != exported[name]] == ["settings.json"]

@@ -12,7 +12,7 @@ import pytest
 from tools.template import ROOT
 
 BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MADE = ("tools.roles", "tools.openapi", "tools.collection", "tools.deploying", "tools.routes")
+MADE = ("tools.roles", "tools.openapi", "tools.deploying", "tools.routes")
 RECORDED = (
     "tests/performance/test_counts.py::test_requests_cost_what_was_recorded[rufus]",
     "tests/performance/test_counts.py::test_requests_cost_what_was_recorded[acme]",
@@ -27,7 +27,6 @@ TESTS = (
     *(
         f"tests/template/test_{name}.py"
         for name in (
-            "collection",
             "deploying",
             "deployment",
             "docstrings",

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tools import openapi
+from tools.docs.samples import Samples, samples
 from tools.voices import VARIABLES
 
 OWN = ("index.html", "page.js")
@@ -23,10 +24,10 @@ VIEWER = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENS
 """The viewer's files that the page needs, and its licence."""
 
 
-def files(tried_with: Mapping[str, str] | None = None) -> dict[str, bytes]:
+def files(tried_with: Mapping[str, str] | None = None, filled_in: Samples | None = None) -> dict[str, bytes]:
     """The page's files by name. With credentials, by security scheme, operations can be tried."""
     viewer = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui/dist")))
-    settings = {"try": tried_with is not None, "credentials": dict(tried_with or {})}
+    settings = {"try": tried_with is not None, "credentials": dict(tried_with or {}), "samples": filled_in or {}}
     return {
         **{name: Path(__file__).with_name(name).read_bytes() for name in OWN},
         **{name: (viewer / name).read_bytes() for name in VIEWER},
@@ -45,7 +46,9 @@ def routes(demo: Mapping[str, str]) -> list[Route]:
 
     `tools.loopback` keeps pages of other sites from reading the credentials.
     """
-    answers = {f"/docs/{name}": _answer(name, content) for name, content in files(credentials(demo)).items()}
+    answers = {
+        f"/docs/{name}": _answer(name, content) for name, content in files(credentials(demo), samples(demo)).items()
+    }
     answers |= {
         "/docs": RedirectResponse("/docs/"),
         "/docs/": answers["/docs/index.html"],

@@ -1,13 +1,28 @@
-// openapi.json in Swagger UI. settings.json says whether operations can be tried here, and with which credentials.
+// openapi.json in Swagger UI. settings.json says whether operations can be tried here, with which credentials and samples.
 const settings = await (await fetch("settings.json")).json();
+const spec = await (await fetch("openapi.json")).json();
 
-// What operators do must be signed, which the viewer cannot.
+// Samples take the place of the document's examples, in parameters and in bodies.
+for (const operation of Object.values(spec.paths).flatMap(Object.values)) {
+  const sample = settings.samples[operation.operationId];
+  if (!sample) continue;
+  for (const parameter of operation.parameters ?? []) {
+    if (parameter.name in sample) parameter.example = sample[parameter.name];
+  }
+  for (const content of Object.values(operation.requestBody?.content ?? {})) {
+    content.example = { ...content.example, ...sample };
+    const { properties } = spec.components.schemas[content.schema.$ref.split("/").pop()];
+    for (const [name, value] of Object.entries(sample)) properties[name].examples = [value];
+  }
+}
+
+// Operators' requests need an AWS signature, which this page does not make.
 const signedIsNotTried = {
   statePlugins: { spec: { wrapSelectors: { allowTryItOutFor: () => (state, path) => !path.startsWith("/admin/") } } },
 };
 
 const ui = SwaggerUIBundle({
-  url: "openapi.json",
+  spec,
   dom_id: "#page",
   deepLinking: true,
   docExpansion: "list",

@@ -26,7 +26,7 @@ PATH = template.ROOT / "docs" / "openapi" / "bindery.json"
 
 _ADMIN = (
     "What operators do, behind IAM: requests are signed (AWS Signature Version 4), as the command line `bindery` does."
-    " A page in a browser cannot sign, so these cannot be tried there. Times are milliseconds since the epoch."
+    " The documentation page does not sign, so these cannot be tried there. Times are milliseconds since the epoch."
 )
 _PROBLEM: Schema = {
     "description": "A problem detail (RFC 9457).",

@@ -24,7 +24,16 @@ from pydantic_core import PydanticCustomError
 from bindery import clock, directory, dynamo, identity, imports
 from bindery.dynamo import Condition, Item, Key, Table, Update
 from bindery.faults import Fault, Reason
-from bindery.fields import ID, STORED, Customer, Identifier128, OptionalText128, OptionalText512, Text64
+from bindery.fields import (
+    ID,
+    STORED,
+    Customer,
+    Identifier128,
+    OptionalIdentifier128,
+    OptionalText128,
+    OptionalText512,
+    Text64,
+)
 
 _MASK = "*#xX\u2022\u25cf\u2026\u2217"
 """What stands for digits that are not shown, and so parts those that are: asterisks, hashes, bullets, an ellipsis."""
@@ -105,7 +114,7 @@ class IssuedDevice(BaseModel):
 
     device_id: Identifier128
     kind: Kind
-    holder_id: OptionalText128 = None
+    holder_id: OptionalIdentifier128 = None
     """Who holds it, if that is another than the customer."""
     capabilities: list[Capability] = []
     status: Status = Status.ACTIVE

@@ -1,0 +1,40 @@
+"""Sample values that only a running installation can have: what its secrets and its demo callers' passwords derive."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from bindery import identity, keyring
+
+Samples = Mapping[str, Mapping[str, str]]
+
+_RANDOM = "a1B2c3D4e5F6g7H8"
+_LOGIN = ("QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET", "QUECTEL_EMAIL", "QUECTEL_PASSWORD")
+
+
+def samples(demo: Mapping[str, str]) -> Samples:
+    """By operation id, the parameters and members of a body whose example in the document cannot succeed.
+
+    The device is the one that the sample of `rufus.bind_device` binds.
+    """
+    device = {"deviceid": keyring.device_id("demo", identity.canonical("Model X1"), identity.canonical("DEVICE-123"))}
+    return {
+        "rufus.get_device": device,
+        "rufus.unbind_device": device,
+        "quectel.email_pwd_login": _signed(*(demo[name] for name in _LOGIN)),
+        "remoteit.login": {"username": demo["REMOTEIT_USERNAME"], "password": demo["REMOTEIT_PASSWORD"]},
+    }
+
+
+def _signed(domain: str, secret: str, email: str, password: str) -> dict[str, str]:
+    """A login as an app of quectel sends it: the password encrypted under `random`, everything signed."""
+    key = hashlib.md5(_RANDOM.encode(), usedforsecurity=False).hexdigest().upper()[8:24].encode()
+    padder = PKCS7(128).padder()
+    padded = padder.update(password.encode()) + padder.finalize()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(key[8:] + key[:8])).encryptor()
+    pwd = base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+    signature = hashlib.sha256((email + pwd + _RANDOM + secret).encode()).hexdigest()
+    return {"userDomain": domain, "random": _RANDOM, "email": email, "pwd": pwd, "signature": signature}
