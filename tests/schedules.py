@@ -6,8 +6,9 @@ depends on threads that happen to collide, and moto, which is no judge of thread
 
 A schedule ends well if requests that came one after the other could have ended so: every answer and every item is as
 some order of them leaves it. A request that was answered before another began comes first in that order. So does a
-request that holds from its answer on (a ban) before every one that succeeds with its last call after that, even if that
-one had begun before. A request that was told to try again is not in the order: it changed nothing.
+ban, or whatever else forbids something from its answer on, before a request that gains just that with its last call
+after that answer, even if it had begun before. A request that was told to try again is not in the order: it changed
+nothing.
 """
 
 import importlib.util
@@ -54,25 +55,34 @@ class Request:
     operator: bool = False
     """An operator is shown the device as it is after their change, in calls of its own: of that answer only the outcome
     counts, and reads that follow the first write do not matter to anyone, so no other call comes between."""
-    holds: bool = False
-    """Whether it holds from its answer on: no request of an API succeeds whose last call comes later."""
+    gains: str = ""
+    """`bind` or `connect`: what its caller gains if it succeeds."""
+    forbids: tuple[str, ...] = ()
+    """What nobody may gain from its answer on, by a request whose last call comes later."""
 
 
 def operator(
-    does: str, resource: str, method: str, path: str, body: Any = None, *, query: Any = "", holds: bool = False
+    does: str,
+    resource: str,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    query: Any = "",
+    forbids: tuple[str, ...] = (),
 ) -> Request:
     """What an operator asks of an admin resource."""
-    return Request(does, lambda: admin(resource, method, path, body, query=query), operator=True, holds=holds)
+    return Request(does, lambda: admin(resource, method, path, body, query=query), operator=True, forbids=forbids)
 
 
 def of_device(device: str, does: str, *, query: Any = "", **body: str) -> Request:
     """What an operator does to a device: `ban`, `unbind` and the like."""
     path = f"devices/{identity.opaque(device)}/{does}"
-    return operator(does, "devices", "POST", path, body or None, query=query, holds=does in _HOLD)
+    return operator(does, "devices", "POST", path, body or None, query=query, forbids=_FORBIDS.get(does, ()))
 
 
-_HOLD = frozenset({"ban", "disable", "deactivate"})
-"""What operators do to a device that no request may outlast."""
+_FORBIDS = {"ban": ("bind", "connect"), "disable": ("bind",), "deactivate": ("connect",)}
+"""What operators do to a device that forbids something."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +110,13 @@ class Run:
     tables: Tables
 
     def precedes(self, one: int, other: int) -> bool:
-        """True if a request was over before another began; or, where it holds, before the other's last call."""
+        """True if a request was over before another began; before the other's last call, if it forbids the other."""
         makers = [maker for maker, _ in self.calls]
         if one not in makers or other not in makers:
             return False
         ends = {maker: step for step, maker in enumerate(makers)}
-        against = self.answers[other].succeeded and not self.requests[other].operator
-        binds = self.requests[one].holds and self.answers[one].succeeded and against
-        return ends[one] < (ends[other] if binds else makers.index(other))
+        forbids = self.requests[other].gains in self.requests[one].forbids and self.answers[other].succeeded
+        return ends[one] < (ends[other] if forbids else makers.index(other))
 
     def __str__(self) -> str:
         lines = [f"  {self.requests[maker].name}: {call}" for maker, call in self.calls]
@@ -293,7 +302,7 @@ def check(
 
 
 def _possible(run: Run, order: Sequence[int]) -> bool:
-    """Whether no request comes after one that began when it was over."""
+    """True if no request comes after one that it precedes."""
     return not any(run.precedes(later, one) for at, one in enumerate(order) for later in order[at + 1 :])
 
 

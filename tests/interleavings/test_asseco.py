@@ -35,7 +35,9 @@ def register(identifier: str = IMEI, nickname: str = "My Phone", customer: str =
         body = {"external-device-identifier": identifier, "operating-system": "iOS", "nickname": nickname}
         request = event("POST", "/v1/device/owned-devices", headers=headers(bank, customer), body=json.dumps(body))
         return Request(
-            f"{customer} registers {identifier} as {nickname}", lambda: invoke("asseco.register_owned_device", request)
+            f"{customer} registers {identifier} as {nickname}",
+            lambda: invoke("asseco.register_owned_device", request),
+            gains="bind",
         )
 
     return asked

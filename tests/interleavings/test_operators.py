@@ -34,9 +34,11 @@ class Act(NamedTuple):
     given: Callable[[], object] = lambda: None
 
 
-def of(resource: str, method: str, path: str, body: Any = None, *, holds: bool = False) -> Callable[[], Request]:
+def of(
+    resource: str, method: str, path: str, body: Any = None, *, forbids: tuple[str, ...] = ()
+) -> Callable[[], Request]:
     name = " ".join([method, path, *([] if body is None else [json.dumps(body)])])
-    return lambda: operator(name, resource, method, path, body, holds=holds)
+    return lambda: operator(name, resource, method, path, body, forbids=forbids)
 
 
 def on_device(does: str, **body: str) -> Callable[[], Request]:
@@ -64,7 +66,7 @@ ACTS: dict[str, Act] = {
     "assign": Act(of("devices", "PUT", ADDRESS_PATH, {"address": ADDRESS}), lambda: addresses.withdraw(ADDRESS)),
     "import": Act(manufactured(module_type="BC28")),
     "import-key": Act(manufactured(device_key="8415D0A31B2D")),
-    "bar": Act(of("products", "PUT", f"products/{PK}/barred/{OTHER}", holds=True)),
+    "bar": Act(of("products", "PUT", f"products/{PK}/barred/{OTHER}", forbids=("bind",))),
     "admit": Act(of("products", "DELETE", f"products/{PK}/barred/{OTHER}"), lambda: products.bar(PK, OTHER)),
     "product": Act(of("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})),
     "domain-off": Act(of("domains", "PATCH", "domains/E.DM.1", {"enabled": False})),
@@ -100,7 +102,7 @@ ACTS: dict[str, Act] = {
 def company_bind() -> Request:
     body = json.dumps({"model": "M", "serial_number": "S", "alias": "a"})
     request = event("POST", "/v0/devices", headers={"api_key": KEY}, body=body)
-    return Request("a company binds", lambda: invoke("rufus.bind_device", request))
+    return Request("a company binds", lambda: invoke("rufus.bind_device", request), gains="bind")
 
 
 ASKED: dict[str, Callable[[], Request]] = {
@@ -163,7 +165,12 @@ def test_operators_requests_end_as_some_order_of_them(one: str, other: str) -> N
     assert schedules.check([ACTS[one].ask(), ACTS[other].ask()], broken) > 0
 
 
-TRIPLES = random.Random(0).sample(list(product(combinations(ACTS, 2), ASKED)), 200 if FULL else 4)
+READ_ALONE = {"product", "domain-off", "domain-on", "binders", "close", "open", "members", "rooms"}
+"""What a bind judges on its read alone, or after the device: if two changes refuse it, it may name the later one."""
+
+TRIPLES = random.Random(0).sample(
+    list(product(combinations([act for act in ACTS if act not in READ_ALONE], 2), ASKED)), 100 if FULL else 4
+)
 
 
 @pytest.mark.parametrize(("acts", "asked"), TRIPLES)

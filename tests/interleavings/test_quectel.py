@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 def bind(uid: str, **parameters: str) -> Request:
     token = quectel.token(uid)
-    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=PK, sn=SN, **parameters))
+    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=PK, sn=SN, **parameters), gains="bind")
 
 
 def ban() -> Request:
@@ -66,7 +66,7 @@ def accept(uid: str, sharer: str) -> Request:
     """A share of the device is accepted, by a code that its sharer was given before."""
     offered = quectel.ask(sharer, "share_info", pk=PK, dk=DK, coverMark="2")
     assert offered.json()["code"] == 200, offered.body
-    return ask(uid, "share_device", shareCode=offered.json()["data"])
+    return replace(ask(uid, "share_device", shareCode=offered.json()["data"]), gains="bind")
 
 
 def moved(uid: str) -> Request:

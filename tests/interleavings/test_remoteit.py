@@ -25,7 +25,7 @@ def connect(uid: str, hostip: str | None = None) -> Request:
     headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
     body = {"deviceaddress": ADDRESS, **({} if hostip is None else {"hostip": hostip})}
     request = event("POST", "/apv/v27/device/connect", headers=headers, body=json.dumps(body))
-    return Request(f"{uid} connects", lambda: invoke("remoteit.connect_device", request))
+    return Request(f"{uid} connects", lambda: invoke("remoteit.connect_device", request), gains="connect")
 
 
 def stop(uid: str = ME) -> Request:
@@ -51,7 +51,7 @@ def unbind(uid: str) -> Request:
 
 def bind(uid: str) -> Request:
     token = quectel.token(uid)
-    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=quectel.PK, sn=quectel.SN))
+    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=quectel.PK, sn=quectel.SN), gains="bind")
 
 
 def does(what: str, **body: str) -> Request:

@@ -20,7 +20,7 @@ KEY = "ror-ae4fc6c19681a20fad30"
 def bind(alias: str) -> Request:
     body = json.dumps({"model": "M", "serial_number": "S", "alias": alias})
     request = event("POST", "/v0/devices", headers={"api_key": KEY}, body=body)
-    return Request(f"bind as {alias}", lambda: invoke("rufus.bind_device", request))
+    return Request(f"bind as {alias}", lambda: invoke("rufus.bind_device", request), gains="bind")
 
 
 def unbind() -> Request:

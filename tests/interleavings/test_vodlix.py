@@ -19,7 +19,7 @@ FACTS = ("device_os", "device_version", "device_type", "app_version", "app_name"
 
 def add(version: str) -> Request:
     request = event("POST", "/api/v2/device", body=json.dumps({"mac_address": MAC} | dict.fromkeys(FACTS, version)))
-    return Request(f"add {version}", lambda: invoke("vodlix.add_device", request))
+    return Request(f"add {version}", lambda: invoke("vodlix.add_device", request), gains="bind")
 
 
 def show(screen: str) -> Request:
