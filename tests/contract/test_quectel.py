@@ -11,7 +11,6 @@ import pytest
 from bindery import clock, devices, identity, keyring, sessions
 from bindery.directory import accounts, families, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Table
 from tests import quectel
 from tests.http_api import admin, event, invoke
 from tests.quectel import (
@@ -36,7 +35,7 @@ from tests.quectel import (
     succeeded,
     token,
 )
-from tests.tables import everything, items
+from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -368,7 +367,7 @@ def test_expired_forged_foreign_and_revoked_tokens_are_refused(world: World) -> 
     refused(bind(good, pk=PK, sn=SN), 5032)
     accounts.set_enabled("smart", False)
     refused(bind(token(ME), pk=PK, sn=SN), 5032)
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
 
 
 MALFORMED = [
@@ -446,7 +445,7 @@ def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own() -> None:
     World(Mode.MULTI)
     keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
     assert len(keys) == 3
-    found = [item for item in items(Table.BINDINGS) if item["pk"] == DEVICE]
+    found = [item for item in everything()["BINDINGS"] if item["pk"] == DEVICE]
     assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in found] == [
         (DEVICE, f"user#{uid}", f"user#{uid}", "binding") for uid in (THIRD, ME, OTHER)
     ]

@@ -11,12 +11,11 @@ from bindery import clock, devices, dynamo, keyring
 from bindery.bindings import held, holding, record, shares
 from bindery.directory import accounts, domains, families, products, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Table
 from tests import quectel
 from tests.http_api import Response
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, ask, owner, places, share, succeeded
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -350,7 +349,7 @@ def test_a_device_that_was_let_go_meanwhile_is_not_renamed(world: World, monkeyp
     succeeded(world.ask())
     before(monkeypatch, "update_item", lambda: ask(ME, "unbundling_device_dk", **KEYS))
     refused(ask(ME, "set_device_info", **KEYS, deviceName="D"), *NOT_BOUND)
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
 
 
 @MODES
@@ -378,7 +377,7 @@ def test_whoever_unbinds_ends_their_shares_and_leaves_nothing(mode: Mode) -> Non
     share(ME, THIRD, clock.seconds() - 1)
     assert ask(ME, "unbundling_device_dk", **KEYS).body == '{"code":200,"data":{"bindingSum":0},"extMsg":"","msg":""}'
     # A share whose time was over before is left to expire, and is shown to nobody.
-    assert {item["share"] for item in items(Table.BINDINGS)} == ({places()[THIRD]["share"]})
+    assert {item["share"] for item in everything()["BINDINGS"]} == ({places()[THIRD]["share"]})
     for uid in (ME, OTHER, THIRD):
         assert listed(uid) == []
         for name in ("unbundling_device_dk", "device_info", "set_device_info", "share_info"):
@@ -429,7 +428,7 @@ def test_two_of_a_family_who_let_go_at_once_both_leave_its_common_list(monkeypat
         succeeded(quectel.as_user(uid, fid="F1"))
     before(monkeypatch, "transact_write_items", lambda: ask(OTHER, "unbundling_device_dk", **KEYS))
     data(ask(ME, "unbundling_device_dk", **KEYS))
-    assert (items(Table.BINDINGS), quectel.common("F1")) == ([], set())
+    assert (everything()["BINDINGS"], quectel.common("F1")) == ([], set())
 
 
 def test_a_share_accepted_while_its_binding_ends_leaves_both_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,7 +438,7 @@ def test_a_share_accepted_while_its_binding_ends_leaves_both_whole(monkeypatch: 
     refused(ask(ME, "unbundling_device_dk", **KEYS), 5050, "Device unbinding failed")
     assert (listed(ME), listed(OTHER)) == ([DK], [DK])
     data(ask(ME, "unbundling_device_dk", **KEYS))
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
 
 
 def test_a_binding_that_was_taken_over_meanwhile_is_5052_and_the_next_ones_stays(
@@ -457,7 +456,7 @@ def test_a_share_that_ended_with_its_binding_meanwhile_is_5052(mode: Mode, monke
     share(ME, OTHER, clock.seconds() + 60)
     before(monkeypatch, "transact_write_items", lambda: ask(ME, "unbundling_device_dk", **KEYS))
     refused(ask(OTHER, "unbundling_device_dk", **KEYS), *NOT_BOUND)
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
 
 
 def test_the_evicted_user_and_those_they_shared_with_have_the_device_no_more() -> None:
@@ -657,9 +656,9 @@ def test_a_binding_with_all_its_shares_ends_in_one_transaction() -> None:
     for number in range(held.SHARE_LIMIT):
         users.create(f"u{number}", "smart", domain="E.DM.1")
         data(accept(f"u{number}", shared))
-    assert len(items(Table.BINDINGS)) == 2 + 2 * held.SHARE_LIMIT
+    assert len(everything()["BINDINGS"]) == 2 + 2 * held.SHARE_LIMIT
     holding.end(DEVICE, "lost", uid=ME)
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
 
 
 RACES: list[tuple[str, Mode, Callable[[], object], tuple[int, str]]] = [
@@ -714,4 +713,4 @@ def test_a_code_made_while_the_binding_ends_is_5052(world: World, monkeypatch: p
     succeeded(world.ask())
     before(monkeypatch, "update_item", lambda: ask(ME, "unbundling_device_dk", **KEYS))
     refused(ask(ME, "share_info", **KEYS), *NOT_BOUND)
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []

@@ -8,10 +8,9 @@ import pytest
 from bindery import dynamo
 from bindery.directory import families, users
 from bindery.directory.products import Mode
-from bindery.dynamo import Table
 from tests import quectel
 from tests.quectel import DEVICE, DK, ME, PK, World, common
-from tests.tables import items
+from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -77,4 +76,4 @@ def test_of_users_accepting_one_code_while_its_binding_ends_all_or_none_of_each_
 
     assert ended == 200
     assert set(accepted) <= {200, 5136, 5138}
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []

@@ -1,4 +1,4 @@
-"""How failed logins slow the next one: whom, how long, and that guesses made at once are no more guesses."""
+"""Which logins failed attempts throttle, for how long, and that parallel guesses are no more than those in turn."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from bindery import clock, dynamo, passwords
 from bindery.dynamo import Key, Table
 from bindery.faults import Fault, Reason
 from bindery.logins import attempts
-from tests.races import before
 from tests.tables import items
 
 NOW = 1795176000_000
@@ -36,24 +35,36 @@ def user(time: Clock) -> dict[str, str]:
 
 
 def place(name: str = "ada@x.de", source_ip: str = HOME, scope: str = "app") -> Key:
-    return attempts.key("quectel", scope, name, source_ip)
+    return attempts.name_key("quectel", scope, name, source_ip)
 
 
-def attempt(user: dict[str, str] | None, password: str, at: Key | None = None) -> Fault | None:
-    """Try a password as a login does; what it was refused for."""
-    key = at or place()
+def attempt(
+    user: dict[str, str] | None,
+    password: str,
+    *,
+    name: str = "ada@x.de",
+    source_ip: str = HOME,
+    scope: str = "app",
+    api: str = "quectel",
+) -> Fault | None:
+    """Try a password as a login does, and return the refusal."""
+    tried = attempts.Attempt(api, scope, name, source_ip)
     try:
-        attempts.Attempts.admit(key, dynamo.get(key)).judge(password, user)
+        tried.reserve(*dynamo.get_many(tried.reads)).judge(password, user)
     except Fault as fault:
         return fault
     return None
 
 
-def fail(count: int, user: dict[str, str] | None, time: Clock, at: Key | None = None) -> None:
+def fail(count: int, user: dict[str, str] | None, time: Clock, **of: str) -> None:
     """Fail as often, each time after having waited long enough."""
     for _ in range(count):
-        refused(attempt(user, WRONG, at), Reason.PASSWORD_WRONG)
+        refused(attempt(user, WRONG, **of), Reason.PASSWORD_WRONG)
         time.now += 900_000
+
+
+def counted(kind: str = "attempts") -> list[int]:
+    return [item["failures"] for item in items(Table.BINDINGS) if item["sk"] == kind]
 
 
 def refused(fault: Fault | None, reason: Reason, **detail: str) -> None:
@@ -101,7 +112,7 @@ def test_what_comes_too_early_is_neither_looked_at_nor_counted(
 def test_a_success_forgets_the_failures(user: dict[str, str], time: Clock) -> None:
     fail(9, user, time)
     assert attempt(user, RIGHT) is None
-    assert items(Table.BINDINGS) == []
+    assert counted() == []
 
 
 def test_a_new_day_begins_with_none(user: dict[str, str], time: Clock) -> None:
@@ -113,33 +124,35 @@ def test_a_new_day_begins_with_none(user: dict[str, str], time: Clock) -> None:
 
 def test_the_count_is_removed_after_a_day(user: dict[str, str], time: Clock) -> None:
     refused(attempt(user, WRONG), Reason.PASSWORD_WRONG)
-    (kept,) = items(Table.BINDINGS)
-    assert kept == {
-        "pk": kept["pk"],
-        "sk": "attempts",
-        "failures": 1,
-        "last_at": time.now,
-        "expires_at": time.now // 1000 + 86400,
-    }
+    kept = items(Table.BINDINGS)
+    assert sorted(item["sk"] for item in kept) == ["attempts", "network"]
+    for item in kept:
+        assert {name: value for name, value in item.items() if name not in ("pk", "sk")} == {
+            "failures": 1,
+            "last_at": time.now,
+            "expires_at": time.now // 1000 + 86400,
+        }
 
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (place, lambda: place("ADA@x.de "), True),
-        (place, lambda: place("eve@x.de"), False),
-        (place, lambda: place(scope="other"), False),
-        (place, lambda: attempts.key("remoteit", "app", "ada@x.de", HOME), False),
-        (place, lambda: place(source_ip="203.0.113.10"), False),
-        (place, lambda: place(source_ip=f"::ffff:{HOME}"), True),
-        (lambda: place(source_ip="2001:db8::1"), lambda: place(source_ip="2001:db8::ffff:1"), True),
-        (lambda: place(source_ip="2001:db8::1"), lambda: place(source_ip="2001:db8:0:1::1"), False),
+        ({}, {"name": "ADA@x.de "}, True),
+        ({}, {"name": "eve@x.de"}, False),
+        ({}, {"scope": "other"}, False),
+        ({}, {"api": "remoteit"}, False),
+        ({}, {"source_ip": "203.0.113.10"}, False),
+        ({}, {"source_ip": f"::ffff:{HOME}"}, True),
+        ({"source_ip": "2001:db8::1"}, {"source_ip": "2001:db8::ffff:1"}, True),
+        ({"source_ip": "2001:db8::1"}, {"source_ip": "2001:db8:0:1::1"}, False),
     ],
 )
-def test_failures_slow_one_name_from_one_network(one, other, same: bool, user: dict[str, str], time: Clock) -> None:
-    fail(5, user, time, one())
+def test_failures_slow_one_name_from_one_network(
+    one: dict[str, str], other: dict[str, str], same: bool, user: dict[str, str], time: Clock
+) -> None:
+    fail(5, user, time, **one)
     time.now -= 900_000
-    fault = attempt(user, RIGHT, other())
+    fault = attempt(user, RIGHT, **other)
     assert (fault is not None) is same
 
 
@@ -149,27 +162,103 @@ def test_a_name_that_nobody_has_is_slowed_like_any_other(time: Clock) -> None:
     refused(attempt(None, WRONG), Reason.LOGIN_SLOWED, seconds="1")
 
 
-@pytest.mark.parametrize(("read", "meanwhile", "good"), [(0, 4, True), (0, 5, False), (4, 1, False), (9, 0, True)])
-def test_guesses_made_at_once_are_no_more_guesses(
-    read: int, meanwhile: int, good: bool, user: dict[str, str], time: Clock, monkeypatch: pytest.MonkeyPatch
+# ── Parallel attempts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that are compared from now on."""
+    seen: list[str] = []
+    verify = passwords.verify
+
+    def noted(password: str, stored: str | None) -> bool:
+        seen.append(password)
+        return verify(password, stored)
+
+    monkeypatch.setattr(passwords, "verify", noted)
+    return seen
+
+
+@pytest.mark.parametrize("failures", [0, 3, 7])
+@pytest.mark.parametrize("right", [0, 1, 4, 5, 23])
+def test_parallel_logins_do_not_reveal_the_right_password(
+    failures: int, right: int, user: dict[str, str], time: Clock, hashed: list[str]
 ) -> None:
-    fail(read, user, time)
+    """24 logins read the same counts; then each goes on in turn, the right password as number `right`."""
+    fail(failures, user, time)
+    hashed.clear()
+    tried = [attempts.Attempt("quectel", "app", "ada@x.de", HOME) for _ in range(24)]
+    read = dynamo.get_many(tried[0].reads)
+    free = max(5 - failures, 1)
+    for number, each in enumerate(tried):
+        before = items(Table.BINDINGS)
+        fault = None
+        try:
+            each.reserve(*read).judge(RIGHT if number == right else WRONG, user)
+        except Fault as refusal:
+            fault = refusal
+        if right == number < free:
+            assert fault is None
+            assert counted() == []
+            return
+        if number < free:
+            refused(fault, Reason.PASSWORD_WRONG)
+        else:
+            refused(fault, Reason.LOGIN_SLOWED, seconds="1")
+            assert items(Table.BINDINGS) == before, "a refused attempt is not counted, right or wrong"
+    assert hashed == [WRONG] * free, "a refused password is not compared"
+    assert counted() == [failures + free]
 
-    def others() -> None:
-        for _ in range(meanwhile):
-            attempts.Attempts(place()).fail()
 
-    before(monkeypatch, "transact_write_items", others)
-    fault = attempt(user, RIGHT)
-    if good:
-        assert fault is None
-        assert items(Table.BINDINGS) == []
-    else:
-        refused(fault, Reason.LOGIN_SLOWED, seconds="1")
-        assert [item["failures"] for item in items(Table.BINDINGS)] == [read + meanwhile]
+# ── Many names from one network ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_failures_made_at_once_are_all_counted(user: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    before(monkeypatch, "update_item", attempts.Attempts(place()).fail)
-    refused(attempt(user, WRONG), Reason.PASSWORD_WRONG)
-    assert [item["failures"] for item in items(Table.BINDINGS)] == [2]
+def spray(count: int, user: dict[str, str] | None, time: Clock) -> None:
+    """Try one password for as many names, each time after having waited long enough."""
+    for number in range(count):
+        refused(attempt(user, WRONG, name=f"user-{number}"), Reason.PASSWORD_WRONG)
+        time.now += 60_000
+
+
+def test_a_network_that_tries_many_names_is_throttled(user: dict[str, str], time: Clock, hashed: list[str]) -> None:
+    time.now = NOW - NOW % DAY
+    spray(101, None, time)
+    time.now -= 60_000
+    hashed.clear()
+    stands = items(Table.BINDINGS)
+    refused(attempt(None, WRONG, name="nobody"), Reason.LOGIN_SLOWED, seconds="1")
+    refused(attempt(user, RIGHT), Reason.LOGIN_SLOWED, seconds="1")
+    assert (hashed, items(Table.BINDINGS)) == ([], stands)
+    for of in ({"source_ip": "203.0.113.10"}, {"scope": "other"}, {"api": "remoteit"}):
+        assert attempt(user, RIGHT, **of) is None
+    time.now += 1000
+    assert attempt(user, RIGHT) is None
+
+
+def test_a_network_waits_a_minute_at_most(user: dict[str, str], time: Clock) -> None:
+    time.now = NOW - NOW % DAY
+    spray(140, None, time)
+    time.now -= 60_000
+    refused(attempt(user, RIGHT), Reason.LOGIN_SLOWED, seconds="60")
+
+
+def test_successful_logins_do_not_count_for_their_network(user: dict[str, str], time: Clock) -> None:
+    time.now = NOW - NOW % DAY
+    spray(101, None, time)
+    for number in range(3):
+        assert attempt(user, RIGHT, name=f"good-{number}") is None
+    assert counted("network") == [101]
+
+
+def test_parallel_logins_of_many_names_are_no_more_than_the_free_ones(
+    user: dict[str, str], time: Clock, hashed: list[str]
+) -> None:
+    time.now = NOW - NOW % DAY
+    spray(97, None, time)
+    hashed.clear()
+    tried = [attempts.Attempt("quectel", "app", f"name-{number}", HOME) for number in range(8)]
+    found = [dynamo.get_many(each.reads) for each in tried]
+    for each, read in zip(tried, found, strict=True):
+        with pytest.raises(Fault):
+            each.reserve(*read).judge(WRONG, None)
+    assert (len(hashed), counted("network")) == (4, [101])

@@ -94,14 +94,18 @@ def _quectel(world: World) -> Story:
     users.set_home_mode("ada", False)
     ben = world.token("ben", "quectel")
     yield from _shares(world, query, ben)
-    _miss(serial.Misses(serial.missed("ada")))
+    guesses = serial.Guesses(serial.guesses_key("ada"))
+    _miss(guesses)
     for reason, slowed, asked in (
         ("serial_slowed", bind, query | {"sn": "unknown"}),
         ("share_slowed", "quectel.share_device", {"shareCode": "unknown"}),
         ("look_slowed", "quectel.device_info", {"shareCode": "unknown"}),
     ):
         yield f"refused: {reason}", slowed, world.sample(slowed, query=asked)
-    dynamo.write(Delete(serial.missed("ada")))
+    bound = {":many": serial.Guesses.LIMITS[1].free + 20, ":now": clock.now()}
+    dynamo.write(Update(guesses.key, "SET #failures = :none, #bound = :many, #bound_at = :now", {":none": 0, **bound}))
+    yield "refused: bindings_throttled", bind, world.sample(bind, query=query | {"sn": "unknown"})
+    dynamo.write(Delete(guesses.key))
 
 
 def _shares(world: World, query: dict[str, str], ben: str) -> Story:
@@ -193,7 +197,7 @@ def _quectel_parameters(world: World) -> Story:
     yield "refused: user_domain_unknown", login, given("ada@example.com", "unknown")
     yield "refused: email_unknown", login, given("nobody@example.com", demo.DOMAIN)
     event = given("ada@example.com", demo.DOMAIN)
-    _miss(attempts.Attempts(attempts.key("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event))))
+    _miss(attempts.Attempts(attempts.name_key("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event))))
     yield "refused: login_slowed", login, event
 
 
@@ -252,7 +256,7 @@ def _remoteit(world: World) -> Story:
     yield "refused: not_found", stop, world.sample(stop)
     yield from _slowed_keys(connect, world.sample(connect, developerkey="unknown"), Kind.REMOTEIT)
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
-    _miss(attempts.Attempts(attempts.key("remoteit", "demo", "ada@example.com", _source_ip(event))))
+    _miss(attempts.Attempts(attempts.name_key("remoteit", "demo", "ada@example.com", _source_ip(event))))
     yield "refused: login_slowed", login, event
 
 
@@ -279,7 +283,7 @@ def _vodlix(world: World) -> Story:
 
 def _miss(misses: Misses) -> None:
     """As often as it takes for the next one to have to wait."""
-    for _ in range(misses.FREE + 12):
+    for _ in range(misses.LIMITS[0].free + 12):
         misses.fail()
 
 

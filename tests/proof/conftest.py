@@ -43,7 +43,9 @@ def note_writes() -> list[str]:
     done: list[str] = []
 
     def look(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        context["miss"] = params.get("Key", {}).get("pk", {}).get("S", "").startswith("attempts#")
+        writes = [write for member in params.get("TransactItems", ()) for write in member.values()] or [params]
+        places = [write.get("Key", {}).get("pk", {}).get("S", "") for write in writes]
+        context["miss"] = all(place.startswith("attempts#") for place in places)
 
     def note(model: Any, http_response: Any, context: dict[str, Any], **_: Any) -> None:
         if model.name in WRITES and http_response.status_code == 200 and not context["miss"]:

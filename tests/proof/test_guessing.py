@@ -1,18 +1,20 @@
 """Guessing is slow, shows, and hurts nobody but who guesses."""
 
+import copy
 import hashlib
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from bindery import clock, devices, edge
+from bindery import clock, devices, dynamo, edge, identity
 from bindery.bindings import serial
-from bindery.directory import key_misses, keys
+from bindery.directory import families, key_misses, keys, users
 from bindery.directory.keys import Grant, Kind
+from bindery.dynamo import Key, Read, Table, Update
 from bindery.faults import Reason
 from tests import moto_registry, races
 from tests.http_api import SOURCE_IP, Response, invoke
@@ -63,6 +65,10 @@ def counts() -> list[dict[str, Any]]:
     return [item for item in items(serial.Table.BINDINGS) if counts_misses(item)]
 
 
+def failures() -> list[int]:
+    return [count["failures"] for count in counts() if "failures" in count]
+
+
 def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_serial_number(here: World, time: Clock) -> None:
     guess(here, 21)
     stands = counts()
@@ -79,7 +85,7 @@ def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
     misses: int, seconds: int, here: World, time: Clock
 ) -> None:
     for _ in range(misses):
-        serial.Misses(serial.missed("ada")).fail()
+        serial.Guesses(serial.guesses_key("ada")).fail()
     slowed = bind(here, "SN9000000099")
     assert (slowed.body, slowed.headers.get("Retry-After")) == (UNKNOWN, str(seconds) if seconds else None)
 
@@ -89,15 +95,15 @@ def test_a_serial_number_of_anothers_device_is_a_miss_and_what_is_the_users_own_
 ) -> None:
     assert code(bind(here, world.SN, here.ben)) == 200
     assert code(bind(here, world.SN, here.ben)) == 5049
-    assert counts() == []
+    assert failures() == []
     assert code(bind(here, world.SN)) == 5412
-    assert [count["failures"] for count in counts()] == [1]
+    assert failures() == [1]
 
 
 def test_a_success_forgets_no_miss(here: World, time: Clock) -> None:
     guess(here, 20)
     assert code(bind(here, world.SN)) == 200
-    assert [count["failures"] for count in counts()] == [20]
+    assert [(count["failures"], count["bound"]) for count in counts()] == [(20, 1)]
 
 
 def test_nobody_else_waits_and_tomorrow_nobody_does(here: World, time: Clock) -> None:
@@ -112,33 +118,149 @@ def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time
     (count,) = counts()
     assert "ada" not in str(count)
     assert count["expires_at"] == time.now // 1000 + 86_400
-    assert serial.missed("ada") != serial.missed("ben")
+    assert serial.guesses_key("ada") != serial.guesses_key("ben")
     unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
-    assert serial.missed("ada").pk.removeprefix("attempts#") not in unkeyed
+    assert serial.guesses_key("ada").pk.removeprefix("attempts#") not in unkeyed
 
 
-def test_guesses_made_at_once_after_a_wait_are_one_guess(
+# ── Parallel guesses ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parallel(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[int], Response], *, requests: int
+) -> list[tuple[Response, list[str], list[dict[str, Any]]]]:
+    """The answers to parallel requests that all read the counts before any of them writes, one after the other.
+
+    With each, the calls that it made, and the counts afterwards.
+    """
+    real, read = serial.dynamo.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
+
+    def stale(reads: Sequence[Read]) -> list[dict[str, Any] | None]:
+        found = real(reads)
+        return [
+            read.get(each.key) if each.key.pk.startswith("attempts#") else item
+            for each, item in zip(reads, found, strict=True)
+        ]
+
+    monkeypatch.setattr(serial.dynamo, "get_many", stale)
+    seen: list[tuple[Response, list[str], list[dict[str, Any]]]] = []
+    for number in range(requests):
+        made: list[str] = []
+        with monkeypatch.context() as patch:
+            for method in ("get_item", "batch_get_item", "query", "transact_write_items", *WRITES):
+                patch.setattr(serial.dynamo.client(), method, _noted(made, method))
+            seen.append((ask(number), made, counts()))
+    return seen
+
+
+WRITES = ("put_item", "update_item", "delete_item")
+
+
+def _noted(made: list[str], method: str) -> Callable[..., Any]:
+    call = getattr(serial.dynamo.client(), method)
+
+    def noted(**request: Any) -> Any:
+        made.append(method)
+        return call(**request)
+
+    return noted
+
+
+@pytest.mark.parametrize("missed", [0, 15, 24])
+@pytest.mark.parametrize("right", [0, 3, 21, 27])
+def test_parallel_serial_numbers_reveal_no_more_than_the_free_guesses(
+    missed: int, right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(missed):
+        serial.Guesses(serial.guesses_key("ada")).fail()
+    time.now += 900_000
+    free = max(21 - missed, 1)
+    before = moto_registry.tables()
+
+    def ask(number: int) -> Response:
+        return bind(here, world.SN if number == right else f"SN9{number:09}")
+
+    seen = parallel(monkeypatch, ask, requests=28)
+    for number, (answer, _, _) in enumerate(seen):
+        if number == right and right < free:
+            assert code(answer) == 200
+        else:
+            revealed = number < free + (right < free and number > right)
+            assert (answer.body, answer.headers.get("Retry-After")) == (UNKNOWN, None if revealed else "1")
+    if right >= free:
+        assert moto_registry.tables() == before
+        assert all(other == seen[right] for other in seen[free:]), (
+            "a wrong one gets the same answer after the same calls"
+        )
+
+
+def test_what_is_revealed_of_a_device_in_a_race_is_counted_first(
     here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guess(here, 21)
-    time.now += 1000
-    before = moto_registry.tables()
-    races.before(monkeypatch, "transact_write_items", serial.Misses(serial.missed("ada")).fail)
-    slowed = bind(here, world.SN)
-    assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1")
-    assert moto_registry.tables() == before
+    races.before(monkeypatch, "transact_write_items", lambda: bind(here, world.SN, here.ben))
+    assert code(bind(here, world.SN)) == 5412
+    assert failures() == [1]
+    for _ in range(20):
+        serial.Guesses(serial.guesses_key("ada")).fail()
+    assert (bind(here, world.SN).body, bind(here, world.SN).headers["Retry-After"]) == (UNKNOWN, "1")
 
 
-@pytest.mark.parametrize("missed", [0, 1, 20])
-def test_whoever_has_free_misses_left_pays_nothing_for_them(
-    missed: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refusal", ["banned", "no key", "full list"])
+def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, here: World, time: Clock) -> None:
+    device = identity.manufactured_device(world.PK, world.SN)
+    extra: dict[str, str] = {}
+    if refusal == "banned":
+        devices.ban(device, "stolen")
+    elif refusal == "no key":
+        dynamo.write(Update(devices.key(device), "SET #device_key = :none", {":none": None}))
+    else:
+        users.set_home_mode("ada", True)
+        families.create("full", "ada")
+        filled = {f"quectel#{world.PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
+        dynamo.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": filled}))
+        extra = {"fid": "full"}
+    answer = invoke(BIND, world.query(here.request(BIND), sn=world.SN, **extra))
+    assert code(answer) == {"banned": 5009, "no key": 5067, "full list": 5893}[refusal]
+    assert failures() == [1]
+
+
+# ── New bindings ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
+    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guess(here, missed)
-    asked: list[Any] = []
-    transact = serial.dynamo.transact
-    monkeypatch.setattr(serial.dynamo, "transact", lambda operations: asked.extend(operations) or transact(operations))
-    assert code(bind(here, world.SN)) == 200
-    assert serial.missed("ada") not in [operation.key for operation in asked]
+    limit = serial.Guesses.LIMITS[1]
+    assert limit.free == 100, "more than a house has"
+    monkeypatch.setattr(serial.Guesses, "LIMITS", (serial.Guesses.LIMITS[0], limit._replace(free=2)))
+    for number in range(5):
+        devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
+    for number in range(3):
+        assert code(bind(here, f"SN8{number}")) == 200
+    stands = counts()
+    for sn in ("SN83", "SN9000000099"):
+        slowed = bind(here, sn)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), "whether there is such a device"
+    assert counts() == stands
+    assert code(bind(here, world.SN, here.ben)) == 200, "another user"
+    time.now += 1000
+    assert code(bind(here, "SN83")) == 200
+    assert bind(here, "SN84").headers["Retry-After"] == "2"
+    time.now += 86_400_000
+    assert code(bind(here, "SN84")) == 200
+
+
+def test_parallel_bindings_are_no_more_than_the_free_ones(
+    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = serial.Guesses.LIMITS[1]
+    monkeypatch.setattr(serial.Guesses, "LIMITS", (serial.Guesses.LIMITS[0], limit._replace(free=2)))
+    for number in range(6):
+        devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
+    seen = parallel(monkeypatch, lambda number: bind(here, f"SN8{number}"), requests=6)
+    assert [code(answer) for answer, _, _ in seen] == [200] * 3 + [5090] * 3
+    assert {answer.headers["Retry-After"] for answer, _, _ in seen[3:]} == {"1"}
+    assert [count["bound"] for count in counts()] == [3]
 
 
 CODES = {"quectel.share_device": "Invalid share code", "quectel.device_info": "No permission to query this device"}
@@ -160,7 +282,7 @@ def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_share_code(
         missed = ask(f"{number:099}")
         assert (missed.json()["msg"], "Retry-After" in missed.headers) == (CODES[name], False)
     stands = counts()
-    assert [count["failures"] for count in stands] == [21], "each is counted with the user's other misses"
+    assert failures() == [21], "each is counted with the user's other misses"
     for share_code in ("A" * 99, good):
         slowed = ask(share_code)
         assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), "whether there is such a code"
@@ -169,18 +291,27 @@ def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_share_code(
     assert code(ask(good)) == 200
 
 
-def test_share_codes_that_are_tried_at_once_after_a_wait_are_one_guess(
-    stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("right", [0, 21, 24])
+def test_parallel_share_codes_reveal_no_more_than_the_free_guesses(
+    name: str, right: int, stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage("quectel.share_device", "quectel")
-    for _ in range(21):
-        serial.Misses(serial.missed("ben")).fail()
-    time.now += 1000
+    good = staged.here.answers["quectel.share_info"].json()["data"]
+    made = staged.request()
     before = moto_registry.tables()
-    races.before(monkeypatch, "transact_write_items", serial.Misses(serial.missed("ben")).fail)
-    slowed = invoke("quectel.share_device", staged.request())
-    assert (code(slowed), slowed.headers["Retry-After"]) == (5136, "1")
+
+    def ask(number: int) -> Response:
+        return invoke(name, world.query(made, shareCode=good if number == right else f"{number:099}"))
+
+    seen = parallel(monkeypatch, ask, requests=26)
+    if right == 0:
+        assert code(seen[0][0]) == 200
+        return
     assert moto_registry.tables() == before
+    assert all(other == seen[right] for other in seen[21:]), "a wrong one gets the same answer after the same calls"
+    assert {answer.body for answer, _, _ in seen} == {seen[0][0].body}
+    assert ["Retry-After" in answer.headers for answer, _, _ in seen] == [False] * 21 + [True] * 5
 
 
 # ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,7 +340,7 @@ def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
         time.now += waited
         slowed = invoke(name, unknown)
         assert (slowed.status, slowed.body, slowed.headers["Retry-After"]) == (missed.status, missed.body, str(seconds))
-    assert [count["failures"] for count in counts()] == [23], "what comes too early is not counted"
+    assert failures() == [23], "what comes too early is not counted"
     assert "Retry-After" not in invoke(name, _from("203.0.113.10", unknown)).headers, "another network"
     assert moto_registry.tables() == before
     assert invoke(name, staged.request()).status in (200, 201), "a good key is let through whoever guessed beside it"
@@ -391,4 +522,4 @@ def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_fo
         changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
         refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
         assert code(refused) == 5136, place
-    assert set(read) == {"user#ben", "account#acme", serial.missed("ben").pk}
+    assert set(read) == {"user#ben", "account#acme", serial.guesses_key("ben").pk}

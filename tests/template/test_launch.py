@@ -244,6 +244,11 @@ def test_every_route_is_throttled_by_numbers():
     }
     routes = {f"{route.method} {route.path}" for function in template.functions() for route in function.routes}
     assert usual.keys() <= routes
+    # Each login costs a hash.
+    assert {route for route in usual if route.lower().endswith("login")} == {
+        route for route in routes if route.lower().endswith("login")
+    }
+    assert text.count("${LoginRate}") == 4
     for rates in usual.values():
         assert rates.keys() == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
         assert all(type(limit) is int for limit in rates.values())

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     PRODUCT_UNKNOWN = auto()
     SERIAL_UNKNOWN = auto()
     SERIAL_SLOWED = auto()
+    BINDINGS_THROTTLED = auto()
     DEVICE_UNKNOWN = auto()
     DEVICE_KEY_MISSING = auto()
     DEVICE_KEY_MALFORMED = auto()

@@ -1,72 +1,108 @@
-"""Misses: counted for each caller, so that what can be guessed is slow to guess.
+"""Throttle for what can be guessed: exponential back-off per caller after failed attempts.
 
-Some of a day (UTC) are free. The next one makes the caller wait a second, each further one twice as long, a quarter of
-an hour at most. What comes too early is refused unseen, and not counted.
+An attempt is counted before its result is known, by a write that fails if concurrent attempts have used up the limit.
+So requests that run in parallel cannot try more than requests that follow each other, and one that is refused for that
+reason does not reveal whether its guess was right.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from bindery import clock, dynamo
 from bindery.dynamo import Condition, Item, Key, Update
 from bindery.faults import Fault, Reason
 
 LONGEST = 15 * 60
-"""Seconds of the longest delay."""
+"""Seconds of the longest delay, unless a limit has its own."""
 
 _DAY = 24 * 3600
 
 
+class Limit(NamedTuple):
+    """How many a day (UTC) are free. The next one causes a delay of a second, and each further one doubles it."""
+
+    counter: str
+    """Attribute that holds the number."""
+    latest: str
+    """Attribute that holds the time of the last one, in milliseconds."""
+    free: int
+    throttled: Reason
+    """Reason for refusing a request before the delay is over, with the `seconds` to wait."""
+    longest: int = LONGEST
+
+    def wait(self, record: Item) -> int:
+        """Milliseconds until the next attempt is accepted."""
+        beyond = record.get(self.counter, 0) - self.free
+        if beyond <= 0:
+            return 0
+        delay = min(2 ** (beyond - 1), self.longest)
+        return int(record[self.latest] + delay * 1000 - clock.now())
+
+    def holds(self, record: Item, read: int) -> bool:
+        """True if an attempt that read the number `read` is still within the limit."""
+        now = record.get(self.counter, 0)
+        return bool(now <= self.free or now == read)
+
+
 class Misses:
-    """Today's misses of one caller, as many as there were when they were read."""
+    """A caller's failed attempts of today, as they were read. `LIMITS[0]` limits them."""
 
-    FREE: ClassVar[int]
-    """How many of a day make nobody wait."""
-    SLOWED: ClassVar[Reason]
-    """What comes too early is refused for, with the `seconds` to wait."""
+    LIMITS: ClassVar[tuple[Limit, ...]]
 
-    __slots__ = ("failures", "key")
+    __slots__ = ("key", "record")
 
-    def __init__(self, key: Key, failures: int = 0) -> None:
+    def __init__(self, key: Key, record: Item | None = None) -> None:
         self.key = key
-        self.failures = failures
+        self.record = record or {}
 
     @classmethod
     def admit(cls, key: Key, record: Item | None) -> Self:
-        """Another attempt, if it does not come too early after the last miss. Raises `SLOWED`."""
-        if record is None:
-            return cls(key)
-        failures = record["failures"]
-        if failures > cls.FREE:
-            delay = min(2 ** (failures - cls.FREE - 1), LONGEST)
-            left = record["last_at"] + delay * 1000 - clock.now()
+        """Accept another attempt, unless the delay after the last one is not over. Raises a limit's `throttled`."""
+        for limit in cls.LIMITS:
+            left = limit.wait(record or {})
             if left > 0:
-                raise Fault(cls.SLOWED, **_wait(-(-left // 1000)))
-        return cls(key, failures)
+                raise Fault(limit.throttled, **_wait(-(-left // 1000)))
+        return cls(key, record)
 
-    def slow(self) -> bool:
-        """Whether the free ones are used up."""
-        return self.failures > self.FREE
+    def count(self, limit: Limit | None = None) -> Update:
+        """Count an attempt. Its condition fails if concurrent attempts have used up a limit."""
+        return _counting(self.key, limit or self.LIMITS[0])._replace(condition=self.within())
 
-    def fail(self) -> Item:
-        """Count a miss; the count as it is now. If the SDK repeats it after a lost answer it counts twice, as well."""
-        now = clock.now()
-        return dynamo.update(
-            Update(
-                self.key,
-                "SET #last_at = :now, #expires_at = :expires_at ADD #failures :one",
-                {":now": now, ":expires_at": now // 1000 + _DAY, ":one": 1},
-            )
-        )
-
-    def no_more(self) -> Condition:
-        """That no miss beyond the free ones was written since, so that guesses made at once are no more guesses."""
+    def within(self) -> Condition:
+        """Condition: no attempt beyond the free ones has been counted since the record was read."""
+        values: dict[str, Any] = {}
+        for limit in self.LIMITS:
+            values |= {
+                f":{limit.counter}_free": limit.free,
+                f":{limit.counter}_read": self.record.get(limit.counter, 0),
+            }
         return Condition(
-            expression="attribute_not_exists(#pk) OR #failures <= :free OR #failures = :failures",
-            values={":free": self.FREE, ":failures": self.failures},
-            otherwise=self.SLOWED,
+            expression=" AND ".join(
+                f"(attribute_not_exists(#{limit.counter}) OR #{limit.counter} <= :{limit.counter}_free"
+                f" OR #{limit.counter} = :{limit.counter}_read)"
+                for limit in self.LIMITS
+            ),
+            values=values,
+            otherwise=self._exceeded,
             detail=_wait(1),
         )
+
+    def _exceeded(self, now: Item) -> Reason:
+        exceeded = (limit for limit in self.LIMITS if not limit.holds(now, self.record.get(limit.counter, 0)))
+        return next(exceeded, self.LIMITS[0]).throttled
+
+    def fail(self) -> Item:
+        """Count a failed attempt whatever the limit, and return the item. An SDK retry may count it twice."""
+        return dynamo.update(_counting(self.key, self.LIMITS[0]))
+
+
+def _counting(key: Key, limit: Limit) -> Update:
+    now = clock.now()
+    return Update(
+        key,
+        f"SET #{limit.latest} = :now, #expires_at = :expires_at ADD #{limit.counter} :one",
+        {":now": now, ":expires_at": now // 1000 + _DAY, ":one": 1},
+    )
 
 
 def _wait(seconds: int) -> Mapping[str, str]:

@@ -410,7 +410,7 @@ def test_a_users_binding_ends_with_its_shares_and_its_place_on_the_common_list(m
     assert answer.status == 200
     assert answer.json()["binding"] is None
     assert answer.json()["unbound"] == {"at": now, "reason": "lost by its owner", "by": OPERATOR}
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
     assert DEVICE not in quectel.common("F1")
     assert len(quectel.common("F1")) == 1
     users.set_home_mode(OTHER, True)
@@ -420,7 +420,7 @@ def test_a_users_binding_ends_with_its_shares_and_its_place_on_the_common_list(m
 def test_a_companys_binding_ends_and_can_be_made_again() -> None:
     device = rufus()
     assert unbind(device).json()["binding"] is None
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
     assert rufus() == device
     assert ask("GET", device).json()["binding"]["name"] == "Front door"
 
@@ -431,7 +431,7 @@ def test_a_registration_is_left_unregistered_with_its_identifier_and_nickname_fr
     if blocked:
         dynamo.write(Update(record.owner(device), "SET #status = :blocked", {":blocked": "blocked"}))
     assert unbind(device).json()["binding"]["status"] == "unregistered"
-    assert [item["sk"] for item in items(Table.BINDINGS)] == ["owner"]
+    assert [item["sk"] for item in everything()["BINDINGS"]] == ["owner"]
     assert unbind(device).status == 404
     customer.register("MIGR00003", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
     customer.register("MIGR00002", "OTHER", nickname="my phone", **REGISTRATION)  # type: ignore[arg-type]
@@ -450,7 +450,7 @@ def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(reg
     assert {uid: place["shares"] for uid, place in quectel.places().items()} == {OTHER: {}}
     quectel.share(OTHER, THIRD, clock.seconds() + 60)
     assert unbind(DEVICE, OTHER).json()["users"] == []
-    assert items(Table.BINDINGS) == []
+    assert everything()["BINDINGS"] == []
     quectel.succeeded(quectel.as_user(ME))
 
 
@@ -651,12 +651,12 @@ def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: Worl
     devices.ban(DEVICE, "stolen")
     devices.deactivate(DEVICE)
     devices.set_enabled(DEVICE, False)
-    (stands,), bindings, directory = items(Table.DEVICES), items(Table.BINDINGS), items(Table.DIRECTORY)
+    (stands,), bindings, directory = items(Table.DEVICES), everything()["BINDINGS"], items(Table.DIRECTORY)
     assert send(row(serial=SN)) == report(changed=1)
     (after,) = items(Table.DEVICES)
     stamps = {name: after[name] for name in ("changed_at", "changed_by")}
     assert after == stands | {"device_key": "KEY1"} | stamps
-    assert (items(Table.BINDINGS), items(Table.DIRECTORY)) == (bindings, directory)
+    assert (everything()["BINDINGS"], items(Table.DIRECTORY)) == (bindings, directory)
 
 
 def test_a_ban_between_an_imports_read_and_its_write_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_a_login_gives_a_session_and_says_whose(header: str, key: str) -> None:
     assert re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", given["guid"])
     assert re.fullmatch("[0-9a-f]{64}", given["service_authhash"])
     assert sessions.verify(given["token"], "remoteit").look_up().uid == "ada"
-    assert items(Table.BINDINGS) == []
+    assert failures() == []
 
 
 def test_who_a_user_is_stays_and_differs_from_others(key: str) -> None:

@@ -16,6 +16,7 @@ from bindery.directory.products import Mode
 from bindery.directory.users import User
 from bindery.dynamo import Check, Condition, Delete, Item, Key, Put, Read, Table, Update
 from bindery.faults import Fault, Reason
+from bindery.misses import Limit
 from bindery.sessions import Session
 
 REFUSES = (
@@ -30,6 +31,7 @@ REFUSES = (
     Reason.FAMILY_MISSING,
     Reason.FAMILY_FORBIDDEN,
     Reason.SERIAL_SLOWED,
+    Reason.BINDINGS_THROTTLED,
     Reason.SERIAL_UNKNOWN,
     Reason.DEVICE_KEY_MISSING,
     Reason.DEVICE_KEY_MALFORMED,
@@ -47,12 +49,28 @@ DEVICE_KEY = "[A-Za-z0-9]{4,32}"
 """What a device key looks like."""
 
 
-class Misses(misses.Misses):
-    """A user's serial numbers of today that nobody made, or whose device is another's."""
+_ABOUT_DEVICE = frozenset(
+    {
+        Reason.SERIAL_UNKNOWN,
+        Reason.DEVICE_KEY_MISSING,
+        Reason.DEVICE_KEY_MALFORMED,
+        Reason.DATA_CENTER_MISMATCH,
+        Reason.DEVICE_BANNED,
+        Reason.BOUND_BY_ANOTHER,
+        Reason.COMMON_LIST_FULL,
+    }
+)
+"""Refusals that reveal whether a device exists, and so count as failed guesses."""
+
+
+class Guesses(misses.Misses):
+    """A user's failed guesses of serial numbers and share codes, and new bindings, of today."""
 
     __slots__ = ()
-    FREE: ClassVar[int] = 20
-    SLOWED: ClassVar[Reason] = Reason.SERIAL_SLOWED
+    LIMITS: ClassVar[tuple[Limit, ...]] = (
+        Limit("failures", "last_at", 20, Reason.SERIAL_SLOWED),
+        Limit("bound", "bound_at", 100, Reason.BINDINGS_THROTTLED),
+    )
 
 
 class Bound(NamedTuple):
@@ -78,7 +96,8 @@ def bind(
     """Bind a device to the session's user, in home mode into their family `fid` and its room `frid`.
 
     One batch read that every rule is judged on, in the order of `REFUSES`, and one transaction that holds what may have
-    changed meanwhile (the user, the device, who has it, the family) and refuses for the same reasons. Raises
+    changed meanwhile (the guesses, the user, the device, who has it, the family) and refuses for the same reasons. A
+    refusal that such a change causes and that reveals whether the device exists is counted by a third call. Raises
     `TOKEN_INVALID` and the reasons in `REFUSES`: `SERIAL_LOOKUP_FAILED` when the device could not be read,
     `LOOKUP_FAILED` when anything else could not, `BINDING_FAILED` when another write came between that a repetition has
     to take into account.
@@ -93,7 +112,7 @@ def bind(
         "device": Read(devices.key(device), Reason.SERIAL_LOOKUP_FAILED),
         "owner": Read(record.owner(device), Reason.LOOKUP_FAILED),
         "own": Read(record.of_user(device, uid), Reason.LOOKUP_FAILED),
-        "missed": Read(missed(uid), Reason.LOOKUP_FAILED),
+        "guesses": Read(guesses_key(uid), Reason.LOOKUP_FAILED),
     }
     if session.domain is not None:
         reads["domain"] = Read(domains.key(session.domain), Reason.LOOKUP_FAILED)
@@ -117,20 +136,15 @@ def bind(
         raise Fault(unsuited)
     if user.home_mode and not families.admits(family, uid, frid):
         raise Fault(Reason.FAMILY_FORBIDDEN)
-    guesses = Misses.admit(reads["missed"].key, found["missed"])
+    guesses = Guesses.admit(reads["guesses"].key, found["guesses"])
     manufactured = found["device"] or {}
-    if unfit := _unfit(manufactured, product):
-        if unfit is Reason.SERIAL_UNKNOWN:
-            guesses.fail()
-        raise Fault(unfit)
     mode = Mode(product["mode"])
     standing = found["own" if mode is Mode.MULTI else "owner"] or {}
-    if taken := _taken(standing, uid, mode):
-        if taken is Reason.BOUND_BY_ANOTHER:
-            guesses.fail()
-        raise Fault(taken)
-    if common and family is not None and families.full(family, families.entry(device, uid, mode)):
-        raise Fault(Reason.COMMON_LIST_FULL)
+    refusal = _unfit(manufactured, product) or _taken(standing, uid, mode)
+    if refusal is None and common and family is not None and families.full(family, families.entry(device, uid, mode)):
+        refusal = Reason.COMMON_LIST_FULL
+    if refusal is not None:
+        raise _counted(guesses, Fault(refusal))
 
     binding, now = record.new_id(), clock.now()
     # Derived before the write: once the device is bound, nothing may fail that would say it is not.
@@ -164,25 +178,39 @@ def bind(
         "connected": {},
         **{fact: place[fact] for fact in ("binding", "bound_at", "device_key", "fid", "common")},
     }
-    dynamo.transact(
-        [
-            Check(users.key(uid), _still(session, user, domain, fid, frid)),
-            Check(products.barred(product_key, uid), NOT_BARRED),
-            Check(devices.key(device), _as_read(manufactured, product)),
-            _hold(device, uid, mode, facts, evicted),
-            Put(held.key(uid, product_key, device_key), place, held.free(device)),
-            *_evict(device, evicted),
-            *_in_families(device, uid, mode, place, evicted),
-            *([Check(guesses.key, guesses.no_more())] if guesses.slow() else []),
-        ]
-    )
+    writes = [
+        # The first, so that its refusal goes before what the others reveal of the device.
+        guesses.count(Guesses.LIMITS[1]),
+        Check(users.key(uid), _still(session, user, domain, fid, frid)),
+        Check(products.barred(product_key, uid), NOT_BARRED),
+        Check(devices.key(device), _as_read(manufactured, product)),
+        _hold(device, uid, mode, facts, evicted),
+        Put(held.key(uid, product_key, device_key), place, held.free(device)),
+        *_evict(device, evicted),
+        *_in_families(device, uid, mode, place, evicted),
+    ]
+    try:
+        dynamo.transact(writes)
+    except Fault as refused:
+        raise _counted(guesses, refused) from None
     return bound
 
 
-def missed(uid: str) -> Key:
-    """Key of a user's failed guesses of today, under a keyed hash: no erasure removes it, and time to live does."""
-    hashed = keyring.derive("BINDING_KEY_SECRET", "serials", uid).hex()
-    return Key(Table.BINDINGS, f"attempts#{hashed}", f"serials#{clock.today().isoformat()}")
+def guesses_key(uid: str) -> Key:
+    """Key of a user's guesses of today. It does not reveal the user; time to live removes it, an erasure does not."""
+    hashed = keyring.derive("BINDING_KEY_SECRET", "guesses", uid).hex()
+    return Key(Table.BINDINGS, f"attempts#{hashed}", f"guesses#{clock.today().isoformat()}")
+
+
+def _counted(guesses: Guesses, refused: Fault) -> Fault:
+    """Count a refusal that reveals whether a device exists, before it is revealed.
+
+    Raises `SERIAL_SLOWED` or `BINDINGS_THROTTLED` if concurrent guesses came first. It is a transaction, as a
+    successful bind is, so that a throttled guess takes the same calls whether it was right or wrong.
+    """
+    if refused.reason in _ABOUT_DEVICE:
+        dynamo.transact([guesses.count()])
+    return refused
 
 
 def _may_not_bind(role: str, domain: Item) -> bool:

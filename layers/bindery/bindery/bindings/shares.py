@@ -16,6 +16,7 @@ from bindery.directory.products import Mode
 from bindery.directory.users import User
 from bindery.dynamo import Check, Condition, Item, Put, Read, Update
 from bindery.faults import Fault, Reason
+from bindery.misses import Limit
 from bindery.sessions import Session
 
 ACCEPTING_SECONDS = 24 * 3600
@@ -47,18 +48,18 @@ _COVERED = {
 """What must hold of the sharer's place for the device when it is offered."""
 
 
-class _Guesses(serial.Misses):
-    """Share codes that nobody made, among the serial numbers that a user missed today."""
+class _Guesses(serial.Guesses):
+    """Share codes that nobody made, counted with the serial numbers."""
 
     __slots__ = ()
-    SLOWED: ClassVar[Reason] = Reason.SHARE_SLOWED
+    LIMITS: ClassVar[tuple[Limit, ...]] = (serial.Guesses.LIMITS[0]._replace(throttled=Reason.SHARE_SLOWED),)
 
 
-class _Looks(serial.Misses):
+class _Looks(serial.Guesses):
     """The same, of codes that are only looked at."""
 
     __slots__ = ()
-    SLOWED: ClassVar[Reason] = Reason.LOOK_SLOWED
+    LIMITS: ClassVar[tuple[Limit, ...]] = (serial.Guesses.LIMITS[0]._replace(throttled=Reason.LOOK_SLOWED),)
 
 
 def offer(
@@ -117,7 +118,9 @@ def look(session: Session, code: str) -> Device:
     """
     offer = _made(session, code, _Looks, Reason.NOT_SHARED)
     product_read = Read(products.key(offer.product_key), Reason.LOOKUP_FAILED)
-    _, place, own, _, product = _read(session, offer, _Looks, product_read)
+    _, place, own, guesses, product = _read(session, offer, _Looks, product_read)
+    # Concurrent guesses may have used up the limit since.
+    dynamo.transact([Check(guesses.key, guesses.within())])
     if own is not None and held.lasts(own) and own["binding"] == offer.binding:
         return held.shown(session, own, product)
     if place is None or _over(offer, place):
@@ -176,6 +179,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
     after = {":after": shares | {uid: offer.sharing_until}}
     dynamo.transact(
         [
+            Check(guesses.key, guesses.within()),
             Check(users.key(uid), _still(session)),
             _relate(user, accepted, place, after),
             Update(
@@ -188,7 +192,6 @@ def accept(session: Session, code: str, name: str | None) -> None:
             # Last: which share it is was judged before on what was read, so it comes first among the reasons here too.
             Check(products.barred(offer.product_key, uid), serial.NOT_BARRED),
             Check(devices.key(device), _FIT),
-            *([Check(guesses.key, guesses.no_more())] if guesses.slow() else []),
         ]
     )
 
@@ -200,34 +203,34 @@ def _unsuited(now: int, accepting: int, sharing: int) -> Reason | None:
     return Reason.SHARING_TOO_SHORT if sharing <= accepting else None
 
 
-def _made(session: Session, code: str, guesses: type[serial.Misses], unknown: Reason) -> Offer:
+def _made(session: Session, code: str, guesses: type[serial.Guesses], unknown: Reason) -> Offer:
     """The offer that a code stands for. One that nobody made is a miss: counted, and refused as `unknown`."""
     try:
         return codes.read(code, session)
     except Fault:
-        missed = serial.missed(session.uid)
-        asked = [*session.reads(Reason.LOOKUP_FAILED), Read(missed, Reason.LOOKUP_FAILED)]
-        user, account, record = dynamo.get_many(asked)
+        key = serial.guesses_key(session.uid)
+        user, account, record = dynamo.get_many([*session.reads(Reason.LOOKUP_FAILED), Read(key, Reason.LOOKUP_FAILED)])
         session.confirm(user, account)
-        guesses.admit(missed, record).fail()
+        # As a transaction, because a code that is right takes one too.
+        dynamo.transact([guesses.admit(key, record).count()])
         raise Fault(unknown) from None
 
 
 def _read(
-    session: Session, offer: Offer, guesses: type[serial.Misses], *reads: Read
-) -> tuple[User, Item | None, Item | None, serial.Misses, Item | None]:
+    session: Session, offer: Offer, guesses: type[serial.Guesses], *reads: Read
+) -> tuple[User, Item | None, Item | None, serial.Guesses, Item | None]:
     """The user, the sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`.
 
     Of one who has left the user's domain there is no place: what they offered there is over.
     """
-    missed = serial.missed(session.uid)
+    guesses_key = serial.guesses_key(session.uid)
     places = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
-    own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (users.key(offer.sharer), *places, missed)]
+    own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (users.key(offer.sharer), *places, guesses_key)]
     asked = [*session.reads(Reason.LOOKUP_FAILED), *own_reads, *reads]
     user, account, sharer, place, own, record, *rest = dynamo.get_many(asked)
     confirmed = session.confirm(user, account)
     here = sharer is not None and sharer["domain"] == session.domain
-    return confirmed, place if here else None, own, guesses.admit(missed, record), next(iter(rest), None)
+    return confirmed, place if here else None, own, guesses.admit(guesses_key, record), next(iter(rest), None)
 
 
 def _over(offer: Offer, place: Item) -> bool:

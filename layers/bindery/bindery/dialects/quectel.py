@@ -50,6 +50,7 @@ REFUSALS = {
     Reason.FAMILY_FORBIDDEN: Refusal(200, 5041, "No permission"),
     Reason.SERIAL_UNKNOWN: Refusal(200, 5090, "Requested device SN invalid"),
     Reason.SERIAL_SLOWED: Refusal(200, 5090, "Requested device SN invalid", RETRY_LATER),
+    Reason.BINDINGS_THROTTLED: Refusal(200, 5090, "Requested device SN invalid", RETRY_LATER),
     Reason.DEVICE_KEY_MISSING: Refusal(200, 5067, "Please enter Device Key"),
     Reason.DEVICE_KEY_MALFORMED: Refusal(200, 5361, "Incorrect DK format"),
     Reason.DATA_CENTER_MISMATCH: Refusal(200, 6083, "Bound device does not belong to current data center"),

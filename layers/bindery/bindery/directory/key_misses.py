@@ -11,7 +11,7 @@ from bindery.directory.accounts import KeyKind
 from bindery.dynamo import Item, Key, Table
 from bindery.faults import Fault, Reason
 from bindery.keyring import fingerprint
-from bindery.misses import Misses
+from bindery.misses import Limit, Misses
 
 REMEMBERED = 1000
 """How many counts an execution environment remembers at most, before it begins anew."""
@@ -28,8 +28,7 @@ class KeyMisses(Misses):
     """The keys of one kind that one network presented in vain today."""
 
     __slots__ = ()
-    FREE: ClassVar[int] = 20
-    SLOWED: ClassVar[Reason] = Reason.KEY_SLOWED
+    LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 20, Reason.KEY_SLOWED),)
 
 
 def refuse(kind: KeyKind, source_ip: str) -> NoReturn:

@@ -29,13 +29,13 @@ class LoggedIn(NamedTuple):
 def log_in(developer_key: ApiKey, email: str, password: str, *, source_ip: str) -> LoggedIn:
     """A session for a user of the developer key's account, by their email address.
 
-    Three round trips. Nobody, a user of another account, one who is disabled and one without a password take as long as
+    Four round trips. Nobody, a user of another account, one who is disabled and one without a password take as long as
     a wrong password. Raises the reasons in `REFUSES`.
     """
     place = emails.in_account(developer_key.account, email)
-    tries = attempts.key("remoteit", developer_key.account, email, source_ip)
-    name, tried = dynamo.get_many([Read(place), Read(tries)])
-    attempt = attempts.Attempts.admit(tries, tried)
+    attempt = attempts.Attempt("remoteit", developer_key.account, email, source_ip)
+    name, *tried = dynamo.get_many([Read(place), *attempt.reads])
+    attempt.reserve(*tried)
     # Nobody is looked up as well: a round trip less would tell that there is none.
     user = dynamo.get(users.key("" if name is None else name["uid"]))
     # They may have gone since their name was read.

@@ -27,23 +27,24 @@ REFUSES = (
 def log_in(domain: str, email: str, encrypted: str, random: str, signature: str, *, source_ip: str) -> Item:
     """The record of the user who logs in, everything as the app sent it: the signature is over these very texts.
 
-    Three round trips. A disabled domain is none, and one without a secret takes no signature; a disabled user and one
+    Four round trips. A disabled domain is none, and one without a secret takes no signature; a disabled user and one
     without a password have no right password. Raises the reasons in `REFUSES`.
     """
-    tries = attempts.key("quectel", domain, email, source_ip)
-    app, name, tried = dynamo.get_many([Read(domains.key(domain)), Read(emails.in_domain(domain, email)), Read(tries)])
+    attempt = attempts.Attempt("quectel", domain, email, source_ip)
+    app, name, *tried = dynamo.get_many(
+        [Read(domains.key(domain)), Read(emails.in_domain(domain, email)), *attempt.reads]
+    )
     if app is None or not app["enabled"]:
         raise Fault(Reason.USER_DOMAIN_UNKNOWN)
     if not _signed(email + encrypted + random, domain_secrets.of(app), signature):
         raise Fault(Reason.SIGNATURE_INVALID)
-    attempt = attempts.Attempts.admit(tries, tried)
+    attempt.reserve(*tried)
     user: Item | None = None
     account: Item | None = None
     if name is not None:
         user, account = dynamo.get_many([Read(users.key(name["uid"])), Read(accounts.key(name["account"]))])
     # They may have gone since their name was read.
     if user is None or emails.in_domain(domain, email) not in emails.names(user):
-        attempt.fail()
         raise Fault(Reason.EMAIL_UNKNOWN)
     welcome = user["enabled"] and accounts.enabled(account)
     return attempt.judge(sealing.app_password(encrypted, random), user if welcome else None)
