@@ -12,7 +12,6 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from tests import runtime
 from tests.openid import AUDIENCE, Bank
