@@ -10,6 +10,7 @@ STATE_DIR ?= .local
 LOG ?=
 ENVIRONMENT ?= default
 STACK ?=
+BUCKET ?=
 SITE ?= site
 CHROMIUM ?= chromium
 
@@ -39,7 +40,7 @@ SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
 .PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
-	build-check sam-local deploy deploy-built smoke clean
+	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
@@ -57,6 +58,8 @@ help:
 	@echo "make sam-local  run every function with its event in Lambda's container (sam local), where there is Docker"
 	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
 	@echo "make deploy-built  the same without building: deploy what was built before (ENVIRONMENT=)"
+	@echo "make package  build, and put one template with its artifacts into S3, for your own stacks (BUCKET=)"
+	@echo "make infrastructure  try the examples of docs/infrastructure-as-code.md on this machine"
 	@echo "make smoke    try each API once against a deployed stack (STACK=)"
 	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
 	@echo "make bench-record  record anew what requests cost and functions import"
@@ -147,6 +150,16 @@ deploy: build
 deploy-built: .venv/sam/.made
 	$(SAM) deploy --config-env "$(ENVIRONMENT)"
 
+# One template with all its artifacts in S3, for the stacks of others: docs/infrastructure-as-code.md.
+package: build
+	@[ -n "$(BUCKET)" ] || { echo "bindery: name an S3 bucket in the stack's region: make package BUCKET=my-artifacts" >&2; exit 2; }
+	$(SAM) package --s3-bucket "$(BUCKET)" --s3-prefix bindery --output-template-file packaged.yaml
+	@.venv/sam/bin/python tools/package.py packaged.yaml "$(BUCKET)"
+
+# The examples of docs/infrastructure-as-code.md, as far as they can be tried without an account. The CDK needs Node.js.
+infrastructure: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made .venv/cdk/.made
+	$(TEST) -W error -m pytest tests/infrastructure
+
 # Without tests/conftest.py, which keeps tests from AWS.
 smoke: .venv/test/.made
 	@BINDERY_STACK="$(STACK)" $(TEST) -W error -m pytest --noconftest --tb=short tests/deployed/smoke.py
@@ -180,6 +193,9 @@ endef
 	$(environment)
 
 .venv/ministack/.made: tools/ministack.txt
+	$(environment)
+
+.venv/cdk/.made: tools/cdk.txt
 	$(environment)
 
 .venv/scan/.made: tools/scan.txt

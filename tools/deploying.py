@@ -1,4 +1,4 @@
-"""The tables of docs/deploying.md, made from template.yaml: `make tables` writes them, the tests compare them."""
+"""Tables of docs/deploying.md and docs/infrastructure-as-code.md, made from template.yaml by `make tables`."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -9,6 +9,7 @@ from tools.expanded import expand
 from tools.template import ROOT
 
 PAGE = ROOT / "docs/deploying.md"
+EXAMPLES = ROOT / "docs/infrastructure-as-code.md"
 
 WHY = {
     ("DevicesTable", "BatchGetItem"): "read the devices of a request, or of an import, at once",
@@ -85,16 +86,20 @@ IDLE = {
 
 
 def main() -> None:
-    """Write the tables anew."""
-    PAGE.write_text(rendered(PAGE.read_text()))
+    """Write the tables of both pages."""
+    for page in (PAGE, EXAMPLES):
+        page.write_text(rendered(page.read_text()))
 
 
 def rendered(page: str) -> str:
     """A page with the tables that stand between `<!-- name -->` and `<!-- end -->` as the template has them."""
-    for name, rows in (("parameters", _parameters()), ("statements", _statements()), ("resources", _resources())):
-        head, _, rest = page.partition(f"<!-- {name} -->\n")
+    tables = {"parameters": _parameters, "statements": _statements, "resources": _resources, "outputs": _outputs}
+    for name, rows in tables.items():
+        head, found, rest = page.partition(f"<!-- {name} -->\n")
+        if not found:
+            continue
         _, _, tail = rest.partition("<!-- end -->\n")
-        page = f"{head}<!-- {name} -->\n{''.join(_row(row) for row in rows)}<!-- end -->\n{tail}"
+        page = f"{head}<!-- {name} -->\n{''.join(_row(row) for row in rows())}<!-- end -->\n{tail}"
     return page
 
 
@@ -108,6 +113,13 @@ def _parameters() -> Iterator[tuple[str, ...]]:
     for name, parameter in template.document()["Parameters"].items():
         default = parameter["Default"]
         yield f"`{name}`", "empty" if default == "" else f"`{default}`", parameter["Description"]
+
+
+def _outputs() -> Iterator[tuple[str, ...]]:
+    yield "output", "what it is"
+    yield "---", "---"
+    for name, output in template.document()["Outputs"].items():
+        yield f"`{name}`", output["Description"]
 
 
 def _statements() -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,5 @@
+"""An empty AWS account on loopback, as for the stack that `make build-check` deploys."""
+
+from tests.built.test_deploy import account
+
+__all__ = ["account"]
