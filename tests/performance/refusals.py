@@ -97,14 +97,14 @@ def _quectel(world: World) -> Story:
     guesses = serial.Guesses(serial.guesses_key("ada"))
     _miss(guesses)
     for reason, slowed, asked in (
-        ("serial_slowed", bind, query | {"sn": "unknown"}),
+        ("serial_slowed", bind, query | {"sn": "SN-NONE"}),
         ("share_slowed", "quectel.share_device", {"shareCode": "unknown"}),
         ("look_slowed", "quectel.device_info", {"shareCode": "unknown"}),
     ):
         yield f"refused: {reason}", slowed, world.sample(slowed, query=asked)
     bound = {":many": serial.Guesses.LIMITS[1].free + 20, ":now": clock.now()}
     dynamo.write(Update(guesses.key, "SET #failures = :none, #bound = :many, #bound_at = :now", {":none": 0, **bound}))
-    yield "refused: bindings_throttled", bind, world.sample(bind, query=query | {"sn": "unknown"})
+    yield "refused: bindings_throttled", bind, world.sample(bind, query=query | {"sn": "SN-NONE"})
     dynamo.write(Delete(guesses.key))
 
 

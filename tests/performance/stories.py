@@ -91,7 +91,7 @@ def quectel(world: World) -> Story:
     yield "refused: forged token", bind, world.sample(bind, authorization="forged")
     yield "refused: no serial number", bind, world.sample(bind, query={"pk": demo.PRODUCT_KEY})
     yield "refused: unknown product", bind, world.sample(bind, query={"pk": "unknown", "sn": "SN1"})
-    yield "refused: unknown serial number", bind, world.sample(bind, query={"pk": demo.PRODUCT_KEY, "sn": "unknown"})
+    yield "refused: unknown serial number", bind, world.sample(bind, query={"pk": demo.PRODUCT_KEY, "sn": "SN-NONE"})
     device = identity.manufactured_device(demo.PRODUCT_KEY, demo.SERIALS[""])
     devices.ban(device, "stolen")
     yield "refused: banned", bind, world.sample(bind)
