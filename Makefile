@@ -34,17 +34,19 @@ NEEDS_AS = PYTHON
 
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
+CALENDAR = $(TEST) -W error -m pytest -n auto --dist loadfile -p tests.calendar tests/layer tests/contract tests/functions
 MINISTACK := .venv/ministack/bin/ministack
 # SAM keeps its own settings within the project, sends no telemetry and asks no index for a newer version of itself.
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
+.PHONY: help run test calendar browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
 	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
 	@echo "make test     run the whole test suite"
+	@echo "make calendar run the tests of rules on a leap day and at a year's end"
 	@echo "make browser  try the documentation page in Chromium"
 	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
 	@echo "make check    format, lint, types, template, tests, browser, build-check: what CI runs"
@@ -73,6 +75,11 @@ test: .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest -n auto --dist loadfile
 	$(TEST) -W error -m pytest tests/template/test_exact.py
 
+# The tests of rules over the midnight of a leap day and of a year's end, in other orders and with other hash seeds.
+calendar: .venv/test/.calendar
+	PYTHONHASHSEED=1 $(CALENDAR) --moment 2028-02-29T23:59:50+00:00
+	PYTHONHASHSEED=2 $(CALENDAR) --moment 2030-12-31T23:59:50+00:00
+
 browser: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -W error -m pytest tests/browser
 
@@ -91,7 +98,7 @@ proof: .venv/test/.made .venv/ministack/.made
 	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/proof tests/interleavings tests/engine
 	$(TEST) -m tests.proof.mutations
 
-check: lint types validate scan test browser build-check sam-local
+check: lint types validate scan test calendar browser build-check sam-local
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .
@@ -179,6 +186,10 @@ endef
 
 .venv/test/.made: tests/requirements.txt pyproject.toml
 	$(environment)
+
+.venv/test/.calendar: tests/calendar.txt .venv/test/.made
+	@$(TEST) -m pip install --quiet --no-deps --require-hashes -r $<
+	@touch $@
 
 # What drives a browser is large, so it comes only with the tests that need it.
 .venv/test/.browser: tests/browser.txt .venv/test/.made

@@ -1,9 +1,9 @@
 """Trim what botocore knows of all services to what is called of two: `python trim.py <botocore's data> <folder>`.
 
 botocore parses the whole description of a service, and the endpoints of all 400 in every region, to make one client.
-The formats are those that `AWS_DATA_PATH` is there for and that botocore has read for years, and what an operation's
-members are called does not change: so what is trimmed of one version serves the others. What is left out (partitions,
-retries, defaults) is small, and read of the botocore that runs.
+Lambda's runtime brings its own botocore, so what is trimmed of one version is read by others. `make build-check` tries
+the oldest and the newest in tests/built/botocore. What is left out (partitions, retries, defaults) is small, and read
+from the botocore that runs.
 """
 
 import gzip

@@ -1,0 +1,71 @@
+"""The trimmed descriptions that the layer brings, under the oldest and the newest botocore that they are meant for.
+
+Lambda's runtime updates botocore by itself. Before 1.35.71 botocore does not know a type that the described endpoints
+have, and no call succeeds.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import runtime
+from tests.openid import Bank
+from tools import serve
+from tools.engine import Engine
+from tools.template import ROOT
+
+LOCKS = Path(__file__).parent / "botocore"
+
+CALLS = """
+import json, botocore
+from botocore.exceptions import ClientError
+from bindery import aws, dynamo, keyring
+from bindery.dynamo import Condition, Delete, Key, Put, Read, Table, Update
+from bindery.faults import Fault, Reason
+
+key = Key(Table.DEVICES, "botocore")
+absent = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_BOUND)
+dynamo.write(Put(key, {"n": 1}))
+found = [dynamo.get(key), dynamo.get_many([Read(key)])[0], dynamo.update(Update(key, "SET #n = :n", {":n": 2}))]
+taken = Put(key, {"n": 3}, absent)
+for refused in (dynamo.write, lambda put: dynamo.transact([put])):
+    try:
+        refused(taken)
+    except Fault as fault:
+        found.append(fault.reason)
+dynamo.transact([Put(key, {"n": 4})])
+found.append(list(dynamo.query(Table.DIRECTORY, "#pk = :pk", {":pk": "none"})))
+dynamo.write(Delete(key))
+found.append(dynamo.get(key))
+model = dynamo.client().meta.service_model
+found.append([sorted(model.operation_names), bool(keyring.secret("DEVICE_ID_SECRET")), botocore.__version__])
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("lock", ["oldest", "newest"])
+def test_every_call_succeeds_with_the_layers_descriptions(
+    lock: str, engine: Engine, bank: Bank, tmp_path: Path
+) -> None:
+    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", tmp_path)
+    subprocess.run([sys.executable, *install, "-r", LOCKS / f"{lock}.txt"], check=True)
+    serve.prepare(engine, bank.url)
+    layer = runtime.BUILD / {"arm64": "DepsArm64Layer", "x86_64": "DepsX8664Layer"}[runtime.PROCESSOR]
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS],
+        env=os.environ | {"AWS_DATA_PATH": str(layer / "botocore"), "PYTHONPATH": f"{tmp_path}:{ROOT}/layers/bindery"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    read, batched, updated, *refused, listed, gone, (operations, secret, version) = json.loads(done.stdout)
+    assert read == batched == {"pk": "botocore", "n": 1}
+    assert updated == {"pk": "botocore", "n": 2}
+    assert refused == ["already_bound", "already_bound"]
+    assert (listed, gone, secret) == ([], None, True)
+    assert len(operations) < 10, "the descriptions are the trimmed ones"
+    assert f"botocore=={version} " in (LOCKS / f"{lock}.txt").read_text()
