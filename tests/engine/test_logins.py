@@ -74,7 +74,7 @@ def test_an_address_that_many_want_at_once_becomes_one_users(create: bool) -> No
 
     assert Counter(at_once(want)) == {"given": 1, "already_exists": CALLERS - 1}
     found = items(Table.DIRECTORY)
-    (owner,) = [item["uid"] for item in found if item["sk"] == "user" and item["email"] == "new@x.de"]
+    (owner,) = [item["uid"] for item in found if item["sk"] == "user" and item["email"] == "New@x.de"]
     assert {item["pk"]: item["uid"] for item in found if item["sk"] == "email" and "new@" in item["pk"]} == {
         "email#account#acme#new@x.de": owner,
         "email#domain#app#new@x.de": owner,
