@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from bindery import connections, identity
-from bindery.admin import Cursor, DeviceId, Limit, OptionalDeviceId, OptionalQueryId, Page, PathId, Resource
+from bindery.admin import Cursor, DeviceId, Limit, OptionalDeviceId, OptionalQueryId, Page, PathId, Resource, explained
+from bindery.faults import Reason
 
 handler = Resource("connections")
 
@@ -55,5 +56,6 @@ def page(
 @handler.app.delete("/admin/v1/connections/<device>/<uid>")
 def stop(device: DeviceId, uid: PathId) -> Stopped:
     """End a caller's connection to a device: nobody is admitted to it any more."""
-    connections.stop(identity.from_opaque(device), uid)
+    with explained({Reason.NOT_FOUND: "The caller has no connection to the device."}):
+        connections.stop(identity.from_opaque(device), uid)
     return Stopped(device=device, caller=uid)

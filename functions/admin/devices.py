@@ -3,12 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from bindery import devices, identity, inventory, manufacture
-from bindery.admin import Asked, Cursor, DeviceId, Limit, Name, OptionalQueryId, OptionalQueryIdentifier, Page, Resource
+from bindery.admin import (
+    Asked,
+    Cursor,
+    DeviceId,
+    Limit,
+    Name,
+    OptionalQueryId,
+    OptionalQueryIdentifier,
+    Page,
+    Resource,
+    explained,
+)
 from bindery.bindings import holding
 from bindery.directory import addresses
+from bindery.faults import Reason
 from bindery.fields import ServiceAddress
 from bindery.imports import ROW_LIMIT, Report
 
@@ -22,8 +34,8 @@ class Import(Asked):
     """
 
     rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
-    dry_run: bool = False
-    unbindable: bool = False
+    dry_run: StrictBool = False
+    unbindable: StrictBool = False
 
 
 class Why(Asked):
@@ -47,7 +59,10 @@ class Done(BaseModel):
 
 
 class Device(BaseModel):
-    """A device: who it is, in the words of its dialect, and its state. Of a device key it says whether there is one."""
+    """A device: its identity, in the terms of its API, and its state. A device key is not shown.
+
+    `unbanned` is when and by whom the last ban was lifted, with the reason of that ban.
+    """
 
     device: str
     dialect: str
@@ -62,6 +77,7 @@ class Device(BaseModel):
     active: bool
     address: str | None
     ban: Done | None
+    unbanned: Done | None
     unbound: Done | None
     created_at: int
     changed_at: int | None = None
@@ -146,7 +162,7 @@ def show(device: DeviceId) -> HeldDevice:
 
 @handler.app.post("/admin/v1/devices/<device>/ban")
 def ban(device: DeviceId, why: Why) -> HeldDevice:
-    """Ban a device: it is neither bound, nor added, nor connected to any more."""
+    """Ban a device: it can no longer be bound, added or connected to. A banned device keeps the first reason."""
     key = identity.from_opaque(device)
     devices.ban(key, why.reason)
     return _show(key)
@@ -164,7 +180,8 @@ def unban(device: DeviceId) -> HeldDevice:
 def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevice:
     """End a device's binding, or where several hold it that of the user `uid`."""
     key = identity.from_opaque(device)
-    holding.end(key, why.reason, uid=uid)
+    with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
+        holding.end(key, why.reason, uid=uid)
     return _show(key)
 
 
@@ -204,7 +221,9 @@ def deactivate(device: DeviceId) -> HeldDevice:
 def assign(device: DeviceId, asked: Address) -> HeldDevice:
     """Give a device a service address; one that it has must be taken from it first."""
     key = identity.from_opaque(device)
-    addresses.assign(asked.address, key)
+    taken = "The device has a service address already, or another device has this one."
+    with explained({Reason.ALREADY_EXISTS: taken}):
+        addresses.assign(asked.address, key)
     return _show(key)
 
 
@@ -212,5 +231,6 @@ def assign(device: DeviceId, asked: Address) -> HeldDevice:
 def withdraw(device: DeviceId) -> HeldDevice:
     """Take a device's service address from it."""
     key = identity.from_opaque(device)
-    addresses.withdraw_from(key)
+    with explained({Reason.NOT_FOUND: "The device does not exist, or has no service address."}):
+        addresses.withdraw_from(key)
     return _show(key)

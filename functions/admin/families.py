@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from bindery import identity
 from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Page, PathId, QueryId, Resource
-from bindery.directory import families
+from bindery.directory import families, references
 
 handler = Resource("families")
 
@@ -45,6 +45,10 @@ class FamilyWithDevices(Family):
     common_devices: list[str]
 
 
+def _named(members: Sequence[str]) -> dict[str, str]:
+    return {f"members.{number}": uid for number, uid in enumerate(members[: families.MEMBER_LIMIT])}
+
+
 def _read(record: Mapping[str, Any]) -> FamilyWithDevices:
     common = families.common(record)
     return FamilyWithDevices.model_validate(
@@ -55,6 +59,7 @@ def _read(record: Mapping[str, Any]) -> FamilyWithDevices:
 @handler.app.post("/admin/v1/families")
 def create(new: NewFamily) -> FamilyWithDevices:
     """Enter a family."""
+    references.require_users({"owner": new.owner, **_named(new.members)})
     families.create(new.fid, new.owner, members=new.members, rooms=new.rooms)
     return _read(families.show(new.fid))
 
@@ -75,5 +80,6 @@ def show(fid: PathId) -> FamilyWithDevices:
 @handler.app.patch("/admin/v1/families/<fid>")
 def change(fid: PathId, changes: Change) -> FamilyWithDevices:
     """Change who lives in a family, which rooms it has, or both; what is bound there stays."""
+    references.require_users(_named(changes.given().get("members", ())))
     families.change(fid, **changes.given())
     return _read(families.show(fid))

@@ -6,9 +6,21 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool
 
-from bindery.admin import UNCHANGED, Asked, Cursor, Limit, Page, PathCustomer, PathId, QueryCustomer, Resource
+from bindery.admin import (
+    UNCHANGED,
+    Asked,
+    Cursor,
+    Limit,
+    Page,
+    PathCustomer,
+    PathId,
+    QueryCustomer,
+    Resource,
+    explained,
+)
 from bindery.directory import issued_devices
 from bindery.directory.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
+from bindery.faults import Reason
 from bindery.imports import ROW_LIMIT, Report
 
 handler = Resource("issued_devices")
@@ -76,4 +88,6 @@ def page(customer: QueryCustomer, limit: Limit = 50, cursor: Cursor = None) -> P
 @handler.app.patch("/admin/v1/issued-devices/<customer>/<device_id>")
 def change(customer: PathCustomer, device_id: PathId, changes: Change) -> IssuedCard | Issued:
     """Change what a device is good for; its customer sees it at once."""
-    return _read(customer, issued_devices.change(customer, device_id, **changes.given()))
+    with explained({Reason.NOT_FOUND: "The customer has no issued device with this id."}):
+        changed = issued_devices.change(customer, device_id, **changes.given())
+    return _read(customer, changed)

@@ -6,11 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-from bindery.admin import Asked, Cursor, Id, Limit, Name, Page, PathId, QueryId, Resource
+from bindery.admin import Asked, Cursor, FutureTime, Id, Limit, Name, Page, PathId, QueryId, Resource, explained
 from bindery.directory import keys
 from bindery.directory.keys import Grant, Kind
+from bindery.faults import Reason
 
 handler = Resource("keys")
+
+_REFUSED = {
+    Reason.NOT_FOUND: "the account does not exist or is disabled",
+    Reason.LIMIT_REACHED: f"the account has {keys.LIVE_LIMIT} valid keys of this kind: revoke one first",
+}
 
 
 class NewKey(Asked):
@@ -24,7 +30,7 @@ class NewKey(Asked):
     grant: Grant
     unbind: StrictBool = False
     alias: Name
-    expires_at: Annotated[StrictInt, Field(ge=10**12, lt=10**14)] | None = None
+    expires_at: FutureTime | None = None
 
 
 class Rotation(Asked):
@@ -70,9 +76,11 @@ def _issued(credential: str) -> IssuedKey:
 @handler.app.post("/admin/v1/keys")
 def issue(new: NewKey) -> IssuedKey:
     """Issue a key; an account has ten live ones of a kind at most."""
-    return _issued(
-        keys.issue(new.account, new.kind, new.grant, alias=new.alias, unbind=new.unbind, expires_at=new.expires_at)
-    )
+    with explained(_REFUSED, "account"):
+        key = keys.issue(
+            new.account, new.kind, new.grant, alias=new.alias, unbind=new.unbind, expires_at=new.expires_at
+        )
+    return _issued(key)
 
 
 @handler.app.get("/admin/v1/keys")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, StrictInt
 
 from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Name, Page, PathId, Resource
-from bindery.directory import products
+from bindery.directory import products, references
 from bindery.directory.products import Mode
 from bindery.fields import DATA_CENTER, VERBATIM, as_name
 
@@ -50,6 +50,12 @@ class Product(BaseModel):
     created_at: int
 
 
+class ShownProduct(Product):
+    """A product, with the ids of the first hundred users who are barred from it."""
+
+    barred: list[str]
+
+
 class Barred(BaseModel):
     """Whether a user is barred from a product."""
 
@@ -72,6 +78,7 @@ def create(new: NewProduct) -> Product:
         mode=Mode(new.mode),
         domains=new.domains,
         data_center=new.data_center,
+        references=references.domains_of(new.domains),
     )
     return _read(products.show(new.product_key))
 
@@ -84,22 +91,23 @@ def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
 
 
 @handler.app.get("/admin/v1/products/<product_key>")
-def show(product_key: PathId) -> Product:
-    """Show a product."""
-    return _read(products.show(product_key))
+def show(product_key: PathId) -> ShownProduct:
+    """Show a product, and the first hundred users who are barred from it."""
+    return ShownProduct(**_read(products.show(product_key)).model_dump(), barred=products.barred_users(product_key))
 
 
 @handler.app.patch("/admin/v1/products/<product_key>")
 def change(product_key: PathId, changes: Change) -> Product:
     """Change a product, but its mode."""
-    products.change(product_key, **changes.given())
+    given = changes.given()
+    products.change(product_key, references=references.domains_of(given.get("domains")), **given)
     return _read(products.show(product_key))
 
 
 @handler.app.put("/admin/v1/products/<product_key>/barred/<uid>")
 def bar(product_key: PathId, uid: PathId) -> Barred:
     """Bar a user: they bind no more devices of the product."""
-    products.bar(product_key, uid)
+    products.bar(product_key, uid, references=[references.user(uid)])
     return Barred(product_key=product_key, uid=uid, barred=True)
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from bindery import passwords, sessions
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource
-from bindery.directory import users
+from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource, explained
+from bindery.directory import references, users
 from bindery.directory.users import Role
+from bindery.faults import Reason
 from bindery.fields import VERBATIM, Customer, Email
 
 handler = Resource("users")
@@ -85,7 +86,8 @@ def _read(record: Mapping[str, Any]) -> User:
 @handler.app.post("/admin/v1/users")
 def create(new: NewUser) -> User:
     """Enter a user of an account and, for quectel, of a domain."""
-    users.create(**new.model_dump())
+    with explained({Reason.NOT_FOUND: "the account does not exist"}, "account"):
+        users.create(**new.model_dump(), references=references.domain(new.domain))
     return _read(users.show(new.uid))
 
 
@@ -105,7 +107,8 @@ def show(uid: PathId) -> User:
 @handler.app.patch("/admin/v1/users/<uid>")
 def change(uid: PathId, change: Change) -> User:
     """Change what is given. Moving a user to another domain ends their tokens and connections."""
-    users.change(uid, **change.given())
+    given = change.given()
+    users.change(uid, references=references.domain(given.get("domain")), **given)
     return _read(users.show(uid))
 
 

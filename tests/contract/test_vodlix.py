@@ -243,7 +243,7 @@ def test_a_banned_device_is_refused_unchanged_however_it_is_spelled_until_the_ba
 
 @pytest.mark.parametrize("value", [1, "1"])
 def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) -> None:
-    installation.change("device_management", value)
+    dynamo.write(Put(installation.key("device_management"), {"value": value}))
     assert add().status == 200
     shown = f'{{"device_management":{json.dumps(value)}}}'
     assert configs().body == f'{HEAD}"data":{shown},"configs":{shown}}}'
@@ -251,7 +251,7 @@ def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) 
 
 @pytest.mark.parametrize("value", [0, 2, -1, "0", "", "true", "1.0", " 1", "01", "on", True, False])
 def test_anything_else_disables_is_shown_as_it_is_and_stores_nothing(value: bool | int | str) -> None:
-    installation.change("device_management", value)
+    dynamo.write(Put(installation.key("device_management"), {"value": value}))
     before = everything()
     answer = add()
     assert (answer.status, answer.body) == (

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindery import clock, devices, players
+from bindery import clock, devices, dynamo, players
 from bindery.directory import installation
-from bindery.dynamo import Table
+from bindery.dynamo import Put, Table
 from bindery.wire import Call
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, items
@@ -148,7 +148,7 @@ def test_a_banned_player_is_refused_until_the_ban_is_lifted(ask: Ask) -> None:
 @both
 @pytest.mark.parametrize("value", [0, "off"])
 def test_the_switch_is_for_adding_alone(ask: Ask, value: int | str) -> None:
-    installation.change("device_management", value)
+    dynamo.write(Put(installation.key("device_management"), {"value": value}))
     assert ask(ACTIVITY).status == 200
 
 

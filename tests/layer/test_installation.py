@@ -2,8 +2,9 @@
 
 import pytest
 
+from bindery import dynamo
 from bindery.directory import installation
-from bindery.dynamo import Table
+from bindery.dynamo import Put, Table
 from bindery.faults import Fault, Reason
 from tests.tables import items
 
@@ -11,8 +12,8 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 
 @pytest.mark.parametrize("value", [0, 1, "1", "", True, False])
-def test_a_setting_keeps_the_type_that_it_was_given(value: installation.Setting) -> None:
-    installation.change(installation.DEVICE_MANAGEMENT, value)
+def test_setting_of_an_earlier_version_keeps_its_type(value: installation.Setting) -> None:
+    dynamo.write(Put(installation.key(installation.DEVICE_MANAGEMENT), {"value": value}))
     found = installation.read(installation.DEVICE_MANAGEMENT)
     assert (found, type(found)) == (value, type(value))
 

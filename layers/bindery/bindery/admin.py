@@ -6,7 +6,8 @@ and, for a request that is not as it must be, `errors`. Whoever the signature na
 the request changes (`changed_by`) and into the request's one log line. Times are milliseconds since the epoch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import RLock
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -14,30 +15,30 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError, from_json, to_json
 
-from bindery import dynamo, edge, identity, metrics
+from bindery import clock, dynamo, edge, identity, metrics
 from bindery.edge import Invalid, logger
 from bindery.faults import Fault, HotKey, Reason
-from bindery.fields import ID, ID64, VERBATIM, Customer, OptionalIdentifier128, as_name, place
+from bindery.fields import ID, ID64, VERBATIM, Customer, OptionalIdentifier128, as_name, expected, place
 from bindery.wire import RETRY_AFTER, Call
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
-    Reason.INVALID: (422, "The request is not as it must be"),
-    Reason.NOT_FOUND: (404, "There is no such thing"),
-    Reason.NO_ROUTE: (404, "There is no such resource"),
+    Reason.INVALID: (422, "The request is not valid"),
+    Reason.NOT_FOUND: (404, "Not found"),
+    Reason.NO_ROUTE: (404, "The resource does not exist"),
     Reason.METHOD_NOT_ALLOWED: (405, "The resource does not have this method"),
-    Reason.ALREADY_EXISTS: (409, "It exists already"),
-    Reason.ALREADY_BOUND: (409, "It is bound already"),
-    Reason.BOUND_BY_ANOTHER: (409, "Another holds it"),
-    Reason.SHARE_ACCEPTED: (409, "It is shared already"),
+    Reason.ALREADY_EXISTS: (409, "It already exists"),
+    Reason.ALREADY_BOUND: (409, "The device is already bound"),
+    Reason.BOUND_BY_ANOTHER: (409, "The device is bound by another holder"),
+    Reason.SHARE_ACCEPTED: (409, "The device is already shared"),
     Reason.LIMIT_REACHED: (409, "The limit is reached"),
     Reason.DEVICE_BANNED: (409, "The device is banned"),
-    Reason.STATUS_NOT_VALID: (409, "Its state does not allow this"),
-    Reason.UNAVAILABLE: (503, "The registry could not be reached: try again"),
-    Reason.CONTENDED: (503, "Another change came between: try again"),
-    Reason.INTERNAL: (500, "An error of ours"),
+    Reason.STATUS_NOT_VALID: (409, "The current state does not allow this"),
+    Reason.UNAVAILABLE: (503, "The registry could not be reached. Try again"),
+    Reason.CONTENDED: (503, "A concurrent change interfered. Try again"),
+    Reason.INTERNAL: (500, "Internal error"),
 }
 """What each reason becomes here: status and title."""
 
@@ -67,6 +68,18 @@ UNCHANGED: Any = None
 """The default of a member that a change need not name; a null that is given is judged as any other value."""
 
 
+@contextmanager
+def explained(texts: Mapping[Reason, str], at: str | None = None) -> Iterator[None]:
+    """Say what a refusal means for this operation, by its reason; `at` is the member of the request that causes it."""
+    try:
+        yield
+    except Fault as fault:
+        if fault.detail or fault.reason not in texts:
+            raise
+        place = {} if at is None else {"at": at}
+        raise Fault(fault.reason, detail=texts[fault.reason], **place) from fault
+
+
 class Page(BaseModel, Generic[Entry]):
     """A page of a list. `next` is where the next one begins, null on the last."""
 
@@ -89,6 +102,16 @@ OptionalQueryId = Annotated[str | None, Query(**ID)]
 """The same in a query that need not have it."""
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
 """An identifier that is looked for, in a query that need not have it."""
+
+
+def _future(moment: int) -> int:
+    if moment <= clock.now():
+        raise PydanticCustomError("past", "is in the past")
+    return moment
+
+
+FutureTime = Annotated[StrictInt, Field(ge=10**12, lt=10**14), AfterValidator(_future)]
+"""A time that is yet to come, in milliseconds since the epoch."""
 
 _DEVICE: Any = {"min_length": 1, "max_length": 1366, "description": "A device's opaque id (`identity.opaque`)."}
 DeviceId = Annotated[str, Path(**_DEVICE)]
@@ -194,6 +217,10 @@ def _refused(fault: Fault) -> Response[str]:
     elif reason is Reason.INTERNAL:
         logger.exception("internal error")
     status, title = PROBLEMS[reason]
+    if "at" in fault.detail:
+        # A member of the request that names what does not exist, or whose value is not one of those that it can have.
+        error = {"at": fault.detail["at"], "problem": reason, "message": fault.detail["detail"]}
+        return _problem(status, title, reason, errors=[error])
     return _problem(status, title, reason, **fault.detail)
 
 
@@ -201,13 +228,13 @@ def _invalid(error: RequestValidationError) -> Response[str]:
     status, title = PROBLEMS[Reason.INVALID]
     # Where and what, never the value: it may be a secret.
     errors = [
-        {"at": ".".join(place(found)), "problem": found["type"], "message": found["msg"]} for found in error.errors()
+        {"at": ".".join(place(found)), "problem": found["type"], "message": expected(found)} for found in error.errors()
     ]
     return _problem(status, title, Reason.INVALID, errors=errors)
 
 
 def _malformed(_: Invalid) -> Response[str]:
-    errors = [{"at": "body", "problem": "malformed", "message": "It is no JSON object in UTF-8"}]
+    errors = [{"at": "body", "problem": "malformed", "message": "must be a JSON object in UTF-8"}]
     return _problem(*PROBLEMS[Reason.INVALID], Reason.INVALID, errors=errors)
 
 

@@ -5,6 +5,8 @@ What a holder says of a device (its name, its firmware) stands with the binding 
 
 import uuid
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from bindery import clock, dynamo, identity
 from bindery.dynamo import Condition, Item, Key, Page, Table, Update
@@ -108,18 +110,31 @@ def with_serial(serial: str, limit: int, cursor: str | None) -> Page:
 def ban(device: str, why: str) -> None:
     """Ban a device: from now on it is neither bound, nor added, nor connected to. Raises `NOT_FOUND`.
 
-    Banning it again replaces why, and by whom, and not since when.
+    A device that is banned already keeps the first reason, with its time and operator.
     """
-    _change(
-        device,
-        "SET #banned_at = if_not_exists(#banned_at, :now), #ban_reason = :why, #banned_by = :who",
-        {":now": clock.now(), ":why": why, ":who": dynamo.actor()},
-    )
+    try:
+        dynamo.write(
+            Update(
+                key(device),
+                "SET #banned_at = :now, #ban_reason = :why, #banned_by = :who REMOVE #unbanned_at, #unbanned_by",
+                {":now": clock.now(), ":why": why, ":who": dynamo.actor()},
+                Condition(
+                    expression="attribute_exists(#pk) AND attribute_not_exists(#banned_at)",
+                    otherwise=lambda found: Reason.DEVICE_BANNED if found else Reason.NOT_FOUND,
+                ),
+            )
+        )
+    except Fault as fault:
+        if fault.reason is not Reason.DEVICE_BANNED:
+            raise
 
 
 def unban(device: str) -> None:
-    """Lift a ban. Connections made before it stay ended. Raises `NOT_FOUND`, and `CONTENDED` (see `_resume`)."""
-    _resume(device, "banned_at", "ban_reason", "banned_by")
+    """Lift a ban. Its reason is kept, with the time and the operator of this. Connections made before it stay ended.
+
+    Raises `NOT_FOUND`, and `CONTENDED` (see `_resume`).
+    """
+    _resume(device, "banned_at", "banned_by", noted={"unbanned_at": clock.now(), "unbanned_by": dynamo.actor()})
 
 
 def unbound(device: str, why: str) -> Update:
@@ -154,8 +169,8 @@ def deactivate(device: str) -> None:
     _change(device, "SET #inactive = :true", {":true": True})
 
 
-def _resume(device: str, obstacle: str, *others: str) -> None:
-    """Remove what kept callers from a device, and give its service address a new assignment.
+def _resume(device: str, obstacle: str, *others: str, noted: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Remove what kept callers from a device, write `noted`, and give its service address a new assignment.
 
     Leases name the assignment that they were made under, so none of an earlier time comes back. Without the obstacle
     nothing is written. Raises `NOT_FOUND`, and `CONTENDED`: a concurrent write changed the address or its assignment.
@@ -165,12 +180,14 @@ def _resume(device: str, obstacle: str, *others: str) -> None:
         raise Fault(Reason.NOT_FOUND)
     if obstacle not in found:
         return
-    removed = ", ".join(f"#{name}" for name in (obstacle, *others))
+    removed = "REMOVE " + ", ".join(f"#{name}" for name in (obstacle, *others))
+    noting, notes = "".join(f", #{name} = :{name}" for name in noted), {f":{name}": noted[name] for name in noted}
     if "address" not in found:
         no_address = Condition(
             expression="attribute_exists(#pk) AND attribute_not_exists(#address)", otherwise=Reason.CONTENDED
         )
-        dynamo.write(Update(key(device), f"REMOVE {removed}", {}, no_address))
+        expression = f"SET {noting[2:]} {removed}" if noted else removed
+        dynamo.write(Update(key(device), expression, notes, no_address))
         return
     renewed, values = "SET #assignment = :new", {":new": uuid.uuid4().hex}
     unchanged = Condition(
@@ -178,7 +195,7 @@ def _resume(device: str, obstacle: str, *others: str) -> None:
     )
     dynamo.transact(
         [
-            Update(key(device), f"{renewed} REMOVE {removed}", values, unchanged),
+            Update(key(device), f"{renewed}{noting} {removed}", values | notes, unchanged),
             Update(address_key(found["address"]), renewed, values, unchanged),
         ]
     )

@@ -52,6 +52,28 @@ def _as_device(value: str) -> str:
     return value
 
 
+def _segment(character: str) -> str:
+    """The pattern of a segment of a path, of dots and other characters: not "." or "..", which clients resolve."""
+    return rf"^(\.{{0,2}}{character}|\.{{3}})(\.|{character})*$"
+
+
+_EXPECTED = {
+    _segment("[A-Za-z0-9_:@+-]"): "must be letters, digits and . _ : @ + - (1 to 128)",
+    r"^[A-Za-z0-9_-]+$": "must be letters, digits, _ and -",
+    r"^[A-Za-z0-9]{4,32}$": "must be 4 to 32 letters and digits",
+    r"^[!-~]+$": "must be printable ASCII characters without spaces",
+    r"\S": "must not be blank",
+}
+"""What the patterns of operators' values mean."""
+
+
+def expected(wrong: "ErrorDetails") -> str:
+    """A sentence about a value that is wrong, without the value and without a regular expression."""
+    if wrong["type"] == "string_pattern_mismatch":
+        return _EXPECTED.get(wrong["ctx"]["pattern"], "has a character that is not allowed here")
+    return wrong["msg"]
+
+
 class _Bounded:
     """Trim a text and hold it to `limit` characters: a name, or an identifier, whose NFC form becomes a key."""
 
@@ -170,11 +192,6 @@ Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_ve
 """A text whose every character counts: it is not trimmed, and blanks alone are a text too."""
 Verbatim2048 = Annotated[str, Strict(), Field(max_length=2048), AfterValidator(_verbatim), _told_verbatim(2048)]
 """The same, with room for the longest password when it is encrypted and in base64."""
-
-
-def _segment(character: str) -> str:
-    """The pattern of a segment of a path, of dots and other characters: not "." or "..", which clients resolve."""
-    return rf"^(\.{{0,2}}{character}|\.{{3}})(\.|{character})*$"
 
 
 _SEGMENT = _segment("[^./]")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from bindery import dynamo
 from bindery.dynamo import Item, Key, Read, Write
-from bindery.fields import place
+from bindery.fields import expected, place
 
 ROW_LIMIT = 500
 """Rows of one import at most."""
@@ -76,12 +76,12 @@ def run(rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], R
             record = read(row)
         except ValidationError as error:
             errors += [
-                RowError(number, found["type"], ": ".join([*place(found), found["msg"]]))
-                for found in error.errors(include_url=False, include_context=False, include_input=False)
+                RowError(number, found["type"], ": ".join([*place(found), expected(found)]))
+                for found in error.errors(include_url=False, include_input=False)
             ]
         else:
             if record.key in records:
-                errors.append(RowError(number, "repeated", "An earlier row names the same record"))
+                errors.append(RowError(number, "repeated", "An earlier row is for the same record"))
             records.setdefault(record.key, record)
             numbers.setdefault(record.key, number)
     standing = _standing([*records, *{record.needs.key: None for record in records.values() if record.needs}])

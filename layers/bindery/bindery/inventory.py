@@ -91,6 +91,7 @@ def _describe(record: Item) -> Item:
         "active": "inactive" not in record,
         "address": record.get("address"),
         "ban": _done(record, "banned_at", "ban_reason", "banned_by"),
+        "unbanned": _done(record, "unbanned_at", "ban_reason", "unbanned_by"),
         "unbound": _done(record, "unbound_at", "unbind_reason", "unbound_by"),
     }
 

@@ -50,5 +50,5 @@ def _record(model: type[UnbindableDevice], row: Mapping[str, Any]) -> Record:
     facts = devices.manufacturing(
         given.product_key, given.serial, given.device_key, given.module_type, given.data_center
     )
-    product = Need(products.key(given.product_key), Reason.PRODUCT_UNKNOWN, "There is no such product")
+    product = Need(products.key(given.product_key), Reason.PRODUCT_UNKNOWN, "product_key: the product does not exist")
     return Record(devices.key(device), facts, devices.manufactured(device, facts), product)

@@ -28,7 +28,7 @@ def test_an_account_is_opened_once_and_shown() -> None:
     assert (again.status, again.headers["Content-Type"]) == (409, "application/problem+json")
     assert again.json() == {
         "type": "about:blank",
-        "title": "It exists already",
+        "title": "It already exists",
         "status": 409,
         "reason": "already_exists",
     }
@@ -78,7 +78,7 @@ def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
     answer = invoke("admin.accounts", asked(body))
     assert (answer.status, answer.json()["errors"]) == (
         422,
-        [{"at": "body", "problem": "malformed", "message": "It is no JSON object in UTF-8"}],
+        [{"at": "body", "problem": "malformed", "message": "must be a JSON object in UTF-8"}],
     )
     assert items(Table.DIRECTORY) == []
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from bindery import identity
+from bindery.directory import accounts, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests.http_api import OPERATOR, admin
@@ -11,11 +12,37 @@ from tests.tables import everything, items
 
 pytestmark = pytest.mark.usefixtures("registry")
 
+
+@pytest.fixture
+def known(registry: None) -> None:
+    """The users that these families are of."""
+    accounts.create("acme", name="Acme")
+    for uid in ("ada", "ben", "cleo"):
+        users.create(uid, "acme")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "at"),
+    [
+        ("POST", "families", {"fid": "F2", "owner": "nobody"}, "owner"),
+        ("POST", "families", {"fid": "F2", "owner": "ada", "members": ["ben", "nobody"]}, "members.1"),
+        ("PATCH", "families/F1", {"members": ["nobody"]}, "members.0"),
+    ],
+)
+def test_unknown_user_is_refused_by_name(known: None, method: str, path: str, body: Any, at: str) -> None:
+    admin("families", "POST", "families", HOME)
+    before = everything()
+    answer = admin("families", method, path, body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert answer.json()["errors"] == [{"at": at, "problem": "not_found", "message": "the user does not exist"}]
+    assert everything() == before
+
+
 HOME: dict[str, Any] = {"fid": "F1", "owner": "ada", "members": ["ben"], "rooms": ["kitchen", "hall"]}
 EMPTY = {"common_count": 0, "common_devices": []}
 
 
-def test_a_family_is_entered_once_and_shown() -> None:
+def test_a_family_is_entered_once_and_shown(known: None) -> None:
     made = admin("families", "POST", "families", HOME)
     assert made.status == 200
     assert made.json() == {**HOME, **EMPTY, "created_at": made.json()["created_at"]}
@@ -27,12 +54,12 @@ def test_a_family_is_entered_once_and_shown() -> None:
     assert everything() == before
 
 
-def test_a_family_may_be_its_owner_alone_without_rooms() -> None:
+def test_a_family_may_be_its_owner_alone_without_rooms(known: None) -> None:
     made = admin("families", "POST", "families", {"fid": "F1", "owner": "ada"}).json()
     assert (made["members"], made["rooms"]) == ([], [])
 
 
-def test_the_families_of_an_owner_are_listed_page_by_page() -> None:
+def test_the_families_of_an_owner_are_listed_page_by_page(known: None) -> None:
     for fid, owner in [("a", "ada"), ("b", "ada"), ("x", "ben"), ("c", "ada")]:
         admin("families", "POST", "families", HOME | {"fid": fid, "owner": owner})
     first = admin("families", "GET", "families", query={"owner": "ada", "limit": 2}).json()
@@ -48,7 +75,7 @@ def test_a_list_is_of_one_owner(query: str) -> None:
 
 
 @pytest.mark.parametrize("change", [{"members": []}, {"rooms": ["attic"]}, {"members": ["cleo"], "rooms": []}, {}])
-def test_a_change_changes_what_it_names_alone(change: dict[str, Any]) -> None:
+def test_a_change_changes_what_it_names_alone(known: None, change: dict[str, Any]) -> None:
     made = admin("families", "POST", "families", HOME).json()
     changed = admin("families", "PATCH", "families/F1", change)
     assert (changed.status, changed.json()) == (200, made | change)
@@ -85,8 +112,10 @@ def test_a_family_is_shown_with_its_common_devices(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize(("name", "limit"), [("members", 98), ("rooms", 100)])
-def test_a_family_has_98_members_and_100_rooms_at_most(name: str, limit: int) -> None:
+def test_a_family_has_98_members_and_100_rooms_at_most(known: None, name: str, limit: int) -> None:
     ids = [str(number) for number in range(limit + 1)]
+    for uid in ids if name == "members" else ():
+        users.create(uid, "acme")
     assert admin("families", "POST", "families", HOME | {name: ids}).json()["reason"] == "limit_reached"
     assert admin("families", "POST", "families", HOME | {name: ids[1:]}).status == 200
     before = everything()
@@ -97,7 +126,7 @@ def test_a_family_has_98_members_and_100_rooms_at_most(name: str, limit: int) ->
 @pytest.mark.parametrize(
     "body", [{"members": None}, {"members": "ben"}, {"rooms": ["a/b"]}, {"owner": "ben"}, {"common_devices": []}]
 )
-def test_a_change_that_cannot_be_is_422(body: object) -> None:
+def test_a_change_that_cannot_be_is_422(known: None, body: object) -> None:
     admin("families", "POST", "families", HOME)
     before = everything()
     assert admin("families", "PATCH", "families/F1", body).status == 422

@@ -98,6 +98,7 @@ def test_a_list_that_cannot_be_is_422(query: str) -> None:
         {"expires_at": "4000000000000"},
         {"expires_at": 4_000_000_000},
         {"expires_at": 0},
+        {"expires_at": 1_577_836_800_000},
         {"key": "ror-00000000000000000000"},
     ],
 )

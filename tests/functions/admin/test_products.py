@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from bindery import fields
+from bindery.directory import accounts, domains, users
 from bindery.directory.products import Mode
 from bindery.dynamo import Table
 from tests.http_api import OPERATOR, admin
@@ -10,9 +11,21 @@ from tests.quectel import ME, PK, World, as_user, refused, succeeded
 from tests.tables import everything, items
 from tools import template
 
-pytestmark = pytest.mark.usefixtures("registry")
+pytestmark = pytest.mark.usefixtures("registry", "named")
 
 LOCK: dict[str, Any] = {"product_key": "p1", "name": "Smart lock", "module_type": "BC26"}
+LISTED = ["a", "b", "x"]
+
+
+@pytest.fixture
+def named(registry: None) -> None:
+    """The user domains and users that these tests name."""
+    for name in LISTED:
+        domains.create(name)
+    accounts.create("acme", name="Acme")
+    users.create("ada", "acme")
+
+
 DEFAULTS = {"mode": 2, "domains": None, "data_center": None}
 
 
@@ -20,8 +33,8 @@ def test_a_product_is_entered_once_and_shown() -> None:
     made = admin("products", "POST", "products", LOCK)
     assert made.status == 200
     assert made.json() == {**LOCK, **DEFAULTS, "created_at": made.json()["created_at"]}
-    assert admin("products", "GET", "products/p1").body == made.body
-    (record,) = items(Table.DIRECTORY)
+    assert admin("products", "GET", "products/p1").json() == made.json() | {"barred": []}
+    (record,) = [item for item in items(Table.DIRECTORY) if item["sk"] == "product"]
     assert record["changed_by"] == OPERATOR
     before = everything()
     assert admin("products", "POST", "products", LOCK | {"mode": 3}).status == 409
@@ -30,7 +43,7 @@ def test_a_product_is_entered_once_and_shown() -> None:
 
 @pytest.mark.parametrize("mode", Mode)
 def test_a_product_is_entered_as_the_operator_says(mode: Mode) -> None:
-    given = LOCK | {"mode": mode, "domains": ["E.DM.1"], "data_center": "eu"}
+    given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu"}
     assert admin("products", "POST", "products", given).json().items() >= given.items()
 
 
@@ -61,11 +74,12 @@ def test_a_change_changes_what_it_names_alone(change: dict[str, Any]) -> None:
     made = admin("products", "POST", "products", LOCK | {"domains": ["x"], "data_center": "eu"}).json()
     changed = admin("products", "PATCH", "products/p1", change)
     assert (changed.status, changed.json()) == (200, made | change)
-    assert admin("products", "GET", "products/p1").body == changed.body
+    assert admin("products", "GET", "products/p1").json() == changed.json() | {"barred": []}
 
 
 def test_a_products_domains_hold_at_once() -> None:
     World()
+    domains.create("E.DM.2")
     admin("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})
     refused(as_user(ME), 5229)
     admin("products", "PATCH", f"products/{PK}", {"domains": None})
@@ -98,17 +112,45 @@ def test_a_change_that_cannot_be_is_refused_by_name(change: dict[str, Any], at: 
 
 @pytest.mark.parametrize("mode", [0, 4, "unique", None, True, 1.5])
 def test_a_product_has_one_of_three_modes(mode: object) -> None:
-    assert admin("products", "POST", "products", LOCK | {"mode": mode}).status == 422
-    assert items(Table.DIRECTORY) == []
-
-
-def test_a_product_lists_a_hundred_domains_at_most() -> None:
-    domains = [str(number) for number in range(101)]
-    assert admin("products", "POST", "products", LOCK | {"domains": domains}).json()["reason"] == "limit_reached"
-    assert admin("products", "POST", "products", LOCK | {"domains": domains[1:]}).status == 200
     before = everything()
-    assert admin("products", "PATCH", "products/p1", {"domains": domains}).json()["reason"] == "limit_reached"
+    assert admin("products", "POST", "products", LOCK | {"mode": mode}).status == 422
     assert everything() == before
+
+
+def test_product_has_at_most_99_domains() -> None:
+    names = [f"d{number}" for number in range(100)]
+    for name in names:
+        domains.create(name)
+    assert admin("products", "POST", "products", LOCK | {"domains": names}).json()["reason"] == "limit_reached"
+    assert admin("products", "POST", "products", LOCK | {"domains": names[1:]}).status == 200
+    before = everything()
+    assert admin("products", "PATCH", "products/p1", {"domains": names}).json()["reason"] == "limit_reached"
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "at"),
+    [
+        ("POST", "products", LOCK | {"domains": ["a", "nosuch"]}, "domains.1"),
+        ("PATCH", "products/p0", {"domains": ["nosuch"]}, "domains.0"),
+        ("PUT", "products/p0/barred/nobody", None, "uid"),
+    ],
+)
+def test_unknown_reference_is_refused_by_name(method: str, path: str, body: Any, at: str) -> None:
+    admin("products", "POST", "products", LOCK | {"product_key": "p0"})
+    before = everything()
+    answer = admin("products", method, path, body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    (error,) = answer.json()["errors"]
+    assert (error["at"], error["message"].endswith("does not exist")) == (at, True)
+    assert everything() == before
+
+
+def test_product_shows_who_is_barred() -> None:
+    made = admin("products", "POST", "products", LOCK).json()
+    assert admin("products", "GET", "products/p1").json() == made | {"barred": []}
+    admin("products", "PUT", "products/p1/barred/ada")
+    assert admin("products", "GET", "products/p1").json() == made | {"barred": ["ada"]}
 
 
 def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
@@ -135,8 +177,9 @@ def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
     ],
 )
 def test_an_unknown_product_is_404(method: str, path: str, body: object) -> None:
+    before = everything()
     assert admin("products", method, path, body).json()["reason"] == "not_found"
-    assert items(Table.DIRECTORY) == []
+    assert everything() == before
 
 
 def test_what_is_entered_is_as_long_as_clients_can_name_it() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bindery import clock, dynamo, edge, passwords, privacy, sessions
-from bindery.directory import accounts, users
+from bindery.directory import accounts, domains, users
 from bindery.dynamo import Table
 from bindery.faults import Fault
 from tests.http_api import OPERATOR, Response, admin
@@ -20,6 +20,26 @@ PASSWORD = "  correct horse "
 @pytest.fixture(autouse=True)
 def account(registry: None) -> None:
     accounts.create("acme", name="Acme")
+    for name in ("E.DM.1", "E.DM.2", "E.DM.3", "app", "other", "second"):
+        domains.create(name)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "at"),
+    [
+        ("POST", "", {"uid": "ben", "account": "acme", "domain": "nosuch"}, "domain"),
+        ("POST", "", {"uid": "ben", "account": "nobody"}, "account"),
+        ("PATCH", "/ada", {"domain": "nosuch"}, "domain"),
+    ],
+)
+def test_unknown_reference_is_refused_by_name(method: str, path: str, body: Any, at: str) -> None:
+    create()
+    stands = everything()
+    answer = ask(method, path, body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    (error,) = answer.json()["errors"]
+    assert (error["at"], error["message"].endswith("does not exist")) == (at, True)
+    assert everything() == stands
 
 
 def ask(method: str, path: str = "", body: Any = None, **given: Any) -> Response:
@@ -380,7 +400,7 @@ def test_a_password_is_taken_to_the_letter_and_never_shown() -> None:
 def test_nobody_who_is_not_there_gets_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
     assert ask("POST", "/ada/password", {"password": PASSWORD}).status == 404
-    assert [item["sk"] for item in items(Table.DIRECTORY)] == ["account"]
+    assert {item["sk"] for item in items(Table.DIRECTORY)} == {"account", "domain"}
 
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]

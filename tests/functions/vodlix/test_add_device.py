@@ -93,5 +93,5 @@ def test_a_switch_turned_off_stops_the_next_request_and_turned_on_lets_it_in() -
     before_ = everything()
     assert add().json()["error_code"] == "device_management_disabled"
     assert everything() == before_
-    installation.change("device_management", "1")
+    installation.change("device_management", 1)
     assert add().status == 200

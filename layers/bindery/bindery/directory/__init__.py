@@ -33,9 +33,13 @@ def change(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) 
     Raises `NOT_FOUND`, or what another condition stands for.
     """
     if members:
-        expression = ", ".join(f"#{name} = :{name}" for name in members)
-        values = {f":{name}": value for name, value in members.items()}
-        dynamo.write(Update(key, f"SET {expression}", values, condition))
+        dynamo.write(changed(key, members, condition))
+
+
+def changed(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) -> Update:
+    """The write that gives a record these members, of which there is at least one."""
+    expression = ", ".join(f"#{name} = :{name}" for name in members)
+    return Update(key, f"SET {expression}", {f":{name}": value for name, value in members.items()}, condition)
 
 
 def enabling(key: Key, enabled: bool, condition: Condition) -> Update:

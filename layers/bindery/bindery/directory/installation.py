@@ -13,6 +13,8 @@ DEVICE_MANAGEMENT = "device_management"
 """vodlix: whether devices may add themselves."""
 
 _DEFAULTS: Mapping[str, Setting] = {DEVICE_MANAGEMENT: 1}
+_VALUES: Mapping[str, tuple[Setting, ...]] = {DEVICE_MANAGEMENT: (0, 1)}
+"""The values that each setting can have."""
 
 
 def key(name: str) -> Key:
@@ -40,6 +42,11 @@ def default(name: str) -> Setting:
 
 
 def change(name: str, value: Setting) -> None:
-    """Set a setting; requests that come in after this follow it. Raises `NOT_FOUND`: there is no such setting."""
+    """Change a setting; later requests use the new value.
+
+    Raises `NOT_FOUND` (there is no such setting) and `INVALID` (the setting cannot have this value).
+    """
     default(name)
+    if not any(value == other and type(value) is type(other) for other in _VALUES[name]):
+        raise Fault(Reason.INVALID, at="value", detail=f"{name} is {' or '.join(map(str, _VALUES[name]))}")
     dynamo.write(Put(key(name), {"value": value}))

@@ -5,12 +5,15 @@ from enum import IntEnum
 from typing import Any
 
 from bindery import clock, directory, dynamo
-from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table
+from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
 from bindery.faults import Fault, Reason
 from bindery.identity import canonical, join
 
-DOMAIN_LIMIT = 100
-"""How many user domains a product lists at most."""
+DOMAIN_LIMIT = 99
+"""Maximum number of user domains of a product: with the product itself, what one transaction takes."""
+
+BARRED_LIMIT = 100
+"""Maximum number of barred users that are shown."""
 
 NAME_LIMIT = 254
 """Characters of a name: a device that is given none has its product's."""
@@ -51,10 +54,12 @@ def create(
     mode: Mode = Mode.UNIQUE,
     domains: Sequence[str] | None = None,
     data_center: str | None = None,
+    references: Sequence[Check] = (),
 ) -> None:
     """Enter a product. Without `domains` it is for every domain, without `data_center` its devices are for every one.
 
-    Raises `ALREADY_EXISTS`, `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED` (over 100 domains).
+    Raises `ALREADY_EXISTS`, `INVALID` (a name of more than 254 characters), `LIMIT_REACHED` (over 99 domains) and
+    `NOT_FOUND` (a reference does not exist).
     """
     facts = {
         "name": name,
@@ -63,19 +68,12 @@ def create(
         "data_center": data_center,
     }
     _check(facts)
-    dynamo.write(
-        Put(
-            key(product_key),
-            {
-                "list": LIST,
-                "product_key": canonical(product_key),
-                "mode": mode,
-                "created_at": clock.now(),
-                **facts,
-            },
-            Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-        )
+    product = Put(
+        key(product_key),
+        {"list": LIST, "product_key": canonical(product_key), "mode": mode, "created_at": clock.now(), **facts},
+        Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
     )
+    _write(product, references)
 
 
 def show(product_key: str) -> Item:
@@ -88,24 +86,27 @@ def page(limit: int, cursor: str | None) -> Page:
     return directory.page(LIST, limit, cursor)
 
 
-def change(product_key: str, **members: Any) -> None:
+def change(product_key: str, *, references: Sequence[Check] = (), **members: Any) -> None:
     """Change what `create` takes, but the mode: bindings stand as it says.
 
-    Raises `NOT_FOUND`, `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED` (over 100 domains).
+    Raises `NOT_FOUND` (the product, or a reference), `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED`
+    (over 99 domains).
     """
     _check(members)
-    directory.change(key(product_key), members)
+    if members:
+        _write(directory.changed(key(product_key), members), references)
 
 
-def bar(product_key: str, uid: str) -> None:
-    """Bar a user from a product: they bind no more devices of it. Raises `NOT_FOUND` (no such product)."""
+def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None:
+    """Bar a user from a product: they bind no more devices of it. Raises `NOT_FOUND` (the product or a reference)."""
     dynamo.transact(
         [
             Check(key(product_key), directory.EXISTS),
+            *references,
             Put(
                 barred(product_key, uid),
                 {
-                    "list": join("barred", canonical(product_key)),
+                    "list": _barred_from(product_key),
                     "product_key": product_key,
                     "uid": uid,
                     "created_at": clock.now(),
@@ -121,9 +122,27 @@ def bars(uid: str) -> Iterator[Item]:
     return dynamo.query(Table.DIRECTORY, "#pk = :user", values, consistent=True, round_trips=_ROUND_TRIPS)
 
 
+def barred_users(product_key: str) -> list[str]:
+    """The ids of the first hundred users who are barred from a product. The index follows the table."""
+    found = directory.page(_barred_from(product_key), BARRED_LIMIT, None)
+    return [record["uid"] for record in found.items]
+
+
 def admit(product_key: str, uid: str) -> None:
     """Bar a user no longer; one who is not barred stays so."""
     dynamo.write(Delete(barred(product_key, uid)))
+
+
+def _barred_from(product_key: str) -> str:
+    """The index by list's key of those who are barred from a product."""
+    return join("barred", canonical(product_key))
+
+
+def _write(product: Put | Update, checks: Sequence[Check]) -> None:
+    if checks:
+        dynamo.transact([product, *checks])
+    else:
+        dynamo.write(product)
 
 
 def _check(members: Item) -> None:

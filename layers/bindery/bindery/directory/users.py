@@ -1,6 +1,7 @@
 """Users: persons in an account, who act by session tokens."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from bindery import clock, directory, dynamo, keyring, passwords
@@ -44,11 +45,12 @@ def create(
     home_mode: bool = False,
     customer: str | None = None,
     email: str | None = None,
+    references: Sequence[Check] = (),
 ) -> None:
-    """Enter a user. The domain may be entered later. An email address is stored as given, and compared folded.
+    """Create a user. An email address is stored as given, and compared folded. `references` are what must exist.
 
-    Raises `ALREADY_EXISTS` (the uid; or the address, in the account or in the domain) and `NOT_FOUND` (there is no such
-    account).
+    Raises `ALREADY_EXISTS` (the uid; or the address, in the account or in the domain) and `NOT_FOUND` (the account or a
+    reference does not exist).
     """
     record = {
         "list": _list(account),
@@ -70,6 +72,7 @@ def create(
         [
             Put(key(uid), record, new),
             Check(accounts.key(account), directory.EXISTS),
+            *references,
             *(emails.claim(name, record) for name in emails.names(record)),
         ]
     )
@@ -85,8 +88,8 @@ def page(account: str, limit: int, cursor: str | None) -> Page:
     return directory.page(_list(account), limit, cursor)
 
 
-def change(uid: str, **members: Any) -> None:
-    """Change these members of a user: role, domain, home_mode, customer, email.
+def change(uid: str, *, references: Sequence[Check] = (), **members: Any) -> None:
+    """Change these members of a user: role, domain, home_mode, customer, email. `references` are as in `create`.
 
     Another domain ends their tokens and connections permanently, another customer their connections. Raises
     `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another's, in the account or in the domain) and `CONTENDED` (the
@@ -115,6 +118,7 @@ def change(uid: str, **members: Any) -> None:
                     values={**same.values, ":was_customer": was["customer"]},
                 ),
             ),
+            *(references if moved else ()),
             *(emails.claim(name, was) for name in after),
             *(Delete(name) for name in before if name not in after),
         ]
