@@ -1,13 +1,24 @@
 """`bindery` against the local server: what it prints, how it fails, whom it asks."""
 
+import fcntl
 import inspect
 import json
+import os
+import pty
 import re
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from tests.http.servers import Server
 from tests.tools.conftest import Bindery
@@ -15,6 +26,7 @@ from tools import template
 from tools.cli import client
 from tools.cli.main import GROUPS, app
 
+DEVICE = "cXVlY3RlbCNwMTExN2UjU04wMDAwMDAwMDAx"  # quectel, p1117e, SN0000000001
 NOBODY = {"BINDERY_ENDPOINT": None, "BINDERY_ACCESS_KEY_ID": None, "BINDERY_SECRET_ACCESS_KEY": None}
 
 
@@ -37,32 +49,163 @@ def test_what_is_made_is_shown_listed_and_changed(bindery: Bindery) -> None:
     assert json.loads(bindery("accounts enable acme").stdout)["enabled"] is True
 
 
-def test_a_table_is_for_people(bindery: Bindery) -> None:
+def test_tables_have_aligned_columns_and_readable_times(bindery: Bindery) -> None:
     table = bindery("accounts show demo --output table").stdout
-    assert re.search(r"enabled\s+│ yes", table)
-    assert re.search(r"created_at │ \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", table)
-    listed = bindery("accounts list --output table").stdout
-    assert re.search(r"│ demo-other\s+│ demo-other", listed)
+    assert re.search(r"^enabled +yes$", table, re.MULTILINE)
+    assert re.search(r"^created_at +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", table, re.MULTILINE)
+    header, *rows = bindery("accounts list --output table").stdout.splitlines()
+    assert header.split() == ["ACCOUNT", "NAME", "ENABLED", "CREATED"]
+    assert [row[header.index("NAME") :].split()[0] for row in rows if row.startswith("demo-other ")] == ["demo-other"]
+
+
+@pytest.fixture
+def terminal(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Run a command line whose standard output is a terminal of 80 columns, and return what it shows."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(line: str) -> str:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        with open(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", screen)
+            app(shlex.split(line), standalone_mode=False)
+            screen.flush()
+            shown = os.read(master, 65536)
+        os.close(master)
+        return shown.decode().replace("\r\n", "\n")
+
+    return run
+
+
+def test_secret_is_whole_and_alone_on_its_line_on_80_columns(terminal: Callable[[str], str]) -> None:
+    shown = terminal("domains create on-screen")
+    assert shown.startswith("Created user domain on-screen.\n\n")
+    assert re.search(r"\n\nSecret \(store it now; it will not be shown again\):\n[0-9a-f]{64}\n$", shown)
+    assert re.fullmatch(r"[0-9a-f]{64}\n", terminal("domains secret on-screen --yes --quiet"))
+    token = terminal("users token ada --dialect quectel")
+    assert re.search(r"\nToken \(store it now; it will not be shown again\):\n[\w.-]{81,}\n$", token)
+    assert re.search(r"\n[\w.-]{81,}\n$", token)
+    made = terminal("keys create demo --kind rufus --alias on-screen")
+    assert re.search(r"\nror-[0-9a-f]{40}\n$", made)
+    listed = terminal("keys list demo --all")
+    (identifier,) = re.findall(r"^Created rufus key ([0-9a-f]{64}) for account demo\.", made)
+    assert re.search(rf"^{identifier}  rufus +READ_WRITE  on-screen +valid +-$", listed, re.MULTILINE)
+
+
+def test_device_is_found_with_its_whole_id_on_80_columns(terminal: Callable[[str], str]) -> None:
+    header, row = terminal("devices find --serial SN0000000001").splitlines()
+    assert header.split() == ["DEVICE", "API", "ACCOUNT/PRODUCT", "IDENTIFIER", "STATE", "ADDRESS"]
+    assert row.split()[:5] == [DEVICE, "quectel", "p1117e", "SN0000000001", "active"]
+
+
+def test_what_a_terminal_would_not_show_as_itself_is_escaped(terminal: Callable[[str], str]) -> None:
+    terminal("accounts create escaped --name 'a\u202eb\u200bc'")
+    for line in ("accounts show escaped", "accounts list --all", "accounts show escaped --output json"):
+        assert "a\\u202eb\\u200bc" in terminal(line)
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "ascii"])
+def test_secret_survives_an_output_that_cannot_encode_a_character(environment: dict[str, str], charset: str) -> None:
+    runner = CliRunner(charset=charset)
+    made = runner.invoke(app, ["keys", "create", "demo", "--kind", "rufus", "--alias", "\U0001f512"], env=environment)
+    assert (made.exit_code, made.exception) == (0, None)
+    key = json.loads(made.stdout)
+    assert (key["alias"], key["key"][:4]) == ("\U0001f512", "ror-")
+    shown = runner.invoke(app, ["keys", "show", key["id"], "--output", "table"], env=environment)
+    assert (shown.exit_code, "\\U0001f512" in shown.stdout) == (0, True)
+
+
+def test_secret_goes_to_the_standard_error_if_the_output_is_full(environment: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        made = subprocess.run(
+            [sys.executable, "-c", "from tools.cli.main import app; app()", "domains", "create", "no-space"],
+            env={**os.environ, **environment},
+            cwd=template.ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert made.returncode == 0
+    assert re.search(r'"secret": "[0-9a-f]{64}"', made.stderr)
+    assert "Traceback" not in made.stderr
+
+
+def test_version_is_printed(bindery: Bindery) -> None:
+    project = tomllib.loads((template.ROOT / "pyproject.toml").read_text())["project"]
+    assert bindery("--version").stdout == f"bindery {project['version']}\n"
 
 
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        ("accounts create demo --name x", 4, ["bindery: It exists already (HTTP 409)", "  reason: already_exists"]),
-        ("accounts show nobody", 3, ["bindery: There is no such thing (HTTP 404)", "  reason: not_found"]),
+        ("accounts create demo --name x", 4, ["bindery: account 'demo' already exists"]),
+        ("accounts show nobody", 3, ["bindery: account 'nobody' not found"]),
         (
             "accounts create 'a b' --name ''",
-            1,
-            ["bindery: The request is not as it must be (HTTP 422)", "  body.account: ", "  body.name: "],
+            2,
+            [
+                "bindery: The request is not valid:\n",
+                "  account 'a b': must be letters, digits and . _ : @ + - (1 to 128)\n",
+                "  name '': ",
+            ],
         ),
         ("accounts create", 2, ["Missing argument"]),
         ("accounts list --limit 0", 2, ["--limit"]),
-        ("users change ada", 2, ["bindery: what is to change? See --help"]),
-        ("devices find", 2, ["bindery: give one of --serial, --mac, --imei and --address"]),
-        ("devices address x", 2, ["bindery: give an address or --remove"]),
-        ("connections list", 2, ["bindery: give --device or --caller"]),
-        ("privacy erase ada", 2, ["bindery: this cannot be undone: give --yes"]),
-        ("products create p --name n --module-type m --mode 7", 2, ["--mode is one of"]),
+        ("users change ada", 2, ["bindery: what should change? See --help"]),
+        ("devices find", 2, ["bindery: give one of --serial, --mac, --imei or --address"]),
+        (f"devices address {DEVICE}", 2, ["bindery: give an address or --remove"]),
+        (
+            "devices ban LK0000002 --reason stolen",
+            2,
+            ["'LK0000002' is not a device id. To look up a serial number: bindery devices find --serial LK0000002"],
+        ),
+        ("devices ban --reason stolen", 2, ["which device? Give its id, or --serial, --mac, --imei or --address"]),
+        ("devices show x --serial y", 2, ["give the device's id or --serial, --mac, --imei or --address, not both"]),
+        ("devices show --mac x --product y", 2, ["--product goes with --serial"]),
+        (
+            "devices ban --serial SN9999 --reason stolen",
+            3,
+            [
+                "bindery: no device has serial number SN9999\n",
+                "  Serial numbers are compared exactly, capitals included.\n",
+            ],
+        ),
+        ("devices show --mac 02:00:00:00:00:99", 3, ["bindery: no device has MAC address 02:00:00:00:00:99\n"]),
+        ("connections stop --serial SN0000000001", 2, ["Missing argument 'UID'"]),
+        ("settings set device_management on", 2, ["bindery: value 'on': device_management is 0 or 1"]),
+        (
+            "users create eve --account demo --domain nope",
+            3,
+            ["bindery: domain 'nope': the user domain does not exist"],
+        ),
+        ("users create eve --account nope", 3, ["bindery: account 'nope': the account does not exist"]),
+        ("users change ada --domain nope", 3, ["bindery: domain 'nope': the user domain does not exist"]),
+        (
+            "products create p9 --name n --module-type m --domain demo --domain nosuch",
+            3,
+            ["bindery: domains 'nosuch': the user domain does not exist"],
+        ),
+        ("products bar p1117e nobody", 3, ["bindery: uid 'nobody': the user does not exist"]),
+        ("families create f9 --owner ada --member nosuch", 3, ["members 'nosuch': the user does not exist"]),
+        (
+            "keys create demo --kind rufus --alias a --expires 2020-01-01",
+            2,
+            ["bindery: expires_at 1577836800000: is in the past"],
+        ),
+        ("keys create nope --kind rufus --alias a", 3, ["account 'nope': the account does not exist or is disabled"]),
+        ("domains secret demo", 2, ["bindery: this cannot be undone: confirm it with --yes"]),
+        ("users change ada --role root", 2, ["--role"]),
+        ("issued status MIGR00002 CARD-0001 --card-status lost", 2, ["--card-status"]),
+        (f"devices unbind {DEVICE} --reason x", 3, ["bindery: The device does not exist, or is not bound"]),
+        (
+            "connections list",
+            2,
+            ["bindery: give a device (--device, --serial, --mac, --imei or --address) or --caller"],
+        ),
+        ("privacy erase ada", 2, ["bindery: this cannot be undone: confirm it with --yes"]),
+        ("products create p --name n --module-type m --mode 7", 2, ["--mode"]),
         ("accounts list --endpoint http://127.0.0.1:9", 6, ["bindery: http://127.0.0.1:9 cannot be reached"]),
         ("accounts list --endpoint http://api.example.com", 2, ["is not encrypted"]),
         ("accounts list --endpoint ftp://x", 2, ["'ftp://x' is not an endpoint"]),
@@ -93,7 +236,7 @@ def test_lists_follow_their_pages(bindery: Bindery, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(client, "PAGE", 2)
     few = bindery("domains list --limit 3")
     assert len(json.loads(few.stdout)) == 3
-    assert few.stderr == "There is more: --limit or --all shows it.\n"
+    assert few.stderr == "There is more: use --limit or --all.\n"
     every = bindery("domains list --all")
     assert [f"paged-{number}" for number in range(5)] == [
         found["domain"] for found in json.loads(every.stdout) if found["domain"].startswith("paged-")
@@ -201,7 +344,7 @@ def test_any_answer_is_taken(
 
 def test_a_secret_is_shown_once_and_said_to_be(bindery: Bindery) -> None:
     made = bindery("keys create demo --kind rufus --grant READ --alias 'of the test' --expires 2099-01-01")
-    assert made.stderr == "The key is shown this once: keep it now, nobody can show it again.\n"
+    assert made.stderr == "The key is shown only once. Store it now.\n"
     key = json.loads(made.stdout)
     assert (key["alias"], key["expires_at"]) == ("of the test", 4070908800000)
     successor = json.loads(bindery(f"keys rotate {key['id']} --overlap 60").stdout)
@@ -216,13 +359,13 @@ def test_a_secret_is_shown_once_and_said_to_be(bindery: Bindery) -> None:
 def test_a_domains_secret_is_random_or_read_and_shown_once(bindery: Bindery) -> None:
     made = bindery("domains create secretive")
     assert len(json.loads(made.stdout)["secret"]) == 64
-    assert "shown this once" in made.stderr
+    assert "shown only once" in made.stderr
     assert (
-        json.loads(bindery("domains secret secretive --given", stdin="q7Zr/fZ+9bc=\n").stdout)["secret"]
+        json.loads(bindery("domains secret secretive --given --yes", stdin="q7Zr/fZ+9bc=\n").stdout)["secret"]
         == "q7Zr/fZ+9bc="
     )
-    assert len(json.loads(bindery("domains secret secretive").stdout)["secret"]) == 64
-    assert bindery("domains secret secretive --given", stdin="").exit_code == 2
+    assert len(json.loads(bindery("domains secret secretive --yes").stdout)["secret"]) == 64
+    assert bindery("domains secret secretive --given --yes", stdin="").exit_code == 2
 
 
 def test_a_password_is_read_and_never_printed(bindery: Bindery) -> None:
@@ -232,7 +375,6 @@ def test_a_password_is_read_and_never_printed(bindery: Bindery) -> None:
     assert bindery("users password ben", stdin="").exit_code == 2
 
 
-DEVICE = "cXVlY3RlbCNwMTExN2UjU04wMDAwMDAwMDAx"  # quectel, p1117e, SN0000000001
 LINES = [
     ("users create dora --account demo-other --domain demo --home-mode --email dora@example.com", {"home_mode": True}),
     ("users show dora", {"uid": "dora"}),
@@ -252,8 +394,10 @@ LINES = [
     ("products change p2 --data-center ''", {"data_center": None}),
     ("products show p2", {"product_key": "p2"}),
     ("products bar p2 dora", {"barred": True}),
+    ("products show p2", {"barred": ["dora"]}),
     ("products admit p2 dora", {"barred": False}),
     ("products list", [{"product_key": "p2"}]),
+    ("products show p2", {"barred": []}),
     ("families create f1 --owner dora --member ben --room r1", {"members": ["ben"], "rooms": ["r1"]}),
     ("families change f1 --no-members --room r2 --room r3", {"members": [], "rooms": ["r2", "r3"]}),
     ("families show f1", {"fid": "f1"}),
@@ -269,13 +413,20 @@ LINES = [
     (f"devices show {DEVICE}", {"device": DEVICE, "binding": None}),
     (f"devices ban {DEVICE} --reason stolen", {}),
     (f"devices unban {DEVICE}", {"ban": None}),
+    ("devices ban --serial SN0000000001 --product p1117e --reason lost", {"device": DEVICE}),
+    ("devices unban --serial SN0000000001", {"device": DEVICE, "ban": None}),
     (f"devices disable {DEVICE}", {"enabled": False}),
     (f"devices enable {DEVICE}", {"enabled": True}),
     (f"devices deactivate {DEVICE}", {"active": False}),
     (f"devices activate {DEVICE}", {"active": True}),
     (f"devices address {DEVICE} 80:00:00:00:00:00:00:aa", {"address": "80:00:00:00:00:00:00:AA"}),
     ("devices find --address 80:00:00:00:00:00:00:AA", [{"device": DEVICE}]),
+    ("devices show --address 80:00:00:00:00:00:00:AA", {"device": DEVICE}),
+    ("devices find --serial SN0000000001 --product p1117e", [{"device": DEVICE}]),
     (f"devices address {DEVICE} --remove", {"address": None}),
+    ("devices address --serial SN0000000001 80:00:00:00:00:00:00:AB", {"address": "80:00:00:00:00:00:00:AB"}),
+    ("devices address --address 80:00:00:00:00:00:00:AB --remove", {"address": None}),
+    ("connections list --serial SN0000000001", []),
     (f"connections list --device {DEVICE}", []),
     ("connections list --caller dora", []),
     ("privacy export dora", {}),
@@ -293,7 +444,11 @@ def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
                 assert any(found | record == found for found in answer), (line, answer)
         else:
             assert answer | expected == answer, (line, answer)
-    for line in (f"devices unbind {DEVICE} --reason gone", f"connections stop {DEVICE} ada"):
+    for line in (
+        f"devices unbind {DEVICE} --reason gone",
+        f"connections stop {DEVICE} ada",
+        "connections stop --serial SN0000000001 ada",
+    ):
         assert bindery(line).exit_code == 3, line
 
 
@@ -353,11 +508,12 @@ def test_a_doctor_who_finds_something_exits_with_1(bindery: Bindery, monkeypatch
     monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=httpx.MockTransport(answer)))
     result = bindery("doctor --output table")
     assert result.exit_code == 1
-    assert re.search(r"POST /v0/devices\s+│ no\s+│ timed out", result.stdout)
-    assert re.search(r"POST /api/v2/device\s+│ no\s+│ HTTP 500", result.stdout)
-    assert re.search(r"GET /api/base/configs\s+│ yes\s+│ HTTP 404", result.stdout)
-    assert re.search(r"ANY /admin/v1/users\s+│ yes\s+│ not tried: you may not ask it", result.stdout)
-    assert re.search(r"ANY /admin/v1/keys\s+│ no\s+│ HTTP 500", result.stdout)
+    assert re.search(r"POST /v0/devices +FAILED +timed out", result.stdout)
+    assert re.search(r"POST /api/v2/device +FAILED +HTTP 500", result.stdout)
+    assert re.search(r"GET /api/base/configs +ok +HTTP 404", result.stdout)
+    assert re.search(r"ANY /admin/v1/users +ok +not tried: you may not ask it", result.stdout)
+    assert re.search(r"ANY /admin/v1/keys +FAILED +HTTP 500", result.stdout)
+    assert re.search(r"\n\n\d+ checks: \d+ failed: .*POST /v0/devices", result.stdout)
 
 
 def test_no_secret_is_an_argument_or_an_option() -> None:

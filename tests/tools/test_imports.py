@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from tests.tools.conftest import Bindery
 from tools.cli import imports
 from tools.cli.client import Client, Exit, Failure
+from tools.cli.devices import IMPORTED
 from tools.template import ROOT
 
 HEADER = "product_key,serial,device_key"
@@ -99,7 +101,20 @@ def test_each_line_that_fails_is_told_by_its_number(bindery: Bindery, tmp_path: 
     file.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
     result = bindery(f"issued import {file}")
     assert (result.exit_code, json.loads(result.stdout)) == (1, report(created=2, errors=9))
-    assert result.stderr == f"9 of 11 lines failed: {file}.errors.ndjson says why.\n"
+    assert result.stderr.startswith(
+        f"9 of 11 rows failed. Fix and import: {tmp_path / 'e.failed.csv'} (without 4 that could not be read)\n"
+    )
+    assert re.search(r"\n  line 3 +E2 +2 cells, but the header line has 3\n", result.stderr)
+    assert result.stderr.endswith(f"All errors: {file}.errors.ndjson\n")
+    assert (tmp_path / "e.failed.csv").read_text().splitlines() == [
+        ISSUED,
+        "E,E2",
+        "E,E3,no-kind",
+        'E,"E',
+        '4",otp-token',
+        "E,E5,",
+        "E,E1,otp-token",
+    ]
     found = errors(tmp_path / "e.csv.errors.ndjson")
     assert [line for line, _ in found] == [3, 5, 6, 8, 9, 10, 11, 12, 14]
     assert {problem for line, problem in found if line in (3, 10, 11, 12, 14)} == {"unreadable"}
@@ -115,7 +130,7 @@ def test_ndjson_is_read_line_by_line(bindery: Bindery, tmp_path: Path) -> None:
     code, told = run(bindery, f"issued import {file}")
     assert (code, told) == (1, report(created=2, errors=len(bad)))
     assert sorted({line for line, _ in errors(tmp_path / "n.ndjson.errors.ndjson")}) == list(range(3, 3 + len(bad)))
-    assert "unknown members 'typo'; there are: customer, " in (tmp_path / "n.ndjson.errors.ndjson").read_text()
+    assert "unknown members 'typo'. Known members: customer, " in (tmp_path / "n.ndjson.errors.ndjson").read_text()
 
 
 @pytest.mark.parametrize(
@@ -123,8 +138,8 @@ def test_ndjson_is_read_line_by_line(bindery: Bindery, tmp_path: Path) -> None:
     [
         ("a.csv", "", "the file has no header line"),
         ("a.csv", "product_key,serial\n", "the header line lacks device_key"),
-        ("a.csv", f"{HEADER},color\n", "unknown columns 'color'; there are: product_key, serial, device_key"),
-        ("a.csv", f"{HEADER},serial\n", "a column stands in the header line twice"),
+        ("a.csv", f"{HEADER},color\n", "unknown columns 'color'. Known columns: product_key, serial, device_key"),
+        ("a.csv", f"{HEADER},serial\n", "the header line has a column twice"),
         ("a.csv", f'{HEADER},"x"y\n', "the header line cannot be read"),
         ("a.txt", f"{HEADER}\n", "csv or ndjson? Give --format"),
         ("a.csv --format xml", "", "csv or ndjson? Give --format"),
@@ -203,7 +218,7 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
         written.write('{"line": 4')
 
     told = bindery(f"issued import {file} --dry-run")
-    assert (told.exit_code, "was not finished: --restart forgets it" in told.stderr) == (2, True)
+    assert (told.exit_code, "was not finished. To start from the beginning: --restart" in told.stderr) == (2, True)
     assert run(bindery, f"issued import {file}") == (1, report(created=399, errors=1))
     assert errors(tmp_path / "k.csv.errors.ndjson") == [(5, "unreadable")]
     assert not progress.exists()
@@ -234,10 +249,10 @@ class Api(Client):
         """What becomes of the request whose answer nobody gets: nothing."""
 
 
-def take(api: Api, file: Path, *, restart: bool = False) -> dict[str, Any]:
-    from tools.cli.devices import COLUMNS
-
-    return imports.run(api, "devices", COLUMNS, file, form=None, dry_run=False, errors=None, restart=restart)
+def take(
+    api: Api, file: Path, *, restart: bool = False, dry_run: bool = False, errors: Path | None = None
+) -> dict[str, Any]:
+    return imports.run(api, "devices", IMPORTED, file, form=None, dry_run=dry_run, errors=errors, restart=restart)
 
 
 def test_a_refused_request_ends_an_import_and_the_next_goes_on(
@@ -247,7 +262,7 @@ def test_a_refused_request_ends_an_import_and_the_next_goes_on(
     file = write(tmp_path / "r.csv", HEADER, *rows("R", 1000))
     with pytest.raises(Failure, match="gone"):
         take(Api("R0500"), file)
-    assert "The same command goes on from where it was" in capsys.readouterr().err
+    assert "Run the same command again to resume" in capsys.readouterr().err
     assert json.loads((tmp_path / "r.csv.progress.json").read_text())["done"]["lines"] == 500
     again = Api(None)
     assert take(again, file) == report(created=1000)
@@ -276,14 +291,152 @@ def test_progress_of_another_file_is_not_taken_up(tmp_path: Path, monkeypatch: p
     with pytest.raises(Failure, match="gone"):
         take(Api("O0050"), file)
     write(file, HEADER, *rows("P", 100))
-    with pytest.raises(Failure, match="--restart forgets it"):
+    with pytest.raises(Failure, match="To start from the beginning: --restart"):
         take(Api(None), file)
     whole = Api(None)
     assert take(whole, file, restart=True) == report(created=100)
     assert len(whole.taken) == 100
-    (tmp_path / "o.csv.progress.json").write_text("{")
-    with pytest.raises(Failure, match="--restart forgets it"):
-        take(whole, file)
+    for restart in (False, True):
+        (tmp_path / "o.csv.progress.json").write_text("{")
+        with pytest.raises(Failure, match="is not the record of an import"):
+            take(whole, file, restart=restart)
+    assert (tmp_path / "o.csv.progress.json").read_text() == "{"
+
+
+def test_output_never_overwrites_the_input_or_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "in.csv", HEADER, *rows("I", 3))
+    given = file.read_bytes()
+    link, log = tmp_path / "link.csv", write(tmp_path / "import.log", "kept")
+    os.link(file, link)
+    (tmp_path / "symlink").symlink_to(file)
+    for dry_run in (True, False):
+        for path, why in (
+            (file, "is the file to import"),
+            (link, "is the file to import"),
+            (tmp_path / "symlink", "is the file to import"),
+            (log, "exists and is not the error file of an import"),
+            (tmp_path, "exists and is not the error file of an import"),
+        ):
+            api = Api(None)
+            with pytest.raises(Failure, match=why) as refused:
+                take(api, file, errors=path, dry_run=dry_run)
+            assert (refused.value.code, api.taken) == (Exit.USAGE, [])
+    assert (file.read_bytes(), log.read_text()) == (given, "kept\n")
+    assert capsys.readouterr().err == ""
+    empty = tmp_path / "empty"
+    empty.touch()
+    take(Api(None), file, errors=empty)
+    assert empty.read_bytes() == b""
+    before = sorted(os.listdir(tmp_path))
+    take(Api(None), file)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_failed_rows_go_to_a_new_file_each_time_and_old_errors_are_replaced(tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", HEADER, "p,F1,ABCD", "p,F1,ABCE")
+    for failed in ("f.failed.csv", "f.failed-2.csv"):
+        assert take(Api(None), file)["errors"] == 1
+        assert (tmp_path / failed).read_text() == f"{HEADER}\np,F1,ABCE\n"
+        assert errors(tmp_path / "f.csv.errors.ndjson") == [(3, "repeated")]
+    (tmp_path / "f.failed.csv").write_text(f"{HEADER}\np,F2,ABCE\n")
+    assert take(Api(None), tmp_path / "f.failed.csv") == report(created=1)
+    file.write_text(f"{HEADER}\np,F1,ABCD\n")
+    assert take(Api(None), file)["errors"] == 0
+    assert not (tmp_path / "f.csv.errors.ndjson").exists()
+
+
+def test_duplicate_far_apart_is_an_error_and_the_first_row_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "ROWS", 10)
+    lines = rows("D", 100)
+    lines += [" p1117e , D0001,FFFF00000001", "p1117e,OTHER,000000000002", "p2,D9999,000000000003"]
+    api = Api(None)
+    file = write(tmp_path / "d.csv", HEADER, *lines)
+    assert take(api, file) == report(created=100 + 1, errors=2) | {"lines": 103}
+    assert api.taken.count("D0001") == 1
+    found = [json.loads(line) for line in (tmp_path / "d.csv.errors.ndjson").read_text().splitlines()]
+    assert [(error["line"], error["serial"], error["message"]) for error in found] == [
+        (102, " D0001", "repeats line 3"),
+        (103, "OTHER", "device_key is that of line 4 too"),
+    ]
+    api.fails = "D0050"
+    with pytest.raises(Failure, match="gone"):
+        take(api, file, restart=True)
+    api.fails = None
+    assert take(api, file)["errors"] == 2
+
+
+def test_issued_device_named_twice_is_an_error(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(tmp_path / "twice.csv", ISSUED, *issued("W", 600), "W,W0001,smart-card")
+    assert run(bindery, f"issued import {file}") == (1, report(created=600, errors=1))
+    assert errors(tmp_path / "twice.csv.errors.ndjson") == [(602, "repeated")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiter_of_the_header_is_used(tmp_path: Path, delimiter: str) -> None:
+    lines = [line.replace(",", delimiter) for line in (HEADER, *rows("S", 2), "p,S9,ABCD")]
+    api = Api(None)
+    assert take(api, write(tmp_path / "s.csv", *lines))["created"] == 3
+    assert api.taken == ["S0000", "S0001", "S9"]
+
+
+def test_what_a_spreadsheet_did_is_reported_as_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(
+        tmp_path / "x.csv", HEADER, 'p,="0007",ABCD', 'p,"=""0008""",ABCE', "p,8.6E+14,ABCF", ",,", "p,X1,ABCG", ",,"
+    )
+    assert take(Api(None), file) == report(created=1, errors=3)
+    found = errors(tmp_path / "x.csv.errors.ndjson")
+    assert found == [(2, "formula"), (3, "formula"), (4, "number")]
+    told = capsys.readouterr().err
+    assert "2 empty rows were skipped.\n" in told
+    assert "serial '8.6E+14': a number that a spreadsheet shortened. Format the column as text" in told
+    assert "serial '=\"0007\"': a spreadsheet formula." in told
+    (tmp_path / "u.csv").write_text(f"{HEADER}\n", encoding="utf-16")
+    with pytest.raises(Failure, match=r"is UTF-16\. Save it as UTF-8"):
+        take(Api(None), tmp_path / "u.csv")
+
+
+def test_missing_product_is_one_error(bindery: Bindery, tmp_path: Path) -> None:
+    file = write(tmp_path / "m.csv", HEADER, *(f"p9,M{number},{number:08X}" for number in range(700)))
+    result = bindery(f"devices import {file}")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, report(errors=700))
+    _, *told, _ = result.stderr.splitlines()
+    assert told == ["  line 2 and 699 more  product_key 'p9': the product does not exist"]
+
+
+def test_standard_input_is_imported_and_the_record_is_kept_elsewhere(
+    bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join([ISSUED, "I,I1,otp-token", "I,I2"])
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    result = bindery("issued import - --format csv", stdin=text, env=env)
+    assert (result.exit_code, json.loads(result.stdout)) == (1, report(created=1, errors=1))
+    assert os.listdir(tmp_path) == ["state"]
+    kept = {name.partition("-")[2] for name in os.listdir(tmp_path / "state" / "bindery" / "imports")}
+    assert kept == {"stdin.csv.errors.ndjson", "stdin.failed.csv"}
+
+
+def test_file_on_a_read_only_medium_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    file = write(medium / "r.csv", HEADER, "p,R1,ABCD", "p,R1,ABCD")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != medium)
+    for dry_run in (True, False):
+        assert take(Api(None), file, dry_run=dry_run)["errors"] == 1
+        assert os.listdir(medium) == ["r.csv"]
+
+
+def test_nothing_is_called_interrupted_that_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Closed(Api):
+        def ask(self, method: str, *path: str, **request: Any) -> Any:
+            raise Failure(Exit.FORBIDDEN, "Forbidden")
+
+    with pytest.raises(Failure, match="Forbidden"):
+        take(Closed(None), write(tmp_path / "n.csv", HEADER, "p,N1,ABCD"))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_is_read_no_further_than_the_requests_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

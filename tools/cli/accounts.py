@@ -12,13 +12,17 @@ app = group("Accounts: the tenants.")
 Account = Annotated[str, typer.Argument(help="The account's id.")]
 
 
-@command(app)
+@command(app, done="Created account {account}.")
 def create(api: Client, account: Account, name: Annotated[str, typer.Option(help="Its name.")]) -> Any:
-    """Open an account."""
+    """Create an account."""
     return api.post("accounts", account=account, name=name)
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={"ACCOUNT": "account", "NAME": "name", "ENABLED": "enabled", "CREATED": "created_at"},
+)
 def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
     """List accounts, by id."""
     return listed(api, "accounts", limit=limit, everything=everything)
@@ -30,13 +34,13 @@ def show(api: Client, account: Account) -> Any:
     return api.get("accounts", account)
 
 
-@command(app)
+@command(app, done="Disabled account {account}: its keys and its users' tokens no longer authenticate.")
 def disable(api: Client, account: Account) -> Any:
-    """Close an account: its keys and its users' tokens stop authenticating at once."""
+    """Disable an account: its keys and its users' tokens stop authenticating at once."""
     return api.post("accounts", account, "disable")
 
 
-@command(app)
+@command(app, done="Enabled account {account}.")
 def enable(api: Client, account: Account) -> Any:
-    """Open a closed account again."""
+    """Enable a disabled account."""
     return api.post("accounts", account, "enable")

@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +46,7 @@ class Exit(IntEnum):
 
 
 _BY_STATUS = {
+    422: Exit.USAGE,
     401: Exit.FORBIDDEN,
     403: Exit.FORBIDDEN,
     404: Exit.NOT_FOUND,
@@ -120,7 +121,8 @@ class Client:
                 )
                 if answer.is_success:
                     return answer.json()
-                failure = Failure(_BY_STATUS.get(answer.status_code, Exit.REFUSED), problem(answer))
+                text = problem(answer, path, {**given, **(body or {})})
+                failure = Failure(_BY_STATUS.get(answer.status_code, Exit.REFUSED), text)
             except httpx.TransportError as error:
                 failure = Failure(Exit.UNAVAILABLE, f"{self.endpoint} cannot be reached: {error or repr(error)}")
             except BotoCoreError as error:
@@ -161,23 +163,58 @@ MORE = object()
 """What `pages` ends with where the list goes on."""
 
 
-def problem(answer: httpx.Response) -> str:
-    """A refusal in words: title, detail and errors, one below the other."""
+_NOUNS = {
+    "accounts": ("account", "account"),
+    "keys": ("key", "id"),
+    "users": ("user", "uid"),
+    "domains": ("user domain", "domain"),
+    "products": ("product", "product_key"),
+    "families": ("family", "fid"),
+    "devices": ("device", "device"),
+    "settings": ("setting", "name"),
+    "privacy": ("user", "uid"),
+}
+"""What each resource's entries are called, and the member that identifies one."""
+
+_CONFIDENTIAL = frozenset({"password", "secret"})
+"""Members whose values are not repeated."""
+
+
+def problem(answer: httpx.Response, path: Sequence[str], sent: Mapping[str, Any]) -> str:
+    """A refusal in words. The API names the place of what is wrong; its value is known here, from the request."""
     try:
         found = answer.json()
         title = found.get("title") or found["message"]
-    except (ValueError, KeyError, AttributeError):
+        lines = [_error(error, path, sent) for error in found.get("errors", ())]
+    except (ValueError, LookupError, AttributeError, TypeError):
         return f"HTTP {answer.status_code}, from something that is not Bindery's admin API"
     if answer.status_code == 403 and "title" not in found:
         here = answer.url.host in _LOOPBACK
         why = (
             f"the key pair may be another local server's. {_READ_ITS_KEYS}" if here else "check key pair, region, clock"
         )
-        title = f"{title}: the endpoint does not accept this signature; {why}"
-    told = {name: value for name, value in found.items() if name not in ("type", "title", "message", "status")}
-    errors = told.pop("errors", [])
-    lines = [f"{title} (HTTP {answer.status_code})", *(f"  {name}: {value}" for name, value in told.items())]
-    return "\n".join([*lines, *(f"  {error['at']}: {error['message']}" for error in errors)])
+        return f"{title}: the endpoint does not accept this signature; {why}"
+    if lines:
+        return lines[0] if len(lines) == 1 else "\n  ".join([f"{title}:", *lines])
+    if detail := found.get("detail"):
+        return str(detail)
+    noun, member = _NOUNS.get(path[0], ("", ""))
+    named = path[1] if len(path) > 1 else sent.get(member)
+    outcome = {"not_found": "not found", "already_exists": "already exists"}.get(found.get("reason"))
+    return f"{noun} {named!r} {outcome}" if noun and named and outcome else f"{title} (HTTP {answer.status_code})"
+
+
+def _error(error: Mapping[str, str], path: Sequence[str], sent: Mapping[str, Any]) -> str:
+    place, *inner = error["at"].removeprefix("body.").removeprefix("path.").removeprefix("query.").split(".")
+    value = sent.get(place)
+    if place not in sent:
+        # What is named last in a path is what the request is about, but for the one that identifies the entry.
+        member = _NOUNS.get(path[0], ("", ""))[1]
+        value = path[1] if place == member and len(path) > 1 else path[-1] if len(path) > 2 else None
+    for step in inner:
+        value = value[int(step)] if isinstance(value, list) and step.isdigit() and int(step) < len(value) else None
+    shown = "" if value is None or place in _CONFIDENTIAL else f" {value!r}"
+    return f"{place}{shown}: {error['message']}"
 
 
 def connect(endpoint: str | None, profile: str | None, region: str | None) -> Client:

@@ -2,30 +2,35 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
-from tools.cli import client, output
+from tools.cli import client, lookup, output
 from tools.cli.client import Client, Failure
-from tools.cli.output import Format
+from tools.cli.output import Columns, Format
 
 Endpoint = Annotated[
     str | None,
     typer.Option(help="The API's base URL. Default: BINDERY_ENDPOINT, else the local server.", show_default=False),
 ]
 Profile = Annotated[str | None, typer.Option(help="The AWS profile that signs.", show_default=False)]
-Region = Annotated[str | None, typer.Option(help="The API's AWS region, if its URL does not tell.", show_default=False)]
+Region = Annotated[
+    str | None, typer.Option(help="The API's AWS region, if its URL does not contain it.", show_default=False)
+]
 Output = Annotated[
     Format | None, typer.Option(help="Default: table on a terminal, json elsewhere.", show_default=False)
 ]
-COMMON = {"endpoint": Endpoint, "profile": Profile, "region": Region, "output": Output}
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret value alone.")]
+COMMON: Mapping[str, Any] = {"endpoint": Endpoint, "profile": Profile, "region": Region, "output": Output}
 
-Limit = Annotated[int, typer.Option(min=1, help="How many entries at most.")]
-All = Annotated[bool, typer.Option("--all", help="Every entry, however many.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
+All = Annotated[bool, typer.Option("--all", help="Every entry.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def group(text: str) -> typer.Typer:
@@ -38,30 +43,62 @@ def command(
     *,
     name: str | None = None,
     once: str | None = None,
+    columns: Columns | None = None,
+    done: str | Callable[[Any], str] | None = None,
     failed: Callable[[Any], bool] = lambda answer: False,
 ) -> Callable[[Any], Any]:
-    """Make a function a command of a group: it takes the client first, and what it returns is printed.
+    """Make a function a command of a group: it takes the client first, and its result is printed.
 
-    `once` names the member of the answer that is a secret, shown this once; `failed` says whether an answer that is
-    printed as any other ends the command with exit code 1.
+    `once` names the member of the result that is a secret, shown only once. For people, `columns` are those of a list,
+    and `done` is printed instead of a record: a text with arguments and members in braces, or a function of the result.
+    `failed` decides whether a result that is printed as usual ends the command with exit code 1.
+
+    A parameter `device` (`lookup.Device`) may be given by the options of `lookup` instead; the arguments that follow it
+    then move up.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         hints = get_type_hints(function, include_extras=True)
         _, *given = inspect.signature(function).parameters.values()
-
-        @wraps(function)
-        def run(endpoint: Endpoint, profile: Profile, region: Region, output: Output, **arguments: Any) -> None:
-            _run(function, (endpoint, profile, region), output, once, failed, arguments)
-
-        extra = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-            for name, hint in COMMON.items()
-        ]
+        located = hints.get("device") == lookup.Device
         own = [
             parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
             for parameter in given
         ]
+        behind = [parameter for parameter in own if located and parameter.name != "device" and _positional(parameter)]
+        # An argument behind the device is checked here: typer does not know that it may move up.
+        own = [
+            parameter.replace(default=None)
+            if parameter in behind or (located and parameter.name == "device")
+            else parameter
+            for parameter in own
+        ]
+        required = [parameter.name for parameter in behind if parameter.default is inspect.Parameter.empty]
+
+        @wraps(function)
+        def run(
+            endpoint: Endpoint, profile: Profile, region: Region, output: Output, quiet: bool = False, **arguments: Any
+        ) -> None:
+            def work(api: Client) -> Any:
+                if located:
+                    _locate(api, arguments, [parameter.name for parameter in behind], required)
+                return function(api, **arguments)
+
+            _run(work, (endpoint, profile, region), failed, lambda answer: _print(answer, output, quiet, arguments))
+
+        def _print(answer: Any, form: Format | None, quiet: bool, arguments: Mapping[str, Any]) -> None:
+            told = None
+            if done is not None and not isinstance(answer, Iterator):
+                members = {name: output.word(name, value) for name, value in {**arguments, **answer}.items()}
+                told = done.format_map(members) if isinstance(done, str) else done(answer)
+            output.show(answer, form, columns=columns, done=told, secret=once, quiet=quiet)
+
+        extra = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+            for name, hint in {**(lookup.OPTIONS if located else {}), **COMMON}.items()
+        ]
+        if once is not None:
+            extra.append(inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet))
         signature = inspect.Signature([*own, *extra])
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
@@ -72,20 +109,33 @@ def command(
     return register
 
 
+def _positional(parameter: inspect.Parameter) -> bool:
+    return any(isinstance(about, ArgumentInfo) for about in getattr(parameter.annotation, "__metadata__", ()))
+
+
+def _locate(api: Client, arguments: dict[str, Any], behind: list[str], required: list[str]) -> None:
+    """Replace the options that look a device up by its id."""
+    options = {name: arguments.pop(name) for name in lookup.OPTIONS}
+    if behind and any(value is not None for value in options.values()) and arguments[behind[-1]] is None:
+        places = ["device", *behind]
+        moved = [None, *(arguments[place] for place in places[:-1])]
+        arguments.update(zip(places, moved, strict=True))
+    for name in required:
+        if arguments[name] is None:
+            raise Failure(client.Exit.USAGE, f"Missing argument '{name.upper()}'")
+    arguments["device"] = lookup.device(api, arguments["device"], options)
+
+
 def _run(
-    function: Callable[..., Any],
+    work: Callable[[Client], Any],
     where: tuple[str | None, str | None, str | None],
-    form: Format | None,
-    once: str | None,
     failed: Callable[[Any], bool],
-    arguments: dict[str, Any],
+    show: Callable[[Any], None],
 ) -> None:
     try:
         with closing(client.connect(*where)) as api:
-            answer = function(api, **arguments)
-            output.show(answer, form)
-        if once is not None:
-            output.note(f"The {once} is shown this once: keep it now, nobody can show it again.")
+            answer = work(api)
+            show(answer)
         if failed(answer):
             raise typer.Exit(client.Exit.REFUSED)
     except Failure as failure:
@@ -94,20 +144,28 @@ def _run(
 
 
 def listed(api: Client, *path: str, limit: int, everything: bool, **query: Any) -> Any:
-    """What a list command returns."""
+    """The result of a list command."""
     return api.pages(*path, limit=None if everything else limit, **query)
 
 
 def changes(**members: Any) -> dict[str, Any]:
-    """The members that were given. An empty text takes a value away. Raises `Failure`: there is none."""
+    """The members that were given. An empty text removes a value. Raises `Failure`: there are none."""
     given = {name: None if value == "" else value for name, value in members.items() if value is not None}
     if not given:
-        raise Failure(client.Exit.USAGE, "what is to change? See --help")
+        raise Failure(client.Exit.USAGE, "what should change? See --help")
     return given
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before a command does what cannot be undone. Raises `Failure`: no terminal to ask on, and no --yes."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failure(client.Exit.USAGE, "this cannot be undone: confirm it with --yes")
+        typer.confirm(output.escape(question), abort=True, err=True)
+
+
 def confidential(what: str) -> str:
-    """What no command line may hold: asked for on a terminal, else the first line of the standard input.
+    """A value that no command line may hold: asked for on a terminal, else the first line of the standard input.
 
     Raises `Failure`: there is none.
     """

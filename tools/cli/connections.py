@@ -4,30 +4,49 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.cli import lookup
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import All, Limit, command, group, listed
 
 app = group("Connections: leases to reach a device (remoteit).")
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={
+        "DEVICE": "device",
+        "CALLER": "caller",
+        "ADDRESS": "address",
+        "CLIENT": "client_ip",
+        "EXPIRES": "expires_at",
+    },
+)
 def page(
     api: Client,
-    device: Annotated[str | None, typer.Option(help="Those to this device.", show_default=False)] = None,
+    to: Annotated[str | None, typer.Option("--device", help="Those to this device.", show_default=False)] = None,
+    serial: lookup.Serial = None,
+    product: lookup.Product = None,
+    mac: lookup.Mac = None,
+    imei: lookup.Imei = None,
+    address: lookup.Address = None,
     caller: Annotated[str | None, typer.Option(help="Those of this user.", show_default=False)] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
     """List the live connections to a device, or those of a caller."""
-    if (device is None) is (caller is None):
-        raise Failure(Exit.USAGE, "give --device or --caller")
+    options = {"serial": serial, "product": product, "mac": mac, "imei": imei, "address": address}
+    asked = to is not None or any(value is not None for value in options.values())
+    if asked is (caller is not None):
+        raise Failure(Exit.USAGE, "give a device (--device, --serial, --mac, --imei or --address) or --caller")
+    device = lookup.device(api, to, options) if asked else None
     return listed(api, "connections", limit=limit, everything=everything, device=device, caller=caller)
 
 
-@command(app)
+@command(app, done="Ended the connection of {caller} to device {device}.")
 def stop(
     api: Client,
-    device: Annotated[str, typer.Argument(help="The device's id.")],
+    device: lookup.Device,
     uid: Annotated[str, typer.Argument(help="The caller's id.")],
 ) -> Any:
     """End a caller's connection to a device."""

@@ -1,21 +1,58 @@
 """`bindery devices`."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from tools.cli import imports
+from tools.cli import imports, lookup, output
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import All, Limit, command, group, listed
+from tools.cli.lookup import Device
 
 app = group("Devices: what exists, whoever holds it.")
 
-Device = Annotated[str, typer.Argument(help="The device's id, as `find` shows it.")]
-Reason = Annotated[str, typer.Option(help="Why: for the next one who looks.")]
-COLUMNS = imports.Columns(("product_key", "serial", "device_key"), ("module_type", "data_center"))
+Reason = Annotated[str, typer.Option(help="Why. The next operator will see it.")]
+IMPORTED = imports.Columns(
+    ("product_key", "serial", "device_key"),
+    ("module_type", "data_center"),
+    identity=("product_key", "serial"),
+    alike=lambda row: _device_key(row),
+    alike_name="device_key",
+)
 
 
-@command(app, name="import", failed=imports.failed)
+def _device_key(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The device key of a row within its product; a malformed one binds nothing and is nobody's."""
+    key = row.get("device_key")
+    return (
+        (row.get("product_key", ""), key)
+        if isinstance(key, str) and re.fullmatch("[A-Za-z0-9]{4,32}", key.strip())
+        else None
+    )
+
+
+def _state(device: Mapping[str, Any]) -> str:
+    states = {
+        "banned": device["ban"] is not None,
+        "disabled": not device["enabled"],
+        "inactive": not device["active"],
+    }
+    return ", ".join(state for state, holds in states.items() if holds) or "active"
+
+
+FOUND: output.Columns = {
+    "DEVICE": "device",
+    "API": "dialect",
+    "ACCOUNT/PRODUCT": lambda device: device["account"] or device["product_key"],
+    "IDENTIFIER": lambda device: device["serial"] or device["imei"] or device["mac"],
+    "STATE": _state,
+    "ADDRESS": "address",
+}
+
+
+@command(app, name="import", failed=imports.failed, done=imports.summary)
 def enter(
     api: Client,
     file: imports.File,
@@ -24,18 +61,18 @@ def enter(
     errors: imports.Errors = None,
     restart: imports.Restart = False,
     unbindable: Annotated[
-        bool, typer.Option("--unbindable", help="Enter devices whose device key is missing or malformed, too.")
+        bool, typer.Option("--unbindable", help="Import devices whose device key is missing or malformed, too.")
     ] = False,
 ) -> Any:
-    """Enter manufactured devices (quectel), or replace their manufacturing records.
+    """Import manufactured devices (quectel), or replace their manufacturing records.
 
-    Columns: product_key, serial, device_key, and if you like module_type, data_center. An import that was interrupted
-    goes on when the same command is given again.
+    Columns: product_key, serial, device_key, and optionally module_type, data_center. To resume an interrupted import,
+    run the same command again.
     """
     return imports.run(
         api,
         "devices",
-        COLUMNS,
+        IMPORTED,
         file,
         form=form,
         dry_run=dry_run,
@@ -45,21 +82,24 @@ def enter(
     )
 
 
-@command(app)
+@command(app, columns=FOUND)
 def find(
     api: Client,
-    serial: Annotated[str | None, typer.Option(help="A serial number.", show_default=False)] = None,
-    mac: Annotated[str | None, typer.Option(help="A MAC address.", show_default=False)] = None,
-    imei: Annotated[str | None, typer.Option(help="An external identifier.", show_default=False)] = None,
-    address: Annotated[str | None, typer.Option(help="A service address.", show_default=False)] = None,
+    serial: lookup.Serial = None,
+    product: lookup.Product = None,
+    mac: lookup.Mac = None,
+    imei: lookup.Imei = None,
+    address: lookup.Address = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
-    """Find devices by one of these, in whichever API they are."""
-    given = {"serial": serial, "mac": mac, "imei": imei, "address": address}
-    if sum(value is not None for value in given.values()) != 1:
-        raise Failure(Exit.USAGE, "give one of --serial, --mac, --imei and --address")
-    return listed(api, "devices", limit=limit, everything=everything, **given)
+    """Find devices by one of these, compared exactly, in every API."""
+    options = {"serial": serial, "product": product, "mac": mac, "imei": imei, "address": address}
+    name, value = lookup.given(options)
+    if product is not None:
+        found = api.pages("devices", limit=None, **{name: value})
+        return (each for each in found if each["product_key"] == product)
+    return listed(api, "devices", limit=limit, everything=everything, **{name: value})
 
 
 @command(app)
@@ -68,63 +108,72 @@ def show(api: Client, device: Device) -> Any:
     return api.get("devices", device)
 
 
-@command(app)
+@command(app, done="Banned device {device}.")
 def ban(api: Client, device: Device, reason: Reason) -> Any:
-    """Ban a device: it is neither bound, nor added, nor connected to any more."""
-    return api.post("devices", device, "ban", reason=reason)
+    """Ban a device: it can no longer be bound, added or connected to."""
+    banned = api.post("devices", device, "ban", reason=reason)
+    first = banned["ban"]
+    if first["reason"] != reason.strip():
+        output.note(
+            f"The device was banned already, at {output.word('at', first['at'])} by {first['by']}. "
+            f"The reason given then is kept: {first['reason']}"
+        )
+    return banned
 
 
-@command(app)
+@command(app, done="Lifted the ban of device {device}.")
 def unban(api: Client, device: Device) -> Any:
     """Lift a ban."""
     return api.post("devices", device, "unban")
 
 
-@command(app)
+@command(app, done="Ended the binding of device {device}.")
 def unbind(
     api: Client,
     device: Device,
     reason: Reason,
-    uid: Annotated[str | None, typer.Option(help="Whose binding, where several hold it.", show_default=False)] = None,
+    uid: Annotated[
+        str | None, typer.Option(help="Whose binding, if several users hold the device.", show_default=False)
+    ] = None,
 ) -> Any:
-    """End a device's binding, by force."""
+    """End a device's binding by force."""
     return api.ask("POST", "devices", device, "unbind", body={"reason": reason}, query={"uid": uid})
 
 
-@command(app)
+@command(app, done="Device {device} can no longer be bound. Existing bindings are kept.")
 def disable(api: Client, device: Device) -> Any:
-    """Let nobody bind it any more (quectel); who has it keeps it."""
+    """Prevent new bindings (quectel). Existing bindings are kept."""
     return api.post("devices", device, "disable")
 
 
-@command(app)
+@command(app, done="Device {device} can be bound.")
 def enable(api: Client, device: Device) -> Any:
-    """Let it be bound again."""
+    """Allow new bindings again."""
     return api.post("devices", device, "enable")
 
 
-@command(app)
+@command(app, done="Device {device} can be connected to.")
 def activate(api: Client, device: Device) -> Any:
-    """Let it be connected to."""
+    """Allow connections to a device."""
     return api.post("devices", device, "activate")
 
 
-@command(app)
+@command(app, done="Device {device} can no longer be connected to.")
 def deactivate(api: Client, device: Device) -> Any:
-    """Let nobody connect to it."""
+    """Prevent connections to a device."""
     return api.post("devices", device, "deactivate")
 
 
-@command(app)
+@command(app, done="The service address of device {device}: {address}")
 def address(
     api: Client,
     device: Device,
     given: Annotated[
-        str | None, typer.Argument(metavar="[ADDRESS]", help="The service address to give it.", show_default=False)
+        str | None, typer.Argument(metavar="[ADDRESS]", help="The service address to assign.", show_default=False)
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take its service address from it.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove its service address.")] = False,
 ) -> Any:
-    """Give a device a service address, or take it away."""
+    """Assign a service address to a device, or remove it."""
     if (given is None) is not remove:
         raise Failure(Exit.USAGE, "give an address or --remove")
     if remove:

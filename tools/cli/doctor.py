@@ -1,11 +1,13 @@
 """`bindery doctor`."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import typer
 
+from tools.cli import output
 from tools.cli.client import Client
 from tools.cli.command import command
 
@@ -15,11 +17,24 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Make it a command of `app`."""
-    command(app, failed=lambda health: not health["healthy"])(doctor)
+    command(app, failed=lambda health: not health["healthy"], done=_told)(doctor)
+
+
+def _told(health: Mapping[str, Any]) -> str:
+    """Every check, and a summary."""
+    checks = health["checks"]
+    failed = [output.escape(check["name"]) for check in checks if not check["healthy"]]
+    summary = f"{len(checks)} checks: " + (f"{len(failed)} failed: {', '.join(failed)}" if failed else "all passed")
+    result: output.Columns = {
+        "CHECK": "name",
+        "RESULT": lambda check: "ok" if check["healthy"] else "FAILED",
+        "DETAIL": "detail",
+    }
+    return "\n".join([*output.table(checks, result), "", summary])
 
 
 def doctor(api: Client) -> Any:
-    """Say whether an installation works: its registry, and each of its routes. Exit code 1: something does not."""
+    """Check an installation: its registry, and each of its routes. Exit code 1: something does not work."""
     health = api.post("doctor")
     checks = [*health["checks"], *(_ask(api, route) for route in _routes())]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}

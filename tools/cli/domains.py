@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli.client import Client
-from tools.cli.command import All, Limit, changes, command, confidential, group, listed
+from tools.cli.command import All, Limit, Yes, changes, command, confidential, confirm, group, listed
 
 app = group("User domains: quectel's apps.")
 
@@ -23,7 +23,7 @@ class Binders(StrEnum):
 Given = Annotated[bool, typer.Option("--given", help="Ask for the secret that the apps carry. Default: a random one.")]
 
 
-@command(app, once="secret")
+@command(app, once="secret", done="Created user domain {domain}.")
 def create(
     api: Client,
     domain: Domain,
@@ -33,11 +33,15 @@ def create(
     binders: Annotated[Binders, typer.Option(help="Which of its users may.")] = Binders.EVERYONE,
     given: Given = False,
 ) -> Any:
-    """Enter a user domain. Its secret, what the apps sign logins with, is shown this once."""
+    """Create a user domain. Its secret, with which the apps sign logins, is shown only once."""
     return api.post("domains", domain=domain, enabled=enabled, binders=binders, **_secret(given))
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={"DOMAIN": "domain", "ENABLED": "enabled", "BINDERS": "binders", "CREATED": "created_at"},
+)
 def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
     """List user domains, by id."""
     return listed(api, "domains", limit=limit, everything=everything)
@@ -59,13 +63,14 @@ def change(
     ] = None,
     binders: Annotated[Binders | None, typer.Option(help="Which of its users may.", show_default=False)] = None,
 ) -> Any:
-    """Change what is given."""
+    """Change the specified fields."""
     return api.ask("PATCH", "domains", domain, body=changes(enabled=enabled, binders=binders))
 
 
-@command(app, name="secret", once="secret")
-def replace_secret(api: Client, domain: Domain, given: Given = False) -> Any:
-    """Give a domain another secret, shown this once: apps that sign with the last one log nobody in any more."""
+@command(app, name="secret", once="secret", done="Replaced the secret of user domain {domain}.")
+def replace_secret(api: Client, domain: Domain, given: Given = False, yes: Yes = False) -> Any:
+    """Replace a domain's secret, which is shown only once. Apps that sign with the old one can log nobody in."""
+    confirm(f"Replace the secret of {domain}? Apps that sign with the old one can log nobody in.", yes=yes)
     return api.ask("POST", "domains", domain, "secret", body=_secret(given))
 
 

@@ -10,11 +10,11 @@ from tools.cli.command import All, Limit, changes, command, group, listed
 app = group("Families: quectel's home mode.")
 
 Family = Annotated[str, typer.Argument(help="The family's id.")]
-Member = Annotated[list[str] | None, typer.Option(help="A user who lives there (again for more).", show_default=False)]
-Room = Annotated[list[str] | None, typer.Option(help="The id of a room (again for more).", show_default=False)]
+Member = Annotated[list[str] | None, typer.Option(help="A user who lives there (repeat for more).", show_default=False)]
+Room = Annotated[list[str] | None, typer.Option(help="The id of a room (repeat for more).", show_default=False)]
 
 
-@command(app)
+@command(app, done="Created family {fid}.")
 def create(
     api: Client,
     family: Family,
@@ -22,11 +22,21 @@ def create(
     member: Member = None,
     room: Room = None,
 ) -> Any:
-    """Enter a family."""
+    """Create a family."""
     return api.post("families", fid=family, owner=owner, members=member or [], rooms=room or [])
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={
+        "FAMILY": "fid",
+        "OWNER": "owner",
+        "MEMBERS": "members",
+        "ROOMS": "rooms",
+        "COMMON DEVICES": "common_count",
+    },
+)
 def page(
     api: Client,
     owner: Annotated[str, typer.Argument(help="The user who owns them.")],
@@ -48,10 +58,10 @@ def change(
     api: Client,
     family: Family,
     member: Member = None,
-    no_members: Annotated[bool, typer.Option("--no-members", help="Nobody but its owner lives there.")] = False,
+    no_members: Annotated[bool, typer.Option("--no-members", help="Only its owner lives there.")] = False,
     room: Room = None,
     no_rooms: Annotated[bool, typer.Option("--no-rooms", help="It has no rooms.")] = False,
 ) -> Any:
-    """Say anew who lives there, which rooms it has, or both."""
+    """Replace the members, the rooms, or both."""
     members = [] if no_members else member or None
     return api.ask("PATCH", "families", family, body=changes(members=members, rooms=[] if no_rooms else room or None))

@@ -1,24 +1,38 @@
-"""Imports: a file of any length, row by row, a few hundred rows a request, and on from where it was interrupted.
+"""Imports: a file of any length, row by row, a few hundred rows a request, resumed after an interruption.
 
-Beside FILE stand, while they are of use, `FILE.progress.json` (how far the import came; gone when it is done) and
-`FILE.errors.ndjson` (what is wrong with which line). Each request is preceded by its dry run, whose outcome is written
-down: when an import was interrupted, the requests under way are sent again, and counted as what they were to do.
+An import keeps files beside FILE: `FILE.progress.json` (how far it has come; removed at its end), `FILE.errors.ndjson`
+(what is wrong with which row) and, at its end, `FILE.failed.csv` (the rows that failed, to be fixed and imported). On a
+read-only medium, and for `-`, they are kept elsewhere. No file is overwritten that is not an import's own.
+
+Each request is preceded by its dry run, whose outcome is recorded: when an import was interrupted, the requests in
+flight are sent again, and counted as what they were to do.
 """
 
+import codecs
 import csv
 import hashlib
+import io
 import json
+import os
 import re
+import shutil
+import sqlite3
+import stat
+import sys
+import tempfile
 import threading
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, count, groupby, islice
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any, BinaryIO, NoReturn, TextIO
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -36,34 +50,49 @@ THREADS = 4
 HEAD = 64 * 1024
 """Bytes at the beginning of a file by which it is known again, with its length."""
 
-File = Annotated[Path, typer.Argument(help="A .csv with a header line, or one JSON object a line.", show_default=False)]
+SHOWN = 10
+"""Errors that are printed at most."""
+
+File = Annotated[
+    Path,
+    typer.Argument(help="A .csv with a header line, or one JSON object a line; - for the standard input."),
+]
 FileFormat = Annotated[
-    str | None, typer.Option("--format", help="csv or ndjson, if the name does not tell.", show_default=False)
+    str | None, typer.Option("--format", help="csv or ndjson, if the name does not end so.", show_default=False)
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would become of each row, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would become of each row, and change nothing.")]
 Errors = Annotated[
-    Path | None, typer.Option("--errors", help="Where errors go. Default: FILE.errors.ndjson.", show_default=False)
+    Path | None, typer.Option("--errors", help="File for errors. Default: FILE.errors.ndjson.", show_default=False)
 ]
-Restart = Annotated[bool, typer.Option("--restart", help="From the beginning, wherever an earlier import got to.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Start from the beginning instead of resuming.")]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What a row may hold, and how a cell of a CSV file is read that is not plain text."""
+    """What a row may hold, how a CSV cell is read that is not plain text, and what two rows must not share.
+
+    `identity` are the members that identify what a row describes. `alike` gives other values that two rows must not
+    share, and `alike_name` is the member to name then.
+    """
 
     required: Sequence[str]
     optional: Sequence[str]
     cells: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    identity: Sequence[str] = ()
+    alike: Callable[[Mapping[str, Any]], Sequence[Any] | None] = lambda row: None
+    alike_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a file: the line on which it begins, and what it says or why it cannot be read."""
+    """A row of a file: the line on which it begins, its text or cells, and its content or why it cannot be imported."""
 
     line: int
     size: int
     content: dict[str, Any] | None = None
     problem: str | None = None
+    message: str = ""
+    raw: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +105,7 @@ class Batch:
 
 
 COUNTS = ("created", "changed", "unchanged")
-"""What an import counts its good rows under."""
+"""What an import counts its valid rows under."""
 
 
 @dataclass
@@ -91,51 +120,142 @@ class Done:
 
 
 class Ledger:
-    """How far an import came, and what each request under way was about to do, kept beside the file.
+    """How far an import has come, and what each request in flight was to do, kept in a file.
 
-    A request that was interrupted may have done it: what the same rows come to afterwards would not tell. So what a dry
-    run says of them is written down first.
+    A request that was interrupted may have succeeded: the same rows would then be reported as unchanged. So the outcome
+    of their dry run is recorded first.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
-        self._path, self._about = path, about
+        self.path, self._about = path, about
         self._lock = threading.Lock()
         self.done, self.errors_size = Done(), 0
         self.begun: dict[int, dict[str, int]] = {}
-        """By the number of rows before it: how many rows a request has that was under way, and what it was to do."""
+        """By the number of rows before it: how many rows a request in flight has, and what it was to do."""
+        self.saved = False
 
-    def resume(self, *, dry_run: bool) -> None:
-        """Take up an earlier import of the same file. Raises `Failure`: it is none, or this is a dry run."""
+    def resume(self, *, dry_run: bool, restart: bool) -> None:
+        """Resume an earlier import of the same file, or delete its record.
+
+        Raises `Failure`: it is of another file, or this is a dry run.
+        """
         try:
-            found = json.loads(self._path.read_text())
+            found = json.loads(self.path.read_text())
         except FileNotFoundError:
             return
         except ValueError:
-            found = {}
-        if dry_run or any(found.get(name) != value for name, value in self._about.items()):
+            found = None
+        if not isinstance(found, dict) or not self._about.keys() | {"done", "begun"} <= found.keys():
+            raise Failure(Exit.USAGE, f"{self.path} exists and is not the record of an import: move it elsewhere")
+        if restart:
+            self.path.unlink()
+            return
+        if dry_run or any(found[name] != value for name, value in self._about.items()):
             what = "was not finished" if dry_run else "was of another file, with other options or to another Bindery"
-            raise Failure(Exit.USAGE, f"the import in {self._path} {what}: --restart forgets it")
+            raise Failure(Exit.USAGE, f"the import in {self.path} {what}. To start from the beginning: --restart")
         self.done, self.errors_size = Done(**found["done"]), found["errors_size"]
         self.begun = {int(start): counts for start, counts in found["begun"].items()}
+        self.saved = True
 
     def begin(self, batch: Batch, preview: Mapping[str, Any]) -> None:
-        """Write down what a request is about to do."""
+        """Record what a request is about to do."""
         with self._lock:
             self.begun[batch.start] = {"rows": len(batch.rows), **{name: preview[name] for name in COUNTS}}
             self._save()
 
-    def end(self, batch: Batch, report: Mapping[str, Any], failed: TextIO) -> None:
-        """Count what became of a request, and write it down: between the two no other request is written down."""
+    def end(self, batch: Batch, report: Mapping[str, Any], errors: "_Errors", columns: Columns) -> None:
+        """Count the outcome of a request, and record it: between the two no other request is recorded."""
         with self._lock:
-            _count(self.done, batch, report, failed)
+            if not self.saved:
+                # The errors file is an import's own only if a record says so.
+                self._save()
+            _count(self.done, batch, report, errors, columns)
             self.begun.pop(batch.start, None)
-            self.errors_size = failed.tell()
+            self.errors_size = errors.size()
             self._save()
+
+    def finish(self) -> None:
+        """Delete the record."""
+        if self.saved:
+            self.path.unlink()
+            self.saved = False
 
     def _save(self) -> None:
         begun = {str(start): counts for start, counts in self.begun.items()}
         written = {**self._about, "errors_size": self.errors_size, "done": asdict(self.done), "begun": begun}
-        files.replace(self._path, json.dumps(written) + "\n")
+        files.replace(self.path, json.dumps(written) + "\n")
+        self.saved = True
+
+
+class _Errors:
+    """The file with what is wrong with which row. It is made at the first error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: TextIO | None = None
+        self._size = 0
+        self._stale = False
+
+    def claim(self, source: int, ledger: Ledger) -> None:
+        """Take the path over, from an earlier import too. Raises `Failure`: the file there is not an import's own."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return
+        if os.path.samestat(found, os.fstat(source)):
+            raise Failure(Exit.USAGE, f"{self.path} is the file to import: give another --errors")
+        self._stale = stat.S_ISREG(found.st_mode) and (ledger.saved or _is_error(self.path))
+        if not self._stale and not (stat.S_ISREG(found.st_mode) and found.st_size == 0):
+            raise Failure(
+                Exit.USAGE, f"{self.path} exists and is not the error file of an import: give another --errors"
+            )
+        self._size = min(ledger.errors_size, found.st_size)
+        if ledger.saved:
+            os.truncate(self.path, self._size)
+
+    def write(self, row: Row, problem: str, message: str, columns: Columns) -> None:
+        """Write down what is wrong with a row."""
+        if self._file is None:
+            # Half of a surrogate pair becomes JSON's escape of it.
+            self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+            self._file.truncate(self._size)
+        content = row.content or {}
+        named = {name: content[name] for name in columns.identity if name in content}
+        raw = {} if row.raw is None else {"row": row.raw}
+        error = {"line": row.line, **named, "problem": problem, "message": message, **raw}
+        self._file.write(json.dumps(error, ensure_ascii=False) + "\n")
+
+    def size(self) -> int:
+        """The length of what has been written."""
+        if self._file is not None:
+            self._file.flush()
+            self._size = self._file.tell()
+        return self._size
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Every error, in the order of the rows."""
+        with self.path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+    def drop(self) -> None:
+        """Delete what an earlier import wrote, if anything: this one has no errors."""
+        if self._stale:
+            self.path.unlink()
+
+
+def _is_error(path: Path) -> bool:
+    """True if a file begins as the error file of an import does."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(file.readline(2 * ROW_SIZE))
+    except ValueError:
+        return False
+    return isinstance(first, dict) and {"line", "problem", "message"} <= first.keys()
 
 
 def run(
@@ -155,60 +275,149 @@ def run(
     form = form or {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(file.suffix.lower())
     if form not in ("csv", "ndjson"):
         raise Failure(Exit.USAGE, f"is {file} csv or ndjson? Give --format")
-    errors = errors or file.with_name(file.name + ".errors.ndjson")
-    record = file.with_name(file.name + ".progress.json")
+    ledger: Ledger | None = None
     try:
-        with file.open("rb") as raw:
-            head = hashlib.sha256(raw.read(HEAD)).hexdigest()
-        size = file.stat().st_size
-        about = {
-            "endpoint": api.endpoint,
-            "import": resource,
-            "format": form,
-            "size": size,
-            "head": head,
-            "options": options,
-        }
-        if restart:
-            record.unlink(missing_ok=True)
-        ledger = Ledger(record, about)
-        ledger.resume(dry_run=dry_run)
-        done, kept = ledger.done, ledger.errors_size
-        with (
-            file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
-            errors.open("a", encoding="utf-8") as failed,
-            _progress(size) as progress,
-        ):
-            failed.truncate(min(kept, errors.stat().st_size))
+        with _opened(file) as source, ExitStack() as stack:
+            size = os.fstat(source.fileno()).st_size
+            start = source.read(HEAD)
+            source.seek(0)
+            head = hashlib.sha256(start).hexdigest()
+            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                _refuse(file, "the file is UTF-16. Save it as UTF-8 (Excel: CSV UTF-8)")
+            place = _place(file, form, head)
+            failed = _Errors(errors or place.with_name(place.name + ".errors.ndjson"))
+            about = {
+                "endpoint": api.endpoint,
+                "import": resource,
+                "format": form,
+                "size": size,
+                "head": head,
+                "options": options,
+                "errors": str(failed.path.absolute()),
+            }
+            ledger = Ledger(place.with_name(place.name + ".progress.json"), about)
+            ledger.resume(dry_run=dry_run, restart=restart)
+            failed.claim(source.fileno(), ledger)
+            stack.callback(failed.close)
+            text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+            table = _csv(text, file, columns) if form == "csv" else _ndjson(text, columns)
+            done = ledger.done
+            progress = stack.enter_context(_progress())
             task = progress.add_task("", total=size, told="")
-            rows = (_csv if form == "csv" else _ndjson)(text, file, columns)
-            batches = _batches(text, islice(rows, done.lines, None), done.lines, dict(ledger.begun))
+            rows = islice(_unrepeated(table.rows, columns), done.lines, None)
+            batches = _batches(text, rows, done.lines, dict(ledger.begun))
             for batch, report in _sent(api, resource, options, batches, None if dry_run else ledger):
                 if dry_run:
-                    _count(done, batch, report, failed)
+                    _count(done, batch, report, failed, columns)
                 else:
-                    ledger.end(batch, report, failed)
-                progress.update(task, completed=batch.place, told=f"{done.lines:,} lines, {done.errors:,} errors")
+                    ledger.end(batch, report, failed, columns)
+                progress.update(task, completed=batch.place, told=f"{done.lines:,} rows, {done.errors:,} failed")
+        ledger.finish()
+        if table.empty:
+            output.note(f"{table.empty:,} empty rows were skipped.")
+        if done.errors:
+            _tell(done, failed, columns, None if dry_run else _save_failed(failed, place, form, table))
+        else:
+            failed.drop()
     except OSError as error:
         raise Failure(Exit.USAGE, f"{error.filename or file}: {error.strerror or error}") from None
     except (Failure, KeyboardInterrupt):
-        if record.exists():
-            output.note(f"Interrupted. The same command goes on from where it was ({record}).")
+        if ledger is not None and ledger.saved:
+            output.note(f"Interrupted. Run the same command again to resume ({ledger.path}).")
         raise
-    record.unlink(missing_ok=True)
-    if done.errors:
-        output.note(f"{done.errors} of {done.lines} lines failed: {errors} says why.")
-    else:
-        errors.unlink()
     return {**asdict(done), "dry_run": dry_run}
 
 
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    """The file; what cannot be read twice, such as the standard input, as a copy of it."""
+    with ExitStack() as stack:
+        given = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
+        if given is sys.stdin.buffer or not stat.S_ISREG(os.fstat(given.fileno()).st_mode):
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(given, copy)
+            copy.seek(0)
+            yield copy
+        else:
+            yield given
+
+
+def _place(file: Path, form: str, head: str) -> Path:
+    """The path beside which an import keeps its files: the imported file, if files can be kept beside it."""
+    if file.is_file() and os.access(file.parent, os.W_OK):
+        return file
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "bindery" / "imports"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return state / f"{head[:12]}-{'stdin.' + form if str(file) == '-' else file.name}"
+
+
+def _save_failed(errors: _Errors, place: Path, form: str, table: "_Table") -> Path:
+    """Write the rows that failed into a new file, which can be fixed and imported."""
+    stem = re.sub(r"\.failed(-\d+)?\Z", "", place.stem)
+    for number in count(1):
+        path = place.with_name(f"{stem}.failed{'' if number == 1 else f'-{number}'}{place.suffix or '.' + form}")
+        if path.exists():
+            continue
+        with path.open("x", encoding="utf-8", newline="") as made:
+            writer = csv.writer(made, delimiter=table.delimiter, lineterminator="\n")
+            if form == "csv":
+                writer.writerow(table.names)
+            for _, same in groupby(errors.lines(), key=lambda error: error["line"]):
+                match next(same).get("row"):
+                    case list() as cells:
+                        writer.writerow(cells)
+                    case str() as line:
+                        made.write(line + "\n")
+        return path
+    raise AssertionError
+
+
+def _tell(done: Done, errors: _Errors, columns: Columns, failed: Path | None) -> None:
+    """Print the first errors; rows with the same error are one."""
+    told: dict[str, list[Any]] = {}
+    others = unreadable = 0
+    for error in errors.lines():
+        message = error["message"]
+        unreadable += "row" not in error
+        if message in told:
+            told[message][1] += 1
+        elif len(told) < SHOWN:
+            name = next((error[name] for name in reversed(columns.identity) if name in error), "-")
+            told[message] = [f"line {error['line']}", 0, name]
+        else:
+            others += 1
+    rows = [
+        (f"{line} and {more:,} more", "", message) if more else (line, output.escape(name), message)
+        for message, (line, more, name) in told.items()
+    ]
+    line_width, name_width = (max(cell_len(row[column]) for row in rows) for column in (0, 1))
+    lines = [
+        f"{line:{line_width}}  {name:{name_width}}  {message}" if name_width else f"{line:{line_width}}  {message}"
+        for line, name, message in rows
+    ]
+    fix = "" if failed is None else f". Fix and import: {failed}"
+    if unreadable and failed is not None:
+        fix += f" (without {unreadable:,} that could not be read)"
+    lines = [f"{done.errors:,} of {done.lines:,} rows failed{fix}", *(f"  {line}" for line in lines)]
+    if others:
+        lines.append(f"  and {others:,} more")
+    output.note("\n".join([*lines, f"All errors: {errors.path}"]))
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The report as a sentence."""
+    verb = "would be " if report["dry_run"] else ""
+    counts = {**{name: report[name] for name in COUNTS}, "failed": report["errors"]}
+    told = ", ".join(f"{count:,} {'' if name == 'failed' else verb}{name}" for name, count in counts.items())
+    return f"{report['lines']:,} rows: {told}"
+
+
 def failed(report: Mapping[str, Any]) -> bool:
-    """Whether any line failed."""
+    """True if any row failed."""
     return bool(report["errors"])
 
 
-def _progress(size: int) -> Progress:
+def _progress() -> Progress:
     console = Console(stderr=True)
     return Progress(
         BarColumn(),
@@ -221,7 +430,7 @@ def _progress(size: int) -> Progress:
 
 
 def _batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, Mapping[str, int]]) -> Iterator[Batch]:
-    """The rows in requests; those that were begun before with the rows that they had then."""
+    """The rows in requests; a request that was begun before has the rows that it had then."""
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -238,7 +447,7 @@ def _batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, 
 def _sent(
     api: Client, resource: str, options: Mapping[str, Any], batches: Iterator[Batch], ledger: Ledger | None
 ) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
-    """What the API says to each batch, in their order, while the next ones are on their way. No ledger: a dry run."""
+    """Each batch with the API's report, in their order, while the next ones are in flight. No ledger: a dry run."""
 
     def ask(rows: list[Any], *, dry_run: bool) -> Mapping[str, Any]:
         body = {"rows": rows, "dry_run": dry_run, **options}
@@ -246,7 +455,7 @@ def _sent(
         return answer
 
     def send(batch: Batch) -> Mapping[str, Any]:
-        rows = [row.content for row in batch.rows if row.content is not None]
+        rows = [row.content for row in batch.rows if row.problem is None]
         if not rows:
             return {**dict.fromkeys(COUNTS, 0), "errors": []}
         if ledger is None:
@@ -273,88 +482,161 @@ def _sent(
                 answer.cancel()
 
 
-def _count(done: Done, batch: Batch, report: Mapping[str, Any], failed: TextIO) -> None:
-    sent = [row for row in batch.rows if row.content is not None]
-    found = [(row.line, "unreadable", row.problem) for row in batch.rows if row.content is None]
-    found += [(sent[error["row"]].line, error["problem"], error["message"]) for error in report["errors"]]
-    for line, problem, message in sorted(found, key=lambda error: error[0]):
-        failed.write(json.dumps({"line": line, "problem": problem, "message": message}, ensure_ascii=False) + "\n")
-    failed.flush()
+def _count(done: Done, batch: Batch, report: Mapping[str, Any], errors: _Errors, columns: Columns) -> None:
+    sent = [row for row in batch.rows if row.problem is None]
+    found = [(row, row.problem, row.message) for row in batch.rows if row.problem is not None]
+    found += [
+        (sent[error["row"]], error["problem"], _worded(sent[error["row"]], error["message"]))
+        for error in report["errors"]
+    ]
+    for row, problem, message in sorted(found, key=lambda error: error[0].line):
+        errors.write(row, problem, message, columns)
     done.lines += len(batch.rows)
     done.created += report["created"]
     done.changed += report["changed"]
     done.unchanged += report["unchanged"]
-    done.errors += len({line for line, _, _ in found})
+    done.errors += len({row.line for row, _, _ in found})
 
 
-def _csv(text: TextIO, file: Path, columns: Columns) -> Iterator[Row]:
-    reader = csv.reader(text, strict=True)
+def _worded(row: Row, message: str) -> str:
+    """The API's message, `member: what is wrong`, with the member's value."""
+    name, colon, wrong = message.partition(": ")
+    value = (row.content or {}).get(name)
+    return f"{name} {value!r}: {wrong}" if colon and value is not None else message
+
+
+def _unrepeated(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
+    """The rows. One that repeats an earlier row of the file, or has what is another's, becomes an error."""
+    # A database without a name is a temporary file, most of it in memory: a file may have any number of rows.
+    with closing(sqlite3.connect("")) as seen:
+        seen.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+
+        def earlier(row: Row, what: str, values: Sequence[Any] | None) -> int | None:
+            if values is None or not all(isinstance(value, str) and value.strip() for value in values):
+                return None
+            text = json.dumps([what, *(unicodedata.normalize("NFC", value.strip()) for value in values)])
+            key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            if seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, row.line)).rowcount:
+                return None
+            ((line,),) = seen.execute("SELECT line FROM seen WHERE key = ?", (key,))
+            return int(line)
+
+        for row in rows:
+            if row.problem is None and row.content is not None:
+                content = row.content
+                if line := earlier(row, "identity", [content.get(name) for name in columns.identity]):
+                    row = replace(row, problem="repeated", message=f"repeats line {line}")
+                elif line := earlier(row, "alike", columns.alike(content)):
+                    row = replace(row, problem="repeated", message=f"{columns.alike_name} is that of line {line} too")
+            yield row
+
+
+@dataclass
+class _Table:
+    """A file's rows, how its columns are named and separated, and how many empty rows were skipped so far."""
+
+    rows: Iterator[Row] = field(init=False)
+    names: Sequence[str] = ()
+    delimiter: str = ","
+    empty: int = 0
+
+
+_SPREADSHEET = (
+    (re.compile(r'=".*"', re.DOTALL), "formula", "a spreadsheet formula"),
+    (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE), "number", "a number that a spreadsheet shortened"),
+)
+"""What spreadsheets make of identifiers."""
+
+
+def _csv(text: TextIO, file: Path, columns: Columns) -> _Table:
+    known = [*columns.required, *columns.optional]
+    header = text.readline()
+    # Excel separates by semicolons where the comma is the decimal point.
+    delimiter = max(",;\t", key=lambda each: sum(name.strip(' "\r\n') in known for name in header.split(each)))
+    reader = csv.reader(chain([header], text), strict=True, delimiter=delimiter)
     try:
         names = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         _refuse(file, f"the header line cannot be read ({error})")
-    known = [*columns.required, *columns.optional]
-    if not names:
+    if not any(names):
         _refuse(file, "the file has no header line")
     if unknown := [name for name in names if name not in known]:
-        _refuse(file, f"unknown columns {', '.join(map(repr, unknown))}; there are: {', '.join(known)}")
+        _refuse(file, f"unknown columns {', '.join(map(repr, unknown))}. Known columns: {', '.join(known)}")
     if missing := [name for name in columns.required if name not in names]:
         _refuse(file, f"the header line lacks {', '.join(missing)}")
     if len(set(names)) < len(names):
-        _refuse(file, "a column stands in the header line twice")
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            upto = f", up to line {reader.line_num}" if reader.line_num > line else ""
-            yield Row(line, 0, problem=f"not CSV{upto}: {error}")
-            continue
-        if not cells:
-            continue
+        _refuse(file, "the header line has a column twice")
+    table = _Table(names=names, delimiter=delimiter)
+
+    def rows() -> Iterator[Row]:
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                upto = f", up to line {reader.line_num}" if reader.line_num > line else ""
+                yield Row(line, 0, problem="unreadable", message=f"not CSV{upto}: {error}")
+                continue
+            if any(cell.strip() for cell in cells):
+                yield _cells(line, cells)
+            elif cells:
+                table.empty += 1
+
+    def _cells(line: int, cells: list[str]) -> Row:
         size = sum(map(len, cells))
         if problem := _unreadable("".join(cells)):
-            yield Row(line, size, problem=problem)
-        elif len(cells) != len(names):
-            yield Row(line, size, problem=f"{len(cells)} cells, where the header line has {len(names)}")
-        else:
-            row = {name: cell for name, cell in zip(names, cells, strict=True) if cell.strip()}
-            read = {name: columns.cells[name](cell) for name, cell in row.items() if name in columns.cells}
-            yield Row(line, size, row | read)
+            return Row(line, size, problem="unreadable", message=problem)
+        content = {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}
+        if len(cells) != len(names):
+            message = f"{len(cells)} cells, but the header line has {len(names)}"
+            return Row(line, size, content, "unreadable", message, cells)
+        for name, cell in content.items():
+            for pattern, problem, what in _SPREADSHEET:
+                if pattern.fullmatch(cell.strip()):
+                    message = f"{name} {cell!r}: {what}. Format the column as text and export the file again"
+                    return Row(line, size, content, problem, message, cells)
+        read = {name: columns.cells[name](cell) for name, cell in content.items() if name in columns.cells}
+        return Row(line, size, content | read, raw=cells)
+
+    table.rows = rows()
+    return table
 
 
-def _ndjson(text: TextIO, file: Path, columns: Columns) -> Iterator[Row]:
+def _ndjson(text: TextIO, columns: Columns) -> _Table:
     known = [*columns.required, *columns.optional]
-    for number, line in enumerate(text, 1):
-        if not line.strip():
-            continue
-        problem = _unreadable(line)
-        content = None
-        if problem is None:
-            try:
-                content = json.loads(line, parse_constant=_no_number)
-            except (ValueError, RecursionError) as error:
-                problem = f"not JSON: {error}"
-            else:
-                if not isinstance(content, dict):
-                    content, problem = None, "not a JSON object"
-                elif unknown := [name for name in content if name not in known]:
-                    # The API does not repeat what it does not know.
-                    problem = f"unknown members {', '.join(map(repr, unknown))}; there are: {', '.join(known)}"
-                    content = None
-        yield Row(number, len(line), content, problem)
+
+    def row(number: int, line: str) -> Row:
+        message = _unreadable(line)
+        if message is not None:
+            return Row(number, len(line), problem="unreadable", message=message)
+        raw = line.rstrip("\r\n")
+        try:
+            content = json.loads(line, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            return Row(number, len(line), None, "unreadable", f"not JSON: {error}", raw)
+        if not isinstance(content, dict):
+            return Row(number, len(line), None, "unreadable", "not a JSON object", raw)
+        if unknown := [name for name in content if name not in known]:
+            # The API does not repeat names that it does not know.
+            message = f"unknown members {', '.join(map(repr, unknown))}. Known members: {', '.join(known)}"
+            return Row(number, len(line), content, "unreadable", message, raw)
+        return Row(number, len(line), content, raw=raw)
+
+    table = _Table()
+    table.rows = (row(number, line) for number, line in enumerate(text, 1) if line.strip())
+    return table
 
 
 def _unreadable(text: str) -> str | None:
     if len(text) > ROW_SIZE:
-        return f"longer than {ROW_SIZE} characters"
+        return f"longer than {ROW_SIZE:,} characters"
     return "not UTF-8" if re.search("[\ud800-\udfff]", text) else None
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _refuse(file: Path, why: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,25 @@ from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, group, listed
 
 app = group("Issued devices: a bank's cards and tokens (asseco).")
+
+
+class Status(StrEnum):
+    """What an issued device can be used for."""
+
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    UNREGISTERED = "unregistered"
+
+
+class CardStatus(StrEnum):
+    """What a payment card can be used for."""
+
+    INACTIVE = "inactive"
+    VALID = "valid"
+    EXPIRED = "expired"
+    BLOCKED = "blocked"
+    REPORTED_AS_LOST = "reported-as-lost"
+
 
 Customer = Annotated[str, typer.Argument(help="The customer, as the bank's issuer names them.")]
 
@@ -41,10 +61,11 @@ COLUMNS = imports.Columns(
         "card_image_url",
     ),
     {"capabilities": _words, "is_primary": _flag},
+    identity=("customer", "device_id"),
 )
 
 
-@command(app, name="import", failed=imports.failed)
+@command(app, name="import", failed=imports.failed, done=imports.summary)
 def enter(
     api: Client,
     file: imports.File,
@@ -53,15 +74,26 @@ def enter(
     errors: imports.Errors = None,
     restart: imports.Restart = False,
 ) -> Any:
-    """Enter devices that a bank issued to its customers, or replace them.
+    """Import devices that a bank issued to its customers, or replace them.
 
-    Columns: customer, device_id, kind, and what else there is to say of it. Several capabilities in a cell are parted
-    by blanks. An import that was interrupted goes on when the same command is given again.
+    Columns: customer, device_id, kind, and optionally those that docs/operating.md describes. To resume an interrupted
+    import, run the same command again.
     """
     return imports.run(api, "issued-devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart)
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={
+        "DEVICE": "device_id",
+        "KIND": "kind",
+        "STATUS": "status",
+        "CARD STATUS": "card_status",
+        "EXPIRES": "expiration_date",
+        "NICKNAME": "nickname",
+    },
+)
 def page(api: Client, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
     """List the devices issued to a customer, by id."""
     return listed(api, "issued-devices", limit=limit, everything=everything, customer=customer)
@@ -72,14 +104,11 @@ def status(
     api: Client,
     customer: Customer,
     device: Annotated[str, typer.Argument(help="The device's id.")],
-    status: Annotated[str | None, typer.Option(help="active, blocked or unregistered.", show_default=False)] = None,
-    card_status: Annotated[
-        str | None,
-        typer.Option(help="inactive, valid, expired, blocked or reported-as-lost.", show_default=False),
-    ] = None,
+    status: Annotated[Status | None, typer.Option(help="Its status.", show_default=False)] = None,
+    card_status: Annotated[CardStatus | None, typer.Option(help="A card's own status.", show_default=False)] = None,
 ) -> Any:
-    """Change what a device is good for."""
+    """Change the status of a device."""
     given = changes(status=status, card_status=card_status)
-    # The names of customers may have slashes: in a path they stand in base64, as the keys of devices do.
+    # Names of customers may contain slashes: in a path they are in base64, as the keys of devices are.
     named = base64.urlsafe_b64encode(customer.encode()).rstrip(b"=").decode()
     return api.ask("PATCH", "issued-devices", named, device, body=given)

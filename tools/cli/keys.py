@@ -1,61 +1,81 @@
 """`bindery keys`."""
 
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from tools.cli import output
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, command, group, listed
 
+COLUMNS: output.Columns = {
+    "ID": "id",
+    "API": "kind",
+    "GRANT": "grant",
+    "ALIAS": "alias",
+    "STATE": lambda key: _state(key),
+    "LAST USED": "last_used",
+}
 app = group("API keys (rufus) and developer keys (remoteit) of accounts.")
 
 Key = Annotated[str, typer.Argument(help="The key's id (not the key itself).")]
 
 
+def _state(key: Mapping[str, Any]) -> str:
+    if key["revoked_at"]:
+        return "revoked"
+    if not key["expires_at"]:
+        return "valid"
+    verb = "expires" if key["expires_at"] > time.time() * 1000 else "expired"
+    return f"{verb} {output.word('at', key['expires_at'])}"
+
+
 class Kind(StrEnum):
-    """Which API a key opens."""
+    """The API that accepts a key."""
 
     RUFUS = "rufus"
     REMOTEIT = "remoteit"
 
 
 class Grant(StrEnum):
-    """What a key may do."""
+    """What a key permits."""
 
     READ = "READ"
     WRITE = "WRITE"
     READ_WRITE = "READ_WRITE"
 
 
-@command(app, once="key")
+@command(app, once="key", done="Created {kind} key {id} for account {account}.")
 def create(
     api: Client,
     account: Annotated[str, typer.Argument(help="The account's id.")],
-    kind: Annotated[Kind, typer.Option(help="Which API it opens.")],
-    alias: Annotated[str, typer.Option(help="What people call it.")],
-    grant: Annotated[Grant, typer.Option(help="What it may do (rufus only).")] = Grant.READ_WRITE,
+    kind: Annotated[Kind, typer.Option(help="The API that accepts it.")],
+    alias: Annotated[str, typer.Option(help="A name for it.")],
+    grant: Annotated[Grant, typer.Option(help="What it permits (rufus only).")] = Grant.READ_WRITE,
     unbind: Annotated[bool, typer.Option("--unbind", help="It may unbind devices too (rufus only).")] = False,
     expires_at: Annotated[
         datetime | None, typer.Option("--expires", help="When it expires, UTC. Default: never.", show_default=False)
     ] = None,
 ) -> Any:
-    """Issue a key. It is shown this once."""
+    """Create a key. It is shown only once."""
     members: dict[str, Any] = {"account": account, "kind": kind, "grant": grant, "unbind": unbind, "alias": alias}
     if expires_at is not None:
         members["expires_at"] = int(expires_at.replace(tzinfo=UTC).timestamp() * 1000)
     return api.post("keys", **members)
 
 
-@command(app, name="list")
+@command(app, name="list", columns=COLUMNS)
 def page(
     api: Client,
     account: Annotated[str, typer.Argument(help="The account's id.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
-    """List an account's keys, those that are revoked or expired too."""
+    """List an account's keys, including revoked and expired ones."""
     return listed(api, "keys", limit=limit, everything=everything, account=account)
 
 
@@ -65,17 +85,17 @@ def show(api: Client, key: Key) -> Any:
     return api.get("keys", key)
 
 
-@command(app, once="key")
+@command(app, once="key", done="Created {kind} key {id}, with the rights of the one it replaces.")
 def rotate(
     api: Client,
     key: Key,
-    overlap: Annotated[int, typer.Option(min=0, help="Seconds for which the old key stays good.")] = 86400,
+    overlap: Annotated[int, typer.Option(min=0, help="Seconds for which the old key stays valid.")] = 86400,
 ) -> Any:
-    """Issue a key's successor, shown this once; the key itself expires after the overlap."""
+    """Create a key's successor, which is shown only once. The key itself expires after the overlap."""
     return api.post("keys", key, "rotate", overlap_seconds=overlap)
 
 
-@command(app)
+@command(app, done="Revoked key {id}.")
 def revoke(api: Client, key: Key) -> Any:
     """Revoke a key: the next request with it is refused."""
     return api.post("keys", key, "revoke")

@@ -1,6 +1,7 @@
 """The command line as a whole."""
 
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +30,24 @@ Exit codes: 0 done; 1 refused; 2 not understood; 3 not found; 4 in conflict with
 reach or unavailable.
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bindery {version('bindery')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 GROUPS: dict[str, Any] = {
     "accounts": accounts,
     "keys": keys,

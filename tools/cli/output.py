@@ -1,17 +1,27 @@
-"""What commands print: a table for people, JSON for programs."""
+"""What commands print: text for people, JSON for programs.
+
+Printing must not fail once a command has done its work: what the standard output cannot encode is escaped, and a secret
+that cannot be written to it goes to the standard error. Text for people is never cut, folded or framed, and characters
+that could deceive the reader (controls, bidirectional marks, zero widths) are escaped.
+"""
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
 
 from tools.cli.client import MORE
+
+Columns = Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
+"""The columns of a list: under each title a member of the record, or a function of the record."""
+
+_SECONDS = 10**11
+"""Times below this are in seconds, others in milliseconds."""
 
 
 class Format(StrEnum):
@@ -21,88 +31,162 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def show(value: Any, form: Format | None) -> None:
-    """Print a record, or the records of an iterator as they come; a table if nothing else is asked on a terminal."""
+def show(
+    value: Any,
+    form: Format | None,
+    *,
+    columns: Columns | None = None,
+    done: str | None = None,
+    secret: str | None = None,
+    quiet: bool = False,
+) -> None:
+    """Print a record, or the records of an iterator as they come. The default is a table on a terminal, else JSON.
+
+    For people, `columns` are those of a list, `done` is a sentence instead of the record, and `secret` names the member
+    that gets a line of its own, the only one if `quiet`.
+    """
     if form is None:
-        form = Format.TABLE if sys.stdout.isatty() else Format.JSON
-    if isinstance(value, Iterator):
-        more = _json(value) if form is Format.JSON else _table(value)
-        if more:
-            note("There is more: --limit or --all shows it.")
+        form = Format.TABLE if _terminal(sys.stdout) else Format.JSON
+    if quiet and secret is not None:
+        _write(escape(value[secret]) + "\n", keep=True)
+    elif isinstance(value, Iterator):
+        if _json(value) if form is Format.JSON else _table(value, columns):
+            note("There is more: use --limit or --all.")
     elif form is Format.JSON:
-        _print(json.dumps(value, indent=2, ensure_ascii=False))
+        _write(_dump(value, indent=2) + "\n", keep=secret is not None)
+        if secret is not None:
+            note(f"The {secret} is shown only once. Store it now.")
     else:
-        table = Table(show_header=False)
-        for name, content in value.items():
-            table.add_row(Text(name), _cell(name, content))
-        _console(sys.stdout).print(table)
+        told = {name: content for name, content in value.items() if name != secret}
+        text = "\n".join(_lines(told) if done is None else [done]) + "\n"
+        if secret is not None:
+            text += f"\n{secret.capitalize()} (store it now; it will not be shown again):\n{escape(value[secret])}\n"
+        _write(text, keep=secret is not None)
+
+
+def table(records: Sequence[Mapping[str, Any]], columns: Columns) -> list[str]:
+    """Lines of aligned columns, every value whole."""
+    rows = [list(columns)]
+    rows += [[_text(record, column) for column in columns.values()] for record in records]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def note(text: str) -> None:
-    """Say something beside the output."""
-    sys.stderr.write(text + "\n")
+    """Print a message on the standard error."""
+    _put(sys.stderr, "\n".join(map(escape, text.split("\n"))) + "\n")
+
+
+def escape(text: str) -> str:
+    """A text with the characters escaped that a terminal does not show as themselves."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
+    )
+
+
+def word(name: str, value: Any) -> str:
+    """A single value as people read it. Members named like times are times."""
+    match value:
+        case None | "" | []:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int() if value > 0 and (name == "at" or name.endswith("_at")):
+            seconds = value if value < _SECONDS else value / 1000
+            return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        case list():
+            return ", ".join(word(name, content) for content in value)
+        case dict():
+            return ", ".join(f"{inner} {word(inner, content)}" for inner, content in value.items())
+    return escape(str(value))
+
+
+def _text(record: Mapping[str, Any], column: str | Callable[[Mapping[str, Any]], Any]) -> str:
+    return word(column, record.get(column)) if isinstance(column, str) else word("", column(record))
+
+
+def _lines(record: Mapping[str, Any]) -> list[str]:
+    """A record, one member a line; what a member consists of is indented below it."""
+    width = max(map(len, record), default=0)
+    lines: list[str] = []
+    for name, value in record.items():
+        match value:
+            case {} if value:
+                lines += [name, *(f"  {line}" for line in _lines(value))]
+            case [{}, *_]:
+                lines.append(name)
+                for content in value:
+                    first, *rest = _lines(content) or [""]
+                    lines += [f"  - {first}", *(f"    {line}" for line in rest)]
+            case _:
+                lines.append(f"{name:{width}}  {word(name, value)}")
+    return lines
+
+
+def _table(records: Iterator[Any], columns: Columns | None) -> bool:
+    found = list(records)
+    more = bool(found) and found[-1] is MORE
+    if more:
+        found.pop()
+    if found:
+        names = dict.fromkeys(name for record in found for name in record)
+        _write("\n".join(table(found, columns or {name.upper(): name for name in names})) + "\n")
+    else:
+        note("None.")
+    return more
 
 
 def _json(records: Iterator[Any]) -> bool:
     between = "[\n  "
     for record in records:
         if record is MORE:
-            _print("\n]")
+            _write("\n]\n")
             return True
-        sys.stdout.write(between + json.dumps(record, ensure_ascii=False))
+        if not _write(between + _dump(record)):
+            return False
         between = ",\n  "
-    _print("[]" if between.startswith("[") else "\n]")
+    _write("[]\n" if between.startswith("[") else "\n]\n")
     return False
 
 
-def _table(records: Iterator[Any]) -> bool:
-    found = list(records)
-    more = bool(found) and found[-1] is MORE
-    if more:
-        found.pop()
-    if found:
-        _console(sys.stdout).print(_grid(found))
-    else:
-        note("None.")
-    return more
+def _dump(value: Any, indent: int | None = None) -> str:
+    """JSON, with its own escapes if the standard output cannot show the text as it is."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    deceiving = _terminal(sys.stdout) and not text.replace("\n", "").isprintable()
+    if deceiving or _encoded(text, sys.stdout) != text:
+        return json.dumps(value, indent=indent)
+    return text
 
 
-def _grid(records: Sequence[Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys(name for record in records for name in record))
-    table = Table(*names)
-    for record in records:
-        table.add_row(*(_cell(name, record.get(name)) for name in names))
-    return table
+def _terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
-def _cell(name: str, value: Any) -> Text | Table:
-    match value:
-        case dict():
-            return Text("\n".join(f"{inner}: {_word(inner, content)}" for inner, content in value.items()))
-        case [{}, *_]:
-            return _grid(value)
-        case list():
-            return Text("\n".join(_word("", content) for content in value))
-    return Text(_word(name, value))
+def _encoded(text: str, stream: TextIO | None) -> str:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _word(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case int() if name.endswith("_at") and value > 0:
-            return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        case dict() | list():
-            return json.dumps(value, ensure_ascii=False)
-    return str(value)
+def _write(text: str, *, keep: bool = False) -> bool:
+    """Write to the standard output. False if that is not possible; a text to `keep` then goes to the standard error."""
+    written = _put(sys.stdout, text)
+    if not written and keep:
+        _put(sys.stderr, f"bindery: the standard output cannot be written to. This was meant for it:\n{text}")
+    return written
 
 
-def _console(file: Any) -> Console:
-    # Off a terminal a table is as wide as what it holds: nothing that a program reads is cut or folded.
-    return Console(file=file, width=None if file.isatty() else 10_000, emoji=False, highlight=False)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+def _put(stream: TextIO | None, text: str) -> bool:
+    if stream is None or stream.closed:
+        return False
+    try:
+        stream.write(_encoded(text, stream))
+        stream.flush()
+    except OSError:
+        # Python writes what is left in the buffer once more when it ends, and would fail again.
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
+        return False
+    return True

@@ -1,13 +1,12 @@
 """`bindery privacy`."""
 
-import sys
 from collections import Counter
 from typing import Annotated, Any
 
 import typer
 
 from tools.cli.client import Client, Exit, Failure
-from tools.cli.command import command, group
+from tools.cli.command import Yes, command, confirm, group
 
 app = group("What is held about a user.")
 
@@ -21,12 +20,9 @@ def export(api: Client, user: User) -> Any:
 
 
 @command(app)
-def erase(api: Client, user: User, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> Any:
-    """Remove everything that is held about a user, for good."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Failure(Exit.USAGE, "this cannot be undone: give --yes")
-        typer.confirm(f"Remove everything that is held about {user}, for good?", abort=True, err=True)
+def erase(api: Client, user: User, yes: Yes = False) -> Any:
+    """Permanently remove everything that is stored about a user."""
+    confirm(f"Permanently remove everything that is stored about {user}?", yes=yes)
     removed: Counter[str] = Counter()
     while True:
         try:

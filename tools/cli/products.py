@@ -1,39 +1,60 @@
 """`bindery products`."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client, Exit, Failure
+from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, group, listed
 
 app = group("Products: quectel's model lines.")
 
 Product = Annotated[str, typer.Argument(help="The product key.")]
 Uid = Annotated[str, typer.Argument(help="The user's id.")]
-MODES = {"multi": 1, "unique": 2, "rotating": 3}
 
 
-@command(app)
+class Mode(StrEnum):
+    """How many users may hold a device of a product at a time."""
+
+    MULTI = "multi"
+    UNIQUE = "unique"
+    ROTATING = "rotating"
+
+
+MODES = dict(enumerate(Mode, 1))
+
+
+@command(app, done="Created product {product_key}.")
 def create(
     api: Client,
     product: Product,
     name: Annotated[str, typer.Option(help="Its name.")],
     module_type: Annotated[str, typer.Option(help="Its module.")],
-    mode: Annotated[str, typer.Option(help="multi, unique or rotating: for good.")] = "unique",
+    mode: Annotated[Mode, typer.Option(help="Binding mode. It cannot be changed later.")] = Mode.UNIQUE,
     domain: Annotated[
-        list[str] | None, typer.Option(help="A domain that may bind it (again for more). Default: all.")
+        list[str] | None,
+        typer.Option(help="A domain that may bind it (repeat for more). Default: all.", show_default=False),
     ] = None,
-    data_center: Annotated[str | None, typer.Option(help="Where it belongs. Default: anywhere.")] = None,
+    data_center: Annotated[str | None, typer.Option(help="Its data center. Default: any.")] = None,
 ) -> Any:
-    """Enter a product."""
-    if mode not in MODES:
-        raise Failure(Exit.USAGE, f"--mode is one of {', '.join(MODES)}")
-    members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": MODES[mode]}
+    """Create a product."""
+    members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": list(Mode).index(mode) + 1}
     return api.post("products", product_key=product, **members, domains=domain or None, data_center=data_center)
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={
+        "PRODUCT": "product_key",
+        "NAME": "name",
+        "MODULE": "module_type",
+        "MODE": lambda product: MODES[product["mode"]],
+        "DOMAINS": lambda product: "all" if product["domains"] is None else product["domains"],
+        "DATA CENTER": "data_center",
+    },
+)
 def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
     """List products, by key."""
     return listed(api, "products", limit=limit, everything=everything)
@@ -41,7 +62,7 @@ def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
 
 @command(app)
 def show(api: Client, product: Product) -> Any:
-    """Show one."""
+    """Show one, with the first hundred users who are blocked from it."""
     return api.get("products", product)
 
 
@@ -52,26 +73,24 @@ def change(
     name: Annotated[str | None, typer.Option(help="Its name.", show_default=False)] = None,
     module_type: Annotated[str | None, typer.Option(help="Its module.", show_default=False)] = None,
     domain: Annotated[
-        list[str] | None, typer.Option(help="A domain that may bind it (again for more).", show_default=False)
+        list[str] | None, typer.Option(help="A domain that may bind it (repeat for more).", show_default=False)
     ] = None,
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain may bind it.")] = False,
-    data_center: Annotated[
-        str | None, typer.Option(help="Where it belongs. '' takes it away.", show_default=False)
-    ] = None,
+    data_center: Annotated[str | None, typer.Option(help="Its data center. '' removes it.", show_default=False)] = None,
 ) -> Any:
-    """Change what is given; a product's mode is for good."""
+    """Change the specified fields. A product's mode cannot be changed."""
     domains = "" if all_domains else domain or None
     given = changes(name=name, module_type=module_type, domains=domains, data_center=data_center)
     return api.ask("PATCH", "products", product, body=given)
 
 
-@command(app)
+@command(app, done="User {uid} can no longer bind devices of product {product_key}.")
 def bar(api: Client, product: Product, uid: Uid) -> Any:
-    """Bar a user from binding more devices of a product."""
+    """Block a user from binding devices of a product. Existing bindings are kept."""
     return api.ask("PUT", "products", product, "barred", uid)
 
 
-@command(app)
+@command(app, done="User {uid} can bind devices of product {product_key}.")
 def admit(api: Client, product: Product, uid: Uid) -> Any:
-    """Bar a user no longer."""
+    """Unblock a user."""
     return api.ask("DELETE", "products", product, "barred", uid)

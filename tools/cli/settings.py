@@ -1,6 +1,5 @@
 """`bindery settings`."""
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ app = group("Settings of the installation.")
 Name = Annotated[str, typer.Argument(help="The setting's name.")]
 
 
-@command(app, name="list")
+@command(app, name="list", columns={"NAME": "name", "VALUE": "value", "DEFAULT": "default"})
 def page(api: Client) -> Any:
     """List all settings."""
     return iter(api.get("settings")["items"])
@@ -25,13 +24,7 @@ def show(api: Client, name: Name) -> Any:
     return api.get("settings", name)
 
 
-@command(app, name="set")
-def change(
-    api: Client, name: Name, value: Annotated[str, typer.Argument(help="A JSON value; anything else is a text.")]
-) -> Any:
-    """Set one: every request that comes in after this follows it."""
-    try:
-        meant = json.loads(value)
-    except ValueError:
-        meant = value
-    return api.ask("PUT", "settings", name, body={"value": meant})
+@command(app, name="set", done="{name} is now {value}.")
+def change(api: Client, name: Name, value: Annotated[str, typer.Argument(help="A whole number.")]) -> Any:
+    """Change a setting. Every later request uses the new value."""
+    return api.ask("PUT", "settings", name, body={"value": int(value) if value.isdecimal() else value})

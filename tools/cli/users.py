@@ -11,27 +11,37 @@ from tools.cli.command import All, Limit, changes, command, confidential, group,
 app = group("Users: the persons in an account.")
 
 User = Annotated[str, typer.Argument(help="The user's id.")]
-Domain = Annotated[str | None, typer.Option(help="quectel: the user domain. '' takes it away.", show_default=False)]
+Domain = Annotated[str | None, typer.Option(help="quectel: the user domain. '' removes it.", show_default=False)]
 Customer = Annotated[
-    str | None, typer.Option(help="asseco: whom the bank's issuer names. '' takes it away.", show_default=False)
+    str | None,
+    typer.Option(help="asseco: the bank customer, as the issuer names them. '' removes it.", show_default=False),
 ]
 Email = Annotated[
-    str | None, typer.Option(help="The address by which the user logs in. '' takes it away.", show_default=False)
+    str | None, typer.Option(help="The address by which the user logs in. '' removes it.", show_default=False)
 ]
 HomeMode = Annotated[
     bool | None, typer.Option("--home-mode/--no-home-mode", help="quectel: home mode.", show_default=False)
 ]
-Role = Annotated[str | None, typer.Option(help="quectel: the role in the domain.", show_default=False)]
+
+
+class RoleName(StrEnum):
+    """A user's role in their domain."""
+
+    REGULAR = "regular"
+    ADMINISTRATOR = "administrator"
 
 
 class Dialect(StrEnum):
-    """Which API a session token opens."""
+    """The API that accepts a session token."""
 
     QUECTEL = "quectel"
     REMOTEIT = "remoteit"
 
 
-@command(app)
+Role = Annotated[RoleName | None, typer.Option(help="quectel: the role in the domain.", show_default=False)]
+
+
+@command(app, done="Created user {uid} in account {account}.")
 def create(
     api: Client,
     user: User,
@@ -42,13 +52,17 @@ def create(
     customer: Customer = None,
     email: Email = None,
 ) -> Any:
-    """Enter a user."""
+    """Create a user."""
     members = {"domain": domain, "role": role, "home_mode": home_mode, "customer": customer, "email": email}
     given = {name: value for name, value in members.items() if value is not None}
     return api.post("users", uid=user, account=account, **given)
 
 
-@command(app, name="list")
+@command(
+    app,
+    name="list",
+    columns={"USER": "uid", "DOMAIN": "domain", "ROLE": "role", "EMAIL": "email", "ENABLED": "enabled"},
+)
 def page(
     api: Client,
     account: Annotated[str, typer.Argument(help="The account's id.")],
@@ -75,41 +89,41 @@ def change(
     customer: Customer = None,
     email: Email = None,
 ) -> Any:
-    """Change what is given. Moving a user to another domain ends their tokens."""
+    """Change the specified fields. Moving a user to another domain ends their tokens."""
     given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer, email=email)
     return api.ask("PATCH", "users", user, body=given)
 
 
-@command(app)
+@command(app, done="Disabled user {uid}: their tokens no longer authenticate.")
 def disable(api: Client, user: User) -> Any:
-    """Let a user in nowhere; their tokens stop authenticating at once."""
+    """Disable a user: their tokens stop authenticating at once."""
     return api.post("users", user, "disable")
 
 
-@command(app)
+@command(app, done="Enabled user {uid}.")
 def enable(api: Client, user: User) -> Any:
-    """Let a user in again."""
+    """Enable a disabled user."""
     return api.post("users", user, "enable")
 
 
-@command(app)
+@command(app, done="Set the password of user {uid}.")
 def password(api: Client, user: User) -> Any:
-    """Give a user a password: asked for on a terminal, else the first line of the standard input."""
+    """Set a user's password: asked for on a terminal, else the first line of the standard input."""
     return api.post("users", user, "password", password=confidential("Password"))
 
 
-@command(app, once="token")
+@command(app, once="token", done="Created a {dialect} session token for user {user}, valid until {expires_at}.")
 def token(
     api: Client,
     user: User,
-    dialect: Annotated[Dialect, typer.Option(help="Which API it opens.")],
-    lifetime: Annotated[int, typer.Option(min=1, help="For how many seconds.")] = 3600,
+    dialect: Annotated[Dialect, typer.Option(help="The API that accepts it.")],
+    lifetime: Annotated[int, typer.Option(min=1, help="Seconds for which it is valid.")] = 3600,
 ) -> Any:
-    """Issue a session token. It is shown this once."""
+    """Create a session token. It is shown only once."""
     return api.post("users", user, "tokens", dialect=dialect, lifetime=lifetime)
 
 
-@command(app)
+@command(app, done="Revoked every session token created for user {uid} so far, and ended their connections.")
 def revoke_tokens(api: Client, user: User) -> Any:
-    """Make every token issued to a user so far worthless, and end their connections."""
+    """Revoke every token created for a user so far, and end their connections."""
     return api.post("users", user, "revoke-tokens")

@@ -1,0 +1,81 @@
+"""Which device a command means: its id, or what an exact look-up finds for a serial number, MAC, IMEI or address."""
+
+import base64
+import shlex
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from tools.cli.client import Client, Exit, Failure
+
+Device = Annotated[
+    str,
+    typer.Argument(
+        metavar="[DEVICE]", help="The device's id; or give --serial, --mac, --imei or --address.", show_default=False
+    ),
+]
+Serial = Annotated[str | None, typer.Option(help="The device with this serial number.", show_default=False)]
+Product = Annotated[str | None, typer.Option(help="With --serial: the device's product (quectel).", show_default=False)]
+Mac = Annotated[str | None, typer.Option(help="The device with this MAC address.", show_default=False)]
+Imei = Annotated[str | None, typer.Option(help="The device with this external identifier.", show_default=False)]
+Address = Annotated[str | None, typer.Option(help="The device with this service address.", show_default=False)]
+
+OPTIONS: Mapping[str, Any] = {"serial": Serial, "product": Product, "mac": Mac, "imei": Imei, "address": Address}
+"""The options that every command has that takes a device."""
+
+_NAMES = {"serial": "serial number", "mac": "MAC address", "imei": "external identifier", "address": "service address"}
+_APIS = ("rufus", "quectel", "asseco", "vodlix")
+_GIVE = "--serial, --mac, --imei or --address"
+
+
+def given(options: Mapping[str, str | None]) -> tuple[str, str]:
+    """The one look-up that is asked for, and its value. Raises `Failure`: not exactly one."""
+    found = [(name, value) for name, value in options.items() if name in _NAMES and value is not None]
+    if len(found) != 1:
+        raise Failure(Exit.USAGE, f"give one of {_GIVE}")
+    if options.get("product") is not None and found[0][0] != "serial":
+        raise Failure(Exit.USAGE, "--product goes with --serial")
+    return found[0]
+
+
+def device(api: Client, named: str | None, options: Mapping[str, str | None]) -> str:
+    """The id of the device that is meant. Raises `Failure`: none, or more than one."""
+    if all(value is None for value in options.values()):
+        if named is None:
+            raise Failure(Exit.USAGE, f"which device? Give its id, or {_GIVE}")
+        return _id(named)
+    if named is not None:
+        raise Failure(Exit.USAGE, f"give the device's id or {_GIVE}, not both")
+    name, value = given(options)
+    product = options.get("product")
+    found = [
+        each for each in api.pages("devices", limit=None, **{name: value}) if product in (None, each["product_key"])
+    ]
+    what = f"{_NAMES[name]} {value}" + ("" if product is None else f" in product {product}")
+    if not found:
+        hint = "\n  Serial numbers are compared exactly, capitals included." if name == "serial" else ""
+        raise Failure(Exit.NOT_FOUND, f"no device has {what}{hint}")
+    if len(found) > 1:
+        lines = [
+            f"  {each['device']}  {each['dialect']}  {each['product_key'] or each['account'] or '-'}" for each in found
+        ]
+        raise Failure(
+            Exit.USAGE, "\n".join([f"{len(found)} devices have {what}. Give --product or one of these ids:", *lines])
+        )
+    device_id: str = found[0]["device"]
+    return device_id
+
+
+def _id(text: str) -> str:
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        key = ""
+    if key.partition("#")[0] not in _APIS:
+        raise Failure(
+            Exit.USAGE,
+            f"{text!r} is not a device id. To look up a serial number: "
+            f"bindery devices find --serial {shlex.quote(text)}",
+        )
+    return text
