@@ -37,6 +37,12 @@ def test_the_changelogs_newest_release_is_the_packages_version() -> None:
     assert releases[0][0] == version
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/deploying.md", "docs/operating.md"])
+def test_documentation_names_only_tags_of_the_newest_release(page: str) -> None:
+    newest, _ = RELEASE.findall((ROOT / "CHANGELOG.md").read_text())[0]
+    assert set(re.findall(r"\bv(\d+\.\d+\.\d+)\b", (ROOT / page).read_text())) <= {newest}
+
+
 def test_releases_stand_in_order_below_what_is_not_released_yet() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     released = [heading for heading in headings if heading != "[Unreleased]"]

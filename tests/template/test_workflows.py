@@ -1,6 +1,9 @@
 """The repository's workflows and the environments that they deploy: what they may do, and whether it is there."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import yaml
 from tools.template import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 ENVIRONMENTS = tomllib.loads((ROOT / "samconfig.toml").read_text())
 
 NODE_24 = {
@@ -82,6 +86,15 @@ def test_no_action_runs_on_the_node_20_that_github_removed(file: Path):
         assert int(major) >= NODE_24[name]
 
 
+@pytest.mark.parametrize(("tag", "deployed"), [(f"v{VERSION}", True), (VERSION, False), ("v0.0.1", False)])
+def test_only_the_tag_of_the_version_is_deployed(tag: str, deployed: bool):
+    step = commands(parsed("deploy")["jobs"]["check"])[0]
+    python = str(Path(sys.executable).parent)
+    path = os.pathsep.join([python, os.environ["PATH"]])
+    done = subprocess.run(["bash", "-c", step], cwd=ROOT, env={"PATH": path, "GITHUB_REF_NAME": tag}, check=False)
+    assert (done.returncode == 0) is deployed
+
+
 def test_what_was_checked_is_built_once_tried_in_staging_and_then_deployed_to_production():
     workflow = parsed("deploy")
     assert workflow[True] == {"push": {"tags": ["v*"]}}
@@ -91,7 +104,7 @@ def test_what_was_checked_is_built_once_tried_in_staging_and_then_deployed_to_pr
         ("staging", "check"),
         ("prod", "staging"),
     ]
-    assert commands(jobs["check"]) == [".ci/run", "tar --create --gzip --file build.tar.gz .aws-sam/build"]
+    assert commands(jobs["check"])[1:] == [".ci/run", "tar --create --gzip --file build.tar.gz .aws-sam/build"]
     (upload,) = [step for step in jobs["check"]["steps"] if "upload-artifact" in step.get("uses", "")]
     assert upload["with"] == {"name": "build", "path": "build.tar.gz", "if-no-files-found": "error"}
     for name in ("staging", "prod"):
