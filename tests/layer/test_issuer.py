@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -419,12 +419,15 @@ def test_a_look_up_that_does_not_end_is_given_up_and_its_late_end_is_nobodys(
     assert (looked_up, bank.asked) == (3, [DISCOVERY, KEYS])
 
 
+VALID = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, tzinfo=UTC)
+"""OpenSSL looks at the system's clock, whatever this process takes the time to be."""
+
+
 def tls(folder: Path, address: str) -> ssl.SSLContext:
     """A server's context, with a certificate of its own for an address: `certificate.pem` in the folder."""
     key, name = ec_key("tls"), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
-    now = datetime.now(UTC)
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), *VALID)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
         .sign(key, hashes.SHA256())
     )
