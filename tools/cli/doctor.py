@@ -25,12 +25,8 @@ def _told(health: Mapping[str, Any]) -> str:
     checks = health["checks"]
     failed = [output.escape(check["name"]) for check in checks if not check["healthy"]]
     summary = f"{len(checks)} checks: " + (f"{len(failed)} failed: {', '.join(failed)}" if failed else "all passed")
-    result: output.Columns = {
-        "CHECK": "name",
-        "RESULT": lambda check: "ok" if check["healthy"] else "FAILED",
-        "DETAIL": "detail",
-    }
-    return "\n".join([*output.table(checks, result), "", summary])
+    lines = [f"{'ok' if check['healthy'] else 'FAILED':6}  {check['name']}: {check['detail']}" for check in checks]
+    return "\n".join([*map(output.escape, lines), "", summary])
 
 
 def doctor(api: Client) -> Any:

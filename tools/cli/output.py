@@ -7,6 +7,7 @@ that could deceive the reader (controls, bidirectional marks, zero widths) are e
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -65,14 +66,17 @@ def show(
 
 
 def table(records: Sequence[Mapping[str, Any]], columns: Columns) -> list[str]:
-    """Lines of aligned columns, every value whole."""
+    """Lines of aligned columns, every value whole. If they are wider than the terminal, the first has its own line."""
     rows = [list(columns)]
     rows += [[_text(record, column) for column in columns.values()] for record in records]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    if sum(widths) + 2 * (len(widths) - 1) <= shutil.get_terminal_size().columns:
+        return [_aligned(row, widths) for row in rows]
+    return [line for row in rows for line in (row[0], f"  {_aligned(row[1:], widths[1:])}")]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def note(text: str) -> None:
