@@ -43,7 +43,7 @@ WHY = {
     ("DirectoryTable", "Query"): "list a customer's issued devices, or what belongs to a user",
     ("DirectoryTable/by_list", "Query"): "the operators' lists",
     ("DeviceIdSecret", "GetSecretValue"): "derive rufus' deviceids",
-    ("BindingKeySecret", "GetSecretValue"): "derive quectel's authKeys, sign share codes",
+    ("BindingKeySecret", "GetSecretValue"): "derive quectel's authKeys, encrypt share codes",
     ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel's session tokens",
     ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit's session tokens",
     (

@@ -29,6 +29,7 @@ class DeviceInfo(Query):
         Reason.LOOKUP_FAILED,
         Reason.IDENTIFIER_MISSING,
         Reason.DEVICE_NOT_BOUND,
+        Reason.DOMAIN_ABNORMAL,
         Reason.NOT_SHARED,
         Reason.LOOK_SLOWED,
     ],

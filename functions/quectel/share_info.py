@@ -50,6 +50,7 @@ class ShareCode(Reply):
         Reason.SHARING_TOO_SHORT,
         Reason.LOOKUP_FAILED,
         Reason.DEVICE_NOT_BOUND,
+        Reason.DOMAIN_ABNORMAL,
         Reason.SHARING_FORBIDDEN,
         Reason.SHARING_SHORTENED,
     ],

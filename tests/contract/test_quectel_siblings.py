@@ -509,7 +509,7 @@ def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
     untouched = everything()
     refused(accept(OTHER, shared), *ACCEPTED)
     refused(ask(OTHER, "share_info", **KEYS), 5135, "No permission to share this device")
-    # The first 32 bytes are its seal.
+    # The first 32 bytes are its tag.
     refused(accept(THIRD, "A" * 42 + shared[42:]), *NO_CODE)
     refused(accept(THIRD, shared[:-2] + ("AA" if shared[-2:] != "AA" else "BB")), *NO_CODE)
     assert everything() == untouched
@@ -543,6 +543,98 @@ def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> 
         refused(ask(uid, "device_info", shareCode=shared), 5141, "No permission to query this device")
     assert data(ask(OTHER, "device_info", shareCode=shared))["sn"] == SN
     data(accept("u1", code()))
+    users.change(ME, domain="E.DM.1")
+    refused(accept(THIRD, shared), *NO_CODE)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        users.revoke_sessions,
+        lambda uid: users.set_enabled(uid, False),
+        lambda uid: dynamo.write(dynamo.Delete(users.key(uid))),
+    ],
+    ids=["revoked", "disabled", "deleted"],
+)
+def test_a_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str], None]) -> None:
+    succeeded(world.ask())
+    shared = code()
+    data(accept(OTHER, shared))
+    end(ME)
+    untouched = everything()
+    refused(accept(THIRD, shared), *NO_CODE)
+    refused(ask(THIRD, "device_info", shareCode=shared), 5141, "No permission to query this device")
+    assert everything() == untouched, "it is not a guess"
+    assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared, "accepted shares stay"
+
+
+def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    for enabled in (False, True):
+        users.set_enabled(ME, enabled)
+    data(accept(OTHER, shared))
+    users.revoke_sessions(ME)
+    refused(accept(THIRD, shared), *NO_CODE)
+    data(accept(THIRD, code()))
+
+
+@pytest.mark.parametrize(
+    ("end", "start"),
+    [
+        (lambda: domains.change("E.DM.1", enabled=False), lambda: domains.change("E.DM.1", enabled=True)),
+        (
+            lambda: dynamo.write(dynamo.Delete(domains.key("E.DM.1"))),
+            lambda: domains.create("E.DM.1"),
+        ),
+    ],
+    ids=["disabled", "deleted"],
+)
+def test_nobody_shares_in_a_domain_that_is_disabled(
+    world: World, end: Callable[[], None], start: Callable[[], None]
+) -> None:
+    succeeded(world.ask())
+    shared = code()
+    end()
+    untouched = everything()
+    refused(ask(ME, "share_info", **KEYS), 5093, "Abnormal user domain")
+    for tried in (shared, "unknown"):
+        refused(accept(OTHER, tried), 5093, "Abnormal user domain")
+        refused(ask(OTHER, "device_info", shareCode=tried), 5093, "Abnormal user domain")
+    assert everything() == untouched
+    start()
+    data(accept(OTHER, shared))
+
+
+def test_a_user_without_a_domain_shares_nothing(world: World) -> None:
+    succeeded(world.ask())
+    users.change(ME, domain=None)
+    refused(ask(ME, "share_info", **KEYS), 5093, "Abnormal user domain")
+    refused(accept(ME, "unknown"), 5093, "Abnormal user domain")
+
+
+def test_a_share_is_accepted_only_in_the_domains_of_the_product(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    data(accept(OTHER, shared))
+    products.change(PK, domains=["E.DM.2"])
+    untouched = everything()
+    refused(accept(THIRD, shared), 5229, "User domain not authorized for this product")
+    refused(ask(THIRD, "device_info", shareCode=shared), 5141, "No permission to query this device")
+    refused(accept(OTHER, shared), *ACCEPTED)
+    assert everything() == untouched
+    assert data(ask(OTHER, "device_info", **KEYS))["productName"] == "Smart lock"
+    products.change(PK, domains=["E.DM.1"])
+    data(accept(THIRD, shared))
+
+
+def test_a_product_of_other_domains_is_unknown_before_binding(world: World) -> None:
+    products.change(PK, domains=["E.DM.2"])
+    unknown = ask(ME, "get_device_info_by_binding", pk="none")
+    assert ask(ME, "get_device_info_by_binding", pk=PK).body == unknown.body
+    assert ask(ME, "get_device_info_by_binding", **KEYS).body == unknown.body
+    products.change(PK, domains=["E.DM.2", "E.DM.1"])
+    assert data(ask(ME, "get_device_info_by_binding", pk=PK))["productName"] == "Smart lock"
 
 
 def test_a_code_stays_in_its_domain_when_somebody_who_accepted_it_leaves(world: World) -> None:
@@ -667,6 +759,8 @@ RACES: list[tuple[str, Mode, Callable[[], object], tuple[int, str]]] = [
     ("disabled", Mode.UNIQUE, lambda: devices.set_enabled(DEVICE, False), (5009, "Device verification failed")),
     ("a bar", Mode.UNIQUE, lambda: products.bar(PK, OTHER), (5327, "No permission for this product")),
     ("disabled user", Mode.UNIQUE, lambda: users.set_enabled(OTHER, False), (5032, "Token verification failed")),
+    *(("the sharer's revocation", mode, lambda: users.revoke_sessions(ME), NO_CODE) for mode in Mode),
+    ("disabled sharer", Mode.UNIQUE, lambda: users.set_enabled(ME, False), NO_CODE),
     *(("the binding's end", mode, lambda: ask(ME, "unbundling_device_dk", **KEYS), NO_CODE) for mode in Mode),
     ("a new series", Mode.UNIQUE, lambda: code(), NO_CODE),
     *(("another's share", mode, lambda: share(ME, THIRD, clock.seconds() + 60), None) for mode in Mode),

@@ -71,7 +71,13 @@ def accept(uid: str, sharer: str) -> Request:
 
 def moved(uid: str) -> Request:
     """A user is moved to another user domain."""
-    return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", {"domain": "E.DM.2"})
+    body = {"domain": "E.DM.2"}
+    return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", body, forbids=("bind",))
+
+
+def of_user(uid: str, does: str) -> Request:
+    """An operator disables a user, or revokes their tokens."""
+    return operator(f"{does} {uid}", "users", "POST", f"users/{uid}/{does}", forbids=("bind",))
 
 
 def offer(uid: str, cover: str) -> Request:
@@ -194,6 +200,8 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
     ),
     "an accept and the sharer's move": (mine, lambda mode: [accept(OTHER, ME), moved(ME)]),
     "an accept and the recipient's move": (mine, lambda mode: [accept(OTHER, ME), moved(OTHER)]),
+    "an accept and the sharer's revocation": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "revoke-tokens")]),
+    "an accept and the sharer's disabling": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "disable")]),
     "an offer and an unbind": (mine, lambda mode: [offer(ME, "2"), unbind(ME)]),
     "an offer and another's bind": (mine, lambda mode: [offer(ME, "2"), bind(OTHER)]),
     "an offer and an end": (mine, lambda mode: [offer(ME, "2"), multi_end(mode, ME)]),

@@ -121,6 +121,16 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
     ):
         yield f"refused: {reason}", accept, world.sample(accept, query=asked)
     yield "refused: already_bound", accept, world.sample(accept, query=given, authorization=ben)
+    looked, offer = "quectel.device_info", "quectel.share_info"
+    theirs = {"pk": PK, "dk": DK}
+    domains.change(demo.DOMAIN, enabled=False)
+    yield "refused: domain_abnormal", accept, world.sample(accept, query=given)
+    yield "refused: domain_abnormal", looked, world.sample(looked, query=given)
+    yield "refused: domain_abnormal", offer, world.sample(offer, query=theirs, authorization=ben)
+    domains.change(demo.DOMAIN, enabled=True)
+    products.change(PK, domains=["other"])
+    yield "refused: domain_not_authorised", accept, world.sample(accept, query=given)
+    products.change(PK, domains=None)
     products.bar(PK, "ada")
     yield "refused: product_forbidden", accept, world.sample(accept, query=given)
     products.admit(PK, "ada")
@@ -133,7 +143,6 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
     yield "refused: limit_reached", accept, world.sample(accept, query=given)
     dynamo.write(Update(place, "SET #shares = :none", {":none": {}}))
     shares.accept(guest, code, None)
-    theirs = {"pk": PK, "dk": DK}
     for name, reason, asked in (
         ("bind_device_sn", "share_accepted", query),
         ("get_device_info_by_binding", "share_accepted", theirs),
@@ -142,7 +151,6 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
         yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=asked)
     soon = (clock.seconds() + 3600) * 1000
     shorter = theirs | {"coverMark": 3, "acceptingExpireAt": soon, "sharingExpireAt": soon + 1000}
-    offer = "quectel.share_info"
     yield "refused: sharing_shortened", offer, world.sample(offer, query=shorter, authorization=ben)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bindery import clock, devices, dynamo, edge, identity
 from bindery.bindings import serial
-from bindery.directory import families, key_misses, keys, users
+from bindery.directory import domains, families, key_misses, keys, users
 from bindery.directory.keys import Grant, Kind
 from bindery.dynamo import Key, Read, Table, Update
 from bindery.faults import Reason
@@ -522,4 +522,5 @@ def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_fo
         changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
         refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
         assert code(refused) == 5136, place
-    assert set(read) == {"user#ben", "account#acme", serial.guesses_key("ben").pk}
+    domain = domains.key(world.DOMAIN).pk
+    assert set(read) == {"user#ben", "account#acme", domain, serial.guesses_key("ben").pk}

@@ -31,9 +31,13 @@ def session_secret(dialect: str) -> bytes:
 
 
 def derive(setting: str, *parts: str) -> bytes:
-    """HMAC-SHA-256 of `parts` under a secret, each part framed by its length so that no two lists read alike."""
-    framed = b"".join(len(data := part.encode()).to_bytes(4, "big") + data for part in parts)
-    return hmac.digest(secret(setting), framed, hashlib.sha256)
+    """HMAC-SHA-256 of `parts`, framed, under a secret."""
+    return hmac.digest(secret(setting), framed(*parts), hashlib.sha256)
+
+
+def framed(*parts: str) -> bytes:
+    """Join parts, each preceded by its length, so that different lists never give the same bytes."""
+    return b"".join(len(data := part.encode()).to_bytes(4, "big") + data for part in parts)
 
 
 def fingerprint(credential: str) -> str:

@@ -1,51 +1,70 @@
-"""quectel: share codes. A code says by itself what it is a share of and until when, and nobody else can make one.
+"""quectel: share codes. A code is an encrypted offer, readable and valid only here; codes are not stored.
 
-Nothing is stored of a code: it carries an HMAC over what it says and over its sharer's account and user domain, so it
-is worth nothing to users of others. It says by which keys the device is known, none by which it is reached.
+Encryption is deterministic (a synthetic IV, as in RFC 5297, here of HMAC-SHA-256): the tag authenticates the offer with
+its sharer's account and user domain, and selects the key stream that encrypts it. So the same offer has the same code,
+and the codes of different offers have different key streams.
 """
 
 import base64
 import hmac
 import json
+from operator import xor
 from typing import NamedTuple
 
 from bindery import keyring
 from bindery.faults import Fault, Reason
 from bindery.sessions import Session
 
-_MAC = 32
+_BLOCK = 32
+"""Bytes of an HMAC-SHA-256: of the tag, and of each block of the key stream."""
 
 
 class Offer(NamedTuple):
-    """What a share code stands for. Times are seconds."""
+    """What a share code offers. Times are seconds."""
 
     sharer: str
+    generation: int
+    """Generation of the sharer's sessions: the code ends when their tokens are revoked."""
     product_key: str
     device_key: str
     binding: str
     series: str
-    """The sharer's codes of one series are good together; a new series ends the last."""
+    """The sharer's codes of one series are valid together; a new series ends the last."""
     accepting_until: int
     sharing_until: int
 
 
 def write(offer: Offer, account: str, domain: str | None) -> str:
-    """The code of an offer, good for users of this account and domain: the same one each time."""
-    said = json.dumps(offer, separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(_mac(said, account, domain) + said.encode()).rstrip(b"=").decode()
+    """Return the code of an offer, valid for users of this account and domain: the same one each time."""
+    said = json.dumps(offer, separators=(",", ":"))
+    tag = _tag(said, account, domain)
+    return base64.urlsafe_b64encode(tag + _crypt(tag, said.encode())).rstrip(b"=").decode()
 
 
 def read(code: str, session: Session) -> Offer:
-    """The offer that a code stands for. Raises `SHARE_UNKNOWN`: it is no code that was made for such a user."""
+    """Return the offer of a code. Raises `SHARE_UNKNOWN` unless the code was made here for users like this one."""
     try:
         sealed = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
-        said = sealed[_MAC:].decode()
     except ValueError:
         raise Fault(Reason.SHARE_UNKNOWN) from None
-    if not hmac.compare_digest(sealed[:_MAC], _mac(said, session.account, session.domain)):
+    tag = sealed[:_BLOCK]
+    # JSON is ASCII here. Latin-1 decodes any bytes, so that only the tag decides whether a forged code is refused.
+    said = _crypt(tag, sealed[_BLOCK:]).decode("latin-1")
+    if not hmac.compare_digest(tag, _tag(said, session.account, session.domain)):
         raise Fault(Reason.SHARE_UNKNOWN)
     return Offer(*json.loads(said))
 
 
-def _mac(said: str, account: str, domain: str | None) -> bytes:
-    return keyring.derive("BINDING_KEY_SECRET", "share", said, account, domain or "")
+def _tag(said: str, account: str, domain: str | None) -> bytes:
+    return hmac.digest(_key("tag"), keyring.framed(said, account, domain or ""), "sha256")
+
+
+def _crypt(tag: bytes, text: bytes) -> bytes:
+    """Encrypt or decrypt: XOR with the key stream that the tag selects."""
+    key = _key("stream")
+    blocks = (hmac.digest(key, tag + block.to_bytes(4, "big"), "sha256") for block in range(-(-len(text) // _BLOCK)))
+    return bytes(map(xor, text, b"".join(blocks)))
+
+
+def _key(purpose: str) -> bytes:
+    return keyring.derive("BINDING_KEY_SECRET", "share code", purpose)

@@ -147,14 +147,15 @@ def of_user(uid: str, *, round_trips: int = 10, unavailable: Reason = Reason.UNA
 def bindable(session: Session, product_key: str, device_key: str | None) -> Item:
     """The product of a device that the session's user wants to bind, as far as its keys tell that they may.
 
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `PRODUCT_UNKNOWN`, `ALREADY_BOUND` and `SHARE_ACCEPTED` (the user has it).
+    A product that is not for the user's domain is unknown too, so that its name is not shown. Raises `TOKEN_INVALID`,
+    `LOOKUP_FAILED`, `PRODUCT_UNKNOWN`, `ALREADY_BOUND` and `SHARE_ACCEPTED` (the user has it).
     """
     reads = [Read(products.key(product_key), Reason.LOOKUP_FAILED)]
     if device_key is not None:
         reads.append(Read(key(session.uid, product_key, device_key), Reason.LOOKUP_FAILED))
     user, account, product, *rest = dynamo.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
     session.confirm(user, account)
-    if product is None:
+    if not products.serves(product, session.domain):
         raise Fault(Reason.PRODUCT_UNKNOWN)
     for held in rest:
         refuse(held)
@@ -314,6 +315,7 @@ def offer(held: Item) -> Offer:
     """The offer that an accepted share was accepted of."""
     return Offer(
         held["by"],
+        held["generation"],
         held["product_key"],
         held["device_key"],
         held["binding"],

@@ -113,22 +113,20 @@ def bind(
         "owner": Read(record.owner(device), Reason.LOOKUP_FAILED),
         "own": Read(record.of_user(device, uid), Reason.LOOKUP_FAILED),
         "guesses": Read(guesses_key(uid), Reason.LOOKUP_FAILED),
+        "domain": domains.read(session.domain),
     }
-    if session.domain is not None:
-        reads["domain"] = Read(domains.key(session.domain), Reason.LOOKUP_FAILED)
     if fid is not None:
         reads["family"] = Read(families.key(fid), Reason.LOOKUP_FAILED)
     found = dict(zip(reads, dynamo.get_many(list(reads.values())), strict=True))
-    domain, product, family = found.get("domain"), found["product"], found.get("family")
+    product, family = found["product"], found.get("family")
 
     user = session.confirm(found["user"], found["account"])
-    if domain is None or not domain["enabled"]:
-        raise Fault(Reason.DOMAIN_ABNORMAL)
+    domain = domains.admit(found["domain"])
     if _may_not_bind(user.role, domain):
         raise Fault(Reason.ROLE_NOT_PERMITTED)
     if product is None:
         raise Fault(Reason.PRODUCT_UNKNOWN)
-    if product["domains"] is not None and user.domain not in product["domains"]:
+    if not products.serves(product, user.domain):
         raise Fault(Reason.DOMAIN_NOT_AUTHORISED)
     if found["barred"] is not None:
         raise Fault(Reason.PRODUCT_FORBIDDEN)

@@ -11,10 +11,10 @@ from bindery import clock, devices, dynamo, identity
 from bindery.bindings import codes, held, record, serial
 from bindery.bindings.codes import Offer
 from bindery.bindings.held import Device
-from bindery.directory import products, users
+from bindery.directory import domains, products, users
 from bindery.directory.products import Mode
 from bindery.directory.users import User
-from bindery.dynamo import Check, Condition, Item, Put, Read, Update
+from bindery.dynamo import Check, Condition, Item, Key, Put, Read, Update
 from bindery.faults import Fault, Reason
 from bindery.misses import Limit
 from bindery.sessions import Session
@@ -75,8 +75,8 @@ def offer(
 
     Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `TIMESTAMP_INVALID` (a time that is past or too far ahead),
     `SHARING_TOO_SHORT` (it would end before it is accepted), `DEVICE_NOT_BOUND`, `SHARING_FORBIDDEN` (it is shared with
-    the user), `SHARING_SHORTENED` (see `Cover`), and `CONTENDED` (the codes that are to stay good ended meanwhile:
-    nothing has changed).
+    the user), `DOMAIN_ABNORMAL` (the user domain is disabled), `SHARING_SHORTENED` (see `Cover`), and `CONTENDED` (the
+    codes that are to stay good ended meanwhile: nothing has changed).
     """
     now = clock.seconds()
     accepting = now + ACCEPTING_SECONDS if accepting_until is None else accepting_until // 1000
@@ -84,7 +84,8 @@ def offer(
     if unsuited := _unsuited(now, accepting, sharing):
         session.look_up(Reason.LOOKUP_FAILED)
         raise Fault(unsuited)
-    _, place, _ = held.own(session, product_key, device_key)
+    _, place, (domain,) = held.own(session, product_key, device_key, domains.read(session.domain))
+    domains.admit(domain)
     if place["kind"] == "share":
         raise Fault(Reason.SHARING_FORBIDDEN)
     series = place["series"] if cover is Cover.ADD else record.new_id()
@@ -104,7 +105,7 @@ def offer(
         )
     )
     key, name = place["product_key"], place["device_key"]
-    offered = Offer(session.uid, key, name, place["binding"], series, accepting, sharing)
+    offered = Offer(session.uid, session.generation, key, name, place["binding"], series, accepting, sharing)
     return codes.write(offered, session.account, session.domain)
 
 
@@ -113,21 +114,21 @@ def look(session: Session, code: str) -> Device:
 
     Nor does it say whose it is: `uid` is the session's user, as it will be once the share is accepted.
 
-    Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `LOOK_SLOWED` (too soon after too
-    many codes that nobody made) and `NOT_SHARED` (there is no such code, or it cannot be accepted any more).
+    Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `DOMAIN_ABNORMAL` (disabled),
+    `LOOK_SLOWED` (too soon after too many codes that nobody made) and `NOT_SHARED` (there is no such code, or it cannot
+    be accepted any more, or not by users of this domain).
     """
     offer = _made(session, code, _Looks, Reason.NOT_SHARED)
-    product_read = Read(products.key(offer.product_key), Reason.LOOKUP_FAILED)
-    _, place, own, guesses, product = _read(session, offer, _Looks, product_read)
+    _, place, own, guesses, product = _read(session, offer, _Looks)
     # Concurrent guesses may have used up the limit since.
     dynamo.transact([Check(guesses.key, guesses.within())])
     if own is not None and held.lasts(own) and own["binding"] == offer.binding:
         return held.shown(session, own, product)
-    if place is None or _over(offer, place):
+    if not products.serves(product, session.domain) or place is None or _over(offer, place):
         raise Fault(Reason.NOT_SHARED)
     return Device(
         product_key=place["product_key"],
-        product_name="" if product is None else product["name"],
+        product_name=product["name"],
         device_key=place["device_key"],
         serial="",
         name=place["name"],
@@ -146,16 +147,19 @@ def look(session: Session, code: str) -> Device:
 def accept(session: Session, code: str, name: str | None) -> None:
     """Accept the share that a code stands for, under a name of the user's own or the sharer's.
 
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `SHARE_SLOWED` (too soon after too many codes that nobody made),
-    `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (there is no such code, or it cannot be accepted any more),
-    `LIMIT_REACHED` (`held.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`,
-    and `BINDING_FAILED` or `CONTENDED` (another write came between: nothing has changed).
+    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `DOMAIN_ABNORMAL` (disabled), `SHARE_SLOWED` (too soon after too many codes
+    that nobody made), `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (there is no such code, or it cannot be
+    accepted any more), `DOMAIN_NOT_AUTHORISED` (the product is not for the user's domain), `LIMIT_REACHED`
+    (`held.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`, and `BINDING_FAILED` or `CONTENDED` (another write
+    came between: nothing has changed).
     """
     offer = _made(session, code, _Guesses, Reason.SHARE_UNKNOWN)
-    user, place, own, guesses, _ = _read(session, offer, _Guesses)
+    user, place, own, guesses, product = _read(session, offer, _Guesses)
     held.refuse(own)
     if place is None or _over(offer, place):
         raise Fault(Reason.SHARE_UNKNOWN)
+    if not products.serves(product, session.domain):
+        raise Fault(Reason.DOMAIN_NOT_AUTHORISED)
     shares = held.lasting(place["shares"])
     if len(shares) >= held.SHARE_LIMIT:
         raise Fault(Reason.LIMIT_REACHED)
@@ -165,6 +169,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
         "kind": "share",
         "share": share,
         "by": offer.sharer,
+        "generation": offer.generation,
         "name": name or place["name"],
         "capabilities": place["capabilities"],
         "fid": None,
@@ -180,7 +185,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
     dynamo.transact(
         [
             Check(guesses.key, guesses.within()),
-            Check(users.key(uid), _still(session)),
+            Check(users.key(uid), _still(session.generation, otherwise=Reason.TOKEN_INVALID)),
             _relate(user, accepted, place, after),
             Update(
                 held.key(offer.sharer, offer.product_key, offer.device_key),
@@ -188,6 +193,8 @@ def accept(session: Session, code: str, name: str | None) -> None:
                 after,
                 _as_read(uid, place, offer.series),
             ),
+            # Never the user's own record: their own place for the device was refused before.
+            Check(users.key(offer.sharer), _still(offer.generation, otherwise=Reason.SHARE_UNKNOWN)),
             Put(held.key(uid, offer.product_key, offer.device_key), accepted, held.free(device)),
             # Last: which share it is was judged before on what was read, so it comes first among the reasons here too.
             Check(products.barred(offer.product_key, uid), serial.NOT_BARRED),
@@ -208,29 +215,41 @@ def _made(session: Session, code: str, guesses: type[serial.Guesses], unknown: R
     try:
         return codes.read(code, session)
     except Fault:
-        key = serial.guesses_key(session.uid)
-        user, account, record = dynamo.get_many([*session.reads(Reason.LOOKUP_FAILED), Read(key, Reason.LOOKUP_FAILED)])
-        session.confirm(user, account)
+        _, admitted, _ = _admit(session, guesses)
         # As a transaction, because a code that is right takes one too.
-        dynamo.transact([guesses.admit(key, record).count()])
+        dynamo.transact([admitted.count()])
         raise Fault(unknown) from None
 
 
 def _read(
-    session: Session, offer: Offer, guesses: type[serial.Guesses], *reads: Read
+    session: Session, offer: Offer, guesses: type[serial.Guesses]
 ) -> tuple[User, Item | None, Item | None, serial.Guesses, Item | None]:
-    """The user, the sharer's place for the device of an offer, the user's own, who may try, and the first of `reads`.
+    """The user, the sharer's place for the device of an offer, the user's own, who may try, and the product.
 
-    Of one who has left the user's domain there is no place: what they offered there is over.
+    There is no place of a sharer whose session that made the code has ended: who is disabled, or of another generation,
+    as everyone is who was moved to another user domain. The account is the user's own, which is enabled.
     """
-    guesses_key = serial.guesses_key(session.uid)
     places = [held.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
-    own_reads = [Read(key, Reason.LOOKUP_FAILED) for key in (users.key(offer.sharer), *places, guesses_key)]
-    asked = [*session.reads(Reason.LOOKUP_FAILED), *own_reads, *reads]
-    user, account, sharer, place, own, record, *rest = dynamo.get_many(asked)
+    keys = (users.key(offer.sharer), *places, products.key(offer.product_key))
+    user, admitted, (sharer, place, own, product) = _admit(session, guesses, *keys)
+    lasts = sharer is not None and sharer["enabled"] and sharer["generation"] == offer.generation
+    return user, place if lasts else None, own, admitted, product
+
+
+def _admit(
+    session: Session, guesses: type[serial.Guesses], *keys: Key
+) -> tuple[User, serial.Guesses, list[Item | None]]:
+    """The user, who may try a code, and what was read of `keys` with them.
+
+    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `DOMAIN_ABNORMAL`, and what `guesses` throttles with.
+    """
+    key = serial.guesses_key(session.uid)
+    reads = (Read(each, Reason.LOOKUP_FAILED) for each in (key, *keys))
+    asked = [*session.reads(Reason.LOOKUP_FAILED), domains.read(session.domain), *reads]
+    user, account, domain, record, *rest = dynamo.get_many(asked)
     confirmed = session.confirm(user, account)
-    here = sharer is not None and sharer["domain"] == session.domain
-    return confirmed, place if here else None, own, guesses.admit(guesses_key, record), next(iter(rest), None)
+    domains.admit(domain)
+    return confirmed, guesses.admit(key, record), rest
 
 
 def _over(offer: Offer, place: Item) -> bool:
@@ -240,11 +259,12 @@ def _over(offer: Offer, place: Item) -> bool:
     return ended or offer.accepting_until <= now or offer.sharing_until <= now
 
 
-def _still(session: Session) -> Condition:
+def _still(generation: int, *, otherwise: Reason) -> Condition:
+    """Condition: a user is enabled, and their sessions are of this generation."""
     return Condition(
         expression="#enabled = :true AND #generation = :generation",
-        values={":true": True, ":generation": session.generation},
-        otherwise=Reason.TOKEN_INVALID,
+        values={":true": True, ":generation": generation},
+        otherwise=otherwise,
     )
 
 

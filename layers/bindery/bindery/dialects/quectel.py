@@ -114,7 +114,7 @@ _FAILED = {
 
 DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{serial.DEVICE_KEY})$")]
 ShareCode = Annotated[str, Trimmed, Strict()]
-"""Of any length: whether it is one, its HMAC says."""
+"""Of any length: its tag decides whether it is valid."""
 
 
 class Device(Reply):

@@ -3,8 +3,8 @@
 from typing import Any, Literal
 
 from bindery import clock, directory, dynamo
-from bindery.dynamo import Condition, Item, Key, Page, Put, Table
-from bindery.faults import Reason
+from bindery.dynamo import Condition, Item, Key, Page, Put, Read, Table
+from bindery.faults import Fault, Reason
 
 Binders = Literal["everyone", "administrators"]
 
@@ -15,6 +15,11 @@ LIST = "domains"
 def key(domain: str) -> Key:
     """Where a user domain stands in the directory."""
     return Key(Table.DIRECTORY, f"domain#{domain}", "domain")
+
+
+def read(domain: str | None) -> Read:
+    """What `admit` needs. No user domain has an empty name, so a user without one is refused."""
+    return Read(key(domain or ""), Reason.LOOKUP_FAILED)
 
 
 def create(
@@ -31,6 +36,13 @@ def create(
     )
 
 
+def admit(domain: Item | None) -> Item:
+    """Return the record of a session's user domain. Raises `DOMAIN_ABNORMAL`: it does not exist or is disabled."""
+    if domain is None or not domain["enabled"]:
+        raise Fault(Reason.DOMAIN_ABNORMAL)
+    return domain
+
+
 def show(domain: str) -> Item:
     """A user domain's record. Raises `NOT_FOUND`."""
     return directory.show(key(domain))
@@ -42,7 +54,7 @@ def page(limit: int, cursor: str | None) -> Page:
 
 
 def change(domain: str, **members: Any) -> None:
-    """Say which of a domain's users may bind devices (`binders`), or that none may, nor log in (`enabled`).
+    """Say which of a domain's users may bind devices (`binders`), or that none may, nor share nor log in (`enabled`).
 
     Raises `NOT_FOUND`.
     """

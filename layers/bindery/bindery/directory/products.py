@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from bindery import clock, directory, dynamo
 from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
@@ -44,6 +44,11 @@ def key(product_key: str) -> Key:
 def barred(product_key: str, uid: str) -> Key:
     """Key of the bar of a user from a product. The bars of a user are one partition."""
     return Key(Table.DIRECTORY, join("bars", uid), f"product#{canonical(product_key)}")
+
+
+def serves(product: Item | None, domain: str | None) -> TypeGuard[Item]:
+    """True if a product exists and is for users of this domain."""
+    return product is not None and (product["domains"] is None or domain in product["domains"])
 
 
 def create(

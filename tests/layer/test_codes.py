@@ -1,0 +1,105 @@
+"""quectel's share codes: what can be read in them, and what is refused as one."""
+
+import base64
+import json
+from operator import xor
+
+import pytest
+
+from bindery.bindings import codes
+from bindery.bindings.codes import Offer
+from bindery.faults import Fault, Reason
+from bindery.sessions import Session
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+OFFER = Offer(
+    sharer="C31489-somebody",
+    generation=1_795_176_000_123,
+    product_key="p11uRP-product",
+    device_key="8415D0A31B2C",
+    binding="5b0c7d2e9f4a4c1f8e3d2a1b0c9d8e7f",
+    series="0123456789abcdef0123456789abcdef",
+    accepting_until=1_795_180_000,
+    sharing_until=1_795_190_000,
+)
+READER = Session("C31490", "smart", "E.DM.1", 1)
+
+
+def code(offer: Offer = OFFER, account: str = "smart", domain: str = "E.DM.1") -> str:
+    return codes.write(offer, account, domain)
+
+
+def sealed(code: str) -> bytes:
+    return base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
+
+
+def refused(code: str, session: Session = READER) -> bool:
+    with pytest.raises(Fault) as caught:
+        codes.read(code, session)
+    return caught.value.reason is Reason.SHARE_UNKNOWN
+
+
+def test_a_code_is_read_as_the_offer_that_it_was_made_of() -> None:
+    offers = [OFFER, OFFER._replace(sharer="Zoë \U0001f511"), OFFER._replace(device_key="", sharer="a" * 64)]
+    for offer in offers:
+        assert codes.read(code(offer), READER) == offer
+    for length in range(70):
+        offer = OFFER._replace(series="s" * length)
+        assert codes.read(code(offer), READER) == offer
+
+
+def test_the_same_offer_has_the_same_code_and_no_other_has_it() -> None:
+    assert code() == code(Offer(*OFFER))
+    others = [
+        *(OFFER._replace(**{name: "other" if isinstance(value, str) else 1}) for name, value in OFFER._asdict().items())
+    ]
+    made = [code(), code(account="other"), code(domain="other"), *map(code, others)]
+    assert len(set(made)) == len(made)
+
+
+def test_nothing_that_an_offer_says_can_be_read_in_its_code() -> None:
+    text = code()
+    for shown in (text.encode(), sealed(text)):
+        for value in OFFER:
+            assert str(value).encode() not in shown
+
+
+def test_codes_of_different_offers_share_no_key_stream() -> None:
+    other = OFFER._replace(sharing_until=OFFER.sharing_until + 1)
+    (one, two) = (sealed(code(offer)) for offer in (OFFER, other))
+    assert one[:32] != two[:32]
+    clear = [json.dumps(offer, separators=(",", ":")).encode() for offer in (OFFER, other)]
+    for block in range(0, len(clear[0]) - 31, 32):
+        part = slice(block, block + 32)
+        masked = bytes(map(xor, one[32:][part], two[32:][part]))
+        assert masked != bytes(map(xor, clear[0][part], clear[1][part]))
+    streams = [bytes(map(xor, made[32:], said)) for made, said in zip((one, two), clear, strict=True)]
+    blocks = [stream[start : start + 32] for stream in streams for start in range(0, len(stream) - 31, 32)]
+    assert len(set(blocks)) == len(blocks)
+
+
+def test_a_bit_that_was_changed_anywhere_is_refused() -> None:
+    made = sealed(code())
+    for bit in range(8 * len(made)):
+        changed = bytearray(made)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert refused(base64.urlsafe_b64encode(changed).rstrip(b"=").decode()), bit
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 64, -1])
+def test_a_part_of_a_code_is_refused(length: int) -> None:
+    assert refused(base64.urlsafe_b64encode(sealed(code())[:length]).rstrip(b"=").decode())
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        READER._replace(account="other"),
+        READER._replace(domain="other"),
+        READER._replace(domain=None),
+        READER._replace(account="smartE", domain=".DM.1"),
+    ],
+)
+def test_a_code_is_refused_to_users_of_another_account_or_domain(session: Session) -> None:
+    assert refused(code(), session)
