@@ -48,7 +48,7 @@ def page(
     device: OptionalDeviceId = None, caller: OptionalQueryId = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[Connection]:
     """List the live connections to a device, or those of a caller."""
-    key = None if device is None else identity.from_opaque(device)
+    key = None if device is None else identity.device_from_opaque(device)
     found = connections.live(limit, cursor, device=key, caller=caller)
     return Page(items=[_read(lease) for lease in found.items], next=found.cursor)
 
@@ -57,5 +57,5 @@ def page(
 def stop(device: DeviceId, uid: PathId) -> Stopped:
     """End a caller's connection to a device: nobody is admitted to it any more."""
     with explained({Reason.NOT_FOUND: "The caller has no connection to the device."}):
-        connections.stop(identity.from_opaque(device), uid)
+        connections.stop(identity.device_from_opaque(device), uid)
     return Stopped(device=device, caller=uid)

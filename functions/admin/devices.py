@@ -157,13 +157,13 @@ def find(
 @handler.app.get("/admin/v1/devices/<device>")
 def show(device: DeviceId) -> HeldDevice:
     """Show a device, and who holds it."""
-    return _show(identity.from_opaque(device))
+    return _show(identity.device_from_opaque(device))
 
 
 @handler.app.post("/admin/v1/devices/<device>/ban")
 def ban(device: DeviceId, why: Why) -> HeldDevice:
     """Ban a device: it can no longer be bound, added or connected to. A banned device keeps the first reason."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     devices.ban(key, why.reason)
     return _show(key)
 
@@ -171,7 +171,7 @@ def ban(device: DeviceId, why: Why) -> HeldDevice:
 @handler.app.post("/admin/v1/devices/<device>/unban")
 def unban(device: DeviceId) -> HeldDevice:
     """Lift a ban. Connections that the ban ended stay ended."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     devices.unban(key)
     return _show(key)
 
@@ -179,7 +179,7 @@ def unban(device: DeviceId) -> HeldDevice:
 @handler.app.post("/admin/v1/devices/<device>/unbind")
 def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevice:
     """End a device's binding, or where several hold it that of the user `uid`."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
         holding.end(key, why.reason, uid=uid)
     return _show(key)
@@ -188,7 +188,7 @@ def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevic
 @handler.app.post("/admin/v1/devices/<device>/disable")
 def disable(device: DeviceId) -> HeldDevice:
     """Let nobody bind a manufactured device any more; who has it keeps it, and is connected to it."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     devices.set_enabled(key, False)
     return _show(key)
 
@@ -196,7 +196,7 @@ def disable(device: DeviceId) -> HeldDevice:
 @handler.app.post("/admin/v1/devices/<device>/enable")
 def enable(device: DeviceId) -> HeldDevice:
     """Let a manufactured device be bound again."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     devices.set_enabled(key, True)
     return _show(key)
 
@@ -204,7 +204,7 @@ def enable(device: DeviceId) -> HeldDevice:
 @handler.app.post("/admin/v1/devices/<device>/activate")
 def activate(device: DeviceId) -> HeldDevice:
     """Allow connections to a device again. Connections made before it was deactivated stay ended."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     devices.activate(key)
     return _show(key)
 
@@ -212,7 +212,7 @@ def activate(device: DeviceId) -> HeldDevice:
 @handler.app.post("/admin/v1/devices/<device>/deactivate")
 def deactivate(device: DeviceId) -> HeldDevice:
     """End the connections to a device, and refuse new ones."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     devices.deactivate(key)
     return _show(key)
 
@@ -220,7 +220,7 @@ def deactivate(device: DeviceId) -> HeldDevice:
 @handler.app.put("/admin/v1/devices/<device>/address")
 def assign(device: DeviceId, asked: Address) -> HeldDevice:
     """Give a device a service address; one that it has must be taken from it first."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     taken = "The device has a service address already, or another device has this one."
     with explained({Reason.ALREADY_EXISTS: taken}):
         addresses.assign(asked.address, key)
@@ -230,7 +230,7 @@ def assign(device: DeviceId, asked: Address) -> HeldDevice:
 @handler.app.delete("/admin/v1/devices/<device>/address")
 def withdraw(device: DeviceId) -> HeldDevice:
     """Take a device's service address from it."""
-    key = identity.from_opaque(device)
+    key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or has no service address."}):
         addresses.withdraw_from(key)
     return _show(key)

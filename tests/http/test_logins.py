@@ -19,7 +19,7 @@ def test_a_quectel_app_logs_a_user_in(suffix: str, server: Server, client: httpx
     tokens = client.post(quectel_login.PATH, data=form).json()["data"]
     for token, code in (("accessToken", 5553), ("refreshToken", 5032)):
         answer = client.post(
-            "/v2/binding/enduserapi/bindDeviceSn?pk=none&sn=none", headers={"Authorization": tokens[token]["token"]}
+            "/v2/binding/enduserapi/bindDeviceSn?pk=none&sn=SN-NONE", headers={"Authorization": tokens[token]["token"]}
         )
         assert answer.json()["code"] == code
 

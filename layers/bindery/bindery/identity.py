@@ -254,3 +254,12 @@ def from_opaque(text: str) -> str:
     if not name or opaque(name) != text:
         raise Fault(Reason.INVALID)
     return name
+
+
+def device_from_opaque(text: str) -> str:
+    """The key of a device that `opaque` made this text of. Raises `INVALID`: it is the key of something else."""
+    device = from_opaque(text)
+    # A function's role reaches the items of devices alone, so another key would be refused by IAM and not be missing.
+    if not device.startswith(tuple(f"{dialect}#" for dialect in _PARTS)):
+        raise Fault(Reason.INVALID)
+    return device

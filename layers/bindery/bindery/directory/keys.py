@@ -6,6 +6,7 @@ once.
 
 import re
 import secrets
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -138,7 +139,7 @@ def issue(
         "created_at": clock.now(),
         **({} if expires_at is None else {"expires_at": expires_at}),
     }
-    _forget_expired(account)
+    expired = _expired(account, kind)
     dynamo.transact(
         [
             Put(
@@ -148,13 +149,13 @@ def issue(
             ),
             Update(
                 accounts.key(account),
-                f"SET #live_keys.#{kind}.#{hashed} = :expires_at",
+                f"SET #live_keys.#{kind}.#{hashed} = :expires_at" + _removing(expired, kind),
                 {":expires_at": expires_at or 0},
                 Condition(
-                    expression=f"#enabled = :true AND size(#live_keys.#{kind}) < :limit",
-                    values={":true": True, ":limit": LIVE_LIMIT},
+                    expression="#enabled = :true AND " + _room(expired, kind),
+                    values={":true": True, ":limit": LIVE_LIMIT + len(expired)},
                     otherwise=lambda found: (
-                        Reason.LIMIT_REACHED if accounts.enabled(found or None) else Reason.NOT_FOUND
+                        _no_room(found, expired, kind) if accounts.enabled(found or None) else Reason.NOT_FOUND
                     ),
                 ),
             ),
@@ -191,7 +192,7 @@ def rotate(hashed: str, overlap: int) -> str:
     credential = _random(kind)
     successor = id_of(credential)
     kept = {name: record[name] for name in _KEPT if name in record}
-    _forget_expired(account)
+    expired = _expired(account, ROTATED)
     dynamo.transact(
         [
             Update(
@@ -213,14 +214,15 @@ def rotate(hashed: str, overlap: int) -> str:
             Update(
                 accounts.key(account),
                 f"SET #live_keys.#{kind}.#{successor} = :expires_at, #live_keys.#{ROTATED}.#{hashed} = :ends"
-                f" REMOVE #live_keys.#{kind}.#{hashed}",
+                + _removing([hashed], kind)
+                + _removing(expired, ROTATED).replace(" REMOVE", ","),
                 {":expires_at": expires_at, ":ends": ends},
                 Condition(
-                    expression=f"#enabled = :true AND attribute_exists(#live_keys.#{kind}.#{hashed})"
-                    f" AND size(#live_keys.#{ROTATED}) < :limit",
-                    values={":true": True, ":limit": ROTATED_LIMIT},
+                    expression=f"#enabled = :true AND attribute_exists(#live_keys.#{kind}.#{hashed}) AND "
+                    + _room(expired, ROTATED),
+                    values={":true": True, ":limit": ROTATED_LIMIT + len(expired)},
                     otherwise=lambda found: (
-                        Reason.LIMIT_REACHED
+                        _no_room(found, expired, ROTATED)
                         if found["enabled"] and hashed in found["live_keys"][kind]
                         else Reason.STATUS_NOT_VALID
                     ),
@@ -270,14 +272,23 @@ def _list(account: str) -> str:
     return f"keys#{account}"
 
 
-def _forget_expired(account: str) -> None:
-    """Take keys that have expired out of those that count. Raises `NOT_FOUND`."""
-    live = accounts.show(account)["live_keys"]
-    expired = [
-        f"#live_keys.#{group}.#{hashed}"
-        for group, keys in live.items()
-        for hashed, expires_at in keys.items()
-        if 0 < expires_at <= clock.now()
-    ]
-    if expired:
-        dynamo.write(Update(accounts.key(account), "REMOVE " + ", ".join(expired)))
+def _expired(account: str, group: str) -> list[str]:
+    """The keys of a group that have expired and still count. Raises `NOT_FOUND`."""
+    live = accounts.show(account)["live_keys"][group]
+    return [hashed for hashed, expires_at in live.items() if 0 < expires_at <= clock.now()]
+
+
+def _removing(hashes: Sequence[str], group: str) -> str:
+    """The end of an update that takes keys out of those that count."""
+    return " REMOVE " + ", ".join(f"#live_keys.#{group}.#{hashed}" for hashed in hashes) if hashes else ""
+
+
+def _room(expired: Sequence[str], group: str) -> str:
+    """Condition: the group has room once these keys are taken out of it."""
+    still = [f" AND attribute_exists(#live_keys.#{group}.#{hashed})" for hashed in expired]
+    return f"size(#live_keys.#{group}) < :limit" + "".join(still)
+
+
+def _no_room(found: Item, expired: Sequence[str], group: str) -> Reason:
+    """Why there is no room: a concurrent request took the expired keys out, or too many count."""
+    return Reason.LIMIT_REACHED if found["live_keys"][group].keys() >= set(expired) else Reason.CONTENDED
