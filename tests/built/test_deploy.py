@@ -179,7 +179,8 @@ def test_what_live_runs_is_told_the_stacks_own_tables_and_secrets(function: Func
     told = {name: template.resolve(value, physical) for name, value in function.environment.items()}
     assert found["Environment"]["Variables"] == told
     assert (found["Handler"], found["Architectures"]) == (function.handler, [PROCESSOR])
-    assert [layer["Arn"].split(":")[6] for layer in found["Layers"]] == layers(function)
+    named = [f"{STACK}-{layer}" for layer in layers(function)]
+    assert [layer["Arn"].split(":")[6] for layer in found["Layers"]] == named
 
 
 @every_function
