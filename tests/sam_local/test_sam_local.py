@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import time
@@ -92,8 +91,13 @@ def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Itera
         assert time.monotonic() < deadline, (tmp_path / "log").read_text()
         time.sleep(0.1)
     yield ask
-    process.send_signal(signal.SIGINT)
-    process.wait(60)
+    # Not SIGINT: a process that was started in the background ignores it. No container outlives its invocation.
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _listens(port: int) -> bool:
