@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.tools.conftest import Bindery
-from tools.cli import imports
+from tools.cli import bulk_import, import_job, import_rows
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.devices import IMPORTED
 from tools.template import ROOT
@@ -93,7 +93,7 @@ def test_each_line_that_fails_is_told_by_its_number(bindery: Bindery, tmp_path: 
         "E,E1,otp-token",
         'E,"E7"x,otp-token',
         "E,\udce4,otp-token",
-        "E," + "x" * imports.ROW_SIZE + ",otp-token",
+        "E," + "x" * import_rows.ROW_SIZE + ",otp-token",
         "E,E10,otp-token",
         'E,"E11',
     ]
@@ -200,7 +200,7 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
     lines[3] = "K,K0003"
     file = write(tmp_path / "k.csv", ISSUED, *lines)
     progress = tmp_path / "k.csv.progress.json"
-    smaller = "from tools.cli import imports; imports.ROWS = 5; from tools.cli.main import app; app()"
+    smaller = "from tools.cli import import_job; import_job.ROWS = 5; from tools.cli.main import app; app()"
     process = subprocess.Popen(
         [sys.executable, "-c", smaller, "issued", "import", str(file)],
         cwd=ROOT,
@@ -252,13 +252,13 @@ class Api(Client):
 def take(
     api: Api, file: Path, *, restart: bool = False, dry_run: bool = False, errors: Path | None = None
 ) -> dict[str, Any]:
-    return imports.run(api, "devices", IMPORTED, file, form=None, dry_run=dry_run, errors=errors, restart=restart)
+    return bulk_import.run(api, "devices", IMPORTED, file, form=None, dry_run=dry_run, errors=errors, restart=restart)
 
 
 def test_a_refused_request_ends_an_import_and_the_next_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(imports, "ROWS", 10)
+    monkeypatch.setattr(import_job, "ROWS", 10)
     file = write(tmp_path / "r.csv", HEADER, *rows("R", 1000))
     with pytest.raises(Failure, match="gone"):
         take(Api("R0500"), file)
@@ -276,17 +276,17 @@ def test_a_request_whose_answer_was_lost_is_counted_as_what_it_did(
         def lost(self, serials: list[str]) -> None:
             self.had |= set(serials)
 
-    monkeypatch.setattr(imports, "ROWS", 10)
+    monkeypatch.setattr(import_job, "ROWS", 10)
     file = write(tmp_path / "l.csv", HEADER, *rows("L", 100))
     dying = Dying("L0050", had=["L0000", "L0051"])
     with pytest.raises(Failure, match="gone"):
         take(dying, file)
-    monkeypatch.setattr(imports, "ROWS", 7)
+    monkeypatch.setattr(import_job, "ROWS", 7)
     assert take(Api(None, had=sorted(dying.had)), file) == report(created=98, unchanged=2)
 
 
 def test_progress_of_another_file_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "ROWS", 10)
+    monkeypatch.setattr(import_job, "ROWS", 10)
     file = write(tmp_path / "o.csv", HEADER, *rows("O", 100))
     with pytest.raises(Failure, match="gone"):
         take(Api("O0050"), file)
@@ -348,7 +348,7 @@ def test_failed_rows_go_to_a_new_file_each_time_and_old_errors_are_replaced(tmp_
 def test_duplicate_far_apart_is_an_error_and_the_first_row_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "ROWS", 10)
+    monkeypatch.setattr(import_job, "ROWS", 10)
     lines = rows("D", 100)
     lines += [" p1117e , D0001,FFFF00000001", "p1117e,OTHER,000000000002", "p2,D9999,000000000003"]
     api = Api(None)
@@ -440,16 +440,16 @@ def test_nothing_is_called_interrupted_that_has_not_begun(tmp_path: Path, capsys
 
 
 def test_a_file_is_read_no_further_than_the_requests_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "ROWS", 10)
+    monkeypatch.setattr(import_job, "ROWS", 10)
     file = write(tmp_path / "w.csv", HEADER, *rows("W", 1000))
     api = Api("W0000")
     with pytest.raises(Failure, match="gone"):
         take(api, file)
-    assert len(api.taken) <= 2 * imports.THREADS * 10
+    assert len(api.taken) <= 2 * import_job.THREADS * 10
 
 
 def test_a_request_ends_before_it_grows_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "BATCH_SIZE", 1000)
+    monkeypatch.setattr(import_job, "BATCH_SIZE", 1000)
     sizes: list[int] = []
 
     class Counting(Api):

@@ -6,15 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import imports, lookup, output
+from tools.cli import bulk_import, import_report, lookup, output
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import All, Limit, command, group, listed
+from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 
 app = group("Devices: what exists, whoever holds it.")
 
 Reason = Annotated[str, typer.Option(help="Why. The next operator will see it.")]
-IMPORTED = imports.Columns(
+IMPORTED = Columns(
     ("product_key", "serial", "device_key"),
     ("module_type", "data_center"),
     identity=("product_key", "serial"),
@@ -52,14 +53,14 @@ FOUND: output.Columns = {
 }
 
 
-@command(app, name="import", failed=imports.failed, done=imports.summary)
+@command(app, name="import", failed=import_report.failed, done=import_report.summary)
 def enter(
     api: Client,
-    file: imports.File,
-    form: imports.FileFormat = None,
-    dry_run: imports.DryRun = False,
-    errors: imports.Errors = None,
-    restart: imports.Restart = False,
+    file: bulk_import.File,
+    form: bulk_import.FileFormat = None,
+    dry_run: bulk_import.DryRun = False,
+    errors: bulk_import.Errors = None,
+    restart: bulk_import.Restart = False,
     unbindable: Annotated[
         bool, typer.Option("--unbindable", help="Import devices whose device key is missing or malformed, too.")
     ] = False,
@@ -69,7 +70,7 @@ def enter(
     Columns: product_key, serial, device_key, and optionally module_type, data_center. To resume an interrupted import,
     run the same command again.
     """
-    return imports.run(
+    return bulk_import.run(
         api,
         "devices",
         IMPORTED,

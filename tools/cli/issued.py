@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import imports
+from tools.cli import bulk_import, import_report
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, group, listed
+from tools.cli.import_rows import Columns
 
 app = group("Issued devices: a bank's cards and tokens (asseco).")
 
@@ -43,7 +44,7 @@ def _flag(cell: str) -> Any:
     return {"true": True, "false": False}.get(cell.strip().lower(), cell)
 
 
-COLUMNS = imports.Columns(
+COLUMNS = Columns(
     ("customer", "device_id", "kind"),
     (
         "holder_id",
@@ -65,21 +66,23 @@ COLUMNS = imports.Columns(
 )
 
 
-@command(app, name="import", failed=imports.failed, done=imports.summary)
+@command(app, name="import", failed=import_report.failed, done=import_report.summary)
 def enter(
     api: Client,
-    file: imports.File,
-    form: imports.FileFormat = None,
-    dry_run: imports.DryRun = False,
-    errors: imports.Errors = None,
-    restart: imports.Restart = False,
+    file: bulk_import.File,
+    form: bulk_import.FileFormat = None,
+    dry_run: bulk_import.DryRun = False,
+    errors: bulk_import.Errors = None,
+    restart: bulk_import.Restart = False,
 ) -> Any:
     """Import devices that a bank issued to its customers, or replace them.
 
     Columns: customer, device_id, kind, and optionally those that docs/operating.md describes. To resume an interrupted
     import, run the same command again.
     """
-    return imports.run(api, "issued-devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart)
+    return bulk_import.run(
+        api, "issued-devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart
+    )
 
 
 @command(

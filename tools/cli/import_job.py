@@ -1,0 +1,175 @@
+"""An import as a job: requests of a few hundred rows, several in flight, and a record to resume from."""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from tools import files
+from tools.cli.client import ATTEMPTS, Client, Exit, Failure
+from tools.cli.import_report import OUTCOMES, Counts, ErrorsFile
+from tools.cli.import_rows import Row
+
+ROWS = 500
+"""Rows of a request at most."""
+BATCH_SIZE = 1_000_000
+"""Characters after which a request takes no more rows."""
+THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The rows of one request, the number of rows before them, and the position in the file after them."""
+
+    rows: list[Row]
+    start: int
+    place: int
+
+
+class JobRecord:
+    """The counts of an import so far, and the expected outcome of each request in flight, kept in a file.
+
+    A request that was interrupted may have succeeded: the same rows would then be reported as unchanged. So the outcome
+    of their dry run is recorded first.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        self.path, self._about = path, about
+        self._lock = threading.Lock()
+        self.counts, self.errors_size = Counts(), 0
+        self.begun: dict[int, dict[str, int]] = {}
+        """For each request in flight, by the number of rows before it: its number of rows, and its expected outcome."""
+        self.saved = False
+
+    def resume(self, *, dry_run: bool, restart: bool) -> None:
+        """Resume an earlier import of the same file, or delete its record.
+
+        Raises `Failure`: it is of another file, or this is a dry run.
+        """
+        try:
+            found = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not self._about.keys() | {"done", "begun"} <= found.keys():
+            raise Failure(Exit.USAGE, f"{self.path} exists and is not the record of an import: move it elsewhere")
+        if restart:
+            self.path.unlink()
+            return
+        if dry_run or any(found[name] != value for name, value in self._about.items()):
+            what = "was not finished" if dry_run else "was of another file, with other options or to another Bindery"
+            raise Failure(Exit.USAGE, f"the import in {self.path} {what}. To start from the beginning: --restart")
+        self.counts, self.errors_size = Counts(**found["done"]), found["errors_size"]
+        self.begun = {int(start): counts for start, counts in found["begun"].items()}
+        self.saved = True
+
+    def begin(self, batch: Batch, preview: Mapping[str, Any]) -> None:
+        """Record the expected outcome of a request."""
+        with self._lock:
+            self.begun[batch.start] = {"rows": len(batch.rows), **{name: preview[name] for name in OUTCOMES}}
+            self._save()
+
+    def end(self, batch: Batch, report: Mapping[str, Any], errors: ErrorsFile) -> None:
+        """Count the outcome of a request, and record it: between the two no other request is recorded."""
+        with self._lock:
+            if not self.saved:
+                # The errors file is an import's own only if a record says so.
+                self._save()
+            count(self.counts, batch, report, errors)
+            self.begun.pop(batch.start, None)
+            self.errors_size = errors.size()
+            self._save()
+
+    def finish(self) -> None:
+        """Delete the record."""
+        if self.saved:
+            self.path.unlink()
+            self.saved = False
+
+    def _save(self) -> None:
+        begun = {str(start): counts for start, counts in self.begun.items()}
+        written = {**self._about, "errors_size": self.errors_size, "done": asdict(self.counts), "begun": begun}
+        files.replace(self.path, json.dumps(written) + "\n")
+        self.saved = True
+
+
+def batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, Mapping[str, int]]) -> Iterator[Batch]:
+    """Divide the rows into requests. A request that was begun before gets the same rows again."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += row.size
+        before = begun.get(start)
+        if len(batch) == (before["rows"] if before else ROWS) or (before is None and size >= BATCH_SIZE):
+            yield Batch(batch, start, text.buffer.tell())
+            batch, start, size = [], start + len(batch), 0
+    if batch:
+        yield Batch(batch, start, text.buffer.tell())
+
+
+def send(
+    api: Client, resource: str, options: Mapping[str, Any], batches: Iterator[Batch], record: JobRecord | None
+) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
+    """Each batch with the API's report, in their order, while the next ones are in flight. No record: a dry run."""
+
+    def ask(rows: list[Any], *, dry_run: bool) -> Mapping[str, Any]:
+        body = {"rows": rows, "dry_run": dry_run, **options}
+        answer: Mapping[str, Any] = api.ask("POST", resource, "import", body=body, attempts=ATTEMPTS)
+        return answer
+
+    def send_one(batch: Batch) -> Mapping[str, Any]:
+        rows = [row.content for row in batch.rows if row.problem is None]
+        if not rows:
+            return {**dict.fromkeys(OUTCOMES, 0), "errors": []}
+        if record is None:
+            return ask(rows, dry_run=True)
+        before = record.begun.get(batch.start)
+        if before is None:
+            record.begin(batch, ask(rows, dry_run=True))
+            return ask(rows, dry_run=False)
+        return {**ask(rows, dry_run=False), **{name: before[name] for name in OUTCOMES}}
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        waiting: deque[tuple[Batch, Future[Any]]] = deque()
+        try:
+            for batch in batches:
+                waiting.append((batch, threads.submit(send_one, batch)))
+                if len(waiting) == 2 * THREADS:
+                    sent, answer = waiting.popleft()
+                    yield sent, answer.result()
+            while waiting:
+                sent, answer = waiting.popleft()
+                yield sent, answer.result()
+        finally:
+            for _, answer in waiting:
+                answer.cancel()
+
+
+def count(counts: Counts, batch: Batch, report: Mapping[str, Any], errors: ErrorsFile) -> None:
+    """Add the outcome of a request to the counts, and its errors to their file."""
+    sent = [row for row in batch.rows if row.problem is None]
+    found = [(row, row.problem, row.message) for row in batch.rows if row.problem is not None]
+    found += [
+        (sent[error["row"]], error["problem"], _worded(sent[error["row"]], error["message"]))
+        for error in report["errors"]
+    ]
+    for row, problem, message in sorted(found, key=lambda error: error[0].line):
+        errors.write(row, problem, message)
+    counts.lines += len(batch.rows)
+    counts.created += report["created"]
+    counts.changed += report["changed"]
+    counts.unchanged += report["unchanged"]
+    counts.errors += len({row.line for row, _, _ in found})
+
+
+def _worded(row: Row, message: str) -> str:
+    """The API's message, `member: what is wrong`, with the member's value."""
+    name, colon, wrong = message.partition(": ")
+    value = (row.content or {}).get(name)
+    return f"{name} {value!r}: {wrong}" if colon and value is not None else message

@@ -1,0 +1,193 @@
+"""The rows of a file to import: CSV or one JSON object a line, with what spreadsheets do to cells."""
+
+import csv
+import hashlib
+import json
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from tools.cli.client import Exit, Failure
+
+ROW_SIZE = 64 * 1024
+"""Characters of a row at most."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The members of a row, and the values that two rows must not share.
+
+    `cells` converts the CSV cells of members that are not plain text. `identity` are the members that identify what a
+    row describes. `alike` returns other values that two rows must not share, and messages name the member `alike_name`.
+    """
+
+    required: Sequence[str]
+    optional: Sequence[str]
+    cells: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    identity: Sequence[str] = ()
+    alike: Callable[[Mapping[str, Any]], Sequence[Any] | None] = lambda row: None
+    alike_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a file: its first line, its content or why it cannot be imported, and its text or cells as they are."""
+
+    line: int
+    size: int
+    content: dict[str, Any] | None = None
+    problem: str | None = None
+    message: str = ""
+    raw: Any = None
+
+
+@dataclass
+class Table:
+    """A file's rows, the names of its columns and what separates them, and how many empty rows were skipped so far."""
+
+    rows: Iterator[Row] = field(init=False)
+    names: Sequence[str] = ()
+    delimiter: str = ","
+    empty: int = 0
+
+
+def read(text: TextIO, file: Path, form: str, columns: Columns) -> Table:
+    """Return the rows of a file that is `csv` or `ndjson`. Raises `Failure`: its header line is not usable."""
+    table = _csv(text, file, columns) if form == "csv" else _ndjson(text, columns)
+    table.rows = _unrepeated(table.rows, columns)
+    return table
+
+
+def _unrepeated(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
+    """Pass rows on. One that repeats an earlier row of the file, or shares values with one, becomes an error."""
+    # A database without a name is a temporary file, most of it in memory: a file may have any number of rows.
+    with closing(sqlite3.connect("")) as seen:
+        seen.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+
+        def earlier(row: Row, what: str, values: Sequence[Any] | None) -> int | None:
+            if values is None or not all(isinstance(value, str) and value.strip() for value in values):
+                return None
+            text = json.dumps([what, *(unicodedata.normalize("NFC", value.strip()) for value in values)])
+            key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            if seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, row.line)).rowcount:
+                return None
+            ((line,),) = seen.execute("SELECT line FROM seen WHERE key = ?", (key,))
+            return int(line)
+
+        for row in rows:
+            if row.problem is None and row.content is not None:
+                content = row.content
+                if line := earlier(row, "identity", [content.get(name) for name in columns.identity]):
+                    row = replace(row, problem="repeated", message=f"repeats line {line}")
+                elif line := earlier(row, "alike", columns.alike(content)):
+                    row = replace(row, problem="repeated", message=f"{columns.alike_name} is that of line {line} too")
+            yield row
+
+
+_SPREADSHEET = (
+    (re.compile(r'=".*"', re.DOTALL), "formula", "a spreadsheet formula"),
+    (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE), "number", "a number that a spreadsheet shortened"),
+)
+"""Forms that spreadsheets give to identifiers."""
+
+
+def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
+    known = [*columns.required, *columns.optional]
+    header = text.readline()
+    # Excel separates by semicolons where the comma is the decimal point.
+    delimiter = max(",;\t", key=lambda each: sum(name.strip(' "\r\n') in known for name in header.split(each)))
+    reader = csv.reader(chain([header], text), strict=True, delimiter=delimiter)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        refuse(file, f"the header line cannot be read ({error})")
+    if not any(names):
+        refuse(file, "the file has no header line")
+    if unknown := [name for name in names if name not in known]:
+        refuse(file, f"unknown columns {', '.join(map(repr, unknown))}. Known columns: {', '.join(known)}")
+    if missing := [name for name in columns.required if name not in names]:
+        refuse(file, f"the header line lacks {', '.join(missing)}")
+    if len(set(names)) < len(names):
+        refuse(file, "the header line has a column twice")
+    table = Table(names=names, delimiter=delimiter)
+
+    def rows() -> Iterator[Row]:
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                upto = f", up to line {reader.line_num}" if reader.line_num > line else ""
+                yield Row(line, 0, problem="unreadable", message=f"not CSV{upto}: {error}")
+                continue
+            if any(cell.strip() for cell in cells):
+                yield _cells(line, cells)
+            elif cells:
+                table.empty += 1
+
+    def _cells(line: int, cells: list[str]) -> Row:
+        size = sum(map(len, cells))
+        if problem := _unreadable("".join(cells)):
+            return Row(line, size, problem="unreadable", message=problem)
+        content = {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}
+        if len(cells) != len(names):
+            message = f"{len(cells)} cells, but the header line has {len(names)}"
+            return Row(line, size, content, "unreadable", message, cells)
+        for name, cell in content.items():
+            for pattern, problem, what in _SPREADSHEET:
+                if pattern.fullmatch(cell.strip()):
+                    message = f"{name} {cell!r}: {what}. Format the column as text and export the file again"
+                    return Row(line, size, content, problem, message, cells)
+        read = {name: columns.cells[name](cell) for name, cell in content.items() if name in columns.cells}
+        return Row(line, size, content | read, raw=cells)
+
+    table.rows = rows()
+    return table
+
+
+def _ndjson(text: TextIO, columns: Columns) -> Table:
+    known = [*columns.required, *columns.optional]
+
+    def row(number: int, line: str) -> Row:
+        message = _unreadable(line)
+        if message is not None:
+            return Row(number, len(line), problem="unreadable", message=message)
+        raw = line.rstrip("\r\n")
+        try:
+            content = json.loads(line, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            return Row(number, len(line), None, "unreadable", f"not JSON: {error}", raw)
+        if not isinstance(content, dict):
+            return Row(number, len(line), None, "unreadable", "not a JSON object", raw)
+        if unknown := [name for name in content if name not in known]:
+            # The API does not repeat names that it does not know.
+            message = f"unknown members {', '.join(map(repr, unknown))}. Known members: {', '.join(known)}"
+            return Row(number, len(line), content, "unreadable", message, raw)
+        return Row(number, len(line), content, raw=raw)
+
+    table = Table()
+    table.rows = (row(number, line) for number, line in enumerate(text, 1) if line.strip())
+    return table
+
+
+def _unreadable(text: str) -> str | None:
+    if len(text) > ROW_SIZE:
+        return f"longer than {ROW_SIZE:,} characters"
+    return "not UTF-8" if re.search("[\ud800-\udfff]", text) else None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def refuse(file: Path, why: str) -> NoReturn:
+    """Raise a `Failure` that names the file."""
+    raise Failure(Exit.USAGE, f"{file}: {why}")
