@@ -55,13 +55,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(SAM / "home")}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("sam") / "state")
-    yield running
-    assert running.stop() == 0, running.output
-
-
 @pytest.fixture
 def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str, Any], Response]]:
     """Invoke a function in a container of its own, through `sam local start-lambda`."""

@@ -1,23 +1,19 @@
 """The command line against a local server of its own."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.http.conftest import server
 from tests.http.servers import Server
 from tools.cli.main import app
 
+__all__ = ["bindery", "environment", "server"]
+
 Bindery = Callable[..., Result]
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("cli") / "state")
-    yield running
-    assert running.stop() == 0, running.output
 
 
 @pytest.fixture(scope="session")
