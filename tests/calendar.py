@@ -1,6 +1,6 @@
 """A pytest plugin that runs tests at another moment, with their files in another order: `make calendar`.
 
-It moves the clock of this process, not that of servers which a test starts, so it is for tests that start none.
+It moves the clock of this process but not of the servers that a test starts, so use it for tests without servers.
 """
 
 import random
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the files into an order of the moment's own, the same in every process."""
+    """Shuffle the files by the moment, in the same way in every process."""
     files = sorted({item.path for item in items})
     random.Random(str(config.getoption("moment"))).shuffle(files)
     items.sort(key=lambda item: files.index(item.path))

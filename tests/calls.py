@@ -36,7 +36,7 @@ UNPREFIXED = frozenset({"by_serial", "by_proxy"})
 
 _PARTITION = re.compile(r"#\w+ = (:\w+)")
 _RANDOM = re.compile(r"(?<=-)[0-9a-f]{32}.*")
-"""What is random in the names of the doctor's own items."""
+"""The random part of the names of the doctor's own items."""
 
 _MEMBER_ACTIONS = {
     "Put": "dynamodb:PutItem",
@@ -148,7 +148,7 @@ def _leading(given: dict[str, Any]) -> str:
 
 
 def _pattern(key: str) -> str:
-    """What a key begins with, up to and with its first `#`; a key without one is its own pattern."""
+    """The pattern of a key: its prefix up to and including the first `#`, or the whole key if it has none."""
     prefix, separator, _ = key.partition("#")
     return f"{prefix}#*" if separator else _RANDOM.sub("*", prefix)
 

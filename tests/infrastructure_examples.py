@@ -1,4 +1,4 @@
-"""The examples of docs/infrastructure-as-code.md: taken from the page, so that what is tried is what is shown."""
+"""The examples of docs/infrastructure-as-code.md, read from the page itself."""
 
 import re
 

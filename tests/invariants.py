@@ -99,7 +99,7 @@ def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
 
 
 def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
-    """A device has a service address for as long as the address has the device, both by the same assignment."""
+    """A device has a service address exactly if the address has the device, with the same assignment."""
     assigned = {
         (item["device"], item["pk"].removeprefix("address#"), item["assignment"])
         for item in tables["DIRECTORY"]

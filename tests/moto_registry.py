@@ -81,7 +81,7 @@ def restore(items: State) -> None:
 
 @contextmanager
 def late_indexes() -> Iterator[None]:
-    """Within, every index shows what the tables hold now, whatever is written: DynamoDB's may be late for a while."""
+    """Freeze every index at the tables' current content, because DynamoDB's indexes lag behind writes."""
     shown = {name: table.items for name, table in _moto().items()}
     restore(shown)
     events, written = dynamo.client().meta.events, dict[str, Any]()

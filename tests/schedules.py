@@ -5,10 +5,9 @@ says whose call comes next, call by call; all that there are are run, depth firs
 depends on threads that happen to collide, and moto, which is no judge of threads that run at once, is one of these.
 
 A schedule ends well if requests that came one after the other could have ended so: every answer and every item is as
-some order of them leaves it. A request that was answered before another began comes first in that order. So does a
-ban, or whatever else forbids something from its answer on, before a request that gains just that with its last call
-after that answer, even if it had begun before. A request that was told to try again is not in the order: it changed
-nothing.
+some order of them leaves it. A request that was answered before another began comes first in that order. A request
+that forbids something (a ban) also comes before a request that gains it by a last call after the ban's answer, even if
+that request began earlier. A request that was told to try again is not in the order: it changed nothing.
 """
 
 import importlib.util
@@ -56,9 +55,9 @@ class Request:
     """An operator is shown the device as it is after their change, in calls of its own: of that answer only the outcome
     counts, and reads that follow the first write do not matter to anyone, so no other call comes between."""
     gains: str = ""
-    """`bind` or `connect`: what its caller gains if it succeeds."""
+    """What the caller gains if it succeeds: `bind` or `connect`."""
     forbids: tuple[str, ...] = ()
-    """What nobody may gain from its answer on, by a request whose last call comes later."""
+    """What a request may not gain if its last call comes after this request's answer."""
 
 
 def operator(

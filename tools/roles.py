@@ -1,7 +1,7 @@
 """The functions' roles in template.yaml, made from tools/access.toml: `make tables` writes them, tests compare them.
 
-A statement names its actions, one table, index or secret, and the items by what their partition keys begin with
-(`dynamodb:LeadingKeys`). Beside that a function writes its log, and its traces where the stack is traced.
+A statement names its actions, one table, index or secret, and the items by the prefixes of their partition keys
+(`dynamodb:LeadingKeys`). Each function also writes its log, and its traces if tracing is on.
 """
 
 import re
@@ -17,9 +17,9 @@ ACCESS = ROOT / "tools/access.toml"
 TEMPLATE = ROOT / "template.yaml"
 
 ANY_KEY = "*"
-"""The pattern of an index whose partition keys have no prefix: no condition says it."""
+"""The pattern for an index whose partition keys have no prefix: its statement has no condition."""
 ANY_DEVICE = "device"
-"""What stands for the patterns of all devices, where an operation is about devices of whichever API."""
+"""Stands for the patterns `DEVICES`, for operations on devices of any API."""
 DEVICES = ("asseco#*", "nowhere#*", "quectel#*", "rufus#*", "vodlix#*")
 
 _BLOCK = re.compile(r"(?<=^  # <roles>\n).*?(?=^  # </roles>$)", re.MULTILINE | re.DOTALL)
@@ -32,7 +32,7 @@ _SHARED = {
     "trace": "!If [Traced, {Effect: Allow, Action: [xray:PutTraceSegments, xray:PutTelemetryRecords], "
     'Resource: "*"}, !Ref AWS::NoValue]',
 }
-"""What all roles have in common: written in the first of them, and referred to by the others."""
+"""The parts that all roles share: YAML anchors in the first role, aliases in the others."""
 
 _ROLE = """\
   {name}Role:
@@ -64,12 +64,12 @@ def access() -> dict[str, dict[str, dict[str, list[str]]]]:
 
 
 def rendered(text: str) -> str:
-    """The template with the roles that access.toml asks for."""
+    """Return the template's text with the roles of access.toml."""
     return _BLOCK.sub(lambda _: "".join(_roles()), text)
 
 
 def resource(written: dict[str, Any]) -> str:
-    """A table, `table/index` or a secret, as a statement names it."""
+    """Return the table, `table/index` or secret that a statement's `Resource` refers to."""
     ((intrinsic, value),) = written.items()
     if intrinsic == "Ref":
         return str(value)

@@ -254,11 +254,11 @@ INVALID = {
     REMOTEIT.operation: (400, '{"status":"false","reason":"invalid deviceaddress"}'),
     VODLIX.operation: (400, "Invalid parameters: mac_address"),
 }
-"""What each dialect answers for an identifier that is none."""
+"""Each dialect's response to an invalid identifier."""
 
 
 def invisible(dialect: Dialect, character: str) -> tuple[int, str]:
-    """The same where it holds this character, which the answer names unless the document fixes its text."""
+    """The response to an identifier with this character, which it names unless the document fixes its text."""
     status, text = INVALID[dialect.operation]
     name = f"U+{ord(character):04X}"
     named = text.replace(dialect.serial, f"{dialect.serial} ({name})")

@@ -590,7 +590,7 @@ def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) ->
     ],
     ids=["disabled", "deleted"],
 )
-def test_nobody_shares_in_a_domain_that_is_disabled(
+def test_sharing_in_a_disabled_domain_is_refused(
     world: World, end: Callable[[], None], start: Callable[[], None]
 ) -> None:
     succeeded(world.ask())
@@ -606,7 +606,7 @@ def test_nobody_shares_in_a_domain_that_is_disabled(
     data(accept(OTHER, shared))
 
 
-def test_a_user_without_a_domain_shares_nothing(world: World) -> None:
+def test_user_without_a_domain_cannot_share(world: World) -> None:
     succeeded(world.ask())
     users.change(ME, domain=None)
     refused(ask(ME, "share_info", **KEYS), 5093, "Abnormal user domain")

@@ -82,7 +82,7 @@ class Installation:
 
 
 def challenge(headers: httpx.Headers) -> str | None:
-    """What a 401 asks for. API Gateway may rename the header."""
+    """Return the challenge of a 401. API Gateway may rename the header."""
     return headers.get("www-authenticate", headers.get("x-amzn-remapped-www-authenticate"))
 
 

@@ -37,14 +37,14 @@ def failures() -> list[int]:
 
 
 def test_parallel_logins_reveal_no_more_than_the_free_attempts(key: str) -> None:
-    """One has the right password: it succeeds, or is refused like all that come too early, and is not counted."""
+    """One login has the right password: it succeeds, or is throttled like the others and not counted."""
     answers = at_once(lambda number: log_in(key, RIGHT if number == CALLERS - 1 else "wrong password"))
     seen = [answer for answer in answers if "Retry-After" not in answer.headers]
     unseen = [answer for answer in answers if "Retry-After" in answer.headers]
     assert len({(answer.status, answer.body, answer.headers["Retry-After"]) for answer in unseen}) == 1
     assert len(unseen) > 0
     if answers[-1].status == 401:
-        # Who comes so late that the wait is over is looked at too: how many depends on the machine.
+        # A login that arrives after the wait is compared too: how many depends on the machine.
         assert failures() == [len(seen)]
 
 

@@ -1,4 +1,4 @@
-"""The documentation page as files: who serves them to whom, and where credentials are, Postman's too."""
+"""Serving the documentation page, and where it and Postman get their credentials."""
 
 import json
 import subprocess

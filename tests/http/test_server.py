@@ -324,7 +324,7 @@ def test_containers_reach_the_issuer_and_nothing_else(client: httpx.Client):
         assert client.get(path, headers=host).status_code == 404
 
 
-def test_browsers_are_led_from_the_start_page_to_the_documentation(client: httpx.Client):
+def test_start_page_leads_browsers_to_the_documentation(client: httpx.Client):
     answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs/")
     assert client.get("/").status_code == 404

@@ -26,7 +26,7 @@ LIMIT = 1_000_000
 def packaged(account: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """The template that `make package` uploads, and the URL that it prints."""
     boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    # The build is the target's own, so it is not made again.
+    # `make infrastructure` has just built, so do not build again.
     done = subprocess.run(
         ["make", "--no-print-directory", "--old-file=build", "package", f"BUCKET={BUCKET}"],
         cwd=ROOT,

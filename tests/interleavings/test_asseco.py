@@ -97,7 +97,7 @@ TOKEN = {"customer": CUSTOMER, "device_id": "C-1", "kind": "otp-token"}
 
 
 def imported(**row: str) -> Asked:
-    """An issued device is entered, or replaced."""
+    """Create or replace an issued device by an import."""
     return lambda bank: operator(f"import {row}", "issued_devices", "POST", "issued-devices/import", {"rows": [row]})
 
 

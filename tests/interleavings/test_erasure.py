@@ -33,7 +33,7 @@ def some(cases: dict[str, Any]) -> list[str]:
 
 
 def one_pass() -> Request:
-    """A pass of the erasure, asked of the rule itself, and again as long as another change came between."""
+    """One pass of the erasure, repeated after a conflict."""
 
     def asked() -> Response:
         for _ in range(3):
@@ -138,7 +138,7 @@ def began_before(run: Run) -> bool:
 
 
 def shut_out(tables: Tables) -> bool:
-    """Whether the user has no record by which anybody could authenticate."""
+    """True if no user record allows anyone to authenticate."""
     return not any(item["enabled"] for item in tables["DIRECTORY"] if item["pk"] == users.key(ME).pk)
 
 

@@ -120,7 +120,7 @@ def logged_in(answer: schedules.Answer) -> bool:
 def test_every_schedule_ends_as_some_order_of_the_requests(
     case: str, api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The count of a name is part of how it ends; in the network's, the time of the last attempt may be that of any.
+    # Only the network's count is left out: the time of its last attempt may be that of any of the requests.
     monkeypatch.setattr(moto_registry, "counts_misses", lambda item: item["sk"] == "network")
     failures, asked = CASES[case]
     assert logged_in(schedules.answered(LOGINS[api](email=BEN)))
@@ -128,7 +128,9 @@ def test_every_schedule_ends_as_some_order_of_the_requests(
     assert schedules.check(asked(LOGINS[api])) > 1
 
 
-def test_of_parallel_attempts_beyond_the_free_ones_one_is_looked_at(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_two_parallel_attempts_is_compared_beyond_the_free_ones(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other is refused without a comparison, in the same way whether its password was right or wrong."""
     failed(api, 6)
     later = clock.now() + 60_000

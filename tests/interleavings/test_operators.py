@@ -1,6 +1,6 @@
-"""Operators' requests among each other and among requests of the APIs: every schedule ends as some order of them.
+"""Operators' requests in parallel with each other and with API requests: every schedule ends like some order of them.
 
-In `make test` a part of the pairs, in `make proof` all of them, and triples of which schedules are drawn.
+`make test` runs a sample of the pairs, `make proof` all of them. Of three requests, some schedules are drawn.
 """
 
 import json
@@ -28,7 +28,7 @@ KEY = "ror-ae4fc6c19681a20fad30"
 
 
 class Act(NamedTuple):
-    """What an operator does, and what was done before so that it changes something."""
+    """An operator's request, and the setup that gives it something to change."""
 
     ask: Callable[[], Request]
     given: Callable[[], object] = lambda: None
@@ -126,13 +126,13 @@ def installation(mode: Mode) -> None:
 
 
 def part(found: list[Any], one_in: int) -> list[Any]:
-    """All of them in `make proof`, and else one in so many, drawn always alike."""
+    """Return all cases in `make proof`, otherwise the same sample of one in `one_in`."""
     return found if FULL else sorted(random.Random(0).sample(found, len(found) // one_in))
 
 
 @pytest.fixture(autouse=True)
 def mode(request: pytest.FixtureRequest, prepared: Any) -> None:
-    """What the next who binds the device does to its holder: unless a test says otherwise, they take it over."""
+    """The product's binding mode. By default a new binding replaces the holder's."""
     mode = getattr(request, "param", Mode.ROTATING)
     prepared(mode, lambda: installation(mode))
 
@@ -166,7 +166,7 @@ def test_operators_requests_end_as_some_order_of_them(one: str, other: str) -> N
 
 
 READ_ALONE = {"product", "domain-off", "domain-on", "binders", "close", "open", "members", "rooms"}
-"""What a bind judges on its read alone, or after the device: if two changes refuse it, it may name the later one."""
+"""Facts that a bind request checks only when it reads, or after the device: of two refusals it may report the later."""
 
 TRIPLES = random.Random(0).sample(
     list(product(combinations([act for act in ACTS if act not in READ_ALONE], 2), ASKED)), 100 if FULL else 4

@@ -1,4 +1,4 @@
-"""Which logins failed attempts throttle, for how long, and that parallel guesses are no more than those in turn."""
+"""Failed logins throttle the next ones; parallel logins reveal no more than sequential ones."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def attempt(
 
 
 def fail(count: int, user: dict[str, str] | None, time: Clock, **of: str) -> None:
-    """Fail as often, each time after having waited long enough."""
+    """Fail `count` times, waiting long enough after each."""
     for _ in range(count):
         refused(attempt(user, WRONG, **of), Reason.PASSWORD_WRONG)
         time.now += 900_000
@@ -214,7 +214,7 @@ def test_parallel_logins_do_not_reveal_the_right_password(
 
 
 def spray(count: int, user: dict[str, str] | None, time: Clock) -> None:
-    """Try one password for as many names, each time after having waited long enough."""
+    """Try one password for `count` names, waiting long enough after each."""
     for number in range(count):
         refused(attempt(user, WRONG, name=f"user-{number}"), Reason.PASSWORD_WRONG)
         time.now += 60_000

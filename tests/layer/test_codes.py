@@ -1,4 +1,4 @@
-"""quectel's share codes: what can be read in them, and what is refused as one."""
+"""quectel's share codes are encrypted, authenticated, and valid in one account and domain."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def refused(code: str, session: Session = READER) -> bool:
     return caught.value.reason is Reason.SHARE_UNKNOWN
 
 
-def test_a_code_is_read_as_the_offer_that_it_was_made_of() -> None:
+def test_code_decrypts_to_its_offer() -> None:
     offers = [OFFER, OFFER._replace(sharer="Zoë \U0001f511"), OFFER._replace(device_key="", sharer="a" * 64)]
     for offer in offers:
         assert codes.read(code(offer), READER) == offer
@@ -49,7 +49,7 @@ def test_a_code_is_read_as_the_offer_that_it_was_made_of() -> None:
         assert codes.read(code(offer), READER) == offer
 
 
-def test_the_same_offer_has_the_same_code_and_no_other_has_it() -> None:
+def test_each_offer_has_one_code_of_its_own() -> None:
     assert code() == code(Offer(*OFFER))
     others = [
         *(OFFER._replace(**{name: "other" if isinstance(value, str) else 1}) for name, value in OFFER._asdict().items())
@@ -58,7 +58,7 @@ def test_the_same_offer_has_the_same_code_and_no_other_has_it() -> None:
     assert len(set(made)) == len(made)
 
 
-def test_nothing_that_an_offer_says_can_be_read_in_its_code() -> None:
+def test_share_code_does_not_reveal_its_offer() -> None:
     text = code()
     for shown in (text.encode(), sealed(text)):
         for value in OFFER:
@@ -79,7 +79,7 @@ def test_codes_of_different_offers_share_no_key_stream() -> None:
     assert len(set(blocks)) == len(blocks)
 
 
-def test_a_bit_that_was_changed_anywhere_is_refused() -> None:
+def test_code_with_any_bit_changed_is_refused() -> None:
     made = sealed(code())
     for bit in range(8 * len(made)):
         changed = bytearray(made)

@@ -252,7 +252,7 @@ PASSING: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]]
         "customer#MIGR00002",
     ),
 }
-"""By what ends a lease and may be lifted: how it is done, how it is lifted, and who holds the device."""
+"""Reversible ways to end a lease: how to do it, how to undo it, and the device's holder."""
 
 
 @pytest.mark.parametrize("case", PASSING)

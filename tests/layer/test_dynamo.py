@@ -133,7 +133,7 @@ def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.
         (("None", "TransactionConflict"), Reason.CONTENDED),
         (("None", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
         (("ThrottlingError", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
-        # An on-demand table's, which does not say whether it was a key range.
+        # From an on-demand table: it does not distinguish a hot key range from a throttled table.
         (("None", "ThrottlingError"), Reason.CONTENDED),
         (("TransactionConflict", "ThrottlingError"), Reason.CONTENDED),
     ],

@@ -177,7 +177,7 @@ def holds(pattern: TypeAdapter[str], text: str) -> bool:
     return True
 
 
-def test_names_that_differ_in_what_is_not_seen_are_one() -> None:
+def test_names_that_differ_in_invisible_characters_are_equal() -> None:
     assert identity.folded("\u200bAda\u200d@x.de\ufeff") == identity.folded("ada@x.de")
     assert identity.folded("Ada X") != identity.folded("AdaX")
 

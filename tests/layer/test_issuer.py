@@ -420,7 +420,7 @@ def test_a_look_up_that_does_not_end_is_given_up_and_its_late_end_is_nobodys(
 
 
 VALID = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, tzinfo=UTC)
-"""OpenSSL looks at the system's clock, whatever this process takes the time to be."""
+"""OpenSSL compares with the system's clock, even if this process's clock was moved."""
 
 
 def tls(folder: Path, address: str) -> ssl.SSLContext:

@@ -70,7 +70,7 @@ class Model:
         self.made: dict[tuple[str, str], int] = {}
         """By caller and device: how many connections."""
         self.leases: dict[tuple[str, str], int] = {}
-        """By caller and device: which connection there is, valid or not."""
+        """The number of the connection by caller and device, valid or not."""
         self.ended: set[tuple[str, str, int]] = set()
         """By caller, device and number: connections that a ban or a deactivation ended, which has been lifted."""
         self._count = 0

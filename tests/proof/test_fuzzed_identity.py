@@ -123,7 +123,7 @@ def test_every_grouping_of_the_same_digits_is_one_device(
     look(search, digits, st.lists(SEPARATORS, min_size=15, max_size=15))
 
 
-def test_identifier_with_a_character_that_nobody_sees_is_refused() -> None:
+def test_identifier_with_an_invisible_character_is_refused() -> None:
     identifier, plain = TypeAdapter(fields.Identifier128), st.text("aZ09-:. \u00e9", min_size=1, max_size=20)
 
     def search(left: str, hidden: str, right: str) -> None:

@@ -129,7 +129,7 @@ def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time
 def parallel(
     monkeypatch: pytest.MonkeyPatch, ask: Callable[[int], Response], *, requests: int
 ) -> list[tuple[Response, list[str], list[dict[str, Any]]]]:
-    """The answers to parallel requests that all read the counts before any of them writes, one after the other.
+    """Return the responses to parallel requests that all read the counts; then each writes in turn.
 
     With each, the calls that it made, and the counts afterwards.
     """

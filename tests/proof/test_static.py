@@ -120,7 +120,7 @@ def test_only_request_handling_and_the_issuer_log(source: Path) -> None:
     tree = ast.parse(source.read_text())
     logs = any(isinstance(node, ast.Name | ast.alias) and "logger" in ast.unparse(node) for node in ast.walk(tree))
     module = place(source).removeprefix("layers/bindery/bindery/")
-    # The issuer is asked in a thread of its own, and what is wrong with its keys fails no request that could log it.
+    # The issuer's keys are fetched in a separate thread, and an unusable key fails no request that could log it.
     assert logs == (module in ("admin.py", "edge.py", "issuer.py"))
     text = source.read_text().replace("import logging", "") if module == "issuer.py" else source.read_text()
     assert not re.search(r"\bimport (logging|warnings|sys|syslog)\b|\bprint\(", text)

@@ -53,16 +53,16 @@ def by_rsa(header: Part, claims: Part, key: str = "key-1") -> str:
 
 
 _dialect = ContextVar("_dialect", default="quectel")
-"""The API that is asked."""
+"""The API under test."""
 
 
 def secret() -> bytes:
-    """What signs the session tokens of the API that is asked."""
+    """The secret that signs the session tokens of the API under test."""
     return keyring.session_secret(_dialect.get())
 
 
 def other_secret() -> bytes:
-    """What signs the session tokens of the other API."""
+    """The secret that signs the session tokens of the other API."""
     return keyring.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
 
 

@@ -35,12 +35,12 @@ _COMMANDS = ("sh", "mv", "chmod", "cp", "rm", "mkdir")
 
 
 class NoDockerError(Exception):
-    """Neither is a Docker daemon running, nor can one be started."""
+    """No Docker daemon is running, and none can be started."""
 
 
 @contextmanager
 def daemon() -> Iterator[str]:
-    """The DOCKER_HOST of a running daemon, else of one that is started and ended here. Raises `NoDockerError`."""
+    """Yield the DOCKER_HOST of a running daemon, or of one started for this context. Raises `NoDockerError`."""
     running = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if _answers(running):
         yield running
@@ -97,7 +97,7 @@ def _last(log: Path) -> str:
 
 
 def prepare(host: str) -> None:
-    """Have the image: pull it, or make one of this machine's CPython 3.13 where that cannot be done."""
+    """Pull the image, or build one from this machine's CPython 3.13 if it cannot be pulled."""
     with _client(host) as client:
         if client.get(f"/images/{REPOSITORY}:{TAG}/json").is_success:
             return

@@ -46,7 +46,7 @@ ORDER = {
 
 
 def sam(*arguments: str) -> list[str]:
-    # Docker's image is there (`tests.sam_local.docker`), so none is looked for elsewhere.
+    # `tests.sam_local.docker` has prepared the image.
     return [str(SAM / "bin/sam"), "local", *arguments, "--skip-pull-image"]
 
 
@@ -99,7 +99,7 @@ def _listens(port: int) -> bool:
 
 
 def requests(server: Server, api: str, answers: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that `make run` wrote, completed by what only an earlier answer can tell."""
+    """The events that `make run` wrote, completed with values from earlier responses."""
     for operation in ORDER[api].split():
         name = f"{api}.{operation}"
         event = json.loads((server.state / template.function(name).event.relative_to(ROOT)).read_text())

@@ -23,7 +23,7 @@ MANAGED = {
         "lambda:UpdateAlias",
     },
 }
-"""What the stack's roles need of AWS' managed policies."""
+"""AWS managed policies that the stack's roles need."""
 
 
 def slug(heading: str) -> str:
@@ -70,7 +70,7 @@ def policy(name: str) -> dict[str, Any]:
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
-    # That of the traces is there under a condition.
+    # The statement for traces is conditional.
     given = statement.get("Fn::If", [None, statement])[1]["Action"]
     return [given] if isinstance(given, str) else given
 

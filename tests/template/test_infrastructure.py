@@ -21,7 +21,7 @@ FILES = {
     "app.py": r"Outputs\.(\w+)",
     "main.tf": r"outputs\[\"(\w+)\"\]",
 }
-"""How each example names an output."""
+"""The pattern by which each example names an output."""
 
 SET = {"ProxyDomain": "proxy.example.com", "AlarmEmail": "on-call@example.com", "LogRetentionDays": "90"}
 
@@ -34,7 +34,7 @@ def test_the_outputs_are_the_templates() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_an_example_reads_outputs_and_sets_parameters_that_there_are(file: str) -> None:
+def test_example_uses_existing_outputs_and_parameters(file: str) -> None:
     text = example(file)
     read = set(re.findall(FILES[file], text))
     assert {"Url", "AlarmTopic"} <= read <= OUTPUTS.keys()
@@ -59,6 +59,6 @@ def test_the_cdk_example_is_python() -> None:
     ast.parse(example("app.py"))
 
 
-def test_every_example_agrees_to_what_the_template_needs() -> None:
+def test_every_example_acknowledges_the_capabilities() -> None:
     for capability in ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"):
         assert PAGE.count(capability) >= 3

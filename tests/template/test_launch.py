@@ -1,4 +1,4 @@
-"""What a launch on AWS needs of the template, and no service on this machine would show."""
+"""AWS's requirements on the template that no local service checks."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tools.expanded import expand, resources
 from tools.template import Function
 
 INLINE_POLICY_CHARACTERS = 10_240
-"""What the inline policies of a role may have in all, blanks not counted."""
+"""Maximum size of all inline policies of a role, not counting whitespace."""
 
 LONGEST = {
     "Ref": f"arn:aws-us-gov:secretsmanager:ap-northeast-1:123456789012:secret:{'s' * 70}",
@@ -26,7 +26,7 @@ NAMED = {
     "LayerName": "${AWS::StackName}-",
     "Name": "${AWS::StackName}/",
 }
-"""By property what a name that is not CloudFormation's begins with. Dashboards are global, so theirs has the region."""
+"""The prefix of explicit names, by property. Dashboards are global, so their names include the region."""
 
 KEPT = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
 
@@ -112,7 +112,7 @@ def test_statement_names_actions_resource_and_keys(function: Function):
 
 
 def may(name: str, action: str) -> dict[str, list[str]]:
-    """By table or index the keys with which an operation may carry out an action."""
+    """The leading keys on which an operation may perform an action, by table or index."""
     return {
         resource: actions[f"dynamodb:{action}"]
         for resource, actions in roles.access()[name].items()
@@ -122,13 +122,13 @@ def may(name: str, action: str) -> dict[str, list[str]]:
 
 def test_writes_of_one_kind_of_item_reach_no_other():
     assert may("asseco.set_issued_nickname", "UpdateItem") == {"DirectoryTable": ["customer#*"]}
-    # What these write is a count of failed guesses.
+    # These write only counts of failed guesses.
     for reading in ("rufus.get_device", "rufus.list_devices", "quectel.device_info", "remoteit.list_all"):
         assert may(reading, "UpdateItem") == {"BindingsTable": ["attempts#*"]}
 
 
 @pytest.mark.parametrize("role", resources(template.document(), "AWS::IAM::Role"))
-def test_policies_of_a_role_fit_into_what_iam_takes(role: str):
+def test_inline_policies_of_a_role_are_within_iams_limit(role: str):
     if "Policies" not in properties(role):
         return
     written = statements(role)
@@ -150,11 +150,11 @@ def test_functions_of_an_api_read_no_session_secret_of_another(dialect: str, oth
 # ── Names and state ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_names_that_are_not_cloudformations_have_the_stack():
+def test_explicit_names_contain_the_stack_name():
     fixed = {
         (name, value["Fn::Sub"] if isinstance(value, dict) and "Fn::Sub" in value else value)
         for resource in deployed()["Resources"].values()
-        # Their names are within an API and a function.
+        # These names are scoped to an API and a function.
         if resource["Type"] not in ("AWS::ApiGatewayV2::Stage", "AWS::Lambda::Alias")
         for name, value in resource.get("Properties", {}).items()
         if name in NAMED or re.fullmatch(r"(Function|Table|Role|LogGroup|Topic|Alarm)Name", name)
@@ -216,7 +216,7 @@ def test_functions_are_traced_only_when_asked():
         assert function["Properties"]["TracingConfig"] == {"Mode": parameter("Tracing", "PassThrough")}
 
 
-def test_gateways_own_name_can_be_closed_where_a_domain_stands_in():
+def test_default_endpoint_can_be_disabled_with_a_custom_domain():
     (server,) = properties("Api")["Body"]["servers"]
     endpoint = server["x-amazon-apigateway-endpoint-configuration"]
     assert endpoint == {"disableExecuteApiEndpoint": {"Fn::If": ["EndpointDisabled", True, False]}}
@@ -232,7 +232,7 @@ def test_every_route_is_throttled_by_numbers():
     (stage,) = resources(deployed(), "AWS::ApiGatewayV2::Stage").values()
     settings, parameters = stage["Properties"], deployed()["Parameters"]
     rate = {"Ref": "RouteRate"}
-    # The schema of the default says number, so CloudFormation makes one of the parameter's text.
+    # The default's schema is a number, so CloudFormation converts the parameter's text to one.
     assert settings["DefaultRouteSettings"] == {"ThrottlingRateLimit": rate, "ThrottlingBurstLimit": rate}
     condition, usual, otherwise = settings["RouteSettings"]["Fn::If"]
     text = otherwise["Fn::Sub"]

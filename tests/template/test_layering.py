@@ -148,7 +148,7 @@ PATTERNS = {"compile", "findall", "finditer", "fullmatch", "match", "search", "s
 
 
 def patterns(source: Path) -> Iterator[tuple[str, bool]]:
-    """Every pattern that a file gives to `re` as a literal, and whether it is multi-line."""
+    """The literal patterns that a file passes to `re`, each with True if it is multi-line."""
     for call in ast.walk(ast.parse(source.read_text())):
         match call:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=used), args=[pattern, *others]) if (

@@ -134,7 +134,7 @@ def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_cod
 
 
 def parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """A schema, or any other part of the document, and every object in it."""
+    """Yield a part of the document and every object in it."""
     if isinstance(schema, dict):
         yield schema
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():

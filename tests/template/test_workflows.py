@@ -95,7 +95,7 @@ def test_only_the_tag_of_the_version_is_deployed(tag: str, deployed: bool):
     assert (done.returncode == 0) is deployed
 
 
-def test_what_was_checked_is_built_once_tried_in_staging_and_then_deployed_to_production():
+def test_one_build_is_checked_then_staged_then_deployed():
     workflow = parsed("deploy")
     assert workflow[True] == {"push": {"tags": ["v*"]}}
     jobs = workflow["jobs"]

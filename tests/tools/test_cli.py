@@ -100,7 +100,7 @@ def test_device_is_found_with_its_whole_id_on_80_columns(terminal: Callable[[str
     assert [device, *row.split()[:4]] == [DEVICE, "quectel", "p1117e", "SN0000000001", "active"]
 
 
-def test_what_a_terminal_would_not_show_as_itself_is_escaped(terminal: Callable[[str], str]) -> None:
+def test_invisible_characters_are_escaped_on_a_terminal(terminal: Callable[[str], str]) -> None:
     terminal("accounts create escaped --name 'a\u202eb\u200bc'")
     for line in ("accounts show escaped", "accounts list --all", "accounts show escaped --output json"):
         assert "a\\u202eb\\u200bc" in terminal(line)

@@ -381,7 +381,7 @@ def test_delimiter_of_the_header_is_used(tmp_path: Path, delimiter: str) -> None
     assert api.taken == ["S0000", "S0001", "S9"]
 
 
-def test_what_a_spreadsheet_did_is_reported_as_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_spreadsheet_damage_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(
         tmp_path / "x.csv", HEADER, 'p,="0007",ABCD', 'p,"=""0008""",ABCE', "p,8.6E+14,ABCF", ",,", "p,X1,ABCG", ",,"
     )
@@ -429,7 +429,7 @@ def test_file_on_a_read_only_medium_is_imported(tmp_path: Path, monkeypatch: pyt
         assert os.listdir(medium) == ["r.csv"]
 
 
-def test_nothing_is_called_interrupted_that_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_that_has_not_begun_is_not_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Closed(Api):
         def ask(self, method: str, *path: str, **request: Any) -> Any:
             raise Failure(Exit.FORBIDDEN, "Forbidden")

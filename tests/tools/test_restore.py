@@ -45,7 +45,7 @@ def bindery(monkeypatch: pytest.MonkeyPatch) -> Bindery:
 
 
 def bare(part: Any) -> Any:
-    """A table without what other parameters of the template decide."""
+    """A table without the properties that depend on other parameters of the template."""
     if isinstance(part, list):
         return [bare(element) for element in part]
     if isinstance(part, dict):

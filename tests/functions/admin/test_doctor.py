@@ -80,7 +80,7 @@ def test_the_doctor_looks_at_every_index_and_secret_of_the_template() -> None:
     )
 
 
-def test_devices_that_may_not_add_themselves_are_no_failure() -> None:
+def test_device_management_that_is_off_is_not_a_failure() -> None:
     installation.change(installation.DEVICE_MANAGEMENT, 0)
     found = ask()
     assert ill(found) == {}

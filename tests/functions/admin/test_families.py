@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 @pytest.fixture
 def known(registry: None) -> None:
-    """The users that these families are of."""
+    """Create the users of these families."""
     accounts.create("acme", name="Acme")
     for uid in ("ada", "ben", "cleo"):
         users.create(uid, "acme")

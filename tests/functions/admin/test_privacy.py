@@ -250,7 +250,7 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     assert everything() == left
 
 
-def test_erasing_again_removes_what_a_late_index_did_not_show(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_second_erasure_removes_what_a_late_index_hid(ada: dict[str, list[dict[str, Any]]]) -> None:
     addresses.assign("80:00:00:00:00:00:00:F2", company_device())
     with moto_registry.late_indexes():
         connect("80:00:00:00:00:00:00:F2")
@@ -390,7 +390,7 @@ def test_an_erasure_that_broke_off_is_repeated(
 
 
 @pytest.mark.usefixtures("ada")
-def test_what_the_index_shows_and_is_gone_or_anothers_is_left_alone() -> None:
+def test_erasure_ignores_stale_index_entries() -> None:
     taken = record.owner(identity.customer_device("356"))
     with moto_registry.late_indexes():
         holding.end(device("unique", "S1"), "lost")

@@ -19,7 +19,7 @@ LISTED = ["a", "b", "x"]
 
 @pytest.fixture
 def named(registry: None) -> None:
-    """The user domains and users that these tests name."""
+    """Create the user domains and users that these tests use."""
     for name in LISTED:
         domains.create(name)
     accounts.create("acme", name="Acme")

@@ -92,7 +92,7 @@ def test_a_user_is_entered_once_and_shown() -> None:
 
 
 def test_email_address_is_shown_as_given_and_compared_folded() -> None:
-    """Folding turns some addresses into another mailbox: it may decide whose an address is, and is never shown."""
+    """Folding can change the mailbox, so the folded address is only compared, never shown."""
     assert create(email="X@straße.example")["email"] == "X@straße.example"
     assert ask("PATCH", "/ada", {"email": "x@STRASSE.example"}).json()["email"] == "x@STRASSE.example"
     assert create(uid="ben", email="y@straße.example")["email"] == "y@straße.example"
