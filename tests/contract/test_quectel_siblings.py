@@ -11,6 +11,7 @@ from bindery import clock, devices, dynamo, keyring
 from bindery.bindings import held, holding, record, shares
 from bindery.directory import accounts, domains, families, products, users
 from bindery.directory.products import Mode
+from bindery.faults import Fault, Reason
 from tests import quectel
 from tests.http_api import Response
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, ask, owner, places, share, succeeded
@@ -566,6 +567,21 @@ def test_a_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str]
     refused(ask(THIRD, "device_info", shareCode=shared), 5141, "No permission to query this device")
     assert everything() == untouched, "it is not a guess"
     assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared, "accepted shares stay"
+
+
+def test_a_code_that_could_not_be_read_is_not_a_guess(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(world.ask())
+    shared, untouched, derive = code(), everything(), keyring.derive
+
+    def unreachable(setting: str, *parts: str) -> bytes:
+        if "share code" in parts:
+            raise Fault(Reason.UNAVAILABLE)
+        return derive(setting, *parts)
+
+    monkeypatch.setattr(keyring, "derive", unreachable)
+    refused(accept(OTHER, shared), 5138, "Device sharing failed")
+    refused(ask(OTHER, "device_info", shareCode=shared), 5314, "Device query failed in cloud platform")
+    assert everything() == untouched
 
 
 def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) -> None:

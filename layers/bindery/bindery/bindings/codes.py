@@ -12,7 +12,6 @@ from operator import xor
 from typing import NamedTuple
 
 from bindery import keyring
-from bindery.faults import Fault, Reason
 from bindery.sessions import Session
 
 _BLOCK = 32
@@ -41,17 +40,17 @@ def write(offer: Offer, account: str, domain: str | None) -> str:
     return base64.urlsafe_b64encode(tag + _crypt(tag, said.encode())).rstrip(b"=").decode()
 
 
-def read(code: str, session: Session) -> Offer:
-    """Return the offer of a code. Raises `SHARE_UNKNOWN` unless the code was made here for users like this one."""
+def read(code: str, session: Session) -> Offer | None:
+    """Return the offer of a code, or None if it was not made here for users of this account and domain."""
     try:
         sealed = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
     except ValueError:
-        raise Fault(Reason.SHARE_UNKNOWN) from None
+        return None
     tag = sealed[:_BLOCK]
     # JSON is ASCII here. Latin-1 decodes any bytes, so that only the tag decides whether a forged code is refused.
     said = _crypt(tag, sealed[_BLOCK:]).decode("latin-1")
     if not hmac.compare_digest(tag, _tag(said, session.account, session.domain)):
-        raise Fault(Reason.SHARE_UNKNOWN)
+        return None
     return Offer(*json.loads(said))
 
 

@@ -211,14 +211,14 @@ def _unsuited(now: int, accepting: int, sharing: int) -> Reason | None:
 
 
 def _made(session: Session, code: str, guesses: type[serial.Guesses], unknown: Reason) -> Offer:
-    """The offer that a code stands for. One that nobody made is a miss: counted, and refused as `unknown`."""
-    try:
-        return codes.read(code, session)
-    except Fault:
+    """Return the offer of a code. Count an invalid code as a failed guess and refuse it as `unknown`."""
+    offered = codes.read(code, session)
+    if offered is None:
         _, admitted, _ = _admit(session, guesses)
         # As a transaction, because a code that is right takes one too.
         dynamo.transact([admitted.count()])
-        raise Fault(unknown) from None
+        raise Fault(unknown)
+    return offered
 
 
 def _read(

@@ -6,7 +6,7 @@ once.
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -149,7 +149,7 @@ def issue(
             ),
             Update(
                 accounts.key(account),
-                f"SET #live_keys.#{kind}.#{hashed} = :expires_at" + _removing(expired, kind),
+                f"SET #live_keys.#{kind}.#{hashed} = :expires_at" + _remove((kind, each) for each in expired),
                 {":expires_at": expires_at or 0},
                 Condition(
                     expression="#enabled = :true AND " + _room(expired, kind),
@@ -214,8 +214,7 @@ def rotate(hashed: str, overlap: int) -> str:
             Update(
                 accounts.key(account),
                 f"SET #live_keys.#{kind}.#{successor} = :expires_at, #live_keys.#{ROTATED}.#{hashed} = :ends"
-                + _removing([hashed], kind)
-                + _removing(expired, ROTATED).replace(" REMOVE", ","),
+                + _remove([(kind, hashed), *((ROTATED, each) for each in expired)]),
                 {":expires_at": expires_at, ":ends": ends},
                 Condition(
                     expression=f"#enabled = :true AND attribute_exists(#live_keys.#{kind}.#{hashed}) AND "
@@ -236,14 +235,14 @@ def rotate(hashed: str, overlap: int) -> str:
 def revoke(hashed: str) -> None:
     """Revoke a key at once. Raises `NOT_FOUND`; revoking twice is the same as once."""
     record = show(hashed)
-    # It may be rotated concurrently, so it is removed from wherever it may be listed.
-    listed = ", ".join(f"#live_keys.#{group}.#{hashed}" for group in (record["kind"], ROTATED))
+    # A concurrent rotation may move it, so remove it from both groups.
+    listed = [(group, hashed) for group in (record["kind"], ROTATED)]
     dynamo.transact(
         [
             Update(
                 accounts.api_key(hashed), "SET #revoked_at = if_not_exists(#revoked_at, :now)", {":now": clock.now()}
             ),
-            Update(accounts.key(record["account"]), f"REMOVE {listed}"),
+            Update(accounts.key(record["account"]), _remove(listed)),
         ]
     )
 
@@ -278,9 +277,10 @@ def _expired(account: str, group: str) -> list[str]:
     return [hashed for hashed, expires_at in live.items() if 0 < expires_at <= clock.now()]
 
 
-def _removing(hashes: Sequence[str], group: str) -> str:
-    """The end of an update that takes keys out of those that count."""
-    return " REMOVE " + ", ".join(f"#live_keys.#{group}.#{hashed}" for hashed in hashes) if hashes else ""
+def _remove(listed: Iterable[tuple[str, str]]) -> str:
+    """The REMOVE clause for keys of the account's `live_keys`, each given with its group, or nothing for no keys."""
+    paths = ", ".join(f"#live_keys.#{group}.#{hashed}" for group, hashed in listed)
+    return f" REMOVE {paths}" if paths else ""
 
 
 def _room(expired: Sequence[str], group: str) -> str:
