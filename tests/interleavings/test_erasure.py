@@ -1,10 +1,10 @@
-"""A pass of the erasure of a user among requests of others, and among their own.
+"""The erasure of a user among requests of others, and among their own.
 
-It is no transaction, so it is run here call by call, as no other request of an operator is. Others' requests end as in
-some order with it. What one pass leaves, the next one finds; the last one finds nothing else and deletes the record. A
-request of the user's own that read their record before they were shut out may outlive it: what is
-held of those is said below, and the operators' page says to disable the user a minute before. A bank's customer is let
-in by the bank, whatever becomes of the user.
+It is not a transaction, so it is run here call by call. Requests of others end as in some order with the whole erasure,
+pass after pass; the last pass finds nothing else and deletes the user's record. A request of the user's own that read
+that record before they were disabled may outlive the erasure: the tests below hold what it can leave, and
+docs/operating.md tells operators to disable the user a minute before. The bank authenticates its customers whatever
+becomes of the user.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from tests.schedules import Request, Run, Tables, of_device
 
 
 def some(cases: dict[str, Any]) -> list[str]:
-    """Every other one in `make test`: an erasure makes many calls, so there are many orders."""
+    """Every other case in `make test`: an erasure makes many calls, so there are many orders."""
     return list(cases)[:: 1 if FULL else 2]
 
 
@@ -99,12 +99,12 @@ def connected() -> None:
 
 CASES: dict[str, tuple[Mode, Callable[[], None], Callable[[], list[Request]]]] = {
     # In `make test` in the mode in which most is written.
-    "another accepts a share": (Mode.MULTI, held, lambda: [accept(OTHER, ME), one_pass()]),
-    "another binds the device": (Mode.ROTATING, held, lambda: [bind(OTHER), one_pass()]),
-    "another connects by a share": (Mode.UNIQUE, given, lambda: [connect(OTHER), one_pass()]),
-    "another gives a share back": (Mode.MULTI, given, lambda: [unbind(OTHER), one_pass()]),
-    "the owner ends what was shared": (Mode.UNIQUE, received, lambda: [unbind(OTHER), one_pass()]),
-    "an operator bans the device": (Mode.UNIQUE, held, lambda: [of_device(DEVICE, "ban", reason="stolen"), one_pass()]),
+    "another accepts a share": (Mode.MULTI, held, lambda: [accept(OTHER, ME), erase()]),
+    "another binds the device": (Mode.ROTATING, held, lambda: [bind(OTHER), erase()]),
+    "another connects by a share": (Mode.UNIQUE, given, lambda: [connect(OTHER), erase()]),
+    "another gives a share back": (Mode.MULTI, given, lambda: [unbind(OTHER), erase()]),
+    "the owner ends what was shared": (Mode.UNIQUE, received, lambda: [unbind(OTHER), erase()]),
+    "an operator bans the device": (Mode.UNIQUE, held, lambda: [of_device(DEVICE, "ban", reason="stolen"), erase()]),
 }
 
 

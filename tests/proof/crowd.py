@@ -6,18 +6,18 @@ from typing import Any
 
 import boto3
 
-from bindery import devices, identity, sessions, settings
+from bindery import devices, dynamo, identity, sessions, settings
 from bindery.attributes import decode
 from bindery.bindings import company
 from bindery.directory import accounts, addresses, domains, keys, products, users
 from bindery.directory.keys import Grant, Kind
 from bindery.directory.products import Mode
-from bindery.dynamo import Table
+from bindery.dynamo import Delete, Key, Table
 from tests import races
 from tests.http_api import Response, admin, event, invoke
 from tests.invariants import broken
 from tests.openid import Bank
-from tests.tables import everything
+from tests.tables import everything, items
 
 CALLERS = 64
 LASTS = 24 * 3600
@@ -90,6 +90,12 @@ class Crowd:
         headers = {"authorization": f"bearer {self.customers[customer]}"}
         asked = event("POST", "/v1/device/owned-devices", headers=headers, body=json.dumps(body))
         return invoke("asseco.register_owned_device", asked)
+
+    def delete_attempts(self) -> None:
+        """Begin a new day, as far as throttling is concerned."""
+        for item in items(Table.BINDINGS):
+            if item["pk"].startswith("attempts#"):
+                dynamo.write(Delete(Key(Table.BINDINGS, item["pk"], item["sk"])))
 
     def unregister(self, customer: int) -> Response:
         path, headers = f"/v1/device/devices/{IMEI}/unregister", {"authorization": f"bearer {self.customers[customer]}"}
