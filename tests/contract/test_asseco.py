@@ -626,7 +626,7 @@ def test_what_happens_between_two_pages_moves_nothing_that_stood_before(bank: Ba
 CARD = (
     '{"device-id":"C-1","kind":"payment-card","holder-id":"MIGR00002","capabilities":["icc","nfc"],"status":"active",'
     '"masked-card-number":"516812******1234","is-primary":true,"card-status":"valid","cardholder-name":"Ana Kos",'
-    '"delivery-date":"2026-01-02","activation-date":"2026-01-09","expiration-date":"2029-01-31","card-kind":"debit",'
+    '"delivery-date":"2026-01-02","activation-date":"2026-01-09","expiration-date":"2099-01-31","card-kind":"debit",'
     '"card-brand":"mastercard","card-image-url":"https://bank.example/card.png"}'
 )
 TOKEN = '{"device-id":"T-1","kind":"otp-token","holder-id":"MIGR00002","capabilities":["display"],"status":"blocked"}'
@@ -646,7 +646,7 @@ def wallet() -> None:
         cardholder_name="Ana Kos",
         delivery_date="2026-01-02",
         activation_date="2026-01-09",
-        expiration_date="2029-01-31",
+        expiration_date="2099-01-31",
         card_kind="debit",
         card_brand="mastercard",
         card_image_url="https://bank.example/card.png",
@@ -717,7 +717,7 @@ def test_a_card_is_expired_after_its_last_day_without_anybody_writing_it(
     ],
 )
 def test_issued_devices_are_filtered_sorted_and_cut_into_pages(query: str, expected: list[str], bank: Bank) -> None:
-    card("C-2", card_status="blocked", is_primary=False, expiration_date="2028-01-31")
+    card("C-2", card_status="blocked", is_primary=False, expiration_date="2098-01-31")
     assert [device["device-id"] for device in issued(bank, query).json()["devices"]] == expected
 
 

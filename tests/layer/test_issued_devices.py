@@ -119,7 +119,7 @@ def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():
         (TOKEN | {"pin": "1234"}, "pin"),
         ({"device_id": "C-1", "kind": "payment-card"}, "card_status"),
         (CARD | {"card_status": "lost"}, "card_status"),
-        (CARD | {"expiration_date": "2029-02-30"}, "expiration_date"),
+        (CARD | {"expiration_date": "2099-02-30"}, "expiration_date"),
     ],
 )
 def test_what_is_no_issued_device_is_refused_by_name(members: dict[str, Any], problem: str):

@@ -20,7 +20,7 @@ CARD: dict[str, Any] = {
     "card_status": "valid",
     "capabilities": ["icc", "nfc"],
     "masked_card_number": "516812******1234",
-    "expiration_date": "2029-01-31",
+    "expiration_date": "2099-01-31",
 }
 
 
@@ -72,7 +72,7 @@ def test_what_is_imported_is_what_its_customer_sees(bank: Bank) -> None:
     assert (card["card-status"], card["capabilities"], card["expiration-date"]) == (
         "valid",
         ["icc", "nfc"],
-        "2029-01-31",
+        "2099-01-31",
     )
     assert [record["changed_by"] for record in items(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
 
@@ -133,7 +133,7 @@ def test_a_dry_run_tells_and_writes_nothing() -> None:
         (CARD | {"masked_card_number": "5168123456781234"}, "card_number", "twelve digits in a row"),
         (CARD | {"device_id": "516812345678"}, "card_number", "twelve digits in a row"),
         (CARD | {"cardholder_name": "x" * 129}, "string_too_long", "cardholder_name: "),
-        (CARD | {"expiration_date": "2029-02-30"}, "date_from_datetime_parsing", "expiration_date: "),
+        (CARD | {"expiration_date": "2099-02-30"}, "date_from_datetime_parsing", "expiration_date: "),
         (CARD | {"card_status": "secret-value"}, "enum", "card_status: "),
         (TOKEN | {"kind": "secret-value"}, "enum", "kind: "),
         (TOKEN | {"kind": ["secret-value"]}, "enum", "kind: "),
@@ -154,7 +154,7 @@ def test_a_row_that_cannot_be_is_told_by_its_place_without_its_values(row: Any, 
     assert told | {"errors": []} == report(created=2)
     assert (error["row"], error["problem"]) == (1, problem)
     assert message in error["message"]
-    for value in ("5168", "secret", "x" * 129, "2029-02-30"):
+    for value in ("5168", "secret", "x" * 129, "2099-02-30"):
         assert value not in answer.body
     assert [record["device_id"] for record in items(Table.DIRECTORY)] == ["T-1", "T-2"]
 
