@@ -316,7 +316,7 @@ def test_a_change_shows_who_made_it(bank: Bank) -> None:
 
 def test_a_card_past_its_last_day_is_expired_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
     load(CARD)
-    monkeypatch.setattr(clock, "now", lambda: 1900000000000)
+    monkeypatch.setattr(clock, "now", lambda: 4100000000000)
     assert change(CUSTOMER, "C-1", {}).json()["card_status"] == "expired"
 
 
