@@ -15,7 +15,8 @@ from typing import Any
 import boto3
 from botocore.handlers import BUILTIN_HANDLERS
 
-from bindery import keyring, settings
+from bindery.core import env
+from bindery.security import secrets
 
 ROUND_TRIPS = 2
 """How many DynamoDB calls an operation makes at most."""
@@ -176,7 +177,7 @@ def _setting(name: str, setting: str) -> None:
 
 
 def _secret(name: str, setting: str) -> None:
-    granted[name].add(("secretsmanager:GetSecretValue", settings.read(setting), ""))
+    granted[name].add(("secretsmanager:GetSecretValue", env.read(setting), ""))
 
 
 def install() -> None:
@@ -187,5 +188,5 @@ def install() -> None:
     # The tests' own clients are made once for each place: to make one takes longer than most tests.
     make = cache(lambda service, *place: session.client(service))
     boto3.client = lambda service: make(service, os.environ["AWS_DEFAULT_REGION"], os.environ.get("AWS_ENDPOINT_URL"))
-    _observe(settings, "read", _setting)
-    _observe(keyring, "secret", _secret)
+    _observe(env, "read", _setting)
+    _observe(secrets, "secret", _secret)

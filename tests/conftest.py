@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from bindery import dynamo, issuer, keyring, settings
-from bindery.directory import key_misses
+from bindery.aws import dynamodb
+from bindery.core import env
+from bindery.directory import key_guesses
+from bindery.security import oidc, secrets
 from tests import calls, key_sizes, moto_registry
 from tools import template
 
@@ -51,13 +53,13 @@ def pytest_testnodedown(node: Any) -> None:
     calls.add(getattr(node, "workeroutput", {}).get("noted", calls.NOTHING))
 
 
-def forget() -> None:
+def clear_caches() -> None:
     """Forget what a Lambda environment keeps between requests."""
-    settings.forget()
-    keyring.forget()
-    issuer.forget()
-    key_misses.forget()
-    dynamo.client.cache_clear()
+    env.clear_cache()
+    secrets.clear_cache()
+    oidc.clear_cache()
+    key_guesses.clear_cache()
+    dynamodb.client.cache_clear()
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", moto_registry.REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    forget()
+    clear_caches()
 
 
 @pytest.fixture
@@ -83,4 +85,4 @@ def registry(environment: pytest.MonkeyPatch) -> Iterator[None]:
     """Empty tables and fresh secrets."""
     with moto_registry.empty():
         yield
-        forget()
+        clear_caches()

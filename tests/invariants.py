@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bindery import clock, identity
-from bindery.bindings import customer
-from bindery.bindings.customer import Status
+from bindery.asseco import owned_devices
+from bindery.asseco.owned_devices import Status
+from bindery.core import clock
 from bindery.directory.accounts import ROTATED
-from bindery.directory.products import Mode
+from bindery.registry import identity
+from bindery.registry.bindings import Mode
 
 Item = dict[str, Any]
 Tables = dict[str, list[Item]]
@@ -52,7 +53,7 @@ def nicknames_are_held_for_registrations_that_last(tables: Tables) -> Iterator[s
     registered: dict[tuple[str, str | None], tuple[str, str]] = {}
     for item in _holding(tables):
         if "status" in item and item["status"] != Status.UNREGISTERED:
-            guard = customer.guard(identity.holder_parts(item["holder"])[1], item["nickname"])
+            guard = owned_devices.guard(identity.holder_parts(item["holder"])[1], item["nickname"])
             registered[guard.pk, guard.sk] = (item["pk"], item["binding"])
     for place in sorted(guards.keys() | registered.keys(), key=str):
         if guards.get(place) != registered.get(place):

@@ -13,9 +13,10 @@ from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from bindery import clock, dynamo, settings
-from bindery.attributes import decode
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.attribute_values import decode
+from bindery.aws.dynamodb import Table
+from bindery.core import clock, env
 from tests.tables import counts_misses
 from tools import template
 
@@ -63,9 +64,9 @@ def _made() -> tuple[Any, Any]:
 
 def _moto() -> dict[str, Any]:
     """What moto keeps of each table, by its logical id."""
-    client = dynamo.client()
+    client = dynamodb.client()
     found = dynamodb_backends[_ACCOUNT][client.meta.region_name].tables
-    return {table.name: found[settings.read(table.value)] for table in Table}
+    return {table.name: found[env.read(table.value)] for table in Table}
 
 
 def state() -> State:
@@ -84,7 +85,7 @@ def late_indexes() -> Iterator[None]:
     """Freeze every index at the tables' current content, because DynamoDB's indexes lag behind writes."""
     shown = {name: table.items for name, table in _moto().items()}
     restore(shown)
-    events, written = dynamo.client().meta.events, dict[str, Any]()
+    events, written = dynamodb.client().meta.events, dict[str, Any]()
 
     def before(params: dict[str, Any], **_: Any) -> None:
         if "IndexName" in params:

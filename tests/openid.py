@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from bindery import settings
+from bindery.core import env
 
 AUDIENCE = "bindery"
 CUSTOMER = "MIGR00002"
@@ -98,7 +98,7 @@ class Bank:
         """Make this the issuer that the settings name."""
         for name, value in {"ISSUER": self.url, "AUDIENCE": AUDIENCE, **changes}.items():
             monkeypatch.setenv(name, value)
-        settings.forget()
+        env.clear_cache()
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """The claims of a good token; None takes one away."""

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from bindery import clock, devices, dynamo, identity, sessions
-from bindery.bindings import shares
-from bindery.bindings.shares import Cover
-from bindery.directory import accounts, domains, families, products, users
-from bindery.directory.products import Mode
-from bindery.dynamo import Key, Table, Update
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Table, Update
+from bindery.core import clock
+from bindery.directory import accounts, products, sessions, users
+from bindery.quectel import families, sharing, user_domains
+from bindery.quectel.sharing import Cover
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
 from tests import moto_registry
 from tests.http_api import Response, admin, event, invoke
 from tests.tables import everything, items
@@ -57,7 +59,7 @@ class World:
 
     def _enter(self, mode: Mode) -> None:
         accounts.create("smart", name="Smart")
-        domains.create("E.DM.1")
+        user_domains.create("E.DM.1")
         for uid in (ME, OTHER, THIRD):
             users.create(uid, "smart", domain="E.DM.1")
         products.create(PK, name="Smart lock", module_type="BC26", mode=mode)
@@ -150,28 +152,28 @@ def session(uid: str) -> sessions.Session:
 def share(by: str, uid: str, until: int, *, pk: str = PK, dk: str = DK) -> None:
     """A user who has bound the device shares it with another, who accepts. Then it is made to end at a second."""
     later = clock.seconds() + 1000
-    code = shares.offer(
+    code = sharing.offer(
         session(by), pk, dk, accepting_until=(later - 1) * 1000, sharing_until=later * 1000, cover=Cover.ADD
     )
-    shares.accept(session(uid), code, None)
+    sharing.accept(session(uid), code, None)
     for item in items(Table.BINDINGS):
         place = Key(Table.BINDINGS, item["pk"], item["sk"])
         if item.get("expires_at") == later:
-            dynamo.write(Update(place, "SET #expires_at = :until", {":until": until}))
+            dynamodb.write(Update(place, "SET #expires_at = :until", {":until": until}))
         if item.get("shares", {}).get(uid) == later:
             after = item["shares"] | {uid: until}
-            dynamo.write(Update(place, "SET #shares = :after", {":after": after}))
+            dynamodb.write(Update(place, "SET #shares = :after", {":after": after}))
 
 
 def common(fid: str) -> set[str]:
-    found = dynamo.get(families.key(fid))
+    found = dynamodb.get(families.key(fid))
     assert found is not None
     return found.get("common", set())  # type: ignore[no-any-return]
 
 
 def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
     fillers = {f"quectel#{PK}#filler-{number}" for number in range(count)}
-    dynamo.write(dynamo.Update(families.key(fid), "ADD #common :fillers", {":fillers": fillers}))
+    dynamodb.write(dynamodb.Update(families.key(fid), "ADD #common :fillers", {":fillers": fillers}))
 
 
 # ── What can be put wrong, one function each, named for what is wrong ─────────────────────────────────────────────────
@@ -202,11 +204,11 @@ def malformed(world: World) -> None:
 
 
 def disabled_domain(world: World) -> None:
-    domains.change("E.DM.1", enabled=False)
+    user_domains.change("E.DM.1", enabled=False)
 
 
 def administrators_only(world: World) -> None:
-    domains.change("E.DM.1", binders="administrators")
+    user_domains.change("E.DM.1", binders="administrators")
 
 
 def unknown_pk(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bindery import dynamo
+from bindery.aws import dynamodb
 from tests import calls
 
 CALLERS = 32
@@ -19,10 +19,10 @@ def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], ob
 
     Its own calls are none of the invocation's.
     """
-    real = getattr(dynamo.client(), method)
+    real = getattr(dynamodb.client(), method)
 
     def call(**request: Any) -> Any:
-        monkeypatch.setattr(dynamo.client(), method, real)
+        monkeypatch.setattr(dynamodb.client(), method, real)
         token = calls._current.set(None)
         try:
             happen()
@@ -30,7 +30,7 @@ def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], ob
             calls._current.reset(token)
         return real(**request)
 
-    monkeypatch.setattr(dynamo.client(), method, call)
+    monkeypatch.setattr(dynamodb.client(), method, call)
 
 
 def at_once(act: Callable[[int], Outcome], callers: int = CALLERS) -> list[Outcome]:

@@ -31,10 +31,13 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 
-from bindery import admin as door
-from bindery import clock, dynamo, identity, imports
-from bindery.attributes import decode
-from bindery.wire import Call
+from bindery.aws import dynamodb
+from bindery.aws.attribute_values import decode
+from bindery.core import clock
+from bindery.directory import bulk_import
+from bindery.http.messages import Call
+from bindery.operators import resource as door
+from bindery.registry import identity
 from tests.http_api import Response, admin
 from tests.moto_registry import State, Tables, restore, state, tables
 from tools import template
@@ -360,7 +363,7 @@ def _certain() -> Iterator[None]:
         own = chance(sys._getframe(1).f_globals["__name__"])
         return draw(size) if own is None else own.randbytes(size or 32).hex()
 
-    events = dynamo.client().meta.events
+    events = dynamodb.client().meta.events
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "now", now)
         patch.setattr(uuid, "uuid4", uuid4)
@@ -369,7 +372,7 @@ def _certain() -> Iterator[None]:
         patch.setattr(Call, "elapsed", lambda call: 0.0)
         patch.setattr(template.Function, "load", _load)
         patch.setattr(door, "_ONE_AT_A_TIME", nullcontext())
-        patch.setattr(imports, "_WRITERS", 1)
+        patch.setattr(bulk_import, "_WRITERS", 1)
         events.register("before-parameter-build.dynamodb", _before_call)
         try:
             yield

@@ -4,10 +4,10 @@ from typing import Any
 
 import boto3
 
-from bindery import settings
-from bindery.attributes import decode
+from bindery.aws.attribute_values import decode
+from bindery.aws.dynamodb import Table
+from bindery.core import env
 from bindery.directory import storage_format
-from bindery.dynamo import Table
 
 
 def items(table: Table) -> list[dict[str, Any]]:
@@ -15,7 +15,7 @@ def items(table: Table) -> list[dict[str, Any]]:
     client = boto3.client("dynamodb")
     found = [
         decode(item)
-        for page in client.get_paginator("scan").paginate(TableName=settings.read(table.value), ConsistentRead=True)
+        for page in client.get_paginator("scan").paginate(TableName=env.read(table.value), ConsistentRead=True)
         for item in page["Items"]
     ]
     return sorted(found, key=lambda item: (item["pk"], item.get("sk", "")))

@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bindery import clock, devices, dynamo, identity, sessions
-from bindery.bindings import company
-from bindery.directory import accounts, addresses, domain_secrets, domains, issued_devices, keys, products, users
+from bindery.asseco import issued_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Put, Table
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, api_keys, products, sessions, users
 from bindery.directory.accounts import KeyKind
-from bindery.directory.keys import Grant
-from bindery.dynamo import Key, Put, Table
-from bindery.faults import Fault, Reason
+from bindery.directory.api_keys import Grant
+from bindery.quectel import domain_secrets, user_domains
+from bindery.registry import devices, identity
+from bindery.rufus import company_devices
 from tools import engine, files, template
 from tools.issuer import Issuer
 from tools.signatures import Operator
@@ -92,9 +97,9 @@ _LOGINS_LOADED = Key(Table.DIRECTORY, "demo", "logins")
 def load() -> None:
     """Enter the demo data, unless that was done before; a start that was cut short is taken up where it ended."""
     for note, enter in ((_LOADED, _enter), (_LOGINS_LOADED, _enter_logins)):
-        if dynamo.get(note) is None:
+        if dynamodb.get(note) is None:
             enter()
-            dynamo.write(Put(note, {"created_at": clock.now()}))
+            dynamodb.write(Put(note, {"created_at": clock.now()}))
 
 
 def _enter() -> None:
@@ -102,8 +107,8 @@ def _enter() -> None:
         _once(accounts.create, account, name=account)
         for name, (kind, grant, unbind) in KEYS.items():
             variable = name + suffix
-            _once(keys.issue, account, kind, grant, alias=variable, unbind=unbind, chosen=_key(variable))
-    _once(domains.create, DOMAIN)
+            _once(api_keys.issue, account, kind, grant, alias=variable, unbind=unbind, chosen=_key(variable))
+    _once(user_domains.create, DOMAIN)
     _once(users.create, "ada", "demo", domain=DOMAIN, customer=CUSTOMERS[""])
     _once(users.create, "ben", "demo", domain=DOMAIN)
     _once(users.create, "cleo", "demo-other", domain=DOMAIN, customer=CUSTOMERS["_OTHER"])
@@ -111,8 +116,8 @@ def _enter() -> None:
     for number, serial in enumerate(SERIALS.values(), 1):
         devices.manufacture(PRODUCT_KEY, serial, device_key=f"F4A1B2C3D4E{number}")
     for account, serial, address in REACHABLE:
-        company.bind(account, "Camera", serial, alias=None, firmware=None, kind=None)
-        _once(addresses.assign, address, identity.company_device(account, "Camera", serial))
+        company_devices.bind(account, "Camera", serial, alias=None, firmware=None, kind=None)
+        _once(service_addresses.assign, address, identity.company_device(account, "Camera", serial))
     for members in ISSUED:
         issued_devices.enter(CUSTOMERS[""], **members)
 
@@ -175,7 +180,7 @@ def _variables(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
     for name, (uid, dialect) in SESSIONS.items():
         try:
             token, _ = sessions.issue(uid, dialect, TOKEN_LIFETIME)
-        except Fault:
+        except Refused:
             # Someone closed that user: there is no token any more.
             continue
         yield name, token
@@ -221,6 +226,6 @@ def _once(enter: Callable[..., object], *given: object, **named: object) -> None
     """Enter what is not there yet, unless people have removed what it belongs to."""
     try:
         enter(*given, **named)
-    except Fault as fault:
+    except Refused as fault:
         if fault.reason not in (Reason.ALREADY_EXISTS, Reason.NOT_FOUND):
             raise

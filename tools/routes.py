@@ -1,6 +1,6 @@
 """The routes of template.yaml where they stand again: `make tables` writes them, the tests compare them.
 
-In `bindery/routes.py`, of which a function sees nothing but what is in the layer, and in the README, for people.
+In `bindery/http/fallback.py`, of which a function sees nothing but what is in the layer, and in the README, for people.
 """
 
 import re
@@ -8,7 +8,7 @@ import re
 from tools import template
 from tools.template import ROOT, Function, Route
 
-MODULE = ROOT / "layers/bindery/bindery/routes.py"
+MODULE = ROOT / "layers/bindery/bindery/http/fallback.py"
 README = ROOT / "README.md"
 
 ROW = re.compile(r"^\| `(?:(\w+) )?([^` ]+)` \| `([^`]+)` \| ([^|]+) \|\n", re.MULTILINE)
@@ -23,7 +23,7 @@ def routes() -> list[tuple[Route, Function]]:
 
 
 def module() -> str:
-    """`bindery/routes.py` with the methods of every path that a dialect answers, in alphabetical order."""
+    """`bindery/http/fallback.py` with the methods of every path that a dialect answers, in alphabetical order."""
     methods: dict[str, set[str]] = {}
     for route, _ in routes():
         # IAM answers for the operators' paths before anything of ours does.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from bindery import keyring
+from bindery.security import secrets
 from tools import engine, files, quectel_login, template
 
 BRIDGE = b"docker0"
@@ -80,7 +80,7 @@ def event(function: template.Function, demo: Mapping[str, str]) -> dict[str, Any
         case "rufus":
             given["api_key"] = demo["RUFUS_UNBIND_KEY"]
             if "pathParameters" in made:
-                known = keyring.device_id("demo", "Model X1", "DEVICE-123")
+                known = secrets.device_id("demo", "Model X1", "DEVICE-123")
                 made["rawPath"] = made["requestContext"]["http"]["path"] = f"/v0/devices/{known}"
                 made["pathParameters"]["deviceid"] = known
         case "quectel" if operation == "email_pwd_login":

@@ -34,8 +34,10 @@ from typing import NoReturn
 import uvicorn
 from starlette.routing import Router
 
-from bindery import dynamo, edge, keyring
+from bindery.aws import dynamodb
 from bindery.directory import storage_format
+from bindery.http import operation
+from bindery.security import secrets
 from tools import demo, docs, engine, loopback, sam_local, signatures, state, template
 from tools.engine import Engine, EngineError
 from tools.gateway import Gateway
@@ -52,7 +54,7 @@ def main() -> None:
     if given.log not in ("", "text", "json"):
         fail(f"LOG={given.log} is not a log format; use make run LOG=text or make run LOG=json")
     if given.log == "text" or (not given.log and sys.stdout.isatty()):
-        edge.logger.registered_handler.setFormatter(Readable())
+        operation.logger.registered_handler.setFormatter(Readable())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.umask(0o077)
     try:
@@ -191,11 +193,11 @@ def prepare(registry: Engine, issuer: str) -> None:
     # More than its ten connections may be in use at once; that the eleventh is not kept is nothing to warn of.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     # What a Lambda environment makes at its first request, made before there are threads: boto3 makes clients in one.
-    dynamo.client()
+    dynamodb.client()
     made = {logical_id for logical_id, _ in template.resources("AWS::SecretsManager::Secret")}
     for name, value in settings.items():
         if value in made:
-            keyring.secret(name)
+            secrets.secret(name)
     if (found := storage_format.record()) != storage_format.CURRENT:
         fail(f"the registry has format {found}, this release needs format {storage_format.CURRENT}; {state.ANOTHER}")
 

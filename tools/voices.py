@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bindery.faults import Reason
+from bindery.core.errors import Reason
 
 Schema = dict[str, Any]
 

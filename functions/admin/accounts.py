@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bindery.admin import Asked, Cursor, Id, Limit, Name, Page, PathId, Resource
 from bindery.directory import accounts
+from bindery.operators.resource import Asked, Cursor, Id, Limit, Name, Page, PathId, Resource
 
 handler = Resource("accounts")
 

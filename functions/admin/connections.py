@@ -5,9 +5,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bindery import connections, identity
-from bindery.admin import Cursor, DeviceId, Limit, OptionalDeviceId, OptionalQueryId, Page, PathId, Resource, explained
-from bindery.faults import Reason
+from bindery.connectivity import leases
+from bindery.core.errors import Reason
+from bindery.operators.resource import (
+    Cursor,
+    DeviceId,
+    Limit,
+    OptionalDeviceId,
+    OptionalQueryId,
+    Page,
+    PathId,
+    Resource,
+    explained,
+)
+from bindery.registry import identity
 
 handler = Resource("connections")
 
@@ -49,7 +60,7 @@ def page(
 ) -> Page[Connection]:
     """List the live connections to a device, or those of a caller."""
     key = None if device is None else identity.device_from_opaque(device)
-    found = connections.live(limit, cursor, device=key, caller=caller)
+    found = leases.live(limit, cursor, device=key, caller=caller)
     return Page(items=[_read(lease) for lease in found.items], next=found.cursor)
 
 
@@ -57,5 +68,5 @@ def page(
 def stop(device: DeviceId, uid: PathId) -> Stopped:
     """End a caller's connection to a device: nobody is admitted to it any more."""
     with explained({Reason.NOT_FOUND: "The caller has no connection to the device."}):
-        connections.stop(identity.device_from_opaque(device), uid)
+        leases.stop(identity.device_from_opaque(device), uid)
     return Stopped(device=device, caller=uid)

@@ -5,8 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool
 
-from bindery import devices, identity, inventory, manufacture
-from bindery.admin import (
+from bindery.connectivity import service_addresses
+from bindery.core.errors import Reason
+from bindery.directory.bulk_import import ROW_LIMIT, Report
+from bindery.http.fields import ServiceAddress
+from bindery.operators import device_search, forced_unbind
+from bindery.operators.resource import (
     Asked,
     Cursor,
     DeviceId,
@@ -18,17 +22,14 @@ from bindery.admin import (
     Resource,
     explained,
 )
-from bindery.bindings import holding
-from bindery.directory import addresses
-from bindery.faults import Reason
-from bindery.fields import ServiceAddress
-from bindery.imports import ROW_LIMIT, Report
+from bindery.quectel import manufacturing
+from bindery.registry import devices, identity
 
 handler = Resource("devices")
 
 
 class Import(Asked):
-    """Rows of manufacturing records (`bindery.manufacture.ManufacturedDevice`), each judged by itself.
+    """Rows of manufacturing records (`bindery.quectel.manufacturing.ManufacturedDevice`), each judged by itself.
 
     A device key that is missing or malformed is an error unless such devices are meant to be entered: `unbindable`.
     """
@@ -128,13 +129,13 @@ class HeldDevice(Device):
 
 
 def _show(device: str) -> HeldDevice:
-    return HeldDevice.model_validate(inventory.show(device))
+    return HeldDevice.model_validate(device_search.show(device))
 
 
 @handler.app.post("/admin/v1/devices/import")
 def enter(asked: Import) -> Report:
     """Enter manufactured devices, or replace their manufacturing records."""
-    return manufacture.enter(asked.rows, dry_run=asked.dry_run, unbindable=asked.unbindable)
+    return manufacturing.enter(asked.rows, dry_run=asked.dry_run, unbindable=asked.unbindable)
 
 
 @handler.app.get("/admin/v1/devices")
@@ -150,7 +151,7 @@ def find(
 
     Only what is found by serial number has pages; the first may have one more than `limit`, a registered identifier.
     """
-    found = inventory.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
+    found = device_search.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
     return Page(items=[Device.model_validate(device) for device in found.items], next=found.cursor)
 
 
@@ -181,7 +182,7 @@ def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevic
     """End a device's binding, or where several hold it that of the user `uid`."""
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
-        holding.end(key, why.reason, uid=uid)
+        forced_unbind.end(key, why.reason, uid=uid)
     return _show(key)
 
 
@@ -223,7 +224,7 @@ def assign(device: DeviceId, asked: Address) -> HeldDevice:
     key = identity.device_from_opaque(device)
     taken = "The device has a service address already, or another device has this one."
     with explained({Reason.ALREADY_EXISTS: taken}):
-        addresses.assign(asked.address, key)
+        service_addresses.assign(asked.address, key)
     return _show(key)
 
 
@@ -232,5 +233,5 @@ def withdraw(device: DeviceId) -> HeldDevice:
     """Take a device's service address from it."""
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or has no service address."}):
-        addresses.withdraw_from(key)
+        service_addresses.withdraw_from(key)
     return _show(key)

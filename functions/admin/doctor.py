@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from bindery import doctor
-from bindery.admin import Resource
+from bindery.operators import doctor
+from bindery.operators.resource import Resource
 
 handler = Resource("doctor")
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, Resource
-from bindery.directory import domain_secrets, domains
-from bindery.directory.domains import Binders
+from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, Resource
+from bindery.quectel import domain_secrets, user_domains
+from bindery.quectel.user_domains import Binders
 
 handler = Resource("domains")
 
@@ -66,7 +66,7 @@ def _read(record: Mapping[str, Any]) -> Domain:
 
 
 def _with_secret(domain: str, secret: str) -> DomainWithSecret:
-    return DomainWithSecret.model_validate(domains.show(domain) | {"secret": secret})
+    return DomainWithSecret.model_validate(user_domains.show(domain) | {"secret": secret})
 
 
 @handler.app.post("/admin/v1/domains")
@@ -79,21 +79,21 @@ def create(new: NewDomain) -> DomainWithSecret:
 @handler.app.get("/admin/v1/domains")
 def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Domain]:
     """List user domains, by id."""
-    found = domains.page(limit, cursor)
+    found = user_domains.page(limit, cursor)
     return Page(items=[_read(record) for record in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/domains/<domain>")
 def show(domain: PathId) -> Domain:
     """Show a user domain."""
-    return _read(domains.show(domain))
+    return _read(user_domains.show(domain))
 
 
 @handler.app.patch("/admin/v1/domains/<domain>")
 def change(domain: PathId, changes: Change) -> Domain:
     """Change who of the domain's users may bind devices, or whether any may, and log in."""
-    domains.change(domain, **changes.given())
-    return _read(domains.show(domain))
+    user_domains.change(domain, **changes.given())
+    return _read(user_domains.show(domain))
 
 
 @handler.app.post("/admin/v1/domains/<domain>/secret")

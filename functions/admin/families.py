@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bindery import identity
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Page, PathId, QueryId, Resource
-from bindery.directory import families, references
+from bindery.operators import references
+from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Page, PathId, QueryId, Resource
+from bindery.quectel import families
+from bindery.registry import identity
 
 handler = Resource("families")
 

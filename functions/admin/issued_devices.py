@@ -6,7 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictBool
 
-from bindery.admin import (
+from bindery.asseco import issued_devices
+from bindery.asseco.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
+from bindery.core.errors import Reason
+from bindery.directory.bulk_import import ROW_LIMIT, Report
+from bindery.operators.resource import (
     UNCHANGED,
     Asked,
     Cursor,
@@ -18,10 +22,6 @@ from bindery.admin import (
     Resource,
     explained,
 )
-from bindery.directory import issued_devices
-from bindery.directory.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
-from bindery.faults import Reason
-from bindery.imports import ROW_LIMIT, Report
 
 handler = Resource("issued_devices")
 

@@ -6,16 +6,28 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-from bindery.admin import Asked, Cursor, FutureTime, Id, Limit, Name, Page, PathId, QueryId, Resource, explained
-from bindery.directory import keys
-from bindery.directory.keys import Grant, Kind
-from bindery.faults import Reason
+from bindery.core.errors import Reason
+from bindery.directory import api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators.resource import (
+    Asked,
+    Cursor,
+    FutureTime,
+    Id,
+    Limit,
+    Name,
+    Page,
+    PathId,
+    QueryId,
+    Resource,
+    explained,
+)
 
 handler = Resource("keys")
 
 _REFUSED = {
     Reason.NOT_FOUND: "the account does not exist or is disabled",
-    Reason.LIMIT_REACHED: f"the account has {keys.LIVE_LIMIT} valid keys of this kind: revoke one first",
+    Reason.LIMIT_REACHED: f"the account has {api_keys.LIVE_LIMIT} valid keys of this kind: revoke one first",
 }
 
 
@@ -70,14 +82,14 @@ def _read(record: Mapping[str, Any]) -> Key:
 
 
 def _issued(credential: str) -> IssuedKey:
-    return IssuedKey.model_validate(keys.show(keys.id_of(credential)) | {"key": credential})
+    return IssuedKey.model_validate(api_keys.show(api_keys.id_of(credential)) | {"key": credential})
 
 
 @handler.app.post("/admin/v1/keys")
 def issue(new: NewKey) -> IssuedKey:
     """Issue a key; an account has ten live ones of a kind at most."""
     with explained(_REFUSED, "account"):
-        key = keys.issue(
+        key = api_keys.issue(
             new.account, new.kind, new.grant, alias=new.alias, unbind=new.unbind, expires_at=new.expires_at
         )
     return _issued(key)
@@ -86,24 +98,24 @@ def issue(new: NewKey) -> IssuedKey:
 @handler.app.get("/admin/v1/keys")
 def page(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Key]:
     """List an account's keys, revoked and expired ones included."""
-    found = keys.page(account, limit, cursor)
+    found = api_keys.page(account, limit, cursor)
     return Page(items=[_read(record) for record in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/keys/<key>")
 def show(key: PathId) -> Key:
     """Show a key, by its id."""
-    return _read(keys.show(key))
+    return _read(api_keys.show(key))
 
 
 @handler.app.post("/admin/v1/keys/<key>/rotate")
 def rotate(key: PathId, rotation: Rotation) -> IssuedKey:
     """Issue a key's successor; the key itself expires after the overlap."""
-    return _issued(keys.rotate(key, rotation.overlap_seconds))
+    return _issued(api_keys.rotate(key, rotation.overlap_seconds))
 
 
 @handler.app.post("/admin/v1/keys/<key>/revoke")
 def revoke(key: PathId) -> Key:
     """Revoke a key: the next request with it is refused."""
-    keys.revoke(key)
-    return _read(keys.show(key))
+    api_keys.revoke(key)
+    return _read(api_keys.show(key))

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bindery import privacy
-from bindery.admin import PathId, Resource
+from bindery.operators import privacy
+from bindery.operators.resource import PathId, Resource
 
 handler = Resource("privacy")
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt
 
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Name, Page, PathId, Resource
-from bindery.directory import products, references
-from bindery.directory.products import Mode
-from bindery.fields import DATA_CENTER, VERBATIM, as_name
+from bindery.directory import products
+from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
+from bindery.operators import references
+from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Name, Page, PathId, Resource
+from bindery.registry.bindings import Mode
 
 handler = Resource("products")
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from bindery.admin import Asked, Page, PathId, Resource
-from bindery.directory import installation
+from bindery.directory import settings
+from bindery.operators.resource import Asked, Page, PathId, Resource
 
 handler = Resource("settings")
 
@@ -24,18 +24,18 @@ class Setting(BaseModel):
     """A setting, and what it is when nobody set it."""
 
     name: str
-    value: installation.Setting
-    default: installation.Setting
+    value: settings.Setting
+    default: settings.Setting
 
 
 def _read(name: str) -> Setting:
-    return Setting(name=name, value=installation.read(name), default=installation.default(name))
+    return Setting(name=name, value=settings.read(name), default=settings.default(name))
 
 
 @handler.app.get("/admin/v1/settings")
 def page() -> Page[Setting]:
     """List all settings: one read for each."""
-    return Page(items=[_read(name) for name in installation.names()])
+    return Page(items=[_read(name) for name in settings.names()])
 
 
 @handler.app.get("/admin/v1/settings/<name>")
@@ -47,5 +47,5 @@ def show(name: PathId) -> Setting:
 @handler.app.put("/admin/v1/settings/<name>")
 def change(name: PathId, new: NewValue) -> Setting:
     """Change a setting: every request that comes in after this follows it."""
-    installation.change(name, new.value)
+    settings.change(name, new.value)
     return _read(name)

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
-from bindery import passwords, sessions
-from bindery.admin import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource, explained
-from bindery.directory import references, users
+from bindery.core.errors import Reason
+from bindery.directory import sessions, users
 from bindery.directory.users import Role
-from bindery.faults import Reason
-from bindery.fields import VERBATIM, Customer, Email
+from bindery.http.fields import VERBATIM, Customer, Email
+from bindery.operators import references
+from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource, explained
+from bindery.security import passwords
 
 handler = Resource("users")
 

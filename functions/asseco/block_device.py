@@ -2,21 +2,20 @@
 
 from pydantic import Field
 
-from bindery.bindings import customer
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.asseco import dialect, owned_devices
+from bindery.core.errors import Reason
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
 
 
 class BlockDevice(Request):
     """The device's identifier."""
 
-    identifier: asseco.PathIdentifier = Field(validation_alias="device-id")
+    identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
 
 
-@operation(asseco, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
-def handler(request: BlockDevice, caller: str) -> asseco.NoContent:
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
+def handler(request: BlockDevice, caller: str) -> dialect.NoContent:
     """Block the active device; its connections end, and its nickname stays its own."""
-    customer.block(caller, request.identifier)
-    return asseco.NoContent()
+    owned_devices.block(caller, request.identifier)
+    return dialect.NoContent()

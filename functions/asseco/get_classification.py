@@ -2,11 +2,10 @@
 
 from pydantic import BaseModel, Field
 
-from bindery import classifications
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.asseco import classifications, dialect
+from bindery.core.errors import Reason
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
 
 
 class GetClassification(Request):
@@ -22,7 +21,7 @@ class Value(BaseModel):
     description: str
 
 
-class Classification(asseco.Shown):
+class Classification(dialect.Shown):
     """A classification with all of its values."""
 
     schema_id: str
@@ -31,7 +30,7 @@ class Classification(asseco.Shown):
     values: list[Value]
 
 
-@operation(asseco, Access.READ, refuses=[Reason.NOT_FOUND])
+@operation(dialect, Access.READ, refuses=[Reason.NOT_FOUND])
 def handler(request: GetClassification, caller: str) -> Classification:
     """Show the classification."""
     found = classifications.find(request.schema_id)

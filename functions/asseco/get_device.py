@@ -2,20 +2,19 @@
 
 from pydantic import AliasChoices, Field
 
-from bindery.bindings import customer
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.asseco import dialect, owned_devices
+from bindery.core.errors import Reason
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
 
 
 class GetDevice(Request):
     """The device's identifier, as either path names it."""
 
-    identifier: asseco.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
+    identifier: dialect.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 
 
-@operation(asseco, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
-def handler(request: GetDevice, caller: str) -> asseco.Device:
+@operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
+def handler(request: GetDevice, caller: str) -> dialect.Device:
     """Show the customer's device, an unregistered one too until someone registers it anew."""
-    return asseco.owned(customer.find(caller, request.identifier))
+    return dialect.owned(owned_devices.find(caller, request.identifier))

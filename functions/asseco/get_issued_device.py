@@ -2,20 +2,19 @@
 
 from pydantic import Field
 
-from bindery.dialects import asseco
-from bindery.directory import issued_devices
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.asseco import dialect, issued_devices
+from bindery.core.errors import Reason
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
 
 
 class GetIssuedDevice(Request):
     """The device's id."""
 
-    device_id: asseco.PathIdentifier = Field(validation_alias="device-id")
+    device_id: dialect.PathIdentifier = Field(validation_alias="device-id")
 
 
-@operation(asseco, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
-def handler(request: GetIssuedDevice, caller: str) -> asseco.Issued:
+@operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
+def handler(request: GetIssuedDevice, caller: str) -> dialect.Issued:
     """Show the customer's issued device with the status that it has today."""
-    return asseco.issued(issued_devices.find(caller, request.device_id))
+    return dialect.issued(issued_devices.find(caller, request.device_id))

@@ -4,19 +4,18 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
-from bindery.bindings import customer
-from bindery.bindings.customer import IdentifierKind, PushPlatform, Status
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import DeviceSegment, OptionalText128, OptionalText512, Text64, Text128, Trimmed
-from bindery.wire import Access
+from bindery.asseco import dialect, owned_devices
+from bindery.asseco.owned_devices import IdentifierKind, PushPlatform, Status
+from bindery.core.errors import Reason
+from bindery.http.fields import DeviceSegment, OptionalText128, OptionalText512, Text64, Text128, Trimmed
+from bindery.http.messages import Access
+from bindery.http.operation import operation
 
 
-class RegisterOwnedDevice(asseco.Command):
+class RegisterOwnedDevice(dialect.Command):
     """A device as its customer's app describes it. The identifier need not be an IMEI: apps have ids too."""
 
-    identifier: DeviceSegment = Field(validation_alias=AliasChoices(*asseco.IDENTIFIER))
+    identifier: DeviceSegment = Field(validation_alias=AliasChoices(*dialect.IDENTIFIER))
     nickname: Text64
     operating_system: Text128 = Field(validation_alias="operating-system")
     brand_name: OptionalText128 = Field(None, validation_alias="brand-name")
@@ -27,7 +26,7 @@ class RegisterOwnedDevice(asseco.Command):
 
 
 @operation(
-    asseco,
+    dialect,
     Access.WRITE,
     refuses=[
         Reason.IDENTIFIER_MISSING,
@@ -38,9 +37,9 @@ class RegisterOwnedDevice(asseco.Command):
         Reason.NICKNAME_TAKEN,
     ],
 )
-def handler(request: RegisterOwnedDevice, caller: str) -> asseco.Created:
+def handler(request: RegisterOwnedDevice, caller: str) -> dialect.Created:
     """Register the device, unless it is registered, whoever's it is, or the customer has one of that nickname."""
-    customer.register(
+    owned_devices.register(
         caller,
         request.identifier,
         kind=request.kind or IdentifierKind.IMEI,
@@ -51,4 +50,4 @@ def handler(request: RegisterOwnedDevice, caller: str) -> asseco.Created:
         push_platform=request.push_platform,
         push_handle=request.push_handle,
     )
-    return asseco.Created(id=request.identifier, created_record_status=Status.ACTIVE)
+    return dialect.Created(id=request.identifier, created_record_status=Status.ACTIVE)

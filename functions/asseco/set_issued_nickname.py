@@ -2,23 +2,22 @@
 
 from pydantic import Field
 
-from bindery.dialects import asseco
-from bindery.directory import issued_devices
-from bindery.directory.issued_devices import Nickname
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access
+from bindery.asseco import dialect, issued_devices
+from bindery.asseco.issued_devices import Nickname
+from bindery.core.errors import Reason
+from bindery.http.messages import Access
+from bindery.http.operation import operation
 
 
-class SetIssuedNickname(asseco.Command):
+class SetIssuedNickname(dialect.Command):
     """The device's id and what it is called from now on: no card number."""
 
-    device_id: asseco.PathIdentifier = Field(validation_alias="device-id")
-    nickname: Nickname = Field(validation_alias=asseco.NICKNAME)
+    device_id: dialect.PathIdentifier = Field(validation_alias="device-id")
+    nickname: Nickname = Field(validation_alias=dialect.NICKNAME)
 
 
-@operation(asseco, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.NICKNAME_MISSING])
-def handler(request: SetIssuedNickname, caller: str) -> asseco.NoContent:
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.NICKNAME_MISSING])
+def handler(request: SetIssuedNickname, caller: str) -> dialect.NoContent:
     """Give the customer's issued device a nickname, which it keeps whatever the bank enters of it."""
     issued_devices.rename(caller, request.device_id, request.nickname)
-    return asseco.NoContent()
+    return dialect.NoContent()

@@ -2,27 +2,26 @@
 
 from pydantic import Field
 
-from bindery.bindings import customer
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import Text64
-from bindery.wire import Access
+from bindery.asseco import dialect, owned_devices
+from bindery.core.errors import Reason
+from bindery.http.fields import Text64
+from bindery.http.messages import Access
+from bindery.http.operation import operation
 
 
-class SetNickname(asseco.Command):
+class SetNickname(dialect.Command):
     """The device's identifier and what it is called from now on."""
 
-    identifier: asseco.PathIdentifier = Field(validation_alias="device-id")
-    nickname: Text64 = Field(validation_alias=asseco.NICKNAME)
+    identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
+    nickname: Text64 = Field(validation_alias=dialect.NICKNAME)
 
 
 @operation(
-    asseco,
+    dialect,
     Access.WRITE,
     refuses=[Reason.DEVICE_UNKNOWN, Reason.NICKNAME_MISSING, Reason.NICKNAME_TAKEN, Reason.STATUS_NOT_VALID],
 )
-def handler(request: SetNickname, caller: str) -> asseco.NoContent:
+def handler(request: SetNickname, caller: str) -> dialect.NoContent:
     """Rename the device, active or blocked, unless another device of the customer has that nickname."""
-    customer.rename(caller, request.identifier, request.nickname)
-    return asseco.NoContent()
+    owned_devices.rename(caller, request.identifier, request.nickname)
+    return dialect.NoContent()

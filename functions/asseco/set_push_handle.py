@@ -4,25 +4,24 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
-from bindery.bindings import customer
-from bindery.bindings.customer import PushPlatform
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import Text512, Trimmed
-from bindery.wire import Access
+from bindery.asseco import dialect, owned_devices
+from bindery.asseco.owned_devices import PushPlatform
+from bindery.core.errors import Reason
+from bindery.http.fields import Text512, Trimmed
+from bindery.http.messages import Access
+from bindery.http.operation import operation
 
 
-class SetPushHandle(asseco.Command):
+class SetPushHandle(dialect.Command):
     """The device's identifier, and the handle that its platform gave it."""
 
-    identifier: asseco.PathIdentifier = Field(validation_alias="device-id")
+    identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
     platform: Annotated[PushPlatform, Trimmed] = Field(validation_alias="push-platform")
     handle: Text512 = Field(validation_alias=AliasChoices("pns-handle", "push-handle"))
 
 
-@operation(asseco, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID, Reason.PUSH_REGISTERED])
-def handler(request: SetPushHandle, caller: str) -> asseco.NoContent:
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID, Reason.PUSH_REGISTERED])
+def handler(request: SetPushHandle, caller: str) -> dialect.NoContent:
     """Register the active device for push notifications, unless it is with this very handle."""
-    customer.set_push_handle(caller, request.identifier, request.platform, request.handle)
-    return asseco.NoContent()
+    owned_devices.set_push_handle(caller, request.identifier, request.platform, request.handle)
+    return dialect.NoContent()

@@ -2,21 +2,20 @@
 
 from pydantic import Field
 
-from bindery.bindings import customer
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.asseco import dialect, owned_devices
+from bindery.core.errors import Reason
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
 
 
 class UnblockDevice(Request):
     """The device's identifier."""
 
-    identifier: asseco.PathIdentifier = Field(validation_alias="device-id")
+    identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
 
 
-@operation(asseco, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
-def handler(request: UnblockDevice, caller: str) -> asseco.NoContent:
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
+def handler(request: UnblockDevice, caller: str) -> dialect.NoContent:
     """Make the blocked device active again."""
-    customer.unblock(caller, request.identifier)
-    return asseco.NoContent()
+    owned_devices.unblock(caller, request.identifier)
+    return dialect.NoContent()

@@ -2,22 +2,21 @@
 
 from pydantic import AliasChoices, Field
 
-from bindery.bindings import customer
-from bindery.bindings.customer import Status
-from bindery.dialects import asseco
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.asseco import dialect, owned_devices
+from bindery.asseco.owned_devices import Status
+from bindery.core.errors import Reason
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
 
 
 class UnregisterDevice(Request):
     """The device's identifier, as either path names it."""
 
-    identifier: asseco.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
+    identifier: dialect.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 
 
-@operation(asseco, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
-def handler(request: UnregisterDevice, caller: str) -> asseco.Accepted:
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
+def handler(request: UnregisterDevice, caller: str) -> dialect.Accepted:
     """Unregister the device, active or blocked; its identifier and its nickname are free from then on."""
-    identifier = customer.unregister(caller, request.identifier)
-    return asseco.Accepted(id=identifier, created_record_status=Status.UNREGISTERED)
+    identifier = owned_devices.unregister(caller, request.identifier)
+    return dialect.Accepted(id=identifier, created_record_status=Status.UNREGISTERED)

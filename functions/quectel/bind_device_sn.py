@@ -2,11 +2,9 @@
 
 from pydantic import Field
 
-from bindery.bindings import serial
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import (
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import (
     DeviceIdentifier,
     Identifier64,
     OptionalBits4,
@@ -14,8 +12,9 @@ from bindery.fields import (
     OptionalIdentifier64,
     OptionalText254,
 )
-from bindery.sessions import Session
-from bindery.wire import Access, Query, Reply
+from bindery.http.messages import Access, Query, Reply
+from bindery.http.operation import operation
+from bindery.quectel import binding, dialect
 
 
 class BindDeviceSn(Query):
@@ -40,13 +39,13 @@ class Binding(Reply):
 
 
 @operation(
-    quectel,
+    dialect,
     Access.WRITE,
-    refuses=[Reason.PRODUCT_KEY_MISSING, Reason.SERIAL_MISSING, Reason.NAME_TOO_LONG, *serial.REFUSES],
+    refuses=[Reason.PRODUCT_KEY_MISSING, Reason.SERIAL_MISSING, Reason.NAME_TOO_LONG, *binding.REFUSES],
 )
 def handler(request: BindDeviceSn, caller: Session) -> Binding:
     """Bind the device. Unless `isCommonDevice` is false, a family has it on its common list."""
-    bound = serial.bind(
+    bound = binding.bind(
         caller,
         request.pk,
         request.sn,

@@ -4,13 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-from bindery.bindings import held, shares
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import OptionalIdentifier64, Trimmed
-from bindery.sessions import Session
-from bindery.wire import Access, Query
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import OptionalIdentifier64, Trimmed
+from bindery.http.messages import Access, Query
+from bindery.http.operation import operation
+from bindery.quectel import dialect, sharing, user_devices
 
 
 class DeviceInfo(Query):
@@ -22,7 +21,7 @@ class DeviceInfo(Query):
 
 
 @operation(
-    quectel,
+    dialect,
     Access.READ,
     refuses=[
         Reason.DEVICE_KEY_MALFORMED,
@@ -31,11 +30,11 @@ class DeviceInfo(Query):
         Reason.DEVICE_NOT_BOUND,
         Reason.DOMAIN_ABNORMAL,
         Reason.NOT_SHARED,
-        Reason.LOOK_SLOWED,
+        Reason.LOOK_THROTTLED,
     ],
 )
-def handler(request: DeviceInfo, caller: Session) -> quectel.Device:
+def handler(request: DeviceInfo, caller: Session) -> dialect.Device:
     """Show it. Before the share is accepted, a code shows neither serial number nor `authKey`."""
     if request.share_code is not None:
-        return quectel.device(shares.look(caller, request.share_code))
-    return quectel.device(held.find(caller, request.pk, request.dk))
+        return dialect.device(sharing.look(caller, request.share_code))
+    return dialect.device(user_devices.find(caller, request.pk, request.dk))

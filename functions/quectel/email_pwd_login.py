@@ -7,12 +7,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, Strict
 
-from bindery import sessions
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.fields import ID, Verbatim512, Verbatim2048, VerbatimEmail
-from bindery.logins import app
-from bindery.wire import Access, Form, Reply
+from bindery.directory import sessions
+from bindery.http.fields import ID, Verbatim512, Verbatim2048, VerbatimEmail
+from bindery.http.messages import Access, Form, Reply
+from bindery.http.operation import operation
+from bindery.quectel import dialect, login
 
 
 class EmailPwdLogin(Form):
@@ -39,14 +38,14 @@ class Tokens(Reply):
     refresh_token: Token = Field(serialization_alias="refreshToken")
 
 
-@operation(quectel.Login, Access.WRITE, refuses=app.REFUSES)
+@operation(dialect.Login, Access.WRITE, refuses=login.REFUSES)
 def handler(request: EmailPwdLogin, source_ip: str) -> Tokens:
     """Log in. The access token is good for two hours, the other for thirty days."""
-    user = app.log_in(
+    user = login.log_in(
         request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
     )
-    access, access_ends = sessions.sign(user, "quectel", app.ACCESS_LIFETIME)
-    refresh, refresh_ends = sessions.sign(user, "quectel", app.REFRESH_LIFETIME, audience="quectel-refresh")
+    access, access_ends = sessions.sign(user, "quectel", login.ACCESS_LIFETIME)
+    refresh, refresh_ends = sessions.sign(user, "quectel", login.REFRESH_LIFETIME, audience="quectel-refresh")
     return Tokens(
         access_token=Token(token=access, expires_at=access_ends),
         refresh_token=Token(token=refresh, expires_at=refresh_ends),

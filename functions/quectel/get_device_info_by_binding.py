@@ -7,20 +7,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bindery.bindings import held
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import Identifier64, Trimmed
-from bindery.sessions import Session
-from bindery.wire import Access, Query, Reply
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import Identifier64, Trimmed
+from bindery.http.messages import Access, Query, Reply
+from bindery.http.operation import operation
+from bindery.quectel import dialect, user_devices
 
 
 class GetDeviceInfoByBinding(Query):
     """A product, and the device of it if the app knows which."""
 
     pk: Identifier64
-    dk: Annotated[quectel.DeviceKey | None, Trimmed] = None
+    dk: Annotated[dialect.DeviceKey | None, Trimmed] = None
 
 
 class BindingDeviceInfo(Reply):
@@ -33,7 +32,7 @@ class BindingDeviceInfo(Reply):
 
 
 @operation(
-    quectel,
+    dialect,
     Access.READ,
     refuses=[
         Reason.PRODUCT_KEY_MISSING,
@@ -46,5 +45,5 @@ class BindingDeviceInfo(Reply):
 )
 def handler(request: GetDeviceInfoByBinding, caller: Session) -> BindingDeviceInfo:
     """Show the product, unless the user has the device already."""
-    product = held.bindable(caller, request.pk, request.dk)
+    product = user_devices.bindable(caller, request.pk, request.dk)
     return BindingDeviceInfo(binding_mode=product["mode"], product_name=product["name"])

@@ -2,25 +2,24 @@
 
 from pydantic import Field
 
-from bindery.bindings import held
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import Identifier64, Text254
-from bindery.sessions import Session
-from bindery.wire import Access, Query
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import Identifier64, Text254
+from bindery.http.messages import Access, Query
+from bindery.http.operation import operation
+from bindery.quectel import dialect, user_devices
 
 
 class SetDeviceInfo(Query):
     """A device of the user's and its new name."""
 
     pk: Identifier64
-    dk: quectel.DeviceKey
+    dk: dialect.DeviceKey
     device_name: Text254 = Field(alias="deviceName")
 
 
 @operation(
-    quectel,
+    dialect,
     Access.WRITE,
     refuses=[
         Reason.PRODUCT_KEY_MISSING,
@@ -32,7 +31,7 @@ class SetDeviceInfo(Query):
         Reason.DEVICE_NOT_BOUND,
     ],
 )
-def handler(request: SetDeviceInfo, caller: Session) -> quectel.Done:
+def handler(request: SetDeviceInfo, caller: Session) -> dialect.Done:
     """Rename it for this user; others who hold it keep their own names for it."""
-    held.rename(caller, request.pk, request.dk, request.device_name)
-    return quectel.Done()
+    user_devices.rename(caller, request.pk, request.dk, request.device_name)
+    return dialect.Done()

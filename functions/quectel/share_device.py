@@ -2,24 +2,23 @@
 
 from pydantic import Field
 
-from bindery.bindings import shares
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import OptionalText254
-from bindery.sessions import Session
-from bindery.wire import Access, Query
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import OptionalText254
+from bindery.http.messages import Access, Query
+from bindery.http.operation import operation
+from bindery.quectel import dialect, sharing
 
 
 class ShareDevice(Query):
     """A share code, and what the user wants to call the device."""
 
-    share_code: quectel.ShareCode = Field(alias="shareCode")
+    share_code: dialect.ShareCode = Field(alias="shareCode")
     device_name: OptionalText254 = Field(default=None, alias="deviceName")
 
 
 @operation(
-    quectel,
+    dialect,
     Access.WRITE,
     refuses=[
         Reason.SHARE_CODE_MISSING,
@@ -29,7 +28,7 @@ class ShareDevice(Query):
         Reason.ALREADY_BOUND,
         Reason.SHARE_ACCEPTED,
         Reason.SHARE_UNKNOWN,
-        Reason.SHARE_SLOWED,
+        Reason.SHARE_THROTTLED,
         Reason.DOMAIN_NOT_AUTHORISED,
         Reason.LIMIT_REACHED,
         Reason.PRODUCT_FORBIDDEN,
@@ -37,7 +36,7 @@ class ShareDevice(Query):
         Reason.BINDING_FAILED,
     ],
 )
-def handler(request: ShareDevice, caller: Session) -> quectel.Done:
+def handler(request: ShareDevice, caller: Session) -> dialect.Done:
     """Accept it, under that name or the sharer's."""
-    shares.accept(caller, request.share_code, request.device_name)
-    return quectel.Done()
+    sharing.accept(caller, request.share_code, request.device_name)
+    return dialect.Done()

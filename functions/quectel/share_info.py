@@ -7,21 +7,20 @@ from typing import Annotated
 
 from pydantic import Field, model_serializer
 
-from bindery.bindings import shares
-from bindery.bindings.shares import Cover
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import Digits, Identifier64, OptionalWhole
-from bindery.sessions import Session
-from bindery.wire import Access, Query, Reply
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import Digits, Identifier64, OptionalWhole
+from bindery.http.messages import Access, Query, Reply
+from bindery.http.operation import operation
+from bindery.quectel import dialect, sharing
+from bindery.quectel.sharing import Cover
 
 
 class ShareInfo(Query):
     """A device of the user's; until when the code can be accepted, and the share lasts (milliseconds)."""
 
     pk: Identifier64
-    dk: quectel.DeviceKey
+    dk: dialect.DeviceKey
     accepting_expire_at: OptionalWhole = Field(default=None, alias="acceptingExpireAt")
     cover_mark: Annotated[Cover | None, Digits] = Field(default=None, alias="coverMark")
     sharing_expire_at: OptionalWhole = Field(default=None, alias="sharingExpireAt")
@@ -39,7 +38,7 @@ class ShareCode(Reply):
 
 
 @operation(
-    quectel,
+    dialect,
     Access.WRITE,
     refuses=[
         Reason.PRODUCT_KEY_MISSING,
@@ -57,7 +56,7 @@ class ShareCode(Reply):
 )
 def handler(request: ShareInfo, caller: Session) -> ShareCode:
     """Make a code. Unless `coverMark` says otherwise, the device's codes so far end."""
-    code = shares.offer(
+    code = sharing.offer(
         caller,
         request.pk,
         request.dk,

@@ -5,20 +5,19 @@ From the API's wider documentation.
 
 from pydantic import Field
 
-from bindery.bindings import held
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import Identifier64
-from bindery.sessions import Session
-from bindery.wire import Access, Query, Reply
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import Identifier64
+from bindery.http.messages import Access, Query, Reply
+from bindery.http.operation import operation
+from bindery.quectel import dialect, user_devices
 
 
 class UnbundlingDeviceDk(Query):
     """A device of the user's."""
 
     pk: Identifier64
-    dk: quectel.DeviceKey
+    dk: dialect.DeviceKey
 
 
 class Unbound(Reply):
@@ -28,7 +27,7 @@ class Unbound(Reply):
 
 
 @operation(
-    quectel,
+    dialect,
     Access.UNBIND,
     refuses=[
         Reason.PRODUCT_KEY_MISSING,
@@ -40,4 +39,4 @@ class Unbound(Reply):
 )
 def handler(request: UnbundlingDeviceDk, caller: Session) -> Unbound:
     """End a binding with all of its shares, or give a share back."""
-    return Unbound(binding_sum=held.unbind(caller, request.pk, request.dk))
+    return Unbound(binding_sum=user_devices.unbind(caller, request.pk, request.dk))

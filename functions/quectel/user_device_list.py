@@ -5,13 +5,12 @@ From the API's wider documentation.
 
 from pydantic import Field
 
-from bindery.bindings import held
-from bindery.dialects import quectel
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import OptionalIdentifier64, OptionalText254, OptionalText512, OptionalWhole
-from bindery.sessions import Session
-from bindery.wire import Access, Query
+from bindery.core.errors import Reason
+from bindery.directory.sessions import Session
+from bindery.http.fields import OptionalIdentifier64, OptionalText254, OptionalText512, OptionalWhole
+from bindery.http.messages import Access, Query
+from bindery.http.operation import operation
+from bindery.quectel import dialect, user_devices
 
 
 class UserDeviceList(Query):
@@ -24,11 +23,11 @@ class UserDeviceList(Query):
     dk: OptionalIdentifier64 = None
 
 
-@operation(quectel, Access.READ, refuses=[Reason.DEVICE_KEY_MALFORMED, Reason.NAME_TOO_LONG, Reason.LOOKUP_FAILED])
-def handler(request: UserDeviceList, caller: Session) -> quectel.PageInfo:
+@operation(dialect, Access.READ, refuses=[Reason.DEVICE_KEY_MALFORMED, Reason.NAME_TOO_LONG, Reason.LOOKUP_FAILED])
+def handler(request: UserDeviceList, caller: Session) -> dialect.PageInfo:
     """List them, ten on a page unless the client says otherwise, what was bound first coming first."""
-    number, size = request.page or 1, min(request.page_size or 10, held.PAGE_LIMIT)
-    found = held.page(
+    number, size = request.page or 1, min(request.page_size or 10, user_devices.PAGE_LIMIT)
+    found = user_devices.page(
         caller,
         number,
         size,
@@ -36,4 +35,4 @@ def handler(request: UserDeviceList, caller: Session) -> quectel.PageInfo:
         product_keys=None if request.pk_list is None else [key.strip() for key in request.pk_list.split(",")],
         device_key=request.dk,
     )
-    return quectel.page(found, number, size)
+    return dialect.page(found, number, size)

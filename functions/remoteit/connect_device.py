@@ -2,13 +2,12 @@
 
 from pydantic import BaseModel, Field
 
-from bindery import connections
-from bindery.dialects import remoteit
-from bindery.directory import addresses
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import OptionalFlag, OptionalIpAddress, ServiceAddress
-from bindery.wire import Access, Body, Reply
+from bindery.connectivity import leases, service_addresses
+from bindery.core.errors import Reason
+from bindery.http.fields import OptionalFlag, OptionalIpAddress, ServiceAddress
+from bindery.http.messages import Access, Body, Reply
+from bindery.http.operation import operation
+from bindery.remoteit import dialect
 
 
 class ConnectDevice(Body):
@@ -39,14 +38,14 @@ class Connected(Reply):
     wait: bool | None
 
 
-@operation(remoteit, Access.WRITE, refuses=[Reason.NOT_SHARED, Reason.DEVICE_BANNED, Reason.DEVICE_INACTIVE])
-def handler(request: ConnectDevice, caller: remoteit.Caller) -> Connected:
+@operation(dialect, Access.WRITE, refuses=[Reason.NOT_SHARED, Reason.DEVICE_BANNED, Reason.DEVICE_INACTIVE])
+def handler(request: ConnectDevice, caller: dialect.Caller) -> Connected:
     """Make the connection, which ends the caller's last one to the device. It is there at once: none waits for it."""
-    user, key, (assigned,) = caller.confirm(addresses.key(request.deviceaddress))
-    made = connections.connect(
+    user, key, (assigned,) = caller.confirm(service_addresses.key(request.deviceaddress))
+    made = leases.connect(
         user,
         request.deviceaddress,
-        addresses.read(assigned),
+        service_addresses.read(assigned),
         request.hostip or caller.source_ip,
         used=key.used,
     )

@@ -2,10 +2,10 @@
 
 from pydantic import BaseModel, Field
 
-from bindery import reach
-from bindery.dialects import remoteit
-from bindery.edge import operation
-from bindery.wire import Access, Reply, Request
+from bindery.connectivity import access
+from bindery.http.messages import Access, Reply, Request
+from bindery.http.operation import operation
+from bindery.remoteit import dialect
 
 
 class ListAll(Request):
@@ -41,21 +41,21 @@ class Devices(Reply):
     length: int
 
 
-@operation(remoteit, Access.READ)
-def handler(request: ListAll, caller: remoteit.Caller) -> Devices:
+@operation(dialect, Access.READ)
+def handler(request: ListAll, caller: dialect.Caller) -> Devices:
     """List the devices of the caller, of the caller's account and bank customer, and those shared with the caller."""
     user, _, _ = caller.confirm()
-    devices = [_device(listed) for listed in reach.listed(user)]
+    devices = [_device(listed) for listed in access.listed(user)]
     return Devices(devices=devices, length=len(devices))
 
 
-def _device(listed: reach.Listed) -> Device:
+def _device(listed: access.Listed) -> Device:
     return Device(
         deviceaddress=listed.address,
         devicealias=listed.alias or listed.address,
         devicestate="active" if listed.active else "inactive",
         devicetype=listed.kind or "",
-        createdate=remoteit.written(listed.bound_at),
+        createdate=dialect.written(listed.bound_at),
         ownerusername=listed.owner or "",
         shared="shared-from" if listed.shared else "not-shared",
     )

@@ -5,11 +5,10 @@ From the API's wider documentation.
 
 from pydantic import Field
 
-from bindery.dialects import remoteit
-from bindery.edge import operation
-from bindery.fields import LoginName, Verbatim512
-from bindery.logins import account
-from bindery.wire import Access, Body, Reply
+from bindery.http.fields import LoginName, Verbatim512
+from bindery.http.messages import Access, Body, Reply
+from bindery.http.operation import operation
+from bindery.remoteit import dialect, login
 
 
 class Login(Body):
@@ -31,10 +30,10 @@ class LoggedIn(Reply):
     service_authhash: str
 
 
-@operation(remoteit.Login, Access.WRITE, refuses=account.REFUSES)
-def handler(request: Login, caller: remoteit.Developer) -> LoggedIn:
+@operation(dialect.Login, Access.WRITE, refuses=login.REFUSES)
+def handler(request: Login, caller: dialect.Developer) -> LoggedIn:
     """Log in to the account of the developer key. The token is good for seven days."""
-    made = account.log_in(caller.confirm(), request.username, request.password, source_ip=caller.source_ip)
+    made = login.log_in(caller.confirm(), request.username, request.password, source_ip=caller.source_ip)
     return LoggedIn(
         token=made.token,
         auth_token=made.token,

@@ -2,13 +2,12 @@
 
 from pydantic import Field
 
-from bindery import connections
-from bindery.dialects import remoteit
-from bindery.directory import addresses
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import KnownConnectionId, KnownServiceAddress
-from bindery.wire import Access, Body, Reply
+from bindery.connectivity import leases, service_addresses
+from bindery.core.errors import Reason
+from bindery.http.fields import KnownConnectionId, KnownServiceAddress
+from bindery.http.messages import Access, Body, Reply
+from bindery.http.operation import operation
+from bindery.remoteit import dialect
 
 
 class StopConnection(Body):
@@ -25,9 +24,9 @@ class Stopped(Reply):
     connectionid: str
 
 
-@operation(remoteit, Access.WRITE, refuses=[Reason.NOT_FOUND])
-def handler(request: StopConnection, caller: remoteit.Caller) -> Stopped:
+@operation(dialect, Access.WRITE, refuses=[Reason.NOT_FOUND])
+def handler(request: StopConnection, caller: dialect.Caller) -> Stopped:
     """End the one connection of the caller that is named, and no other."""
-    user, _, (assigned,) = caller.confirm(addresses.key(request.deviceaddress))
-    connections.stop_one(user, addresses.read(assigned), request.connectionid)
+    user, _, (assigned,) = caller.confirm(service_addresses.key(request.deviceaddress))
+    leases.stop_one(user, service_addresses.read(assigned), request.connectionid)
     return Stopped(connectionid=request.connectionid)

@@ -1,12 +1,11 @@
 """POST /v0/devices: bind a device to the company account of the API key (document 000)."""
 
-from bindery.bindings import company
-from bindery.dialects import rufus
-from bindery.directory.keys import ApiKey
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import DeviceIdentifier, Identifier128, OptionalText128
-from bindery.wire import Access, Body
+from bindery.core.errors import Reason
+from bindery.directory.api_keys import ApiKey
+from bindery.http.fields import DeviceIdentifier, Identifier128, OptionalText128
+from bindery.http.messages import Access, Body
+from bindery.http.operation import operation
+from bindery.rufus import company_devices, dialect
 
 
 class BindDevice(Body):
@@ -19,17 +18,17 @@ class BindDevice(Body):
     type: OptionalText128 = None
 
 
-class Bound(rufus.Created):
+class Bound(dialect.Created):
     """The deviceid: the secret by which the device authenticates, 64 upper-case hex digits."""
 
     description: str = "Device binded succesfully"
     deviceid: str
 
 
-@operation(rufus, Access.WRITE, refuses=[Reason.DEVICE_BANNED])
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_BANNED])
 def handler(request: BindDevice, caller: ApiKey) -> Bound:
     """Bind the device, or bind it again: then the answer is the same and what is given replaces what was stored."""
-    deviceid = company.bind(
+    deviceid = company_devices.bind(
         caller.account,
         request.model,
         request.serial_number,

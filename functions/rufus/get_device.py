@@ -1,20 +1,19 @@
 """GET /v0/devices/{deviceid}: one device of the API key's account (the API's wider documentation)."""
 
-from bindery.bindings import company
-from bindery.dialects import rufus
-from bindery.directory.keys import ApiKey
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.wire import Access, Request
+from bindery.core.errors import Reason
+from bindery.directory.api_keys import ApiKey
+from bindery.http.messages import Access, Request
+from bindery.http.operation import operation
+from bindery.rufus import company_devices, dialect
 
 
 class GetDevice(Request):
     """The device, by the secret that it was bound with."""
 
-    deviceid: rufus.DeviceId
+    deviceid: dialect.DeviceId
 
 
-class Details(rufus.Device):
+class Details(dialect.Device):
     """A device, and what it did: nothing that reports it is part of this API yet."""
 
     sessions: int = 0
@@ -22,13 +21,13 @@ class Details(rufus.Device):
     last_seen: str | None = None
 
 
-class Found(rufus.Success):
+class Found(dialect.Success):
     """The device."""
 
     result: Details
 
 
-@operation(rufus, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
+@operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: GetDevice, caller: ApiKey) -> Found:
     """Show the device, a banned one too."""
-    return Found(result=Details.of(company.find(caller.account, request.deviceid)))
+    return Found(result=Details.of(company_devices.find(caller.account, request.deviceid)))

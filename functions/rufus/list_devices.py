@@ -4,12 +4,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, Strict
 
-from bindery.bindings import company
-from bindery.dialects import rufus
-from bindery.directory.keys import ApiKey
-from bindery.edge import operation
-from bindery.fields import digits
-from bindery.wire import Access, Query
+from bindery.directory.api_keys import ApiKey
+from bindery.http.fields import digits
+from bindery.http.messages import Access, Query
+from bindery.http.operation import operation
+from bindery.rufus import company_devices, dialect
 
 
 class ListDevices(Query):
@@ -28,18 +27,18 @@ class Pagination(BaseModel):
     has_more: bool
 
 
-class Devices(rufus.Success):
+class Devices(dialect.Success):
     """A page of devices."""
 
-    result: list[rufus.Device]
+    result: list[dialect.Device]
     pagination: Pagination
 
 
-@operation(rufus, Access.READ)
+@operation(dialect, Access.READ)
 def handler(request: ListDevices, caller: ApiKey) -> Devices:
     """List the devices, those bound last at the end."""
-    part = company.page(caller.account, request.page, request.limit)
+    part = company_devices.page(caller.account, request.page, request.limit)
     return Devices(
-        result=[rufus.Device.of(device) for device in part.devices],
+        result=[dialect.Device.of(device) for device in part.devices],
         pagination=Pagination(page=request.page, limit=request.limit, total=part.total, has_more=part.more),
     )

@@ -1,11 +1,10 @@
 """POST /api/v2/device: a player adds itself, or tells what is new about it (document 004)."""
 
-from bindery import players
-from bindery.dialects import vodlix
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import DeviceIdentifier, Text128
-from bindery.wire import Access, Form
+from bindery.core.errors import Reason
+from bindery.http.fields import DeviceIdentifier, Text128
+from bindery.http.messages import Access, Form
+from bindery.http.operation import operation
+from bindery.vodlix import dialect, video_devices
 
 
 class AddDevice(Form):
@@ -19,8 +18,8 @@ class AddDevice(Form):
     app_name: Text128
 
 
-@operation(vodlix, Access.WRITE, refuses=[Reason.REGISTRATION_DISABLED, Reason.DEVICE_BANNED])
-def handler(request: AddDevice, caller: str) -> vodlix.Known:
+@operation(dialect, Access.WRITE, refuses=[Reason.REGISTRATION_DISABLED, Reason.DEVICE_BANNED])
+def handler(request: AddDevice, caller: str) -> dialect.Known:
     """Add the player; adding it again replaces what was known of it."""
-    players.add(**request.model_dump())
-    return vodlix.Known(data=vodlix.Player(mac_address=request.mac_address))
+    video_devices.add(**request.model_dump())
+    return dialect.Known(data=dialect.Player(mac_address=request.mac_address))

@@ -1,11 +1,10 @@
 """POST /api/v2/device_check: whether a player is known and not banned (the API's wider documentation)."""
 
-from bindery import players
-from bindery.dialects import vodlix
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import DeviceIdentifier
-from bindery.wire import Access, Form
+from bindery.core.errors import Reason
+from bindery.http.fields import DeviceIdentifier
+from bindery.http.messages import Access, Form
+from bindery.http.operation import operation
+from bindery.vodlix import dialect, video_devices
 
 
 class CheckDevice(Form):
@@ -14,8 +13,8 @@ class CheckDevice(Form):
     mac_address: DeviceIdentifier
 
 
-@operation(vodlix, Access.READ, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
-def handler(request: CheckDevice, caller: str) -> vodlix.Known:
+@operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
+def handler(request: CheckDevice, caller: str) -> dialect.Known:
     """Answer as when the player was added. Players ask every few minutes."""
-    players.check(request.mac_address)
-    return vodlix.Known(data=vodlix.Player(mac_address=request.mac_address))
+    video_devices.check(request.mac_address)
+    return dialect.Known(data=dialect.Player(mac_address=request.mac_address))

@@ -2,10 +2,10 @@
 
 from pydantic import BaseModel
 
-from bindery.dialects import vodlix
-from bindery.directory import installation
-from bindery.edge import operation
-from bindery.wire import Access, Reply, Request
+from bindery.directory import settings
+from bindery.http.messages import Access, Reply, Request
+from bindery.http.operation import operation
+from bindery.vodlix import dialect
 
 
 class GetConfigs(Request):
@@ -15,7 +15,7 @@ class GetConfigs(Request):
 class Configs(BaseModel):
     """1 means enabled, anything else disabled; the value is shown as the operator set it."""
 
-    device_management: installation.Setting
+    device_management: settings.Setting
 
 
 class Configured(Reply):
@@ -29,8 +29,8 @@ class Configured(Reply):
         return {"Cache-Control": "max-age=60"}
 
 
-@operation(vodlix, Access.READ)
+@operation(dialect, Access.READ)
 def handler(request: GetConfigs, caller: str) -> Configured:
     """Show the settings that players go by."""
-    configs = Configs(device_management=installation.read(installation.DEVICE_MANAGEMENT))
+    configs = Configs(device_management=settings.read(settings.DEVICE_MANAGEMENT))
     return Configured(data=configs, configs=configs)

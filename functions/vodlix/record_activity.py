@@ -3,12 +3,11 @@
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from bindery import players
-from bindery.dialects import vodlix
-from bindery.edge import operation
-from bindery.faults import Reason
-from bindery.fields import DeviceIdentifier, OptionalText128, Text128
-from bindery.wire import Access, Form
+from bindery.core.errors import Reason
+from bindery.http.fields import DeviceIdentifier, OptionalText128, Text128
+from bindery.http.messages import Access, Form
+from bindery.http.operation import operation
+from bindery.vodlix import dialect, video_devices
 
 
 class RecordActivity(Form):
@@ -27,13 +26,13 @@ class RecordActivity(Form):
         return value
 
 
-@operation(vodlix, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
-def handler(request: RecordActivity, caller: str) -> vodlix.Known:
+@operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
+def handler(request: RecordActivity, caller: str) -> dialect.Known:
     """Record what the player shows, in the place of what it showed before."""
-    players.record_activity(
+    video_devices.record_activity(
         request.mac_address,
         screen=request.current_screen,
         content_id=request.content_id,
         content_type=request.content_type,
     )
-    return vodlix.Known(data=vodlix.Player(mac_address=request.mac_address))
+    return dialect.Known(data=dialect.Player(mac_address=request.mac_address))

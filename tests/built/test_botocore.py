@@ -23,26 +23,27 @@ LOCKS = Path(__file__).parent / "botocore"
 CALLS = """
 import json, botocore
 from botocore.exceptions import ClientError
-from bindery import aws, dynamo, keyring
-from bindery.dynamo import Condition, Delete, Key, Put, Read, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Condition, Delete, Key, Put, Read, Table, Update
+from bindery.core.errors import Reason, Refused
+from bindery.security import secrets
 
 key = Key(Table.DEVICES, "botocore")
 absent = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_BOUND)
-dynamo.write(Put(key, {"n": 1}))
-found = [dynamo.get(key), dynamo.get_many([Read(key)])[0], dynamo.update(Update(key, "SET #n = :n", {":n": 2}))]
+dynamodb.write(Put(key, {"n": 1}))
+found = [dynamodb.get(key), dynamodb.get_many([Read(key)])[0], dynamodb.update(Update(key, "SET #n = :n", {":n": 2}))]
 taken = Put(key, {"n": 3}, absent)
-for refused in (dynamo.write, lambda put: dynamo.transact([put])):
+for refused in (dynamodb.write, lambda put: dynamodb.transact([put])):
     try:
         refused(taken)
-    except Fault as fault:
+    except Refused as fault:
         found.append(fault.reason)
-dynamo.transact([Put(key, {"n": 4})])
-found.append(list(dynamo.query(Table.DIRECTORY, "#pk = :pk", {":pk": "none"})))
-dynamo.write(Delete(key))
-found.append(dynamo.get(key))
-model = dynamo.client().meta.service_model
-found.append([sorted(model.operation_names), bool(keyring.secret("DEVICE_ID_SECRET")), botocore.__version__])
+dynamodb.transact([Put(key, {"n": 4})])
+found.append(list(dynamodb.query(Table.DIRECTORY, "#pk = :pk", {":pk": "none"})))
+dynamodb.write(Delete(key))
+found.append(dynamodb.get(key))
+model = dynamodb.client().meta.service_model
+found.append([sorted(model.operation_names), bool(secrets.secret("DEVICE_ID_SECRET")), botocore.__version__])
 print(json.dumps(found))
 """
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests import documented, runtime
 from tests.built import operators
-from tests.conftest import forget, make_environment
+from tests.conftest import clear_caches, make_environment
 from tests.engine.conftest import use_empty_registry
 from tests.http_api import Response, invoke
 from tests.openid import Bank
@@ -60,9 +60,9 @@ def registry(engine: Engine, bank: Bank, secrets: Mapping[str, str]) -> Iterator
         bank.trusted(patch)
         for name, value in secrets.items():
             boto3.client("secretsmanager").put_secret_value(SecretId=name, SecretString=value)
-        forget()
+        clear_caches()
         yield
-    forget()
+    clear_caches()
 
 
 def its_secrets() -> dict[str, str]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity
-from bindery.bindings import record
-from bindery.bindings.customer import Status
-from bindery.directory import issued_devices
-from bindery.dynamo import Table, Update
-from bindery.faults import Reason
+from bindery.asseco import issued_devices
+from bindery.asseco.owned_devices import Status
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table, Update
+from bindery.core import clock
+from bindery.core.errors import Reason
+from bindery.registry import bindings, devices, identity
 from tests.http_api import Response, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank, rsa_key
 from tests.tables import everything, items
@@ -116,8 +117,8 @@ def get_issued(bank: Bank, identifier: str, customer: str = CUSTOMER) -> Respons
 
 
 def block(identifier: str) -> None:
-    owner = record.owner(identity.customer_device(identifier))
-    dynamo.write(Update(owner, "SET #status = :blocked", {":blocked": Status.BLOCKED}))
+    owner = bindings.owner(identity.customer_device(identifier))
+    dynamodb.write(Update(owner, "SET #status = :blocked", {":blocked": Status.BLOCKED}))
 
 
 # ── Access tokens ─────────────────────────────────────────────────────────────────────────────────────────────────────

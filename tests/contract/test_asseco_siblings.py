@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices
-from bindery.bindings.customer import IdentifierKind, PushPlatform, Status
-from bindery.directory import issued_devices
-from bindery.directory.issued_devices import Capability, CardKind, CardStatus, Kind
-from bindery.dynamo import Table
+from bindery.asseco import issued_devices
+from bindery.asseco.issued_devices import Capability, CardKind, CardStatus, Kind
+from bindery.asseco.owned_devices import IdentifierKind, PushPlatform, Status
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.registry import devices
 from tests.contract.test_asseco import (
     NICKNAME_NOT_SET,
     NICKNAME_NOT_UNIQUE,

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from bindery import devices, dynamo, edge, identity, sessions
-from bindery.bindings import company
-from bindery.directory import accounts, addresses, domains, keys, products, users
-from bindery.directory.keys import Grant, Kind
+from bindery.aws import dynamodb
+from bindery.connectivity import service_addresses
+from bindery.directory import accounts, api_keys, products, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.http import operation
+from bindery.quectel import user_domains
+from bindery.registry import devices, identity
+from bindery.rufus import company_devices
 from tests import moto_registry, openid
-from tests.conftest import forget
+from tests.conftest import clear_caches
 from tests.http_api import Response, event, invoke
 from tests.tables import everything
 
@@ -150,22 +154,22 @@ def callers(registry: None, environment: pytest.MonkeyPatch) -> Any:
     moto_registry.prepare("a caller of each dialect", _enter)
     with openid.Bank() as bank:
         bank.trusted(environment)
-        forget()
+        clear_caches()
         _bank = bank
         yield
 
 
 def _enter() -> None:
     accounts.create("acme", name="Acme")
-    keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a", chosen=RUFUS_KEY)
-    keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d", chosen=REMOTEIT_KEY)
-    domains.create("domain")
+    api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a", chosen=RUFUS_KEY)
+    api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d", chosen=REMOTEIT_KEY)
+    user_domains.create("domain")
     users.create("ada", "acme", domain="domain")
     products.create("p1", name="Product", module_type="M")
     for serial in ("SN1", unicodedata.normalize("NFC", "cafe\u0301")):
         devices.manufacture("p1", serial, device_key="ABCD1234")
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
 
 
 def succeeded(answer: Response) -> bool:
@@ -374,12 +378,12 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
 
     for method in ("get_item", "batch_get_item", "put_item", "update_item", "transact_write_items"):
-        monkeypatch.setattr(dynamo.client(), method, call)
+        monkeypatch.setattr(dynamodb.client(), method, call)
 
 
 def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     return written
 
 
@@ -419,16 +423,16 @@ def test_a_write_that_others_get_in_the_way_of_is_refused_with_retry_after_and_i
         return conflicting
 
     with monkeypatch.context() as patch:
-        patch.setattr(dynamo, "_pause", lambda attempt: None)
-        patch.setattr(dynamo.client(), "transact_write_items", call("TransactionCanceledException"))
+        patch.setattr(dynamodb, "_pause", lambda attempt: None)
+        patch.setattr(dynamodb.client(), "transact_write_items", call("TransactionCanceledException"))
         for method in ("put_item", "update_item"):
-            patch.setattr(dynamo.client(), method, call("TransactionConflictException"))
+            patch.setattr(dynamodb.client(), method, call("TransactionConflictException"))
         answer = dialect.ask(headers=headers)
     # quectel has a code of its own for what cannot be read.
     assert told(dialect, answer) == (dialect.internal if dialect is QUECTEL else dialect.unavailable)
     assert answer.headers["Retry-After"] == "1"
     (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert (line["level"], line["reason"], line["Refused"]) == ("INFO", "contended", 1)
+    assert (line["level"], line["reason"], line["Refused"]) == ("INFO", "conflict", 1)
     assert everything() == before
 
 

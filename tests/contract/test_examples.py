@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import dynamo
-from bindery.edge import Operation
-from bindery.faults import Reason
+from bindery.aws import dynamodb
+from bindery.core.errors import Reason
+from bindery.http.operation import Operation
 from tests import documented, moto_registry
-from tests.conftest import forget, make_environment
+from tests.conftest import clear_caches, make_environment
 from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.performance.stories import World
@@ -35,9 +35,9 @@ def world() -> Iterator[World]:
         make_environment(environment)
         bank.trusted(environment)
         with moto_registry.empty():
-            forget()
+            clear_caches()
             yield World(bank)
-            forget()
+            clear_caches()
 
 
 def shown(name: str, answer: Response) -> set[str]:
@@ -80,8 +80,8 @@ def test_what_is_out_of_reach_is_answered_as_shown(name: str, world: World, monk
         raise EndpointConnectionError(endpoint_url="http://inner")
 
     event = world.sample(name)
-    forget()
+    clear_caches()
     monkeypatch.setitem(world.bank.answers, "/keys", (500, {}, b""))
     for method in ("get_item", "batch_get_item", "query", "put_item", "update_item", "transact_write_items"):
-        monkeypatch.setattr(dynamo.client(), method, unreachable)
+        monkeypatch.setattr(dynamodb.client(), method, unreachable)
     assert shown(name, invoke(name, event)) & OUT_OF_REACH

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, identity, keyring, sessions
-from bindery.directory import accounts, families, products, users
-from bindery.directory.products import Mode
+from bindery.core import clock
+from bindery.directory import accounts, products, sessions, users
+from bindery.quectel import families
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
 from tests import quectel
 from tests.http_api import admin, event, invoke
 from tests.quectel import (
@@ -126,7 +129,7 @@ def test_no_two_neighbouring_rows_go_untested_without_a_reason() -> None:
 def test_a_device_is_bound_and_its_keys_are_answered(world: World) -> None:
     answer = world.ask()
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
-    key = keyring.auth_key(owner()["binding"])
+    key = secrets.auth_key(owner()["binding"])
     assert answer.body == (
         f'{{"code":200,"data":{{"authKey":"{key}","dk":"{DK}","moduleType":"BC26","pk":"{PK}"}},"extMsg":"","msg":""}}'
     )

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, keyring
-from bindery.bindings import held, holding, record, shares
-from bindery.directory import accounts, domains, families, products, users
-from bindery.directory.products import Mode
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, products, users
+from bindery.operators import forced_unbind
+from bindery.quectel import families, sharing, user_devices, user_domains
+from bindery.registry import bindings, devices, holdings
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
 from tests import quectel
 from tests.http_api import Response
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, ask, owner, places, share, succeeded
@@ -171,7 +175,7 @@ def test_a_registry_that_cannot_be_read_is_said_to_be_so(
 
 
 def unreachable() -> None:
-    raise dynamo.ClientError({"Error": {"Code": "ThrottlingException", "Message": "inner"}}, "Operation")
+    raise dynamodb.ClientError({"Error": {"Code": "ThrottlingException", "Message": "inner"}}, "Operation")
 
 
 WRITES = [
@@ -274,7 +278,7 @@ def test_a_list_has_pages_and_says_where_among_them_one_is(
     monkeypatch.setattr(clock, "now", lambda: next(ticks))
     keys = fill(24)
     found = data(quectel.call("user_device_list", token, {"page": page, "pageSize": size}))
-    shown, size = keys[part], min(size, held.PAGE_LIMIT)
+    shown, size = keys[part], min(size, user_devices.PAGE_LIMIT)
     pages = -(-24 // size)
     assert [device["deviceKey"] for device in found["list"]] == shown
     assert (found["total"], found["pages"], found["size"], found["pageSize"]) == (24, pages, len(shown), size)
@@ -523,7 +527,7 @@ def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
 def test_a_code_is_nothing_to_users_of_another_domain_or_account(world: World) -> None:
     succeeded(world.ask())
     shared = code()
-    domains.create("E.DM.2")
+    user_domains.create("E.DM.2")
     accounts.create("other", name="Other")
     users.create("u1", "smart", domain="E.DM.2")
     users.create("u2", "other", domain="E.DM.1")
@@ -535,7 +539,7 @@ def test_a_code_is_nothing_to_users_of_another_domain_or_account(world: World) -
 def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> None:
     succeeded(world.ask())
     shared = code()
-    domains.create("E.DM.2")
+    user_domains.create("E.DM.2")
     data(accept(OTHER, shared))
     users.change(ME, domain="E.DM.2")
     users.create("u1", "smart", domain="E.DM.2")
@@ -553,7 +557,7 @@ def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> 
     [
         users.revoke_sessions,
         lambda uid: users.set_enabled(uid, False),
-        lambda uid: dynamo.write(dynamo.Delete(users.key(uid))),
+        lambda uid: dynamodb.write(dynamodb.Delete(users.key(uid))),
     ],
     ids=["revoked", "disabled", "deleted"],
 )
@@ -571,14 +575,14 @@ def test_a_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str]
 
 def test_a_code_that_could_not_be_read_is_not_a_guess(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
-    shared, untouched, derive = code(), everything(), keyring.derive
+    shared, untouched, derive = code(), everything(), secrets.derive
 
     def unreachable(setting: str, *parts: str) -> bytes:
         if "share code" in parts:
-            raise Fault(Reason.UNAVAILABLE)
+            raise Refused(Reason.UNAVAILABLE)
         return derive(setting, *parts)
 
-    monkeypatch.setattr(keyring, "derive", unreachable)
+    monkeypatch.setattr(secrets, "derive", unreachable)
     refused(accept(OTHER, shared), 5138, "Device sharing failed")
     refused(ask(OTHER, "device_info", shareCode=shared), 5314, "Device query failed in cloud platform")
     assert everything() == untouched
@@ -598,10 +602,10 @@ def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) ->
 @pytest.mark.parametrize(
     ("end", "start"),
     [
-        (lambda: domains.change("E.DM.1", enabled=False), lambda: domains.change("E.DM.1", enabled=True)),
+        (lambda: user_domains.change("E.DM.1", enabled=False), lambda: user_domains.change("E.DM.1", enabled=True)),
         (
-            lambda: dynamo.write(dynamo.Delete(domains.key("E.DM.1"))),
-            lambda: domains.create("E.DM.1"),
+            lambda: dynamodb.write(dynamodb.Delete(user_domains.key("E.DM.1"))),
+            lambda: user_domains.create("E.DM.1"),
         ),
     ],
     ids=["disabled", "deleted"],
@@ -656,7 +660,7 @@ def test_a_product_of_other_domains_is_unknown_before_binding(world: World) -> N
 def test_a_code_stays_in_its_domain_when_somebody_who_accepted_it_leaves(world: World) -> None:
     succeeded(world.ask())
     shared = code()
-    domains.create("E.DM.2")
+    user_domains.create("E.DM.2")
     data(accept(OTHER, shared))
     users.change(OTHER, domain="E.DM.2")
     users.create("u1", "smart", domain="E.DM.2")
@@ -692,7 +696,7 @@ def test_a_code_shows_a_stranger_the_device_without_what_binds_or_reaches_it(wor
     assert (found["deviceKey"], found["deviceType"], found["uid"], found["shareCode"]) == (DK, 2, OTHER, shared)
     assert (found["sn"], found["authKey"], found["fid"], found["deviceBindTime"]) == ("", "", None, None)
     assert data(ask(ME, "device_info", shareCode=shared))["sn"] == SN
-    assert keyring.auth_key(owner()["binding"]) not in shared
+    assert secrets.auth_key(owner()["binding"]) not in shared
 
 
 def test_new_codes_end_the_last_ones_unless_they_are_to_stay(world: World) -> None:
@@ -718,7 +722,7 @@ def test_codes_that_were_ended_while_one_was_added_do_not_come_back(
     world: World, cover: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     succeeded(world.ask())
-    leaked, later = code(), (clock.seconds() + shares.SHARING_LIMIT) * 1000
+    leaked, later = code(), (clock.seconds() + sharing.SHARING_LIMIT) * 1000
     new: list[str] = []
     before(monkeypatch, "update_item", lambda: new.append(code(coverMark=cover, sharingExpireAt=later)))
     added = ask(ME, "share_info", **KEYS, coverMark=2)
@@ -738,7 +742,7 @@ def test_a_code_whose_answer_was_lost_is_made_by_the_repetition(world: World, co
         attempts_made.append(attempts)
         return 0 if attempts == 1 else None
 
-    dynamo.client().meta.events.register("needs-retry.dynamodb.UpdateItem", lose_the_first_answer)
+    dynamodb.client().meta.events.register("needs-retry.dynamodb.UpdateItem", lose_the_first_answer)
     data(accept(OTHER, code(coverMark=cover)))
     assert attempts_made == [1, 2]
 
@@ -747,9 +751,9 @@ def test_a_binding_has_thirty_shares_that_last(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     now = clock.seconds()
-    full = {f"u{number}": now + 60 for number in range(held.SHARE_LIMIT - 1)} | {"ended": now}
-    for place in (record.owner(DEVICE), held.key(ME, PK, DK)):
-        dynamo.write(dynamo.Update(place, "SET #shares = :shares", {":shares": full}))
+    full = {f"u{number}": now + 60 for number in range(user_devices.SHARE_LIMIT - 1)} | {"ended": now}
+    for place in (bindings.owner(DEVICE), holdings.key(ME, PK, DK)):
+        dynamodb.write(dynamodb.Update(place, "SET #shares = :shares", {":shares": full}))
     data(accept(OTHER, shared))
     assert places()[ME]["shares"] == owner()["shares"]
     assert "ended" not in owner()["shares"]
@@ -761,11 +765,11 @@ def test_a_binding_with_all_its_shares_ends_in_one_transaction() -> None:
     users.set_home_mode(ME, True)
     succeeded(quectel.as_user(ME, fid="F1"))
     shared = code()
-    for number in range(held.SHARE_LIMIT):
+    for number in range(user_devices.SHARE_LIMIT):
         users.create(f"u{number}", "smart", domain="E.DM.1")
         data(accept(f"u{number}", shared))
-    assert len(everything()["BINDINGS"]) == 2 + 2 * held.SHARE_LIMIT
-    holding.end(DEVICE, "lost", uid=ME)
+    assert len(everything()["BINDINGS"]) == 2 + 2 * user_devices.SHARE_LIMIT
+    forced_unbind.end(DEVICE, "lost", uid=ME)
     assert everything()["BINDINGS"] == []
 
 

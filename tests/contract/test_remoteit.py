@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity, sessions
-from bindery.bindings import company, record
-from bindery.directory import accounts, addresses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Delete, Put, Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Put, Table
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import bindings, devices, identity
+from bindery.rufus import company_devices
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, items
 
@@ -45,7 +48,7 @@ def credentials(registry: None) -> dict[str, str]:
     accounts.create("acme", name="Acme")
     users.create("ann", "acme")
     return {
-        "developerkey": keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
+        "developerkey": api_keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
         "token": sessions.issue("ann", "remoteit", 3600)[0],
     }
 
@@ -53,9 +56,9 @@ def credentials(registry: None) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def device(credentials: None) -> str:
     """A device bound to the user's account, with the document's service address."""
-    company.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
-    addresses.assign(ADDRESS, device)
+    service_addresses.assign(ADDRESS, device)
     return device
 
 
@@ -99,7 +102,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
         assert answer.status == 200
         assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
         assert answer.body == CONNECTION + wait + "}"
-    ann, assigned = users.show("ann"), addresses.find(ADDRESS)
+    ann, assigned = users.show("ann"), service_addresses.find(ADDRESS)
     assert assigned is not None
     assert leases() == [
         {
@@ -203,7 +206,7 @@ def test_revoked_expired_foreign_and_closed_developer_keys_answer_as_an_unknown_
     credentials: dict[str, str],
 ) -> None:
     def issue(account: str, kind: Kind = Kind.REMOTEIT, expires_at: int | None = None) -> str:
-        return keys.issue(account, kind, Grant.READ_WRITE, alias="other", expires_at=expires_at)
+        return api_keys.issue(account, kind, Grant.READ_WRITE, alias="other", expires_at=expires_at)
 
     accounts.create("closed", name="Closed")
     revoked, expired, company_key = (
@@ -212,7 +215,7 @@ def test_revoked_expired_foreign_and_closed_developer_keys_answer_as_an_unknown_
         issue("tools", Kind.RUFUS),
     )
     closed = issue("closed")
-    keys.revoke(keys.id_of(revoked))
+    api_keys.revoke(api_keys.id_of(revoked))
     accounts.set_enabled("closed", False)
     for key in (revoked, expired, company_key, closed):
         answer = connect(credentials | {"developerkey": key})
@@ -289,10 +292,10 @@ def test_not_yours_not_bound_and_not_there_are_one_answer(credentials: dict[str,
     accounts.create("other", name="Other")
     users.create("eve", "other")
     eve = credentials | {"token": sessions.issue("eve", "remoteit", 3600)[0]}
-    company.bind("other", "M", "unbound", alias=None, firmware=None, kind=None)
+    company_devices.bind("other", "M", "unbound", alias=None, firmware=None, kind=None)
     unbound = identity.company_device("other", "M", "unbound")
-    addresses.assign("80:00:00:00:00:00:00:F2", unbound)
-    dynamo.write(Delete(record.owner(unbound)))
+    service_addresses.assign("80:00:00:00:00:00:00:F2", unbound)
+    dynamodb.write(Delete(bindings.owner(unbound)))
     before = everything()
     for address in (ADDRESS, UNKNOWN, "80:00:00:00:00:00:00:F2"):
         answer = connect(eve, {"deviceaddress": address.lower()})
@@ -329,28 +332,28 @@ def test_an_inactive_device_is_404_until_it_is_active(credentials: dict[str, str
 
 
 def test_a_device_whose_address_was_taken_away_is_not_there(credentials: dict[str, str], device: str) -> None:
-    addresses.withdraw(ADDRESS)
+    service_addresses.withdraw(ADDRESS)
     answer = connect(credentials)
     assert (answer.status, answer.body) == (403, not_shared(ADDRESS))
-    addresses.assign(UNKNOWN, device)
+    service_addresses.assign(UNKNOWN, device)
     assert connect(credentials, {"deviceaddress": UNKNOWN}).status == 200
 
 
 def test_the_user_of_a_bank_connects_to_what_they_registered_while_it_is_active(credentials: dict[str, str]) -> None:
     users.create("carol", "acme", customer="MIGR00002")
     device = identity.customer_device("354162079415768")
-    dynamo.write(devices.seen(device, "asseco"))
-    addresses.assign("80:00:00:00:00:00:00:F3", device)
+    dynamodb.write(devices.seen(device, "asseco"))
+    service_addresses.assign("80:00:00:00:00:00:00:F3", device)
     carol = credentials | {"token": sessions.issue("carol", "remoteit", 3600)[0]}
     for status, expected in (("active", 200), ("blocked", 403), ("unregistered", 403)):
-        dynamo.write(Put(record.owner(device), {"holder": "customer#MIGR00002", "status": status, "binding": "b"}))
+        dynamodb.write(Put(bindings.owner(device), {"holder": "customer#MIGR00002", "status": status, "binding": "b"}))
         assert connect(carol, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == expected
         assert connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == 403
 
 
 def test_a_player_that_nobody_holds_can_be_connected_to_by_nobody(credentials: dict[str, str]) -> None:
     device = identity.player_device("A1B2C3D4E5F6")
-    dynamo.write(devices.seen(device, "vodlix"))
-    addresses.assign("80:00:00:00:00:00:00:F4", device)
+    dynamodb.write(devices.seen(device, "vodlix"))
+    service_addresses.assign("80:00:00:00:00:00:00:F4", device)
     answer = connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F4"})
     assert (answer.status, answer.body) == (403, not_shared("80:00:00:00:00:00:00:F4"))

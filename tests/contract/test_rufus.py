@@ -7,11 +7,14 @@ from typing import Any
 import boto3
 import pytest
 
-from bindery import clock, devices, dynamo, identity, keyring
-from bindery.bindings import company, record
-from bindery.directory import accounts, keys
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.directory import accounts, api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import bindings, devices, identity
+from bindery.rufus import company_devices
+from bindery.security import secrets
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, items
 
@@ -24,7 +27,7 @@ SAMPLE = {"model": "Model X1", "serial_number": "DEVICE-123"}
 @pytest.fixture(autouse=True)
 def account(registry: None) -> None:
     accounts.create("acme", name="Acme")
-    keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", chosen=KEY)
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", chosen=KEY)
 
 
 def bind(body: Any, *, key: str | None = KEY, header: str = "api_key", **changes: Any) -> Response:
@@ -66,7 +69,7 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
         "firmware": "1.2",
         "type": "lock",
     }
-    assert device == f"rufus#acme#{keyring.fingerprint(answer.json()['deviceid'])}"
+    assert device == f"rufus#acme#{secrets.fingerprint(answer.json()['deviceid'])}"
 
 
 def test_the_deviceid_stands_nowhere_in_the_tables() -> None:
@@ -77,7 +80,7 @@ def test_the_deviceid_stands_nowhere_in_the_tables() -> None:
 def test_another_installation_gives_a_device_another_deviceid() -> None:
     first = bind(SAMPLE).body
     boto3.client("secretsmanager").put_secret_value(SecretId="DeviceIdSecret", SecretString="o" * 64)
-    keyring.forget()
+    secrets.clear_cache()
     assert bind(SAMPLE).body != first
 
 
@@ -104,7 +107,7 @@ def test_another_model_or_serial_is_another_device(other: tuple[str, str]) -> No
 
 def test_the_same_device_in_another_company_is_another_device() -> None:
     accounts.create("other", name="Other")
-    theirs = keys.issue("other", Kind.RUFUS, Grant.WRITE, alias="theirs")
+    theirs = api_keys.issue("other", Kind.RUFUS, Grant.WRITE, alias="theirs")
     assert bind(SAMPLE).body != bind(SAMPLE, key=theirs).body
     assert sorted(item["holder"] for item in items(Table.BINDINGS)) == ["account#acme", "account#other"]
 
@@ -167,12 +170,12 @@ def test_no_or_an_unknown_key_is_403(key: str | None, description: str) -> None:
 
 
 def test_revoked_expired_foreign_and_closed_keys_answer_as_an_unknown_one() -> None:
-    revoked = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="revoked")
-    keys.revoke(keys.id_of(revoked))
-    expired = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="expired", expires_at=clock.now() - 1)
-    developer = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="developer")
+    revoked = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="revoked")
+    api_keys.revoke(api_keys.id_of(revoked))
+    expired = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="expired", expires_at=clock.now() - 1)
+    developer = api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="developer")
     accounts.create("closed", name="Closed")
-    closed = keys.issue("closed", Kind.RUFUS, Grant.WRITE, alias="closed")
+    closed = api_keys.issue("closed", Kind.RUFUS, Grant.WRITE, alias="closed")
     accounts.set_enabled("closed", False)
     before = everything()
     unknown = bind(SAMPLE, key="ror-00000000000000000000")
@@ -185,7 +188,7 @@ def test_revoked_expired_foreign_and_closed_keys_answer_as_an_unknown_one() -> N
 
 @pytest.mark.parametrize(("grant", "status"), [(Grant.READ, 403), (Grant.WRITE, 201), (Grant.READ_WRITE, 201)])
 def test_binding_needs_a_key_that_writes(grant: Grant, status: int) -> None:
-    answer = bind(SAMPLE, key=keys.issue("acme", Kind.RUFUS, grant, alias="granted"))
+    answer = bind(SAMPLE, key=api_keys.issue("acme", Kind.RUFUS, grant, alias="granted"))
     assert answer.status == status
     if status == 403:
         assert answer.body == '{"description":"Wrong api key access type"}'
@@ -193,7 +196,7 @@ def test_binding_needs_a_key_that_writes(grant: Grant, status: int) -> None:
 
 
 def test_the_key_is_checked_before_the_body() -> None:
-    reader = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
+    reader = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
     assert bind("{", key=reader).body == '{"description":"Wrong api key access type"}'
     assert bind("{", key=None).body == '{"description":"Missing api key"}'
 
@@ -244,10 +247,10 @@ def test_a_banned_device_is_refused_until_the_ban_is_lifted() -> None:
 def test_a_device_that_was_unbound_comes_back_under_its_deviceid() -> None:
     first = bind(SAMPLE)
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
-    dynamo.write(dynamo.Delete(record.owner(device)))
+    dynamodb.write(dynamodb.Delete(bindings.owner(device)))
     assert bind(SAMPLE).body == first.body
 
 
 def test_the_rule_and_the_wire_give_the_same_deviceid() -> None:
-    given = company.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
+    given = company_devices.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
     assert bind(SAMPLE).json()["deviceid"] == given

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity
-from bindery.bindings import company, record
-from bindery.dialects import rufus
-from bindery.directory import accounts, keys
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.directory import accounts, api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import bindings, devices, identity
+from bindery.rufus import company_devices, dialect
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, items
 
@@ -31,15 +32,15 @@ OTHER = "ror-00000000000000000003"
 def _accounts(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for account in ("acme", "other"):
         accounts.create(account, name=account)
-    keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="all", chosen=KEY)
-    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader", chosen=READER)
-    keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="unbinder", unbind=True, chosen=UNBINDER)
-    keys.issue("other", Kind.RUFUS, Grant.READ_WRITE, alias="other", unbind=True, chosen=OTHER)
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="all", chosen=KEY)
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader", chosen=READER)
+    api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="unbinder", unbind=True, chosen=UNBINDER)
+    api_keys.issue("other", Kind.RUFUS, Grant.READ_WRITE, alias="other", unbind=True, chosen=OTHER)
     monkeypatch.setattr(clock, "now", lambda: NOW)
 
 
 def bind(serial: str = "DEVICE-123", account: str = "acme", **given: Any) -> str:
-    return company.bind(account, "Model X1", serial, **{"alias": None, "firmware": None, "kind": None, **given})
+    return company_devices.bind(account, "Model X1", serial, **{"alias": None, "firmware": None, "kind": None, **given})
 
 
 def _one(name: str, method: str, deviceid: str, key: str | None) -> Response:
@@ -200,7 +201,7 @@ def test_a_banned_device_is_shown_listed_and_let_go_and_stays_banned() -> None:
     ],
 )
 def test_each_access_type_may_do_exactly_its_own(grant: Grant, may_unbind: bool, statuses: list[int]) -> None:
-    key = keys.issue("acme", Kind.RUFUS, grant, alias="granted", unbind=may_unbind)
+    key = api_keys.issue("acme", Kind.RUFUS, grant, alias="granted", unbind=may_unbind)
     deviceid = bind()
     body = '{"model": "Model X1", "serial_number": "DEVICE-123"}'
     answers = [
@@ -230,7 +231,9 @@ def test_the_key_comes_before_everything(key: str | None, description: str) -> N
 
 def test_unbinding_notes_the_day_of_the_keys_last_use() -> None:
     def last_used() -> list[Any]:
-        return [item.get("last_used") for item in items(Table.DIRECTORY) if item["pk"].endswith(keys.id_of(UNBINDER))]
+        return [
+            item.get("last_used") for item in items(Table.DIRECTORY) if item["pk"].endswith(api_keys.id_of(UNBINDER))
+        ]
 
     deviceid = bind()
     unbind(UNKNOWN)
@@ -302,9 +305,9 @@ def test_binding_again_keeps_a_devices_place(bound: list[str]) -> None:
 
 def test_what_an_account_holds_through_another_api_is_not_listed() -> None:
     bind()
-    for dialect in ("quectel", "rufusx"):
-        elsewhere = {"holder": "account#acme", "since": record.since(dialect, NOW)}
-        dynamo.write(dynamo.Put(record.owner(f"{dialect}#S"), elsewhere))
+    for api in ("quectel", "rufusx"):
+        elsewhere = {"holder": "account#acme", "since": bindings.since(api, NOW)}
+        dynamodb.write(dynamodb.Put(bindings.owner(f"{api}#S"), elsewhere))
     assert (serials(page()), page().json()["pagination"]["total"]) == (["DEVICE-123"], 1)
 
 
@@ -354,9 +357,9 @@ def test_a_page_that_lambda_could_not_hand_over_is_400_and_a_smaller_one_is_not(
         bind(serial)
     whole = page("limit=2").body
     handed_over = len(json.dumps(whole, ensure_ascii=False).encode()) - 2
-    monkeypatch.setattr(rufus, "ANSWER_LIMIT", handed_over)
+    monkeypatch.setattr(dialect, "ANSWER_LIMIT", handed_over)
     assert page("limit=2").body == whole
-    monkeypatch.setattr(rufus, "ANSWER_LIMIT", handed_over - 1)
+    monkeypatch.setattr(dialect, "ANSWER_LIMIT", handed_over - 1)
     assert page("limit=2").body == '{"description":"Invalid parameter: limit"}'
     assert page("limit=1").status == 200
 
@@ -365,7 +368,7 @@ def test_the_largest_page_of_ordinary_text_can_be_handed_over() -> None:
     bind("S" * 40, alias="a" * 60, firmware="f" * 20, kind="t" * 20)
     body = page().body
     (one,) = [json.dumps(device) for device in page().json()["result"]]
-    assert 5000 * (len(one) + one.count('"')) + len(body) < rufus.ANSWER_LIMIT
+    assert 5000 * (len(one) + one.count('"')) + len(body) < dialect.ANSWER_LIMIT
 
 
 @pytest.mark.parametrize(("method", "allowed"), [("PUT", "DELETE, GET"), ("POST", "DELETE, GET")])

@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity
-from bindery.directory import installation
-from bindery.dynamo import Put, Table
-from bindery.wire import Call
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Put, Table
+from bindery.core import clock
+from bindery.directory import settings
+from bindery.http.messages import Call
+from bindery.registry import devices, identity
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, items
 
@@ -243,7 +245,7 @@ def test_a_banned_device_is_refused_unchanged_however_it_is_spelled_until_the_ba
 
 @pytest.mark.parametrize("value", [1, "1"])
 def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) -> None:
-    dynamo.write(Put(installation.key("device_management"), {"value": value}))
+    dynamodb.write(Put(settings.key("device_management"), {"value": value}))
     assert add().status == 200
     shown = f'{{"device_management":{json.dumps(value)}}}'
     assert configs().body == f'{HEAD}"data":{shown},"configs":{shown}}}'
@@ -251,7 +253,7 @@ def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) 
 
 @pytest.mark.parametrize("value", [0, 2, -1, "0", "", "true", "1.0", " 1", "01", "on", True, False])
 def test_anything_else_disables_is_shown_as_it_is_and_stores_nothing(value: bool | int | str) -> None:
-    dynamo.write(Put(installation.key("device_management"), {"value": value}))
+    dynamodb.write(Put(settings.key("device_management"), {"value": value}))
     before = everything()
     answer = add()
     assert (answer.status, answer.body) == (
@@ -276,7 +278,7 @@ def test_the_switch_is_on_by_default_and_its_answer_may_be_kept_a_minute() -> No
 
 
 def test_a_device_is_banned_before_it_was_ever_added() -> None:
-    dynamo.write(Put(devices.key(identity.player_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
+    dynamodb.write(Put(devices.key(identity.player_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
     assert add(SAMPLE | {"mac_address": "STT9.1"}).json()["error_code"] == "device_banned"
 
 

@@ -7,10 +7,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindery import clock, devices, dynamo, players
-from bindery.directory import installation
-from bindery.dynamo import Put, Table
-from bindery.wire import Call
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Put, Table
+from bindery.core import clock
+from bindery.directory import settings
+from bindery.http.messages import Call
+from bindery.registry import devices
+from bindery.vodlix import video_devices
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, items
 
@@ -40,7 +43,7 @@ def _then(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The moment of the document's sample, when a player added itself."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr(Call, "elapsed", lambda self: 0.58312)
-    players.add(MAC, **FACTS)
+    video_devices.add(MAC, **FACTS)
 
 
 def _ask(name: str, path: str, body: Any, headers: dict[str, str] | None) -> Response:
@@ -106,12 +109,12 @@ def test_a_later_activity_replaces_the_whole_of_the_one_before(
 def test_adding_again_keeps_the_latest_activity() -> None:
     record(ACTIVITY)
     before = everything()
-    players.add(MAC, **FACTS)
+    video_devices.add(MAC, **FACTS)
     assert everything() == before
 
 
 def test_a_player_with_its_latest_activity_is_one_write_unit() -> None:
-    players.add(MAC, **dict.fromkeys(FACTS, "x" * 80))
+    video_devices.add(MAC, **dict.fromkeys(FACTS, "x" * 80))
     record({"mac_address": MAC, "current_screen": "s" * 64, "content_id": "i" * 64, "content_type": "t" * 64})
     (item,) = items(Table.DEVICES)
     assert sum(len(name) + len(str(value)) for name, value in item.items()) <= 1024
@@ -148,7 +151,7 @@ def test_a_banned_player_is_refused_until_the_ban_is_lifted(ask: Ask) -> None:
 @both
 @pytest.mark.parametrize("value", [0, "off"])
 def test_the_switch_is_for_adding_alone(ask: Ask, value: int | str) -> None:
-    dynamo.write(Put(installation.key("device_management"), {"value": value}))
+    dynamodb.write(Put(settings.key("device_management"), {"value": value}))
     assert ask(ACTIVITY).status == 200
 
 

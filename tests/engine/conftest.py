@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bindery import passwords
-from tests.conftest import forget
+from bindery.security import passwords
+from tests.conftest import clear_caches
 from tools.engine import Engine, make_secrets, make_tables
 
 
@@ -24,7 +24,7 @@ def engine(running_engine: Engine, environment: pytest.MonkeyPatch) -> Iterator[
     environment.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=10"))
     use_empty_registry(running_engine, environment)
     yield running_engine
-    forget()
+    clear_caches()
 
 
 def use_empty_registry(running_engine: Engine, environment: pytest.MonkeyPatch) -> None:
@@ -34,4 +34,4 @@ def use_empty_registry(running_engine: Engine, environment: pytest.MonkeyPatch) 
     environment.setenv("AWS_DEFAULT_REGION", f"test-{secrets.token_hex(6)}-1")
     make_tables()
     make_secrets()
-    forget()
+    clear_caches()

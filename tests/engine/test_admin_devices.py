@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bindery import identity
-from bindery.bindings import holding
-from bindery.dynamo import Table
-from bindery.faults import Fault, Reason
-from bindery.imports import ROW_LIMIT
+from bindery.aws.dynamodb import Table
+from bindery.core.errors import Reason, Refused
+from bindery.directory.bulk_import import ROW_LIMIT
+from bindery.operators import forced_unbind
+from bindery.registry import identity
 from tests import quectel
 from tests.http_api import OPERATOR, admin
 from tests.quectel import DEVICE, ME, OTHER, PK, World
@@ -42,8 +42,8 @@ def test_a_binding_that_is_ended_while_another_takes_it_over_ends_whole_or_not_a
         def end(barrier: Barrier = barrier) -> Reason | None:
             barrier.wait(30)
             try:
-                holding.end(DEVICE, "sold")
-            except Fault as fault:
+                forced_unbind.end(DEVICE, "sold")
+            except Refused as fault:
                 return fault.reason
             return None
 
@@ -53,12 +53,12 @@ def test_a_binding_that_is_ended_while_another_takes_it_over_ends_whole_or_not_a
 
         with ThreadPoolExecutor(2) as pool:
             ended, taken = pool.submit(end), pool.submit(take)
-        assert ended.result() in (None, Reason.CONTENDED)
+        assert ended.result() in (None, Reason.CONFLICT)
         assert taken.result() in (200, 5048)
         holders = [item["holder"] for item in everything()["BINDINGS"] if "holder" in item]
         # Whoever is left holds it; the family's list has the device as long as its own member does.
         assert quectel.common("F1") == ({DEVICE} if holders == [f"user#{ME}"] else set())
-        if taken.result() == 200 and ended.result() is Reason.CONTENDED:
+        if taken.result() == 200 and ended.result() is Reason.CONFLICT:
             assert holders == [f"user#{OTHER}"]
         for _ in holders:
-            holding.end(DEVICE, "between rounds")
+            forced_unbind.end(DEVICE, "between rounds")

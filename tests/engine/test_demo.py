@@ -1,10 +1,16 @@
 import pytest
 
-from bindery import devices, dynamo, identity, passwords, privacy
-from bindery.directory import addresses, domain_secrets, domains, issued_devices, keys, users
+from bindery.asseco import issued_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.connectivity import service_addresses
+from bindery.directory import api_keys, users
 from bindery.directory.accounts import KeyKind
-from bindery.directory.keys import Grant
-from bindery.dynamo import Table
+from bindery.directory.api_keys import Grant
+from bindery.operators import privacy
+from bindery.quectel import domain_secrets, user_domains
+from bindery.registry import devices, identity
+from bindery.security import passwords
 from tests.tables import everything, items
 from tools import demo
 
@@ -13,7 +19,13 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(keys, "issue"), (users, "create"), (devices, "manufacture"), (addresses, "assign"), (issued_devices, "enter")],
+    [
+        (api_keys, "issue"),
+        (users, "create"),
+        (devices, "manufacture"),
+        (service_addresses, "assign"),
+        (issued_devices, "enter"),
+    ],
 )
 def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, module, function):
     real = getattr(module, function)
@@ -41,10 +53,10 @@ def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, 
 
 def test_what_people_change_of_the_demo_data_stays_changed():
     demo.load()
-    keys.revoke(keys.id_of(demo.DOCUMENTED["RUFUS_API_KEY"]))
+    api_keys.revoke(api_keys.id_of(demo.DOCUMENTED["RUFUS_API_KEY"]))
     users.set_home_mode("ada", True)
     devices.ban(identity.manufactured_device(demo.PRODUCT_KEY, demo.SERIALS[""]), "stolen")
-    keys.issue("demo", KeyKind.RUFUS, Grant.READ, alias="mine")
+    api_keys.issue("demo", KeyKind.RUFUS, Grant.READ, alias="mine")
     before = everything()
     demo.load()
     assert everything() == before
@@ -54,12 +66,12 @@ def test_a_registry_from_before_there_were_logins_gets_them_and_loses_nothing(mo
     with monkeypatch.context() as patch:
         patch.setattr(demo, "_enter_logins", lambda: None)
         demo.load()
-    dynamo.write(dynamo.Delete(demo._LOGINS_LOADED))
+    dynamodb.write(dynamodb.Delete(demo._LOGINS_LOADED))
     privacy.erase("ben")
     users.create("mine", "demo-other", email="cleo@example.com")
     demo.load()
     assert passwords.verify(demo._password("ada"), users.show("ada")["password"])
-    assert domain_secrets.of(domains.show(demo.DOMAIN)) == demo._domain_secret()
+    assert domain_secrets.of(user_domains.show(demo.DOMAIN)) == demo._domain_secret()
     emails = {item["uid"]: item["email"] for item in items(Table.DIRECTORY) if item["sk"] == "user"}
     assert emails == {"ada": "ada@example.com", "cleo": None, "mine": "cleo@example.com"}
 

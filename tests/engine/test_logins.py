@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from bindery.directory import accounts, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
-from bindery.faults import Fault
+from bindery.aws.dynamodb import Table
+from bindery.core.errors import Refused
+from bindery.directory import accounts, api_keys, users
+from bindery.directory.api_keys import Grant, Kind
 from tests.engine.test_races import CALLERS, at_once
 from tests.http_api import Response, event, invoke
 from tests.tables import items
@@ -24,7 +24,7 @@ def key(engine: None) -> str:
     accounts.create("acme", name="Acme")
     users.create("ada", "acme", email=EMAIL)
     users.set_password("ada", RIGHT)
-    return keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
+    return api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
 
 
 def log_in(key: str, password: str) -> Response:
@@ -68,7 +68,7 @@ def test_an_address_that_many_want_at_once_becomes_one_users(create: bool) -> No
                 users.create(f"u{number}", "acme", domain="app", email="New@x.de")
             else:
                 users.change(f"u{number}", email="New@x.de")
-        except Fault as fault:
+        except Refused as fault:
             return fault.reason
         return "given"
 

@@ -5,9 +5,10 @@ from threading import Barrier
 
 import pytest
 
-from bindery import dynamo
-from bindery.directory import families, users
-from bindery.directory.products import Mode
+from bindery.aws import dynamodb
+from bindery.directory import users
+from bindery.quectel import families
+from bindery.registry.bindings import Mode
 from tests import quectel
 from tests.quectel import DEVICE, DK, ME, PK, World, common
 from tests.tables import everything
@@ -49,7 +50,7 @@ def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success() -> No
         attempts_made.append(attempts)
         return 0 if attempts == 1 else None
 
-    dynamo.client().meta.events.register("needs-retry.dynamodb.TransactWriteItems", lose_the_first_answer)
+    dynamodb.client().meta.events.register("needs-retry.dynamodb.TransactWriteItems", lose_the_first_answer)
     quectel.succeeded(world.ask())
     assert attempts_made == [1, 2]
     quectel.refused(world.ask(), 5049)

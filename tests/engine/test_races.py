@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, identity, sessions
-from bindery.bindings import company, holding
-from bindery.directory import accounts, addresses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
-from bindery.faults import Fault, Reason
+from bindery.aws.dynamodb import Table
+from bindery.connectivity import leases, service_addresses
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import forced_unbind
+from bindery.registry import identity
+from bindery.rufus import company_devices
 from tests import openid
-from tests.conftest import forget
+from tests.conftest import clear_caches
 from tests.http_api import Response, event, invoke
 from tests.races import CALLERS, at_once
 from tests.tables import items
@@ -35,7 +38,7 @@ def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[openid.Ban
     """The issuer of the customers' tokens."""
     with openid.Bank() as running:
         running.trusted(environment)
-        forget()
+        clear_caches()
         yield running
 
 
@@ -112,9 +115,9 @@ def test_of_the_same_changes_of_one_device_at_once_one_is_made(
 def connecting(engine: object) -> Callable[[int], Response]:
     """Connect to a device of an account as its user of a number."""
     accounts.create("acme", name="Acme")
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("acme", "M", "S"))
-    key = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d")
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("acme", "M", "S"))
+    key = api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d")
     for number in range(CALLERS):
         users.create(f"user{number}", "acme")
     tokens = [sessions.issue(f"user{number}", "remoteit", 600)[0] for number in range(CALLERS)]
@@ -144,7 +147,7 @@ def test_users_who_connect_to_one_device_at_once_are_all_named_by_its_binding(
 def test_of_more_users_than_a_binding_names_as_many_stay_connected(
     connecting: Callable[[int], Response], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "CALLER_LIMIT", 8)
+    monkeypatch.setattr(leases, "CALLER_LIMIT", 8)
     answers = at_once(connecting)
     made = {answer.json()["connectionid"] for answer in answers if answer.status == 200}
     # Whoever met others who made room at the same time may try again.
@@ -158,15 +161,15 @@ def test_nobody_stays_connected_to_what_was_unbound_at_the_same_time(connecting:
 
     def act(number: int) -> int:
         if number == CALLERS // 2:
-            holding.end(device, "moved")
+            forced_unbind.end(device, "moved")
             return 200
         return connecting(number).status
 
     assert set(at_once(act)) <= {200, 403}
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     for lease in [item for item in items(Table.BINDINGS) if item["sk"] != "owner"]:
-        with pytest.raises(Fault):
-            connections.admit(lease["proxy"], "203.0.113.9")
+        with pytest.raises(Refused):
+            leases.admit(lease["proxy"], "203.0.113.9")
     assert named() == set()
 
 
@@ -175,26 +178,26 @@ def test_keys_issued_at_once_never_exceed_the_limit() -> None:
 
     def issue(number: int) -> Reason | None:
         try:
-            keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(number))
-        except Fault as fault:
+            api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(number))
+        except Refused as fault:
             return fault.reason
         return None
 
-    assert Counter(at_once(issue, 20)) == {None: keys.LIVE_LIMIT, Reason.LIMIT_REACHED: 20 - keys.LIVE_LIMIT}
-    assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == keys.LIVE_LIMIT
+    assert Counter(at_once(issue, 20)) == {None: api_keys.LIVE_LIMIT, Reason.LIMIT_REACHED: 20 - api_keys.LIVE_LIMIT}
+    assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == api_keys.LIVE_LIMIT
 
 
 def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() -> None:
     accounts.create("acme", name="Acme")
-    ids = [keys.id_of(keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(number))) for number in range(10)]
+    ids = [api_keys.id_of(api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(number))) for number in range(10)]
 
     def act(number: int) -> Reason | None:
         try:
             if number < 20:
-                keys.rotate(ids[number % 10], 3600)
+                api_keys.rotate(ids[number % 10], 3600)
             else:
-                keys.issue("acme", Kind.RUFUS, Grant.READ, alias="new")
-        except Fault as fault:
+                api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="new")
+        except Refused as fault:
             return fault.reason
         return None
 
@@ -206,19 +209,19 @@ def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() 
     rotated = outcomes[:20].count(None)
     assert len(live["rotated"]) == rotated == len(set(ids) - live["rufus"].keys())
     # Whoever did not come through was too late, or met so many others that it may be tried again.
-    assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.CONTENDED}
-    assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.CONTENDED}
+    assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.CONFLICT}
+    assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.CONFLICT}
     assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == 10 + rotated
 
 
 def test_the_first_uses_of_a_key_on_a_day_are_all_answered_and_noted_once() -> None:
     accounts.create("acme", name="Acme")
-    key = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
+    key = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
 
     def bind(number: int) -> int:
         body = json.dumps({"model": "M", "serial_number": str(number)})
         return invoke("rufus.bind_device", event("POST", "/v0/devices", headers={"api_key": key}, body=body)).status
 
     assert set(at_once(bind)) == {201}
-    assert keys.show(keys.id_of(key))["last_used"] == clock.today().isoformat()
+    assert api_keys.show(api_keys.id_of(key))["last_used"] == clock.today().isoformat()
     assert len(items(Table.DEVICES)) == CALLERS

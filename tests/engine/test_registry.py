@@ -6,10 +6,10 @@ import boto3
 import httpx
 import pytest
 
-from bindery.directory import accounts, keys
+from bindery.aws.dynamodb import Table
+from bindery.directory import accounts, api_keys
 from bindery.directory.accounts import KeyKind
-from bindery.directory.keys import Grant
-from bindery.dynamo import Table
+from bindery.directory.api_keys import Grant
 from tests.http_api import event, invoke
 from tests.tables import everything, items
 from tools.engine import Engine, EngineError, keep
@@ -20,7 +20,7 @@ AT_ONCE = 16
 
 def company() -> str:
     accounts.create("acme", name="Acme")
-    return keys.issue("acme", KeyKind.RUFUS, Grant.WRITE, alias="key")
+    return api_keys.issue("acme", KeyKind.RUFUS, Grant.WRITE, alias="key")
 
 
 @pytest.mark.parametrize("_", range(2))

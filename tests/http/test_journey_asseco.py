@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bindery import identity
+from bindery.registry import identity
 from tests.http.servers import Server
 from tests.http.test_admin import signed
 from tools.signatures import Operator

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from bindery import clock, identity
+from bindery.core import clock
+from bindery.registry import identity
 from tests.http.servers import Server
 from tests.http.test_admin import signed
 from tools import quectel_login

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests import moto_registry
-from tests.conftest import forget, make_environment
+from tests.conftest import clear_caches, make_environment
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def environment() -> Iterator[pytest.MonkeyPatch]:
 def empty(environment: pytest.MonkeyPatch) -> Iterator[moto_registry.State]:
     with moto_registry.empty():
         yield moto_registry.state()
-        forget()
+        clear_caches()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bindery import devices, identity
+from bindery.registry import devices, identity
 from tests import schedules
 from tests.http_api import event, invoke
 from tests.invariants import broken

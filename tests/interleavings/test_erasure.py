@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, identity, privacy
+from bindery.connectivity import leases
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, users
-from bindery.directory.products import Mode
-from bindery.faults import Fault, Reason
+from bindery.operators import privacy
+from bindery.registry import identity
+from bindery.registry.bindings import Mode
 from tests import quectel, schedules
 from tests.http_api import Response
 from tests.interleavings import test_asseco
@@ -39,8 +42,8 @@ def one_pass() -> Request:
         for _ in range(3):
             try:
                 privacy.erase(ME)
-            except Fault as fault:
-                if fault.reason is not Reason.CONTENDED:
+            except Refused as fault:
+                if fault.reason is not Reason.CONFLICT:
                     raise
             else:
                 return Response(200, {}, "")
@@ -57,10 +60,10 @@ def erase() -> Request:
             try:
                 if privacy.erase(ME)[1]:
                     return Response(200, {}, "")
-            except Fault as fault:
+            except Refused as fault:
                 if fault.reason is Reason.NOT_FOUND:
                     return Response(404, {}, "")
-                if fault.reason is not Reason.CONTENDED:
+                if fault.reason is not Reason.CONFLICT:
                     raise
         raise AssertionError("it never ends")
 
@@ -169,8 +172,8 @@ def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_i
         assert not left or began_before(run), run
         for lease in left:
             if "proxy" in lease:
-                with pytest.raises(Fault):
-                    connections.admit(lease["proxy"], "203.0.113.9")
+                with pytest.raises(Refused):
+                    leases.admit(lease["proxy"], "203.0.113.9")
         outcomes.add(bool(left))
     assert False in outcomes
 

@@ -8,10 +8,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindery import clock, passwords
-from bindery.directory import accounts, domain_secrets, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.logins import attempts
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, login_attempts, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import domain_secrets
+from bindery.security import passwords
 from tests import moto_registry, schedules
 from tests.http_api import SOURCE_IP, event, invoke
 from tests.schedules import Request, operator
@@ -50,7 +51,7 @@ LOGINS: dict[str, Login] = {"quectel": quectel, "remoteit": remoteit}
 
 def key(api: str) -> Any:
     """Key of ada's attempts."""
-    return attempts.name_key(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
+    return login_attempts.name_key(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
 
 
 def of_user(does: str, body: Any = None, method: str = "POST") -> Request:
@@ -68,7 +69,7 @@ def close() -> Request:
 def installation() -> None:
     accounts.create("acme", name="Acme")
     domain_secrets.create("demo", SECRET)
-    keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
+    api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
     for uid, email in (("ada", ADA), ("ben", BEN)):
         users.create(uid, "acme", domain="demo", email=email)
         users.set_password(uid, GOOD)
@@ -80,7 +81,7 @@ def unused() -> None:
 
 def failed(api: str, count: int) -> None:
     for _ in range(count):
-        attempts.Attempts(key(api)).fail()
+        login_attempts.Attempts(key(api)).fail()
 
 
 CASES: dict[str, tuple[int, Callable[[Login], list[Request]]]] = {

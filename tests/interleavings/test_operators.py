@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bindery import clock, devices, identity
-from bindery.directory import accounts, addresses, domains, keys, products, users
-from bindery.directory.keys import Grant, Kind
-from bindery.directory.products import Mode
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, products, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import user_domains
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
 from tests import schedules
 from tests.http_api import event, invoke
 from tests.interleavings import test_remoteit
@@ -51,7 +54,7 @@ def manufactured(**facts: str) -> Callable[[], Request]:
 
 
 ADDRESS_PATH = f"devices/{identity.opaque(DEVICE)}/address"
-KEY_PATH = f"keys/{keys.id_of(KEY)}"
+KEY_PATH = f"keys/{api_keys.id_of(KEY)}"
 NEW_KEY = {"account": "smart", "kind": "rufus", "grant": "READ", "alias": "new"}
 
 ACTS: dict[str, Act] = {
@@ -63,7 +66,9 @@ ACTS: dict[str, Act] = {
     "activate": Act(on_device("activate"), lambda: devices.deactivate(DEVICE)),
     "end": Act(on_device("unbind", reason="lost")),
     "withdraw": Act(of("devices", "DELETE", ADDRESS_PATH)),
-    "assign": Act(of("devices", "PUT", ADDRESS_PATH, {"address": ADDRESS}), lambda: addresses.withdraw(ADDRESS)),
+    "assign": Act(
+        of("devices", "PUT", ADDRESS_PATH, {"address": ADDRESS}), lambda: service_addresses.withdraw(ADDRESS)
+    ),
     "import": Act(manufactured(module_type="BC28")),
     "import-key": Act(manufactured(device_key="8415D0A31B2D")),
     "bar": Act(of("products", "PUT", f"products/{PK}/barred/{OTHER}", forbids=("bind",))),
@@ -71,12 +76,13 @@ ACTS: dict[str, Act] = {
     "product": Act(of("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})),
     "domain-off": Act(of("domains", "PATCH", "domains/E.DM.1", {"enabled": False})),
     "domain-on": Act(
-        of("domains", "PATCH", "domains/E.DM.1", {"enabled": True}), lambda: domains.change("E.DM.1", enabled=False)
+        of("domains", "PATCH", "domains/E.DM.1", {"enabled": True}),
+        lambda: user_domains.change("E.DM.1", enabled=False),
     ),
     "binders": Act(of("domains", "PATCH", "domains/E.DM.1", {"binders": "administrators"})),
     "role": Act(
         of("users", "PATCH", f"users/{OTHER}", {"role": "administrator"}),
-        lambda: domains.change("E.DM.1", binders="administrators"),
+        lambda: user_domains.change("E.DM.1", binders="administrators"),
     ),
     "home-mode": Act(of("users", "PATCH", f"users/{OTHER}", {"home_mode": False})),
     "move": Act(of("users", "PATCH", f"users/{OTHER}", {"domain": "E.DM.2"})),
@@ -92,7 +98,7 @@ ACTS: dict[str, Act] = {
     "rooms": Act(of("families", "PATCH", "families/F1", {"rooms": ["R2"]})),
     "issue": Act(
         of("keys", "POST", "keys", NEW_KEY),
-        lambda: keys.issue("smart", Kind.RUFUS, Grant.READ, alias="expired", expires_at=clock.now() - 1),
+        lambda: api_keys.issue("smart", Kind.RUFUS, Grant.READ, alias="expired", expires_at=clock.now() - 1),
     ),
     "rotate": Act(of("keys", "POST", f"{KEY_PATH}/rotate", {"overlap_seconds": 60})),
     "revoke": Act(of("keys", "POST", f"{KEY_PATH}/revoke")),
@@ -120,7 +126,7 @@ ASKED: dict[str, Callable[[], Request]] = {
 def installation(mode: Mode) -> None:
     """A user holds a device and is connected to it; another is at home."""
     test_remoteit.installation(mode)
-    keys.issue("smart", Kind.RUFUS, Grant.READ_WRITE, alias="demo", chosen=KEY)
+    api_keys.issue("smart", Kind.RUFUS, Grant.READ_WRITE, alias="demo", chosen=KEY)
     users.set_home_mode(OTHER, True)
     assert connect(ME).ask().status == 200
 

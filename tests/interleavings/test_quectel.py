@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bindery import devices
 from bindery.directory import users
-from bindery.directory.products import Mode
+from bindery.registry import devices
+from bindery.registry.bindings import Mode
 from tests import quectel, schedules
 from tests.http_api import Response
 from tests.invariants import broken

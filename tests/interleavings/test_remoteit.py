@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, devices, dynamo, identity, sessions
-from bindery.directory import accounts, addresses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.directory.products import Mode
-from bindery.faults import Fault
+from bindery.aws import dynamodb
+from bindery.connectivity import leases, service_addresses
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
 from tests import invariants, quectel, schedules
 from tests.http_api import event, invoke
 from tests.proof.scale import FULL
@@ -35,7 +38,7 @@ def stop(uid: str = ME) -> Request:
 
 def own_stop(uid: str = ME) -> Request:
     """The user's own end of the connection that there is now."""
-    lease = dynamo.get(connections.key(quectel.DEVICE, uid))
+    lease = dynamodb.get(leases.key(quectel.DEVICE, uid))
     assert lease is not None
     headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
     body = json.dumps({"deviceaddress": ADDRESS, "connectionid": lease["connection"]})
@@ -75,9 +78,9 @@ def installation(mode: Mode) -> None:
     """One user has a quectel device of this mode bound, and it has a service address; nobody is connected."""
     World(mode)
     accounts.create("tools", name="Tools")
-    keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
+    api_keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
     quectel.succeeded(quectel.as_user(ME))
-    addresses.assign(ADDRESS, quectel.DEVICE)
+    service_addresses.assign(ADDRESS, quectel.DEVICE)
 
 
 def alone() -> None:
@@ -104,7 +107,7 @@ def banned() -> None:
 
 def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
     """The assignment of a lease's address, if it is its device's."""
-    address = directory.get(addresses.key(lease["address"]).pk, {})
+    address = directory.get(service_addresses.key(lease["address"]).pk, {})
     return address["assignment"] if address.get("device") == lease["pk"] else None
 
 
@@ -116,8 +119,8 @@ def broken(tables: Tables) -> list[str]:
     for lease in tables["BINDINGS"]:
         if lease["sk"].startswith("connection#"):
             try:
-                connections.admit(lease["proxy"], "203.0.113.9")
-            except Fault:
+                leases.admit(lease["proxy"], "203.0.113.9")
+            except Refused:
                 continue
             if not invariants.reaches(tables, lease["caller"], lease["pk"]):
                 found.append(f"{lease['caller']} is admitted, and does not hold the device")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bindery import devices, identity, keyring
-from bindery.directory import accounts, keys
-from bindery.directory.keys import Grant, Kind
+from bindery.directory import accounts, api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import devices, identity
+from bindery.security import secrets
 from tests import schedules
 from tests.http_api import event, invoke
 from tests.invariants import broken
@@ -24,7 +25,7 @@ def bind(alias: str) -> Request:
 
 
 def unbind() -> Request:
-    deviceid = keyring.device_id("acme", "M", "S")
+    deviceid = secrets.device_id("acme", "M", "S")
     path, parameters = f"/v0/devices/{deviceid}", {"deviceid": deviceid}
     request = event("DELETE", path, headers={"api_key": KEY}, path_parameters=parameters)
     return Request("unbind", lambda: invoke("rufus.unbind_device", request))
@@ -47,7 +48,7 @@ def end() -> Request:
 
 
 def revoke() -> Request:
-    return operator("revoke", "keys", "POST", f"keys/{keys.id_of(KEY)}/revoke")
+    return operator("revoke", "keys", "POST", f"keys/{api_keys.id_of(KEY)}/revoke")
 
 
 def unused() -> None:
@@ -97,7 +98,7 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
 def test_every_schedule_ends_as_some_order_of_the_requests(case: str, prepared: Any) -> None:
     def account() -> None:
         accounts.create("acme", name="Acme")
-        keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", unbind=True, chosen=KEY)
+        api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", unbind=True, chosen=KEY)
 
     given, asked = CASES[case]
     prepared("account", account)

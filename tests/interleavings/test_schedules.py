@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bindery import dynamo
-from bindery.bindings import record
-from bindery.dynamo import Condition, Key, Put, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Condition, Key, Put, Table, Update
+from bindery.core.errors import Reason, Refused
+from bindery.registry import bindings
 from tests import moto_registry, schedules
 from tests.http_api import Response
 from tests.schedules import Request
@@ -20,14 +20,14 @@ OTHER = Key(Table.DIRECTORY, "other", "other")
 
 @pytest.fixture(autouse=True)
 def counter(registry: None) -> None:
-    dynamo.write(Put(COUNTER, {"count": 0}))
+    dynamodb.write(Put(COUNTER, {"count": 0}))
 
 
 Rule = Callable[[], Response]
 
 
 def read() -> int:
-    item = dynamo.get(COUNTER)
+    item = dynamodb.get(COUNTER)
     assert item is not None
     return int(item["count"])
 
@@ -38,25 +38,25 @@ def told(count: int) -> Response:
 
 def lose() -> Response:
     count = read() + 1
-    dynamo.write(Put(COUNTER, {"count": count}))
+    dynamodb.write(Put(COUNTER, {"count": count}))
     return told(count)
 
 
 def add(key: Key = COUNTER, *, told_again: bool = True, early: bool = False) -> Response:
     count = read() + 1
-    condition = Condition(expression="#count = :was", values={":was": count - 1}, otherwise=Reason.CONTENDED)
+    condition = Condition(expression="#count = :was", values={":was": count - 1}, otherwise=Reason.CONFLICT)
     if early:
-        dynamo.write(Put(OTHER, {"count": count}))
+        dynamodb.write(Put(OTHER, {"count": count}))
     try:
         # With an id of its own: a put that meets its very item takes itself for a repetition of the SDK's.
-        dynamo.write(Put(key, {"count": count, "by": record.new_id()}, condition))
-    except Fault:
+        dynamodb.write(Put(key, {"count": count, "by": bindings.new_id()}, condition))
+    except Refused:
         return Response(503, {"Retry-After": "1"} if told_again else {}, "try again")
     return told(count)
 
 
 def at_once() -> Response:
-    dynamo.write(Update(COUNTER, "ADD #count :one", {":one": 1}))
+    dynamodb.write(Update(COUNTER, "ADD #count :one", {":one": 1}))
     return Response(200, {}, "")
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bindery import devices, identity
-from bindery.directory import installation
+from bindery.directory import settings
+from bindery.registry import devices, identity
 from tests import schedules
 from tests.http_api import event, invoke
 from tests.invariants import broken
@@ -42,7 +42,7 @@ def unban() -> Request:
 
 
 def switch_off() -> Request:
-    path = f"settings/{installation.DEVICE_MANAGEMENT}"
+    path = f"settings/{settings.DEVICE_MANAGEMENT}"
     return operator("switch off", "settings", "PUT", path, {"value": 0})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bindery.admin import Resource
+from bindery.operators.resource import Resource
 from tests.http_api import OPERATOR, event
 
 pytestmark = pytest.mark.usefixtures("environment")

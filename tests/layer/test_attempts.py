@@ -2,10 +2,12 @@
 
 import pytest
 
-from bindery import clock, dynamo, passwords
-from bindery.dynamo import Key, Table
-from bindery.faults import Fault, Reason
-from bindery.logins import attempts
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Table
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import login_attempts
+from bindery.security import passwords
 from tests.tables import items
 
 NOW = 1795176000_000
@@ -35,7 +37,7 @@ def user(time: Clock) -> dict[str, str]:
 
 
 def place(name: str = "ada@x.de", source_ip: str = HOME, scope: str = "app") -> Key:
-    return attempts.name_key("quectel", scope, name, source_ip)
+    return login_attempts.name_key("quectel", scope, name, source_ip)
 
 
 def attempt(
@@ -46,12 +48,12 @@ def attempt(
     source_ip: str = HOME,
     scope: str = "app",
     api: str = "quectel",
-) -> Fault | None:
+) -> Refused | None:
     """Try a password as a login does, and return the refusal."""
-    tried = attempts.Attempt(api, scope, name, source_ip)
+    tried = login_attempts.Attempt(api, scope, name, source_ip)
     try:
-        tried.reserve(*dynamo.get_many(tried.reads)).judge(password, user)
-    except Fault as fault:
+        tried.reserve(*dynamodb.get_many(tried.reads)).judge(password, user)
+    except Refused as fault:
         return fault
     return None
 
@@ -67,7 +69,7 @@ def counted(kind: str = "attempts") -> list[int]:
     return [item["failures"] for item in items(Table.BINDINGS) if item["sk"] == kind]
 
 
-def refused(fault: Fault | None, reason: Reason, **detail: str) -> None:
+def refused(fault: Refused | None, reason: Reason, **detail: str) -> None:
     assert fault is not None
     assert (fault.reason, fault.detail) == (reason, detail)
 
@@ -88,11 +90,11 @@ def test_each_failure_after_the_fourth_doubles_the_delay(
     time.now = NOW - NOW % DAY
     key = place()
     for _ in range(count):
-        attempts.Attempts(key).fail()
+        login_attempts.Attempts(key).fail()
     if seconds:
-        refused(attempt(user, RIGHT), Reason.LOGIN_SLOWED, seconds=str(seconds))
+        refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds=str(seconds))
         time.now += seconds * 1000 - 1
-        refused(attempt(user, RIGHT), Reason.LOGIN_SLOWED, seconds="1")
+        refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds="1")
         time.now += 1
     assert attempt(user, RIGHT) is None
 
@@ -105,7 +107,7 @@ def test_what_comes_too_early_is_neither_looked_at_nor_counted(
     stands = items(Table.BINDINGS)
     monkeypatch.setattr(passwords, "verify", None)
     for _ in range(3):
-        refused(attempt(user, WRONG), Reason.LOGIN_SLOWED, seconds="1")
+        refused(attempt(user, WRONG), Reason.LOGIN_THROTTLED, seconds="1")
     assert items(Table.BINDINGS) == stands
 
 
@@ -159,7 +161,7 @@ def test_failures_slow_one_name_from_one_network(
 def test_a_name_that_nobody_has_is_slowed_like_any_other(time: Clock) -> None:
     fail(5, None, time)
     time.now -= 900_000
-    refused(attempt(None, WRONG), Reason.LOGIN_SLOWED, seconds="1")
+    refused(attempt(None, WRONG), Reason.LOGIN_THROTTLED, seconds="1")
 
 
 # ── Parallel attempts ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,15 +189,15 @@ def test_parallel_logins_do_not_reveal_the_right_password(
     """24 logins read the same counts; then each goes on in turn, the right password as number `right`."""
     fail(failures, user, time)
     hashed.clear()
-    tried = [attempts.Attempt("quectel", "app", "ada@x.de", HOME) for _ in range(24)]
-    read = dynamo.get_many(tried[0].reads)
+    tried = [login_attempts.Attempt("quectel", "app", "ada@x.de", HOME) for _ in range(24)]
+    read = dynamodb.get_many(tried[0].reads)
     free = max(5 - failures, 1)
     for number, each in enumerate(tried):
         before = items(Table.BINDINGS)
         fault = None
         try:
             each.reserve(*read).judge(RIGHT if number == right else WRONG, user)
-        except Fault as refusal:
+        except Refused as refusal:
             fault = refusal
         if right == number < free:
             assert fault is None
@@ -204,7 +206,7 @@ def test_parallel_logins_do_not_reveal_the_right_password(
         if number < free:
             refused(fault, Reason.PASSWORD_WRONG)
         else:
-            refused(fault, Reason.LOGIN_SLOWED, seconds="1")
+            refused(fault, Reason.LOGIN_THROTTLED, seconds="1")
             assert items(Table.BINDINGS) == before, "a refused attempt is not counted, right or wrong"
     assert hashed == [WRONG] * free, "a refused password is not compared"
     assert counted() == [failures + free]
@@ -226,8 +228,8 @@ def test_a_network_that_tries_many_names_is_throttled(user: dict[str, str], time
     time.now -= 60_000
     hashed.clear()
     stands = items(Table.BINDINGS)
-    refused(attempt(None, WRONG, name="nobody"), Reason.LOGIN_SLOWED, seconds="1")
-    refused(attempt(user, RIGHT), Reason.LOGIN_SLOWED, seconds="1")
+    refused(attempt(None, WRONG, name="nobody"), Reason.LOGIN_THROTTLED, seconds="1")
+    refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds="1")
     assert (hashed, items(Table.BINDINGS)) == ([], stands)
     for of in ({"source_ip": "203.0.113.10"}, {"scope": "other"}, {"api": "remoteit"}):
         assert attempt(user, RIGHT, **of) is None
@@ -239,7 +241,7 @@ def test_a_network_waits_a_minute_at_most(user: dict[str, str], time: Clock) -> 
     time.now = NOW - NOW % DAY
     spray(140, None, time)
     time.now -= 60_000
-    refused(attempt(user, RIGHT), Reason.LOGIN_SLOWED, seconds="60")
+    refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds="60")
 
 
 def test_successful_logins_do_not_count_for_their_network(user: dict[str, str], time: Clock) -> None:
@@ -256,9 +258,9 @@ def test_parallel_logins_of_many_names_are_no_more_than_the_free_ones(
     time.now = NOW - NOW % DAY
     spray(97, None, time)
     hashed.clear()
-    tried = [attempts.Attempt("quectel", "app", f"name-{number}", HOME) for number in range(8)]
-    found = [dynamo.get_many(each.reads) for each in tried]
+    tried = [login_attempts.Attempt("quectel", "app", f"name-{number}", HOME) for number in range(8)]
+    found = [dynamodb.get_many(each.reads) for each in tried]
     for each, read in zip(tried, found, strict=True):
-        with pytest.raises(Fault):
+        with pytest.raises(Refused):
             each.reserve(*read).judge(WRONG, None)
     assert (len(hashed), counted("network")) == (4, [101])

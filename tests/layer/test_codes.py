@@ -6,9 +6,9 @@ from operator import xor
 
 import pytest
 
-from bindery.bindings import codes
-from bindery.bindings.codes import Offer
-from bindery.sessions import Session
+from bindery.directory.sessions import Session
+from bindery.quectel import share_codes
+from bindery.quectel.share_codes import Offer
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -26,7 +26,7 @@ READER = Session("C31490", "smart", "E.DM.1", 1)
 
 
 def code(offer: Offer = OFFER, account: str = "smart", domain: str = "E.DM.1") -> str:
-    return codes.write(offer, account, domain)
+    return share_codes.write(offer, account, domain)
 
 
 def sealed(code: str) -> bytes:
@@ -34,16 +34,16 @@ def sealed(code: str) -> bytes:
 
 
 def refused(code: str, session: Session = READER) -> bool:
-    return codes.read(code, session) is None
+    return share_codes.read(code, session) is None
 
 
 def test_code_decrypts_to_its_offer() -> None:
     offers = [OFFER, OFFER._replace(sharer="Zoë \U0001f511"), OFFER._replace(device_key="", sharer="a" * 64)]
     for offer in offers:
-        assert codes.read(code(offer), READER) == offer
+        assert share_codes.read(code(offer), READER) == offer
     for length in range(70):
         offer = OFFER._replace(series="s" * length)
-        assert codes.read(code(offer), READER) == offer
+        assert share_codes.read(code(offer), READER) == offer
 
 
 def test_each_offer_has_one_code_of_its_own() -> None:

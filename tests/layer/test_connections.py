@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, devices, dynamo, identity, sessions
-from bindery.bindings import company, customer, held, holding, record, serial
-from bindery.connections import ANY_CLIENT, FIRST_CLIENT, Connection, admit, connect, stop, stop_one
-from bindery.directory import accounts, addresses, domains, products, users
-from bindery.dynamo import Delete, Key, Put, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Key, Put, Table, Update
+from bindery.connectivity import leases, service_addresses
+from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, admit, connect, stop, stop_one
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, products, sessions, users
+from bindery.operators import forced_unbind
+from bindery.quectel import binding, user_devices, user_domains
+from bindery.registry import bindings, devices, identity
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
 from tests import quectel
 from tests.races import before
 from tests.tables import everything, items
@@ -37,42 +44,42 @@ def user(registry: None) -> users.User:
 
 
 def found() -> users.User:
-    item = dynamo.get(users.key(UID))
+    item = dynamodb.get(users.key(UID))
     assert item is not None
     return users.read(item, accounts.show(item["account"]))
 
 
-def device(mode: products.Mode = products.Mode.UNIQUE) -> str:
+def device(mode: Mode = Mode.UNIQUE) -> str:
     """A quectel device with a service address."""
     products.create("PK", name="P", module_type="M", mode=mode)
     made = devices.manufacture("PK", "SN")
-    addresses.assign(ADDRESS, made)
+    service_addresses.assign(ADDRESS, made)
     return made
 
 
 def own(pk: str, **facts: Any) -> None:
     """The owner's binding; whom it named before, it names still."""
     ours = {"binding": "b", "since": "quectel#1", "holder": identity.user_holder(UID)}
-    dynamo.write(Put(record.owner(pk), ours | {"connected": named(record.owner(pk))} | facts))
+    dynamodb.write(Put(bindings.owner(pk), ours | {"connected": named(bindings.owner(pk))} | facts))
 
 
 def of_user(pk: str, **facts: Any) -> None:
-    place = record.of_user(pk, UID)
-    dynamo.write(Put(place, {"connected": named(place)} | facts))
+    place = bindings.of_user(pk, UID)
+    dynamodb.write(Put(place, {"connected": named(place)} | facts))
 
 
 def named(place: Key) -> dict[str, Any]:
-    found = (dynamo.get(place) or {}).get("connected", {})
+    found = (dynamodb.get(place) or {}).get("connected", {})
     assert isinstance(found, dict)
     return found
 
 
 def make(client_ip: str = CLIENT) -> Connection:
-    return connect(found(), ADDRESS, addresses.read(dynamo.get(addresses.key(ADDRESS))), client_ip)
+    return connect(found(), ADDRESS, service_addresses.read(dynamodb.get(service_addresses.key(ADDRESS))), client_ip)
 
 
 def refused(call: Callable[[], object]) -> Reason:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         call()
     return caught.value.reason
 
@@ -116,7 +123,7 @@ def test_who_holds_a_device_or_has_a_share_of_it_connects_and_is_admitted(facts:
 def test_of_a_device_that_several_hold_each_connects_by_a_binding_of_their_own(
     facts: dict[str, Any], may: bool
 ) -> None:
-    pk = device(products.Mode.MULTI)
+    pk = device(Mode.MULTI)
     of_user(pk, kind="binding")
     made = make()
     of_user(pk, **facts)
@@ -134,12 +141,12 @@ def held_to(made: Connection, may: bool) -> None:
         assert everything() == before_
 
 
-@pytest.mark.parametrize("mode", list(products.Mode))
-def test_without_any_relation_nobody_connects(mode: products.Mode) -> None:
+@pytest.mark.parametrize("mode", list(Mode))
+def test_without_any_relation_nobody_connects(mode: Mode) -> None:
     pk = device(mode)
     assert refused(make) is Reason.NOT_SHARED
     # The records of the other kind of mode do not count.
-    own(pk) if mode is products.Mode.MULTI else of_user(pk, kind="binding")
+    own(pk) if mode is Mode.MULTI else of_user(pk, kind="binding")
     assert refused(make) is Reason.NOT_SHARED
     assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
@@ -147,17 +154,17 @@ def test_without_any_relation_nobody_connects(mode: products.Mode) -> None:
 def test_the_refusal_names_the_address() -> None:
     device()
     for call in (make, lambda: connect(found(), ADDRESS, None, CLIENT)):
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(Refused) as caught:
             call()
         assert caught.value.detail == {"address": ADDRESS}
 
 
 MEANWHILE: list[tuple[Callable[[str], object], Reason]] = [
     (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
-    (lambda pk: dynamo.write(Delete(record.owner(pk))), Reason.NOT_SHARED),
+    (lambda pk: dynamodb.write(Delete(bindings.owner(pk))), Reason.NOT_SHARED),
     (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
     (lambda pk: devices.deactivate(pk), Reason.DEVICE_INACTIVE),
-    (lambda pk: addresses.withdraw(ADDRESS), Reason.NOT_SHARED),
+    (lambda pk: service_addresses.withdraw(ADDRESS), Reason.NOT_SHARED),
     (lambda pk: (devices.deactivate(pk), devices.ban(pk, "stolen")), Reason.DEVICE_BANNED),
     (lambda pk: (devices.ban(pk, "stolen"), own(pk, holder="user#eve")), Reason.NOT_SHARED),
 ]
@@ -182,7 +189,7 @@ def test_a_share_that_ends_between_the_read_and_the_lease_refuses_it(
     own(pk, holder="user#eve", shares={UID: LATER})
     before(monkeypatch, "transact_write_items", lambda: own(pk, holder="user#eve", shares=left))
     assert refused(make) is Reason.NOT_SHARED
-    assert named(record.owner(pk)) == {}
+    assert named(bindings.owner(pk)) == {}
 
 
 @pytest.mark.parametrize(("change", "reason"), MEANWHILE)
@@ -209,7 +216,7 @@ REVOKED: list[Callable[[], None]] = [lambda: users.revoke_sessions(UID), lambda:
 
 def lasting(pk: str) -> set[str]:
     """The live leases of a device, which a list by caller shows as well."""
-    by_device, by_caller = (connections.live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
+    by_device, by_caller = (leases.live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
     assert by_device == by_caller
     return {lease["connection"] for lease in by_device}
 
@@ -234,10 +241,14 @@ def test_a_connection_ends_for_good_with_its_callers_sessions(revoke: Callable[[
 PASSING: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] = {
     "ban": (lambda pk: devices.ban(pk, "stolen"), devices.unban, f"user#{UID}"),
     "deactivation": (devices.deactivate, devices.activate, f"user#{UID}"),
-    "address": (lambda pk: addresses.withdraw(ADDRESS), lambda pk: addresses.assign(ADDRESS, pk), f"user#{UID}"),
+    "address": (
+        lambda pk: service_addresses.withdraw(ADDRESS),
+        lambda pk: service_addresses.assign(ADDRESS, pk),
+        f"user#{UID}",
+    ),
     "ban of a device without its address": (
-        lambda pk: (devices.ban(pk, "stolen"), addresses.withdraw(ADDRESS)),
-        lambda pk: (devices.unban(pk), addresses.assign(ADDRESS, pk)),
+        lambda pk: (devices.ban(pk, "stolen"), service_addresses.withdraw(ADDRESS)),
+        lambda pk: (devices.unban(pk), service_addresses.assign(ADDRESS, pk)),
         f"user#{UID}",
     ),
     "user": (lambda pk: users.set_enabled(UID, False), lambda pk: users.set_enabled(UID, True), f"user#{UID}"),
@@ -262,7 +273,7 @@ def test_ended_lease_stays_ended_when_its_obstacle_is_lifted(case: str) -> None:
     own(pk, holder=holder)
     made = make(ANY_CLIENT)
     end(pk)
-    with pytest.raises(Fault):
+    with pytest.raises(Refused):
         admit(made.proxy, CLIENT)
     assert lasting(pk) == set()
     lift(pk)
@@ -367,10 +378,10 @@ def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]
     mine = make(ANY_CLIENT)
     accounts.create("other", name="Other")
     users.create("eve", "other")
-    company.bind("other", "M", "S", alias=None, firmware=None, kind=None)
-    addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
+    company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
     eve = users.read(users.show("eve"), accounts.show("acme"))
-    theirs = connect(eve, OTHERS, addresses.find(OTHERS), ANY_CLIENT)
+    theirs = connect(eve, OTHERS, service_addresses.find(OTHERS), ANY_CLIENT)
     assert mine.proxy == theirs.proxy == "aaaaaaaa"
     return mine, theirs
 
@@ -387,7 +398,7 @@ def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
     "end",
     [
         lambda one: stop(one.device, UID if one.address == ADDRESS else "eve"),
-        lambda one: dynamo.write(Delete(record.owner(one.device))),
+        lambda one: dynamodb.write(Delete(bindings.owner(one.device))),
         lambda one: users.revoke_sessions(UID if one.address == ADDRESS else "eve"),
         lambda one: devices.ban(one.device, "stolen"),
         lambda one: accounts.set_enabled("acme" if one.address == ADDRESS else "other", False),
@@ -409,8 +420,8 @@ def test_one_client_is_not_admitted_to_what_is_for_another_of_the_same_label(
     same_label: tuple[Connection, Connection],
 ) -> None:
     mine, theirs = same_label
-    lease = connections.key(theirs.device, "eve")
-    dynamo.write(Update(lease, "SET #client_ip = :client", {":client": OTHER}))
+    lease = leases.key(theirs.device, "eve")
+    dynamodb.write(Update(lease, "SET #client_ip = :client", {":client": OTHER}))
     assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
     devices.ban(mine.device, "stolen")
     assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.ACCESS_DENIED
@@ -446,8 +457,8 @@ def test_a_share_ends_in_the_second_that_it_ends(monkeypatch: pytest.MonkeyPatch
 def test_leases_are_found_by_label_and_by_device_and_not_among_what_a_user_holds() -> None:
     own(device())
     make()
-    held = dynamo.query(
-        Table.BINDINGS, "#holder = :holder", {":holder": identity.user_holder(UID)}, index=record.BY_HOLDER
+    held = dynamodb.query(
+        Table.BINDINGS, "#holder = :holder", {":holder": identity.user_holder(UID)}, index=bindings.BY_HOLDER
     )
     assert [item["sk"] for item in held] == ["owner"]
 
@@ -464,7 +475,7 @@ def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
     pk = device()
     own(pk, holder="customer#MIGR00002")
     made = make()
-    dynamo.write(Update(users.key(UID), "SET #customer = :none", {":none": None}))
+    dynamodb.write(Update(users.key(UID), "SET #customer = :none", {":none": None}))
     assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_SHARED
 
 
@@ -473,27 +484,27 @@ def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
 
 def company_bound() -> tuple[str, Callable[[], object]]:
     def bind() -> None:
-        company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+        company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
 
     return identity.company_device("acme", "M", "S"), bind
 
 
-def user_bound(mode: products.Mode) -> tuple[str, Callable[[], object]]:
-    domains.create("D")
+def user_bound(mode: Mode) -> tuple[str, Callable[[], object]]:
+    user_domains.create("D")
     users.change(UID, domain="D")
     products.create("PK", name="P", module_type="M", mode=mode)
     made = devices.manufacture("PK", "SN", device_key="ABCD1234")
 
     def bind() -> None:
         session = sessions.verify(sessions.issue(UID, "quectel", 60)[0], "quectel")
-        serial.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
+        binding.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
 
     return made, bind
 
 
 def customer_bound() -> tuple[str, Callable[[], object]]:
     def bind() -> None:
-        customer.register(
+        owned_devices.register(
             "MIGR00002",
             "356",
             kind="imei",
@@ -508,33 +519,33 @@ def customer_bound() -> tuple[str, Callable[[], object]]:
     return identity.customer_device("356"), bind
 
 
-def accepted(mode: products.Mode) -> tuple[str, Callable[[], object]]:
+def accepted(mode: Mode) -> tuple[str, Callable[[], object]]:
     made, _ = user_bound(mode)
     users.create("eve", "acme", domain="D")
     session = quectel.session("eve")
-    serial.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
+    binding.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
     return made, lambda: quectel.share("eve", UID, LATER, pk="PK", dk="ABCD1234")
 
 
 BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[[str], object]]] = {
-    "rufus, ended by force": (company_bound, lambda pk: holding.end(pk, "moved")),
-    "rufus, removed": (company_bound, lambda pk: dynamo.write(Delete(record.owner(pk)))),
-    "quectel, unique": (lambda: user_bound(products.Mode.UNIQUE), lambda pk: holding.end(pk, "moved")),
+    "rufus, ended by force": (company_bound, lambda pk: forced_unbind.end(pk, "moved")),
+    "rufus, removed": (company_bound, lambda pk: dynamodb.write(Delete(bindings.owner(pk)))),
+    "quectel, unique": (lambda: user_bound(Mode.UNIQUE), lambda pk: forced_unbind.end(pk, "moved")),
     "quectel, rotating": (
-        lambda: user_bound(products.Mode.ROTATING),
-        lambda pk: dynamo.write(Update(record.owner(pk), "SET #holder = :eve", {":eve": "user#eve"})),
+        lambda: user_bound(Mode.ROTATING),
+        lambda pk: dynamodb.write(Update(bindings.owner(pk), "SET #holder = :eve", {":eve": "user#eve"})),
     ),
-    "quectel, multi": (lambda: user_bound(products.Mode.MULTI), lambda pk: holding.end(pk, "moved", uid=UID)),
+    "quectel, multi": (lambda: user_bound(Mode.MULTI), lambda pk: forced_unbind.end(pk, "moved", uid=UID)),
     "quectel, a share in multi mode": (
-        lambda: accepted(products.Mode.MULTI),
-        lambda pk: holding.end(pk, "moved", uid=UID),
+        lambda: accepted(Mode.MULTI),
+        lambda pk: forced_unbind.end(pk, "moved", uid=UID),
     ),
     "quectel, a share given back": (
-        lambda: accepted(products.Mode.UNIQUE),
-        lambda pk: held.unbind(quectel.session(UID), "PK", "ABCD1234"),
+        lambda: accepted(Mode.UNIQUE),
+        lambda pk: user_devices.unbind(quectel.session(UID), "PK", "ABCD1234"),
     ),
-    "asseco, unregistered": (customer_bound, lambda pk: customer.unregister("MIGR00002", "356")),
-    "asseco, ended by force": (customer_bound, lambda pk: holding.end(pk, "moved")),
+    "asseco, unregistered": (customer_bound, lambda pk: owned_devices.unregister("MIGR00002", "356")),
+    "asseco, ended by force": (customer_bound, lambda pk: forced_unbind.end(pk, "moved")),
 }
 
 
@@ -543,15 +554,15 @@ def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: st
     made, end = BOUND[case]
     pk, bind = made()
     bind()
-    addresses.assign(ADDRESS, pk)
+    service_addresses.assign(ADDRESS, pk)
     lease = make()
     assert admit(lease.proxy, CLIENT) == lease
-    assert [item["connection"] for item in connections.live(10, None, device=pk).items] == [lease.id]
+    assert [item["connection"] for item in leases.live(10, None, device=pk).items] == [lease.id]
     end(pk)
     assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_SHARED
     bind()
     assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_FOUND
-    assert connections.live(10, None, device=pk).items == connections.live(10, None, caller=UID).items == []
+    assert leases.live(10, None, device=pk).items == leases.live(10, None, caller=UID).items == []
     assert refused(lambda: stop(pk, UID)) is Reason.NOT_FOUND
     again = make()
     assert admit(again.proxy, CLIENT) == again
@@ -561,7 +572,7 @@ def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: st
 def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
     pk, bind = company_bound()
     bind()
-    addresses.assign(ADDRESS, pk)
+    service_addresses.assign(ADDRESS, pk)
     made = make()
     bind()
     assert admit(made.proxy, CLIENT) == made
@@ -572,9 +583,9 @@ def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_
 ) -> None:
     pk, bind = company_bound()
     bind()
-    addresses.assign(ADDRESS, pk)
+    service_addresses.assign(ADDRESS, pk)
     old = make()
-    before(monkeypatch, "transact_write_items", lambda: (holding.end(pk, "moved"), bind()))
+    before(monkeypatch, "transact_write_items", lambda: (forced_unbind.end(pk, "moved"), bind()))
     made = make()
     assert admit(made.proxy, CLIENT) == made
     assert refused(lambda: admit(old.proxy, CLIENT)) is Reason.NOT_FOUND
@@ -582,18 +593,18 @@ def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_
 
 def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
     """As many callers as a binding names, and when their leases end."""
-    return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(connections.CALLER_LIMIT)}
+    return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)}
 
 
 def names_met(pk: str) -> set[str]:
-    return {name["id"] for name in named(record.owner(pk)).values()}
+    return {name["id"] for name in named(bindings.owner(pk)).values()}
 
 
 @pytest.mark.parametrize(
     ("until", "left"),
     [
-        (lambda n: LONG_AGO if n % 2 else LATER, {f"id{n}" for n in range(0, connections.CALLER_LIMIT, 2)}),
-        (lambda n: LATER - n, {f"id{n}" for n in range(connections.CALLER_LIMIT - 1)}),
+        (lambda n: LONG_AGO if n % 2 else LATER, {f"id{n}" for n in range(0, leases.CALLER_LIMIT, 2)}),
+        (lambda n: LATER - n, {f"id{n}" for n in range(leases.CALLER_LIMIT - 1)}),
     ],
     ids=["those whose time is over leave", "who would be the first leaves"],
 )
@@ -609,17 +620,17 @@ def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callab
 
 def test_a_binding_without_names_names_whoever_connects() -> None:
     pk = device()
-    dynamo.write(Put(record.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "since": "quectel#1"}))
+    dynamodb.write(Put(bindings.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "since": "quectel#1"}))
     made = make()
     assert admit(made.proxy, CLIENT) == made
-    dynamo.write(Update(record.owner(pk), "REMOVE #connected"))
+    dynamodb.write(Update(bindings.owner(pk), "REMOVE #connected"))
     assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
     """Let something happen before the second transaction from now."""
     before(monkeypatch, "transact_write_items", lambda: None)
-    real = dynamo.client().transact_write_items
+    real = dynamodb.client().transact_write_items
 
     def first(**request: Any) -> Any:
         try:
@@ -627,15 +638,15 @@ def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> 
         finally:
             before(monkeypatch, "transact_write_items", happen)
 
-    monkeypatch.setattr(dynamo.client(), "transact_write_items", first)
+    monkeypatch.setattr(dynamodb.client(), "transact_write_items", first)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda pk: own(pk, connected={}), Reason.CONTENDED),
+        (lambda pk: own(pk, connected={}), Reason.CONFLICT),
         (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
-        (lambda pk: dynamo.write(Delete(record.owner(pk))), Reason.NOT_SHARED),
+        (lambda pk: dynamodb.write(Delete(bindings.owner(pk))), Reason.NOT_SHARED),
         (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
     ],
 )
@@ -646,7 +657,7 @@ def test_what_changes_before_room_is_made_refuses_the_lease(
     pk = device()
     own(pk, connected=others(pk, lambda _: LATER))
     if not full:
-        dynamo.write(Update(record.owner(pk), "REMOVE #connected"))
+        dynamodb.write(Update(bindings.owner(pk), "REMOVE #connected"))
     on_second(monkeypatch, lambda: change(pk))
     assert refused(make) is reason
     assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
@@ -656,11 +667,11 @@ def test_a_binding_keeps_no_name_of_who_connected() -> None:
     pk = device()
     own(pk, holder="account#acme")
     make()
-    assert UID not in json.dumps(dynamo.get(record.owner(pk)))
+    assert UID not in json.dumps(dynamodb.get(bindings.owner(pk)))
 
 
-def assigned() -> addresses.Assigned | None:
-    return addresses.find(ADDRESS)
+def assigned() -> service_addresses.Assigned | None:
+    return service_addresses.find(ADDRESS)
 
 
 def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
@@ -674,13 +685,13 @@ def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
     assert everything() == stands
     stop_one(found(), assigned(), second.id)
     assert refused(lambda: admit(second.proxy, CLIENT)) is Reason.NOT_FOUND
-    assert named(record.owner(pk)) == {}
+    assert named(bindings.owner(pk)) == {}
     assert [item["sk"] for item in items(Table.BINDINGS)] == ["owner"]
     assert refused(lambda: stop_one(found(), assigned(), second.id)) is Reason.NOT_FOUND
 
 
 @pytest.mark.parametrize(
-    "change", [lambda pk: dynamo.write(Delete(record.owner(pk))), lambda pk: own(pk, connected={})]
+    "change", [lambda pk: dynamodb.write(Delete(bindings.owner(pk))), lambda pk: own(pk, connected={})]
 )
 @pytest.mark.parametrize("stopping", [lambda pk, made: stop(pk, UID), lambda pk, made: stop_one(found(), *made)])
 def test_what_ended_before_it_was_stopped_is_not_found(

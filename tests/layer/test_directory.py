@@ -6,12 +6,14 @@ from collections.abc import Callable
 import jwt
 import pytest
 
-from bindery import clock, dynamo, keyring, sessions
-from bindery.directory import accounts, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
-from bindery.faults import Fault, Reason
-from bindery.wire import Access
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.http.messages import Access
+from bindery.security import secrets
 from tests.tables import everything, items
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -24,30 +26,30 @@ def account(registry: None) -> None:
 
 
 def refused(call: Callable[[], object]) -> Reason:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         call()
     return caught.value.reason
 
 
-def read(credential: str, kind: Kind = Kind.RUFUS) -> keys.ApiKey:
-    return keys.check(dynamo.get(keys.presented(credential)), kind)
+def read(credential: str, kind: Kind = Kind.RUFUS) -> api_keys.ApiKey:
+    return api_keys.check(dynamodb.get(api_keys.presented(credential)), kind)
 
 
 def test_an_account_a_user_or_a_chosen_key_is_made_once() -> None:
     chosen = "ror-" + "0" * 20
-    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a", chosen=chosen)
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a", chosen=chosen)
     before = everything()
     assert refused(lambda: accounts.create("acme", name="Again")) is Reason.ALREADY_EXISTS
     assert refused(lambda: users.create("ada", "acme")) is Reason.ALREADY_EXISTS
-    again = refused(lambda: keys.issue("acme", Kind.RUFUS, Grant.READ, alias="b", chosen=chosen))
+    again = refused(lambda: api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="b", chosen=chosen))
     assert again is Reason.ALREADY_EXISTS
     assert everything() == before
 
 
 def test_a_key_is_stored_as_its_hash_alone() -> None:
-    credential = keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="a", unbind=True)
+    credential = api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="a", unbind=True)
     assert credential not in str(everything())
-    assert keyring.fingerprint(credential) in str(items(Table.DIRECTORY))
+    assert secrets.fingerprint(credential) in str(items(Table.DIRECTORY))
     key = read(credential)
     assert (key.account, key.grant, key.unbind) == ("acme", Grant.READ_WRITE, True)
 
@@ -65,7 +67,7 @@ def test_a_key_is_stored_as_its_hash_alone() -> None:
 def test_a_key_allows_what_its_access_type_and_unbind_permission_say(
     grant: Grant, unbind: bool, allowed: set[Access]
 ) -> None:
-    key = keys.ApiKey("acme", grant, unbind)
+    key = api_keys.ApiKey("acme", grant, unbind)
     assert {access for access in Access if key.allows(access)} == allowed
 
 
@@ -75,7 +77,7 @@ def test_a_key_allows_what_its_access_type_and_unbind_permission_say(
 )
 def test_a_key_that_cannot_be_is_not_issued(grant: Grant, unbind: bool, chosen: str | None) -> None:
     before = everything()
-    call = lambda: keys.issue("acme", Kind.RUFUS, grant, alias="a", unbind=unbind, chosen=chosen)  # noqa: E731
+    call = lambda: api_keys.issue("acme", Kind.RUFUS, grant, alias="a", unbind=unbind, chosen=chosen)  # noqa: E731
     assert refused(call) is Reason.INVALID
     assert everything() == before
 
@@ -83,33 +85,33 @@ def test_a_key_that_cannot_be_is_not_issued(grant: Grant, unbind: bool, chosen: 
 def test_a_key_without_an_expiry_is_good_however_much_time_passes_while_it_is_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    credential = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a")
+    credential = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a")
     ticks = itertools.count(clock.now(), 1000)
     monkeypatch.setattr(clock, "now", lambda: next(ticks))
     assert read(credential).account == "acme"
 
 
 def test_an_account_holds_ten_live_keys_of_a_kind() -> None:
-    issued = [keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(n)) for n in range(9)]
-    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="expires", expires_at=clock.now() - 1)
-    issued.append(keys.issue("acme", Kind.RUFUS, Grant.READ, alias="tenth"))
-    assert refused(lambda: keys.issue("acme", Kind.RUFUS, Grant.READ, alias="x")) is Reason.LIMIT_REACHED
-    keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="another kind")
-    keys.revoke(keys.id_of(issued[0]))
-    keys.issue("acme", Kind.RUFUS, Grant.READ, alias="in its place")
+    issued = [api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(n)) for n in range(9)]
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="expires", expires_at=clock.now() - 1)
+    issued.append(api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="tenth"))
+    assert refused(lambda: api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="x")) is Reason.LIMIT_REACHED
+    api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="another kind")
+    api_keys.revoke(api_keys.id_of(issued[0]))
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="in its place")
 
 
 def test_a_key_of_an_unknown_or_closed_account_is_not_issued() -> None:
     accounts.set_enabled("acme", False)
     for account in ("acme", "nobody"):
-        assert refused(lambda: keys.issue(account, Kind.RUFUS, Grant.READ, alias="a")) is Reason.NOT_FOUND  # noqa: B023
+        assert refused(lambda: api_keys.issue(account, Kind.RUFUS, Grant.READ, alias="a")) is Reason.NOT_FOUND  # noqa: B023
 
 
 def test_what_does_not_exist_cannot_be_changed() -> None:
     before = everything()
     for call in (
         lambda: accounts.set_enabled("nobody", False),
-        lambda: keys.revoke(keys.id_of("ror-" + "0" * 20)),
+        lambda: api_keys.revoke(api_keys.id_of("ror-" + "0" * 20)),
         lambda: users.set_enabled("nobody", False),
         lambda: users.set_home_mode("nobody", True),
         lambda: users.revoke_sessions("nobody"),
@@ -135,8 +137,8 @@ def test_a_session_names_its_user_until_it_expires() -> None:
         lambda: users.set_enabled("ada", False),
         lambda: users.revoke_sessions("ada"),
         lambda: accounts.set_enabled("acme", False),
-        lambda: dynamo.write(dynamo.Delete(users.key("ada"))),
-        lambda: dynamo.write(dynamo.Delete(accounts.key("acme"))),
+        lambda: dynamodb.write(dynamodb.Delete(users.key("ada"))),
+        lambda: dynamodb.write(dynamodb.Delete(accounts.key("acme"))),
     ],
 )
 def test_a_session_ends_with_its_user_generation_or_account(end: Callable[[], object]) -> None:
@@ -148,7 +150,7 @@ def test_a_session_ends_with_its_user_generation_or_account(end: Callable[[], ob
 def test_a_forged_expired_or_foreign_session_is_refused() -> None:
     good, _ = sessions.issue("ada", "quectel", 60)
     claims = jwt.decode(good, options={"verify_signature": False})
-    secret = keyring.session_secret("quectel")
+    secret = secrets.session_secret("quectel")
     unsigned = good.rpartition(".")[0]
     forgeries = [
         "",

@@ -8,9 +8,9 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from bindery import dynamo
-from bindery.dynamo import Check, Condition, Delete, Key, Put, Read, Table, Update
-from bindery.faults import Fault, HotKey, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Check, Condition, Delete, Key, Put, Read, Table, Update
+from bindery.core.errors import HotKey, Reason, Refused
 from tests.tables import everything, items
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -23,7 +23,7 @@ PRESENT = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamo, "_pause", lambda attempt: None)
+    monkeypatch.setattr(dynamodb, "_pause", lambda attempt: None)
 
 
 def failing(
@@ -33,7 +33,7 @@ def failing(
 
     With `after`, raise once the call has run.
     """
-    real = getattr(dynamo.client(), method)
+    real = getattr(dynamodb.client(), method)
     left = iter(outcomes)
     asked: list[dict[str, Any]] = []
 
@@ -46,7 +46,7 @@ def failing(
             real(**request)
         raise outcome
 
-    monkeypatch.setattr(dynamo.client(), method, call)
+    monkeypatch.setattr(dynamodb.client(), method, call)
     return asked
 
 
@@ -55,7 +55,7 @@ def error(code: str, **members: Any) -> ClientError:
 
 
 def refused(call: Any) -> Reason:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         call()
     return caught.value.reason
 
@@ -73,55 +73,55 @@ def test_every_kind_of_value_comes_back_as_it_was() -> None:
         "list": [1, "a", None, [True]],
         "map": {"a": {"b": 1}},
     }
-    dynamo.write(Put(HERE, item))
-    assert dynamo.get(HERE) == {"pk": "here"} | item
+    dynamodb.write(Put(HERE, item))
+    assert dynamodb.get(HERE) == {"pk": "here"} | item
 
 
 def test_a_value_of_another_kind_is_refused_before_it_is_written() -> None:
     with pytest.raises(TypeError, match="float"):
-        dynamo.write(Put(HERE, {"ratio": 0.5}))
+        dynamodb.write(Put(HERE, {"ratio": 0.5}))
     assert items(Table.DEVICES) == []
 
 
 def test_reads_come_back_in_their_order_with_none_for_what_is_absent() -> None:
-    dynamo.write(Put(HERE, {"n": 1}))
-    dynamo.write(Put(THERE, {"n": 2}))
+    dynamodb.write(Put(HERE, {"n": 1}))
+    dynamodb.write(Put(THERE, {"n": 2}))
     absent = Key(Table.DIRECTORY, "absent", "absent")
-    found = dynamo.get_many([Read(THERE), Read(absent), Read(HERE), Read(THERE)])
+    found = dynamodb.get_many([Read(THERE), Read(absent), Read(HERE), Read(THERE)])
     assert [item and item["n"] for item in found] == [2, None, 1, 2]
 
 
 def test_a_failed_condition_raises_its_reason_or_what_the_item_there_tells() -> None:
-    dynamo.write(Put(HERE, {"holder": "me"}))
+    dynamodb.write(Put(HERE, {"holder": "me"}))
     before = everything()
     told = Condition(
         expression="attribute_not_exists(#pk)",
         otherwise=lambda item: Reason.ALREADY_BOUND if item["holder"] == "me" else Reason.BOUND_BY_ANOTHER,
     )
     for condition in (ABSENT, told):
-        assert refused(lambda: dynamo.write(Put(HERE, {"n": 1}, condition))) is Reason.ALREADY_BOUND  # noqa: B023
-        assert refused(lambda: dynamo.transact([Put(HERE, {"n": 1}, condition)])) is Reason.ALREADY_BOUND  # noqa: B023
+        assert refused(lambda: dynamodb.write(Put(HERE, {"n": 1}, condition))) is Reason.ALREADY_BOUND  # noqa: B023
+        assert refused(lambda: dynamodb.transact([Put(HERE, {"n": 1}, condition)])) is Reason.ALREADY_BOUND  # noqa: B023
     assert everything() == before
 
 
 def test_of_several_failed_conditions_the_first_operation_answers_and_nothing_is_written() -> None:
     operations = [Put(THERE, {"n": 1}), Check(HERE, PRESENT), Delete(Key(Table.DEVICES, "x"), PRESENT)]
-    assert refused(lambda: dynamo.transact(operations)) is Reason.DEVICE_UNKNOWN
+    assert refused(lambda: dynamodb.transact(operations)) is Reason.DEVICE_UNKNOWN
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
 def test_a_put_that_meets_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
     # What the SDK sees when it repeats a put whose answer was lost.
-    dynamo.write(Put(HERE, {"binding": "mine", "n": 1}))
-    dynamo.write(Put(HERE, {"binding": "mine", "n": 1}, ABSENT))
-    assert refused(lambda: dynamo.write(Put(HERE, {"binding": "theirs", "n": 1}, ABSENT))) is Reason.ALREADY_BOUND
+    dynamodb.write(Put(HERE, {"binding": "mine", "n": 1}))
+    dynamodb.write(Put(HERE, {"binding": "mine", "n": 1}, ABSENT))
+    assert refused(lambda: dynamodb.write(Put(HERE, {"binding": "theirs", "n": 1}, ABSENT))) is Reason.ALREADY_BOUND
 
 
 def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     conflict = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}])
     asked = failing(monkeypatch, "transact_write_items", conflict, conflict)
-    dynamo.transact([Put(HERE, {"n": 1}, ABSENT)])
-    dynamo.transact([Put(Key(Table.DEVICES, "x"), {"n": 1}, ABSENT)])
+    dynamodb.transact([Put(HERE, {"n": 1}, ABSENT)])
+    dynamodb.transact([Put(Key(Table.DEVICES, "x"), {"n": 1}, ABSENT)])
     one, again, at_last, another = (request["ClientRequestToken"] for request in asked)
     assert one == again == at_last != another
     assert len(items(Table.DEVICES)) == 2
@@ -130,12 +130,12 @@ def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("codes", "reason"),
     [
-        (("None", "TransactionConflict"), Reason.CONTENDED),
+        (("None", "TransactionConflict"), Reason.CONFLICT),
         (("None", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
         (("ThrottlingError", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
         # From an on-demand table: it does not distinguish a hot key range from a throttled table.
-        (("None", "ThrottlingError"), Reason.CONTENDED),
-        (("TransactionConflict", "ThrottlingError"), Reason.CONTENDED),
+        (("None", "ThrottlingError"), Reason.CONFLICT),
+        (("TransactionConflict", "ThrottlingError"), Reason.CONFLICT),
     ],
 )
 def test_a_transaction_is_contended_or_unavailable_after_its_last_attempt(
@@ -145,12 +145,12 @@ def test_a_transaction_is_contended_or_unavailable_after_its_last_attempt(
     failing(
         monkeypatch,
         "transact_write_items",
-        *[error("TransactionCanceledException", CancellationReasons=reasons)] * dynamo.ATTEMPTS,
+        *[error("TransactionCanceledException", CancellationReasons=reasons)] * dynamodb.ATTEMPTS,
     )
-    with pytest.raises(Fault) as caught:
-        dynamo.transact([Put(HERE, {}), Put(THERE, {})])
+    with pytest.raises(Refused) as caught:
+        dynamodb.transact([Put(HERE, {}), Put(THERE, {})])
     assert caught.value.reason is reason
-    hot = "ThrottlingError" in codes and reason is Reason.CONTENDED
+    hot = "ThrottlingError" in codes and reason is Reason.CONFLICT
     assert isinstance(caught.value, HotKey) is hot
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
@@ -158,41 +158,41 @@ def test_a_transaction_is_contended_or_unavailable_after_its_last_attempt(
 @pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ConditionalCheckFailed"])
 def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     sent: list[dict[str, Any]] = []
-    dynamo.client().meta.events.register(
+    dynamodb.client().meta.events.register(
         "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: sent.append(params)
     )
-    dynamo.transact([Put(HERE, {"n": 1})], aside=Update(THERE, "SET #n = :n", {":n": 1}))
-    assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
+    dynamodb.transact([Put(HERE, {"n": 1})], aside=Update(THERE, "SET #n = :n", {":n": 1}))
+    assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
     both = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, {"Code": code}])
     alone = error("TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": code}])
     for number, outcome in enumerate((both, alone), 2):
         asked = failing(monkeypatch, "transact_write_items", outcome)
-        dynamo.transact([Put(HERE, {"n": number})], aside=Update(THERE, "SET #n = :n", {":n": number}))
+        dynamodb.transact([Put(HERE, {"n": number})], aside=Update(THERE, "SET #n = :n", {":n": number}))
         # What is sent without it is another request, so it has a token of its own.
         assert len({request["ClientRequestToken"] for request in asked}) == len(asked) == 2
-        assert dynamo.get(HERE) == {"pk": "here", "n": number}
-        assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
+        assert dynamodb.get(HERE) == {"pk": "here", "n": number}
+        assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
     assert [len(params["TransactItems"]) for params in sent] == [2, 1, 1]
 
 
 def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    dynamo.write(Put(THERE, {"n": 1}))
+    dynamodb.write(Put(THERE, {"n": 1}))
     stands = everything()
     aside = Update(THERE, "SET #n = :n", {":n": 2})
-    assert refused(lambda: dynamo.transact([Check(HERE, PRESENT)], aside=aside)) is Reason.DEVICE_UNKNOWN
+    assert refused(lambda: dynamodb.transact([Check(HERE, PRESENT)], aside=aside)) is Reason.DEVICE_UNKNOWN
     assert everything() == stands
     never = Put(THERE, {"n": 2}, ABSENT)
-    dynamo.transact([Put(HERE, {"n": 2})], aside=never)
-    assert dynamo.get(HERE) == {"pk": "here", "n": 2}
-    assert dynamo.get(THERE) == THERE.attributes() | {"n": 1}
+    dynamodb.transact([Put(HERE, {"n": 2})], aside=never)
+    assert dynamodb.get(HERE) == {"pk": "here", "n": 2}
+    assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
 
 
 def test_a_single_write_in_conflict_with_a_transaction_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, "update_item", error("TransactionConflictException"))
-    dynamo.write(Update(HERE, "SET #n = :n", {":n": 1}))
-    assert dynamo.get(HERE) == {"pk": "here", "n": 1}
-    failing(monkeypatch, "put_item", *[error("TransactionConflictException")] * dynamo.ATTEMPTS)
-    assert refused(lambda: dynamo.write(Put(HERE, {"n": 2}))) is Reason.CONTENDED
+    dynamodb.write(Update(HERE, "SET #n = :n", {":n": 1}))
+    assert dynamodb.get(HERE) == {"pk": "here", "n": 1}
+    failing(monkeypatch, "put_item", *[error("TransactionConflictException")] * dynamodb.ATTEMPTS)
+    assert refused(lambda: dynamodb.write(Put(HERE, {"n": 2}))) is Reason.CONFLICT
 
 
 UNREACHABLE = [
@@ -214,12 +214,12 @@ def test_a_table_out_of_reach_is_unavailable_or_what_the_read_says(
 ) -> None:
     for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
         failing(monkeypatch, method, *[outage] * 3)
-    assert refused(lambda: dynamo.get(HERE)) is Reason.UNAVAILABLE
-    assert refused(lambda: dynamo.get(HERE, unavailable=Reason.LOOKUP_FAILED)) is Reason.LOOKUP_FAILED
-    assert refused(lambda: dynamo.get_many([Read(HERE, Reason.LOOKUP_FAILED)])) is Reason.LOOKUP_FAILED
-    assert refused(lambda: dynamo.write(Put(HERE, {}))) is Reason.UNAVAILABLE
-    assert refused(lambda: dynamo.transact([Put(HERE, {})])) is Reason.UNAVAILABLE
-    assert refused(lambda: list(dynamo.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"}))) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamodb.get(HERE)) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED)) is Reason.LOOKUP_FAILED
+    assert refused(lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)])) is Reason.LOOKUP_FAILED
+    assert refused(lambda: dynamodb.write(Put(HERE, {}))) is Reason.UNAVAILABLE
+    assert refused(lambda: dynamodb.transact([Put(HERE, {})])) is Reason.UNAVAILABLE
+    assert refused(lambda: list(dynamodb.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"}))) is Reason.UNAVAILABLE
 
 
 def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ClientError:
@@ -246,16 +246,16 @@ def test_a_throttled_key_range_is_a_conflict_and_a_throttled_table_an_outage(
 ) -> None:
     for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
         failing(monkeypatch, method, *[throttled(*reasons, member=member)] * 3)
-    usual = Reason.CONTENDED if hot else Reason.UNAVAILABLE
+    usual = Reason.CONFLICT if hot else Reason.UNAVAILABLE
     for call, reason in (
-        (lambda: dynamo.get(HERE), usual),
-        (lambda: dynamo.get(HERE, unavailable=Reason.LOOKUP_FAILED), Reason.LOOKUP_FAILED),
-        (lambda: dynamo.get_many([Read(HERE, Reason.LOOKUP_FAILED)]), Reason.LOOKUP_FAILED),
-        (lambda: dynamo.write(Put(HERE, {})), usual),
-        (lambda: dynamo.transact([Put(HERE, {})]), usual),
-        (lambda: list(dynamo.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"})), usual),
+        (lambda: dynamodb.get(HERE), usual),
+        (lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED), Reason.LOOKUP_FAILED),
+        (lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)]), Reason.LOOKUP_FAILED),
+        (lambda: dynamodb.write(Put(HERE, {})), usual),
+        (lambda: dynamodb.transact([Put(HERE, {})]), usual),
+        (lambda: list(dynamodb.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"})), usual),
     ):
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(Refused) as caught:
             call()
         assert caught.value.reason is reason
         assert isinstance(caught.value, HotKey) is hot
@@ -276,10 +276,10 @@ def test_the_reasons_for_throttling_are_read_from_dynamodbs_own_answer(
     body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", member: [{"reason": reason}]}
     response = AWSResponse("http://table", 400, {}, None)
     monkeypatch.setattr(AWSResponse, "content", json.dumps(body).encode())
-    events = dynamo.client().meta.events
+    events = dynamodb.client().meta.events
     events.register("before-send.dynamodb", lambda **_: response)
     with pytest.raises(HotKey) as caught:
-        dynamo.get(HERE)
+        dynamodb.get(HERE)
     assert caught.value.throttled == reason
 
 
@@ -288,9 +288,9 @@ def test_any_other_error_is_a_bug_and_passes_through(monkeypatch: pytest.MonkeyP
     for method in ("get_item", "put_item", "transact_write_items"):
         failing(monkeypatch, method, error(code))
     for call in (
-        lambda: dynamo.get(HERE),
-        lambda: dynamo.write(Put(HERE, {})),
-        lambda: dynamo.transact([Put(HERE, {})]),
+        lambda: dynamodb.get(HERE),
+        lambda: dynamodb.write(Put(HERE, {})),
+        lambda: dynamodb.transact([Put(HERE, {})]),
     ):
         with pytest.raises(ClientError, match=code):
             call()
@@ -298,7 +298,7 @@ def test_any_other_error_is_a_bug_and_passes_through(monkeypatch: pytest.MonkeyP
 
 def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterator[int]:
     """Make the first `rounds` batches leave the keys of one table unprocessed; count the batches."""
-    real = dynamo.client().batch_get_item
+    real = dynamodb.client().batch_get_item
     made = iter(range(1, 100))
     count = [0]
 
@@ -311,17 +311,17 @@ def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterat
         answer = real(RequestItems=rest) if rest else {"Responses": {}}
         return answer | {"UnprocessedKeys": {name: RequestItems[name]}}
 
-    monkeypatch.setattr(dynamo.client(), "batch_get_item", call)
+    monkeypatch.setattr(dynamodb.client(), "batch_get_item", call)
     while True:
         yield count[0]
 
 
 def test_keys_that_a_batch_left_over_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    dynamo.write(Put(HERE, {"n": 1}))
-    dynamo.write(Put(THERE, {"n": 2}))
+    dynamodb.write(Put(HERE, {"n": 1}))
+    dynamodb.write(Put(THERE, {"n": 2}))
     batches = leaving(monkeypatch, 2, Table.DEVICES)
     next(batches)
-    found = dynamo.get_many([Read(HERE), Read(THERE)])
+    found = dynamodb.get_many([Read(HERE), Read(THERE)])
     assert [item and item["n"] for item in found] == [1, 2]
     assert next(batches) == 3
 
@@ -330,28 +330,28 @@ def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.Monkey
     next(leaving(monkeypatch, 100, Table.DEVICES))
     reads = [Read(THERE, Reason.LOOKUP_FAILED), Read(HERE, Reason.SERIAL_LOOKUP_FAILED)]
     with pytest.raises(HotKey) as caught:
-        dynamo.get_many(reads)
+        dynamodb.get_many(reads)
     assert caught.value.reason is Reason.SERIAL_LOOKUP_FAILED
 
 
 def test_what_is_counted_is_what_a_page_would_bring() -> None:
     for number in range(7):
-        dynamo.write(Put(Key(Table.DIRECTORY, "many", f"{number}"), {"list": "counted"}))
+        dynamodb.write(Put(Key(Table.DIRECTORY, "many", f"{number}"), {"list": "counted"}))
     for where in (("#pk = :of", {":of": "many"}, None), ("#list = :of", {":of": "counted"}, "by_list")):
         condition, values, index = where
-        first, cursor = dynamo.count(Table.DIRECTORY, condition, values, index=index, limit=3, cursor=None)
-        page = dynamo.page(Table.DIRECTORY, condition, values, index=index, limit=3)
+        first, cursor = dynamodb.count(Table.DIRECTORY, condition, values, index=index, limit=3, cursor=None)
+        page = dynamodb.page(Table.DIRECTORY, condition, values, index=index, limit=3)
         assert (first, cursor) == (len(page.items), page.cursor)
-        assert dynamo.count(Table.DIRECTORY, condition, values, index=index, limit=9, cursor=cursor) == (4, None)
+        assert dynamodb.count(Table.DIRECTORY, condition, values, index=index, limit=9, cursor=cursor) == (4, None)
 
 
 def test_a_query_reads_on_over_its_pages_within_its_round_trips() -> None:
     for number in range(25):
-        dynamo.write(Put(Key(Table.DIRECTORY, "many", f"{number:02}"), {"pad": "x" * 100_000}))
+        dynamodb.write(Put(Key(Table.DIRECTORY, "many", f"{number:02}"), {"pad": "x" * 100_000}))
     found = [
         [
             item["sk"]
-            for item in dynamo.query(
+            for item in dynamodb.query(
                 Table.DIRECTORY, "#pk = :pk", {":pk": "many"}, consistent=True, round_trips=round_trips
             )
         ]

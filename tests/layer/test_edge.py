@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import edge
-from bindery.dialects import rufus
-from bindery.edge import Operation, operation
-from bindery.faults import Fault, HotKey, Reason
-from bindery.fields import Identifier128, OptionalText128, Text128
-from bindery.wire import Access, Body, Call, Flaw, Form, Query, Request
+from bindery.core.errors import HotKey, Reason, Refused
+from bindery.http import operation as handling
+from bindery.http.fields import Identifier128, OptionalText128, Text128
+from bindery.http.messages import Access, Body, Call, Flaw, Form, Query, Request
+from bindery.http.operation import Operation, operation
+from bindery.rufus import dialect
 from tests.http_api import event
 
 pytestmark = pytest.mark.usefixtures("environment")
 
 
-class Echo(rufus.Created):
+class Echo(dialect.Created):
     description: str
 
 
@@ -41,12 +41,12 @@ class NamedQuery(Query):
 
 
 def read(model: type[Request], request: dict[str, Any]) -> Any:
-    return edge.read(model, Call(request)).name  # type: ignore[attr-defined]
+    return handling.read(model, Call(request)).name  # type: ignore[attr-defined]
 
 
 def problems(model: type[Request], request: dict[str, Any]) -> list[tuple[str, Flaw]]:
-    with pytest.raises(edge.Invalid) as caught:
-        edge.read(model, Call(request))
+    with pytest.raises(handling.Invalid) as caught:
+        handling.read(model, Call(request))
     return [(problem.parameter, problem.flaw) for problem in caught.value.problems]
 
 
@@ -117,12 +117,12 @@ def test_an_identifier_is_no_longer_than_its_key_may_be() -> None:
     # Each of these characters is three in NFC, the form of keys.
     text = post(f'{{"name": "{chr(0x1D160) * 86}"}}')
     assert problems(Identified, text) == [("name", Flaw.TOO_LONG)]
-    assert edge.read(Named, Call(text))
+    assert handling.read(Named, Call(text))
 
 
 def test_an_absent_parameter_is_missing_and_a_blank_optional_one_is_absent() -> None:
     assert problems(Named, post("{}")) == [("name", Flaw.MISSING)]
-    assert edge.read(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
+    assert handling.read(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
 
 
 def test_every_problem_is_told_once_in_the_order_of_the_fields() -> None:
@@ -210,7 +210,7 @@ def test_a_path_parameter_cannot_be_overridden_by_the_body() -> None:
 
 
 def failing(error: Exception) -> Operation[Named, str]:
-    @operation(SimpleNamespace(**vars(rufus) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
+    @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
     def handler(request: Named, caller: str) -> Echo:
         """Fail as asked."""
         raise error
@@ -221,7 +221,7 @@ def failing(error: Exception) -> Operation[Named, str]:
 def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[dict[str, Any]]]:
     """The handler's answer, and the lines it logged."""
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(handling.logger.registered_handler, "stream", written)
     answer = handler(event("POST", "/", body='{"name": "secret-name"}'), None)
     return answer, [json.loads(line) for line in written.getvalue().splitlines()]
 
@@ -231,7 +231,7 @@ def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tu
     [
         KeyError("internal detail"),
         RuntimeError("internal detail"),
-        Fault(Reason.BOUND_BY_ANOTHER),
+        Refused(Reason.BOUND_BY_ANOTHER),
         EndpointConnectionError(endpoint_url="http://internal-detail"),
     ],
 )
@@ -248,7 +248,7 @@ def test_a_bug_or_an_undeclared_reason_is_an_internal_error_and_one_error_line(
 def test_a_registry_out_of_reach_is_503_with_retry_after_and_one_error_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer, lines = answers(failing(Fault(Reason.UNAVAILABLE)), monkeypatch)
+    answer, lines = answers(failing(Refused(Reason.UNAVAILABLE)), monkeypatch)
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
     assert answer["body"] == '{"description":"Service unavailable, try again"}'
     assert [line["level"] for line in lines] == ["ERROR", "INFO"]
@@ -256,7 +256,7 @@ def test_a_registry_out_of_reach_is_503_with_retry_after_and_one_error_line(
 
 def test_a_throttled_key_range_is_answered_like_a_conflict_and_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     answer, lines = answers(failing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
-    conflict, _ = answers(failing(Fault(Reason.CONTENDED)), monkeypatch)
+    conflict, _ = answers(failing(Refused(Reason.CONFLICT)), monkeypatch)
     assert answer == conflict
     assert answer["headers"]["Retry-After"] == "1"
     assert [line["level"] for line in lines] == ["WARNING", "INFO"]
@@ -267,13 +267,13 @@ def test_a_throttled_key_range_is_answered_like_a_conflict_and_is_no_error(monke
 def test_an_internal_error_is_not_logged_as_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = [
         answers(failing(error), monkeypatch)[1][0]["message"]
-        for error in (Fault(Reason.INTERNAL), KeyError("detail"), Fault(Reason.UNAVAILABLE))
+        for error in (Refused(Reason.INTERNAL), KeyError("detail"), Refused(Reason.UNAVAILABLE))
     ]
     assert messages == ["internal error", "internal error", "a service could not be reached"]
 
 
 def test_a_request_leaves_one_line_that_says_what_became_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    @operation(SimpleNamespace(**vars(rufus) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
+    @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
     def handler(request: Named, caller: str) -> Echo:
         """Echo."""
         return Echo(description=request.name)

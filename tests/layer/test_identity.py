@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from bindery import identity
-from bindery.faults import Fault, Reason
+from bindery.core.errors import Reason, Refused
+from bindery.registry import identity
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _part = st.text("a#%23", max_size=4)
@@ -104,7 +104,7 @@ def test_a_devices_opaque_id_names_it_alone_and_stands_in_a_path(device: str) ->
 
 @pytest.mark.parametrize("text", ["", "=", "A", "YQ==", "YR", "Y Q", "a+b/", "gIA", "\u00e9", "YQ\n"])
 def test_what_is_no_opaque_id_is_refused(text: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         identity.from_opaque(text)
     assert caught.value.reason is Reason.INVALID
 

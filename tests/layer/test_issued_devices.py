@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bindery import dynamo
-from bindery.directory import issued_devices
-from bindery.directory.issued_devices import PaymentCard
-from bindery.dynamo import Key, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.asseco import issued_devices
+from bindery.asseco.issued_devices import PaymentCard
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Table, Update
+from bindery.core.errors import Reason, Refused
 from tests.tables import items
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -18,7 +18,7 @@ CARD = {"device_id": "C-1", "kind": "payment-card", "card_status": "valid"}
 
 
 def refused(members: dict[str, Any]) -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         issued_devices.enter("MIGR00002", **members)
     assert caught.value.reason is Reason.INVALID
     assert caught.value.__cause__ is None
@@ -98,7 +98,7 @@ def test_a_date_in_the_folders_of_a_url_is_no_card_number():
 def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():
     issued_devices.enter("MIGR00002", **CARD)
     place = Key(Table.DIRECTORY, "customer#MIGR00002", "issued#C-1")
-    dynamo.write(Update(place, "SET #holder_id = :number", {":number": "5168_1234_5678_1234"}))
+    dynamodb.write(Update(place, "SET #holder_id = :number", {":number": "5168_1234_5678_1234"}))
     assert issued_devices.find("MIGR00002", "C-1").holder_id == "5168_1234_5678_1234"
     assert issued_devices.change("MIGR00002", "C-1", status="blocked").status == "blocked"
 

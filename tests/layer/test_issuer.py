@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from bindery import clock, issuer, settings
-from bindery.faults import Fault, Reason
+from bindery.core import clock, env
+from bindery.core.errors import Reason, Refused
+from bindery.security import oidc
 from tests.openid import CUSTOMER, Bank, ec_key, public, rsa_key
 
 DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
@@ -36,8 +37,8 @@ def bank(environment: pytest.MonkeyPatch) -> Iterator[Bank]:
 
 
 def refused(token: str) -> Reason:
-    with pytest.raises(Fault) as caught:
-        issuer.verify(token)
+    with pytest.raises(Refused) as caught:
+        oidc.verify(token)
     return caught.value.reason
 
 
@@ -51,22 +52,22 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
 
 
 def test_a_token_of_the_issuer_tells_its_claims(bank: Bank):
-    assert issuer.verify(bank.token(scope="a b"))["sub"] == CUSTOMER
-    assert issuer.verify(bank.token(aud=["other", "bindery"]))["aud"] == ["other", "bindery"]
+    assert oidc.verify(bank.token(scope="a b"))["sub"] == CUSTOMER
+    assert oidc.verify(bank.token(aud=["other", "bindery"]))["aud"] == ["other", "bindery"]
 
 
 def test_es256_is_accepted_too(bank: Bank):
     bank.keys.append(public("curve", ec_key("curve")))
-    assert issuer.verify(bank.token(ec_key("curve"), "ES256", "curve"))["sub"] == CUSTOMER
+    assert oidc.verify(bank.token(ec_key("curve"), "ES256", "curve"))["sub"] == CUSTOMER
 
 
 @pytest.mark.parametrize(
     ("claim", "good", "bad"),
-    [("exp", -issuer.LEEWAY + 30, -issuer.LEEWAY - 30), ("nbf", issuer.LEEWAY - 30, issuer.LEEWAY + 30)],
+    [("exp", -oidc.LEEWAY + 30, -oidc.LEEWAY - 30), ("nbf", oidc.LEEWAY - 30, oidc.LEEWAY + 30)],
 )
 def test_clocks_may_differ_by_a_minute(bank: Bank, claim: str, good: int, bad: int):
     now = int(time.time())
-    assert issuer.verify(bank.token(**{claim: now + good}))
+    assert oidc.verify(bank.token(**{claim: now + good}))
     assert refused(bank.token(**{claim: now + bad})) is Reason.TOKEN_INVALID
 
 
@@ -137,7 +138,7 @@ def test_a_key_that_is_not_for_signing_our_way_is_none(bank: Bank):
     for key_id in ("encrypting", "another-way", "curve"):
         assert refused(bank.token(key_id=key_id)) is Reason.TOKEN_INVALID
     assert refused(bank.token(ec_key("curve"), "ES256", "key-1")) is Reason.TOKEN_INVALID
-    assert issuer.verify(bank.token())
+    assert oidc.verify(bank.token())
 
 
 UNBUILDABLE = [
@@ -160,7 +161,7 @@ UNBUILDABLE = [
 @pytest.mark.parametrize("entry", UNBUILDABLE, ids=str)
 def test_unusable_key_does_not_disable_the_others(bank: Bank, caplog: pytest.LogCaptureFixture, entry: Any):
     bank.keys.insert(0, entry)
-    assert issuer.verify(bank.token())["sub"] == CUSTOMER
+    assert oidc.verify(bank.token())["sub"] == CUSTOMER
     assert [(record.name, record.position) for record in caplog.records] == [("bindery.issuer", 0)]  # type: ignore[attr-defined]
     assert refused(bank.token(key_id="bad")) is Reason.TOKEN_INVALID
 
@@ -168,12 +169,12 @@ def test_unusable_key_does_not_disable_the_others(bank: Bank, caplog: pytest.Log
 def test_key_ids_of_any_type_do_not_disable_the_others(bank: Bank):
     for key_id in ([], {}, 7, None):
         bank.keys.insert(0, public("another", rsa_key("key-1"), kid=key_id, use=[key_id]))
-    assert issuer.verify(bank.token())["sub"] == CUSTOMER
+    assert oidc.verify(bank.token())["sub"] == CUSTOMER
 
 
 def test_a_token_must_be_signed_with_the_key_that_it_names(bank: Bank):
     bank.keys.append(public("key-2", rsa_key("key-2")))
-    assert issuer.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
+    assert oidc.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
     assert refused(bank.token(rsa_key("key-2"), key_id="key-1")) is Reason.TOKEN_INVALID
     assert refused(bank.token(rsa_key("forger"), key_id="key-1")) is Reason.TOKEN_INVALID
     assert refused(bank.token(key_id=None)) is Reason.TOKEN_INVALID
@@ -209,34 +210,34 @@ def test_what_is_no_token_is_refused(bank: Bank, token: str):
 
 def test_keys_are_fetched_once_and_kept(bank: Bank):
     for _ in range(3):
-        issuer.verify(bank.token())
+        oidc.verify(bank.token())
     assert bank.asked == [DISCOVERY, KEYS]
 
 
 def test_keys_are_fetched_anew_when_their_life_is_over(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     bank.keys.append(public("key-2", rsa_key("key-2")))
     token = bank.token(rsa_key("key-2"), key_id="key-2")
-    issuer.verify(token)
+    oidc.verify(token)
     bank.keys.pop()
-    assert issuer.verify(token)
-    later(monkeypatch, issuer.LIFETIME)
+    assert oidc.verify(token)
+    later(monkeypatch, oidc.LIFETIME)
     assert refused(token) is Reason.TOKEN_INVALID
 
 
 def test_a_key_that_the_issuer_has_just_begun_to_use_is_fetched_at_once(bank: Bank):
-    issuer.verify(bank.token())
+    oidc.verify(bank.token())
     bank.keys[:] = [public("key-2", rsa_key("key-2"))]
-    assert issuer.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
+    assert oidc.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
     assert refused(bank.token()) is Reason.TOKEN_INVALID
 
 
 def test_forged_key_ids_ask_the_issuer_once_in_a_while(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    issuer.verify(bank.token())
+    oidc.verify(bank.token())
     for number in range(5):
         assert refused(bank.token(key_id=f"forged-{number}")) is Reason.TOKEN_INVALID
     assert bank.asked == [DISCOVERY, KEYS] * 2
-    assert issuer.verify(bank.token())
-    later(monkeypatch, issuer.COOL_DOWN)
+    assert oidc.verify(bank.token())
+    later(monkeypatch, oidc.COOL_DOWN)
     for number in range(5):
         assert refused(bank.token(key_id=f"forged-{number}")) is Reason.TOKEN_INVALID
     assert bank.asked == [DISCOVERY, KEYS] * 3
@@ -245,7 +246,7 @@ def test_forged_key_ids_ask_the_issuer_once_in_a_while(bank: Bank, monkeypatch: 
 def test_many_first_requests_at_once_ask_the_issuer_once(bank: Bank):
     token = bank.token()
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(issuer.verify(token)["sub"])) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: found.append(oidc.verify(token)["sub"])) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -259,8 +260,8 @@ def test_an_issuer_that_is_gone_is_unavailable_and_asked_again_soon(bank: Bank, 
     assert refused(bank.token()) is Reason.UNAVAILABLE
     del bank.answers[KEYS]
     now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now + 1000 * issuer.PAUSE)
-    assert issuer.verify(bank.token())
+    monkeypatch.setattr(clock, "now", lambda: now + 1000 * oidc.PAUSE)
+    assert oidc.verify(bank.token())
 
 
 def test_an_issuer_that_is_gone_is_not_hammered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
@@ -274,12 +275,12 @@ def test_an_issuer_that_is_gone_is_not_hammered(bank: Bank, monkeypatch: pytest.
 
 def test_known_keys_serve_while_the_issuer_is_gone(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     good, unknown = bank.token(), bank.token(key_id="unknown")
-    issuer.verify(good)
+    oidc.verify(good)
     bank.answers[KEYS] = (500, {}, b"")
     for _ in range(2):
         assert refused(unknown) is Reason.UNAVAILABLE
-        assert issuer.verify(good)
-    later(monkeypatch, issuer.LIFETIME)
+        assert oidc.verify(good)
+    later(monkeypatch, oidc.LIFETIME)
     assert refused(good) is Reason.UNAVAILABLE
 
 
@@ -316,10 +317,10 @@ def test_a_bad_document_is_the_issuers_fault(bank: Bank, path: str, answer: tupl
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
 def test_a_document_has_its_size(bank: Bank, path: str):
     status, headers, body = bank.answer(path)
-    bank.answers[path] = (status, headers, body + b" " * (issuer.SIZE_LIMIT - len(body)))
-    assert issuer.verify(bank.token())
-    issuer.forget()
-    bank.answers[path] = (status, headers, body + b" " * (issuer.SIZE_LIMIT - len(body) + 1))
+    bank.answers[path] = (status, headers, body + b" " * (oidc.SIZE_LIMIT - len(body)))
+    assert oidc.verify(bank.token())
+    oidc.clear_cache()
+    bank.answers[path] = (status, headers, body + b" " * (oidc.SIZE_LIMIT - len(body) + 1))
     assert refused(bank.token()) is Reason.UNAVAILABLE
 
 
@@ -374,18 +375,18 @@ class Dripping:
 def test_an_answer_that_does_not_end_is_given_up(
     beginning: bytes, path: str, bank: Bank, environment: pytest.MonkeyPatch
 ):
-    environment.setattr(issuer, "TIME_LIMIT", 0.2)
+    environment.setattr(oidc, "TIME_LIMIT", 0.2)
     with Dripping(beginning) as dripping:
         if path == KEYS:
             bank.discovery["jwks_uri"] = dripping.url
         else:
             bank.trusted(environment, ISSUER=dripping.url)
-        assert refused(bank.token(iss=settings.read("ISSUER"))) is Reason.UNAVAILABLE
+        assert refused(bank.token(iss=env.read("ISSUER"))) is Reason.UNAVAILABLE
     assert dripping.given_up
 
 
 def test_both_documents_together_have_the_time_of_one(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(issuer, "TIME_LIMIT", 0.4)
+    monkeypatch.setattr(oidc, "TIME_LIMIT", 0.4)
     answer = bank.answer
 
     def slowly(path: str) -> tuple[int, dict[str, str], bytes]:
@@ -409,13 +410,13 @@ def test_a_look_up_that_does_not_end_is_given_up_and_its_late_end_is_nobodys(
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with monkeypatch.context() as hasty:
-        hasty.setattr(issuer, "TIME_LIMIT", 0.1)
+        hasty.setattr(oidc, "TIME_LIMIT", 0.1)
         for _ in range(3):
             assert refused(bank.token()) is Reason.UNAVAILABLE
-            issuer.forget()
+            oidc.clear_cache()
     assert (looked_up, bank.asked) == (1, [])
     over.set()
-    assert issuer.verify(bank.token())
+    assert oidc.verify(bank.token())
     assert (looked_up, bank.asked) == (3, [DISCOVERY, KEYS])
 
 
@@ -450,14 +451,14 @@ def test_by_https_a_certificate_must_be_trusted_and_the_issuers(
         bank.trusted(environment)
         if trusted:
             environment.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-        issuer._context.cache_clear()
+        oidc._context.cache_clear()
         try:
             if good:
-                assert issuer.verify(bank.token())
+                assert oidc.verify(bank.token())
             else:
                 assert refused(bank.token()) is Reason.UNAVAILABLE
         finally:
-            issuer._context.cache_clear()
+            oidc._context.cache_clear()
 
 
 def test_an_issuer_that_says_it_is_another_is_not_believed(bank: Bank):
@@ -484,4 +485,4 @@ def test_an_issuer_with_a_path_has_its_discovery_below_it(environment: pytest.Mo
         bank.discovery["issuer"] = bank.url
         bank.answers["/realms/bank" + DISCOVERY] = (200, {}, json.dumps(bank.discovery).encode())
         bank.trusted(environment)
-        assert issuer.verify(bank.token())
+        assert oidc.verify(bank.token())

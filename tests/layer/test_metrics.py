@@ -3,8 +3,8 @@
 import pytest
 from jsonschema import Draft202012Validator
 
-from bindery import metrics
-from bindery.faults import Reason
+from bindery.core.errors import Reason
+from bindery.http import emf
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -78,7 +78,7 @@ FORMAT = Draft202012Validator(
 def test_a_line_says_what_of_it_is_measured_and_by_what(
     reason: Reason | None, measured: dict[tuple[str, tuple[str, ...]], float]
 ) -> None:
-    line = metrics.members("rufus.bind_device", 0.01234, reason)
+    line = emf.members("rufus.bind_device", 0.01234, reason)
     FORMAT.validate(line)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Bindery/bindery"

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bindery import passwords
+from bindery.security import passwords
 
 PASSWORD = "correct horse \u00e9"
 

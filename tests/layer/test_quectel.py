@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from bindery import devices, dynamo, identity
-from bindery.directory import domains, families, products
-from bindery.directory.products import Mode
-from bindery.dynamo import Item, Key
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Item, Key
+from bindery.core.errors import Reason, Refused
+from bindery.directory import products
+from bindery.quectel import families, user_domains
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
 from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, common, fill, succeeded
 from tests.races import before
 from tests.tables import everything
@@ -17,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 
 def refusal(call: Callable[[], object]) -> Reason:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         call()
     return caught.value.reason
 
 
 def stored(key: Key) -> Item:
-    found = dynamo.get(key)
+    found = dynamodb.get(key)
     assert found is not None
     return found
 
@@ -31,7 +33,7 @@ def stored(key: Key) -> Item:
 @pytest.mark.parametrize(
     "enter",
     [
-        lambda: domains.create("E.DM.1", binders="administrators"),
+        lambda: user_domains.create("E.DM.1", binders="administrators"),
         lambda: products.create(f" {PK} ", name="Second", module_type="M", mode=Mode.ROTATING),
         lambda: families.create("F1", OTHER),
     ],
@@ -46,7 +48,7 @@ def test_what_exists_is_not_entered_again(enter: Callable[[], None]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda: domains.change("none", enabled=True),
+        lambda: user_domains.change("none", enabled=True),
         lambda: products.change("none", domains=None),
         lambda: products.bar("none", ME),
         lambda: families.change("none", members=[ME]),
@@ -138,5 +140,5 @@ def test_who_is_taken_out_of_a_family_leaves_the_rooms_that_it_has_by_then(
 ) -> None:
     World()
     before(monkeypatch, "update_item", lambda: families.change("F1", rooms=["R1", "R2"]))
-    families.forget("F1", uid)
+    families.remove_member("F1", uid)
     assert stored(families.key("F1"))["rooms"] == ["R1", "R2"]

@@ -27,12 +27,13 @@ def main() -> None:
     import botocore.session
     from pydantic import BaseModel, Field
 
-    from bindery import dynamo, edge
+    from bindery.aws import dynamodb
+    from bindery.http import operation
 
     # What is imported by building a model and a client is no function's own.
-    dynamo.client()
+    dynamodb.client()
     model = type("Model", (BaseModel,), {"__annotations__": {"text": str}, "text": Field()})
-    assert all((botocore.session, edge, model.model_fields))
+    assert all((botocore.session, operation, model.model_fields))
     shared = set(sys.modules)
     found = {"shared": _public(shared, of={"bindery", "aws_lambda_powertools"})}
     for argument in sys.argv[1:]:

@@ -8,15 +8,17 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from bindery import clock, devices, dynamo, identity, sessions
-from bindery.bindings import customer, held, serial, shares
-from bindery.bindings.shares import Cover
-from bindery.directory import domains, families, key_misses, products, users
-from bindery.directory.keys import Kind
-from bindery.dynamo import Delete, Update
-from bindery.faults import Reason
-from bindery.logins import attempts
-from bindery.misses import Misses
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Update
+from bindery.core import clock
+from bindery.core.errors import Reason
+from bindery.directory import key_guesses, login_attempts, products, sessions, users
+from bindery.directory.api_keys import Kind
+from bindery.quectel import binding, families, sharing, user_devices, user_domains
+from bindery.quectel.sharing import Cover
+from bindery.registry import devices, holdings, identity
+from bindery.security.throttling import GuessThrottle
 from tests.performance.stories import Event, Story, World
 from tools import demo, quectel_login, template
 
@@ -27,7 +29,7 @@ LONG = "n" * 255
 NOT_COUNTED = {
     Reason.INTERNAL: "a bug of ours, wherever it is",
     Reason.UNAVAILABLE: "DynamoDB does not answer: as many calls as are tried",
-    Reason.CONTENDED: "another write came between, or came between at each of as many calls as are tried",
+    Reason.CONFLICT: "another write came between, or came between at each of as many calls as are tried",
     Reason.LOOKUP_FAILED: "DynamoDB does not answer, for a read",
     Reason.SERIAL_LOOKUP_FAILED: "the same, for the read of a device",
     Reason.BINDING_FAILED: "another request came between read and write, each time that it was tried",
@@ -69,11 +71,11 @@ def _quectel(world: World) -> Story:
         ("home_mode_off", query | {"fid": "home"}),
     ):
         yield f"refused: {reason}", bind, world.sample(bind, query=asked)
-    domains.change(demo.DOMAIN, enabled=False)
+    user_domains.change(demo.DOMAIN, enabled=False)
     yield "refused: domain_abnormal", bind, world.sample(bind, query=query)
-    domains.change(demo.DOMAIN, enabled=True, binders="administrators")
+    user_domains.change(demo.DOMAIN, enabled=True, binders="administrators")
     yield "refused: role_not_permitted", bind, world.sample(bind, query=query)
-    domains.change(demo.DOMAIN, binders="everyone")
+    user_domains.change(demo.DOMAIN, binders="everyone")
     products.create("elsewhere", name="Product", module_type="BC26", domains=["other"])
     yield "refused: domain_not_authorised", bind, world.sample(bind, query={"pk": "elsewhere", "sn": "SN-A"})
     products.bar(PK, "ada")
@@ -89,30 +91,32 @@ def _quectel(world: World) -> Story:
     users.set_home_mode("ada", True)
     families.create("full", "ada")
     common = {f"quectel#{PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
-    dynamo.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": common}))
+    dynamodb.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": common}))
     yield "refused: common_list_full", bind, world.sample(bind, query=query | {"fid": "full"})
     users.set_home_mode("ada", False)
     ben = world.token("ben", "quectel")
     yield from _shares(world, query, ben)
-    guesses = serial.Guesses(serial.guesses_key("ada"))
+    guesses = binding.Guesses(binding.guesses_key("ada"))
     _miss(guesses)
     for reason, slowed, asked in (
-        ("serial_slowed", bind, query | {"sn": "SN-NONE"}),
-        ("share_slowed", "quectel.share_device", {"shareCode": "unknown"}),
-        ("look_slowed", "quectel.device_info", {"shareCode": "unknown"}),
+        ("serial_throttled", bind, query | {"sn": "SN-NONE"}),
+        ("share_throttled", "quectel.share_device", {"shareCode": "unknown"}),
+        ("look_throttled", "quectel.device_info", {"shareCode": "unknown"}),
     ):
         yield f"refused: {reason}", slowed, world.sample(slowed, query=asked)
-    bound = {":many": serial.Guesses.LIMITS[1].free + 20, ":now": clock.now()}
-    dynamo.write(Update(guesses.key, "SET #failures = :none, #bound = :many, #bound_at = :now", {":none": 0, **bound}))
+    bound = {":many": binding.Guesses.LIMITS[1].free + 20, ":now": clock.now()}
+    dynamodb.write(
+        Update(guesses.key, "SET #failures = :none, #bound = :many, #bound_at = :now", {":none": 0, **bound})
+    )
     yield "refused: bindings_throttled", bind, world.sample(bind, query=query | {"sn": "SN-NONE"})
-    dynamo.write(Delete(guesses.key))
+    dynamodb.write(Delete(guesses.key))
 
 
 def _shares(world: World, query: dict[str, str], ben: str) -> Story:
     """What is refused of a device that ben has and shares with ada."""
     owner, guest = (sessions.verify(world.token(uid, "quectel"), "quectel") for uid in ("ben", "ada"))
-    serial.bind(owner, PK, "SN-A", capabilities=None, name=None, fid=None, frid=None, common=True)
-    code = shares.offer(owner, PK, DK, accepting_until=None, sharing_until=None, cover=Cover.ADD)
+    binding.bind(owner, PK, "SN-A", capabilities=None, name=None, fid=None, frid=None, common=True)
+    code = sharing.offer(owner, PK, DK, accepting_until=None, sharing_until=None, cover=Cover.ADD)
     accept, given = "quectel.share_device", {"shareCode": code}
     for reason, asked in (
         ("share_code_missing", {"shareCode": " "}),
@@ -123,26 +127,26 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
     yield "refused: already_bound", accept, world.sample(accept, query=given, authorization=ben)
     looked, offer = "quectel.device_info", "quectel.share_info"
     theirs = {"pk": PK, "dk": DK}
-    domains.change(demo.DOMAIN, enabled=False)
+    user_domains.change(demo.DOMAIN, enabled=False)
     yield "refused: domain_abnormal", accept, world.sample(accept, query=given)
     yield "refused: domain_abnormal", looked, world.sample(looked, query=given)
     yield "refused: domain_abnormal", offer, world.sample(offer, query=theirs, authorization=ben)
-    domains.change(demo.DOMAIN, enabled=True)
+    user_domains.change(demo.DOMAIN, enabled=True)
     products.change(PK, domains=["other"])
     yield "refused: domain_not_authorised", accept, world.sample(accept, query=given)
     products.change(PK, domains=None)
     products.bar(PK, "ada")
     yield "refused: product_forbidden", accept, world.sample(accept, query=given)
     products.admit(PK, "ada")
-    device, place = identity.manufactured_device(PK, "SN-A"), held.key("ben", PK, DK)
+    device, place = identity.manufactured_device(PK, "SN-A"), holdings.key("ben", PK, DK)
     devices.ban(device, "stolen")
     yield "refused: device_banned", accept, world.sample(accept, query=given)
     devices.unban(device)
-    lasting = {f"user-{number}": clock.seconds() + 3600 for number in range(held.SHARE_LIMIT)}
-    dynamo.write(Update(place, "SET #shares = :lasting", {":lasting": lasting}))
+    lasting = {f"user-{number}": clock.seconds() + 3600 for number in range(user_devices.SHARE_LIMIT)}
+    dynamodb.write(Update(place, "SET #shares = :lasting", {":lasting": lasting}))
     yield "refused: limit_reached", accept, world.sample(accept, query=given)
-    dynamo.write(Update(place, "SET #shares = :none", {":none": {}}))
-    shares.accept(guest, code, None)
+    dynamodb.write(Update(place, "SET #shares = :none", {":none": {}}))
+    sharing.accept(guest, code, None)
     for name, reason, asked in (
         ("bind_device_sn", "share_accepted", query),
         ("get_device_info_by_binding", "share_accepted", theirs),
@@ -205,8 +209,10 @@ def _quectel_parameters(world: World) -> Story:
     yield "refused: user_domain_unknown", login, given("ada@example.com", "unknown")
     yield "refused: email_unknown", login, given("nobody@example.com", demo.DOMAIN)
     event = given("ada@example.com", demo.DOMAIN)
-    _miss(attempts.Attempts(attempts.name_key("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event))))
-    yield "refused: login_slowed", login, event
+    _miss(
+        login_attempts.Attempts(login_attempts.name_key("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event)))
+    )
+    yield "refused: login_throttled", login, event
 
 
 def _asseco(world: World) -> Story:
@@ -224,10 +230,10 @@ def _asseco(world: World) -> Story:
         yield "refused: device_unknown", f"asseco.{name}", world.sample(f"asseco.{name}")
     mine, another = "990000862471854", "990000862471855"
     for identifier, nickname in ((mine, "My phone"), (another, "My other phone")):
-        customer.register(
+        owned_devices.register(
             demo.CUSTOMERS[""],
             identifier,
-            kind=customer.IdentifierKind.IMEI,
+            kind=owned_devices.IdentifierKind.IMEI,
             nickname=nickname,
             operating_system="iOS",
             brand_name=None,
@@ -240,12 +246,12 @@ def _asseco(world: World) -> Story:
     yield "refused: nickname_taken", nickname, world.sample(nickname, body={"nickname": "My other phone"})
     push = world.sample("asseco.set_push_handle")
     given = json.loads(push["body"])
-    customer.set_push_handle(
-        demo.CUSTOMERS[""], mine, customer.PushPlatform(given["push-platform"]), given["pns-handle"]
+    owned_devices.set_push_handle(
+        demo.CUSTOMERS[""], mine, owned_devices.PushPlatform(given["push-platform"]), given["pns-handle"]
     )
     yield "refused: push_registered", "asseco.set_push_handle", push
     yield "refused: status_not_valid", "asseco.unblock_device", world.sample("asseco.unblock_device")
-    customer.unregister(demo.CUSTOMERS[""], mine)
+    owned_devices.unregister(demo.CUSTOMERS[""], mine)
     for name in ("set_nickname", "set_push_handle", "block_device", "unregister_device"):
         yield "refused: status_not_valid", f"asseco.{name}", world.sample(f"asseco.{name}")
     unknown = {"device-id": "unknown"}
@@ -264,17 +270,17 @@ def _remoteit(world: World) -> Story:
     yield "refused: not_found", stop, world.sample(stop)
     yield from _slowed_keys(connect, world.sample(connect, developerkey="unknown"), Kind.REMOTEIT)
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
-    _miss(attempts.Attempts(attempts.name_key("remoteit", "demo", "ada@example.com", _source_ip(event))))
-    yield "refused: login_slowed", login, event
+    _miss(login_attempts.Attempts(login_attempts.name_key("remoteit", "demo", "ada@example.com", _source_ip(event))))
+    yield "refused: login_throttled", login, event
 
 
 def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:
     """A key that nobody has, after many from its network: counted, and then before the wait is over."""
-    place = key_misses.key(kind, _source_ip(event))
-    _miss(key_misses.KeyMisses(place))
-    yield "refused: key_slowed", name, event
-    yield "refused: key_slowed, too early", name, event
-    dynamo.write(Delete(place))
+    place = key_guesses.key(kind, _source_ip(event))
+    _miss(key_guesses.KeyGuesses(place))
+    yield "refused: key_throttled", name, event
+    yield "refused: key_throttled, too early", name, event
+    dynamodb.write(Delete(place))
 
 
 def _vodlix(world: World) -> Story:
@@ -289,7 +295,7 @@ def _vodlix(world: World) -> Story:
         yield "refused: device_banned", name, world.sample(name)
 
 
-def _miss(misses: Misses) -> None:
+def _miss(misses: GuessThrottle) -> None:
     """As often as it takes for the next one to have to wait."""
     for _ in range(misses.LIMITS[0].free + 12):
         misses.fail()

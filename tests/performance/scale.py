@@ -18,11 +18,12 @@ import boto3
 from botocore.config import Config
 from botocore.handlers import BUILTIN_HANDLERS
 
-from bindery import aws, clock, devices, dynamo, identity, settings
-from bindery.attributes import encode
-from bindery.bindings import record
-from bindery.edge import logger
-from tests.conftest import forget
+from bindery.aws import clients, dynamodb
+from bindery.aws.attribute_values import encode
+from bindery.core import clock, env
+from bindery.http.operation import logger
+from bindery.registry import bindings, devices, identity
+from tests.conftest import clear_caches
 from tests.http_api import Response
 from tests.openid import AUDIENCE, Bank
 from tests.performance import costs, recorded
@@ -75,7 +76,7 @@ def compare_all(folder: Path, wanted: int, bank: Bank) -> None:
 
 def prepare(engine: Engine, bank: Bank) -> None:
     """Give this process the engine, its tables and secrets."""
-    forget()
+    clear_caches()
     serve.prepare(engine, bank.url)
     os.environ["AUDIENCE"] = AUDIENCE
 
@@ -84,7 +85,7 @@ def load(saved: Path, wanted: int) -> None:
     """Write so many devices, each with a binding, into the tables that an engine saved."""
     state = json.loads(saved.read_text())
     tables = {content["TableName"]: content for content in state["payload"]["tables"]["data"].values()}
-    names = [settings.read(table.value) for table in (dynamo.Table.DEVICES, dynamo.Table.BINDINGS)]
+    names = [env.read(table.value) for table in (dynamodb.Table.DEVICES, dynamodb.Table.BINDINGS)]
     for name in names:
         assert tables[name]["items"] == {}, "the tables were made a moment ago"
         tables[name]["items"] = f"items of {name}"
@@ -118,7 +119,7 @@ def _bindings(wanted: int) -> Iterator[dict[str, Any]]:
     now = clock.now()
     for number in range(wanted):
         device = identity.manufactured_device(demo.PRODUCT_KEY, f"LOADED-{number:09}")
-        binding = {"holder": identity.user_holder(f"loaded-{number}"), "since": record.since("quectel", now)}
+        binding = {"holder": identity.user_holder(f"loaded-{number}"), "since": bindings.since("quectel", now)}
         yield {"pk": device, "sk": "owner", "bound_at": now, **binding}
 
 
@@ -127,16 +128,16 @@ def warm_up(wanted: int) -> None:
     client = boto3.client("dynamodb", config=Config(read_timeout=600))
     serial = f"LOADED-{wanted - 1:09}"
     device = identity.manufactured_device(demo.PRODUCT_KEY, serial)
-    assert client.get_item(TableName=settings.read("DEVICES_TABLE"), Key=encode({"pk": device}))["Item"]
+    assert client.get_item(TableName=env.read("DEVICES_TABLE"), Key=encode({"pk": device}))["Item"]
     found = client.query(
-        TableName=settings.read("BINDINGS_TABLE"),
+        TableName=env.read("BINDINGS_TABLE"),
         IndexName="by_holder",
         KeyConditionExpression="holder = :holder",
         ExpressionAttributeValues=encode({":holder": identity.user_holder(f"loaded-{wanted - 1}")}),
     )
     assert found["Count"] == 1
     found = client.query(
-        TableName=settings.read("DEVICES_TABLE"),
+        TableName=env.read("DEVICES_TABLE"),
         IndexName="by_serial",
         KeyConditionExpression="serial = :serial",
         ExpressionAttributeValues=encode({":serial": serial}),
@@ -151,7 +152,7 @@ def _note(params: dict[str, Any], **_: Any) -> None:
 
 def empty() -> None:
     """Take away again what a story left, so that the next finds the tables as they were: all but what was loaded."""
-    client = aws.client("dynamodb")
+    client = clients.client("dynamodb")
     for table, pk, sk in sorted(_written, key=str):
         client.delete_item(TableName=table, Key=encode({"pk": pk} if sk is None else {"pk": pk, "sk": sk}))
     _written.clear()

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from bindery import clock, devices, identity, sessions
-from bindery.directory import families, installation, products, users
-from bindery.directory.installation import DEVICE_MANAGEMENT
-from bindery.directory.products import Mode
+from bindery.core import clock
+from bindery.directory import products, sessions, settings, users
+from bindery.directory.settings import DEVICE_MANAGEMENT
+from bindery.quectel import families
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
 from tools import demo, quectel_login, template
@@ -213,7 +215,7 @@ def vodlix(world: World) -> Story:
     devices.ban(device, "stolen")
     yield "refused: banned", add, world.sample(add)
     devices.unban(device)
-    installation.change(DEVICE_MANAGEMENT, 0)
+    settings.change(DEVICE_MANAGEMENT, 0)
     yield "refused: nobody may", add, world.sample(add)
     yield "refused: no such method", "default.no_route", world.sample("default.no_route")
 

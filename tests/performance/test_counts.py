@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bindery.edge import ALWAYS, Operation, logger
-from tests.conftest import forget
+from bindery.http.operation import ALWAYS, Operation, logger
+from tests.conftest import clear_caches
 from tests.http_api import invoke
 from tests.openid import Bank
 from tests.performance import costs, recorded, stories, warm
@@ -28,7 +28,7 @@ def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
         environment.setenv(
             "_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
         )
-        forget()
+        clear_caches()
         yield running
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from bindery import aws, clock, dynamo
-from bindery.dynamo import Key, Table
+from bindery.aws import clients, dynamodb
+from bindery.aws.dynamodb import Key, Table
+from bindery.core import clock
 from tools import template
 from tools.template import ROOT
 
@@ -47,8 +48,9 @@ def connected(event, arguments):
 sys.addaudithook(connected)
 for name in sys.argv[1:]:
     import_module(name)
-from bindery import clock, dynamo
-assert dynamo.client.cache_info().currsize == 1, "made while it was imported"
+from bindery.aws import dynamodb
+from bindery.core import clock
+assert dynamodb.client.cache_info().currsize == 1, "made while it was imported"
 assert not asked, asked
 asked.clear()
 clock.now()
@@ -105,14 +107,14 @@ def test_the_first_request_fetches_the_credentials_of_a_copy(environment: pytest
             environment.setenv("AWS_ENDPOINT_URL", url)
             environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
             environment.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token")
-            aws._session.cache_clear()
-            dynamo.client()
+            clients._session.cache_clear()
+            dynamodb.client()
             assert asked == []
             for _ in range(2):
-                assert dynamo.get(Key(Table.DEVICES, "it")) == {"pk": "it"}
+                assert dynamodb.get(Key(Table.DEVICES, "it")) == {"pk": "it"}
         finally:
-            aws._session.cache_clear()
-            dynamo.client.cache_clear()
+            clients._session.cache_clear()
+            dynamodb.client.cache_clear()
             server.shutdown()
             thread.join()
     assert [method for method, _ in asked] == ["GET", "POST", "POST"]

@@ -22,9 +22,11 @@ from botocore import xform_name
 from botocore.handlers import BUILTIN_HANDLERS
 from pydantic import BaseModel, Field
 
-from bindery import aws, clock, dynamo, keyring
-from bindery.attributes import decode
-from bindery.edge import logger
+from bindery.aws import clients, dynamodb
+from bindery.aws.attribute_values import decode
+from bindery.core import clock
+from bindery.http.operation import logger
+from bindery.security import secrets
 from tests.openid import AUDIENCE, Bank, rsa_key
 from tests.performance.init import Spread
 from tests.performance.stories import STORIES, World
@@ -110,9 +112,9 @@ def measure(name: str, kept: Kept, bank: Bank, rounds: int) -> dict[str, dict[st
     """Milliseconds a request by the clock, and of the processor, of the operation and of its peers, in turn."""
     with stub(kept) as url:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
-        dynamo.client.cache_clear()
+        dynamodb.client.cache_clear()
         handler = template.function(name).load()
-        client = aws.client("dynamodb")
+        client = clients.client("dynamodb")
         calls = [(getattr(client, xform_name(operation)), params) for operation, params in kept.calls]
 
         def ours() -> None:
@@ -153,7 +155,7 @@ def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
     """
     app, client = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb").meta.client
     calls = [(getattr(client, xform_name(operation)), _plain(params)) for operation, params in kept.calls]
-    key, public = keyring.session_secret("quectel"), rsa_key("key-1").public_key()
+    key, public = secrets.session_secret("quectel"), rsa_key("key-1").public_key()
 
     def make_calls() -> None:
         for method, params in calls:

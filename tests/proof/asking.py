@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from bindery import connections, devices, dynamo, identity, keyring, sessions
-from bindery.directory import addresses, products
-from bindery.directory.products import Mode
-from bindery.faults import Fault
+from bindery.aws import dynamodb
+from bindery.connectivity import leases, service_addresses
+from bindery.core.errors import Refused
+from bindery.directory import products, sessions
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
 from tests.http_api import Response, admin, event, invoke
 from tests.moto_registry import Tables
 from tests.openid import Bank
@@ -53,9 +56,9 @@ class Asking:
             products.create(device.upper(), name="Product", module_type="M", mode=Mode[mode.upper()])
         for device in ("unique", "rotating", "multi"):
             devices.manufacture(device.upper(), SN, device_key=DK)
-        dynamo.write(devices.seen(self.keys["phone"], "asseco"))
+        dynamodb.write(devices.seen(self.keys["phone"], "asseco"))
         for device in ADDRESSED[1:]:
-            addresses.assign(ADDRESSES[device], self.keys[device])
+            service_addresses.assign(ADDRESSES[device], self.keys[device])
         self.forget()
 
     def forget(self) -> None:
@@ -101,7 +104,7 @@ class Asking:
             return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=body))
         if what == "list":
             return invoke("rufus.list_devices", event("GET", "/v0/devices", headers=headers))
-        deviceid = keyring.device_id(ACCOUNTS[ask.who], MODEL, SERIAL)
+        deviceid = secrets.device_id(ACCOUNTS[ask.who], MODEL, SERIAL)
         method = "DELETE" if what == "unbind" else "GET"
         path = f"/v0/devices/{deviceid}"
         asked = event(method, path, headers=headers, path_parameters={"deviceid": deviceid})
@@ -168,8 +171,8 @@ class Asking:
     def _operator(self, ask: Ask) -> Response:
         if ask.what == "relay":
             try:
-                connections.admit(self._connection(ask)[1], "203.0.113.9")
-            except Fault as fault:
+                leases.admit(self._connection(ask)[1], "203.0.113.9")
+            except Refused as fault:
                 return Response(0, {}, json.dumps(fault.reason.name))
             return Response(200, {}, '""')
         if ask.what == "enter":

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
-from bindery import clock, devices, dynamo, identity, issuer, sessions, settings
-from bindery.directory import accounts, domain_secrets, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Update
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Update
+from bindery.core import clock, env
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import domain_secrets
+from bindery.registry import devices, identity
+from bindery.security import oidc
 from tests.openid import public, rsa_key
 from tests.proof import world
 from tests.proof.staging import Stage, is_open
@@ -41,7 +45,7 @@ def expired(stage: Stage) -> Event:
     if stage.column in _KINDS:
         return stage.with_credential(_key(stage, expires_at=clock.now() - 1))
     if stage.column == "asseco":
-        late = int(time.time()) - issuer.LEEWAY - 1
+        late = int(time.time()) - oidc.LEEWAY - 1
         return stage.with_credential(f"bearer {stage.bank.token(sub=stage.actor.customer, exp=late)}")
     return stage.with_credential(sessions.issue(stage.actor.uid, _AUDIENCES[stage.column], -1)[0])
 
@@ -49,14 +53,14 @@ def expired(stage: Stage) -> Event:
 def revoked(stage: Stage) -> Event:
     if stage.column in _KINDS:
         key = _key(stage)
-        keys.revoke(keys.id_of(key))
+        api_keys.revoke(api_keys.id_of(key))
         return stage.with_credential(key)
     made = stage.request()
     if stage.column == "quectel login":
         domain_secrets.replace(world.DOMAIN)
     elif stage.column == "asseco":
         stage.bank.keys[:] = [public("key-2", rsa_key("key-2"))]
-        issuer.forget()
+        oidc.clear_cache()
     else:
         users.revoke_sessions(stage.actor.uid)
     return made
@@ -78,12 +82,12 @@ def read_only(stage: Stage) -> Event:
     if stage.column in _KINDS:
         key = _key(stage)
         # remoteit's has been issued when its API's keys could still be called so.
-        called = Update(accounts.api_key(keys.id_of(key)), "SET #grant = :read", {":read": Grant.READ})
-        dynamo.write(called)
+        called = Update(accounts.api_key(api_keys.id_of(key)), "SET #grant = :read", {":read": Grant.READ})
+        dynamodb.write(called)
         return stage.with_credential(key)
     stage.patch.setenv("READ_SCOPE", "device.read")
     stage.patch.setenv("WRITE_SCOPE", "device.write")
-    settings.forget()
+    env.clear_cache()
     return stage.with_credential(f"bearer {stage.bank.token(sub=stage.actor.customer, scope='openid device.read')}")
 
 
@@ -155,7 +159,7 @@ CONDITIONS: dict[str, Callable[[Stage], Event]] = {
 
 def _key(stage: Stage, *, expires_at: int | None = None) -> str:
     kind = _KINDS[stage.column]
-    return keys.issue(stage.actor.account, kind, Grant.READ_WRITE, alias="another", expires_at=expires_at)
+    return api_keys.issue(stage.actor.account, kind, Grant.READ_WRITE, alias="another", expires_at=expires_at)
 
 
 def _signed(event: Event, signature: str | None) -> Event:

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from bindery import dynamo, edge, passwords
+from bindery.aws import dynamodb
+from bindery.http import operation
+from bindery.security import passwords
 from tests import moto_registry
-from tests.conftest import forget
+from tests.conftest import clear_caches
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
 from tests.proof import measured, world
@@ -35,7 +37,7 @@ def here(
     moto_registry.restore(at_first)
     here.answers.clear()
     yield here
-    forget()
+    clear_caches()
 
 
 def note_writes() -> list[str]:
@@ -51,8 +53,8 @@ def note_writes() -> list[str]:
         if model.name in WRITES and http_response.status_code == 200 and not context["miss"]:
             done.append(model.name)
 
-    dynamo.client().meta.events.register("provide-client-params.dynamodb", look)
-    dynamo.client().meta.events.register("after-call.dynamodb", note)
+    dynamodb.client().meta.events.register("provide-client-params.dynamodb", look)
+    dynamodb.client().meta.events.register("after-call.dynamodb", note)
     return done
 
 
@@ -69,7 +71,7 @@ def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
     def note(message: str, **_: Any) -> None:
         logged.append(message)
 
-    patch.setattr(edge.logger, "exception", note)
+    patch.setattr(operation.logger, "exception", note)
     return logged
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import boto3
 
-from bindery import devices, dynamo, identity, sessions, settings
-from bindery.attributes import decode
-from bindery.bindings import company
-from bindery.directory import accounts, addresses, domains, keys, products, users
-from bindery.directory.keys import Grant, Kind
-from bindery.directory.products import Mode
-from bindery.dynamo import Delete, Key, Table
+from bindery.aws import dynamodb
+from bindery.aws.attribute_values import decode
+from bindery.aws.dynamodb import Delete, Key, Table
+from bindery.connectivity import service_addresses
+from bindery.core import env
+from bindery.directory import accounts, api_keys, products, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import user_domains
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
 from tests import races
 from tests.http_api import Response, admin, event, invoke
 from tests.invariants import broken
@@ -32,23 +36,23 @@ class Crowd:
     """Users of one account, each of whom is a customer of the bank; a company each; and a device of each product."""
 
     def __init__(self, bank: Bank) -> None:
-        domains.create("domain")
+        user_domains.create("domain")
         for mode in Mode:
             products.create(mode.name, name="Product", module_type="M", mode=mode)
             devices.manufacture(mode.name, SN, device_key=DK)
         accounts.create("acme", name="Acme")
-        self.developer = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d")
+        self.developer = api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d")
         self.companies, self.users, self.callers, self.customers = [], [], [], []
         for number in range(CALLERS):
             accounts.create(f"company{number}", name="Company")
-            self.companies.append(keys.issue(f"company{number}", Kind.RUFUS, Grant.WRITE, alias="a", unbind=True))
+            self.companies.append(api_keys.issue(f"company{number}", Kind.RUFUS, Grant.WRITE, alias="a", unbind=True))
             users.create(uid := f"user{number}", "acme", domain="domain")
             self.users.append(sessions.issue(uid, "quectel", LASTS)[0])
             self.callers.append(sessions.issue(uid, "remoteit", LASTS)[0])
             claims = bank.claims()
             self.customers.append(bank.token(sub=f"customer{number}", exp=claims["iat"] + LASTS))
-        company.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
-        addresses.assign(ADDRESS, camera())
+        company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
+        service_addresses.assign(ADDRESS, camera())
 
     def at_once(self, ask: Callable[[int], Response]) -> list[Response]:
         """The answers to all of them, each asking by number at the same moment."""
@@ -95,7 +99,7 @@ class Crowd:
         """Begin a new day, as far as throttling is concerned."""
         for item in items(Table.BINDINGS):
             if item["pk"].startswith("attempts#"):
-                dynamo.write(Delete(Key(Table.BINDINGS, item["pk"], item["sk"])))
+                dynamodb.write(Delete(Key(Table.BINDINGS, item["pk"], item["sk"])))
 
     def unregister(self, customer: int) -> Response:
         path, headers = f"/v1/device/devices/{IMEI}/unregister", {"authorization": f"bearer {self.customers[customer]}"}
@@ -130,7 +134,7 @@ def whole() -> list[dict[str, Any]]:
     assert broken(tables) == []
     held = [item for item in tables["BINDINGS"] if "holder" in item and "since" in item]
     pages = boto3.client("dynamodb").get_paginator("scan")
-    name = settings.read(Table.BINDINGS.value)
+    name = env.read(Table.BINDINGS.value)
     index = [decode(item) for page in pages.paginate(TableName=name, IndexName="by_holder") for item in page["Items"]]
     assert sorted(index, key=_place) == sorted(held, key=_place)
     return tables["BINDINGS"]

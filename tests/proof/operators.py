@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from bindery import identity, keyring
+from bindery.registry import identity
+from bindery.security import secrets
 from tests.http_api import OPERATOR, event
 from tests.proof import hostile, world
 from tests.proof.hostile import Event, Named
@@ -36,7 +37,7 @@ REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
         {"card_status": "valid"},
     ),
     ("keys", "POST", "keys", {"account": "acme", "kind": "rufus", "grant": "READ", "unbind": False, "alias": "app"}),
-    ("keys", "GET", f"keys/{keyring.fingerprint('key')}", None),
+    ("keys", "GET", f"keys/{secrets.fingerprint('key')}", None),
     ("privacy", "GET", "privacy/ada", None),
     ("products", "POST", "products", {"product_key": "p2", "mode": 2} | _PRODUCT),
     ("products", "PATCH", f"products/{world.PK}", _PRODUCT),

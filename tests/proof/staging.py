@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from bindery import identity, issuer, passwords, settings
-from bindery.directory import addresses, key_misses
+from bindery.connectivity import service_addresses
+from bindery.core import env
+from bindery.directory import key_guesses
+from bindery.registry import identity
+from bindery.security import oidc, passwords
 from tests import moto_registry
-from tests.conftest import forget, make_environment
+from tests.conftest import clear_caches, make_environment
 from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.proof import world
@@ -47,7 +50,7 @@ def columns(name: str) -> list[str]:
 
 def is_open(column: str) -> bool:
     """True if the API has no credentials."""
-    return column == column.partition(" ")[0] and not import_module(f"bindery.dialects.{column}").CREDENTIALS
+    return column == column.partition(" ")[0] and not import_module(f"bindery.{column}.dialect").CREDENTIALS
 
 
 class Stage:
@@ -95,8 +98,8 @@ class Stage:
             )
         invoke("quectel.share_device", self.here.request("quectel.share_device"))
         if self.dialect == "remoteit":
-            addresses.withdraw(world.ADDRESS)
-            addresses.assign(world.ADDRESS, identity.manufactured_device(world.PK, world.SN))
+            service_addresses.withdraw(world.ADDRESS)
+            service_addresses.assign(world.ADDRESS, identity.manufactured_device(world.PK, world.SN))
             connect = "remoteit.connect_device"
             self.here.answers[connect] = invoke(connect, self.here.request(connect))
 
@@ -110,7 +113,7 @@ def built() -> Iterator[tuple[World, Bank, moto_registry.State]]:
         patch.setattr(passwords, "_LN", 2)
         with moto_registry.empty():
             yield world.build(bank), bank, moto_registry.state()
-    forget()
+    clear_caches()
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def stage(
 
     def prepare(name: str, column: str) -> Stage:
         moto_registry.restore(at_first)
-        key_misses.forget()
+        key_guesses.clear_cache()
         here.answers.clear()
         world.prepare(here, name)
         return Stage(here, bank, monkeypatch, name, column)
@@ -131,8 +134,8 @@ def stage(
     yield prepare
     bank.keys[:] = published
     monkeypatch.undo()
-    settings.forget()
-    issuer.forget()
+    env.clear_cache()
+    oidc.clear_cache()
 
 
 VOLATILE = frozenset(

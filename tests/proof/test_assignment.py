@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from pydantic import AliasChoices
 
-from bindery import clock
+from bindery.core import clock
 from tests import moto_registry
 from tests.http_api import invoke
 from tests.proof import world

@@ -13,9 +13,11 @@ from typing import Any
 import boto3
 import pytest
 
-from bindery import dynamo, keyring, settings
-from bindery.attributes import encode
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.attribute_values import encode
+from bindery.aws.dynamodb import Table
+from bindery.core import env
+from bindery.security import secrets
 from tests import calls
 from tests.http_api import Response, invoke
 from tests.openid import Bank
@@ -63,10 +65,10 @@ def test_whatever_goes_wrong_a_repetition_ends_as_one_request_does(
     name: str, there: world.World, environment: pytest.MonkeyPatch
 ) -> None:
     # A conflict is tried again: what it takes to get through a fault is no matter here.
-    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamo.ATTEMPTS + 4)
+    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamodb.ATTEMPTS + 4)
     world.prepare(there, name)
     request, before = there.request(name), everything()
-    wire = Wire(dynamo.client())
+    wire = Wire(dynamodb.client())
     with wire.watched():
         wire.plan(None)
         answered = invoke(name, request)
@@ -124,12 +126,12 @@ def disturb(
 def test_a_refusal_that_cannot_be_counted_is_no_answer_and_its_repetition_is(
     name: str, kind: Kind, there: world.World, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamo.ATTEMPTS + 4)
+    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamodb.ATTEMPTS + 4)
     world.prepare(there, name)
     made, before = there.request(name), everything()
     header = "api_key" if name.startswith("rufus.") else "developerkey"
     request = made | {"headers": made["headers"] | {header: "ror-" + "0" * 40}}
-    wire = Wire(dynamo.client())
+    wire = Wire(dynamodb.client())
     with wire.watched():
         wire.plan(None)
         clean = invoke(name, request)
@@ -175,10 +177,10 @@ def restore(wanted: Tables) -> None:
         for place, item in found.items():
             if place not in asked:
                 key = {name: item[name] for name in ("pk", "sk") if name in item}
-                client.delete_item(TableName=settings.read(table.value), Key=encode(key))
+                client.delete_item(TableName=env.read(table.value), Key=encode(key))
         for place, item in asked.items():
             if found.get(place) != item:
-                client.put_item(TableName=settings.read(table.value), Item=encode(item))
+                client.put_item(TableName=env.read(table.value), Item=encode(item))
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
@@ -187,7 +189,7 @@ def test_while_secrets_cannot_be_had_nothing_is_changed_and_later_all_is_well(
 ) -> None:
     world.prepare(there, name)
     request, before = there.request(name), everything()
-    keyring.forget()
+    secrets.clear_cache()
     with environment.context() as broken:
         broken.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
         first = invoke(name, request)
@@ -195,6 +197,6 @@ def test_while_secrets_cannot_be_had_nothing_is_changed_and_later_all_is_well(
         assert "Retry-After" in first.headers, first
         assert first.status == 503 or name.startswith("quectel."), first
         assert everything() == before
-        keyring.forget()
+        secrets.clear_cache()
         again = invoke(name, request)
         assert succeeded(name, again), again

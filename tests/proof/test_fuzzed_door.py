@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from bindery import edge
+from bindery.http import operation
 from tests import moto_registry
 from tests.http_api import invoke
 from tests.openid import Bank
@@ -185,7 +185,7 @@ class Door:
     def __init__(self, here: World, at_first: moto_registry.State) -> None:
         self.here, self.at_first = here, at_first
         self.prepared: dict[str, tuple[moto_registry.State, Event]] = {}
-        self.reached = Reached(edge)
+        self.reached = Reached(operation)
         self.written = note_writes()
         self.stands = ""
 

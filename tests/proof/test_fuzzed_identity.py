@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from bindery import fields, identity
-from bindery.faults import Fault, Reason
+from bindery.core.errors import Reason, Refused
+from bindery.http import fields
+from bindery.registry import identity
 from tests.proof.fuzzing import guide, searching
 from tests.proof.measured import report
 from tests.proof.reached import Reached
@@ -213,7 +214,7 @@ def test_an_opaque_text_is_a_devices_own_or_refused() -> None:
     def search(text: str) -> None:
         try:
             key = identity.from_opaque(text)
-        except Fault as fault:
+        except Refused as fault:
             refused.add(fault.reason)
         else:
             assert identity.opaque(key) == text

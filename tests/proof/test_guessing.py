@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, edge, identity
-from bindery.bindings import serial
-from bindery.directory import domains, families, key_misses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Key, Read, Table, Update
-from bindery.faults import Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Read, Table, Update
+from bindery.core import clock
+from bindery.core.errors import Reason
+from bindery.directory import api_keys, key_guesses, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.http import operation
+from bindery.quectel import binding, families, user_domains
+from bindery.registry import devices, identity
 from tests import moto_registry, races
 from tests.http_api import SOURCE_IP, Response, invoke
 from tests.proof import world
@@ -62,7 +65,7 @@ def guess(here: World, count: int) -> None:
 
 
 def counts() -> list[dict[str, Any]]:
-    return [item for item in items(serial.Table.BINDINGS) if counts_misses(item)]
+    return [item for item in items(binding.Table.BINDINGS) if counts_misses(item)]
 
 
 def failures() -> list[int]:
@@ -85,7 +88,7 @@ def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
     misses: int, seconds: int, here: World, time: Clock
 ) -> None:
     for _ in range(misses):
-        serial.Guesses(serial.guesses_key("ada")).fail()
+        binding.Guesses(binding.guesses_key("ada")).fail()
     slowed = bind(here, "SN9000000099")
     assert (slowed.body, slowed.headers.get("Retry-After")) == (UNKNOWN, str(seconds) if seconds else None)
 
@@ -118,9 +121,9 @@ def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time
     (count,) = counts()
     assert "ada" not in str(count)
     assert count["expires_at"] == time.now // 1000 + 86_400
-    assert serial.guesses_key("ada") != serial.guesses_key("ben")
+    assert binding.guesses_key("ada") != binding.guesses_key("ben")
     unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
-    assert serial.guesses_key("ada").pk.removeprefix("attempts#") not in unkeyed
+    assert binding.guesses_key("ada").pk.removeprefix("attempts#") not in unkeyed
 
 
 # ── Parallel guesses ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +136,7 @@ def parallel(
 
     With each, the calls that it made, and the counts afterwards.
     """
-    real, read = serial.dynamo.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
+    real, read = binding.dynamo.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
 
     def stale(reads: Sequence[Read]) -> list[dict[str, Any] | None]:
         found = real(reads)
@@ -142,13 +145,13 @@ def parallel(
             for each, item in zip(reads, found, strict=True)
         ]
 
-    monkeypatch.setattr(serial.dynamo, "get_many", stale)
+    monkeypatch.setattr(binding.dynamo, "get_many", stale)
     seen: list[tuple[Response, list[str], list[dict[str, Any]]]] = []
     for number in range(requests):
         made: list[str] = []
         with monkeypatch.context() as patch:
             for method in ("get_item", "batch_get_item", "query", "transact_write_items", *WRITES):
-                patch.setattr(serial.dynamo.client(), method, _noted(made, method))
+                patch.setattr(binding.dynamo.client(), method, _noted(made, method))
             seen.append((ask(number), made, counts()))
     return seen
 
@@ -157,7 +160,7 @@ WRITES = ("put_item", "update_item", "delete_item")
 
 
 def _noted(made: list[str], method: str) -> Callable[..., Any]:
-    call = getattr(serial.dynamo.client(), method)
+    call = getattr(binding.dynamo.client(), method)
 
     def noted(**request: Any) -> Any:
         made.append(method)
@@ -172,7 +175,7 @@ def test_parallel_serial_numbers_reveal_no_more_than_the_free_guesses(
     missed: int, right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(missed):
-        serial.Guesses(serial.guesses_key("ada")).fail()
+        binding.Guesses(binding.guesses_key("ada")).fail()
     time.now += 900_000
     free = max(21 - missed, 1)
     before = moto_registry.tables()
@@ -201,7 +204,7 @@ def test_what_is_revealed_of_a_device_in_a_race_is_counted_first(
     assert code(bind(here, world.SN)) == 5412
     assert failures() == [1]
     for _ in range(20):
-        serial.Guesses(serial.guesses_key("ada")).fail()
+        binding.Guesses(binding.guesses_key("ada")).fail()
     assert (bind(here, world.SN).body, bind(here, world.SN).headers["Retry-After"]) == (UNKNOWN, "1")
 
 
@@ -212,12 +215,12 @@ def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, 
     if refusal == "banned":
         devices.ban(device, "stolen")
     elif refusal == "no key":
-        dynamo.write(Update(devices.key(device), "SET #device_key = :none", {":none": None}))
+        dynamodb.write(Update(devices.key(device), "SET #device_key = :none", {":none": None}))
     else:
         users.set_home_mode("ada", True)
         families.create("full", "ada")
         filled = {f"quectel#{world.PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
-        dynamo.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": filled}))
+        dynamodb.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": filled}))
         extra = {"fid": "full"}
     answer = invoke(BIND, world.query(here.request(BIND), sn=world.SN, **extra))
     assert code(answer) == {"banned": 5009, "no key": 5067, "full list": 5893}[refusal]
@@ -230,9 +233,9 @@ def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, 
 def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
     here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = serial.Guesses.LIMITS[1]
+    limit = binding.Guesses.LIMITS[1]
     assert limit.free == 100, "more than a house has"
-    monkeypatch.setattr(serial.Guesses, "LIMITS", (serial.Guesses.LIMITS[0], limit._replace(free=2)))
+    monkeypatch.setattr(binding.Guesses, "LIMITS", (binding.Guesses.LIMITS[0], limit._replace(free=2)))
     for number in range(5):
         devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
     for number in range(3):
@@ -253,8 +256,8 @@ def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
 def test_parallel_bindings_are_no_more_than_the_free_ones(
     here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = serial.Guesses.LIMITS[1]
-    monkeypatch.setattr(serial.Guesses, "LIMITS", (serial.Guesses.LIMITS[0], limit._replace(free=2)))
+    limit = binding.Guesses.LIMITS[1]
+    monkeypatch.setattr(binding.Guesses, "LIMITS", (binding.Guesses.LIMITS[0], limit._replace(free=2)))
     for number in range(6):
         devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
     seen = parallel(monkeypatch, lambda number: bind(here, f"SN8{number}"), requests=6)
@@ -357,11 +360,11 @@ def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
     ],
 )
 def test_unknown_keys_count_for_the_network_that_they_come_from(this: str, that: str, same: bool, time: Clock) -> None:
-    assert (key_misses.key(Kind.RUFUS, this) == key_misses.key(Kind.RUFUS, that)) is same
-    assert key_misses.key(Kind.RUFUS, this) != key_misses.key(Kind.REMOTEIT, this)
-    today = key_misses.key(Kind.RUFUS, this)
+    assert (key_guesses.key(Kind.RUFUS, this) == key_guesses.key(Kind.RUFUS, that)) is same
+    assert key_guesses.key(Kind.RUFUS, this) != key_guesses.key(Kind.REMOTEIT, this)
+    today = key_guesses.key(Kind.RUFUS, this)
     time.now += 86_400_000
-    assert key_misses.key(Kind.RUFUS, this) != today
+    assert key_guesses.key(Kind.RUFUS, this) != today
 
 
 def test_a_count_of_unknown_keys_names_no_address_and_ends(stage: Callable[[str, str], Stage], time: Clock) -> None:
@@ -381,9 +384,9 @@ def test_each_execution_environment_counts_and_remembers_no_more_than_it_must(
     unknown = _with("api_key", NO_KEY)(staged)
     for _ in range(21):
         invoke("rufus.list_devices", unknown)
-    key_misses.forget()
+    key_guesses.clear_cache()
     assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "2", "another environment counts on"
-    monkeypatch.setattr(key_misses, "REMEMBERED", 2)
+    monkeypatch.setattr(key_guesses, "REMEMBERED", 2)
     for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12"):
         invoke("rufus.list_devices", _from(address, unknown))
     assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "4", "what was forgotten is counted again"
@@ -393,8 +396,8 @@ def test_a_revoked_key_is_refused_and_slowed_as_one_that_never_was(
     stage: Callable[[str, str], Stage], time: Clock
 ) -> None:
     staged = stage("rufus.list_devices", "rufus")
-    revoked = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="old")
-    keys.revoke(keys.id_of(revoked))
+    revoked = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="old")
+    api_keys.revoke(api_keys.id_of(revoked))
     ask = [_with("api_key", credential)(staged) for credential in (revoked, NO_KEY)]
     for _ in range(10):
         assert (
@@ -410,7 +413,7 @@ def test_a_revoked_key_is_refused_and_slowed_as_one_that_never_was(
 
 
 def misses() -> dict[str, Any]:
-    return dict(template.resources("AWS::Logs::MetricFilter"))["Misses"]
+    return dict(template.resources("AWS::Logs::MetricFilter"))["FailedGuessesMetricFilter"]
 
 
 def pattern() -> str:
@@ -427,7 +430,7 @@ def counted() -> set[str]:
 def test_the_metric_counts_what_an_operation_can_refuse_for() -> None:
     (made,) = misses()["MetricTransformations"]
     assert misses()["LogGroupName"] == {"Ref": "LogGroup"}
-    assert (made["MetricName"], made["MetricValue"], made["DefaultValue"]) == ("Misses", "1", 0)
+    assert (made["MetricName"], made["MetricValue"], made["DefaultValue"]) == ("FailedGuesses", "1", 0)
     # CloudWatch gives no default to a metric that has dimensions, and what is usual is learnt from zeros too.
     assert "Dimensions" not in made
     assert len(pattern()) <= 1024
@@ -485,7 +488,7 @@ def test_every_kind_of_guess_is_in_the_metric(
     request = make(staged)
     staged.here.secret = secret
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     invoke(name, request)
     (line,) = map(json.loads, written.getvalue().splitlines())
     assert line["operation"] == name
@@ -497,7 +500,7 @@ def test_what_succeeds_is_not_in_the_metric(
 ) -> None:
     staged = stage(BIND, "quectel")
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     invoke(BIND, staged.request())
     assert "reason" not in json.loads(written.getvalue())
 
@@ -522,5 +525,5 @@ def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_fo
         changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
         refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
         assert code(refused) == 5136, place
-    domain = domains.key(world.DOMAIN).pk
-    assert set(read) == {"user#ben", "account#acme", domain, serial.guesses_key("ben").pk}
+    domain = user_domains.key(world.DOMAIN).pk
+    assert set(read) == {"user#ben", "account#acme", domain, binding.guesses_key("ben").pk}

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from bindery import identity
+from bindery.registry import identity
 from tests.http_api import admin, invoke
 from tests.proof import hostile, world
 from tests.proof.scale import FULL

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from bindery import dynamo, edge
+from bindery.aws import dynamodb
+from bindery.http import operation
 from tests.http_api import Response, invoke
 from tests.proof import world
 from tests.proof.staging import Stage, columns
@@ -51,7 +52,7 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Log:
     watched = Log(caplog)
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", watched.own)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", watched.own)
     caplog.set_level(logging.INFO)
     return watched
 
@@ -143,6 +144,6 @@ def test_an_error_of_ours_is_logged_without_a_secret(
 
     for method in ("get_item", "batch_get_item", "query", "put_item", "update_item", "transact_write_items"):
         with monkeypatch.context() as patch:
-            patch.setattr(dynamo.client(), method, fail)
+            patch.setattr(dynamodb.client(), method, fail)
             invoke(name, request)
     assert told(log, *sent(request), world.PASSWORD, staged.here.secret) == []

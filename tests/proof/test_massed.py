@@ -16,11 +16,15 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from bindery import aws, connections, identity
-from bindery.bindings import company, held, holding
-from bindery.directory.products import Mode
-from bindery.dynamo import Table
-from tests.conftest import forget, make_environment
+from bindery.aws import clients
+from bindery.aws.dynamodb import Table
+from bindery.connectivity import leases
+from bindery.operators import forced_unbind
+from bindery.quectel import user_devices
+from bindery.registry import identity
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
+from tests.conftest import clear_caches, make_environment
 from tests.engine.conftest import use_empty_registry
 from tests.http_api import Response
 from tests.openid import Bank
@@ -39,11 +43,11 @@ def crowd(running_engine: Engine) -> Iterator[Crowd]:
         make_environment(environment)
         # How long a busy machine takes is no matter here, and each caller has a connection of their own.
         patient = Config(connect_timeout=60, read_timeout=60, max_pool_connections=CALLERS)
-        environment.setattr(aws, "CONFIG", aws.CONFIG.merge(patient))
+        environment.setattr(clients, "CONFIG", clients.CONFIG.merge(patient))
         bank.trusted(environment)
         use_empty_registry(running_engine, environment)
         yield Crowd(bank)
-        forget()
+        clear_caches()
 
 
 def words(answer: Response) -> Any:
@@ -185,12 +189,12 @@ def users_accepting_one_code(crowd: Crowd, mode: Mode) -> None:
     assert sharers(whole()) == accepted
     # Whoever met another's acceptance tries again; there is room for so many and no more.
     for number in range(1, CALLERS):
-        expected = 6040 if number in accepted else 200 if len(accepted) < held.SHARE_LIMIT else 5138
+        expected = 6040 if number in accepted else 200 if len(accepted) < user_devices.SHARE_LIMIT else 5138
         answer = crowd.accept(number, code)
         assert words(answer) == expected
         assert "Retry-After" not in answer.headers
         accepted |= {number} if expected == 200 else set()
-    assert len(accepted) == held.SHARE_LIMIT
+    assert len(accepted) == user_devices.SHARE_LIMIT
     assert sharers(whole()) == accepted
     ended = crowd.at_once(lambda _: crowd.let_go(0, mode))
     assert told(ended) == {200: 1, 5052: CALLERS - 1}
@@ -261,11 +265,11 @@ def users_connecting(crowd: Crowd) -> None:
     assert told(answers).keys() <= {200, 503}
     assert all("Retry-After" in answer.headers for answer in answers if answer.status == 503)
     made = {answer.json()["connectionid"] for answer in answers if answer.status == 200}
-    assert len(named(whole())) == connections.CALLER_LIMIT
+    assert len(named(whole())) == leases.CALLER_LIMIT
     assert named(whole()) <= made
     # Which connections there were ends with the binding, for good.
-    holding.end(camera(), "moved")
-    company.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
+    forced_unbind.end(camera(), "moved")
+    company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
     assert named(whole()) == set()
 
 

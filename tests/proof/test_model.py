@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tests import moto_registry, schedules
-from tests.conftest import forget, make_environment
+from tests.conftest import clear_caches, make_environment
 from tests.invariants import broken
 from tests.openid import Bank
 from tests.proof.asking import Asking, held_by, said
@@ -100,7 +100,7 @@ def asking() -> Iterator[Asking]:
         bank.trusted(environment)
         with moto_registry.empty():
             yield Asking(bank)
-        forget()
+        clear_caches()
 
 
 class Sequential(RuleBasedStateMachine):

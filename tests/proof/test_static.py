@@ -22,11 +22,11 @@ SECRET = re.compile(
 """Words of names that hold a secret, or what would do as one."""
 
 COMPARED = {
-    "layers/bindery/bindery/connections.py": [
+    "layers/bindery/bindery/connectivity/leases.py": [
         # The label was looked up by its value, in an index: whoever asks has it, and it is a name in the DNS.
         "lease['proxy'] == label"
     ],
-    "layers/bindery/bindery/directory/keys.py": [
+    "layers/bindery/bindery/directory/api_keys.py": [
         # A key's id, by which operators name it in paths; it is the hash of a random key.
         "hashed in found['live_keys'][kind]"
     ],
@@ -34,9 +34,9 @@ COMPARED = {
 """The comparisons by `==` or `in` of what is named like a secret, and why each may be."""
 
 CONSTANT_TIME = {
-    "layers/bindery/bindery/bindings/codes.py",
-    "layers/bindery/bindery/logins/app.py",
-    "layers/bindery/bindery/passwords.py",
+    "layers/bindery/bindery/quectel/share_codes.py",
+    "layers/bindery/bindery/quectel/login.py",
+    "layers/bindery/bindery/security/passwords.py",
 }
 """Where secrets are compared; API keys and deviceids are looked up by their hash, tokens are PyJWT's to compare."""
 
@@ -111,7 +111,7 @@ def test_a_log_is_given_a_fixed_text_and_what_tells_nothing_secret(source: Path)
                 members = list(zip(keyword.value.keys, keyword.value.values, strict=True))
                 assert {ast.literal_eval(key) for key, _ in members if key is not None} <= LOGGED
                 more = [value for key, value in members if key is None]
-                assert all(ast.unparse(value).startswith("metrics.members(") for value in more)
+                assert all(ast.unparse(value).startswith("emf.members(") for value in more)
                 assert not any(SECRET.search(name) for value in keyword.value.values for name in named(value))
 
 
@@ -121,6 +121,6 @@ def test_only_request_handling_and_the_issuer_log(source: Path) -> None:
     logs = any(isinstance(node, ast.Name | ast.alias) and "logger" in ast.unparse(node) for node in ast.walk(tree))
     module = place(source).removeprefix("layers/bindery/bindery/")
     # The issuer's keys are fetched in a separate thread, and an unusable key fails no request that could log it.
-    assert logs == (module in ("admin.py", "edge.py", "issuer.py"))
-    text = source.read_text().replace("import logging", "") if module == "issuer.py" else source.read_text()
+    assert logs == (module in ("operators/resource.py", "http/operation.py", "security/oidc.py"))
+    text = source.read_text().replace("import logging", "") if module == "security/oidc.py" else source.read_text()
     assert not re.search(r"\bimport (logging|warnings|sys|syslog)\b|\bprint\(", text)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bindery.bindings import held
-from bindery.dialects import remoteit
+from bindery.registry import holdings
+from bindery.remoteit import dialect
 from tests import moto_registry
 from tests.http_api import invoke
 from tests.proof import world
@@ -66,8 +66,8 @@ def _remoteit(status: int, text: str) -> Says:
 
 def _accepted(here: World) -> str:
     """When the share was accepted, which is when its user got the device."""
-    (place,) = held.of_user(here.ben.uid)
-    return remoteit.written(place["bound_at"])
+    (place,) = holdings.of_user(here.ben.uid)
+    return dialect.written(place["bound_at"])
 
 
 _BANNED_PLAYER = (

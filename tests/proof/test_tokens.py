@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bindery import issuer, keyring
 from bindery.directory import users
+from bindery.security import oidc, secrets
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, OTHER, Bank, ec_key, public, rsa_key
 from tests.proof import world
@@ -58,12 +58,12 @@ _dialect = ContextVar("_dialect", default="quectel")
 
 def secret() -> bytes:
     """The secret that signs the session tokens of the API under test."""
-    return keyring.session_secret(_dialect.get())
+    return secrets.session_secret(_dialect.get())
 
 
 def other_secret() -> bytes:
     """The secret that signs the session tokens of the other API."""
-    return keyring.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
+    return secrets.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
 
 
 def session(**changes: Any) -> dict[str, Any]:
@@ -110,10 +110,10 @@ def bank(built: tuple[World, Bank, Any]) -> Iterator[Bank]:
     bank, published = built[1], list(built[1].keys)
     bank.keys.append(public("curve", ec_key("curve")))
     bank.asked.clear()
-    issuer.forget()
+    oidc.clear_cache()
     yield bank
     bank.keys[:] = published
-    issuer.forget()
+    oidc.clear_cache()
 
 
 # ── Session tokens, which this installation signs ─────────────────────────────────────────────────────────────────────
@@ -129,7 +129,7 @@ _SESSION: dict[str, Callable[[], str]] = {
     "an empty secret": lambda: by_hmac(b"", HS256, session()),
     "the secret's name": lambda: by_hmac(b"QuectelSessionSecret", HS256, session()),
     "the secret of the other API": lambda: by_hmac(other_secret(), HS256, session()),
-    "the secret of another purpose": lambda: by_hmac(keyring.secret("DIRECTORY_SECRET"), HS256, session()),
+    "the secret of another purpose": lambda: by_hmac(secrets.secret("DIRECTORY_SECRET"), HS256, session()),
     "a signature cut short": lambda: by_hmac(secret(), HS256, session())[:-22],
     "a signature of a hash without a key": lambda: _unkeyed(),
     "a header that demands what we do not know": lambda: by_hmac(secret(), HS256 | {"crit": ["exp"]}, session()),
@@ -266,7 +266,7 @@ _ACCESS: dict[str, Callable[[Bank], str]] = {
     "a customer that is half of a character": lambda bank: by_rsa(RS256, bank.claims(sub="\ud800")),
     "claims nested without end": lambda bank: by_rsa(RS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
     "a session token of ours": lambda bank: by_hmac(
-        keyring.session_secret("quectel"), HS256, session(iss=bank.url, aud="bindery")
+        secrets.session_secret("quectel"), HS256, session(iss=bank.url, aud="bindery")
     ),
     "a good token with a line break in it": lambda bank: bank.token()[:40] + "\n" + bank.token()[40:],
     "two good tokens": lambda bank: f"{bank.token()},{bank.token()}",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from bindery.edge import Operation
+from bindery.http.operation import Operation
 
 CPU = "CPU of a hostile request"
 

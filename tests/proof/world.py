@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from bindery import clock, devices, identity, keyring, sessions
-from bindery.bindings import company
-from bindery.directory import accounts, addresses, domain_secrets, issued_devices, keys, products, users
-from bindery.directory.keys import Grant, Kind
+from bindery.asseco import issued_devices
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, products, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import domain_secrets
+from bindery.registry import devices, identity
+from bindery.rufus import company_devices
+from bindery.security import secrets
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
 from tools import quectel_login, template
@@ -140,8 +145,8 @@ def build(bank: Bank) -> World:
     ada = _caller(bank, "ada", "acme", CUSTOMER)
     ben = _caller(bank, "ben", "acme", OTHER)
     cleo = _caller(bank, "cleo", "other", "MIGR00009")
-    device_id = company.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
-    addresses.assign(ADDRESS, identity.company_device_of("acme", device_id))
+    device_id = company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
+    service_addresses.assign(ADDRESS, identity.company_device_of("acme", device_id))
     issued_devices.enter(CUSTOMER, device_id="CARD-0001", kind="payment-card", card_status="valid")
     return World(ada, ben, cleo, secret)
 
@@ -155,8 +160,8 @@ def _caller(bank: Bank, uid: str, account: str, customer: str) -> Caller:
     users.create(uid, account, domain=DOMAIN, customer=customer, email=email(uid))
     users.set_password(uid, PASSWORD)
     caller = Caller(uid, account, customer)
-    rufus = keys.issue(account, Kind.RUFUS, Grant.READ_WRITE, alias=uid, unbind=True)
-    developer = keys.issue(account, Kind.REMOTEIT, Grant.READ_WRITE, alias=uid)
+    rufus = api_keys.issue(account, Kind.RUFUS, Grant.READ_WRITE, alias=uid, unbind=True)
+    developer = api_keys.issue(account, Kind.REMOTEIT, Grant.READ_WRITE, alias=uid)
     caller.headers = {
         "rufus": {"api_key": rufus},
         "quectel": {"authorization": sessions.issue(uid, "quectel", 3600)[0]},
@@ -198,4 +203,4 @@ def path(event: Event, parameters: Mapping[str, str]) -> Event:
 
 def sample_device_id(caller: Caller) -> str:
     """The deviceid under which a caller's company knows the device of rufus' sample request."""
-    return keyring.device_id(caller.account, "Model X1", "DEVICE-123")
+    return secrets.device_id(caller.account, "Model X1", "DEVICE-123")

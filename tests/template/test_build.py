@@ -14,7 +14,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 
-from bindery import aws
+from bindery.aws import clients
 from tests.http_api import invoke
 from tests.performance.imports import left_out
 from tools import template
@@ -151,7 +151,7 @@ def test_a_client_of_trimmed_descriptions_calls_as_any_other(tmp_path: Path):
 def test_a_client_has_every_handler_that_its_events_would_reach_of_botocores_own(environment: pytest.MonkeyPatch):
     kinds = {event.partition(".")[0] for event, *_ in botocore.handlers.BUILTIN_HANDLERS} - {"docs"}
     for service, operations in trim().CALLED.items():
-        whole, ours = botocore.session.Session().create_client(service), aws.client(service)
+        whole, ours = botocore.session.Session().create_client(service), clients.client(service)
         name = whole.meta.service_model.service_id.hyphenize()
         reached = 0
         for event in (f"{kind}.{name}.{operation}" for kind in kinds for operation in operations):

@@ -10,8 +10,8 @@ import pytest
 from tools import template
 from tools.template import ROOT, Function
 
-SAID_ONCE = {"UNAVAILABLE", "CONTENDED", "INTERNAL"}
-"""Reasons that `bindery.dynamo` and the door explain for all that use them."""
+SAID_ONCE = {"UNAVAILABLE", "CONFLICT", "INTERNAL"}
+"""Reasons that `bindery.aws.dynamodb` and the door explain for all that use them."""
 
 
 def raised(function: ast.FunctionDef) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bindery import routes
+from bindery.http import fallback
 from tests.http_api import invoke
 from tools import template
 from tools.template import ROOT, Function, Route
@@ -84,7 +84,7 @@ def test_exactly_the_operators_routes_are_behind_iam():
 def test_every_route_begins_with_a_prefix_of_its_dialect_and_no_prefix_with_another():
     for function in template.functions():
         for route in _of_dialects(function):
-            prefixes = [prefix for prefix in routes.DIALECTS if route.path.startswith(prefix)]
-            assert [routes.DIALECTS[prefix] for prefix in prefixes] == [function.name.partition(".")[0]], route
-    for prefix in routes.DIALECTS:
-        assert [other for other in routes.DIALECTS if other.startswith(prefix)] == [prefix]
+            prefixes = [prefix for prefix in fallback.DIALECTS if route.path.startswith(prefix)]
+            assert [fallback.DIALECTS[prefix] for prefix in prefixes] == [function.name.partition(".")[0]], route
+    for prefix in fallback.DIALECTS:
+        assert [other for other in fallback.DIALECTS if other.startswith(prefix)] == [prefix]

@@ -13,8 +13,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from bindery import dynamo, edge, routes, settings
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import env
+from bindery.http import fallback, operation
 from tests.http_api import event, invoke
 from tools import template
 from tools.template import ROOT
@@ -22,7 +24,7 @@ from tools.template import ROOT
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 OWN = "Bindery/${AWS::StackName}"
 PSEUDO = {"AWS::StackName": "bindery", "AWS::Region": "eu-central-1"}
-DIALECTS = sorted(set(routes.DIALECTS.values()))
+DIALECTS = sorted(set(fallback.DIALECTS.values()))
 
 AWS = {
     ("AWS/ApiGateway", "4xx", ("ApiId",)),
@@ -52,15 +54,15 @@ every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
 def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Lines of requests: a success, a refusal, one that meets a hot key, a failure, and an operator's."""
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     invoke("rufus.list_devices", event("GET", "/v0/devices"))
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
     with monkeypatch.context() as patch:
         throttled = {"Error": {"Code": "ThrottlingException"}, "ThrottlingReasons": [{"reason": HOT}]}
-        patch.setattr(dynamo.client(), "get_item", Mock(side_effect=ClientError(throttled, "GetItem")))
+        patch.setattr(dynamodb.client(), "get_item", Mock(side_effect=ClientError(throttled, "GetItem")))
         invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
-    boto3.client("dynamodb").delete_table(TableName=settings.read(Table.DIRECTORY.value))
+    boto3.client("dynamodb").delete_table(TableName=env.read(Table.DIRECTORY.value))
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     found = [json.loads(line) for line in written.getvalue().splitlines()]
     assert {line["level"] for line in found} == {"INFO", "WARNING", "ERROR"}

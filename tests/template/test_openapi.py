@@ -8,7 +8,7 @@ import pytest
 from openapi_spec_validator import validate
 from pydantic import AliasChoices
 
-from bindery.faults import Reason
+from bindery.core.errors import Reason
 from tests import documented
 from tests.template.test_functions import matches
 from tools import openapi, template

@@ -60,9 +60,10 @@ def test_no_log_is_kept_for_ever():
 def test_a_function_has_the_layers_of_what_it_imports_and_no_other(function: Function):
     modules = loaded(function.source)
     # What refuses unknown paths speaks in the voice of each dialect, imported when it is needed.
-    jwt = [{"Ref": "JwtLayer"}] if {"issuer", "sessions"} & modules or function.name == "default.no_route" else []
+    signed = {"security.oidc", "directory.sessions"} & modules or function.name == "default.no_route"
+    jwt = [{"Ref": "JwtLayer"}] if signed else []
     cryptography = [{"Fn::If": ["Arm64", {"Ref": "CryptographyArm64Layer"}, {"Ref": "CryptographyX8664Layer"}]}]
-    expected = jwt + (cryptography if {"issuer", "sealing"} & modules else [])
+    expected = jwt + (cryptography if {"security.oidc", "security.encryption"} & modules else [])
     assert properties(function.logical_id).get("Layers", []) == expected
 
 

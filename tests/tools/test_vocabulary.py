@@ -7,8 +7,11 @@ from typing import get_args
 
 import pytest
 
-from bindery.directory import accounts, domains, issued_devices, products, users
-from bindery.directory import keys as layer_keys
+from bindery.asseco import issued_devices
+from bindery.directory import accounts, users
+from bindery.directory import api_keys as layer_keys
+from bindery.quectel import user_domains
+from bindery.registry.bindings import Mode
 from functions.admin.users import NewToken
 from tools import template
 from tools.cli import domains as cli_domains
@@ -24,7 +27,7 @@ from tools.cli import users as cli_users
         (keys.Grant, list(layer_keys.Grant)),
         (issued.Status, list(issued_devices.Status)),
         (issued.CardStatus, list(issued_devices.CardStatus)),
-        (cli_domains.Binders, get_args(domains.Binders)),
+        (cli_domains.Binders, get_args(user_domains.Binders)),
         (cli_users.RoleName, get_args(users.Role)),
         (cli_users.Dialect, get_args(NewToken.model_fields["dialect"].annotation)),
     ],
@@ -35,7 +38,7 @@ def test_choices_are_the_values_of_the_layer(choices: type[Enum], values: list[s
 
 def test_binding_modes_have_the_numbers_of_the_layer() -> None:
     assert {number: mode.name for number, mode in cli_products.MODES.items()} == {
-        mode.value: mode.name for mode in products.Mode
+        mode.value: mode.name for mode in Mode
     }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from bindery import identity, keyring
+from bindery.registry import identity
+from bindery.security import secrets
 
 Samples = Mapping[str, Mapping[str, str]]
 
@@ -20,7 +21,7 @@ def samples(demo: Mapping[str, str]) -> Samples:
 
     The device is the one that the sample of `rufus.bind_device` binds.
     """
-    device = {"deviceid": keyring.device_id("demo", identity.canonical("Model X1"), identity.canonical("DEVICE-123"))}
+    device = {"deviceid": secrets.device_id("demo", identity.canonical("Model X1"), identity.canonical("DEVICE-123"))}
     return {
         "rufus.get_device": device,
         "rufus.unbind_device": device,

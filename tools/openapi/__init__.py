@@ -12,8 +12,8 @@ from importlib import import_module
 from inspect import cleandoc
 from typing import Any
 
-from bindery.admin import PROBLEMS
-from bindery.edge import Operation
+from bindery.http.operation import Operation
+from bindery.operators.resource import PROBLEMS
 from tools import template
 from tools.openapi import admin
 from tools.openapi.answered import responses

@@ -8,7 +8,7 @@ from inspect import cleandoc
 from typing import Any
 from urllib.parse import parse_qs
 
-from bindery.admin import PROBLEMS
+from bindery.operators.resource import PROBLEMS
 from tools.openapi.asked import PARAMETER, body_of, value_of
 from tools.openapi.schemas import REF, tidy
 from tools.template import Function

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bindery.edge import Operation
-from bindery.wire import Call, Reply
+from bindery.http.messages import Call, Reply
+from bindery.http.operation import Operation
 from tools.openapi.refused import refusals
 from tools.openapi.schemas import REF, sample, schema_of
 from tools.voices import VOICES, Schema, Voice
@@ -87,10 +87,10 @@ def _refused(operation: Operation[Any, Any], example: Mapping[str, Any], schemas
     """The dialect's envelope of a refusal, as the model that its module makes it of."""
     dialect = operation.name.partition(".")[0]
     if (refused := VOICES[dialect].refused) is not None:
-        schemas[f"{dialect}.Refused"] = refused
-        return {"$ref": REF.format(model=f"{dialect}.Refused")}
-    module = import_module(f"bindery.dialects.{dialect}")
-    models = [value for name in ("Refused", "Errors") if (value := getattr(module, name, None)) is not None]
+        schemas[f"{dialect}.ErrorBody"] = refused
+        return {"$ref": REF.format(model=f"{dialect}.ErrorBody")}
+    module = import_module(f"bindery.{dialect}.dialect")
+    models = [value for name in ("ErrorBody", "Errors") if (value := getattr(module, name, None)) is not None]
     model: type[BaseModel] = next(model for model in models if set(example) <= _members(model))
     schema_of(model, dialect, schemas, "serialization")
     return {"$ref": REF.format(model=f"{dialect}.{model.__name__}")}

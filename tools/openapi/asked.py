@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from bindery.edge import Operation
+from bindery.http.operation import Operation
 from tools.openapi.schemas import REF, schema_of
 from tools.template import Route
 from tools.voices import Schema

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from bindery.edge import Invalid, Operation, read
-from bindery.faults import Fault, Reason
-from bindery.wire import Call
+from bindery.core.errors import Reason, Refused
+from bindery.http.messages import Call
+from bindery.http.operation import Invalid, Operation, read
 from tools import template
 from tools.openapi.asked import body_of, names_of, shown_name
 
@@ -33,31 +33,31 @@ _ANYBODY = SimpleNamespace(confirm=lambda: None, look_up=lambda reason: None)
 """A caller whose credentials are good."""
 
 
-def refusals(operation: Operation[Any, Any], event: Event) -> Iterator[Fault]:
+def refusals(operation: Operation[Any, Any], event: Event) -> Iterator[Refused]:
     """A fault for each reason that the operation can refuse for, in the order of its dialect's table."""
     found = provoked(operation, event)
     for reason in operation.dialect.REFUSALS:
         if reason in OF_THE_FORM:
             yield from (fault for came, (_, fault) in found.items() if came is reason)
         elif reason in operation.refuses and can_refuse(operation, reason):
-            yield Fault(reason, **_detail(operation, reason, event))
+            yield Refused(reason, **_detail(operation, reason, event))
 
 
 def can_refuse(operation: Operation[Any, Any], reason: Reason) -> bool:
     """Whether an operation that may refuse for a reason can come to it: what writes nothing contends with nobody."""
-    return reason is not Reason.CONTENDED or template.function(operation.name).writes
+    return reason is not Reason.CONFLICT or template.function(operation.name).writes
 
 
-def provoked(operation: Operation[Any, Any], event: Event) -> dict[Reason, tuple[Event, Fault]]:
+def provoked(operation: Operation[Any, Any], event: Event) -> dict[Reason, tuple[Event, Refused]]:
     """By reason: the first way to put an operation's sample event wrong that comes to it, and the fault that it is."""
-    found: dict[Reason, tuple[Event, Fault]] = {}
+    found: dict[Reason, tuple[Event, Refused]] = {}
     for wrong in _put_wrong(operation, event):
         try:
             read(operation.request, Call(wrong))
         except Invalid as invalid:
             fault = operation.dialect.invalid(invalid.problems, _ANYBODY)
             found.setdefault(fault.reason, (wrong, fault))
-        except Fault as fault:
+        except Refused as fault:
             found.setdefault(fault.reason, (wrong, fault))
     return found
 

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from bindery.directory import keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
+from bindery.aws.dynamodb import Table
+from bindery.directory import api_keys, users
+from bindery.directory.api_keys import Grant, Kind
 from tests.http_api import OPERATOR, admin, event, invoke
 from tests.tables import everything, items
 
@@ -112,7 +112,7 @@ def asked(body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
 def test_a_closed_account_lets_nobody_in_until_it_is_opened_again() -> None:
     admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
     users.create("ada", "acme")
-    key = keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
+    key = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
     request = event("POST", "/v0/devices", headers={"api_key": key}, body='{"model": "M", "serial_number": "S"}')
     assert invoke("rufus.bind_device", request).status == 201
     assert admin("accounts", "POST", "accounts/acme/disable").json()["enabled"] is False

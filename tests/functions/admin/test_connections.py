@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, dynamo, identity
-from bindery.bindings import company, record
-from bindery.connections import ANY_CLIENT, Connection, admit, connect
-from bindery.directory import accounts, addresses, users
-from bindery.dynamo import Table
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.connectivity import leases, service_addresses
+from bindery.connectivity.leases import ANY_CLIENT, Connection, admit, connect
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, users
+from bindery.registry import bindings, identity
+from bindery.rufus import company_devices
 from tests.http_api import Response, admin
 from tests.tables import everything, items
 
@@ -25,8 +28,8 @@ def _world(registry: None) -> None:
     for uid in ("ann", "bob"):
         users.create(uid, "acme")
     for serial, address in ADDRESSES.items():
-        company.bind("acme", "M", serial, alias=None, firmware=None, kind=None)
-        addresses.assign(address, device(serial))
+        company_devices.bind("acme", "M", serial, alias=None, firmware=None, kind=None)
+        service_addresses.assign(address, device(serial))
 
 
 def device(serial: str) -> str:
@@ -34,12 +37,12 @@ def device(serial: str) -> str:
 
 
 def make(uid: str, serial: str = "S1") -> Connection:
-    user = dynamo.get(users.key(uid))
+    user = dynamodb.get(users.key(uid))
     assert user is not None
     return connect(
         users.read(user, accounts.show(user["account"])),
         ADDRESSES[serial],
-        addresses.find(ADDRESSES[serial]),
+        service_addresses.find(ADDRESSES[serial]),
         ANY_CLIENT,
     )
 
@@ -85,9 +88,11 @@ def test_leases_are_listed_by_device_and_by_caller_without_the_name_that_lets_in
 def test_a_callers_leases_stand_in_a_partition_of_their_own_of_the_index_by_holder() -> None:
     make("ann")
     for holder in (identity.user_holder("ann"), identity.customer_holder("ann")):
-        assert not list(dynamo.query(Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=record.BY_HOLDER))
-    held = dynamo.query(
-        Table.BINDINGS, "#holder = :holder", {":holder": identity.account_holder("acme")}, index=record.BY_HOLDER
+        assert not list(
+            dynamodb.query(Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=bindings.BY_HOLDER)
+        )
+    held = dynamodb.query(
+        Table.BINDINGS, "#holder = :holder", {":holder": identity.account_holder("acme")}, index=bindings.BY_HOLDER
     )
     assert [item["sk"] for item in held] == ["owner", "owner"]
 
@@ -120,7 +125,7 @@ def test_nobody_is_admitted_to_a_connection_that_was_stopped_and_its_caller_may_
     stopped, other, elsewhere = make("ann"), make("bob"), make("ann", "S2")
     answer = stop("S1", "ann")
     assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device("S1")), "caller": "ann"})
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Refused) as caught:
         admit(stopped.proxy, "203.0.113.9")
     assert caught.value.reason is Reason.NOT_FOUND
     for connection in (other, elsewhere):
@@ -142,4 +147,4 @@ def test_a_list_that_cannot_be_is_422(query: str) -> None:
 def test_what_is_no_device_is_not_looked_for() -> None:
     make("ann")
     assert admin("connections", "DELETE", "connections/YR/ann").status == 422
-    assert len([item for item in items(Table.BINDINGS) if item["sk"] == connections.key("", "ann").sk]) == 1
+    assert len([item for item in items(Table.BINDINGS) if item["sk"] == leases.key("", "ann").sk]) == 1

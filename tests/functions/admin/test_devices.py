@@ -6,14 +6,22 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, devices, dynamo, identity, keyring, players, sessions
-from bindery.bindings import company, customer, holding, record
-from bindery.directory import accounts, addresses, families, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.directory.products import Mode
-from bindery.dynamo import Delete, Item, Table, Update
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Item, Table, Update
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import forced_unbind
+from bindery.quectel import families
+from bindery.registry import bindings, devices, identity
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
+from bindery.security import secrets
+from bindery.vodlix import video_devices
 from tests import openid, quectel
-from tests.conftest import forget
+from tests.conftest import clear_caches
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.races import before
@@ -57,7 +65,7 @@ def ask(method: str, device: str, action: str = "", body: Any = None, **more: An
 
 
 def rufus() -> str:
-    company.bind(*RUFUS, alias="Front door", firmware=None, kind=None)
+    company_devices.bind(*RUFUS, alias="Front door", firmware=None, kind=None)
     return identity.company_device(*RUFUS)
 
 
@@ -68,12 +76,12 @@ def manufactured() -> str:
 
 
 def registered() -> str:
-    customer.register("MIGR00002", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
+    owned_devices.register("MIGR00002", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
     return identity.customer_device(SN)
 
 
 def player() -> str:
-    players.add(MAC, **PLAYER)
+    video_devices.add(MAC, **PLAYER)
     return identity.player_device(MAC)
 
 
@@ -95,7 +103,7 @@ def test_a_serial_number_is_found_in_every_dialect_that_has_them() -> None:
 def test_devices_of_one_serial_number_are_listed_page_by_page() -> None:
     made = {registered()}
     for account in ("a", "b", "c"):
-        company.bind(account, "M", SN, alias=None, firmware=None, kind=None)
+        company_devices.bind(account, "M", SN, alias=None, firmware=None, kind=None)
         made.add(identity.company_device(account, "M", SN))
     first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 2})
     rest = admin("devices", "GET", "devices", query={"serial": SN, "limit": 2, "cursor": first.json()["next"]})
@@ -106,7 +114,7 @@ def test_devices_of_one_serial_number_are_listed_page_by_page() -> None:
 @pytest.mark.parametrize("query", [{"mac": "a1b2c3d4e5f6"}, {"mac": MAC}, {"imei": SN}, {"address": ADDRESS.lower()}])
 def test_a_device_is_found_by_what_it_alone_has(query: dict[str, str]) -> None:
     there = {"mac": player(), "imei": registered(), "address": rufus()}
-    addresses.assign(ADDRESS, there["address"])
+    service_addresses.assign(ADDRESS, there["address"])
     (name,) = query
     assert keys_of(admin("devices", "GET", "devices", query=query)) == [there[name]]
 
@@ -188,7 +196,7 @@ SHOWN: list[tuple[Callable[[], str], dict[str, Any]]] = [
 
 def test_a_player_is_shown_with_what_it_shows() -> None:
     device = player()
-    players.record_activity(MAC, screen="content_info", content_id="1024", content_type="movie")
+    video_devices.record_activity(MAC, screen="content_info", content_id="1024", content_type="movie")
     facts = ask("GET", device).json()["facts"]
     assert {name: facts[name] for name in ("current_screen", "content_id", "content_type", "active_at")} == {
         "current_screen": "content_info",
@@ -259,7 +267,7 @@ def test_no_secret_of_a_device_is_shown(world: World) -> None:
     shown += [admin("devices", "GET", "devices", query={"serial": SN}).body]
     for body in shown:
         assert DK not in body
-        assert keyring.device_id(*RUFUS) not in body
+        assert secrets.device_id(*RUFUS) not in body
         assert "device_key_set" in body
 
 
@@ -304,10 +312,10 @@ class Callers:
         World()
         accounts.create("acme", name="Acme")
         users.create("ann", "acme")
-        addresses.assign(ADDRESS, rufus())
-        self.company = {"api_key": keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")}
+        service_addresses.assign(ADDRESS, rufus())
+        self.company = {"api_key": api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")}
         self.app = {
-            "developerkey": keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d"),
+            "developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d"),
             "token": sessions.issue("ann", "remoteit", 600)[0],
         }
         self.customer = {"authorization": f"bearer {bank.token()}"}
@@ -338,7 +346,7 @@ class Callers:
 def callers(registry: None, environment: pytest.MonkeyPatch) -> Iterator[Callers]:
     with openid.Bank() as bank:
         bank.trusted(environment)
-        forget()
+        clear_caches()
         yield Callers(bank)
 
 
@@ -355,8 +363,8 @@ BANNED: list[tuple[Callable[[Callers], Response], Callable[[], str], tuple[int, 
 def test_a_ban_holds_at_once_for_what_every_api_does_with_the_device_until_it_is_lifted(
     operation: Callable[[Callers], Response], device: Callable[[], str], refusal: tuple[int, str], callers: Callers
 ) -> None:
-    if dynamo.get(devices.key(device())) is None:
-        dynamo.write(devices.seen(device(), "test"))
+    if dynamodb.get(devices.key(device())) is None:
+        dynamodb.write(devices.seen(device(), "test"))
     answer = ask("POST", device(), "/ban", {"reason": "stolen"})
     assert (answer.status, answer.json()["ban"]["reason"]) == (200, "stolen")
     banned = devices_table()
@@ -434,12 +442,12 @@ def test_a_companys_binding_ends_and_can_be_made_again() -> None:
 def test_a_registration_is_left_unregistered_with_its_identifier_and_nickname_free(blocked: bool) -> None:
     device = registered()
     if blocked:
-        dynamo.write(Update(record.owner(device), "SET #status = :blocked", {":blocked": "blocked"}))
+        dynamodb.write(Update(bindings.owner(device), "SET #status = :blocked", {":blocked": "blocked"}))
     assert unbind(device).json()["binding"]["status"] == "unregistered"
     assert [item["sk"] for item in everything()["BINDINGS"]] == ["owner"]
     assert unbind(device).status == 404
-    customer.register("MIGR00003", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
-    customer.register("MIGR00002", "OTHER", nickname="my phone", **REGISTRATION)  # type: ignore[arg-type]
+    owned_devices.register("MIGR00003", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
+    owned_devices.register("MIGR00002", "OTHER", nickname="my phone", **REGISTRATION)  # type: ignore[arg-type]
 
 
 def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(registry: None) -> None:
@@ -451,7 +459,7 @@ def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(reg
     assert {user["uid"] for user in unbind(DEVICE, ME).json()["users"]} == {OTHER, THIRD}
     assert set(quectel.places()) == {OTHER, THIRD}
     assert unbind(DEVICE, ME).status == 404
-    holding.end(DEVICE, "lost", uid=THIRD)
+    forced_unbind.end(DEVICE, "lost", uid=THIRD)
     assert {uid: place["shares"] for uid, place in quectel.places().items()} == {OTHER: {}}
     quectel.share(OTHER, THIRD, clock.seconds() + 60)
     assert unbind(DEVICE, OTHER).json()["users"] == []
@@ -480,7 +488,7 @@ def test_two_of_a_family_who_are_ended_at_once_both_leave_its_common_list(
     registry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_home(ME, OTHER)
-    before(monkeypatch, "transact_write_items", lambda: holding.end(DEVICE, "lost", uid=OTHER))
+    before(monkeypatch, "transact_write_items", lambda: forced_unbind.end(DEVICE, "lost", uid=OTHER))
     assert unbind(DEVICE, ME).status == 200
     assert quectel.places() == {}
     assert quectel.common("F1") == set()
@@ -496,12 +504,12 @@ def test_where_nobody_holds_a_device_nothing_ends(make: Callable[[], str]) -> No
 
 
 def bound_anew(device: str) -> None:
-    dynamo.write(Delete(record.owner(device)))
+    dynamodb.write(Delete(bindings.owner(device)))
     rufus() if device.startswith("rufus") else quectel.as_user(OTHER)
 
 
 def renamed(device: str) -> None:
-    dynamo.write(Update(record.owner(device), "SET #nickname = :name", {":name": "Other"}))
+    dynamodb.write(Update(bindings.owner(device), "SET #nickname = :name", {":name": "Other"}))
 
 
 def bound() -> str:
@@ -522,7 +530,7 @@ def test_a_binding_that_is_another_one_by_then_is_not_ended(
 
     before(monkeypatch, "transact_write_items", change)
     answer = unbind(device)
-    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "contended", "1")
+    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "conflict", "1")
     assert [everything()] == stands
 
 
@@ -575,18 +583,18 @@ def test_a_service_address_is_given_and_taken() -> None:
 def test_the_address_of_a_product_in_multi_mode_is_each_users(registry: None) -> None:
     World(Mode.MULTI)
     assert ask("PUT", DEVICE, "/address", {"address": ADDRESS}).status == 200
-    found = addresses.find(ADDRESS)
+    found = service_addresses.find(ADDRESS)
     assert found is not None
     assert (found.device, found.per_user) == (DEVICE, True)
 
 
 def test_an_address_that_another_device_has_by_then_is_not_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     device, other = rufus(), registered()
-    addresses.assign(ADDRESS, device)
+    service_addresses.assign(ADDRESS, device)
 
     def move() -> None:
-        addresses.withdraw(ADDRESS)
-        addresses.assign(ADDRESS, other)
+        service_addresses.withdraw(ADDRESS)
+        service_addresses.assign(ADDRESS, other)
 
     before(monkeypatch, "transact_write_items", move)
     assert ask("DELETE", device, "/address").status == 404
@@ -612,13 +620,13 @@ def report(created: int = 0, changed: int = 0, unchanged: int = 0, errors: Any =
 
 def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     written: list[str] = []
-    real = dynamo.write
+    real = dynamodb.write
 
-    def write(operation: dynamo.Write) -> None:
+    def write(operation: dynamodb.Write) -> None:
         written.append(operation.key.pk)
         real(operation)
 
-    monkeypatch.setattr(dynamo, "write", write)
+    monkeypatch.setattr(dynamodb, "write", write)
     return written
 
 
@@ -652,7 +660,7 @@ def test_an_import_writes_what_is_new_or_differs_and_says_which(world: World, mo
 
 def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: World) -> None:
     quectel.succeeded(world.ask())
-    addresses.assign(ADDRESS, DEVICE)
+    service_addresses.assign(ADDRESS, DEVICE)
     devices.ban(DEVICE, "stolen")
     devices.deactivate(DEVICE)
     devices.set_enabled(DEVICE, False)
@@ -721,15 +729,15 @@ def test_an_import_that_is_not_as_it_must_be_is_422(body: Any) -> None:
 
 
 def test_an_import_that_broke_off_is_sent_again_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = dynamo.write
+    real = dynamodb.write
 
-    def fail(operation: dynamo.Write) -> None:
+    def fail(operation: dynamodb.Write) -> None:
         if operation.key.pk.endswith("N2"):
-            raise dynamo.Fault(dynamo.Reason.UNAVAILABLE)
+            raise dynamodb.Refused(dynamodb.Reason.UNAVAILABLE)
         real(operation)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dynamo, "write", fail)
+        patch.setattr(dynamodb, "write", fail)
         assert admin("devices", "POST", "devices/import", {"rows": [row(1), row(2), row(3)]}).status == 503
     again = send(row(1), row(2), row(3))
     assert again["created"] + again["unchanged"] == 3

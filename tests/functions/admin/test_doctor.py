@@ -6,11 +6,16 @@ from typing import Any
 import boto3
 import pytest
 
-from bindery import clock, devices, doctor, dynamo, identity, players, settings
-from bindery.bindings import company, customer
-from bindery.directory import accounts, installation
-from bindery.dynamo import Table
-from bindery.faults import Fault, Reason
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import clock, env
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, settings
+from bindery.operators import doctor
+from bindery.registry import devices, identity
+from bindery.rufus import company_devices
+from bindery.vodlix import video_devices
 from tests.http_api import admin
 from tests.openid import Bank
 from tests.tables import everything
@@ -28,7 +33,7 @@ def ask() -> dict[str, Any]:
     found: dict[str, Any] = answer.json()
     assert found["healthy"] == all(check["healthy"] for check in found["checks"])
     for secret in doctor.SECRETS:
-        assert f"{settings.read(secret)}-" not in answer.body
+        assert f"{env.read(secret)}-" not in answer.body
     return found
 
 
@@ -37,7 +42,7 @@ def ill(found: dict[str, Any]) -> dict[str, str]:
 
 
 def fail(*_: object, **__: object) -> Any:
-    raise Fault(Reason.UNAVAILABLE)
+    raise Refused(Reason.UNAVAILABLE)
 
 
 def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
@@ -68,20 +73,18 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
 
 
 def test_the_doctor_looks_at_every_index_and_secret_of_the_template() -> None:
-    tables = {settings.read(table.value): table for table in Table}
+    tables = {env.read(table.value): table for table in Table}
     indexes = {
         index["IndexName"]: (tables[logical_id], index["KeySchema"][0]["AttributeName"])
         for logical_id, table in template.resources("AWS::DynamoDB::Table")
         for index in table.get("GlobalSecondaryIndexes", [])
     }
     assert indexes == doctor.INDEXES
-    assert {name for name, _ in template.resources("AWS::SecretsManager::Secret")} == set(
-        map(settings.read, doctor.SECRETS)
-    )
+    assert {name for name, _ in template.resources("AWS::SecretsManager::Secret")} == set(map(env.read, doctor.SECRETS))
 
 
 def test_device_management_that_is_off_is_not_a_failure() -> None:
-    installation.change(installation.DEVICE_MANAGEMENT, 0)
+    settings.change(settings.DEVICE_MANAGEMENT, 0)
     found = ask()
     assert ill(found) == {}
     assert [check["detail"] for check in found["checks"] if check["name"] == "vodlix"] == [
@@ -91,7 +94,7 @@ def test_device_management_that_is_off_is_not_a_failure() -> None:
 
 @pytest.mark.parametrize("name", [table.name.lower() for table in Table])
 def test_a_table_that_is_gone_is_named_and_no_round_trip_is_tried(name: str) -> None:
-    boto3.client("dynamodb").delete_table(TableName=settings.read(Table[name.upper()].value))
+    boto3.client("dynamodb").delete_table(TableName=env.read(Table[name.upper()].value))
     found = ill(ask())
     assert found[f"table {name}"] == "failed: ResourceNotFoundException"
     assert [found[dialect] for dialect in DIALECTS] == ["not tried: a table cannot be used"] * 5
@@ -99,8 +102,8 @@ def test_a_table_that_is_gone_is_named_and_no_round_trip_is_tried(name: str) -> 
 
 def test_a_secret_that_is_too_short_or_gone_is_named() -> None:
     client = boto3.client("secretsmanager")
-    client.put_secret_value(SecretId=settings.read("DEVICE_ID_SECRET"), SecretString="s" * 31)
-    client.delete_secret(SecretId=settings.read("QUECTEL_SESSION_SECRET"), ForceDeleteWithoutRecovery=True)
+    client.put_secret_value(SecretId=env.read("DEVICE_ID_SECRET"), SecretString="s" * 31)
+    client.delete_secret(SecretId=env.read("QUECTEL_SESSION_SECRET"), ForceDeleteWithoutRecovery=True)
     found = ill(ask())
     assert found["secret device_id"] == "shorter than 32 bytes"
     assert found["secret quectel_session"] == "failed: ResourceNotFoundException"
@@ -138,17 +141,17 @@ def test_an_issuer_without_a_key_that_can_be_used_is_ill(environment: pytest.Mon
 def test_a_clock_that_is_wrong_is_said_to_be(monkeypatch: pytest.MonkeyPatch, apart: int) -> None:
     now = clock.seconds()
     monkeypatch.setattr(clock, "seconds", lambda: now)
-    monkeypatch.setattr(dynamo, "server_seconds", lambda: now + apart)
+    monkeypatch.setattr(dynamodb, "server_seconds", lambda: now + apart)
     assert ill(ask()) == {"clock": "6 s apart from DynamoDB's"}
 
 
 @pytest.mark.parametrize(
     ("dialect", "module", "name"),
     [
-        ("rufus", company, "bind"),
-        ("asseco", customer, "unregister"),
+        ("rufus", company_devices, "bind"),
+        ("asseco", owned_devices, "unregister"),
         ("quectel", devices, "manufacture"),
-        ("vodlix", players, "add"),
+        ("vodlix", video_devices, "add"),
         ("remoteit", doctor, "_admitted"),
     ],
 )
@@ -165,8 +168,8 @@ def test_a_round_trip_that_fails_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("broken", "dialect", "detail"),
     [
-        (lambda patch: patch.setattr(company, "bind", lambda *_, **__: ""), "rufus", "not its holder's"),
-        (lambda patch: patch.setattr(players, "add", lambda *_, **__: None), "vodlix", "is not there"),
+        (lambda patch: patch.setattr(company_devices, "bind", lambda *_, **__: ""), "rufus", "not its holder's"),
+        (lambda patch: patch.setattr(video_devices, "add", lambda *_, **__: None), "vodlix", "is not there"),
         (lambda patch: patch.setattr(doctor, "ADMISSIONS", 0), "remoteit", "by its proxy label"),
     ],
 )
@@ -182,7 +185,7 @@ def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     accounts.create("acme", name="Acme")
-    dynamo.write(devices.seen(identity.player_device("A1B2C3D4E5F6"), "vodlix"))
+    dynamodb.write(devices.seen(identity.player_device("A1B2C3D4E5F6"), "vodlix"))
     before = everything()
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(doctor, "_remove", fail)
@@ -201,13 +204,13 @@ def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_
 def test_what_a_table_that_could_not_be_read_was_given_is_removed(
     monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
-    real = dynamo.get
+    real = dynamodb.get
 
-    def unread(key: dynamo.Key, **given: Any) -> Any:
+    def unread(key: dynamodb.Key, **given: Any) -> Any:
         return fail() if key.table is table else real(key, **given)
 
     with monkeypatch.context() as unreadable:
-        unreadable.setattr(dynamo, "get", unread)
+        unreadable.setattr(dynamodb, "get", unread)
         assert ill(ask())[f"table {table.name.lower()}"] == "refused: unavailable"
     assert everything() == NOTHING
 
@@ -215,9 +218,9 @@ def test_what_a_table_that_could_not_be_read_was_given_is_removed(
 @pytest.mark.parametrize("table", Table)
 def test_what_it_left_in_a_table_is_removed_by_the_next_run(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
     """It was interrupted after a probe's write: nothing was tidied up."""
-    real = dynamo.get
+    real = dynamodb.get
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(dynamo, "get", lambda key, **given: fail() if key.table is table else real(key, **given))
+        interrupted.setattr(dynamodb, "get", lambda key, **given: fail() if key.table is table else real(key, **given))
         interrupted.setattr(doctor, "_remove", fail)
         ask()
     assert everything() != NOTHING

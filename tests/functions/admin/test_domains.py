@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from bindery.directory import domain_secrets, domains
-from bindery.dynamo import Table
+from bindery.aws.dynamodb import Table
+from bindery.quectel import domain_secrets, user_domains
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, World, as_user, refused, succeeded
 from tests.tables import everything, items
@@ -76,7 +76,7 @@ def test_a_change_that_cannot_be_is_422(body: object) -> None:
 
 
 def kept_secret(domain: str = "d") -> str | None:
-    return domain_secrets.of(domains.show(domain))
+    return domain_secrets.of(user_domains.show(domain))
 
 
 def test_a_domains_secret_is_random_or_given_shown_once_and_kept_sealed() -> None:
@@ -105,7 +105,7 @@ def test_a_domains_secret_is_replaced_by_a_random_or_a_given_one_and_nothing_els
 
 
 def test_a_domain_entered_by_an_earlier_version_gets_its_secret_later() -> None:
-    domains.create("d")
+    user_domains.create("d")
     assert kept_secret() is None
     assert kept_secret() != admin("domains", "POST", "domains/d/secret", {}).json()["secret"] == kept_secret()
 

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from bindery import identity
+from bindery.aws.dynamodb import Table
 from bindery.directory import accounts, users
-from bindery.directory.products import Mode
-from bindery.dynamo import Table
+from bindery.registry import identity
+from bindery.registry.bindings import Mode
 from tests.http_api import OPERATOR, admin
 from tests.quectel import DEVICE, ME, OTHER, World, as_user, fill, refused, succeeded
 from tests.tables import everything, items

@@ -4,10 +4,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindery import clock, dynamo, identity
-from bindery.directory import accounts, issued_devices
-from bindery.dynamo import Put, Table
-from bindery.faults import Fault, Reason
+from bindery.asseco import issued_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Put, Table
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts
+from bindery.registry import identity
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
 from tests.tables import everything, items
@@ -178,23 +181,23 @@ def test_an_import_takes_five_hundred_rows_and_reads_their_records_by_the_hundre
     assert load(*rows[:500]).json() == report(created=500)
     assert len(items(Table.DIRECTORY)) == 500
     read: list[int] = []
-    get_many = dynamo.get_many
-    monkeypatch.setattr(dynamo, "get_many", lambda reads: (read.append(len(reads)), get_many(reads))[1])
+    get_many = dynamodb.get_many
+    monkeypatch.setattr(dynamodb, "get_many", lambda reads: (read.append(len(reads)), get_many(reads))[1])
     assert load(*rows[:500]).json() == report(unchanged=500)
     assert read == [100] * 5
 
 
 def test_an_import_that_broke_off_is_sent_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(20)]
-    write = dynamo.write
+    write = dynamodb.write
 
     def fails_in_the_end(operation: Put) -> None:
         if operation.key.sk == "issued#T-19":
-            raise Fault(Reason.UNAVAILABLE)
+            raise Refused(Reason.UNAVAILABLE)
         write(operation)
 
     with monkeypatch.context() as broken:
-        broken.setattr(dynamo, "write", fails_in_the_end)
+        broken.setattr(dynamodb, "write", fails_in_the_end)
         assert load(*rows).status == 503
     answer = load(*rows).json()
     assert answer["created"] >= 1
@@ -215,7 +218,7 @@ def test_what_is_no_import_is_422(body: Any) -> None:
 
 def test_the_devices_of_a_customer_are_listed_page_by_page() -> None:
     load(TOKEN, CARD, TOKEN | {"device_id": "T-2"}, TOKEN | {"customer": OTHER, "device_id": "T-3"})
-    dynamo.write(Put(dynamo.Key(Table.DIRECTORY, f"customer#{CUSTOMER}", "other"), {}))
+    dynamodb.write(Put(dynamodb.Key(Table.DIRECTORY, f"customer#{CUSTOMER}", "other"), {}))
     first = admin("issued_devices", "GET", "issued-devices", query={"customer": CUSTOMER, "limit": 2}).json()
     card, token = first["items"]
     assert card.items() >= (CARD | {"holder_id": CUSTOMER, "status": "active", "is_primary": None}).items()

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, dynamo, identity, sessions
-from bindery.bindings import company
-from bindery.directory import accounts, addresses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table, Update
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table, Update
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import identity
+from bindery.rufus import company_devices
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.races import before
 from tests.tables import everything, items
@@ -49,7 +52,7 @@ def test_a_key_is_issued_and_shown_whole_this_once() -> None:
     made = issue(unbind=True, expires_at=4_000_000_000_000)
     assert re.fullmatch(r"ror-[0-9a-f]{40}", made["key"])
     assert made == {
-        "id": keys.id_of(made["key"]),
+        "id": api_keys.id_of(made["key"]),
         "key": made["key"],
         "account": "acme",
         "kind": "rufus",
@@ -129,7 +132,7 @@ def test_rights_that_no_key_of_the_kind_has_are_422_and_said(changes: dict[str, 
 def test_a_developer_key_with_rights_from_before_works_as_it_did_and_is_not_rotated(rights: tuple[str, bool]) -> None:
     made = issue(kind="remoteit", grant="READ_WRITE")
     values = {":grant": rights[0], ":unbind": rights[1]}
-    dynamo.write(Update(accounts.api_key(made["id"]), "SET #grant = :grant, #unbind = :unbind", values))
+    dynamodb.write(Update(accounts.api_key(made["id"]), "SET #grant = :grant, #unbind = :unbind", values))
     users.create("ada", "acme")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
     assert invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers)).status == 200
@@ -186,7 +189,7 @@ def test_a_rotated_key_is_good_beside_its_successor_until_the_overlap_is_over(mo
     at(monkeypatch, now)
     successor = ask("POST", f"/{made['id']}/rotate", {"overlap_seconds": 3600}).json()
     assert successor == made | {
-        "id": keys.id_of(successor["key"]),
+        "id": api_keys.id_of(successor["key"]),
         "key": successor["key"],
         "created_at": now,
     }
@@ -262,7 +265,7 @@ def test_a_key_that_is_revoked_expired_or_rotated_or_of_a_closed_account_is_not_
 
 def test_a_key_that_is_revoked_while_it_is_rotated_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
     made = issue()
-    before(monkeypatch, "transact_write_items", lambda: keys.revoke(made["id"]))
+    before(monkeypatch, "transact_write_items", lambda: api_keys.revoke(made["id"]))
     assert ask("POST", f"/{made['id']}/rotate", {}).status == 409
     assert [item["pk"] for item in items(Table.DIRECTORY) if item["sk"] == "key"] == [f"key#{made['id']}"]
 
@@ -280,7 +283,7 @@ def test_a_rotated_key_can_be_revoked_before_its_time() -> None:
     successor = ask("POST", f"/{made['id']}/rotate", {}).json()
     ask("POST", f"/{made['id']}/revoke")
     assert [bind(made["key"]), bind(successor["key"])] == [403, 201]
-    record = dynamo.get(accounts.key("acme"))
+    record = dynamodb.get(accounts.key("acme"))
     assert record is not None
     assert record["live_keys"] == {"rufus": {successor["id"]: 0}, "remoteit": {}, "rotated": {}}
 
@@ -297,8 +300,8 @@ def test_a_key_tells_the_last_day_on_which_it_was_good_for_something(monkeypatch
 def test_a_developer_key_tells_so_too_though_its_user_is_anothers() -> None:
     accounts.create("other", name="Other")
     users.create("ada", "other")
-    company.bind("other", "M", "S", alias=None, firmware=None, kind=None)
-    addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("other", "M", "S"))
+    company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("other", "M", "S"))
     made = issue(kind="remoteit", grant="READ_WRITE")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
     for address, last_used in (("F2", None), ("F1", clock.today().isoformat())):
@@ -308,6 +311,6 @@ def test_a_developer_key_tells_so_too_though_its_user_is_anothers() -> None:
 
 
 def test_a_request_that_is_refused_is_no_use_of_its_key() -> None:
-    reader = keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
+    reader = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
     assert bind(reader) == 403
-    assert ask("GET", f"/{keys.id_of(reader)}").json()["last_used"] is None
+    assert ask("GET", f"/{api_keys.id_of(reader)}").json()["last_used"] is None

@@ -5,9 +5,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindery import passwords
-from bindery.directory import accounts, domain_secrets, keys, users
-from bindery.directory.keys import Grant, Kind
+from bindery.directory import accounts, api_keys, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import domain_secrets
+from bindery.security import passwords
 from tests.http_api import Response, admin, event, invoke
 from tools import quectel_login
 
@@ -35,7 +36,7 @@ def user(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def remoteit(password: str) -> Response:
-    headers = {"developerkey": keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")}
+    headers = {"developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")}
     body = json.dumps({"username": EMAIL, "password": password})
     return invoke("remoteit.login", event("POST", "/apv/v27/user/login", headers=headers, body=body))
 

@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, devices, dynamo, identity, keyring, privacy, sessions
-from bindery.bindings import company, customer, held, holding, record, serial
-from bindery.directory import accounts, addresses, domains, emails, families, issued_devices, products, users
-from bindery.directory.products import Mode
-from bindery.dynamo import Delete, Key, Put, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.asseco import issued_devices, owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Key, Put, Table, Update
+from bindery.connectivity import leases, service_addresses
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, emails, products, sessions, users
+from bindery.operators import forced_unbind, privacy
+from bindery.quectel import binding, families, user_domains
+from bindery.registry import bindings, devices, holdings, identity
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
+from bindery.security import secrets
 from tests import calls, moto_registry, quectel
 from tests.http_api import OPERATOR, admin
 from tests.invariants import broken
@@ -37,11 +44,11 @@ LATER = 4_000_000_000
 def bind(uid: str, product_key: str, serial_number: str, **home: Any) -> None:
     session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
     given: dict[str, Any] = {"fid": None, "frid": None, "common": False} | home
-    serial.bind(session, product_key, serial_number, capabilities=None, name=None, **given)
+    binding.bind(session, product_key, serial_number, capabilities=None, name=None, **given)
 
 
 def register(owner: str, identifier: str, nickname: str) -> None:
-    customer.register(
+    owned_devices.register(
         owner,
         identifier,
         kind="imei",
@@ -62,7 +69,7 @@ def device(product_key: str, serial_number: str) -> str:
 def others(registry: None) -> None:
     """Ben, with devices, a family and a bank of his own, in the same account and domain as Ada."""
     accounts.create("acme", name="Acme")
-    domains.create("D")
+    user_domains.create("D")
     users.create(OTHER, "acme", domain="D", home_mode=True, customer="MIGR00003")
     for key, mode in (("multi", Mode.MULTI), ("unique", Mode.UNIQUE)):
         products.create(key, name=key, module_type="M", mode=mode)
@@ -92,10 +99,10 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
         quectel.share(OTHER, ME, LATER, pk=key, dk=f"F4A1B2C3D4E{number}")
     register(CUSTOMER, "356", "Phone")
     register(CUSTOMER, "357", "Watch")
-    customer.unregister(CUSTOMER, "357")
+    owned_devices.unregister(CUSTOMER, "357")
     issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
     issued_devices.enter("MIGR00003", **CARD_HELD, card_status="valid")
-    addresses.assign(ADDRESS, device("unique", "S1"))
+    service_addresses.assign(ADDRESS, device("unique", "S1"))
     devices.ban(device("unique", "S2"), "stolen")
     products.bar("multi", ME)
     connect()
@@ -103,19 +110,19 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
 
 
 def connect(address: str = ADDRESS) -> None:
-    found = dynamo.get(users.key(ME))
+    found = dynamodb.get(users.key(ME))
     assert found is not None
-    assigned = addresses.read(dynamo.get(addresses.key(address)))
+    assigned = service_addresses.read(dynamodb.get(service_addresses.key(address)))
     account = accounts.show(found["account"])
-    connections.connect(users.read(found, account), address, assigned, connections.ANY_CLIENT)
+    leases.connect(users.read(found, account), address, assigned, leases.ANY_CLIENT)
 
 
 def company_device() -> str:
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     return identity.company_device("acme", "M", "S")
 
 
-def bindings(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """What binds, but for who changed it last, and until when a share was offered."""
     return [
         {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
@@ -225,15 +232,15 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     }
     assert erase() == {"users": 1}
     left = everything()
-    assert bindings(left) == bindings(ada)
+    assert bound_items(left) == bound_items(ada)
     # The registry keeps devices and their bans; a family that was Ada's is an id alone.
     assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
-    assert devices.banned(dynamo.get(devices.key(device("unique", "S2"))))
-    shell = dynamo.get(families.key("ada's"))
+    assert devices.banned(dynamodb.get(devices.key(device("unique", "S2"))))
+    shell = dynamodb.get(families.key("ada's"))
     assert shell is not None
     assert {name: shell[name] for name in ("owner", "members", "rooms")} == {"owner": "", "members": [], "rooms": []}
     assert not {"list", "common"} & shell.keys()
-    home = dynamo.get(families.key("ben's"))
+    home = dynamodb.get(families.key("ben's"))
     assert home is not None
     assert (home["owner"], home["members"], home["common"]) == (
         OTHER,
@@ -242,7 +249,7 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     )
     for text in (ME, CUSTOMER, "Lovelace"):
         assert text not in json.dumps(left, default=sorted)
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(Refused) as refused:
         sessions.verify(token, "quectel").look_up()
     assert refused.value.reason is Reason.TOKEN_INVALID
     again = admin("privacy", "DELETE", f"privacy/{ME}")
@@ -251,12 +258,12 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
 
 
 def test_second_erasure_removes_what_a_late_index_hid(ada: dict[str, list[dict[str, Any]]]) -> None:
-    addresses.assign("80:00:00:00:00:00:00:F2", company_device())
+    service_addresses.assign("80:00:00:00:00:00:00:F2", company_device())
     with moto_registry.late_indexes():
         connect("80:00:00:00:00:00:00:F2")
         removed = erase()
         assert (removed["connections"], removed["users"]) == (1, 1)
-        assert dynamo.get(connections.key(company_device(), ME)) is not None
+        assert dynamodb.get(leases.key(company_device(), ME)) is not None
     assert export()["user"] is None
     assert names(export()["connections"]) == [company_device()]
     assert erase() == {"connections": 1}
@@ -269,7 +276,7 @@ def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, 
     moto_registry.restore({name: {} for name in restored})
     with moto_registry.late_indexes():
         moto_registry.restore(restored)
-        customer.set_push_handle(CUSTOMER, "356", customer.PushPlatform.APNS, "handle")
+        owned_devices.set_push_handle(CUSTOMER, "356", owned_devices.PushPlatform.APNS, "handle")
         found = export()
         assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [("356", "active")]
         assert [entry["fid"] for entry in found["families"]] == ["ada's", "ben's", "theirs"]
@@ -296,7 +303,7 @@ def test_user_record_is_deleted_only_by_a_pass_that_found_nothing_else() -> None
 
 
 def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
-    dynamo.write(Delete(users.key(ME)))
+    dynamodb.write(Delete(users.key(ME)))
     assert export()["user"] is None
     assert erase() == {"connections": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
     assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
@@ -319,7 +326,7 @@ def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_card_held_for_another_customer_loses_the_name_and_nothing_else() -> None:
-    with dynamo.acting(OPERATOR):
+    with dynamodb.acting(OPERATOR):
         before = issued_devices.find("MIGR00003", "C1")
         erase()
     assert issued_devices.find("MIGR00003", "C1") == before.model_copy(
@@ -345,7 +352,7 @@ def test_a_token_of_an_erased_user_is_not_good_for_the_next_of_the_same_uid() ->
     token, _ = sessions.issue(ME, "quectel", 60)
     erase()
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
-    with pytest.raises(Fault):
+    with pytest.raises(Refused):
         sessions.verify(token, "quectel").look_up()
 
 
@@ -356,13 +363,13 @@ def test_an_erasure_that_came_to_its_limit_is_asked_again(
     monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
     first = admin("privacy", "DELETE", f"privacy/{ME}").json()
     assert (sum(first["removed"].values()), first["complete"]) == (limit, False)
-    user = dynamo.get(users.key(ME))
+    user = dynamodb.get(users.key(ME))
     assert user is not None
     assert user["enabled"] is False
     for _ in range(20):
         if admin("privacy", "DELETE", f"privacy/{ME}").json()["complete"]:
             break
-    assert bindings(everything()) == bindings(ada)
+    assert bound_items(everything()) == bound_items(ada)
     assert ME not in json.dumps(everything(), default=sorted)
 
 
@@ -373,29 +380,29 @@ def test_an_erasure_that_broke_off_is_repeated(
     for left_to_do in range(1, 40):
         calls = iter(range(left_to_do))
 
-        def fail(operation: Any, real: Any = dynamo.write, calls: Any = calls) -> None:
+        def fail(operation: Any, real: Any = dynamodb.write, calls: Any = calls) -> None:
             if next(calls, None) is None:
-                raise Fault(Reason.UNAVAILABLE)
+                raise Refused(Reason.UNAVAILABLE)
             real(operation)
 
         with pytest.MonkeyPatch.context() as failing:
-            failing.setattr(dynamo, "write", fail)
+            failing.setattr(dynamodb, "write", fail)
             answer = admin("privacy", "DELETE", f"privacy/{ME}")
         assert answer.status in (200, 503)
         if finished := answer.status == 200 and answer.json()["complete"]:
             break
     assert finished
-    assert bindings(everything()) == bindings(ada)
+    assert bound_items(everything()) == bound_items(ada)
     assert ME not in json.dumps(everything(), default=sorted)
 
 
 @pytest.mark.usefixtures("ada")
 def test_erasure_ignores_stale_index_entries() -> None:
-    taken = record.owner(identity.customer_device("356"))
+    taken = bindings.owner(identity.customer_device("356"))
     with moto_registry.late_indexes():
-        holding.end(device("unique", "S1"), "lost")
-        dynamo.write(Delete(connections.key(device("unique", "S1"), ME)))
-        customer.unregister(CUSTOMER, "356")
+        forced_unbind.end(device("unique", "S1"), "lost")
+        dynamodb.write(Delete(leases.key(device("unique", "S1"), ME)))
+        owned_devices.unregister(CUSTOMER, "356")
         register("MIGR00003", "356", "Taken")
         issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
         assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
@@ -409,7 +416,7 @@ def test_erasure_ignores_stale_index_entries() -> None:
         "issued_devices": 1,
         "users": 1,
     }
-    found = dynamo.get(taken)
+    found = dynamodb.get(taken)
     assert found is not None
     assert found["status"] == "active"
 
@@ -441,9 +448,9 @@ def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.M
     """What was read too early does not count: the write itself asks whether the registration stands."""
     with monkeypatch.context() as early:
         early.setattr(privacy, "_registrations", lambda user: iter(()))
-        early.setattr(customer, "guarded", lambda item: None)
+        early.setattr(owned_devices, "guarded", lambda item: None)
         assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    found = dynamo.get(record.owner(identity.customer_device("356")))
+    found = dynamodb.get(bindings.owner(identity.customer_device("356")))
     assert found is not None
     assert found["status"] == "active"
     assert broken(everything()) == []
@@ -453,10 +460,10 @@ def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.M
 def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme", customer=CUSTOMER)
-    dynamo.write(Put(customer.guard(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
+    dynamodb.write(Put(owned_devices.guard(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
 
     def another() -> None:
-        dynamo.write(Delete(customer.guard(CUSTOMER, "Phone")))
+        dynamodb.write(Delete(owned_devices.guard(CUSTOMER, "Phone")))
         register(CUSTOMER, "358", "Phone")
 
     before(monkeypatch, "transact_write_items", another)
@@ -467,15 +474,15 @@ def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pyt
 def test_a_nickname_that_guards_nothing_is_removed() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme", customer=CUSTOMER)
-    place = customer.guard(CUSTOMER, "Phone")
-    dynamo.write(Put(place, {"device": identity.customer_device("356"), "binding": "gone"}))
+    place = owned_devices.guard(CUSTOMER, "Phone")
+    dynamodb.write(Put(place, {"device": identity.customer_device("356"), "binding": "gone"}))
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["nicknames"] == 1
-    assert dynamo.get(place) is None
+    assert dynamodb.get(place) is None
 
 
 @pytest.mark.usefixtures("ada")
 def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> None:
-    holding.end(device("unique", "S0"), "lost")
+    forced_unbind.end(device("unique", "S0"), "lost")
     assert names(export()["shares"]) == [device("multi", "S1")]
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
 
@@ -488,10 +495,10 @@ def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_w
         users.create(uid, "acme", domain="D")
     quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
     if expired:
-        dynamo.write(Delete(held.key(ME, "unique", "F4A1B2C3D4E0")))
+        dynamodb.write(Delete(holdings.key(ME, "unique", "F4A1B2C3D4E0")))
     erase()
     left = [item for item in everything()["BINDINGS"] if ME in json.dumps(item, default=sorted)]
-    binding, place = record.owner(device("unique", "S0")), held.key(OTHER, "unique", "F4A1B2C3D4E0")
+    binding, place = bindings.owner(device("unique", "S0")), holdings.key(OTHER, "unique", "F4A1B2C3D4E0")
     assert {(item["pk"], item["sk"]) for item in left} == ({binding[1:], place[1:]} if expired else set())
     quectel.share(OTHER, "cleo", LATER, pk="unique", dk="F4A1B2C3D4E0")
     assert ME not in json.dumps(everything(), default=sorted)
@@ -506,7 +513,7 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
     admin("privacy", "DELETE", f"privacy/{ME}")
     monkeypatch.setattr(privacy, "_issued", let_in)
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    assert dynamo.get(users.key(ME)) is not None
+    assert dynamodb.get(users.key(ME)) is not None
 
 
 @pytest.mark.usefixtures("ada")
@@ -517,7 +524,7 @@ def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
     admin("privacy", "DELETE", f"privacy/{ME}")
     before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    assert dynamo.get(users.key(ME)) is not None
+    assert dynamodb.get(users.key(ME)) is not None
     assert len([item for item in items(Table.DIRECTORY) if item["sk"] == "email"]) == 2
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
     assert [item for item in items(Table.DIRECTORY) if item["sk"] == "email"] == []
@@ -547,11 +554,11 @@ def test_an_unknown_user_is_404(method: str) -> None:
 @pytest.mark.usefixtures("ada")
 def test_whoever_ended_a_binding_stands_with_the_device() -> None:
     admin("privacy", "DELETE", f"privacy/{ME}")
-    found = dynamo.get(devices.key(device("unique", "S1")))
+    found = dynamodb.get(devices.key(device("unique", "S1")))
     assert found is not None
     assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
     assert found["unbound_at"] <= clock.now()
-    assert dynamo.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
+    assert dynamodb.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
 
 
 @pytest.mark.usefixtures("ada")
@@ -559,45 +566,45 @@ def test_whoever_ended_a_binding_stands_with_the_device() -> None:
 def test_an_erased_users_connections_are_named_by_no_binding_of_others(
     over: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     shared = identity.company_device("acme", "M", "S")
-    addresses.assign("80:00:00:00:00:00:00:F2", shared)
+    service_addresses.assign("80:00:00:00:00:00:00:F2", shared)
     for uid in (ME, OTHER):
-        user = dynamo.get(users.key(uid))
+        user = dynamodb.get(users.key(uid))
         assert user is not None
-        assigned = addresses.find("80:00:00:00:00:00:00:F2")
-        connections.connect(
+        assigned = service_addresses.find("80:00:00:00:00:00:00:F2")
+        leases.connect(
             users.read(user, accounts.show(user["account"])),
             "80:00:00:00:00:00:00:F2",
             assigned,
-            connections.ANY_CLIENT,
+            leases.ANY_CLIENT,
         )
     if over:
-        lease = dynamo.get(connections.key(shared, ME))
+        lease = dynamodb.get(leases.key(shared, ME))
         assert lease is not None
         monkeypatch.setattr(clock, "now", lambda: lease["expires_at"] * 1000)
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["connections"] == 2
-    owner, left = dynamo.get(record.owner(shared)), dynamo.get(connections.key(shared, OTHER))
+    owner, left = dynamodb.get(bindings.owner(shared)), dynamodb.get(leases.key(shared, OTHER))
     assert owner is not None
     assert left is not None
     assert [named["id"] for named in owner["connected"].values()] == [left["connection"]]
-    assert dynamo.get(connections.key(shared, ME)) is None
+    assert dynamodb.get(leases.key(shared, ME)) is None
 
 
 @pytest.mark.usefixtures("others")
 def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
     """A lease that was over is gone, and nobody removed its caller from the binding of the account."""
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     place = identity.company_device("acme", "M", "S")
-    addresses.assign(ADDRESS, place)
+    service_addresses.assign(ADDRESS, place)
     left = []
     for _ in range(2):
         users.create(ME, "acme")
         connect()
-        dynamo.write(Delete(connections.key(place, ME)))
+        dynamodb.write(Delete(leases.key(place, ME)))
         assert privacy.erase(ME)[1]
-        assert all(name not in json.dumps(everything(), default=sorted) for name in (ME, keyring.fingerprint(ME)))
-        owner = dynamo.get(record.owner(place))
+        assert all(name not in json.dumps(everything(), default=sorted) for name in (ME, secrets.fingerprint(ME)))
+        owner = dynamodb.get(bindings.owner(place))
         assert owner is not None
         left.append(set(owner["connected"]))
     # Who has the uid later is not named by what is left of the first.
@@ -607,16 +614,16 @@ def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("lease_from_before", [True, False])
 def test_of_a_user_from_before_pseudonyms_an_erasure_removes_the_name(lease_from_before: bool) -> None:
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     place = identity.company_device("acme", "M", "S")
-    addresses.assign(ADDRESS, place)
+    service_addresses.assign(ADDRESS, place)
     users.create(ME, "acme")
-    dynamo.write(Update(users.key(ME), "REMOVE #pseudonym"))
+    dynamodb.write(Update(users.key(ME), "REMOVE #pseudonym"))
     connect()
     if lease_from_before:
-        dynamo.write(Update(connections.key(place, ME), "REMOVE #pseudonym"))
-    owner = dynamo.get(record.owner(place))
+        dynamodb.write(Update(leases.key(place, ME), "REMOVE #pseudonym"))
+    owner = dynamodb.get(bindings.owner(place))
     assert owner is not None
-    assert set(owner["connected"]) == {keyring.fingerprint(ME)}
+    assert set(owner["connected"]) == {secrets.fingerprint(ME)}
     assert privacy.erase(ME)[0]["connections"] == 1
-    assert dynamo.get(record.owner(place)) == owner | {"connected": {}}
+    assert dynamodb.get(bindings.owner(place)) == owner | {"connected": {}}

@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 
-from bindery import fields
-from bindery.directory import accounts, domains, users
-from bindery.directory.products import Mode
-from bindery.dynamo import Table
+from bindery.aws.dynamodb import Table
+from bindery.directory import accounts, users
+from bindery.http import fields
+from bindery.quectel import user_domains
+from bindery.registry.bindings import Mode
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, PK, World, as_user, refused, succeeded
 from tests.tables import everything, items
@@ -21,7 +22,7 @@ LISTED = ["a", "b", "x"]
 def named(registry: None) -> None:
     """Create the user domains and users that these tests use."""
     for name in LISTED:
-        domains.create(name)
+        user_domains.create(name)
     accounts.create("acme", name="Acme")
     users.create("ada", "acme")
 
@@ -79,7 +80,7 @@ def test_a_change_changes_what_it_names_alone(change: dict[str, Any]) -> None:
 
 def test_a_products_domains_hold_at_once() -> None:
     World()
-    domains.create("E.DM.2")
+    user_domains.create("E.DM.2")
     admin("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})
     refused(as_user(ME), 5229)
     admin("products", "PATCH", f"products/{PK}", {"domains": None})
@@ -120,7 +121,7 @@ def test_a_product_has_one_of_three_modes(mode: object) -> None:
 def test_product_has_at_most_99_domains() -> None:
     names = [f"d{number}" for number in range(100)]
     for name in names:
-        domains.create(name)
+        user_domains.create(name)
     assert admin("products", "POST", "products", LOCK | {"domains": names}).json()["reason"] == "limit_reached"
     assert admin("products", "POST", "products", LOCK | {"domains": names[1:]}).status == 200
     before = everything()

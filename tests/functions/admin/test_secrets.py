@@ -8,9 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
-from bindery import edge, identity, keyring, passwords
-from bindery.bindings import company
-from bindery.directory import accounts, addresses, keys
+from bindery.connectivity import service_addresses
+from bindery.directory import accounts, api_keys
+from bindery.http import operation
+from bindery.registry import identity
+from bindery.rufus import company_devices
+from bindery.security import passwords, secrets
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.races import before
 from tests.tables import everything
@@ -61,11 +64,11 @@ class Watch:
 def watch(registry: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Watch:
     """The log of the functions, and with it whatever any library logs."""
     watching = Watch(caplog)
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", watching.log)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", watching.log)
     caplog.set_level(logging.INFO)
     accounts.create("acme", name="Acme")
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
     watching.admin("users", "POST", "users", {"uid": "ada", "account": "acme"})
     return watching
 
@@ -132,17 +135,17 @@ def test_a_record_that_is_not_as_it_must_be_is_not_logged_with_the_key_that_was_
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issued: list[str] = []
-    real = keys.show
+    real = api_keys.show
 
     def show(hashed: str) -> dict[str, Any]:
         return {name: value for name, value in real(hashed).items() if name != "grant"}
 
     def id_of(credential: str) -> str:
         issued.append(credential)
-        return keyring.fingerprint(credential)
+        return secrets.fingerprint(credential)
 
-    monkeypatch.setattr(keys, "show", show)
-    monkeypatch.setattr(keys, "id_of", id_of)
+    monkeypatch.setattr(api_keys, "show", show)
+    monkeypatch.setattr(api_keys, "id_of", id_of)
     new = {"account": "acme", "kind": "rufus", "grant": "READ", "alias": "a"}
     assert watch.admin("keys", "POST", "keys", new).status == 500
     assert "grant" in watch.logged()
@@ -171,7 +174,7 @@ def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
     secret: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
-    developer_key = keys.issue("acme", keys.Kind.REMOTEIT, keys.Grant.READ_WRITE, alias="d")
+    developer_key = api_keys.issue("acme", api_keys.Kind.REMOTEIT, api_keys.Grant.READ_WRITE, alias="d")
     tokens = dict.fromkeys(("quectel", "remoteit"), secret)
     use(watch, secret, secret, tokens)
     for resource in ("keys", "users"):

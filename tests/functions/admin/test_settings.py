@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from bindery.dynamo import Table
+from bindery.aws.dynamodb import Table
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.tables import items
 

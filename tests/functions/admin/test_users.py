@@ -4,10 +4,15 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, dynamo, edge, passwords, privacy, sessions
-from bindery.directory import accounts, domains, users
-from bindery.dynamo import Table
-from bindery.faults import Fault
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.directory import accounts, sessions, users
+from bindery.http import operation
+from bindery.operators import privacy
+from bindery.quectel import user_domains
+from bindery.security import passwords
 from tests.http_api import OPERATOR, Response, admin
 from tests.races import before
 from tests.tables import everything, items
@@ -21,7 +26,7 @@ PASSWORD = "  correct horse "
 def account(registry: None) -> None:
     accounts.create("acme", name="Acme")
     for name in ("E.DM.1", "E.DM.2", "E.DM.3", "app", "other", "second"):
-        domains.create(name)
+        user_domains.create(name)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,7 @@ def create(uid: str = "ada", **members: Any) -> dict[str, Any]:
 
 
 def record(uid: str = "ada") -> dict[str, Any]:
-    found = dynamo.get(users.key(uid))
+    found = dynamodb.get(users.key(uid))
     assert found is not None
     return found
 
@@ -67,7 +72,7 @@ def token(dialect: str = "quectel") -> str:
 def welcome(token: str, dialect: str = "quectel") -> bool:
     try:
         sessions.verify(token, dialect).look_up()
-    except Fault:
+    except Refused:
         return False
     return True
 
@@ -243,12 +248,12 @@ def test_a_user_who_is_moved_elsewhere_meanwhile_stays_there(monkeypatch: pytest
     create(domain="E.DM.1")
     before(monkeypatch, "transact_write_items", lambda: users.change("ada", domain="E.DM.3"))
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     answer = ask("PATCH", "/ada", {"domain": "E.DM.2", "role": "administrator"})
-    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "contended", "1")
+    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "conflict", "1")
     # No error of ours: whoever changes a user twice at once must not undo a deployment.
     (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert (line["level"], line["reason"]) == ("INFO", "contended")
+    assert (line["level"], line["reason"]) == ("INFO", "conflict")
     assert (record()["domain"], record()["role"]) == ("E.DM.3", "regular")
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from bindery import devices, dynamo, edge, identity
-from bindery.bindings import customer, record
-from bindery.bindings.customer import IdentifierKind, PushPlatform
-from bindery.dynamo import Delete, Key, Table, Update
+from bindery.asseco import owned_devices
+from bindery.asseco.owned_devices import IdentifierKind, PushPlatform
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Key, Table, Update
+from bindery.http import operation
+from bindery.registry import bindings, devices, identity
 from tests import calls, races
 from tests.http_api import Response, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
@@ -59,27 +61,27 @@ def change(bank: Bank, name: str, body: Any = None, collection: str = "owned") -
 
 
 def entered(who: str = CUSTOMER, identifier: str = IMEI, **changes: Any) -> None:
-    customer.register(who, identifier, **{**GIVEN, **changes})
+    owned_devices.register(who, identifier, **{**GIVEN, **changes})
 
 
 def block() -> None:
-    customer.block(CUSTOMER, IMEI)
+    owned_devices.block(CUSTOMER, IMEI)
 
 
 def unblock() -> None:
-    customer.unblock(CUSTOMER, IMEI)
+    owned_devices.unblock(CUSTOMER, IMEI)
 
 
 def rename(nickname: str = "Renamed") -> None:
-    customer.rename(CUSTOMER, IMEI, nickname)
+    owned_devices.rename(CUSTOMER, IMEI, nickname)
 
 
 def push(handle: str = "h") -> None:
-    customer.set_push_handle(CUSTOMER, IMEI, PushPlatform.APNS, handle)
+    owned_devices.set_push_handle(CUSTOMER, IMEI, PushPlatform.APNS, handle)
 
 
 def end() -> None:
-    customer.unregister(CUSTOMER, IMEI)
+    owned_devices.unregister(CUSTOMER, IMEI)
 
 
 def anew() -> None:
@@ -88,12 +90,12 @@ def anew() -> None:
 
 
 def banned() -> None:
-    dynamo.write(devices.seen(DEVICE, "asseco"))
+    dynamodb.write(devices.seen(DEVICE, "asseco"))
     devices.ban(DEVICE, "stolen")
 
 
 def passed_on() -> None:
-    customer.unregister(CUSTOMER, IMEI)
+    owned_devices.unregister(CUSTOMER, IMEI)
     entered(OTHER)
 
 
@@ -113,7 +115,7 @@ def lost_answer(operation: str) -> list[bytes]:
         sent.append(request.body)
         return answered.get(request.body)
 
-    events = dynamo.client().meta.events
+    events = dynamodb.client().meta.events
     events.register_first(f"needs-retry.dynamodb.{operation}", lose)
     events.register_first(f"before-send.dynamodb.{operation}", answer_alike)
     return sent
@@ -160,8 +162,8 @@ def test_a_device_that_changed_since_it_was_read_is_not_unregistered(
 @pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
 def test_the_guard_of_anothers_nickname_is_not_removed(name: str, bank: Bank):
     entered()
-    guard = customer.guard(CUSTOMER, "My Phone")
-    dynamo.write(Update(guard, "SET #binding = :other", {":other": "another's"}))
+    guard = owned_devices.guard(CUSTOMER, "My Phone")
+    dynamodb.write(Update(guard, "SET #binding = :other", {":other": "another's"}))
     before = everything()
     answer = unregister(bank) if name == "unregister_device" else change(bank, name, NEW)
     assert (answer.status, answer.json()["problem"]) == AGAIN
@@ -213,7 +215,7 @@ def test_a_change_that_comes_second_is_refused_and_leaves_nothing(
     after: list[Any] = []
     races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
     written = io.StringIO()
-    monkeypatch.setattr(edge.logger.registered_handler, "stream", written)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     answer = change(bank, name, body)
     assert (answer.status, answer.json()["problem"]) == refusal
     # No error of ours: a customer who asks for two changes at once must not undo a deployment.
@@ -266,16 +268,18 @@ def test_changes_of_different_things_do_not_stand_in_each_others_way(
 
 def test_blocking_a_device_ends_its_connections_in_the_same_write(bank: Bank):
     entered()
-    dynamo.write(Update(record.owner(DEVICE), "SET #connected = :connected", {":connected": {"ada": 1}}))
+    dynamodb.write(Update(bindings.owner(DEVICE), "SET #connected = :connected", {":connected": {"ada": 1}}))
     assert change(bank, "block_device").status == 204
     assert items(Table.BINDINGS)[0]["connected"] == {}
 
 
 def test_an_issued_device_that_is_erased_meanwhile_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     customers = identity.customer_holder(CUSTOMER)
-    dynamo.write(Update(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"), "SET #kind = :kind", {":kind": "otp-token"}))
+    dynamodb.write(
+        Update(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"), "SET #kind = :kind", {":kind": "otp-token"})
+    )
     erase = Delete(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"))
-    races.before(monkeypatch, "update_item", lambda: dynamo.write(erase))
+    races.before(monkeypatch, "update_item", lambda: dynamodb.write(erase))
     answer = change(bank, "set_issued_nickname", NEW, "issued")
     assert (answer.status, answer.json()["problem"]) == UNKNOWN
     assert items(Table.DIRECTORY) == []
@@ -322,7 +326,7 @@ def test_what_could_not_be_written_is_our_failure(bank: Bank, monkeypatch: pytes
 
 
 def test_a_bug_is_500_and_tells_nothing(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(customer, "register", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(owned_devices, "register", lambda *_, **__: 1 / 0)
     answer = register(bank)
     assert answer.status == 500
     assert answer.body == '{"problem":"internal-error","message":"Internal server error","details":null}'
@@ -331,8 +335,8 @@ def test_a_bug_is_500_and_tells_nothing(bank: Bank, monkeypatch: pytest.MonkeyPa
 def test_a_list_is_bounded_to_two_round_trips(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     for number in range(5):
         entered(identifier=f"{number}", nickname=f"{number}")
-    query = dynamo.client().query
-    monkeypatch.setattr(dynamo.client(), "query", lambda **request: query(**request, Limit=2))
+    query = dynamodb.client().query
+    monkeypatch.setattr(dynamodb.client(), "query", lambda **request: query(**request, Limit=2))
     with calls.recording("asseco.list_owned_devices") as invocation:
-        assert [device.identifier for device in customer.owned(CUSTOMER)] == ["0", "1", "2", "3"]
+        assert [device.identifier for device in owned_devices.owned(CUSTOMER)] == ["0", "1", "2", "3"]
     assert invocation.dynamodb == ["Query", "Query"]

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from bindery import routes
+from bindery.http import fallback
 from tests.http_api import SOURCE_IP, Response, event, invoke
 
 VOICES = {
@@ -39,19 +39,19 @@ def timeless(body: str) -> str:
 
 
 @pytest.mark.parametrize("rest", ["", "nothing", "devices/", "devices//unregister", "base/configs/", "é%"])
-@pytest.mark.parametrize("prefix", routes.DIALECTS)
+@pytest.mark.parametrize("prefix", fallback.DIALECTS)
 def test_an_unknown_path_is_refused_in_the_voice_of_its_prefix(prefix: str, rest: str):
     answer = refused("GET", prefix + rest)
-    assert (answer.status, timeless(answer.body)) == (404, VOICES[routes.DIALECTS[prefix]][404])
+    assert (answer.status, timeless(answer.body)) == (404, VOICES[fallback.DIALECTS[prefix]][404])
     assert "Allow" not in answer.headers
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["x-request-id"] == "request-1"
 
 
-@pytest.mark.parametrize("path", routes.ROUTES)
+@pytest.mark.parametrize("path", fallback.ROUTES)
 def test_a_method_that_a_path_has_not_is_refused_with_those_that_it_has(path: str):
-    methods = routes.ROUTES[path]
-    (dialect,) = (dialect for prefix, dialect in routes.DIALECTS.items() if path.startswith(prefix))
+    methods = fallback.ROUTES[path]
+    (dialect,) = (dialect for prefix, dialect in fallback.DIALECTS.items() if path.startswith(prefix))
     for method in set(METHODS) - set(methods):
         answer = refused(method, re.sub(r"\{.+?\}", "990000862471854", path))
         assert (answer.status, timeless(answer.body)) == (405, VOICES[dialect][405])

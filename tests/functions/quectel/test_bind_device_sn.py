@@ -8,11 +8,14 @@ import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import ClientError
 
-from bindery import clock, devices, dynamo, keyring
-from bindery.bindings import held, serial
-from bindery.directory import families, products, users
-from bindery.directory.products import Mode
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.directory import products, users
+from bindery.quectel import binding, families, user_devices
+from bindery.registry import devices
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
 from tests import quectel
 from tests.quectel import (
     DEVICE,
@@ -68,7 +71,7 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
     ("another data center", Mode.UNIQUE, quectel.other_data_center, 6083),
     ("another device key", Mode.UNIQUE, lambda world: world.manufacture(device_key="OTHER1"), 5048),
     ("another module type", Mode.UNIQUE, lambda world: world.manufacture(module_type="EC200"), 5048),
-    ("the device is gone", Mode.UNIQUE, lambda world: dynamo.write(dynamo.Delete(devices.key(DEVICE))), 5090),
+    ("the device is gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(devices.key(DEVICE))), 5090),
     *(("the caller's own bind", mode, quectel.mine, 5049) for mode in Mode),
     ("another's bind", Mode.UNIQUE, quectel.bound_by_another, 5412),
     ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
@@ -76,7 +79,7 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
     ("a share", Mode.MULTI, shared_by_another, 6040),
     ("the user disabled", Mode.UNIQUE, lambda world: users.set_enabled(ME, False), 5032),
     ("the user's tokens revoked", Mode.MULTI, lambda world: users.revoke_sessions(ME), 5032),
-    ("the user gone", Mode.UNIQUE, lambda world: dynamo.write(dynamo.Delete(users.key(ME))), 5032),
+    ("the user gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(users.key(ME))), 5032),
     ("the user's home mode turned on", Mode.ROTATING, lambda world: users.set_home_mode(ME, True), 5636),
     ("the user's role changed", Mode.UNIQUE, lambda world: users.change(ME, role="administrator"), 5048),
     ("the user barred", Mode.UNIQUE, lambda world: products.bar(PK, ME), 5327),
@@ -162,7 +165,7 @@ def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(monkeypatch: 
 def test_an_owner_who_let_go_meanwhile_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     quectel.bound_by_another(world)
-    before(monkeypatch, "transact_write_items", lambda: held.unbind(quectel.session(OTHER), PK, DK))
+    before(monkeypatch, "transact_write_items", lambda: user_devices.unbind(quectel.session(OTHER), PK, DK))
     succeeded(world.ask())
     assert set(quectel.places()) == {ME}
 
@@ -198,7 +201,7 @@ def throttled(*_: Any, **__: Any) -> Any:
 def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
     world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
 ) -> None:
-    real = dynamo.client().batch_get_item
+    real = dynamodb.client().batch_get_item
     asked: list[set[str]] = []
 
     def answer(RequestItems: dict[str, Any]) -> Any:
@@ -207,9 +210,9 @@ def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
         rest = {table: keys for table, keys in RequestItems.items() if table in left}
         return (real(RequestItems=served) if served else {"Responses": {}}) | {"UnprocessedKeys": rest}
 
-    monkeypatch.setattr(dynamo, "ATTEMPTS", 2)
-    monkeypatch.setattr(dynamo, "_pause", lambda attempt: None)
-    monkeypatch.setattr(dynamo.client(), "batch_get_item", answer)
+    monkeypatch.setattr(dynamodb, "ATTEMPTS", 2)
+    monkeypatch.setattr(dynamodb, "_pause", lambda attempt: None)
+    monkeypatch.setattr(dynamodb.client(), "batch_get_item", answer)
     response = world.ask()
     refused(response, code)
     assert response.headers["Retry-After"] == "1"
@@ -221,7 +224,7 @@ def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
 def test_a_registry_that_cannot_be_read_is_5314(
     world: World, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(dynamo.client(), "batch_get_item", throttled)
+    monkeypatch.setattr(dynamodb.client(), "batch_get_item", throttled)
     answer = bind(world.token, **world.parameters | extra)
     refused(answer, 5314)
     assert answer.headers["Retry-After"] == "1"
@@ -229,7 +232,7 @@ def test_a_registry_that_cannot_be_read_is_5314(
 
 def test_a_write_that_fails_for_good_is_5048(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     untouched = everything()
-    monkeypatch.setattr(dynamo.client(), "transact_write_items", throttled)
+    monkeypatch.setattr(dynamodb.client(), "transact_write_items", throttled)
     answer = world.ask()
     refused(answer, 5048)
     assert answer.headers["Retry-After"] == "1"
@@ -237,14 +240,14 @@ def test_a_write_that_fails_for_good_is_5048(world: World, monkeypatch: pytest.M
 
 
 def test_an_error_of_ours_is_5048_and_tells_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serial, "bind", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(binding, "bind", lambda *_, **__: 1 / 0)
     answer = world.ask()
     refused(answer, 5048)
     assert "Retry-After" not in answer.headers
 
 
 def test_nothing_is_bound_when_the_key_cannot_be_derived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "auth_key", lambda binding: 1 / 0)
+    monkeypatch.setattr(secrets, "auth_key", lambda binding: 1 / 0)
     untouched = everything()
     refused(world.ask(), 5048)
     assert everything() == untouched
@@ -261,7 +264,7 @@ def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success(world: 
     def lose_the_first_answer(attempts: int, **_: Any) -> int | None:
         return 0 if attempts == 1 else None
 
-    events = dynamo.client().meta.events
+    events = dynamodb.client().meta.events
     events.register_first("before-send.dynamodb.TransactWriteItems", answer_a_known_token)
     events.register("needs-retry.dynamodb.TransactWriteItems", lose_the_first_answer)
     succeeded(world.ask())

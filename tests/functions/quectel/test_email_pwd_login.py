@@ -10,10 +10,13 @@ import jwt
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import clock, keyring, passwords, privacy, sessions
-from bindery.directory import accounts, domain_secrets, domains, users
-from bindery.dynamo import Table
-from bindery.faults import Fault
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.directory import accounts, sessions, users
+from bindery.operators import privacy
+from bindery.quectel import domain_secrets, user_domains
+from bindery.security import passwords, secrets
 from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.races import before
 from tests.tables import everything, items
@@ -97,9 +100,9 @@ def test_the_token_is_its_users_and_the_other_authenticates_nothing() -> None:
     data = tokens(log_in())
     assert sessions.verify(data["accessToken"]["token"], "quectel").look_up().uid == "ada"
     for dialect in ("quectel", "remoteit"):
-        with pytest.raises(Fault):
+        with pytest.raises(Refused):
             sessions.verify(data["refreshToken"]["token"], dialect)
-    with pytest.raises(Fault):
+    with pytest.raises(Refused):
         sessions.verify(data["accessToken"]["token"], "remoteit")
 
 
@@ -124,10 +127,10 @@ def without_password() -> None:
 
 REFUSED: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
     (5015, lambda: None, {"domain": "unknown"}),
-    (5015, lambda: domains.change(DOMAIN, enabled=False), {}),
+    (5015, lambda: user_domains.change(DOMAIN, enabled=False), {}),
     (5420, lambda: None, {"secret": SECRET[:-1]}),
     (5420, lambda: domain_secrets.replace(DOMAIN), {}),
-    (5420, lambda: domains.create("bare"), {"domain": "bare", "secret": ""}),
+    (5420, lambda: user_domains.create("bare"), {"domain": "bare", "secret": ""}),
     (5031, lambda: None, {"email": "nobody@x.de"}),
     (5031, lambda: domain_secrets.create("other", SECRET), {"domain": "other"}),
     (5031, lambda: users.change("ada", email=None), {}),
@@ -256,7 +259,7 @@ def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptur
     shown = caplog.text + str(items(Table.BINDINGS))
     for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
         assert text not in shown
-    assert keyring.fingerprint("canary@x.de") not in shown
+    assert secrets.fingerprint("canary@x.de") not in shown
 
 
 @pytest.mark.parametrize(

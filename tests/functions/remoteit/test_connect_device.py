@@ -4,11 +4,12 @@ from typing import NoReturn
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import devices, identity, sessions
-from bindery.bindings import company, record
-from bindery.directory import accounts, addresses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Delete, Table, write
+from bindery.aws.dynamodb import Delete, Table, write
+from bindery.connectivity import service_addresses
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import bindings, devices, identity
+from bindery.rufus import company_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
@@ -25,10 +26,10 @@ def request_(registry: None) -> dict[str, object]:
     """A request of a user to connect to a device of their account."""
     accounts.create("acme", name="Acme")
     users.create("ann", "acme")
-    company.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
     headers = {
-        "developerkey": keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
+        "developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
         "token": sessions.issue("ann", "remoteit", 3600)[0],
     }
     return event("POST", "/apv/v27/device/connect", headers=headers, body=json.dumps({"deviceaddress": ADDRESS}))
@@ -88,7 +89,7 @@ def test_what_changes_between_the_read_and_the_write_is_answered_as_if_it_had_be
     change = {
         "ban": lambda: devices.ban(device, "stolen"),
         "inactive": lambda: devices.deactivate(device),
-        "unbound": lambda: write(Delete(record.owner(device))),
+        "unbound": lambda: write(Delete(bindings.owner(device))),
     }[refusal]
     before(monkeypatch, "transact_write_items", change)
     answer = connect(request_)

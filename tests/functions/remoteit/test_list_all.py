@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, connections, devices, dynamo, identity, reach, sessions
-from bindery.bindings import company, customer, held, holding, serial
-from bindery.directory import accounts, addresses, domains, keys, products, users
-from bindery.directory.keys import Grant, Kind
-from bindery.directory.products import Mode
-from bindery.dynamo import Update
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Update
+from bindery.connectivity import access, leases, service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, products, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import forced_unbind
+from bindery.quectel import binding, user_devices, user_domains
+from bindery.registry import devices, holdings, identity
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
 from tests import calls, quectel
 from tests.http_api import Response, event, invoke
 from tests.tables import everything
@@ -42,7 +48,7 @@ MEMBERS = [
 @pytest.fixture(autouse=True)
 def headers(registry: None) -> dict[str, str]:
     """Ann of acme, who is a bank's customer; Bob and Dan of acme; Eve of another account. Products of each mode."""
-    domains.create("D")
+    user_domains.create("D")
     for account in ("acme", "other"):
         accounts.create(account, name=account)
     users.create("ann", "acme", domain="D", customer="MIGR00002", email="Ann@Example.com")
@@ -55,7 +61,7 @@ def headers(registry: None) -> dict[str, str]:
 
 
 def as_(uid: str) -> dict[str, str]:
-    key = keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo")
+    key = api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo")
     return {"developerkey": key, "token": sessions.issue(uid, "remoteit", 3600)[0]}
 
 
@@ -64,10 +70,10 @@ def address(number: int) -> str:
 
 
 def bound(account: str, serial_number: str, number: int | None = None, **given: Any) -> str:
-    company.bind(account, "M", serial_number, **{"alias": None, "firmware": None, "kind": None} | given)
+    company_devices.bind(account, "M", serial_number, **{"alias": None, "firmware": None, "kind": None} | given)
     device = identity.company_device(account, "M", serial_number)
     if number is not None:
-        addresses.assign(address(number), device)
+        service_addresses.assign(address(number), device)
     return device
 
 
@@ -76,14 +82,14 @@ def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:
         mode.name, serial_number, device_key=f"KEY{serial_number}{number}", module_type="FC41D"
     )
     session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
-    serial.bind(session, mode.name, serial_number, capabilities=None, name=None, fid=None, frid=None, common=False)
-    if dynamo.get(addresses.key(address(number))) is None:
-        addresses.assign(address(number), device)
+    binding.bind(session, mode.name, serial_number, capabilities=None, name=None, fid=None, frid=None, common=False)
+    if dynamodb.get(service_addresses.key(address(number))) is None:
+        service_addresses.assign(address(number), device)
     return device
 
 
 def registered(owner: str, identifier: str, number: int) -> str:
-    customer.register(
+    owned_devices.register(
         owner,
         identifier,
         kind="imei",
@@ -95,7 +101,7 @@ def registered(owner: str, identifier: str, number: int) -> str:
         push_handle=None,
     )
     device = identity.customer_device(identifier)
-    addresses.assign(address(number), device)
+    service_addresses.assign(address(number), device)
     return device
 
 
@@ -166,11 +172,11 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     assert set(bobs) == {address(2), address(6), address(8)}
     assert bobs[address(8)]["ownerusername"] == "bob"
     # What is listed can be connected to.
-    found = dynamo.get(users.key("ann"))
+    found = dynamodb.get(users.key("ann"))
     assert found is not None
     for place in shown:
-        connections.connect(
-            users.read(found, accounts.show(found["account"])), place, addresses.find(place), connections.ANY_CLIENT
+        leases.connect(
+            users.read(found, accounts.show(found["account"])), place, service_addresses.find(place), leases.ANY_CLIENT
         )
 
 
@@ -180,9 +186,9 @@ def test_a_share_has_its_own_users_name_and_time_and_nothing_that_its_sharer_say
 ) -> None:
     bound_by("dan", mode, "S3", 3)
     quectel.share("dan", "ann", LATER, pk=mode.name, dk="KEYS33")
-    held.rename(quectel.session("ann"), mode.name, "KEYS33", "Ann's name")
-    held.rename(quectel.session("dan"), mode.name, "KEYS33", "Dan's name")
-    dynamo.write(Update(held.key("ann", mode.name, "KEYS33"), "SET #bound_at = :then", {":then": NOW}))
+    user_devices.rename(quectel.session("ann"), mode.name, "KEYS33", "Ann's name")
+    user_devices.rename(quectel.session("dan"), mode.name, "KEYS33", "Dan's name")
+    dynamodb.write(Update(holdings.key("ann", mode.name, "KEYS33"), "SET #bound_at = :then", {":then": NOW}))
     (shown,) = list_all(headers).json()["devices"]
     assert {name: value for name, value in shown.items() if value} == {
         "deviceaddress": address(3),
@@ -206,9 +212,9 @@ def test_what_may_not_be_reached_any_more_is_not_listed(
     quectel.share("dan", "ann", soon, pk="MULTI", dk="KEYS44")
     registered("MIGR00002", "355", 5)
     assert set(listed(headers)) == {address(number) for number in range(1, 6)}
-    holding.end(ended, "moved")
-    addresses.withdraw(address(2))
-    customer.unregister("MIGR00002", "355")
+    forced_unbind.end(ended, "moved")
+    service_addresses.withdraw(address(2))
+    owned_devices.unregister("MIGR00002", "355")
     monkeypatch.setattr(clock, "now", lambda: soon * 1000)
     assert listed(headers) == {}
 
@@ -225,7 +231,7 @@ def test_a_device_that_cannot_be_connected_to_is_listed_as_inactive(headers: dic
 def test_of_more_devices_than_it_looks_at_the_callers_own_come_first(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reach, "LIST_LIMIT", 2)
+    monkeypatch.setattr(access, "LIST_LIMIT", 2)
     for number in (1, 2, 3):
         bound("acme", f"S{number}", number)
     bound_by("ann", Mode.UNIQUE, "S9", 9)
@@ -254,7 +260,7 @@ def test_credentials_are_judged_before_anything_is_read(
 def test_a_list_writes_nothing_and_reads_a_hundred_devices_at_a_time(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reach, "_BATCH", 2)
+    monkeypatch.setattr(access, "_BATCH", 2)
     for number in range(1, 6):
         bound("acme", f"S{number}", number)
     stands = everything()

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from bindery import clock, passwords, privacy, sessions
-from bindery.directory import accounts, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import privacy
+from bindery.security import passwords
 from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.races import before
 from tests.tables import everything, items
@@ -34,7 +36,7 @@ def key(registry: None, monkeypatch: pytest.MonkeyPatch) -> str:
     users.create("far", "other", email="far@x.de")
     users.set_password("far", PASSWORD)
     users.create("ben", "acme", email="ben@x.de")
-    return keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
+    return api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
 
 
 def ask(headers: dict[str, str], body: Any, *, source_ip: str = SOURCE_IP) -> Response:
@@ -90,9 +92,9 @@ def test_who_a_user_is_stays_and_differs_from_others(key: str) -> None:
 
 def test_a_login_is_a_use_of_the_developer_key(key: str) -> None:
     refused(log_in(key, password="wrong password"))
-    assert "last_used" not in keys.show(keys.id_of(key))
+    assert "last_used" not in api_keys.show(api_keys.id_of(key))
     assert log_in(key).status == 200
-    assert keys.show(keys.id_of(key))["last_used"] == clock.today().isoformat()
+    assert api_keys.show(api_keys.id_of(key))["last_used"] == clock.today().isoformat()
 
 
 REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
@@ -159,10 +161,10 @@ def test_the_developer_key_comes_first(headers: dict[str, str], reason: str, bod
 
 
 def test_a_key_that_is_no_developer_key_any_more_opens_nothing(key: str) -> None:
-    keys.revoke(keys.id_of(key))
+    api_keys.revoke(api_keys.id_of(key))
     refused(log_in(key), "invalid developer key")
     accounts.set_enabled("other", True)
-    closed = keys.issue("other", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
+    closed = api_keys.issue("other", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
     accounts.set_enabled("other", False)
     refused(log_in(closed, "far@x.de"), "invalid developer key")
     assert failures() == []

@@ -7,13 +7,17 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import clock, connections, dynamo, identity, sessions
-from bindery.bindings import company, holding, record
-from bindery.connections import ANY_CLIENT, Connection
-from bindery.directory import accounts, addresses, keys, users
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Delete, Table
-from bindery.faults import Fault
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Table
+from bindery.connectivity import leases, service_addresses
+from bindery.connectivity.leases import ANY_CLIENT, Connection
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import forced_unbind
+from bindery.registry import bindings, identity
+from bindery.rufus import company_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
@@ -35,10 +39,10 @@ def headers(registry: None) -> dict[str, str]:
     for account, uid, address in (("acme", "ann", ADDRESS), ("other", "eve", OTHERS)):
         accounts.create(account, name=account)
         users.create(uid, account)
-        company.bind(account, "M", "S", alias=None, firmware=None, kind=None)
-        addresses.assign(address, identity.company_device(account, "M", "S"))
+        company_devices.bind(account, "M", "S", alias=None, firmware=None, kind=None)
+        service_addresses.assign(address, identity.company_device(account, "M", "S"))
     return {
-        "developerkey": keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
+        "developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo"),
         "token": sessions.issue("ann", "remoteit", 3600)[0],
     }
 
@@ -48,10 +52,10 @@ def device() -> str:
 
 
 def connect(uid: str = "ann", address: str = ADDRESS) -> Connection:
-    user = dynamo.get(users.key(uid))
+    user = dynamodb.get(users.key(uid))
     assert user is not None
-    return connections.connect(
-        users.read(user, accounts.show(user["account"])), address, addresses.find(address), ANY_CLIENT
+    return leases.connect(
+        users.read(user, accounts.show(user["account"])), address, service_addresses.find(address), ANY_CLIENT
     )
 
 
@@ -62,8 +66,8 @@ def stop(headers: dict[str, str], body: Any) -> Response:
 
 def admitted(made: Connection) -> bool:
     try:
-        return connections.admit(made.proxy, "203.0.113.9") == made
-    except Fault:
+        return leases.admit(made.proxy, "203.0.113.9") == made
+    except Refused:
         return False
 
 
@@ -158,11 +162,14 @@ def test_credentials_come_first(headers: dict[str, str], changes: dict[str, str]
 
 
 MEANWHILE: list[Callable[[], object]] = [
-    lambda: dynamo.write(Delete(record.owner(device()))),
-    lambda: holding.end(device(), "moved"),
-    lambda: addresses.withdraw(ADDRESS) or addresses.assign(ADDRESS, identity.company_device("acme", "M", "S2")),
+    lambda: dynamodb.write(Delete(bindings.owner(device()))),
+    lambda: forced_unbind.end(device(), "moved"),
+    lambda: (
+        service_addresses.withdraw(ADDRESS)
+        or service_addresses.assign(ADDRESS, identity.company_device("acme", "M", "S2"))
+    ),
     lambda: connect(),
-    lambda: connections.stop(device(), "ann"),
+    lambda: leases.stop(device(), "ann"),
 ]
 
 
@@ -170,7 +177,7 @@ MEANWHILE: list[Callable[[], object]] = [
 def test_what_changes_between_the_read_and_the_write_never_ends_another_connection(
     headers: dict[str, str], change: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    company.bind("acme", "M", "S2", alias=None, firmware=None, kind=None)
+    company_devices.bind("acme", "M", "S2", alias=None, firmware=None, kind=None)
     made = connect()
     left: list[Any] = []
 
@@ -214,6 +221,6 @@ def test_a_stop_is_one_batch_read_and_one_transaction(headers: dict[str, str]) -
 
 def test_a_user_whose_share_is_over_may_still_stop_what_they_began(headers: dict[str, str]) -> None:
     made = connect()
-    dynamo.write(dynamo.Update(users.key("ann"), "SET #customer = :none", {":none": None}))
-    dynamo.write(dynamo.Update(record.owner(device()), "SET #holder = :eve", {":eve": "account#other"}))
+    dynamodb.write(dynamodb.Update(users.key("ann"), "SET #customer = :none", {":none": None}))
+    dynamodb.write(dynamodb.Update(bindings.owner(device()), "SET #holder = :eve", {":eve": "account#other"}))
     assert stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id}).status == 200

@@ -6,12 +6,13 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import devices, dynamo, identity
-from bindery.bindings import company, record
-from bindery.directory import accounts, keys
-from bindery.directory.keys import Grant, Kind
-from bindery.dynamo import Table, Update
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table, Update
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import bindings, devices, identity
+from bindery.rufus import company_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
@@ -27,11 +28,11 @@ NOTHING: dict[str, None] = {"alias": None, "firmware": None, "kind": None}
 @pytest.fixture(autouse=True)
 def _account(registry: None) -> None:
     accounts.create("acme", name="Acme")
-    keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="all", unbind=True, chosen=KEY)
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="all", unbind=True, chosen=KEY)
 
 
 def bind(serial: str = "S") -> str:
-    return company.bind("acme", "M", serial, **NOTHING)
+    return company_devices.bind("acme", "M", serial, **NOTHING)
 
 
 def unbind(deviceid: str) -> Response:
@@ -52,7 +53,11 @@ def unreachable() -> NoReturn:
 def test_of_two_who_unbind_at_once_one_is_told_that_it_was_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind()
     after: list[Any] = []
-    before(monkeypatch, "transact_write_items", lambda: (company.unbind("acme", deviceid), after.append(everything())))
+    before(
+        monkeypatch,
+        "transact_write_items",
+        lambda: (company_devices.unbind("acme", deviceid), after.append(everything())),
+    )
     answer = unbind(deviceid)
     assert (answer.status, answer.json()) == (404, {"description": "Device not found", "deviceid": deviceid})
     assert [everything()] == after
@@ -62,7 +67,7 @@ def test_a_device_that_was_bound_anew_meanwhile_is_let_go(monkeypatch: pytest.Mo
     deviceid = bind()
 
     def anew() -> None:
-        company.unbind("acme", deviceid)
+        company_devices.unbind("acme", deviceid)
         bind()
 
     before(monkeypatch, "transact_write_items", anew)
@@ -93,7 +98,7 @@ def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
         sent.append(request.body)
         return answered.get(request.body)
 
-    events = dynamo.client().meta.events
+    events = dynamodb.client().meta.events
     events.register_first("needs-retry.dynamodb.TransactWriteItems", lose)
     events.register_first("before-send.dynamodb.TransactWriteItems", answer_alike)
     assert unbind(deviceid).status == 200
@@ -105,15 +110,15 @@ def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
 def test_what_another_account_holds_is_neither_taken_over_nor_shown_nor_let_go() -> None:
     # A device's key names its account, so nobody comes to hold another's; the binding says whose it is all the same.
     deviceid = bind()
-    place = record.owner(identity.company_device_of("acme", deviceid))
-    dynamo.write(Update(place, "SET #holder = :other", {":other": identity.account_holder("other")}))
+    place = bindings.owner(identity.company_device_of("acme", deviceid))
+    dynamodb.write(Update(place, "SET #holder = :other", {":other": identity.account_holder("other")}))
     held = everything()
     for call, reason in (
         (bind, Reason.BOUND_BY_ANOTHER),
-        (lambda: company.find("acme", deviceid), Reason.DEVICE_UNKNOWN),
-        (lambda: company.unbind("acme", deviceid), Reason.DEVICE_UNKNOWN),
+        (lambda: company_devices.find("acme", deviceid), Reason.DEVICE_UNKNOWN),
+        (lambda: company_devices.unbind("acme", deviceid), Reason.DEVICE_UNKNOWN),
     ):
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(Refused) as caught:
             call()
         assert caught.value.reason is reason
     assert everything() == held
@@ -152,9 +157,9 @@ def test_each_is_two_round_trips(name: str, method: str, deviceid: bool, expecte
 @pytest.fixture
 def two_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a megabyte held two devices."""
-    query = dynamo.client().query
+    query = dynamodb.client().query
     monkeypatch.setattr(
-        dynamo.client(), "query", lambda **request: query(**request | {"Limit": min(request["Limit"], 2)})
+        dynamodb.client(), "query", lambda **request: query(**request | {"Limit": min(request["Limit"], 2)})
     )
 
 
@@ -173,7 +178,7 @@ def test_a_list_longer_than_a_round_trip_is_read_on_and_counted_whole(limit: int
 
 @pytest.mark.usefixtures("two_a_round_trip")
 def test_a_list_is_read_to_its_bound_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(company, "LIST_ROUND_TRIPS", 3)
+    monkeypatch.setattr(company_devices, "LIST_ROUND_TRIPS", 3)
     for number in range(9):
         bind(f"S{number}")
     for query in ({"page": 1, "limit": 2}, {"page": 3, "limit": 2}, {"page": 1, "limit": 6}):

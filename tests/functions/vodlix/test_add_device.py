@@ -4,9 +4,10 @@ from typing import NoReturn
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import devices, players
-from bindery.directory import installation
-from bindery.dynamo import Table
+from bindery.aws.dynamodb import Table
+from bindery.directory import settings
+from bindery.registry import devices
+from bindery.vodlix import video_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
@@ -39,7 +40,7 @@ def broken() -> NoReturn:
 
 
 def test_a_ban_between_the_read_and_the_write_is_refused_and_nothing_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    players.add(**(SAMPLE | {"app_name": "first"}))
+    video_devices.add(**(SAMPLE | {"app_name": "first"}))
     before(monkeypatch, "update_item", lambda: devices.ban("vodlix#A1B2C3D4E5F6", "stolen"))
     assert add().json()["error_code"] == "device_banned"
     (device,) = items(Table.DEVICES)
@@ -48,7 +49,7 @@ def test_a_ban_between_the_read_and_the_write_is_refused_and_nothing_is_stored(m
 
 def test_of_two_adds_at_once_the_last_stands_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {name: f"their {name}" for name in SAMPLE} | {"mac_address": "a1-b2-c3-d4-e5-f6"}
-    before(monkeypatch, "update_item", lambda: players.add(**theirs))
+    before(monkeypatch, "update_item", lambda: video_devices.add(**theirs))
     assert add().status == 200
     (device,) = items(Table.DEVICES)
     assert SAMPLE.items() - device.items() == {("mac_address", "A1B2C3D4E5F6")}
@@ -89,9 +90,9 @@ def test_an_add_is_one_read_and_one_plain_write_and_the_configs_are_one_read(
 
 
 def test_a_switch_turned_off_stops_the_next_request_and_turned_on_lets_it_in() -> None:
-    installation.change("device_management", 0)
+    settings.change("device_management", 0)
     before_ = everything()
     assert add().json()["error_code"] == "device_management_disabled"
     assert everything() == before_
-    installation.change("device_management", 1)
+    settings.change("device_management", 1)
     assert add().status == 200

@@ -7,8 +7,10 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from bindery import devices, dynamo, players
-from bindery.dynamo import Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.registry import devices
+from bindery.vodlix import video_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
@@ -27,7 +29,7 @@ CHECK = event("POST", "/api/v2/device_check", body=json.dumps(ACTIVITY))
 
 @pytest.fixture(autouse=True)
 def _added(registry: None) -> None:
-    players.add(MAC, **FACTS)
+    video_devices.add(MAC, **FACTS)
 
 
 def record() -> Response:
@@ -42,7 +44,7 @@ def unreachable() -> NoReturn:
     ("happen", "code"),
     [
         (lambda: devices.ban(DEVICE, "stolen"), "device_banned"),
-        (lambda: dynamo.write(dynamo.Delete(devices.key(DEVICE))), "device_not_found"),
+        (lambda: dynamodb.write(dynamodb.Delete(devices.key(DEVICE))), "device_not_found"),
     ],
 )
 def test_what_changes_just_before_the_write_refuses_it_and_nothing_is_stored(
@@ -58,7 +60,7 @@ def test_of_two_activities_at_once_the_last_stands_whole(monkeypatch: pytest.Mon
     before(
         monkeypatch,
         "update_item",
-        lambda: players.record_activity(MAC, screen="home", content_id="theirs", content_type=None),
+        lambda: video_devices.record_activity(MAC, screen="home", content_id="theirs", content_type=None),
     )
     assert record().status == 200
     (player,) = items(Table.DEVICES)
@@ -66,7 +68,7 @@ def test_of_two_activities_at_once_the_last_stands_whole(monkeypatch: pytest.Mon
 
 
 def test_an_add_meanwhile_and_an_activity_both_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    before(monkeypatch, "update_item", lambda: players.add(MAC, **FACTS | {"app_name": "new"}))
+    before(monkeypatch, "update_item", lambda: video_devices.add(MAC, **FACTS | {"app_name": "new"}))
     assert record().status == 200
     (player,) = items(Table.DEVICES)
     assert (player["app_name"], player["current_screen"]) == ("new", "content_info")

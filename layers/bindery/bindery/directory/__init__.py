@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bindery import dynamo
-from bindery.dynamo import Condition, Item, Key, Page, Table, Update
-from bindery.faults import Fault, Reason
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Condition, Item, Key, Page, Table, Update
+from bindery.core.errors import Reason, Refused
 
 BY_LIST = "by_list"
 """The index of what operators list: partition key `list`, sort key `pk`. Items that no list shows have no `list`."""
@@ -16,15 +16,15 @@ EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUN
 
 def show(key: Key) -> Item:
     """A record. Raises `NOT_FOUND`."""
-    record = dynamo.get(key)
+    record = dynamodb.get(key)
     if record is None:
-        raise Fault(Reason.NOT_FOUND)
+        raise Refused(Reason.NOT_FOUND)
     return record
 
 
 def page(listed: str, limit: int, cursor: str | None) -> Page:
     """Part of the records that stand in the index under `listed`, by id. Raises `INVALID`: the cursor is none."""
-    return dynamo.page(Table.DIRECTORY, "#list = :list", {":list": listed}, index=BY_LIST, limit=limit, cursor=cursor)
+    return dynamodb.page(Table.DIRECTORY, "#list = :list", {":list": listed}, index=BY_LIST, limit=limit, cursor=cursor)
 
 
 def change(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) -> None:
@@ -33,7 +33,7 @@ def change(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) 
     Raises `NOT_FOUND`, or what another condition stands for.
     """
     if members:
-        dynamo.write(changed(key, members, condition))
+        dynamodb.write(changed(key, members, condition))
 
 
 def changed(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) -> Update:

@@ -2,9 +2,11 @@
 
 from enum import StrEnum
 
-from bindery import clock, directory, dynamo
-from bindery.dynamo import Condition, Item, Key, Page, Put, Table, Update
-from bindery.faults import Reason
+from bindery import directory
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Condition, Item, Key, Page, Put, Table, Update
+from bindery.core import clock
+from bindery.core.errors import Reason
 
 
 class KeyKind(StrEnum):
@@ -37,7 +39,7 @@ def create(account: str, *, name: str) -> None:
     `live_keys` holds, by kind, the id of every key that counts as live and when it expires (0: never), and those that
     are rotated under `ROTATED`.
     """
-    dynamo.write(
+    dynamodb.write(
         Put(
             key(account),
             {
@@ -67,18 +69,16 @@ def set_enabled(account: str, enabled: bool) -> None:
     """Enable or disable an account, and with it, in the same write, every key of it. Raises `NOT_FOUND`.
 
     Disabling it ends the connections of its users. A key carries its account's state, so that a request needs to read
-    the key alone; users are checked against the account itself. Raises `CONTENDED` if a key was issued or revoked
+    the key alone; users are checked against the account itself. Raises `CONFLICT` if a key was issued or revoked
     concurrently: nothing has changed then.
     """
     live = show(account)["live_keys"]
-    dynamo.transact(
+    dynamodb.transact(
         [
             directory.enabling(
                 key(account),
                 enabled,
-                Condition(
-                    expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.CONTENDED
-                ),
+                Condition(expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.CONFLICT),
             ),
             *(
                 Update(api_key(hashed), "SET #account_enabled = :enabled", {":enabled": enabled})

@@ -4,9 +4,9 @@ Whose an address is stands in an item for each of the two, which is written and 
 an address is one user's in a domain, and one user's in an account.
 """
 
-from bindery import identity
-from bindery.dynamo import Condition, Item, Key, Put, Table
-from bindery.faults import Reason
+from bindery.aws.dynamodb import Condition, Item, Key, Put, Table
+from bindery.core.errors import Reason
+from bindery.registry import identity
 
 
 def in_domain(domain: str, email: str) -> Key:

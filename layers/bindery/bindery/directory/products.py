@@ -1,13 +1,15 @@
 """Products (quectel): model lines, with their binding mode and who may bind their devices."""
 
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
 from typing import Any, TypeGuard
 
-from bindery import clock, directory, dynamo
-from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
-from bindery.faults import Fault, Reason
-from bindery.identity import canonical, join
+from bindery import directory
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.registry.bindings import Mode
+from bindery.registry.identity import canonical, join
 
 DOMAIN_LIMIT = 99
 """Maximum number of user domains of a product: with the product itself, what one transaction takes."""
@@ -23,17 +25,6 @@ LIST = "products"
 
 _ROUND_TRIPS = 50
 """Maximum number of round trips for the bars of one user: a megabyte each."""
-
-
-class Mode(IntEnum):
-    """How many users hold a device of a product, by the API's own numbers. Fixed when the product is entered."""
-
-    MULTI = 1
-    """Any number."""
-    UNIQUE = 2
-    """One, until they let go of it."""
-    ROTATING = 3
-    """One, until the next binds it."""
 
 
 def key(product_key: str) -> Key:
@@ -104,7 +95,7 @@ def change(product_key: str, *, references: Sequence[Check] = (), **members: Any
 
 def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None:
     """Bar a user from a product: they bind no more devices of it. Raises `NOT_FOUND` (the product or a reference)."""
-    dynamo.transact(
+    dynamodb.transact(
         [
             Check(key(product_key), directory.EXISTS),
             *references,
@@ -124,7 +115,7 @@ def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None
 def bars(uid: str) -> Iterator[Item]:
     """Yield the bars of a user, from a consistent read."""
     values = {":user": barred("", uid).pk}
-    return dynamo.query(Table.DIRECTORY, "#pk = :user", values, consistent=True, round_trips=_ROUND_TRIPS)
+    return dynamodb.query(Table.DIRECTORY, "#pk = :user", values, consistent=True, round_trips=_ROUND_TRIPS)
 
 
 def barred_users(product_key: str) -> list[str]:
@@ -135,7 +126,7 @@ def barred_users(product_key: str) -> list[str]:
 
 def admit(product_key: str, uid: str) -> None:
     """Bar a user no longer; one who is not barred stays so."""
-    dynamo.write(Delete(barred(product_key, uid)))
+    dynamodb.write(Delete(barred(product_key, uid)))
 
 
 def _barred_from(product_key: str) -> str:
@@ -145,13 +136,13 @@ def _barred_from(product_key: str) -> str:
 
 def _write(product: Put | Update, checks: Sequence[Check]) -> None:
     if checks:
-        dynamo.transact([product, *checks])
+        dynamodb.transact([product, *checks])
     else:
-        dynamo.write(product)
+        dynamodb.write(product)
 
 
 def _check(members: Item) -> None:
     if len(members.get("name", "")) > NAME_LIMIT:
-        raise Fault(Reason.INVALID)
+        raise Refused(Reason.INVALID)
     if len(members.get("domains") or ()) > DOMAIN_LIMIT:
-        raise Fault(Reason.LIMIT_REACHED)
+        raise Refused(Reason.LIMIT_REACHED)

@@ -1,7 +1,7 @@
 """Version of the format of all stored items, recorded in the directory so that no release misreads another's tables."""
 
-from bindery import dynamo
-from bindery.dynamo import Key, Put, Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Put, Table
 
 CURRENT = 2
 """Increased by a release that cannot use the items of the one before. Tables of 0.1.0 have no version."""
@@ -11,9 +11,9 @@ KEY = Key(Table.DIRECTORY, "format", "format")
 
 def record() -> int:
     """Return the version of the tables, after recording the current one in tables that have none."""
-    found = dynamo.get(KEY)
+    found = dynamodb.get(KEY)
     if found is None:
-        dynamo.write(Put(KEY, {"version": CURRENT}))
+        dynamodb.write(Put(KEY, {"version": CURRENT}))
         return CURRENT
     version: int = found["version"]
     return version

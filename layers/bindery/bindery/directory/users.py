@@ -4,10 +4,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from bindery import clock, directory, dynamo, keyring, passwords
+from bindery import directory
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
+from bindery.core import clock
+from bindery.core.errors import Reason
 from bindery.directory import accounts, emails
-from bindery.dynamo import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
-from bindery.faults import Reason
+from bindery.security import passwords, secrets
 
 Role = Literal["administrator", "regular"]
 
@@ -68,7 +71,7 @@ def create(
         "pseudonym": uuid.uuid4().hex,
     }
     new = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS)
-    dynamo.transact(
+    dynamodb.transact(
         [
             Put(key(uid), record, new),
             Check(accounts.key(account), directory.EXISTS),
@@ -92,7 +95,7 @@ def change(uid: str, *, references: Sequence[Check] = (), **members: Any) -> Non
     """Change these members of a user: role, domain, home_mode, customer, email. `references` are as in `create`.
 
     Another domain ends their tokens and connections permanently, another customer their connections. Raises
-    `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another's, in the account or in the domain) and `CONTENDED` (the
+    `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another's, in the account or in the domain) and `CONFLICT` (the
     user's domain, customer or address was changed at the same time: nothing has changed).
     """
     was = show(uid)
@@ -106,7 +109,7 @@ def change(uid: str, *, references: Sequence[Check] = (), **members: Any) -> Non
         return
     same = same_names(was)
     before, after = emails.names(was), emails.names(was | members)
-    dynamo.transact(
+    dynamodb.transact(
         [
             Update(
                 key(uid),
@@ -130,13 +133,13 @@ def same_names(was: Item) -> Condition:
     return Condition(
         expression="#domain = :was_domain AND (attribute_not_exists(#email) OR #email = :was_email)",
         values={":was_domain": was["domain"], ":was_email": was.get("email")},
-        otherwise=lambda found: Reason.CONTENDED if found else Reason.NOT_FOUND,
+        otherwise=lambda found: Reason.CONFLICT if found else Reason.NOT_FOUND,
     )
 
 
 def set_enabled(uid: str, enabled: bool) -> None:
     """Enable a user, or disable them, which suspends their tokens and ends their connections. Raises `NOT_FOUND`."""
-    dynamo.write(directory.enabling(key(uid), enabled, directory.EXISTS))
+    dynamodb.write(directory.enabling(key(uid), enabled, directory.EXISTS))
 
 
 def set_home_mode(uid: str, home_mode: bool) -> None:
@@ -147,14 +150,14 @@ def set_home_mode(uid: str, home_mode: bool) -> None:
 def set_password(uid: str, password: str) -> None:
     """Give a user a password in place of the last; tokens issued so far stay good. Raises `NOT_FOUND`.
 
-    Takes about half a second of a processor, and 128 MiB (`bindery.passwords`).
+    Takes about half a second of a processor, and 128 MiB (`bindery.security.passwords`).
     """
     directory.change(key(uid), {"password": passwords.protect(password)})
 
 
 def revoke_sessions(uid: str) -> None:
     """Make every token issued to a user so far worthless, and end their connections. Raises `NOT_FOUND`."""
-    dynamo.write(Update(key(uid), "ADD #generation :one", {":one": 1}, directory.EXISTS))
+    dynamodb.write(Update(key(uid), "ADD #generation :one", {":one": 1}, directory.EXISTS))
 
 
 def lease_generation(record: Item, account: Item) -> int:
@@ -189,7 +192,7 @@ def pseudonym(uid: str, record: Item) -> str:
     It is random, so that what is left of it in bindings when the user is erased is nobody's. A user of a time when
     there was none is named by the SHA-256 of their uid.
     """
-    found: str = record.get("pseudonym") or keyring.fingerprint(uid)
+    found: str = record.get("pseudonym") or secrets.fingerprint(uid)
     return found
 
 

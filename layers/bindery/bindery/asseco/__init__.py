@@ -1,0 +1,1 @@
+"""asseco: bank customers' own and issued devices."""

@@ -1,0 +1,390 @@
+"""asseco: a bank's customers register devices and see those issued to them, by access token (document 002)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from operator import itemgetter
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
+
+from bindery.asseco import issued_devices
+from bindery.asseco.issued_devices import Capability, CardStatus, Kind
+from bindery.asseco.owned_devices import OwnedDevice, Status
+from bindery.core import env
+from bindery.core.errors import Reason, Refused
+from bindery.http.fields import Identifier128, is_customer
+from bindery.http.messages import RETRY_AFTER, Access, Answer, Body, Call, ErrorRow, Flaw, Problem, Query, Reply
+from bindery.security import oidc
+
+_ERRORS = ErrorRow(400, "errors", "")
+"""A request that is not as it must be: the fault's detail says what is wrong with which field."""
+
+REFUSALS = {
+    Reason.PARAMETER_MISSING: _ERRORS,
+    Reason.INVALID: _ERRORS,
+    Reason.MALFORMED: _ERRORS,
+    # RFC 6750, section 3.1: no error code for a request that tried no token.
+    Reason.TOKEN_MISSING: ErrorRow(
+        401, "unauthorized", "An access token is required", {"WWW-Authenticate": 'Bearer realm="device"'}
+    ),
+    Reason.TOKEN_INVALID: ErrorRow(
+        401,
+        "unauthorized",
+        "The access token is not valid",
+        {"WWW-Authenticate": 'Bearer realm="device", error="invalid_token"'},
+    ),
+    Reason.ACCESS_DENIED: ErrorRow(
+        403,
+        "forbidden",
+        "The access token does not have the scope that this needs",
+        {"WWW-Authenticate": 'Bearer realm="device", error="insufficient_scope"'},
+    ),
+    Reason.DEVICE_UNKNOWN: ErrorRow(404, "device-not-exist", "The device does not exist"),
+    Reason.NOT_FOUND: ErrorRow(404, "classification-not-exist", "The classification does not exist"),
+    Reason.NO_ROUTE: ErrorRow(404, "not-found", "There is no such resource"),
+    Reason.METHOD_NOT_ALLOWED: ErrorRow(405, "method-not-allowed", "The resource does not have this method"),
+    Reason.IDENTIFIER_MISSING: ErrorRow(440, "imei-not-set", "The device's identifier is not set"),
+    Reason.NICKNAME_MISSING: ErrorRow(440, "nickname-not-set", "The device's nickname is not set"),
+    Reason.OPERATING_SYSTEM_MISSING: ErrorRow(
+        440, "operating-system-not-set", "The device's operating system is not set"
+    ),
+    Reason.IDENTIFIER_TAKEN: ErrorRow(440, "imei-not-unique", "A device with this identifier is registered already"),
+    Reason.NICKNAME_TAKEN: ErrorRow(440, "nickname-not-unique", "Another device of the customer has this nickname"),
+    Reason.STATUS_NOT_VALID: ErrorRow(440, "device-status-not-valid", "The device's status does not allow this"),
+    Reason.PUSH_REGISTERED: ErrorRow(
+        440, "valid-push-registration-exist", "The device is registered with this push handle already"
+    ),
+    Reason.DEVICE_BANNED: ErrorRow(440, "device-status-not-valid", "The device's status does not allow this"),
+    Reason.INTERNAL: ErrorRow(500, "internal-error", "Internal server error"),
+    Reason.UNAVAILABLE: ErrorRow(503, "service-unavailable", "Service unavailable, try again", RETRY_AFTER),
+    Reason.CONFLICT: ErrorRow(503, "service-unavailable", "Service unavailable, try again", RETRY_AFTER),
+}
+CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
+
+IDENTIFIER = ("external-device-identifier", "external-device-id", "imei")
+"""The names of a device's identifier in a body."""
+
+NICKNAME = AliasChoices("nickname", "nick-name")
+"""The names of a nickname that is set."""
+
+_SCOPES = {Access.READ: "READ_SCOPE", Access.WRITE: "WRITE_SCOPE", Access.UNBIND: "WRITE_SCOPE"}
+_NOT_SET = dict.fromkeys(IDENTIFIER, Reason.IDENTIFIER_MISSING) | {
+    "nickname": Reason.NICKNAME_MISSING,
+    "operating-system": Reason.OPERATING_SYSTEM_MISSING,
+}
+_LITERALS = {Flaw.MISSING: "required", Flaw.TOO_LONG: "max-length", Flaw.UNKNOWN_VALUE: "unknown-enum"}
+_MESSAGES = {
+    "required": "A value is required",
+    "max-length": "The value is too long",
+    "unknown-enum": "The value is not one of those defined",
+    "invalid-format": "The value does not have the format required",
+}
+
+
+def _known(value: Any, check: ValidatorFunctionWrapHandler) -> str:
+    try:
+        return str(check(value))
+    except ValidationError:
+        raise Refused(Reason.DEVICE_UNKNOWN) from None
+
+
+PathIdentifier = Annotated[Identifier128, WrapValidator(_known)]
+"""A device's identifier in a path. What cannot be one is no device's: `DEVICE_UNKNOWN`."""
+
+
+def hyphenated(name: str) -> str:
+    """A field's name as this dialect spells it."""
+    return name.replace("_", "-")
+
+
+class Command(Body):
+    """A body. Of the names that one of its fields has, the first that has a value counts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blank_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+        aliases = [field.validation_alias for field in cls.model_fields.values()]
+        several = {name for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
+
+        def blank(value: Any) -> bool:
+            return value is None or (isinstance(value, str) and not value.strip())
+
+        return {name: value for name, value in given.items() if name not in several or not blank(value)}
+
+
+class ErrorBody(BaseModel):
+    """The envelope of a refusal."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    problem: str
+    message: str
+    details: None = None
+
+
+class Error(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    tag: str
+    error: str
+    message: str
+
+
+class Errors(BaseModel):
+    """The envelope of a request that is not as it must be."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    errors: list[Error]
+
+
+class Changed(Reply):
+    """A device's identifier as it was given, and the status that it has from now on."""
+
+    id: str
+    created_record_status: Status = Field(serialization_alias="CreatedRecordStatus")
+
+
+class Created(Changed):
+    """A new registration."""
+
+    def headers(self) -> dict[str, str]:
+        """Where it stands in the collection that it was posted to."""
+        return {"Location": f"/v1/device/owned-devices/{quote(self.id, safe='')}"}
+
+
+class Accepted(Changed):
+    """An answer of 202."""
+
+    status = 202
+
+
+class NoContent(Reply):
+    """It is done, and there is nothing to say."""
+
+    status = 204
+
+
+class Shown(Reply):
+    """An item of a collection. Its member `status` is the field `state`: a reply's own `status` is the HTTP one."""
+
+    model_config = ConfigDict(alias_generator=hyphenated)
+
+
+class Device(Shown):
+    """An owned device."""
+
+    imei: str
+    customer_id: str
+    state: Status = Field(serialization_alias="status")
+    nickname: str
+    operating_system: str
+    brand_name: str | None
+    model_name: str | None
+    installation_id: str | None
+    push_id: str | None
+    push_expiration_date: datetime | None
+
+
+def owned(device: OwnedDevice) -> Device:
+    """An owned device in the words of this dialect."""
+    expires = device.push_expiration_date
+    return Device(
+        imei=device.identifier,
+        customer_id=device.customer,
+        state=device.status,
+        nickname=device.nickname,
+        operating_system=device.operating_system,
+        brand_name=device.brand_name,
+        model_name=device.model_name,
+        installation_id=device.installation_id,
+        push_id=device.push_id,
+        push_expiration_date=None if expires is None else datetime.fromtimestamp(expires // 1000, UTC),
+    )
+
+
+class IssuedDevice(Shown):
+    """A device that the bank issued. It has a nickname if its customer gave it one."""
+
+    device_id: str
+    kind: Kind
+    holder_id: str
+    capabilities: list[Capability]
+    state: issued_devices.Status = Field(validation_alias="status", serialization_alias="status")
+    nickname: str | None = Field(None, exclude_if=lambda nickname: nickname is None)
+
+
+class AuthenticationDevice(IssuedDevice):
+    """A smart card or a token."""
+
+    kind: Literal[Kind.SMART_CARD, Kind.OTP_TOKEN]
+
+
+class PaymentCard(IssuedDevice):
+    """A payment card, with what no other device has."""
+
+    kind: Literal[Kind.PAYMENT_CARD]
+    masked_card_number: str | None
+    is_primary: bool | None
+    card_status: CardStatus
+    cardholder_name: str | None
+    delivery_date: date | None
+    activation_date: date | None
+    expiration_date: date | None
+    card_kind: str | None
+    card_brand: str | None
+    card_image_url: str | None
+
+
+Issued = PaymentCard | AuthenticationDevice
+"""An issued device as it is answered: a reply of one of several models, so that the API's document has each."""
+
+
+def issued(device: issued_devices.IssuedDevice) -> Issued:
+    """An issued device in the words of this dialect."""
+    shown = PaymentCard if isinstance(device, issued_devices.PaymentCard) else AuthenticationDevice
+    return shown.model_validate(device, from_attributes=True)
+
+
+Item = TypeVar("Item", bound=Shown)
+Value = TypeVar("Value")
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "given more than once")
+    return [part.strip() for part in value.split(",")]
+
+
+Csv = Annotated[frozenset[Value] | None, BeforeValidator(_split)]
+"""Several values in one query parameter, with commas between them."""
+
+
+class member_of:  # noqa: N801 (it annotates, as a function would)
+    """The name of a member that items of a collection have."""
+
+    def __init__(self, shown: type[Shown]) -> None:
+        self._names = [str(field.serialization_alias) for field in shown.model_fields.values()]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"enum": self._names}
+
+    def _check(self, value: str) -> str:
+        if value not in self._names:
+            raise PydanticCustomError("enum", "no member")
+        return value
+
+
+def _whole(value: Any) -> Any:
+    """Digits alone: pydantic would also take `1.0`, `+1` and `1_0`."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
+        raise PydanticCustomError("int_parsing", "no whole number")
+    return value
+
+
+class Listing(Query):
+    """Which part of a collection is asked for, and in which order. A parameter without a value counts as absent."""
+
+    model_config = ConfigDict(alias_generator=hyphenated)
+    sort_by: str | None
+    sort_order: Literal["asc", "desc"] = "asc"
+    page: Annotated[Annotated[int, Field(ge=1, le=999_999_999)], BeforeValidator(_whole)] = 1
+    page_size: Annotated[Annotated[int, Field(ge=1, le=100)], BeforeValidator(_whole)] = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
+        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
+        return {name: value for name, value in trimmed.items() if value != ""}
+
+    def part(self, items: Iterable[Item]) -> list[Item]:
+        """The page of the items in their order; an item that lacks the member comes after those that have it.
+
+        Items that are alike in the member stay in the order given, all of them if there is no member to sort by.
+        """
+        if self.sort_by is None:
+            found = list(items)
+            return (found if self.sort_order == "asc" else found[::-1])[self._slice]
+        ranked = [(item.model_dump().get(self.sort_by), item) for item in items]
+        having = [pair for pair in ranked if pair[0] is not None]
+        having.sort(key=itemgetter(0), reverse=self.sort_order == "desc")
+        ordered = [item for _, item in having] + [item for value, item in ranked if value is None]
+        return ordered[self._slice]
+
+    @property
+    def _slice(self) -> slice:
+        return slice((self.page - 1) * self.page_size, self.page * self.page_size)
+
+
+def authenticate(call: Call, access: Access) -> str:
+    """The customer whom the access token in the header `Authorization: bearer …` names, if its scope allows this.
+
+    Raises `TOKEN_MISSING`, `TOKEN_INVALID` (also: it names no customer) and `ACCESS_DENIED` (its scope).
+    """
+    scheme, _, token = (call.header("authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Refused(Reason.TOKEN_MISSING)
+    claims = oidc.verify(token.strip())
+    customer = claims.get(env.read("CUSTOMER_CLAIM"))
+    if not is_customer(customer):
+        raise Refused(Reason.TOKEN_INVALID)
+    # RFC 9068: a text with spaces; some issuers send a list.
+    scope = claims.get("scope")
+    granted = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else []
+    needed = env.read(_SCOPES[access])
+    if needed and needed not in granted:
+        raise Refused(Reason.ACCESS_DENIED)
+    return customer
+
+
+def invalid(problems: Sequence[Problem], caller: str) -> Refused:
+    """All that is wrong with the request's form, field by field; else the first thing that a device must have."""
+    wrong = [problem for problem in problems if problem.flaw is not Flaw.MISSING or problem.parameter not in _NOT_SET]
+    if not wrong:
+        return Refused(_NOT_SET[problems[0].parameter])
+    errors = {
+        problem.parameter or "body": f"{_LITERALS.get(problem.flaw, 'invalid-format')} {problem.note}".strip()
+        for problem in wrong
+    }
+    return Refused(Reason.MALFORMED if wrong[0].flaw is Flaw.MALFORMED else Reason.INVALID, **errors)
+
+
+def _error(tag: str, literal: str, character: str) -> Error:
+    message = f"The value contains the invisible character {character}" if character else _MESSAGES[literal]
+    return Error(tag=tag, error=literal, message=message)
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The reply's own members, if it has content."""
+    return Answer(reply.status, "" if isinstance(reply, NoContent) else reply.model_dump_json(), reply.headers())
+
+
+def failure(fault: Refused, call: Call) -> Answer:
+    """`{"problem", "message", "details"}`, or `{"errors": […]}` for a request that is not as it must be."""
+    refusal = REFUSALS[fault.reason]
+    envelope: BaseModel
+    if refusal is _ERRORS:
+        envelope = Errors(errors=[_error(tag, *wrong.partition(" ")[::2]) for tag, wrong in fault.detail.items()])
+    else:
+        envelope = ErrorBody(problem=str(refusal.code), message=refusal.text)
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)

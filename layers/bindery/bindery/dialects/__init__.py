@@ -1,1 +1,0 @@
-"""One module a documented API: its table of refusals, its envelope, how its callers authenticate."""

@@ -1,0 +1,101 @@
+"""What the HTTP API routes, for whatever it did not: whose voice refuses it, and which methods its path has.
+
+The routes themselves are in the template, of which `make tables` makes the table here.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from bindery.core.errors import Reason, Refused
+from bindery.http.messages import Answer, Call
+from bindery.http.operation import Dialect, respond
+
+DIALECTS = {
+    "/v0/": "rufus",
+    "/v2/binding/enduserapi/": "quectel",
+    "/v2/enduser/enduserapi/": "quectel",
+    "/v1/device/": "asseco",
+    "/apv/v27/": "remoteit",
+    "/api/": "vodlix",
+}
+"""The dialect of all paths that begin so. No prefix begins with another."""
+
+ROUTES = {
+    "/v0/devices": ("GET", "POST"),
+    "/v0/devices/{deviceid}": ("DELETE", "GET"),
+    "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
+    "/v2/enduser/enduserapi/emailPwdLogin": ("POST",),
+    "/v2/binding/enduserapi/userDeviceList": ("GET",),
+    "/v2/enduser/enduserapi/userDeviceList": ("GET",),
+    "/v2/binding/enduserapi/deviceInfo": ("GET",),
+    "/v2/enduser/enduserapi/deviceInfo": ("GET",),
+    "/v2/binding/enduserapi/getDeviceInfoByBinding": ("GET",),
+    "/v2/enduser/enduserapi/getDeviceInfoByBinding": ("GET",),
+    "/v2/binding/enduserapi/setDeviceInfo": ("PUT",),
+    "/v2/enduser/enduserapi/setDeviceInfo": ("PUT",),
+    "/v2/binding/enduserapi/unbundlingDeviceDk": ("DELETE",),
+    "/v2/enduser/enduserapi/unbundlingDeviceDk": ("DELETE",),
+    "/v2/binding/enduserapi/shareInfo": ("POST",),
+    "/v2/enduser/enduserapi/shareInfo": ("POST",),
+    "/v2/binding/enduserapi/shareDevice": ("POST",),
+    "/v2/enduser/enduserapi/shareDevice": ("POST",),
+    "/v1/device/owned-devices": ("GET", "POST"),
+    "/v1/device/devices/{imei}": ("GET",),
+    "/v1/device/owned-devices/{device-id}": ("GET",),
+    "/v1/device/devices/{imei}/unregister": ("POST",),
+    "/v1/device/owned-devices/{device-id}/unregister": ("POST",),
+    "/v1/device/owned-devices/{device-id}/nickname": ("PUT",),
+    "/v1/device/owned-devices/{device-id}/push-notification-handle": ("PUT",),
+    "/v1/device/owned-devices/{device-id}/block": ("POST",),
+    "/v1/device/owned-devices/{device-id}/unblock": ("POST",),
+    "/v1/device/issued-devices": ("GET",),
+    "/v1/device/issued-devices/{device-id}": ("GET",),
+    "/v1/device/issued-devices/{device-id}/nickname": ("PUT",),
+    "/v1/device/classifications": ("GET",),
+    "/v1/device/classifications/{schema-id}": ("GET",),
+    "/apv/v27/device/connect": ("POST",),
+    "/apv/v27/user/login": ("POST",),
+    "/apv/v27/device/list/all": ("GET",),
+    "/apv/v27/device/connect/stop": ("POST",),
+    "/api/v2/device": ("POST",),
+    "/api/base/configs": ("GET",),
+    "/api/v2/device_check": ("POST",),
+    "/api/v2/device_activity": ("POST",),
+}
+"""The methods of every path, in alphabetical order."""
+
+_PATHS = {re.compile(re.sub(r"\{[^/]+\}", "[^/]+", path)): methods for path, methods in ROUTES.items()}
+_NOWHERE = Answer(404, '{"message":"Not Found"}')
+
+
+def dialect(path: str) -> Dialect[Any] | None:
+    """The dialect that answers below the path's prefix, imported now: a request needs one of the five at most."""
+    for prefix, name in DIALECTS.items():
+        if path.startswith(prefix):
+            found: Dialect[Any] = import_module(f"bindery.{name}.dialect")
+            return found
+    return None
+
+
+def methods(path: str) -> tuple[str, ...]:
+    """The methods for which a path is routed: none if it is no path of ours."""
+    return next((methods for pattern, methods in _PATHS.items() if pattern.fullmatch(path)), ())
+
+
+def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The Lambda response to an event (payload 2.0) that no operation takes.
+
+    In the dialect's voice `NO_ROUTE`, or `METHOD_NOT_ALLOWED` with the header `Allow` where the path has other methods;
+    outside every dialect's prefix as API Gateway itself says it. `name` is the operation's name in the log.
+    """
+    call = Call(event)
+    path = event["rawPath"]
+    allowed = methods(path)
+    reason = Reason.METHOD_NOT_ALLOWED if allowed else Reason.NO_ROUTE
+    voice = dialect(path)
+    answer = voice.failure(Refused(reason), call) if voice else _NOWHERE
+    if allowed:
+        answer = answer._replace(headers={**answer.headers, "Allow": ", ".join(allowed)})
+    return respond(answer, call, name, reason)

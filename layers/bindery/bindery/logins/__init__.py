@@ -1,1 +1,0 @@
-"""Logging in: a name and a password for a session token."""

@@ -1,0 +1,1 @@
+"""Operators' own requests and checks."""

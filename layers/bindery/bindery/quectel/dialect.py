@@ -1,0 +1,298 @@
+"""quectel: end users bind manufactured devices, look at them, share them and let go of them.
+
+Document 001 is "Bind Device Using SN"; the other operations are those of the API's wider documentation.
+
+The outcome is in the envelope's `code`: the HTTP status is 200 for every answer of an operation, whatever went wrong.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, Field, SerializeAsAny, Strict
+
+from bindery.core.errors import Reason, Refused
+from bindery.directory import sessions
+from bindery.directory.sessions import Session
+from bindery.http.fields import Trimmed
+from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Flaw, Problem, Reply
+from bindery.quectel import binding, user_devices
+
+REFUSALS = {
+    Reason.TOKEN_MISSING: ErrorRow(200, 5106, "Please enter token"),
+    Reason.TOKEN_INVALID: ErrorRow(200, 5032, "Token verification failed"),
+    Reason.USER_DOMAIN_UNKNOWN: ErrorRow(200, 5015, "User domain does not exist"),
+    Reason.SIGNATURE_INVALID: ErrorRow(200, 5420, "Signature verification failed"),
+    Reason.EMAIL_UNKNOWN: ErrorRow(200, 5031, "Email not registered"),
+    Reason.PASSWORD_WRONG: ErrorRow(200, 5012, "Incorrect user name or password"),
+    Reason.LOGIN_THROTTLED: ErrorRow(200, 5012, "Incorrect user name or password", RETRY_LATER),
+    Reason.PRODUCT_KEY_MISSING: ErrorRow(200, 5066, "Please enter Product Key"),
+    Reason.NAME_MISSING: ErrorRow(200, 5068, "Please enter device name"),
+    Reason.IDENTIFIER_MISSING: ErrorRow(200, 5140, "Please enter pk, dk or share code"),
+    Reason.SHARE_CODE_MISSING: ErrorRow(200, 5136, "Please enter share code"),
+    Reason.SHARE_MODE_UNKNOWN: ErrorRow(200, 5133, "Override flag parameter value out of range"),
+    Reason.TIMESTAMP_INVALID: ErrorRow(200, 5145, "Timestamp format incorrect"),
+    Reason.SHARING_TOO_SHORT: ErrorRow(
+        200, 5153, "Device usage expiration time must be greater than share QR code seed expiration time"
+    ),
+    Reason.SERIAL_MISSING: ErrorRow(200, 5088, "Please enter device SN"),
+    Reason.NAME_TOO_LONG: ErrorRow(200, 5333, "Device name exceeds length limit"),
+    Reason.PARAMETER_MISSING: ErrorRow(200, 5048, "Device binding failed"),
+    Reason.INVALID: ErrorRow(200, 5048, "Device binding failed"),
+    Reason.MALFORMED: ErrorRow(200, 5048, "Device binding failed"),
+    Reason.DOMAIN_ABNORMAL: ErrorRow(200, 5093, "Abnormal user domain"),
+    Reason.ROLE_NOT_PERMITTED: ErrorRow(200, 5669, "Regular user has no permission to bind device"),
+    Reason.PRODUCT_UNKNOWN: ErrorRow(200, 5553, "Product or device does not exist"),
+    Reason.DOMAIN_NOT_AUTHORISED: ErrorRow(200, 5229, "User domain not authorized for this product"),
+    Reason.PRODUCT_FORBIDDEN: ErrorRow(200, 5327, "No permission for this product"),
+    Reason.HOME_MODE_OFF: ErrorRow(200, 5624, "Home mode not enabled"),
+    Reason.FAMILY_MISSING: ErrorRow(200, 5636, "Please enter family ID"),
+    Reason.FAMILY_FORBIDDEN: ErrorRow(200, 5041, "No permission"),
+    Reason.SERIAL_UNKNOWN: ErrorRow(200, 5090, "Requested device SN invalid"),
+    Reason.SERIAL_THROTTLED: ErrorRow(200, 5090, "Requested device SN invalid", RETRY_LATER),
+    Reason.BINDINGS_THROTTLED: ErrorRow(200, 5090, "Requested device SN invalid", RETRY_LATER),
+    Reason.DEVICE_KEY_MISSING: ErrorRow(200, 5067, "Please enter Device Key"),
+    Reason.DEVICE_KEY_MALFORMED: ErrorRow(200, 5361, "Incorrect DK format"),
+    Reason.DATA_CENTER_MISMATCH: ErrorRow(200, 6083, "Bound device does not belong to current data center"),
+    Reason.DEVICE_BANNED: ErrorRow(200, 5009, "Device verification failed"),
+    Reason.ALREADY_BOUND: ErrorRow(200, 5049, "Device already bound"),
+    Reason.DEVICE_NOT_BOUND: ErrorRow(200, 5052, "Device not bound"),
+    Reason.NOT_SHARED: ErrorRow(200, 5141, "No permission to query this device"),
+    Reason.LOOK_THROTTLED: ErrorRow(200, 5141, "No permission to query this device", RETRY_LATER),
+    Reason.SHARING_FORBIDDEN: ErrorRow(200, 5135, "No permission to share this device"),
+    Reason.SHARING_SHORTENED: ErrorRow(
+        200,
+        5151,
+        "With override flag 3, the device usage expiration time of the share code cannot be less than that of the"
+        " currently used share code",
+    ),
+    Reason.SHARE_UNKNOWN: ErrorRow(200, 5136, "Invalid share code"),
+    Reason.SHARE_THROTTLED: ErrorRow(200, 5136, "Invalid share code", RETRY_LATER),
+    Reason.LIMIT_REACHED: ErrorRow(200, 5138, "Device sharing failed"),
+    Reason.SHARE_ACCEPTED: ErrorRow(200, 6040, "Already accepted device sharing"),
+    Reason.BOUND_BY_ANOTHER: ErrorRow(200, 5412, "Product binding mode is unique, cannot bind repeatedly"),
+    Reason.COMMON_LIST_FULL: ErrorRow(200, 5893, "Failed to add common device"),
+    Reason.SERIAL_LOOKUP_FAILED: ErrorRow(200, 5089, "Device SN request failed", RETRY_AFTER),
+    Reason.LOOKUP_FAILED: ErrorRow(200, 5314, "Device query failed in cloud platform", RETRY_AFTER),
+    Reason.BINDING_FAILED: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
+    Reason.UNAVAILABLE: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
+    Reason.CONFLICT: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
+    Reason.INTERNAL: ErrorRow(200, 5048, "Device binding failed"),
+    Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
+    Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "Method not allowed"),
+}
+CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
+
+_NAMED = {
+    ("pk", Flaw.MISSING): Reason.PRODUCT_KEY_MISSING,
+    ("dk", Flaw.MISSING): Reason.DEVICE_KEY_MISSING,
+    ("dk", Flaw.INVALID): Reason.DEVICE_KEY_MALFORMED,
+    ("sn", Flaw.MISSING): Reason.SERIAL_MISSING,
+    ("sn", Flaw.INVALID): Reason.SERIAL_UNKNOWN,
+    ("shareCode", Flaw.MISSING): Reason.SHARE_CODE_MISSING,
+    ("deviceName", Flaw.MISSING): Reason.NAME_MISSING,
+    ("deviceName", Flaw.TOO_LONG): Reason.NAME_TOO_LONG,
+    ("acceptingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+    ("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
+    ("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+}
+"""The parameters' problems that have a code of their own, in the order in which they are judged."""
+
+
+_UNREAD = (5314, "Device query failed in cloud platform")
+_FAILED = {
+    "userDeviceList": _UNREAD,
+    "deviceInfo": _UNREAD,
+    "getDeviceInfoByBinding": _UNREAD,
+    "unbundlingDeviceDk": (5050, "Device unbinding failed"),
+    "setDeviceInfo": (5054, "Device information modification failed"),
+    "shareInfo": (5134, "Failed to add device share information"),
+    "shareDevice": (5138, "Device sharing failed"),
+    "emailPwdLogin": (5048, "Login failed"),
+}
+"""What the operations other than binding say in the place of 5048."""
+
+DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{binding.DEVICE_KEY})$")]
+ShareCode = Annotated[str, Trimmed, Strict()]
+"""Of any length: its tag decides whether it is valid."""
+
+
+class Device(Reply):
+    """A device in lists and on its own. Nothing is known of whether it is online: a device tells us nothing."""
+
+    product_key: str = Field(serialization_alias="productKey")
+    device_key: str = Field(serialization_alias="deviceKey")
+    device_name: str = Field(serialization_alias="deviceName")
+    product_name: str = Field(serialization_alias="productName")
+    sn: str
+    auth_key: str = Field(serialization_alias="authKey")
+    online_status: int = Field(default=0, serialization_alias="onlineStatus")
+    device_status: str = Field(default="Offline", serialization_alias="deviceStatus")
+    device_type: int = Field(serialization_alias="deviceType")
+    bind_mode: int = Field(serialization_alias="bindMode")
+    binding_type: int = Field(default=1, serialization_alias="bindingType")
+    bind_status: int = Field(default=1, serialization_alias="bindStatus")
+    capabilities_bitmask: int | None = Field(serialization_alias="capabilitiesBitmask")
+    fid: str | None
+    frid: str | None
+    uid: str
+    device_bind_time: str | None = Field(serialization_alias="deviceBindTime")
+    device_bind_time_ts: int | None = Field(serialization_alias="deviceBindTimeTs")
+    share_code: str | None = Field(serialization_alias="shareCode")
+
+
+def device(found: user_devices.Device) -> Device:
+    """A device as the API shows it."""
+    bound = None if found.bound_at is None else datetime.fromtimestamp(found.bound_at // 1000, UTC)
+    return Device(
+        product_key=found.product_key,
+        device_key=found.device_key,
+        device_name=found.name,
+        product_name=found.product_name,
+        sn=found.serial,
+        auth_key=found.auth_key,
+        device_type=2 if found.shared else 1,
+        bind_mode=found.mode,
+        capabilities_bitmask=found.capabilities,
+        fid=found.fid,
+        frid=found.frid,
+        uid=found.uid,
+        device_bind_time=None if bound is None else f"{bound:%Y-%m-%d %H:%M:%S}",
+        device_bind_time_ts=found.bound_at,
+        share_code=found.share_code,
+    )
+
+
+NAVIGATED = 8
+"""How many pages around its own a page names."""
+
+
+class PageInfo(Reply):
+    """A page of devices in PageHelper's terms: numbers from 1, and 0 for what there is not."""
+
+    list: Sequence[Device]
+    total: int
+    page_num: int = Field(serialization_alias="pageNum")
+    page_size: int = Field(serialization_alias="pageSize")
+    pages: int
+    size: int
+    start_row: int = Field(serialization_alias="startRow")
+    end_row: int = Field(serialization_alias="endRow")
+    pre_page: int = Field(serialization_alias="prePage")
+    next_page: int = Field(serialization_alias="nextPage")
+    is_first_page: bool = Field(serialization_alias="isFirstPage")
+    is_last_page: bool = Field(serialization_alias="isLastPage")
+    has_previous_page: bool = Field(serialization_alias="hasPreviousPage")
+    has_next_page: bool = Field(serialization_alias="hasNextPage")
+    navigate_pages: int = Field(default=NAVIGATED, serialization_alias="navigatePages")
+    navigatepage_nums: Sequence[int] = Field(serialization_alias="navigatepageNums")
+    navigate_first_page: int = Field(serialization_alias="navigateFirstPage")
+    navigate_last_page: int = Field(serialization_alias="navigateLastPage")
+
+
+def page(found: user_devices.Page, number: int, size: int) -> PageInfo:
+    """The `number`th page of `size` devices. One beyond the last is empty."""
+    here, pages = len(found.devices), -(-found.total // size)
+    first = max(1, min(number - NAVIGATED // 2, pages - NAVIGATED + 1))
+    around = list(range(first, min(first + NAVIGATED, pages + 1)))
+    start = (number - 1) * size + 1 if here else 0
+    return PageInfo(
+        list=[device(each) for each in found.devices],
+        total=found.total,
+        page_num=number,
+        page_size=size,
+        pages=pages,
+        size=here,
+        start_row=start,
+        end_row=start + here - 1 if here else 0,
+        pre_page=number - 1 if around else 0,
+        next_page=number + 1 if number < pages else 0,
+        is_first_page=number == 1,
+        is_last_page=number == pages or pages == 0,
+        has_previous_page=number > 1,
+        has_next_page=number < pages,
+        navigatepage_nums=around,
+        navigate_first_page=around[0] if around else 0,
+        navigate_last_page=around[-1] if around else 0,
+    )
+
+
+class Done(Reply):
+    """Nothing more than that it is done: `{}`."""
+
+
+class Envelope(BaseModel):
+    """Every answer, refusals included."""
+
+    code: int | str
+    data: SerializeAsAny[Reply] | None = None
+    ext_msg: str = Field(default="", serialization_alias="extMsg")
+    msg: str = ""
+
+
+def authenticate(call: Call, access: Access) -> Session:
+    """The session token in the header `Authorization`, bare or after `Bearer `.
+
+    Whether its user is still welcome is read with whatever else the request reads (`Session.confirm`). Raises
+    `TOKEN_MISSING` and `TOKEN_INVALID`.
+    """
+    credential = call.header("authorization")
+    if credential is None:
+        raise Refused(Reason.TOKEN_MISSING)
+    scheme, _, token = credential.partition(" ")
+    return sessions.verify(token.strip() if scheme.lower() == "bearer" else credential, "quectel")
+
+
+def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
+    """The first problem that has a code of its own, else that of a malformed parameter.
+
+    The user comes first: raises `TOKEN_INVALID`, or `LOOKUP_FAILED` when that could not be read.
+    """
+    caller.look_up(Reason.LOOKUP_FAILED)
+    found = {(problem.parameter, problem.flaw) for problem in problems}
+    return Refused(next((reason for problem, reason in _NAMED.items() if problem in found), Reason.INVALID))
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The reply as the envelope's `data`, under code 200."""
+    return Answer(reply.status, Envelope(code=200, data=reply).model_dump_json(by_alias=True), reply.headers())
+
+
+def failure(fault: Refused, call: Call) -> Answer:
+    """`{"code": …, "data": null, "extMsg": "", "msg": …}`."""
+    refusal = REFUSALS[fault.reason]
+    code, text = refusal.code, refusal.text
+    if code == REFUSALS[Reason.BINDING_FAILED].code:
+        code, text = _FAILED.get(call.event["rawPath"].rpartition("/")[2], (code, text))
+    envelope = Envelope(code=code, msg=text)
+    return Answer(refusal.status, envelope.model_dump_json(by_alias=True), refusal.headers_with(fault.detail))
+
+
+class Login:
+    """The dialect for whoever logs in: no token is needed, and all that is known of a caller is the IP address."""
+
+    REFUSALS = REFUSALS
+    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset()
+    success = staticmethod(success)
+    failure = staticmethod(failure)
+
+    @staticmethod
+    def authenticate(call: Call, access: Access) -> str:
+        """Anybody."""
+        return call.source_ip
+
+    @staticmethod
+    def invalid(problems: Sequence[Problem], caller: str) -> Refused:
+        """What is missing or no text is judged as it would be if it were wrong, in the order of the checks."""
+        names = {problem.parameter for problem in problems}
+        return Refused(next((reason for name, reason in _LOGIN.items() if name in names), Reason.SIGNATURE_INVALID))
+
+
+_LOGIN = {
+    "userDomain": Reason.USER_DOMAIN_UNKNOWN,
+    "random": Reason.SIGNATURE_INVALID,
+    "signature": Reason.SIGNATURE_INVALID,
+    "email": Reason.EMAIL_UNKNOWN,
+    "pwd": Reason.PASSWORD_WRONG,
+}
+"""What each parameter of a login is checked for."""

@@ -1,0 +1,1 @@
+"""Devices and bindings: the rules that the APIs share."""

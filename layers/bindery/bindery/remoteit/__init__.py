@@ -1,0 +1,1 @@
+"""remoteit: connections to devices."""

@@ -1,0 +1,145 @@
+"""remoteit: users connect to devices by developer key and session token (document 003, "Connecting to a Device")."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Item, Key, Read
+from bindery.core.errors import Reason, Refused
+from bindery.directory import api_keys, sessions
+from bindery.directory.api_keys import ApiKey, Kind
+from bindery.directory.sessions import Session
+from bindery.directory.users import User
+from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Problem, Reply, named
+
+REFUSALS = {
+    Reason.KEY_MISSING: ErrorRow(401, 401, "missing developer key"),
+    Reason.KEY_UNKNOWN: ErrorRow(401, 401, "invalid developer key"),
+    Reason.KEY_THROTTLED: ErrorRow(401, 401, "invalid developer key", RETRY_LATER),
+    Reason.TOKEN_MISSING: ErrorRow(401, 401, "missing api token"),
+    Reason.TOKEN_INVALID: ErrorRow(401, 401, "invalid api token"),
+    Reason.PASSWORD_WRONG: ErrorRow(401, 401, "[0102] The username or password is invalid"),
+    Reason.LOGIN_THROTTLED: ErrorRow(401, 401, "[0102] The username or password is invalid", RETRY_LATER),
+    Reason.PARAMETER_MISSING: ErrorRow(400, 400, "missing {parameters}"),
+    Reason.INVALID: ErrorRow(400, 400, "invalid {parameters}"),
+    Reason.MALFORMED: ErrorRow(400, 400, "malformed request body: a JSON object is expected"),
+    Reason.NOT_SHARED: ErrorRow(
+        403, 403, "[0405] {address} is not available for public access and is not shared with you."
+    ),
+    Reason.DEVICE_BANNED: ErrorRow(403, 403, "the device is banned"),
+    Reason.DEVICE_INACTIVE: ErrorRow(404, 404, "the device is not active"),
+    Reason.NOT_FOUND: ErrorRow(401, 401, "missing or invalid deviceaddress or connectionid"),
+    Reason.NO_ROUTE: ErrorRow(404, 404, "not found"),
+    Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "method not allowed"),
+    Reason.INTERNAL: ErrorRow(500, 500, "internal server error"),
+    Reason.UNAVAILABLE: ErrorRow(503, 503, "service unavailable, try again", RETRY_AFTER),
+    Reason.CONFLICT: ErrorRow(503, 503, "service unavailable, try again", RETRY_AFTER),
+}
+CREDENTIALS = frozenset(
+    {Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.TOKEN_MISSING, Reason.TOKEN_INVALID}
+)
+
+
+class ErrorBody(BaseModel):
+    """The envelope of every refusal."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    status: str = "false"
+    reason: str
+
+
+class Caller(NamedTuple):
+    """A developer key and a session, of whichever accounts, whose records are yet to be read."""
+
+    developer_key: Key
+    session: Session
+    source_ip: str
+
+    def confirm(self, *more: Key) -> tuple[User, ApiKey, list[Item | None]]:
+        """The user and the key behind the credentials and, from the same round trip, the items at `more`.
+
+        Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `TOKEN_INVALID`.
+        """
+        key, user, account, *items = dynamodb.get_many(
+            [Read(self.developer_key), *self.session.reads(), *(Read(key) for key in more)]
+        )
+        good = api_keys.admit(key, Kind.REMOTEIT, self.source_ip)
+        return self.session.confirm(user, account), good, items
+
+
+def written(milliseconds: int) -> str:
+    """A time as this API writes it: ISO 8601 in whole seconds, UTC."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
+
+
+def authenticate(call: Call, access: Access) -> Caller:
+    """The headers `developerkey` (or `apikey`) and `token`; nothing is read before `Caller.confirm`.
+
+    Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`.
+    """
+    developer_key = _developer_key(call)
+    token = call.header("token")
+    if token is None:
+        raise Refused(Reason.TOKEN_MISSING)
+    return Caller(developer_key, sessions.verify(token, "remoteit"), call.source_ip)
+
+
+def invalid(problems: Sequence[Problem], caller: Caller) -> Refused:
+    """Credentials first; then a body that is none, else the parameters that are missing, else the others, by name."""
+    caller.confirm()
+    return named(problems)
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The reply's own members; one that is None is left out."""
+    return Answer(reply.status, reply.model_dump_json(exclude_none=True), reply.headers())
+
+
+def failure(fault: Refused, call: Call) -> Answer:
+    """`{"status":"false","reason":…}`."""
+    refusal = REFUSALS[fault.reason]
+    envelope = ErrorBody(reason=refusal.text.format_map(fault.detail))
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))
+
+
+class Developer(NamedTuple):
+    """A developer key, whose record is yet to be read."""
+
+    developer_key: Key
+    source_ip: str
+
+    def confirm(self) -> ApiKey:
+        """The key behind the credential. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`."""
+        return api_keys.admit(dynamodb.get(self.developer_key), Kind.REMOTEIT, self.source_ip)
+
+
+class Login:
+    """The dialect for whoever logs in: a developer key and no session."""
+
+    REFUSALS = REFUSALS
+    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED})
+    success = staticmethod(success)
+    failure = staticmethod(failure)
+
+    @staticmethod
+    def authenticate(call: Call, access: Access) -> Developer:
+        """The header `developerkey` (or `apikey`); nothing is read before `Developer.confirm`. Raises `KEY_MISSING`."""
+        return Developer(_developer_key(call), call.source_ip)
+
+    @staticmethod
+    def invalid(problems: Sequence[Problem], caller: Developer) -> Refused:
+        """The key first; then as in every operation."""
+        caller.confirm()
+        return named(problems)
+
+
+def _developer_key(call: Call) -> Key:
+    """Where the key would stand that a call presents. Raises `KEY_MISSING`."""
+    credential = call.header("developerkey", "apikey")
+    if credential is None:
+        raise Refused(Reason.KEY_MISSING)
+    return api_keys.presented(credential)

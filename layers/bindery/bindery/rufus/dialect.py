@@ -1,0 +1,137 @@
+"""rufus: companies bind devices by API key (document 000, "Bind a new device")."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from bindery.aws import dynamodb
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import api_keys
+from bindery.directory.api_keys import ApiKey, Kind
+from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Flaw, Problem, Reply, named
+from bindery.rufus.company_devices import CompanyDevice
+
+REFUSALS = {
+    Reason.PARAMETER_MISSING: ErrorRow(400, 400, "Missing required parameter: {parameters}"),
+    Reason.INVALID: ErrorRow(400, 400, "Invalid parameter: {parameters}"),
+    Reason.MALFORMED: ErrorRow(400, 400, "Malformed request body: a JSON object is expected"),
+    Reason.KEY_MISSING: ErrorRow(403, 403, "Missing api key"),
+    Reason.KEY_UNKNOWN: ErrorRow(403, 403, "Invalid api key"),
+    Reason.KEY_THROTTLED: ErrorRow(403, 403, "Invalid api key", RETRY_LATER),
+    Reason.ACCESS_DENIED: ErrorRow(403, 403, "Wrong api key access type"),
+    Reason.DEVICE_BANNED: ErrorRow(403, 403, "Device banned"),
+    Reason.DEVICE_UNKNOWN: ErrorRow(404, 404, "Device not found"),
+    Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
+    Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "Method not allowed"),
+    Reason.INTERNAL: ErrorRow(500, 500, "Internal server error"),
+    Reason.UNAVAILABLE: ErrorRow(503, 503, "Service unavailable, try again", RETRY_AFTER),
+    Reason.CONFLICT: ErrorRow(503, 503, "Service unavailable, try again", RETRY_AFTER),
+}
+CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.ACCESS_DENIED})
+
+ANSWER_LIMIT = 6_000_000
+"""Bytes of a body that Lambda can hand over: it takes 6 MB, the body as a JSON text within."""
+
+_REQUIRED = frozenset({"model", "serial_number"})
+_DEVICE_ID = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+def _as_printed(value: str) -> str:
+    text = value.strip()
+    return text.upper() if _DEVICE_ID.fullmatch(text) else text.encode(errors="replace").decode()
+
+
+DeviceId = Annotated[str, BeforeValidator(_as_printed)]
+"""A deviceid in a path, its digits in any case. What cannot be one is taken too: it is no device's, as most are."""
+
+
+class ErrorBody(BaseModel):
+    """The envelope of every refusal; some name the device that was asked for."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    description: str
+    deviceid: str | None = Field(None, exclude_if=lambda deviceid: deviceid is None)
+
+
+class Success(Reply):
+    """An answer of 200."""
+
+    description: str = "Success"
+
+
+class Created(Reply):
+    """An answer of 201."""
+
+    status = 201
+    description: str
+
+
+class Device(BaseModel):
+    """A device as a list shows it. What its company never said of it is null."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    deviceid: str
+    type: str | None
+    model: str
+    alias: str | None
+    firmware: str | None
+    serial_number: str
+    creation_date: str
+
+    @classmethod
+    def of(cls, device: CompanyDevice) -> Self:
+        """A device in the words of this dialect."""
+        return cls(
+            deviceid=device.device_id,
+            type=device.kind,
+            model=device.model,
+            alias=device.alias,
+            firmware=device.firmware,
+            serial_number=device.serial,
+            creation_date=clock.iso(device.bound_at),
+        )
+
+
+def authenticate(call: Call, access: Access) -> ApiKey:
+    """The API key in the header `api_key`, or `x-api-key` as it was named later.
+
+    Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED` (see `api_keys.admit`) and `ACCESS_DENIED`.
+    """
+    credential = call.header("api_key", "x-api-key")
+    if credential is None:
+        raise Refused(Reason.KEY_MISSING)
+    key = api_keys.admit(dynamodb.get(api_keys.presented(credential)), Kind.RUFUS, call.source_ip)
+    if not key.allows(access):
+        raise Refused(Reason.ACCESS_DENIED)
+    return key
+
+
+def invalid(problems: Sequence[Problem], caller: ApiKey) -> Refused:
+    """A body that is none, else the required parameters that are missing or no text, else the others, all by name."""
+    absent = [
+        Problem(problem.parameter, Flaw.MISSING)
+        if problem.flaw is Flaw.WRONG_TYPE and problem.parameter in _REQUIRED
+        else problem
+        for problem in problems
+    ]
+    return named(absent)
+
+
+def success(reply: Reply, call: Call) -> Answer:
+    """The reply's own members. Raises `INVALID` for a page of a list that is more than Lambda can hand over."""
+    body = reply.model_dump_json()
+    if len(body.encode()) + body.count('"') + body.count("\\") > ANSWER_LIMIT:
+        raise Refused(Reason.INVALID, parameters="limit")
+    return Answer(reply.status, body, reply.headers())
+
+
+def failure(fault: Refused, call: Call) -> Answer:
+    """`{"description": …}`, and the `deviceid` that the fault's detail names."""
+    refusal = REFUSALS[fault.reason]
+    envelope = ErrorBody(description=refusal.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
+    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))

@@ -1,0 +1,1 @@
+"""Secrets, encryption, passwords, token verification and throttling."""

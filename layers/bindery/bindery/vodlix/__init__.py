@@ -1,0 +1,1 @@
+"""vodlix: devices of video applications."""
