@@ -1,4 +1,4 @@
-"""Tables of docs/deploying.md and docs/infrastructure-as-code.md, made from template.yaml by `make tables`."""
+"""Tables of docs/deploying.md and docs/infrastructure-as-code.md, generated from template.yaml (`make tables`)."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -12,87 +12,75 @@ PAGE = ROOT / "docs/deploying.md"
 EXAMPLES = ROOT / "docs/infrastructure-as-code.md"
 
 WHY = {
-    ("DevicesTable", "BatchGetItem"): "read the devices of a request, or of an import, at once",
-    ("DevicesTable", "GetItem"): "read one device",
-    ("DevicesTable", "PutItem"): "the doctor's own device, to see whether writing works",
-    ("DevicesTable", "UpdateItem"): "enter and change devices; bind one only if it is not banned",
-    ("DevicesTable", "DeleteItem"): "remove the doctor's own device",
-    ("DevicesTable", "ConditionCheckItem"): "bind, share and connect only if the device is not banned in that moment",
-    ("DevicesTable/by_serial", "Query"): "find a device by its serial number",
-    ("BindingsTable", "BatchGetItem"): "read who holds a device, and who shares it, at once",
-    ("BindingsTable", "GetItem"): "read one binding",
-    ("BindingsTable", "PutItem"): "write a binding's place with its user, a share, a registration, a connection",
-    ("BindingsTable", "UpdateItem"): "bind, rename, share, connect; count failed attempts",
-    ("BindingsTable", "DeleteItem"): "unbind; end shares and connections; erase",
-    (
-        "BindingsTable",
-        "ConditionCheckItem",
-    ): "bind only if nobody missed too often; free only nicknames of what has ended",
-    ("BindingsTable", "Query"): "list what one user holds, or who holds one device",
-    ("BindingsTable/by_holder", "Query"): "list what a company, a customer or a user holds",
-    ("BindingsTable/by_proxy", "Query"): "see whether the relay's look-up works",
-    ("DirectoryTable", "BatchGetItem"): "read caller, account, domain and product at once",
-    ("DirectoryTable", "GetItem"): "read the key or the user that calls, or one record of the operators'",
-    (
-        "DirectoryTable",
-        "PutItem",
-    ): "enter accounts, keys, users, domains, products, settings; remember an import's rows",
-    ("DirectoryTable", "UpdateItem"): "change those; note the day of a key's last use; share a family's devices",
-    ("DirectoryTable", "DeleteItem"): "take away addresses, bars and erased users",
-    ("DirectoryTable", "ConditionCheckItem"): "write only if user, bar or domain are still as they were read",
-    ("DirectoryTable", "Query"): "list a customer's issued devices, or what belongs to a user",
-    ("DirectoryTable/by_list", "Query"): "the operators' lists",
-    ("DeviceIdSecret", "GetSecretValue"): "derive rufus' deviceids",
-    ("BindingKeySecret", "GetSecretValue"): "derive quectel's authKeys, encrypt share codes",
-    ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel's session tokens",
-    ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit's session tokens",
-    (
-        "DirectorySecret",
-        "GetSecretValue",
-    ): "seal and open the secrets of user domains; count failed logins; derive guids",
+    ("DevicesTable", "BatchGetItem"): "read the devices of a request or an import",
+    ("DevicesTable", "GetItem"): "read a device",
+    ("DevicesTable", "PutItem"): "write the doctor's test device",
+    ("DevicesTable", "UpdateItem"): "create and change devices; bind a device unless it is banned",
+    ("DevicesTable", "DeleteItem"): "delete the doctor's test device",
+    ("DevicesTable", "ConditionCheckItem"): "bind, share and connect only if the device is not banned",
+    ("DevicesTable/by_serial", "Query"): "find devices by serial number",
+    ("BindingsTable", "BatchGetItem"): "read a device's bindings and shares",
+    ("BindingsTable", "GetItem"): "read a binding",
+    ("BindingsTable", "PutItem"): "write user devices, shares, registrations and connections",
+    ("BindingsTable", "UpdateItem"): "bind, rename, share and connect; count failed attempts",
+    ("BindingsTable", "DeleteItem"): "unbind; end shares and connections; erase a user",
+    ("BindingsTable", "ConditionCheckItem"): "check failed guesses; free the nickname of an ended registration",
+    ("BindingsTable", "Query"): "list a user's devices or a device's holders",
+    ("BindingsTable/by_holder", "Query"): "list the devices or connections of an account, a customer or a user",
+    ("BindingsTable/by_proxy", "Query"): "check the relay's lookup",
+    ("DirectoryTable", "BatchGetItem"): "read caller, account, domain and product",
+    ("DirectoryTable", "GetItem"): "read the caller's key or user, or a record that an operator asks for",
+    ("DirectoryTable", "PutItem"): "create accounts, keys, users, domains, products, settings and service addresses",
+    ("DirectoryTable", "UpdateItem"): "change records, import issued devices; record the day of a key's last use",
+    ("DirectoryTable", "DeleteItem"): "delete service addresses, email addresses, product blocks and erased users",
+    ("DirectoryTable", "ConditionCheckItem"): "write only if user, product block and domain have not changed",
+    ("DirectoryTable", "Query"): "list a customer's issued devices, or records of a user",
+    ("DirectoryTable/by_list", "Query"): "list records for operators",
+    ("DeviceIdSecret", "GetSecretValue"): "derive rufus device ids",
+    ("BindingKeySecret", "GetSecretValue"): "derive quectel authKeys; encrypt share codes",
+    ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel session tokens",
+    ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit session tokens",
+    ("DirectorySecret", "GetSecretValue"): "encrypt secrets of user domains; count failed logins; derive guids",
 }
-"""What a function does with an action on a table, an index or a secret."""
+"""Purpose of each action on a table, an index or a secret."""
 
 IDLE = {
-    "AWS::ApiGatewayV2::Api": ("the one gateway of all routes", "nothing"),
-    "AWS::ApiGatewayV2::ApiMapping": ("the gateway under `DomainName`", "nothing"),
-    "AWS::ApiGatewayV2::DomainName": ("`DomainName`, if it is given", "nothing"),
-    "AWS::ApiGatewayV2::Stage": ("its rates and its access log", "nothing"),
+    "AWS::ApiGatewayV2::Api": ("the HTTP API", "free"),
+    "AWS::ApiGatewayV2::ApiMapping": ("maps `DomainName` to the API", "free"),
+    "AWS::ApiGatewayV2::DomainName": ("`DomainName`, if set", "free"),
+    "AWS::ApiGatewayV2::Stage": ("rate limits and access log", "free"),
     "AWS::CloudWatch::Alarm": (
-        "tells what a person must look at; `ErrorsAlarm` undoes deployments",
-        "$0.10 a metric, $0.30 where the usual is learnt",
+        "notify `AlarmEmail`; `ErrorsAlarm` rolls back deployments",
+        "$0.10 or $0.30 per metric",
     ),
-    "AWS::CloudWatch::Dashboard": ("every API at a glance", "nothing; $3 beyond an account's third"),
-    "AWS::CodeDeploy::Application": ("holds the deployment groups", "nothing"),
-    "AWS::CodeDeploy::DeploymentGroup": ("how a function's traffic moves, with `CanaryDeployments`", "nothing"),
-    "AWS::DynamoDB::Table": ("the registry", "$0.25 a GB, and $0.20 a GB for recovery"),
-    "AWS::IAM::Role": ("a role a function, two of the gateway, one of CodeDeploy", "nothing"),
-    "AWS::Lambda::Alias": ("`live`: the version that is called", "nothing"),
-    "AWS::Lambda::Function": ("the operations", "nothing"),
-    "AWS::Lambda::LayerVersion": ("code that they share; those of one processor are deployed", "nothing"),
-    "AWS::Lambda::Version": ("what was deployed, so that one can go back", "nothing; with `SnapStart` its snapshot"),
-    "AWS::Logs::LogGroup": ("the functions' log and the gateway's", "$0.03 a GB that is kept"),
-    "AWS::Logs::MetricFilter": (
-        "counts errors, guesses and banned devices in the logs",
-        "$0.30 for each metric in use",
-    ),
-    "AWS::Logs::QueryDefinition": ("what support asks the log", "nothing"),
-    "AWS::SNS::Subscription": ("`AlarmEmail`, if it is given", "nothing"),
-    "AWS::SNS::Topic": ("whoever is told of alarms", "nothing"),
-    "AWS::SSM::Parameter": ("the ARNs of the tables in use, for the policies", "nothing"),
-    "AWS::SecretsManager::Secret": ("what ids, keys and tokens are derived from", "$0.40 each"),
+    "AWS::CloudWatch::Dashboard": ("shows all APIs", "free; $3 after the account's first three"),
+    "AWS::CodeDeploy::Application": ("contains the deployment groups", "free"),
+    "AWS::CodeDeploy::DeploymentGroup": ("shift a function's traffic, with `CanaryDeployments`", "free"),
+    "AWS::DynamoDB::Table": ("the registry", "$0.25 per GB, and $0.20 per GB for point-in-time recovery"),
+    "AWS::IAM::Role": ("one per function, two for API Gateway, one for CodeDeploy", "free"),
+    "AWS::Lambda::Alias": ("`live`: the version that is called", "free"),
+    "AWS::Lambda::Function": ("one per operation", "free"),
+    "AWS::Lambda::LayerVersion": ("shared code; only those of one processor are deployed", "free"),
+    "AWS::Lambda::Version": ("deployed versions, to roll back to", "free; with `SnapStart`, its snapshot"),
+    "AWS::Logs::LogGroup": ("logs of the functions and of API Gateway", "$0.03 per GB stored"),
+    "AWS::Logs::MetricFilter": ("count errors, failed guesses and banned devices", "$0.30 per metric in use"),
+    "AWS::Logs::QueryDefinition": ("saved log queries", "free"),
+    "AWS::SNS::Subscription": ("`AlarmEmail`, if set", "free"),
+    "AWS::SNS::Topic": ("alarm notifications", "free"),
+    "AWS::SSM::Parameter": ("ARNs of the tables in use, for the policies", "free"),
+    "AWS::SecretsManager::Secret": ("keys from which ids, authKeys and tokens are derived", "$0.40 each"),
 }
-"""What resources of a type are for, and what one costs a month when nobody calls, in us-east-1."""
+"""Purpose of each resource type, and its monthly price without requests, in us-east-1."""
 
 
 def main() -> None:
-    """Write the tables of both pages."""
+    """Update the tables of both pages."""
     for page in (PAGE, EXAMPLES):
         page.write_text(rendered(page.read_text()))
 
 
 def rendered(page: str) -> str:
-    """A page with the tables that stand between `<!-- name -->` and `<!-- end -->` as the template has them."""
+    """Return a page with its tables regenerated: those between `<!-- name -->` and `<!-- end -->`."""
     tables = {"parameters": _parameters, "statements": _statements, "resources": _resources, "outputs": _outputs}
     for name, rows in tables.items():
         head, found, rest = page.partition(f"<!-- {name} -->\n")
@@ -108,7 +96,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _parameters() -> Iterator[tuple[str, ...]]:
-    yield "parameter", "default", "what it is"
+    yield "parameter", "default", "description"
     yield "---", "---", "---"
     for name, parameter in template.document()["Parameters"].items():
         default = parameter["Default"]
@@ -116,14 +104,14 @@ def _parameters() -> Iterator[tuple[str, ...]]:
 
 
 def _outputs() -> Iterator[tuple[str, ...]]:
-    yield "output", "what it is"
+    yield "output", "description"
     yield "---", "---"
     for name, output in template.document()["Outputs"].items():
         yield f"`{name}`", output["Description"]
 
 
 def _statements() -> Iterator[tuple[str, ...]]:
-    yield "on", "action", "why", "which functions"
+    yield "resource", "action", "purpose", "functions"
     yield "---", "---", "---", "---"
     granted = {
         (roles.resource(statement["Resource"]), action.partition(":")[2], function.name)
@@ -162,7 +150,7 @@ def _of_a_role(name: str, properties: dict[str, Any]) -> Iterator[tuple[str, ...
 
 
 def _resources() -> Iterator[tuple[str, ...]]:
-    yield "resource", "how many", "what it is for", "a month, idle"
+    yield "resource", "count", "purpose", "monthly, idle"
     yield "---", "---", "---", "---"
     kinds = sorted(resource["Type"] for resource in expand(template.document())["Resources"].values())
     for kind, found in groupby(kinds):
