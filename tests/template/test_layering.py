@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bindery.http import fallback
 from tools.template import ROOT
 
 LAYER = ROOT / "layers/bindery/bindery"
 
 PACKAGES = (
     {"operators"},
-    {"asseco", "quectel", "remoteit", "rufus", "vodlix"},
+    set(fallback.DIALECTS.values()),
     {"connectivity"},
     {"directory"},
     {"http"},
