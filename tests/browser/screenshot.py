@@ -1,31 +1,37 @@
-"""`make screenshot`: docs/docs-page.png, the documentation page after an operation was tried on a server of its own."""
+"""`make screenshot`: write docs/docs-page.png, a binding tried on the documentation page of a temporary server."""
 
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import ViewportSize, expect
+from playwright.sync_api import FloatRect, ViewportSize, expect
 
 from tests.browser import browsers
 from tests.http.servers import Server
 from tools.template import ROOT
 
 PATH = ROOT / "docs" / "docs-page.png"
-OPERATION = "vodlix.get_configs"
-"""One without a credential, so that the picture has none."""
+# The credentials in the picture are those of a server whose state is deleted afterwards.
+OPERATION = "rufus.bind_device"
+WIDTH = 1100
 
 
 def main() -> None:
-    """Take the picture."""
+    """Bind a device on the page, and save a picture of the request and its response."""
     with tempfile.TemporaryDirectory() as folder, browsers.opened() as browser:
         server = Server(Path(folder) / "state")
         try:
-            page = browser.new_page(viewport=ViewportSize(width=1100, height=1060))
+            page = browser.new_page(viewport=ViewportSize(width=WIDTH, height=1500))
             page.goto(f"{server.url}/docs")
             block = browsers.operation(page, OPERATION)
+            block.get_by_role("textbox").first.evaluate("body => body.style.minHeight = body.style.height = '6em'")
             block.get_by_role("button", name="Execute").click()
-            expect(block.locator(".live-responses-table .response .response-col_status")).to_have_text("200")
-            page.get_by_role("heading", name="vodlix").evaluate("heading => heading.scrollIntoView()")
-            page.screenshot(path=PATH, animations="disabled")
+            response = block.locator(".live-responses-table .response")
+            expect(response.locator(".response-col_status")).to_have_text("201")
+            page.get_by_role("heading", name="rufus").evaluate("heading => heading.scrollIntoView()")
+            box = response.bounding_box()
+            assert box is not None
+            shown = FloatRect(x=0, y=0, width=WIDTH, height=box["y"] + box["height"])
+            page.screenshot(path=PATH, animations="disabled", clip=shown)
         finally:
             server.stop()
 
