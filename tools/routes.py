@@ -1,6 +1,7 @@
-"""The routes of template.yaml where they stand again: `make tables` writes them, the tests compare them.
+"""Lists of the routes in template.yaml that `make tables` writes and the tests compare.
 
-In `bindery/http/fallback.py`, of which a function sees nothing but what is in the layer, and in the README, for people.
+`bindery/http/fallback.py` needs the routes because a function sees only the layer. docs/operations.md lists them for
+readers.
 """
 
 import re
@@ -9,10 +10,11 @@ from tools import template
 from tools.template import ROOT, Function, Route
 
 MODULE = ROOT / "layers/bindery/bindery/http/fallback.py"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/operations.md"
 
-ROW = re.compile(r"^\| `(?:(\w+) )?([^` ]+)` \| `([^`]+)` \| ([^|]+) \|\n", re.MULTILINE)
-_TABLE = re.compile(r"(?<=^ROUTES = \{\n).*?(?=^\}$)", re.MULTILINE | re.DOTALL)
+_METHODS = re.compile(r"(?<=^ROUTES = \{\n).*?(?=^\}$)", re.MULTILINE | re.DOTALL)
+_ROUTES = re.compile(r"(?<=^<!-- routes -->\n).*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| `[^`]+` \|$", re.MULTILINE)
 
 
 def routes() -> list[tuple[Route, Function]]:
@@ -23,35 +25,39 @@ def routes() -> list[tuple[Route, Function]]:
 
 
 def module() -> str:
-    """`bindery/http/fallback.py` with the methods of every path that a dialect answers, in alphabetical order."""
+    """`bindery/http/fallback.py` with the methods of every public path, in alphabetical order."""
     methods: dict[str, set[str]] = {}
     for route, _ in routes():
-        # IAM answers for the operators' paths before anything of ours does.
+        # Requests to the operators' paths without a valid signature never reach a function.
         if route.path != "$default" and not route.iam:
             methods.setdefault(route.path, set()).add(route.method)
     lines = [f'    "{path}": ({_tuple(sorted(found))}),\n' for path, found in methods.items()]
-    return _TABLE.sub(lambda _: "".join(lines), MODULE.read_text())
+    return _METHODS.sub(lambda _: "".join(lines), MODULE.read_text())
 
 
 def _tuple(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "")
 
 
-def readme() -> str:
-    """The README with a row for every route; a new one says what the function's description in the template says."""
-    text = README.read_text()
-    said = {(method, path): words for method, path, _, words in ROW.findall(text)}
-    rows = []
+def page() -> str:
+    """docs/operations.md with a table of routes for each API.
+
+    The description of a route is the one in the page, or for a new route that of its function in the template.
+    """
+    text = PAGE.read_text()
+    written: dict[str, str] = dict(_ROW.findall(text))
+    tables: dict[str, list[str]] = {}
     for route, function in routes():
-        description = template.document()["Resources"][function.logical_id]["Properties"]["Description"]
-        method = "" if route.path == "$default" else route.method
-        words = said.get((method, route.path), description.partition(": ")[2])
-        request = f"{method} {route.path}".strip()
-        rows.append(f"| `{request}` | `{function.name.replace('.', '/')}` | {words} |\n")
-    first, *_, last = ROW.finditer(text)
-    return text[: first.start()] + "".join(rows) + text[last.end() :]
+        request = route.path if route.path == "$default" else f"{route.method} {route.path}"
+        properties = template.document()["Resources"][function.logical_id]["Properties"]
+        description = written.get(request, properties["Description"].partition(": ")[2])
+        row = f"| `{request}` | {description} | `{function.name.replace('.', '/')}` |\n"
+        tables.setdefault(function.name.partition(".")[0], []).append(row)
+    head = "| route | description | function |\n|---|---|---|\n"
+    content = "".join(f"\n### {api}\n\n{head}{''.join(rows)}" for api, rows in tables.items())
+    return _ROUTES.sub(lambda _: f"{content}\n", text)
 
 
 if __name__ == "__main__":
     MODULE.write_text(module())
-    README.write_text(readme())
+    PAGE.write_text(page())

@@ -1,4 +1,4 @@
-"""What the README shows is what a fresh server answers."""
+"""The requests in the README return the responses shown there, from a fresh server."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tools.template import ROOT
 EXAMPLE = re.compile(r"^\*\*(\w+)\*\*.*?^```sh\n(.*?)^```\n```json\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall((ROOT / "README.md").read_text())
 VARYING = {"deviceid", "authKey", "timestamp", "time", "expirationsec", "connectionid", "proxy", "proxyserver"}
-"""Members whose value differs from one installation or request to the next; any other is as the README prints it."""
+"""Members whose value differs between installations or requests. All others must match the README exactly."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def shape(value: Any, name: str = "") -> Any:
-    """A JSON value with its members in order, those that differ from time to time by their type and length alone."""
+    """Replace varying values in a JSON value by their type and length, keeping the order of members."""
     if isinstance(value, dict):
         return [(member, shape(content, member)) for member, content in value.items()]
     if name in VARYING:
@@ -33,12 +33,12 @@ def shape(value: Any, name: str = "") -> Any:
     return value
 
 
-def test_the_readme_has_an_example_of_each_dialect() -> None:
+def test_readme_has_an_example_of_each_api() -> None:
     assert [name for name, _, _ in EXAMPLES] == ["rufus", "quectel", "asseco", "remoteit", "vodlix"]
 
 
 @pytest.mark.parametrize(("name", "script", "answer"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
-def test_an_example_of_the_readme_is_answered_as_it_says(
+def test_readme_example_returns_the_response_shown(
     fresh: Server, tmp_path: Path, name: str, script: str, answer: str
 ) -> None:
     (tmp_path / ".local").symlink_to(fresh.state)

@@ -28,7 +28,7 @@ SAM = ROOT / ".venv/sam"
 START_SECONDS = 120
 """Maximum time for `sam local start-lambda` to start."""
 
-COMMAND = re.search(r"^sam local invoke .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+COMMAND = re.search(r"^sam local invoke .*$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
 
 ORDER = {
     "rufus": "bind_device get_device list_devices unbind_device",
@@ -130,7 +130,7 @@ def test_every_function_answers_its_event_in_a_container(server: Server, invoke:
     assert sorted(told) == sorted(function.name for function in template.functions())
 
 
-def test_the_readmes_command_answers_what_the_readme_shows(server: Server, environment: dict[str, str]):
+def test_documented_command_returns_the_readmes_response(server: Server, environment: dict[str, str]):
     assert COMMAND
     command = shlex.split(COMMAND[0].replace(".local/", f"{server.state}/"))
     ran = subprocess.run(sam(*command[2:]), cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -15,6 +15,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "docs/deploying.md",
     "docs/operating.md",
+    "docs/operations.md",
     "docs/performance.md",
     "docs/proof.md",
     "docs/runbook.md",
