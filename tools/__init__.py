@@ -1,1 +1,1 @@
-"""What runs on a person's machine: the local server and what it needs."""
+"""Local server, command line and generators."""

@@ -62,7 +62,7 @@ def test_file_of_the_folder_can_only_name_a_server_on_this_machine(
 def test_file_that_others_can_change_is_not_trusted(bindery: Bindery, admin_json: Path, mode: int) -> None:
     admin_json.chmod(mode)
     refused = bindery("accounts list", env=NOBODY)
-    assert (refused.exit_code, "can be changed by other users" in refused.stderr) == (client.Exit.USAGE, True)
+    assert (refused.exit_code, "is writable by other users" in refused.stderr) == (client.Exit.USAGE, True)
 
 
 def test_file_of_another_user_is_not_trusted(
@@ -94,12 +94,12 @@ def test_another_local_servers_key_pair_is_not_used(
     refused = bindery("accounts list --endpoint http://127.0.0.1:9", env=NOBODY)
     assert refused.exit_code == client.Exit.USAGE
     assert (
-        f"the key pair in .local/admin.json is that of {environment['BINDERY_ENDPOINT']}, not of http://127.0.0.1:9."
-        " Run the command in the folder of that server's `make run`" in refused.stderr
+        f"the key pair in .local/admin.json is for {environment['BINDERY_ENDPOINT']}, not for http://127.0.0.1:9."
+        " Run the command in the folder where `make run` started that server" in refused.stderr
     )
 
 
 def test_refused_key_pair_of_a_local_server_is_explained(bindery: Bindery) -> None:
     refused = bindery("accounts list", env={"BINDERY_SECRET_ACCESS_KEY": "another"})
     assert refused.exit_code == client.Exit.FORBIDDEN
-    assert "the key pair may be another local server's. Run the command in the folder of that" in refused.stderr
+    assert "the key pair may belong to another local server. Run the command in the folder where" in refused.stderr

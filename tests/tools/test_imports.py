@@ -102,7 +102,8 @@ def test_each_line_that_fails_is_told_by_its_number(bindery: Bindery, tmp_path: 
     result = bindery(f"issued import {file}")
     assert (result.exit_code, json.loads(result.stdout)) == (1, report(created=2, errors=9))
     assert result.stderr.startswith(
-        f"9 of 11 rows failed. Fix and import: {tmp_path / 'e.failed.csv'} (without 4 that could not be read)\n"
+        f"9 of 11 rows failed: {tmp_path / 'e.failed.csv'}"
+        " (fix and import that file; it does not contain 4 unreadable rows)\n"
     )
     assert re.search(r"\n  line 3 +E2 +2 cells, but the header line has 3\n", result.stderr)
     assert result.stderr.endswith(f"All errors: {file}.errors.ndjson\n")
@@ -139,10 +140,10 @@ def test_ndjson_is_read_line_by_line(bindery: Bindery, tmp_path: Path) -> None:
         ("a.csv", "", "the file has no header line"),
         ("a.csv", "product_key,serial\n", "the header line lacks device_key"),
         ("a.csv", f"{HEADER},color\n", "unknown columns 'color'. Known columns: product_key, serial, device_key"),
-        ("a.csv", f"{HEADER},serial\n", "the header line has a column twice"),
+        ("a.csv", f"{HEADER},serial\n", "the header line has duplicate columns"),
         ("a.csv", f'{HEADER},"x"y\n', "the header line cannot be read"),
-        ("a.txt", f"{HEADER}\n", "csv or ndjson? Give --format"),
-        ("a.csv --format xml", "", "csv or ndjson? Give --format"),
+        ("a.txt", f"{HEADER}\n", "Use --format csv or --format ndjson"),
+        ("a.csv --format xml", "", "Use --format csv or --format ndjson"),
         ("b.csv", None, "b.csv: No such file or directory"),
     ],
 )
@@ -218,7 +219,7 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
         written.write('{"line": 4')
 
     told = bindery(f"issued import {file} --dry-run")
-    assert (told.exit_code, "was not finished. To start from the beginning: --restart" in told.stderr) == (2, True)
+    assert (told.exit_code, "is not finished. To start from the beginning: --restart" in told.stderr) == (2, True)
     assert run(bindery, f"issued import {file}") == (1, report(created=399, errors=1))
     assert errors(tmp_path / "k.csv.errors.ndjson") == [(5, "unreadable")]
     assert not progress.exists()
@@ -298,7 +299,7 @@ def test_progress_of_another_file_is_not_taken_up(tmp_path: Path, monkeypatch: p
     assert len(whole.taken) == 100
     for restart in (False, True):
         (tmp_path / "o.csv.progress.json").write_text("{")
-        with pytest.raises(Failure, match="is not the record of an import"):
+        with pytest.raises(Failure, match="is not the progress file of an import"):
             take(whole, file, restart=restart)
     assert (tmp_path / "o.csv.progress.json").read_text() == "{"
 
@@ -314,8 +315,8 @@ def test_output_never_overwrites_the_input_or_another_file(tmp_path: Path, capsy
             (file, "is the file to import"),
             (link, "is the file to import"),
             (tmp_path / "symlink", "is the file to import"),
-            (log, "exists and is not the error file of an import"),
-            (tmp_path, "exists and is not the error file of an import"),
+            (log, "exists but is not the errors file of an import"),
+            (tmp_path, "exists but is not the errors file of an import"),
         ):
             api = Api(None)
             with pytest.raises(Failure, match=why) as refused:
@@ -358,7 +359,7 @@ def test_duplicate_far_apart_is_an_error_and_the_first_row_counts(
     found = [json.loads(line) for line in (tmp_path / "d.csv.errors.ndjson").read_text().splitlines()]
     assert [(error["line"], error["serial"], error["message"]) for error in found] == [
         (102, " D0001", "repeats line 3"),
-        (103, "OTHER", "device_key is that of line 4 too"),
+        (103, "OTHER", "device_key is the same as in line 4"),
     ]
     api.fails = "D0050"
     with pytest.raises(Failure, match="gone"):
@@ -389,8 +390,8 @@ def test_spreadsheet_damage_is_reported(tmp_path: Path, capsys: pytest.CaptureFi
     found = errors(tmp_path / "x.csv.errors.ndjson")
     assert found == [(2, "formula"), (3, "formula"), (4, "number")]
     told = capsys.readouterr().err
-    assert "2 empty rows were skipped.\n" in told
-    assert "serial '8.6E+14': a number that a spreadsheet shortened. Format the column as text" in told
+    assert "Skipped 2 empty rows.\n" in told
+    assert "serial '8.6E+14': a number shortened by a spreadsheet. Format the column as text" in told
     assert "serial '=\"0007\"': a spreadsheet formula." in told
     (tmp_path / "u.csv").write_text(f"{HEADER}\n", encoding="utf-16")
     with pytest.raises(Failure, match=r"is UTF-16\. Save it as UTF-8"):

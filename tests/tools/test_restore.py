@@ -131,7 +131,9 @@ def test_all_three_tables_are_restored_and_then_used(stack: Deployed, bindery: B
         assert stack.tags(restored) == stack.tags(own) == [{"Key": "environment", "Value": "test"}]
     lives = stack.tables.describe_time_to_live(TableName=RESTORED[1])["TimeToLiveDescription"]
     assert lives == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-    assert answer.output.endswith(f"bindery uses them. To go back: bindery switch bindery {' '.join(stack.own)}\n")
+    assert answer.output.endswith(
+        f"bindery uses the restored tables. To switch back: bindery switch bindery {' '.join(stack.own)}\n"
+    )
 
 
 def test_old_and_new_tables_are_never_written_to_at_once(
@@ -158,7 +160,9 @@ def test_the_stack_is_as_it_was_when_the_switch_is_declined(stack: Deployed, bin
     answer = bindery(f"restore bindery --to {MOMENT}", stdin="n\n")
     assert answer.exit_code == 0
     assert stack.parameters() == PARAMETERS
-    assert answer.output.endswith(f"bindery is as it was. To use them: bindery switch bindery {' '.join(RESTORED)}\n")
+    assert answer.output.endswith(
+        f"bindery was not changed. To use the restored tables: bindery switch bindery {' '.join(RESTORED)}\n"
+    )
     answer = bindery(f"switch bindery {' '.join(RESTORED)}")
     assert answer.exit_code == 0
     assert stack.used() == RESTORED
@@ -175,7 +179,7 @@ def test_a_table_that_came_from_elsewhere_is_not_taken_for_a_restored_one(stack:
     stack.tables.restore_table_to_point_in_time(SourceTableName=stack.own[1], TargetTableName=RESTORED[0])
     answer = bindery(f"restore bindery --to {MOMENT} --yes")
     assert answer.exit_code == 4
-    assert answer.output == f"bindery: {RESTORED[0]} is there already, and was not restored from {stack.own[0]}\n"
+    assert answer.output == f"bindery: {RESTORED[0]} already exists and was not restored from {stack.own[0]}\n"
     assert stack.parameters() == PARAMETERS
 
 
@@ -183,17 +187,17 @@ def test_a_second_restoration_starts_from_the_tables_in_use(stack: Deployed, bin
     bindery(f"restore bindery --to {MOMENT} --yes")
     answer = bindery("restore bindery --to 2026-11-20T13:00:00Z --yes")
     assert answer.exit_code == 4
-    assert f"bindery: {RESTORED[0]} can be restored to moments from " in answer.output
+    assert f"bindery: {RESTORED[0]} can only be restored to a time from " in answer.output
 
 
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [
-        ("restore bindery --to 2026-10-16T23:59:59Z", 4, "can be restored to moments from 2026-10-17T00:00:00Z to"),
-        ("restore bindery --to 2026-11-21T12:00:01Z", 4, "to 2026-11-21T12:00:00Z, no other"),
-        ("restore bindery --to yesterday", 2, "'yesterday' is no moment: 2026-11-20T12:00:00Z is"),
+        ("restore bindery --to 2026-10-16T23:59:59Z", 4, "can only be restored to a time from 2026-10-17T00:00:00Z to"),
+        ("restore bindery --to 2026-11-21T12:00:01Z", 4, "to 2026-11-21T12:00:00Z\n"),
+        ("restore bindery --to yesterday", 2, "'yesterday' is not a point in time. Example: 2026-11-20T12:00:00Z"),
         (f"restore other --to {MOMENT}", 1, "Stack with id other does not exist"),
-        ("switch bindery one two", 2, "three tables belong together"),
+        ("switch bindery one two", 2, "specify three tables"),
         ("switch bindery one two three", 1, "Requested resource not found"),
     ],
 )

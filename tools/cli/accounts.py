@@ -7,13 +7,13 @@ import typer
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, command, group, listed
 
-app = group("Accounts: the tenants.")
+app = group("Manage accounts (tenants).")
 
-Account = Annotated[str, typer.Argument(help="The account's id.")]
+Account = Annotated[str, typer.Argument(help="Account id.")]
 
 
 @command(app, done="Created account {account}.")
-def create(api: Client, account: Account, name: Annotated[str, typer.Option(help="Its name.")]) -> Any:
+def create(api: Client, account: Account, name: Annotated[str, typer.Option(help="Account name.")]) -> Any:
     """Create an account."""
     return api.post("accounts", account=account, name=name)
 
@@ -24,19 +24,19 @@ def create(api: Client, account: Account, name: Annotated[str, typer.Option(help
     columns={"ACCOUNT": "account", "NAME": "name", "ENABLED": "enabled", "CREATED": "created_at"},
 )
 def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
-    """List accounts, by id."""
+    """List accounts, sorted by id."""
     return listed(api, "accounts", limit=limit, everything=everything)
 
 
 @command(app)
 def show(api: Client, account: Account) -> Any:
-    """Show one."""
+    """Show an account."""
     return api.get("accounts", account)
 
 
-@command(app, done="Disabled account {account}: its keys and its users' tokens no longer authenticate.")
+@command(app, done="Disabled account {account}. Its keys and its users' tokens no longer work.")
 def disable(api: Client, account: Account) -> Any:
-    """Disable an account: its keys and its users' tokens stop authenticating at once."""
+    """Disable an account. Its keys and its users' tokens stop working immediately."""
     return api.post("accounts", account, "disable")
 
 

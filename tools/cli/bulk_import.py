@@ -1,11 +1,8 @@
-"""Import a file of any length: the options, and the run.
+"""Import a file of any length.
 
-An import keeps files beside FILE: `FILE.progress.json` (its record, removed at the end), `FILE.errors.ndjson` (the
-errors, each with its row) and, at the end, `FILE.failed.csv` (the rows that failed, to be fixed and imported). On a
-read-only medium, and for `-`, they are kept elsewhere. No file is overwritten that an import did not write.
-
-Each request is preceded by its dry run, whose outcome is recorded. When an import was interrupted, the requests in
-flight are sent again, and the recorded outcome counts.
+The import keeps three files beside FILE: `FILE.progress.json` (deleted at the end), `FILE.errors.ndjson` and
+`FILE.failed.csv` (the rows that failed). For standard input or a read-only folder, they are kept in the state folder.
+Files that an import did not write are never overwritten.
 """
 
 import codecs
@@ -34,16 +31,16 @@ from tools.cli.import_report import ErrorsFile
 from tools.cli.import_rows import Columns
 
 HEAD = 64 * 1024
-"""Bytes at the beginning of a file by which it is known again, with its length."""
+"""Number of leading bytes that, with the length, identify a file."""
 
 File = Annotated[
     Path,
-    typer.Argument(help="A .csv with a header line, or one JSON object a line; - for the standard input."),
+    typer.Argument(help="CSV file with a header line, or one JSON object per line (.ndjson); - for standard input."),
 ]
 FileFormat = Annotated[
-    str | None, typer.Option("--format", help="csv or ndjson, if the name does not end so.", show_default=False)
+    str | None, typer.Option("--format", help="csv or ndjson. Default: from the file name.", show_default=False)
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Report the outcome of each row, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would happen without changing anything.")]
 Errors = Annotated[
     Path | None, typer.Option("--errors", help="File for errors. Default: FILE.errors.ndjson.", show_default=False)
 ]
@@ -62,11 +59,11 @@ def run(
     restart: bool,
     unbindable: bool = False,
 ) -> dict[str, Any]:
-    """Import a file, and return the report. `unbindable` goes with each request (devices). Raises `Failure`."""
+    """Import a file and return the report. Raises `Failure`."""
     options = {"unbindable": True} if unbindable else {}
     form = form or {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(file.suffix.lower())
     if form not in ("csv", "ndjson"):
-        raise Failure(Exit.USAGE, f"is {file} csv or ndjson? Give --format")
+        raise Failure(Exit.USAGE, f"cannot tell whether {file} is csv or ndjson. Use --format csv or --format ndjson")
     record: JobRecord | None = None
     try:
         with _opened(file) as source, ExitStack() as stack:
@@ -106,7 +103,7 @@ def run(
                 progress.update(task, completed=batch.place, text=f"{counts.lines:,} rows, {counts.errors:,} failed")
         record.finish()
         if table.empty:
-            output.note(f"{table.empty:,} empty rows were skipped.")
+            output.note(f"Skipped {table.empty:,} empty rows.")
         if counts.errors:
             failed_rows = None if dry_run else import_report.save_failed(failed, place, form, table)
             import_report.print_errors(counts, failed, columns, failed_rows)
@@ -123,7 +120,7 @@ def run(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """The file; what cannot be read twice, such as the standard input, as a copy of it."""
+    """Open the file, or a temporary copy if it cannot be read twice."""
     with ExitStack() as stack:
         given = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
         if given is sys.stdin.buffer or not stat.S_ISREG(os.fstat(given.fileno()).st_mode):
@@ -136,7 +133,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def _place(file: Path, form: str, head: str) -> Path:
-    """The path beside which an import keeps its files: the imported file, if files can be kept beside it."""
+    """Return the path beside which the import keeps its files."""
     if file.is_file() and os.access(file.parent, os.W_OK):
         return file
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "bindery" / "imports"

@@ -1,4 +1,4 @@
-"""The admin API over HTTP, each request signed (AWS Signature Version 4)."""
+"""HTTP client for the admin API. Signs requests with AWS Signature Version 4."""
 
 import json
 import os
@@ -21,21 +21,21 @@ from botocore.exceptions import BotoCoreError
 
 SERVICE = "execute-api"
 PAGE = 100
-"""Entries of a page of a list at most."""
+"""Maximum number of entries per page."""
 REGION = "eu-central-1"
-"""The region that local servers have."""
+"""Region of local servers."""
 ATTEMPTS = 7
-"""How often a request is sent that may be repeated: half a minute of an API that is not there."""
+"""Maximum number of attempts: about half a minute."""
 
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?\Z")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _READ_ITS_KEYS = (
-    "Run the command in the folder of that server's `make run`, or read its credentials first: . …/demo.env"
+    "Run the command in the folder where `make run` started that server, or load its credentials: . …/demo.env"
 )
 
 
 class Exit(IntEnum):
-    """What the exit code says."""
+    """Exit codes of failed commands."""
 
     REFUSED = 1
     USAGE = 2
@@ -59,7 +59,7 @@ _BY_STATUS = {
 
 
 class Failure(Exception):
-    """Why a command ends without having done its work: the exit code, and the text for the person."""
+    """A failed command, with its exit code and error message."""
 
     def __init__(self, code: Exit, text: str) -> None:
         super().__init__(text)
@@ -77,7 +77,7 @@ class _Signature(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
         headers = {name: request.headers[name] for name in ("host", "content-type") if name in request.headers}
         unsigned = AWSRequest(request.method, str(request.url), headers, request.content)
-        # Read each time: those of a role are renewed while a long import runs.
+        # Not cached: a role's credentials are refreshed during a long import.
         SigV4Auth(self._credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(unsigned)
         for name, value in unsigned.headers.items():
             request.headers[name] = value
@@ -85,17 +85,17 @@ class _Signature(httpx.Auth):
 
 
 class Client:
-    """The admin API at an endpoint. Safe to use from several threads."""
+    """Client of the admin API at an endpoint. Thread-safe."""
 
     def __init__(self, endpoint: str, credentials: Any, region: str) -> None:
         self.endpoint = endpoint.rstrip("/")
-        # No proxy stands between this machine and itself.
+        # Requests to a local server must not go through a proxy.
         away = httpx.URL(endpoint).host not in _LOOPBACK
         self.http = httpx.Client(timeout=httpx.Timeout(60, connect=10), trust_env=away)
         self._signature = _Signature(credentials, region)
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close all connections."""
         self.http.close()
 
     def ask(
@@ -106,9 +106,9 @@ class Client:
         query: Mapping[str, Any] | None = None,
         attempts: int = 1,
     ) -> Any:
-        """Ask `/admin/v1/<path>`, and return the answer's JSON. Members and parameters that are None are left out.
+        """Send a request to `/admin/v1/<path>` and return the JSON response. Omits query parameters that are None.
 
-        Raises `Failure`. With more than one attempt, what was not available is asked again, after ever longer pauses.
+        Raises `Failure`. With several attempts, retry with exponential back-off while the API is unavailable.
         """
         url = "/".join([self.endpoint, "admin/v1", *(quote(part, safe="") for part in path)])
         headers = {} if body is None else {"content-type": "application/json"}
@@ -124,30 +124,30 @@ class Client:
                 text = problem(answer, path, {**given, **(body or {})})
                 failure = Failure(_BY_STATUS.get(answer.status_code, Exit.REFUSED), text)
             except httpx.TransportError as error:
-                failure = Failure(Exit.UNAVAILABLE, f"{self.endpoint} cannot be reached: {error or repr(error)}")
+                failure = Failure(Exit.UNAVAILABLE, f"cannot reach {self.endpoint}: {error or repr(error)}")
             except BotoCoreError as error:
-                raise Failure(Exit.FORBIDDEN, f"the request cannot be signed: {error}") from None
+                raise Failure(Exit.FORBIDDEN, f"cannot sign the request: {error}") from None
             except ValueError:
-                failure = Failure(Exit.UNAVAILABLE, f"{self.endpoint} does not answer as Bindery does: is it one?")
+                failure = Failure(Exit.UNAVAILABLE, f"{self.endpoint} did not return JSON. Is it a Bindery endpoint?")
             if failure.code is not Exit.UNAVAILABLE or attempt == attempts:
                 break
-            time.sleep(random.uniform(0.5, 1) * 0.5 * 2 ** (attempt - 1))  # noqa: S311 (jitter is no secret)
+            time.sleep(random.uniform(0.5, 1) * 0.5 * 2 ** (attempt - 1))  # noqa: S311 (jitter is not a secret)
         raise failure
 
-    def knock(self, method: str, path: str, *, signed: bool) -> httpx.Response:
-        """Whatever answers any path of the endpoint. Raises `httpx.TransportError`."""
+    def probe(self, method: str, path: str, *, signed: bool) -> httpx.Response:
+        """Send an empty request to any path of the endpoint. Raises `httpx.TransportError`."""
         return self.http.request(method, self.endpoint + path, auth=self._signature if signed else None)
 
     def get(self, *path: str, **query: Any) -> Any:
-        """Read one thing."""
+        """Send a GET request."""
         return self.ask("GET", *path, query=query)
 
     def post(self, *path: str, **body: Any) -> Any:
-        """Post a body with these members."""
+        """Send a POST request with a JSON body."""
         return self.ask("POST", *path, body=body or None)
 
     def pages(self, *path: str, limit: int | None, **query: Any) -> Iterator[Any]:
-        """The entries of a list, page after page: `limit` of them at most, or all."""
+        """Yield at most `limit` entries of a list, or all, then `MORE` if there are more."""
         left, cursor = limit, None
         while left is None or left > 0:
             page = self.get(*path, **query, limit=PAGE if left is None else min(left, PAGE), cursor=cursor)
@@ -160,7 +160,7 @@ class Client:
 
 
 MORE = object()
-"""What `pages` ends with where the list goes on."""
+"""Marker after the last entry of an incomplete list."""
 
 
 _NOUNS = {
@@ -174,26 +174,28 @@ _NOUNS = {
     "settings": ("setting", "name"),
     "privacy": ("user", "uid"),
 }
-"""What each resource's entries are called, and the member that identifies one."""
+"""Name and identifying member of each resource's entries."""
 
 _CONFIDENTIAL = frozenset({"password", "secret"})
-"""Members whose values are not repeated."""
+"""Members whose values are not printed."""
 
 
 def problem(answer: httpx.Response, path: Sequence[str], sent: Mapping[str, Any]) -> str:
-    """A refusal in words. The API names the place of what is wrong; its value is known here, from the request."""
+    """Return the message for an error response, with the values of invalid fields."""
     try:
         found = answer.json()
         title = found.get("title") or found["message"]
         lines = [_error(error, path, sent) for error in found.get("errors", ())]
     except (ValueError, LookupError, AttributeError, TypeError):
-        return f"HTTP {answer.status_code}, from something that is not Bindery's admin API"
+        return f"HTTP {answer.status_code}: this is not a response of Bindery's admin API"
     if answer.status_code == 403 and "title" not in found:
         here = answer.url.host in _LOOPBACK
         why = (
-            f"the key pair may be another local server's. {_READ_ITS_KEYS}" if here else "check key pair, region, clock"
+            f"the key pair may belong to another local server. {_READ_ITS_KEYS}"
+            if here
+            else "check the key pair, the region and the clock"
         )
-        return f"{title}: the endpoint does not accept this signature; {why}"
+        return f"{title}: the endpoint rejected the signature; {why}"
     if lines:
         return lines[0] if len(lines) == 1 else "\n  ".join([f"{title}:", *lines])
     if detail := found.get("detail"):
@@ -208,7 +210,7 @@ def _error(error: Mapping[str, str], path: Sequence[str], sent: Mapping[str, Any
     place, *inner = error["at"].removeprefix("body.").removeprefix("path.").removeprefix("query.").split(".")
     value = sent.get(place)
     if place not in sent:
-        # What is named last in a path is what the request is about, but for the one that identifies the entry.
+        # Neither in the query nor in the body, so in the path: the entry's identifier, or the last part.
         member = _NOUNS.get(path[0], ("", ""))[1]
         value = path[1] if place == member and len(path) > 1 else path[-1] if len(path) > 2 else None
     for step in inner:
@@ -218,10 +220,7 @@ def _error(error: Mapping[str, str], path: Sequence[str], sent: Mapping[str, Any
 
 
 def connect(endpoint: str | None, profile: str | None, region: str | None) -> Client:
-    """Return a client of the API that is named, else of BINDERY_ENDPOINT, else of the local server.
-
-    Requests to a local server are signed with its own key pair, others with that of the AWS profile. Raises `Failure`.
-    """
+    """Return a client for `endpoint`, else for BINDERY_ENDPOINT, else for the local server. Raises `Failure`."""
     found = endpoint or os.environ.get("BINDERY_ENDPOINT")
     local = None if found or profile else _local()
     if local is not None:
@@ -229,21 +228,21 @@ def connect(endpoint: str | None, profile: str | None, region: str | None) -> Cl
         sys.stderr.write(f"bindery: using the local server {found} ({local.file})\n")
     if found is None:
         raise Failure(
-            Exit.USAGE, "which Bindery? Give --endpoint or set BINDERY_ENDPOINT, or start a local one: make run"
+            Exit.USAGE, "no endpoint. Use --endpoint, set BINDERY_ENDPOINT, or start a local server: make run"
         )
     url = httpx.URL(found)
     here = url.host in _LOOPBACK
     if url.scheme not in ("http", "https") or not url.host:
-        raise Failure(Exit.USAGE, f"{found!r} is not an endpoint; an endpoint looks like https://api.example.com")
+        raise Failure(Exit.USAGE, f"{found!r} is not an endpoint. Example: https://api.example.com")
     if url.scheme == "http" and not here:
-        raise Failure(Exit.USAGE, f"{found} is not encrypted: http is only for a local server")
+        raise Failure(Exit.USAGE, f"{found} does not use https. Only a local server can be reached over http")
     if here and profile is None:
         return Client(found, _local_key_pair(found, local), region or (local.region if local else REGION))
     return _deployed(found, url.host, profile, region)
 
 
 def _local_key_pair(endpoint: str, local: "_Local | None") -> Credentials:
-    """The key pair of the environment, else of the local server that is addressed. Raises `Failure`."""
+    """Return the key pair of the environment, else of admin.json."""
     access_key_id = os.environ.get("BINDERY_ACCESS_KEY_ID")
     secret_access_key = os.environ.get("BINDERY_SECRET_ACCESS_KEY")
     if access_key_id and secret_access_key:
@@ -253,13 +252,13 @@ def _local_key_pair(endpoint: str, local: "_Local | None") -> Credentials:
         raise Failure(Exit.USAGE, f"no key pair for {endpoint}. {_READ_ITS_KEYS}")
     if httpx.URL(local.endpoint).port != httpx.URL(endpoint).port:
         raise Failure(
-            Exit.USAGE, f"the key pair in {local.file} is that of {local.endpoint}, not of {endpoint}. {_READ_ITS_KEYS}"
+            Exit.USAGE, f"the key pair in {local.file} is for {local.endpoint}, not for {endpoint}. {_READ_ITS_KEYS}"
         )
     return Credentials(local.access_key_id, local.secret_access_key)
 
 
 def _deployed(endpoint: str, host: str, profile: str | None, region: str | None) -> Client:
-    import boto3  # takes a while, which nobody needs who asks a local server
+    import boto3  # slow to import, and not needed for a local server
 
     try:
         session = boto3.Session(profile_name=profile)
@@ -267,16 +266,16 @@ def _deployed(endpoint: str, host: str, profile: str | None, region: str | None)
     except BotoCoreError as error:
         raise Failure(Exit.USAGE, str(error)) from None
     if credentials is None:
-        raise Failure(Exit.FORBIDDEN, "no AWS credentials: give --profile, or sign in with the AWS CLI")
+        raise Failure(Exit.FORBIDDEN, "no AWS credentials. Use --profile, or sign in with the AWS CLI")
     told = _REGION.search(host)
     where = region or (told[1] if told else session.region_name)
     if where is None:
-        raise Failure(Exit.USAGE, "which AWS region is the endpoint in? Give --region")
+        raise Failure(Exit.USAGE, "cannot tell the AWS region of the endpoint. Use --region")
     return Client(endpoint, credentials, where)
 
 
 class _Local(NamedTuple):
-    """A local server, as it describes itself in admin.json."""
+    """Content of a local server's admin.json."""
 
     file: Path
     endpoint: str
@@ -286,9 +285,9 @@ class _Local(NamedTuple):
 
 
 def _local() -> _Local | None:
-    """The local server of this folder, else of this checkout. Raises `Failure` if its file cannot be trusted.
+    """Return the local server of the current folder, else of this checkout.
 
-    Anyone can put a file into a shared folder, and it decides where requests and their secrets go.
+    Raises `Failure` if the file is not trusted: it decides where secrets are sent.
     """
     for folder in (Path(), Path(__file__).resolve().parents[2]):
         file = folder / ".local" / "admin.json"
@@ -305,7 +304,7 @@ def _local() -> _Local | None:
         if owned.st_uid != os.geteuid():
             raise _untrusted(file, f"belongs to another user (uid {owned.st_uid})")
         if owned.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise _untrusted(file, "can be changed by other users")
+            raise _untrusted(file, "is writable by other users")
         if url.scheme != "http" or url.host not in _LOOPBACK:
             raise _untrusted(file, f"names {found.endpoint}, which is not a server on this machine")
         return found
@@ -313,4 +312,4 @@ def _local() -> _Local | None:
 
 
 def _untrusted(file: Path, why: str) -> Failure:
-    return Failure(Exit.USAGE, f"{file} {why}, so it is not used. Remove it, or name the installation: --endpoint …")
+    return Failure(Exit.USAGE, f"{file} {why}, so it is not used. Remove it, or use --endpoint")

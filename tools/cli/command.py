@@ -1,4 +1,4 @@
-"""What makes a function a command: the options that every command has, what it prints, and how it fails."""
+"""Options, output and error handling of all commands."""
 
 import inspect
 import sys
@@ -16,25 +16,25 @@ from tools.cli.output import Columns, Format
 
 Endpoint = Annotated[
     str | None,
-    typer.Option(help="The API's base URL. Default: BINDERY_ENDPOINT, else the local server.", show_default=False),
+    typer.Option(help="Base URL of the API. Default: BINDERY_ENDPOINT, else the local server.", show_default=False),
 ]
-Profile = Annotated[str | None, typer.Option(help="The AWS profile that signs.", show_default=False)]
+Profile = Annotated[str | None, typer.Option(help="AWS profile to sign requests with.", show_default=False)]
 Region = Annotated[
-    str | None, typer.Option(help="The API's AWS region, if its URL does not contain it.", show_default=False)
+    str | None, typer.Option(help="AWS region of the API, if its URL does not contain it.", show_default=False)
 ]
 Output = Annotated[
-    Format | None, typer.Option(help="Default: table on a terminal, json elsewhere.", show_default=False)
+    Format | None, typer.Option(help="Output format. Default: table on a terminal, otherwise json.", show_default=False)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret value alone.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the secret.")]
 COMMON: Mapping[str, Any] = {"endpoint": Endpoint, "profile": Profile, "region": Region, "output": Output}
 
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
-All = Annotated[bool, typer.Option("--all", help="Every entry.")]
+All = Annotated[bool, typer.Option("--all", help="List all entries.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def group(text: str) -> typer.Typer:
-    """A group of commands."""
+    """Return a group of commands."""
     return typer.Typer(help=text, no_args_is_help=True)
 
 
@@ -47,14 +47,10 @@ def command(
     done: str | Callable[[Any], str] | None = None,
     failed: Callable[[Any], bool] = lambda answer: False,
 ) -> Callable[[Any], Any]:
-    """Make a function a command of a group: it takes the client first, and its result is printed.
+    """Add a function to a group as a command. Its first argument is the client; its result is printed.
 
-    `once` names the member of the result that is a secret, shown only once. For people, `columns` are those of a list,
-    and `done` is printed instead of a record: a text with arguments and members in braces, or a function of the result.
-    `failed` decides whether a result that is printed as usual ends the command with exit code 1.
-
-    A parameter `device` (`lookup.Device`) may be given by the options of `lookup` instead; the arguments that follow it
-    then move up.
+    `once` is the member with a secret. In a table, `done` (a template or a function of the result) replaces a record.
+    If `failed(result)`, the exit code is 1. Lookup options can replace a `device` argument.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +62,7 @@ def command(
             for parameter in given
         ]
         behind = [parameter for parameter in own if located and parameter.name != "device" and _positional(parameter)]
-        # An argument behind the device is checked here: typer does not know that it may move up.
+        # Checked here and not by typer, because the arguments after the device can move up.
         own = [
             parameter.replace(default=None)
             if parameter in behind or (located and parameter.name == "device")
@@ -114,7 +110,7 @@ def _positional(parameter: inspect.Parameter) -> bool:
 
 
 def _locate(api: Client, arguments: dict[str, Any], behind: list[str], required: list[str]) -> None:
-    """Replace the options that look a device up by its id."""
+    """Replace lookup options with the device's id."""
     options = {name: arguments.pop(name) for name in lookup.OPTIONS}
     if behind and any(value is not None for value in options.values()) and arguments[behind[-1]] is None:
         places = ["device", *behind]
@@ -144,35 +140,32 @@ def _run(
 
 
 def listed(api: Client, *path: str, limit: int, everything: bool, **query: Any) -> Any:
-    """The result of a list command."""
+    """Return the result of a list command."""
     return api.pages(*path, limit=None if everything else limit, **query)
 
 
 def changes(**members: Any) -> dict[str, Any]:
-    """The members that were given. An empty text removes a value. Raises `Failure`: there are none."""
+    """Return the specified members, with None for empty text. Raises `Failure` if there are none."""
     given = {name: None if value == "" else value for name, value in members.items() if value is not None}
     if not given:
-        raise Failure(client.Exit.USAGE, "what should change? See --help")
+        raise Failure(client.Exit.USAGE, "nothing to change. Specify at least one option (see --help)")
     return given
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before a command does what cannot be undone. Raises `Failure`: no terminal to ask on, and no --yes."""
+    """Ask for confirmation. Raises `Failure` without a terminal or --yes."""
     if not yes:
         if not sys.stdin.isatty():
-            raise Failure(client.Exit.USAGE, "this cannot be undone: confirm it with --yes")
+            raise Failure(client.Exit.USAGE, "this cannot be undone. Confirm with --yes")
         typer.confirm(output.escape(question), abort=True, err=True)
 
 
 def confidential(what: str) -> str:
-    """A value that no command line may hold: asked for on a terminal, else the first line of the standard input.
-
-    Raises `Failure`: there is none.
-    """
+    """Prompt for a secret, or read it from standard input. Raises `Failure` if it is empty."""
     if sys.stdin.isatty():
         given: str = typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
     else:
         given = sys.stdin.readline().rstrip("\r\n")
     if not given:
-        raise Failure(client.Exit.USAGE, f"no {what.lower()} was given")
+        raise Failure(client.Exit.USAGE, f"no {what.lower()} on standard input")
     return given

@@ -8,7 +8,7 @@ from tools.cli import lookup
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import All, Limit, command, group, listed
 
-app = group("Connections: leases to reach a device (remoteit).")
+app = group("List and end connections to devices (remoteit).")
 
 
 @command(
@@ -24,21 +24,21 @@ app = group("Connections: leases to reach a device (remoteit).")
 )
 def page(
     api: Client,
-    to: Annotated[str | None, typer.Option("--device", help="Those to this device.", show_default=False)] = None,
+    to: Annotated[str | None, typer.Option("--device", help="Device id.", show_default=False)] = None,
     serial: lookup.Serial = None,
     product: lookup.Product = None,
     mac: lookup.Mac = None,
     imei: lookup.Imei = None,
     address: lookup.Address = None,
-    caller: Annotated[str | None, typer.Option(help="Those of this user.", show_default=False)] = None,
+    caller: Annotated[str | None, typer.Option(help="User id of the caller.", show_default=False)] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
-    """List the live connections to a device, or those of a caller."""
+    """List the current connections to a device or of a caller."""
     options = {"serial": serial, "product": product, "mac": mac, "imei": imei, "address": address}
     asked = to is not None or any(value is not None for value in options.values())
     if asked is (caller is not None):
-        raise Failure(Exit.USAGE, "give a device (--device, --serial, --mac, --imei or --address) or --caller")
+        raise Failure(Exit.USAGE, "specify a device (--device, --serial, --mac, --imei or --address) or --caller")
     device = lookup.device(api, to, options) if asked else None
     return listed(api, "connections", limit=limit, everything=everything, device=device, caller=caller)
 
@@ -47,7 +47,7 @@ def page(
 def stop(
     api: Client,
     device: lookup.Device,
-    uid: Annotated[str, typer.Argument(help="The caller's id.")],
+    uid: Annotated[str, typer.Argument(help="User id of the caller.")],
 ) -> Any:
     """End a caller's connection to a device."""
     return api.ask("DELETE", "connections", device, uid)

@@ -12,9 +12,9 @@ from tools.cli.command import All, Limit, command, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 
-app = group("Devices: what exists, whoever holds it.")
+app = group("Import, find, ban and unbind devices.")
 
-Reason = Annotated[str, typer.Option(help="Why. The next operator will see it.")]
+Reason = Annotated[str, typer.Option(help="Reason, shown to other operators.")]
 IMPORTED = Columns(
     ("product_key", "serial", "device_key"),
     ("module_type", "data_center"),
@@ -25,7 +25,7 @@ IMPORTED = Columns(
 
 
 def _device_key(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The device key of a row within its product; a malformed one binds nothing and is nobody's."""
+    """Return a row's product and device key, or None if the key is malformed."""
     key = row.get("device_key")
     return (
         (row.get("product_key", ""), key)
@@ -62,13 +62,13 @@ def enter(
     errors: bulk_import.Errors = None,
     restart: bulk_import.Restart = False,
     unbindable: Annotated[
-        bool, typer.Option("--unbindable", help="Import devices whose device key is missing or malformed, too.")
+        bool, typer.Option("--unbindable", help="Also import devices without a valid device key.")
     ] = False,
 ) -> Any:
-    """Import manufactured devices (quectel), or replace their manufacturing records.
+    """Import manufactured devices (quectel). Existing manufacturing records are replaced.
 
-    Columns: product_key, serial, device_key, and optionally module_type, data_center. To resume an interrupted import,
-    run the same command again.
+    Columns: product_key, serial, device_key; optional: module_type, data_center.
+    To resume an interrupted import, run the same command again.
     """
     return bulk_import.run(
         api,
@@ -94,7 +94,7 @@ def find(
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
-    """Find devices by one of these, compared exactly, in every API."""
+    """Find devices of any API by serial number, MAC address, external identifier or service address."""
     options = {"serial": serial, "product": product, "mac": mac, "imei": imei, "address": address}
     name, value = lookup.given(options)
     if product is not None:
@@ -105,7 +105,7 @@ def find(
 
 @command(app)
 def show(api: Client, device: Device) -> Any:
-    """Show one, and who holds it."""
+    """Show a device and who holds it."""
     return api.get("devices", device)
 
 
@@ -116,15 +116,15 @@ def ban(api: Client, device: Device, reason: Reason) -> Any:
     first = banned["ban"]
     if first["reason"] != reason.strip():
         output.note(
-            f"The device was banned already, at {output.word('at', first['at'])} by {first['by']}. "
-            f"The reason given then is kept: {first['reason']}"
+            f"The device was already banned at {output.word('at', first['at'])} by {first['by']}. "
+            f"The original reason is kept: {first['reason']}"
         )
     return banned
 
 
-@command(app, done="Lifted the ban of device {device}.")
+@command(app, done="Lifted the ban on device {device}.")
 def unban(api: Client, device: Device) -> Any:
-    """Lift a ban."""
+    """Lift the ban on a device."""
     return api.post("devices", device, "unban")
 
 
@@ -134,10 +134,10 @@ def unbind(
     device: Device,
     reason: Reason,
     uid: Annotated[
-        str | None, typer.Option(help="Whose binding, if several users hold the device.", show_default=False)
+        str | None, typer.Option(help="User id of the holder, if several users hold the device.", show_default=False)
     ] = None,
 ) -> Any:
-    """End a device's binding by force."""
+    """End a device's binding without its holder's consent."""
     return api.ask("POST", "devices", device, "unbind", body={"reason": reason}, query={"uid": uid})
 
 
@@ -149,34 +149,34 @@ def disable(api: Client, device: Device) -> Any:
 
 @command(app, done="Device {device} can be bound.")
 def enable(api: Client, device: Device) -> Any:
-    """Allow new bindings again."""
+    """Allow new bindings again (quectel)."""
     return api.post("devices", device, "enable")
 
 
-@command(app, done="Device {device} can be connected to.")
+@command(app, done="Device {device} accepts connections.")
 def activate(api: Client, device: Device) -> Any:
     """Allow connections to a device."""
     return api.post("devices", device, "activate")
 
 
-@command(app, done="Device {device} can no longer be connected to.")
+@command(app, done="Device {device} no longer accepts connections.")
 def deactivate(api: Client, device: Device) -> Any:
     """Prevent connections to a device."""
     return api.post("devices", device, "deactivate")
 
 
-@command(app, done="The service address of device {device}: {address}")
+@command(app, done="Service address of device {device}: {address}")
 def address(
     api: Client,
     device: Device,
     given: Annotated[
-        str | None, typer.Argument(metavar="[ADDRESS]", help="The service address to assign.", show_default=False)
+        str | None, typer.Argument(metavar="[ADDRESS]", help="Service address to assign.", show_default=False)
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove its service address.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the service address.")] = False,
 ) -> Any:
-    """Assign a service address to a device, or remove it."""
+    """Assign a service address to a device, or remove its address."""
     if (given is None) is not remove:
-        raise Failure(Exit.USAGE, "give an address or --remove")
+        raise Failure(Exit.USAGE, "specify either an address or --remove")
     if remove:
         return api.ask("DELETE", "devices", device, "address")
     return api.ask("PUT", "devices", device, "address", body={"address": given})

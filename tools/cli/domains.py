@@ -8,19 +8,21 @@ import typer
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, Yes, changes, command, confidential, confirm, group, listed
 
-app = group("User domains: quectel's apps.")
+app = group("Manage user domains, one per app (quectel).")
 
-Domain = Annotated[str, typer.Argument(help="The domain's id.")]
+Domain = Annotated[str, typer.Argument(help="Domain id.")]
 
 
 class Binders(StrEnum):
-    """Who of a domain's users may bind devices."""
+    """Users of a domain who can bind devices."""
 
     EVERYONE = "everyone"
     ADMINISTRATORS = "administrators"
 
 
-Given = Annotated[bool, typer.Option("--given", help="Ask for the secret that the apps carry. Default: a random one.")]
+Given = Annotated[
+    bool, typer.Option("--given", help="Enter the secret (prompt or standard input). Default: a random one.")
+]
 
 
 @command(app, once="secret", done="Created user domain {domain}.")
@@ -28,12 +30,12 @@ def create(
     api: Client,
     domain: Domain,
     enabled: Annotated[
-        bool, typer.Option("--enabled/--disabled", help="Whether its users may log in and bind devices.")
+        bool, typer.Option("--enabled/--disabled", help="Allow its users to log in and bind devices.")
     ] = True,
-    binders: Annotated[Binders, typer.Option(help="Which of its users may.")] = Binders.EVERYONE,
+    binders: Annotated[Binders, typer.Option(help="Users who can bind devices.")] = Binders.EVERYONE,
     given: Given = False,
 ) -> Any:
-    """Create a user domain. Its secret, with which the apps sign logins, is shown only once."""
+    """Create a user domain. The secret with which its apps sign logins is shown only once."""
     return api.post("domains", domain=domain, enabled=enabled, binders=binders, **_secret(given))
 
 
@@ -43,13 +45,13 @@ def create(
     columns={"DOMAIN": "domain", "ENABLED": "enabled", "BINDERS": "binders", "CREATED": "created_at"},
 )
 def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
-    """List user domains, by id."""
+    """List user domains, sorted by id."""
     return listed(api, "domains", limit=limit, everything=everything)
 
 
 @command(app)
 def show(api: Client, domain: Domain) -> Any:
-    """Show one."""
+    """Show a user domain."""
     return api.get("domains", domain)
 
 
@@ -59,9 +61,9 @@ def change(
     domain: Domain,
     enabled: Annotated[
         bool | None,
-        typer.Option("--enabled/--disabled", help="Whether its users may log in and bind devices.", show_default=False),
+        typer.Option("--enabled/--disabled", help="Allow its users to log in and bind devices.", show_default=False),
     ] = None,
-    binders: Annotated[Binders | None, typer.Option(help="Which of its users may.", show_default=False)] = None,
+    binders: Annotated[Binders | None, typer.Option(help="Users who can bind devices.", show_default=False)] = None,
 ) -> Any:
     """Change the specified fields."""
     return api.ask("PATCH", "domains", domain, body=changes(enabled=enabled, binders=binders))
@@ -69,8 +71,8 @@ def change(
 
 @command(app, name="secret", once="secret", done="Replaced the secret of user domain {domain}.")
 def replace_secret(api: Client, domain: Domain, given: Given = False, yes: Yes = False) -> Any:
-    """Replace a domain's secret, which is shown only once. Apps that sign with the old one can log nobody in."""
-    confirm(f"Replace the secret of {domain}? Apps that sign with the old one can log nobody in.", yes=yes)
+    """Replace a domain's secret. The new one is shown only once. Logins from apps with the old one are refused."""
+    confirm(f"Replace the secret of {domain}? Logins from apps that use the old secret will be refused.", yes=yes)
     return api.ask("POST", "domains", domain, "secret", body=_secret(given))
 
 

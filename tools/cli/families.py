@@ -7,18 +7,18 @@ import typer
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, group, listed
 
-app = group("Families: quectel's home mode.")
+app = group("Manage families and their rooms (quectel home mode).")
 
-Family = Annotated[str, typer.Argument(help="The family's id.")]
-Member = Annotated[list[str] | None, typer.Option(help="A user who lives there (repeat for more).", show_default=False)]
-Room = Annotated[list[str] | None, typer.Option(help="The id of a room (repeat for more).", show_default=False)]
+Family = Annotated[str, typer.Argument(help="Family id.")]
+Member = Annotated[list[str] | None, typer.Option(help="User id of a member (can be repeated).", show_default=False)]
+Room = Annotated[list[str] | None, typer.Option(help="Room id (can be repeated).", show_default=False)]
 
 
 @command(app, done="Created family {fid}.")
 def create(
     api: Client,
     family: Family,
-    owner: Annotated[str, typer.Option(help="The user who owns it.")],
+    owner: Annotated[str, typer.Option(help="User id of the owner.")],
     member: Member = None,
     room: Room = None,
 ) -> Any:
@@ -39,17 +39,17 @@ def create(
 )
 def page(
     api: Client,
-    owner: Annotated[str, typer.Argument(help="The user who owns them.")],
+    owner: Annotated[str, typer.Argument(help="User id of the owner.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
-    """List the families that a user owns, by id."""
+    """List the families that a user owns, sorted by id."""
     return listed(api, "families", limit=limit, everything=everything, owner=owner)
 
 
 @command(app)
 def show(api: Client, family: Family) -> Any:
-    """Show one, with its common devices."""
+    """Show a family and its common devices."""
     return api.get("families", family)
 
 
@@ -58,9 +58,9 @@ def change(
     api: Client,
     family: Family,
     member: Member = None,
-    no_members: Annotated[bool, typer.Option("--no-members", help="Only its owner lives there.")] = False,
+    no_members: Annotated[bool, typer.Option("--no-members", help="Remove all members.")] = False,
     room: Room = None,
-    no_rooms: Annotated[bool, typer.Option("--no-rooms", help="It has no rooms.")] = False,
+    no_rooms: Annotated[bool, typer.Option("--no-rooms", help="Remove all rooms.")] = False,
 ) -> Any:
     """Replace the members, the rooms, or both."""
     members = [] if no_members else member or None

@@ -1,4 +1,4 @@
-"""An import as a job: requests of a few hundred rows, several in flight, and a record to resume from."""
+"""Send an import in concurrent batches, and record its progress."""
 
 import json
 import threading
@@ -15,15 +15,15 @@ from tools.cli.import_report import OUTCOMES, Counts, ErrorsFile
 from tools.cli.import_rows import Row
 
 ROWS = 500
-"""Rows of a request at most."""
+"""Maximum number of rows per request."""
 BATCH_SIZE = 1_000_000
-"""Characters after which a request takes no more rows."""
+"""Number of characters at which a batch is full."""
 THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one request, the number of rows before them, and the position in the file after them."""
+    """Rows of a request, the number of rows before them, and the file position after them."""
 
     rows: list[Row]
     start: int
@@ -31,10 +31,10 @@ class Batch:
 
 
 class JobRecord:
-    """The counts of an import so far, and the expected outcome of each request in flight, kept in a file.
+    """Progress file of an import.
 
-    A request that was interrupted may have succeeded: the same rows would then be reported as unchanged. So the outcome
-    of their dry run is recorded first.
+    It records the outcome of a request's dry run first: after an interruption, a repeated request may report its rows
+    as unchanged.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -42,14 +42,11 @@ class JobRecord:
         self._lock = threading.Lock()
         self.counts, self.errors_size = Counts(), 0
         self.begun: dict[int, dict[str, int]] = {}
-        """For each request in flight, by the number of rows before it: its number of rows, and its expected outcome."""
+        """Row count and expected outcome of each request in flight, by start row."""
         self.saved = False
 
     def resume(self, *, dry_run: bool, restart: bool) -> None:
-        """Resume an earlier import of the same file, or delete its record.
-
-        Raises `Failure`: it is of another file, or this is a dry run.
-        """
+        """Load the record of an interrupted import, or delete it on restart. Raises `Failure` if it does not match."""
         try:
             found = json.loads(self.path.read_text())
         except FileNotFoundError:
@@ -57,12 +54,14 @@ class JobRecord:
         except ValueError:
             found = None
         if not isinstance(found, dict) or not self._about.keys() | {"done", "begun"} <= found.keys():
-            raise Failure(Exit.USAGE, f"{self.path} exists and is not the record of an import: move it elsewhere")
+            raise Failure(
+                Exit.USAGE, f"{self.path} exists but is not the progress file of an import. Move it elsewhere"
+            )
         if restart:
             self.path.unlink()
             return
         if dry_run or any(found[name] != value for name, value in self._about.items()):
-            what = "was not finished" if dry_run else "was of another file, with other options or to another Bindery"
+            what = "is not finished" if dry_run else "had another file, other options or another endpoint"
             raise Failure(Exit.USAGE, f"the import in {self.path} {what}. To start from the beginning: --restart")
         self.counts, self.errors_size = Counts(**found["done"]), found["errors_size"]
         self.begun = {int(start): counts for start, counts in found["begun"].items()}
@@ -75,10 +74,10 @@ class JobRecord:
             self._save()
 
     def end(self, batch: Batch, report: Mapping[str, Any], errors: ErrorsFile) -> None:
-        """Count the outcome of a request, and record it: between the two no other request is recorded."""
+        """Count and record the outcome of a request."""
         with self._lock:
             if not self.saved:
-                # The errors file is an import's own only if a record says so.
+                # Only a saved record shows that the errors file belongs to this import.
                 self._save()
             count(self.counts, batch, report, errors)
             self.begun.pop(batch.start, None)
@@ -99,7 +98,7 @@ class JobRecord:
 
 
 def batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, Mapping[str, int]]) -> Iterator[Batch]:
-    """Divide the rows into requests. A request that was begun before gets the same rows again."""
+    """Yield the rows in batches, the same as before for batches already begun."""
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -116,7 +115,7 @@ def batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, M
 def send(
     api: Client, resource: str, options: Mapping[str, Any], batches: Iterator[Batch], record: JobRecord | None
 ) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
-    """Each batch with the API's report, in their order, while the next ones are in flight. No record: a dry run."""
+    """Yield each batch and its report, in order. Without a record, this is a dry run."""
 
     def ask(rows: list[Any], *, dry_run: bool) -> Mapping[str, Any]:
         body = {"rows": rows, "dry_run": dry_run, **options}
@@ -152,11 +151,11 @@ def send(
 
 
 def count(counts: Counts, batch: Batch, report: Mapping[str, Any], errors: ErrorsFile) -> None:
-    """Add the outcome of a request to the counts, and its errors to their file."""
+    """Add a batch's outcome to the counts and the errors file."""
     sent = [row for row in batch.rows if row.problem is None]
     found = [(row, row.problem, row.message) for row in batch.rows if row.problem is not None]
     found += [
-        (sent[error["row"]], error["problem"], _worded(sent[error["row"]], error["message"]))
+        (sent[error["row"]], error["problem"], _with_value(sent[error["row"]], error["message"]))
         for error in report["errors"]
     ]
     for row, problem, message in sorted(found, key=lambda error: error[0].line):
@@ -168,8 +167,8 @@ def count(counts: Counts, batch: Batch, report: Mapping[str, Any], errors: Error
     counts.errors += len({row.line for row, _, _ in found})
 
 
-def _worded(row: Row, message: str) -> str:
-    """The API's message, `member: what is wrong`, with the member's value."""
+def _with_value(row: Row, message: str) -> str:
+    """Insert the member's value into the API's message."""
     name, colon, wrong = message.partition(": ")
     value = (row.content or {}).get(name)
     return f"{name} {value!r}: {wrong}" if colon and value is not None else message

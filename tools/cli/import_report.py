@@ -1,4 +1,4 @@
-"""The report of an import: its counts, the file of its errors, and the file of the rows that failed."""
+"""Report of an import: counts, errors and failed rows."""
 
 import csv
 import json
@@ -18,15 +18,15 @@ from tools.cli.client import Exit, Failure
 from tools.cli.import_rows import ROW_SIZE, Columns, Row, Table
 
 SHOWN = 10
-"""Errors that are printed at most."""
+"""Maximum number of errors printed."""
 
 OUTCOMES = ("created", "changed", "unchanged")
-"""The outcomes of valid rows."""
+"""Outcomes of valid rows."""
 
 
 @dataclass
 class Counts:
-    """Rows of an import so far, by their outcome."""
+    """Number of rows so far, by outcome."""
 
     lines: int = 0
     created: int = 0
@@ -36,7 +36,7 @@ class Counts:
 
 
 class ErrorsFile:
-    """The file of the errors, each with its row. It is created at the first error."""
+    """Errors file, created at the first error."""
 
     def __init__(self, path: Path, identity: Sequence[str]) -> None:
         self.path = path
@@ -46,29 +46,29 @@ class ErrorsFile:
         self._stale = False
 
     def claim(self, source: int, resumed_size: int | None) -> None:
-        """Use the path, also after an earlier import. Raises `Failure`: another file is there.
+        """Check that the path can be used. Raises `Failure` if an unrelated file is there.
 
-        `resumed_size` is the size up to which an import that is resumed has recorded the file.
+        `resumed_size` is the size that the import being resumed has recorded.
         """
         try:
             found = self.path.stat()
         except FileNotFoundError:
             return
         if os.path.samestat(found, os.fstat(source)):
-            raise Failure(Exit.USAGE, f"{self.path} is the file to import: give another --errors")
+            raise Failure(Exit.USAGE, f"{self.path} is the file to import. Use another file for --errors")
         self._stale = stat.S_ISREG(found.st_mode) and (resumed_size is not None or _is_error(self.path))
         if not self._stale and not (stat.S_ISREG(found.st_mode) and found.st_size == 0):
             raise Failure(
-                Exit.USAGE, f"{self.path} exists and is not the error file of an import: give another --errors"
+                Exit.USAGE, f"{self.path} exists but is not the errors file of an import. Use another file for --errors"
             )
         if resumed_size is not None:
             self._size = min(resumed_size, found.st_size)
             os.truncate(self.path, self._size)
 
     def write(self, row: Row, problem: str, message: str) -> None:
-        """Append an error of a row."""
+        """Append an error."""
         if self._file is None:
-            # Half of a surrogate pair becomes JSON's escape of it.
+            # Lone surrogates become JSON escapes.
             self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
             self._file.truncate(self._size)
         content = row.content or {}
@@ -78,7 +78,7 @@ class ErrorsFile:
         self._file.write(json.dumps(error, ensure_ascii=False) + "\n")
 
     def size(self) -> int:
-        """The file's size in bytes."""
+        """Return the file's size in bytes."""
         if self._file is not None:
             self._file.flush()
             self._size = self._file.tell()
@@ -90,18 +90,18 @@ class ErrorsFile:
             self._file.close()
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """Every error, in the order of the rows."""
+        """Yield all errors in row order."""
         with self.path.open(encoding="utf-8") as file:
             yield from map(json.loads, file)
 
     def delete_stale(self) -> None:
-        """Delete the file of an earlier import: this one has no errors."""
+        """Delete an earlier import's file."""
         if self._stale:
             self.path.unlink()
 
 
 def _is_error(path: Path) -> bool:
-    """True if a file begins as the error file of an import does."""
+    """Return True if a file starts like an errors file."""
     try:
         with path.open(encoding="utf-8") as file:
             first = json.loads(file.readline(2 * ROW_SIZE))
@@ -111,7 +111,7 @@ def _is_error(path: Path) -> bool:
 
 
 def save_failed(errors: ErrorsFile, place: Path, form: str, table: Table) -> Path:
-    """Write the rows that failed into a new file, which can be fixed and imported."""
+    """Write the failed rows to a new file that can be fixed and imported."""
     stem = re.sub(r"\.failed(-\d+)?\Z", "", place.stem)
     for number in count(1):
         path = place.with_name(f"{stem}.failed{'' if number == 1 else f'-{number}'}{place.suffix or '.' + form}")
@@ -132,7 +132,7 @@ def save_failed(errors: ErrorsFile, place: Path, form: str, table: Table) -> Pat
 
 
 def print_errors(counts: Counts, errors: ErrorsFile, columns: Columns, failed_rows: Path | None) -> None:
-    """Print the first errors; rows with the same error are one."""
+    """Print the first errors, grouped by message."""
     shown: dict[str, list[Any]] = {}
     others = unreadable = 0
     for error in errors.lines():
@@ -154,9 +154,9 @@ def print_errors(counts: Counts, errors: ErrorsFile, columns: Columns, failed_ro
         f"{line:{line_width}}  {name:{name_width}}  {message}" if name_width else f"{line:{line_width}}  {message}"
         for line, name, message in rows
     ]
-    fix = "" if failed_rows is None else f". Fix and import: {failed_rows}"
-    if unreadable and failed_rows is not None:
-        fix += f" (without {unreadable:,} that could not be read)"
+    fix = "" if failed_rows is None else f": {failed_rows} (fix and import that file"
+    if failed_rows is not None:
+        fix += f"; it does not contain {unreadable:,} unreadable rows)" if unreadable else ")"
     lines = [f"{counts.errors:,} of {counts.lines:,} rows failed{fix}", *(f"  {line}" for line in lines)]
     if others:
         lines.append(f"  and {others:,} more")
@@ -164,7 +164,7 @@ def print_errors(counts: Counts, errors: ErrorsFile, columns: Columns, failed_ro
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """The report as a sentence."""
+    """Return the report as one line."""
     verb = "would be " if report["dry_run"] else ""
     counts = {**{name: report[name] for name in OUTCOMES}, "failed": report["errors"]}
     listed = ", ".join(f"{count:,} {'' if name == 'failed' else verb}{name}" for name, count in counts.items())
@@ -172,5 +172,5 @@ def summary(report: Mapping[str, Any]) -> str:
 
 
 def failed(report: Mapping[str, Any]) -> bool:
-    """True if any row failed."""
+    """Return True if any row failed."""
     return bool(report["errors"])

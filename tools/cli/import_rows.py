@@ -1,4 +1,4 @@
-"""The rows of a file to import: CSV or one JSON object a line, with what spreadsheets do to cells."""
+"""Read the rows of a CSV or NDJSON file, and detect damage by spreadsheets."""
 
 import csv
 import hashlib
@@ -16,15 +16,15 @@ from typing import Any, NoReturn, TextIO
 from tools.cli.client import Exit, Failure
 
 ROW_SIZE = 64 * 1024
-"""Characters of a row at most."""
+"""Maximum number of characters per row."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The members of a row, and the values that two rows must not share.
+    """Members of a row.
 
-    `cells` converts the CSV cells of members that are not plain text. `identity` are the members that identify what a
-    row describes. `alike` returns other values that two rows must not share, and messages name the member `alike_name`.
+    `cells` converts CSV cells that are not plain text. Two rows must not share the `identity` members, nor the values
+    that `alike` returns, which messages call `alike_name`.
     """
 
     required: Sequence[str]
@@ -37,7 +37,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a file: its first line, its content or why it cannot be imported, and its text or cells as they are."""
+    """A row of a file. `raw` is its text or its cells."""
 
     line: int
     size: int
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass
 class Table:
-    """A file's rows, the names of its columns and what separates them, and how many empty rows were skipped so far."""
+    """A file's rows and columns. `empty` counts the empty rows skipped so far."""
 
     rows: Iterator[Row] = field(init=False)
     names: Sequence[str] = ()
@@ -58,15 +58,15 @@ class Table:
 
 
 def read(text: TextIO, file: Path, form: str, columns: Columns) -> Table:
-    """Return the rows of a file that is `csv` or `ndjson`. Raises `Failure`: its header line is not usable."""
+    """Return the rows of a `csv` or `ndjson` file. Raises `Failure` if its header line is invalid."""
     table = _csv(text, file, columns) if form == "csv" else _ndjson(text, columns)
     table.rows = _unrepeated(table.rows, columns)
     return table
 
 
 def _unrepeated(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
-    """Pass rows on. One that repeats an earlier row of the file, or shares values with one, becomes an error."""
-    # A database without a name is a temporary file, most of it in memory: a file may have any number of rows.
+    """Yield the rows, with a problem set on each that repeats an earlier one."""
+    # An unnamed SQLite database is a temporary file, so the number of rows is not limited by memory.
     with closing(sqlite3.connect("")) as seen:
         seen.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
 
@@ -86,21 +86,23 @@ def _unrepeated(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
                 if line := earlier(row, "identity", [content.get(name) for name in columns.identity]):
                     row = replace(row, problem="repeated", message=f"repeats line {line}")
                 elif line := earlier(row, "alike", columns.alike(content)):
-                    row = replace(row, problem="repeated", message=f"{columns.alike_name} is that of line {line} too")
+                    row = replace(
+                        row, problem="repeated", message=f"{columns.alike_name} is the same as in line {line}"
+                    )
             yield row
 
 
 _SPREADSHEET = (
     (re.compile(r'=".*"', re.DOTALL), "formula", "a spreadsheet formula"),
-    (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE), "number", "a number that a spreadsheet shortened"),
+    (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE), "number", "a number shortened by a spreadsheet"),
 )
-"""Forms that spreadsheets give to identifiers."""
+"""Identifiers as spreadsheets change them."""
 
 
 def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
     known = [*columns.required, *columns.optional]
     header = text.readline()
-    # Excel separates by semicolons where the comma is the decimal point.
+    # Excel uses semicolons in locales whose decimal separator is a comma.
     delimiter = max(",;\t", key=lambda each: sum(name.strip(' "\r\n') in known for name in header.split(each)))
     reader = csv.reader(chain([header], text), strict=True, delimiter=delimiter)
     try:
@@ -114,7 +116,7 @@ def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
     if missing := [name for name in columns.required if name not in names]:
         refuse(file, f"the header line lacks {', '.join(missing)}")
     if len(set(names)) < len(names):
-        refuse(file, "the header line has a column twice")
+        refuse(file, "the header line has duplicate columns")
     table = Table(names=names, delimiter=delimiter)
 
     def rows() -> Iterator[Row]:
@@ -126,7 +128,7 @@ def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
                 return
             except csv.Error as error:
                 upto = f", up to line {reader.line_num}" if reader.line_num > line else ""
-                yield Row(line, 0, problem="unreadable", message=f"not CSV{upto}: {error}")
+                yield Row(line, 0, problem="unreadable", message=f"invalid CSV{upto}: {error}")
                 continue
             if any(cell.strip() for cell in cells):
                 yield _cells(line, cells)
@@ -164,11 +166,11 @@ def _ndjson(text: TextIO, columns: Columns) -> Table:
         try:
             content = json.loads(line, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
-            return Row(number, len(line), None, "unreadable", f"not JSON: {error}", raw)
+            return Row(number, len(line), None, "unreadable", f"invalid JSON: {error}", raw)
         if not isinstance(content, dict):
             return Row(number, len(line), None, "unreadable", "not a JSON object", raw)
         if unknown := [name for name in content if name not in known]:
-            # The API does not repeat names that it does not know.
+            # The API does not return the names of unknown members.
             message = f"unknown members {', '.join(map(repr, unknown))}. Known members: {', '.join(known)}"
             return Row(number, len(line), content, "unreadable", message, raw)
         return Row(number, len(line), content, raw=raw)
@@ -189,5 +191,5 @@ def _no_number(name: str) -> NoReturn:
 
 
 def refuse(file: Path, why: str) -> NoReturn:
-    """Raise a `Failure` that names the file."""
+    """Raise a `Failure` for the file."""
     raise Failure(Exit.USAGE, f"{file}: {why}")

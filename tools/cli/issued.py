@@ -12,11 +12,11 @@ from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, group, listed
 from tools.cli.import_rows import Columns
 
-app = group("Issued devices: a bank's cards and tokens (asseco).")
+app = group("Manage cards and tokens issued by a bank (asseco).")
 
 
 class Status(StrEnum):
-    """What an issued device can be used for."""
+    """Status of an issued device."""
 
     ACTIVE = "active"
     BLOCKED = "blocked"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class CardStatus(StrEnum):
-    """What a payment card can be used for."""
+    """Status of a payment card."""
 
     INACTIVE = "inactive"
     VALID = "valid"
@@ -33,7 +33,7 @@ class CardStatus(StrEnum):
     REPORTED_AS_LOST = "reported-as-lost"
 
 
-Customer = Annotated[str, typer.Argument(help="The customer, as the bank's issuer names them.")]
+Customer = Annotated[str, typer.Argument(help="Customer id, as in the issuer's tokens.")]
 
 
 def _words(cell: str) -> list[str]:
@@ -75,10 +75,10 @@ def enter(
     errors: bulk_import.Errors = None,
     restart: bulk_import.Restart = False,
 ) -> Any:
-    """Import devices that a bank issued to its customers, or replace them.
+    """Import devices that a bank issued to its customers. Existing records are replaced.
 
-    Columns: customer, device_id, kind, and optionally those that docs/operating.md describes. To resume an interrupted
-    import, run the same command again.
+    Columns: customer, device_id, kind; optional columns: see docs/operating.md.
+    To resume an interrupted import, run the same command again.
     """
     return bulk_import.run(
         api, "issued-devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart
@@ -98,7 +98,7 @@ def enter(
     },
 )
 def page(api: Client, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
-    """List the devices issued to a customer, by id."""
+    """List the devices issued to a customer, sorted by id."""
     return listed(api, "issued-devices", limit=limit, everything=everything, customer=customer)
 
 
@@ -106,12 +106,14 @@ def page(api: Client, customer: Customer, limit: Limit = 50, everything: All = F
 def status(
     api: Client,
     customer: Customer,
-    device: Annotated[str, typer.Argument(help="The device's id.")],
-    status: Annotated[Status | None, typer.Option(help="Its status.", show_default=False)] = None,
-    card_status: Annotated[CardStatus | None, typer.Option(help="A card's own status.", show_default=False)] = None,
+    device: Annotated[str, typer.Argument(help="Device id.")],
+    status: Annotated[Status | None, typer.Option(help="Status of the device.", show_default=False)] = None,
+    card_status: Annotated[
+        CardStatus | None, typer.Option(help="Status of the payment card.", show_default=False)
+    ] = None,
 ) -> Any:
-    """Change the status of a device."""
+    """Change the status of an issued device."""
     given = changes(status=status, card_status=card_status)
-    # Names of customers may contain slashes: in a path they are in base64, as the keys of devices are.
+    # A customer id can contain slashes, so it is base64-encoded in the path.
     named = base64.urlsafe_b64encode(customer.encode()).rstrip(b"=").decode()
     return api.ask("PATCH", "issued-devices", named, device, body=given)

@@ -20,9 +20,9 @@ COLUMNS: output.Columns = {
     "STATE": lambda key: _state(key),
     "LAST USED": "last_used",
 }
-app = group("API keys (rufus) and developer keys (remoteit) of accounts.")
+app = group("Manage API keys (rufus) and developer keys (remoteit).")
 
-Key = Annotated[str, typer.Argument(help="The key's id (not the key itself).")]
+Key = Annotated[str, typer.Argument(help="Key id (not the key itself).")]
 
 
 def _state(key: Mapping[str, Any]) -> str:
@@ -35,14 +35,14 @@ def _state(key: Mapping[str, Any]) -> str:
 
 
 class Kind(StrEnum):
-    """The API that accepts a key."""
+    """API that accepts a key."""
 
     RUFUS = "rufus"
     REMOTEIT = "remoteit"
 
 
 class Grant(StrEnum):
-    """What a key permits."""
+    """Permissions of a key."""
 
     READ = "READ"
     WRITE = "WRITE"
@@ -52,13 +52,13 @@ class Grant(StrEnum):
 @command(app, once="key", done="Created {kind} key {id} for account {account}.")
 def create(
     api: Client,
-    account: Annotated[str, typer.Argument(help="The account's id.")],
-    kind: Annotated[Kind, typer.Option(help="The API that accepts it.")],
-    alias: Annotated[str, typer.Option(help="A name for it.")],
-    grant: Annotated[Grant, typer.Option(help="What it permits (rufus only).")] = Grant.READ_WRITE,
-    unbind: Annotated[bool, typer.Option("--unbind", help="It may unbind devices too (rufus only).")] = False,
+    account: Annotated[str, typer.Argument(help="Account id.")],
+    kind: Annotated[Kind, typer.Option(help="API that accepts the key.")],
+    alias: Annotated[str, typer.Option(help="Name of the key.")],
+    grant: Annotated[Grant, typer.Option(help="Permissions of the key (rufus only).")] = Grant.READ_WRITE,
+    unbind: Annotated[bool, typer.Option("--unbind", help="Allow the key to unbind devices (rufus only).")] = False,
     expires_at: Annotated[
-        datetime | None, typer.Option("--expires", help="When it expires, UTC. Default: never.", show_default=False)
+        datetime | None, typer.Option("--expires", help="Expiration time (UTC). Default: never.", show_default=False)
     ] = None,
 ) -> Any:
     """Create a key. It is shown only once."""
@@ -71,7 +71,7 @@ def create(
 @command(app, name="list", columns=COLUMNS)
 def page(
     api: Client,
-    account: Annotated[str, typer.Argument(help="The account's id.")],
+    account: Annotated[str, typer.Argument(help="Account id.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
@@ -81,21 +81,21 @@ def page(
 
 @command(app)
 def show(api: Client, key: Key) -> Any:
-    """Show one, by its id."""
+    """Show a key."""
     return api.get("keys", key)
 
 
-@command(app, once="key", done="Created {kind} key {id}, with the rights of the one it replaces.")
+@command(app, once="key", done="Created {kind} key {id} with the same permissions as the key that it replaces.")
 def rotate(
     api: Client,
     key: Key,
-    overlap: Annotated[int, typer.Option(min=0, help="Seconds for which the old key stays valid.")] = 86400,
+    overlap: Annotated[int, typer.Option(min=0, help="Seconds until the old key expires.")] = 86400,
 ) -> Any:
-    """Create a key's successor, which is shown only once. The key itself expires after the overlap."""
+    """Replace a key with a new one, which is shown only once. The old key expires after the overlap."""
     return api.post("keys", key, "rotate", overlap_seconds=overlap)
 
 
 @command(app, done="Revoked key {id}.")
 def revoke(api: Client, key: Key) -> Any:
-    """Revoke a key: the next request with it is refused."""
+    """Revoke a key, effective immediately."""
     return api.post("keys", key, "revoke")

@@ -1,4 +1,4 @@
-"""Which device a command means: its id, or what an exact look-up finds for a serial number, MAC, IMEI or address."""
+"""Look up the device that a command applies to."""
 
 import base64
 import shlex
@@ -12,17 +12,19 @@ from tools.cli.client import Client, Exit, Failure
 Device = Annotated[
     str,
     typer.Argument(
-        metavar="[DEVICE]", help="The device's id; or give --serial, --mac, --imei or --address.", show_default=False
+        metavar="[DEVICE]", help="Device id. Or use --serial, --mac, --imei or --address.", show_default=False
     ),
 ]
-Serial = Annotated[str | None, typer.Option(help="The device with this serial number.", show_default=False)]
-Product = Annotated[str | None, typer.Option(help="With --serial: the device's product (quectel).", show_default=False)]
-Mac = Annotated[str | None, typer.Option(help="The device with this MAC address.", show_default=False)]
-Imei = Annotated[str | None, typer.Option(help="The device with this external identifier.", show_default=False)]
-Address = Annotated[str | None, typer.Option(help="The device with this service address.", show_default=False)]
+Serial = Annotated[str | None, typer.Option(help="Serial number of the device.", show_default=False)]
+Product = Annotated[
+    str | None, typer.Option(help="With --serial: product key of the device (quectel).", show_default=False)
+]
+Mac = Annotated[str | None, typer.Option(help="MAC address of the device.", show_default=False)]
+Imei = Annotated[str | None, typer.Option(help="External identifier of the device.", show_default=False)]
+Address = Annotated[str | None, typer.Option(help="Service address of the device.", show_default=False)]
 
 OPTIONS: Mapping[str, Any] = {"serial": Serial, "product": Product, "mac": Mac, "imei": Imei, "address": Address}
-"""The options that every command has that takes a device."""
+"""Options of every command that takes a device."""
 
 _NAMES = {"serial": "serial number", "mac": "MAC address", "imei": "external identifier", "address": "service address"}
 _APIS = ("rufus", "quectel", "asseco", "vodlix")
@@ -30,23 +32,23 @@ _GIVE = "--serial, --mac, --imei or --address"
 
 
 def given(options: Mapping[str, str | None]) -> tuple[str, str]:
-    """The one look-up that is asked for, and its value. Raises `Failure`: not exactly one."""
+    """Return the name and value of the lookup option. Raises `Failure` unless there is exactly one."""
     found = [(name, value) for name, value in options.items() if name in _NAMES and value is not None]
     if len(found) != 1:
-        raise Failure(Exit.USAGE, f"give one of {_GIVE}")
+        raise Failure(Exit.USAGE, f"specify one of {_GIVE}")
     if options.get("product") is not None and found[0][0] != "serial":
-        raise Failure(Exit.USAGE, "--product goes with --serial")
+        raise Failure(Exit.USAGE, "--product can only be used with --serial")
     return found[0]
 
 
 def device(api: Client, named: str | None, options: Mapping[str, str | None]) -> str:
-    """The id of the device that is meant. Raises `Failure`: none, or more than one."""
+    """Return the id of the device. Raises `Failure` unless exactly one is found."""
     if all(value is None for value in options.values()):
         if named is None:
-            raise Failure(Exit.USAGE, f"which device? Give its id, or {_GIVE}")
+            raise Failure(Exit.USAGE, f"no device. Specify its id or {_GIVE}")
         return _id(named)
     if named is not None:
-        raise Failure(Exit.USAGE, f"give the device's id or {_GIVE}, not both")
+        raise Failure(Exit.USAGE, f"specify the device id or {_GIVE}, not both")
     name, value = given(options)
     product = options.get("product")
     found = [
@@ -54,14 +56,14 @@ def device(api: Client, named: str | None, options: Mapping[str, str | None]) ->
     ]
     what = f"{_NAMES[name]} {value}" + ("" if product is None else f" in product {product}")
     if not found:
-        hint = "\n  Serial numbers are compared exactly, capitals included." if name == "serial" else ""
+        hint = "\n  Serial numbers must match exactly, including case." if name == "serial" else ""
         raise Failure(Exit.NOT_FOUND, f"no device has {what}{hint}")
     if len(found) > 1:
         lines = [
             f"  {each['device']}  {each['dialect']}  {each['product_key'] or each['account'] or '-'}" for each in found
         ]
         raise Failure(
-            Exit.USAGE, "\n".join([f"{len(found)} devices have {what}. Give --product or one of these ids:", *lines])
+            Exit.USAGE, "\n".join([f"{len(found)} devices have {what}. Use --product or one of these ids:", *lines])
         )
     device_id: str = found[0]["device"]
     return device_id

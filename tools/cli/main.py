@@ -1,4 +1,4 @@
-"""The command line as a whole."""
+"""Entry point of the command line."""
 
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -21,13 +21,15 @@ from tools.cli import (
     users,
 )
 
-HELP = """Run Bindery: accounts, keys, users, products, devices and the rest, through the admin API.
+HELP = """Administer a Bindery installation through its admin API.
 
-Which Bindery: --endpoint, else BINDERY_ENDPOINT, else the local server whose folder .local is here. A local server is
-asked with its own key pair, a deployed one with that of your AWS profile. `restore` and `switch` work on a stack.
+The endpoint is --endpoint, else BINDERY_ENDPOINT, else the local server whose
+.local folder is in the current folder. Requests to a local server are signed
+with its own key pair, requests to a deployed one with your AWS profile's
+credentials. `restore` and `switch` take the name of a stack instead.
 
-Exit codes: 0 done; 1 refused; 2 not understood; 3 not found; 4 in conflict with what is there; 5 forbidden; 6 out of
-reach or unavailable.
+Exit codes: 0 success; 1 refused or failed; 2 invalid usage or input;
+3 not found; 4 conflict; 5 forbidden; 6 unavailable.
 """
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)

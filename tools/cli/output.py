@@ -1,8 +1,7 @@
-"""What commands print: text for people, JSON for programs.
+"""Print text for people and JSON for programs.
 
-Printing must not fail once a command has done its work: what the standard output cannot encode is escaped, and a secret
-that cannot be written to it goes to the standard error. Text for people is never cut, folded or framed, and characters
-that could deceive the reader (controls, bidirectional marks, zero widths) are escaped.
+Printing must not fail after a command has done its work: characters that cannot be encoded are escaped, and a secret
+that standard output does not take goes to standard error. Control, bidirectional and zero-width characters are escaped.
 """
 
 import json
@@ -19,14 +18,14 @@ from rich.cells import cell_len
 from tools.cli.client import MORE
 
 Columns = Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
-"""The columns of a list: under each title a member of the record, or a function of the record."""
+"""Member or function of the record for each column title."""
 
 _SECONDS = 10**11
-"""Times below this are in seconds, others in milliseconds."""
+"""Times below this are seconds, others milliseconds."""
 
 
 class Format(StrEnum):
-    """How to print."""
+    """Output format."""
 
     TABLE = "table"
     JSON = "json"
@@ -41,10 +40,9 @@ def show(
     secret: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Print a record, or the records of an iterator as they come. The default is a table on a terminal, else JSON.
+    """Print a record, or records from an iterator. The default is a table on a terminal, else JSON.
 
-    For people, `columns` are those of a list, `done` is a sentence instead of the record, and `secret` names the member
-    that gets a line of its own, the only one if `quiet`.
+    In a table, `done` replaces a record. `secret` names the member that gets its own line, the only one if `quiet`.
     """
     if form is None:
         form = Format.TABLE if _terminal(sys.stdout) else Format.JSON
@@ -52,11 +50,11 @@ def show(
         _write(escape(value[secret]) + "\n", keep=True)
     elif isinstance(value, Iterator):
         if _json(value) if form is Format.JSON else _table(value, columns):
-            note("There is more: use --limit or --all.")
+            note("There are more entries. Use --limit or --all.")
     elif form is Format.JSON:
         _write(_dump(value, indent=2) + "\n", keep=secret is not None)
         if secret is not None:
-            note(f"The {secret} is shown only once. Store it now.")
+            note(f"Store the {secret} now; it will not be shown again.")
     else:
         told = {name: content for name, content in value.items() if name != secret}
         text = "\n".join(_lines(told) if done is None else [done]) + "\n"
@@ -66,7 +64,7 @@ def show(
 
 
 def table(records: Sequence[Mapping[str, Any]], columns: Columns) -> list[str]:
-    """Lines of aligned columns, every value whole. If they are wider than the terminal, the first has its own line."""
+    """Return lines of aligned columns. In narrow terminals, the first column has its own line."""
     rows = [list(columns)]
     rows += [[_text(record, column) for column in columns.values()] for record in records]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
@@ -80,19 +78,19 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def note(text: str) -> None:
-    """Print a message on the standard error."""
+    """Print a message to standard error."""
     _put(sys.stderr, "\n".join(map(escape, text.split("\n"))) + "\n")
 
 
 def escape(text: str) -> str:
-    """A text with the characters escaped that a terminal does not show as themselves."""
+    """Escape characters that a terminal does not show as themselves."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )
 
 
 def word(name: str, value: Any) -> str:
-    """A single value as people read it. Members named like times are times."""
+    """Format a value for people. Members named `at` or `…_at` are times."""
     match value:
         case None | "" | []:
             return "-"
@@ -113,7 +111,7 @@ def _text(record: Mapping[str, Any], column: str | Callable[[Mapping[str, Any]],
 
 
 def _lines(record: Mapping[str, Any]) -> list[str]:
-    """A record, one member a line; what a member consists of is indented below it."""
+    """Format a record with one member per line."""
     width = max(map(len, record), default=0)
     lines: list[str] = []
     for name, value in record.items():
@@ -139,7 +137,7 @@ def _table(records: Iterator[Any], columns: Columns | None) -> bool:
         names = dict.fromkeys(name for record in found for name in record)
         _write("\n".join(table(found, columns or {name.upper(): name for name in names})) + "\n")
     else:
-        note("None.")
+        note("No entries.")
     return more
 
 
@@ -157,7 +155,7 @@ def _json(records: Iterator[Any]) -> bool:
 
 
 def _dump(value: Any, indent: int | None = None) -> str:
-    """JSON, with its own escapes if the standard output cannot show the text as it is."""
+    """Return JSON, in ASCII if standard output cannot show it otherwise."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     deceiving = _terminal(sys.stdout) and not text.replace("\n", "").isprintable()
     if deceiving or _encoded(text, sys.stdout) != text:
@@ -175,10 +173,10 @@ def _encoded(text: str, stream: TextIO | None) -> str:
 
 
 def _write(text: str, *, keep: bool = False) -> bool:
-    """Write to the standard output. False if that is not possible; a text to `keep` then goes to the standard error."""
+    """Write to standard output, or on failure to standard error if `keep`. Return True on success."""
     written = _put(sys.stdout, text)
     if not written and keep:
-        _put(sys.stderr, f"bindery: the standard output cannot be written to. This was meant for it:\n{text}")
+        _put(sys.stderr, f"bindery: cannot write to standard output. The output was:\n{text}")
     return written
 
 
@@ -189,7 +187,7 @@ def _put(stream: TextIO | None, text: str) -> bool:
         stream.write(_encoded(text, stream))
         stream.flush()
     except OSError:
-        # Python writes what is left in the buffer once more when it ends, and would fail again.
+        # Python flushes the buffer again at exit, which would fail again.
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), stream.fileno())
         return False

@@ -8,27 +8,27 @@ import typer
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import Yes, command, confirm, group
 
-app = group("What is held about a user.")
+app = group("Export or delete the data stored about a user.")
 
-User = Annotated[str, typer.Argument(help="The user's id.")]
+User = Annotated[str, typer.Argument(help="User id.")]
 
 
 @command(app)
 def export(api: Client, user: User) -> Any:
-    """Show everything that is held about a user, but for secrets."""
+    """Show everything stored about a user, except secrets."""
     return api.get("privacy", user)
 
 
 @command(app)
 def erase(api: Client, user: User, yes: Yes = False) -> Any:
-    """Permanently remove everything that is stored about a user."""
-    confirm(f"Permanently remove everything that is stored about {user}?", yes=yes)
+    """Permanently delete everything stored about a user."""
+    confirm(f"Permanently delete everything stored about {user}?", yes=yes)
     removed: Counter[str] = Counter()
     while True:
         try:
             answer = api.ask("DELETE", "privacy", user)
         except Failure as failure:
-            # Without the user's own record, the end is that nothing is found.
+            # If the user record does not exist, 404 means that nothing is left.
             if failure.code is not Exit.NOT_FOUND or not removed:
                 raise
             return {"uid": user, "removed": dict(removed), "complete": True}

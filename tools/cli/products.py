@@ -8,14 +8,14 @@ import typer
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, group, listed
 
-app = group("Products: quectel's model lines.")
+app = group("Manage products, the model lines of devices (quectel).")
 
-Product = Annotated[str, typer.Argument(help="The product key.")]
-Uid = Annotated[str, typer.Argument(help="The user's id.")]
+Product = Annotated[str, typer.Argument(help="Product key.")]
+Uid = Annotated[str, typer.Argument(help="User id.")]
 
 
 class Mode(StrEnum):
-    """How many users may hold a device of a product at a time."""
+    """Binding mode: how many users can hold a device at the same time."""
 
     MULTI = "multi"
     UNIQUE = "unique"
@@ -29,14 +29,14 @@ MODES = dict(enumerate(Mode, 1))
 def create(
     api: Client,
     product: Product,
-    name: Annotated[str, typer.Option(help="Its name.")],
-    module_type: Annotated[str, typer.Option(help="Its module.")],
+    name: Annotated[str, typer.Option(help="Product name.")],
+    module_type: Annotated[str, typer.Option(help="Module type.")],
     mode: Annotated[Mode, typer.Option(help="Binding mode. It cannot be changed later.")] = Mode.UNIQUE,
     domain: Annotated[
         list[str] | None,
-        typer.Option(help="A domain that may bind it (repeat for more). Default: all.", show_default=False),
+        typer.Option(help="User domain that can bind its devices (can be repeated). Default: all.", show_default=False),
     ] = None,
-    data_center: Annotated[str | None, typer.Option(help="Its data center. Default: any.")] = None,
+    data_center: Annotated[str | None, typer.Option(help="Data center. Default: any.")] = None,
 ) -> Any:
     """Create a product."""
     members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": list(Mode).index(mode) + 1}
@@ -56,13 +56,13 @@ def create(
     },
 )
 def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
-    """List products, by key."""
+    """List products, sorted by key."""
     return listed(api, "products", limit=limit, everything=everything)
 
 
 @command(app)
 def show(api: Client, product: Product) -> Any:
-    """Show one, with the first hundred users who are blocked from it."""
+    """Show a product and the first hundred users blocked from it."""
     return api.get("products", product)
 
 
@@ -70,13 +70,16 @@ def show(api: Client, product: Product) -> Any:
 def change(
     api: Client,
     product: Product,
-    name: Annotated[str | None, typer.Option(help="Its name.", show_default=False)] = None,
-    module_type: Annotated[str | None, typer.Option(help="Its module.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Product name.", show_default=False)] = None,
+    module_type: Annotated[str | None, typer.Option(help="Module type.", show_default=False)] = None,
     domain: Annotated[
-        list[str] | None, typer.Option(help="A domain that may bind it (repeat for more).", show_default=False)
+        list[str] | None,
+        typer.Option(help="User domain that can bind its devices (can be repeated).", show_default=False),
     ] = None,
-    all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain may bind it.")] = False,
-    data_center: Annotated[str | None, typer.Option(help="Its data center. '' removes it.", show_default=False)] = None,
+    all_domains: Annotated[
+        bool, typer.Option("--all-domains", help="Allow all user domains to bind its devices.")
+    ] = False,
+    data_center: Annotated[str | None, typer.Option(help="Data center. '' removes it.", show_default=False)] = None,
 ) -> Any:
     """Change the specified fields. A product's mode cannot be changed."""
     domains = "" if all_domains else domain or None
@@ -92,5 +95,5 @@ def bar(api: Client, product: Product, uid: Uid) -> Any:
 
 @command(app, done="User {uid} can bind devices of product {product_key}.")
 def admit(api: Client, product: Product, uid: Uid) -> Any:
-    """Unblock a user."""
+    """Allow a blocked user to bind devices of a product again."""
     return api.ask("DELETE", "products", product, "barred", uid)

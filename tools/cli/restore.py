@@ -1,6 +1,6 @@
-"""`bindery restore` and `bindery switch`: tables as they were at a moment, and which tables a stack uses.
+"""`bindery restore` and `bindery switch`.
 
-Both work on the stack itself (CloudFormation, DynamoDB) with the person's AWS credentials, not through the admin API.
+Both call CloudFormation and DynamoDB with the operator's AWS credentials, not the admin API.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,38 +14,39 @@ from tools.cli import output
 from tools.cli.client import Exit, Failure
 
 TABLES = ("Devices", "Bindings", "Directory")
-"""As the template names them: the resource `DevicesTable`, the parameter `DevicesTableName`."""
+"""Prefixes of resources and parameters, such as `DevicesTable` and `DevicesTableName`."""
 
 LONGEST = 72
-"""Letters that the name of a table may have that a stack uses: the template's parameters take no more."""
+"""Maximum length of a table name in the template."""
 
 POLL = {"Delay": 20, "MaxAttempts": 3 * 60 * 24}
-"""How AWS is asked whether it has finished: every 20 seconds, for a day."""
+"""Poll AWS every 20 seconds for a day."""
 
-Stack = Annotated[str, typer.Argument(help="The stack's name.", show_default=False)]
-Profile = Annotated[str | None, typer.Option(help="The AWS profile.", show_default=False)]
-Region = Annotated[str | None, typer.Option(help="The stack's AWS region.", show_default=False)]
+Stack = Annotated[str, typer.Argument(help="Stack name.", show_default=False)]
+Profile = Annotated[str | None, typer.Option(help="AWS profile.", show_default=False)]
+Region = Annotated[str | None, typer.Option(help="AWS region of the stack.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
-    """Make them commands of `app`."""
-    app.command()(_telling(restore))
-    app.command()(_telling(switch))
+    """Add the commands to `app`."""
+    app.command()(_exit_on_failure(restore))
+    app.command()(_exit_on_failure(switch))
 
 
 def restore(
     stack: Stack,
-    to: Annotated[str, typer.Option(help="The moment, such as 2026-11-20T12:00:00Z (UTC).", show_default=False)],
+    to: Annotated[str, typer.Option(help="Point in time (UTC), such as 2026-11-20T12:00:00Z.", show_default=False)],
     from_region: Annotated[
-        str | None, typer.Option(help="The region of the stack of this name whose tables are restored.")
+        str | None, typer.Option(help="Restore the tables of the stack of this name in another region.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Switch without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Switch without asking for confirmation.")] = False,
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Restore a stack's three tables to one moment, into new tables beside them, and let the stack use those.
+    """Restore a stack's three tables to a point in time as new tables, and switch the stack to those.
 
-    What is there stays as it is. A restoration that was broken off goes on when the same command is given again.
+    Existing tables are not changed.
+    To resume an interrupted restore, run the same command again.
     """
     moment = _moment(to)
     target = _Stack(stack, profile, region)
@@ -56,19 +57,23 @@ def restore(
     restored = {name: f"{stack}-{moment:%Y%m%dT%H%M%SZ}-{name.lower()}" for name in TABLES}
     if any(len(table) > LONGEST for table in restored.values()):
         raise Failure(
-            Exit.USAGE, f"{stack} is too long a name to restore tables under: they may have {LONGEST} letters"
+            Exit.USAGE, f"the stack name {stack} is too long: table names can have at most {LONGEST} characters"
         )
     for name, table in tables.items():
         target.restore(source, table, restored[name], moment)
     for name, table in tables.items():
-        output.note(f"{restored[name]}: is being restored, which takes minutes to hours")
+        output.note(f"Restoring {restored[name]}. This takes minutes to hours.")
         target.finish(source, table, restored[name])
-    output.note(f"restored: {', '.join(restored.values())}")
-    if yes or typer.confirm(f"Shall {stack} use them from now on?", err=True):
+    output.note(f"Restored {', '.join(restored.values())}.")
+    if yes or typer.confirm(f"Switch {stack} to these tables?", err=True):
         target.use(restored)
-        output.note(f"{stack} uses them. To go back: bindery switch {stack} {' '.join(before.values())}")
+        output.note(
+            f"{stack} uses the restored tables. To switch back: bindery switch {stack} {' '.join(before.values())}"
+        )
     else:
-        output.note(f"{stack} is as it was. To use them: bindery switch {stack} {' '.join(restored.values())}")
+        output.note(
+            f"{stack} was not changed. To use the restored tables: bindery switch {stack} {' '.join(restored.values())}"
+        )
 
 
 def switch(
@@ -76,17 +81,15 @@ def switch(
     tables: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The tables of devices, bindings and directory. Default: the stack's own.", metavar="TABLE"
+            help="Devices, bindings and directory table, in this order. Default: the stack's own.", metavar="TABLE"
         ),
     ] = None,
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Let a stack use three other tables, or its own again. Requests fail for a minute or two meanwhile."""
+    """Switch a stack to three other tables, or back to its own. Requests fail for a minute or two."""
     if tables and len(tables) != len(TABLES):
-        raise Failure(
-            Exit.USAGE, "three tables belong together: those of devices, bindings and directory, in this order"
-        )
+        raise Failure(Exit.USAGE, "specify three tables: devices, bindings and directory, in this order")
     target = _Stack(stack, profile, region)
     chosen = dict(zip(TABLES, tables or ("", "", ""), strict=True))
     for table in filter(None, chosen.values()):
@@ -96,10 +99,10 @@ def switch(
 
 
 class _Stack:
-    """A deployed stack and the tables of its region."""
+    """A deployed stack."""
 
     def __init__(self, name: str, profile: str | None, region: str | None) -> None:
-        import boto3  # takes a while, which no other command needs
+        import boto3  # slow to import, and only needed here
 
         session = boto3.Session(profile_name=profile, region_name=region)
         self.name = name
@@ -108,7 +111,7 @@ class _Stack:
         self._tables: Any = session.client("dynamodb")
 
     def parameters(self) -> dict[str, str]:
-        """The parameters that the stack was deployed with."""
+        """Return the stack's parameters."""
         (found,) = self._stacks.describe_stacks(StackName=self.name)["Stacks"]
         given = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in found.get("Parameters", [])}
         if f"{TABLES[0]}TableName" not in given:
@@ -116,7 +119,7 @@ class _Stack:
         return given
 
     def tables(self) -> dict[str, str]:
-        """The names of the three tables that are in use."""
+        """Return the names of the three tables in use."""
         given = self.parameters()
         return {
             name: given[f"{name}TableName"]
@@ -127,24 +130,24 @@ class _Stack:
         }
 
     def describe(self, table: str) -> dict[str, Any]:
-        """What DynamoDB says of a table."""
+        """Return DynamoDB's description of a table."""
         described: dict[str, Any] = self._tables.describe_table(TableName=table)["Table"]
         return described
 
     def restorable(self, table: str, moment: datetime) -> None:
-        """Raises `Failure` if a table cannot be restored to a moment."""
+        """Raise `Failure` if a table cannot be restored to that time."""
         found = self._tables.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
         recovery = found.get("PointInTimeRecoveryDescription", {})
         if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
-            raise Failure(Exit.CONFLICT, f"{table} has no point-in-time recovery")
+            raise Failure(Exit.CONFLICT, f"point-in-time recovery is not enabled for {table}")
         earliest, latest = recovery["EarliestRestorableDateTime"], recovery["LatestRestorableDateTime"]
         if not earliest <= moment <= latest:
             raise Failure(
-                Exit.CONFLICT, f"{table} can be restored to moments from {_text(earliest)} to {_text(latest)}, no other"
+                Exit.CONFLICT, f"{table} can only be restored to a time from {_text(earliest)} to {_text(latest)}"
             )
 
     def restore(self, source: "_Stack", table: str, target: str, moment: datetime) -> None:
-        """Begin to restore a table under another name, unless that has begun already."""
+        """Start to restore a table, unless that was started before."""
         described = source.describe(table)
         here = {"SourceTableName": table} if source.region == self.region else {"SourceTableArn": described["TableArn"]}
         try:
@@ -152,10 +155,10 @@ class _Stack:
         except self._tables.exceptions.TableAlreadyExistsException:
             summary = self.describe(target).get("RestoreSummary", {})
             if summary.get("SourceTableArn") != described["TableArn"]:
-                raise Failure(Exit.CONFLICT, f"{target} is there already, and was not restored from {table}") from None
+                raise Failure(Exit.CONFLICT, f"{target} already exists and was not restored from {table}") from None
 
     def finish(self, source: "_Stack", table: str, target: str) -> None:
-        """Wait until a table is restored, and give it what DynamoDB does not restore: recovery, time to live, tags."""
+        """Wait for a table, then set what DynamoDB does not restore: recovery, time to live, tags."""
         self._tables.get_waiter("table_exists").wait(TableName=target, WaiterConfig=POLL)
         self._tables.update_continuous_backups(
             TableName=target, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
@@ -170,21 +173,21 @@ class _Stack:
             self._tables.tag_resource(ResourceArn=self.describe(target)["TableArn"], Tags=tags)
 
     def time_to_live(self, table: str) -> str | None:
-        """The attribute after whose time items go, if they do."""
+        """Return the table's time-to-live attribute, or None."""
         found = self._tables.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
         attribute: str | None = found.get("AttributeName")
         return attribute if found["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else None
 
     def tags(self, table: str) -> list[dict[str, str]]:
-        """A table's tags but those that AWS itself gave it."""
+        """Return a table's tags, except AWS's own."""
         arn = self.describe(table)["TableArn"]
         found = self._tables.get_paginator("list_tags_of_resource").paginate(ResourceArn=arn).build_full_result()
         return [tag for tag in found["Tags"] if not tag["Key"].startswith("aws:")]
 
     def use(self, tables: Mapping[str, str]) -> None:
-        """Let the stack use these tables; an empty name is that of the stack's own.
+        """Switch the stack to these tables, with "" for its own.
 
-        Without canaries: for five minutes they would write to the old tables and to the new.
+        Canaries are off during the update, because they would write to old and new tables at the same time.
         """
         canaries = self.parameters()["CanaryDeployments"]
         self._update({f"{name}TableName": table for name, table in tables.items()} | {"CanaryDeployments": "false"})
@@ -200,7 +203,7 @@ class _Stack:
             else {"ParameterKey": name, "UsePreviousValue": True}
             for name in self.parameters()
         ]
-        output.note(f"{self.name}: is being updated ({', '.join(changed)})")
+        output.note(f"Updating {self.name} ({', '.join(changed)})")
         try:
             self._stacks.update_stack(
                 StackName=self.name,
@@ -214,12 +217,13 @@ class _Stack:
                 raise
         except WaiterError:
             raise Failure(
-                Exit.REFUSED, f"{self.name} could not be updated and is as it was before: its events say why"
+                Exit.REFUSED,
+                f"the update of {self.name} failed and was rolled back. For the reason, see the stack's events",
             ) from None
 
 
-def _telling(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose failures are told in a line, with an exit code."""
+def _exit_on_failure(command: Callable[..., None]) -> Callable[..., None]:
+    """Print failures as one line and exit with their code."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:
@@ -241,7 +245,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Failure(Exit.USAGE, f"{text!r} is no moment: 2026-11-20T12:00:00Z is") from None
+        raise Failure(Exit.USAGE, f"{text!r} is not a point in time. Example: 2026-11-20T12:00:00Z") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

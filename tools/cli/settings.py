@@ -7,9 +7,9 @@ import typer
 from tools.cli.client import Client
 from tools.cli.command import command, group
 
-app = group("Settings of the installation.")
+app = group("Show and change settings of the installation.")
 
-Name = Annotated[str, typer.Argument(help="The setting's name.")]
+Name = Annotated[str, typer.Argument(help="Setting name.")]
 
 
 @command(app, name="list", columns={"NAME": "name", "VALUE": "value", "DEFAULT": "default"})
@@ -20,11 +20,11 @@ def page(api: Client) -> Any:
 
 @command(app)
 def show(api: Client, name: Name) -> Any:
-    """Show one."""
+    """Show a setting."""
     return api.get("settings", name)
 
 
 @command(app, name="set", done="{name} is now {value}.")
-def change(api: Client, name: Name, value: Annotated[str, typer.Argument(help="A whole number.")]) -> Any:
-    """Change a setting. Every later request uses the new value."""
+def change(api: Client, name: Name, value: Annotated[str, typer.Argument(help="New value, a whole number.")]) -> Any:
+    """Change a setting for all later requests."""
     return api.ask("PUT", "settings", name, body={"value": int(value) if value.isdecimal() else value})

@@ -8,44 +8,42 @@ import typer
 from tools.cli.client import Client
 from tools.cli.command import All, Limit, changes, command, confidential, group, listed
 
-app = group("Users: the persons in an account.")
+app = group("Manage the users in an account.")
 
-User = Annotated[str, typer.Argument(help="The user's id.")]
-Domain = Annotated[str | None, typer.Option(help="quectel: the user domain. '' removes it.", show_default=False)]
+User = Annotated[str, typer.Argument(help="User id.")]
+Domain = Annotated[str | None, typer.Option(help="User domain (quectel). '' removes it.", show_default=False)]
 Customer = Annotated[
     str | None,
-    typer.Option(help="asseco: the bank customer, as the issuer names them. '' removes it.", show_default=False),
+    typer.Option(help="Customer id, as in the issuer's tokens (asseco). '' removes it.", show_default=False),
 ]
-Email = Annotated[
-    str | None, typer.Option(help="The address by which the user logs in. '' removes it.", show_default=False)
-]
+Email = Annotated[str | None, typer.Option(help="Email address to log in with. '' removes it.", show_default=False)]
 HomeMode = Annotated[
-    bool | None, typer.Option("--home-mode/--no-home-mode", help="quectel: home mode.", show_default=False)
+    bool | None, typer.Option("--home-mode/--no-home-mode", help="Home mode (quectel).", show_default=False)
 ]
 
 
 class RoleName(StrEnum):
-    """A user's role in their domain."""
+    """Role of a user in their domain."""
 
     REGULAR = "regular"
     ADMINISTRATOR = "administrator"
 
 
 class Dialect(StrEnum):
-    """The API that accepts a session token."""
+    """API that accepts a session token."""
 
     QUECTEL = "quectel"
     REMOTEIT = "remoteit"
 
 
-Role = Annotated[RoleName | None, typer.Option(help="quectel: the role in the domain.", show_default=False)]
+Role = Annotated[RoleName | None, typer.Option(help="Role in the domain (quectel).", show_default=False)]
 
 
 @command(app, done="Created user {uid} in account {account}.")
 def create(
     api: Client,
     user: User,
-    account: Annotated[str, typer.Option(help="The account's id.")],
+    account: Annotated[str, typer.Option(help="Account id.")],
     domain: Domain = None,
     role: Role = None,
     home_mode: HomeMode = None,
@@ -65,17 +63,17 @@ def create(
 )
 def page(
     api: Client,
-    account: Annotated[str, typer.Argument(help="The account's id.")],
+    account: Annotated[str, typer.Argument(help="Account id.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
-    """List an account's users, by id."""
+    """List an account's users, sorted by id."""
     return listed(api, "users", limit=limit, everything=everything, account=account)
 
 
 @command(app)
 def show(api: Client, user: User) -> Any:
-    """Show one."""
+    """Show a user."""
     return api.get("users", user)
 
 
@@ -89,14 +87,14 @@ def change(
     customer: Customer = None,
     email: Email = None,
 ) -> Any:
-    """Change the specified fields. Moving a user to another domain ends their tokens."""
+    """Change the specified fields. A change of domain invalidates the user's session tokens."""
     given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer, email=email)
     return api.ask("PATCH", "users", user, body=given)
 
 
-@command(app, done="Disabled user {uid}: their tokens no longer authenticate.")
+@command(app, done="Disabled user {uid}. Their tokens no longer work.")
 def disable(api: Client, user: User) -> Any:
-    """Disable a user: their tokens stop authenticating at once."""
+    """Disable a user. Their tokens stop working immediately."""
     return api.post("users", user, "disable")
 
 
@@ -108,7 +106,7 @@ def enable(api: Client, user: User) -> Any:
 
 @command(app, done="Set the password of user {uid}.")
 def password(api: Client, user: User) -> Any:
-    """Set a user's password: asked for on a terminal, else the first line of the standard input."""
+    """Set a user's password, entered at a prompt or on standard input."""
     return api.post("users", user, "password", password=confidential("Password"))
 
 
@@ -116,14 +114,14 @@ def password(api: Client, user: User) -> Any:
 def token(
     api: Client,
     user: User,
-    dialect: Annotated[Dialect, typer.Option(help="The API that accepts it.")],
-    lifetime: Annotated[int, typer.Option(min=1, help="Seconds for which it is valid.")] = 3600,
+    dialect: Annotated[Dialect, typer.Option(help="API that accepts the token.")],
+    lifetime: Annotated[int, typer.Option(min=1, help="Lifetime in seconds.")] = 3600,
 ) -> Any:
     """Create a session token. It is shown only once."""
     return api.post("users", user, "tokens", dialect=dialect, lifetime=lifetime)
 
 
-@command(app, done="Revoked every session token created for user {uid} so far, and ended their connections.")
+@command(app, done="Revoked all session tokens of user {uid} and ended their connections.")
 def revoke_tokens(api: Client, user: User) -> Any:
-    """Revoke every token created for a user so far, and end their connections."""
+    """Revoke all existing session tokens of a user, and end their connections."""
     return api.post("users", user, "revoke-tokens")
