@@ -1,4 +1,4 @@
-"""The cost table of docs/performance.md, made from the recorded requests and the template: `make tables` writes it."""
+"""Generate the cost table of docs/performance.md (`make tables`)."""
 
 import json
 import re
@@ -13,18 +13,18 @@ RECORDED = ROOT / "tests/performance/recorded.json"
 
 PRICED = "us-east-1 at the end of 2024"
 WRITE_UNITS, READ_UNITS, GATEWAY, INVOCATIONS = 0.625, 0.125, 1.00, 0.20
-"""Dollars a million."""
+"""Dollars per million."""
 GB_SECONDS = 13.3334
-"""Dollars a million, on arm64."""
+"""Dollars per million, on arm64."""
 LOGGED_GB = 0.50
 
 OWN_SECONDS = 0.002
-"""A request's own processor time, without its calls."""
+"""CPU time of a request without its calls."""
 CALL_SECONDS = {"TransactWriteItems": 0.015}
 OTHER_CALL_SECONDS = 0.006
-"""Assumed durations of DynamoDB calls in the same region: the greater part of a warm request's time."""
+"""Assumed durations of DynamoDB calls in the same region."""
 HASH_SECONDS = {"quectel.email_pwd_login": 0.5, "remoteit.login": 0.5}
-"""Seconds for which a login hashes the password, at the memory that the template gives it."""
+"""Duration of password hashing."""
 
 SHOWN = (
     ("rufus.bind_device", "first bind"),
@@ -41,11 +41,11 @@ SHOWN = (
     ("vodlix.add_device", "first"),
     ("vodlix.record_activity", "success"),
 )
-"""The operations and cases of the table."""
+"""Operations and cases in the table."""
 
 
 class Cost(NamedTuple):
-    """Dollars for a million requests, each rounded to cents."""
+    """Dollars per million requests, rounded to cents."""
 
     gateway: float
     lambda_requests: float
@@ -54,16 +54,16 @@ class Cost(NamedTuple):
     logs: float
 
     def total(self) -> float:
-        """The sum of the columns as they are shown."""
+        """Return the sum of the rounded parts."""
         return round(sum(self), 2)
 
 
 def million(operation: str, case: dict[str, Any]) -> Cost:
-    """What a million requests like a recorded one cost."""
+    """Return the cost of a million recorded requests."""
     calls = sum(CALL_SECONDS.get(call, OTHER_CALL_SECONDS) for call in case["calls"])
     seconds = OWN_SECONDS + calls + HASH_SECONDS.get(operation, 0)
     units = sum(case["read units"].values()) * READ_UNITS + sum(case["write units"].values()) * WRITE_UNITS
-    # A million lines of one byte are a megabyte.
+    # One byte per line is one megabyte per million lines.
     logged = (case["bytes logged"] + access_line()) / 1000 * LOGGED_GB
     parts = (GATEWAY, INVOCATIONS, seconds * _memory_gb(operation) * GB_SECONDS, units, logged)
     return Cost(*(round(part, 2) for part in parts))
@@ -77,7 +77,7 @@ def _memory_gb(operation: str) -> float:
 
 
 def access_line() -> int:
-    """Bytes of a line of the access log, with values of usual length."""
+    """Return the typical bytes of an access log line."""
     api = dict(template.resources("AWS::Serverless::HttpApi"))["Api"]
     values = {
         "requestId": "JKJaXmPLvHcESHA=",
@@ -91,15 +91,15 @@ def access_line() -> int:
 
 
 def rows() -> Iterator[tuple[str, str, Cost]]:
-    """The rows of the table: an operation, its case, and what a million of it cost."""
+    """Yield operation, case and cost of each row."""
     recorded = json.loads(RECORDED.read_text())
     for name, case in SHOWN:
         yield name, case, million(name, recorded[name.partition(".")[0]][name][case])
 
 
 def table() -> str:
-    """The table, in Markdown."""
-    heads = ("a million of", "gateway", "Lambda requests", "Lambda time", "DynamoDB", "logs", "total")
+    """Return the table in Markdown."""
+    heads = ("one million requests", "API Gateway", "Lambda requests", "Lambda time", "DynamoDB", "logs", "total")
     head = f"| {' | '.join(heads)} |\n|---{'|--:' * 6}|\n"
     return head + "".join(
         f"| `{name}`, {case} | {' | '.join(f'{part:.2f}' for part in cost)} | **{cost.total():.2f}** |\n"
@@ -108,7 +108,7 @@ def table() -> str:
 
 
 def alarm_metrics() -> int:
-    """Metrics that the alarms are billed for: CloudWatch counts three for each that has a learnt band."""
+    """Return the number of billed alarm metrics. One with an anomaly detection band counts as three."""
     found = 0
     for _, alarm in template.resources("AWS::CloudWatch::Alarm"):
         queries = alarm.get("Metrics", [{"MetricStat": alarm}])
@@ -118,13 +118,13 @@ def alarm_metrics() -> int:
 
 
 def idle() -> float:
-    """Dollars a month for an empty installation: secrets and alarms."""
+    """Return the monthly dollars for secrets and alarms."""
     secrets = len(list(template.resources("AWS::SecretsManager::Secret")))
     return secrets * 0.40 + alarm_metrics() * 0.10
 
 
 def rendered(page: str) -> str:
-    """The page with the table as it should be."""
+    """Return the page with the table regenerated."""
     begin, end = "<!-- costs -->\n", "<!-- end -->"
     return re.sub(f"(?<={begin}).*?(?={end})", lambda _: table(), page, flags=re.DOTALL)
 

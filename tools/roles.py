@@ -1,7 +1,7 @@
-"""The functions' roles in template.yaml, made from tools/access.toml: `make tables` writes them, tests compare them.
+"""Generate the functions' roles in template.yaml from tools/access.toml (`make tables`).
 
-A statement names its actions, one table, index or secret, and the items by the prefixes of their partition keys
-(`dynamodb:LeadingKeys`). Each function also writes its log, and its traces if tracing is on.
+A statement allows actions on one table, index or secret, limited by prefix of the partition key. Every role can also
+write logs, and traces if tracing is on.
 """
 
 import re
@@ -17,9 +17,9 @@ ACCESS = ROOT / "tools/access.toml"
 TEMPLATE = ROOT / "template.yaml"
 
 ANY_KEY = "*"
-"""The pattern for an index whose partition keys have no prefix: its statement has no condition."""
+"""Any key. The statement gets no condition."""
 ANY_DEVICE = "device"
-"""Stands for the patterns `DEVICES`, for operations on devices of any API."""
+"""Placeholder for `DEVICES`."""
 DEVICES = ("asseco#*", "nowhere#*", "quectel#*", "rufus#*", "vodlix#*")
 
 _BLOCK = re.compile(r"(?<=^  # <roles>\n).*?(?=^  # </roles>$)", re.MULTILINE | re.DOTALL)
@@ -27,12 +27,12 @@ _BLOCK = re.compile(r"(?<=^  # <roles>\n).*?(?=^  # </roles>$)", re.MULTILINE | 
 _SHARED = {
     "trust": '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: sts:AssumeRole, '
     "Principal: {Service: lambda.amazonaws.com}}]}",
-    "boundary": "!If [Bounded, !Ref PermissionsBoundary, !Ref AWS::NoValue]",
-    "log": "{Effect: Allow, Action: [logs:CreateLogStream, logs:PutLogEvents], Resource: !GetAtt LogGroup.Arn}",
+    "boundary": "!If [HasPermissionsBoundary, !Ref PermissionsBoundary, !Ref AWS::NoValue]",
+    "log": "{Effect: Allow, Action: [logs:CreateLogStream, logs:PutLogEvents], Resource: !GetAtt FunctionLogGroup.Arn}",
     "trace": "!If [Traced, {Effect: Allow, Action: [xray:PutTraceSegments, xray:PutTelemetryRecords], "
     'Resource: "*"}, !Ref AWS::NoValue]',
 }
-"""The parts that all roles share: YAML anchors in the first role, aliases in the others."""
+"""Parts of every role, as YAML anchors."""
 
 _ROLE = """\
   {name}Role:
@@ -52,7 +52,7 @@ _ROLE = """\
 
 @cache
 def access() -> dict[str, dict[str, dict[str, list[str]]]]:
-    """By operation and resource (a table, `table/index`, a secret): each action and the patterns of its keys."""
+    """Return the key patterns of each action, by operation and resource."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
     for operation, granted in tomllib.loads(ACCESS.read_text()).items():
         secrets = granted.pop("secrets", [])
@@ -64,12 +64,12 @@ def access() -> dict[str, dict[str, dict[str, list[str]]]]:
 
 
 def rendered(text: str) -> str:
-    """Return the template's text with the roles of access.toml."""
+    """Return the template with its roles regenerated."""
     return _BLOCK.sub(lambda _: "".join(_roles()), text)
 
 
 def resource(written: dict[str, Any]) -> str:
-    """Return the table, `table/index` or secret that a statement's `Resource` refers to."""
+    """Return the table, `table/index` or secret of a statement."""
     ((intrinsic, value),) = written.items()
     if intrinsic == "Ref":
         return str(value)

@@ -1,4 +1,4 @@
-"""What the documentation says of each dialect as a whole: credentials, and the envelope around its answers."""
+"""Parts of the OpenAPI document that describe an API as a whole: credentials and response envelopes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,26 +11,29 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Voice:
-    """What the document says of a dialect beside its operations."""
+    """Description of an API."""
 
     description: str
     security: Mapping[str, Reason]
-    """The security schemes, and why a request without one is refused."""
+    """Security schemes, with the reason for refusing a request without one."""
     envelope: Mapping[str, Schema] = field(default_factory=dict)
-    """Members around a reply's own; `data` holds the reply if it is None there."""
+    """Members around a reply. The reply is in `data` if the envelope has that member."""
     refused: Schema | None = None
-    """The envelope of a refusal, where its model does not say it all."""
+    """Schema of errors, if the model does not describe them fully."""
     moment: Mapping[str, Any] = field(default_factory=dict)
-    """Members of an answer that differ from one moment to the next, as examples show them."""
+    """Example values of members that change with each response."""
     has_nulls: bool = True
-    """Whether a reply has the members that are null, or leaves them out."""
+    """False if replies omit members that are null."""
 
 
 VOICES = {
-    "rufus": Voice("Companies bind devices by API key (document 000).", {"rufus_api_key": Reason.KEY_MISSING}),
+    "rufus": Voice(
+        "Companies bind devices that they name themselves, with an API key (document 000).",
+        {"rufus_api_key": Reason.KEY_MISSING},
+    ),
     "quectel": Voice(
-        "End users bind manufactured devices by serial number (document 001). The HTTP status is always 200: `code`"
-        " tells.",
+        "End users bind manufactured devices by serial number (document 001). The HTTP status is always 200; check"
+        " `code` for the result.",
         {"quectel_token": Reason.TOKEN_MISSING},
         {
             "code": {"const": 200},
@@ -39,7 +42,7 @@ VOICES = {
             "msg": {"type": "string", "const": ""},
         },
         {
-            "description": "Every refusal.",
+            "description": "Any error.",
             "type": "object",
             "properties": {
                 "code": {"type": "integer", "not": {"const": 200}},
@@ -51,21 +54,21 @@ VOICES = {
         },
     ),
     "asseco": Voice(
-        "A bank's customers register devices and see those issued to them (document 002).",
+        "Customers of a bank register their devices and view the devices issued to them (document 002).",
         {"asseco_access_token": Reason.TOKEN_MISSING},
     ),
     "remoteit": Voice(
-        "Users connect to devices (document 003).",
+        "Users log in and connect to devices (document 003).",
         {"remoteit_developer_key": Reason.KEY_MISSING, "remoteit_token": Reason.TOKEN_MISSING},
         has_nulls=False,
     ),
     "vodlix": Voice(
-        "Players add themselves (document 004).",
+        "Video devices register themselves (document 004).",
         {},
         {
             "status": {"const": 200},
-            "timestamp": {"type": "integer", "description": "Seconds since the epoch."},
-            "time": {"type": "number", "description": "Seconds that the request took."},
+            "timestamp": {"type": "integer", "description": "Seconds since the Unix epoch."},
+            "time": {"type": "number", "description": "Duration of the request in seconds."},
             "ip": {"type": "string", "description": "The caller's IP address."},
             "message": {"const": "Success"},
         },
@@ -74,36 +77,41 @@ VOICES = {
 }
 
 SECURITY: Mapping[str, Schema] = {
-    "rufus_api_key": {"type": "apiKey", "in": "header", "name": "api_key", "description": "Or `x-api-key`."},
+    "rufus_api_key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "api_key",
+        "description": "API key. The header `x-api-key` is accepted too.",
+    },
     "quectel_token": {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The session token, bare or after `Bearer `.",
+        "description": "Session token, with or without the prefix `Bearer `.",
     },
     "asseco_access_token": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token of the bank's own OpenID Connect provider.",
+        "description": "Access token from the bank's OpenID Connect provider.",
     },
     "remoteit_developer_key": {
         "type": "apiKey",
         "in": "header",
         "name": "developerkey",
-        "description": "Or `apikey`.",
+        "description": "Developer key. The header `apikey` is accepted too.",
     },
     "remoteit_token": {
         "type": "apiKey",
         "in": "header",
         "name": "token",
-        "description": "The session token that logging in gives.",
+        "description": "Session token returned by login.",
     },
     "aws_signature": {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "AWS Signature Version 4 by an identity that may `execute-api:Invoke` the route.",
+        "description": "AWS Signature Version 4 of an identity with permission for `execute-api:Invoke` on the route.",
         "x-amazon-apigateway-authtype": "awsSigv4",
     },
 }
@@ -115,4 +123,4 @@ VARIABLES: Mapping[str, str] = {
     "remoteit_developer_key": "REMOTEIT_DEVELOPER_KEY",
     "remoteit_token": "REMOTEIT_TOKEN",
 }
-"""The variables of demo.env with which each scheme's operations can be tried, all of them."""
+"""Variable of demo.env for each scheme. Its credential works for all operations."""

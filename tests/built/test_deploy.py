@@ -146,7 +146,7 @@ def test_the_outputs_are_the_templates_and_name_the_gateway(deployed: dict[str, 
     (stack,) = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     found = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     assert set(found) == {name for name, output in deployed["Outputs"].items() if "Condition" not in output}
-    assert found["Url"] == found["GatewayUrl"] == f"https://{physical['Api']}.execute-api.{REGION}.amazonaws.com"
+    assert found["ApiUrl"] == found["GatewayUrl"] == f"https://{physical['Api']}.execute-api.{REGION}.amazonaws.com"
 
 
 @pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
@@ -193,7 +193,9 @@ def test_a_functions_role_may_use_the_stacks_own_tables_and_secrets(function: Fu
         for policy in policies
         for statement in policy["Statement"]
     ]
-    log = boto3.client("logs").describe_log_groups(logGroupNamePrefix=physical["LogGroup"])["logGroups"][0]["arn"]
+    log = boto3.client("logs").describe_log_groups(logGroupNamePrefix=physical["FunctionLogGroup"])["logGroups"][0][
+        "arn"
+    ]
     assert found == [
         (["logs:CreateLogStream", "logs:PutLogEvents"], log, None),
         *(

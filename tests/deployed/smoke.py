@@ -93,7 +93,7 @@ def endpoint() -> str:
     if not stack:
         return given or pytest.exit("which stack? make smoke STACK=…", returncode=2)
     (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return next(output["OutputValue"] for output in found["Outputs"] if output["OutputKey"] == "Url")
+    return next(output["OutputValue"] for output in found["Outputs"] if output["OutputKey"] == "ApiUrl")
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_the_cdk_app_is_synthesized_with_parameters_and_outputs(tmp_path: Path) 
     assert bindery["Type"] == "AWS::Serverless::Application"
     assert bindery["Properties"] == {"Location": URL, "Parameters": SET}
     assert bindery["DeletionPolicy"] == "Retain"
-    assert made["Outputs"]["DevicesUrl"]["Value"] == {"Fn::GetAtt": ["Bindery", "Outputs.Url"]}
+    assert made["Outputs"]["DevicesUrl"]["Value"] == {"Fn::GetAtt": ["Bindery", "Outputs.ApiUrl"]}
     (subscription,) = [each for each in made["Resources"].values() if each["Type"] == "AWS::SNS::Subscription"]
     assert subscription["Properties"]["TopicArn"] == {"Fn::GetAtt": ["Bindery", "Outputs.AlarmTopic"]}
 

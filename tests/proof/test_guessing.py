@@ -429,7 +429,7 @@ def counted() -> set[str]:
 
 def test_the_metric_counts_what_an_operation_can_refuse_for() -> None:
     (made,) = misses()["MetricTransformations"]
-    assert misses()["LogGroupName"] == {"Ref": "LogGroup"}
+    assert misses()["LogGroupName"] == {"Ref": "FunctionLogGroup"}
     assert (made["MetricName"], made["MetricValue"], made["DefaultValue"]) == ("FailedGuesses", "1", 0)
     # CloudWatch gives no default to a metric that has dimensions, and what is usual is learnt from zeros too.
     assert "Dimensions" not in made

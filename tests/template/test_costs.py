@@ -49,5 +49,5 @@ def test_the_idle_cost_is_that_of_the_templates_secrets_and_alarms(name: str):
 
 
 def test_lambda_logs_no_line_of_its_own_for_a_request_that_succeeds():
-    # The metric filter Errors needs those of failures, which Lambda writes at level WARN.
+    # The metric filter ErrorsMetricFilter needs those of failures, which Lambda writes at level WARN.
     assert template.document()["Globals"]["Function"]["LoggingConfig"]["SystemLogLevel"] == "WARN"

@@ -60,7 +60,7 @@ def test_the_page_uses_every_parameter_and_output_by_its_name():
     known = parts["Parameters"].keys() | parts["Outputs"].keys()
     for name in re.findall(r"--parameter-overrides (\w+)=", PAGE):
         assert name in known
-    assert {"Url", "DomainTarget"} <= known
+    assert {"ApiUrl", "DomainTarget"} <= known
 
 
 def policy(name: str) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def test_every_role_is_bounded_where_the_account_asks_for_it():
     assert roles.keys() == resources(template.document(), "AWS::IAM::Role").keys()
     for role in roles.values():
         assert role["Properties"]["PermissionsBoundary"] == {
-            "Fn::If": ["Bounded", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
+            "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
         }
 
 

@@ -30,14 +30,14 @@ def test_the_outputs_are_the_templates() -> None:
     assert deploying.rendered(PAGE) == PAGE, "make tables"
     for kind in ("Api", "DevicesTable", "BindingsTable", "DirectoryTable"):
         assert any(name.startswith(kind) and name.endswith("Arn") for name in OUTPUTS)
-    assert {"Url", "ApiId", "DevicesTable", "LogGroup", "AccessLogGroup", "AlarmTopic"} <= OUTPUTS.keys()
+    assert {"ApiUrl", "ApiId", "DevicesTable", "LogGroup", "AccessLogGroup", "AlarmTopic"} <= OUTPUTS.keys()
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_example_uses_existing_outputs_and_parameters(file: str) -> None:
     text = example(file)
     read = set(re.findall(FILES[file], text))
-    assert {"Url", "AlarmTopic"} <= read <= OUTPUTS.keys()
+    assert {"ApiUrl", "AlarmTopic"} <= read <= OUTPUTS.keys()
     for name, value in SET.items():
         assert name in PARAMETERS
         assert re.search(rf'"?{name}"?\s*[:=]\s*"?{re.escape(value)}"?', text), name

@@ -88,7 +88,7 @@ def test_no_function_has_a_managed_policy():
 @every_function
 def test_function_writes_its_own_log_and_traces_only_when_asked(function: Function):
     log, trace, *own = statements(f"{function.logical_id}Role")
-    assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
+    assert log["Resource"] == {"Fn::GetAtt": ["FunctionLogGroup", "Arn"]}
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     traced, statement, otherwise = trace["Fn::If"]
     assert (traced, otherwise) == ("Traced", {"Ref": "AWS::NoValue"})

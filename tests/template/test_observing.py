@@ -175,9 +175,9 @@ def test_an_error_of_the_gateway_is_a_5xx_that_no_function_answered(
 def test_a_throttled_key_range_is_counted_and_rolls_no_deployment_back(lines: list[dict[str, Any]]) -> None:
     (warning,) = [line for line in lines if line["level"] == "WARNING"]
     assert counts("HotKeys", warning)
-    assert not counts("Errors", warning)
+    assert not counts("ErrorsMetricFilter", warning)
     assert not any(counts("HotKeys", line) for line in lines if line is not warning)
-    assert [line["message"] for line in lines if counts("Errors", line)] == ["internal error"]
+    assert [line["message"] for line in lines if counts("ErrorsMetricFilter", line)] == ["internal error"]
 
 
 def test_reads_and_writes_of_every_table_and_index_have_a_throttle_alarm() -> None:
@@ -196,7 +196,7 @@ def test_reads_and_writes_of_every_table_and_index_have_a_throttle_alarm() -> No
 def test_a_metric_filter_reads_fields_of_its_log(lines: list[dict[str, Any]]) -> None:
     (gateway,) = template.resources("AWS::Serverless::HttpApi")
     access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
-    fields = {"LogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
+    fields = {"FunctionLogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
     for _, properties in template.resources("AWS::Logs::MetricFilter"):
         read = set(re.findall(r"\$\.([\w.]+)", properties["FilterPattern"]))
         assert read
@@ -275,7 +275,7 @@ def test_a_query_asks_for_what_the_log_has(query: dict[str, Any], lines: list[di
     (group,) = query["LogGroupNames"]
     (gateway,) = template.resources("AWS::Serverless::HttpApi")
     access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
-    fields = {"LogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
+    fields = {"FunctionLogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
     assert asked(query)
     assert asked(query) <= fields[group["Ref"]]
 

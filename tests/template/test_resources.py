@@ -53,7 +53,7 @@ def test_a_table_is_on_demand_and_can_be_restored(table: str):
 def test_no_log_is_kept_for_ever():
     for _, log in template.resources("AWS::Logs::LogGroup"):
         assert log["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    assert template.document()["Globals"]["Function"]["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
+    assert template.document()["Globals"]["Function"]["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogGroup"}
 
 
 @every_function

@@ -1,9 +1,7 @@
-"""OpenAPI 3.1 of the whole HTTP API, made from the operations themselves: `make openapi` writes it.
+"""Generate the OpenAPI 3.1 document of the HTTP API (`make openapi`).
 
-Routes and summaries come from template.yaml, parameters and replies from the request and reply models, refusals from
-what each operation declares, its dialect's table and what it says to requests that are not as they must be, examples
-from events/ and from the dialects' own envelopes, the admin resources from their routers. Nothing is written twice, so
-nothing can differ from what is deployed.
+Routes and summaries come from template.yaml, parameters and replies from the models, errors from the operations and
+their dialects, examples from events/, and admin resources from their routers.
 """
 
 import json
@@ -22,11 +20,11 @@ from tools.template import Function, Route
 from tools.voices import SECURITY, VOICES, Schema, Voice
 
 PATH = template.ROOT / "docs" / "openapi" / "bindery.json"
-"""Where the document is kept."""
+"""Path of the document."""
 
 _ADMIN = (
-    "What operators do, behind IAM: requests are signed (AWS Signature Version 4), as the command line `bindery` does."
-    " The documentation page does not sign, so these cannot be tried there. Times are milliseconds since the epoch."
+    "Operations for operators, with IAM authorization: requests must have an AWS signature (Version 4). The command"
+    " line `bindery` signs its requests; this page cannot. Times are milliseconds since the Unix epoch."
 )
 _PROBLEM: Schema = {
     "description": "A problem detail (RFC 9457).",
@@ -42,7 +40,7 @@ _PROBLEM: Schema = {
 
 
 def document() -> Schema:
-    """The document."""
+    """Return the document."""
     paths: dict[str, Schema] = {}
     schemas: dict[str, Schema] = {"admin.Problem": _PROBLEM}
     for function in template.functions():
@@ -72,7 +70,7 @@ def document() -> Schema:
 
 
 def text() -> str:
-    """The document as it is kept."""
+    """Return the document as JSON."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -101,7 +99,7 @@ def _operation(function: Function, route: Route, schemas: dict[str, Schema]) -> 
 
 
 def _security(operation: Operation[Any, Any], voice: Voice) -> list[dict[str, list[str]]]:
-    """The credentials that an operation refuses to do without."""
+    """Return the credentials that an operation requires."""
     needed = {scheme: list[str]() for scheme, reason in voice.security.items() if reason in operation.refuses}
     return [needed] if needed else []
 

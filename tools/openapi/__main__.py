@@ -1,4 +1,4 @@
-"""Write the document where it is kept."""
+"""Write the OpenAPI document."""
 
 from tools.openapi import PATH, text
 

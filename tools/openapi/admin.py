@@ -1,4 +1,4 @@
-"""The admin resources, as their routers describe them."""
+"""Admin resources in the OpenAPI document."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tools.voices import Schema
 
 
 def resource(function: Function, version: str, schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """A resource's paths, as its router describes them, with problem details for every refusal."""
+    """Return a resource's paths, with problem details as errors."""
     router = function.load()
     module = import_module(f"functions.{function.name}")
     event = json.loads(function.event.read_text())
@@ -41,7 +41,7 @@ def resource(function: Function, version: str, schemas: dict[str, Schema]) -> di
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             operation = tidy(named(operation))
-            # The router's own id is the name of the Python function, its path and its method.
+            # The router's operationId consists of function name, path and method.
             name = operation["operationId"].partition("_admin_v1_")[0]
             operation["operationId"] = f"{owner}.{name}"
             operation["tags"] = ["admin"]
@@ -57,7 +57,7 @@ def resource(function: Function, version: str, schemas: dict[str, Schema]) -> di
 def _exemplify(
     operation: Schema, path: str, method: str, event: Mapping[str, Any], schemas: Mapping[str, Schema]
 ) -> None:
-    """Give an operation the values of its resource's event, if that is a request for it."""
+    """Add examples from the resource's event, if it is a request for this operation."""
     http = event["requestContext"]["http"]
     found = re.fullmatch(PARAMETER.sub(r"(?P<\1>[^/]+)", path), http["path"])
     if found is None or http["method"].lower() != method:
@@ -71,12 +71,12 @@ def _exemplify(
 
 
 def _first(description: str) -> str:
-    """The first sentence, without its full stop."""
+    """Return the first sentence without its period."""
     return re.split(r"[.:](?:\s|$)", description)[0].replace("\n", " ")
 
 
 def _problems() -> Iterator[tuple[str, Schema]]:
-    """One response for each status that a problem may have."""
+    """Yield a response for each status of a problem."""
     by_status: dict[int, list[str]] = {}
     for status, title in PROBLEMS.values():
         if title not in by_status.setdefault(status, []):

@@ -1,4 +1,4 @@
-"""What an operation answers: its replies and its refusals, each with its headers."""
+"""Responses in the OpenAPI document."""
 
 import json
 from collections.abc import Mapping
@@ -15,24 +15,24 @@ from tools.openapi.schemas import REF, sample, schema_of
 from tools.voices import VOICES, Schema, Voice
 
 SUCCESS = "success"
-"""The name of the example of a reply, beside those of refusals."""
+"""Name of the example of a successful response."""
 
 _ALWAYS: dict[str, Schema] = {
-    "x-request-id": {"schema": {"type": "string"}, "description": "What the log calls the request."}
+    "x-request-id": {"schema": {"type": "string"}, "description": "Request id, as in the log."}
 }
 _OF_REFUSALS: Mapping[str, Schema] = {
     "Retry-After": {
         "schema": {"type": "integer", "minimum": 0},
-        "description": "After how many seconds a retry may be answered otherwise.",
+        "description": "Seconds to wait before a retry.",
     },
-    "WWW-Authenticate": {"schema": {"type": "string"}, "description": "Which credential is asked for (RFC 6750)."},
+    "WWW-Authenticate": {"schema": {"type": "string"}, "description": "Required credential (RFC 6750)."},
 }
 
 
 def responses(
     operation: Operation[Any, Any], event: Mapping[str, Any], voice: Voice, schemas: dict[str, Schema]
 ) -> Schema:
-    """What may be answered, by status."""
+    """Return the responses by status."""
     found: dict[str, Schema] = {}
     status = str(operation.replies[0].status)
     found[status] = {
@@ -46,7 +46,7 @@ def responses(
         answer = operation.dialect.failure(fault, Call(event))
         example = json.loads(answer.body)
         example |= {name: value for name, value in voice.moment.items() if name in example}
-        response = found.setdefault(str(answer.status), {"description": "Refused.", "headers": dict(_ALWAYS)})
+        response = found.setdefault(str(answer.status), {"description": "Error.", "headers": dict(_ALWAYS)})
         content = response.setdefault("content", {}).setdefault("application/json", {"schema": {}})
         _join(content, _refused(operation, example, schemas))
         content.setdefault("examples", {})[fault.reason.value] = {
@@ -55,14 +55,14 @@ def responses(
         }
         response["headers"] |= {name: _OF_REFUSALS[name] for name in answer.headers}
     if (content := found[status].get("content", {}).get("application/json", {})).get("examples"):
-        # Where refusals have the status of success, its shape comes before them.
+        # If errors have the same status as success, the example of success comes first.
         shape = sample(_success(operation, voice, schemas), schemas)
         content["examples"] = {SUCCESS: {"summary": "Success", "value": shape}, **content["examples"]}
     return dict(sorted(found.items()))
 
 
 def _headers(reply: type[Reply]) -> dict[str, Schema]:
-    """The headers of a reply, whatever its members are."""
+    """Return the headers of a reply."""
     told = {"required": True, "schema": {"type": "string"}, "description": getdoc(reply.headers)}
     anything: dict[str, Any] = dict.fromkeys(reply.model_fields, "")
     return dict.fromkeys(reply.model_construct(**anything).headers(), told)
@@ -84,7 +84,7 @@ def _success(operation: Operation[Any, Any], voice: Voice, schemas: dict[str, Sc
 
 
 def _refused(operation: Operation[Any, Any], example: Mapping[str, Any], schemas: dict[str, Schema]) -> Schema:
-    """The dialect's envelope of a refusal, as the model that its module makes it of."""
+    """Return the schema of an error, from the dialect's model."""
     dialect = operation.name.partition(".")[0]
     if (refused := VOICES[dialect].refused) is not None:
         schemas[f"{dialect}.ErrorBody"] = refused
@@ -101,7 +101,7 @@ def _members(model: type[BaseModel]) -> set[str]:
 
 
 def _join(content: Schema, schema: Schema) -> None:
-    """One more schema that an answer of this status may have."""
+    """Add a schema to those of a status."""
     known = content["schema"]
     if not known:
         content["schema"] = schema

@@ -1,4 +1,4 @@
-"""What an operation asks: its parameters and its body."""
+"""Requests in the OpenAPI document."""
 
 import base64
 import json
@@ -16,11 +16,11 @@ from tools.template import Route
 from tools.voices import Schema
 
 PARAMETER = re.compile(r"\{(\w[\w-]*)\}")
-"""A parameter of a path."""
+"""Path parameter."""
 
 
 def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any], schemas: dict[str, Schema]) -> Schema:
-    """The parameters and the body of an operation at one of its routes."""
+    """Return the parameters and body of a route."""
     model, source = operation.request, operation.request.source
     schema = schema_of(model, operation.name, schemas, "validation")
     in_path = PARAMETER.findall(route.path)
@@ -29,7 +29,7 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
     parameters: list[Schema] = []
     for name in in_path:
         alias, names = next((alias, names) for alias, info in shown.items() if name in (names := names_of(alias, info)))
-        # The event came by one of the operation's routes, where the parameter may have another name.
+        # The event may be for another route of the operation, where the parameter has another name.
         given = [event["pathParameters"][known] for known in names if known in (event.get("pathParameters") or {})]
         example = {"example": given[0]} if given else {}
         parameters.append({"name": name, "in": "path", "required": True, "schema": properties[alias]} | example)
@@ -51,7 +51,7 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
     if source in ("body", "form") and rest:
         body = body_of(event)
         if source == "form":
-            # A viewer fills in a form by the examples of its members, and takes no other.
+            # Swagger UI fills in forms only from the examples of members.
             shown_as = {name: {"examples": [value]} for name, value in (body or {}).items()}
             rest = {name: _as_sent(inner) | shown_as.get(name, {}) for name, inner in rest.items()}
         schema["properties"] = rest
@@ -60,7 +60,7 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
         kinds = ["application/json"]
         if source == "form":
             kinds += ["application/x-www-form-urlencoded", "multipart/form-data"]
-            # As the event's client sends it comes first: that is what viewers and clients choose.
+            # Clients choose the first content type, so it must be the one of the event.
             kinds.sort(key=lambda kind: kind != event["headers"]["content-type"])
         content = {"schema": reference} if body is None else {"schema": reference, "example": body}
         found["requestBody"] = {
@@ -71,7 +71,7 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
 
 
 def shown_name(name: str, info: FieldInfo) -> str:
-    """A field's name in the schema: of several aliases the first."""
+    """Return a field's name in the schema."""
     alias = info.validation_alias or info.alias
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
@@ -79,22 +79,21 @@ def shown_name(name: str, info: FieldInfo) -> str:
 
 
 def names_of(shown: str, info: FieldInfo) -> list[str]:
-    """All the names under which a field is taken, that of the schema first."""
+    """Return all names of a field, the schema's first."""
     alias = info.validation_alias
     return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [shown]
 
 
 def _also(others: list[str]) -> Schema:
-    """What is said of a member that is taken under other names too: a schema could only permit all of them at once."""
+    """Describe alternative names, which a schema cannot."""
     if not others:
         return {}
-    return {
-        "description": f"Or {', or '.join(f'`{name}`' for name in others)}: the first of these that has a value counts."
-    }
+    names = " or ".join(f"`{name}`" for name in others)
+    return {"description": f"Also accepted as {names}. The first of these that has a value is used."}
 
 
 def _as_text(schema: Schema) -> Schema:
-    """A parameter's schema in a query, where there is no null: a parameter is there or not."""
+    """Remove null from the schema of a query parameter."""
     options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
     if not options:
         return schema
@@ -103,7 +102,7 @@ def _as_text(schema: Schema) -> Schema:
 
 
 def value_of(text: str, schema: Schema, schemas: Mapping[str, Schema]) -> Any:
-    """The value that a parameter's text stands for."""
+    """Convert a parameter's text to its type."""
     named = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
     match named.get("type"):
         case "integer":
@@ -116,7 +115,7 @@ def value_of(text: str, schema: Schema, schemas: Mapping[str, Schema]) -> Any:
 
 
 def _absent_when_blank(model: type[BaseModel], name: str) -> bool:
-    """Whether a parameter without a value counts as absent."""
+    """Return True if an empty parameter counts as absent."""
     try:
         return model.model_validate({name: ""}) == model.model_validate({})
     except ValidationError:
@@ -124,13 +123,13 @@ def _absent_when_blank(model: type[BaseModel], name: str) -> bool:
 
 
 def _as_sent(schema: Schema) -> Schema:
-    """A form's member in a JSON body, where a number or a boolean is taken as its text."""
+    """Allow numbers and booleans for a form's member."""
     scalars: list[Schema] = [{"type": "number"}, {"type": "boolean"}]
     return {"anyOf": [*schema.get("anyOf", [schema]), *scalars]} | {k: v for k, v in schema.items() if k == "default"}
 
 
 def body_of(event: Mapping[str, Any]) -> Any:
-    """The members of an event's body, whether it is JSON or a form; None without a body."""
+    """Return the members of an event's JSON or form body, or None."""
     body = event.get("body")
     if not body:
         return None

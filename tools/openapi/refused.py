@@ -1,7 +1,6 @@
-"""What an operation refuses for, with what its refusals say.
+"""Errors in the OpenAPI document.
 
-For a request that is not as it must be, the operation's own model and its dialect say that: the sample event is put
-wrong in every way that there is, and what comes of it is taken. So a refusal that no request can come to is not told.
+Only errors that can occur are documented: for errors in the request's form, by sending invalid variants of the event.
 """
 
 import json
@@ -20,21 +19,21 @@ from tools.openapi.asked import body_of, names_of, shown_name
 Event = Mapping[str, Any]
 
 OF_THE_FORM = frozenset({Reason.MALFORMED, Reason.PARAMETER_MISSING, Reason.INVALID})
-"""Any operation may refuse for these; which of them it can, its request's model and its dialect decide."""
+"""Reasons that operations do not declare."""
 
 _ADDRESS = "80:00:00:00:00:00:00:F1"
 _NAMES_ITS_DEVICE = {("rufus.unbind_device", Reason.DEVICE_UNKNOWN)}
-"""The refusals that name what stands in the path."""
+"""Errors that name the path's parameter."""
 
 _WRONG: tuple[str | list[str], ...] = ("x" * 1000, "\x07", ["one", "two"])
-"""What is wrong of nearly every parameter: too long or no word known, no text, not one value."""
+"""Values that most parameters refuse: too long, not printable, repeated."""
 
 _ANYBODY = SimpleNamespace(confirm=lambda: None, look_up=lambda reason: None)
-"""A caller whose credentials are good."""
+"""Caller with valid credentials."""
 
 
 def refusals(operation: Operation[Any, Any], event: Event) -> Iterator[Refused]:
-    """A fault for each reason that the operation can refuse for, in the order of its dialect's table."""
+    """Yield an operation's errors in the order of its dialect's table."""
     found = provoked(operation, event)
     for reason in operation.dialect.REFUSALS:
         if reason in OF_THE_FORM:
@@ -44,12 +43,12 @@ def refusals(operation: Operation[Any, Any], event: Event) -> Iterator[Refused]:
 
 
 def can_refuse(operation: Operation[Any, Any], reason: Reason) -> bool:
-    """Whether an operation that may refuse for a reason can come to it: what writes nothing contends with nobody."""
+    """Return True if a declared reason can occur. Only writes can conflict."""
     return reason is not Reason.CONFLICT or template.function(operation.name).writes
 
 
 def provoked(operation: Operation[Any, Any], event: Event) -> dict[Reason, tuple[Event, Refused]]:
-    """By reason: the first way to put an operation's sample event wrong that comes to it, and the fault that it is."""
+    """Return an invalid event and its error for each reason."""
     found: dict[Reason, tuple[Event, Refused]] = {}
     for wrong in _put_wrong(operation, event):
         try:
@@ -63,7 +62,7 @@ def provoked(operation: Operation[Any, Any], event: Event) -> dict[Reason, tuple
 
 
 def _put_wrong(operation: Operation[Any, Any], event: Event) -> Iterator[Event]:
-    """First no JSON, then nothing at all, then the sample with one parameter missing or wrong."""
+    """Yield invalid variants of an event."""
     model, in_path = operation.request, event.get("pathParameters") or {}
     for name in in_path:
         yield from (dict(event, pathParameters=in_path | {name: value}) for value in _WRONG if isinstance(value, str))

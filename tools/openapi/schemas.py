@@ -1,4 +1,4 @@
-"""Schemas of request and reply models."""
+"""Schemas of models in the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -17,7 +17,7 @@ _NULL = {"type": "null"}
 def schema_of(
     model: type[BaseModel], owner: str, schemas: dict[str, Schema], mode: Literal["validation", "serialization"]
 ) -> Schema:
-    """A model's schema, which from now on stands in `schemas` as `owner.Model`, as do the models in it."""
+    """Return a model's schema, and add it to `schemas` as `owner.Model`."""
     generator = _Asked if mode == "validation" else _Answered if _has_nulls(owner) else _AnsweredWithoutNulls
     schema = TypeAdapter(model).json_schema(
         mode=mode, ref_template=REF.format(model=f"{owner}.{{model}}"), by_alias=True, schema_generator=generator
@@ -30,7 +30,7 @@ def schema_of(
 
 
 def tidy(schema: Any) -> Any:
-    """A schema without the titles that pydantic makes of the names, nor that a set's members differ: it takes any."""
+    """Remove pydantic's titles, and `uniqueItems`, which is not enforced."""
     if isinstance(schema, dict):
         return {
             name: tidy(value)
@@ -41,7 +41,7 @@ def tidy(schema: Any) -> Any:
 
 
 def sample(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
-    """A value of the shape that a schema asks for, its texts empty: of an object the members that it must have."""
+    """Return a minimal value for a schema."""
     match schema:
         case {"$ref": reference}:
             return sample(schemas[reference.rpartition("/")[2]], schemas)
@@ -65,11 +65,11 @@ def _has_nulls(owner: str) -> bool:
 
 
 class _Asked(GenerateJsonSchema):
-    """As requests are read."""
+    """Schemas of requests."""
 
 
 class _Answered(GenerateJsonSchema):
-    """As answers are written: with all of their members, but those that are left out where they would be null."""
+    """Schemas of responses, where members are required unless null ones are omitted."""
 
     def field_is_required(self, field: ModelField | DataclassField | TypedDictField, total: bool) -> bool:
         return not self._is_left_out(field)
@@ -88,7 +88,7 @@ class _Answered(GenerateJsonSchema):
 
 
 class _AnsweredWithoutNulls(_Answered):
-    """As answers are written by a dialect that leaves out whatever would be null."""
+    """Schemas of responses without any null members."""
 
     def _is_left_out(self, field: Any) -> bool:
         return _NULL in self.generate_inner(field["schema"]).get("anyOf", [])
