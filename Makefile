@@ -1,4 +1,4 @@
-# Everything a person or a CI machine does with Bindery. Each target makes the environments that it needs under .venv/.
+# Development, CI and deployment tasks. Each target creates the virtual environments that it needs under .venv/.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -14,18 +14,18 @@ BUCKET ?=
 SITE ?= site
 CHROMIUM ?= chromium
 
-# The first Python that really runs (a version manager's shim may be found and not run), newer than 3.10, with venv.
+# The first Python 3.11 or newer that has venv and really runs: a version manager's shim may exist but not run.
 PYTHON ?= $(shell for python in python3.13 python3.14 python3.12 python3.11 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
 	"$$python" -c 'import sys; print(sys.executable)' && break; done)
 
-# The functions' own Python: what is measured runs in it, and it alone makes their bytecode. pyenv may have one that is not on PATH.
+# The functions' Python version, for benchmarks and for compiling bytecode. pyenv may have one that is not on PATH.
 PYTHON313 ?= $(shell for python in python3.13 python3 python \
 	"$$(pyenv prefix "$$(pyenv latest 3.13 2>/dev/null)" 2>/dev/null)/bin/python3.13"; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1 && \
 	"$$python" -c 'import sys; print(sys.executable)' && break; done)
 
-# What an environment's Python must be, and how another one is named.
+# The Python version that an environment needs, and the variable that sets its interpreter.
 NEEDS = Python 3.11 or newer
 NEEDS_AS = PYTHON
 .venv/bench/.made .venv/runtime/.made: PYTHON = $(PYTHON313)
@@ -36,7 +36,7 @@ RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
 CALENDAR = $(TEST) -W error -m pytest -n auto --dist loadfile -p tests.calendar tests/layer tests/contract tests/functions
 MINISTACK := .venv/ministack/bin/ministack
-# SAM keeps its own settings within the project, sends no telemetry and asks no index for a newer version of itself.
+# SAM keeps its settings inside the project, sends no telemetry and does not check for newer versions.
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
@@ -44,51 +44,51 @@ SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __S
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
-	@echo "make run      start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
-	@echo "make test     run the whole test suite"
-	@echo "make calendar run the tests of rules over the midnight of a leap day"
-	@echo "make browser  try the documentation page in Chromium"
-	@echo "make proof    attack every promise and break each on purpose (minutes; see docs/proof.md)"
-	@echo "make check    format, lint, types, template, tests, browser, build-check: what CI runs"
-	@echo "make format   format the code"
-	@echo "make openapi  write docs/openapi anew, after an operation changed"
-	@echo "make docs     write the documentation page into a folder, for hosting (SITE=)"
-	@echo "make screenshot  retake the README's picture of the documentation page"
-	@echo "make tables   regenerate what derives from the template: roles, the layer's routes, tables in docs (operations, deploying, performance)"
-	@echo "make build    build the functions and layers for deployment (sam build)"
-	@echo "make build-check  run every built function in Lambda's own loop, and deploy all of them on this machine"
-	@echo "make sam-local  run every function with its event in Lambda's container (sam local), where there is Docker"
-	@echo "make deploy   build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod of samconfig.toml)"
-	@echo "make deploy-built  the same without building: deploy what was built before (ENVIRONMENT=)"
-	@echo "make package  build, and put one template with its artifacts into S3, for your own stacks (BUCKET=)"
-	@echo "make infrastructure  try the examples of docs/infrastructure-as-code.md on this machine"
-	@echo "make smoke    try each API once against a deployed stack (STACK=)"
-	@echo "make bench    measure cold starts, warm requests, sizes and costs, beside their peers"
-	@echo "make bench-record  record anew what requests cost and functions import"
-	@echo "make clean    remove environments and builds; the local registry in $(STATE_DIR) stays"
+	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
+	@echo "make test            run the test suite"
+	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
+	@echo "make browser         test the documentation page in Chromium"
+	@echo "make proof           run the extended tests and mutation tests (takes minutes; see docs/proof.md)"
+	@echo "make check           run everything that CI runs: lint, types, template, scan, tests, browser, build-check, sam-local"
+	@echo "make format          format the code"
+	@echo "make openapi         regenerate docs/openapi after an operation changed"
+	@echo "make docs            write the documentation page to a folder, for hosting (SITE=)"
+	@echo "make screenshot      retake the README's picture of the documentation page"
+	@echo "make tables          regenerate what derives from the template: roles, the layer's routes, tables in docs (operations, deploying, performance)"
+	@echo "make build           build the functions and layers for deployment (sam build)"
+	@echo "make build-check     run every built function in Lambda's runtime loop, and test a deployment locally"
+	@echo "make sam-local       run every function with its event in a Lambda container (sam local), if Docker is available"
+	@echo "make deploy          build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod, from samconfig.toml)"
+	@echo "make deploy-built    deploy an existing build (ENVIRONMENT=)"
+	@echo "make package         build, and upload a template with its artifacts to S3, for use in your own stacks (BUCKET=)"
+	@echo "make infrastructure  test the examples of docs/infrastructure-as-code.md locally"
+	@echo "make smoke           test each API once on a deployed stack (STACK=)"
+	@echo "make bench           measure cold starts, warm requests, sizes and costs, and compare them with other implementations"
+	@echo "make bench-record    record the costs of requests and the imports of functions again"
+	@echo "make clean           delete environments and builds, but not the local registry in $(STATE_DIR)"
 
 run: .venv/run/.made .venv/ministack/.made
 	@exec $(RUN) -m tools.serve --port "$(PORT)" --state "$(STATE_DIR)" --log "$(LOG)"
 
-# A process for each processor; what the template allows is compared with what all of them called when they are done.
+# One test process per CPU. Afterwards, test_exact.py compares the template's permissions with the calls of all processes.
 test: .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest -n auto --dist loadfile
 	$(TEST) -W error -m pytest tests/template/test_exact.py
 
-# The tests of rules over the midnight of a leap day, in another order and with another hash seed. make proof adds a year's end.
+# Tests of rules over midnight of a leap day, with a different order and hash seed. `make proof` adds the end of a year.
 calendar: .venv/test/.calendar
 	PYTHONHASHSEED=1 $(CALENDAR) --moment 2028-02-29T23:59:50+00:00
 
 browser: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -W error -m pytest tests/browser
 
-# The browser is the system's own: Debian's, which root can have installed.
+# Uses the system's Chromium. On Debian, root gets it installed.
 chromium:
 	@command -v "$(CHROMIUM)" >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && echo "bindery: installing Debian's chromium" && apt-get -qq update >/dev/null && \
 			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; \
 		command -v "$(CHROMIUM)" >/dev/null; } || { \
-		echo "bindery: needs Chromium: as root, apt-get install chromium; or make CHROMIUM=/path/to/chromium" >&2; exit 1; }
+		echo "bindery: Chromium not found. Install it (as root: apt-get install chromium), or set its path: make CHROMIUM=/path/to/chromium" >&2; exit 1; }
 
 screenshot: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -m tests.browser.screenshot
@@ -111,11 +111,11 @@ lint: .venv/test/.made
 types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
 
-# Prints what everything takes and costs, and writes docs/performance.md's table and docs/performance.svg.
+# Prints durations and costs, and writes the table in docs/performance.md and docs/performance.svg.
 bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.made build
 	$(TEST) -m tests.performance.bench
 
-# Rewrites tests/performance/recorded.json: look at what changed before you commit it.
+# Rewrites tests/performance/recorded.json. Review the changes before you commit them.
 bench-record: .venv/test/.made .venv/ministack/.made
 	BENCH_RECORD=1 $(TEST) -W error -m pytest tests/performance
 	$(TEST) -m tools.costs
@@ -123,7 +123,7 @@ bench-record: .venv/test/.made .venv/ministack/.made
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
 
-# The template and the workflows; what is suppressed, and why, stands in tools/checkov.yaml. Nothing is downloaded.
+# Scans the template and the workflows without downloads. tools/checkov.yaml lists suppressed checks with their reasons.
 scan: .venv/scan/.made
 	.venv/scan/bin/checkov --config-file tools/checkov.yaml
 	.venv/scan/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -146,38 +146,38 @@ build: .venv/sam/.made
 build-check: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
 	$(TEST) -W error -m pytest -n auto --dist loadfile tests/built
 
-# Where no Docker daemon is running, root on Debian gets one for as long as this takes; elsewhere it is left out.
+# If no Docker daemon is running, root on Debian gets a temporary one. Otherwise the tests are skipped.
 sam-local: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
 	$(TEST) -m tests.sam_local
 
 deploy: build
 	@$(MAKE) --no-print-directory deploy-built
 
-# Deploys what was built, and checked, before: the workflow's jobs share one build.
+# Deploys an existing build, because the workflow's jobs share one that was tested.
 deploy-built: .venv/sam/.made
 	$(SAM) deploy --config-env "$(ENVIRONMENT)"
 
-# One template with all its artifacts in S3, for the stacks of others: docs/infrastructure-as-code.md.
+# Uploads a template with its artifacts to S3, for use in other stacks: docs/infrastructure-as-code.md.
 package: build
-	@[ -n "$(BUCKET)" ] || { echo "bindery: name an S3 bucket in the stack's region: make package BUCKET=my-artifacts" >&2; exit 2; }
+	@[ -n "$(BUCKET)" ] || { echo "bindery: BUCKET is not set. Specify an S3 bucket in the stack's region: make package BUCKET=my-artifacts" >&2; exit 2; }
 	$(SAM) package --s3-bucket "$(BUCKET)" --s3-prefix bindery --output-template-file packaged.yaml
 	@.venv/sam/bin/python tools/package.py packaged.yaml "$(BUCKET)"
 
-# The examples of docs/infrastructure-as-code.md, as far as they can be tried without an account. The CDK needs Node.js.
+# Tests the examples of docs/infrastructure-as-code.md without an AWS account. The CDK example needs Node.js.
 infrastructure: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made .venv/cdk/.made
 	$(TEST) -W error -m pytest tests/infrastructure
 
-# Without tests/conftest.py, which keeps tests from AWS.
+# Runs without tests/conftest.py, which blocks access to AWS.
 smoke: .venv/test/.made
 	@BINDERY_STACK="$(STACK)" $(TEST) -W error -m pytest --noconftest --tb=short tests/deployed/smoke.py
 
 clean:
 	rm -rf .venv .aws-sam
 
-# An environment is made again when its lock changes, and counts only when it was made whole. Only one make at a time makes it.
+# Recreates an environment when its lock file changes or when it is incomplete. Concurrent makes wait for each other.
 define environment
 	@if [ -z "$(PYTHON)" ]; then \
-		echo "bindery: needs $(NEEDS), with venv, on PATH (or make $(NEEDS_AS)=/path/to/python)" >&2; exit 1; fi
+		echo "bindery: $(NEEDS) with venv not found on PATH. Set its path: make $(NEEDS_AS)=/path/to/python" >&2; exit 1; fi
 	@"$(PYTHON)" tools/environment.py $(@D) $^
 endef
 
@@ -191,12 +191,12 @@ endef
 	@$(TEST) -m pip install --quiet --no-deps --require-hashes -r $<
 	@touch $@
 
-# What drives a browser is large, so it comes only with the tests that need it.
+# Browser automation is large, so it is installed only for the tests that need it.
 .venv/test/.browser: tests/browser.txt .venv/test/.made
 	@$(TEST) -m pip install --quiet --no-deps --require-hashes -r $<
 	@touch $@
 
-# What Lambda's runtime has beside Python, and nothing else.
+# Exactly the packages of Lambda's Python runtime.
 .venv/runtime/.made: tools/runtime.txt
 	$(environment)
 

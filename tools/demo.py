@@ -1,8 +1,7 @@
-"""The local server's demo data: the documents' own sample values, and callers that may use them.
+"""Demo data of the local server: the documents' sample values, and callers to use them with.
 
-Two accounts (companies, platforms) and three users: ada, who uses quectel and remoteit and is asseco's customer
-MIGR00002; ben, in ada's account and user domain; cleo, in the other account. The data is entered once, at the first
-start: what was entered stays as people leave it. Keys are made once, session and access tokens anew at every start.
+Of the three users, ada (quectel, remoteit, asseco customer MIGR00002) and ben are in one account and user domain, cleo
+is in another account. Data is created at the first start, tokens are issued at every start.
 """
 
 import json
@@ -29,19 +28,19 @@ from tools.issuer import Issuer
 from tools.signatures import Operator
 
 TOKEN_LIFETIME = 30 * 24 * 3600
-"""Seconds for which the tokens in demo.env are good."""
+"""Lifetime of the tokens in demo.env, in seconds."""
 
 ACCOUNTS = {"": "demo", "_OTHER": "demo-other"}
-"""By the suffix of its variables in demo.env."""
+"""Accounts by suffix of their variables."""
 KEYS = {
     "RUFUS_API_KEY": (KeyKind.RUFUS, Grant.READ_WRITE, False),
     "RUFUS_READ_KEY": (KeyKind.RUFUS, Grant.READ, False),
     "RUFUS_UNBIND_KEY": (KeyKind.RUFUS, Grant.READ_WRITE, True),
     "REMOTEIT_DEVELOPER_KEY": (KeyKind.REMOTEIT, Grant.READ_WRITE, False),
 }
-"""Of each account; whether it may unbind comes last."""
+"""Keys of each account: kind, grant, and whether it can unbind."""
 DOCUMENTED = {"RUFUS_API_KEY": "ror-ae4fc6c19681a20fad30"}
-"""Keys that a document prints; the others are random."""
+"""Keys that a document prints. The others are random."""
 
 DOMAIN = "demo"
 PRODUCT_KEY = "p1117e"
@@ -53,14 +52,14 @@ SESSIONS = {
     "REMOTEIT_TOKEN": ("ada", "remoteit"),
     "REMOTEIT_TOKEN_OTHER": ("cleo", "remoteit"),
 }
-"""Whose session token it is, and for which API."""
+"""User and API of each session token."""
 LOGINS = {
     ("QUECTEL_EMAIL", "QUECTEL_PASSWORD", ""): "ada",
     ("QUECTEL_EMAIL", "QUECTEL_PASSWORD", "_OTHER"): "ben",
     ("REMOTEIT_USERNAME", "REMOTEIT_PASSWORD", ""): "ada",
     ("REMOTEIT_USERNAME", "REMOTEIT_PASSWORD", "_OTHER"): "cleo",
 }
-"""Who logs in with the name and the password of these variables."""
+"""User who logs in with each pair of variables."""
 ADDRESSES = {
     "REMOTEIT_DEVICE_ADDRESS": "80:00:00:00:00:00:00:F1",
     "REMOTEIT_DEVICE_ADDRESS_OTHER": "80:00:00:00:00:00:00:F2",
@@ -70,7 +69,7 @@ REACHABLE = (
     ("demo", "CAMERA-2", "80:00:00:3F:AE:00:00:11"),
     ("demo-other", "CAMERA-1", ADDRESSES["REMOTEIT_DEVICE_ADDRESS_OTHER"]),
 )
-"""Devices that can be connected to: account, serial number, service address."""
+"""Account, serial number and service address of devices that accept connections."""
 ISSUED: tuple[dict[str, Any], ...] = (
     {
         "device_id": "CARD-0001",
@@ -88,14 +87,14 @@ ISSUED: tuple[dict[str, Any], ...] = (
     },
     {"device_id": "TOKEN-0001", "kind": "otp-token", "capabilities": ["hmac", "display"]},
 )
-"""What the bank issued to MIGR00002: a payment card and a hardware token."""
+"""Devices issued to customer MIGR00002."""
 
 _LOADED = Key(Table.DIRECTORY, "demo", "loaded")
 _LOGINS_LOADED = Key(Table.DIRECTORY, "demo", "logins")
 
 
 def load() -> None:
-    """Enter the demo data, unless that was done before; a start that was cut short is taken up where it ended."""
+    """Create the demo data, unless an earlier start did."""
     for note, enter in ((_LOADED, _enter), (_LOGINS_LOADED, _enter_logins)):
         if dynamodb.get(note) is None:
             enter()
@@ -123,7 +122,7 @@ def _enter() -> None:
 
 
 def _enter_logins() -> None:
-    """What logging in needs: it came later, so it may meet what people have made of the rest since."""
+    """Create the login data, which older state folders do not have."""
     _once(domain_secrets.replace, DOMAIN, _domain_secret())
     for uid in dict.fromkeys(LOGINS.values()):
         _once(users.change, uid, email=_email(uid))
@@ -136,17 +135,17 @@ def write(path: Path, variables: Mapping[str, str]) -> None:
 
 
 def write_postman(path: Path, variables: Mapping[str, str]) -> None:
-    """Write an environment for Postman. `baseUrl` is its name for the server of an imported OpenAPI document."""
+    """Write a Postman environment. `baseUrl` is Postman's name for the server."""
     values = [
         {"key": name, "value": value, "type": "default" if name == "baseUrl" else "secret", "enabled": True}
         for name, value in variables.items()
     ]
-    environment = {"name": "Bindery on this machine", "values": values, "_postman_variable_scope": "environment"}
+    environment = {"name": "Bindery (local)", "values": values, "_postman_variable_scope": "environment"}
     files.replace(path, json.dumps(environment, indent=1, ensure_ascii=False) + "\n")
 
 
 def requests(url: str) -> list[str]:
-    """One request to try for each API, ready to paste once demo.env is read."""
+    """Return a sample request for each API."""
     as_json = "-H 'Content-Type: application/json'"
     return [
         "rufus:",
@@ -169,7 +168,7 @@ def requests(url: str) -> list[str]:
 
 
 def variables(issuer: Issuer, operator: Operator) -> dict[str, str]:
-    """What demo.env exports: the demo callers' credentials, of which tokens are issued anew each time."""
+    """Return the variables of demo.env, with new tokens."""
     return dict(_variables(issuer, operator))
 
 
@@ -181,7 +180,7 @@ def _variables(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
         try:
             token, _ = sessions.issue(uid, dialect, TOKEN_LIFETIME)
         except Refused:
-            # Someone closed that user: there is no token any more.
+            # The user was disabled or deleted.
             continue
         yield name, token
     for (name, password, suffix), uid in LOGINS.items():
@@ -205,7 +204,7 @@ def _variables(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
 
 
 def _key(variable: str) -> str:
-    """An account's key: the document's, or a random one that the registry keeps."""
+    """Return the documented key, or a stored random one."""
     prefix = "ror-" if variable.startswith("RUFUS") else ""
     return DOCUMENTED.get(variable) or engine.keep(f"Demo/{variable}", lambda: prefix + secrets.token_hex(20))
 
@@ -223,7 +222,7 @@ def _password(uid: str) -> str:
 
 
 def _once(enter: Callable[..., object], *given: object, **named: object) -> None:
-    """Enter what is not there yet, unless people have removed what it belongs to."""
+    """Create a record unless it exists or its parent was deleted."""
     try:
         enter(*given, **named)
     except Refused as fault:

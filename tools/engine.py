@@ -1,7 +1,4 @@
-"""Starts and stops the local registry: DynamoDB and Secrets Manager on loopback, their state in a folder.
-
-What `tools.registry` says of durability holds here.
-"""
+"""Start and stop the local registry (DynamoDB and Secrets Manager)."""
 
 import os
 import secrets
@@ -21,18 +18,18 @@ from tools import loopback, template
 PYTHON = template.ROOT / ".venv" / "ministack" / "bin" / "python"
 REGION = "eu-central-1"
 STOP_SECONDS = 60
-"""How long a stop may take (it saves everything) before it is cut short; the journal has it all then."""
+"""Time limit for saving a snapshot. The journal has every change anyway."""
 
 
 class EngineError(Exception):
-    """The registry did not start."""
+    """The local registry did not start."""
 
 
 class Engine:
-    """A running registry, within `with`."""
+    """Context manager of a running registry."""
 
     def __init__(self, state: Path, also: str | None = None) -> None:
-        """`also` is another address of this machine, at which its containers reach the registry."""
+        """`also` is a second address, for containers."""
         self.log = state / "registry.log"
         self._state = state / "registry"
         self._addresses = ("127.0.0.1",) if also is None else ("127.0.0.1", also)
@@ -42,12 +39,12 @@ class Engine:
         with ExitStack() as stack:
             log = stack.enter_context(self.log.open("wb"))
             sockets = [stack.enter_context(socket.create_server((address, 0))) for address in self._addresses]
-            # ministack accepts any credentials, so the path is the credential. SAM can hand a container this address,
-            # but not a key pair. Other users can read a process's arguments, but not its environment.
+            # ministack accepts any credentials, so a random path is the credential: SAM can pass an endpoint to a
+            # container, but not a key pair. Other users can read a process's arguments, but not its environment.
             path = f"/{secrets.token_urlsafe(32)}"
             self.endpoint = f"http://127.0.0.1:{sockets[0].getsockname()[1]}{path}"
             self.endpoint_of_containers = f"http://{loopback.CONTAINERS}:{sockets[-1].getsockname()[1]}{path}"
-            # A session of its own: Ctrl-C in the terminal must reach whoever uses the registry first.
+            # In its own session, so that Ctrl-C stops the server before the registry.
             self.process = subprocess.Popen(  # noqa: S603
                 [
                     PYTHON,
@@ -71,14 +68,14 @@ class Engine:
         assert self.process.stdout is not None
         if self.process.stdout.readline() != b"ready\n":
             self.stop()
-            raise EngineError(f"the local registry did not start: see {self.log}")
+            raise EngineError(f"the local registry did not start. See {self.log}")
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """Save and end."""
+        """Save and stop."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -90,7 +87,7 @@ class Engine:
         self.process.stdout.close()
 
     def environment(self) -> dict[str, str]:
-        """What AWS clients need in their environment to reach the registry, and nothing but it."""
+        """Return environment variables that direct AWS clients to the registry."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_DEFAULT_REGION": REGION,
@@ -103,7 +100,7 @@ class Engine:
 
 
 def make_tables() -> None:
-    """Make those of the template's tables that are not there yet, under their logical ids."""
+    """Create the template's tables, named by logical id, if they do not exist."""
     client = boto3.client("dynamodb")
     for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
         try:
@@ -113,14 +110,14 @@ def make_tables() -> None:
 
 
 def make_secrets() -> None:
-    """Make those of the template's secrets that are not there yet, under their logical ids."""
+    """Create the template's secrets in the same way."""
     letters = string.ascii_letters + string.digits
     for logical_id, _ in template.resources("AWS::SecretsManager::Secret"):
         keep(logical_id, lambda: "".join(secrets.choice(letters) for _ in range(64)))
 
 
 def keep(name: str, make: Callable[[], str]) -> str:
-    """The secret `name` of the registry, made at first."""
+    """Return the secret `name`, creating it if it does not exist."""
     client = boto3.client("secretsmanager")
     try:
         return client.get_secret_value(SecretId=name)["SecretString"]

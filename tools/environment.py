@@ -1,6 +1,6 @@
-"""Make one of the environments of the Makefile: `environment.py .venv/run tools/requirements.txt [pyproject.toml]`.
+"""Create a virtual environment: `environment.py .venv/run tools/requirements.txt [pyproject.toml]`.
 
-Run by any Python from 3.11, before anything is installed. With pyproject.toml the project itself is installed too.
+With pyproject.toml, the project itself is installed too. Needs only the standard library.
 """
 
 import fcntl
@@ -12,11 +12,11 @@ import venv
 from pathlib import Path
 
 MEGABYTES = {"bench": 250, "ministack": 90, "run": 130, "runtime": 50, "sam": 340, "scan": 340, "test": 330}
-"""Size of each environment, for the message at its start."""
+"""Approximate sizes."""
 
 
 def main() -> None:
-    """Make the environment, unless another process made it in the meantime."""
+    """Create the environment if it is missing or outdated."""
     folder, *sources = map(Path, sys.argv[1:])
     made = folder / ".made"
     folder.parent.mkdir(exist_ok=True)
@@ -24,10 +24,10 @@ def main() -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            _say(f"bindery: another make is setting up {folder}; waiting for it\n")
+            _say(f"bindery: waiting for another make that is setting up {folder}\n")
             fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists() or any(made.stat().st_mtime < source.stat().st_mtime for source in sources):
-            _say(f"bindery: setting up {folder} with {sys.executable}, about {MEGABYTES[folder.name]} MB\n")
+            _say(f"bindery: setting up {folder} with {sys.executable} (about {MEGABYTES[folder.name]} MB)\n")
             _make(folder, sources)
             made.touch()
 
@@ -43,7 +43,7 @@ def _make(folder: Path, sources: list[Path]) -> None:
 
 
 def _install(folder: Path, total: int, *what: str) -> None:
-    """Install with pip, counting its packages on a terminal. Its output is shown only if it fails."""
+    """Run pip install. Its output is shown only if it fails."""
     command = [str(folder / "bin/python"), "-m", "pip", "install", "--no-deps", *what]
     output, found = [], 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:  # noqa: S603
@@ -56,7 +56,7 @@ def _install(folder: Path, total: int, *what: str) -> None:
     if total and sys.stdout.isatty():
         _say("\r" + " " * 30 + "\r")
     if pip.returncode != 0:
-        sys.exit(f"bindery: {folder} could not be set up:\n{''.join(output)}")
+        sys.exit(f"bindery: cannot set up {folder}:\n{''.join(output)}")
 
 
 def _say(text: str) -> None:

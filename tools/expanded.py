@@ -1,4 +1,4 @@
-"""template.yaml as CloudFormation gets it, after SAM's transform."""
+"""template.yaml after SAM's transform."""
 
 import copy
 import os
@@ -15,7 +15,7 @@ class _NoManagedPolicies:
 
 
 def expand(document: Mapping[str, Any], **parameters: str) -> dict[str, Any]:
-    """The template's plain CloudFormation with these parameters, as if each artifact had been uploaded."""
+    """Return the CloudFormation template for these parameters, without real artifacts."""
     packaged: dict[str, Any] = copy.deepcopy(dict(document))
     packaged["Globals"]["Function"]["CodeUri"] = "s3://bucket/functions"
     for name, resource in packaged["Resources"].items():
@@ -29,5 +29,5 @@ def expand(document: Mapping[str, Any], **parameters: str) -> dict[str, Any]:
 
 
 def resources(expanded: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The resources of a type, by logical id."""
+    """Return the resources of a type by logical id."""
     return {name: resource for name, resource in expanded["Resources"].items() if resource["Type"] == kind}

@@ -1,11 +1,11 @@
-"""Files of the person's own that are there whole or not at all, readable by nobody else."""
+"""Atomic writes of private files."""
 
 import os
 from pathlib import Path
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file in one step: whoever reads it meanwhile, or finds it after a crash, has the old text or the new."""
+    """Replace a file's content."""
     making = path.with_name(path.name + ".new")
     making.unlink(missing_ok=True)
     with open(making, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:

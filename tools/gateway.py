@@ -1,11 +1,8 @@
-"""API Gateway's HTTP API, as far as the functions can tell: an ASGI app over the routes of template.yaml.
+"""Emulation of an API Gateway HTTP API: an ASGI app that calls the functions of template.yaml in this process.
 
-It hands each request to its function's own handler, in this process, as a payload-2.0 event, and answers what the
-handler returns. Like the gateway it decodes the path before it routes (so `%2F` separates segments) and leaves the
-query string as it was sent, joins what is repeated by commas, takes the source address from the connection alone,
-and marks a body base64 unless its type says that it is text. Routes behind IAM take requests that the local operator
-signed, and refuse any other. What is not emulated: throttling, CORS (the template configures none), the 29 seconds
-after which Lambda stops a function, and the 6 MB that its event and its answer may have.
+Like API Gateway, it decodes the path before routing (`%2F` separates segments) but not the query string, joins repeated
+headers and parameters with commas, takes the source address from the connection, and base64-encodes bodies unless their
+type is text. Not emulated: throttling, CORS, and Lambda's limits of 29 seconds and 6 MB.
 """
 
 import asyncio
@@ -29,11 +26,11 @@ from tools import template
 from tools.signatures import Operator
 
 BODY_LIMIT = 10 * 1024 * 1024
-"""Bytes of a body that the gateway passes on."""
+"""Maximum bytes of a body."""
 HEADER_LIMIT = 10_240
-"""Bytes of the request line and all headers together."""
+"""Maximum bytes of request line and headers."""
 THREADS = 64
-"""How many requests run at once; more wait their turn."""
+"""Maximum number of concurrent requests."""
 
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
@@ -44,7 +41,7 @@ logger = logging.getLogger("bindery.gateway")
 
 
 class Context:
-    """What Lambda passes beside the event."""
+    """Lambda context object."""
 
     function_version = "$LATEST"
     memory_limit_in_mb = 512
@@ -58,26 +55,25 @@ class Context:
         self._ends = time.monotonic() + 29
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda would stop the function."""
+        """Return the milliseconds until Lambda would time out."""
         return max(0, int((self._ends - time.monotonic()) * 1000))
 
 
 @dataclass(frozen=True)
 class Target:
-    """One route and what answers it."""
+    """A route and its function."""
 
     key: str
     method: str
     pattern: re.Pattern[str]
     rank: tuple[Any, ...]
-    """Orders routes that match the same request: at the first segment where they differ, a literal comes before a
-    parameter and that before a greedy one; then a method of its own before `ANY`."""
+    """Priority among matching routes: literal segments before parameters before greedy parameters, then `ANY` last."""
     function: template.Function
     handler: Handler
     iam: bool
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
-        """The path parameters, or None if this is not the request's route."""
+        """Return the path parameters, or None if the route does not match."""
         found = self.pattern.fullmatch(path) if self.method in (method, "ANY") else None
         if found is None:
             return None
@@ -109,7 +105,7 @@ def _target(route: template.Route, function: template.Function, handler: Handler
 
 
 class Gateway:
-    """The app: these functions at their routes. Without an operator nobody passes a route behind IAM."""
+    """The ASGI app. Routes with IAM authorization accept only requests that `operator` signed."""
 
     def __init__(self, functions: Iterable[template.Function], operator: Operator | None = None) -> None:
         self._operator = operator
@@ -123,7 +119,7 @@ class Gateway:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="function")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to a request."""
         request = Request(scope, receive)
         try:
             response = await self._answer(request)
@@ -162,7 +158,7 @@ class Gateway:
             answered = await asyncio.get_running_loop().run_in_executor(self._threads, handler, made, Context(function))
             response = _response(answered)
         except Exception:
-            # As the gateway does, whatever a function raises.
+            # API Gateway responds this way to any exception.
             logger.exception("%s failed", function.name)
             return _message(HTTPStatus.INTERNAL_SERVER_ERROR)
         response.headers["apigw-requestid"] = made["requestContext"]["requestId"]
@@ -170,7 +166,7 @@ class Gateway:
 
 
 def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The payload-2.0 event of a request."""
+    """Return a request's event (payload format 2.0)."""
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for name, value in request.headers.items():
@@ -231,7 +227,7 @@ def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]
 
 
 def _text(content_type: str, body: bytes) -> str | None:
-    """The body as text, or None if it travels as base64: its type is no text's, or it is not UTF-8."""
+    """Return the body as text, or None if it must be base64-encoded."""
     if not _TEXT.fullmatch(content_type.partition(";")[0].strip().lower()):
         return None
     try:
@@ -257,5 +253,5 @@ def _lower(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _message(status: HTTPStatus, text: str | None = None) -> Response:
-    """An answer of the gateway's own. `text` is for a status whose name changes from one Python to the next."""
+    """Return an error of the gateway. `text` replaces phrases that depend on the Python version."""
     return JSONResponse({"message": text or status.phrase}, status)

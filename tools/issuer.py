@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer for a person's machine, in place of the bank's: discovery, key set, demo tokens."""
+"""Local OpenID Connect issuer, in place of the bank's."""
 
 import json
 import time
@@ -17,7 +17,7 @@ ALGORITHM = "RS256"
 
 
 def new_key() -> str:
-    """A new private key, PEM."""
+    """Return a new private key in PEM format."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -25,7 +25,7 @@ def new_key() -> str:
 
 
 class Issuer:
-    """The issuer at `url`, which signs with the private key `pem`."""
+    """Issuer at `url` that signs with the private key `pem`."""
 
     def __init__(self, url: str, pem: str) -> None:
         self.url = url
@@ -42,13 +42,13 @@ class Issuer:
         }
 
     def token(self, claims: dict[str, str], lifetime: int) -> str:
-        """An access token with these claims, good for `lifetime` seconds."""
+        """Return an access token that is valid for `lifetime` seconds."""
         now = int(time.time())
         times = {"iss": self.url, "iat": now, "nbf": now, "exp": now + lifetime, "jti": uuid.uuid4().hex}
         return jwt.encode(claims | times, self._key, ALGORITHM, headers={"kid": self._id})
 
     def routes(self) -> list[Route]:
-        """Discovery and key set."""
+        """Return the routes for discovery and the key set."""
 
         async def configuration(request: Request) -> JSONResponse:
             return JSONResponse(

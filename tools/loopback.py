@@ -1,4 +1,4 @@
-"""Keep other websites, and what else is not on this machine, away from the local server."""
+"""Protect the local server from other machines and websites."""
 
 from http import HTTPStatus
 
@@ -9,14 +9,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost")
 CONTAINERS = "host.docker.internal"
-"""The name by which containers on this machine call it."""
+"""Host name of this machine in its containers."""
 
 
 class Guard:
-    """Pass on requests from this machine to `app`, and those that its containers send to `for_containers`.
+    """Route requests from this machine to `app` and from its containers to `for_containers`.
 
-    Any other `Host` is refused, because a website can make its own name lead here (DNS rebinding). So is the `Origin`
-    of another site, because a browser sends requests of every page it shows.
+    Other values of `Host` (DNS rebinding) and `Origin` (cross-site requests) are refused.
     """
 
     def __init__(self, app: ASGIApp, for_containers: ASGIApp) -> None:
@@ -24,7 +23,7 @@ class Guard:
         self._for_containers = for_containers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it as API Gateway refuses an unknown host."""
+        """Route or refuse a request."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         name = host.partition(":")[0]

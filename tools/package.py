@@ -1,7 +1,4 @@
-"""Upload a packaged template to S3 and print its URL: `python package.py <template> <bucket>`, for `make package`.
-
-Run by the SAM CLI's own Python, which has boto3.
-"""
+"""`package.py TEMPLATE BUCKET`: upload a template to S3 and print its URL."""
 
 import hashlib
 import sys
@@ -11,7 +8,7 @@ import boto3
 
 
 def upload(template: Path, bucket: str) -> str:
-    """Upload the template under a name that changes with its content. Return its URL."""
+    """Upload a template under the hash of its content."""
     content = template.read_bytes()
     client = boto3.client("s3")
     key = f"bindery/{hashlib.sha256(content).hexdigest()[:32]}.yaml"

@@ -1,4 +1,4 @@
-"""The form that quectel's apps send to log in."""
+"""Login form of quectel apps."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 def form(email: str, password: str, domain: str, secret: str, *, random: str | None = None) -> dict[str, str]:
-    """The form of a login, with `random` or 16 new letters and digits."""
+    """Return a signed login form."""
     random = random or "".join(secrets.choice(_LETTERS) for _ in range(16))
     encrypted = encrypt(password.encode(), random)
     return {
@@ -26,7 +26,7 @@ def form(email: str, password: str, domain: str, secret: str, *, random: str | N
 
 
 def encrypt(password: bytes, random: str) -> str:
-    """A password under the key that a random text makes."""
+    """Encrypt a password with a key derived from `random`."""
     key = hashlib.md5(random.encode(), usedforsecurity=False).hexdigest().upper()[8:24]
     iv = key[8:16] + key[0:8]
     fill = 16 - len(password) % 16
@@ -35,5 +35,5 @@ def encrypt(password: bytes, random: str) -> str:
 
 
 def sign(email: str, encrypted: str, random: str, secret: str) -> str:
-    """The signature over what is sent."""
+    """Sign the fields of a login form."""
     return hashlib.sha256(f"{email}{encrypted}{random}{secret}".encode()).hexdigest()

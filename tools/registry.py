@@ -1,27 +1,16 @@
-"""The local registry's process: ministack's DynamoDB and Secrets Manager, made durable by a journal.
+"""Process of the local registry: ministack's DynamoDB and Secrets Manager, with a journal for durability.
 
-Run by ministack's own Python, which knows nothing of Bindery (`tools.engine` starts it):
-`python -I registry.py <state folder> <descriptors of listening sockets>`. It prints `ready` when it answers, and ends
-when its standard input does, so that it never outlives whoever started it, however that ended.
+`tools.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready` when it
+accepts requests, and stops when its standard input is closed.
 
-ministack alone keeps everything in memory and saves it when it is stopped in good order; a kill, a crash or a power
-cut loses whatever was written since it started. So each request that changed something is appended to a journal and
-flushed to the disk before it is answered, and the next start repeats the journal on top of the last snapshot:
+ministack saves its state only on a clean stop. So every change is appended to `journal-<n>` and flushed to disk before
+the response, and the next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by snapshot n+1 in one
+rename. If the journal cannot be written, the process exits without a response. The journal is not compacted while the
+registry runs; a replay takes about a second per two thousand changes, and must not depend on when items expire, so time
+to live is off.
 
-- `snapshot-<n>/`: what ministack saved when it was last stopped in good order (none at first);
-- `journal-<n>`: every change since then, one JSON object a line.
-
-A stop in good order writes snapshot n+1 beside them and drops both in one rename. What was answered therefore
-survives `kill -9` of either process, and a power cut as far as the disk keeps what it said it flushed; what was not
-answered may or may not have happened, as always. If the journal cannot be written (a full disk), the process ends
-instead of answering. Two limits: the journal is not compacted while the registry runs, and repeating it takes about a
-second for every two thousand changes; time to live is not switched on locally, because an item that vanished in
-between could make a repetition come out differently (nothing of Bindery's relies on it: expiry is compared on read).
-
-Requests need the path that the caller of this process chose (`BINDERY_REGISTRY_PATH`), a random one for each run,
-because ministack accepts any credentials and other users of the machine can reach the port. Only DynamoDB's and
-Secrets Manager's own requests are passed on: ministack's administration (which can erase everything) and its other
-services are not, and neither is anything that a web page could send here.
+Requests must have the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's
+administration API is blocked, because it can delete everything.
 """
 
 import asyncio
@@ -42,15 +31,15 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 SERVICES = (b"DynamoDB_20120810.", b"secretsmanager.")
 HOSTS = (b"127.0.0.1", b"localhost", b"host.docker.internal")
-"""The names by which this machine and its containers call it."""
+"""Host names that this machine and its containers use."""
 KEPT = frozenset({b"authorization", b"content-type", b"x-amz-target"})
-"""The headers that tell what a request asks and in which region."""
+"""Headers that identify a request's operation and region."""
 READS = (b"BatchGet", b"Describe", b"Get", b"List", b"Query", b"Scan", b"TransactGet")
 FILES = ("dynamodb.json", "secretsmanager.json")
 
 
 class Journal:
-    """The file of changes since the snapshot."""
+    """File of all changes since the snapshot."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b", buffering=0)
@@ -58,7 +47,7 @@ class Journal:
         self._flushed = 0
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Every change in its order. A last line that a power cut tore was never answered: it is cut off."""
+        """Yield the changes in order, and drop an incomplete last line, whose request got no response."""
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
@@ -67,7 +56,7 @@ class Journal:
         yield from map(json.loads, content[:whole].splitlines())
 
     def append(self, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
-        """Write a change down, and return where the journal ends now."""
+        """Append a change and return the journal's size."""
         entry = {"headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]}
         line = json.dumps(entry | {"body": body.decode("latin-1")}).encode() + b"\n"
         if self._file.write(line) != len(line):
@@ -75,7 +64,7 @@ class Journal:
         return self._file.tell()
 
     async def flush(self, end: int) -> None:
-        """Return once the disk has everything up to `end`; one flush serves all that wait for it."""
+        """Wait until the journal is on disk up to `end`."""
         async with self._flushing:
             if self._flushed < end:
                 reached = self._file.tell()
@@ -84,7 +73,7 @@ class Journal:
 
 
 class Registry:
-    """ministack behind the journal, as an ASGI app."""
+    """ASGI app that writes ministack's changes to the journal."""
 
     def __init__(self, ministack: App, journal: Journal, path: str) -> None:
         self._ministack = ministack
@@ -93,18 +82,18 @@ class Registry:
         self._turn = asyncio.Lock()
 
     async def replay(self) -> None:
-        """Make every change of the journal again."""
-        # ministack saves the services that were asked for something, so both are: a snapshot has both.
+        """Replay the journal."""
+        # ministack saves only services that received a request, and a snapshot must contain both.
         for target in (b"DynamoDB_20120810.ListTables", b"secretsmanager.ListSecrets"):
             await self._answer([(b"x-amz-target", target)], b"{}")
         for entry in self._journal.entries():
             headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in entry["headers"]]
             answer = await self._answer(headers, entry["body"].encode("latin-1"))
             if answer[0]["status"] >= 400:
-                raise RuntimeError(f"a change of the journal cannot be made again: {answer}")
+                raise RuntimeError(f"cannot replay a change of the journal: {answer}")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to a request."""
         if scope["type"] != "http":
             return
         if not self._admits(scope):
@@ -179,14 +168,14 @@ class Registry:
 
 
 def _give_up(error: OSError) -> NoReturn:
-    """End at once: memory is ahead of the journal, so nothing may be answered any more."""
-    sys.stderr.write(f"the journal cannot be written: {error}\n")
+    """Exit: memory is ahead of the journal, so no more responses may be sent."""
+    sys.stderr.write(f"cannot write the journal: {error}\n")
     sys.stderr.flush()
     os._exit(1)
 
 
 class Lifespan:
-    """ministack's start, in which it loads a snapshot, and its stop, in which it saves one."""
+    """Start and stop of ministack, which load and save a snapshot."""
 
     def __init__(self, ministack: App) -> None:
         self._ministack = ministack
@@ -219,13 +208,13 @@ def _sync(path: Path) -> None:
 
 
 async def run(state: Path, listening: list[str]) -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input is closed."""
     number = max((int(path.name.partition("-")[2]) for path in state.glob("snapshot-*[0-9]")), default=0)
     snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
     following = state / f"snapshot-{number + 1}"
     making = following.with_suffix(".new")
     for path in state.iterdir():
-        # What a stop that was interrupted left: a half snapshot, or what its rename had made old.
+        # Left by an interrupted stop: an incomplete snapshot, or outdated files.
         if path.is_dir() and path != snapshot:
             shutil.rmtree(path)
         elif path.name.startswith("journal-") and path != journal:
@@ -275,7 +264,7 @@ async def run(state: Path, listening: list[str]) -> None:
 
 
 def main() -> None:
-    """Take the folder for this process alone, waiting for one that is still saving, and serve."""
+    """Serve, once no other process uses the folder."""
     os.umask(0o077)
     state = Path(sys.argv[1])
     state.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,7 @@
-"""What `sam local` needs to run functions against the local server, written anew at every start.
+"""Write the files that `sam local` needs to run functions against the local server.
 
-- `samconfig.toml`: options, so that `--config-file` is the only one to type;
-- `sam-env.json`: the registry's address and credential, the issuer, and the names of tables and secrets;
-- `events/`: the sample events with the demo callers' credentials.
-
-Containers reach the local server by Docker's name for this machine. SAM cannot put them on the host's network (with
-`--docker-network host` it leaves them on the default bridge), so the server also listens on the bridge's address.
+They are `samconfig.toml`, `sam-env.json` (environment variables) and `events/` (with demo credentials). Containers
+reach this machine over Docker's default bridge, because SAM cannot attach them to the host network.
 """
 
 import base64
@@ -28,7 +24,7 @@ _SIOCGIFADDR = 0x8915
 
 
 def bridge() -> str | None:
-    """The address of this machine on Docker's default bridge; None where there is none (Docker Desktop, no Docker)."""
+    """Return this machine's address on Docker's default bridge, if there is one."""
     if sys.platform != "linux":
         return None
     import fcntl
@@ -42,7 +38,7 @@ def bridge() -> str | None:
 
 
 def write(state: Path, settings: Mapping[str, str], demo: Mapping[str, str]) -> None:
-    """Write all of it: the settings in which containers differ, and events with these demo credentials."""
+    """Write the files. `settings` are the containers' variables."""
     environment = state / "sam-env.json"
     files.replace(environment, json.dumps({"Parameters": dict(settings)}, indent=2) + "\n")
     options = {
@@ -63,16 +59,12 @@ def write(state: Path, settings: Mapping[str, str], demo: Mapping[str, str]) -> 
 
 
 def architecture() -> str:
-    """This machine's processor, as Lambda calls it."""
+    """Return Lambda's name for this machine's architecture."""
     return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 
 
 def event(function: template.Function, demo: Mapping[str, str]) -> dict[str, Any]:
-    """A function's sample event as a demo caller sends it.
-
-    What only an earlier answer can name (a share code, a connection) is left as it is. The token of a user who no
-    longer exists is empty.
-    """
+    """Return a sample event with demo credentials. Tokens of deleted users are empty."""
     made: dict[str, Any] = json.loads(function.event.read_text())
     api, _, operation = function.name.partition(".")
     given, demo = made["headers"], defaultdict(str, demo)

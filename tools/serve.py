@@ -1,21 +1,15 @@
-"""`make run`: all five APIs on this machine, over a registry of its own, with demo data. No AWS account, no Docker.
+"""`make run`: a local server for all five APIs, with a local registry and demo data.
 
-Everything listens on loopback only; where Docker has its default bridge, containers also reach the registry, which asks
-for this run's credential, and the issuer's public keys. Everything that lasts is in the state folder, readable by its
-owner alone:
+It listens on loopback. On Docker's default bridge, containers can also reach the registry, with this run's credential,
+and the issuer's public keys. The state folder, readable only by its owner, contains:
 
-- `registry/`: the tables, the secrets and the demo issuer's key (`tools.registry` says how durable they are);
-- `registry.log`: what the registry complained of;
-- `demo.env`: the demo callers' credentials, as shell `export` lines, written anew at every start;
-- `postman_environment.json`: the same for Postman, which imports the OpenAPI document;
-- `admin.json`: where the server is and the operator's key pair, which the command line `bindery` finds by itself;
-- `samconfig.toml`, `sam-env.json`, `events/`: what `sam local` needs (`tools.sam_local`);
-- `format`: the version of the folder's format (`tools.state`);
-- `lock`: held by the server that uses the folder.
+- `registry/`, `registry.log`: see `tools.registry`;
+- `demo.env`, `postman_environment.json`: credentials of the demo callers;
+- `admin.json`: endpoint and key pair for the `bindery` command line;
+- `samconfig.toml`, `sam-env.json`, `events/`: see `tools.sam_local`;
+- `format`, `lock`: see `tools.state`.
 
-Once the server is ready, its output is a line for each request: readable on a terminal, else the functions' own JSON.
-They run in this process, in threads, under the settings that template.yaml gives them; the user's own AWS credentials
-and profiles are never used.
+The functions run in threads of this process. The user's AWS credentials are never used.
 """
 
 import argparse
@@ -46,13 +40,13 @@ from tools.issuer import PATH, Issuer, new_key
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    arguments = argparse.ArgumentParser(prog="tools.serve", description="Run Bindery on this machine.")
-    arguments.add_argument("--port", default="3000", help="where the APIs are served")
-    arguments.add_argument("--state", type=Path, default=Path(".local"), help="the folder that keeps everything")
-    arguments.add_argument("--log", default="", help="text or json; text on a terminal and json elsewhere by default")
+    arguments = argparse.ArgumentParser(prog="tools.serve", description="Run Bindery locally.")
+    arguments.add_argument("--port", default="3000", help="port of the APIs")
+    arguments.add_argument("--state", type=Path, default=Path(".local"), help="folder for all state")
+    arguments.add_argument("--log", default="", help="text or json (default: text on a terminal, otherwise json)")
     given = arguments.parse_args()
     if given.log not in ("", "text", "json"):
-        fail(f"LOG={given.log} is not a log format; use make run LOG=text or make run LOG=json")
+        fail(f"LOG={given.log} is not a log format. Use make run LOG=text or make run LOG=json")
     if given.log == "text" or (not given.log and sys.stdout.isatty()):
         operation.logger.registered_handler.setFormatter(Readable())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -72,7 +66,7 @@ def main() -> None:
             try:
                 run(registry, sockets, given.state)
             finally:
-                # Saving is not to be interrupted by whoever presses Ctrl-C twice.
+                # A second Ctrl-C must not interrupt saving.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except KeyboardInterrupt:
@@ -80,29 +74,29 @@ def main() -> None:
 
 
 def listen(port: str) -> socket.socket:
-    """Take the port, before anything else is touched."""
+    """Open the port."""
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        fail(f"PORT={port} is not a port number (0 to 65535); for example: make run PORT=3001")
+        fail(f"PORT={port} is not a port number (0 to 65535). Example: make run PORT=3001")
     try:
         return socket.create_server(("127.0.0.1", int(port)), backlog=128)
     except OSError as error:
         why = "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         fail(
-            f"port {port} {why}, perhaps by another Bindery; stop it, or choose another port, and another state folder"
-            f" for a second server: make run PORT={int(port) % 65535 + 1} STATE_DIR=.local-2"
+            f"port {port} {why}. If another Bindery server is running, stop it, or start a second server on another"
+            f" port and state folder: make run PORT={int(port) % 65535 + 1} STATE_DIR=.local-2"
         )
 
 
 def fail(why: str) -> NoReturn:
-    """Say in one line why the server does not run, and end."""
+    """Print an error and exit."""
     sys.exit(f"bindery: {why}")
 
 
 class Readable(logging.Formatter):
-    """A line for a person: the time, and of a request its status, operation, duration and refusal."""
+    """Log formatter for terminals: one line per request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a line; errors keep their traceback."""
+        """Format a record, with the traceback of an exception."""
         given = vars(record)
         time = self.formatTime(record, "%H:%M:%S")
         if "status" in given:
@@ -113,7 +107,7 @@ class Readable(logging.Formatter):
 
 
 def run(registry: Engine, sockets: list[socket.socket], folder: Path) -> None:
-    """Set everything up and serve on these sockets, the first on loopback, the last for containers."""
+    """Set up and serve on sockets for this machine (first) and for containers (last)."""
     url, for_containers = (
         f"http://{host}:{each.getsockname()[1]}"
         for host, each in ((loopback.ADDRESS, sockets[0]), (loopback.CONTAINERS, sockets[-1]))
@@ -157,53 +151,55 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path) -> None:
     threading.Thread(target=watch, daemon=True).start()
     server.run(sockets)
     if registry.process.poll() is not None:
-        fail(f"the local registry ended unexpectedly (exit code {registry.process.returncode}): see {registry.log}")
+        fail(f"the local registry stopped unexpectedly (exit code {registry.process.returncode}). See {registry.log}")
 
 
 class Server(uvicorn.Server):
-    """A server that says so when it is ready: from then on it stops cleanly, however soon it is told to."""
+    """Server that prints a message when it is ready."""
 
     def __init__(self, ready: list[str], config: uvicorn.Config) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen."""
+        """Start to accept requests."""
         await super().startup(sockets)
         say(*self._ready)
 
 
 def prepare(registry: Engine, issuer: str) -> None:
-    """Give the functions their environment, tables and secrets."""
+    """Set up the functions' environment, tables and secrets."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             del os.environ[name]
-    # No request of this process leaves the machine, so none goes through a proxy.
+    # All requests of this process stay on this machine, so a proxy must not be used.
     physical = {logical_id: logical_id for logical_id in template.document()["Resources"]} | {"Issuer": issuer}
     settings: dict[str, str] = {}
     for function in template.functions():
         for name, value in function.environment.items():
             resolved = template.resolve(value, physical)
             if settings.setdefault(name, resolved) != resolved:
-                raise RuntimeError(f"functions disagree on {name}, which one process cannot have twice")
-    # The registry's address takes the place of AWS's, which the template leaves empty.
+                raise RuntimeError(f"functions have different values for {name}, and one process cannot run both")
+    # The registry's address replaces the template's empty AWS_ENDPOINT_URL.
     os.environ |= settings | registry.environment() | {"NO_PROXY": "*", "no_proxy": "*"}
     engine.make_tables()
     engine.make_secrets()
-    # More than its ten connections may be in use at once; that the eleventh is not kept is nothing to warn of.
+    # More than ten concurrent connections are normal here. Do not log that the pool discards them.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    # What a Lambda environment makes at its first request, made before there are threads: boto3 makes clients in one.
+    # Create clients and load secrets before there are threads, because creating boto3 clients is not thread-safe.
     dynamodb.client()
     made = {logical_id for logical_id, _ in template.resources("AWS::SecretsManager::Secret")}
     for name, value in settings.items():
         if value in made:
             secrets.secret(name)
     if (found := storage_format.record()) != storage_format.CURRENT:
-        fail(f"the registry has format {found}, this release needs format {storage_format.CURRENT}; {state.ANOTHER}")
+        fail(
+            f"the registry has format {found}, but this release needs format {storage_format.CURRENT}. {state.ANOTHER}"
+        )
 
 
 def banner(url: str, environment: Path) -> list[str]:
-    """What is served, and a request to try for each API."""
+    """Return what is printed at the start."""
     routes = [
         f"  {route.method:<7} {route.path}"
         for function in template.functions()
@@ -215,20 +211,20 @@ def banner(url: str, environment: Path) -> list[str]:
         "routes:",
         *routes,
         "",
-        f"demo credentials: . {shlex.quote(str(environment))}",
+        f"load the demo credentials: . {shlex.quote(str(environment))}",
         "",
         *demo.requests(url),
         "",
-        f"operators' command line: {shlex.quote(str(Path(sys.executable).with_name('bindery')))} doctor",
-        f"one function in Lambda's container: sam build && sam local invoke RufusBindDevice --config-file {config}"
+        f"command line for operators: {shlex.quote(str(Path(sys.executable).with_name('bindery')))} doctor",
+        f"run a function in a Lambda container: sam build && sam local invoke RufusBindDevice --config-file {config}"
         " -e events/rufus/bind_device.json",
-        f"documentation, with a form to try each operation: {url}/docs",
+        f"interactive documentation: {url}/docs",
         "",
     ]
 
 
 def say(*lines: str) -> None:
-    """Print for whoever started the server."""
+    """Print lines to standard output."""
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

@@ -1,7 +1,6 @@
-"""Who may use the local server's admin API: AWS Signature Version 4, as API Gateway checks it, by one key pair.
+"""Check AWS signatures (Version 4) on the local server's admin API, as API Gateway does.
 
-The key pair is the server's own and opens nothing but it. What a signature must be is recomputed by botocore, over the
-request as it was received.
+The server has its own key pair, which is valid nowhere else. botocore computes the expected signature.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ from tools import engine, files
 ACCOUNT = "000000000000"
 SERVICE = "execute-api"
 CLOCK_SKEW = 300
-"""Seconds by which a request's date may differ from the server's."""
+"""Maximum difference between a request's date and the clock, in seconds."""
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^\s,]+)[, ] *SignedHeaders=([^\s,]+)[, ] *Signature=([0-9a-f]{64})"
@@ -35,13 +34,13 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True)
 class Operator:
-    """A key pair, and what API Gateway tells functions of whoever signs with it."""
+    """Operator of the local server, with a key pair."""
 
     access_key_id: str
     secret_access_key: str
 
     def claims(self) -> dict[str, Any]:
-        """`requestContext.authorizer` of a request that this key pair signed."""
+        """Return `requestContext.authorizer` of a signed request."""
         return {
             "iam": {
                 "accessKey": self.access_key_id,
@@ -55,7 +54,7 @@ class Operator:
         }
 
     def signed(self, request: Request, body: bytes) -> bool:
-        """Whether a request carries this key pair's signature of it, for this service and region, dated now."""
+        """Return True if a request has a current, valid signature."""
         given: dict[str, str] = {}
         for name, value in request.headers.items():
             given[name] = f"{given[name]},{value}" if name in given else value
@@ -69,12 +68,12 @@ class Operator:
         signed = {name: given[name] for name in names.split(";") if name in given}
         if "host" not in signed or any(name.startswith("x-amz-") and name not in signed for name in given):
             return False
-        # botocore takes the sender's word for the body's hash.
+        # botocore does not check the body against this hash.
         if given.get("x-amz-content-sha256") not in (None, hashlib.sha256(body).hexdigest()):
             return False
         target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
         if b"#" in target:
-            # To botocore the rest would be no part of the address.
+            # botocore would drop the rest as a fragment.
             return False
         expected = self._signature(request.method, target.decode("latin-1"), signed, body, stamp)
         return hmac.compare_digest(signature, expected)
@@ -88,7 +87,7 @@ class Operator:
 
 class _Signer(SigV4Auth):
     def headers_to_sign(self, request: AWSRequest) -> Any:
-        # Those that the sender signed, whichever botocore itself would choose.
+        # Use the headers that the client signed, not those that botocore would choose.
         signed = HTTPMessage()
         for name, value in request.headers.items():
             signed[name] = value
@@ -96,13 +95,13 @@ class _Signer(SigV4Auth):
 
 
 def operator() -> Operator:
-    """The key pair of the local server, made at its first start."""
+    """Return the local operator, created at the first start."""
     kept: dict[str, str] = json.loads(engine.keep("AdminKeyPair", _new))
     return Operator(**kept)
 
 
 def write(path: Path, url: str, operator: Operator) -> None:
-    """Write down where the local server is and how to sign for it, for the command line."""
+    """Write the endpoint and key pair for the command line."""
     found = {
         "endpoint": url,
         "region": engine.REGION,

@@ -1,4 +1,4 @@
-"""The local server's state folder: one server's, this user's alone, and in the format of this release."""
+"""State folder of the local server: private, locked by one server, and in this release's format."""
 
 import fcntl
 import os
@@ -9,21 +9,21 @@ from typing import TextIO
 from bindery.directory import storage_format
 from tools import files
 
-ANOTHER = "choose another folder: make run STATE_DIR=…"
+ANOTHER = "Use another folder: make run STATE_DIR=…"
 
 
 class StateError(Exception):
-    """The folder cannot be used. The text says why, and what to do."""
+    """The folder cannot be used. The message says why."""
 
 
 def take(state: Path) -> TextIO:
-    """Take the folder for this process alone, and make it if it does not exist. Raises `StateError`."""
+    """Lock the folder, creating it if it does not exist. Raises `StateError`."""
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_owner(state)
         descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StateError(f"the state folder {state} cannot be used ({error.strerror}); {ANOTHER}") from None
+        raise StateError(f"cannot use the state folder {state} ({error.strerror}). {ANOTHER}") from None
     lock = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,8 +31,8 @@ def take(state: Path) -> TextIO:
     except BlockingIOError:
         with lock:
             raise StateError(
-                f"another server (process {lock.read().strip()}) runs on the state folder {state}; stop it,"
-                f" or {ANOTHER}"
+                f"the state folder {state} is in use by another server (process {lock.read().strip()}). Stop it, or"
+                " use another folder: make run STATE_DIR=…"
             ) from None
     except StateError:
         lock.close()
@@ -46,17 +46,17 @@ def take(state: Path) -> TextIO:
 def _check_owner(state: Path) -> None:
     found = state.lstat()
     if stat.S_ISLNK(found.st_mode):
-        raise StateError(f"the state folder {state} is a symbolic link; name the folder itself: make run STATE_DIR=…")
+        raise StateError(f"the state folder {state} is a symbolic link. Use the folder itself: make run STATE_DIR=…")
     if found.st_uid != os.geteuid():
-        raise StateError(f"the state folder {state} belongs to another user (uid {found.st_uid}); {ANOTHER}")
+        raise StateError(f"the state folder {state} belongs to another user (uid {found.st_uid}). {ANOTHER}")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StateError(
-            f"other users can write to the state folder {state}; check its content, then: chmod 700 {state}"
+            f"other users can write to the state folder {state}. Check its content, then run: chmod 700 {state}"
         )
     for folder, folders, names in os.walk(state):
         for name in (*folders, *names):
             if (path := Path(folder, name)).is_symlink():
-                raise StateError(f"{path} is a symbolic link, which Bindery never makes; remove it, or {ANOTHER}")
+                raise StateError(f"{path} is a symbolic link, which Bindery never creates. Remove it")
 
 
 def _check_format(state: Path) -> None:
@@ -67,12 +67,12 @@ def _check_format(state: Path) -> None:
         found = marker.read_text().strip()
     except FileNotFoundError:
         raise StateError(
-            f"the state folder {state} was made by an older release of Bindery, or is not one of Bindery's; {ANOTHER},"
-            " or move it away to begin with new demo data"
+            f"{state} is not a state folder of this release of Bindery. Move it away to start with new demo data, or"
+            " use another folder: make run STATE_DIR=…"
         ) from None
     if found != str(storage_format.CURRENT):
         raise StateError(
-            f"the state folder {state} has format {found}, this release needs format {storage_format.CURRENT}; start"
-            f" the release that made it, or {ANOTHER}"
+            f"the state folder {state} has format {found}, but this release needs format {storage_format.CURRENT}. Use"
+            " the release that created it, or another folder: make run STATE_DIR=…"
         )
     state.chmod(0o700)

@@ -1,4 +1,4 @@
-"""template.yaml as the tools and the tests read it: one source for tables, functions, routes, settings and policies."""
+"""Tables, functions, routes, environment variables and policies of template.yaml."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# API Gateway's own words in an OpenAPI definition.
+# API Gateway's OpenAPI extensions.
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
 INTEGRATIONS = "x-amazon-apigateway-integrations"
@@ -19,75 +19,75 @@ INTEGRATIONS = "x-amazon-apigateway-integrations"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of the HTTP API. The method and path of the `$default` route are both `$default`."""
+    """A route. The default route has the method and path `$default`."""
 
     method: str
     path: str
     iam: bool = False
-    """Whether API Gateway lets through signed requests alone (SigV4)."""
+    """True if API Gateway requires AWS signatures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One operation as the template deploys it."""
+    """A function of the template."""
 
     logical_id: str
     handler: str
     routes: tuple[Route, ...]
     environment: Mapping[str, Any]
-    """Each variable's value as the template writes it, intrinsic functions included."""
+    """Variables with unresolved intrinsic functions."""
     policies: tuple[Mapping[str, Any], ...]
-    """The IAM statements that are the function's own: its log and its traces are beside them."""
+    """IAM statements, except those for logs and traces."""
 
     @property
     def name(self) -> str:
-        """The dialect and the operation, `rufus.bind_device`."""
+        """Such as `rufus.bind_device`."""
         return self.handler.removesuffix(".handler")
 
     @property
     def writes(self) -> bool:
-        """Whether it may change any table."""
+        """True if the function can write to a table."""
         writing = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
         return any(not writing.isdisjoint(statement["Action"]) for statement in self.policies)
 
     @property
     def source(self) -> Path:
-        """The function's file."""
+        """Source file."""
         return ROOT / "functions" / (self.name.replace(".", "/") + ".py")
 
     @property
     def event(self) -> Path:
-        """The sample event for `sam local invoke`."""
+        """Sample event."""
         return ROOT / "events" / (self.name.replace(".", "/") + ".json")
 
     def load(self) -> Any:
-        """The handler itself."""
+        """Import and return the handler."""
         return import_module(f"functions.{self.name}").handler
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The template, parsed."""
+    """Return the parsed template."""
     parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
     return parsed
 
 
 def resources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The logical id and the properties of every resource of a type."""
+    """Yield logical id and properties of all resources of a type."""
     for logical_id, resource in document()["Resources"].items():
         if resource["Type"] == kind:
             yield logical_id, resource.get("Properties", {})
 
 
 def api() -> dict[str, Any]:
-    """What the HTTP API answers, as its OpenAPI definition with API Gateway's extensions."""
+    """Return the HTTP API's OpenAPI definition."""
     ((_, properties),) = resources("AWS::Serverless::HttpApi")
     definition: dict[str, Any] = properties["DefinitionBody"]
     return definition
 
 
 def _routes() -> dict[str, list[Route]]:
-    """The routes of each function, by its logical id, which is also the name of its integration."""
+    """Return the routes of each function by logical id, which is also the integration's name."""
     found: dict[str, list[Route]] = {}
     for path, methods in api()["paths"].items():
         for method, route in methods.items():
@@ -99,7 +99,7 @@ def _routes() -> dict[str, list[Route]]:
 
 @cache
 def functions() -> tuple[Function, ...]:
-    """Every function of the template, in its order."""
+    """Return all functions."""
     shared = document()["Globals"]["Function"]["Environment"]["Variables"]
     routes = _routes()
     return tuple(
@@ -115,24 +115,24 @@ def functions() -> tuple[Function, ...]:
 
 
 def statements(role: str) -> list[dict[str, Any]]:
-    """The IAM statements of a role's own policies; that of the traces is an `Fn::If`."""
+    """Return the statements of a role's inline policies."""
     policies = document()["Resources"].get(role, {}).get("Properties", {}).get("Policies", [])
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
 def _shared() -> list[dict[str, Any]]:
-    """The statements that every function's role has."""
+    """Return the statements of every function."""
     first = statements(f"{next(resources('AWS::Serverless::Function'))[0]}Role")
     return first[:2]
 
 
 def function(name: str) -> Function:
-    """The function of an operation, by `dialect.operation`."""
+    """Return a function by name."""
     return next(function for function in functions() if function.name == name)
 
 
 def table_properties(logical_id: str) -> dict[str, Any]:
-    """What `create_table` takes to make a table as the template does (all but its name, and what it costs)."""
+    """Return arguments of `create_table`, except the name."""
     properties = next(found for name, found in resources("AWS::DynamoDB::Table") if name == logical_id)
     made = {name: properties[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
     indexes = [
@@ -143,11 +143,7 @@ def table_properties(logical_id: str) -> dict[str, Any]:
 
 
 def resolve(value: Any, physical: Mapping[str, str]) -> str:
-    """A setting's value where `!Ref X` becomes `physical["X"]`, or else parameter X's default.
-
-    Of `!If` it is the last: with the parameters' defaults the stack's own tables are used. `!Sub` knows
-    the stack's name alone, which is `bindery`.
-    """
+    """Resolve `!Ref X` to `physical["X"]` or the default of parameter X, `!If` to its last value, and stack names."""
     if isinstance(value, dict):
         if "Fn::Sub" in value:
             return str(value["Fn::Sub"]).replace("${AWS::StackName}", "bindery")

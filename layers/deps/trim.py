@@ -1,9 +1,7 @@
-"""Trim what botocore knows of all services to what is called of two: `python trim.py <botocore's data> <folder>`.
+"""Trim botocore's service data to the operations in use: `python trim.py BOTOCORE_DATA FOLDER`.
 
-botocore parses the whole description of a service, and the endpoints of all 400 in every region, to make one client.
-Lambda's runtime brings its own botocore, so what is trimmed of one version is read by others. `make build-check` tries
-the oldest and the newest in tests/built/botocore. What is left out (partitions, retries, defaults) is small, and read
-from the botocore that runs.
+To create a client, botocore parses a service's whole model and all services' endpoints. The botocore of Lambda's
+runtime reads the trimmed files, whatever its version: `make build-check` tests the oldest and the newest.
 """
 
 import gzip
@@ -24,11 +22,11 @@ CALLED = {
     ),
     "secretsmanager": ("GetSecretValue",),
 }
-"""The operations of each service that any function calls; a test holds this to their policies."""
+"""Operations that functions call, tested against their policies."""
 
 
 def trim(data: Path, target: Path) -> None:
-    """Write the trimmed files below `target`."""
+    """Write the trimmed files to `target`."""
     for service, operations in CALLED.items():
         (version,) = [path.parent for path in data.glob(f"{service}/*/service-2.json.gz")]
         folder = target / version.relative_to(data)
@@ -55,7 +53,7 @@ def _model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]
 
 
 def _shapes(part: Any) -> list[str]:
-    """The shapes that a part of a model names."""
+    """Return the shapes that a part of a model refers to."""
     if isinstance(part, list):
         return [name for member in part for name in _shapes(member)]
     if not isinstance(part, dict):
@@ -65,7 +63,7 @@ def _shapes(part: Any) -> list[str]:
 
 
 def _undocumented(part: Any) -> Any:
-    """The same without its documentation."""
+    """Return a part without its documentation."""
     if isinstance(part, list):
         return [_undocumented(member) for member in part]
     if not isinstance(part, dict):

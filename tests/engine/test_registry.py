@@ -74,9 +74,9 @@ def test_a_stop_that_was_cut_short_leaves_nothing_behind(environment: pytest.Mon
 def test_a_registry_that_cannot_start_says_where_to_look(tmp_path: Path):
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "journal-0").write_text('{"headers": [], "body": ""}\n')
-    with pytest.raises(EngineError, match="did not start: see"), Engine(tmp_path):
+    with pytest.raises(EngineError, match=r"did not start\. See"), Engine(tmp_path):
         pass
-    assert "cannot be made again" in (tmp_path / "registry.log").read_text()
+    assert "cannot replay a change of the journal" in (tmp_path / "registry.log").read_text()
 
 
 def test_registry_refuses_requests_without_the_credential_of_its_run_or_for_another_host(engine: Engine):

@@ -55,7 +55,7 @@ def test_local_server_writes_postman_environment(server: Server):
 
 def test_the_local_server_serves_what_is_exported_but_for_the_credentials(client: httpx.Client, tmp_path: Path):
     site = tmp_path / "new" / "site"
-    assert export(site).stdout == f"{site}: host it as it is, wherever static files are served\n"
+    assert export(site).stdout == f"Wrote the documentation page to {site}. Any static file host can serve it.\n"
     exported = {path.name: path.read_bytes() for path in site.iterdir()}
     assert exported["settings.json"] == b'{"try": false, "credentials": {}, "samples": {}}'
     assert exported["openapi.json"] == openapi.PATH.read_bytes()
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path: Path):
     told = export(tmp_path / "file")
     assert told.returncode == 1
     assert told.stderr == (
-        f"bindery: the documentation cannot be written to {tmp_path / 'file'} (File exists): make docs SITE=…\n"
+        f"bindery: cannot write to {tmp_path / 'file'} (File exists). Use another folder: make docs SITE=…\n"
     )
 
 

@@ -265,8 +265,8 @@ def test_a_taken_port_is_said_in_one_line_before_anything_is_touched(server: Ser
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output == (
-        f"bindery: port {server.port} is already in use, perhaps by another Bindery; stop it, or choose another port,"
-        f" and another state folder for a second server: make run PORT={server.port % 65535 + 1} STATE_DIR=.local-2\n"
+        f"bindery: port {server.port} is already in use. If another Bindery server is running, stop it, or start a"
+        f" second server on another port and state folder: make run PORT={server.port % 65535 + 1} STATE_DIR=.local-2\n"
     )
     assert not (tmp_path / "state").exists()
 
@@ -274,9 +274,9 @@ def test_a_taken_port_is_said_in_one_line_before_anything_is_touched(server: Ser
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--port", "abc", "PORT=abc is not a port number (0 to 65535); for example: make run PORT=3001"),
-        ("--port", "65536", "PORT=65536 is not a port number (0 to 65535); for example: make run PORT=3001"),
-        ("--log", "xml", "LOG=xml is not a log format; use make run LOG=text or make run LOG=json"),
+        ("--port", "abc", "PORT=abc is not a port number (0 to 65535). Example: make run PORT=3001"),
+        ("--port", "65536", "PORT=65536 is not a port number (0 to 65535). Example: make run PORT=3001"),
+        ("--log", "xml", "LOG=xml is not a log format. Use make run LOG=text or make run LOG=json"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(tmp_path: Path, option: str, value: str, said: str):
@@ -289,8 +289,8 @@ def test_state_of_an_older_release_is_refused_with_a_remedy(tmp_path: Path):
     (tmp_path / "registry").mkdir()
     process = start("--port", "0", "--state", str(tmp_path))
     assert process.communicate(timeout=60)[0] == (
-        f"bindery: the state folder {tmp_path} was made by an older release of Bindery, or is not one of Bindery's;"
-        " choose another folder: make run STATE_DIR=…, or move it away to begin with new demo data\n"
+        f"bindery: {tmp_path} is not a state folder of this release of Bindery. Move it away to start with new demo"
+        " data, or use another folder: make run STATE_DIR=…\n"
     )
     assert process.returncode == 1
 
@@ -346,8 +346,8 @@ def test_a_second_server_on_the_same_state_is_refused(server: Server):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output == (
-        f"bindery: another server (process {server.process.pid}) runs on the state folder {server.state}; stop it, or"
-        " choose another folder: make run STATE_DIR=…\n"
+        f"bindery: the state folder {server.state} is in use by another server (process {server.process.pid}). Stop"
+        " it, or use another folder: make run STATE_DIR=…\n"
     )
 
 
@@ -381,7 +381,7 @@ def test_a_registry_that_dies_is_said_and_loses_nothing_that_was_answered(tmp_pa
     assert bind_serial(first) == 200
     os.kill(first.registry, signal.SIGKILL)
     assert first.end() == 1
-    assert "the local registry ended unexpectedly (exit code -9)" in first.output[-1]
+    assert "the local registry stopped unexpectedly (exit code -9)" in first.output[-1]
     (journal,) = (tmp_path / "registry").glob("journal-*")
     with journal.open("ab") as file:
         # A power cut in the middle of a write that nobody was told of.

@@ -31,14 +31,14 @@ def test_folder_of_the_same_user_is_made_private_again(tmp_path: Path) -> None:
 def test_symbolic_link_is_refused(tmp_path: Path) -> None:
     state.take(tmp_path / "real").close()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(StateError, match="is a symbolic link; name the folder itself"):
+    with pytest.raises(StateError, match=r"is a symbolic link\. Use the folder itself"):
         state.take(tmp_path / "link")
 
 
 def test_symbolic_link_inside_is_refused(tmp_path: Path) -> None:
     state.take(tmp_path / "state").close()
     (tmp_path / "state" / "demo.env").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StateError, match=r"demo\.env is a symbolic link, which Bindery never makes"):
+    with pytest.raises(StateError, match=r"demo\.env is a symbolic link, which Bindery never creates"):
         state.take(tmp_path / "state")
 
 
@@ -60,7 +60,7 @@ def test_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
 def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:
     state.take(tmp_path / "state").close()
     (tmp_path / "state" / "format").write_text("1\n")
-    with pytest.raises(StateError, match="has format 1, this release needs format 2; start the release that made it"):
+    with pytest.raises(StateError, match=r"has format 1, but this release needs format 2\. Use the release that"):
         state.take(tmp_path / "state")
 
 

@@ -1,7 +1,6 @@
-"""The documentation page: the OpenAPI document in Swagger UI, in files that need nothing from elsewhere.
+"""Documentation page: the OpenAPI document in Swagger UI.
 
-`make docs` writes them for hosting: there they are read. The local server serves the same files under /docs, and there
-operations are tried too: it alone fills in credentials, those of its own demo data.
+`make docs` writes a read-only page. The local server's page, at /docs, has demo credentials to try operations with.
 """
 
 import json
@@ -21,11 +20,11 @@ from tools.voices import VARIABLES
 
 OWN = ("index.html", "page.js")
 VIEWER = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE")
-"""The viewer's files that the page needs, and its licence."""
+"""Files of Swagger UI, with its license."""
 
 
 def files(tried_with: Mapping[str, str] | None = None, filled_in: Samples | None = None) -> dict[str, bytes]:
-    """The page's files by name. With credentials, by security scheme, operations can be tried."""
+    """Return the page's files by name. Without credentials, the page is read-only."""
     viewer = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui/dist")))
     settings = {"try": tried_with is not None, "credentials": dict(tried_with or {}), "samples": filled_in or {}}
     return {
@@ -37,15 +36,12 @@ def files(tried_with: Mapping[str, str] | None = None, filled_in: Samples | None
 
 
 def credentials(demo: Mapping[str, str]) -> dict[str, str]:
-    """By security scheme, the credentials among the variables of demo.env; those of a user who is gone are missing."""
+    """Return the available demo credentials by security scheme."""
     return {scheme: demo[variable] for scheme, variable in VARIABLES.items() if variable in demo}
 
 
 def routes(demo: Mapping[str, str]) -> list[Route]:
-    """The page under /docs, and the document at /openapi.json, for a server whose demo.env has these variables.
-
-    `tools.loopback` keeps pages of other sites from reading the credentials.
-    """
+    """Return routes for the page and the document."""
     answers = {
         f"/docs/{name}": _answer(name, content) for name, content in files(credentials(demo), samples(demo)).items()
     }
@@ -58,13 +54,13 @@ def routes(demo: Mapping[str, str]) -> list[Route]:
 
 
 class Start:
-    """Lead browsers from / to the page, and pass all other requests on."""
+    """Redirect browsers from / to the page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Redirect, or pass on: clients get from / what API Gateway answers."""
+        """Redirect or forward a request."""
         browser = scope["path"] == "/" and "text/html" in Headers(scope=scope).get("accept", "")
         app = RedirectResponse("/docs/") if browser and scope["method"] == "GET" else self._app
         await app(scope, receive, send)
@@ -72,7 +68,7 @@ class Start:
 
 def _answer(name: str, content: bytes) -> Response:
     kind = mimetypes.guess_type(name)[0] or "text/plain"
-    # The page's own policy is in its HTML, where this directive is ignored.
+    # The page's policy is in its HTML, but frame-ancestors only works in a header.
     headers = {
         "Cache-Control": "no-store",
         "Content-Security-Policy": "frame-ancestors 'none'",

@@ -1,4 +1,4 @@
-"""`make docs`: write the documentation page's files into a folder, for hosting."""
+"""`make docs`: write the documentation page to a folder."""
 
 import argparse
 import sys
@@ -8,17 +8,17 @@ from tools import docs
 
 
 def main() -> None:
-    """Write the files, over those of the last time."""
+    """Write or overwrite the files."""
     arguments = argparse.ArgumentParser(prog="tools.docs", description="Write the documentation page.")
-    arguments.add_argument("folder", type=Path, help="where to; it is made if it is not there")
+    arguments.add_argument("folder", type=Path, help="target folder, created if it does not exist")
     folder: Path = arguments.parse_args().folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in docs.files().items():
             (folder / name).write_bytes(content)
     except OSError as error:
-        sys.exit(f"bindery: the documentation cannot be written to {folder} ({error.strerror}): make docs SITE=…")
-    sys.stdout.write(f"{folder}: host it as it is, wherever static files are served\n")
+        sys.exit(f"bindery: cannot write to {folder} ({error.strerror}). Use another folder: make docs SITE=…")
+    sys.stdout.write(f"Wrote the documentation page to {folder}. Any static file host can serve it.\n")
 
 
 if __name__ == "__main__":

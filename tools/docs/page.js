@@ -1,8 +1,8 @@
-// openapi.json in Swagger UI. settings.json says whether operations can be tried here, with which credentials and samples.
+// Shows openapi.json in Swagger UI. settings.json contains credentials and samples, and whether operations can be tried.
 const settings = await (await fetch("settings.json")).json();
 const spec = await (await fetch("openapi.json")).json();
 
-// Samples take the place of the document's examples, in parameters and in bodies.
+// Replace the document's examples with samples, in parameters and bodies.
 for (const operation of Object.values(spec.paths).flatMap(Object.values)) {
   const sample = settings.samples[operation.operationId];
   if (!sample) continue;
@@ -16,7 +16,7 @@ for (const operation of Object.values(spec.paths).flatMap(Object.values)) {
   }
 }
 
-// Operators' requests need an AWS signature, which this page does not make.
+// Admin requests need an AWS signature, which this page cannot compute.
 const signedIsNotTried = {
   statePlugins: { spec: { wrapSelectors: { allowTryItOutFor: () => (state, path) => !path.startsWith("/admin/") } } },
 };

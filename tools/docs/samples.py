@@ -1,4 +1,4 @@
-"""Sample values that only a running installation can have: what its secrets and its demo callers' passwords derive."""
+"""Samples that depend on an installation's secrets."""
 
 import base64
 import hashlib
@@ -17,10 +17,8 @@ _LOGIN = ("QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET", "QUECTEL_EMAIL", "QUEC
 
 
 def samples(demo: Mapping[str, str]) -> Samples:
-    """By operation id, the parameters and members of a body whose example in the document cannot succeed.
-
-    The device is the one that the sample of `rufus.bind_device` binds.
-    """
+    """Return replacements of the document's examples, by operation id and member."""
+    # The device that the example of rufus.bind_device binds.
     device = {"deviceid": secrets.device_id("demo", identity.canonical("Model X1"), identity.canonical("DEVICE-123"))}
     return {
         "rufus.get_device": device,
@@ -31,7 +29,7 @@ def samples(demo: Mapping[str, str]) -> Samples:
 
 
 def _signed(domain: str, secret: str, email: str, password: str) -> dict[str, str]:
-    """A login as an app of quectel sends it: the password encrypted under `random`, everything signed."""
+    """Return a signed quectel login."""
     key = hashlib.md5(_RANDOM.encode(), usedforsecurity=False).hexdigest().upper()[8:24].encode()
     padder = PKCS7(128).padder()
     padded = padder.update(password.encode()) + padder.finalize()
