@@ -82,7 +82,7 @@ calendar: .venv/test/.calendar
 browser: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -W error -m pytest tests/browser
 
-# Uses the system's Chromium. On Debian, root gets it installed.
+# Uses the system's Chromium. If it is missing, root on Debian installs it.
 chromium:
 	@command -v "$(CHROMIUM)" >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && echo "bindery: installing Debian's chromium" && apt-get -qq update >/dev/null && \

@@ -5,9 +5,8 @@ accepts requests, and stops when its standard input is closed.
 
 ministack saves its state only on a clean stop. So every change is appended to `journal-<n>` and flushed to disk before
 the response, and the next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by snapshot n+1 in one
-rename. If the journal cannot be written, the process exits without a response. The journal is not compacted while the
-registry runs; a replay takes about a second per two thousand changes, and must not depend on when items expire, so time
-to live is off.
+rename. If the journal cannot be written, the process exits without a response. A replay takes about a second per two
+thousand changes. Time to live is off, because a replay must not depend on when items expire.
 
 Requests must have the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's
 administration API is blocked, because it can delete everything.

@@ -121,7 +121,6 @@ def statements(role: str) -> list[dict[str, Any]]:
 
 
 def _shared() -> list[dict[str, Any]]:
-    """Return the statements of every function."""
     first = statements(f"{next(resources('AWS::Serverless::Function'))[0]}Role")
     return first[:2]
 

@@ -63,7 +63,6 @@ def _shapes(part: Any) -> list[str]:
 
 
 def _undocumented(part: Any) -> Any:
-    """Return a part without its documentation."""
     if isinstance(part, list):
         return [_undocumented(member) for member in part]
     if not isinstance(part, dict):

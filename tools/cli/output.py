@@ -111,7 +111,6 @@ def _text(record: Mapping[str, Any], column: str | Callable[[Mapping[str, Any]],
 
 
 def _lines(record: Mapping[str, Any]) -> list[str]:
-    """Format a record with one member per line."""
     width = max(map(len, record), default=0)
     lines: list[str] = []
     for name, value in record.items():

@@ -111,7 +111,6 @@ class _Stack:
         self._tables: Any = session.client("dynamodb")
 
     def parameters(self) -> dict[str, str]:
-        """Return the stack's parameters."""
         (found,) = self._stacks.describe_stacks(StackName=self.name)["Stacks"]
         given = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in found.get("Parameters", [])}
         if f"{TABLES[0]}TableName" not in given:
@@ -119,7 +118,6 @@ class _Stack:
         return given
 
     def tables(self) -> dict[str, str]:
-        """Return the names of the three tables in use."""
         given = self.parameters()
         return {
             name: given[f"{name}TableName"]
@@ -130,7 +128,6 @@ class _Stack:
         }
 
     def describe(self, table: str) -> dict[str, Any]:
-        """Return DynamoDB's description of a table."""
         described: dict[str, Any] = self._tables.describe_table(TableName=table)["Table"]
         return described
 

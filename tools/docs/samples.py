@@ -29,7 +29,6 @@ def samples(demo: Mapping[str, str]) -> Samples:
 
 
 def _signed(domain: str, secret: str, email: str, password: str) -> dict[str, str]:
-    """Return a signed quectel login."""
     key = hashlib.md5(_RANDOM.encode(), usedforsecurity=False).hexdigest().upper()[8:24].encode()
     padder = PKCS7(128).padder()
     padded = padder.update(password.encode()) + padder.finalize()

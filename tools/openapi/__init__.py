@@ -99,7 +99,6 @@ def _operation(function: Function, route: Route, schemas: dict[str, Schema]) -> 
 
 
 def _security(operation: Operation[Any, Any], voice: Voice) -> list[dict[str, list[str]]]:
-    """Return the credentials that an operation requires."""
     needed = {scheme: list[str]() for scheme, reason in voice.security.items() if reason in operation.refuses}
     return [needed] if needed else []
 

@@ -71,12 +71,10 @@ def _exemplify(
 
 
 def _first(description: str) -> str:
-    """Return the first sentence without its period."""
     return re.split(r"[.:](?:\s|$)", description)[0].replace("\n", " ")
 
 
 def _problems() -> Iterator[tuple[str, Schema]]:
-    """Yield a response for each status of a problem."""
     by_status: dict[int, list[str]] = {}
     for status, title in PROBLEMS.values():
         if title not in by_status.setdefault(status, []):

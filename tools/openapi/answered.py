@@ -62,7 +62,6 @@ def responses(
 
 
 def _headers(reply: type[Reply]) -> dict[str, Schema]:
-    """Return the headers of a reply."""
     told = {"required": True, "schema": {"type": "string"}, "description": getdoc(reply.headers)}
     anything: dict[str, Any] = dict.fromkeys(reply.model_fields, "")
     return dict.fromkeys(reply.model_construct(**anything).headers(), told)
