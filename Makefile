@@ -40,7 +40,7 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test calendar browser chromium proof check format lint types validate scan openapi tables docs screenshot bench bench-record build \
+.PHONY: help run test calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
@@ -51,10 +51,9 @@ help:
 	@echo "make proof           run the extended tests and mutation tests (takes minutes; see docs/proof.md)"
 	@echo "make check           run everything that CI runs: lint, types, template, scan, tests, browser, build-check, sam-local"
 	@echo "make format          format the code"
-	@echo "make openapi         regenerate docs/openapi after an operation changed"
 	@echo "make docs            write the documentation page to a folder, for hosting (SITE=)"
 	@echo "make screenshot      retake the README's picture of the documentation page"
-	@echo "make tables          regenerate what derives from the template: roles, the layer's routes, tables in docs (operations, deploying, performance)"
+	@echo "make generate        regenerate what derives from the code and the template: roles, routes, OpenAPI document, tables in docs"
 	@echo "make build           build the functions and layers for deployment (sam build)"
 	@echo "make build-check     run every built function in Lambda's runtime loop, and test a deployment locally"
 	@echo "make sam-local       run every function with its event in a Lambda container (sam local), if Docker is available"
@@ -128,17 +127,17 @@ scan: .venv/scan/.made
 	.venv/scan/bin/checkov --config-file tools/checkov.yaml
 	.venv/scan/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-openapi: .venv/test/.made
-	$(TEST) -m tools.openapi
-
 docs: .venv/run/.made
 	@$(RUN) -m tools.docs "$(SITE)"
 
-tables: .venv/test/.made
+# Everything that is derived from the code, template.yaml and tools/access.toml; the tests compare it.
+generate: .venv/test/.made
 	$(TEST) -m tools.roles
 	$(TEST) -m tools.deploying
 	$(TEST) -m tools.costs
 	$(TEST) -m tools.routes
+	$(TEST) -m tools.data_model
+	$(TEST) -m tools.openapi
 
 build: .venv/sam/.made
 	$(SAM) build

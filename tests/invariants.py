@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bindery.asseco import owned_devices
 from bindery.asseco.owned_devices import Status
 from bindery.core import clock
 from bindery.directory.accounts import ROTATED
-from bindery.registry import identity
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 
 Item = dict[str, Any]
@@ -37,10 +36,10 @@ def a_binding_says_whose_it_is(tables: Tables) -> Iterator[str]:
         place = f"{item['pk']} {item['sk']}"
         if item["sk"] not in ("owner", item["holder"]):
             yield f"{place} is held by {item['holder']}"
-        if not item["since"].startswith(f"{identity.parts(item['pk'])['dialect']}#"):
-            yield f"{place} stands at {item['since']}"
-        if "bound_at" in item and int(item["since"].rpartition("#")[2]) != item["bound_at"]:
-            yield f"{place} stands at {item['since']}, and was bound at {item['bound_at']}"
+        if not item["holder_sort"].startswith(f"{identity.parts(item['pk'])['dialect']}#"):
+            yield f"{place} stands at {item['holder_sort']}"
+        if "bound_at" in item and int(item["holder_sort"].rpartition("#")[2]) != item["bound_at"]:
+            yield f"{place} stands at {item['holder_sort']}, and was bound at {item['bound_at']}"
 
 
 def nicknames_are_held_for_registrations_that_last(tables: Tables) -> Iterator[str]:
@@ -53,7 +52,7 @@ def nicknames_are_held_for_registrations_that_last(tables: Tables) -> Iterator[s
     registered: dict[tuple[str, str | None], tuple[str, str]] = {}
     for item in _holding(tables):
         if "status" in item and item["status"] != Status.UNREGISTERED:
-            guard = owned_devices.guard(identity.holder_parts(item["holder"])[1], item["nickname"])
+            guard = items.nickname_lock(identity.holder_parts(item["holder"])[1], item["nickname"])
             registered[guard.pk, guard.sk] = (item["pk"], item["binding"])
     for place in sorted(guards.keys() | registered.keys(), key=str):
         if guards.get(place) != registered.get(place):
@@ -79,7 +78,7 @@ def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
     under: dict[tuple[str, str], tuple[str, str]] = {}
     shares: dict[tuple[str, str], Item] = {}
     for item in _holding(tables):
-        if item["since"].startswith("quectel#") and item.get("expires_at", now + 1) > now:
+        if item["holder_sort"].startswith("quectel#") and item.get("expires_at", now + 1) > now:
             uid = identity.holder_parts(item["holder"])[1]
             under[uid, item["pk"]] = (item.get("kind", "binding"), item["binding"])
             shares[item["pk"], item["binding"]] = item.get("shares", {})
@@ -143,7 +142,7 @@ def bindings_name_the_leases_that_stand(tables: Tables) -> Iterator[str]:
         if item["sk"].startswith("connection#")
     }
     for item in _holding(tables):
-        for caller, named in item.get("connected", {}).items():
+        for caller, named in item.get("leases", {}).items():
             if named["until"] > clock.seconds() and leases.get((item["pk"], caller)) != named:
                 yield f"{item['pk']} {item['sk']} names {named}, and the lease is {leases.get((item['pk'], caller))}"
 

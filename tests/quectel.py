@@ -3,16 +3,16 @@
 from typing import Any
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Table, Update
+from bindery.aws.dynamodb import Key, Table
 from bindery.core import clock
 from bindery.directory import accounts, products, sessions, users
 from bindery.quectel import families, sharing, user_domains
 from bindery.quectel.sharing import Cover
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import moto_registry
 from tests.http_api import Response, admin, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
 DEVICE = identity.manufactured_device(PK, SN)
@@ -133,14 +133,14 @@ def succeeded(answer: Response) -> dict[str, str]:
 
 
 def owner() -> dict[str, Any]:
-    (found,) = [item for item in items(Table.BINDINGS) if item["sk"] == "owner"]
+    (found,) = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
     assert "holder" in found
     return found
 
 
 def places() -> dict[str, dict[str, Any]]:
     """What users hold, by uid: each at most one device."""
-    found = [item for item in items(Table.BINDINGS) if item["sk"].startswith("device#")]
+    found = [item for item in stored(Table.BINDINGS) if item["sk"].startswith("device#")]
     assert len({item["pk"] for item in found}) == len(found)
     return {item["pk"].removeprefix("user#"): item for item in found}
 
@@ -156,24 +156,24 @@ def share(by: str, uid: str, until: int, *, pk: str = PK, dk: str = DK) -> None:
         session(by), pk, dk, accepting_until=(later - 1) * 1000, sharing_until=later * 1000, cover=Cover.ADD
     )
     sharing.accept(session(uid), code, None)
-    for item in items(Table.BINDINGS):
+    for item in stored(Table.BINDINGS):
         place = Key(Table.BINDINGS, item["pk"], item["sk"])
         if item.get("expires_at") == later:
-            dynamodb.write(Update(place, "SET #expires_at = :until", {":until": until}))
+            dynamodb.write(place.update(set={"expires_at": until}))
         if item.get("shares", {}).get(uid) == later:
             after = item["shares"] | {uid: until}
-            dynamodb.write(Update(place, "SET #shares = :after", {":after": after}))
+            dynamodb.write(place.update(set={"shares": after}))
 
 
 def common(fid: str) -> set[str]:
-    found = dynamodb.get(families.key(fid))
+    found = dynamodb.get(items.family(fid))
     assert found is not None
     return found.get("common", set())  # type: ignore[no-any-return]
 
 
 def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
     fillers = {f"quectel#{PK}#filler-{number}" for number in range(count)}
-    dynamodb.write(dynamodb.Update(families.key(fid), "ADD #common :fillers", {":fillers": fillers}))
+    dynamodb.write(items.family(fid).update(add={"common": fillers}))
 
 
 # ── What can be put wrong, one function each, named for what is wrong ─────────────────────────────────────────────────

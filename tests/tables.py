@@ -7,10 +7,10 @@ import boto3
 from bindery.aws.attribute_values import decode
 from bindery.aws.dynamodb import Table
 from bindery.core import env
-from bindery.directory import storage_format
+from bindery.registry import items
 
 
-def items(table: Table) -> list[dict[str, Any]]:
+def stored(table: Table) -> list[dict[str, Any]]:
     """Every item of a table, sorted by key."""
     client = boto3.client("dynamodb")
     found = [
@@ -23,9 +23,9 @@ def items(table: Table) -> list[dict[str, Any]]:
 
 def everything() -> dict[str, list[dict[str, Any]]]:
     """Every item of every table but counts of misses and the format's version: what a refusal must leave as it was."""
-    marker = storage_format.KEY.pk
+    marker = items.STORAGE_FORMAT.pk
     return {
-        table.name: [item for item in items(table) if not counts_misses(item) and item["pk"] != marker]
+        table.name: [item for item in stored(table) if not counts_misses(item) and item["pk"] != marker]
         for table in Table
     }
 

@@ -1,4 +1,4 @@
-"""Generate the cost table of docs/performance.md (`make tables`)."""
+"""Generate the cost table of docs/performance.md (`make generate`)."""
 
 import json
 import re

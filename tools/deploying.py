@@ -1,4 +1,4 @@
-"""Tables of docs/deploying.md and docs/infrastructure-as-code.md, generated from template.yaml (`make tables`)."""
+"""Tables of docs/deploying.md and docs/infrastructure-as-code.md, generated from template.yaml (`make generate`)."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby

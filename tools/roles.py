@@ -1,4 +1,4 @@
-"""Generate the functions' roles in template.yaml from tools/access.toml (`make tables`).
+"""Generate the functions' roles in template.yaml from tools/access.toml (`make generate`).
 
 A statement allows actions on one table, index or secret, limited by prefix of the partition key. Every role can also
 write logs, and traces if tracing is on.

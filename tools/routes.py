@@ -1,4 +1,4 @@
-"""Lists of the routes in template.yaml that `make tables` writes and the tests compare.
+"""Lists of the routes in template.yaml that `make generate` writes and the tests compare.
 
 `bindery/http/fallback.py` needs the routes because a function sees only the layer. docs/operations.md lists them for
 readers.

@@ -1,7 +1,4 @@
-"""/admin/v1/connections: the live leases of a device or of a caller."""
-
-from collections.abc import Mapping
-from typing import Any
+"""/admin/v1/connections: the live connections to a device, or of a caller."""
 
 from pydantic import BaseModel
 
@@ -18,13 +15,13 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
-from bindery.registry import identity
+from bindery.registry import identity, items
 
 handler = Resource("connections")
 
 
 class Connection(BaseModel):
-    """A lease. `client_ip` is the client that may use it. The name under which the relay serves it is not shown."""
+    """A connection. `client_ip` is the address that may use it. Its host name at the relay is not shown."""
 
     id: str
     device: str
@@ -37,13 +34,13 @@ class Connection(BaseModel):
 
 
 class Stopped(BaseModel):
-    """A connection that was ended."""
+    """An ended connection."""
 
     device: str
     caller: str
 
 
-def _read(lease: Mapping[str, Any]) -> Connection:
+def _from_item(lease: items.Connection) -> Connection:
     return Connection.model_validate(
         {
             **lease,
@@ -55,18 +52,18 @@ def _read(lease: Mapping[str, Any]) -> Connection:
 
 
 @handler.app.get("/admin/v1/connections")
-def page(
+def list_connections(
     device: OptionalDeviceId = None, caller: OptionalQueryId = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[Connection]:
-    """List the live connections to a device, or those of a caller."""
+    """List the live connections to a device, or of a caller."""
     key = None if device is None else identity.device_from_opaque(device)
-    found = leases.live(limit, cursor, device=key, caller=caller)
-    return Page(items=[_read(lease) for lease in found.items], next=found.cursor)
+    found = leases.list_live(limit, cursor, device=key, caller=caller)
+    return Page(items=[_from_item(lease) for lease in found.items], next=found.cursor)
 
 
 @handler.app.delete("/admin/v1/connections/<device>/<uid>")
 def stop(device: DeviceId, uid: PathId) -> Stopped:
-    """End a caller's connection to a device: nobody is admitted to it any more."""
+    """End a caller's connection to a device. No client can use it any more."""
     with explained({Reason.NOT_FOUND: "The caller has no connection to the device."}):
         leases.stop(identity.device_from_opaque(device), uid)
     return Stopped(device=device, caller=uid)

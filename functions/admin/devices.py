@@ -1,4 +1,4 @@
-"""/admin/v1/devices: what exists, in every API: manufactured, found, banned, unbound by force, given an address."""
+"""/admin/v1/devices: the devices of all APIs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -11,7 +11,6 @@ from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
 from bindery.operators import device_search, forced_unbind
 from bindery.operators.resource import (
-    Asked,
     Cursor,
     DeviceId,
     Limit,
@@ -19,6 +18,7 @@ from bindery.operators.resource import (
     OptionalQueryId,
     OptionalQueryIdentifier,
     Page,
+    RequestBody,
     Resource,
     explained,
 )
@@ -28,10 +28,10 @@ from bindery.registry import devices, identity
 handler = Resource("devices")
 
 
-class Import(Asked):
-    """Rows of manufacturing records (`bindery.quectel.manufacturing.ManufacturedDevice`), each judged by itself.
+class Import(RequestBody):
+    """Manufacturing records to import (`bindery.quectel.manufacturing.ManufacturedDevice`). Rows are independent.
 
-    A device key that is missing or malformed is an error unless such devices are meant to be entered: `unbindable`.
+    A missing or malformed device key is an error, unless `unbindable` is true. A dry run only validates.
     """
 
     rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
@@ -39,20 +39,20 @@ class Import(Asked):
     unbindable: StrictBool = False
 
 
-class Why(Asked):
-    """Why an operator does it: for the next one who looks."""
+class WithReason(RequestBody):
+    """The reason for an action, shown to other operators."""
 
     reason: Name
 
 
-class Address(Asked):
+class Address(RequestBody):
     """A service address."""
 
     address: ServiceAddress
 
 
-class Done(BaseModel):
-    """What an operator did to a device."""
+class Action(BaseModel):
+    """An operator's action on a device: when, why and who."""
 
     at: int
     reason: str
@@ -60,9 +60,9 @@ class Done(BaseModel):
 
 
 class Device(BaseModel):
-    """A device: its identity, in the terms of its API, and its state. A device key is not shown.
+    """A device: its identity, by its API's names, and its state. Its device key is not shown.
 
-    `unbanned` is when and by whom the last ban was lifted, with the reason of that ban.
+    `unbanned` is the lifting of the last ban, with the reason for that ban.
     """
 
     device: str
@@ -77,30 +77,30 @@ class Device(BaseModel):
     enabled: bool
     active: bool
     address: str | None
-    ban: Done | None
-    unbanned: Done | None
-    unbound: Done | None
+    ban: Action | None
+    unbanned: Action | None
+    unbound: Action | None
     created_at: int
     changed_at: int | None = None
     changed_by: str | None = None
 
 
 class Holder(BaseModel):
-    """Who holds a device: an account, a user, or a bank's customer."""
+    """Holder of a device: an account, a user, or a bank's customer."""
 
     kind: str
     id: str
 
 
 class Share(BaseModel):
-    """A share that lasts."""
+    """A share that has not ended."""
 
     uid: str
     expires_at: int
 
 
 class Binding(BaseModel):
-    """The binding of a device that one holds at a time. Of an asseco registration that has ended, the last one."""
+    """The binding of a device that has one holder at a time, or its last asseco registration, even if it has ended."""
 
     holder: Holder
     bound_at: int
@@ -111,7 +111,7 @@ class Binding(BaseModel):
 
 
 class User(BaseModel):
-    """One of those who hold a device that several may, by a binding or by a share that lasts."""
+    """A user of a device that several users can hold, by a binding or by a share that has not ended."""
 
     uid: str
     kind: str
@@ -121,21 +121,21 @@ class User(BaseModel):
     expires_at: int | None
 
 
-class HeldDevice(Device):
-    """A device and who holds it: `users` are the first hundred."""
+class DeviceWithHolders(Device):
+    """A device and its holders. `users` are the first hundred."""
 
     binding: Binding | None
     users: Sequence[User]
 
 
-def _show(device: str) -> HeldDevice:
-    return HeldDevice.model_validate(device_search.show(device))
+def _show(device: str) -> DeviceWithHolders:
+    return DeviceWithHolders.model_validate(device_search.show(device))
 
 
 @handler.app.post("/admin/v1/devices/import")
-def enter(asked: Import) -> Report:
-    """Enter manufactured devices, or replace their manufacturing records."""
-    return manufacturing.enter(asked.rows, dry_run=asked.dry_run, unbindable=asked.unbindable)
+def import_rows(body: Import) -> Report:
+    """Import manufactured devices, or replace their manufacturing records."""
+    return manufacturing.enter(body.rows, dry_run=body.dry_run, unbindable=body.unbindable)
 
 
 @handler.app.get("/admin/v1/devices")
@@ -147,90 +147,91 @@ def find(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Device]:
-    """Find devices by one of these, in whichever API they are.
+    """Find devices of all APIs by serial number, MAC address, IMEI or service address: exactly one of them.
 
-    Only what is found by serial number has pages; the first may have one more than `limit`, a registered identifier.
+    Only a search by serial number has pages. The first can have one entry more than `limit`, because it also finds a
+    registered identifier.
     """
     found = device_search.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
     return Page(items=[Device.model_validate(device) for device in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/devices/<device>")
-def show(device: DeviceId) -> HeldDevice:
-    """Show a device, and who holds it."""
+def show(device: DeviceId) -> DeviceWithHolders:
+    """Show a device and its holders."""
     return _show(identity.device_from_opaque(device))
 
 
 @handler.app.post("/admin/v1/devices/<device>/ban")
-def ban(device: DeviceId, why: Why) -> HeldDevice:
-    """Ban a device: it can no longer be bound, added or connected to. A banned device keeps the first reason."""
+def ban(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """Ban a device: it can no longer be bound, added or connected to. A banned device keeps its first reason."""
     key = identity.device_from_opaque(device)
-    devices.ban(key, why.reason)
+    devices.ban(key, body.reason)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/unban")
-def unban(device: DeviceId) -> HeldDevice:
-    """Lift a ban. Connections that the ban ended stay ended."""
+def unban(device: DeviceId) -> DeviceWithHolders:
+    """Lift the ban of a device. Connections that the ban ended stay ended."""
     key = identity.device_from_opaque(device)
     devices.unban(key)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/unbind")
-def unbind(device: DeviceId, why: Why, uid: OptionalQueryId = None) -> HeldDevice:
-    """End a device's binding, or where several hold it that of the user `uid`."""
+def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> DeviceWithHolders:
+    """End the binding of a device, or that of the user `uid` if several users can hold it."""
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
-        forced_unbind.end(key, why.reason, uid=uid)
+        forced_unbind.end(key, body.reason, uid=uid)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/disable")
-def disable(device: DeviceId) -> HeldDevice:
-    """Let nobody bind a manufactured device any more; who has it keeps it, and is connected to it."""
+def disable(device: DeviceId) -> DeviceWithHolders:
+    """Prevent new bindings of a manufactured device. Existing bindings and connections are kept."""
     key = identity.device_from_opaque(device)
     devices.set_enabled(key, False)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/enable")
-def enable(device: DeviceId) -> HeldDevice:
-    """Let a manufactured device be bound again."""
+def enable(device: DeviceId) -> DeviceWithHolders:
+    """Allow new bindings of a manufactured device again."""
     key = identity.device_from_opaque(device)
     devices.set_enabled(key, True)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/activate")
-def activate(device: DeviceId) -> HeldDevice:
-    """Allow connections to a device again. Connections made before it was deactivated stay ended."""
+def activate(device: DeviceId) -> DeviceWithHolders:
+    """Allow connections to a device again. Earlier connections stay ended."""
     key = identity.device_from_opaque(device)
     devices.activate(key)
     return _show(key)
 
 
 @handler.app.post("/admin/v1/devices/<device>/deactivate")
-def deactivate(device: DeviceId) -> HeldDevice:
-    """End the connections to a device, and refuse new ones."""
+def deactivate(device: DeviceId) -> DeviceWithHolders:
+    """End all connections to a device and refuse new ones."""
     key = identity.device_from_opaque(device)
     devices.deactivate(key)
     return _show(key)
 
 
 @handler.app.put("/admin/v1/devices/<device>/address")
-def assign(device: DeviceId, asked: Address) -> HeldDevice:
-    """Give a device a service address; one that it has must be taken from it first."""
+def assign(device: DeviceId, body: Address) -> DeviceWithHolders:
+    """Assign a service address to a device that has none."""
     key = identity.device_from_opaque(device)
     taken = "The device has a service address already, or another device has this one."
     with explained({Reason.ALREADY_EXISTS: taken}):
-        service_addresses.assign(asked.address, key)
+        service_addresses.assign(body.address, key)
     return _show(key)
 
 
 @handler.app.delete("/admin/v1/devices/<device>/address")
-def withdraw(device: DeviceId) -> HeldDevice:
-    """Take a device's service address from it."""
+def withdraw(device: DeviceId) -> DeviceWithHolders:
+    """Withdraw the service address of a device."""
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or has no service address."}):
         service_addresses.withdraw_from(key)

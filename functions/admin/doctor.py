@@ -1,4 +1,4 @@
-"""/admin/v1/doctor: whether the installation works."""
+"""/admin/v1/doctor: health checks of the installation."""
 
 from pydantic import BaseModel
 
@@ -9,7 +9,7 @@ handler = Resource("doctor")
 
 
 class Check(BaseModel):
-    """One thing that was looked at, and what was found."""
+    """Result of a check."""
 
     name: str
     healthy: bool
@@ -17,7 +17,7 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """Healthy if every check is."""
+    """Results of all checks. `healthy` if every check is."""
 
     healthy: bool
     checks: list[Check]
@@ -25,9 +25,9 @@ class Health(BaseModel):
 
 @handler.app.post("/admin/v1/doctor")
 def run() -> Health:
-    """Look at tables, indexes, secrets, issuer and clock, and try one round trip of each dialect.
+    """Check tables, indexes, secrets, issuer and clock, and run one round trip of each API.
 
-    What is entered for that is removed again. This proves the registry's side; `bindery doctor` asks every route too.
+    The items that it creates are removed again. It does not test API Gateway's routes: use `bindery doctor`.
     """
-    checks = [Check(name=made.name, healthy=made.healthy, detail=made.detail) for made in doctor.run()]
+    checks = [Check(name=check.name, healthy=check.healthy, detail=check.detail) for check in doctor.run()]
     return Health(healthy=all(check.healthy for check in checks), checks=checks)

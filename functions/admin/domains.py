@@ -1,13 +1,13 @@
-"""/admin/v1/domains: the user domains of quectel's apps."""
+"""/admin/v1/domains: user domains, the apps of quectel."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, Resource
+from bindery.operators.resource import UNCHANGED, Cursor, Id, Limit, Page, PathId, RequestBody, Resource
 from bindery.quectel import domain_secrets, user_domains
 from bindery.quectel.user_domains import Binders
+from bindery.registry import items
 
 handler = Resource("domains")
 
@@ -19,11 +19,11 @@ _Text = StringConstraints(
     pattern=r"^[!-~]+$",
 )
 Secret = Annotated[Annotated[str, _Text] | None, Field(repr=False)]
-"""What apps sign logins with: printable ASCII without blanks."""
+"""Secret with which apps sign logins: printable ASCII without spaces."""
 
 
-class NewDomain(Asked):
-    """A user domain to enter. Its secret is the one that the apps in the field have, or else a random one."""
+class NewDomain(RequestBody):
+    """A user domain to create, with the secret that existing apps have, or else a random one."""
 
     domain: Id
     enabled: StrictBool = True
@@ -31,21 +31,21 @@ class NewDomain(Asked):
     secret: Secret = None
 
 
-class NewSecret(Asked):
-    """The secret that a domain has from now on; a random one, if none is given."""
+class NewSecret(RequestBody):
+    """The new secret of a user domain, or else a random one."""
 
     secret: Secret = None
 
 
-class Change(Asked):
-    """What is to be another from now on."""
+class Change(RequestBody):
+    """The members of a user domain to change."""
 
     enabled: StrictBool = UNCHANGED
     binders: Binders = UNCHANGED
 
 
 class Domain(BaseModel):
-    """A user domain: whether its users may log in and bind devices, and which of them may bind."""
+    """A user domain. `enabled`: its users can log in and bind devices. `binders`: those who can bind."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -56,47 +56,47 @@ class Domain(BaseModel):
 
 
 class DomainWithSecret(Domain):
-    """A user domain, with its secret: it is shown this once."""
+    """A user domain with its secret, which will not be shown again."""
 
     secret: str
 
 
-def _read(record: Mapping[str, Any]) -> Domain:
-    return Domain.model_validate(record)
+def _from_item(item: items.UserDomain) -> Domain:
+    return Domain.model_validate(item)
 
 
 def _with_secret(domain: str, secret: str) -> DomainWithSecret:
-    return DomainWithSecret.model_validate(user_domains.show(domain) | {"secret": secret})
+    return DomainWithSecret.model_validate({**user_domains.show(domain), "secret": secret})
 
 
 @handler.app.post("/admin/v1/domains")
 def create(new: NewDomain) -> DomainWithSecret:
-    """Enter a user domain."""
+    """Create a user domain."""
     secret = domain_secrets.create(new.domain, new.secret, enabled=new.enabled, binders=new.binders)
     return _with_secret(new.domain, secret)
 
 
 @handler.app.get("/admin/v1/domains")
-def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Domain]:
+def list_domains(limit: Limit = 50, cursor: Cursor = None) -> Page[Domain]:
     """List user domains, by id."""
-    found = user_domains.page(limit, cursor)
-    return Page(items=[_read(record) for record in found.items], next=found.cursor)
+    found = user_domains.list_domains(limit, cursor)
+    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/domains/<domain>")
 def show(domain: PathId) -> Domain:
     """Show a user domain."""
-    return _read(user_domains.show(domain))
+    return _from_item(user_domains.show(domain))
 
 
 @handler.app.patch("/admin/v1/domains/<domain>")
 def change(domain: PathId, changes: Change) -> Domain:
-    """Change who of the domain's users may bind devices, or whether any may, and log in."""
-    user_domains.change(domain, **changes.given())
-    return _read(user_domains.show(domain))
+    """Change which users of a domain can bind devices, or disable or enable the domain."""
+    user_domains.change(domain, **changes.specified())
+    return _from_item(user_domains.show(domain))
 
 
 @handler.app.post("/admin/v1/domains/<domain>/secret")
 def replace_secret(domain: PathId, new: NewSecret) -> DomainWithSecret:
-    """Give a domain another secret: apps that sign with the last one log nobody in any more."""
+    """Replace the secret of a domain. Apps that sign with the previous secret can no longer log users in."""
     return _with_secret(domain, domain_secrets.replace(domain, new.secret))

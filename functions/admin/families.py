@@ -1,20 +1,19 @@
-"""/admin/v1/families: the families of quectel's home mode, and their rooms."""
+"""/admin/v1/families: families of quectel's home mode, and their rooms."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from bindery.operators import references
-from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Page, PathId, QueryId, Resource
+from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Page, PathId, QueryId, RequestBody, Resource
 from bindery.quectel import families
-from bindery.registry import identity
+from bindery.registry import identity, items
 
 handler = Resource("families")
 
 
-class NewFamily(Asked):
-    """A family to enter: its owner, the users who live there too, and the ids of its rooms."""
+class NewFamily(RequestBody):
+    """A family to create: its owner, its other members, and the ids of its rooms."""
 
     fid: Id64
     owner: Id
@@ -22,15 +21,15 @@ class NewFamily(Asked):
     rooms: Sequence[Id64] = ()
 
 
-class Change(Asked):
-    """What is to be another from now on: a list replaces the one before."""
+class Change(RequestBody):
+    """The lists of a family to replace."""
 
     members: list[Id] = UNCHANGED
     rooms: list[Id64] = UNCHANGED
 
 
 class Family(BaseModel):
-    """A family, and how many devices are common to all who live there."""
+    """A family, and the number of devices that all members see."""
 
     fid: str
     owner: str
@@ -41,46 +40,46 @@ class Family(BaseModel):
 
 
 class FamilyWithDevices(Family):
-    """A family with the ids of its common devices."""
+    """A family with the ids of the devices that all members see."""
 
     common_devices: list[str]
 
 
-def _named(members: Sequence[str]) -> dict[str, str]:
+def _by_location(members: Sequence[str]) -> dict[str, str]:
     return {f"members.{number}": uid for number, uid in enumerate(members[: families.MEMBER_LIMIT])}
 
 
-def _read(record: Mapping[str, Any]) -> FamilyWithDevices:
-    common = families.common(record)
+def _from_item(family: items.Family) -> FamilyWithDevices:
+    common = families.common(family)
     return FamilyWithDevices.model_validate(
-        {**record, "common_count": len(common), "common_devices": [identity.opaque(device) for device in common]}
+        {**family, "common_count": len(common), "common_devices": [identity.opaque(device) for device in common]}
     )
 
 
 @handler.app.post("/admin/v1/families")
 def create(new: NewFamily) -> FamilyWithDevices:
-    """Enter a family."""
-    references.require_users({"owner": new.owner, **_named(new.members)})
+    """Create a family."""
+    references.require_users({"owner": new.owner, **_by_location(new.members)})
     families.create(new.fid, new.owner, members=new.members, rooms=new.rooms)
-    return _read(families.show(new.fid))
+    return _from_item(families.show(new.fid))
 
 
 @handler.app.get("/admin/v1/families")
-def page(owner: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Family]:
+def list_families(owner: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Family]:
     """List the families that a user owns, by id."""
-    found = families.page(owner, limit, cursor)
-    return Page(items=[_read(record) for record in found.items], next=found.cursor)
+    found = families.list_families(owner, limit, cursor)
+    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/families/<fid>")
 def show(fid: PathId) -> FamilyWithDevices:
-    """Show a family, and the devices on its common list."""
-    return _read(families.show(fid))
+    """Show a family, and the devices that all members see."""
+    return _from_item(families.show(fid))
 
 
 @handler.app.patch("/admin/v1/families/<fid>")
 def change(fid: PathId, changes: Change) -> FamilyWithDevices:
-    """Change who lives in a family, which rooms it has, or both; what is bound there stays."""
-    references.require_users(_named(changes.given().get("members", ())))
-    families.change(fid, **changes.given())
-    return _read(families.show(fid))
+    """Replace the members of a family, its rooms, or both. Existing bindings are kept."""
+    references.require_users(_by_location(changes.specified().get("members", ())))
+    families.change(fid, **changes.specified())
+    return _from_item(families.show(fid))

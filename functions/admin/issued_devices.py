@@ -1,4 +1,4 @@
-"""/admin/v1/issued-devices: the cards and tokens that a bank issued to its customers (asseco)."""
+"""/admin/v1/issued-devices: cards and tokens that a bank issued to its customers (asseco)."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,13 +12,13 @@ from bindery.core.errors import Reason
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.operators.resource import (
     UNCHANGED,
-    Asked,
     Cursor,
     Limit,
     Page,
     PathCustomer,
     PathId,
     QueryCustomer,
+    RequestBody,
     Resource,
     explained,
 )
@@ -26,22 +26,22 @@ from bindery.operators.resource import (
 handler = Resource("issued_devices")
 
 
-class Import(Asked):
-    """Devices to enter or to replace, each row judged by itself: a dry run tells what would become of them."""
+class Import(RequestBody):
+    """Devices to create or replace. Rows are independent. A dry run only reports what would change."""
 
     rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
     dry_run: StrictBool = False
 
 
-class Change(Asked):
-    """What is to be another from now on; only a payment card has a card status."""
+class Change(RequestBody):
+    """The status or card status to change. Only a payment card has a card status."""
 
     status: Status = UNCHANGED
     card_status: CardStatus = UNCHANGED
 
 
 class Issued(BaseModel):
-    """An issued device as its customer sees it today."""
+    """An issued device as its customer sees it."""
 
     customer: str
     device_id: str
@@ -53,7 +53,7 @@ class Issued(BaseModel):
 
 
 class IssuedCard(Issued):
-    """A payment card, with what no other device has."""
+    """A payment card."""
 
     masked_card_number: str | None
     is_primary: bool | None
@@ -67,27 +67,27 @@ class IssuedCard(Issued):
     card_image_url: str | None
 
 
-def _read(customer: str, device: IssuedDevice) -> IssuedCard | Issued:
+def _from_device(customer: str, device: IssuedDevice) -> IssuedCard | Issued:
     shown = IssuedCard if isinstance(device, issued_devices.PaymentCard) else Issued
     return shown.model_validate({"customer": customer, "nickname": device.nickname, **device.model_dump()})
 
 
 @handler.app.post("/admin/v1/issued-devices/import")
-def import_rows(given: Import) -> Report:
-    """Enter or replace devices; rows that say what stands there already are not written."""
-    return issued_devices.import_rows(given.rows, dry_run=given.dry_run)
+def import_rows(body: Import) -> Report:
+    """Create or replace devices. Rows without a change are not written."""
+    return issued_devices.import_rows(body.rows, dry_run=body.dry_run)
 
 
 @handler.app.get("/admin/v1/issued-devices")
-def page(customer: QueryCustomer, limit: Limit = 50, cursor: Cursor = None) -> Page[IssuedCard | Issued]:
+def list_devices(customer: QueryCustomer, limit: Limit = 50, cursor: Cursor = None) -> Page[IssuedCard | Issued]:
     """List the devices issued to a customer, by id."""
-    found = issued_devices.page(customer, limit, cursor)
-    return Page(items=[_read(customer, device) for device in found.devices], next=found.cursor)
+    found = issued_devices.list_page(customer, limit, cursor)
+    return Page(items=[_from_device(customer, device) for device in found.devices], next=found.cursor)
 
 
 @handler.app.patch("/admin/v1/issued-devices/<customer>/<device_id>")
 def change(customer: PathCustomer, device_id: PathId, changes: Change) -> IssuedCard | Issued:
-    """Change what a device is good for; its customer sees it at once."""
+    """Change the status of a device. Its customer sees the change at once."""
     with explained({Reason.NOT_FOUND: "The customer has no issued device with this id."}):
-        changed = issued_devices.change(customer, device_id, **changes.given())
-    return _read(customer, changed)
+        changed = issued_devices.change(customer, device_id, **changes.specified())
+    return _from_device(customer, changed)

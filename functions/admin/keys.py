@@ -1,8 +1,7 @@
-"""/admin/v1/keys: the API keys of accounts."""
+"""/admin/v1/keys: API keys of accounts."""
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
@@ -10,7 +9,6 @@ from bindery.core.errors import Reason
 from bindery.directory import api_keys
 from bindery.directory.api_keys import Grant, Kind
 from bindery.operators.resource import (
-    Asked,
     Cursor,
     FutureTime,
     Id,
@@ -19,9 +17,11 @@ from bindery.operators.resource import (
     Page,
     PathId,
     QueryId,
+    RequestBody,
     Resource,
     explained,
 )
+from bindery.registry import items
 
 handler = Resource("keys")
 
@@ -31,10 +31,10 @@ _REFUSED = {
 }
 
 
-class NewKey(Asked):
-    """A key to issue. It expires at `expires_at` (milliseconds since the epoch), or never.
+class NewKey(RequestBody):
+    """A key to issue. It expires at `expires_at` (milliseconds since the Unix epoch), or never.
 
-    What `grant` and `unbind` allow is rufus' own: a key of remoteit is READ_WRITE and has no `unbind`.
+    Only rufus uses `grant` and `unbind`: a key for remoteit is READ_WRITE, without `unbind`.
     """
 
     account: Id
@@ -45,16 +45,16 @@ class NewKey(Asked):
     expires_at: FutureTime | None = None
 
 
-class Rotation(Asked):
-    """For how long, 30 days at most, the key that is rotated stays good beside its successor."""
+class Rotation(RequestBody):
+    """How long the old key stays valid, 30 days at most."""
 
     overlap_seconds: Annotated[StrictInt, Field(ge=0, le=30 * 86400)] = 86400
 
 
 class Key(BaseModel):
-    """A key, but for what its bearer presents.
+    """Metadata of a key. The key itself is not stored.
 
-    `last_used` is the last day (UTC) on which it bound, unbound or connected something; reading is not noted.
+    `last_used` is the last day (UTC) on which it was used to bind, unbind or connect. Reads are not recorded.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -72,22 +72,22 @@ class Key(BaseModel):
 
 
 class IssuedKey(Key):
-    """A new key, with what its bearer presents: it is shown this once."""
+    """A new key. `key` is what callers present; it will not be shown again."""
 
     key: str
 
 
-def _read(record: Mapping[str, Any]) -> Key:
-    return Key.model_validate(record)
+def _from_item(item: items.ApiKey) -> Key:
+    return Key.model_validate(item)
 
 
 def _issued(credential: str) -> IssuedKey:
-    return IssuedKey.model_validate(api_keys.show(api_keys.id_of(credential)) | {"key": credential})
+    return IssuedKey.model_validate({**api_keys.show(api_keys.id_of(credential)), "key": credential})
 
 
 @handler.app.post("/admin/v1/keys")
 def issue(new: NewKey) -> IssuedKey:
-    """Issue a key; an account has ten live ones of a kind at most."""
+    """Issue a key. An account can have ten valid keys of each kind."""
     with explained(_REFUSED, "account"):
         key = api_keys.issue(
             new.account, new.kind, new.grant, alias=new.alias, unbind=new.unbind, expires_at=new.expires_at
@@ -96,26 +96,26 @@ def issue(new: NewKey) -> IssuedKey:
 
 
 @handler.app.get("/admin/v1/keys")
-def page(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Key]:
-    """List an account's keys, revoked and expired ones included."""
-    found = api_keys.page(account, limit, cursor)
-    return Page(items=[_read(record) for record in found.items], next=found.cursor)
+def list_keys(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Key]:
+    """List an account's keys, including revoked and expired ones."""
+    found = api_keys.list_keys(account, limit, cursor)
+    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/keys/<key>")
 def show(key: PathId) -> Key:
-    """Show a key, by its id."""
-    return _read(api_keys.show(key))
+    """Show the metadata of a key, by its id."""
+    return _from_item(api_keys.show(key))
 
 
 @handler.app.post("/admin/v1/keys/<key>/rotate")
 def rotate(key: PathId, rotation: Rotation) -> IssuedKey:
-    """Issue a key's successor; the key itself expires after the overlap."""
+    """Issue the successor of a key. The key itself expires after the overlap."""
     return _issued(api_keys.rotate(key, rotation.overlap_seconds))
 
 
 @handler.app.post("/admin/v1/keys/<key>/revoke")
 def revoke(key: PathId) -> Key:
-    """Revoke a key: the next request with it is refused."""
+    """Revoke a key with immediate effect."""
     api_keys.revoke(key)
-    return _read(api_keys.show(key))
+    return _from_item(api_keys.show(key))

@@ -1,4 +1,4 @@
-"""/admin/v1/privacy: what is held about a user, to show it to them or to remove it."""
+"""/admin/v1/privacy: export and erasure of what is stored about a user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Records = Sequence[Mapping[str, Any]]
 class Export(BaseModel):
     """Everything stored about a user. `complete` is false if a kind has more than a thousand records.
 
-    `user` is null if the user's own record is erased and something else is left.
+    `user` is null if the user is erased, and something else is left.
     """
 
     user: Mapping[str, Any] | None
@@ -32,7 +32,7 @@ class Export(BaseModel):
 
 
 class Erasure(BaseModel):
-    """How much this request removed, by kind. Repeat the request until it is `complete`, or answered 404."""
+    """Number of removed records, by kind. Repeat the request until `complete` is true or the status is 404."""
 
     uid: str
     removed: Mapping[str, int]
@@ -47,9 +47,9 @@ def export(uid: PathId) -> Export:
 
 @handler.app.delete("/admin/v1/privacy/<uid>")
 def erase(uid: PathId) -> Erasure:
-    """Remove what is stored about a user: up to two hundred records, or the user's own once nothing else is left.
+    """Remove up to two hundred records about a user, or the user once nothing else is left.
 
-    404: nothing is stored under this uid, or nothing any more.
+    Responds with 404 if nothing is stored about this uid, or not any more.
     """
     removed, complete = privacy.erase(uid)
     return Erasure(uid=uid, removed=removed, complete=complete)

@@ -1,14 +1,14 @@
-"""/admin/v1/products: quectel's model lines, and who is barred from them."""
+"""/admin/v1/products: model lines of quectel, and the users barred from them."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt
 
 from bindery.directory import products
 from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
 from bindery.operators import references
-from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Id64, Limit, Name, Page, PathId, Resource
+from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
+from bindery.registry import items
 from bindery.registry.bindings import Mode
 
 handler = Resource("products")
@@ -19,8 +19,11 @@ ProductName = Annotated[
 DataCenter = Annotated[str, Field(**DATA_CENTER)]
 
 
-class NewProduct(Asked):
-    """A product to enter: the mode (1 multi, 2 unique, 3 rotating) is for good; no domains are all of them."""
+class NewProduct(RequestBody):
+    """A product to create. The mode (1 multi, 2 unique, 3 rotating) cannot be changed later.
+
+    Without `domains`, it is for users of all domains.
+    """
 
     product_key: Id64
     name: ProductName
@@ -30,8 +33,8 @@ class NewProduct(Asked):
     data_center: DataCenter | None = None
 
 
-class Change(Asked):
-    """What is to be another from now on."""
+class Change(RequestBody):
+    """The members of a product to change."""
 
     name: ProductName = UNCHANGED
     module_type: Name = UNCHANGED
@@ -40,7 +43,7 @@ class Change(Asked):
 
 
 class Product(BaseModel):
-    """A product; null domains are all of them, a null data center is any."""
+    """A product. If `domains` is null, it is for all domains; if `data_center` is null, for all data centers."""
 
     product_key: str
     name: str
@@ -52,26 +55,26 @@ class Product(BaseModel):
 
 
 class ShownProduct(Product):
-    """A product, with the ids of the first hundred users who are barred from it."""
+    """A product with the ids of the first hundred users who are barred from it."""
 
     barred: list[str]
 
 
 class Barred(BaseModel):
-    """Whether a user is barred from a product."""
+    """A user, and whether they are barred from a product."""
 
     product_key: str
     uid: str
     barred: bool
 
 
-def _read(record: Mapping[str, Any]) -> Product:
-    return Product.model_validate(record)
+def _from_item(item: items.Product) -> Product:
+    return Product.model_validate(item)
 
 
 @handler.app.post("/admin/v1/products")
 def create(new: NewProduct) -> Product:
-    """Enter a product."""
+    """Create a product."""
     products.create(
         new.product_key,
         name=new.name,
@@ -81,39 +84,40 @@ def create(new: NewProduct) -> Product:
         data_center=new.data_center,
         references=references.domains_of(new.domains),
     )
-    return _read(products.show(new.product_key))
+    return _from_item(products.show(new.product_key))
 
 
 @handler.app.get("/admin/v1/products")
-def page(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
+def list_products(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
     """List products, by key."""
-    found = products.page(limit, cursor)
-    return Page(items=[_read(record) for record in found.items], next=found.cursor)
+    found = products.list_products(limit, cursor)
+    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/products/<product_key>")
 def show(product_key: PathId) -> ShownProduct:
     """Show a product, and the first hundred users who are barred from it."""
-    return ShownProduct(**_read(products.show(product_key)).model_dump(), barred=products.barred_users(product_key))
+    product = _from_item(products.show(product_key))
+    return ShownProduct(**product.model_dump(), barred=products.barred_users(product_key))
 
 
 @handler.app.patch("/admin/v1/products/<product_key>")
 def change(product_key: PathId, changes: Change) -> Product:
-    """Change a product, but its mode."""
-    given = changes.given()
-    products.change(product_key, references=references.domains_of(given.get("domains")), **given)
-    return _read(products.show(product_key))
+    """Change a product, except its mode."""
+    members = changes.specified()
+    products.change(product_key, references=references.domains_of(members.get("domains")), **members)
+    return _from_item(products.show(product_key))
 
 
 @handler.app.put("/admin/v1/products/<product_key>/barred/<uid>")
 def bar(product_key: PathId, uid: PathId) -> Barred:
-    """Bar a user: they bind no more devices of the product."""
+    """Bar a user from binding devices of a product."""
     products.bar(product_key, uid, references=[references.user(uid)])
     return Barred(product_key=product_key, uid=uid, barred=True)
 
 
 @handler.app.delete("/admin/v1/products/<product_key>/barred/<uid>")
-def admit(product_key: PathId, uid: PathId) -> Barred:
-    """Bar a user no longer; one who is not barred stays so."""
-    products.admit(product_key, uid)
+def unbar(product_key: PathId, uid: PathId) -> Barred:
+    """Lift the bar of a user from a product, if there is one."""
+    products.unbar(product_key, uid)
     return Barred(product_key=product_key, uid=uid, barred=False)

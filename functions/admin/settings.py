@@ -1,17 +1,17 @@
-"""/admin/v1/settings: what operators set for the whole installation."""
+"""/admin/v1/settings: settings of the installation."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from bindery.directory import settings
-from bindery.operators.resource import Asked, Page, PathId, Resource
+from bindery.operators.resource import Page, PathId, RequestBody, Resource
 
 handler = Resource("settings")
 
 
-class NewValue(Asked):
-    """A value, which keeps its JSON type and every character that it has."""
+class NewValue(RequestBody):
+    """A value. It keeps its JSON type and is not trimmed."""
 
     model_config = ConfigDict(str_strip_whitespace=False)
 
@@ -21,31 +21,31 @@ class NewValue(Asked):
 
 
 class Setting(BaseModel):
-    """A setting, and what it is when nobody set it."""
+    """A setting and its default."""
 
     name: str
     value: settings.Setting
     default: settings.Setting
 
 
-def _read(name: str) -> Setting:
-    return Setting(name=name, value=settings.read(name), default=settings.default(name))
+def _get(name: str) -> Setting:
+    return Setting(name=name, value=settings.get(name), default=settings.default(name))
 
 
 @handler.app.get("/admin/v1/settings")
-def page() -> Page[Setting]:
-    """List all settings: one read for each."""
-    return Page(items=[_read(name) for name in settings.names()])
+def list_settings() -> Page[Setting]:
+    """List all settings."""
+    return Page(items=[_get(name) for name in settings.names()])
 
 
 @handler.app.get("/admin/v1/settings/<name>")
 def show(name: PathId) -> Setting:
     """Show a setting."""
-    return _read(name)
+    return _get(name)
 
 
 @handler.app.put("/admin/v1/settings/<name>")
 def change(name: PathId, new: NewValue) -> Setting:
-    """Change a setting: every request that comes in after this follows it."""
+    """Change a setting. Later requests use the new value."""
     settings.change(name, new.value)
-    return _read(name)
+    return _get(name)

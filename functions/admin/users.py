@@ -1,7 +1,6 @@
-"""/admin/v1/users: the persons in an account."""
+"""/admin/v1/users: users of an account."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
@@ -10,14 +9,26 @@ from bindery.directory import sessions, users
 from bindery.directory.users import Role
 from bindery.http.fields import VERBATIM, Customer, Email
 from bindery.operators import references
-from bindery.operators.resource import UNCHANGED, Asked, Cursor, Id, Limit, Page, PathId, QueryId, Resource, explained
+from bindery.operators.resource import (
+    UNCHANGED,
+    Cursor,
+    Id,
+    Limit,
+    Page,
+    PathId,
+    QueryId,
+    RequestBody,
+    Resource,
+    explained,
+)
+from bindery.registry import items
 from bindery.security import passwords
 
 handler = Resource("users")
 
 
-class NewUser(Asked):
-    """A user to enter."""
+class NewUser(RequestBody):
+    """A user to create."""
 
     uid: Id
     account: Id
@@ -28,8 +39,8 @@ class NewUser(Asked):
     email: Email | None = None
 
 
-class Change(Asked):
-    """What to change of a user; the rest stays. A domain, a customer or an address may be taken away (null)."""
+class Change(RequestBody):
+    """The members of a user to change. Domain, customer and email can be removed (null)."""
 
     role: Role = UNCHANGED
     domain: Id | None = UNCHANGED
@@ -38,8 +49,8 @@ class Change(Asked):
     email: Email | None = UNCHANGED
 
 
-class NewPassword(Asked):
-    """A password, to the letter: blanks at its ends count. It has no control character, which no login takes."""
+class NewPassword(RequestBody):
+    """A password. Surrounding spaces are significant, and control characters are not allowed."""
 
     password: Annotated[
         str,
@@ -50,15 +61,15 @@ class NewPassword(Asked):
     ]
 
 
-class NewToken(Asked):
-    """A session token to issue: for which API, and for how many seconds, a year at most."""
+class NewToken(RequestBody):
+    """A session token to issue: its API, and its lifetime in seconds, a year at most."""
 
     dialect: Literal["quectel", "remoteit"]
     lifetime: Annotated[StrictInt, Field(ge=1, le=31_536_000)]
 
 
 class User(BaseModel):
-    """A user. One who is not enabled is let in nowhere."""
+    """A user. While they are disabled, their tokens do not authenticate."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -74,64 +85,64 @@ class User(BaseModel):
 
 
 class Token(BaseModel):
-    """A session token, which is shown this once."""
+    """A session token. It will not be shown again."""
 
     token: str
     expires_at: int
 
 
-def _read(record: Mapping[str, Any]) -> User:
-    return User.model_validate(record)
+def _from_item(item: items.User) -> User:
+    return User.model_validate(item)
 
 
 @handler.app.post("/admin/v1/users")
 def create(new: NewUser) -> User:
-    """Enter a user of an account and, for quectel, of a domain."""
+    """Create a user in an account and, for quectel, in a domain."""
     with explained({Reason.NOT_FOUND: "the account does not exist"}, "account"):
         users.create(**new.model_dump(), references=references.domain(new.domain))
-    return _read(users.show(new.uid))
+    return _from_item(users.show(new.uid))
 
 
 @handler.app.get("/admin/v1/users")
-def page(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[User]:
+def list_users(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[User]:
     """List an account's users, by id."""
-    found = users.page(account, limit, cursor)
-    return Page(items=[_read(record) for record in found.items], next=found.cursor)
+    found = users.list_users(account, limit, cursor)
+    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
 
 
 @handler.app.get("/admin/v1/users/<uid>")
 def show(uid: PathId) -> User:
     """Show a user."""
-    return _read(users.show(uid))
+    return _from_item(users.show(uid))
 
 
 @handler.app.patch("/admin/v1/users/<uid>")
 def change(uid: PathId, change: Change) -> User:
-    """Change what is given. Moving a user to another domain ends their tokens and connections."""
-    given = change.given()
-    users.change(uid, references=references.domain(given.get("domain")), **given)
-    return _read(users.show(uid))
+    """Change the specified fields of a user. Another domain ends their tokens and connections."""
+    members = change.specified()
+    users.change(uid, references=references.domain(members.get("domain")), **members)
+    return _from_item(users.show(uid))
 
 
 @handler.app.post("/admin/v1/users/<uid>/disable")
 def disable(uid: PathId) -> User:
-    """Let a user in nowhere; their tokens stop authenticating at once."""
+    """Disable a user: their tokens stop authenticating at once."""
     users.set_enabled(uid, False)
-    return _read(users.show(uid))
+    return _from_item(users.show(uid))
 
 
 @handler.app.post("/admin/v1/users/<uid>/enable")
 def enable(uid: PathId) -> User:
-    """Let a user in again, by the tokens issued before too unless they were revoked."""
+    """Enable a user again. Tokens that were issued before and not revoked are valid again."""
     users.set_enabled(uid, True)
-    return _read(users.show(uid))
+    return _from_item(users.show(uid))
 
 
 @handler.app.post("/admin/v1/users/<uid>/password")
 def set_password(uid: PathId, new: NewPassword) -> User:
-    """Give a user a password; it is never shown."""
+    """Set the password of a user."""
     users.set_password(uid, new.password)
-    return _read(users.show(uid))
+    return _from_item(users.show(uid))
 
 
 @handler.app.post("/admin/v1/users/<uid>/tokens")
@@ -143,6 +154,6 @@ def issue_token(uid: PathId, new: NewToken) -> Token:
 
 @handler.app.post("/admin/v1/users/<uid>/revoke-tokens")
 def revoke_tokens(uid: PathId) -> User:
-    """Make every token issued to a user so far worthless, and end their connections."""
+    """Revoke all tokens issued to a user so far, and end their connections."""
     users.revoke_sessions(uid)
-    return _read(users.show(uid))
+    return _from_item(users.show(uid))

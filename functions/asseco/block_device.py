@@ -1,4 +1,4 @@
-"""POST /v1/device/owned-devices/{device-id}/block: an owned device is good for nothing for now (document 002)."""
+"""POST /v1/device/owned-devices/{device-id}/block: block an owned device (document 002)."""
 
 from pydantic import Field
 
@@ -16,6 +16,6 @@ class BlockDevice(Request):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
 def handler(request: BlockDevice, caller: str) -> dialect.NoContent:
-    """Block the active device; its connections end, and its nickname stays its own."""
+    """Block an active device. Its connections end; its nickname stays in use."""
     owned_devices.block(caller, request.identifier)
     return dialect.NoContent()

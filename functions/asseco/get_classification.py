@@ -1,4 +1,4 @@
-"""GET /v1/device/classifications/{schema-id}: the words of one list, and what they mean (document 002)."""
+"""GET /v1/device/classifications/{schema-id}: show an enumeration of this API (document 002)."""
 
 from pydantic import BaseModel, Field
 
@@ -15,14 +15,14 @@ class GetClassification(Request):
 
 
 class Value(BaseModel):
-    """A word, as requests and answers have it, and its meaning."""
+    """A value as it appears in requests and responses, and its description."""
 
     literal: str
     description: str
 
 
 class Classification(dialect.Shown):
-    """A classification with all of its values."""
+    """A classification and all its values."""
 
     schema_id: str
     name: str
@@ -32,7 +32,7 @@ class Classification(dialect.Shown):
 
 @operation(dialect, Access.READ, refuses=[Reason.NOT_FOUND])
 def handler(request: GetClassification, caller: str) -> Classification:
-    """Show the classification."""
+    """Return a classification and its values."""
     found = classifications.find(request.schema_id)
     values = [Value(literal=literal, description=meaning) for literal, meaning in found.values.items()]
     return Classification(schema_id=found.schema_id, name=found.name, description=found.description, values=values)

@@ -1,4 +1,4 @@
-"""GET /v1/device/devices/{imei}, GET /v1/device/owned-devices/{device-id}: one owned device (document 002)."""
+"""GET /v1/device/devices/{imei}, GET /v1/device/owned-devices/{device-id}: show an owned device (document 002)."""
 
 from pydantic import AliasChoices, Field
 
@@ -9,12 +9,12 @@ from bindery.http.operation import operation
 
 
 class GetDevice(Request):
-    """The device's identifier, as either path names it."""
+    """The device's identifier, under the name in either path."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: GetDevice, caller: str) -> dialect.Device:
-    """Show the customer's device, an unregistered one too until someone registers it anew."""
+    """Return a device of the customer, also an unregistered one until it is registered again."""
     return dialect.owned(owned_devices.find(caller, request.identifier))

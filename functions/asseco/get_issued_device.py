@@ -1,4 +1,4 @@
-"""GET /v1/device/issued-devices/{device-id}: one card or token that the bank issued (document 002)."""
+"""GET /v1/device/issued-devices/{device-id}: show an issued card or token (document 002)."""
 
 from pydantic import Field
 
@@ -16,5 +16,5 @@ class GetIssuedDevice(Request):
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: GetIssuedDevice, caller: str) -> dialect.Issued:
-    """Show the customer's issued device with the status that it has today."""
+    """Return a device issued to the customer, with its status as of today."""
     return dialect.issued(issued_devices.find(caller, request.device_id))

@@ -1,4 +1,4 @@
-"""GET /v1/device/classifications: which lists of words this API has (document 002)."""
+"""GET /v1/device/classifications: list the enumerations of this API (document 002)."""
 
 from bindery.asseco import classifications, dialect
 from bindery.http.messages import Access, Reply, Request
@@ -6,7 +6,7 @@ from bindery.http.operation import operation
 
 
 class ListClassifications(Request):
-    """Nothing more than that."""
+    """A request without parameters."""
 
 
 class Info(dialect.Shown):
@@ -18,12 +18,12 @@ class Info(dialect.Shown):
 
 
 class Classifications(Reply):
-    """All of them."""
+    """All classifications."""
 
     items: list[Info]
 
 
 @operation(dialect, Access.READ)
 def handler(request: ListClassifications, caller: str) -> Classifications:
-    """List the classifications; each is shown with its values by its id."""
+    """List the classifications without their values. To get those, request one by id."""
     return Classifications(items=[Info.model_validate(found, from_attributes=True) for found in classifications.ALL])

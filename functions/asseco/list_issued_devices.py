@@ -1,4 +1,4 @@
-"""GET /v1/device/issued-devices: the cards and tokens that the bank issued to a customer (document 002)."""
+"""GET /v1/device/issued-devices: list the cards and tokens issued to a customer (document 002)."""
 
 from typing import Annotated
 
@@ -9,24 +9,24 @@ from bindery.http.operation import operation
 
 
 class ListIssuedDevices(dialect.Listing):
-    """Which of them: the payment cards of some statuses, or all."""
+    """Sort order and page. With `card-statuses`, only payment cards with one of these statuses."""
 
     card_statuses: dialect.Csv[CardStatus] = None
     sort_by: Annotated[str, dialect.member_of(dialect.PaymentCard)] = "device-id"
 
 
 class IssuedDevices(Reply):
-    """A page of them."""
+    """A page of issued devices."""
 
     devices: list[dialect.Issued]
 
 
 @operation(dialect, Access.READ)
 def handler(request: ListIssuedDevices, caller: str) -> IssuedDevices:
-    """List the customer's issued devices, each with the status that it has today."""
+    """List the devices issued to the customer, with their status as of today."""
     chosen = [
         device
-        for device in map(dialect.issued, issued_devices.issued(caller))
+        for device in map(dialect.issued, issued_devices.list_devices(caller))
         if request.card_statuses is None
         or (isinstance(device, dialect.PaymentCard) and device.card_status in request.card_statuses)
     ]

@@ -1,4 +1,4 @@
-"""GET /v1/device/owned-devices: the devices that a customer registered (document 002)."""
+"""GET /v1/device/owned-devices: list the devices that a customer registered (document 002)."""
 
 from typing import Annotated
 
@@ -9,24 +9,24 @@ from bindery.http.operation import operation
 
 
 class ListOwnedDevices(dialect.Listing):
-    """Which of them: those of some statuses, or all."""
+    """Sort order and page. With `device-statuses`, only devices with one of these statuses."""
 
     device_statuses: dialect.Csv[Status] = None
     sort_by: Annotated[str, dialect.member_of(dialect.Device)] | None = None
 
 
 class OwnedDevices(Reply):
-    """A page of them."""
+    """A page of owned devices."""
 
     devices: list[dialect.Device]
 
 
 @operation(dialect, Access.READ)
 def handler(request: ListOwnedDevices, caller: str) -> OwnedDevices:
-    """List the customer's devices, in the order of their registration unless they are to be sorted."""
+    """List the customer's devices, in order of registration unless `sort-by` is specified."""
     chosen = [
         device
-        for device in map(dialect.owned, owned_devices.owned(caller))
+        for device in map(dialect.owned, owned_devices.list_devices(caller))
         if request.device_statuses is None or device.state in request.device_statuses
     ]
     return OwnedDevices(devices=request.part(chosen))

@@ -13,7 +13,7 @@ from bindery.http.operation import operation
 
 
 class RegisterOwnedDevice(dialect.Command):
-    """A device as its customer's app describes it. The identifier need not be an IMEI: apps have ids too."""
+    """A device as the customer's app describes it. The identifier is an IMEI or the id of an installed app."""
 
     identifier: DeviceSegment = Field(validation_alias=AliasChoices(*dialect.IDENTIFIER))
     nickname: Text64
@@ -38,7 +38,7 @@ class RegisterOwnedDevice(dialect.Command):
     ],
 )
 def handler(request: RegisterOwnedDevice, caller: str) -> dialect.Created:
-    """Register the device, unless it is registered, whoever's it is, or the customer has one of that nickname."""
+    """Register a device that is not registered to any customer, under a nickname that the customer does not use yet."""
     owned_devices.register(
         caller,
         request.identifier,

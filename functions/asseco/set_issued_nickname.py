@@ -1,4 +1,4 @@
-"""PUT /v1/device/issued-devices/{device-id}/nickname: call a card or token something (document 002)."""
+"""PUT /v1/device/issued-devices/{device-id}/nickname: set the nickname of an issued device (document 002)."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from bindery.http.operation import operation
 
 
 class SetIssuedNickname(dialect.Command):
-    """The device's id and what it is called from now on: no card number."""
+    """The device's id and its new nickname, which must not contain a card number."""
 
     device_id: dialect.PathIdentifier = Field(validation_alias="device-id")
     nickname: Nickname = Field(validation_alias=dialect.NICKNAME)
@@ -18,6 +18,6 @@ class SetIssuedNickname(dialect.Command):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.NICKNAME_MISSING])
 def handler(request: SetIssuedNickname, caller: str) -> dialect.NoContent:
-    """Give the customer's issued device a nickname, which it keeps whatever the bank enters of it."""
+    """Set the nickname of a card or token. Updates by the bank keep it."""
     issued_devices.rename(caller, request.device_id, request.nickname)
     return dialect.NoContent()

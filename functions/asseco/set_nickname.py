@@ -1,4 +1,4 @@
-"""PUT /v1/device/owned-devices/{device-id}/nickname: call an owned device something else (document 002)."""
+"""PUT /v1/device/owned-devices/{device-id}/nickname: rename an owned device (document 002)."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from bindery.http.operation import operation
 
 
 class SetNickname(dialect.Command):
-    """The device's identifier and what it is called from now on."""
+    """The device's identifier and its new nickname."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
     nickname: Text64 = Field(validation_alias=dialect.NICKNAME)
@@ -22,6 +22,6 @@ class SetNickname(dialect.Command):
     refuses=[Reason.DEVICE_UNKNOWN, Reason.NICKNAME_MISSING, Reason.NICKNAME_TAKEN, Reason.STATUS_NOT_VALID],
 )
 def handler(request: SetNickname, caller: str) -> dialect.NoContent:
-    """Rename the device, active or blocked, unless another device of the customer has that nickname."""
+    """Rename an active or blocked device. The customer's other devices must not use the nickname."""
     owned_devices.rename(caller, request.identifier, request.nickname)
     return dialect.NoContent()

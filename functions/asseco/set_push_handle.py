@@ -1,4 +1,4 @@
-"""PUT /v1/device/owned-devices/{device-id}/push-notification-handle: where to push to (document 002)."""
+"""PUT /v1/device/owned-devices/{device-id}/push-notification-handle: set the push handle (document 002)."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from bindery.http.operation import operation
 
 
 class SetPushHandle(dialect.Command):
-    """The device's identifier, and the handle that its platform gave it."""
+    """The device's identifier, its push platform, and the handle from that platform."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
     platform: Annotated[PushPlatform, Trimmed] = Field(validation_alias="push-platform")
@@ -22,6 +22,6 @@ class SetPushHandle(dialect.Command):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID, Reason.PUSH_REGISTERED])
 def handler(request: SetPushHandle, caller: str) -> dialect.NoContent:
-    """Register the active device for push notifications, unless it is with this very handle."""
+    """Register an active device for push notifications, unless it is already registered with this handle."""
     owned_devices.set_push_handle(caller, request.identifier, request.platform, request.handle)
     return dialect.NoContent()

@@ -1,4 +1,4 @@
-"""POST /v1/device/owned-devices/{device-id}/unblock: an owned device is as good as before (document 002)."""
+"""POST /v1/device/owned-devices/{device-id}/unblock: unblock an owned device (document 002)."""
 
 from pydantic import Field
 
@@ -16,6 +16,6 @@ class UnblockDevice(Request):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
 def handler(request: UnblockDevice, caller: str) -> dialect.NoContent:
-    """Make the blocked device active again."""
+    """Make a blocked device active again."""
     owned_devices.unblock(caller, request.identifier)
     return dialect.NoContent()

@@ -10,13 +10,13 @@ from bindery.http.operation import operation
 
 
 class UnregisterDevice(Request):
-    """The device's identifier, as either path names it."""
+    """The device's identifier, under the name in either path."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.STATUS_NOT_VALID])
 def handler(request: UnregisterDevice, caller: str) -> dialect.Accepted:
-    """Unregister the device, active or blocked; its identifier and its nickname are free from then on."""
+    """Unregister an active or blocked device, which frees its identifier and its nickname."""
     identifier = owned_devices.unregister(caller, request.identifier)
     return dialect.Accepted(id=identifier, created_record_status=Status.UNREGISTERED)

@@ -1,4 +1,4 @@
-"""$default: whatever no other route takes."""
+"""$default: requests that no other route matches."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,5 +7,5 @@ from bindery.http import fallback
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Refuse in the voice of the path's prefix: no such path, or a path of ours under a method that it has not."""
+    """Return 404 or 405 in the error format of the path's API."""
     return fallback.refuse(event, "default.no_route")

@@ -18,7 +18,7 @@ from bindery.quectel import binding, dialect
 
 
 class BindDeviceSn(Query):
-    """A manufactured device, and how its user wants it. In home mode it goes to a family."""
+    """A manufactured device by product key and serial number; in home mode, also a family and one of its rooms."""
 
     pk: Identifier64
     sn: DeviceIdentifier
@@ -30,7 +30,7 @@ class BindDeviceSn(Query):
 
 
 class Binding(Reply):
-    """What the app needs to reach the device: its keys and what it is."""
+    """The bound device and the keys with which the app reaches it."""
 
     auth_key: str = Field(serialization_alias="authKey")
     dk: str
@@ -44,7 +44,7 @@ class Binding(Reply):
     refuses=[Reason.PRODUCT_KEY_MISSING, Reason.SERIAL_MISSING, Reason.NAME_TOO_LONG, *binding.REFUSES],
 )
 def handler(request: BindDeviceSn, caller: Session) -> Binding:
-    """Bind the device. Unless `isCommonDevice` is false, a family has it on its common list."""
+    """Bind the device. In home mode, add it to the family's common list unless `isCommonDevice` is false."""
     bound = binding.bind(
         caller,
         request.pk,

@@ -1,4 +1,4 @@
-"""GET /v2/binding/enduserapi/deviceInfo: one device, by its keys or by a share code (the API's wider documentation)."""
+"""GET /v2/binding/enduserapi/deviceInfo: a device, by its keys or by a share code (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from bindery.quectel import dialect, sharing, user_devices
 
 
 class DeviceInfo(Query):
-    """A device of the user's by `pk` and `dk`, or that of a share code, which goes before them."""
+    """A device of the user by `pk` and `dk`, or the device of a share code, which takes precedence."""
 
     pk: OptionalIdentifier64 = None
     dk: OptionalIdentifier64 = None
@@ -34,7 +34,7 @@ class DeviceInfo(Query):
     ],
 )
 def handler(request: DeviceInfo, caller: Session) -> dialect.Device:
-    """Show it. Before the share is accepted, a code shows neither serial number nor `authKey`."""
+    """Return the device. Its serial number and `authKey` are empty until the share is accepted."""
     if request.share_code is not None:
         return dialect.device(sharing.look(caller, request.share_code))
     return dialect.device(user_devices.find(caller, request.pk, request.dk))

@@ -1,4 +1,4 @@
-"""POST /v2/enduser/enduserapi/emailPwdLogin: a user of an app logs in by email address and password.
+"""POST /v2/enduser/enduserapi/emailPwdLogin: log in a user of an app by email address and password.
 
 From the API's wider documentation.
 """
@@ -15,7 +15,7 @@ from bindery.quectel import dialect, login
 
 
 class EmailPwdLogin(Form):
-    """What the app signed, as it sent it, and the signature."""
+    """The login of a user, and the app's signature of it."""
 
     email: VerbatimEmail
     pwd: Verbatim2048
@@ -25,14 +25,14 @@ class EmailPwdLogin(Form):
 
 
 class Token(BaseModel):
-    """A token, and the second at which it expires."""
+    """A token, and the time at which it expires, in seconds since the Unix epoch."""
 
     token: str
     expires_at: int = Field(serialization_alias="expirationTime")
 
 
 class Tokens(Reply):
-    """The token that the app sends with its requests, and one that authenticates none of them."""
+    """The access token that the app sends with its requests, and a refresh token, which no operation accepts."""
 
     access_token: Token = Field(serialization_alias="accessToken")
     refresh_token: Token = Field(serialization_alias="refreshToken")
@@ -40,7 +40,7 @@ class Tokens(Reply):
 
 @operation(dialect.Login, Access.WRITE, refuses=login.REFUSES)
 def handler(request: EmailPwdLogin, source_ip: str) -> Tokens:
-    """Log in. The access token is good for two hours, the other for thirty days."""
+    """Log in. The access token is valid for two hours, the refresh token for 30 days."""
     user = login.log_in(
         request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
     )

@@ -1,4 +1,4 @@
-"""GET /v2/binding/enduserapi/getDeviceInfoByBinding: what an app asks before it binds a device.
+"""GET /v2/binding/enduserapi/getDeviceInfoByBinding: the product of a device that the user has not bound yet.
 
 From the API's wider documentation.
 """
@@ -16,14 +16,14 @@ from bindery.quectel import dialect, user_devices
 
 
 class GetDeviceInfoByBinding(Query):
-    """A product, and the device of it if the app knows which."""
+    """A product, and optionally one of its devices."""
 
     pk: Identifier64
     dk: Annotated[dialect.DeviceKey | None, Trimmed] = None
 
 
 class BindingDeviceInfo(Reply):
-    """What the product says of binding. Logos and Bluetooth are nothing that we know of."""
+    """The product's binding mode and name. `activeBluetooth` is always false and `productLogo` always empty."""
 
     active_bluetooth: bool = Field(default=False, serialization_alias="activeBluetooth")
     binding_mode: int = Field(serialization_alias="bindingMode")
@@ -44,6 +44,6 @@ class BindingDeviceInfo(Reply):
     ],
 )
 def handler(request: GetDeviceInfoByBinding, caller: Session) -> BindingDeviceInfo:
-    """Show the product, unless the user has the device already."""
-    product = user_devices.bindable(caller, request.pk, request.dk)
+    """Return the product. Refused if the user has the device already."""
+    product = user_devices.bindable_product(caller, request.pk, request.dk)
     return BindingDeviceInfo(binding_mode=product["mode"], product_name=product["name"])

@@ -1,4 +1,4 @@
-"""PUT /v2/binding/enduserapi/setDeviceInfo: give a device another name (the API's wider documentation)."""
+"""PUT /v2/binding/enduserapi/setDeviceInfo: rename a device (the API's wider documentation)."""
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from bindery.quectel import dialect, user_devices
 
 
 class SetDeviceInfo(Query):
-    """A device of the user's and its new name."""
+    """A device of the user, and its new name."""
 
     pk: Identifier64
     dk: dialect.DeviceKey
@@ -32,6 +32,6 @@ class SetDeviceInfo(Query):
     ],
 )
 def handler(request: SetDeviceInfo, caller: Session) -> dialect.Done:
-    """Rename it for this user; others who hold it keep their own names for it."""
+    """Rename the device for this user. Its other users keep their own names for it."""
     user_devices.rename(caller, request.pk, request.dk, request.device_name)
     return dialect.Done()

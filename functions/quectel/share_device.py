@@ -11,7 +11,7 @@ from bindery.quectel import dialect, sharing
 
 
 class ShareDevice(Query):
-    """A share code, and what the user wants to call the device."""
+    """A share code, and optionally a name for the device."""
 
     share_code: dialect.ShareCode = Field(alias="shareCode")
     device_name: OptionalText254 = Field(default=None, alias="deviceName")
@@ -37,6 +37,6 @@ class ShareDevice(Query):
     ],
 )
 def handler(request: ShareDevice, caller: Session) -> dialect.Done:
-    """Accept it, under that name or the sharer's."""
+    """Accept the share, under the specified name or the sharer's."""
     sharing.accept(caller, request.share_code, request.device_name)
     return dialect.Done()

@@ -1,4 +1,4 @@
-"""POST /v2/binding/enduserapi/shareInfo: a code by which others accept a share of a device.
+"""POST /v2/binding/enduserapi/shareInfo: create a code by which other users accept a share of a device.
 
 From the API's wider documentation.
 """
@@ -17,7 +17,7 @@ from bindery.quectel.sharing import Cover
 
 
 class ShareInfo(Query):
-    """A device of the user's; until when the code can be accepted, and the share lasts (milliseconds)."""
+    """A device of the user, and the times at which the code and the share expire, in milliseconds."""
 
     pk: Identifier64
     dk: dialect.DeviceKey
@@ -27,13 +27,13 @@ class ShareInfo(Query):
 
 
 class ShareCode(Reply):
-    """The code, which is all of the answer's `data`."""
+    """The share code, which is the whole `data` of the response."""
 
     code: str
 
     @model_serializer
     def bare(self) -> str:
-        """The code alone."""
+        """Return the code alone."""
         return self.code
 
 
@@ -55,7 +55,7 @@ class ShareCode(Reply):
     ],
 )
 def handler(request: ShareInfo, caller: Session) -> ShareCode:
-    """Make a code. Unless `coverMark` says otherwise, the device's codes so far end."""
+    """Create a code. The device's previous codes end unless `coverMark` says otherwise."""
     code = sharing.offer(
         caller,
         request.pk,

@@ -1,4 +1,4 @@
-"""DELETE /v2/binding/enduserapi/unbundlingDeviceDk: let go of a device, whether bound or shared.
+"""DELETE /v2/binding/enduserapi/unbundlingDeviceDk: unbind a device, or give back a share of one.
 
 From the API's wider documentation.
 """
@@ -14,14 +14,14 @@ from bindery.quectel import dialect, user_devices
 
 
 class UnbundlingDeviceDk(Query):
-    """A device of the user's."""
+    """A device of the user."""
 
     pk: Identifier64
     dk: dialect.DeviceKey
 
 
 class Unbound(Reply):
-    """How many users have bound the device afterwards."""
+    """The number of users who still have the device bound."""
 
     binding_sum: int = Field(serialization_alias="bindingSum")
 
@@ -38,5 +38,5 @@ class Unbound(Reply):
     ],
 )
 def handler(request: UnbundlingDeviceDk, caller: Session) -> Unbound:
-    """End a binding with all of its shares, or give a share back."""
+    """End the binding with all of its shares, or give back the share."""
     return Unbound(binding_sum=user_devices.unbind(caller, request.pk, request.dk))

@@ -1,4 +1,4 @@
-"""GET /v2/binding/enduserapi/userDeviceList: the devices that the token's user has bound or accepted a share of.
+"""GET /v2/binding/enduserapi/userDeviceList: list the devices that the user has bound or accepted a share of.
 
 From the API's wider documentation.
 """
@@ -14,7 +14,7 @@ from bindery.quectel import dialect, user_devices
 
 
 class UserDeviceList(Query):
-    """Which page of them, and which of them: a part of the name, product keys (comma-separated), a device key."""
+    """A page number and size, and filters: part of the name, product keys (comma-separated), device key."""
 
     page: OptionalWhole = None
     page_size: OptionalWhole = Field(default=None, alias="pageSize")
@@ -25,9 +25,9 @@ class UserDeviceList(Query):
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_KEY_MALFORMED, Reason.NAME_TOO_LONG, Reason.LOOKUP_FAILED])
 def handler(request: UserDeviceList, caller: Session) -> dialect.PageInfo:
-    """List them, ten on a page unless the client says otherwise, what was bound first coming first."""
+    """List the devices, oldest binding first, ten on a page by default."""
     number, size = request.page or 1, min(request.page_size or 10, user_devices.PAGE_LIMIT)
-    found = user_devices.page(
+    found = user_devices.list_devices(
         caller,
         number,
         size,
@@ -35,4 +35,4 @@ def handler(request: UserDeviceList, caller: Session) -> dialect.PageInfo:
         product_keys=None if request.pk_list is None else [key.strip() for key in request.pk_list.split(",")],
         device_key=request.dk,
     )
-    return dialect.page(found, number, size)
+    return dialect.page_info(found, number, size)

@@ -2,16 +2,18 @@
 
 from pydantic import BaseModel, Field
 
-from bindery.connectivity import leases, service_addresses
+from bindery.connectivity import leases
+from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason
 from bindery.http.fields import OptionalFlag, OptionalIpAddress, ServiceAddress
 from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
+from bindery.registry import items
 from bindery.remoteit import dialect
 
 
 class ConnectDevice(Body):
-    """A service address, and the one client that may use the connection: the caller, if none is named."""
+    """A service address, and the only client that may use the connection. The default is the caller."""
 
     deviceaddress: ServiceAddress
     wait: OptionalFlag = None
@@ -19,7 +21,7 @@ class ConnectDevice(Body):
 
 
 class Connection(BaseModel):
-    """Where the relay serves the connection, and for how many seconds: all text."""
+    """Location of the connection at the relay, and its lifetime in seconds, all as text."""
 
     deviceaddress: str
     expirationsec: str
@@ -30,7 +32,7 @@ class Connection(BaseModel):
 
 
 class Connected(Reply):
-    """The connection. `wait` is shown if it was asked for."""
+    """The connection. `wait` is present if the request has it."""
 
     connection: Connection
     succeeded: str = Field(default="true", serialization_alias="status")
@@ -40,12 +42,13 @@ class Connected(Reply):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.NOT_SHARED, Reason.DEVICE_BANNED, Reason.DEVICE_INACTIVE])
 def handler(request: ConnectDevice, caller: dialect.Caller) -> Connected:
-    """Make the connection, which ends the caller's last one to the device. It is there at once: none waits for it."""
-    user, key, (assigned,) = caller.confirm(service_addresses.key(request.deviceaddress))
+    """Open a connection and end the caller's previous one to the device. `wait` has no effect: it is ready at once."""
+    address = items.service_address(request.deviceaddress)
+    user, key, found = caller.confirm(address)
     made = leases.connect(
         user,
         request.deviceaddress,
-        service_addresses.read(assigned),
+        Assigned.from_item(found[address]),
         request.hostip or caller.source_ip,
         used=key.used,
     )

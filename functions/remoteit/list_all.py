@@ -1,4 +1,4 @@
-"""GET /apv/v27/device/list/all: the devices that a user may connect to (the API's wider documentation)."""
+"""GET /apv/v27/device/list/all: list the devices that a user may connect to (the API's wider documentation)."""
 
 from pydantic import BaseModel, Field
 
@@ -9,11 +9,11 @@ from bindery.remoteit import dialect
 
 
 class ListAll(Request):
-    """All there are: nothing is asked."""
+    """A request without parameters."""
 
 
 class Device(BaseModel):
-    """A device at its service address, all of it text; what is not known is empty."""
+    """A device with a service address. All members are text; unknown ones are empty."""
 
     deviceaddress: str
     devicealias: str
@@ -33,7 +33,7 @@ class Device(BaseModel):
 
 
 class Devices(Reply):
-    """The devices, and how many they are. None may be kept: who may connect can change at any time."""
+    """The devices and their number. Do not cache them: access can change at any time."""
 
     succeeded: str = Field(default="true", serialization_alias="status")
     devices: list[Device]
@@ -45,7 +45,7 @@ class Devices(Reply):
 def handler(request: ListAll, caller: dialect.Caller) -> Devices:
     """List the devices of the caller, of the caller's account and bank customer, and those shared with the caller."""
     user, _, _ = caller.confirm()
-    devices = [_device(listed) for listed in access.listed(user)]
+    devices = [_device(listed) for listed in access.list_devices(user)]
     return Devices(devices=devices, length=len(devices))
 
 

@@ -1,7 +1,4 @@
-"""POST /apv/v27/user/login: a user logs in by email address and password, for a session token.
-
-From the API's wider documentation.
-"""
+"""POST /apv/v27/user/login: log in by email address and password (the API's wider documentation)."""
 
 from pydantic import Field
 
@@ -12,14 +9,14 @@ from bindery.remoteit import dialect, login
 
 
 class Login(Body):
-    """An email address, and the password to the letter."""
+    """An email address, and a password, which is not trimmed."""
 
     username: LoginName
     password: Verbatim512
 
 
 class LoggedIn(Reply):
-    """The session token, under both of its names, the second at which it expires, and who the user is."""
+    """The session token, under both of its names, the second at which it expires, and the user's identifiers."""
 
     succeeded: str = Field(default="true", serialization_alias="status")
     token: str
@@ -32,7 +29,7 @@ class LoggedIn(Reply):
 
 @operation(dialect.Login, Access.WRITE, refuses=login.REFUSES)
 def handler(request: Login, caller: dialect.Developer) -> LoggedIn:
-    """Log in to the account of the developer key. The token is good for seven days."""
+    """Log in to the account of the developer key. The token is valid for seven days."""
     made = login.log_in(caller.confirm(), request.username, request.password, source_ip=caller.source_ip)
     return LoggedIn(
         token=made.token,

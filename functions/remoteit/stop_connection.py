@@ -2,23 +2,25 @@
 
 from pydantic import Field
 
-from bindery.connectivity import leases, service_addresses
+from bindery.connectivity import leases
+from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason
 from bindery.http.fields import KnownConnectionId, KnownServiceAddress
 from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
+from bindery.registry import items
 from bindery.remoteit import dialect
 
 
 class StopConnection(Body):
-    """The service address and the id that were answered when the connection was made."""
+    """The service address and the id of the connection, as returned when it was opened."""
 
     deviceaddress: KnownServiceAddress = ""
     connectionid: KnownConnectionId = ""
 
 
 class Stopped(Reply):
-    """The connection that was ended."""
+    """The ended connection."""
 
     succeeded: str = Field(default="true", serialization_alias="status")
     connectionid: str
@@ -26,7 +28,8 @@ class Stopped(Reply):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.NOT_FOUND])
 def handler(request: StopConnection, caller: dialect.Caller) -> Stopped:
-    """End the one connection of the caller that is named, and no other."""
-    user, _, (assigned,) = caller.confirm(service_addresses.key(request.deviceaddress))
-    leases.stop_one(user, service_addresses.read(assigned), request.connectionid)
+    """End the caller's connection with this id."""
+    address = items.service_address(request.deviceaddress)
+    user, _, found = caller.confirm(address)
+    leases.stop_one(user, Assigned.from_item(found[address]), request.connectionid)
     return Stopped(connectionid=request.connectionid)

@@ -1,4 +1,4 @@
-"""POST /v0/devices: bind a device to the company account of the API key (document 000)."""
+"""POST /v0/devices: bind a device to the API key's account (document 000)."""
 
 from bindery.core.errors import Reason
 from bindery.directory.api_keys import ApiKey
@@ -9,7 +9,7 @@ from bindery.rufus import company_devices, dialect
 
 
 class BindDevice(Body):
-    """A device as its company names it."""
+    """A device as the company describes it."""
 
     model: Identifier128
     serial_number: DeviceIdentifier
@@ -19,7 +19,7 @@ class BindDevice(Body):
 
 
 class Bound(dialect.Created):
-    """The deviceid: the secret by which the device authenticates, 64 upper-case hex digits."""
+    """The deviceid: the device's secret credential, 64 upper-case hex digits."""
 
     description: str = "Device binded succesfully"
     deviceid: str
@@ -27,7 +27,7 @@ class Bound(dialect.Created):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_BANNED])
 def handler(request: BindDevice, caller: ApiKey) -> Bound:
-    """Bind the device, or bind it again: then the answer is the same and what is given replaces what was stored."""
+    """Bind a device. Binding it again returns the same deviceid and replaces the specified facts."""
     deviceid = company_devices.bind(
         caller.account,
         request.model,

@@ -1,4 +1,4 @@
-"""GET /v0/devices/{deviceid}: one device of the API key's account (the API's wider documentation)."""
+"""GET /v0/devices/{deviceid}: show a device of the API key's account (the API's wider documentation)."""
 
 from bindery.core.errors import Reason
 from bindery.directory.api_keys import ApiKey
@@ -8,13 +8,13 @@ from bindery.rufus import company_devices, dialect
 
 
 class GetDevice(Request):
-    """The device, by the secret that it was bound with."""
+    """The device's deviceid."""
 
     deviceid: dialect.DeviceId
 
 
 class Details(dialect.Device):
-    """A device, and what it did: nothing that reports it is part of this API yet."""
+    """A device and its activity, which is always empty: devices cannot report any yet."""
 
     sessions: int = 0
     passings: int = 0
@@ -29,5 +29,5 @@ class Found(dialect.Success):
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: GetDevice, caller: ApiKey) -> Found:
-    """Show the device, a banned one too."""
+    """Return a device, even if banned."""
     return Found(result=Details.of(company_devices.find(caller.account, request.deviceid)))

@@ -1,4 +1,4 @@
-"""GET /v0/devices: the devices of the API key's account, page by page (the API's wider documentation)."""
+"""GET /v0/devices: list the devices of the API key's account (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from bindery.rufus import company_devices, dialect
 
 
 class ListDevices(Query):
-    """Which page, and how many devices a page has at most."""
+    """Page number and maximum number of devices per page."""
 
     page: Annotated[int, Strict(), Field(ge=1, le=999_999_999_999_999), digits(blank=1)] = 1
     limit: Annotated[int, Strict(), Field(ge=1, le=5000), digits(blank=100)] = 100
 
 
 class Pagination(BaseModel):
-    """Where the page stands in the list: how many devices it has in all, and whether any come after the page."""
+    """Position of the page, number of devices in the whole list, and whether any follow the page."""
 
     page: int
     limit: int
@@ -36,9 +36,9 @@ class Devices(dialect.Success):
 
 @operation(dialect, Access.READ)
 def handler(request: ListDevices, caller: ApiKey) -> Devices:
-    """List the devices, those bound last at the end."""
-    part = company_devices.page(caller.account, request.page, request.limit)
+    """List the devices, oldest binding first."""
+    found = company_devices.list_devices(caller.account, request.page, request.limit)
     return Devices(
-        result=[dialect.Device.of(device) for device in part.devices],
-        pagination=Pagination(page=request.page, limit=request.limit, total=part.total, has_more=part.more),
+        result=[dialect.Device.of(device) for device in found.devices],
+        pagination=Pagination(page=request.page, limit=request.limit, total=found.total, has_more=found.more),
     )

@@ -8,13 +8,13 @@ from bindery.rufus import company_devices, dialect
 
 
 class UnbindDevice(Request):
-    """The device, by the secret that it was bound with."""
+    """The device's deviceid."""
 
     deviceid: dialect.DeviceId
 
 
 class Unbound(dialect.Success):
-    """The deviceid, which authenticates nothing from now on."""
+    """The deviceid, which no longer authenticates the device."""
 
     description: str = "Device unbinded succesfully"
     deviceid: str
@@ -22,6 +22,6 @@ class Unbound(dialect.Success):
 
 @operation(dialect, Access.UNBIND, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: UnbindDevice, caller: ApiKey) -> Unbound:
-    """Unbind the device, a banned one too; binding it again gives the same deviceid."""
+    """Unbind a device, even if banned. Binding it again returns the same deviceid."""
     company_devices.unbind(caller.account, request.deviceid, used=caller.used)
     return Unbound(deviceid=request.deviceid)

@@ -1,4 +1,4 @@
-"""POST /api/v2/device: a player adds itself, or tells what is new about it (document 004)."""
+"""POST /api/v2/device: a device adds itself, or updates its facts (document 004)."""
 
 from bindery.core.errors import Reason
 from bindery.http.fields import DeviceIdentifier, Text128
@@ -8,7 +8,7 @@ from bindery.vodlix import dialect, video_devices
 
 
 class AddDevice(Form):
-    """A player as it describes itself."""
+    """A device as it describes itself."""
 
     mac_address: DeviceIdentifier
     device_os: Text128
@@ -20,6 +20,6 @@ class AddDevice(Form):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.REGISTRATION_DISABLED, Reason.DEVICE_BANNED])
 def handler(request: AddDevice, caller: str) -> dialect.Known:
-    """Add the player; adding it again replaces what was known of it."""
+    """Add a device. Adding it again replaces all its facts."""
     video_devices.add(**request.model_dump())
-    return dialect.Known(data=dialect.Player(mac_address=request.mac_address))
+    return dialect.Known(data=dialect.Device(mac_address=request.mac_address))

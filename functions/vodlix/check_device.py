@@ -1,4 +1,4 @@
-"""POST /api/v2/device_check: whether a player is known and not banned (the API's wider documentation)."""
+"""POST /api/v2/device_check: check that a device exists and is not banned (the API's wider documentation)."""
 
 from bindery.core.errors import Reason
 from bindery.http.fields import DeviceIdentifier
@@ -8,13 +8,13 @@ from bindery.vodlix import dialect, video_devices
 
 
 class CheckDevice(Form):
-    """The player."""
+    """The device."""
 
     mac_address: DeviceIdentifier
 
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
 def handler(request: CheckDevice, caller: str) -> dialect.Known:
-    """Answer as when the player was added. Players ask every few minutes."""
+    """Return a device that exists and is not banned. Devices ask every few minutes."""
     video_devices.check(request.mac_address)
-    return dialect.Known(data=dialect.Player(mac_address=request.mac_address))
+    return dialect.Known(data=dialect.Device(mac_address=request.mac_address))

@@ -1,4 +1,4 @@
-"""GET /api/base/configs: whether players may add themselves (document 004)."""
+"""GET /api/base/configs: show whether devices may add themselves (document 004)."""
 
 from pydantic import BaseModel
 
@@ -9,28 +9,28 @@ from bindery.vodlix import dialect
 
 
 class GetConfigs(Request):
-    """Nothing is asked."""
+    """A request without parameters."""
 
 
 class Configs(BaseModel):
-    """1 means enabled, anything else disabled; the value is shown as the operator set it."""
+    """The value that the operator set: 1 means enabled, anything else disabled."""
 
     device_management: settings.Setting
 
 
 class Configured(Reply):
-    """The settings, and the same again under the name that related clients read."""
+    """The settings, also under the name `configs` that related clients read."""
 
     data: Configs
     configs: Configs
 
     def headers(self) -> dict[str, str]:
-        """Players ask whenever they start; a minute late is early enough."""
+        """Allow caching for a minute: devices ask each time they start."""
         return {"Cache-Control": "max-age=60"}
 
 
 @operation(dialect, Access.READ)
 def handler(request: GetConfigs, caller: str) -> Configured:
-    """Show the settings that players go by."""
-    configs = Configs(device_management=settings.read(settings.DEVICE_MANAGEMENT))
+    """Return the settings for devices."""
+    configs = Configs(device_management=settings.get(settings.DEVICE_MANAGEMENT))
     return Configured(data=configs, configs=configs)

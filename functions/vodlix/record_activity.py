@@ -1,4 +1,4 @@
-"""POST /api/v2/device_activity: a player tells what it shows (the API's wider documentation)."""
+"""POST /api/v2/device_activity: record what a device shows (the API's wider documentation)."""
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -11,7 +11,7 @@ from bindery.vodlix import dialect, video_devices
 
 
 class RecordActivity(Form):
-    """The screen that the player is on; the screen of a content names that too."""
+    """The current screen. Screen `content_info` requires the id and type of the content."""
 
     mac_address: DeviceIdentifier
     current_screen: Text128
@@ -20,7 +20,7 @@ class RecordActivity(Form):
 
     @field_validator("content_id", "content_type")
     @classmethod
-    def _named_with_its_screen(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _required_on_its_screen(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("current_screen") == "content_info":
             raise PydanticCustomError("missing", "the screen of a content")
         return value
@@ -28,11 +28,11 @@ class RecordActivity(Form):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
 def handler(request: RecordActivity, caller: str) -> dialect.Known:
-    """Record what the player shows, in the place of what it showed before."""
+    """Record what a device shows, replacing the previous record."""
     video_devices.record_activity(
         request.mac_address,
         screen=request.current_screen,
         content_id=request.content_id,
         content_type=request.content_type,
     )
-    return dialect.Known(data=dialect.Player(mac_address=request.mac_address))
+    return dialect.Known(data=dialect.Device(mac_address=request.mac_address))

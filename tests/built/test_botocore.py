@@ -22,25 +22,24 @@ LOCKS = Path(__file__).parent / "botocore"
 
 CALLS = """
 import json, botocore
-from botocore.exceptions import ClientError
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Delete, Key, Put, Read, Table, Update
+from bindery.aws.dynamodb import Key, Partition, Read, Table
+from bindery.aws.expressions import absent
 from bindery.core.errors import Reason, Refused
 from bindery.security import secrets
 
 key = Key(Table.DEVICES, "botocore")
-absent = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_BOUND)
-dynamodb.write(Put(key, {"n": 1}))
-found = [dynamodb.get(key), dynamodb.get_many([Read(key)])[0], dynamodb.update(Update(key, "SET #n = :n", {":n": 2}))]
-taken = Put(key, {"n": 3}, absent)
+dynamodb.write(key.put({"n": 1}))
+found = [dynamodb.get(key), dynamodb.get_many([Read(key)])[key], dynamodb.update(key.update(set={"n": 2}))]
+taken = key.put({"n": 3}, when=absent().raises(Reason.ALREADY_BOUND))
 for refused in (dynamodb.write, lambda put: dynamodb.transact([put])):
     try:
         refused(taken)
-    except Refused as fault:
-        found.append(fault.reason)
-dynamodb.transact([Put(key, {"n": 4})])
-found.append(list(dynamodb.query(Table.DIRECTORY, "#pk = :pk", {":pk": "none"})))
-dynamodb.write(Delete(key))
+    except Refused as refusal:
+        found.append(refusal.reason)
+dynamodb.transact([key.put({"n": 4})])
+found.append(list(dynamodb.query(Partition(Table.DIRECTORY, "none"))))
+dynamodb.write(key.delete())
 found.append(dynamodb.get(key))
 model = dynamodb.client().meta.service_model
 found.append([sorted(model.operation_names), bool(secrets.secret("DEVICE_ID_SECRET")), botocore.__version__])

@@ -9,13 +9,13 @@ import pytest
 from bindery.asseco import issued_devices
 from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Table, Update
+from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.core.errors import Reason
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from tests.http_api import Response, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank, rsa_key
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 SAMPLE = {
@@ -117,8 +117,8 @@ def get_issued(bank: Bank, identifier: str, customer: str = CUSTOMER) -> Respons
 
 
 def block(identifier: str) -> None:
-    owner = bindings.owner(identity.customer_device(identifier))
-    dynamodb.write(Update(owner, "SET #status = :blocked", {":blocked": Status.BLOCKED}))
+    owner = items.owner(identity.customer_device(identifier))
+    dynamodb.write(owner.update(set={"status": Status.BLOCKED}))
 
 
 # ── Access tokens ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,8 +221,8 @@ def test_the_documents_sample_registers_the_device(bank: Bank) -> None:
         "x-request-id": "request-1",
         "Location": "/v1/device/owned-devices/990000862471854",
     }
-    binding, guard = items(Table.BINDINGS)
-    (made,) = items(Table.DEVICES)
+    binding, guard = stored(Table.BINDINGS)
+    (made,) = stored(Table.DEVICES)
     assert made == {"pk": "asseco#990000862471854", "dialect": "asseco", "created_at": made["created_at"]}
     assert binding == {
         "pk": "asseco#990000862471854",
@@ -230,8 +230,8 @@ def test_the_documents_sample_registers_the_device(bank: Bank) -> None:
         "holder": "customer#MIGR00002",
         "binding": binding["binding"],
         "bound_at": binding["bound_at"],
-        "since": f"asseco#{binding['bound_at']}",
-        "connected": {},
+        "holder_sort": f"asseco#{binding['bound_at']}",
+        "leases": {},
         "status": "active",
         "identifier": "990000862471854",
         "identifier_kind": "imei",
@@ -270,7 +270,7 @@ def test_what_else_may_be_given_is_kept_and_what_may_not_is_ignored(bank: Bank) 
     answer = register(bank, given)
     assert answer.body == '{"id":"app:5 é","CreatedRecordStatus":"active"}'
     assert answer.headers["Location"] == "/v1/device/owned-devices/app%3A5%20%C3%A9"
-    binding = items(Table.BINDINGS)[0]
+    binding = stored(Table.BINDINGS)[0]
     assert (binding["holder"], binding["status"], binding["nickname"]) == ("customer#MIGR00002", "active", "Tablet")
     assert (binding["identifier_kind"], binding["push_platform"], binding["push_handle"]) == (
         "app-id",
@@ -458,7 +458,7 @@ def test_what_cannot_be_an_identifier_is_as_unknown_as_none(ask: Any, name: str,
 def test_an_identifier_that_no_path_could_name_is_not_registered(identifier: str, bank: Bank) -> None:
     answer = register(bank, SAMPLE | {"external-device-identifier": identifier})
     assert (answer.status, answer.body) == (400, errors(**{"external-device-identifier": "invalid-format"}))
-    assert items(Table.BINDINGS) == []
+    assert stored(Table.BINDINGS) == []
 
 
 @pytest.mark.parametrize("blank", [None, "", " "])
@@ -480,7 +480,7 @@ def test_a_device_is_unregistered_whether_blocked_or_not(name: str, blocked: boo
     answer = unregister(bank, "990000862471854", name=name)
     assert (answer.status, answer.body) == (202, UNREGISTERED)
     assert "Location" not in answer.headers
-    (left,) = items(Table.BINDINGS)
+    (left,) = stored(Table.BINDINGS)
     assert (left["pk"], left["status"], left["holder"]) == (
         "asseco#990000862471854",
         "unregistered",
@@ -512,17 +512,17 @@ def test_an_unregistered_device_is_its_last_owners_until_another_registers_it(ba
     assert get(bank, "990000862471854").body == UNKNOWN
     assert unregister(bank, "990000862471854").body == UNKNOWN
     assert get(bank, "990000862471854", OTHER).json()["status"] == "active"
-    assert len(items(Table.BINDINGS)) == 2
+    assert len(stored(Table.BINDINGS)) == 2
 
 
 def test_an_unregistered_devices_identifier_and_nickname_are_free_again(bank: Bank) -> None:
     register(bank, SAMPLE)
-    first = items(Table.BINDINGS)[0]["binding"]
+    first = stored(Table.BINDINGS)[0]["binding"]
     unregister(bank, "990000862471854")
     assert register(bank, SAMPLE | {"external-device-identifier": "2"}).status == 200
     assert register(bank, SAMPLE).body == NICKNAME_NOT_UNIQUE
     assert register(bank, SAMPLE | {"nickname": "Old one"}).status == 200
-    assert first not in [item["binding"] for item in items(Table.BINDINGS)]
+    assert first not in [item["binding"] for item in stored(Table.BINDINGS)]
 
 
 # ── GET /v1/device/owned-devices ──────────────────────────────────────────────────────────────────────────────────────

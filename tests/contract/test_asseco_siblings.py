@@ -31,7 +31,7 @@ from tests.contract.test_asseco import (
 )
 from tests.http_api import Response, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 __all__ = ["bank"]
 
@@ -92,11 +92,11 @@ def done(answer: Response) -> None:
 
 
 def binding() -> dict[str, Any]:
-    return next(item for item in items(Table.BINDINGS) if item["sk"] == "owner")
+    return next(item for item in stored(Table.BINDINGS) if item["sk"] == "owner")
 
 
 def guards() -> list[tuple[str, str]]:
-    return [(item["sk"], item["device"]) for item in items(Table.BINDINGS) if item["sk"].startswith("nickname#")]
+    return [(item["sk"], item["device"]) for item in stored(Table.BINDINGS) if item["sk"].startswith("nickname#")]
 
 
 OF_A_DEVICE: dict[str, Ask] = {
@@ -170,7 +170,7 @@ def test_a_rename_moves_the_nickname_and_changes_nothing_else(bank: Bank) -> Non
     before = binding()
     done(rename(bank, {"nickname": " Old one ", "status": "blocked"}))
     assert binding() == before | {"nickname": "Old one"}
-    assert items(Table.BINDINGS)[1] == {
+    assert stored(Table.BINDINGS)[1] == {
         "pk": "customer#MIGR00002",
         "sk": "nickname#old one",
         "device": f"asseco#{IMEI}",
@@ -372,9 +372,9 @@ def test_an_issued_device_shows_the_nickname_that_it_was_given_and_none_before(b
     card("C-1", status="blocked")
     issued_devices.enter(CUSTOMER, device_id="T-1", kind="otp-token")
     assert "nickname" not in get_issued(bank, "C-1").json()
-    before = items(Table.DIRECTORY)[0]
+    before = stored(Table.DIRECTORY)[0]
     done(name_issued(bank, {"nickname": " Holiday card ", "status": "active"}))
-    assert items(Table.DIRECTORY)[0] == before | {"nickname": "Holiday card"}
+    assert stored(Table.DIRECTORY)[0] == before | {"nickname": "Holiday card"}
     shown = get_issued(bank, "C-1").json()
     assert (shown["nickname"], shown["status"]) == ("Holiday card", "blocked")
     assert issued(bank, "sort-by=nickname").json()["devices"][0] == shown
@@ -408,7 +408,7 @@ def test_whatever_the_bank_enters_of_a_device_it_keeps_its_nickname(bank: Bank) 
         '{"device-id":"C-1","kind":"smart-card","holder-id":"MIGR00002","capabilities":[],"status":"active",'
         '"nickname":"Mine"}'
     )
-    assert "card_status" not in items(Table.DIRECTORY)[0]
+    assert "card_status" not in stored(Table.DIRECTORY)[0]
 
 
 # ── GET /v1/device/classifications ────────────────────────────────────────────────────────────────────────────────────

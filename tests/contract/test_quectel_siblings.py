@@ -13,7 +13,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, users
 from bindery.operators import forced_unbind
 from bindery.quectel import families, sharing, user_devices, user_domains
-from bindery.registry import bindings, devices, holdings
+from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
 from tests import quectel
@@ -421,7 +421,7 @@ def test_a_device_leaves_the_familys_list_with_its_last_holder_there(mode: Mode)
         users.set_home_mode(uid, True)
         succeeded(quectel.as_user(uid, fid="F1"))
     for number, uid in enumerate(uids):
-        assert quectel.common("F1") == {families.entry(DEVICE, left, mode) for left in uids[number:]}
+        assert quectel.common("F1") == {families.common_entry(DEVICE, left, mode) for left in uids[number:]}
         data(ask(uid, "unbundling_device_dk", **KEYS))
     assert quectel.common("F1") == set()
 
@@ -557,7 +557,7 @@ def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> 
     [
         users.revoke_sessions,
         lambda uid: users.set_enabled(uid, False),
-        lambda uid: dynamodb.write(dynamodb.Delete(users.key(uid))),
+        lambda uid: dynamodb.write(dynamodb.Delete(items.user(uid))),
     ],
     ids=["revoked", "disabled", "deleted"],
 )
@@ -604,7 +604,7 @@ def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) ->
     [
         (lambda: user_domains.change("E.DM.1", enabled=False), lambda: user_domains.change("E.DM.1", enabled=True)),
         (
-            lambda: dynamodb.write(dynamodb.Delete(user_domains.key("E.DM.1"))),
+            lambda: dynamodb.write(dynamodb.Delete(items.user_domain("E.DM.1"))),
             lambda: user_domains.create("E.DM.1"),
         ),
     ],
@@ -752,8 +752,8 @@ def test_a_binding_has_thirty_shares_that_last(world: World) -> None:
     shared = code()
     now = clock.seconds()
     full = {f"u{number}": now + 60 for number in range(user_devices.SHARE_LIMIT - 1)} | {"ended": now}
-    for place in (bindings.owner(DEVICE), holdings.key(ME, PK, DK)):
-        dynamodb.write(dynamodb.Update(place, "SET #shares = :shares", {":shares": full}))
+    for place in (items.owner(DEVICE), items.user_device(ME, PK, DK)):
+        dynamodb.write(place.update(set={"shares": full}))
     data(accept(OTHER, shared))
     assert places()[ME]["shares"] == owner()["shares"]
     assert "ended" not in owner()["shares"]

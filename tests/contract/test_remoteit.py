@@ -14,10 +14,10 @@ from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
 from tests.http_api import Response, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -71,7 +71,7 @@ def connect(headers: Mapping[str, str], body: Any = None, **changes: Any) -> Res
 
 
 def leases() -> list[dict[str, Any]]:
-    return [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")]
+    return [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")]
 
 
 def refusal(reason: str) -> str:
@@ -109,7 +109,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
             "pk": device,
             "sk": "connection#user#ann",
             "holder": "caller#ann",
-            "since": f"remoteit#{NOW:013}",
+            "holder_sort": f"remoteit#{NOW:013}",
             "connection": "0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",
             "caller": "ann",
             "account": "acme",
@@ -295,7 +295,7 @@ def test_not_yours_not_bound_and_not_there_are_one_answer(credentials: dict[str,
     company_devices.bind("other", "M", "unbound", alias=None, firmware=None, kind=None)
     unbound = identity.company_device("other", "M", "unbound")
     service_addresses.assign("80:00:00:00:00:00:00:F2", unbound)
-    dynamodb.write(Delete(bindings.owner(unbound)))
+    dynamodb.write(Delete(items.owner(unbound)))
     before = everything()
     for address in (ADDRESS, UNKNOWN, "80:00:00:00:00:00:00:F2"):
         answer = connect(eve, {"deviceaddress": address.lower()})
@@ -346,7 +346,7 @@ def test_the_user_of_a_bank_connects_to_what_they_registered_while_it_is_active(
     service_addresses.assign("80:00:00:00:00:00:00:F3", device)
     carol = credentials | {"token": sessions.issue("carol", "remoteit", 3600)[0]}
     for status, expected in (("active", 200), ("blocked", 403), ("unregistered", 403)):
-        dynamodb.write(Put(bindings.owner(device), {"holder": "customer#MIGR00002", "status": status, "binding": "b"}))
+        dynamodb.write(Put(items.owner(device), {"holder": "customer#MIGR00002", "status": status, "binding": "b"}))
         assert connect(carol, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == expected
         assert connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == 403
 

@@ -12,11 +12,11 @@ from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.directory import accounts, api_keys
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
 from bindery.security import secrets
 from tests.http_api import Response, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -46,8 +46,8 @@ def test_the_documents_sample_is_created_with_its_deviceid() -> None:
 def test_a_bind_makes_the_device_and_its_binding() -> None:
     answer = bind({**SAMPLE, "alias": "Front door", "firmware": "1.2", "type": "lock"})
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
-    (made,) = items(Table.DEVICES)
-    (binding,) = items(Table.BINDINGS)
+    (made,) = stored(Table.DEVICES)
+    (binding,) = stored(Table.BINDINGS)
     assert made == {
         "pk": device,
         "dialect": "rufus",
@@ -61,8 +61,8 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
         "holder": "account#acme",
         "binding": binding["binding"],
         "bound_at": binding["bound_at"],
-        "since": f"rufus#{binding['bound_at']}",
-        "connected": {},
+        "holder_sort": f"rufus#{binding['bound_at']}",
+        "leases": {},
         "model": "Model X1",
         "serial": "DEVICE-123",
         "alias": "Front door",
@@ -86,9 +86,9 @@ def test_another_installation_gives_a_device_another_deviceid() -> None:
 
 def test_binding_again_gives_the_same_deviceid_and_replaces_what_is_given() -> None:
     first = bind({**SAMPLE, "alias": "old", "firmware": "1.0"})
-    (before,) = items(Table.BINDINGS)
+    (before,) = stored(Table.BINDINGS)
     again = bind({**SAMPLE, "alias": "new", "firmware": " "})
-    (after,) = items(Table.BINDINGS)
+    (after,) = stored(Table.BINDINGS)
     assert (again.status, again.body) == (201, first.body)
     assert after == before | {"alias": "new"}
 
@@ -97,7 +97,7 @@ def test_serials_that_differ_only_in_unicode_form_are_one_device() -> None:
     composed = bind({"model": "M", "serial_number": "caf\u00e9"})
     decomposed = bind({"model": "M", "serial_number": " cafe\u0301 "})
     assert composed.body == decomposed.body
-    assert len(items(Table.DEVICES)) == 1
+    assert len(stored(Table.DEVICES)) == 1
 
 
 @pytest.mark.parametrize("other", [("Model X1D", "EVICE-123"), ("Model X1", "DEVICE-124"), ("model x1", "DEVICE-123")])
@@ -109,7 +109,7 @@ def test_the_same_device_in_another_company_is_another_device() -> None:
     accounts.create("other", name="Other")
     theirs = api_keys.issue("other", Kind.RUFUS, Grant.WRITE, alias="theirs")
     assert bind(SAMPLE).body != bind(SAMPLE, key=theirs).body
-    assert sorted(item["holder"] for item in items(Table.BINDINGS)) == ["account#acme", "account#other"]
+    assert sorted(item["holder"] for item in stored(Table.BINDINGS)) == ["account#acme", "account#other"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_binding_needs_a_key_that_writes(grant: Grant, status: int) -> None:
     assert answer.status == status
     if status == 403:
         assert answer.body == '{"description":"Wrong api key access type"}'
-        assert items(Table.DEVICES) == items(Table.BINDINGS) == []
+        assert stored(Table.DEVICES) == stored(Table.BINDINGS) == []
 
 
 def test_the_key_is_checked_before_the_body() -> None:
@@ -225,10 +225,10 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> No
             "colour": "red",
         }
     )
-    (device,) = items(Table.DEVICES)
-    (binding,) = items(Table.BINDINGS)
+    (device,) = stored(Table.DEVICES)
+    (binding,) = stored(Table.BINDINGS)
     assert set(device) == {"pk", "dialect", "model", "serial", "created_at"}
-    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "since", "connected", "model", "serial"}
+    assert set(binding) == {"pk", "sk", "holder", "binding", "bound_at", "holder_sort", "leases", "model", "serial"}
     assert binding["holder"] == "account#acme"
 
 
@@ -247,7 +247,7 @@ def test_a_banned_device_is_refused_until_the_ban_is_lifted() -> None:
 def test_a_device_that_was_unbound_comes_back_under_its_deviceid() -> None:
     first = bind(SAMPLE)
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
-    dynamodb.write(dynamodb.Delete(bindings.owner(device)))
+    dynamodb.write(dynamodb.Delete(items.owner(device)))
     assert bind(SAMPLE).body == first.body
 
 

@@ -10,10 +10,10 @@ from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.directory import accounts, api_keys
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import bindings, devices, identity
+from bindery.registry import bindings, devices, identity, items
 from bindery.rufus import company_devices, dialect
 from tests.http_api import Response, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -141,14 +141,14 @@ def test_another_companys_device_answers_as_one_that_does_not_exist() -> None:
 
 def test_an_unbound_device_leaves_nothing_but_itself() -> None:
     deviceid = bind(alias="Front door", firmware="1.2", kind="lock")
-    (device,) = items(Table.DEVICES)
+    (device,) = stored(Table.DEVICES)
     answer = unbind(deviceid)
     assert (answer.status, answer.body) == (
         200,
         f'{{"description":"Device unbinded succesfully","deviceid":"{deviceid}"}}',
     )
-    assert items(Table.BINDINGS) == []
-    assert items(Table.DEVICES) == [device]
+    assert stored(Table.BINDINGS) == []
+    assert stored(Table.DEVICES) == [device]
     assert (get(deviceid).body, serials(page())) == (NOT_FOUND, [])
 
 
@@ -187,7 +187,7 @@ def test_a_banned_device_is_shown_listed_and_let_go_and_stays_banned() -> None:
     assert unbind(deviceid).status == 200
     body = '{"model": "Model X1", "serial_number": "DEVICE-123"}'
     refused = invoke("rufus.bind_device", event("POST", "/v0/devices", headers={"api_key": KEY}, body=body))
-    assert (refused.status, items(Table.BINDINGS)) == (403, [])
+    assert (refused.status, stored(Table.BINDINGS)) == (403, [])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_key_comes_before_everything(key: str | None, description: str) -> N
 def test_unbinding_notes_the_day_of_the_keys_last_use() -> None:
     def last_used() -> list[Any]:
         return [
-            item.get("last_used") for item in items(Table.DIRECTORY) if item["pk"].endswith(api_keys.id_of(UNBINDER))
+            item.get("last_used") for item in stored(Table.DIRECTORY) if item["pk"].endswith(api_keys.id_of(UNBINDER))
         ]
 
     deviceid = bind()
@@ -306,8 +306,8 @@ def test_binding_again_keeps_a_devices_place(bound: list[str]) -> None:
 def test_what_an_account_holds_through_another_api_is_not_listed() -> None:
     bind()
     for api in ("quectel", "rufusx"):
-        elsewhere = {"holder": "account#acme", "since": bindings.since(api, NOW)}
-        dynamodb.write(dynamodb.Put(bindings.owner(f"{api}#S"), elsewhere))
+        elsewhere = {"holder": "account#acme", "holder_sort": bindings.holder_sort(api, NOW)}
+        dynamodb.write(dynamodb.Put(items.owner(f"{api}#S"), elsewhere))
     assert (serials(page()), page().json()["pagination"]["total"]) == (["DEVICE-123"], 1)
 
 

@@ -10,11 +10,10 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Put, Table
 from bindery.core import clock
-from bindery.directory import settings
 from bindery.http.messages import Call
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 from tests.http_api import Response, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -61,8 +60,8 @@ def test_the_documents_sample_is_added() -> None:
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
     assert answer.body == HEAD + '"data":{"mac_address":"A1B2C3D4E5F6","status":1,"ban_status":0}}'
     facts = {name: value for name, value in SAMPLE.items() if name != "mac_address"}
-    assert items(Table.DEVICES) == [{"pk": DEVICE, "dialect": "vodlix", "created_at": NOW, "added_at": NOW, **facts}]
-    assert items(Table.BINDINGS) == []
+    assert stored(Table.DEVICES) == [{"pk": DEVICE, "dialect": "vodlix", "created_at": NOW, "added_at": NOW, **facts}]
+    assert stored(Table.BINDINGS) == []
 
 
 def test_adding_again_replaces_everything_but_the_creation_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +69,7 @@ def test_adding_again_replaces_everything_but_the_creation_time(monkeypatch: pyt
     later = {name: f"new {name}" for name in SAMPLE} | {"mac_address": SAMPLE["mac_address"]}
     monkeypatch.setattr(clock, "now", lambda: NOW + 5000)
     assert add(later).status == 200
-    assert items(Table.DEVICES) == [
+    assert stored(Table.DEVICES) == [
         {"pk": DEVICE, "dialect": "vodlix", "created_at": NOW, "added_at": NOW + 5000}
         | {name: f"new {name}" for name in SAMPLE if name != "mac_address"}
     ]
@@ -86,7 +85,7 @@ def test_adding_again_keeps_what_operators_say_of_the_device() -> None:
     add()
     devices.deactivate(DEVICE)
     add()
-    assert items(Table.DEVICES)[0]["inactive"] is True
+    assert stored(Table.DEVICES)[0]["inactive"] is True
 
 
 @pytest.mark.parametrize(
@@ -95,18 +94,18 @@ def test_adding_again_keeps_what_operators_say_of_the_device() -> None:
 def test_every_spelling_of_a_mac_is_one_device_shown_as_sent(spelling: str) -> None:
     add()
     assert add(SAMPLE | {"mac_address": spelling}).json()["data"]["mac_address"] == spelling.strip()
-    assert [item["pk"] for item in items(Table.DEVICES)] == [DEVICE]
+    assert [item["pk"] for item in stored(Table.DEVICES)] == [DEVICE]
 
 
 @pytest.mark.parametrize("other", ["STT9.221129.002", "stt9.221129.002", "A1B2C3D4E5F", "A1B2C3D4E5F60", "a#b%c"])
 def test_anything_else_tells_devices_apart_as_it_is(other: str) -> None:
     add()
     assert add(SAMPLE | {"mac_address": other}).json()["data"]["mac_address"] == other
-    assert {item["pk"] for item in items(Table.DEVICES)} == {DEVICE, f"vodlix#{other}"}
+    assert {item["pk"] for item in stored(Table.DEVICES)} == {DEVICE, f"vodlix#{other}"}
 
 
 @pytest.mark.parametrize(
-    ("sent", "stored"),
+    ("sent", "expected"),
     [
         ("2.10", "2.10"),
         ("2", "2"),
@@ -119,9 +118,9 @@ def test_anything_else_tells_devices_apart_as_it_is(other: str) -> None:
         ('"\\u65e5\\u672c"', "日本"),
     ],
 )
-def test_numbers_and_booleans_are_taken_as_their_text(sent: str, stored: str) -> None:
+def test_numbers_and_booleans_are_taken_as_their_text(sent: str, expected: str) -> None:
     assert add(json.dumps(SAMPLE | {"app_version": "?"}).replace('"?"', sent)).status == 200
-    assert items(Table.DEVICES)[0]["app_version"] == stored
+    assert stored(Table.DEVICES)[0]["app_version"] == expected
 
 
 def test_a_number_for_a_mac_address_is_shown_as_its_text() -> None:
@@ -148,9 +147,9 @@ def multipart(fields: Mapping[str, str]) -> tuple[str, bytes]:
 )
 def test_json_under_any_content_type_and_real_forms_are_taken(content_type: str | None, body: str | bytes) -> None:
     add()
-    expected = items(Table.DEVICES)
+    expected = stored(Table.DEVICES)
     answer = add(body, {} if content_type is None else {"Content-Type": content_type})
-    assert (answer.status, items(Table.DEVICES)) == (200, expected)
+    assert (answer.status, stored(Table.DEVICES)) == (200, expected)
 
 
 @pytest.mark.parametrize("absent", [{}, {"app_name": None}, {"app_name": ""}, {"app_name": " \t\n"}])
@@ -158,7 +157,7 @@ def test_a_required_parameter_that_is_missing_null_empty_or_blank_is_named(absen
     answer = add({name: value for name, value in SAMPLE.items() if name != "app_name"} | absent)
     assert answer.status == 400
     assert answer.body == refusal("Missing required parameters: app_name", "missing_parameter")
-    assert items(Table.DEVICES) == []
+    assert stored(Table.DEVICES) == []
 
 
 @pytest.mark.parametrize("name", list(SAMPLE))
@@ -220,7 +219,7 @@ def test_text_of_up_to_128_characters_is_taken(letter: str) -> None:
 
 def test_a_device_with_the_longest_ordinary_text_costs_one_write_unit() -> None:
     add(dict.fromkeys(SAMPLE, "x" * 128))
-    (item,) = items(Table.DEVICES)
+    (item,) = stored(Table.DEVICES)
     assert sum(len(name) + len(str(value)) for name, value in item.items()) <= 1024
 
 
@@ -245,7 +244,7 @@ def test_a_banned_device_is_refused_unchanged_however_it_is_spelled_until_the_ba
 
 @pytest.mark.parametrize("value", [1, "1"])
 def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) -> None:
-    dynamodb.write(Put(settings.key("device_management"), {"value": value}))
+    dynamodb.write(Put(items.setting("device_management"), {"value": value}))
     assert add().status == 200
     shown = f'{{"device_management":{json.dumps(value)}}}'
     assert configs().body == f'{HEAD}"data":{shown},"configs":{shown}}}'
@@ -253,7 +252,7 @@ def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) 
 
 @pytest.mark.parametrize("value", [0, 2, -1, "0", "", "true", "1.0", " 1", "01", "on", True, False])
 def test_anything_else_disables_is_shown_as_it_is_and_stores_nothing(value: bool | int | str) -> None:
-    dynamodb.write(Put(settings.key("device_management"), {"value": value}))
+    dynamodb.write(Put(items.setting("device_management"), {"value": value}))
     before = everything()
     answer = add()
     assert (answer.status, answer.body) == (
@@ -278,7 +277,7 @@ def test_the_switch_is_on_by_default_and_its_answer_may_be_kept_a_minute() -> No
 
 
 def test_a_device_is_banned_before_it_was_ever_added() -> None:
-    dynamodb.write(Put(devices.key(identity.player_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
+    dynamodb.write(Put(items.device(identity.player_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
     assert add(SAMPLE | {"mac_address": "STT9.1"}).json()["error_code"] == "device_banned"
 
 

@@ -10,12 +10,11 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Put, Table
 from bindery.core import clock
-from bindery.directory import settings
 from bindery.http.messages import Call
-from bindery.registry import devices
+from bindery.registry import devices, items
 from bindery.vodlix import video_devices
 from tests.http_api import Response, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -88,10 +87,10 @@ def test_a_check_changes_nothing() -> None:
 
 def test_an_activity_is_kept_with_the_player() -> None:
     record(ACTIVITY)
-    assert items(Table.DEVICES) == [
+    assert stored(Table.DEVICES) == [
         ADDED | {"current_screen": "content_info", "content_id": "1024", "content_type": "movie", "active_at": NOW}
     ]
-    assert items(Table.BINDINGS) == []
+    assert stored(Table.BINDINGS) == []
 
 
 @pytest.mark.parametrize("absent", [{}, {"content_id": None, "content_type": " "}])
@@ -101,7 +100,7 @@ def test_a_later_activity_replaces_the_whole_of_the_one_before(
     record(ACTIVITY)
     monkeypatch.setattr(clock, "now", lambda: NOW + 5000)
     assert record({"mac_address": MAC, "current_screen": "home", **absent}).status == 200
-    assert items(Table.DEVICES) == [
+    assert stored(Table.DEVICES) == [
         ADDED | {"current_screen": "home", "content_id": None, "content_type": None, "active_at": NOW + 5000}
     ]
 
@@ -116,7 +115,7 @@ def test_adding_again_keeps_the_latest_activity() -> None:
 def test_a_player_with_its_latest_activity_is_one_write_unit() -> None:
     video_devices.add(MAC, **dict.fromkeys(FACTS, "x" * 80))
     record({"mac_address": MAC, "current_screen": "s" * 64, "content_id": "i" * 64, "content_type": "t" * 64})
-    (item,) = items(Table.DEVICES)
+    (item,) = stored(Table.DEVICES)
     assert sum(len(name) + len(str(value)) for name, value in item.items()) <= 1024
 
 
@@ -124,7 +123,7 @@ def test_a_player_with_its_latest_activity_is_one_write_unit() -> None:
 @pytest.mark.parametrize("spelling", ["a1:b2:c3:d4:e5:f6", "A1-B2-C3-D4-E5-F6", " a1b2.c3d4.e5f6 "])
 def test_every_spelling_of_a_mac_is_one_player_shown_as_sent(ask: Ask, spelling: str) -> None:
     assert ask(ACTIVITY | {"mac_address": spelling}).body == shown(spelling.strip())
-    assert [item["pk"] for item in items(Table.DEVICES)] == [DEVICE]
+    assert [item["pk"] for item in stored(Table.DEVICES)] == [DEVICE]
 
 
 @both
@@ -151,7 +150,7 @@ def test_a_banned_player_is_refused_until_the_ban_is_lifted(ask: Ask) -> None:
 @both
 @pytest.mark.parametrize("value", [0, "off"])
 def test_the_switch_is_for_adding_alone(ask: Ask, value: int | str) -> None:
-    dynamodb.write(Put(settings.key("device_management"), {"value": value}))
+    dynamodb.write(Put(items.setting("device_management"), {"value": value}))
     assert ask(ACTIVITY).status == 200
 
 
@@ -171,7 +170,7 @@ def test_json_under_any_content_type_and_forms_are_taken(ask: Ask, body: Any, he
 
 def test_numbers_and_booleans_are_taken_as_their_text() -> None:
     record(ACTIVITY | {"content_id": 1024, "content_type": True})
-    (player,) = items(Table.DEVICES)
+    (player,) = stored(Table.DEVICES)
     assert (player["content_id"], player["content_type"]) == ("1024", "true")
 
 

@@ -14,7 +14,7 @@ from bindery.registry import identity
 from tests import quectel
 from tests.http_api import OPERATOR, admin
 from tests.quectel import DEVICE, ME, OTHER, PK, World
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -25,7 +25,7 @@ def test_as_many_rows_as_an_import_takes_are_all_written_once_and_by_the_operato
     body = {"rows": rows}
     first = admin("devices", "POST", "devices/import", body)
     assert first.json() == {"created": ROW_LIMIT, "changed": 0, "unchanged": 0, "errors": []}
-    made = {item["pk"]: item for item in items(Table.DEVICES) if item["pk"] != DEVICE}
+    made = {item["pk"]: item for item in stored(Table.DEVICES) if item["pk"] != DEVICE}
     assert made.keys() == {identity.manufactured_device(PK, row["serial"]) for row in rows}
     assert {item["changed_by"] for item in made.values()} == {OPERATOR}
     again = admin("devices", "POST", "devices/import", body)

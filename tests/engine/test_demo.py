@@ -11,7 +11,7 @@ from bindery.operators import privacy
 from bindery.quectel import domain_secrets, user_domains
 from bindery.registry import devices, identity
 from bindery.security import passwords
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import demo
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -42,7 +42,7 @@ def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, 
         with pytest.raises(KeyboardInterrupt):
             demo.load()
     demo.load()
-    found = items(Table.DIRECTORY)
+    found = stored(Table.DIRECTORY)
     kinds = ["account", "key", "user", "product", "address", "issued", "domain"]
     counted = {kind: sum(kind in (item["sk"].partition("#")[0]) for item in found) for kind in kinds}
     assert counted == {"account": 2, "key": 8, "user": 3, "product": 1, "address": 3, "issued": 2, "domain": 1}
@@ -72,7 +72,7 @@ def test_a_registry_from_before_there_were_logins_gets_them_and_loses_nothing(mo
     demo.load()
     assert passwords.verify(demo._password("ada"), users.show("ada")["password"])
     assert domain_secrets.of(user_domains.show(demo.DOMAIN)) == demo._domain_secret()
-    emails = {item["uid"]: item["email"] for item in items(Table.DIRECTORY) if item["sk"] == "user"}
+    emails = {item["uid"]: item["email"] for item in stored(Table.DIRECTORY) if item["sk"] == "user"}
     assert emails == {"ada": "ada@example.com", "cleo": None, "mine": "cleo@example.com"}
 
 

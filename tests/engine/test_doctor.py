@@ -7,6 +7,7 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Put
 from bindery.directory import storage_format
+from bindery.registry import items
 from tests.http_api import admin
 from tests.tables import everything
 
@@ -22,7 +23,7 @@ def test_a_healthy_installation_is_said_to_be_by_two_at_once_and_left_as_it_was(
 
 
 def test_tables_of_another_format_are_reported_and_left_as_they_are() -> None:
-    dynamodb.write(Put(storage_format.KEY, {"version": storage_format.CURRENT - 1}))
+    dynamodb.write(Put(items.STORAGE_FORMAT, {"version": storage_format.CURRENT - 1}))
     (check,) = (check for check in admin("doctor", "POST", "doctor").json()["checks"] if check["name"] == "format")
     assert check == {
         "name": "format",

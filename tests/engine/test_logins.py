@@ -11,7 +11,7 @@ from bindery.directory import accounts, api_keys, users
 from bindery.directory.api_keys import Grant, Kind
 from tests.engine.test_races import CALLERS, at_once
 from tests.http_api import Response, event, invoke
-from tests.tables import items
+from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -33,7 +33,7 @@ def log_in(key: str, password: str) -> Response:
 
 
 def failures() -> list[int]:
-    return [item["failures"] for item in items(Table.BINDINGS) if item["sk"] == "attempts"]
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
 def test_parallel_logins_reveal_no_more_than_the_free_attempts(key: str) -> None:
@@ -73,7 +73,7 @@ def test_an_address_that_many_want_at_once_becomes_one_users(create: bool) -> No
         return "given"
 
     assert Counter(at_once(want)) == {"given": 1, "already_exists": CALLERS - 1}
-    found = items(Table.DIRECTORY)
+    found = stored(Table.DIRECTORY)
     (owner,) = [item["uid"] for item in found if item["sk"] == "user" and item["email"] == "New@x.de"]
     assert {item["pk"]: item["uid"] for item in found if item["sk"] == "email" and "new@" in item["pk"]} == {
         "email#account#acme#new@x.de": owner,

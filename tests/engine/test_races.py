@@ -24,13 +24,13 @@ from tests import openid
 from tests.conftest import clear_caches
 from tests.http_api import Response, event, invoke
 from tests.races import CALLERS, at_once
-from tests.tables import items
+from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 
 def owners(device: str) -> list[dict[str, Any]]:
-    return [item for item in items(Table.BINDINGS) if item["pk"] == device and item["sk"] == "owner"]
+    return [item for item in stored(Table.BINDINGS) if item["pk"] == device and item["sk"] == "owner"]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_of_a_customers_devices_under_one_nickname_one_is_registered(bank: openi
     answers = at_once(lambda number: register(bank, "customer", f"device{number}", "My Phone"))
     outcomes = Counter(answer.json().get("problem", answer.status) for answer in answers)
     assert outcomes == {200: 1, "nickname-not-unique": CALLERS - 1}
-    assert (len(items(Table.DEVICES)), len(items(Table.BINDINGS))) == (1, 2)
+    assert (len(stored(Table.DEVICES)), len(stored(Table.BINDINGS))) == (1, 2)
 
 
 def change(bank: openid.Bank, name: str, identifier: str, body: str = "") -> Response:
@@ -74,7 +74,7 @@ def problems(answers: list[Response]) -> Counter[str | None]:
 
 def guards() -> dict[str, str]:
     """The nicknames that are held, and for which device."""
-    return {item["sk"]: item["device"] for item in items(Table.BINDINGS) if item["sk"].startswith("nickname#")}
+    return {item["sk"]: item["device"] for item in stored(Table.BINDINGS) if item["sk"].startswith("nickname#")}
 
 
 def test_of_a_customers_devices_renamed_alike_at_once_one_gets_the_nickname(bank: openid.Bank) -> None:
@@ -82,7 +82,7 @@ def test_of_a_customers_devices_renamed_alike_at_once_one_gets_the_nickname(bank
         register(bank, "customer", f"device{number}", f"phone {number}")
     answers = at_once(lambda number: change(bank, "set_nickname", f"device{number}", '{"nickname":"My Phone"}'))
     assert problems(answers) == {None: 1, "nickname-not-unique": CALLERS - 1}
-    owned = [item for item in items(Table.BINDINGS) if item["sk"] == "owner"]
+    owned = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
     assert {f"nickname#{identity.folded(item['nickname'])}": item["pk"] for item in owned} == guards()
 
 
@@ -133,7 +133,7 @@ def connecting(engine: object) -> Callable[[int], Response]:
 def named() -> set[str]:
     """The connections that the device's binding names."""
     (owner,) = owners(identity.company_device("acme", "M", "S"))
-    return {name["id"] for name in owner["connected"].values()}
+    return {name["id"] for name in owner["leases"].values()}
 
 
 def test_users_who_connect_to_one_device_at_once_are_all_named_by_its_binding(
@@ -167,9 +167,9 @@ def test_nobody_stays_connected_to_what_was_unbound_at_the_same_time(connecting:
 
     assert set(at_once(act)) <= {200, 403}
     company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    for lease in [item for item in items(Table.BINDINGS) if item["sk"] != "owner"]:
+    for lease in [item for item in stored(Table.BINDINGS) if item["sk"] != "owner"]:
         with pytest.raises(Refused):
-            leases.admit(lease["proxy"], "203.0.113.9")
+            leases.authorize_client(lease["proxy"], "203.0.113.9")
     assert named() == set()
 
 
@@ -184,7 +184,7 @@ def test_keys_issued_at_once_never_exceed_the_limit() -> None:
         return None
 
     assert Counter(at_once(issue, 20)) == {None: api_keys.LIVE_LIMIT, Reason.LIMIT_REACHED: 20 - api_keys.LIVE_LIMIT}
-    assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == api_keys.LIVE_LIMIT
+    assert sum(item["sk"] == "key" for item in stored(Table.DIRECTORY)) == api_keys.LIVE_LIMIT
 
 
 def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() -> None:
@@ -203,7 +203,7 @@ def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() 
 
     outcomes = at_once(act, 25)
 
-    (account,) = [item for item in items(Table.DIRECTORY) if item["sk"] == "account"]
+    (account,) = [item for item in stored(Table.DIRECTORY) if item["sk"] == "account"]
     live = account["live_keys"]
     assert len(live["rufus"]) == 10
     rotated = outcomes[:20].count(None)
@@ -211,7 +211,7 @@ def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() 
     # Whoever did not come through was too late, or met so many others that it may be tried again.
     assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.CONFLICT}
     assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.CONFLICT}
-    assert sum(item["sk"] == "key" for item in items(Table.DIRECTORY)) == 10 + rotated
+    assert sum(item["sk"] == "key" for item in stored(Table.DIRECTORY)) == 10 + rotated
 
 
 def test_the_first_uses_of_a_key_on_a_day_are_all_answered_and_noted_once() -> None:
@@ -224,4 +224,4 @@ def test_the_first_uses_of_a_key_on_a_day_are_all_answered_and_noted_once() -> N
 
     assert set(at_once(bind)) == {201}
     assert api_keys.show(api_keys.id_of(key))["last_used"] == clock.today().isoformat()
-    assert len(items(Table.DEVICES)) == CALLERS
+    assert len(stored(Table.DEVICES)) == CALLERS

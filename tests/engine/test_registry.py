@@ -11,7 +11,7 @@ from bindery.directory import accounts, api_keys
 from bindery.directory.accounts import KeyKind
 from bindery.directory.api_keys import Grant
 from tests.http_api import event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools.engine import Engine, EngineError, keep
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -45,7 +45,7 @@ def test_binds_of_one_device_at_once_make_one_binding():
         thread.join()
     assert len(bodies) == AT_ONCE
     assert len(set(bodies)) == 1
-    assert len(items(Table.BINDINGS)) == 1
+    assert len(stored(Table.BINDINGS)) == 1
 
 
 def test_a_secret_is_made_once_and_kept():

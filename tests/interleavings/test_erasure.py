@@ -17,7 +17,7 @@ from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, users
 from bindery.operators import privacy
-from bindery.registry import identity
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 from tests import quectel, schedules
 from tests.http_api import Response
@@ -142,7 +142,7 @@ def began_before(run: Run) -> bool:
 
 def shut_out(tables: Tables) -> bool:
     """True if no user record allows anyone to authenticate."""
-    return not any(item["enabled"] for item in tables["DIRECTORY"] if item["pk"] == users.key(ME).pk)
+    return not any(item["enabled"] for item in tables["DIRECTORY"] if item["pk"] == items.user(ME).pk)
 
 
 def left_of(tables: Tables) -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_i
         for lease in left:
             if "proxy" in lease:
                 with pytest.raises(Refused):
-                    leases.admit(lease["proxy"], "203.0.113.9")
+                    leases.authorize_client(lease["proxy"], "203.0.113.9")
         outcomes.add(bool(left))
     assert False in outcomes
 
@@ -219,6 +219,6 @@ def test_of_two_at_once_nothing_is_left_and_one_finds_nothing_to_erase(make: Cal
     make()
     for run in schedules.sample([erase(), erase()], rounds(5, 300)):
         assert broken(run.tables) == [], run
-        assert all(item["pk"] != users.key(ME).pk for item in run.tables["DIRECTORY"]), run
+        assert all(item["pk"] != items.user(ME).pk for item in run.tables["DIRECTORY"]), run
         assert left_of(run.tables) == [], run
         assert sorted(answer.status for answer in run.answers) == [200, 404], run

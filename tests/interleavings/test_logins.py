@@ -12,6 +12,7 @@ from bindery.core import clock
 from bindery.directory import accounts, api_keys, login_attempts, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
+from bindery.registry import items
 from bindery.security import passwords
 from tests import moto_registry, schedules
 from tests.http_api import SOURCE_IP, event, invoke
@@ -51,7 +52,7 @@ LOGINS: dict[str, Login] = {"quectel": quectel, "remoteit": remoteit}
 
 def key(api: str) -> Any:
     """Key of ada's attempts."""
-    return login_attempts.name_key(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
+    return items.name_attempts(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
 
 
 def of_user(does: str, body: Any = None, method: str = "POST") -> Request:
@@ -81,7 +82,7 @@ def unused() -> None:
 
 def failed(api: str, count: int) -> None:
     for _ in range(count):
-        login_attempts.Attempts(key(api)).fail()
+        login_attempts.NameAttempts(key(api)).fail()
 
 
 CASES: dict[str, tuple[int, Callable[[Login], list[Request]]]] = {

@@ -12,7 +12,7 @@ from bindery.core import clock
 from bindery.core.errors import Refused
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import invariants, quectel, schedules
 from tests.http_api import event, invoke
@@ -38,7 +38,7 @@ def stop(uid: str = ME) -> Request:
 
 def own_stop(uid: str = ME) -> Request:
     """The user's own end of the connection that there is now."""
-    lease = dynamodb.get(leases.key(quectel.DEVICE, uid))
+    lease = dynamodb.get(items.connection(quectel.DEVICE, uid))
     assert lease is not None
     headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
     body = json.dumps({"deviceaddress": ADDRESS, "connectionid": lease["connection"]})
@@ -107,7 +107,7 @@ def banned() -> None:
 
 def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
     """The assignment of a lease's address, if it is its device's."""
-    address = directory.get(service_addresses.key(lease["address"]).pk, {})
+    address = directory.get(items.service_address(lease["address"]).pk, {})
     return address["assignment"] if address.get("device") == lease["pk"] else None
 
 
@@ -119,13 +119,13 @@ def broken(tables: Tables) -> list[str]:
     for lease in tables["BINDINGS"]:
         if lease["sk"].startswith("connection#"):
             try:
-                leases.admit(lease["proxy"], "203.0.113.9")
+                leases.authorize_client(lease["proxy"], "203.0.113.9")
             except Refused:
                 continue
             if not invariants.reaches(tables, lease["caller"], lease["pk"]):
                 found.append(f"{lease['caller']} is admitted, and does not hold the device")
-            user = directory[users.key(lease["caller"]).pk]
-            generation = users.lease_generation(user, directory[accounts.key(user["account"]).pk])
+            user = directory[items.user(lease["caller"]).pk]
+            generation = users.lease_generation(user, directory[items.account(user["account"]).pk])
             if (lease["generation"], lease["assignment"]) != (generation, assigned(directory, lease)):
                 found.append(f"{lease['caller']} is admitted by a lease that was ended")
     return found

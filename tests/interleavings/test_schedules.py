@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Key, Put, Table, Update
+from bindery.aws.dynamodb import Key, Put, Table
+from bindery.aws.expressions import equals
 from bindery.core.errors import Reason, Refused
 from bindery.registry import bindings
 from tests import moto_registry, schedules
@@ -44,7 +45,7 @@ def lose() -> Response:
 
 def add(key: Key = COUNTER, *, told_again: bool = True, early: bool = False) -> Response:
     count = read() + 1
-    condition = Condition(expression="#count = :was", values={":was": count - 1}, otherwise=Reason.CONFLICT)
+    condition = equals("count", count - 1).raises(Reason.CONFLICT)
     if early:
         dynamodb.write(Put(OTHER, {"count": count}))
     try:
@@ -56,7 +57,7 @@ def add(key: Key = COUNTER, *, told_again: bool = True, early: bool = False) -> 
 
 
 def at_once() -> Response:
-    dynamodb.write(Update(COUNTER, "ADD #count :one", {":one": 1}))
+    dynamodb.write(COUNTER.update(add={"count": 1}))
     return Response(200, {}, "")
 
 

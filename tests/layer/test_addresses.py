@@ -10,10 +10,10 @@ from bindery.connectivity import service_addresses
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason, Refused
 from bindery.directory import products
-from bindery.registry import devices
+from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -28,11 +28,11 @@ def _devices(registry: None) -> None:
 
 
 def assigned(address: str) -> Assigned | None:
-    return service_addresses.read(dynamodb.get(service_addresses.key(address)))
+    return service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
 
 
 def shown(device: str) -> str | None:
-    return (dynamodb.get(devices.key(device)) or {}).get("address")
+    return (dynamodb.get(items.device(device)) or {}).get("address")
 
 
 def test_an_address_leads_to_its_device_and_stands_with_it() -> None:
@@ -82,8 +82,8 @@ def test_of_two_assignments_at_once_one_fails_whole(
     with pytest.raises(Refused) as caught:
         service_addresses.assign(ADDRESS, "one")
     assert caught.value.reason is Reason.ALREADY_EXISTS
-    assert len(items(Table.DIRECTORY)) == 1
-    assert len([item for item in items(Table.DEVICES) if "address" in item]) == 1
+    assert len(stored(Table.DIRECTORY)) == 1
+    assert len([item for item in stored(Table.DEVICES) if "address" in item]) == 1
 
 
 def test_an_address_that_is_taken_away_is_free_for_another_device() -> None:

@@ -7,8 +7,9 @@ from bindery.aws.dynamodb import Key, Table
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import login_attempts
+from bindery.registry import items
 from bindery.security import passwords
-from tests.tables import items
+from tests.tables import stored
 
 NOW = 1795176000_000
 DAY = 86_400_000
@@ -37,7 +38,7 @@ def user(time: Clock) -> dict[str, str]:
 
 
 def place(name: str = "ada@x.de", source_ip: str = HOME, scope: str = "app") -> Key:
-    return login_attempts.name_key("quectel", scope, name, source_ip)
+    return items.name_attempts("quectel", scope, name, source_ip)
 
 
 def attempt(
@@ -52,7 +53,7 @@ def attempt(
     """Try a password as a login does, and return the refusal."""
     tried = login_attempts.Attempt(api, scope, name, source_ip)
     try:
-        tried.reserve(*dynamodb.get_many(tried.reads)).judge(password, user)
+        tried.reserve(dynamodb.get_many(tried.reads)).judge(password, user)
     except Refused as fault:
         return fault
     return None
@@ -66,7 +67,7 @@ def fail(count: int, user: dict[str, str] | None, time: Clock, **of: str) -> Non
 
 
 def counted(kind: str = "attempts") -> list[int]:
-    return [item["failures"] for item in items(Table.BINDINGS) if item["sk"] == kind]
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == kind]
 
 
 def refused(fault: Refused | None, reason: Reason, **detail: str) -> None:
@@ -90,7 +91,7 @@ def test_each_failure_after_the_fourth_doubles_the_delay(
     time.now = NOW - NOW % DAY
     key = place()
     for _ in range(count):
-        login_attempts.Attempts(key).fail()
+        login_attempts.NameAttempts(key).fail()
     if seconds:
         refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds=str(seconds))
         time.now += seconds * 1000 - 1
@@ -104,11 +105,11 @@ def test_what_comes_too_early_is_neither_looked_at_nor_counted(
 ) -> None:
     fail(5, user, time)
     time.now -= 900_000
-    stands = items(Table.BINDINGS)
+    stands = stored(Table.BINDINGS)
     monkeypatch.setattr(passwords, "verify", None)
     for _ in range(3):
         refused(attempt(user, WRONG), Reason.LOGIN_THROTTLED, seconds="1")
-    assert items(Table.BINDINGS) == stands
+    assert stored(Table.BINDINGS) == stands
 
 
 def test_a_success_forgets_the_failures(user: dict[str, str], time: Clock) -> None:
@@ -126,7 +127,7 @@ def test_a_new_day_begins_with_none(user: dict[str, str], time: Clock) -> None:
 
 def test_the_count_is_removed_after_a_day(user: dict[str, str], time: Clock) -> None:
     refused(attempt(user, WRONG), Reason.PASSWORD_WRONG)
-    kept = items(Table.BINDINGS)
+    kept = stored(Table.BINDINGS)
     assert sorted(item["sk"] for item in kept) == ["attempts", "network"]
     for item in kept:
         assert {name: value for name, value in item.items() if name not in ("pk", "sk")} == {
@@ -193,10 +194,10 @@ def test_parallel_logins_do_not_reveal_the_right_password(
     read = dynamodb.get_many(tried[0].reads)
     free = max(5 - failures, 1)
     for number, each in enumerate(tried):
-        before = items(Table.BINDINGS)
+        before = stored(Table.BINDINGS)
         fault = None
         try:
-            each.reserve(*read).judge(RIGHT if number == right else WRONG, user)
+            each.reserve(read).judge(RIGHT if number == right else WRONG, user)
         except Refused as refusal:
             fault = refusal
         if right == number < free:
@@ -207,7 +208,7 @@ def test_parallel_logins_do_not_reveal_the_right_password(
             refused(fault, Reason.PASSWORD_WRONG)
         else:
             refused(fault, Reason.LOGIN_THROTTLED, seconds="1")
-            assert items(Table.BINDINGS) == before, "a refused attempt is not counted, right or wrong"
+            assert stored(Table.BINDINGS) == before, "a refused attempt is not counted, right or wrong"
     assert hashed == [WRONG] * free, "a refused password is not compared"
     assert counted() == [failures + free]
 
@@ -227,10 +228,10 @@ def test_a_network_that_tries_many_names_is_throttled(user: dict[str, str], time
     spray(101, None, time)
     time.now -= 60_000
     hashed.clear()
-    stands = items(Table.BINDINGS)
+    stands = stored(Table.BINDINGS)
     refused(attempt(None, WRONG, name="nobody"), Reason.LOGIN_THROTTLED, seconds="1")
     refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds="1")
-    assert (hashed, items(Table.BINDINGS)) == ([], stands)
+    assert (hashed, stored(Table.BINDINGS)) == ([], stands)
     for of in ({"source_ip": "203.0.113.10"}, {"scope": "other"}, {"api": "remoteit"}):
         assert attempt(user, RIGHT, **of) is None
     time.now += 1000
@@ -262,5 +263,5 @@ def test_parallel_logins_of_many_names_are_no_more_than_the_free_ones(
     found = [dynamodb.get_many(each.reads) for each in tried]
     for each, read in zip(tried, found, strict=True):
         with pytest.raises(Refused):
-            each.reserve(*read).judge(WRONG, None)
+            each.reserve(read).judge(WRONG, None)
     assert (len(hashed), counted("network")) == (4, [101])

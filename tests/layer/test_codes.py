@@ -26,7 +26,7 @@ READER = Session("C31490", "smart", "E.DM.1", 1)
 
 
 def code(offer: Offer = OFFER, account: str = "smart", domain: str = "E.DM.1") -> str:
-    return share_codes.write(offer, account, domain)
+    return share_codes.encode(offer, account, domain)
 
 
 def sealed(code: str) -> bytes:
@@ -34,16 +34,16 @@ def sealed(code: str) -> bytes:
 
 
 def refused(code: str, session: Session = READER) -> bool:
-    return share_codes.read(code, session) is None
+    return share_codes.decode(code, session) is None
 
 
 def test_code_decrypts_to_its_offer() -> None:
     offers = [OFFER, OFFER._replace(sharer="Zoë \U0001f511"), OFFER._replace(device_key="", sharer="a" * 64)]
     for offer in offers:
-        assert share_codes.read(code(offer), READER) == offer
+        assert share_codes.decode(code(offer), READER) == offer
     for length in range(70):
         offer = OFFER._replace(series="s" * length)
-        assert share_codes.read(code(offer), READER) == offer
+        assert share_codes.decode(code(offer), READER) == offer
 
 
 def test_each_offer_has_one_code_of_its_own() -> None:

@@ -9,20 +9,20 @@ import pytest
 
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Key, Put, Table, Update
+from bindery.aws.dynamodb import Delete, Key, Put, Table
 from bindery.connectivity import leases, service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, admit, connect, stop, stop_one
+from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, authorize_client, connect, stop, stop_one
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, sessions, users
 from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
 from tests import quectel
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -44,9 +44,9 @@ def user(registry: None) -> users.User:
 
 
 def found() -> users.User:
-    item = dynamodb.get(users.key(UID))
+    item = dynamodb.get(items.user(UID))
     assert item is not None
-    return users.read(item, accounts.show(item["account"]))
+    return users.from_items(item, accounts.show(item["account"]))
 
 
 def device(mode: Mode = Mode.UNIQUE) -> str:
@@ -59,23 +59,25 @@ def device(mode: Mode = Mode.UNIQUE) -> str:
 
 def own(pk: str, **facts: Any) -> None:
     """The owner's binding; whom it named before, it names still."""
-    ours = {"binding": "b", "since": "quectel#1", "holder": identity.user_holder(UID)}
-    dynamodb.write(Put(bindings.owner(pk), ours | {"connected": named(bindings.owner(pk))} | facts))
+    ours = {"binding": "b", "holder_sort": "quectel#1", "holder": identity.user_holder(UID)}
+    dynamodb.write(Put(items.owner(pk), ours | {"leases": named(items.owner(pk))} | facts))
 
 
 def of_user(pk: str, **facts: Any) -> None:
-    place = bindings.of_user(pk, UID)
-    dynamodb.write(Put(place, {"connected": named(place)} | facts))
+    place = items.user_binding(pk, UID)
+    dynamodb.write(Put(place, {"leases": named(place)} | facts))
 
 
 def named(place: Key) -> dict[str, Any]:
-    found = (dynamodb.get(place) or {}).get("connected", {})
+    found = (dynamodb.get(place) or {}).get("leases", {})
     assert isinstance(found, dict)
     return found
 
 
 def make(client_ip: str = CLIENT) -> Connection:
-    return connect(found(), ADDRESS, service_addresses.read(dynamodb.get(service_addresses.key(ADDRESS))), client_ip)
+    return connect(
+        found(), ADDRESS, service_addresses.Assigned.from_item(dynamodb.get(items.service_address(ADDRESS))), client_ip
+    )
 
 
 def refused(call: Callable[[], object]) -> Reason:
@@ -133,11 +135,11 @@ def test_of_a_device_that_several_hold_each_connects_by_a_binding_of_their_own(
 def held_to(made: Connection, may: bool) -> None:
     """Both forms of the rule, a write's condition and a read, say the same."""
     if may:
-        assert admit(made.proxy, CLIENT) == made
+        assert authorize_client(made.proxy, CLIENT) == made
         assert make().id != made.id
     else:
         before_ = everything()
-        assert refused(lambda: admit(made.proxy, CLIENT)) == refused(make) == Reason.NOT_SHARED
+        assert refused(lambda: authorize_client(made.proxy, CLIENT)) == refused(make) == Reason.NOT_SHARED
         assert everything() == before_
 
 
@@ -148,7 +150,7 @@ def test_without_any_relation_nobody_connects(mode: Mode) -> None:
     # The records of the other kind of mode do not count.
     own(pk) if mode is Mode.MULTI else of_user(pk, kind="binding")
     assert refused(make) is Reason.NOT_SHARED
-    assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+    assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
 
 def test_the_refusal_names_the_address() -> None:
@@ -161,7 +163,7 @@ def test_the_refusal_names_the_address() -> None:
 
 MEANWHILE: list[tuple[Callable[[str], object], Reason]] = [
     (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
-    (lambda pk: dynamodb.write(Delete(bindings.owner(pk))), Reason.NOT_SHARED),
+    (lambda pk: dynamodb.write(Delete(items.owner(pk))), Reason.NOT_SHARED),
     (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
     (lambda pk: devices.deactivate(pk), Reason.DEVICE_INACTIVE),
     (lambda pk: service_addresses.withdraw(ADDRESS), Reason.NOT_SHARED),
@@ -178,7 +180,7 @@ def test_what_changes_between_the_read_and_the_lease_refuses_it(
     own(pk)
     before(monkeypatch, "transact_write_items", lambda: change(pk))
     assert refused(make) is reason
-    assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+    assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
 
 @pytest.mark.parametrize("left", [{}, {UID: LONG_AGO}, {"bob": LATER}])
@@ -189,7 +191,7 @@ def test_a_share_that_ends_between_the_read_and_the_lease_refuses_it(
     own(pk, holder="user#eve", shares={UID: LATER})
     before(monkeypatch, "transact_write_items", lambda: own(pk, holder="user#eve", shares=left))
     assert refused(make) is Reason.NOT_SHARED
-    assert named(bindings.owner(pk)) == {}
+    assert named(items.owner(pk)) == {}
 
 
 @pytest.mark.parametrize(("change", "reason"), MEANWHILE)
@@ -199,7 +201,7 @@ def test_what_changes_after_the_lease_ends_it(change: Callable[[str], object], r
     made = make(FIRST_CLIENT)
     change(pk)
     before_ = everything()
-    assert refused(lambda: admit(made.proxy, CLIENT)) is reason
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is reason
     assert everything() == before_
 
 
@@ -208,7 +210,7 @@ def test_a_user_who_is_shut_out_is_no_longer_admitted(end: Callable[[], None]) -
     own(device())
     made = make()
     end()
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_SHARED
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_SHARED
 
 
 REVOKED: list[Callable[[], None]] = [lambda: users.revoke_sessions(UID), lambda: users.change(UID, domain="D")]
@@ -216,7 +218,7 @@ REVOKED: list[Callable[[], None]] = [lambda: users.revoke_sessions(UID), lambda:
 
 def lasting(pk: str) -> set[str]:
     """The live leases of a device, which a list by caller shows as well."""
-    by_device, by_caller = (leases.live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
+    by_device, by_caller = (leases.list_live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
     assert by_device == by_caller
     return {lease["connection"] for lease in by_device}
 
@@ -229,12 +231,12 @@ def test_a_connection_ends_for_good_with_its_callers_sessions(revoke: Callable[[
     assert lasting(pk) == {made.id}
     revoke()
     stands = everything()
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
     assert lasting(pk) == set()
     assert everything() == stands
     again = make()
-    assert admit(again.proxy, CLIENT) == again
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert authorize_client(again.proxy, CLIENT) == again
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
     assert lasting(pk) == {again.id}
 
 
@@ -274,13 +276,13 @@ def test_ended_lease_stays_ended_when_its_obstacle_is_lifted(case: str) -> None:
     made = make(ANY_CLIENT)
     end(pk)
     with pytest.raises(Refused):
-        admit(made.proxy, CLIENT)
+        authorize_client(made.proxy, CLIENT)
     assert lasting(pk) == set()
     lift(pk)
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
     assert lasting(pk) == set()
     again = make()
-    assert admit(again.proxy, CLIENT) == again
+    assert authorize_client(again.proxy, CLIENT) == again
     assert lasting(pk) == {again.id}
 
 
@@ -290,7 +292,7 @@ def test_lifting_what_does_not_apply_keeps_connections(lift: Callable[[str], obj
     own(pk)
     made = make()
     lift(pk)
-    assert admit(made.proxy, CLIENT) == made
+    assert authorize_client(made.proxy, CLIENT) == made
 
 
 @pytest.mark.parametrize("revoke", REVOKED)
@@ -300,7 +302,7 @@ def test_a_connection_under_way_while_its_callers_sessions_are_revoked_admits_no
     own(device())
     before(monkeypatch, "transact_write_items", revoke)
     made = make()
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_nobody_in(
@@ -309,7 +311,7 @@ def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_
     own(device())
     made = make()
     before(monkeypatch, "batch_get_item", lambda: users.revoke_sessions(UID))
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -331,40 +333,40 @@ def test_a_connection_is_for_the_client_named_for_any_or_for_the_first(
     made = make(host_ip)
     for comer, may in comers:
         if may:
-            assert admit(made.proxy, comer) == made
+            assert authorize_client(made.proxy, comer) == made
         else:
-            assert refused(lambda comer=comer: admit(made.proxy, comer)) is Reason.ACCESS_DENIED  # type: ignore[misc]
+            assert refused(lambda comer=comer: authorize_client(made.proxy, comer)) is Reason.ACCESS_DENIED  # type: ignore[misc]
 
 
 def test_of_two_first_clients_at_once_one_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     made = make(FIRST_CLIENT)
-    before(monkeypatch, "update_item", lambda: admit(made.proxy, OTHER))
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.ACCESS_DENIED
-    assert admit(made.proxy, OTHER) == made
+    before(monkeypatch, "update_item", lambda: authorize_client(made.proxy, OTHER))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.ACCESS_DENIED
+    assert authorize_client(made.proxy, OTHER) == made
 
 
 def test_the_first_client_of_an_ended_connection_does_not_latch_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     made = make(FIRST_CLIENT)
     before(monkeypatch, "update_item", lambda: make(FIRST_CLIENT))
-    assert refused(lambda: admit(made.proxy, OTHER)) is Reason.NOT_FOUND
-    (lease,) = (item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#"))
+    assert refused(lambda: authorize_client(made.proxy, OTHER)) is Reason.NOT_FOUND
+    (lease,) = (item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#"))
     assert lease["client_ip"] == FIRST_CLIENT
 
 
 def test_a_connection_ends_when_its_caller_connects_again() -> None:
     own(device())
     first, second = make(), make()
-    assert refused(lambda: admit(first.proxy, CLIENT)) is Reason.NOT_FOUND
-    assert admit(second.proxy, CLIENT) == second
+    assert refused(lambda: authorize_client(first.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert authorize_client(second.proxy, CLIENT) == second
 
 
 def test_a_label_that_the_index_still_shows_is_checked_against_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     first = make()
     before(monkeypatch, "get_item", make)
-    assert refused(lambda: admit(first.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(first.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 OTHERS = "80:00:00:00:00:00:00:F2"
@@ -380,7 +382,7 @@ def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]
     users.create("eve", "other")
     company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
     service_addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
-    eve = users.read(users.show("eve"), accounts.show("acme"))
+    eve = users.from_items(users.show("eve"), accounts.show("acme"))
     theirs = connect(eve, OTHERS, service_addresses.find(OTHERS), ANY_CLIENT)
     assert mine.proxy == theirs.proxy == "aaaaaaaa"
     return mine, theirs
@@ -390,7 +392,7 @@ def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
     same_label: tuple[Connection, Connection],
 ) -> None:
     stands = everything()
-    assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
     assert everything() == stands
 
 
@@ -398,7 +400,7 @@ def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
     "end",
     [
         lambda one: stop(one.device, UID if one.address == ADDRESS else "eve"),
-        lambda one: dynamodb.write(Delete(bindings.owner(one.device))),
+        lambda one: dynamodb.write(Delete(items.owner(one.device))),
         lambda one: users.revoke_sessions(UID if one.address == ADDRESS else "eve"),
         lambda one: devices.ban(one.device, "stolen"),
         lambda one: accounts.set_enabled("acme" if one.address == ADDRESS else "other", False),
@@ -411,25 +413,29 @@ def test_a_connection_that_has_ended_does_not_stand_before_one_with_its_label(
 ) -> None:
     end(same_label[ended])
     left = same_label[1 - ended]
-    assert admit("aaaaaaaa", CLIENT) == left
+    assert authorize_client("aaaaaaaa", CLIENT) == left
     end(left)
-    assert refused(lambda: admit("aaaaaaaa", CLIENT)) in (Reason.NOT_FOUND, Reason.NOT_SHARED, Reason.DEVICE_BANNED)
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) in (
+        Reason.NOT_FOUND,
+        Reason.NOT_SHARED,
+        Reason.DEVICE_BANNED,
+    )
 
 
 def test_one_client_is_not_admitted_to_what_is_for_another_of_the_same_label(
     same_label: tuple[Connection, Connection],
 ) -> None:
     mine, theirs = same_label
-    lease = leases.key(theirs.device, "eve")
-    dynamodb.write(Update(lease, "SET #client_ip = :client", {":client": OTHER}))
-    assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
+    lease = items.connection(theirs.device, "eve")
+    dynamodb.write(lease.update(set={"client_ip": OTHER}))
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
     devices.ban(mine.device, "stolen")
-    assert refused(lambda: admit("aaaaaaaa", CLIENT)) is Reason.ACCESS_DENIED
-    assert admit("aaaaaaaa", OTHER) == theirs
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) is Reason.ACCESS_DENIED
+    assert authorize_client("aaaaaaaa", OTHER) == theirs
 
 
 def test_an_unknown_label_is_not_found() -> None:
-    assert refused(lambda: admit("abcdefgh", CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client("abcdefgh", CLIENT)) is Reason.NOT_FOUND
 
 
 def test_a_connection_has_ended_in_the_second_that_it_ends_though_it_still_stands(
@@ -440,26 +446,24 @@ def test_a_connection_has_ended_in_the_second_that_it_ends_though_it_still_stand
     made = make()
     assert (made.expires_at, made.seconds_left()) == (1_028_800, 28800)
     monkeypatch.setattr(clock, "now", lambda: 1_028_799_999)
-    assert admit(made.proxy, CLIENT) == made
+    assert authorize_client(made.proxy, CLIENT) == made
     monkeypatch.setattr(clock, "now", lambda: 1_028_800_000)
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 def test_a_share_ends_in_the_second_that_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device(), holder="user#eve", shares={UID: 1_000_001})
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
     made = make()
-    assert admit(made.proxy, CLIENT) == made
+    assert authorize_client(made.proxy, CLIENT) == made
     monkeypatch.setattr(clock, "now", lambda: 1_000_001_000)
-    assert refused(make) == refused(lambda: admit(made.proxy, CLIENT)) == Reason.NOT_SHARED
+    assert refused(make) == refused(lambda: authorize_client(made.proxy, CLIENT)) == Reason.NOT_SHARED
 
 
 def test_leases_are_found_by_label_and_by_device_and_not_among_what_a_user_holds() -> None:
     own(device())
     make()
-    held = dynamodb.query(
-        Table.BINDINGS, "#holder = :holder", {":holder": identity.user_holder(UID)}, index=bindings.BY_HOLDER
-    )
+    held = dynamodb.query(items.held_by(identity.user_holder(UID)))
     assert [item["sk"] for item in held] == ["owner"]
 
 
@@ -475,8 +479,8 @@ def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
     pk = device()
     own(pk, holder="customer#MIGR00002")
     made = make()
-    dynamodb.write(Update(users.key(UID), "SET #customer = :none", {":none": None}))
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_SHARED
+    dynamodb.write(items.user(UID).update(set={"customer": None}))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_SHARED
 
 
 # A lease is good while the binding names it.
@@ -529,11 +533,11 @@ def accepted(mode: Mode) -> tuple[str, Callable[[], object]]:
 
 BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[[str], object]]] = {
     "rufus, ended by force": (company_bound, lambda pk: forced_unbind.end(pk, "moved")),
-    "rufus, removed": (company_bound, lambda pk: dynamodb.write(Delete(bindings.owner(pk)))),
+    "rufus, removed": (company_bound, lambda pk: dynamodb.write(Delete(items.owner(pk)))),
     "quectel, unique": (lambda: user_bound(Mode.UNIQUE), lambda pk: forced_unbind.end(pk, "moved")),
     "quectel, rotating": (
         lambda: user_bound(Mode.ROTATING),
-        lambda pk: dynamodb.write(Update(bindings.owner(pk), "SET #holder = :eve", {":eve": "user#eve"})),
+        lambda pk: dynamodb.write(items.owner(pk).update(set={"holder": "user#eve"})),
     ),
     "quectel, multi": (lambda: user_bound(Mode.MULTI), lambda pk: forced_unbind.end(pk, "moved", uid=UID)),
     "quectel, a share in multi mode": (
@@ -556,17 +560,17 @@ def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: st
     bind()
     service_addresses.assign(ADDRESS, pk)
     lease = make()
-    assert admit(lease.proxy, CLIENT) == lease
-    assert [item["connection"] for item in leases.live(10, None, device=pk).items] == [lease.id]
+    assert authorize_client(lease.proxy, CLIENT) == lease
+    assert [item["connection"] for item in leases.list_live(10, None, device=pk).items] == [lease.id]
     end(pk)
-    assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_SHARED
+    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_SHARED
     bind()
-    assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_FOUND
-    assert leases.live(10, None, device=pk).items == leases.live(10, None, caller=UID).items == []
+    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert leases.list_live(10, None, device=pk).items == leases.list_live(10, None, caller=UID).items == []
     assert refused(lambda: stop(pk, UID)) is Reason.NOT_FOUND
     again = make()
-    assert admit(again.proxy, CLIENT) == again
-    assert refused(lambda: admit(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert authorize_client(again.proxy, CLIENT) == again
+    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
@@ -575,7 +579,7 @@ def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
     service_addresses.assign(ADDRESS, pk)
     made = make()
     bind()
-    assert admit(made.proxy, CLIENT) == made
+    assert authorize_client(made.proxy, CLIENT) == made
 
 
 def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_on_the_new_one(
@@ -587,8 +591,8 @@ def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_
     old = make()
     before(monkeypatch, "transact_write_items", lambda: (forced_unbind.end(pk, "moved"), bind()))
     made = make()
-    assert admit(made.proxy, CLIENT) == made
-    assert refused(lambda: admit(old.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert authorize_client(made.proxy, CLIENT) == made
+    assert refused(lambda: authorize_client(old.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
@@ -597,7 +601,7 @@ def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
 
 
 def names_met(pk: str) -> set[str]:
-    return {name["id"] for name in named(bindings.owner(pk)).values()}
+    return {name["id"] for name in named(items.owner(pk)).values()}
 
 
 @pytest.mark.parametrize(
@@ -610,21 +614,23 @@ def names_met(pk: str) -> set[str]:
 )
 def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callable[[int], int], left: set[str]) -> None:
     pk = device()
-    own(pk, connected=others(pk, until))
+    own(pk, leases=others(pk, until))
     made = make()
     assert names_met(pk) == left | {made.id}
-    assert admit(made.proxy, CLIENT) == made
+    assert authorize_client(made.proxy, CLIENT) == made
     again = make()
     assert names_met(pk) == left | {again.id}
 
 
 def test_a_binding_without_names_names_whoever_connects() -> None:
     pk = device()
-    dynamodb.write(Put(bindings.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "since": "quectel#1"}))
+    dynamodb.write(
+        Put(items.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "holder_sort": "quectel#1"})
+    )
     made = make()
-    assert admit(made.proxy, CLIENT) == made
-    dynamodb.write(Update(bindings.owner(pk), "REMOVE #connected"))
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert authorize_client(made.proxy, CLIENT) == made
+    dynamodb.write(items.owner(pk).update(remove=["leases"]))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
 def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
@@ -644,9 +650,9 @@ def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda pk: own(pk, connected={}), Reason.CONFLICT),
+        (lambda pk: own(pk, leases={}), Reason.CONFLICT),
         (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
-        (lambda pk: dynamodb.write(Delete(bindings.owner(pk))), Reason.NOT_SHARED),
+        (lambda pk: dynamodb.write(Delete(items.owner(pk))), Reason.NOT_SHARED),
         (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
     ],
 )
@@ -655,19 +661,19 @@ def test_what_changes_before_room_is_made_refuses_the_lease(
     change: Callable[[str], object], reason: Reason, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = device()
-    own(pk, connected=others(pk, lambda _: LATER))
+    own(pk, leases=others(pk, lambda _: LATER))
     if not full:
-        dynamodb.write(Update(bindings.owner(pk), "REMOVE #connected"))
+        dynamodb.write(items.owner(pk).update(remove=["leases"]))
     on_second(monkeypatch, lambda: change(pk))
     assert refused(make) is reason
-    assert [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+    assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
 
 def test_a_binding_keeps_no_name_of_who_connected() -> None:
     pk = device()
     own(pk, holder="account#acme")
     make()
-    assert UID not in json.dumps(dynamodb.get(bindings.owner(pk)))
+    assert UID not in json.dumps(dynamodb.get(items.owner(pk)))
 
 
 def assigned() -> service_addresses.Assigned | None:
@@ -684,15 +690,13 @@ def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
     assert refused(lambda: stop_one(found(), None, second.id)) is Reason.NOT_FOUND
     assert everything() == stands
     stop_one(found(), assigned(), second.id)
-    assert refused(lambda: admit(second.proxy, CLIENT)) is Reason.NOT_FOUND
-    assert named(bindings.owner(pk)) == {}
-    assert [item["sk"] for item in items(Table.BINDINGS)] == ["owner"]
+    assert refused(lambda: authorize_client(second.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert named(items.owner(pk)) == {}
+    assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
     assert refused(lambda: stop_one(found(), assigned(), second.id)) is Reason.NOT_FOUND
 
 
-@pytest.mark.parametrize(
-    "change", [lambda pk: dynamodb.write(Delete(bindings.owner(pk))), lambda pk: own(pk, connected={})]
-)
+@pytest.mark.parametrize("change", [lambda pk: dynamodb.write(Delete(items.owner(pk))), lambda pk: own(pk, leases={})])
 @pytest.mark.parametrize("stopping", [lambda pk, made: stop(pk, UID), lambda pk, made: stop_one(found(), *made)])
 def test_what_ended_before_it_was_stopped_is_not_found(
     stopping: Callable[[str, Any], None], change: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
@@ -702,7 +706,7 @@ def test_what_ended_before_it_was_stopped_is_not_found(
     made = (assigned(), make().id)
     before(monkeypatch, "transact_write_items", lambda: change(pk))
     assert refused(lambda: stopping(pk, made)) is Reason.NOT_FOUND
-    assert [item for item in items(Table.BINDINGS) if item["sk"] == "owner" and item["connected"]] == []
+    assert [item for item in stored(Table.BINDINGS) if item["sk"] == "owner" and item["leases"]] == []
 
 
 def test_a_user_who_connects_before_their_stop_keeps_the_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -710,7 +714,7 @@ def test_a_user_who_connects_before_their_stop_keeps_the_new_connection(monkeypa
     made, last = (assigned(), make().id), []
     before(monkeypatch, "transact_write_items", lambda: last.append(make()))
     assert refused(lambda: stop_one(found(), *made)) is Reason.NOT_FOUND
-    assert admit(last[0].proxy, CLIENT) == last[0]
+    assert authorize_client(last[0].proxy, CLIENT) == last[0]
 
 
 def test_an_operator_ends_whichever_connection_the_user_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -720,8 +724,8 @@ def test_an_operator_ends_whichever_connection_the_user_has_by_then(monkeypatch:
     last: list[Connection] = []
     before(monkeypatch, "transact_write_items", lambda: last.append(make()))
     stop(pk, UID)
-    assert refused(lambda: admit(last[0].proxy, CLIENT)) is Reason.NOT_FOUND
-    assert [item["sk"] for item in items(Table.BINDINGS)] == ["owner"]
+    assert refused(lambda: authorize_client(last[0].proxy, CLIENT)) is Reason.NOT_FOUND
+    assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
 
 
 def test_a_stop_that_comes_between_the_relays_look_up_and_its_reads_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -729,4 +733,4 @@ def test_a_stop_that_comes_between_the_relays_look_up_and_its_reads_is_heeded(mo
     own(pk)
     made = make()
     before(monkeypatch, "batch_get_item", lambda: stop(pk, UID))
-    assert refused(lambda: admit(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND

@@ -13,8 +13,9 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.http.messages import Access
+from bindery.registry import items
 from bindery.security import secrets
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -49,7 +50,7 @@ def test_an_account_a_user_or_a_chosen_key_is_made_once() -> None:
 def test_a_key_is_stored_as_its_hash_alone() -> None:
     credential = api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="a", unbind=True)
     assert credential not in str(everything())
-    assert secrets.fingerprint(credential) in str(items(Table.DIRECTORY))
+    assert secrets.fingerprint(credential) in str(stored(Table.DIRECTORY))
     key = read(credential)
     assert (key.account, key.grant, key.unbind) == ("acme", Grant.READ_WRITE, True)
 
@@ -137,8 +138,8 @@ def test_a_session_names_its_user_until_it_expires() -> None:
         lambda: users.set_enabled("ada", False),
         lambda: users.revoke_sessions("ada"),
         lambda: accounts.set_enabled("acme", False),
-        lambda: dynamodb.write(dynamodb.Delete(users.key("ada"))),
-        lambda: dynamodb.write(dynamodb.Delete(accounts.key("acme"))),
+        lambda: dynamodb.write(dynamodb.Delete(items.user("ada"))),
+        lambda: dynamodb.write(dynamodb.Delete(items.account("acme"))),
     ],
 )
 def test_a_session_ends_with_its_user_generation_or_account(end: Callable[[], object]) -> None:

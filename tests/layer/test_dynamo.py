@@ -9,16 +9,18 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Condition, Delete, Key, Put, Read, Table, Update
+from bindery.aws.dynamodb import Check, Delete, Key, Partition, Put, Read, Table
+from bindery.aws.expressions import absent, exists
 from bindery.core.errors import HotKey, Reason, Refused
-from tests.tables import everything, items
+from bindery.registry.items import BY_LIST
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-HERE = Key(Table.DEVICES, "here")
-THERE = Key(Table.BINDINGS, "there", "owner")
-ABSENT = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_BOUND)
-PRESENT = Condition(expression="attribute_exists(#pk)", otherwise=Reason.DEVICE_UNKNOWN)
+HERE: Key[Any] = Key(Table.DEVICES, "here")
+THERE: Key[Any] = Key(Table.BINDINGS, "there", "owner")
+ABSENT = absent().raises(Reason.ALREADY_BOUND)
+PRESENT = exists().raises(Reason.DEVICE_UNKNOWN)
 
 
 @pytest.fixture(autouse=True)
@@ -80,24 +82,21 @@ def test_every_kind_of_value_comes_back_as_it_was() -> None:
 def test_a_value_of_another_kind_is_refused_before_it_is_written() -> None:
     with pytest.raises(TypeError, match="float"):
         dynamodb.write(Put(HERE, {"ratio": 0.5}))
-    assert items(Table.DEVICES) == []
+    assert stored(Table.DEVICES) == []
 
 
 def test_reads_come_back_in_their_order_with_none_for_what_is_absent() -> None:
     dynamodb.write(Put(HERE, {"n": 1}))
     dynamodb.write(Put(THERE, {"n": 2}))
-    absent = Key(Table.DIRECTORY, "absent", "absent")
-    found = dynamodb.get_many([Read(THERE), Read(absent), Read(HERE), Read(THERE)])
-    assert [item and item["n"] for item in found] == [2, None, 1, 2]
+    missing: Key[Any] = Key(Table.DIRECTORY, "absent", "absent")
+    found = dynamodb.get_many([Read(THERE), Read(missing), Read(HERE), Read(THERE)])
+    assert [item and item["n"] for item in (found[THERE], found[missing], found[HERE])] == [2, None, 1]
 
 
 def test_a_failed_condition_raises_its_reason_or_what_the_item_there_tells() -> None:
     dynamodb.write(Put(HERE, {"holder": "me"}))
     before = everything()
-    told = Condition(
-        expression="attribute_not_exists(#pk)",
-        otherwise=lambda item: Reason.ALREADY_BOUND if item["holder"] == "me" else Reason.BOUND_BY_ANOTHER,
-    )
+    told = absent().raises(lambda item: Reason.ALREADY_BOUND if item["holder"] == "me" else Reason.BOUND_BY_ANOTHER)
     for condition in (ABSENT, told):
         assert refused(lambda: dynamodb.write(Put(HERE, {"n": 1}, condition))) is Reason.ALREADY_BOUND  # noqa: B023
         assert refused(lambda: dynamodb.transact([Put(HERE, {"n": 1}, condition)])) is Reason.ALREADY_BOUND  # noqa: B023
@@ -124,7 +123,7 @@ def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.
     dynamodb.transact([Put(Key(Table.DEVICES, "x"), {"n": 1}, ABSENT)])
     one, again, at_last, another = (request["ClientRequestToken"] for request in asked)
     assert one == again == at_last != another
-    assert len(items(Table.DEVICES)) == 2
+    assert len(stored(Table.DEVICES)) == 2
 
 
 @pytest.mark.parametrize(
@@ -161,13 +160,13 @@ def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pyt
     dynamodb.client().meta.events.register(
         "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: sent.append(params)
     )
-    dynamodb.transact([Put(HERE, {"n": 1})], aside=Update(THERE, "SET #n = :n", {":n": 1}))
+    dynamodb.transact([Put(HERE, {"n": 1})], aside=THERE.update(set={"n": 1}))
     assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
     both = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, {"Code": code}])
     alone = error("TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": code}])
     for number, outcome in enumerate((both, alone), 2):
         asked = failing(monkeypatch, "transact_write_items", outcome)
-        dynamodb.transact([Put(HERE, {"n": number})], aside=Update(THERE, "SET #n = :n", {":n": number}))
+        dynamodb.transact([Put(HERE, {"n": number})], aside=THERE.update(set={"n": number}))
         # What is sent without it is another request, so it has a token of its own.
         assert len({request["ClientRequestToken"] for request in asked}) == len(asked) == 2
         assert dynamodb.get(HERE) == {"pk": "here", "n": number}
@@ -178,7 +177,7 @@ def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pyt
 def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     dynamodb.write(Put(THERE, {"n": 1}))
     stands = everything()
-    aside = Update(THERE, "SET #n = :n", {":n": 2})
+    aside = THERE.update(set={"n": 2})
     assert refused(lambda: dynamodb.transact([Check(HERE, PRESENT)], aside=aside)) is Reason.DEVICE_UNKNOWN
     assert everything() == stands
     never = Put(THERE, {"n": 2}, ABSENT)
@@ -189,7 +188,7 @@ def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: py
 
 def test_a_single_write_in_conflict_with_a_transaction_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, "update_item", error("TransactionConflictException"))
-    dynamodb.write(Update(HERE, "SET #n = :n", {":n": 1}))
+    dynamodb.write(HERE.update(set={"n": 1}))
     assert dynamodb.get(HERE) == {"pk": "here", "n": 1}
     failing(monkeypatch, "put_item", *[error("TransactionConflictException")] * dynamodb.ATTEMPTS)
     assert refused(lambda: dynamodb.write(Put(HERE, {"n": 2}))) is Reason.CONFLICT
@@ -219,7 +218,7 @@ def test_a_table_out_of_reach_is_unavailable_or_what_the_read_says(
     assert refused(lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)])) is Reason.LOOKUP_FAILED
     assert refused(lambda: dynamodb.write(Put(HERE, {}))) is Reason.UNAVAILABLE
     assert refused(lambda: dynamodb.transact([Put(HERE, {})])) is Reason.UNAVAILABLE
-    assert refused(lambda: list(dynamodb.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"}))) is Reason.UNAVAILABLE
+    assert refused(lambda: list(dynamodb.query(Partition(Table.BINDINGS, "x")))) is Reason.UNAVAILABLE
 
 
 def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ClientError:
@@ -253,7 +252,7 @@ def test_a_throttled_key_range_is_a_conflict_and_a_throttled_table_an_outage(
         (lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)]), Reason.LOOKUP_FAILED),
         (lambda: dynamodb.write(Put(HERE, {})), usual),
         (lambda: dynamodb.transact([Put(HERE, {})]), usual),
-        (lambda: list(dynamodb.query(Table.BINDINGS, "#pk = :pk", {":pk": "x"})), usual),
+        (lambda: list(dynamodb.query(Partition(Table.BINDINGS, "x"))), usual),
     ):
         with pytest.raises(Refused) as caught:
             call()
@@ -322,7 +321,7 @@ def test_keys_that_a_batch_left_over_are_asked_for_again(monkeypatch: pytest.Mon
     batches = leaving(monkeypatch, 2, Table.DEVICES)
     next(batches)
     found = dynamodb.get_many([Read(HERE), Read(THERE)])
-    assert [item and item["n"] for item in found] == [1, 2]
+    assert [item and item["n"] for item in (found[HERE], found[THERE])] == [1, 2]
     assert next(batches) == 3
 
 
@@ -336,13 +335,12 @@ def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.Monkey
 
 def test_what_is_counted_is_what_a_page_would_bring() -> None:
     for number in range(7):
-        dynamodb.write(Put(Key(Table.DIRECTORY, "many", f"{number}"), {"list": "counted"}))
-    for where in (("#pk = :of", {":of": "many"}, None), ("#list = :of", {":of": "counted"}, "by_list")):
-        condition, values, index = where
-        first, cursor = dynamodb.count(Table.DIRECTORY, condition, values, index=index, limit=3, cursor=None)
-        page = dynamodb.page(Table.DIRECTORY, condition, values, index=index, limit=3)
+        dynamodb.write(Put(Key(Table.DIRECTORY, "many", f"{number}"), {"collection": "counted"}))
+    for partition in (Partition(Table.DIRECTORY, "many"), Partition(Table.DIRECTORY, "counted", BY_LIST)):
+        first, cursor = dynamodb.count(partition, 3, None)
+        page = dynamodb.page(partition, 3)
         assert (first, cursor) == (len(page.items), page.cursor)
-        assert dynamodb.count(Table.DIRECTORY, condition, values, index=index, limit=9, cursor=cursor) == (4, None)
+        assert dynamodb.count(partition, 9, cursor) == (4, None)
 
 
 def test_a_query_reads_on_over_its_pages_within_its_round_trips() -> None:
@@ -351,9 +349,7 @@ def test_a_query_reads_on_over_its_pages_within_its_round_trips() -> None:
     found = [
         [
             item["sk"]
-            for item in dynamodb.query(
-                Table.DIRECTORY, "#pk = :pk", {":pk": "many"}, consistent=True, round_trips=round_trips
-            )
+            for item in dynamodb.query(Partition(Table.DIRECTORY, "many"), consistent=True, round_trips=round_trips)
         ]
         for round_trips in (1, 2, 3)
     ]

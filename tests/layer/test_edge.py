@@ -41,12 +41,12 @@ class NamedQuery(Query):
 
 
 def read(model: type[Request], request: dict[str, Any]) -> Any:
-    return handling.read(model, Call(request)).name  # type: ignore[attr-defined]
+    return handling.parse_request(model, Call(request)).name  # type: ignore[attr-defined]
 
 
 def problems(model: type[Request], request: dict[str, Any]) -> list[tuple[str, Flaw]]:
     with pytest.raises(handling.Invalid) as caught:
-        handling.read(model, Call(request))
+        handling.parse_request(model, Call(request))
     return [(problem.parameter, problem.flaw) for problem in caught.value.problems]
 
 
@@ -117,12 +117,12 @@ def test_an_identifier_is_no_longer_than_its_key_may_be() -> None:
     # Each of these characters is three in NFC, the form of keys.
     text = post(f'{{"name": "{chr(0x1D160) * 86}"}}')
     assert problems(Identified, text) == [("name", Flaw.TOO_LONG)]
-    assert handling.read(Named, Call(text))
+    assert handling.parse_request(Named, Call(text))
 
 
 def test_an_absent_parameter_is_missing_and_a_blank_optional_one_is_absent() -> None:
     assert problems(Named, post("{}")) == [("name", Flaw.MISSING)]
-    assert handling.read(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
+    assert handling.parse_request(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
 
 
 def test_every_problem_is_told_once_in_the_order_of_the_fields() -> None:

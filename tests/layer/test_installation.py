@@ -6,25 +6,26 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Put, Table
 from bindery.core.errors import Reason, Refused
 from bindery.directory import settings
-from tests.tables import items
+from bindery.registry import items
+from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 
 @pytest.mark.parametrize("value", [0, 1, "1", "", True, False])
 def test_setting_of_an_earlier_version_keeps_its_type(value: settings.Setting) -> None:
-    dynamodb.write(Put(settings.key(settings.DEVICE_MANAGEMENT), {"value": value}))
-    found = settings.read(settings.DEVICE_MANAGEMENT)
+    dynamodb.write(Put(items.setting(settings.DEVICE_MANAGEMENT), {"value": value}))
+    found = settings.get(settings.DEVICE_MANAGEMENT)
     assert (found, type(found)) == (value, type(value))
 
 
 def test_a_setting_that_nobody_set_has_its_default_and_no_item() -> None:
-    assert settings.read("device_management") == 1
-    assert items(Table.DIRECTORY) == []
+    assert settings.get("device_management") == 1
+    assert stored(Table.DIRECTORY) == []
 
 
 def test_there_are_no_other_settings() -> None:
     with pytest.raises(Refused) as caught:
         settings.change("device_managment", 0)
     assert caught.value.reason is Reason.NOT_FOUND
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []

@@ -7,9 +7,9 @@ import pytest
 from bindery.asseco import issued_devices
 from bindery.asseco.issued_devices import PaymentCard
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Table, Update
+from bindery.aws.dynamodb import Key, Table
 from bindery.core.errors import Reason, Refused
-from tests.tables import items
+from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -22,7 +22,7 @@ def refused(members: dict[str, Any]) -> str:
         issued_devices.enter("MIGR00002", **members)
     assert caught.value.reason is Reason.INVALID
     assert caught.value.__cause__ is None
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
     return caught.value.detail["problems"]
 
 
@@ -98,7 +98,7 @@ def test_a_date_in_the_folders_of_a_url_is_no_card_number():
 def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():
     issued_devices.enter("MIGR00002", **CARD)
     place = Key(Table.DIRECTORY, "customer#MIGR00002", "issued#C-1")
-    dynamodb.write(Update(place, "SET #holder_id = :number", {":number": "5168_1234_5678_1234"}))
+    dynamodb.write(place.update(set={"holder_id": "5168_1234_5678_1234"}))
     assert issued_devices.find("MIGR00002", "C-1").holder_id == "5168_1234_5678_1234"
     assert issued_devices.change("MIGR00002", "C-1", status="blocked").status == "blocked"
 
@@ -129,7 +129,7 @@ def test_what_is_no_issued_device_is_refused_by_name(members: dict[str, Any], pr
 def test_entering_a_device_again_replaces_it():
     issued_devices.enter("MIGR00002", **TOKEN, capabilities=["hmac"])
     issued_devices.enter("MIGR00002", **TOKEN, status="blocked")
-    assert items(Table.DIRECTORY) == [
+    assert stored(Table.DIRECTORY) == [
         {
             "pk": "customer#MIGR00002",
             "sk": "issued#T-1",
@@ -145,4 +145,4 @@ def test_entering_a_device_again_replaces_it():
 def test_the_holder_is_the_customer_unless_it_is_another():
     issued_devices.enter("0101990500011", **TOKEN)
     issued_devices.enter("0101990500011", device_id="T-2", kind="smart-card", holder_id="H-1")
-    assert [device.holder_id for device in issued_devices.issued("0101990500011")] == ["0101990500011", "H-1"]
+    assert [device.holder_id for device in issued_devices.list_devices("0101990500011")] == ["0101990500011", "H-1"]

@@ -9,7 +9,7 @@ from bindery.aws.dynamodb import Item, Key
 from bindery.core.errors import Reason, Refused
 from bindery.directory import products
 from bindery.quectel import families, user_domains
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, common, fill, succeeded
 from tests.races import before
@@ -92,11 +92,11 @@ def test_a_products_name_is_one_that_a_device_can_have() -> None:
 
 def test_a_product_is_unique_and_for_everyone_unless_it_says_otherwise() -> None:
     products.create(f" {PK} ", name="Smart lock", module_type="BC26")
-    found = stored(products.key(PK))
+    found = stored(items.product(PK))
     assert found == {
         "pk": f"product#{PK}",
         "sk": "product",
-        "list": "products",
+        "collection": "products",
         "product_key": PK,
         "name": "Smart lock",
         "mode": 2,
@@ -122,10 +122,10 @@ def test_manufacturing_again_replaces_the_facts_and_touches_neither_owner_nor_ba
     succeeded(as_user(OTHER))
     devices.ban(DEVICE, "stolen")
     devices.set_enabled(DEVICE, False)
-    earlier, bindings = stored(devices.key(DEVICE)), everything()["BINDINGS"]
+    earlier, bindings = stored(items.device(DEVICE)), everything()["BINDINGS"]
     assert devices.manufacture(f" {PK}", f"{SN} ", module_type="EC200", data_center="eu") == DEVICE
     changed = {"device_key": None, "module_type": "EC200", "data_center": "eu"}
-    assert stored(devices.key(DEVICE)) == earlier | changed
+    assert stored(items.device(DEVICE)) == earlier | changed
     assert everything()["BINDINGS"] == bindings
     assert (earlier["product_key"], earlier["serial"], earlier["dialect"]) == (PK, SN, "quectel")
 
@@ -141,4 +141,4 @@ def test_who_is_taken_out_of_a_family_leaves_the_rooms_that_it_has_by_then(
     World()
     before(monkeypatch, "update_item", lambda: families.change("F1", rooms=["R1", "R2"]))
     families.remove_member("F1", uid)
-    assert stored(families.key("F1"))["rooms"] == ["R1", "R2"]
+    assert stored(items.family("F1"))["rooms"] == ["R1", "R2"]

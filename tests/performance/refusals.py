@@ -10,14 +10,14 @@ from urllib.parse import urlencode
 
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Update
+from bindery.aws.dynamodb import Delete
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory import key_guesses, login_attempts, products, sessions, users
 from bindery.directory.api_keys import Kind
 from bindery.quectel import binding, families, sharing, user_devices, user_domains
 from bindery.quectel.sharing import Cover
-from bindery.registry import devices, holdings, identity
+from bindery.registry import devices, identity, items
 from bindery.security.throttling import GuessThrottle
 from tests.performance.stories import Event, Story, World
 from tools import demo, quectel_login, template
@@ -80,7 +80,7 @@ def _quectel(world: World) -> Story:
     yield "refused: domain_not_authorised", bind, world.sample(bind, query={"pk": "elsewhere", "sn": "SN-A"})
     products.bar(PK, "ada")
     yield "refused: product_forbidden", bind, world.sample(bind, query=query)
-    products.admit(PK, "ada")
+    products.unbar(PK, "ada")
     for reason, serial_number, facts in (
         ("device_key_missing", "SN-B", {"device_key": None}),
         ("device_key_malformed", "SN-C", {"device_key": "84:15"}),
@@ -91,12 +91,12 @@ def _quectel(world: World) -> Story:
     users.set_home_mode("ada", True)
     families.create("full", "ada")
     common = {f"quectel#{PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
-    dynamodb.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": common}))
+    dynamodb.write(items.family("full").update(add={"common": common}))
     yield "refused: common_list_full", bind, world.sample(bind, query=query | {"fid": "full"})
     users.set_home_mode("ada", False)
     ben = world.token("ben", "quectel")
     yield from _shares(world, query, ben)
-    guesses = binding.Guesses(binding.guesses_key("ada"))
+    guesses = binding.Guesses(items.guesses("ada"))
     _miss(guesses)
     for reason, slowed, asked in (
         ("serial_throttled", bind, query | {"sn": "SN-NONE"}),
@@ -104,10 +104,8 @@ def _quectel(world: World) -> Story:
         ("look_throttled", "quectel.device_info", {"shareCode": "unknown"}),
     ):
         yield f"refused: {reason}", slowed, world.sample(slowed, query=asked)
-    bound = {":many": binding.Guesses.LIMITS[1].free + 20, ":now": clock.now()}
-    dynamodb.write(
-        Update(guesses.key, "SET #failures = :none, #bound = :many, #bound_at = :now", {":none": 0, **bound})
-    )
+    many = binding.Guesses.LIMITS[1].free + 20
+    dynamodb.write(guesses.key.update(set={"failures": 0, "bound": many, "bound_at": clock.now()}))
     yield "refused: bindings_throttled", bind, world.sample(bind, query=query | {"sn": "SN-NONE"})
     dynamodb.write(Delete(guesses.key))
 
@@ -137,15 +135,15 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
     products.change(PK, domains=None)
     products.bar(PK, "ada")
     yield "refused: product_forbidden", accept, world.sample(accept, query=given)
-    products.admit(PK, "ada")
-    device, place = identity.manufactured_device(PK, "SN-A"), holdings.key("ben", PK, DK)
+    products.unbar(PK, "ada")
+    device, place = identity.manufactured_device(PK, "SN-A"), items.user_device("ben", PK, DK)
     devices.ban(device, "stolen")
     yield "refused: device_banned", accept, world.sample(accept, query=given)
     devices.unban(device)
     lasting = {f"user-{number}": clock.seconds() + 3600 for number in range(user_devices.SHARE_LIMIT)}
-    dynamodb.write(Update(place, "SET #shares = :lasting", {":lasting": lasting}))
+    dynamodb.write(place.update(set={"shares": lasting}))
     yield "refused: limit_reached", accept, world.sample(accept, query=given)
-    dynamodb.write(Update(place, "SET #shares = :none", {":none": {}}))
+    dynamodb.write(place.update(set={"shares": {}}))
     sharing.accept(guest, code, None)
     for name, reason, asked in (
         ("bind_device_sn", "share_accepted", query),
@@ -210,7 +208,7 @@ def _quectel_parameters(world: World) -> Story:
     yield "refused: email_unknown", login, given("nobody@example.com", demo.DOMAIN)
     event = given("ada@example.com", demo.DOMAIN)
     _miss(
-        login_attempts.Attempts(login_attempts.name_key("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event)))
+        login_attempts.NameAttempts(items.name_attempts("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event)))
     )
     yield "refused: login_throttled", login, event
 
@@ -270,13 +268,13 @@ def _remoteit(world: World) -> Story:
     yield "refused: not_found", stop, world.sample(stop)
     yield from _slowed_keys(connect, world.sample(connect, developerkey="unknown"), Kind.REMOTEIT)
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
-    _miss(login_attempts.Attempts(login_attempts.name_key("remoteit", "demo", "ada@example.com", _source_ip(event))))
+    _miss(login_attempts.NameAttempts(items.name_attempts("remoteit", "demo", "ada@example.com", _source_ip(event))))
     yield "refused: login_throttled", login, event
 
 
 def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:
     """A key that nobody has, after many from its network: counted, and then before the wait is over."""
-    place = key_guesses.key(kind, _source_ip(event))
+    place = items.key_guesses(kind, _source_ip(event))
     _miss(key_guesses.KeyGuesses(place))
     yield "refused: key_throttled", name, event
     yield "refused: key_throttled, too early", name, event

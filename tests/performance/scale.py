@@ -119,7 +119,10 @@ def _bindings(wanted: int) -> Iterator[dict[str, Any]]:
     now = clock.now()
     for number in range(wanted):
         device = identity.manufactured_device(demo.PRODUCT_KEY, f"LOADED-{number:09}")
-        binding = {"holder": identity.user_holder(f"loaded-{number}"), "since": bindings.since("quectel", now)}
+        binding = {
+            "holder": identity.user_holder(f"loaded-{number}"),
+            "holder_sort": bindings.holder_sort("quectel", now),
+        }
         yield {"pk": device, "sk": "owner", "bound_at": now, **binding}
 
 

@@ -171,7 +171,7 @@ class Asking:
     def _operator(self, ask: Ask) -> Response:
         if ask.what == "relay":
             try:
-                leases.admit(self._connection(ask)[1], "203.0.113.9")
+                leases.authorize_client(self._connection(ask)[1], "203.0.113.9")
             except Refused as fault:
                 return Response(0, {}, json.dumps(fault.reason.name))
             return Response(200, {}, '""')
@@ -200,7 +200,7 @@ class Asking:
                     item.get("nickname"),
                     item.get("by"),
                     set(item.get("shares", {})),
-                    {uids[caller] for caller in item.get("connected", {})},
+                    {uids[caller] for caller in item.get("leases", {})},
                 )
         return found
 

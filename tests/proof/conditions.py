@@ -10,12 +10,11 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Update
 from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 from bindery.security import oidc
 from tests.openid import public, rsa_key
 from tests.proof import world
@@ -82,8 +81,7 @@ def read_only(stage: Stage) -> Event:
     if stage.column in _KINDS:
         key = _key(stage)
         # remoteit's has been issued when its API's keys could still be called so.
-        called = Update(accounts.api_key(api_keys.id_of(key)), "SET #grant = :read", {":read": Grant.READ})
-        dynamodb.write(called)
+        dynamodb.write(items.api_key(api_keys.id_of(key)).update(set={"grant": Grant.READ}))
         return stage.with_credential(key)
     stage.patch.setenv("READ_SCOPE", "device.read")
     stage.patch.setenv("WRITE_SCOPE", "device.write")

@@ -73,7 +73,7 @@ VALUES: tuple[Any, ...] = (
 SOME = slice(None, None, scale.rounds(4, 1))
 """Of the values: all in the full form, each fourth in the short one."""
 
-FORBIDDEN = ("pk", "sk", "owner", "holder", "status", "account", "banned_at", "binding", "uid", "role", "list")
+FORBIDDEN = ("pk", "sk", "owner", "holder", "status", "account", "banned_at", "binding", "uid", "role", "collection")
 """Attributes of records, which no caller may set."""
 
 RAW: tuple[str, ...] = (

@@ -27,7 +27,17 @@ from tests.tables import everything
 
 VOLATILE = frozenset(
     [
-        *("binding", "bound_at", "since", "created_at", "added_at", "changed_at", "connected", "connection", "proxy"),
+        *(
+            "binding",
+            "bound_at",
+            "holder_sort",
+            "created_at",
+            "added_at",
+            "changed_at",
+            "leases",
+            "connection",
+            "proxy",
+        ),
         *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
         *("series", "offered_until", "pseudonym"),
     ]

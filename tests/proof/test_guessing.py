@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Read, Table, Update
+from bindery.aws.dynamodb import Batch, Key, Read, Table
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory import api_keys, key_guesses, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.http import operation
-from bindery.quectel import binding, families, user_domains
-from bindery.registry import devices, identity
+from bindery.quectel import binding, families
+from bindery.registry import devices, identity, items
 from tests import moto_registry, races
 from tests.http_api import SOURCE_IP, Response, invoke
 from tests.proof import world
 from tests.proof.staging import Stage
 from tests.proof.world import Caller, World
-from tests.tables import counts_misses, items
+from tests.tables import counts_misses, stored
 from tools import template
 
 BIND = "quectel.bind_device_sn"
@@ -65,7 +65,7 @@ def guess(here: World, count: int) -> None:
 
 
 def counts() -> list[dict[str, Any]]:
-    return [item for item in items(binding.Table.BINDINGS) if counts_misses(item)]
+    return [item for item in stored(Table.BINDINGS) if counts_misses(item)]
 
 
 def failures() -> list[int]:
@@ -88,7 +88,7 @@ def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
     misses: int, seconds: int, here: World, time: Clock
 ) -> None:
     for _ in range(misses):
-        binding.Guesses(binding.guesses_key("ada")).fail()
+        binding.Guesses(items.guesses("ada")).fail()
     slowed = bind(here, "SN9000000099")
     assert (slowed.body, slowed.headers.get("Retry-After")) == (UNKNOWN, str(seconds) if seconds else None)
 
@@ -121,9 +121,9 @@ def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time
     (count,) = counts()
     assert "ada" not in str(count)
     assert count["expires_at"] == time.now // 1000 + 86_400
-    assert binding.guesses_key("ada") != binding.guesses_key("ben")
+    assert items.guesses("ada") != items.guesses("ben")
     unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
-    assert binding.guesses_key("ada").pk.removeprefix("attempts#") not in unkeyed
+    assert items.guesses("ada").pk.removeprefix("attempts#") not in unkeyed
 
 
 # ── Parallel guesses ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,22 +136,20 @@ def parallel(
 
     With each, the calls that it made, and the counts afterwards.
     """
-    real, read = binding.dynamo.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
+    real, read = binding.dynamodb.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
 
-    def stale(reads: Sequence[Read]) -> list[dict[str, Any] | None]:
+    def stale(reads: Sequence[Read]) -> Batch:
         found = real(reads)
-        return [
-            read.get(each.key) if each.key.pk.startswith("attempts#") else item
-            for each, item in zip(reads, found, strict=True)
-        ]
+        seen = {key: read.get(key) if key.pk.startswith("attempts#") else found[key] for key, _ in reads}
+        return Batch({key: item for key, item in seen.items() if item is not None})
 
-    monkeypatch.setattr(binding.dynamo, "get_many", stale)
+    monkeypatch.setattr(binding.dynamodb, "get_many", stale)
     seen: list[tuple[Response, list[str], list[dict[str, Any]]]] = []
     for number in range(requests):
         made: list[str] = []
         with monkeypatch.context() as patch:
             for method in ("get_item", "batch_get_item", "query", "transact_write_items", *WRITES):
-                patch.setattr(binding.dynamo.client(), method, _noted(made, method))
+                patch.setattr(binding.dynamodb.client(), method, _noted(made, method))
             seen.append((ask(number), made, counts()))
     return seen
 
@@ -160,7 +158,7 @@ WRITES = ("put_item", "update_item", "delete_item")
 
 
 def _noted(made: list[str], method: str) -> Callable[..., Any]:
-    call = getattr(binding.dynamo.client(), method)
+    call = getattr(binding.dynamodb.client(), method)
 
     def noted(**request: Any) -> Any:
         made.append(method)
@@ -175,7 +173,7 @@ def test_parallel_serial_numbers_reveal_no_more_than_the_free_guesses(
     missed: int, right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(missed):
-        binding.Guesses(binding.guesses_key("ada")).fail()
+        binding.Guesses(items.guesses("ada")).fail()
     time.now += 900_000
     free = max(21 - missed, 1)
     before = moto_registry.tables()
@@ -204,7 +202,7 @@ def test_what_is_revealed_of_a_device_in_a_race_is_counted_first(
     assert code(bind(here, world.SN)) == 5412
     assert failures() == [1]
     for _ in range(20):
-        binding.Guesses(binding.guesses_key("ada")).fail()
+        binding.Guesses(items.guesses("ada")).fail()
     assert (bind(here, world.SN).body, bind(here, world.SN).headers["Retry-After"]) == (UNKNOWN, "1")
 
 
@@ -215,12 +213,12 @@ def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, 
     if refusal == "banned":
         devices.ban(device, "stolen")
     elif refusal == "no key":
-        dynamodb.write(Update(devices.key(device), "SET #device_key = :none", {":none": None}))
+        dynamodb.write(items.device(device).update(set={"device_key": None}))
     else:
         users.set_home_mode("ada", True)
         families.create("full", "ada")
         filled = {f"quectel#{world.PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
-        dynamodb.write(Update(families.key("full"), "ADD #common :fillers", {":fillers": filled}))
+        dynamodb.write(items.family("full").update(add={"common": filled}))
         extra = {"fid": "full"}
     answer = invoke(BIND, world.query(here.request(BIND), sn=world.SN, **extra))
     assert code(answer) == {"banned": 5009, "no key": 5067, "full list": 5893}[refusal]
@@ -360,11 +358,11 @@ def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
     ],
 )
 def test_unknown_keys_count_for_the_network_that_they_come_from(this: str, that: str, same: bool, time: Clock) -> None:
-    assert (key_guesses.key(Kind.RUFUS, this) == key_guesses.key(Kind.RUFUS, that)) is same
-    assert key_guesses.key(Kind.RUFUS, this) != key_guesses.key(Kind.REMOTEIT, this)
-    today = key_guesses.key(Kind.RUFUS, this)
+    assert (items.key_guesses(Kind.RUFUS, this) == items.key_guesses(Kind.RUFUS, that)) is same
+    assert items.key_guesses(Kind.RUFUS, this) != items.key_guesses(Kind.REMOTEIT, this)
+    today = items.key_guesses(Kind.RUFUS, this)
     time.now += 86_400_000
-    assert key_guesses.key(Kind.RUFUS, this) != today
+    assert items.key_guesses(Kind.RUFUS, this) != today
 
 
 def test_a_count_of_unknown_keys_names_no_address_and_ends(stage: Callable[[str, str], Stage], time: Clock) -> None:
@@ -514,16 +512,16 @@ def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_fo
     staged = stage("quectel.share_device", "quectel")
     good = staged.here.answers["quectel.share_info"].json()["data"]
     read: list[str] = []
-    look = devices.dynamo.get_many
+    look = devices.dynamodb.get_many
 
     def noted(reads: Any) -> Any:
         read.extend(each.key.pk for each in reads)
         return look(reads)
 
-    monkeypatch.setattr(devices.dynamo, "get_many", noted)
+    monkeypatch.setattr(devices.dynamodb, "get_many", noted)
     for place in range(0, len(good), 7):
         changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
         refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
         assert code(refused) == 5136, place
-    domain = user_domains.key(world.DOMAIN).pk
-    assert set(read) == {"user#ben", "account#acme", domain, binding.guesses_key("ben").pk}
+    domain = items.user_domain(world.DOMAIN).pk
+    assert set(read) == {"user#ben", "account#acme", domain, items.guesses("ben").pk}

@@ -30,7 +30,7 @@ from tests.http_api import Response
 from tests.openid import Bank
 from tests.proof.crowd import CALLERS, CAMERA, IMEI, MAC, Crowd, camera, whole
 from tests.proof.scale import rounds
-from tests.tables import items
+from tests.tables import stored
 from tools.engine import Engine
 
 ROUNDS = int(os.environ.get("PROOF_ROUNDS") or rounds(short=1, full=10))
@@ -276,14 +276,14 @@ def users_connecting(crowd: Crowd) -> None:
 def named(bindings: list[dict[str, Any]]) -> set[str]:
     """The connections that the camera's binding names."""
     (found,) = (item for item in bindings if item["pk"] == camera() and item["sk"] == "owner")
-    return {name["id"] for name in found["connected"].values()}
+    return {name["id"] for name in found["leases"].values()}
 
 
 def players_adding_themselves(crowd: Crowd) -> None:
     answers = crowd.at_once(crowd.add)
     assert told(answers) == {200: CALLERS}
     assert {answer.json()["data"]["mac_address"] for answer in answers} == {MAC}
-    (device,) = (item for item in items(Table.DEVICES) if item["dialect"] == "vodlix")
+    (device,) = (item for item in stored(Table.DEVICES) if item["dialect"] == "vodlix")
     assert len({device[name] for name in ("device_os", "device_version", "device_type", "app_version")}) == 1
     assert crowd.add(0).json()["data"] == answers[0].json()["data"]
     whole()

@@ -13,7 +13,7 @@ def page(name: str) -> str:
 
 
 def test_the_cost_table_is_the_recorded_requests():
-    assert costs.rendered(page("performance.md")) == page("performance.md"), "make tables"
+    assert costs.rendered(page("performance.md")) == page("performance.md"), "make generate"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

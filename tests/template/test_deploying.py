@@ -32,7 +32,7 @@ def slug(heading: str) -> str:
 
 
 def test_the_tables_are_the_templates():
-    assert deploying.rendered(PAGE) == PAGE, "make tables"
+    assert deploying.rendered(PAGE) == PAGE, "make generate"
 
 
 def test_every_reason_and_every_cost_is_of_something_that_is_there():

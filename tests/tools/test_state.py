@@ -60,7 +60,8 @@ def test_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
 def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:
     state.take(tmp_path / "state").close()
     (tmp_path / "state" / "format").write_text("1\n")
-    with pytest.raises(StateError, match=r"has format 1, but this release needs format 2\. Use the release that"):
+    told = rf"has format 1, but this release needs format {storage_format.CURRENT}\. Use the release that"
+    with pytest.raises(StateError, match=told):
         state.take(tmp_path / "state")
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from bindery.core.errors import Reason, Refused
 from bindery.http.messages import Call
-from bindery.http.operation import Invalid, Operation, read
+from bindery.http.operation import Invalid, Operation, parse_request
 from tools import template
 from tools.openapi.asked import body_of, names_of, shown_name
 
@@ -52,7 +52,7 @@ def provoked(operation: Operation[Any, Any], event: Event) -> dict[Reason, tuple
     found: dict[Reason, tuple[Event, Refused]] = {}
     for wrong in _put_wrong(operation, event):
         try:
-            read(operation.request, Call(wrong))
+            parse_request(operation.request, Call(wrong))
         except Invalid as invalid:
             fault = operation.dialect.invalid(invalid.problems, _ANYBODY)
             found.setdefault(fault.reason, (wrong, fault))

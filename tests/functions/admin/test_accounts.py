@@ -6,7 +6,7 @@ from bindery.aws.dynamodb import Table
 from bindery.directory import api_keys, users
 from bindery.directory.api_keys import Grant, Kind
 from tests.http_api import OPERATOR, admin, event, invoke
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -21,7 +21,7 @@ def test_an_account_is_opened_once_and_shown() -> None:
         "created_at": made.json()["created_at"],
     }
     assert admin("accounts", "GET", "accounts/acme").body == made.body
-    (record,) = items(Table.DIRECTORY)
+    (record,) = stored(Table.DIRECTORY)
     assert record["changed_by"] == OPERATOR
     before = everything()
     again = admin("accounts", "POST", "accounts", {"account": "acme", "name": "Other"})
@@ -57,7 +57,7 @@ def test_a_body_that_is_not_as_it_must_be_is_a_problem_without_its_values(body: 
     answer = admin("accounts", "POST", "accounts", body)
     assert answer.status == 422
     assert answer.json()["reason"] == "invalid"
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
         422,
         [{"at": "body", "problem": "malformed", "message": "must be a JSON object in UTF-8"}],
     )
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize(

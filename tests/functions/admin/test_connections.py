@@ -6,15 +6,15 @@ import pytest
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
-from bindery.connectivity import leases, service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, Connection, admit, connect
+from bindery.connectivity import service_addresses
+from bindery.connectivity.leases import ANY_CLIENT, Connection, authorize_client, connect
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, users
-from bindery.registry import bindings, identity
+from bindery.registry import identity, items
 from bindery.rufus import company_devices
 from tests.http_api import Response, admin
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -37,10 +37,10 @@ def device(serial: str) -> str:
 
 
 def make(uid: str, serial: str = "S1") -> Connection:
-    user = dynamodb.get(users.key(uid))
+    user = dynamodb.get(items.user(uid))
     assert user is not None
     return connect(
-        users.read(user, accounts.show(user["account"])),
+        users.from_items(user, accounts.show(user["account"])),
         ADDRESSES[serial],
         service_addresses.find(ADDRESSES[serial]),
         ANY_CLIENT,
@@ -88,12 +88,8 @@ def test_leases_are_listed_by_device_and_by_caller_without_the_name_that_lets_in
 def test_a_callers_leases_stand_in_a_partition_of_their_own_of_the_index_by_holder() -> None:
     make("ann")
     for holder in (identity.user_holder("ann"), identity.customer_holder("ann")):
-        assert not list(
-            dynamodb.query(Table.BINDINGS, "#holder = :holder", {":holder": holder}, index=bindings.BY_HOLDER)
-        )
-    held = dynamodb.query(
-        Table.BINDINGS, "#holder = :holder", {":holder": identity.account_holder("acme")}, index=bindings.BY_HOLDER
-    )
+        assert not list(dynamodb.query(items.held_by(holder)))
+    held = dynamodb.query(items.held_by(identity.account_holder("acme")))
     assert [item["sk"] for item in held] == ["owner", "owner"]
 
 
@@ -126,14 +122,14 @@ def test_nobody_is_admitted_to_a_connection_that_was_stopped_and_its_caller_may_
     answer = stop("S1", "ann")
     assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device("S1")), "caller": "ann"})
     with pytest.raises(Refused) as caught:
-        admit(stopped.proxy, "203.0.113.9")
+        authorize_client(stopped.proxy, "203.0.113.9")
     assert caught.value.reason is Reason.NOT_FOUND
     for connection in (other, elsewhere):
-        assert admit(connection.proxy, "203.0.113.9") == connection
+        assert authorize_client(connection.proxy, "203.0.113.9") == connection
     again = stop("S1", "ann")
     assert (again.status, again.json()["reason"]) == (404, "not_found")
     made = make("ann")
-    assert admit(made.proxy, "203.0.113.9") == made
+    assert authorize_client(made.proxy, "203.0.113.9") == made
 
 
 @pytest.mark.parametrize(
@@ -147,4 +143,4 @@ def test_a_list_that_cannot_be_is_422(query: str) -> None:
 def test_what_is_no_device_is_not_looked_for() -> None:
     make("ann")
     assert admin("connections", "DELETE", "connections/YR/ann").status == 422
-    assert len([item for item in items(Table.BINDINGS) if item["sk"] == leases.key("", "ann").sk]) == 1
+    assert len([item for item in stored(Table.BINDINGS) if item["sk"] == items.connection("", "ann").sk]) == 1

@@ -8,14 +8,14 @@ import pytest
 
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Item, Table, Update
+from bindery.aws.dynamodb import Delete, Item, Table
 from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.operators import forced_unbind
 from bindery.quectel import families
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
 from bindery.security import secrets
@@ -25,7 +25,7 @@ from tests.conftest import clear_caches
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -70,7 +70,7 @@ def rufus() -> str:
 
 
 def manufactured() -> str:
-    if not items(Table.DIRECTORY):
+    if not stored(Table.DIRECTORY):
         World()
     return DEVICE
 
@@ -202,7 +202,7 @@ def test_a_player_is_shown_with_what_it_shows() -> None:
         "current_screen": "content_info",
         "content_id": "1024",
         "content_type": "movie",
-        "active_at": items(Table.DEVICES)[0]["active_at"],
+        "active_at": stored(Table.DEVICES)[0]["active_at"],
     }
 
 
@@ -363,7 +363,7 @@ BANNED: list[tuple[Callable[[Callers], Response], Callable[[], str], tuple[int, 
 def test_a_ban_holds_at_once_for_what_every_api_does_with_the_device_until_it_is_lifted(
     operation: Callable[[Callers], Response], device: Callable[[], str], refusal: tuple[int, str], callers: Callers
 ) -> None:
-    if dynamodb.get(devices.key(device())) is None:
+    if dynamodb.get(items.device(device())) is None:
         dynamodb.write(devices.seen(device(), "test"))
     answer = ask("POST", device(), "/ban", {"reason": "stolen"})
     assert (answer.status, answer.json()["ban"]["reason"]) == (200, "stolen")
@@ -384,7 +384,7 @@ def test_a_ban_holds_at_once_for_what_every_api_does_with_the_device_until_it_is
 
 
 def devices_table() -> dict[str, Item]:
-    return {item["pk"]: item for item in items(Table.DEVICES)}
+    return {item["pk"]: item for item in stored(Table.DEVICES)}
 
 
 def test_second_ban_keeps_the_first_reason_and_unban_leaves_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,7 +442,7 @@ def test_a_companys_binding_ends_and_can_be_made_again() -> None:
 def test_a_registration_is_left_unregistered_with_its_identifier_and_nickname_free(blocked: bool) -> None:
     device = registered()
     if blocked:
-        dynamodb.write(Update(bindings.owner(device), "SET #status = :blocked", {":blocked": "blocked"}))
+        dynamodb.write(items.owner(device).update(set={"status": "blocked"}))
     assert unbind(device).json()["binding"]["status"] == "unregistered"
     assert [item["sk"] for item in everything()["BINDINGS"]] == ["owner"]
     assert unbind(device).status == 404
@@ -477,9 +477,9 @@ def at_home(*uids: str) -> None:
 
 def test_a_device_stays_on_the_common_list_while_another_of_the_family_has_it_there(registry: None) -> None:
     at_home(ME, OTHER)
-    assert quectel.common("F1") == {families.entry(DEVICE, uid, Mode.MULTI) for uid in (ME, OTHER)}
+    assert quectel.common("F1") == {families.common_entry(DEVICE, uid, Mode.MULTI) for uid in (ME, OTHER)}
     assert unbind(DEVICE, ME).status == 200
-    assert quectel.common("F1") == {families.entry(DEVICE, OTHER, Mode.MULTI)}
+    assert quectel.common("F1") == {families.common_entry(DEVICE, OTHER, Mode.MULTI)}
     assert unbind(DEVICE, OTHER).status == 200
     assert quectel.common("F1") == set()
 
@@ -504,12 +504,12 @@ def test_where_nobody_holds_a_device_nothing_ends(make: Callable[[], str]) -> No
 
 
 def bound_anew(device: str) -> None:
-    dynamodb.write(Delete(bindings.owner(device)))
+    dynamodb.write(Delete(items.owner(device)))
     rufus() if device.startswith("rufus") else quectel.as_user(OTHER)
 
 
 def renamed(device: str) -> None:
-    dynamodb.write(Update(bindings.owner(device), "SET #nickname = :name", {":name": "Other"}))
+    dynamodb.write(items.owner(device).update(set={"nickname": "Other"}))
 
 
 def bound() -> str:
@@ -664,18 +664,18 @@ def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: Worl
     devices.ban(DEVICE, "stolen")
     devices.deactivate(DEVICE)
     devices.set_enabled(DEVICE, False)
-    (stands,), bindings, directory = items(Table.DEVICES), everything()["BINDINGS"], items(Table.DIRECTORY)
+    (stands,), bindings, directory = stored(Table.DEVICES), everything()["BINDINGS"], stored(Table.DIRECTORY)
     assert send(row(serial=SN)) == report(changed=1)
-    (after,) = items(Table.DEVICES)
+    (after,) = stored(Table.DEVICES)
     stamps = {name: after[name] for name in ("changed_at", "changed_by")}
     assert after == stands | {"device_key": "KEY1"} | stamps
-    assert (everything()["BINDINGS"], items(Table.DIRECTORY)) == (bindings, directory)
+    assert (everything()["BINDINGS"], stored(Table.DIRECTORY)) == (bindings, directory)
 
 
 def test_a_ban_between_an_imports_read_and_its_write_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before(monkeypatch, "update_item", lambda: devices.ban(DEVICE, "stolen"))
     assert send(row(serial=SN)) == report(changed=1)
-    (after,) = items(Table.DEVICES)
+    (after,) = stored(Table.DEVICES)
     assert (after["ban_reason"], after["device_key"]) == ("stolen", "KEY1")
 
 
@@ -699,7 +699,7 @@ def test_a_row_that_is_wrong_is_named_without_its_values_and_stops_no_other(
     first, last = row(0, device_key="KEY0"), row(9)
     error = {"row": 1, "problem": problem, "message": message}
     assert send(first, wrong, last) == report(created=2, errors=[error])
-    assert len(items(Table.DEVICES)) == 3
+    assert len(stored(Table.DEVICES)) == 3
     assert devices_table()[identity.manufactured_device(PK, "N0")]["device_key"] == "KEY0"
 
 
@@ -741,4 +741,4 @@ def test_an_import_that_broke_off_is_sent_again_as_it_was(world: World, monkeypa
         assert admin("devices", "POST", "devices/import", {"rows": [row(1), row(2), row(3)]}).status == 503
     again = send(row(1), row(2), row(3))
     assert again["created"] + again["unchanged"] == 3
-    assert len(items(Table.DEVICES)) == 4
+    assert len(stored(Table.DEVICES)) == 4

@@ -152,7 +152,7 @@ def test_a_clock_that_is_wrong_is_said_to_be(monkeypatch: pytest.MonkeyPatch, ap
         ("asseco", owned_devices, "unregister"),
         ("quectel", devices, "manufacture"),
         ("vodlix", video_devices, "add"),
-        ("remoteit", doctor, "_admitted"),
+        ("remoteit", doctor, "_authorize_client"),
     ],
 )
 def test_a_round_trip_that_fails_leaves_nothing_behind(
@@ -170,7 +170,7 @@ def test_a_round_trip_that_fails_leaves_nothing_behind(
     [
         (lambda patch: patch.setattr(company_devices, "bind", lambda *_, **__: ""), "rufus", "not its holder's"),
         (lambda patch: patch.setattr(video_devices, "add", lambda *_, **__: None), "vodlix", "is not there"),
-        (lambda patch: patch.setattr(doctor, "ADMISSIONS", 0), "remoteit", "by its proxy label"),
+        (lambda patch: patch.setattr(doctor, "LABEL_LOOKUPS", 0), "remoteit", "by its proxy label"),
     ],
 )
 def test_a_write_that_did_not_last_is_found(

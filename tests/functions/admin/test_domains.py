@@ -6,7 +6,7 @@ from bindery.aws.dynamodb import Table
 from bindery.quectel import domain_secrets, user_domains
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, World, as_user, refused, succeeded
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -22,7 +22,7 @@ def test_a_domain_is_entered_once_and_shown() -> None:
     }
     assert made.json() == shown | {"secret": made.json()["secret"]}
     assert admin("domains", "GET", "domains/E.DM.1").json() == shown
-    (record,) = items(Table.DIRECTORY)
+    (record,) = stored(Table.DIRECTORY)
     assert record["changed_by"] == OPERATOR
     before = everything()
     assert admin("domains", "POST", "domains", {"domain": "E.DM.1", "enabled": False}).status == 409
@@ -54,7 +54,7 @@ def test_a_change_changes_what_it_names_alone_and_holds_at_once() -> None:
     refused(as_user(ME), 5093)
     assert admin("domains", "PATCH", "domains/E.DM.1", {"enabled": True}).json()["enabled"] is True
     succeeded(as_user(ME))
-    (record,) = [item for item in items(Table.DIRECTORY) if item["sk"] == "domain"]
+    (record,) = [item for item in stored(Table.DIRECTORY) if item["sk"] == "domain"]
     assert record["changed_by"] == OPERATOR
 
 
@@ -132,4 +132,4 @@ def test_a_secret_that_cannot_be_is_422_and_not_shown(secret: object) -> None:
 )
 def test_an_unknown_domain_is_404(method: str, path: str, body: object) -> None:
     assert admin("domains", method, path, body).json()["reason"] == "not_found"
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []

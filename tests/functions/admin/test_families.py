@@ -8,7 +8,7 @@ from bindery.registry import identity
 from bindery.registry.bindings import Mode
 from tests.http_api import OPERATOR, admin
 from tests.quectel import DEVICE, ME, OTHER, World, as_user, fill, refused, succeeded
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -47,7 +47,7 @@ def test_a_family_is_entered_once_and_shown(known: None) -> None:
     assert made.status == 200
     assert made.json() == {**HOME, **EMPTY, "created_at": made.json()["created_at"]}
     assert admin("families", "GET", "families/F1").body == made.body
-    (record,) = [item for item in items(Table.DIRECTORY) if item["sk"] == "family"]
+    (record,) = [item for item in stored(Table.DIRECTORY) if item["sk"] == "family"]
     assert record["changed_by"] == OPERATOR
     before = everything()
     assert admin("families", "POST", "families", HOME | {"owner": "ben"}).status == 409
@@ -136,4 +136,4 @@ def test_a_change_that_cannot_be_is_422(known: None, body: object) -> None:
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"rooms": []}), ("PATCH", {})])
 def test_an_unknown_family_is_404(method: str, body: object) -> None:
     assert admin("families", method, "families/x", body).json()["reason"] == "not_found"
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []

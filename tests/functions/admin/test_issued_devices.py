@@ -13,7 +13,7 @@ from bindery.directory import accounts
 from bindery.registry import identity
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 TOKEN: dict[str, Any] = {"customer": CUSTOMER, "device_id": "T-1", "kind": "otp-token"}
 CARD: dict[str, Any] = {
@@ -77,7 +77,7 @@ def test_what_is_imported_is_what_its_customer_sees(bank: Bank) -> None:
         ["icc", "nfc"],
         "2099-01-31",
     )
-    assert [record["changed_by"] for record in items(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
+    assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
 
 
 def test_importing_again_writes_what_is_new_alone() -> None:
@@ -87,7 +87,7 @@ def test_importing_again_writes_what_is_new_alone() -> None:
     assert everything() == before
     third = TOKEN | {"device_id": "T-2"}
     assert load(TOKEN, CARD | {"card_status": "blocked"}, third).json() == report(1, 1, 1)
-    card, token, new = items(Table.DIRECTORY)
+    card, token, new = stored(Table.DIRECTORY)
     assert (card["card_status"], token, new["device_id"]) == ("blocked", before["DIRECTORY"][1], "T-2")
 
 
@@ -95,7 +95,7 @@ def test_a_row_replaces_its_device_whole(bank: Bank) -> None:
     load(CARD)
     assert load(TOKEN | {"device_id": "C-1"}).json() == report(changed=1)
     assert seen(bank, "C-1").keys() == {"device-id", "kind", "holder-id", "capabilities", "status"}
-    (record,) = items(Table.DIRECTORY)
+    (record,) = stored(Table.DIRECTORY)
     assert "card_status" not in record
 
 
@@ -159,7 +159,7 @@ def test_a_row_that_cannot_be_is_told_by_its_place_without_its_values(row: Any, 
     assert message in error["message"]
     for value in ("5168", "secret", "x" * 129, "2099-02-30"):
         assert value not in answer.body
-    assert [record["device_id"] for record in items(Table.DIRECTORY)] == ["T-1", "T-2"]
+    assert [record["device_id"] for record in stored(Table.DIRECTORY)] == ["T-1", "T-2"]
 
 
 def test_everything_that_is_wrong_with_a_row_is_told() -> None:
@@ -177,9 +177,9 @@ def test_an_import_takes_five_hundred_rows_and_reads_their_records_by_the_hundre
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(501)]
     answer = load(*rows)
     assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "body.rows")
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
     assert load(*rows[:500]).json() == report(created=500)
-    assert len(items(Table.DIRECTORY)) == 500
+    assert len(stored(Table.DIRECTORY)) == 500
     read: list[int] = []
     get_many = dynamodb.get_many
     monkeypatch.setattr(dynamodb, "get_many", lambda reads: (read.append(len(reads)), get_many(reads))[1])
@@ -202,7 +202,7 @@ def test_an_import_that_broke_off_is_sent_again_as_it_was(monkeypatch: pytest.Mo
     answer = load(*rows).json()
     assert answer["created"] >= 1
     assert answer["created"] + answer["unchanged"] == 20
-    assert len(items(Table.DIRECTORY)) == 20
+    assert len(stored(Table.DIRECTORY)) == 20
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,9 @@ def test_whomever_the_issuer_names_operators_can_name_to_the_letter(name: str, b
     )
     assert [found["device_id"] for found in admin("privacy", "GET", "privacy/ada").json()["issued_devices"]] == ["T-1"]
     assert admin("privacy", "DELETE", "privacy/ada").json()["removed"]["issued_devices"] == 1
-    assert [item["pk"] for item in items(Table.DIRECTORY) if "device_id" in item] == [f"customer#{name.strip()[:200]}."]
+    assert [item["pk"] for item in stored(Table.DIRECTORY) if "device_id" in item] == [
+        f"customer#{name.strip()[:200]}."
+    ]
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a\u200bb", "C" * 257, "\U0001f600" * 254, 5])
@@ -292,11 +294,11 @@ def test_in_a_path_a_customer_stands_in_base64(segment: str) -> None:
 @pytest.mark.parametrize("status", ["blocked", "reported-as-lost", "inactive", "expired"])
 def test_a_cards_new_status_is_what_its_customer_sees_at_once(status: str, bank: Bank) -> None:
     load(CARD, TOKEN)
-    (before, other) = items(Table.DIRECTORY)
+    (before, other) = stored(Table.DIRECTORY)
     answer = change(CUSTOMER, "C-1", {"card_status": status})
     assert (answer.status, answer.json()["card_status"], answer.json()["status"]) == (200, status, "active")
     assert seen(bank, "C-1")["card-status"] == status
-    (after, still) = items(Table.DIRECTORY)
+    (after, still) = stored(Table.DIRECTORY)
     assert after | {"changed_at": before["changed_at"]} == before | {"card_status": status}
     assert still == other
 
@@ -314,7 +316,7 @@ def test_a_change_shows_who_made_it(bank: Bank) -> None:
     load(TOKEN)
     who = "arn:aws:iam::123456789012:user/other"
     change(CUSTOMER, "T-1", {"status": "blocked"}, who=who)
-    assert [record["changed_by"] for record in items(Table.DIRECTORY)] == [who]
+    assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [who]
 
 
 def test_a_card_past_its_last_day_is_expired_here_too(monkeypatch: pytest.MonkeyPatch) -> None:

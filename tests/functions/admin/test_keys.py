@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Table, Update
+from bindery.aws.dynamodb import Table
 from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import identity
+from bindery.registry import identity, items
 from bindery.rufus import company_devices
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -69,7 +69,7 @@ def test_a_key_is_issued_and_shown_whole_this_once() -> None:
     assert shown.json() == made
     assert ask("GET", query={"account": "acme"}).json() == {"items": [made], "next": None}
     assert bind(credential) == 201
-    assert {record["changed_by"] for record in items(Table.DIRECTORY)} == {OPERATOR}
+    assert {record["changed_by"] for record in stored(Table.DIRECTORY)} == {OPERATOR}
 
 
 def test_an_accounts_keys_are_listed_page_by_page_revoked_ones_included() -> None:
@@ -131,8 +131,7 @@ def test_rights_that_no_key_of_the_kind_has_are_422_and_said(changes: dict[str, 
 @pytest.mark.parametrize("rights", [("READ", False), ("WRITE", False), ("READ_WRITE", True)])
 def test_a_developer_key_with_rights_from_before_works_as_it_did_and_is_not_rotated(rights: tuple[str, bool]) -> None:
     made = issue(kind="remoteit", grant="READ_WRITE")
-    values = {":grant": rights[0], ":unbind": rights[1]}
-    dynamodb.write(Update(accounts.api_key(made["id"]), "SET #grant = :grant, #unbind = :unbind", values))
+    dynamodb.write(items.api_key(made["id"]).update(set={"grant": rights[0], "unbind": rights[1]}))
     users.create("ada", "acme")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
     assert invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers)).status == 200
@@ -257,17 +256,17 @@ def test_a_key_that_is_revoked_expired_or_rotated_or_of_a_closed_account_is_not_
             ask("POST", f"/{made['id']}/rotate", {})
         case "close":
             accounts.set_enabled("acme", False)
-    stands = [item for item in items(Table.DIRECTORY) if item["sk"] == "key"]
+    stands = [item for item in stored(Table.DIRECTORY) if item["sk"] == "key"]
     answer = ask("POST", f"/{made['id']}/rotate", {})
     assert (answer.status, answer.json()["reason"]) == (409, "status_not_valid")
-    assert [item for item in items(Table.DIRECTORY) if item["sk"] == "key"] == stands
+    assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "key"] == stands
 
 
 def test_a_key_that_is_revoked_while_it_is_rotated_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
     made = issue()
     before(monkeypatch, "transact_write_items", lambda: api_keys.revoke(made["id"]))
     assert ask("POST", f"/{made['id']}/rotate", {}).status == 409
-    assert [item["pk"] for item in items(Table.DIRECTORY) if item["sk"] == "key"] == [f"key#{made['id']}"]
+    assert [item["pk"] for item in stored(Table.DIRECTORY) if item["sk"] == "key"] == [f"key#{made['id']}"]
 
 
 def test_a_closed_accounts_keys_are_refused_successors_and_rotated_ones_alike() -> None:
@@ -283,7 +282,7 @@ def test_a_rotated_key_can_be_revoked_before_its_time() -> None:
     successor = ask("POST", f"/{made['id']}/rotate", {}).json()
     ask("POST", f"/{made['id']}/revoke")
     assert [bind(made["key"]), bind(successor["key"])] == [403, 201]
-    record = dynamodb.get(accounts.key("acme"))
+    record = dynamodb.get(items.account("acme"))
     assert record is not None
     assert record["live_keys"] == {"rufus": {successor["id"]: 0}, "remoteit": {}, "rotated": {}}
 

@@ -8,14 +8,14 @@ import pytest
 
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Key, Put, Table, Update
+from bindery.aws.dynamodb import Delete, Key, Put, Table
 from bindery.connectivity import leases, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, emails, products, sessions, users
+from bindery.directory import accounts, products, sessions, users
 from bindery.operators import forced_unbind, privacy
 from bindery.quectel import binding, families, user_domains
-from bindery.registry import bindings, devices, holdings, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
 from bindery.security import secrets
@@ -23,7 +23,7 @@ from tests import calls, moto_registry, quectel
 from tests.http_api import OPERATOR, admin
 from tests.invariants import broken
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -110,11 +110,11 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
 
 
 def connect(address: str = ADDRESS) -> None:
-    found = dynamodb.get(users.key(ME))
+    found = dynamodb.get(items.user(ME))
     assert found is not None
-    assigned = service_addresses.read(dynamodb.get(service_addresses.key(address)))
+    assigned = service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
     account = accounts.show(found["account"])
-    leases.connect(users.read(found, account), address, assigned, leases.ANY_CLIENT)
+    leases.connect(users.from_items(found, account), address, assigned, leases.ANY_CLIENT)
 
 
 def company_device() -> str:
@@ -191,10 +191,10 @@ def test_an_export_shows_everything_and_no_secret() -> None:
     assert found["complete"] is True
     assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
-    (lease,) = [item for item in items(Table.BINDINGS) if "proxy" in item]
+    (lease,) = [item for item in stored(Table.BINDINGS) if "proxy" in item]
     for secret in (
         '"password"',
-        '"connected"',
+        '"leases"',
         lease["connection"],
         "generation",
         "scrypt",
@@ -203,7 +203,7 @@ def test_an_export_shows_everything_and_no_secret() -> None:
         OTHER + '"',
     ):
         assert secret not in shown
-    for item in items(Table.BINDINGS):
+    for item in stored(Table.BINDINGS):
         assert item.get("binding", lease["proxy"]) not in shown
 
 
@@ -235,17 +235,17 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     assert bound_items(left) == bound_items(ada)
     # The registry keeps devices and their bans; a family that was Ada's is an id alone.
     assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
-    assert devices.banned(dynamodb.get(devices.key(device("unique", "S2"))))
-    shell = dynamodb.get(families.key("ada's"))
+    assert devices.banned(dynamodb.get(items.device(device("unique", "S2"))))
+    shell = dynamodb.get(items.family("ada's"))
     assert shell is not None
     assert {name: shell[name] for name in ("owner", "members", "rooms")} == {"owner": "", "members": [], "rooms": []}
-    assert not {"list", "common"} & shell.keys()
-    home = dynamodb.get(families.key("ben's"))
+    assert not {"collection", "common"} & shell.keys()
+    home = dynamodb.get(items.family("ben's"))
     assert home is not None
     assert (home["owner"], home["members"], home["common"]) == (
         OTHER,
         ["cleo"],
-        {device("unique", "S0"), families.entry(device("multi", "S0"), OTHER, Mode.MULTI)},
+        {device("unique", "S0"), families.common_entry(device("multi", "S0"), OTHER, Mode.MULTI)},
     )
     for text in (ME, CUSTOMER, "Lovelace"):
         assert text not in json.dumps(left, default=sorted)
@@ -263,7 +263,7 @@ def test_second_erasure_removes_what_a_late_index_hid(ada: dict[str, list[dict[s
         connect("80:00:00:00:00:00:00:F2")
         removed = erase()
         assert (removed["connections"], removed["users"]) == (1, 1)
-        assert dynamodb.get(leases.key(company_device(), ME)) is not None
+        assert dynamodb.get(items.connection(company_device(), ME)) is not None
     assert export()["user"] is None
     assert names(export()["connections"]) == [company_device()]
     assert erase() == {"connections": 1}
@@ -303,12 +303,12 @@ def test_user_record_is_deleted_only_by_a_pass_that_found_nothing_else() -> None
 
 
 def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
-    dynamodb.write(Delete(users.key(ME)))
+    dynamodb.write(Delete(items.user(ME)))
     assert export()["user"] is None
     assert erase() == {"connections": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
     assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
-        emails.in_account("acme", "ada@example.com").pk,
-        emails.in_domain("D", "ada@example.com").pk,
+        items.email_in_account("acme", "ada@example.com").pk,
+        items.email_in_domain("D", "ada@example.com").pk,
     }
 
 
@@ -363,7 +363,7 @@ def test_an_erasure_that_came_to_its_limit_is_asked_again(
     monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
     first = admin("privacy", "DELETE", f"privacy/{ME}").json()
     assert (sum(first["removed"].values()), first["complete"]) == (limit, False)
-    user = dynamodb.get(users.key(ME))
+    user = dynamodb.get(items.user(ME))
     assert user is not None
     assert user["enabled"] is False
     for _ in range(20):
@@ -398,10 +398,10 @@ def test_an_erasure_that_broke_off_is_repeated(
 
 @pytest.mark.usefixtures("ada")
 def test_erasure_ignores_stale_index_entries() -> None:
-    taken = bindings.owner(identity.customer_device("356"))
+    taken = items.owner(identity.customer_device("356"))
     with moto_registry.late_indexes():
         forced_unbind.end(device("unique", "S1"), "lost")
-        dynamodb.write(Delete(leases.key(device("unique", "S1"), ME)))
+        dynamodb.write(Delete(items.connection(device("unique", "S1"), ME)))
         owned_devices.unregister(CUSTOMER, "356")
         register("MIGR00003", "356", "Taken")
         issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
@@ -448,9 +448,9 @@ def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.M
     """What was read too early does not count: the write itself asks whether the registration stands."""
     with monkeypatch.context() as early:
         early.setattr(privacy, "_registrations", lambda user: iter(()))
-        early.setattr(owned_devices, "guarded", lambda item: None)
+        early.setattr(owned_devices, "locked", lambda item: None)
         assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    found = dynamodb.get(bindings.owner(identity.customer_device("356")))
+    found = dynamodb.get(items.owner(identity.customer_device("356")))
     assert found is not None
     assert found["status"] == "active"
     assert broken(everything()) == []
@@ -460,10 +460,10 @@ def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.M
 def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme", customer=CUSTOMER)
-    dynamodb.write(Put(owned_devices.guard(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
+    dynamodb.write(Put(items.nickname_lock(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
 
     def another() -> None:
-        dynamodb.write(Delete(owned_devices.guard(CUSTOMER, "Phone")))
+        dynamodb.write(Delete(items.nickname_lock(CUSTOMER, "Phone")))
         register(CUSTOMER, "358", "Phone")
 
     before(monkeypatch, "transact_write_items", another)
@@ -474,7 +474,7 @@ def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pyt
 def test_a_nickname_that_guards_nothing_is_removed() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme", customer=CUSTOMER)
-    place = owned_devices.guard(CUSTOMER, "Phone")
+    place = items.nickname_lock(CUSTOMER, "Phone")
     dynamodb.write(Put(place, {"device": identity.customer_device("356"), "binding": "gone"}))
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["nicknames"] == 1
     assert dynamodb.get(place) is None
@@ -495,10 +495,10 @@ def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_w
         users.create(uid, "acme", domain="D")
     quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
     if expired:
-        dynamodb.write(Delete(holdings.key(ME, "unique", "F4A1B2C3D4E0")))
+        dynamodb.write(Delete(items.user_device(ME, "unique", "F4A1B2C3D4E0")))
     erase()
     left = [item for item in everything()["BINDINGS"] if ME in json.dumps(item, default=sorted)]
-    binding, place = bindings.owner(device("unique", "S0")), holdings.key(OTHER, "unique", "F4A1B2C3D4E0")
+    binding, place = items.owner(device("unique", "S0")), items.user_device(OTHER, "unique", "F4A1B2C3D4E0")
     assert {(item["pk"], item["sk"]) for item in left} == ({binding[1:], place[1:]} if expired else set())
     quectel.share(OTHER, "cleo", LATER, pk="unique", dk="F4A1B2C3D4E0")
     assert ME not in json.dumps(everything(), default=sorted)
@@ -513,7 +513,7 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
     admin("privacy", "DELETE", f"privacy/{ME}")
     monkeypatch.setattr(privacy, "_issued", let_in)
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    assert dynamodb.get(users.key(ME)) is not None
+    assert dynamodb.get(items.user(ME)) is not None
 
 
 @pytest.mark.usefixtures("ada")
@@ -524,10 +524,10 @@ def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
     admin("privacy", "DELETE", f"privacy/{ME}")
     before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    assert dynamodb.get(users.key(ME)) is not None
-    assert len([item for item in items(Table.DIRECTORY) if item["sk"] == "email"]) == 2
+    assert dynamodb.get(items.user(ME)) is not None
+    assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
-    assert [item for item in items(Table.DIRECTORY) if item["sk"] == "email"] == []
+    assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "email"] == []
 
 
 def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
@@ -548,13 +548,13 @@ def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
 def test_an_unknown_user_is_404(method: str) -> None:
     answer = admin("privacy", method, "privacy/nobody")
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.usefixtures("ada")
 def test_whoever_ended_a_binding_stands_with_the_device() -> None:
     admin("privacy", "DELETE", f"privacy/{ME}")
-    found = dynamodb.get(devices.key(device("unique", "S1")))
+    found = dynamodb.get(items.device(device("unique", "S1")))
     assert found is not None
     assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
     assert found["unbound_at"] <= clock.now()
@@ -570,25 +570,25 @@ def test_an_erased_users_connections_are_named_by_no_binding_of_others(
     shared = identity.company_device("acme", "M", "S")
     service_addresses.assign("80:00:00:00:00:00:00:F2", shared)
     for uid in (ME, OTHER):
-        user = dynamodb.get(users.key(uid))
+        user = dynamodb.get(items.user(uid))
         assert user is not None
         assigned = service_addresses.find("80:00:00:00:00:00:00:F2")
         leases.connect(
-            users.read(user, accounts.show(user["account"])),
+            users.from_items(user, accounts.show(user["account"])),
             "80:00:00:00:00:00:00:F2",
             assigned,
             leases.ANY_CLIENT,
         )
     if over:
-        lease = dynamodb.get(leases.key(shared, ME))
+        lease = dynamodb.get(items.connection(shared, ME))
         assert lease is not None
         monkeypatch.setattr(clock, "now", lambda: lease["expires_at"] * 1000)
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["connections"] == 2
-    owner, left = dynamodb.get(bindings.owner(shared)), dynamodb.get(leases.key(shared, OTHER))
+    owner, left = dynamodb.get(items.owner(shared)), dynamodb.get(items.connection(shared, OTHER))
     assert owner is not None
     assert left is not None
-    assert [named["id"] for named in owner["connected"].values()] == [left["connection"]]
-    assert dynamodb.get(leases.key(shared, ME)) is None
+    assert [named["id"] for named in owner["leases"].values()] == [left["connection"]]
+    assert dynamodb.get(items.connection(shared, ME)) is None
 
 
 @pytest.mark.usefixtures("others")
@@ -601,12 +601,12 @@ def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
     for _ in range(2):
         users.create(ME, "acme")
         connect()
-        dynamodb.write(Delete(leases.key(place, ME)))
+        dynamodb.write(Delete(items.connection(place, ME)))
         assert privacy.erase(ME)[1]
         assert all(name not in json.dumps(everything(), default=sorted) for name in (ME, secrets.fingerprint(ME)))
-        owner = dynamodb.get(bindings.owner(place))
+        owner = dynamodb.get(items.owner(place))
         assert owner is not None
-        left.append(set(owner["connected"]))
+        left.append(set(owner["leases"]))
     # Who has the uid later is not named by what is left of the first.
     assert [len(names) for names in left] == [1, 2]
 
@@ -618,12 +618,12 @@ def test_of_a_user_from_before_pseudonyms_an_erasure_removes_the_name(lease_from
     place = identity.company_device("acme", "M", "S")
     service_addresses.assign(ADDRESS, place)
     users.create(ME, "acme")
-    dynamodb.write(Update(users.key(ME), "REMOVE #pseudonym"))
+    dynamodb.write(items.user(ME).update(remove=["pseudonym"]))
     connect()
     if lease_from_before:
-        dynamodb.write(Update(leases.key(place, ME), "REMOVE #pseudonym"))
-    owner = dynamodb.get(bindings.owner(place))
+        dynamodb.write(items.connection(place, ME).update(remove=["pseudonym"]))
+    owner = dynamodb.get(items.owner(place))
     assert owner is not None
-    assert set(owner["connected"]) == {secrets.fingerprint(ME)}
+    assert set(owner["leases"]) == {secrets.fingerprint(ME)}
     assert privacy.erase(ME)[0]["connections"] == 1
-    assert dynamodb.get(bindings.owner(place)) == owner | {"connected": {}}
+    assert dynamodb.get(items.owner(place)) == owner | {"leases": {}}

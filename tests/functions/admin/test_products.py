@@ -9,7 +9,7 @@ from bindery.quectel import user_domains
 from bindery.registry.bindings import Mode
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, PK, World, as_user, refused, succeeded
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry", "named")
@@ -35,7 +35,7 @@ def test_a_product_is_entered_once_and_shown() -> None:
     assert made.status == 200
     assert made.json() == {**LOCK, **DEFAULTS, "created_at": made.json()["created_at"]}
     assert admin("products", "GET", "products/p1").json() == made.json() | {"barred": []}
-    (record,) = [item for item in items(Table.DIRECTORY) if item["sk"] == "product"]
+    (record,) = [item for item in stored(Table.DIRECTORY) if item["sk"] == "product"]
     assert record["changed_by"] == OPERATOR
     before = everything()
     assert admin("products", "POST", "products", LOCK | {"mode": 3}).status == 409
@@ -159,7 +159,7 @@ def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
     for _ in range(2):
         answer = admin("products", "PUT", f"products/{PK}/barred/{ME}")
         assert (answer.status, answer.json()) == (200, {"product_key": PK, "uid": ME, "barred": True})
-    (record,) = [item for item in items(Table.DIRECTORY) if item["pk"] == f"bars#{ME}"]
+    (record,) = [item for item in stored(Table.DIRECTORY) if item["pk"] == f"bars#{ME}"]
     assert record["changed_by"] == OPERATOR
     refused(as_user(ME), 5327)
     for _ in range(2):

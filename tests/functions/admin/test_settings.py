@@ -5,7 +5,7 @@ import pytest
 
 from bindery.aws.dynamodb import Table
 from tests.http_api import OPERATOR, Response, admin, event, invoke
-from tests.tables import items
+from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -35,7 +35,7 @@ def test_a_setting_that_nobody_set_is_its_default() -> None:
     expected = {"name": "device_management", "value": 1, "default": 1}
     assert admin("settings", "GET", "settings/device_management").json() == expected
     assert admin("settings", "GET", "settings").json() == {"items": [expected], "next": None}
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize("value", [0, 1])
@@ -48,7 +48,7 @@ def test_a_setting_keeps_its_type_and_is_what_players_see_at_once(value: Any) ->
         configs(),
     ):
         assert (shown, type(shown)) == (value, type(value))
-    (record,) = items(Table.DIRECTORY)
+    (record,) = stored(Table.DIRECTORY)
     assert record["changed_by"] == OPERATOR
 
 
@@ -65,23 +65,23 @@ def test_value_that_a_setting_cannot_have_is_refused(value: Any) -> None:
     answer = put(value)
     assert answer.status == 422
     assert answer.json()["errors"] == [{"at": "value", "problem": "invalid", "message": "device_management is 0 or 1"}]
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize("value", [None, 1.5, 1.0, [], {}, "x" * 1025, 2**53 + 1, -(2**53) - 1])
 def test_a_value_is_a_text_a_whole_number_or_a_boolean(value: Any) -> None:
     assert put(value).status == 422
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize("body", [{}, None, {"value": 1, "name": "x"}, [1]])
 def test_a_body_has_the_value_alone(body: Any) -> None:
     assert admin("settings", "PUT", "settings/device_management", body).status == 422
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", {"value": 0})])
 def test_there_are_no_other_settings(method: str, body: Any) -> None:
     answer = admin("settings", method, "settings/device_managment", body)
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []

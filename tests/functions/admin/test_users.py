@@ -12,10 +12,11 @@ from bindery.directory import accounts, sessions, users
 from bindery.http import operation
 from bindery.operators import privacy
 from bindery.quectel import user_domains
+from bindery.registry import items
 from bindery.security import passwords
 from tests.http_api import OPERATOR, Response, admin
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -59,7 +60,7 @@ def create(uid: str = "ada", **members: Any) -> dict[str, Any]:
 
 
 def record(uid: str = "ada") -> dict[str, Any]:
-    found = dynamodb.get(users.key(uid))
+    found = dynamodb.get(items.user(uid))
     assert found is not None
     return found
 
@@ -103,7 +104,7 @@ def test_email_address_is_shown_as_given_and_compared_folded() -> None:
     assert create(uid="ben", email="y@straße.example")["email"] == "y@straße.example"
     taken = ask("PATCH", "/ben", {"email": "x@Straße.example"})
     assert (taken.status, taken.json()["reason"]) == (409, "already_exists")
-    assert len([item for item in items(Table.DIRECTORY) if item["sk"] == "email"]) == 2
+    assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
 
 
 def test_a_user_needs_no_more_than_an_id_and_an_account() -> None:
@@ -259,7 +260,7 @@ def test_a_user_who_is_moved_elsewhere_meanwhile_stays_there(monkeypatch: pytest
 
 def names() -> dict[str, str]:
     """Whose each email address is, and where."""
-    return {item["pk"].removeprefix("email#"): item["uid"] for item in items(Table.DIRECTORY) if item["sk"] == "email"}
+    return {item["pk"].removeprefix("email#"): item["uid"] for item in stored(Table.DIRECTORY) if item["sk"] == "email"}
 
 
 @pytest.mark.parametrize(
@@ -331,7 +332,7 @@ def test_an_address_and_whose_it_is_never_part(
     before(monkeypatch, "transact_write_items", meanwhile)
     assert ask("PATCH", "/ada", change).status == status
     expected: dict[str, str] = {}
-    for user in [item for item in items(Table.DIRECTORY) if item["sk"] == "user"]:
+    for user in [item for item in stored(Table.DIRECTORY) if item["sk"] == "user"]:
         expected |= dict.fromkeys(
             [f"account#acme#{user['email']}"] + ([f"domain#{user['domain']}#{user['email']}"] * bool(user["domain"])),
             user["uid"],
@@ -405,7 +406,7 @@ def test_a_password_is_taken_to_the_letter_and_never_shown() -> None:
 def test_nobody_who_is_not_there_gets_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
     assert ask("POST", "/ada/password", {"password": PASSWORD}).status == 404
-    assert {item["sk"] for item in items(Table.DIRECTORY)} == {"account", "domain"}
+    assert {item["sk"] for item in stored(Table.DIRECTORY)} == {"account", "domain"}
 
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]

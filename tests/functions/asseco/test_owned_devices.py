@@ -11,13 +11,13 @@ from botocore.exceptions import ReadTimeoutError
 from bindery.asseco import owned_devices
 from bindery.asseco.owned_devices import IdentifierKind, PushPlatform
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Key, Table, Update
+from bindery.aws.dynamodb import Delete, Key, Table
 from bindery.http import operation
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from tests import calls, races
 from tests.http_api import Response, event, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 IMEI = "990000862471854"
 DEVICE = identity.customer_device(IMEI)
@@ -162,8 +162,8 @@ def test_a_device_that_changed_since_it_was_read_is_not_unregistered(
 @pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
 def test_the_guard_of_anothers_nickname_is_not_removed(name: str, bank: Bank):
     entered()
-    guard = owned_devices.guard(CUSTOMER, "My Phone")
-    dynamodb.write(Update(guard, "SET #binding = :other", {":other": "another's"}))
+    guard = items.nickname_lock(CUSTOMER, "My Phone")
+    dynamodb.write(guard.update(set={"binding": "another's"}))
     before = everything()
     answer = unregister(bank) if name == "unregister_device" else change(bank, name, NEW)
     assert (answer.status, answer.json()["problem"]) == AGAIN
@@ -174,7 +174,7 @@ def test_a_device_that_was_blocked_meanwhile_is_unregistered(bank: Bank, monkeyp
     entered()
     races.before(monkeypatch, "transact_write_items", block)
     assert unregister(bank).status == 202
-    assert [item["status"] for item in items(Table.BINDINGS)] == ["unregistered"]
+    assert [item["status"] for item in stored(Table.BINDINGS)] == ["unregistered"]
 
 
 NEW = {"nickname": "New"}
@@ -254,8 +254,8 @@ def test_changes_of_different_things_do_not_stand_in_each_others_way(
     entered()
     races.before(monkeypatch, "transact_write_items", happen)
     assert change(bank, name, body).status == 204
-    owner = items(Table.BINDINGS)[0]
-    (guard,) = items(Table.BINDINGS)[1:]
+    owner = stored(Table.BINDINGS)[0]
+    (guard,) = stored(Table.BINDINGS)[1:]
     assert guard["sk"] == f"nickname#{identity.folded(owner['nickname'])}"
     assert guard["binding"] == owner["binding"]
     if name == "set_push_handle":
@@ -268,21 +268,19 @@ def test_changes_of_different_things_do_not_stand_in_each_others_way(
 
 def test_blocking_a_device_ends_its_connections_in_the_same_write(bank: Bank):
     entered()
-    dynamodb.write(Update(bindings.owner(DEVICE), "SET #connected = :connected", {":connected": {"ada": 1}}))
+    dynamodb.write(items.owner(DEVICE).update(set={"leases": {"ada": 1}}))
     assert change(bank, "block_device").status == 204
-    assert items(Table.BINDINGS)[0]["connected"] == {}
+    assert stored(Table.BINDINGS)[0]["leases"] == {}
 
 
 def test_an_issued_device_that_is_erased_meanwhile_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     customers = identity.customer_holder(CUSTOMER)
-    dynamodb.write(
-        Update(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"), "SET #kind = :kind", {":kind": "otp-token"})
-    )
+    dynamodb.write(Key(Table.DIRECTORY, customers, f"issued#{IMEI}").update(set={"kind": "otp-token"}))
     erase = Delete(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"))
     races.before(monkeypatch, "update_item", lambda: dynamodb.write(erase))
     answer = change(bank, "set_issued_nickname", NEW, "issued")
     assert (answer.status, answer.json()["problem"]) == UNKNOWN
-    assert items(Table.DIRECTORY) == []
+    assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize(
@@ -310,7 +308,7 @@ def test_a_registration_whose_answer_was_lost_is_repeated_as_the_same_one(bank: 
     assert register(bank).body == f'{{"id":"{IMEI}","CreatedRecordStatus":"active"}}'
     assert len(sent) == 2
     assert json.loads(sent[1])["ClientRequestToken"]
-    assert len(items(Table.BINDINGS)) == 2
+    assert len(stored(Table.BINDINGS)) == 2
 
 
 def test_what_could_not_be_written_is_our_failure(bank: Bank, monkeypatch: pytest.MonkeyPatch):
@@ -338,5 +336,5 @@ def test_a_list_is_bounded_to_two_round_trips(bank: Bank, monkeypatch: pytest.Mo
     query = dynamodb.client().query
     monkeypatch.setattr(dynamodb.client(), "query", lambda **request: query(**request, Limit=2))
     with calls.recording("asseco.list_owned_devices") as invocation:
-        assert [device.identifier for device in owned_devices.owned(CUSTOMER)] == ["0", "1", "2", "3"]
+        assert [device.identifier for device in owned_devices.list_devices(CUSTOMER)] == ["0", "1", "2", "3"]
     assert invocation.dynamodb == ["Query", "Query"]

@@ -13,7 +13,7 @@ from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.directory import products, users
 from bindery.quectel import binding, families, user_devices
-from bindery.registry import devices
+from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
 from tests import quectel
@@ -34,7 +34,7 @@ from tests.quectel import (
     succeeded,
 )
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -71,7 +71,7 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
     ("another data center", Mode.UNIQUE, quectel.other_data_center, 6083),
     ("another device key", Mode.UNIQUE, lambda world: world.manufacture(device_key="OTHER1"), 5048),
     ("another module type", Mode.UNIQUE, lambda world: world.manufacture(module_type="EC200"), 5048),
-    ("the device is gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(devices.key(DEVICE))), 5090),
+    ("the device is gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), 5090),
     *(("the caller's own bind", mode, quectel.mine, 5049) for mode in Mode),
     ("another's bind", Mode.UNIQUE, quectel.bound_by_another, 5412),
     ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
@@ -79,7 +79,7 @@ RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
     ("a share", Mode.MULTI, shared_by_another, 6040),
     ("the user disabled", Mode.UNIQUE, lambda world: users.set_enabled(ME, False), 5032),
     ("the user's tokens revoked", Mode.MULTI, lambda world: users.revoke_sessions(ME), 5032),
-    ("the user gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(users.key(ME))), 5032),
+    ("the user gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(items.user(ME))), 5032),
     ("the user's home mode turned on", Mode.ROTATING, lambda world: users.set_home_mode(ME, True), 5636),
     ("the user's role changed", Mode.UNIQUE, lambda world: users.change(ME, role="administrator"), 5048),
     ("the user barred", Mode.UNIQUE, lambda world: products.bar(PK, ME), 5327),
@@ -217,7 +217,7 @@ def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
     refused(response, code)
     assert response.headers["Retry-After"] == "1"
     assert asked == [{"DevicesTable", "BindingsTable", "DirectoryTable"}, left]
-    assert items(Table.BINDINGS) == []
+    assert stored(Table.BINDINGS) == []
 
 
 @pytest.mark.parametrize("extra", [{}, {"deviceName": "n" * 255}])

@@ -19,7 +19,7 @@ from bindery.quectel import domain_secrets, user_domains
 from bindery.security import passwords, secrets
 from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import quectel_login
 from tools.quectel_login import PATH
 
@@ -81,7 +81,7 @@ def tokens(answer: Response) -> dict[str, Any]:
 
 
 def failures() -> list[int]:
-    return [item["failures"] for item in items(Table.BINDINGS) if item["sk"] == "attempts"]
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
 def test_a_login_gives_a_token_for_two_hours_and_another_for_thirty_days() -> None:
@@ -256,7 +256,7 @@ def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptur
         {"secret": "canary"},
     ):
         log_in(**changes)
-    shown = caplog.text + str(items(Table.BINDINGS))
+    shown = caplog.text + str(stored(Table.BINDINGS))
     for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
         assert text not in shown
     assert secrets.fingerprint("canary@x.de") not in shown

@@ -8,12 +8,12 @@ from bindery.aws.dynamodb import Delete, Table, write
 from bindery.connectivity import service_addresses
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -89,12 +89,12 @@ def test_what_changes_between_the_read_and_the_write_is_answered_as_if_it_had_be
     change = {
         "ban": lambda: devices.ban(device, "stolen"),
         "inactive": lambda: devices.deactivate(device),
-        "unbound": lambda: write(Delete(bindings.owner(device))),
+        "unbound": lambda: write(Delete(items.owner(device))),
     }[refusal]
     before(monkeypatch, "transact_write_items", change)
     answer = connect(request_)
     assert (answer.status, answer.body) == (status, f'{{"status":"false","reason":"{reason}"}}')
-    assert [item["sk"] for item in items(Table.BINDINGS) if item["sk"] != "owner"] == []
+    assert [item["sk"] for item in stored(Table.BINDINGS) if item["sk"] != "owner"] == []
 
 
 def test_no_credential_is_stored_or_logged(request_: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:

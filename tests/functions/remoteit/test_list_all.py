@@ -7,14 +7,13 @@ import pytest
 
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Update
 from bindery.connectivity import access, leases, service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, products, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
-from bindery.registry import devices, holdings, identity
+from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
 from tests import calls, quectel
@@ -83,7 +82,7 @@ def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:
     )
     session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
     binding.bind(session, mode.name, serial_number, capabilities=None, name=None, fid=None, frid=None, common=False)
-    if dynamodb.get(service_addresses.key(address(number))) is None:
+    if dynamodb.get(items.service_address(address(number))) is None:
         service_addresses.assign(address(number), device)
     return device
 
@@ -172,11 +171,14 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     assert set(bobs) == {address(2), address(6), address(8)}
     assert bobs[address(8)]["ownerusername"] == "bob"
     # What is listed can be connected to.
-    found = dynamodb.get(users.key("ann"))
+    found = dynamodb.get(items.user("ann"))
     assert found is not None
     for place in shown:
         leases.connect(
-            users.read(found, accounts.show(found["account"])), place, service_addresses.find(place), leases.ANY_CLIENT
+            users.from_items(found, accounts.show(found["account"])),
+            place,
+            service_addresses.find(place),
+            leases.ANY_CLIENT,
         )
 
 
@@ -188,7 +190,7 @@ def test_a_share_has_its_own_users_name_and_time_and_nothing_that_its_sharer_say
     quectel.share("dan", "ann", LATER, pk=mode.name, dk="KEYS33")
     user_devices.rename(quectel.session("ann"), mode.name, "KEYS33", "Ann's name")
     user_devices.rename(quectel.session("dan"), mode.name, "KEYS33", "Dan's name")
-    dynamodb.write(Update(holdings.key("ann", mode.name, "KEYS33"), "SET #bound_at = :then", {":then": NOW}))
+    dynamodb.write(items.user_device("ann", mode.name, "KEYS33").update(set={"bound_at": NOW}))
     (shown,) = list_all(headers).json()["devices"]
     assert {name: value for name, value in shown.items() if value} == {
         "deviceaddress": address(3),

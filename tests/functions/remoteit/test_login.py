@@ -15,7 +15,7 @@ from bindery.operators import privacy
 from bindery.security import passwords
 from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 
 PATH = "/apv/v27/user/login"
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
@@ -54,7 +54,7 @@ def refused(answer: Response, reason: str = "[0102] The username or password is 
 
 def failures() -> list[int]:
     """Of logins: unknown keys are counted too."""
-    return [item["failures"] for item in items(Table.BINDINGS) if item["sk"] == "attempts"]
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
 @pytest.mark.parametrize("header", ["developerkey", "apikey", "DeveloperKey"])
@@ -200,6 +200,6 @@ def test_neither_address_nor_password_is_logged_or_kept(key: str, caplog: pytest
         ("canary@x.de", PASSWORD),
     ):
         log_in(key, email, password)
-    shown = caplog.text + str(items(Table.BINDINGS))
+    shown = caplog.text + str(stored(Table.BINDINGS))
     for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SOURCE_IP, key):
         assert text not in shown

@@ -16,12 +16,12 @@ from bindery.core.errors import Refused
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.operators import forced_unbind
-from bindery.registry import bindings, identity
+from bindery.registry import identity, items
 from bindery.rufus import company_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -52,10 +52,10 @@ def device() -> str:
 
 
 def connect(uid: str = "ann", address: str = ADDRESS) -> Connection:
-    user = dynamodb.get(users.key(uid))
+    user = dynamodb.get(items.user(uid))
     assert user is not None
     return leases.connect(
-        users.read(user, accounts.show(user["account"])), address, service_addresses.find(address), ANY_CLIENT
+        users.from_items(user, accounts.show(user["account"])), address, service_addresses.find(address), ANY_CLIENT
     )
 
 
@@ -66,7 +66,7 @@ def stop(headers: dict[str, str], body: Any) -> Response:
 
 def admitted(made: Connection) -> bool:
     try:
-        return leases.admit(made.proxy, "203.0.113.9") == made
+        return leases.authorize_client(made.proxy, "203.0.113.9") == made
     except Refused:
         return False
 
@@ -75,13 +75,13 @@ def admitted(made: Connection) -> bool:
 def test_a_stopped_connection_lets_nobody_in_and_leaves_nothing(
     headers: dict[str, str], spelled: Callable[[str], str]
 ) -> None:
-    bound = [item for item in items(Table.BINDINGS) if item["sk"] == "owner"]
+    bound = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
     theirs = connect("eve", OTHERS)
     made = connect()
     answer = stop(headers, {"deviceaddress": spelled(ADDRESS), "connectionid": spelled(made.id)})
     assert (answer.status, answer.body) == (200, f'{{"status":"true","connectionid":"{made.id}"}}')
     assert (admitted(made), admitted(theirs)) == (False, True)
-    assert [item for item in items(Table.BINDINGS) if item["pk"] == device()] == [
+    assert [item for item in stored(Table.BINDINGS) if item["pk"] == device()] == [
         item for item in bound if item["pk"] == device()
     ]
     again = stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id})
@@ -162,7 +162,7 @@ def test_credentials_come_first(headers: dict[str, str], changes: dict[str, str]
 
 
 MEANWHILE: list[Callable[[], object]] = [
-    lambda: dynamodb.write(Delete(bindings.owner(device()))),
+    lambda: dynamodb.write(Delete(items.owner(device()))),
     lambda: forced_unbind.end(device(), "moved"),
     lambda: (
         service_addresses.withdraw(ADDRESS)
@@ -189,7 +189,7 @@ def test_what_changes_between_the_read_and_the_write_never_ends_another_connecti
     if change is MEANWHILE[2]:
         # The address is another device's by now; the connection to the one that had it is ended all the same.
         assert answer.status == 200
-        assert not [item for item in items(Table.BINDINGS) if item["sk"].startswith("connection#")]
+        assert not [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")]
     else:
         assert (answer.status, answer.body) == REFUSED
         assert everything() == left[1]
@@ -221,6 +221,6 @@ def test_a_stop_is_one_batch_read_and_one_transaction(headers: dict[str, str]) -
 
 def test_a_user_whose_share_is_over_may_still_stop_what_they_began(headers: dict[str, str]) -> None:
     made = connect()
-    dynamodb.write(dynamodb.Update(users.key("ann"), "SET #customer = :none", {":none": None}))
-    dynamodb.write(dynamodb.Update(bindings.owner(device()), "SET #holder = :eve", {":eve": "account#other"}))
+    dynamodb.write(items.user("ann").update(set={"customer": None}))
+    dynamodb.write(items.owner(device()).update(set={"holder": "account#other"}))
     assert stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id}).status == 200

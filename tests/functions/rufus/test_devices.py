@@ -7,16 +7,16 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Table, Update
+from bindery.aws.dynamodb import Table
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, api_keys
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -71,15 +71,15 @@ def test_a_device_that_was_bound_anew_meanwhile_is_let_go(monkeypatch: pytest.Mo
         bind()
 
     before(monkeypatch, "transact_write_items", anew)
-    assert (unbind(deviceid).status, items(Table.BINDINGS)) == (200, [])
+    assert (unbind(deviceid).status, stored(Table.BINDINGS)) == (200, [])
 
 
 def test_a_ban_meanwhile_stands_and_the_device_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind()
     device = identity.company_device_of("acme", deviceid)
     before(monkeypatch, "transact_write_items", lambda: devices.ban(device, "stolen"))
-    assert (unbind(deviceid).status, items(Table.BINDINGS)) == (200, [])
-    assert [item["ban_reason"] for item in items(Table.DEVICES)] == ["stolen"]
+    assert (unbind(deviceid).status, stored(Table.BINDINGS)) == (200, [])
+    assert [item["ban_reason"] for item in stored(Table.DEVICES)] == ["stolen"]
 
 
 def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
@@ -104,14 +104,14 @@ def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
     assert unbind(deviceid).status == 200
     assert len(sent) == 2
     assert json.loads(sent[1])["ClientRequestToken"]
-    assert items(Table.BINDINGS) == []
+    assert stored(Table.BINDINGS) == []
 
 
 def test_what_another_account_holds_is_neither_taken_over_nor_shown_nor_let_go() -> None:
     # A device's key names its account, so nobody comes to hold another's; the binding says whose it is all the same.
     deviceid = bind()
-    place = bindings.owner(identity.company_device_of("acme", deviceid))
-    dynamodb.write(Update(place, "SET #holder = :other", {":other": identity.account_holder("other")}))
+    place = items.owner(identity.company_device_of("acme", deviceid))
+    dynamodb.write(place.update(set={"holder": identity.account_holder("other")}))
     held = everything()
     for call, reason in (
         (bind, Reason.BOUND_BY_ANOTHER),

@@ -11,7 +11,7 @@ from bindery.vodlix import video_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -43,7 +43,7 @@ def test_a_ban_between_the_read_and_the_write_is_refused_and_nothing_is_stored(m
     video_devices.add(**(SAMPLE | {"app_name": "first"}))
     before(monkeypatch, "update_item", lambda: devices.ban("vodlix#A1B2C3D4E5F6", "stolen"))
     assert add().json()["error_code"] == "device_banned"
-    (device,) = items(Table.DEVICES)
+    (device,) = stored(Table.DEVICES)
     assert (device["app_name"], device["ban_reason"]) == ("first", "stolen")
 
 
@@ -51,7 +51,7 @@ def test_of_two_adds_at_once_the_last_stands_whole(monkeypatch: pytest.MonkeyPat
     theirs = {name: f"their {name}" for name in SAMPLE} | {"mac_address": "a1-b2-c3-d4-e5-f6"}
     before(monkeypatch, "update_item", lambda: video_devices.add(**theirs))
     assert add().status == 200
-    (device,) = items(Table.DEVICES)
+    (device,) = stored(Table.DEVICES)
     assert SAMPLE.items() - device.items() == {("mac_address", "A1B2C3D4E5F6")}
 
 
@@ -64,7 +64,7 @@ def test_a_table_out_of_reach_is_the_envelopes_503_and_stores_nothing(monkeypatc
         assert list(body) == ["status", "timestamp", "time", "ip", "message", "error_code", "data"]
         assert (body["status"], body["error_code"], body["data"]) == (503, "service_unavailable", [])
         assert "secret" not in answer.body
-        assert items(Table.DEVICES) == []
+        assert stored(Table.DEVICES) == []
 
 
 def test_an_error_of_ours_is_the_envelopes_500_and_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ from botocore.exceptions import EndpointConnectionError
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
-from bindery.registry import devices
+from bindery.registry import devices, items
 from bindery.vodlix import video_devices
 from tests import calls
 from tests.http_api import Response, event, invoke
 from tests.races import before
-from tests.tables import everything, items
+from tests.tables import everything, stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -44,7 +44,7 @@ def unreachable() -> NoReturn:
     ("happen", "code"),
     [
         (lambda: devices.ban(DEVICE, "stolen"), "device_banned"),
-        (lambda: dynamodb.write(dynamodb.Delete(devices.key(DEVICE))), "device_not_found"),
+        (lambda: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), "device_not_found"),
     ],
 )
 def test_what_changes_just_before_the_write_refuses_it_and_nothing_is_stored(
@@ -63,14 +63,14 @@ def test_of_two_activities_at_once_the_last_stands_whole(monkeypatch: pytest.Mon
         lambda: video_devices.record_activity(MAC, screen="home", content_id="theirs", content_type=None),
     )
     assert record().status == 200
-    (player,) = items(Table.DEVICES)
+    (player,) = stored(Table.DEVICES)
     assert ACTIVITY.items() - player.items() == {("mac_address", MAC)}
 
 
 def test_an_add_meanwhile_and_an_activity_both_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     before(monkeypatch, "update_item", lambda: video_devices.add(MAC, **FACTS | {"app_name": "new"}))
     assert record().status == 200
-    (player,) = items(Table.DEVICES)
+    (player,) = stored(Table.DEVICES)
     assert (player["app_name"], player["current_screen"]) == ("new", "content_info")
 
 

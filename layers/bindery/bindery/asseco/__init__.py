@@ -1,1 +1,1 @@
-"""asseco: bank customers' own and issued devices."""
+"""asseco: owned and issued devices of a bank's customers."""

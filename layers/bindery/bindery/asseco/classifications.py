@@ -1,7 +1,4 @@
-"""asseco: the words that stand for what a device is, can do and is good for, as its own API tells them (document 002).
-
-They are the enumerations by which requests are read and answers made; here each word has its meaning.
-"""
+"""Classifications (asseco): the API's enumerations and what their values mean. Source: document 002."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +9,7 @@ from bindery.core.errors import Reason, Refused
 
 
 class Classification(NamedTuple):
-    """A list of words: its id and name, what it is about, and what each word means."""
+    """An enumeration of the API."""
 
     schema_id: str
     name: str
@@ -103,13 +100,13 @@ ALL = (
         },
     ),
 )
-"""Every classification."""
+"""All classifications."""
 
 _BY_ID = {classification.schema_id: classification for classification in ALL}
 
 
 def find(schema_id: str) -> Classification:
-    """A classification by its id. Raises `NOT_FOUND`."""
+    """Return a classification by id. Raises `NOT_FOUND`."""
     if schema_id not in _BY_ID:
         raise Refused(Reason.NOT_FOUND)
     return _BY_ID[schema_id]

@@ -1,4 +1,4 @@
-"""asseco: a bank's customers register devices and see those issued to them, by access token (document 002)."""
+"""Request and response format of the asseco API. Source: document 002."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -32,13 +32,13 @@ from bindery.http.messages import RETRY_AFTER, Access, Answer, Body, Call, Error
 from bindery.security import oidc
 
 _ERRORS = ErrorRow(400, "errors", "")
-"""A request that is not as it must be: the fault's detail says what is wrong with which field."""
+"""Row of invalid requests. The detail of the refusal names the problem of each invalid field."""
 
 REFUSALS = {
     Reason.PARAMETER_MISSING: _ERRORS,
     Reason.INVALID: _ERRORS,
     Reason.MALFORMED: _ERRORS,
-    # RFC 6750, section 3.1: no error code for a request that tried no token.
+    # RFC 6750, section 3.1: no error code if the request has no token.
     Reason.TOKEN_MISSING: ErrorRow(
         401, "unauthorized", "An access token is required", {"WWW-Authenticate": 'Bearer realm="device"'}
     ),
@@ -77,10 +77,10 @@ REFUSALS = {
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
 
 IDENTIFIER = ("external-device-identifier", "external-device-id", "imei")
-"""The names of a device's identifier in a body."""
+"""Names of a device identifier in a request body."""
 
 NICKNAME = AliasChoices("nickname", "nick-name")
-"""The names of a nickname that is set."""
+"""Names of a new nickname in a request body."""
 
 _SCOPES = {Access.READ: "READ_SCOPE", Access.WRITE: "WRITE_SCOPE", Access.UNBIND: "WRITE_SCOPE"}
 _NOT_SET = dict.fromkeys(IDENTIFIER, Reason.IDENTIFIER_MISSING) | {
@@ -104,31 +104,31 @@ def _known(value: Any, check: ValidatorFunctionWrapHandler) -> str:
 
 
 PathIdentifier = Annotated[Identifier128, WrapValidator(_known)]
-"""A device's identifier in a path. What cannot be one is no device's: `DEVICE_UNKNOWN`."""
+"""A device identifier in a path. An invalid one raises `DEVICE_UNKNOWN`."""
 
 
 def hyphenated(name: str) -> str:
-    """A field's name as this dialect spells it."""
+    """Return a field name in this API's spelling."""
     return name.replace("_", "-")
 
 
 class Command(Body):
-    """A body. Of the names that one of its fields has, the first that has a value counts."""
+    """A request body. Of several names of a field, the first one with a value counts."""
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_blank_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _drop_blank_names(cls, members: dict[str, Any]) -> dict[str, Any]:
         aliases = [field.validation_alias for field in cls.model_fields.values()]
-        several = {name for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
+        alternatives = {name for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
 
         def blank(value: Any) -> bool:
             return value is None or (isinstance(value, str) and not value.strip())
 
-        return {name: value for name, value in given.items() if name not in several or not blank(value)}
+        return {name: value for name, value in members.items() if name not in alternatives or not blank(value)}
 
 
 class ErrorBody(BaseModel):
-    """The envelope of a refusal."""
+    """An error response."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -138,7 +138,7 @@ class ErrorBody(BaseModel):
 
 
 class Error(BaseModel):
-    """What is wrong with one field."""
+    """Problem with a field."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -148,7 +148,7 @@ class Error(BaseModel):
 
 
 class Errors(BaseModel):
-    """The envelope of a request that is not as it must be."""
+    """An error response for an invalid request."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -156,7 +156,7 @@ class Errors(BaseModel):
 
 
 class Changed(Reply):
-    """A device's identifier as it was given, and the status that it has from now on."""
+    """The identifier as specified, and the new status."""
 
     id: str
     created_record_status: Status = Field(serialization_alias="CreatedRecordStatus")
@@ -166,24 +166,24 @@ class Created(Changed):
     """A new registration."""
 
     def headers(self) -> dict[str, str]:
-        """Where it stands in the collection that it was posted to."""
+        """Return the path of the registration."""
         return {"Location": f"/v1/device/owned-devices/{quote(self.id, safe='')}"}
 
 
 class Accepted(Changed):
-    """An answer of 202."""
+    """The device was unregistered."""
 
     status = 202
 
 
 class NoContent(Reply):
-    """It is done, and there is nothing to say."""
+    """Success, without content."""
 
     status = 204
 
 
 class Shown(Reply):
-    """An item of a collection. Its member `status` is the field `state`: a reply's own `status` is the HTTP one."""
+    """An item of a collection. `state` is its member `status`, because a reply's `status` is the HTTP status."""
 
     model_config = ConfigDict(alias_generator=hyphenated)
 
@@ -204,7 +204,7 @@ class Device(Shown):
 
 
 def owned(device: OwnedDevice) -> Device:
-    """An owned device in the words of this dialect."""
+    """Return an owned device in this API's format."""
     expires = device.push_expiration_date
     return Device(
         imei=device.identifier,
@@ -221,7 +221,7 @@ def owned(device: OwnedDevice) -> Device:
 
 
 class IssuedDevice(Shown):
-    """A device that the bank issued. It has a nickname if its customer gave it one."""
+    """An issued device. `nickname` is present only if it was set."""
 
     device_id: str
     kind: Kind
@@ -232,13 +232,13 @@ class IssuedDevice(Shown):
 
 
 class AuthenticationDevice(IssuedDevice):
-    """A smart card or a token."""
+    """A smart card or one-time password token."""
 
     kind: Literal[Kind.SMART_CARD, Kind.OTP_TOKEN]
 
 
 class PaymentCard(IssuedDevice):
-    """A payment card, with what no other device has."""
+    """A payment card."""
 
     kind: Literal[Kind.PAYMENT_CARD]
     masked_card_number: str | None
@@ -254,11 +254,11 @@ class PaymentCard(IssuedDevice):
 
 
 Issued = PaymentCard | AuthenticationDevice
-"""An issued device as it is answered: a reply of one of several models, so that the API's document has each."""
+"""An issued device in a response."""
 
 
 def issued(device: issued_devices.IssuedDevice) -> Issued:
-    """An issued device in the words of this dialect."""
+    """Return an issued device in this API's format."""
     shown = PaymentCard if isinstance(device, issued_devices.PaymentCard) else AuthenticationDevice
     return shown.model_validate(device, from_attributes=True)
 
@@ -274,11 +274,11 @@ def _split(value: Any) -> Any:
 
 
 Csv = Annotated[frozenset[Value] | None, BeforeValidator(_split)]
-"""Several values in one query parameter, with commas between them."""
+"""Comma-separated values in a query parameter."""
 
 
-class member_of:  # noqa: N801 (it annotates, as a function would)
-    """The name of a member that items of a collection have."""
+class member_of:  # noqa: N801 (an annotation, used like a function)
+    """Annotation of a text that must name a member of a collection's items."""
 
     def __init__(self, shown: type[Shown]) -> None:
         self._names = [str(field.serialization_alias) for field in shown.model_fields.values()]
@@ -296,14 +296,14 @@ class member_of:  # noqa: N801 (it annotates, as a function would)
 
 
 def _whole(value: Any) -> Any:
-    """Digits alone: pydantic would also take `1.0`, `+1` and `1_0`."""
+    """Accept digits only. pydantic would also accept `1.0`, `+1` and `1_0`."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
         raise PydanticCustomError("int_parsing", "no whole number")
     return value
 
 
 class Listing(Query):
-    """Which part of a collection is asked for, and in which order. A parameter without a value counts as absent."""
+    """Sort order and page of a collection. A parameter without a value counts as absent."""
 
     model_config = ConfigDict(alias_generator=hyphenated)
     sort_by: str | None
@@ -313,22 +313,19 @@ class Listing(Query):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
-        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
+    def _drop_blanks(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in parameters.items()}
         return {name: value for name, value in trimmed.items() if value != ""}
 
     def part(self, items: Iterable[Item]) -> list[Item]:
-        """The page of the items in their order; an item that lacks the member comes after those that have it.
-
-        Items that are alike in the member stay in the order given, all of them if there is no member to sort by.
-        """
+        """Return the requested page, stably sorted. Items without a value to sort by come last."""
         if self.sort_by is None:
             found = list(items)
             return (found if self.sort_order == "asc" else found[::-1])[self._slice]
-        ranked = [(item.model_dump().get(self.sort_by), item) for item in items]
-        having = [pair for pair in ranked if pair[0] is not None]
-        having.sort(key=itemgetter(0), reverse=self.sort_order == "desc")
-        ordered = [item for _, item in having] + [item for value, item in ranked if value is None]
+        pairs = [(item.model_dump().get(self.sort_by), item) for item in items]
+        with_value = [pair for pair in pairs if pair[0] is not None]
+        with_value.sort(key=itemgetter(0), reverse=self.sort_order == "desc")
+        ordered = [item for _, item in with_value] + [item for value, item in pairs if value is None]
         return ordered[self._slice]
 
     @property
@@ -337,9 +334,9 @@ class Listing(Query):
 
 
 def authenticate(call: Call, access: Access) -> str:
-    """The customer whom the access token in the header `Authorization: bearer …` names, if its scope allows this.
+    """Return the customer whom the bearer token names.
 
-    Raises `TOKEN_MISSING`, `TOKEN_INVALID` (also: it names no customer) and `ACCESS_DENIED` (its scope).
+    Raises `TOKEN_MISSING`, `TOKEN_INVALID` and `ACCESS_DENIED` (scope).
     """
     scheme, _, token = (call.header("authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -348,7 +345,7 @@ def authenticate(call: Call, access: Access) -> str:
     customer = claims.get(env.read("CUSTOMER_CLAIM"))
     if not is_customer(customer):
         raise Refused(Reason.TOKEN_INVALID)
-    # RFC 9068: a text with spaces; some issuers send a list.
+    # RFC 9068: a space-separated text. Some issuers send a list.
     scope = claims.get("scope")
     granted = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else []
     needed = env.read(_SCOPES[access])
@@ -358,15 +355,15 @@ def authenticate(call: Call, access: Access) -> str:
 
 
 def invalid(problems: Sequence[Problem], caller: str) -> Refused:
-    """All that is wrong with the request's form, field by field; else the first thing that a device must have."""
-    wrong = [problem for problem in problems if problem.flaw is not Flaw.MISSING or problem.parameter not in _NOT_SET]
-    if not wrong:
+    """Return the refusal for all invalid fields, or else for the first missing one with its own reason."""
+    flawed = [problem for problem in problems if problem.flaw is not Flaw.MISSING or problem.parameter not in _NOT_SET]
+    if not flawed:
         return Refused(_NOT_SET[problems[0].parameter])
     errors = {
         problem.parameter or "body": f"{_LITERALS.get(problem.flaw, 'invalid-format')} {problem.note}".strip()
-        for problem in wrong
+        for problem in flawed
     }
-    return Refused(Reason.MALFORMED if wrong[0].flaw is Flaw.MALFORMED else Reason.INVALID, **errors)
+    return Refused(Reason.MALFORMED if flawed[0].flaw is Flaw.MALFORMED else Reason.INVALID, **errors)
 
 
 def _error(tag: str, literal: str, character: str) -> Error:
@@ -375,16 +372,16 @@ def _error(tag: str, literal: str, character: str) -> Error:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The reply's own members, if it has content."""
+    """Return the members of the reply, or no content."""
     return Answer(reply.status, "" if isinstance(reply, NoContent) else reply.model_dump_json(), reply.headers())
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """`{"problem", "message", "details"}`, or `{"errors": […]}` for a request that is not as it must be."""
-    refusal = REFUSALS[fault.reason]
+    """Return `{"problem", "message", "details"}`, or `{"errors": […]}` for an invalid request."""
+    row = REFUSALS[fault.reason]
     envelope: BaseModel
-    if refusal is _ERRORS:
-        envelope = Errors(errors=[_error(tag, *wrong.partition(" ")[::2]) for tag, wrong in fault.detail.items()])
+    if row is _ERRORS:
+        envelope = Errors(errors=[_error(tag, *error.partition(" ")[::2]) for tag, error in fault.detail.items()])
     else:
-        envelope = ErrorBody(problem=str(refusal.code), message=refusal.text)
-    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers)
+        envelope = ErrorBody(problem=str(row.code), message=row.text)
+    return Answer(row.status, envelope.model_dump_json(), row.headers)

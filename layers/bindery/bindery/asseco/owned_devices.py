@@ -1,25 +1,25 @@
-"""asseco: a customer of a bank registers the phones, watches and tablets that they own (document 002).
+"""Owned devices (asseco): a bank's customers register their devices. Source: document 002.
 
-A device has one customer at a time. While it is active or blocked, its nickname is one of a kind among the customer's:
-a guard item beside the bindings holds the name. Unregistering ends both; what was registered stays visible to its last
-customer until someone registers the device anew. A blocked device stays its customer's and cannot be connected to.
+While a registration is active or blocked, a lock keeps its nickname unique among the customer's devices. An
+unregistered device stays visible to its last customer until it is registered again.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Condition, Delete, Item, Key, Put, Table, Update, Verdict, Write
+from bindery.aws.dynamodb import Check, Delete, Table, Update, Write
+from bindery.aws.expressions import Condition, Verdict, above, absent, equals, one_of
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import bindings, devices, identity
+from bindery.registry import bindings, devices, identity, items
 
 PUSH_LIFETIME = 90 * 24 * 3600 * 1000
-"""Milliseconds for which a push registration is good."""
+"""Lifetime of a push registration, in milliseconds."""
 
 
 class Status(StrEnum):
-    """What a registration is good for."""
+    """Status of a registration."""
 
     ACTIVE = "active"
     BLOCKED = "blocked"
@@ -27,14 +27,14 @@ class Status(StrEnum):
 
 
 class IdentifierKind(StrEnum):
-    """What a device's identifier is."""
+    """Kind of identifier."""
 
     IMEI = "imei"
     APP_ID = "app-id"
 
 
 class PushPlatform(StrEnum):
-    """Whose push notifications a device receives."""
+    """Push notification service."""
 
     APNS = "apns"
     GCM = "gcm"
@@ -43,10 +43,10 @@ class PushPlatform(StrEnum):
 
 
 class OwnedDevice(NamedTuple):
-    """A registered device as its customer sees it."""
+    """A registration as its customer sees it."""
 
     identifier: str
-    """As given when it was registered."""
+    """As specified at registration."""
     customer: str
     status: Status
     nickname: str
@@ -56,7 +56,11 @@ class OwnedDevice(NamedTuple):
     installation_id: str | None
     push_id: str | None
     push_expiration_date: int | None
-    """In milliseconds since the Unix epoch."""
+    """Milliseconds since the Unix epoch."""
+
+
+_NOT_REGISTERED = (absent() | equals("status", Status.UNREGISTERED)).raises(Reason.IDENTIFIER_TAKEN)
+_NICKNAME_NOT_LOCKED = absent().raises(Reason.NICKNAME_TAKEN)
 
 
 def register(
@@ -71,19 +75,18 @@ def register(
     push_platform: PushPlatform | None,
     push_handle: str | None,
 ) -> None:
-    """Register a device to a customer: one transaction of three items.
+    """Register a device; with a platform and a handle, also for push notifications.
 
-    With a push platform and a handle it is registered for push notifications too. Raises, in this order,
-    `DEVICE_BANNED`, `IDENTIFIER_TAKEN` (active or blocked, any customer's), `NICKNAME_TAKEN`.
+    Raises, in this order, `DEVICE_BANNED`, `IDENTIFIER_TAKEN` (by any customer) and `NICKNAME_TAKEN`.
     """
     device = identity.customer_device(identifier)
     binding, now = bindings.new_id(), clock.now()
-    registration = {
+    registration: items.Registration = {
         "holder": identity.customer_holder(customer),
         "binding": binding,
         "bound_at": now,
-        "since": bindings.since("asseco", now),
-        "connected": {},
+        "holder_sort": bindings.holder_sort("asseco", now),
+        "leases": {},
         "status": Status.ACTIVE,
         "identifier": identifier,
         "identifier_kind": kind,
@@ -92,193 +95,136 @@ def register(
         "brand_name": brand_name,
         "model_name": model_name,
         "installation_id": None,
-        "push_platform": push_platform,
-        "push_handle": push_handle,
-        **_push_registration(push_platform, push_handle, now),
     }
     dynamodb.transact(
         [
             devices.seen(device, "asseco"),
-            Put(
-                bindings.owner(device),
-                registration,
-                Condition(
-                    expression="attribute_not_exists(#pk) OR #status = :unregistered",
-                    values={":unregistered": Status.UNREGISTERED},
-                    otherwise=Reason.IDENTIFIER_TAKEN,
-                ),
+            items.registration(device).put(
+                registration | _push_registration(push_platform, push_handle, now), when=_NOT_REGISTERED
             ),
-            Put(
-                guard(customer, nickname),
-                {"device": device, "binding": binding},
-                _FREE,
+            items.nickname_lock(customer, nickname).put(
+                {"device": device, "binding": binding}, when=_NICKNAME_NOT_LOCKED
             ),
         ]
     )
 
 
 def find(customer: str, identifier: str) -> OwnedDevice:
-    """A customer's device. Raises `DEVICE_UNKNOWN`: nobody's, or another customer's."""
-    return _read(customer, _registration(customer, identifier))
+    """Return a customer's device. Raises `DEVICE_UNKNOWN`."""
+    return _from_item(customer, _registration(customer, identifier))
 
 
-def owned(customer: str) -> list[OwnedDevice]:
-    """A customer's devices, those registered last at the end: as many as two round trips bring, some thousands.
-
-    Whatever part of them is wanted, all of them are read.
-    """
-    found = dynamodb.query(
-        Table.BINDINGS,
-        "#holder = :holder AND begins_with(#since, :dialect)",
-        {":holder": identity.customer_holder(customer), ":dialect": "asseco#"},
-        index=bindings.BY_HOLDER,
-    )
-    return [_read(customer, item) for item in found]
+def list_devices(customer: str) -> list[OwnedDevice]:
+    """Return a customer's devices, oldest registration first: at most two round trips."""
+    return [_from_item(customer, item) for item in dynamodb.query(items.registrations(customer))]
 
 
 def rename(customer: str, identifier: str, nickname: str) -> None:
-    """Give a device, active or blocked, another nickname; the one that it has already is no change.
+    """Rename an active or blocked device.
 
-    One transaction, in which the guard moves unless the two nicknames differ in case only. Raises, in this order,
-    `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered), `CONFLICT` (the nickname was changed or the device
-    registered anew meanwhile: try again) and `NICKNAME_TAKEN`.
+    Raises, in this order, `DEVICE_UNKNOWN`, `STATUS_NOT_VALID`, `CONFLICT` (changed concurrently), `NICKNAME_TAKEN`.
     """
-    registration = _standing(customer, identifier)
+    registration = _not_ended(customer, identifier)
     if nickname == registration["nickname"]:
         return
-    former, wanted = guard(customer, registration["nickname"]), guard(customer, nickname)
-    place = bindings.owner(registration["pk"])
-    writes: list[Write] = [
-        Update(place, "SET #nickname = :wanted", {":wanted": nickname}, _as_read(registration, _changed(registration)))
-    ]
-    if wanted != former:
-        held = {"device": registration["pk"], "binding": registration["binding"]}
-        writes += [Delete(former, _own(registration)), Put(wanted, held, _FREE)]
+    device, binding = registration["pk"], registration["binding"]
+    lock, new_lock = items.nickname_lock(customer, registration["nickname"]), items.nickname_lock(customer, nickname)
+    unchanged = _unchanged_since_read(registration).raises(_why_changed(registration))
+    writes: list[Write] = [items.registration(device).update(set={"nickname": nickname}, when=unchanged)]
+    if new_lock != lock:
+        writes += [
+            lock.delete(when=_lock_belongs_to(binding)),
+            new_lock.put({"device": device, "binding": binding}, when=_NICKNAME_NOT_LOCKED),
+        ]
     dynamodb.transact(writes)
 
 
 def set_push_handle(customer: str, identifier: str, platform: PushPlatform, handle: str) -> None:
-    """Register an active device for push notifications, in the place of what it was registered for.
+    """Register an active device for push notifications.
 
-    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (not active) and `PUSH_REGISTERED` (for the very same platform and
-    handle, and still good).
+    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` and `PUSH_REGISTERED` (same platform and handle, still valid).
     """
     now = clock.now()
-    registration = {"push_platform": platform, "push_handle": handle, **_push_registration(platform, handle, now)}
+    still_valid = equals("push_platform", platform) & equals("push_handle", handle) & above("push_expiration_date", now)
     _change(
         customer,
         identifier,
         Status.ACTIVE,
-        "SET " + ", ".join(f"#{name} = :{name}" for name in registration),
-        {":now": now} | {f":{name}": value for name, value in registration.items()},
-        unless="#push_platform = :push_platform AND #push_handle = :push_handle AND #push_expiration_date > :now",
+        _push_registration(platform, handle, now),
+        unless=still_valid,
         otherwise=Reason.PUSH_REGISTERED,
     )
 
 
 def block(customer: str, identifier: str) -> None:
-    """Block an active device, which ends its connections. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
-    _change(
-        customer,
-        identifier,
-        Status.ACTIVE,
-        "SET #status = :blocked, #connected = :nobody",
-        {":blocked": Status.BLOCKED, ":nobody": {}},
-    )
+    """Block an active device and end its connections. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
+    _change(customer, identifier, Status.ACTIVE, {"status": Status.BLOCKED, "leases": {}})
 
 
 def unblock(customer: str, identifier: str) -> None:
-    """Make a blocked device active again. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
-    _change(customer, identifier, Status.BLOCKED, "SET #status = :active", {":active": Status.ACTIVE})
+    """Unblock a device. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
+    _change(customer, identifier, Status.BLOCKED, {"status": Status.ACTIVE})
 
 
 def unregister(customer: str, identifier: str) -> str:
-    """End a registration, active or blocked, and return its identifier as it was given.
+    """End a registration and return its identifier as registered.
 
-    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` (unregistered already) and `CONFLICT` (the nickname was changed
-    or the device registered anew meanwhile, and nothing else: try again).
+    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` and `CONFLICT` (changed concurrently).
     """
-    registration = _standing(customer, identifier)
-    dynamodb.transact(ending(registration, _changed(registration)))
-    return str(registration["identifier"])
+    registration = _not_ended(customer, identifier)
+    dynamodb.transact(end_registration(registration, _why_changed(registration)))
+    return registration["identifier"]
 
 
-def ending(registration: Item, otherwise: Verdict) -> list[Update | Delete]:
-    """The writes that end a registration, active or blocked, and its connections.
-
-    `otherwise` if it is no longer the one that was read.
-    """
+def end_registration(registration: items.Registration, raises: Verdict) -> list[Update | Delete]:
+    """Return the writes that end a registration. They fail with `raises` if it has changed since it was read."""
     _, customer = identity.holder_parts(registration["holder"])
     return [
-        Update(
-            bindings.owner(registration["pk"]),
-            "SET #status = :unregistered REMOVE #connected",
-            {":unregistered": Status.UNREGISTERED},
-            _as_read(registration, otherwise),
+        items.registration(registration["pk"]).update(
+            set={"status": Status.UNREGISTERED},
+            remove=["leases"],
+            when=_unchanged_since_read(registration).raises(raises),
         ),
-        Delete(guard(customer, registration["nickname"]), _own(registration)),
+        items.nickname_lock(customer, registration["nickname"]).delete(when=_lock_belongs_to(registration["binding"])),
     ]
 
 
-def guard(customer: str, nickname: str) -> Key:
-    """Where a nickname is held for a customer. The item has no `holder`, so the index by holder leaves it out."""
-    return Key(Table.BINDINGS, identity.customer_holder(customer), f"nickname#{identity.folded(nickname)}")
-
-
-def freeing(held: Item) -> list[Check | Delete]:
-    """The writes that remove the guard of a nickname, as it was read: `CONFLICT` if it guards what stands."""
-    ended = Condition(
-        expression="attribute_not_exists(#pk) OR #binding <> :binding OR #status = :unregistered",
-        values={":binding": held["binding"], ":unregistered": Status.UNREGISTERED},
-        otherwise=Reason.CONFLICT,
-    )
-    return [
-        Check(bindings.owner(held["device"]), ended),
-        Delete(Key(Table.BINDINGS, held["pk"], held["sk"]), _own(held)),
-    ]
-
-
-def guarded(held: Item) -> Item | None:
-    """The registration, active or blocked, that a guard stands for, or None: it guards nothing any more."""
-    registration = dynamodb.get(bindings.owner(held["device"]))
-    if registration is None or registration["binding"] != held["binding"]:
+def locked(lock: items.NicknameLock) -> items.Registration | None:
+    """Return the registration that a nickname lock belongs to, or None if the lock is stale."""
+    registration = dynamodb.get(items.registration(lock["device"]))
+    if registration is None or registration["binding"] != lock["binding"]:
         return None
     return None if registration["status"] == Status.UNREGISTERED else registration
 
 
-_FREE = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.NICKNAME_TAKEN)
+def unlock(lock: items.NicknameLock) -> list[Check | Delete]:
+    """Return the writes that remove a stale nickname lock."""
+    stale = absent() | ~equals("binding", lock["binding"]) | equals("status", Status.UNREGISTERED)
+    return [
+        items.registration(lock["device"]).check(stale.raises(Reason.CONFLICT)),
+        items.key_of(Table.BINDINGS, lock).delete(when=_lock_belongs_to(lock["binding"])),
+    ]
 
 
-def _own(held: Item) -> Condition:
-    """That the guard of a nickname, where there is one, is that of the binding that `held` (it, or the guard) names."""
-    return Condition(
-        expression="attribute_not_exists(#pk) OR #binding = :binding",
-        values={":binding": held["binding"]},
-        otherwise=Reason.CONFLICT,
+def _lock_belongs_to(binding: str) -> Condition:
+    """Condition: the nickname lock, if any, belongs to this binding."""
+    return (absent() | equals("binding", binding)).raises(Reason.CONFLICT)
+
+
+def _unchanged_since_read(registration: items.Registration) -> Condition:
+    """Condition: the registration is active or blocked, with the binding and nickname that were read."""
+    return (
+        equals("binding", registration["binding"])
+        & one_of("status", [Status.ACTIVE, Status.BLOCKED])
+        & equals("nickname", registration["nickname"])
     )
 
 
-def _as_read(registration: Item, otherwise: Verdict) -> Condition:
-    """That a registration, active or blocked, is the one that was read and has the nickname that it had."""
-    return Condition(
-        expression="#binding = :binding AND #status IN (:active, :blocked) AND #nickname = :nickname",
-        values={
-            ":binding": registration["binding"],
-            ":active": Status.ACTIVE,
-            ":blocked": Status.BLOCKED,
-            ":nickname": registration["nickname"],
-        },
-        otherwise=otherwise,
-    )
-
-
-def _changed(registration: Item) -> Verdict:
-    """What it means that a registration is no longer as it was read."""
-
-    def verdict(item: Item) -> Reason:
-        if item.get("holder") != registration["holder"]:
+def _why_changed(registration: items.Registration) -> Verdict:
+    def verdict(existing: dict[str, Any]) -> Reason:
+        if existing.get("holder") != registration["holder"]:
             return Reason.DEVICE_UNKNOWN
-        return Reason.STATUS_NOT_VALID if item["status"] == Status.UNREGISTERED else Reason.CONFLICT
+        return Reason.STATUS_NOT_VALID if existing["status"] == Status.UNREGISTERED else Reason.CONFLICT
 
     return verdict
 
@@ -287,55 +233,52 @@ def _change(
     customer: str,
     identifier: str,
     status: Status,
-    expression: str,
-    values: Item,
+    changes: items.Registration,
     *,
-    unless: str | None = None,
+    unless: Condition | None = None,
     otherwise: Reason = Reason.STATUS_NOT_VALID,
 ) -> None:
-    """Change a customer's device that has this status, in one write without a read.
-
-    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID`, and `otherwise` where `unless` holds. It is a transaction
-    of one, because its token makes a repetition after a lost answer the same success.
-    """
+    """Change a device that has this status. Raises `otherwise` if `unless` holds."""
     holder = identity.customer_holder(customer)
 
-    def verdict(item: Item) -> Reason:
-        if item.get("holder") != holder:
+    def verdict(existing: dict[str, Any]) -> Reason:
+        if existing.get("holder") != holder:
             return Reason.DEVICE_UNKNOWN
-        return otherwise if item["status"] == status else Reason.STATUS_NOT_VALID
+        return otherwise if existing["status"] == status else Reason.STATUS_NOT_VALID
 
-    condition = Condition(
-        expression="#holder = :holder AND #status = :status" + (f" AND NOT ({unless})" if unless else ""),
-        values={":holder": holder, ":status": status},
-        otherwise=verdict,
-    )
-    dynamodb.transact([Update(bindings.owner(identity.customer_device(identifier)), expression, values, condition)])
-
-
-def _push_registration(platform: PushPlatform | None, handle: str | None, now: int) -> Item:
-    """What a registration for push notifications has beside its platform and its handle: nothing without either."""
-    if platform is None or handle is None:
-        return {"push_id": None, "push_expiration_date": None}
-    return {"push_id": bindings.new_id(), "push_expiration_date": now + PUSH_LIFETIME}
+    when = equals("holder", holder) & equals("status", status)
+    if unless is not None:
+        when &= ~unless
+    key = items.registration(identity.customer_device(identifier))
+    # A transaction, because its idempotency token makes a retry after a lost response succeed.
+    dynamodb.transact([key.update(set=changes, when=when.raises(verdict))])
 
 
-def _standing(customer: str, identifier: str) -> Item:
-    """A customer's registration that has not ended."""
+def _push_registration(platform: PushPlatform | None, handle: str | None, now: int) -> items.Registration:
+    complete = platform is not None and handle is not None
+    return {
+        "push_platform": platform,
+        "push_handle": handle,
+        "push_id": bindings.new_id() if complete else None,
+        "push_expiration_date": now + PUSH_LIFETIME if complete else None,
+    }
+
+
+def _not_ended(customer: str, identifier: str) -> items.Registration:
     registration = _registration(customer, identifier)
     if registration["status"] == Status.UNREGISTERED:
         raise Refused(Reason.STATUS_NOT_VALID)
     return registration
 
 
-def _registration(customer: str, identifier: str) -> Item:
-    item = dynamodb.get(bindings.owner(identity.customer_device(identifier)))
+def _registration(customer: str, identifier: str) -> items.Registration:
+    item = dynamodb.get(items.registration(identity.customer_device(identifier)))
     if item is None or item["holder"] != identity.customer_holder(customer):
         raise Refused(Reason.DEVICE_UNKNOWN)
     return item
 
 
-def _read(customer: str, item: Item) -> OwnedDevice:
+def _from_item(customer: str, item: items.Registration) -> OwnedDevice:
     return OwnedDevice(
         item["identifier"],
         customer,

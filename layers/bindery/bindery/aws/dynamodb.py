@@ -9,7 +9,6 @@ write. Any other error of the service is a bug and is not caught.
 """
 
 import random
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +16,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, cast
 
 from botocore.exceptions import ClientError
+from typing_extensions import TypeVar
 
 from bindery.aws import clients
 from bindery.aws.attribute_values import cursor_of, decode, encode, key_of
+from bindery.aws.expressions import NOTHING, Condition, Path, Placeholders
 from bindery.core import clock, env
 from bindery.core.errors import HotKey, Reason, Refused
 
@@ -46,9 +47,7 @@ _AGAIN: Mapping[str, Callable[[], Refused]] = MappingProxyType(
     }
 )
 """Why a cancelled transaction is tried again, and its refusal after the last attempt. The first that applies counts."""
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
-_NAME = re.compile(r"#(\w+)")
 
 
 class Table(StrEnum):
@@ -59,75 +58,117 @@ class Table(StrEnum):
     DIRECTORY = "DIRECTORY_TABLE"
 
 
-class Key(NamedTuple):
-    """Where an item stands. `devices` items have a partition key alone; the other tables a sort key too."""
+_NO_MEMBERS: Mapping[tuple[str, ...], Any] = MappingProxyType({})
+
+T = TypeVar("T", bound=Mapping[str, Any], default=dict[str, Any])
+"""The kind of an item: a TypedDict of `bindery.registry.items`."""
+
+
+class Key(NamedTuple, Generic[T]):
+    """Location of an item, and the writes to it. `devices` items have only a partition key.
+
+    Each write takes the condition under which it succeeds, with the reason to raise if it fails (`Condition.raises`).
+    """
 
     table: Table
     pk: str
     sk: str | None = None
 
     def attributes(self) -> Item:
-        """The key's own attributes."""
+        """Return the key attributes."""
         return {"pk": self.pk} if self.sk is None else {"pk": self.pk, "sk": self.sk}
+
+    def put(self, item: T, *, when: Condition | None = None) -> "Put":
+        """Replace the whole item; the key attributes are added."""
+        return Put(self, item, when)
+
+    def update(
+        self,
+        *,
+        set: T | None = None,  # noqa: A002 (DynamoDB's own word)
+        once: T | None = None,
+        add: T | None = None,
+        delete: T | None = None,
+        remove: Sequence[Path] = (),
+        members: Mapping[tuple[str, ...], Any] = _NO_MEMBERS,
+        when: Condition | None = None,
+    ) -> "Update":
+        """Change attributes, creating the item if it does not exist.
+
+        `set` replaces values, `once` sets those that do not exist yet, `add` increments numbers and adds to sets,
+        `delete` removes members of sets, `remove` removes attributes or map members, and `members` sets map members.
+        """
+        return Update(self, set or NOTHING, once or NOTHING, add or NOTHING, delete or NOTHING, remove, members, when)
+
+    def delete(self, *, when: Condition | None = None) -> "Delete":
+        """Remove the item."""
+        return Delete(self, when)
+
+    def check(self, when: Condition) -> "Check":
+        """Make a transaction depend on an item that it does not write."""
+        return Check(self, when)
+
+
+class Index(NamedTuple):
+    """An index of a table, and the attributes that are its partition and sort key."""
+
+    name: str
+    partition: str
+    sort: str = ""
+
+
+class Partition(NamedTuple, Generic[T]):
+    """The items of a table or an index with one partition key, optionally only some of their sort keys."""
+
+    table: Table
+    value: str
+    by: Index | None = None
+    prefix: str | None = None
+    """Only sort keys that begin with this."""
+    start: str | None = None
+    """Only sort keys from this one on."""
 
 
 class Read(NamedTuple):
-    """One item of a batch; `unavailable` is what it means if exactly this one cannot be read."""
+    """One item of a batch; `unavailable` is the reason to raise if this item cannot be read."""
 
-    key: Key
+    key: Key[Any]
     unavailable: Reason = Reason.UNAVAILABLE
 
 
-Verdict = Reason | Callable[[Item], Reason]
-"""What a failed condition stands for: a reason, or how to tell it from the item that stood there ({} for none)."""
-
-
-class Condition(NamedTuple):
-    """What must hold for a write, and what it means if it does not.
-
-    `names` says which attribute a `#name` stands for where it is not that of the name; `detail` goes with the refusal.
-    """
-
-    expression: str
-    otherwise: Verdict
-    values: Mapping[str, Any] = _NOTHING
-    names: Mapping[str, str] = _NOTHING
-    detail: Mapping[str, str] = _NOTHING
-
-    def verdict(self, item: Item) -> Refused:
-        """The refusal that the failed condition stands for, given the item that stood there."""
-        return Refused(self.otherwise(item) if callable(self.otherwise) else self.otherwise, **self.detail)
-
-
 class Put(NamedTuple):
-    """Write a whole item (its key included by `key`)."""
+    """A write of a whole item: `Key.put`."""
 
-    key: Key
-    item: Item
-    condition: Condition | None = None
+    key: Key[Any]
+    item: Mapping[str, Any]
+    when: Condition | None = None
 
 
 class Update(NamedTuple):
-    """Change some attributes of an item by an update expression, making the item where there is none."""
+    """A change of some attributes: `Key.update`."""
 
-    key: Key
-    expression: str
-    values: Mapping[str, Any] = _NOTHING
-    condition: Condition | None = None
+    key: Key[Any]
+    set: Mapping[str, Any] = NOTHING
+    once: Mapping[str, Any] = NOTHING
+    add: Mapping[str, Any] = NOTHING
+    delete: Mapping[str, Any] = NOTHING
+    remove: Sequence[Path] = ()
+    members: Mapping[tuple[str, ...], Any] = _NO_MEMBERS
+    when: Condition | None = None
 
 
 class Delete(NamedTuple):
-    """Remove an item."""
+    """A removal of an item: `Key.delete`."""
 
-    key: Key
-    condition: Condition | None = None
+    key: Key[Any]
+    when: Condition | None = None
 
 
 class Check(NamedTuple):
-    """Hold a transaction to the state of an item that it does not write."""
+    """A condition on an item that a transaction does not write: `Key.check`."""
 
-    key: Key
-    condition: Condition
+    key: Key[Any]
+    when: Condition
 
 
 Write = Put | Update | Delete
@@ -142,30 +183,42 @@ def client() -> "DynamoDBClient":
     return clients.client("dynamodb")
 
 
-def get(key: Key, *, unavailable: Reason = Reason.UNAVAILABLE) -> Item | None:
-    """The item at `key` as the last acknowledged write left it, or None."""
+def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
+    """Return an item as the last acknowledged write left it, or None."""
     answer = clients.call(
         unavailable, client().get_item, TableName=_name(key.table), Key=encode(key.attributes()), ConsistentRead=True
     )
-    return decode(answer["Item"]) if "Item" in answer else None
+    return cast("T", decode(answer["Item"])) if "Item" in answer else None
 
 
 def server_seconds() -> int:
     """The second at which DynamoDB answers, by its own clock."""
-    nothing = Key(Table.DIRECTORY, "clock", "clock")
+    nothing: Key = Key(Table.DIRECTORY, "clock", "clock")
     answer = clients.call(
         Reason.UNAVAILABLE, client().get_item, TableName=_name(nothing.table), Key=encode(nothing.attributes())
     )
     return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
 
 
-def get_many(reads: Sequence[Read]) -> list[Item | None]:
-    """The items of up to 100 reads in one round trip, in their order, None where there is none.
+class Batch:
+    """The items of a batch of reads, by key."""
 
-    Consistent item by item, not among each other: what a write depends on belongs into its conditions. The same key may
-    be asked for twice. Raises the `unavailable` reason of the first read that could not be served.
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Mapping[Key[Any], Item]) -> None:
+        self._found = found
+
+    def __getitem__(self, key: Key[T]) -> T | None:
+        return cast("T | None", self._found.get(key))
+
+
+def get_many(reads: Sequence[Read]) -> Batch:
+    """Return the items of up to 100 reads in one round trip.
+
+    Each item is consistent, but not with the others: what a write depends on belongs in its conditions. A key may be
+    given twice. Raises the `unavailable` reason of the first read that was not served.
     """
-    found: dict[Key, Item] = {}
+    found: dict[Key[Any], Item] = {}
     left = list(dict.fromkeys(read.key for read in reads))
     by_name = {_name(table): table for table in Table}
     for attempt in range(ATTEMPTS):
@@ -175,8 +228,8 @@ def get_many(reads: Sequence[Read]) -> list[Item | None]:
             keys.append(encode(key.attributes()))
         first = next(read.unavailable for read in reads if read.key in left)
         answer = clients.call(first, client().batch_get_item, RequestItems=request)
-        for name, items in answer["Responses"].items():
-            for item in map(decode, items):
+        for name, returned in answer["Responses"].items():
+            for item in map(decode, returned):
                 found[Key(by_name[name], item["pk"], item.get("sk"))] = item
         left = [
             Key(by_name[name], key["pk"], key.get("sk"))
@@ -184,65 +237,52 @@ def get_many(reads: Sequence[Read]) -> list[Item | None]:
             for key in map(decode, rest["Keys"])
         ]
         if not left:
-            return [found.get(read.key) for read in reads]
+            return Batch(found)
         _pause(attempt)
     # Other keys of these batches were read: a batch of which DynamoDB serves nothing is an error.
     raise HotKey(next(read.unavailable for read in reads if read.key in left), "UnprocessedKeys")
 
 
 def query(
-    table: Table,
-    condition: str,
-    values: Mapping[str, Any],
+    partition: Partition[T],
     *,
-    index: str | None = None,
     consistent: bool = False,
     round_trips: int = 2,
     unavailable: Reason = Reason.UNAVAILABLE,
-) -> Iterator[Item]:
-    """The items of one partition that meet a key condition, in key order, read on as far as the caller iterates.
+) -> Iterator[T]:
+    """Yield the items of a partition in key order, reading on as far as the caller iterates.
 
-    A round trip brings a megabyte: some two thousand items of ordinary size. What lies beyond `round_trips` of them is
-    left out. An index cannot be read consistently: it follows its table within milliseconds as a rule.
+    A round trip returns up to a megabyte: some two thousand items of ordinary size. Items beyond `round_trips` are left
+    out. An index cannot be read consistently: it usually follows its table within milliseconds.
     """
-    request = _asking(table, condition, values, index) | {"ConsistentRead": consistent}
+    request = _query(partition) | {"ConsistentRead": consistent}
     for _ in range(round_trips):
         answer = clients.call(unavailable, client().query, **request)
-        yield from map(decode, answer["Items"])
+        yield from cast("Iterator[T]", map(decode, answer["Items"]))
         if "LastEvaluatedKey" not in answer:
             return
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-class Page(NamedTuple):
-    """Part of a partition, and where the next part begins (None: this was the last)."""
+class CursorPage(NamedTuple, Generic[T]):
+    """Some items of a partition, and the cursor of the next page (None after the last)."""
 
-    items: list[Item]
+    items: list[T]
     cursor: str | None
 
 
-def page(
-    table: Table,
-    condition: str,
-    values: Mapping[str, Any],
-    *,
-    index: str | None = None,
-    limit: int,
-    cursor: str | None = None,
-) -> Page:
-    """Up to `limit` items of one partition, from where `cursor` (an earlier page's) says: one round trip.
+def page(partition: Partition[T], limit: int, cursor: str | None = None) -> CursorPage[T]:
+    """Return up to `limit` items of a partition, starting at the cursor of an earlier page: one round trip.
 
-    Stable under concurrent writes: a cursor is a place in the key order. Raises `INVALID` for a cursor that is none.
+    Stable under concurrent writes: a cursor is a position in the key order. Raises `INVALID` for an invalid cursor.
     """
-    answer = _part(_asking(table, condition, values, index), limit, cursor)
-    return Page([decode(item) for item in answer["Items"]], answer["cursor"])
+    answer = _part(_query(partition), limit, cursor)
+    return CursorPage([cast("T", decode(item)) for item in answer["Items"]], answer["cursor"])
 
 
-def count(
-    table: Table, condition: str, values: Mapping[str, Any], *, index: str | None, limit: int, cursor: str | None
-) -> tuple[int, str | None]:
-    """How many items `page` would bring, and its cursor, at the same cost: one round trip reads a megabyte at most."""
-    answer = _part(_asking(table, condition, values, index) | {"Select": "COUNT"}, limit, cursor)
+def count(partition: Partition[Any], limit: int, cursor: str | None) -> tuple[int, str | None]:
+    """Return how many items `page` would return, and its cursor, at the same cost: a megabyte at most."""
+    answer = _part(_query(partition) | {"Select": "COUNT"}, limit, cursor)
     return answer["Count"], answer["cursor"]
 
 
@@ -284,11 +324,11 @@ def _write(operation: Write, **returned: str) -> dict[str, Any]:
             return cast("dict[str, Any]", clients.call(Reason.UNAVAILABLE, method, **request, **returned))
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code == "ConditionalCheckFailedException" and operation.condition is not None:
+            if code == "ConditionalCheckFailedException" and operation.when is not None:
                 found = decode(cast("Item", error.response.get("Item", {})))
-                if isinstance(operation, Put) and found == operation.key.attributes() | operation.item | stamp:
+                if isinstance(operation, Put) and found == {**operation.key.attributes(), **operation.item, **stamp}:
                     return {}
-                raise operation.condition.verdict(found) from None
+                raise operation.when.refusal(found) from None
             if code != "TransactionConflictException":
                 raise
         _pause(attempt)
@@ -319,8 +359,8 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
             reasons = error.response["CancellationReasons"]
             # Without `strict`: what was set aside has no say.
             for operation, reason in zip(operations, reasons, strict=False):
-                if reason["Code"] == "ConditionalCheckFailed" and operation.condition is not None:
-                    raise operation.condition.verdict(decode(reason.get("Item", {}))) from None
+                if reason["Code"] == "ConditionalCheckFailed" and operation.when is not None:
+                    raise operation.when.refusal(decode(reason.get("Item", {}))) from None
             if len(reasons) > len(operations) and reasons[-1]["Code"] != "None":
                 # What is asked now is something else, so the token must be another; nothing was written under it.
                 items.pop()
@@ -336,16 +376,23 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
     raise refusal()
 
 
-def _asking(table: Table, condition: str, values: Mapping[str, Any], index: str | None) -> dict[str, Any]:
-    """A query of one partition, consistent where that can be."""
+def _query(partition: Partition[Any]) -> dict[str, Any]:
+    """Return the request for a partition, consistent where that is possible."""
+    index, placeholders = partition.by, Placeholders()
+    hashed, ordered = (index.partition, index.sort) if index else ("pk", "sk")
+    condition = f"{placeholders.path(hashed)} = {placeholders.value(hashed, partition.value)}"
+    if partition.prefix is not None:
+        condition += f" AND begins_with({placeholders.path(ordered)}, {placeholders.value(ordered, partition.prefix)})"
+    if partition.start is not None:
+        condition += f" AND {placeholders.path(ordered)} >= {placeholders.value(ordered, partition.start)}"
     request = {
-        "TableName": _name(table),
+        "TableName": _name(partition.table),
         "KeyConditionExpression": condition,
-        "ExpressionAttributeNames": _names(condition),
-        "ExpressionAttributeValues": encode(values),
+        "ExpressionAttributeNames": placeholders.names,
+        "ExpressionAttributeValues": encode(placeholders.values),
         "ConsistentRead": index is None,
     }
-    return request if index is None else request | {"IndexName": index}
+    return request if index is None else request | {"IndexName": index.name}
 
 
 def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
@@ -371,11 +418,6 @@ def _name(table: Table) -> str:
     return env.read(table.value)
 
 
-@lru_cache(maxsize=256)
-def _names(*expressions: str) -> dict[str, str]:
-    return {f"#{name}": name for expression in expressions for name in _NAME.findall(expression)}
-
-
 def _stamp() -> Item:
     who = _actor.get()
     return {} if who is None else {"changed_by": who, "changed_at": clock.now()}
@@ -383,35 +425,38 @@ def _stamp() -> Item:
 
 def _request(operation: Write | Check, stamp: Item) -> dict[str, Any]:
     request: dict[str, Any] = {"TableName": _name(operation.key.table)}
-    expressions: list[str] = []
-    names: dict[str, str] = {}
-    values: dict[str, Any] = {}
+    placeholders = Placeholders()
     if isinstance(operation, Put):
-        request["Item"] = encode(operation.key.attributes() | operation.item | stamp)
+        request["Item"] = encode({**operation.key.attributes(), **operation.item, **stamp})
     else:
         request["Key"] = encode(operation.key.attributes())
     if isinstance(operation, Update):
-        expression = _stamped(operation.expression) if stamp else operation.expression
-        request["UpdateExpression"] = expression
-        expressions.append(expression)
-        values |= {**operation.values, **{f":{name}": value for name, value in stamp.items()}}
-    if operation.condition is not None:
-        request["ConditionExpression"] = operation.condition.expression
+        request["UpdateExpression"] = _update(operation, stamp, placeholders)
+    if operation.when is not None:
+        request["ConditionExpression"] = placeholders.condition(operation.when)
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        expressions.append(operation.condition.expression)
-        names |= {f"#{name}": attribute for name, attribute in operation.condition.names.items()}
-        values |= operation.condition.values
-    if names := _names(*expressions) | names:
-        request["ExpressionAttributeNames"] = names
-    if values:
-        request["ExpressionAttributeValues"] = encode(values)
+    if placeholders.names:
+        request["ExpressionAttributeNames"] = placeholders.names
+    if placeholders.values:
+        request["ExpressionAttributeValues"] = encode(placeholders.values)
     return request
 
 
-def _stamped(expression: str) -> str:
-    """An update expression that also sets the stamp: it may have one SET clause only."""
-    stamp = "SET #changed_by = :changed_by, #changed_at = :changed_at"
-    return expression.replace("SET ", f"{stamp}, ", 1) if "SET " in expression else f"{expression} {stamp}"
+def _update(operation: Update, stamp: Item, placeholders: Placeholders) -> str:
+    """Return the update expression."""
+    path, value = placeholders.path, placeholders.value
+    changes: list[tuple[Path, Any]] = [*operation.set.items(), *operation.members.items(), *stamp.items()]
+    assigned = [f"{path(name)} = {value(name, new)}" for name, new in changes]
+    assigned += [
+        f"{path(name)} = if_not_exists({path(name)}, {value(name, new)})" for name, new in operation.once.items()
+    ]
+    clauses = {
+        "SET": assigned,
+        "REMOVE": [path(name) for name in operation.remove],
+        "ADD": [f"{path(name)} {value(name, amount)}" for name, amount in operation.add.items()],
+        "DELETE": [f"{path(name)} {value(name, members)}" for name, members in operation.delete.items()],
+    }
+    return " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses.items() if parts)
 
 
 if env.initialising():

@@ -1,46 +1,44 @@
 """Connections: leases to reach a device at its service address (document 003).
 
-The relay that serves the proxy domain asks `admit` before it lets a client through. A lease ends when its time is over,
-when its caller connects again or stops it, and as soon as the caller may not reach the device any more: that is looked
-up whenever a client comes, so that nothing has to be cleaned up when a binding, a share or a user ends.
+The relay that serves the proxy domain calls `authorize_client` before it admits a client. A lease ends when it expires,
+when its caller connects again or stops it, and when the caller may no longer reach the device. That is checked for each
+client, so nothing has to be cleaned up when a binding, a share or a user ends.
 
-A lease is good only while the binding that it rests on names it (`connected`: of each caller, by their pseudonym, the
-id of the one lease that lasts, and the second at which it ends). So whoever ends or replaces a binding ends its leases
-in the same write, for good: they do not come back when the same holder binds the device again. Nor do they come back
-with a ban that is lifted, an address that is given back or a user who is enabled again: a lease names the assignment of
-the address (`bindery.connectivity.service_addresses`) and the generation of its caller
-(`users.lease_generation`) under which it was made, and is valid only under these.
+A lease is valid only while the binding that it depends on names it (`leases`: for each caller, by their pseudonym, the
+id of their one live lease and when it ends). Ending or replacing a binding therefore ends its leases in the same write,
+permanently: they do not become valid when the same holder binds the device again. Nor do they when a ban is lifted, an
+address is assigned again or a user is enabled again: a lease names the assignment of the address
+(`bindery.connectivity.service_addresses`) and the generation of its caller (`users.lease_generation`) under which it
+was made.
 """
 
 import secrets
 import string
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Condition, Delete, Item, Key, Page, Put, Read, Table, Update
+from bindery.aws.dynamodb import Batch, CursorPage, Delete, Read, Table, Update
+from bindery.aws.expressions import Condition, Path, above, absent, equals, exists, fewer, one_of
 from bindery.connectivity import access
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, users
+from bindery.directory import users
 from bindery.directory.users import User
-from bindery.registry import bindings, devices, identity
+from bindery.registry import bindings, identity, items
 
-ANY_CLIENT = "0.0.0.0"  # noqa: S104 (no address to listen on: the document's word for every client)
+ANY_CLIENT = "0.0.0.0"  # noqa: S104 (not an address to listen on: the document's value for any client)
 FIRST_CLIENT = "255.255.255.255"
-"""Latches to the first client that comes."""
-
-BY_PROXY = "by_proxy"
-"""The index by proxy label, which holds the keys alone."""
+"""Reserves a connection for the first client that uses it."""
 
 CALLER_LIMIT = 50
-"""How many callers a binding names at most: a few kilobytes, which are written again with every change of it."""
+"""Maximum number of callers that a binding names: a few kilobytes, written again with every change of it."""
 
 _LABEL_LENGTH = 8
 _BATCH = 25
-"""How many leases are judged by the records of one round trip: each rests on four."""
+"""Leases checked with one round trip: each depends on four items."""
 
 
 class Connection(NamedTuple):
@@ -53,30 +51,25 @@ class Connection(NamedTuple):
     expires_at: int
 
     def server(self) -> str:
-        """The name under which the relay serves this connection."""
+        """Return the host name at which the relay serves this connection."""
         return f"{self.proxy}.{env.read('PROXY_DOMAIN')}"
 
     def seconds_left(self) -> int:
-        """How long this connection lasts from now."""
+        """Return the seconds until this connection ends."""
         return self.expires_at - clock.seconds()
-
-
-def key(device: str, uid: str) -> Key:
-    """Where the lease of a user's connection to a device stands."""
-    return Key(Table.BINDINGS, device, identity.join("connection", identity.user_holder(uid)))
 
 
 def connect(
     user: User, address: str, assigned: Assigned | None, client_ip: str, *, used: Update | None = None
 ) -> Connection:
-    """A new connection for a user to the device at a service address, which ends the user's last one to that device.
+    """Open a connection for a user to the device at a service address, ending their previous one to that device.
 
-    `client_ip`, in any spelling, is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. What the user
-    may do and how the device is are conditions of the one transaction; `used` (of the `ApiKey`) goes along with it. A
-    second one makes room where the binding names `CALLER_LIMIT` others: by those whose leases have ended, or else by
-    the one whose lease ends first. Raises `NOT_SHARED` (the user neither holds the device nor has a share of it, or
-    there is none at this address), `DEVICE_BANNED`, `DEVICE_INACTIVE`, and `CONFLICT` (a concurrent request made room,
-    or an operator assigned the address again).
+    `client_ip` is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. The user's access and the state
+    of the device are conditions of the one transaction; `used` (of the `ApiKey`) is written with it. If the binding
+    names `CALLER_LIMIT` others, a second transaction makes room: expired leases are removed, or else the one that
+    expires first. Raises `NOT_SHARED` (the user may not reach the device, or there is none at this address),
+    `DEVICE_BANNED`, `DEVICE_INACTIVE` and `CONFLICT` (a concurrent request made room, or the address was assigned
+    again).
     """
     assigned = assigned or _nowhere(user)
     device, now = assigned.device, clock.now()
@@ -87,12 +80,11 @@ def connect(
         proxy="".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(env.read("LEASE_SECONDS")),
     )
-    reachable = Check(devices.key(device), access.reachable(address, assigned.assignment))
-    lease = Put(
-        key(device, user.uid),
+    reachable = items.device(device).check(access.reachable(address, assigned.assignment))
+    lease = items.connection(device, user.uid).put(
         {
             "holder": identity.caller_holder(user.uid),
-            "since": bindings.since("remoteit", now),
+            "holder_sort": bindings.holder_sort("remoteit", now),
             "connection": connection.id,
             "caller": user.uid,
             "account": user.account,
@@ -105,122 +97,107 @@ def connect(
             "proxy": connection.proxy,
             "expires_at": connection.expires_at,
             "created_at": now,
-        },
+        }
     )
     naming = _Naming(user, assigned.per_user, connection, now // 1000)
     try:
-        dynamodb.transact([naming.beside(), reachable, lease], aside=used)
-    except Refused as fault:
-        if fault.reason is not Reason.LIMIT_REACHED:
+        dynamodb.transact([naming.add(), reachable, lease], aside=used)
+    except Refused as refused:
+        if refused.reason is not Reason.LIMIT_REACHED:
             raise
-        dynamodb.transact([naming.in_place(), reachable, lease], aside=used)
+        dynamodb.transact([naming.replace(), reachable, lease], aside=used)
     return connection
 
 
-def admit(label: str, client_ip: str) -> Connection:
-    """The connection that a client may use which comes to `label` under the proxy domain.
+def authorize_client(label: str, client_ip: str) -> Connection:
+    """Return the connection that a client may use at `label` under the proxy domain.
 
     Raises `NOT_FOUND` (no such connection, it has ended, or two have this label), `ACCESS_DENIED` (it is for another
-    client), and like `connect` `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE` if what it rests on is no more.
+    client), and as `connect` does `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE`.
     """
     leases = _live(label)
     client = identity.ip_address(client_ip)
     if client is None or not any(_is_for(client, lease) for lease in leases):
         raise Refused(Reason.ACCESS_DENIED)
-    lease = _only_one_that_holds(leases)
+    lease = _only_valid(leases)
     if not _is_for(client, lease):
         raise Refused(Reason.ACCESS_DENIED)
     if lease["client_ip"] == FIRST_CLIENT:
-        _latch(_place(lease), lease["connection"], client)
+        _reserve_for(client, lease)
     return Connection(lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"])
 
 
-def live(limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None) -> Page:
-    """Part of the list of the live leases of a device, by caller, or of a caller (a uid), by time.
+def list_live(
+    limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None
+) -> CursorPage[items.Connection]:
+    """Return a page of the valid leases of a device, by caller, or of a caller (a uid), by time.
 
-    Those to which nobody would be admitted are left out of a page, so it can hold fewer than `limit` and yet not be the
-    last. A device's leases are read consistently, a caller's from an index; either way what they rest on is read
-    consistently, a hundred records a round trip. Raises `INVALID`: not exactly one is given, or the cursor is none.
+    Leases that are no longer valid are left out, so a page can hold fewer than `limit` and not be the last. A device's
+    leases are read consistently, a caller's from an index; what they depend on is read consistently, a hundred items a
+    round trip. Raises `INVALID` unless exactly one is given, or for an invalid cursor.
     """
     if (device is None) == (caller is None):
         raise Refused(Reason.INVALID, detail="Give either device or caller.")
-    if device is not None:
-        values = {":device": device, ":connection": key(device, "").sk}
-        found = dynamodb.page(
-            Table.BINDINGS, "#pk = :device AND begins_with(#sk, :connection)", values, limit=limit, cursor=cursor
-        )
-    else:
-        values = {":holder": identity.caller_holder(caller or "")}
-        found = dynamodb.page(
-            Table.BINDINGS, "#holder = :holder", values, index=bindings.BY_HOLDER, limit=limit, cursor=cursor
-        )
+    partition = items.connections_of(caller or "") if device is None else items.connections(device)
+    found = dynamodb.page(partition, limit, cursor)
     now = clock.seconds()
-    lasting = [lease for lease in found.items if lease["expires_at"] > now]
-    return Page([lease for lease, obstacle in _obstacles(lasting) if obstacle is None], found.cursor)
+    unexpired = [lease for lease in found.items if lease["expires_at"] > now]
+    return CursorPage([lease for lease, obstacle in _obstacles(unexpired) if obstacle is None], found.cursor)
 
 
 def stop(device: str, uid: str) -> None:
-    """End a user's connection to a device: nobody is admitted to it any more. Raises `NOT_FOUND`: there is no live one.
+    """End a user's connection to a device. Raises `NOT_FOUND` if there is none.
 
-    A transaction, because its token makes a repetition after a lost answer the same success.
+    A transaction, because its token makes a retry after a lost response succeed too.
     """
-    lease = dynamodb.get(key(device, uid))
+    lease = dynamodb.get(items.connection(device, uid))
     if lease is None:
         raise Refused(Reason.NOT_FOUND)
-    named = users.pseudonym(uid, lease)
-    dynamodb.transact(_ending(device, uid, named, lease["per_user"], "#connected.#caller.#until > :now", _now()))
+    caller = users.pseudonym(uid, lease)
+    live = above(("leases", caller, "until"), clock.seconds())
+    dynamodb.transact(_end(device, uid, caller, lease["per_user"], live))
 
 
 def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
-    """`stop` for the one connection of a user to the device at a service address that has this id."""
-    assigned = assigned or _nowhere(user)
-    live = "#connected.#caller.#until > :now AND #connected.#caller.#id = :connection"
-    values = {**_now(), ":connection": connection}
-    dynamodb.transact(_ending(assigned.device, user.uid, user.pseudonym, assigned.per_user, live, values))
+    """`stop` a user's connection with this id to the device at a service address."""
+    assigned, caller = assigned or _nowhere(user), user.pseudonym
+    live = above(("leases", caller, "until"), clock.seconds()) & equals(("leases", caller, "id"), connection)
+    dynamodb.transact(_end(assigned.device, user.uid, caller, assigned.per_user, live))
 
 
 def _nowhere(user: User) -> Assigned:
-    """What stands behind an address that no device has: a write less would tell it from one that another's has."""
+    """Return a device that does not exist, so that an unassigned address takes the same write as another's."""
     return Assigned(identity.nowhere(user.uid), per_user=False, assignment="")
 
 
-def delete_lease(lease: Item) -> None:
-    """Remove a lease, live or not, and its caller from the binding that it rests on."""
+def delete_lease(lease: items.Connection) -> None:
+    """Remove a lease, live or not, and its caller from the binding that it depends on."""
     device, uid = lease["pk"], lease["caller"]
-    named = users.pseudonym(uid, lease)
+    caller = users.pseudonym(uid, lease)
     try:
-        dynamodb.transact(_ending(device, uid, named, lease["per_user"], "attribute_exists(#connected.#caller)", {}))
-    except Refused as fault:
-        if fault.reason is not Reason.NOT_FOUND:
+        dynamodb.transact(_end(device, uid, caller, lease["per_user"], exists(("leases", caller))))
+    except Refused as refused:
+        if refused.reason is not Reason.NOT_FOUND:
             raise
-        dynamodb.write(Delete(key(device, uid)))
+        dynamodb.write(items.connection(device, uid).delete())
 
 
-def _ending(device: str, uid: str, pseudonym: str, per_user: bool, named: str, values: Item) -> list[Update | Delete]:
-    """The writes that end a user's lease, if its binding names them as `named` says; else `NOT_FOUND`."""
-    condition = Condition(expression=named, values=values, names={"caller": pseudonym}, otherwise=Reason.NOT_FOUND)
+def _end(device: str, uid: str, caller: str, per_user: bool, named: Condition) -> list[Update | Delete]:
+    """End a user's lease if `named` holds of the binding; otherwise raise `NOT_FOUND`."""
     return [
-        Update(access.relation(device, uid, per_user), "REMOVE #connected.#caller", condition=condition),
-        # The lease that is named is the one that stands: they are written together.
-        Delete(key(device, uid)),
+        access.relation(device, uid, per_user).update(remove=[("leases", caller)], when=named.raises(Reason.NOT_FOUND)),
+        # The binding names the lease that exists: both are written together.
+        items.connection(device, uid).delete(),
     ]
 
 
-def _now() -> Item:
-    return {":now": clock.seconds()}
+def _live(label: str) -> list[items.Connection]:
+    """Return the unexpired leases with a label; the index may still list one that had it.
 
-
-def _place(lease: Item) -> Key:
-    return Key(Table.BINDINGS, lease["pk"], lease["sk"])
-
-
-def _live(label: str) -> list[Item]:
-    """The leases that have a label now, and are not over; the index may still show one that had it.
-
-    Raises `NOT_FOUND`: there is none. There is hardly ever a second one, as a label is one of 200,000 million.
+    Raises `NOT_FOUND` if there is none. Two are unlikely: a label is one of 200,000 million.
     """
-    found = dynamodb.query(Table.BINDINGS, "#proxy = :proxy", {":proxy": label}, index=BY_PROXY)
-    leases = [dynamodb.get(_place(keys)) for keys in found]
+    found = dynamodb.query(items.connections_with_label(label))
+    leases = [dynamodb.get(items.key_of(Table.BINDINGS, keys)) for keys in found]
     now = clock.seconds()
     live = [lease for lease in leases if lease is not None and lease["proxy"] == label and lease["expires_at"] > now]
     if not live:
@@ -228,143 +205,111 @@ def _live(label: str) -> list[Item]:
     return live
 
 
-def _is_for(client: str, lease: Item) -> bool:
-    """Whether a client may use a lease, as far as the lease says for whom it is."""
+def _is_for(client: str, lease: items.Connection) -> bool:
+    """Return True if a lease is for this client, or for any."""
     return lease["client_ip"] in (ANY_CLIENT, FIRST_CLIENT, client)
 
 
-def _only_one_that_holds(leases: list[Item]) -> Item:
-    """The one of the live leases of a label whose caller may still reach the device, or else what obstructs the first.
+def _only_valid(leases: list[items.Connection]) -> items.Connection:
+    """Return the one valid lease of a label. Raises what is wrong with the first, or `NOT_FOUND` if several are valid.
 
-    Raises `NOT_FOUND` if there are two: whoever comes for the one must not be let through to the other's device.
+    A client of one must not reach the device of another.
     """
     judged = list(_obstacles(leases))
-    holding = [lease for lease, obstacle in judged if obstacle is None]
-    if len(holding) != 1:
+    valid = [lease for lease, obstacle in judged if obstacle is None]
+    if len(valid) != 1:
         raise Refused(judged[0][1] or Reason.NOT_FOUND)
-    return holding[0]
+    return valid[0]
 
 
-def _obstacles(leases: Sequence[Item]) -> Iterator[tuple[Item, Reason | None]]:
-    """Each of some live leases, and the reason why nobody is admitted to it, if so, as all that it rests on is now."""
+def _obstacles(leases: Sequence[items.Connection]) -> Iterator[tuple[items.Connection, Reason | None]]:
+    """Yield unexpired leases, each with the reason why it is no longer valid, if so."""
     for start in range(0, len(leases), _BATCH):
         batch = leases[start : start + _BATCH]
-        read = iter(dynamodb.get_many([read for lease in batch for read in _ground(lease)]))
+        found = dynamodb.get_many([read for lease in batch for read in _dependencies(lease)])
         for lease in batch:
-            yield lease, _obstacle(lease, next(read), next(read), next(read), next(read))
+            yield lease, _obstacle(lease, found)
 
 
-def _ground(lease: Item) -> list[Read]:
-    """The records that a lease rests on, as `_obstacle` takes them."""
+def _dependencies(lease: items.Connection) -> list[Read]:
     return [
         Read(access.relation(lease["pk"], lease["caller"], lease["per_user"])),
-        Read(devices.key(lease["pk"])),
-        Read(users.key(lease["caller"])),
-        Read(accounts.key(lease["account"])),
+        Read(items.device(lease["pk"])),
+        Read(items.user(lease["caller"])),
+        Read(items.account(lease["account"])),
     ]
 
 
-def _obstacle(
-    lease: Item, relation: Item | None, device: Item | None, user: Item | None, account: Item | None
-) -> Reason | None:
-    """Why nobody is admitted to a live lease, if so, over the records that it rests on."""
+def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
+    """Return why a lease is no longer valid, given what it depends on, or None."""
+    user, account = found[items.user(lease["caller"])], found[items.account(lease["account"])]
     if user is None or account is None or not user["enabled"] or not account["enabled"]:
         return Reason.NOT_SHARED
-    if relation is None or not access.is_related(
-        users.read(user, account), lease["per_user"], relation, clock.seconds()
-    ):
+    relation = found[access.relation(lease["pk"], lease["caller"], lease["per_user"])]
+    caller = users.from_items(user, account)
+    if relation is None or not access.is_related(caller, lease["per_user"], relation, clock.seconds()):
         return Reason.NOT_SHARED
-    if not _names(relation, lease) or lease["generation"] != users.lease_generation(user, account):
+    if not _names(relation, lease) or lease["generation"] != caller.lease_generation:
         return Reason.NOT_FOUND
+    device = found[items.device(lease["pk"])]
     if (obstacle := access.obstacle(device or {}, lease["address"])) is not None:
         return obstacle
     return None if device is not None and device["assignment"] == lease["assignment"] else Reason.NOT_FOUND
 
 
-def _latch(place: Key, connection: str, client: str) -> None:
-    """Make a connection the client's who comes first."""
+def _reserve_for(client: str, lease: items.Connection) -> None:
+    """Reserve a connection for its first client. Raises `ACCESS_DENIED` (another was first) and `NOT_FOUND`."""
+    connection = lease["connection"]
+    unclaimed = equals("connection", connection) & one_of("client_ip", [FIRST_CLIENT, client])
     dynamodb.write(
-        Update(
-            place,
-            "SET #client_ip = :client",
-            {":client": client},
-            Condition(
-                expression="#connection = :connection AND #client_ip IN (:first, :client)",
-                values={":connection": connection, ":first": FIRST_CLIENT},
-                otherwise=lambda item: (
-                    Reason.ACCESS_DENIED if item.get("connection") == connection else Reason.NOT_FOUND
-                ),
+        items.key_of(Table.BINDINGS, lease).update(
+            set={"client_ip": client},
+            when=unclaimed.raises(
+                lambda found: Reason.ACCESS_DENIED if found.get("connection") == connection else Reason.NOT_FOUND
             ),
         )
     )
 
 
-# Whom a binding names as connected.
-
-
-def _names(relation: Item, lease: Item) -> bool:
-    """Whether a binding names this lease as the one of its caller that lasts."""
-    named = relation.get("connected", {}).get(users.pseudonym(lease["caller"], lease))
+def _names(relation: items.Binding, lease: items.Connection) -> bool:
+    """Return True if a binding names this lease as its caller's live one."""
+    named = relation.get("leases", {}).get(users.pseudonym(lease["caller"], lease))
     return named is not None and named["id"] == lease["connection"]
 
 
 class _Naming:
-    """The writes by which a binding names a user's new connection, under the condition that they may reach it."""
+    """The updates by which a binding names a user's new lease, on the condition that the user may reach the device."""
 
     def __init__(self, user: User, per_user: bool, made: Connection, now: int) -> None:
         self.user, self.per_user, self.made, self.now = user, per_user, made, now
-        self.caller = user.pseudonym
-        self.named = {"id": made.id, "until": made.expires_at}
-        self.met: Item = {}
+        self.path: Path = ("leases", user.pseudonym)
+        self.named: items.Lease = {"id": made.id, "until": made.expires_at}
+        self.found: Mapping[str, Any] = {}
 
-    def beside(self) -> Update:
-        """Beside the others; `LIMIT_REACHED`: there is no room, or the binding has no names yet."""
-        room = "attribute_exists(#connected) AND (attribute_exists(#connected.#caller) OR size(#connected) < :limit)"
+    def add(self) -> Update:
+        """Name it beside the others. The write raises `LIMIT_REACHED` if there is no room, or no leases yet."""
+        room = exists("leases") & (exists(self.path) | fewer("leases", CALLER_LIMIT))
         return self._update(
-            "SET #connected.#caller = :named",
-            {":named": self.named},
-            Condition(
-                expression=room,
-                names={"caller": self.caller},
-                values={":limit": CALLER_LIMIT},
-                otherwise=Reason.LIMIT_REACHED,
-            ),
+            members={("leases", self.user.pseudonym): self.named}, when=room, raises=Reason.LIMIT_REACHED
         )
 
-    def in_place(self) -> Update:
-        """In place of those whose time is over, or of who would be the first; `CONFLICT`: others came between."""
-        before = self.met.get("connected")
-        lasting = {caller: named for caller, named in (before or {}).items() if named["until"] > self.now}
+    def replace(self) -> Update:
+        """Name it instead of expired leases, or as the first. The write raises `CONFLICT` if they have changed."""
+        before: dict[str, items.Lease] | None = self.found.get("leases")
+        lasting = {caller: lease for caller, lease in (before or {}).items() if lease["until"] > self.now}
         if len(lasting) >= CALLER_LIMIT:
             del lasting[min(lasting, key=lambda caller: lasting[caller]["until"])]
-        return self._update(
-            "SET #connected = :after",
-            {":after": lasting | {self.caller: self.named}},
-            Condition(
-                expression="attribute_not_exists(#connected)" if before is None else "#connected = :before",
-                values={} if before is None else {":before": before},
-                otherwise=Reason.CONFLICT,
-            ),
-        )
+        unchanged = absent("leases") if before is None else equals("leases", before)
+        after: items.Binding = {"leases": lasting | {self.user.pseudonym: self.named}}
+        return self._update(set=after, when=unchanged, raises=Reason.CONFLICT)
 
-    def _update(self, expression: str, values: Item, condition: Condition) -> Update:
-        related, names, needed = access.related(self.user, self.per_user, self.now)
-
-        def verdict(relation: Item) -> Reason:
-            self.met = relation
+    def _update(self, *, when: Condition, raises: Reason, **changes: Any) -> Update:
+        def verdict(relation: dict[str, Any]) -> Reason:
+            self.found = relation
             if not access.is_related(self.user, self.per_user, relation, self.now):
                 return Reason.NOT_SHARED
-            return condition.verdict(relation).reason
+            return raises
 
-        return Update(
-            access.relation(self.made.device, self.user.uid, self.per_user),
-            expression,
-            values,
-            Condition(
-                expression=f"({related}) AND {condition.expression}",
-                names={**names, **condition.names},
-                values={**needed, **condition.values},
-                otherwise=verdict,
-                detail={"address": self.made.address},
-            ),
-        )
+        related = access.related(self.user, self.per_user, self.now)
+        relation = access.relation(self.made.device, self.user.uid, self.per_user)
+        return relation.update(**changes, when=(related & when).raises(verdict, address=self.made.address))

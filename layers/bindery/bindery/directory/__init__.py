@@ -1,48 +1,36 @@
-"""What operators write and operations read: accounts, keys, users, and what each dialect's installation is made of."""
+"""Records that operators write and requests read: accounts, keys, users, products and settings."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Key, Page, Table, Update
+from bindery.aws.dynamodb import Key, Update
+from bindery.aws.expressions import Condition, exists
 from bindery.core.errors import Reason, Refused
+from bindery.registry import items
 
-BY_LIST = "by_list"
-"""The index of what operators list: partition key `list`, sort key `pk`. Items that no list shows have no `list`."""
+EXISTS = exists().raises(Reason.NOT_FOUND)
+"""Condition: the record exists."""
 
-EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
-"""Holds a write to a record that is there."""
+T = TypeVar("T", bound=items.Stored)
 
 
-def show(key: Key) -> Item:
-    """A record. Raises `NOT_FOUND`."""
+def show(key: Key[T]) -> T:
+    """Return a record. Raises `NOT_FOUND`."""
     record = dynamodb.get(key)
     if record is None:
         raise Refused(Reason.NOT_FOUND)
     return record
 
 
-def page(listed: str, limit: int, cursor: str | None) -> Page:
-    """Part of the records that stand in the index under `listed`, by id. Raises `INVALID`: the cursor is none."""
-    return dynamodb.page(Table.DIRECTORY, "#list = :list", {":list": listed}, index=BY_LIST, limit=limit, cursor=cursor)
+def change(key: Key[T], members: T, when: Condition = EXISTS) -> None:
+    """Replace these members of a record in one write; without members nothing is written.
 
-
-def change(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) -> None:
-    """Give a record these members in one write, which leaves its others as they are; none are no write.
-
-    Raises `NOT_FOUND`, or what another condition stands for.
+    Raises `NOT_FOUND`, or the reason of another condition.
     """
     if members:
-        dynamodb.write(changed(key, members, condition))
+        dynamodb.write(key.update(set=members, when=when))
 
 
-def changed(key: Key, members: Mapping[str, Any], condition: Condition = EXISTS) -> Update:
-    """The write that gives a record these members, of which there is at least one."""
-    expression = ", ".join(f"#{name} = :{name}" for name in members)
-    return Update(key, f"SET {expression}", {f":{name}": value for name, value in members.items()}, condition)
-
-
-def enabling(key: Key, enabled: bool, condition: Condition) -> Update:
-    """The write that enables or disables a user or an account. Disabling counts, so that leases end (`users`)."""
-    values = {":enabled": enabled, ":ended": int(not enabled)}
-    return Update(key, "SET #enabled = :enabled ADD #suspensions :ended", values, condition)
+def set_enabled(key: Key[Any], enabled: bool, when: Condition) -> Update:
+    """Enable or disable a user or an account. Disabling raises a counter that ends leases (`lease_generation`)."""
+    return key.update(set={"enabled": enabled}, add={"suspensions": int(not enabled)}, when=when)

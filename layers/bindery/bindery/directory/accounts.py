@@ -1,87 +1,70 @@
 """Accounts: the tenants (a company, a bank, a platform)."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from bindery import directory
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Key, Page, Put, Table, Update
+from bindery.aws.dynamodb import CursorPage
+from bindery.aws.expressions import absent, equals
 from bindery.core import clock
 from bindery.core.errors import Reason
+from bindery.registry import items
 
 
 class KeyKind(StrEnum):
-    """Which API a key of an account opens."""
+    """The API that a key is for."""
 
     RUFUS = "rufus"
     REMOTEIT = "remoteit"
 
 
 ROTATED = "rotated"
-"""Among an account's live keys: those that have a successor and are yet to expire, of whatever kind."""
-
-LIST = "accounts"
-"""Under which all accounts stand in the index by list."""
-
-
-def key(account: str) -> Key:
-    """Where an account stands in the directory."""
-    return Key(Table.DIRECTORY, f"account#{account}", "account")
-
-
-def api_key(hashed: str) -> Key:
-    """Where the API key with this id (its SHA-256) stands in the directory, whichever account it is of."""
-    return Key(Table.DIRECTORY, f"key#{hashed}", "key")
+"""Group of an account's live keys: those of either kind that have a successor and have not expired yet."""
 
 
 def create(account: str, *, name: str) -> None:
-    """Open an account. Raises `ALREADY_EXISTS`.
-
-    `live_keys` holds, by kind, the id of every key that counts as live and when it expires (0: never), and those that
-    are rotated under `ROTATED`.
-    """
+    """Create an account. Raises `ALREADY_EXISTS`."""
     dynamodb.write(
-        Put(
-            key(account),
+        items.account(account).put(
             {
-                "list": LIST,
+                "collection": items.accounts().value,
                 "account": account,
                 "name": name,
                 "enabled": True,
                 "live_keys": {group: {} for group in (*KeyKind, ROTATED)},
                 "created_at": clock.now(),
             },
-            Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
+            when=absent().raises(Reason.ALREADY_EXISTS),
         )
     )
 
 
-def show(account: str) -> Item:
-    """An account's record. Raises `NOT_FOUND`."""
-    return directory.show(key(account))
+def show(account: str) -> items.Account:
+    """Return an account. Raises `NOT_FOUND`."""
+    return directory.show(items.account(account))
 
 
-def page(limit: int, cursor: str | None) -> Page:
-    """Part of the list of all accounts, by id. Raises `INVALID`: the cursor is none."""
-    return directory.page(LIST, limit, cursor)
+def list_accounts(limit: int, cursor: str | None) -> CursorPage[items.Account]:
+    """Return a page of all accounts, by id. Raises `INVALID` for an invalid cursor."""
+    return dynamodb.page(items.accounts(), limit, cursor)
 
 
 def set_enabled(account: str, enabled: bool) -> None:
-    """Enable or disable an account, and with it, in the same write, every key of it. Raises `NOT_FOUND`.
+    """Enable or disable an account and all its keys in one transaction. Raises `NOT_FOUND`.
 
-    Disabling it ends the connections of its users. A key carries its account's state, so that a request needs to read
-    the key alone; users are checked against the account itself. Raises `CONFLICT` if a key was issued or revoked
-    concurrently: nothing has changed then.
+    Disabling ends the connections of its users. Keys carry their account's state, so that a request reads only the key;
+    users are checked against the account. Raises `CONFLICT`, changing nothing, if a key was issued or revoked
+    concurrently.
     """
     live = show(account)["live_keys"]
+    unchanged = equals("live_keys", live).raises(Reason.CONFLICT)
     dynamodb.transact(
         [
-            directory.enabling(
-                key(account),
-                enabled,
-                Condition(expression="#live_keys = :live_keys", values={":live_keys": live}, otherwise=Reason.CONFLICT),
-            ),
+            directory.set_enabled(items.account(account), enabled, unchanged),
             *(
-                Update(api_key(hashed), "SET #account_enabled = :enabled", {":enabled": enabled})
+                items.api_key(hashed).update(set={"account_enabled": enabled})
                 for group in live.values()
                 for hashed in group
             ),
@@ -89,6 +72,6 @@ def set_enabled(account: str, enabled: bool) -> None:
     )
 
 
-def enabled(record: Item | None) -> bool:
-    """Whether an account's record is one under which callers may authenticate."""
-    return record is not None and bool(record["enabled"])
+def enabled(account: Mapping[str, Any] | None) -> bool:
+    """Return True if an account exists and its callers may authenticate."""
+    return account is not None and bool(account["enabled"])

@@ -1,64 +1,59 @@
 """API keys of accounts: rufus' company keys and remoteit's developer keys.
 
-Only the SHA-256 of a key is stored, which is also its id. Every request reads its key, so a revoked one is worthless at
+Only the SHA-256 of a key is stored, which is also its id. Every request reads its key, so revoking one takes effect at
 once.
 """
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bindery import directory
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Key, Page, Put, Table, Update
+from bindery.aws.dynamodb import CursorPage, Key, Update
+from bindery.aws.expressions import Condition, above, absent, equals, every, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, key_guesses
 from bindery.directory.accounts import ROTATED
 from bindery.http.messages import Access
+from bindery.registry import items
 from bindery.security.secrets import fingerprint
 
 Kind = accounts.KeyKind
 
 LIVE_LIMIT = 10
-"""How many keys of one kind that are neither revoked nor expired an account holds at most.
-
-A rotated key counts no more: its successor has its place, so that an account with ten can rotate them.
-"""
+"""Maximum number of keys of one kind that an account has live: neither revoked, expired nor rotated."""
 
 ROTATED_LIMIT = 20
-"""How many rotated keys that are yet to expire an account has at most."""
+"""Maximum number of rotated keys of an account that have not expired yet."""
 
 
 class Grant(StrEnum):
-    """What a key lets its bearer do (rufus: its access type). remoteit knows none: its keys are READ_WRITE."""
+    """Access that a key gives (rufus: its access type). remoteit has no grants: its keys are READ_WRITE."""
 
     READ = "READ"
     WRITE = "WRITE"
     READ_WRITE = "READ_WRITE"
 
 
-_KEPT = ("list", "kind", "account", "grant", "unbind", "alias", "expires_at")
-"""What a key's successor has of it."""
-
 _FORMS = {Kind.RUFUS: re.compile(r"ror-[0-9a-f]{20,}"), Kind.REMOTEIT: re.compile(r"[A-Za-z0-9+/=_-]{20,}")}
 _PREFIXES = {Kind.RUFUS: "ror-", Kind.REMOTEIT: ""}
 
 
 class ApiKey(NamedTuple):
-    """A key that has been presented and is good."""
+    """A valid key that was presented."""
 
     account: str
     grant: Grant
     unbind: bool
     used: Update | None = None
-    """The note that the key was used today, if it does not stand there yet: to be written along with what it is used
-    for (`dynamodb.transact`, `aside`), once a day for each key."""
+    """Records the key's first use of today; pass it to `dynamodb.transact` as `aside`."""
 
     def allows(self, access: Access) -> bool:
-        """READ reads, WRITE writes, READ_WRITE does both; unbinding is a permission apart."""
+        """Return True if the key gives this access. READ_WRITE gives both; unbinding is a permission of its own."""
         match access:
             case Access.READ:
                 return self.grant is not Grant.WRITE
@@ -69,44 +64,44 @@ class ApiKey(NamedTuple):
 
 
 def id_of(credential: str) -> str:
-    """The id of a key, by which operators name it."""
+    """Return the id of a key, by which operators name it."""
     return fingerprint(credential)
 
 
-def presented(credential: str) -> Key:
-    """Where a key that a caller presents would stand."""
-    return accounts.api_key(id_of(credential))
+def presented(credential: str) -> Key[items.ApiKey]:
+    """Return the item key of a key that a caller presents."""
+    return items.api_key(id_of(credential))
 
 
-def check(record: Item | None, kind: Kind) -> ApiKey:
-    """The key behind a record. Raises `KEY_UNKNOWN`: no such key, or revoked, expired, or its account is closed."""
+def check(item: items.ApiKey | None, kind: Kind) -> ApiKey:
+    """Return the key of an item. Raises `KEY_UNKNOWN`: no such key, or revoked, expired, or its account is disabled."""
     if (
-        record is None
-        or record["kind"] != kind
-        or not record["account_enabled"]
-        or "revoked_at" in record
-        or 0 < record.get("expires_at", 0) <= clock.now()
+        item is None
+        or item["kind"] != kind
+        or not item["account_enabled"]
+        or "revoked_at" in item
+        or 0 < item.get("expires_at", 0) <= clock.now()
     ):
         raise Refused(Reason.KEY_UNKNOWN)
-    return ApiKey(record["account"], Grant(record["grant"]), record["unbind"], _used(record))
+    return ApiKey(item["account"], Grant(item["grant"]), item["unbind"], _first_use_today(item))
 
 
-def admit(record: Item | None, kind: Kind, source_ip: str) -> ApiKey:
-    """The key behind a record, for a caller who presents it from this IP address.
+def authenticate(item: items.ApiKey | None, kind: Kind, source_ip: str) -> ApiKey:
+    """Return the key of an item, presented from this IP address.
 
-    Raises what `key_guesses.refuse` does for one that `check` refuses.
+    Raises `KEY_UNKNOWN` or `KEY_THROTTLED` (see `key_guesses.refuse`) if `check` refuses it.
     """
     try:
-        return check(record, kind)
+        return check(item, kind)
     except Refused:
         key_guesses.refuse(kind, source_ip)
 
 
-def _used(record: Item) -> Update | None:
+def _first_use_today(item: items.ApiKey) -> Update | None:
     today = clock.today().isoformat()
-    if record.get("last_used") == today:
+    if item.get("last_used") == today:
         return None
-    return Update(Key(Table.DIRECTORY, record["pk"], record["sk"]), "SET #last_used = :today", {":today": today})
+    return items.api_key(_id(item)).update(set={"last_used": today})
 
 
 def issue(
@@ -119,19 +114,19 @@ def issue(
     expires_at: int | None = None,
     chosen: str | None = None,
 ) -> str:
-    """Issue a key and return it, the only time that it is seen. `chosen` is used instead of a random one.
+    """Issue a key and return it; it cannot be shown again. `chosen` is used instead of a random one.
 
-    `expires_at` is in milliseconds. Raises `NOT_FOUND` (no such account, or closed), `LIMIT_REACHED` (the account has
-    its ten live keys of this kind), `INVALID` (a READ key cannot unbind, a developer key is no other than READ_WRITE; a
-    chosen key must have the kind's form) and `ALREADY_EXISTS`.
+    `expires_at` is in milliseconds. Raises `NOT_FOUND` (the account does not exist or is disabled), `LIMIT_REACHED`
+    (the account has ten live keys of this kind), `INVALID` (a READ key cannot unbind, a developer key is always
+    READ_WRITE, a chosen key must have the form of its kind) and `ALREADY_EXISTS`.
     """
-    _refuse_impossible(kind, grant, unbind)
+    _check_permissions(kind, grant, unbind)
     credential = chosen or _random(kind)
     if not _FORMS[kind].fullmatch(credential):
         raise Refused(Reason.INVALID)
     hashed = id_of(credential)
-    record = {
-        "list": _list(account),
+    key: items.ApiKey = {
+        "collection": items.api_keys(account).value,
         "kind": kind,
         "account": account,
         "account_enabled": True,
@@ -139,94 +134,69 @@ def issue(
         "unbind": unbind,
         "alias": alias,
         "created_at": clock.now(),
-        **({} if expires_at is None else {"expires_at": expires_at}),
     }
+    if expires_at is not None:
+        key["expires_at"] = expires_at
     expired = _expired(account, kind)
+    room = (equals("enabled", True) & _has_room(expired, kind, LIVE_LIMIT)).raises(
+        lambda found: _no_room(found, expired, kind) if accounts.enabled(found or None) else Reason.NOT_FOUND
+    )
     dynamodb.transact(
         [
-            Put(
-                accounts.api_key(hashed),
-                record,
-                Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-            ),
-            Update(
-                accounts.key(account),
-                f"SET #live_keys.#{kind}.#{hashed} = :expires_at" + _remove((kind, each) for each in expired),
-                {":expires_at": expires_at or 0},
-                Condition(
-                    expression="#enabled = :true AND " + _room(expired, kind),
-                    values={":true": True, ":limit": LIVE_LIMIT + len(expired)},
-                    otherwise=lambda found: (
-                        _no_room(found, expired, kind) if accounts.enabled(found or None) else Reason.NOT_FOUND
-                    ),
-                ),
+            items.api_key(hashed).put(key, when=absent().raises(Reason.ALREADY_EXISTS)),
+            items.account(account).update(
+                members={("live_keys", kind, hashed): expires_at or 0}, remove=_live(expired, kind), when=room
             ),
         ]
     )
     return credential
 
 
-def show(hashed: str) -> Item:
-    """A key's record, with its `id`. Raises `NOT_FOUND`."""
-    return _with_id(directory.show(accounts.api_key(hashed)))
+def show(hashed: str) -> items.ApiKey:
+    """Return a key's record, with its `id`. Raises `NOT_FOUND`."""
+    return _with_id(directory.show(items.api_key(hashed)))
 
 
-def page(account: str, limit: int, cursor: str | None) -> Page:
-    """Part of the list of an account's keys, by id, or an empty one. Raises `INVALID`: the cursor is none."""
-    found = directory.page(_list(account), limit, cursor)
-    return Page([_with_id(record) for record in found.items], found.cursor)
+def list_keys(account: str, limit: int, cursor: str | None) -> CursorPage[items.ApiKey]:
+    """Return a page of an account's keys, by id. Raises `INVALID` for an invalid cursor."""
+    found = dynamodb.page(items.api_keys(account), limit, cursor)
+    return CursorPage([_with_id(item) for item in found.items], found.cursor)
 
 
 def rotate(hashed: str, overlap: int) -> str:
-    """Issue a successor of a key, good for the same, and return it; the key itself expires after `overlap` seconds.
+    """Issue a successor of a key with the same permissions, and return it; the key expires after `overlap` seconds.
 
-    One transaction, after reading the key and its account. Raises `NOT_FOUND`, `INVALID` (a developer key of a time
-    when it could be other than READ_WRITE), `STATUS_NOT_VALID` (the key is revoked, expired or rotated already, or its
-    account is closed) and `LIMIT_REACHED` (twenty rotated keys are yet to expire).
+    One transaction, after reading the key and its account. Raises `NOT_FOUND`, `INVALID` (a developer key issued when
+    grants other than READ_WRITE were possible), `STATUS_NOT_VALID` (the key is revoked, expired or already rotated, or
+    its account is disabled) and `LIMIT_REACHED` (twenty rotated keys have not expired yet).
     """
-    record = show(hashed)
-    account, kind, now = record["account"], Kind(record["kind"]), clock.now()
-    _refuse_impossible(kind, Grant(record["grant"]), record["unbind"])
-    expires_at = record.get("expires_at", 0)
-    ends = now + overlap * 1000
-    if expires_at:
-        ends = min(ends, expires_at)
+    key = show(hashed)
+    account, kind, now = key["account"], Kind(key["kind"]), clock.now()
+    _check_permissions(kind, Grant(key["grant"]), key["unbind"])
+    expires_at = key.get("expires_at", 0)
+    ends = min(now + overlap * 1000, expires_at or now + overlap * 1000)
     credential = _random(kind)
     successor = id_of(credential)
-    kept = {name: record[name] for name in _KEPT if name in record}
     expired = _expired(account, ROTATED)
+    usable = absent("revoked_at") & (absent("expires_at") | above("expires_at", now))
+    room = every(
+        [equals("enabled", True), exists(("live_keys", kind, hashed)), _has_room(expired, ROTATED, ROTATED_LIMIT)]
+    )
     dynamodb.transact(
         [
-            Update(
-                accounts.api_key(hashed),
-                "SET #expires_at = :ends, #successor = :successor",
-                {":ends": ends, ":successor": successor},
-                Condition(
-                    expression="attribute_not_exists(#revoked_at)"
-                    " AND (attribute_not_exists(#expires_at) OR #expires_at > :now)",
-                    values={":now": now},
-                    otherwise=Reason.STATUS_NOT_VALID,
-                ),
+            items.api_key(hashed).update(
+                set={"expires_at": ends, "successor": successor}, when=usable.raises(Reason.STATUS_NOT_VALID)
             ),
-            Put(
-                accounts.api_key(successor),
-                {"created_at": now, "account_enabled": True} | kept,
-                Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-            ),
-            Update(
-                accounts.key(account),
-                f"SET #live_keys.#{kind}.#{successor} = :expires_at, #live_keys.#{ROTATED}.#{hashed} = :ends"
-                + _remove([(kind, hashed), *((ROTATED, each) for each in expired)]),
-                {":expires_at": expires_at, ":ends": ends},
-                Condition(
-                    expression=f"#enabled = :true AND attribute_exists(#live_keys.#{kind}.#{hashed}) AND "
-                    + _room(expired, ROTATED),
-                    values={":true": True, ":limit": ROTATED_LIMIT + len(expired)},
-                    otherwise=lambda found: (
+            items.api_key(successor).put(_successor(key, now), when=absent().raises(Reason.ALREADY_EXISTS)),
+            items.account(account).update(
+                members={("live_keys", kind, successor): expires_at, ("live_keys", ROTATED, hashed): ends},
+                remove=[("live_keys", kind, hashed), *_live(expired, ROTATED)],
+                when=room.raises(
+                    lambda found: (
                         _no_room(found, expired, ROTATED)
                         if found["enabled"] and hashed in found["live_keys"][kind]
                         else Reason.STATUS_NOT_VALID
-                    ),
+                    )
                 ),
             ),
         ]
@@ -234,27 +204,45 @@ def rotate(hashed: str, overlap: int) -> str:
     return credential
 
 
+def _successor(key: items.ApiKey, now: int) -> items.ApiKey:
+    successor: items.ApiKey = {
+        "collection": key["collection"],
+        "kind": key["kind"],
+        "account": key["account"],
+        "account_enabled": True,
+        "grant": key["grant"],
+        "unbind": key["unbind"],
+        "alias": key["alias"],
+        "created_at": now,
+    }
+    if "expires_at" in key:
+        successor["expires_at"] = key["expires_at"]
+    return successor
+
+
 def revoke(hashed: str) -> None:
-    """Revoke a key at once. Raises `NOT_FOUND`; revoking twice is the same as once."""
-    record = show(hashed)
+    """Revoke a key at once. Idempotent. Raises `NOT_FOUND`."""
+    key = show(hashed)
     # A concurrent rotation may move it, so remove it from both groups.
-    listed = [(group, hashed) for group in (record["kind"], ROTATED)]
+    listed = [("live_keys", group, hashed) for group in (key["kind"], ROTATED)]
     dynamodb.transact(
         [
-            Update(
-                accounts.api_key(hashed), "SET #revoked_at = if_not_exists(#revoked_at, :now)", {":now": clock.now()}
-            ),
-            Update(accounts.key(record["account"]), _remove(listed)),
+            items.api_key(hashed).update(once={"revoked_at": clock.now()}),
+            items.account(key["account"]).update(remove=listed),
         ]
     )
 
 
-def _with_id(record: Item) -> Item:
-    return record | {"id": record["pk"].removeprefix("key#")}
+def _id(item: items.ApiKey) -> str:
+    return item["pk"].removeprefix("key#")
 
 
-def _refuse_impossible(kind: Kind, grant: Grant, unbind: bool) -> None:
-    """Raise `INVALID` for rights that no key of this kind has."""
+def _with_id(item: items.ApiKey) -> items.ApiKey:
+    return item | {"id": _id(item)}
+
+
+def _check_permissions(kind: Kind, grant: Grant, unbind: bool) -> None:
+    """Raise `INVALID` for permissions that no key of this kind has."""
     if kind is Kind.REMOTEIT and (grant is not Grant.READ_WRITE or unbind):
         raise Refused(
             Reason.INVALID,
@@ -268,29 +256,21 @@ def _random(kind: Kind) -> str:
     return _PREFIXES[kind] + secrets.token_hex(20)
 
 
-def _list(account: str) -> str:
-    """Under which an account's keys stand in the index by list."""
-    return f"keys#{account}"
-
-
 def _expired(account: str, group: str) -> list[str]:
-    """The keys of a group that have expired and still count. Raises `NOT_FOUND`."""
+    """Return the keys of a group that are still listed as live but have expired. Raises `NOT_FOUND`."""
     live = accounts.show(account)["live_keys"][group]
     return [hashed for hashed, expires_at in live.items() if 0 < expires_at <= clock.now()]
 
 
-def _remove(listed: Iterable[tuple[str, str]]) -> str:
-    """The REMOVE clause for keys of the account's `live_keys`, each given with its group, or nothing for no keys."""
-    paths = ", ".join(f"#live_keys.#{group}.#{hashed}" for group, hashed in listed)
-    return f" REMOVE {paths}" if paths else ""
+def _live(hashes: Sequence[str], group: str) -> list[tuple[str, ...]]:
+    return [("live_keys", group, hashed) for hashed in hashes]
 
 
-def _room(expired: Sequence[str], group: str) -> str:
-    """Condition: the group has room once these keys are taken out of it."""
-    still = [f" AND attribute_exists(#live_keys.#{group}.#{hashed})" for hashed in expired]
-    return f"size(#live_keys.#{group}) < :limit" + "".join(still)
+def _has_room(expired: Sequence[str], group: str, limit: int) -> Condition:
+    """Condition: the group has room once these expired keys are removed."""
+    return every([fewer(("live_keys", group), limit + len(expired)), *map(exists, _live(expired, group))])
 
 
-def _no_room(found: Item, expired: Sequence[str], group: str) -> Reason:
-    """Why there is no room: a concurrent request took the expired keys out, or too many count."""
+def _no_room(found: Mapping[str, Any], expired: Sequence[str], group: str) -> Reason:
+    """Return `LIMIT_REACHED`, or `CONFLICT` if a concurrent request removed the expired keys."""
     return Reason.LIMIT_REACHED if found["live_keys"][group].keys() >= set(expired) else Reason.CONFLICT

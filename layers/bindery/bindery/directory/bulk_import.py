@@ -1,4 +1,4 @@
-"""Imports: many records in one request, each row judged by itself and written only where it says something new."""
+"""Bulk imports: many records in one request, each row checked by itself and written only if it changes something."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,22 +9,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Item, Key, Read, Write
+from bindery.aws.dynamodb import Key, Read, Write
 from bindery.http.fields import expected, place
 
 ROW_LIMIT = 500
-"""Rows of one import at most."""
+"""Maximum number of rows of one import."""
 
 _BATCH = 100
-"""Records that one round trip reads."""
+"""Records read in one round trip."""
 
 _WRITERS = 8
-"""Writes that run at once: as many as the client has connections for."""
+"""Concurrent writes: as many as the client has connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """What is wrong with a row (its place in the request, from 0), without the value that is."""
+    """An invalid row (by its index in the request, from 0) and why, without the invalid value."""
 
     row: int
     problem: str
@@ -33,7 +33,7 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the rows, or with a dry run what would. Those with errors are in none of the three numbers."""
+    """Numbers of rows created, changed and unchanged (or that a dry run would), and the errors of the others."""
 
     created: int
     changed: int
@@ -43,37 +43,54 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A record without which a row is an error, and which one."""
+    """An item that must exist for a row to be valid, and the error if it does not."""
 
-    key: Key
+    key: Key[Any]
     problem: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a row comes to: where it stands, what it says, and the write that makes it so, whatever stood there."""
+    """A valid row: its key, its facts, and the write that stores them over whatever exists."""
 
-    key: Key
-    facts: Item
+    key: Key[Any]
+    facts: Mapping[str, Any]
     write: Write
     needs: Need | None = None
 
 
-def run(rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Record], *, dry_run: bool) -> Report:
-    """Import the rows that `read` takes; it raises pydantic's `ValidationError` for one that is not as it must be.
+def run(rows: Sequence[Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Record], *, dry_run: bool) -> Report:
+    """Import rows. `parse` raises pydantic's `ValidationError` for an invalid one.
 
-    Of rows that name the same record the first one counts, the others are errors. Costs a consistent read of every
-    record (and of what it needs) and a write of every new or changed one, eight at a time: about a second for 500. A
-    row that its record says already is not written: an import that broke off (`UNAVAILABLE`, `CONFLICT`, at the first
-    write that failed) is sent again as it was.
+    The first of several rows for one record counts, the others are errors. Costs a consistent read of every record (and
+    of what it needs) and a write of every new or changed one, eight at a time: about a second for 500. Unchanged
+    records are not written, so an interrupted import (`UNAVAILABLE`, `CONFLICT`) is resumed by sending it again.
     """
-    records: dict[Key, Record] = {}
-    numbers: dict[Key, int] = {}
+    records, numbers, errors = _parse(rows, parse)
+    existing = _read([*records, *{record.needs.key: None for record in records.values() if record.needs}])
+    for key, record in list(records.items()):
+        if record.needs is not None and existing[record.needs.key] is None:
+            errors.append(RowError(numbers[key], record.needs.problem, record.needs.message))
+            del records[key]
+    created = [record for key, record in records.items() if existing[key] is None]
+    changed = [record for key, record in records.items() if _changes(existing[key], record.facts)]
+    if not dry_run:
+        _write([record.write for record in (*created, *changed)])
+    errors.sort(key=lambda error: error.row)
+    return Report(len(created), len(changed), len(records) - len(created) - len(changed), errors)
+
+
+def _parse(
+    rows: Sequence[Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Record]
+) -> tuple[dict[Key[Any], Record], dict[Key[Any], int], list[RowError]]:
+    """Return the valid rows and their numbers by key, and the errors of the others."""
+    records: dict[Key[Any], Record] = {}
+    numbers: dict[Key[Any], int] = {}
     errors: list[RowError] = []
     for number, row in enumerate(rows):
         try:
-            record = read(row)
+            record = parse(row)
         except ValidationError as error:
             errors += [
                 RowError(number, found["type"], ": ".join([*place(found), expected(found)]))
@@ -84,35 +101,26 @@ def run(rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], R
                 errors.append(RowError(number, "repeated", "An earlier row is for the same record"))
             records.setdefault(record.key, record)
             numbers.setdefault(record.key, number)
-    standing = _standing([*records, *{record.needs.key: None for record in records.values() if record.needs}])
-    for key, record in list(records.items()):
-        if record.needs is not None and standing[record.needs.key] is None:
-            errors.append(RowError(numbers[key], record.needs.problem, record.needs.message))
-            del records[key]
-    created = [record for key, record in records.items() if standing[key] is None]
-    changed = [record for key, record in records.items() if not _says(standing[key], record.facts)]
-    if not dry_run:
-        _write([record.write for record in (*created, *changed)])
-    errors.sort(key=lambda error: error.row)
-    return Report(len(created), len(changed), len(records) - len(created) - len(changed), errors)
+    return records, numbers, errors
 
 
 def _write(writes: Sequence[Write]) -> None:
-    """All of the writes, or those before the first that failed and some after it."""
-    # Each in a context of its own, because who acts stands in the context (`dynamodb.acting`).
+    """Write all; after the first that fails, some of the rest may have been written."""
+    # Each in a context of its own, because the actor is in the context (`dynamodb.acting`).
     contexts = [copy_context() for _ in writes]
     with ThreadPoolExecutor(_WRITERS) as writers:
         list(writers.map(lambda context, write: context.run(dynamodb.write, write), contexts, writes))
 
 
-def _standing(keys: Sequence[Key]) -> dict[Key, Item | None]:
-    found: dict[Key, Item | None] = {}
+def _read(keys: Sequence[Key[Any]]) -> dict[Key[Any], Mapping[str, Any] | None]:
+    existing: dict[Key[Any], Mapping[str, Any] | None] = {}
     for start in range(0, len(keys), _BATCH):
         batch = keys[start : start + _BATCH]
-        found |= zip(batch, dynamodb.get_many([Read(key) for key in batch]), strict=True)
-    return found
+        found = dynamodb.get_many([Read(key) for key in batch])
+        existing |= {key: found[key] for key in batch}
+    return existing
 
 
-def _says(record: Item | None, facts: Item) -> bool:
-    """Whether a record has these facts; one that is not there has nothing else."""
-    return record is None or all(name in record and record[name] == value for name, value in facts.items())
+def _changes(record: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> bool:
+    """Return True if an existing record lacks one of these facts."""
+    return record is not None and not all(name in record and record[name] == value for name, value in facts.items())

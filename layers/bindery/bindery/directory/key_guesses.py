@@ -1,58 +1,45 @@
-"""Keys that nobody has: counted for each network that presents them, so that whoever tries keys is told to wait.
+"""Throttle for unknown API keys: counted for each network that presents them.
 
-Whoever presents an unknown key has no name but an address, which strangers share. So a good key is always let through,
-and nobody else pays: the count is written once a key has been looked for in vain, and never read.
+A caller with an unknown key is identified only by an address, which strangers may share. So a valid key is never
+throttled: the count is written after a key was not found, and never read for a valid one.
 """
 
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
-from bindery.aws.dynamodb import Item, Key, Table
-from bindery.core import clock
+from bindery.aws.dynamodb import Key
 from bindery.core.errors import Reason, Refused
 from bindery.directory.accounts import KeyKind
-from bindery.registry import identity
-from bindery.security.secrets import fingerprint
+from bindery.registry import items
 from bindery.security.throttling import GuessThrottle, Limit
 
 REMEMBERED = 1000
-"""How many counts an execution environment remembers at most, before it begins anew."""
+"""Maximum number of counts that an execution environment remembers; then it clears them."""
 
-_DIGITS = 5
-"""Hex digits of a network's hash: a million counts, each of some four thousand IPv4 addresses. So few digits name none
-of them, even to whoever hashes all addresses there are; and two networks of one count share its free misses, no more.
-"""
-
-_counts: dict[Key, Item] = {}
+_counts: dict[Key[items.Attempts], dict[str, Any]] = {}
 
 
 class KeyGuesses(GuessThrottle):
-    """The keys of one kind that one network presented in vain today."""
+    """The unknown keys of one kind that one network presented today."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 20, Reason.KEY_THROTTLED),)
 
 
 def refuse(kind: KeyKind, source_ip: str) -> NoReturn:
-    """Refuse a key that is none, presented from this IP address, and count it: one write.
+    """Refuse an unknown key presented from this IP address, and count it: one write.
 
-    Raises `KEY_UNKNOWN`, and beyond the free ones `KEY_THROTTLED`. What comes before the wait is over is not counted by
-    the execution environment that counted last: so a flood of misses is no flood of writes to one item.
+    Raises `KEY_UNKNOWN`, and beyond the free attempts `KEY_THROTTLED`. Attempts before the delay is over are not
+    counted by the execution environment that counted last, so a flood of guesses does not flood one item with writes.
     """
-    place = key(kind, source_ip)
-    misses = KeyGuesses.admit(place, _counts.get(place))
+    key = items.key_guesses(kind, source_ip)
+    guesses = KeyGuesses.accept(key, _counts.get(key))
     if len(_counts) >= REMEMBERED:
         _counts.clear()
-    _counts[place] = count = misses.fail()
-    KeyGuesses.admit(place, count)
+    _counts[key] = count = guesses.fail()
+    KeyGuesses.accept(key, count)
     raise Refused(Reason.KEY_UNKNOWN)
 
 
 def clear_cache() -> None:
-    """Forget the counts (for a process whose tables are made anew: tests)."""
+    """Clear the remembered counts (for a process whose tables are recreated: tests)."""
     _counts.clear()
-
-
-def key(kind: KeyKind, source_ip: str) -> Key:
-    """Where today's misses of a network stand."""
-    network = fingerprint(f"{identity.network(source_ip)} {clock.today().isoformat()}")[:_DIGITS]
-    return Key(Table.BINDINGS, f"attempts#{kind}#{network}", "keys")

@@ -1,44 +1,33 @@
 """Products (quectel): model lines, with their binding mode and who may bind their devices."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard, Unpack
 
 from bindery import directory
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Condition, Delete, Item, Key, Page, Put, Table, Update
+from bindery.aws.dynamodb import Check, CursorPage, Put, Update
+from bindery.aws.expressions import absent
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
+from bindery.registry import items
 from bindery.registry.bindings import Mode
-from bindery.registry.identity import canonical, join
+from bindery.registry.identity import canonical
 
 DOMAIN_LIMIT = 99
-"""Maximum number of user domains of a product: with the product itself, what one transaction takes."""
+"""Maximum number of user domains of a product: with the product itself, one transaction."""
 
 BARRED_LIMIT = 100
 """Maximum number of barred users that are shown."""
 
 NAME_LIMIT = 254
-"""Characters of a name: a device that is given none has its product's."""
-
-LIST = "products"
-"""Under which all products stand in the index by list."""
+"""Maximum length of a name in characters: a device without a name gets its product's."""
 
 _ROUND_TRIPS = 50
 """Maximum number of round trips for the bars of one user: a megabyte each."""
 
 
-def key(product_key: str) -> Key:
-    """Where a product stands in the directory."""
-    return Key(Table.DIRECTORY, f"product#{canonical(product_key)}", "product")
-
-
-def barred(product_key: str, uid: str) -> Key:
-    """Key of the bar of a user from a product. The bars of a user are one partition."""
-    return Key(Table.DIRECTORY, join("bars", uid), f"product#{canonical(product_key)}")
-
-
-def serves(product: Item | None, domain: str | None) -> TypeGuard[Item]:
-    """True if a product exists and is for users of this domain."""
+def serves(product: items.Product | None, domain: str | None) -> TypeGuard[items.Product]:
+    """Return True if a product exists and is for users of this domain."""
     return product is not None and (product["domains"] is None or domain in product["domains"])
 
 
@@ -52,86 +41,72 @@ def create(
     data_center: str | None = None,
     references: Sequence[Check] = (),
 ) -> None:
-    """Enter a product. Without `domains` it is for every domain, without `data_center` its devices are for every one.
+    """Create a product. Without `domains` it is for all domains, without `data_center` for all data centers.
 
     Raises `ALREADY_EXISTS`, `INVALID` (a name of more than 254 characters), `LIMIT_REACHED` (over 99 domains) and
     `NOT_FOUND` (a reference does not exist).
     """
-    facts = {
+    product: items.Product = {
         "name": name,
         "module_type": module_type,
         "domains": None if domains is None else list(domains),
         "data_center": data_center,
+        "collection": items.products().value,
+        "product_key": canonical(product_key),
+        "mode": mode,
+        "created_at": clock.now(),
     }
-    _check(facts)
-    product = Put(
-        key(product_key),
-        {"list": LIST, "product_key": canonical(product_key), "mode": mode, "created_at": clock.now(), **facts},
-        Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-    )
-    _write(product, references)
+    _check(product)
+    _write(items.product(product_key).put(product, when=absent().raises(Reason.ALREADY_EXISTS)), references)
 
 
-def show(product_key: str) -> Item:
-    """A product's record. Raises `NOT_FOUND`."""
-    return directory.show(key(product_key))
+def show(product_key: str) -> items.Product:
+    """Return a product. Raises `NOT_FOUND`."""
+    return directory.show(items.product(product_key))
 
 
-def page(limit: int, cursor: str | None) -> Page:
-    """Part of the list of all products. Raises `INVALID`: the cursor is none."""
-    return directory.page(LIST, limit, cursor)
+def list_products(limit: int, cursor: str | None) -> CursorPage[items.Product]:
+    """Return a page of all products. Raises `INVALID` for an invalid cursor."""
+    return dynamodb.page(items.products(), limit, cursor)
 
 
-def change(product_key: str, *, references: Sequence[Check] = (), **members: Any) -> None:
-    """Change what `create` takes, but the mode: bindings stand as it says.
+def change(product_key: str, /, *, references: Sequence[Check] = (), **members: Unpack[items.Product]) -> None:
+    """Change what `create` takes, except the mode: existing bindings depend on it.
 
     Raises `NOT_FOUND` (the product, or a reference), `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED`
     (over 99 domains).
     """
     _check(members)
     if members:
-        _write(directory.changed(key(product_key), members), references)
+        _write(items.product(product_key).update(set=members, when=directory.EXISTS), references)
 
 
 def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None:
-    """Bar a user from a product: they bind no more devices of it. Raises `NOT_FOUND` (the product or a reference)."""
+    """Bar a user from binding devices of a product. Raises `NOT_FOUND` (the product or a reference)."""
+    barred: items.Bar = {
+        "collection": items.bars_from(product_key).value,
+        "product_key": product_key,
+        "uid": uid,
+        "created_at": clock.now(),
+    }
     dynamodb.transact(
-        [
-            Check(key(product_key), directory.EXISTS),
-            *references,
-            Put(
-                barred(product_key, uid),
-                {
-                    "list": _barred_from(product_key),
-                    "product_key": product_key,
-                    "uid": uid,
-                    "created_at": clock.now(),
-                },
-            ),
-        ]
+        [items.product(product_key).check(directory.EXISTS), *references, items.bar(product_key, uid).put(barred)]
     )
 
 
-def bars(uid: str) -> Iterator[Item]:
+def bars(uid: str) -> Iterator[items.Bar]:
     """Yield the bars of a user, from a consistent read."""
-    values = {":user": barred("", uid).pk}
-    return dynamodb.query(Table.DIRECTORY, "#pk = :user", values, consistent=True, round_trips=_ROUND_TRIPS)
+    return dynamodb.query(items.bars(uid), consistent=True, round_trips=_ROUND_TRIPS)
 
 
 def barred_users(product_key: str) -> list[str]:
-    """The ids of the first hundred users who are barred from a product. The index follows the table."""
-    found = directory.page(_barred_from(product_key), BARRED_LIMIT, None)
-    return [record["uid"] for record in found.items]
+    """Return the ids of the first hundred users who are barred from a product, from the index."""
+    return [bar["uid"] for bar in dynamodb.page(items.bars_from(product_key), BARRED_LIMIT).items]
 
 
-def admit(product_key: str, uid: str) -> None:
-    """Bar a user no longer; one who is not barred stays so."""
-    dynamodb.write(Delete(barred(product_key, uid)))
-
-
-def _barred_from(product_key: str) -> str:
-    """The index by list's key of those who are barred from a product."""
-    return join("barred", canonical(product_key))
+def unbar(product_key: str, uid: str) -> None:
+    """Lift the bar of a user from a product, if there is one."""
+    dynamodb.write(items.bar(product_key, uid).delete())
 
 
 def _write(product: Put | Update, checks: Sequence[Check]) -> None:
@@ -141,7 +116,7 @@ def _write(product: Put | Update, checks: Sequence[Check]) -> None:
         dynamodb.write(product)
 
 
-def _check(members: Item) -> None:
+def _check(members: items.Product) -> None:
     if len(members.get("name", "")) > NAME_LIMIT:
         raise Refused(Reason.INVALID)
     if len(members.get("domains") or ()) > DOMAIN_LIMIT:

@@ -1,8 +1,8 @@
-"""Session tokens of users: JWTs that this installation signs (HS256) and that name the user, not what they may do.
+"""Session tokens of users: JWTs that this installation signs (HS256). They identify the user; permissions are read.
 
-Each dialect that has session tokens signs them with a secret of its own, so a function of one cannot make tokens of
-another. A token is valid for one dialect (its audience), until it expires, and while the user's generation is the one
-that it was issued under: revoking a user's tokens raises the generation.
+Each API that has session tokens signs them with a secret of its own, so a function of one API cannot make tokens of
+another. A token is valid for one API (its audience) until it expires, as long as the user's generation is the one that
+it was issued under: revoking a user's tokens raises the generation.
 """
 
 from typing import NamedTuple
@@ -10,11 +10,12 @@ from typing import NamedTuple
 import jwt
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Item, Read
+from bindery.aws.dynamodb import Batch, Read
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, users
+from bindery.directory import users
 from bindery.directory.users import User
+from bindery.registry import items
 from bindery.security import secrets
 
 _ISSUER = "bindery"
@@ -22,19 +23,20 @@ _REQUIRED = ["iss", "aud", "sub", "exp", "iat", "acc", "gen"]
 
 
 class Session(NamedTuple):
-    """A token whose signature and times are good; whether its user is, is read with whatever else a request reads."""
+    """A token with a valid signature that has not expired. The user is checked by `confirm`."""
 
     uid: str
     account: str
     domain: str | None
     generation: int
 
-    def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> tuple[Read, Read]:
-        """What `confirm` needs: the user's record and the account's."""
-        return Read(users.key(self.uid), unavailable), Read(accounts.key(self.account), unavailable)
+    def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> list[Read]:
+        """Return the reads that `confirm` needs: the user and their account."""
+        return [Read(items.user(self.uid), unavailable), Read(items.account(self.account), unavailable)]
 
-    def confirm(self, user: Item | None, account: Item | None) -> User:
-        """The user behind the token. Raises `TOKEN_INVALID`: unknown, disabled or moved, or the token was revoked."""
+    def confirm(self, found: Batch) -> User:
+        """Return the user. Raises `TOKEN_INVALID`: unknown, disabled or moved, or the token was revoked."""
+        user, account = found[items.user(self.uid)], found[items.account(self.account)]
         if (
             user is None
             or account is None
@@ -45,32 +47,35 @@ class Session(NamedTuple):
             or not account["enabled"]
         ):
             raise Refused(Reason.TOKEN_INVALID)
-        return users.read(user, account)
+        return users.from_items(user, account)
 
     def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:
-        """`confirm` for a request that reads nothing else."""
-        return self.confirm(*dynamodb.get_many(self.reads(unavailable)))
+        """Read and `confirm` the user, for a request that reads nothing else."""
+        return self.confirm(dynamodb.get_many(self.reads(unavailable)))
 
 
 def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
-    """A token for a user, good for `lifetime` seconds, and the second at which it expires. Raises `NOT_FOUND`."""
-    record = dynamodb.get(users.key(uid))
-    if record is None or not record["enabled"]:
+    """Return a token for a user, valid for `lifetime` seconds, and the second at which it expires.
+
+    Raises `NOT_FOUND` if the user does not exist or is disabled.
+    """
+    user = dynamodb.get(items.user(uid))
+    if user is None or not user["enabled"]:
         raise Refused(Reason.NOT_FOUND)
-    return sign(record, dialect, lifetime)
+    return sign(user, dialect, lifetime)
 
 
-def sign(record: Item, dialect: str, lifetime: int, *, audience: str | None = None) -> tuple[str, int]:
-    """`issue` for a user whose record was read. With another `audience` than the dialect it authenticates nobody."""
+def sign(user: items.User, dialect: str, lifetime: int, *, audience: str | None = None) -> tuple[str, int]:
+    """`issue` for a user whose record was read. With another `audience` than the dialect, no API accepts the token."""
     issued = clock.seconds()
     claims = {
         "iss": _ISSUER,
         "aud": audience or dialect,
-        "sub": record["uid"],
-        "uid": record["uid"],
-        "acc": record["account"],
-        "dom": record["domain"],
-        "gen": record["generation"],
+        "sub": user["uid"],
+        "uid": user["uid"],
+        "acc": user["account"],
+        "dom": user["domain"],
+        "gen": user["generation"],
         "iat": issued,
         "exp": issued + lifetime,
     }
@@ -78,7 +83,7 @@ def sign(record: Item, dialect: str, lifetime: int, *, audience: str | None = No
 
 
 def verify(token: str, dialect: str) -> Session:
-    """The session of a token. Raises `TOKEN_INVALID`: malformed, forged, for another dialect, or expired."""
+    """Return the session of a token. Raises `TOKEN_INVALID`: malformed, forged, for another API, or expired."""
     try:
         claims = jwt.decode(
             token,

@@ -1,19 +1,16 @@
 """Version of the format of all stored items, recorded in the directory so that no release misreads another's tables."""
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Put, Table
+from bindery.registry import items
 
-CURRENT = 2
+CURRENT = 3
 """Increased by a release that cannot use the items of the one before. Tables of 0.1.0 have no version."""
-
-KEY = Key(Table.DIRECTORY, "format", "format")
 
 
 def record() -> int:
     """Return the version of the tables, after recording the current one in tables that have none."""
-    found = dynamodb.get(KEY)
+    found = dynamodb.get(items.STORAGE_FORMAT)
     if found is None:
-        dynamodb.write(Put(KEY, {"version": CURRENT}))
+        dynamodb.write(items.STORAGE_FORMAT.put({"version": CURRENT}))
         return CURRENT
-    version: int = found["version"]
-    return version
+    return found["version"]

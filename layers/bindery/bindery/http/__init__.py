@@ -1,1 +1,1 @@
-"""Requests and responses."""
+"""HTTP requests and responses."""

@@ -1,9 +1,4 @@
-"""What the one line of each request tells CloudWatch: metrics, in its embedded metric format.
-
-`Refused` of every request, by dialect and by operation: 1, and 0 for what succeeded, so that its average is the part
-that is refused and its number of samples that of requests; what is refused also by reason. `Latency` of what succeeded,
-for refusals are quick, and would hide it. All dimensions are words of this code, so no metric can name anybody.
-"""
+"""CloudWatch metrics in each request's log line, in embedded metric format (EMF)."""
 
 from functools import cache
 from typing import Any
@@ -13,11 +8,7 @@ from bindery.core.errors import Reason
 
 
 def members(operation: str, seconds: float, reason: Reason | None) -> dict[str, Any]:
-    """Of the line of a request to `operation` (`rufus.bind_device`) that took so long, and was refused for `reason`.
-
-    `_aws` says which of the others are metrics and dimensions; its `Timestamp` is in milliseconds (CloudWatch's
-    "Specification: Embedded metric format").
-    """
+    """Return the log members of a request to an operation such as `rufus.bind_device`."""
     return {
         "dialect": operation.partition(".")[0],
         "operation": operation,
@@ -30,8 +21,11 @@ def members(operation: str, seconds: float, reason: Reason | None) -> dict[str, 
 
 @cache
 def _directives(refused: bool) -> list[dict[str, Any]]:
+    # Dimensions are constants of this code, so no metric can identify a person.
     dimensions = [["dialect"], ["dialect", "operation"]]
+    # Its average is the refusal rate, and its sample count the number of requests.
     metrics = [{"Name": "Refused", "Unit": "Count"}]
+    # Latency of successes only: refusals are quick and would distort it.
     if refused:
         dimensions.append(["dialect", "operation", "reason"])
     else:

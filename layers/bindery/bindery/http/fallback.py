@@ -1,7 +1,4 @@
-"""What the HTTP API routes, for whatever it did not: whose voice refuses it, and which methods its path has.
-
-The routes themselves are in the template, of which `make tables` makes the table here.
-"""
+"""404 and 405 responses, in the error format of the path's API. `make generate` writes `ROUTES`."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +17,7 @@ DIALECTS = {
     "/apv/v27/": "remoteit",
     "/api/": "vodlix",
 }
-"""The dialect of all paths that begin so. No prefix begins with another."""
+"""Dialect of each path prefix."""
 
 ROUTES = {
     "/v0/devices": ("GET", "POST"),
@@ -64,14 +61,15 @@ ROUTES = {
     "/api/v2/device_check": ("POST",),
     "/api/v2/device_activity": ("POST",),
 }
-"""The methods of every path, in alphabetical order."""
+"""Methods of each path, in alphabetical order."""
 
 _PATHS = {re.compile(re.sub(r"\{[^/]+\}", "[^/]+", path)): methods for path, methods in ROUTES.items()}
-_NOWHERE = Answer(404, '{"message":"Not Found"}')
+_NO_DIALECT = Answer(404, '{"message":"Not Found"}')
+"""API Gateway's own 404."""
 
 
 def dialect(path: str) -> Dialect[Any] | None:
-    """The dialect that answers below the path's prefix, imported now: a request needs one of the five at most."""
+    """Return the dialect of a path, or None. It is imported only now: a request needs at most one."""
     for prefix, name in DIALECTS.items():
         if path.startswith(prefix):
             found: Dialect[Any] = import_module(f"bindery.{name}.dialect")
@@ -80,22 +78,18 @@ def dialect(path: str) -> Dialect[Any] | None:
 
 
 def methods(path: str) -> tuple[str, ...]:
-    """The methods for which a path is routed: none if it is no path of ours."""
+    """Return the methods of a path, if it is routed."""
     return next((methods for pattern, methods in _PATHS.items() if pattern.fullmatch(path)), ())
 
 
 def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The Lambda response to an event (payload 2.0) that no operation takes.
-
-    In the dialect's voice `NO_ROUTE`, or `METHOD_NOT_ALLOWED` with the header `Allow` where the path has other methods;
-    outside every dialect's prefix as API Gateway itself says it. `name` is the operation's name in the log.
-    """
+    """Return the Lambda response to an event (payload 2.0) that no operation handles, and log it under `name`."""
     call = Call(event)
     path = event["rawPath"]
     allowed = methods(path)
     reason = Reason.METHOD_NOT_ALLOWED if allowed else Reason.NO_ROUTE
-    voice = dialect(path)
-    answer = voice.failure(Refused(reason), call) if voice else _NOWHERE
+    found = dialect(path)
+    answer = found.failure(Refused(reason), call) if found else _NO_DIALECT
     if allowed:
         answer = answer._replace(headers={**answer.headers, "Allow": ", ".join(allowed)})
     return respond(answer, call, name, reason)

@@ -1,4 +1,4 @@
-"""The words between the door and the dialects: a call, what it asks, what it is answered."""
+"""Types that request handling and the dialects share."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
@@ -12,11 +12,11 @@ from bindery.core.errors import Reason, Refused
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 RETRY_AFTER: Mapping[str, str] = {"Retry-After": "1"}
-"""For refusals that a retry may turn into success."""
+"""Headers of a refusal that may succeed when retried."""
 
 
 class Access(StrEnum):
-    """What a caller wants to do; a dialect's `authenticate` says who may."""
+    """Access that an operation requires of its caller."""
 
     READ = auto()
     WRITE = auto()
@@ -24,14 +24,14 @@ class Access(StrEnum):
 
 
 class Call:
-    """One API Gateway HTTP API event (payload 2.0), as far as door and dialects look at it."""
+    """An API Gateway HTTP API event (payload 2.0)."""
 
     __slots__ = ("event", "headers", "request_id", "source_ip", "started")
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self.started = perf_counter()
         self.event = event
-        # Half of a surrogate pair is no text: it could be neither hashed nor logged.
+        # Lone surrogates can be neither hashed nor logged: replace them.
         self.headers: dict[str, str] = {
             name.lower(): value.encode(errors="replace").decode()
             for name, value in (event.get("headers") or {}).items()
@@ -41,42 +41,39 @@ class Call:
         self.source_ip: str = context["http"]["sourceIp"]
 
     def header(self, *names: str) -> str | None:
-        """The first of these headers (lower case) that the call has, trimmed; blank counts as absent."""
+        """Return the first of these headers (lower case) that is not blank, trimmed."""
         for name in names:
             if value := self.headers.get(name, "").strip():
                 return value
         return None
 
     def elapsed(self) -> float:
-        """Seconds since the call came in."""
+        """Return the seconds since the call was received."""
         return perf_counter() - self.started
 
 
 class Request(BaseModel):
-    """What an operation asks. `source` says where its parameters stand; path parameters are added to any of them.
-
-    Unknown fields are ignored and never stored.
-    """
+    """Parameters of an operation. Unknown fields are ignored and never stored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
     source: ClassVar[Literal["path", "query", "body", "form"]] = "path"
-    """`form`: a JSON body, or a real form. Its JSON numbers and booleans are taken as their text."""
+    """Location of the parameters besides the path."""
 
 
 class Query(Request):
-    """Parameters in the query string; one that is repeated arrives as a list, which no scalar field accepts."""
+    """Parameters in the query string."""
 
     source = "query"
 
 
 class Body(Request):
-    """Parameters in a JSON object, whatever the Content-Type says."""
+    """Parameters in a JSON object, whatever its Content-Type."""
 
     source = "body"
 
 
 class Form(Request):
-    """Parameters in a form or, whatever the Content-Type says, in a JSON object."""
+    """Parameters in a form, or in a JSON object, whose numbers and booleans become text."""
 
     source = "form"
 
@@ -87,7 +84,7 @@ class Form(Request):
 
 
 class Reply(BaseModel):
-    """What an operation answers when it succeeds; the dialect wraps it in its envelope."""
+    """Result of a successful operation."""
 
     model_config = ConfigDict(
         frozen=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True, defer_build=True
@@ -95,35 +92,35 @@ class Reply(BaseModel):
     status: ClassVar[int] = 200
 
     def headers(self) -> dict[str, str]:
-        """Response headers beside those that every answer has."""
+        """Return headers in addition to those of every response."""
         return {}
 
 
 class Flaw(StrEnum):
-    """What can be wrong with a parameter."""
+    """Kind of problem with a parameter."""
 
     MALFORMED = auto()
-    """The request as a whole: not UTF-8, not JSON, not an object, too large."""
+    """The whole request: not UTF-8, not JSON, not an object, or too large."""
     MISSING = auto()
     """Absent, null, empty or blank."""
     WRONG_TYPE = auto()
-    """A JSON value of another type, or a query parameter given more than once."""
+    """A JSON value of another type, or a repeated query parameter."""
     TOO_LONG = auto()
     UNKNOWN_VALUE = auto()
     INVALID = auto()
 
 
 class Problem(NamedTuple):
-    """One parameter that is not as it must be, under its name on the wire ("" for the request as a whole)."""
+    """An invalid parameter, by its name in the API ("" for the whole request)."""
 
     parameter: str
     flaw: Flaw
     note: str = ""
-    """What it has that it must not have, such as `U+200B`."""
+    """Forbidden character, such as `U+200B`."""
 
 
 def named(problems: Sequence[Problem]) -> Refused:
-    """A request that is malformed, else the parameters that are missing, else the others, by name (`{parameters}`)."""
+    """Return the refusal for problems: malformed, else missing, else invalid `{parameters}`."""
     if any(problem.flaw is Flaw.MALFORMED for problem in problems):
         return Refused(Reason.MALFORMED)
     missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
@@ -136,10 +133,7 @@ def _noted(problem: Problem) -> str:
 
 
 class ErrorRow(NamedTuple):
-    """One row of a dialect's table: what a reason becomes on its wire.
-
-    `text` and the headers' values may hold `{placeholders}` that a fault's detail fills.
-    """
+    """Response for a reason. The refusal's detail fills `{placeholders}` in its text and headers."""
 
     status: int
     code: str | int
@@ -147,12 +141,12 @@ class ErrorRow(NamedTuple):
     headers: Mapping[str, str] = NO_HEADERS
 
     def headers_with(self, detail: Mapping[str, str]) -> dict[str, str]:
-        """The headers, their `{placeholders}` filled."""
+        """Return the headers with their `{placeholders}` filled."""
         return {name: value.format_map(detail) for name, value in self.headers.items()}
 
 
 class Answer(NamedTuple):
-    """A finished answer: status, compact JSON (or nothing), and the headers beside those that every answer has."""
+    """Response, without the headers that every response has."""
 
     status: int
     body: str
@@ -160,4 +154,4 @@ class Answer(NamedTuple):
 
 
 RETRY_LATER: Mapping[str, str] = {"Retry-After": "{seconds}"}
-"""For refusals that say after how many seconds a retry is looked at again."""
+"""Headers of a throttled request: after these seconds, a retry is processed."""

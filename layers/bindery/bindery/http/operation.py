@@ -1,7 +1,6 @@
-"""The door: from an API Gateway event to an operation and back, the same way for every operation.
+"""Request handling: authenticate, parse, run the operation, respond in the dialect's format.
 
-Find the caller, read the parameters, run, answer. What the answer looks like is the dialect's; that there is always
-one, that it leaks nothing and that it leaves one log line is the door's.
+Whatever fails, the response reveals nothing internal, and one line is logged for the request.
 """
 
 import base64
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
 BODY_LIMIT = 16 * 1024
-"""Bytes of a decoded body; a longer one is malformed."""
+"""Maximum size of a decoded body in bytes."""
 
 ALWAYS = frozenset(
     {
@@ -33,7 +32,7 @@ ALWAYS = frozenset(
         Reason.PARAMETER_MISSING,
     }
 )
-"""The reasons that any operation may refuse for without declaring them."""
+"""Reasons for which any operation may refuse without declaring them."""
 
 _UNREACHABLE = frozenset({Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED})
 _FLAWS = {
@@ -45,83 +44,79 @@ _FLAWS = {
 }
 
 logger = Logger(service="bindery", location=None, use_rfc3339=True, serialize_stacktrace=False)
-# All of it is Bindery's: what says so would be a twentieth of the log.
+# Drop `service`: it is constant and 5 % of each line.
 logger.remove_keys(["service"])
 
 Caller = TypeVar("Caller")
-Asked = TypeVar("Asked", bound=Request)
-Contra = TypeVar("Contra", bound=Request, contravariant=True)
+Parameters = TypeVar("Parameters", bound=Request)
 
 
 class Dialect(Protocol[Caller]):
-    """What every module called `dialect` is: mostly tables, and four functions around them.
-
-    Where callers have no session yet, it is a class in such a module (`Login`).
-    """
+    """Interface of every `dialect` module, and of its `Login` class if it has one."""
 
     @property
     def REFUSALS(self) -> Mapping[Reason, ErrorRow]:
-        """What each reason becomes on this dialect's wire."""
+        """Response for each reason."""
 
     @property
     def CREDENTIALS(self) -> frozenset[Reason]:
-        """The reasons that `authenticate` and its caller's confirmation refuse for."""
+        """Reasons for which `authenticate` or the confirmation of its caller refuses."""
 
-    def authenticate(self, call: Call, access: Access) -> Caller:
-        """Who calls, if they may do this. Raises one of `CREDENTIALS`."""
+    def authenticate(self, call: Call, access: Access, /) -> Caller:
+        """Return the caller, or raise one of `CREDENTIALS`."""
 
-    def invalid(self, problems: Sequence[Problem], caller: Caller) -> Refused:
-        """What these problems (at least one) come to in this dialect's order of checks."""
+    def invalid(self, problems: Sequence[Problem], caller: Caller, /) -> Refused:
+        """Return the refusal for problems, in the API's order of checks."""
 
-    def success(self, reply: Reply, call: Call) -> Answer:
-        """The reply in the dialect's envelope."""
+    def success(self, reply: Reply, call: Call, /) -> Answer:
+        """Return the response for a reply."""
 
-    def failure(self, fault: Refused, call: Call) -> Answer:
-        """The row of `REFUSALS` for a fault in the dialect's envelope."""
+    def failure(self, refused: Refused, call: Call, /) -> Answer:
+        """Return the response for a refusal."""
 
 
-class Operation(Generic[Asked, Caller]):
-    """One documented operation: what AWS Lambda calls, and what the tools read of it."""
+class Operation(Generic[Parameters, Caller]):
+    """Lambda handler of a documented operation."""
 
     def __init__(
         self,
         dialect: Dialect[Caller],
         access: Access,
         refuses: frozenset[Reason],
-        function: Callable[[Asked, Caller], Reply],
+        function: Callable[[Parameters, Caller], Reply],
     ) -> None:
         hints = get_type_hints(function)
         self.dialect = dialect
         self.access = access
         self.refuses = refuses | dialect.CREDENTIALS | ALWAYS
         self.function = function
-        self.request: type[Asked] = hints["request"]
+        self.request: type[Parameters] = hints["request"]
         self.replies: tuple[type[Reply], ...] = get_args(hints["return"]) or (hints["return"],)
         self.name = function.__module__.removeprefix("functions.")
         self.__doc__ = function.__doc__
-        # Of all models these are built now, once; one that only a refusal needs is built by the first refusal.
+        # Build these models in the init phase. The first refusal builds those that only refusals need.
         for model in (self.request, *self.replies):
             model.model_rebuild()
 
     def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
-        """Answer one API Gateway event (payload 2.0)."""
+        """Handle an API Gateway event (payload 2.0)."""
         call = Call(event)
         reason: Reason | None = None
         try:
             answer = self._answer(call)
-        except Refused as fault:
-            reason = fault.reason
-            if isinstance(fault, HotKey):
+        except Refused as refused:
+            reason = refused.reason
+            if isinstance(refused, HotKey):
                 logger.warning(
-                    "a key range is throttled", extra={"request_id": call.request_id, "throttled": fault.throttled}
+                    "a key range is throttled", extra={"request_id": call.request_id, "throttled": refused.throttled}
                 )
             elif reason in _UNREACHABLE:
                 logger.exception("a service could not be reached", extra={"request_id": call.request_id})
             elif reason is Reason.INTERNAL:
                 logger.exception("internal error", extra={"request_id": call.request_id})
-            answer = self.dialect.failure(fault, call)
+            answer = self.dialect.failure(refused, call)
         except Exception:
-            # The last resort of every request: whatever broke, the caller gets the dialect's own answer.
+            # Whatever failed, the caller gets a response in the API's format.
             logger.exception("internal error", extra={"request_id": call.request_id})
             reason = Reason.INTERNAL
             answer = self.dialect.failure(Refused(reason), call)
@@ -131,29 +126,28 @@ class Operation(Generic[Asked, Caller]):
         try:
             caller = self.dialect.authenticate(call, self.access)
             try:
-                request = read(self.request, call)
+                request = parse_request(self.request, call)
             except Invalid as invalid:
                 raise self.dialect.invalid(invalid.problems, caller) from None
             return self.dialect.success(self.function(request, caller), call)
-        except Refused as fault:
-            if fault.reason not in self.refuses:
-                raise RuntimeError(f"{self.name} does not declare the reason {fault.reason}") from fault
+        except Refused as refused:
+            if refused.reason not in self.refuses:
+                raise RuntimeError(f"{self.name} does not declare the reason {refused.reason}") from refused
             raise
 
 
 def operation(
     dialect: Dialect[Caller], access: Access, refuses: Sequence[Reason] = ()
-) -> Callable[[Callable[[Asked, Caller], Reply]], Operation[Asked, Caller]]:
-    """Make a function `(request, caller) -> reply` the handler of one operation.
+) -> Callable[[Callable[[Parameters, Caller], Reply]], Operation[Parameters, Caller]]:
+    """Make a function `(request, caller) -> reply` an operation.
 
-    `refuses` names every reason it may refuse for beside its dialect's `CREDENTIALS` and the door's `ALWAYS`; a fault
-    with any other reason is answered and logged as an error of ours.
+    A refusal for a reason that is not in `refuses`, `ALWAYS` or the dialect's `CREDENTIALS` is an internal error.
     """
     return lambda function: Operation(dialect, access, frozenset(refuses), function)
 
 
 def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dict[str, Any]:
-    """The Lambda response of an answer, and the request's one line in the log."""
+    """Log the request in one line, and return its Lambda response."""
     logger.info(
         name,
         extra={
@@ -171,18 +165,18 @@ def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dic
 
 
 class Invalid(Exception):
-    """The parameters are not what the operation's request model takes."""
+    """The parameters do not match the operation's request model."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems)
         self.problems = problems
 
 
-def read(model: type[Asked], call: Call) -> Asked:
-    """The call's parameters as `model` declares them. Raises `Invalid` with every problem they have."""
+def parse_request(model: type[Parameters], call: Call) -> Parameters:
+    """Return the parameters of a call. Raise `Invalid` with all problems."""
     match model.source:
         case "body":
-            given = parse(body(call))
+            given = parse_object(body(call))
         case "form":
             given = _parse_form(call)
         case "query":
@@ -196,7 +190,7 @@ def read(model: type[Asked], call: Call) -> Asked:
 
 
 def _problems(error: ValidationError) -> dict[Problem, None]:
-    """Each problem once, in the order of the model's fields."""
+    # A dict, so that each problem is reported once, in the order of the model's fields.
     found: dict[Problem, None] = {}
     for detail in error.errors(include_url=False):
         flaw = Flaw.MISSING if detail["input"] is None else _FLAWS.get(detail["type"], Flaw.INVALID)
@@ -210,7 +204,7 @@ def _malformed() -> Invalid:
 
 
 def body(call: Call, limit: int = BODY_LIMIT) -> bytes:
-    """The decoded body, of `limit` bytes at most. Raises `Invalid`: malformed."""
+    """Return the decoded body. Raise `Invalid` if it is malformed or longer than `limit` bytes."""
     text: str = call.event.get("body") or ""
     try:
         decoded = base64.b64decode(text, validate=True) if call.event.get("isBase64Encoded") else text.encode()
@@ -222,11 +216,11 @@ def body(call: Call, limit: int = BODY_LIMIT) -> bytes:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
-def parse(text: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """A JSON object. With `number`, its numbers are made by that from their text. Raises `Invalid`: malformed."""
+def parse_object(text: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """Parse a JSON object, optionally its numbers by `number`. Raise `Invalid` if it is malformed."""
     try:
         parsed = json.loads(text.decode(), parse_float=number, parse_int=number, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -237,27 +231,27 @@ def parse(text: bytes, number: Callable[[str], Any] | None = None) -> dict[str, 
 
 
 def _parse_query(raw: str) -> dict[str, Any]:
-    """Query parameters, URL-encoded; what is no UTF-8 becomes text that no field accepts."""
     found: dict[str, list[str]] = {}
+    # Bytes that are not UTF-8 become surrogates, which no field accepts.
     for name, value in parse_qsl(raw, keep_blank_values=True, errors="surrogateescape"):
         found.setdefault(name, []).append(value)
     return _single(found)
 
 
 def _parse_form(call: Call) -> dict[str, Any]:
-    """A form if the body is one; JSON is told by its brace, because clients send it under any Content-Type."""
     given = body(call)
     kind = call.header("content-type") or ""
+    # Clients send JSON with any Content-Type, so its brace identifies it.
     if not given.lstrip().startswith(b"{"):
         if kind.lower().startswith("application/x-www-form-urlencoded"):
             return _parse_query(given.decode("utf-8", "surrogateescape"))
         if kind.lower().startswith("multipart/form-data"):
             return _parse_multipart(kind, given)
-    return parse(given, number=str)
+    return parse_object(given, number=str)
 
 
 def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
-    # Imported here: only this path needs it.
+    # Import it here: no other request needs it.
     from email import message_from_bytes
 
     found: dict[str, list[str]] = {}
@@ -269,11 +263,11 @@ def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
             if isinstance(name, str) and isinstance(content, bytes):
                 found.setdefault(name, []).append(content.decode("utf-8", "surrogateescape"))
     except (IndexError, TypeError, ValueError, RecursionError) as error:
-        # What the standard library's parser raises for parameters of a header that are not as they must be.
+        # The standard library's parser raises these for invalid parameters of a header.
         raise _malformed() from error
     return _single(found)
 
 
 def _single(found: Mapping[str, list[str]]) -> dict[str, Any]:
-    """What was given once as it is; what was given more than once as a list, which no field takes for a text."""
+    """Return each value, or the list of a repeated parameter's values, which no text field accepts."""
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

@@ -1,1 +1,1 @@
-"""Operators' own requests and checks."""
+"""Requests of operators, and what only they use."""

@@ -1,67 +1,79 @@
-"""Who holds a device, through whichever API it was bound: what stands there, and how operators end it."""
+"""Holders of a device of any API, and how operators end a binding."""
 
 from collections.abc import Iterator
+from typing import NamedTuple, TypeGuard
 
 from bindery.asseco import owned_devices
 from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Delete, Item, Key, Read, Table, Update
+from bindery.aws.dynamodb import Batch, Delete, Read, Table, Update
+from bindery.aws.expressions import equals
 from bindery.core.errors import Reason, Refused
 from bindery.quectel import user_devices
-from bindery.registry import bindings, devices, identity
+from bindery.registry import devices, identity, items
 
 USER_LIMIT = 100
-"""How many users of a device that several may hold are shown."""
+"""Maximum number of users of a device in multi mode that are shown."""
 
 
-def standing(device: str) -> tuple[Item | None, list[Item]]:
-    """A device's `owner` binding, and the bindings of its first users by uid, each with the name its holder gave it."""
-    found = dynamodb.page(
-        Table.BINDINGS,
-        "#pk = :device AND #sk >= :owner",
-        {":device": device, ":owner": bindings.owner(device).sk},
-        limit=USER_LIMIT + 1,
-    ).items
-    owner = next((item for item in found if item["sk"] == bindings.owner(device).sk), None)
-    users = [item for item in found if item is not owner][:USER_LIMIT]
-    # Users alone, or an owner alone: what a device's product lets hold it never changes.
-    held_by_users = [item for item in (users or found) if "device_key" in item]
-    reads = [Read(user_devices.place(item)) for item in held_by_users]
-    for item, place in zip(held_by_users, dynamodb.get_many(reads) if reads else [], strict=True):
-        item["name"] = None if place is None else place["name"]
-    return owner, users
+class Holder(NamedTuple):
+    """A binding or accepted share, and its holder's name for the device."""
+
+    binding: items.Binding
+    name: str | None
+
+
+def holders(device: str) -> tuple[Holder | None, list[Holder]]:
+    """Return the owner of a device, and in multi mode its first users by uid."""
+    found = dynamodb.page(items.holders(device), USER_LIMIT + 1).items
+    owner = next((binding for binding in found if binding["sk"] == items.owner(device).sk), None)
+    users = [binding for binding in found if binding is not owner][:USER_LIMIT]
+    # A device has an owner or users, never both: the mode of its product cannot be changed.
+    entries = [user_devices.key_of(binding) for binding in (users or found) if "device_key" in binding]
+    names = dynamodb.get_many([Read(entry) for entry in entries]) if entries else Batch({})
+    return None if owner is None else _holder(owner, names), [_holder(user, names) for user in users]
+
+
+def is_registration(binding: items.Binding) -> TypeGuard[items.Registration]:
+    """Return True for a bank customer's registration."""
+    return "status" in binding
 
 
 def end(device: str, why: str, *, uid: str | None = None) -> None:
-    """End a binding by force, with its shares, and its device's place on the family's common list.
+    """End the binding of a device and its shares, or in multi mode what the user `uid` holds. Record why.
 
-    Without `uid` it is the owner's, with it that user's own binding, or accepted share, of a device that several may
-    hold. An asseco registration is left unregistered, its nickname free. One transaction, which also says with the
-    device why. Raises `NOT_FOUND` (there is no such device or binding) and `CONFLICT` (the binding is no longer the
-    one that was read: nothing has changed).
+    An asseco registration becomes unregistered. Raises `NOT_FOUND`, and `CONFLICT` if the binding changed concurrently:
+    nothing was written.
     """
-    binding = dynamodb.get(bindings.owner(device) if uid is None else bindings.of_user(device, uid))
-    if binding is None or binding.get("status") == Status.UNREGISTERED:
+    binding = dynamodb.get(items.owner(device) if uid is None else items.user_binding(device, uid))
+    if binding is None or (is_registration(binding) and binding["status"] == Status.UNREGISTERED):
         raise Refused(Reason.NOT_FOUND)
-    end_as_read(binding, why)
+    end_unchanged(binding, why)
 
 
-def end_as_read(binding: Item, why: str) -> None:
-    """`end` for the very binding that was read: if another stands there by now, it stays."""
-    dynamodb.transact([devices.unbound(binding["pk"], why), *_ending(binding)])
+def end_unchanged(binding: items.Binding, why: str) -> None:
+    """End a binding as `end` does. Raises `CONFLICT` if it has changed since it was read."""
+    dynamodb.transact([devices.unbound(binding["pk"], why), *_writes(binding)])
 
 
-def _ending(binding: Item) -> Iterator[Update | Delete]:
-    if "status" in binding:
-        yield from owned_devices.ending(binding, Reason.CONFLICT)
+def _holder(binding: items.Binding, entries: Batch) -> Holder:
+    if "device_key" in binding:
+        entry = entries[user_devices.key_of(binding)]
+        return Holder(binding, None if entry is None else entry["name"])
+    return Holder(binding, binding["nickname"] if is_registration(binding) else binding.get("alias"))
+
+
+def _writes(binding: items.Binding) -> Iterator[Update | Delete]:
+    if is_registration(binding):
+        yield from owned_devices.end_registration(binding, Reason.CONFLICT)
         return
-    place = dynamodb.get(user_devices.place(binding)) if "device_key" in binding else None
+    entry = dynamodb.get(user_devices.key_of(binding)) if "device_key" in binding else None
     _, uid = identity.holder_parts(binding["holder"])
-    if place is not None and binding.get("kind") == "share":
-        yield from user_devices.giving_back(uid, place, Reason.CONFLICT)
+    if entry is not None and binding.get("kind") == "share":
+        yield from user_devices.give_back(uid, entry, Reason.CONFLICT)
         return
-    as_read = Condition(expression="#binding = :read", values={":read": binding["binding"]}, otherwise=Reason.CONFLICT)
-    yield Delete(Key(Table.BINDINGS, binding["pk"], binding["sk"]), as_read)
-    if place is not None:
-        yield from user_devices.ending(uid, place, Reason.CONFLICT)
-        yield from user_devices.leaving_family(uid, place)
+    unchanged = equals("binding", binding["binding"]).raises(Reason.CONFLICT)
+    yield items.key_of(Table.BINDINGS, binding).delete(when=unchanged)
+    if entry is not None:
+        yield from user_devices.end_binding(uid, entry, Reason.CONFLICT)
+        yield from user_devices.leave_family(uid, entry)

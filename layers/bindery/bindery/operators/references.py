@@ -1,48 +1,48 @@
-"""What an operator's request names must exist. Each check raises `NOT_FOUND` with the member that names it, `at`."""
+"""Checks that domains and users in an operator's request exist. `at` is the member that names them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from bindery import directory
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Check, Key, Read
+from bindery.aws.expressions import exists
 from bindery.core.errors import Reason, Refused
-from bindery.directory import users
-from bindery.quectel import user_domains
+from bindery.registry import items
 
 
 def domain(name: str | None) -> Sequence[Check]:
-    """The user domain of a user exists, if they have one."""
-    return () if name is None else [_exists(user_domains.key(name), "domain", _NO_DOMAIN)]
+    """Check that a user's domain exists, if they have one."""
+    return () if name is None else [_exists(items.user_domain(name), "domain", _NO_DOMAIN)]
 
 
 def domains_of(names: Sequence[str] | None) -> Sequence[Check]:
-    """The user domains of a product exist."""
+    """Check that a product's domains exist."""
     named = list(names or ())
     return [
-        _exists(user_domains.key(name), f"domains.{number}", _NO_DOMAIN)
+        _exists(items.user_domain(name), f"domains.{number}", _NO_DOMAIN)
         for number, name in enumerate(named)
         if name not in named[:number]
     ]
 
 
 def user(uid: str) -> Check:
-    """A user exists."""
-    return _exists(users.key(uid), "uid", _NO_USER)
+    """Check that a user exists."""
+    return _exists(items.user(uid), "uid", _NO_USER)
 
 
 def require_users(named: Mapping[str, str]) -> None:
-    """Raise `NOT_FOUND` if one of the users does not exist, given by the members that name them.
-
-    A read: with the notes of a family's 98 members a transaction has no room for a check of each.
-    """
-    found = dynamodb.get_many([Read(users.key(uid)) for uid in named.values()]) if named else []
-    for at, record in zip(named, found, strict=True):
-        if record is None:
+    """Raise `NOT_FOUND` if a user does not exist, given the users by the members that name them."""
+    # Not checks: with the notes of 98 members, a family's transaction has no room for them.
+    if not named:
+        return
+    found = dynamodb.get_many([Read(items.user(uid)) for uid in named.values()])
+    for at, uid in named.items():
+        if found[items.user(uid)] is None:
             raise Refused(Reason.NOT_FOUND, at=at, detail=_NO_USER)
 
 
-def _exists(key: Key, at: str, otherwise: str) -> Check:
-    return Check(key, directory.EXISTS._replace(detail={"at": at, "detail": otherwise}))
+def _exists(key: Key[Any], at: str, detail: str) -> Check:
+    return key.check(exists().raises(Reason.NOT_FOUND, at=at, detail=detail))
 
 
 _NO_DOMAIN = "the user domain does not exist"

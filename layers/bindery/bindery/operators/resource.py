@@ -1,9 +1,7 @@
-"""The operators' door: one Lambda function a resource under /admin/v1/, behind IAM (SigV4).
+"""The admin API: one Lambda function and router for each resource under /admin/v1/, behind IAM (SigV4).
 
-Here a router fits: a resource has a handful of methods, its callers are few, and a slower cold start is no matter.
-Every refusal is a problem detail (RFC 9457, `application/problem+json`): `type`, `title`, `status`, `detail`, `reason`
-and, for a request that is not as it must be, `errors`. Whoever the signature names is written into every record that
-the request changes (`changed_by`) and into the request's one log line. Times are milliseconds since the epoch.
+Refusals are problem details (RFC 9457) with a `reason` and, for invalid requests, `errors`. The signer is recorded in
+the changed items (`changed_by`) and in the log line. Times are milliseconds since the Unix epoch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,68 +41,68 @@ PROBLEMS: dict[Reason, tuple[int, str]] = {
     Reason.CONFLICT: (503, "A concurrent change interfered. Try again"),
     Reason.INTERNAL: (500, "Internal error"),
 }
-"""What each reason becomes here: status and title."""
+"""Status and title of the response for each reason."""
 
 BODY_LIMIT = 6 * 1024 * 1024
-"""Bytes of a decoded body: what Lambda takes. An import is as large as that."""
+"""Maximum size of a decoded body in bytes: that of a Lambda event, for imports."""
 
 PAGE_LIMIT = 100
-"""Entries of a page of a list at most."""
+"""Maximum number of entries of a page."""
 
-Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Entries of a page.")]
-Cursor = Annotated[str | None, Query(max_length=4096, description="`next` of the page before; none for the first.")]
+Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Maximum number of entries of the page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=4096, description="`next` of the previous page; omit it for the first page.")
+]
 
 Entry = TypeVar("Entry")
 
 
-class Asked(BaseModel):
-    """A request's body. What it does not know it refuses: an operator's typing error must not be lost."""
+class RequestBody(BaseModel):
+    """Body of a request. Unknown members are refused: they may be misspelt."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    def given(self) -> dict[str, Any]:
-        """The members that the body has, and no defaults."""
+    def specified(self) -> dict[str, Any]:
+        """Return the members of the body, without defaults."""
         return self.model_dump(exclude_unset=True)
 
 
+# A null in the body is validated like any other value.
 UNCHANGED: Any = None
-"""The default of a member that a change need not name; a null that is given is judged as any other value."""
+"""Default of an optional member of a change."""
 
 
 @contextmanager
 def explained(texts: Mapping[Reason, str], at: str | None = None) -> Iterator[None]:
-    """Say what a refusal means for this operation, by its reason; `at` is the member of the request that causes it."""
+    """Add a text to refusals for these reasons; `at` is the member of the request that causes them."""
     try:
         yield
-    except Refused as fault:
-        if fault.detail or fault.reason not in texts:
+    except Refused as refused:
+        if refused.detail or refused.reason not in texts:
             raise
-        place = {} if at is None else {"at": at}
-        raise Refused(fault.reason, detail=texts[fault.reason], **place) from fault
+        location = {} if at is None else {"at": at}
+        raise Refused(refused.reason, detail=texts[refused.reason], **location) from refused
 
 
 class Page(BaseModel, Generic[Entry]):
-    """A page of a list. `next` is where the next one begins, null on the last."""
+    """A page of a list. `next` is the cursor of the next page, null on the last."""
 
     items: Sequence[Entry]
     next: str | None = None
 
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=VERBATIM), AfterValidator(as_name)]
-"""A text that people read."""
+"""Text for people to read."""
 
 Id = Annotated[str, Field(**ID)]
-"""An identifier that operators choose, in a body: it will stand in paths."""
+"""Identifier that operators choose."""
 Id64 = Annotated[str, Field(**ID64)]
-"""One that quectel's clients name too."""
+"""Identifier that quectel's clients send too."""
 PathId = Annotated[str, Path(**ID)]
-"""The same in a path."""
 QueryId = Annotated[str, Query(**ID)]
-"""The same in a query."""
 OptionalQueryId = Annotated[str | None, Query(**ID)]
-"""The same in a query that need not have it."""
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
-"""An identifier that is looked for, in a query that need not have it."""
+"""Identifier of a device, in any form."""
 
 
 def _future(moment: int) -> int:
@@ -114,13 +112,11 @@ def _future(moment: int) -> int:
 
 
 FutureTime = Annotated[StrictInt, Field(ge=10**12, lt=10**14), AfterValidator(_future)]
-"""A time that is yet to come, in milliseconds since the epoch."""
 
-_DEVICE: Any = {"min_length": 1, "max_length": 1366, "description": "A device's opaque id (`identity.opaque`)."}
+# 1,366 characters of base64 are 1,024 bytes, the maximum length of a key that is also the sort key of an index.
+_DEVICE: Any = {"min_length": 1, "max_length": 1366, "description": "Opaque id of the device."}
 DeviceId = Annotated[str, Path(**_DEVICE)]
-"""A device's opaque id in a path, of as many characters as a key has that an index takes too: 1,024 bytes."""
 OptionalDeviceId = Annotated[str | None, Query(**_DEVICE)]
-"""The same in a query that need not have it."""
 
 
 def _customer(text: str) -> str:
@@ -135,24 +131,26 @@ PathCustomer = Annotated[
     Path(min_length=1, max_length=1354, description="The customer's name in URL-safe base64, without padding."),
     AfterValidator(_customer),
 ]
-"""A bank's customer in a path, where a name of theirs could not stand: it may have slashes."""
-QueryCustomer = Annotated[Customer, Query(description="The customer, to the letter as the bank's issuer names them.")]
-"""The same in a query, as it is."""
+"""Bank's customer in a path, encoded because a name may contain slashes."""
+QueryCustomer = Annotated[
+    Customer, Query(description="The customer's name, exactly as in the tokens of the bank's issuer.")
+]
 
-
+# All routers of a process share Powertools' current event, so they handle one request at a time, as in Lambda.
 _ONE_AT_A_TIME = RLock()
-"""Powertools keeps the event of the request at hand for all routers of a process: one at a time, as Lambda does it."""
 
 
 class Resource:
-    """One resource's operations: the router that its file fills, and the Lambda handler."""
+    """Lambda handler of a resource, with the router that its module adds operations to."""
 
     def __init__(self, name: str) -> None:
         self.name = f"admin.{name}"
         self.app = APIGatewayHttpResolver(
             enable_validation=True,
             serializer=lambda body: to_json(body).decode(),
-            json_body_deserializer=lambda _: operation.parse(operation.body(self.app.context["call"], BODY_LIMIT)),
+            json_body_deserializer=lambda _: operation.parse_object(
+                operation.body(self.app.context["call"], BODY_LIMIT)
+            ),
         )
         self.app.exception_handler(Refused)(_refused)
         self.app.exception_handler(RequestValidationError)(_invalid)
@@ -161,10 +159,10 @@ class Resource:
         self.app.exception_handler(Exception)(_broken)
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """Answer one API Gateway event (payload 2.0) that API Gateway has authorised."""
+        """Handle an API Gateway event (payload 2.0) that API Gateway has authorised."""
         call = Call(event)
         who = caller(event)
-        # To Powertools every body is JSON text: the door decodes it and parses it, as it does for the five APIs.
+        # Powertools sees JSON text in every body. It is decoded and parsed as for the five APIs.
         headers = call.headers | {"content-type": "application/json"}
         with dynamodb.acting(who), _ONE_AT_A_TIME:
             self.app.context["call"] = call
@@ -172,7 +170,7 @@ class Resource:
         answer["headers"] = {**answer.get("headers", {}), "x-request-id": call.request_id}
         for name, values in answer.pop("multiValueHeaders", {}).items():
             answer["headers"][name] = ",".join(values)
-        # What a refused request names need not exist: it may be a secret that stands in the wrong place.
+        # A refused path may contain a secret in the wrong place.
         path = event["rawPath"] if answer["statusCode"] < 400 else f"/{'/'.join(event['rawPath'].split('/')[1:4])}"
         logger.info(
             self.name,
@@ -188,16 +186,13 @@ class Resource:
 
 
 def _routed(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event as Powertools routes it: its body is decoded elsewhere, and only a printable path has a route.
-
-    Powertools ends its routes in `$`, which also matches before a line feed at the end: an IAM policy may not.
-    """
+    # Powertools' routes end in `$`, which also matches before a final line feed; an IAM policy may not match it.
     path = event["rawPath"]
     return {**event, "rawPath": path if path.isprintable() else "/", "isBase64Encoded": False}
 
 
 def caller(event: Mapping[str, Any]) -> str:
-    """The ARN of whoever signed the request, as API Gateway verified it. `KeyError`: the route is not behind IAM."""
+    """Return the ARN of the signer, verified by API Gateway. Raise `KeyError` if the route is not behind IAM."""
     return str(event["requestContext"]["authorizer"]["iam"]["userArn"])
 
 
@@ -211,25 +206,24 @@ def _reason(answer: Mapping[str, Any]) -> Reason | None:
     return Reason(from_json(answer["body"])["reason"]) if answer["statusCode"] >= 400 else None
 
 
-def _refused(fault: Refused) -> Response[str]:
-    reason = fault.reason if fault.reason in PROBLEMS else Reason.INTERNAL
-    if isinstance(fault, HotKey):
-        logger.warning("a key range is throttled", extra={"throttled": fault.throttled})
+def _refused(refused: Refused) -> Response[str]:
+    reason = refused.reason if refused.reason in PROBLEMS else Reason.INTERNAL
+    if isinstance(refused, HotKey):
+        logger.warning("a key range is throttled", extra={"throttled": refused.throttled})
     elif reason is Reason.UNAVAILABLE:
         logger.exception("a service could not be reached")
     elif reason is Reason.INTERNAL:
         logger.exception("internal error")
     status, title = PROBLEMS[reason]
-    if "at" in fault.detail:
-        # A member of the request that names what does not exist, or whose value is not one of those that it can have.
-        error = {"at": fault.detail["at"], "problem": reason, "message": fault.detail["detail"]}
+    if "at" in refused.detail:
+        error = {"at": refused.detail["at"], "problem": reason, "message": refused.detail["detail"]}
         return _problem(status, title, reason, errors=[error])
-    return _problem(status, title, reason, **fault.detail)
+    return _problem(status, title, reason, **refused.detail)
 
 
 def _invalid(error: RequestValidationError) -> Response[str]:
     status, title = PROBLEMS[Reason.INVALID]
-    # Where and what, never the value: it may be a secret.
+    # Without the value, which may be a secret.
     errors = [
         {"at": ".".join(place(found)), "problem": found["type"], "message": expected(found)} for found in error.errors()
     ]

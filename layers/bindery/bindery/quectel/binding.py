@@ -1,69 +1,29 @@
-"""quectel: a user binds a manufactured device by its serial number (document 001, "Bind Device Using SN").
+"""quectel: bind a manufactured device by its serial number (document 001, "Bind Device Using SN").
 
-The product's mode says how many users hold one device. In the exclusive modes the binding is the device's `owner`
-item; in multi mode each user has an item of their own, which a share that they accepted takes as long as it lasts.
-Beside either the binding has its place among what its user holds (`bindery.quectel.user_devices`).
+In an exclusive mode the binding is the device's `owner` item. In multi mode each user has their own item, which an
+accepted share occupies until it ends.
 """
 
 import re
-from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, NamedTuple, ParamSpec
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Condition, Delete, Item, Key, Put, Read, Table, Update
+from bindery.aws.dynamodb import Check, Delete, Key, Put, Read, Update, Write
+from bindery.aws.expressions import Condition, absent, at_most, equals, every
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
-from bindery.directory import products, users
+from bindery.directory import products
 from bindery.directory.sessions import Session
 from bindery.directory.users import User
 from bindery.quectel import families, user_devices, user_domains
-from bindery.registry import bindings, devices, holdings, identity
+from bindery.registry import bindings, devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets, throttling
 from bindery.security.throttling import Limit
 
-REFUSES = (
-    Reason.SERIAL_LOOKUP_FAILED,
-    Reason.LOOKUP_FAILED,
-    Reason.DOMAIN_ABNORMAL,
-    Reason.ROLE_NOT_PERMITTED,
-    Reason.PRODUCT_UNKNOWN,
-    Reason.DOMAIN_NOT_AUTHORISED,
-    Reason.PRODUCT_FORBIDDEN,
-    Reason.HOME_MODE_OFF,
-    Reason.FAMILY_MISSING,
-    Reason.FAMILY_FORBIDDEN,
-    Reason.SERIAL_THROTTLED,
-    Reason.BINDINGS_THROTTLED,
-    Reason.SERIAL_UNKNOWN,
-    Reason.DEVICE_KEY_MISSING,
-    Reason.DEVICE_KEY_MALFORMED,
-    Reason.DATA_CENTER_MISMATCH,
-    Reason.DEVICE_BANNED,
-    Reason.ALREADY_BOUND,
-    Reason.SHARE_ACCEPTED,
-    Reason.BOUND_BY_ANOTHER,
-    Reason.COMMON_LIST_FULL,
-    Reason.BINDING_FAILED,
-)
-"""What `bind` refuses for beside the session, in the order in which it is judged."""
-
 DEVICE_KEY = "[A-Za-z0-9]{4,32}"
-"""What a device key looks like."""
-
-
-_ABOUT_DEVICE = frozenset(
-    {
-        Reason.SERIAL_UNKNOWN,
-        Reason.DEVICE_KEY_MISSING,
-        Reason.DEVICE_KEY_MALFORMED,
-        Reason.DATA_CENTER_MISMATCH,
-        Reason.DEVICE_BANNED,
-        Reason.BOUND_BY_ANOTHER,
-        Reason.COMMON_LIST_FULL,
-    }
-)
-"""Refusals that reveal whether a device exists, and so count as failed guesses."""
+"""Pattern of a device key."""
 
 
 class Guesses(throttling.GuessThrottle):
@@ -77,12 +37,124 @@ class Guesses(throttling.GuessThrottle):
 
 
 class Bound(NamedTuple):
-    """What a user is told of a device that they have bound."""
+    """A device that was bound, and its keys."""
 
     auth_key: str
     device_key: str
     module_type: str
     product_key: str
+
+
+class _Request(NamedTuple):
+    """A bind request."""
+
+    session: Session
+    product_key: str
+    device: str
+    """Canonical identity."""
+    capabilities: int | None
+    name: str | None
+    fid: str | None
+    frid: str | None
+    common: bool
+
+    @property
+    def uid(self) -> str:
+        return self.session.uid
+
+
+class _Found(NamedTuple):
+    """The items that a request is checked against ({} or None: not found)."""
+
+    user: User
+    domain: items.UserDomain
+    product: items.Product
+    bar: items.Bar | None
+    device: items.Device
+    owner: items.Binding
+    own: items.Binding
+    family: items.Family | None
+    guesses_key: Key[items.Attempts]
+    guesses: items.Attempts | None
+
+    @property
+    def mode(self) -> Mode:
+        return Mode(self.product["mode"])
+
+    @property
+    def existing(self) -> items.Binding:
+        """The item that the new binding would replace."""
+        return self.own if self.mode is Mode.MULTI else self.owner
+
+    @property
+    def device_key(self) -> str:
+        return self.device["device_key"] or ""
+
+
+_PERMISSION_CHECKS: tuple[tuple[Reason, Callable[[_Request, _Found], bool]], ...] = (
+    (
+        Reason.ROLE_NOT_PERMITTED,
+        lambda _, found: bool(found.domain["binders"] == "administrators" and found.user.role == "regular"),
+    ),
+    (Reason.PRODUCT_UNKNOWN, lambda _, found: not found.product),
+    (Reason.DOMAIN_NOT_AUTHORISED, lambda _, found: not products.serves(found.product, found.user.domain)),
+    (Reason.PRODUCT_FORBIDDEN, lambda _, found: found.bar is not None),
+    (
+        Reason.HOME_MODE_OFF,
+        lambda request, found: not found.user.home_mode and (request.fid, request.frid) != (None, None),
+    ),
+    (Reason.FAMILY_MISSING, lambda request, found: found.user.home_mode and request.fid is None),
+    (
+        Reason.FAMILY_FORBIDDEN,
+        lambda request, found: (
+            found.user.home_mode and not families.has_member(found.family, request.uid, request.frid)
+        ),
+    ),
+)
+
+_DEVICE_CHECKS: tuple[tuple[Reason, Callable[[items.Device, items.Product], bool]], ...] = (
+    (Reason.SERIAL_UNKNOWN, lambda device, _: not device),
+    (Reason.DEVICE_KEY_MISSING, lambda device, _: not (device["device_key"] or "").strip()),
+    (Reason.DEVICE_KEY_MALFORMED, lambda device, _: not re.fullmatch(DEVICE_KEY, device["device_key"] or "")),
+    (Reason.DATA_CENTER_MISMATCH, lambda device, product: _is_elsewhere(device, product)),
+    (Reason.DEVICE_BANNED, lambda device, _: devices.banned(device) or "disabled" in device),
+)
+
+_BINDING_CHECKS: tuple[tuple[Reason, Callable[[items.Binding, str, Mode], bool]], ...] = (
+    (Reason.ALREADY_BOUND, lambda existing, uid, _: _is_binding_of(existing, uid)),
+    (Reason.SHARE_ACCEPTED, lambda existing, uid, _: _share_ends_at(existing, uid) > clock.seconds()),
+    (Reason.BOUND_BY_ANOTHER, lambda existing, _, mode: bool(existing) and mode is Mode.UNIQUE),
+)
+
+_FAMILY_CHECKS: tuple[tuple[Reason, Callable[[_Request, _Found], bool]], ...] = (
+    (Reason.COMMON_LIST_FULL, lambda request, found: _has_no_room_for(request, found)),
+)
+
+
+def _reasons(*checks: tuple[Reason, Callable[..., bool]]) -> tuple[Reason, ...]:
+    return tuple(reason for reason, _ in checks)
+
+
+REFUSES = (
+    # The device could not be read.
+    Reason.SERIAL_LOOKUP_FAILED,
+    # Another item could not be read.
+    Reason.LOOKUP_FAILED,
+    Reason.DOMAIN_ABNORMAL,
+    *_reasons(*_PERMISSION_CHECKS),
+    Reason.SERIAL_THROTTLED,
+    Reason.BINDINGS_THROTTLED,
+    *_reasons(*_DEVICE_CHECKS, *_BINDING_CHECKS, *_FAMILY_CHECKS),
+    # A concurrent write changed something that a repetition of the request takes into account.
+    Reason.BINDING_FAILED,
+)
+"""The reasons for which `bind` refuses a request with a valid session, in the order of the checks."""
+
+_COUNTED = frozenset({*_reasons(*_DEVICE_CHECKS, *_FAMILY_CHECKS), Reason.BOUND_BY_ANOTHER})
+"""Refusals that reveal whether a device exists, and so count as failed guesses."""
+
+NOT_BARRED = absent().raises(Reason.PRODUCT_FORBIDDEN)
+"""Condition: a user is not barred from a product."""
 
 
 def bind(
@@ -96,243 +168,240 @@ def bind(
     frid: str | None,
     common: bool,
 ) -> Bound:
-    """Bind a device to the session's user, in home mode into their family `fid` and its room `frid`.
+    """Bind a device to the session's user; in home mode, in their family `fid` and its room `frid`.
 
-    One batch read that every rule is judged on, in the order of `REFUSES`, and one transaction that holds what may have
-    changed meanwhile (the guesses, the user, the device, who has it, the family) and refuses for the same reasons. A
-    refusal that such a change causes and that reveals whether the device exists is counted by a third call. Raises
-    `TOKEN_INVALID` and the reasons in `REFUSES`: `SERIAL_LOOKUP_FAILED` when the device could not be read,
-    `LOOKUP_FAILED` when anything else could not, `BINDING_FAILED` when another write came between that a repetition has
-    to take into account.
+    Raises `TOKEN_INVALID` and the reasons in `REFUSES`.
     """
-    uid, device = session.uid, identity.manufactured_device(product_key, serial)
-    user_read, account_read = session.reads(Reason.LOOKUP_FAILED)
-    reads = {
-        "user": user_read,
-        "account": account_read,
-        "product": Read(products.key(product_key), Reason.LOOKUP_FAILED),
-        "barred": Read(products.barred(product_key, uid), Reason.LOOKUP_FAILED),
-        "device": Read(devices.key(device), Reason.SERIAL_LOOKUP_FAILED),
-        "owner": Read(bindings.owner(device), Reason.LOOKUP_FAILED),
-        "own": Read(bindings.of_user(device, uid), Reason.LOOKUP_FAILED),
-        "guesses": Read(guesses_key(uid), Reason.LOOKUP_FAILED),
-        "domain": user_domains.read(session.domain),
-    }
-    if fid is not None:
-        reads["family"] = Read(families.key(fid), Reason.LOOKUP_FAILED)
-    found = dict(zip(reads, dynamodb.get_many(list(reads.values())), strict=True))
-    product, family = found["product"], found.get("family")
-
-    user = session.confirm(found["user"], found["account"])
-    domain = user_domains.admit(found["domain"])
-    if _may_not_bind(user.role, domain):
-        raise Refused(Reason.ROLE_NOT_PERMITTED)
-    if product is None:
-        raise Refused(Reason.PRODUCT_UNKNOWN)
-    if not products.serves(product, user.domain):
-        raise Refused(Reason.DOMAIN_NOT_AUTHORISED)
-    if found["barred"] is not None:
-        raise Refused(Reason.PRODUCT_FORBIDDEN)
-    if unsuited := _unsuited(user.home_mode, fid, frid):
-        raise Refused(unsuited)
-    if user.home_mode and not families.admits(family, uid, frid):
-        raise Refused(Reason.FAMILY_FORBIDDEN)
-    guesses = Guesses.admit(reads["guesses"].key, found["guesses"])
-    manufactured = found["device"] or {}
-    mode = Mode(product["mode"])
-    standing = found["own" if mode is Mode.MULTI else "owner"] or {}
-    refusal = _unfit(manufactured, product) or _taken(standing, uid, mode)
-    if refusal is None and common and family is not None and families.full(family, families.entry(device, uid, mode)):
-        refusal = Reason.COMMON_LIST_FULL
-    if refusal is not None:
-        raise _counted(guesses, Refused(refusal))
-
-    binding, now = bindings.new_id(), clock.now()
-    # Derived before the write: once the device is bound, nothing may fail that would say it is not.
+    device = identity.manufactured_device(product_key, serial)
+    request = _Request(session, product_key, device, capabilities, name, fid, frid, common)
+    found = _read(request)
+    guesses = _judge(request, found)
+    binding = bindings.new_id()
+    # Derive the auth key before the write: once the device is bound, nothing may fail.
     bound = Bound(
         secrets.auth_key(binding),
-        manufactured["device_key"],
-        manufactured["module_type"] or product["module_type"],
-        product["product_key"],
+        found.device_key,
+        found.device["module_type"] or found.product["module_type"],
+        found.product["product_key"],
     )
-    device_key, evicted = manufactured["device_key"], standing if mode is Mode.ROTATING else {}
-    place = {
-        "kind": "binding",
-        "device": device,
-        "binding": binding,
-        "mode": mode,
-        "product_key": product["product_key"],
-        "serial": manufactured["serial"],
-        "device_key": device_key,
-        "name": name or product["name"],
-        "capabilities": capabilities,
-        "fid": fid,
-        "frid": frid,
-        "common": common and family is not None,
-        "bound_at": now,
-        "series": bindings.new_id(),
-        "shares": {},
-    }
-    facts = {
-        "holder": identity.user_holder(uid),
-        "since": bindings.since("quectel", now),
-        "connected": {},
-        **{fact: place[fact] for fact in ("binding", "bound_at", "device_key", "fid", "common")},
-    }
-    writes = [
-        # The first, so that its refusal goes before what the others reveal of the device.
-        guesses.count(Guesses.LIMITS[1]),
-        Check(users.key(uid), _still(session, user, domain, fid, frid)),
-        Check(products.barred(product_key, uid), NOT_BARRED),
-        Check(devices.key(device), _as_read(manufactured, product)),
-        _hold(device, uid, mode, facts, evicted),
-        Put(holdings.key(uid, product_key, device_key), place, user_devices.free(device)),
-        *_evict(device, evicted),
-        *_in_families(device, uid, mode, place, evicted),
-    ]
     try:
-        dynamodb.transact(writes)
+        dynamodb.transact(_writes(request, found, guesses, binding))
     except Refused as refused:
         raise _counted(guesses, refused) from None
     return bound
 
 
-def guesses_key(uid: str) -> Key:
-    """Key of a user's guesses of today. It does not reveal the user; time to live removes it, an erasure does not."""
-    hashed = secrets.derive("BINDING_KEY_SECRET", "guesses", uid).hex()
-    return Key(Table.BINDINGS, f"attempts#{hashed}", f"guesses#{clock.today().isoformat()}")
+def _read(request: _Request) -> _Found:
+    """Read everything in one batch. Raises `TOKEN_INVALID` and `DOMAIN_ABNORMAL`."""
+    session, uid, device = request.session, request.uid, request.device
+    product, bar = items.product(request.product_key), items.bar(request.product_key, uid)
+    owner, own, guesses = items.owner(device), items.user_binding(device, uid), items.guesses(uid)
+    domain = user_domains.lookup(session.domain)
+    family = None if request.fid is None else items.family(request.fid)
+    reads = [
+        *session.reads(Reason.LOOKUP_FAILED),
+        Read(product, Reason.LOOKUP_FAILED),
+        Read(bar, Reason.LOOKUP_FAILED),
+        Read(items.device(device), Reason.SERIAL_LOOKUP_FAILED),
+        Read(owner, Reason.LOOKUP_FAILED),
+        Read(own, Reason.LOOKUP_FAILED),
+        Read(guesses, Reason.LOOKUP_FAILED),
+        domain,
+    ]
+    if family is not None:
+        reads.append(Read(family, Reason.LOOKUP_FAILED))
+    found = dynamodb.get_many(reads)
+    return _Found(
+        user=session.confirm(found),
+        domain=user_domains.check(found[domain.key]),
+        product=found[product] or {},
+        bar=found[bar],
+        device=found[items.device(device)] or {},
+        owner=found[owner] or {},
+        own=found[own] or {},
+        family=None if family is None else found[family],
+        guesses_key=guesses,
+        guesses=found[guesses],
+    )
+
+
+def _judge(request: _Request, found: _Found) -> Guesses:
+    """Return the user's guesses, or raise the first of `REFUSES` that applies."""
+    if reason := _first(_PERMISSION_CHECKS, request, found):
+        raise Refused(reason)
+    guesses = Guesses.accept(found.guesses_key, found.guesses)
+    reason = (
+        _first(_DEVICE_CHECKS, found.device, found.product)
+        or _first(_BINDING_CHECKS, found.existing, request.uid, found.mode)
+        or _first(_FAMILY_CHECKS, request, found)
+    )
+    if reason:
+        raise _counted(guesses, Refused(reason))
+    return guesses
+
+
+def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str) -> list[Write | Check]:
+    """Return the writes. Their conditions repeat the checks, for the same reasons."""
+    held = _entry(request, found, binding)
+    evicted: items.Binding = found.existing if found.mode is Mode.ROTATING else {}
+    entry = items.user_device(request.uid, request.product_key, found.device_key)
+    return [
+        # First, so that throttling takes precedence over what the other conditions reveal of the device.
+        guesses.count(Guesses.LIMITS[1]),
+        items.user(request.uid).check(_user_still_valid(request, found)),
+        items.bar(request.product_key, request.uid).check(NOT_BARRED),
+        items.device(request.device).check(_device_unchanged(found.device, found.product)),
+        _put_binding(request, found.mode, held, evicted),
+        entry.put(held, when=user_devices.entry_available(request.device)),
+        *_end_evicted(request.device, evicted),
+        *_change_families(request, found.mode, held, evicted),
+    ]
+
+
+def not_yet_bound(uid: str) -> Condition:
+    """Condition: a user has neither a binding nor a live share of a device in multi mode."""
+    expired = equals("kind", "share") & at_most("expires_at", clock.seconds())
+    return (absent() | expired).raises(lambda now: _why_not_replaced(now, uid, Mode.MULTI))
+
+
+_P = ParamSpec("_P")
+
+
+def _first(checks: Sequence[tuple[Reason, Callable[_P, bool]]], *args: _P.args, **kwargs: _P.kwargs) -> Reason | None:
+    """Return the reason of the first check that applies."""
+    return next((reason for reason, applies in checks if applies(*args, **kwargs)), None)
 
 
 def _counted(guesses: Guesses, refused: Refused) -> Refused:
-    """Count a refusal that reveals whether a device exists, before it is revealed.
-
-    Raises `SERIAL_THROTTLED` or `BINDINGS_THROTTLED` if concurrent guesses came first. It is a transaction, as a
-    successful bind is, so that a throttled guess takes the same calls whether it was right or wrong.
-    """
-    if refused.reason in _ABOUT_DEVICE:
+    """Count a refusal if it reveals whether the device exists. Raises `SERIAL_THROTTLED` and `BINDINGS_THROTTLED`."""
+    if refused.reason in _COUNTED:
+        # A transaction, as for a successful bind: a throttled guess makes the same calls, right or wrong.
         dynamodb.transact([guesses.count()])
     return refused
 
 
-def _may_not_bind(role: str, domain: Item) -> bool:
-    return bool(domain["binders"] == "administrators" and role == "regular")
-
-
-def _unsuited(home_mode: bool, fid: str | None, frid: str | None) -> Reason | None:
-    """Why a family and a room do not suit a user's home mode."""
-    if not home_mode and (fid is not None or frid is not None):
-        return Reason.HOME_MODE_OFF
-    return Reason.FAMILY_MISSING if home_mode and fid is None else None
-
-
-def _still(session: Session, user: User, domain: Item, fid: str | None, frid: str | None) -> Condition:
-    """That a user is still who they were when their record was read, and what it means if not."""
-
-    def verdict(now: Item) -> Reason:
-        if not now or not now["enabled"] or now["generation"] != session.generation:
-            return Reason.TOKEN_INVALID
-        if _may_not_bind(now["role"], domain):
-            return Reason.ROLE_NOT_PERMITTED
-        return _unsuited(now["home_mode"], fid, frid) or Reason.BINDING_FAILED
-
-    return Condition(
-        expression="#enabled = :true AND #generation = :generation AND #role = :role AND #home_mode = :home_mode",
-        values={
-            ":true": True,
-            ":generation": session.generation,
-            ":role": user.role,
-            ":home_mode": user.home_mode,
-        },
-        otherwise=verdict,
-    )
-
-
-NOT_BARRED = Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.PRODUCT_FORBIDDEN)
-"""That there is no bar of a user from a product."""
-
-
-def _unfit(device: Item, product: Item) -> Reason | None:
-    """Why a device as its record says ({} for none) cannot be bound by anyone here."""
+def _is_elsewhere(device: items.Device, product: items.Product) -> bool:
     here = env.read("DATA_CENTER")
-    if not device:
-        return Reason.SERIAL_UNKNOWN
-    if not (device["device_key"] or "").strip():
-        return Reason.DEVICE_KEY_MISSING
-    if not re.fullmatch(DEVICE_KEY, device["device_key"]):
-        return Reason.DEVICE_KEY_MALFORMED
-    if (device["data_center"] or product["data_center"] or here) != here:
-        return Reason.DATA_CENTER_MISMATCH
-    if devices.banned(device) or "disabled" in device:
-        return Reason.DEVICE_BANNED
-    return None
+    return (device["data_center"] or product["data_center"] or here) != here
 
 
-def _taken(standing: Item, uid: str, mode: Mode) -> Reason | None:
-    """Why a user cannot bind a device beside, or in place of, what stands there ({} for nothing)."""
-    if not standing:
-        return None
-    share = standing.get("kind") == "share"
-    if standing["holder"] == identity.user_holder(uid) and not share:
-        return Reason.ALREADY_BOUND
-    if (standing["expires_at"] if share else standing.get("shares", {}).get(uid, 0)) > clock.seconds():
-        return Reason.SHARE_ACCEPTED
-    return Reason.BOUND_BY_ANOTHER if mode is Mode.UNIQUE else None
+def _is_binding_of(existing: items.Binding, uid: str) -> bool:
+    return existing.get("kind") != "share" and existing.get("holder") == identity.user_holder(uid)
 
 
-def _as_read(device: Item, product: Item) -> Condition:
-    """That a device is still the one it was when its record was read, and still fit."""
-    facts = ("device_key", "module_type", "data_center")
-    return Condition(
-        expression="attribute_not_exists(#banned_at) AND attribute_not_exists(#disabled) AND "
-        + " AND ".join(f"#{fact} = :{fact}" for fact in facts),
-        values={f":{fact}": device[fact] for fact in facts},
-        otherwise=lambda now: _unfit(now, product) or Reason.BINDING_FAILED,
-    )
+def _share_ends_at(existing: items.Binding, uid: str) -> int:
+    return existing["expires_at"] if existing.get("kind") == "share" else existing.get("shares", {}).get(uid, 0)
 
 
-def _hold(device: str, uid: str, mode: Mode, facts: Item, evicted: Item) -> Put:
-    """The binding, under the condition of the product's mode. `evicted` is the binding that it takes the place of."""
+def _has_no_room_for(request: _Request, found: _Found) -> bool:
+    if not request.common or found.family is None:
+        return False
+    return families.is_full(found.family, families.common_entry(request.device, request.uid, found.mode))
+
+
+def _user_still_valid(request: _Request, found: _Found) -> Condition:
+    return every(
+        [
+            equals("enabled", True),
+            equals("generation", request.session.generation),
+            equals("role", found.user.role),
+            equals("home_mode", found.user.home_mode),
+        ]
+    ).raises(lambda now: _why_not_valid(now, request, found))
+
+
+def _why_not_valid(now: items.User, request: _Request, found: _Found) -> Reason:
+    if not now or not now["enabled"] or now["generation"] != request.session.generation:
+        return Reason.TOKEN_INVALID
+    user = found.user._replace(role=now["role"], home_mode=now["home_mode"])
+    return _first(_PERMISSION_CHECKS, request, found._replace(user=user)) or Reason.BINDING_FAILED
+
+
+def _device_unchanged(device: items.Device, product: items.Product) -> Condition:
+    return every(
+        [
+            absent("banned_at"),
+            absent("disabled"),
+            equals("device_key", device["device_key"]),
+            equals("module_type", device["module_type"]),
+            equals("data_center", device["data_center"]),
+        ]
+    ).raises(lambda now: _first(_DEVICE_CHECKS, now, product) or Reason.BINDING_FAILED)
+
+
+def _entry(request: _Request, found: _Found, binding: str) -> items.UserDevice:
+    return {
+        "kind": "binding",
+        "device": request.device,
+        "binding": binding,
+        "mode": found.mode,
+        "product_key": found.product["product_key"],
+        "serial": found.device["serial"],
+        "device_key": found.device_key,
+        "name": request.name or found.product["name"],
+        "capabilities": request.capabilities,
+        "fid": request.fid,
+        "frid": request.frid,
+        "common": request.common and found.family is not None,
+        "bound_at": clock.now(),
+        "series": bindings.new_id(),
+        "shares": {},
+    }
+
+
+def _put_binding(request: _Request, mode: Mode, held: items.UserDevice, evicted: items.Binding) -> Put:
+    facts: items.Binding = {
+        "holder": identity.user_holder(request.uid),
+        "holder_sort": bindings.holder_sort("quectel", held["bound_at"]),
+        "leases": {},
+        "binding": held["binding"],
+        "bound_at": held["bound_at"],
+        "device_key": held["device_key"],
+        "fid": held["fid"],
+        "common": held["common"],
+    }
+    uid = request.uid
     if mode is Mode.MULTI:
-        return Put(bindings.of_user(device, uid), facts | {"kind": "binding"}, free(uid))
-    # Whoever is evicted loses their shares and leaves their family's common list in the same write, so the binding must
-    # be the one that was read, with the shares that it had.
-    condition = Condition(
-        expression="attribute_not_exists(#pk)" + (" OR (#binding = :read AND #shares = :shares)" if evicted else ""),
-        values={":read": evicted["binding"], ":shares": evicted["shares"]} if evicted else {},
-        otherwise=lambda now: _taken(now, uid, mode) or Reason.BINDING_FAILED,
-    )
-    return Put(bindings.owner(device), facts | {"shares": {}}, condition)
+        return items.user_binding(request.device, uid).put(facts | {"kind": "binding"}, when=not_yet_bound(uid))
+    replaceable = absent()
+    if evicted:
+        # The same transaction ends the evicted user's shares and entry in a common list, so they must not have changed.
+        replaceable |= equals("binding", evicted["binding"]) & equals("shares", evicted["shares"])
+    when = replaceable.raises(lambda now: _why_not_replaced(now, uid, mode))
+    return items.owner(request.device).put(facts | {"shares": {}}, when=when)
 
 
-def free(uid: str) -> Condition:
-    """That a user has neither a binding nor a lasting share of a device in multi mode."""
-    return Condition(
-        expression="attribute_not_exists(#pk) OR (#kind = :share AND #expires_at <= :now)",
-        values={":share": "share", ":now": clock.seconds()},
-        otherwise=lambda now: _taken(now, uid, Mode.MULTI) or Reason.BINDING_FAILED,
-    )
+def _why_not_replaced(now: items.Binding, uid: str, mode: Mode) -> Reason:
+    return _first(_BINDING_CHECKS, now, uid, mode) or Reason.BINDING_FAILED
 
 
-def _evict(device: str, evicted: Item) -> Iterator[Delete]:
-    """What a bind ends of the binding ({} for none) that it takes the place of."""
+def _end_evicted(device: str, evicted: items.Binding) -> Iterator[Delete]:
     if evicted:
         _, uid = identity.holder_parts(evicted["holder"])
-        product_key = identity.parts(device)["product_key"]
-        ended = evicted | {"device": device, "product_key": product_key, "mode": Mode.ROTATING}
-        yield from user_devices.ending(uid, ended, Reason.BINDING_FAILED)
+        ended: items.UserDevice = {
+            "device": device,
+            "mode": Mode.ROTATING,
+            "product_key": identity.parts(device)["product_key"],
+            "device_key": evicted["device_key"],
+            "binding": evicted["binding"],
+            "shares": evicted["shares"],
+        }
+        yield from user_devices.end_binding(uid, ended, Reason.BINDING_FAILED)
 
 
-def _in_families(device: str, uid: str, mode: Mode, facts: Item, evicted: Item) -> Iterator[Update | Check]:
-    """What a bind does in the families of who binds and of who is evicted ({} for nobody), each written once."""
-    fid, left = facts["fid"], evicted["fid"] if evicted and evicted["common"] else None
+def _change_families(
+    request: _Request, mode: Mode, held: items.UserDevice, evicted: items.Binding
+) -> Iterator[Update | Check]:
+    # One write for each family, because a transaction cannot write an item twice.
+    fid, left = held["fid"], evicted["fid"] if evicted and evicted["common"] else None
     if fid is not None:
-        entry = families.entry(device, uid, mode)
-        holds = families.holds(uid, facts["frid"], common=entry if facts["common"] else None)
-        if facts["common"]:
-            yield families.add_common(fid, entry, holds)
+        entry = families.common_entry(request.device, request.uid, mode)
+        is_member = families.user_is_member(request.uid, held["frid"], entry=entry if held["common"] else None)
+        if held["common"]:
+            yield families.add_common(fid, entry, is_member)
         elif fid == left:
-            yield families.drop_common(fid, device, holds)
+            yield families.remove_common(fid, request.device, is_member)
         else:
-            yield Check(families.key(fid), holds)
+            yield items.family(fid).check(is_member)
     if left is not None and left != fid:
-        yield families.drop_common(left, device)
+        yield families.remove_common(left, request.device)

@@ -1,8 +1,8 @@
-"""quectel: end users bind manufactured devices, look at them, share them and let go of them.
+"""quectel: users bind, list, share and unbind manufactured devices.
 
-Document 001 is "Bind Device Using SN"; the other operations are those of the API's wider documentation.
+Document 001 is "Bind Device Using SN"; the other operations are from the API's wider documentation.
 
-The outcome is in the envelope's `code`: the HTTP status is 200 for every answer of an operation, whatever went wrong.
+The HTTP status is always 200; check the envelope's `code` for the result.
 """
 
 from collections.abc import Sequence
@@ -96,29 +96,28 @@ _NAMED = {
     ("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
     ("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
 }
-"""The parameters' problems that have a code of their own, in the order in which they are judged."""
+"""The problems with parameters that have their own code, in the order of the checks."""
 
-
-_UNREAD = (5314, "Device query failed in cloud platform")
+_LOOKUP_FAILED = (5314, "Device query failed in cloud platform")
 _FAILED = {
-    "userDeviceList": _UNREAD,
-    "deviceInfo": _UNREAD,
-    "getDeviceInfoByBinding": _UNREAD,
+    "userDeviceList": _LOOKUP_FAILED,
+    "deviceInfo": _LOOKUP_FAILED,
+    "getDeviceInfoByBinding": _LOOKUP_FAILED,
     "unbundlingDeviceDk": (5050, "Device unbinding failed"),
     "setDeviceInfo": (5054, "Device information modification failed"),
     "shareInfo": (5134, "Failed to add device share information"),
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
 }
-"""What the operations other than binding say in the place of 5048."""
+"""Code and text by which operations other than binding replace 5048."""
 
 DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{binding.DEVICE_KEY})$")]
 ShareCode = Annotated[str, Trimmed, Strict()]
-"""Of any length: its tag decides whether it is valid."""
+"""A share code. Its length is not checked, because its tag decides whether it is valid."""
 
 
 class Device(Reply):
-    """A device in lists and on its own. Nothing is known of whether it is online: a device tells us nothing."""
+    """A device of the user. `onlineStatus` is always 0, because devices do not report to this service."""
 
     product_key: str = Field(serialization_alias="productKey")
     device_key: str = Field(serialization_alias="deviceKey")
@@ -142,7 +141,7 @@ class Device(Reply):
 
 
 def device(found: user_devices.Device) -> Device:
-    """A device as the API shows it."""
+    """Return a device in the API's format."""
     bound = None if found.bound_at is None else datetime.fromtimestamp(found.bound_at // 1000, UTC)
     return Device(
         product_key=found.product_key,
@@ -164,11 +163,11 @@ def device(found: user_devices.Device) -> Device:
 
 
 NAVIGATED = 8
-"""How many pages around its own a page names."""
+"""Maximum number of pages in `navigatepageNums`."""
 
 
 class PageInfo(Reply):
-    """A page of devices in PageHelper's terms: numbers from 1, and 0 for what there is not."""
+    """A page of devices in the format of PageHelper: numbers begin at 1, and 0 means none."""
 
     list: Sequence[Device]
     total: int
@@ -190,8 +189,8 @@ class PageInfo(Reply):
     navigate_last_page: int = Field(serialization_alias="navigateLastPage")
 
 
-def page(found: user_devices.Page, number: int, size: int) -> PageInfo:
-    """The `number`th page of `size` devices. One beyond the last is empty."""
+def page_info(found: user_devices.NumberedPage, number: int, size: int) -> PageInfo:
+    """Return page `number`, of `size` devices, in the API's format."""
     here, pages = len(found.devices), -(-found.total // size)
     first = max(1, min(number - NAVIGATED // 2, pages - NAVIGATED + 1))
     around = list(range(first, min(first + NAVIGATED, pages + 1)))
@@ -218,11 +217,11 @@ def page(found: user_devices.Page, number: int, size: int) -> PageInfo:
 
 
 class Done(Reply):
-    """Nothing more than that it is done: `{}`."""
+    """An empty object."""
 
 
 class Envelope(BaseModel):
-    """Every answer, refusals included."""
+    """The envelope of every response."""
 
     code: int | str
     data: SerializeAsAny[Reply] | None = None
@@ -231,11 +230,7 @@ class Envelope(BaseModel):
 
 
 def authenticate(call: Call, access: Access) -> Session:
-    """The session token in the header `Authorization`, bare or after `Bearer `.
-
-    Whether its user is still welcome is read with whatever else the request reads (`Session.confirm`). Raises
-    `TOKEN_MISSING` and `TOKEN_INVALID`.
-    """
+    """Return the session of the token in the `Authorization` header. Raises `TOKEN_MISSING` and `TOKEN_INVALID`."""
     credential = call.header("authorization")
     if credential is None:
         raise Refused(Reason.TOKEN_MISSING)
@@ -244,32 +239,30 @@ def authenticate(call: Call, access: Access) -> Session:
 
 
 def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
-    """The first problem that has a code of its own, else that of a malformed parameter.
-
-    The user comes first: raises `TOKEN_INVALID`, or `LOOKUP_FAILED` when that could not be read.
-    """
+    """Return the refusal of the first problem in `_NAMED`, or `INVALID`. Raises `TOKEN_INVALID` and `LOOKUP_FAILED`."""
+    # The documented checks begin with the user.
     caller.look_up(Reason.LOOKUP_FAILED)
     found = {(problem.parameter, problem.flaw) for problem in problems}
     return Refused(next((reason for problem, reason in _NAMED.items() if problem in found), Reason.INVALID))
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The reply as the envelope's `data`, under code 200."""
+    """Return the envelope with code 200 and the reply as `data`."""
     return Answer(reply.status, Envelope(code=200, data=reply).model_dump_json(by_alias=True), reply.headers())
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """`{"code": …, "data": null, "extMsg": "", "msg": …}`."""
-    refusal = REFUSALS[fault.reason]
-    code, text = refusal.code, refusal.text
+    """Return the envelope of a refusal: `{"code": …, "data": null, "extMsg": "", "msg": …}`."""
+    row = REFUSALS[fault.reason]
+    code, text = row.code, row.text
     if code == REFUSALS[Reason.BINDING_FAILED].code:
         code, text = _FAILED.get(call.event["rawPath"].rpartition("/")[2], (code, text))
     envelope = Envelope(code=code, msg=text)
-    return Answer(refusal.status, envelope.model_dump_json(by_alias=True), refusal.headers_with(fault.detail))
+    return Answer(row.status, envelope.model_dump_json(by_alias=True), row.headers_with(fault.detail))
 
 
 class Login:
-    """The dialect for whoever logs in: no token is needed, and all that is known of a caller is the IP address."""
+    """The dialect of logins, which take no token. The caller is an IP address."""
 
     REFUSALS = REFUSALS
     CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset()
@@ -278,12 +271,12 @@ class Login:
 
     @staticmethod
     def authenticate(call: Call, access: Access) -> str:
-        """Anybody."""
+        """Return the caller's IP address."""
         return call.source_ip
 
     @staticmethod
     def invalid(problems: Sequence[Problem], caller: str) -> Refused:
-        """What is missing or no text is judged as it would be if it were wrong, in the order of the checks."""
+        """Refuse a missing or malformed parameter as if its value were wrong, in the order of the checks."""
         names = {problem.parameter for problem in problems}
         return Refused(next((reason for name, reason in _LOGIN.items() if name in names), Reason.SIGNATURE_INVALID))
 
@@ -295,4 +288,4 @@ _LOGIN = {
     "email": Reason.EMAIL_UNKNOWN,
     "pwd": Reason.PASSWORD_WRONG,
 }
-"""What each parameter of a login is checked for."""
+"""The reason for which a wrong value of each login parameter is refused, in the order of the checks."""

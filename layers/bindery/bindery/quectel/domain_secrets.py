@@ -1,46 +1,41 @@
-"""The secrets of user domains (quectel): what an app signs its users' logins with.
-
-Apps in the field carry theirs, so it cannot be replaced by a hash: it is kept sealed, and shown when it is given only.
-"""
+"""The secrets of user domains (quectel), with which apps sign logins. They are stored encrypted and shown only once."""
 
 import secrets
 
 from bindery import directory
-from bindery.aws.dynamodb import Item
 from bindery.quectel import user_domains
 from bindery.quectel.user_domains import Binders
+from bindery.registry import items
 from bindery.security import encryption
 
 SHORTEST, LONGEST = 8, 128
-"""Characters of a secret that an operator gives."""
+"""Minimum and maximum number of characters of a secret that an operator chooses."""
 
 
 def create(domain: str, secret: str | None = None, *, enabled: bool = True, binders: Binders = "everyone") -> str:
-    """Enter a user domain with a secret, a random one unless it is given, and return that. Raises `ALREADY_EXISTS`."""
+    """Create a user domain and return its secret. Raises `ALREADY_EXISTS`."""
     secret = secret or _random()
-    user_domains.create(domain, enabled=enabled, binders=binders, sealed_secret=_sealed(domain, secret))
+    user_domains.create(domain, enabled=enabled, binders=binders, sealed_secret=_encrypt(domain, secret))
     return secret
 
 
 def replace(domain: str, secret: str | None = None) -> str:
-    """Give a domain another secret, a random one unless it is given; the last is worthless at once.
-
-    Returns the secret. Raises `NOT_FOUND`.
-    """
+    """Replace a domain's secret, and return the new one. Raises `NOT_FOUND`."""
     secret = secret or _random()
-    directory.change(user_domains.key(domain), {"sealed_secret": _sealed(domain, secret)})
+    members: items.UserDomain = {"sealed_secret": _encrypt(domain, secret)}
+    directory.change(items.user_domain(domain), members)
     return secret
 
 
-def of(record: Item) -> str | None:
-    """The secret of a domain whose record was read; none if it was entered without."""
-    sealed = record.get("sealed_secret")
-    return None if sealed is None else encryption.decrypt(sealed, "domain", record["domain"])
+def of(domain: items.UserDomain) -> str | None:
+    """Return the secret of a domain, if it has one."""
+    sealed = domain.get("sealed_secret")
+    return None if sealed is None else encryption.decrypt(sealed, "domain", domain["domain"])
 
 
 def _random() -> str:
     return secrets.token_hex(32)
 
 
-def _sealed(domain: str, secret: str) -> str:
+def _encrypt(domain: str, secret: str) -> str:
     return encryption.encrypt(secret, "domain", domain)

@@ -1,19 +1,20 @@
-"""quectel: a user of an app (a user domain) logs in; the app signs what it sends with the domain's secret."""
+"""quectel: users of an app (a user domain) log in. The app signs its request with the domain's secret."""
 
 import hashlib
 import hmac
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Item, Read
+from bindery.aws.dynamodb import Key, Read
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, emails, login_attempts, users
-from bindery.quectel import domain_secrets, user_domains
+from bindery.directory import accounts, login_attempts
+from bindery.quectel import domain_secrets
+from bindery.registry import items
 from bindery.security import encryption
 
 ACCESS_LIFETIME = 2 * 3600
-"""Seconds for which the token is good that a login gives."""
+"""Seconds for which an access token is valid."""
 REFRESH_LIFETIME = 30 * 24 * 3600
-"""Seconds for which the other one is."""
+"""Seconds for which a refresh token is valid."""
 
 REFUSES = (
     Reason.USER_DOMAIN_UNKNOWN,
@@ -22,36 +23,42 @@ REFUSES = (
     Reason.PASSWORD_WRONG,
     Reason.LOGIN_THROTTLED,
 )
-"""What a login may be refused for, in the order of the checks; what comes too early is told before who exists."""
+"""The reasons for which a login is refused. An early attempt is throttled before its address is looked up."""
 
 
-def log_in(domain: str, email: str, encrypted: str, random: str, signature: str, *, source_ip: str) -> Item:
-    """The record of the user who logs in, everything as the app sent it: the signature is over these very texts.
+def log_in(domain: str, email: str, encrypted: str, random: str, signature: str, *, source_ip: str) -> items.User:
+    """Return the user who logs in. The signature covers the arguments exactly as the app sent them.
 
-    Four round trips. A disabled domain is none, and one without a secret takes no signature; a disabled user and one
-    without a password have no right password. Raises the reasons in `REFUSES`.
+    Raises the reasons in `REFUSES`.
     """
     attempt = login_attempts.Attempt("quectel", domain, email, source_ip)
-    app, name, *tried = dynamodb.get_many(
-        [Read(user_domains.key(domain)), Read(emails.in_domain(domain, email)), *attempt.reads]
-    )
+    app_key, name_key = items.user_domain(domain), items.email_in_domain(domain, email)
+    found = dynamodb.get_many([Read(app_key), Read(name_key), *attempt.reads])
+    app, name = found[app_key], found[name_key]
     if app is None or not app["enabled"]:
         raise Refused(Reason.USER_DOMAIN_UNKNOWN)
-    if not _signed(email + encrypted + random, domain_secrets.of(app), signature):
+    if not _is_signed(email + encrypted + random, domain_secrets.of(app), signature):
         raise Refused(Reason.SIGNATURE_INVALID)
-    attempt.reserve(*tried)
-    user: Item | None = None
-    account: Item | None = None
-    if name is not None:
-        user, account = dynamodb.get_many([Read(users.key(name["uid"])), Read(accounts.key(name["account"]))])
-    # They may have gone since their name was read.
-    if user is None or emails.in_domain(domain, email) not in emails.names(user):
+    attempt.reserve(found)
+    if name is None:
         raise Refused(Reason.EMAIL_UNKNOWN)
-    welcome = user["enabled"] and accounts.enabled(account)
-    return attempt.judge(encryption.app_password(encrypted, random), user if welcome else None)
+    user_key, account_key = items.user(name["uid"]), items.account(name["account"])
+    known = dynamodb.get_many([Read(user_key), Read(account_key)])
+    user = known[user_key]
+    # A concurrent change may have removed the user, or their address, since its name was read.
+    if user is None or not _has_name(user, name_key):
+        raise Refused(Reason.EMAIL_UNKNOWN)
+    # A user who may not log in has no correct password.
+    may_log_in = user["enabled"] and accounts.enabled(known[account_key])
+    return attempt.judge(encryption.app_password(encrypted, random), user if may_log_in else None)
 
 
-def _signed(text: str, secret: str | None, signature: str) -> bool:
+def _has_name(user: items.User, name: Key[items.EmailName]) -> bool:
+    domain, email = user["domain"], user.get("email")
+    return domain is not None and email is not None and items.email_in_domain(domain, email) == name
+
+
+def _is_signed(text: str, secret: str | None, signature: str) -> bool:
     if secret is None:
         return False
     expected = hashlib.sha256((text + secret).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Manufacturing records of quectel devices, many at a time: what a factory made, before anyone can bind it."""
+"""Bulk import of manufacturing records (quectel)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from bindery.core.errors import Reason
-from bindery.directory import bulk_import, products
+from bindery.directory import bulk_import
 from bindery.directory.bulk_import import Need, Record, Report
 from bindery.http.fields import (
     DATA_CENTER,
@@ -18,11 +18,11 @@ from bindery.http.fields import (
     Trimmed,
 )
 from bindery.quectel.binding import DEVICE_KEY
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 
 
 class UnbindableDevice(BaseModel):
-    """A row of an import: the whole record. What it leaves out the device has not, so that it may be of no use."""
+    """A row of an import: a whole manufacturing record. A device without a device key cannot be bound."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,18 +34,15 @@ class UnbindableDevice(BaseModel):
 
 
 class ManufacturedDevice(UnbindableDevice):
-    """A row of an import, of a device with a device key by which it can be bound."""
+    """A row with a valid device key."""
 
     device_key: Annotated[str, Strict(), Field(pattern=f"^{DEVICE_KEY}$")]
 
 
 def enter(rows: Sequence[Any], *, dry_run: bool, unbindable: bool = False) -> Report:
-    """Enter devices of products that exist, or replace their manufacturing records (`bulk_import.run`).
+    """Create devices of existing products, or replace only their manufacturing records.
 
-    A row whose device key is missing or malformed is an error, or with `unbindable` a device that nobody can bind.
-
-    Who holds a device, its ban, whether it is disabled or active and its address stay as they are, whatever happens to
-    them meanwhile.
+    Without `unbindable`, a row without a valid device key is an error.
     """
     model = UnbindableDevice if unbindable else ManufacturedDevice
     return bulk_import.run(rows, partial(_record, model), dry_run=dry_run)
@@ -57,5 +54,5 @@ def _record(model: type[UnbindableDevice], row: Mapping[str, Any]) -> Record:
     facts = devices.manufacturing(
         given.product_key, given.serial, given.device_key, given.module_type, given.data_center
     )
-    product = Need(products.key(given.product_key), Reason.PRODUCT_UNKNOWN, "product_key: the product does not exist")
-    return Record(devices.key(device), facts, devices.manufactured(device, facts), product)
+    product = Need(items.product(given.product_key), Reason.PRODUCT_UNKNOWN, "product_key: the product does not exist")
+    return Record(items.device(device), facts, devices.manufactured(device, facts), product)

@@ -1,67 +1,71 @@
-"""quectel: who has a device lets others use it, by a share code, until a time comes or the binding ends.
+"""quectel: users share devices by share codes, for a limited time.
 
-In an exclusive mode the `owner` item names who has a share, in multi mode an accepted share takes the place of a
-binding of its user. Beside either it stands with both users' places for the device (`bindery.quectel.user_devices`).
+In an exclusive mode the `owner` item names the users who have a share; in multi mode a share is the item of its user.
+Every function also raises `TOKEN_INVALID` and `LOOKUP_FAILED`.
 """
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Condition, Item, Key, Put, Read, Update
+from bindery.aws.dynamodb import Batch, Check, Key, Put, Read, Update, Write
+from bindery.aws.expressions import Condition, absent, at_most, equals, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.directory import products, users
+from bindery.directory import products
 from bindery.directory.sessions import Session
 from bindery.directory.users import User
 from bindery.quectel import binding, share_codes, user_devices, user_domains
 from bindery.quectel.share_codes import Offer
 from bindery.quectel.user_devices import Device
-from bindery.registry import bindings, devices, holdings, identity
+from bindery.registry import bindings, holdings, identity, items
 from bindery.registry.bindings import Mode
 from bindery.security.throttling import Limit
 
 ACCEPTING_SECONDS = 24 * 3600
-"""How long a share code can be accepted that does not say until when."""
+"""Seconds for which a share code can be accepted unless the request says otherwise."""
 
 ACCEPTING_LIMIT = 30 * 24 * 3600
-"""How many seconds ahead the last moment lies at most at which a share code can be accepted."""
+"""Maximum number of seconds for which a share code can be accepted."""
 
 SHARING_LIMIT = 3653 * 24 * 3600
-"""How many seconds ahead a share ends at most, and does if it is not said: ten years."""
+"""Maximum number of seconds until a share ends, and the number unless the request says otherwise: ten years."""
 
 
 class Cover(IntEnum):
-    """What becomes of the codes that the sharer was given before, by the API's own numbers. Accepted shares stay."""
+    """Effect of a new code on the sharer's previous codes. Accepted shares stay."""
 
     REPLACE = 1
     """They end."""
     ADD = 2
-    """They stay good."""
+    """They stay valid."""
     EXTEND = 3
-    """They end, if the new one's share lasts no shorter than that of the last."""
-
-
-_COVERED = {
-    Cover.REPLACE: "#binding = :binding",
-    Cover.ADD: "#binding = :binding AND #series = :series",
-    Cover.EXTEND: "#binding = :binding AND (attribute_not_exists(#offered_until) OR #offered_until <= :sharing)",
-}
-"""What must hold of the sharer's place for the device when it is offered."""
+    """They end. The new code's share must not end before that of the last one."""
 
 
 class _Guesses(binding.Guesses):
-    """Share codes that nobody made, counted with the serial numbers."""
+    """Failed guesses when a code is accepted."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (binding.Guesses.LIMITS[0]._replace(throttled=Reason.SHARE_THROTTLED),)
 
 
 class _Looks(binding.Guesses):
-    """The same, of codes that are only looked at."""
+    """Failed guesses when a code is looked at."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (binding.Guesses.LIMITS[0]._replace(throttled=Reason.LOOK_THROTTLED),)
+
+
+class _Found(NamedTuple):
+    """The items that a request with a share code is checked against."""
+
+    user: User
+    guesses: binding.Guesses
+    sharers: items.UserDevice | None
+    """The sharer's entry for the device; None if the session that made the code has ended."""
+    own: items.UserDevice | None
+    product: items.Product | None
 
 
 def offer(
@@ -73,12 +77,10 @@ def offer(
     sharing_until: int | None,
     cover: Cover,
 ) -> str:
-    """A code by which others accept a share of a device that the session's user has bound. Times are milliseconds.
+    """Return a code by which others can accept a share of the user's device. Times are milliseconds.
 
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `TIMESTAMP_INVALID` (a time that is past or too far ahead),
-    `SHARING_TOO_SHORT` (it would end before it is accepted), `DEVICE_NOT_BOUND`, `SHARING_FORBIDDEN` (it is shared with
-    the user), `DOMAIN_ABNORMAL` (the user domain is disabled), `SHARING_SHORTENED` (see `Cover`), and `CONFLICT` (the
-    codes that are to stay good ended meanwhile: nothing has changed).
+    Raises `TIMESTAMP_INVALID`, `SHARING_TOO_SHORT`, `DEVICE_NOT_BOUND`, `DOMAIN_ABNORMAL`, `SHARING_FORBIDDEN`,
+    `SHARING_SHORTENED`, and `CONFLICT` (the previous codes ended concurrently).
     """
     now = clock.seconds()
     accepting = now + ACCEPTING_SECONDS if accepting_until is None else accepting_until // 1000
@@ -86,58 +88,52 @@ def offer(
     if unsuited := _unsuited(now, accepting, sharing):
         session.look_up(Reason.LOOKUP_FAILED)
         raise Refused(unsuited)
-    _, place, (domain,) = user_devices.own(session, product_key, device_key, user_domains.read(session.domain))
-    user_domains.admit(domain)
-    if place["kind"] == "share":
+    domain = user_domains.lookup(session.domain)
+    _, held, found = user_devices.get_own(session, product_key, device_key, domain)
+    user_domains.check(found[domain.key])
+    if held["kind"] == "share":
         raise Refused(Reason.SHARING_FORBIDDEN)
-    series = place["series"] if cover is Cover.ADD else bindings.new_id()
-
-    def changed(found: Item) -> Reason:
-        if found.get("binding") != place["binding"]:
-            return Reason.DEVICE_NOT_BOUND
-        # Of codes that are to stay good, none may come back that was ended meanwhile.
-        return Reason.SHARING_SHORTENED if cover is Cover.EXTEND else Reason.CONFLICT
-
-    dynamodb.write(
-        Update(
-            holdings.key(session.uid, product_key, device_key),
-            "SET #series = :series, #offered_until = :sharing",
-            {":series": series, ":sharing": sharing},
-            Condition(expression=_COVERED[cover], values={":binding": place["binding"]}, otherwise=changed),
-        )
+    series = held["series"] if cover is Cover.ADD else bindings.new_id()
+    entry = items.user_device(session.uid, product_key, device_key)
+    offered: items.UserDevice = {"series": series, "offered_until": sharing}
+    dynamodb.write(entry.update(set=offered, when=_may_cover(cover, held, sharing)))
+    made = Offer(
+        session.uid,
+        session.generation,
+        held["product_key"],
+        held["device_key"],
+        held["binding"],
+        series,
+        accepting,
+        sharing,
     )
-    key, name = place["product_key"], place["device_key"]
-    offered = Offer(session.uid, session.generation, key, name, place["binding"], series, accepting, sharing)
-    return share_codes.write(offered, session.account, session.domain)
+    return share_codes.encode(made, session.account, session.domain)
 
 
 def look(session: Session, code: str) -> Device:
-    """The device of a share code, to look at before it is accepted: without the keys to bind or to reach it.
+    """Return the device of a share code; before the share is accepted, without serial number, `authKey` and holder.
 
-    Nor does it say whose it is: `uid` is the session's user, as it will be once the share is accepted.
-
-    Who has it already sees what they have. Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `DOMAIN_ABNORMAL` (disabled),
-    `LOOK_THROTTLED` (too many failed guesses) and `NOT_SHARED` (the code is invalid or expired, or not for users of
-    this domain).
+    Raises `DOMAIN_ABNORMAL`, `LOOK_THROTTLED` and `NOT_SHARED`.
     """
-    offer = _made(session, code, _Looks, Reason.NOT_SHARED)
-    _, place, own, guesses, product = _read(session, offer, _Looks)
-    # Concurrent guesses may have used up the limit since.
-    dynamodb.transact([Check(guesses.key, guesses.within())])
+    offer = _decode(session, code, _Looks, Reason.NOT_SHARED)
+    found = _read(session, offer, _Looks)
+    # Concurrent guesses may have used up the limit since the read.
+    dynamodb.transact([found.guesses.key.check(found.guesses.within())])
+    own, sharers, product = found.own, found.sharers, found.product
     if own is not None and holdings.lasts(own) and own["binding"] == offer.binding:
-        return user_devices.shown(session, own, product)
-    if not products.serves(product, session.domain) or place is None or _over(offer, place):
+        return user_devices.describe(session, own, product)
+    if not products.serves(product, session.domain) or sharers is None or _is_over(offer, sharers):
         raise Refused(Reason.NOT_SHARED)
     return Device(
-        product_key=place["product_key"],
+        product_key=sharers["product_key"],
         product_name=product["name"],
-        device_key=place["device_key"],
+        device_key=sharers["device_key"],
         serial="",
-        name=place["name"],
+        name=sharers["name"],
         auth_key="",
-        mode=Mode(place["mode"]),
+        mode=Mode(sharers["mode"]),
         shared=True,
-        capabilities=place["capabilities"],
+        capabilities=sharers["capabilities"],
         fid=None,
         frid=None,
         uid=session.uid,
@@ -147,168 +143,183 @@ def look(session: Session, code: str) -> Device:
 
 
 def accept(session: Session, code: str, name: str | None) -> None:
-    """Accept the share that a code stands for, under a name of the user's own or the sharer's.
+    """Accept the share that a code offers, under `name` or the sharer's name for the device.
 
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `DOMAIN_ABNORMAL` (disabled), `SHARE_THROTTLED` (too many failed
-    guesses), `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN` (the code is invalid or expired),
-    `DOMAIN_NOT_AUTHORISED` (the product is not for the user's domain), `LIMIT_REACHED`
-    (`user_devices.SHARE_LIMIT` last), `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`, and `BINDING_FAILED` or `CONFLICT`
-    (a concurrent write changed it; nothing was written).
+    Raises `DOMAIN_ABNORMAL`, `SHARE_THROTTLED`, `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN`,
+    `DOMAIN_NOT_AUTHORISED`, `LIMIT_REACHED`, `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`, and `CONFLICT` or `BINDING_FAILED`
+    (changed concurrently).
     """
-    offer = _made(session, code, _Guesses, Reason.SHARE_UNKNOWN)
-    user, place, own, guesses, product = _read(session, offer, _Guesses)
-    user_devices.refuse(own)
-    if place is None or _over(offer, place):
+    offer = _decode(session, code, _Guesses, Reason.SHARE_UNKNOWN)
+    found = _read(session, offer, _Guesses)
+    sharers = _judge(session, offer, found)
+    accepted = _entry(session, offer, sharers, name)
+    dynamodb.transact(_writes(found, offer, sharers, accepted))
+
+
+def _judge(session: Session, offer: Offer, found: _Found) -> items.UserDevice:
+    """Return the sharer's entry, or raise the reason of the first check that applies."""
+    user_devices.check_not_held(found.own)
+    if found.sharers is None or _is_over(offer, found.sharers):
         raise Refused(Reason.SHARE_UNKNOWN)
-    if not products.serves(product, session.domain):
+    if not products.serves(found.product, session.domain):
         raise Refused(Reason.DOMAIN_NOT_AUTHORISED)
-    shares = holdings.lasting(place["shares"])
-    if len(shares) >= user_devices.SHARE_LIMIT:
+    if len(holdings.lasting(found.sharers["shares"])) >= user_devices.SHARE_LIMIT:
         raise Refused(Reason.LIMIT_REACHED)
-    uid, device, share, now = session.uid, place["device"], bindings.new_id(), clock.now()
-    kept = {fact: place[fact] for fact in ("device", "binding", "mode", "product_key", "serial", "device_key")}
-    accepted = kept | {
+    return found.sharers
+
+
+def _entry(session: Session, offer: Offer, sharers: items.UserDevice, name: str | None) -> items.UserDevice:
+    return {
         "kind": "share",
-        "share": share,
+        "device": sharers["device"],
+        "binding": sharers["binding"],
+        "mode": sharers["mode"],
+        "product_key": sharers["product_key"],
+        "serial": sharers["serial"],
+        "device_key": sharers["device_key"],
+        "share": bindings.new_id(),
         "by": offer.sharer,
         "generation": offer.generation,
-        "name": name or place["name"],
-        "capabilities": place["capabilities"],
+        "name": name or sharers["name"],
+        "capabilities": sharers["capabilities"],
         "fid": None,
         "frid": None,
         "common": False,
-        "bound_at": now,
+        "bound_at": clock.now(),
         "domain": session.domain,
         "series": offer.series,
         "accepting_until": offer.accepting_until,
         "expires_at": offer.sharing_until,
     }
-    after = {":after": shares | {uid: offer.sharing_until}}
-    dynamodb.transact(
-        [
-            Check(guesses.key, guesses.within()),
-            Check(users.key(uid), _still(session.generation, otherwise=Reason.TOKEN_INVALID)),
-            _relate(user, accepted, place, after),
-            Update(
-                holdings.key(offer.sharer, offer.product_key, offer.device_key),
-                "SET #shares = :after",
-                after,
-                _as_read(uid, place, offer.series),
-            ),
-            # Never the user's own record: their own place for the device was refused before.
-            Check(users.key(offer.sharer), _still(offer.generation, otherwise=Reason.SHARE_UNKNOWN)),
-            Put(holdings.key(uid, offer.product_key, offer.device_key), accepted, user_devices.free(device)),
-            # Last: which share it is was judged before on what was read, so it comes first among the reasons here too.
-            Check(products.barred(offer.product_key, uid), binding.NOT_BARRED),
-            Check(devices.key(device), _FIT),
-        ]
+
+
+def _writes(found: _Found, offer: Offer, sharers: items.UserDevice, accepted: items.UserDevice) -> list[Write | Check]:
+    """Return the writes. Their conditions repeat the checks, for the same reasons."""
+    user, device = found.user, accepted["device"]
+    shares = holdings.lasting(sharers["shares"]) | {user.uid: offer.sharing_until}
+    own_entry, sharers_entry = (
+        items.user_device(uid, offer.product_key, offer.device_key) for uid in (user.uid, offer.sharer)
     )
+    return [
+        found.guesses.key.check(found.guesses.within()),
+        items.user(user.uid).check(_session_still_valid(user.generation).raises(Reason.TOKEN_INVALID)),
+        _put_share(user, accepted) if accepted["mode"] == Mode.MULTI else _add_share(user, sharers, shares),
+        sharers_entry.update(set={"shares": shares}, when=_offer_unchanged(user.uid, sharers, offer.series)),
+        # Never the user's own record: their own entry for the device was refused before.
+        items.user(offer.sharer).check(_session_still_valid(offer.generation).raises(Reason.SHARE_UNKNOWN)),
+        own_entry.put(accepted, when=user_devices.entry_available(device)),
+        # Last, because these two are not judged before: the conditions on the share take precedence here too.
+        items.bar(offer.product_key, user.uid).check(binding.NOT_BARRED),
+        items.device(device).check(_NOT_BANNED),
+    ]
 
 
 def _unsuited(now: int, accepting: int, sharing: int) -> Reason | None:
-    """Why a share code cannot have these times, if so."""
     if not now < accepting <= now + ACCEPTING_LIMIT or sharing > now + SHARING_LIMIT:
         return Reason.TIMESTAMP_INVALID
     return Reason.SHARING_TOO_SHORT if sharing <= accepting else None
 
 
-def _made(session: Session, code: str, guesses: type[binding.Guesses], unknown: Reason) -> Offer:
-    """Return the offer of a code. Count an invalid code as a failed guess and refuse it as `unknown`."""
-    offered = share_codes.read(code, session)
+def _may_cover(cover: Cover, held: items.UserDevice, sharing: int) -> Condition:
+    condition, changed = equals("binding", held["binding"]), Reason.CONFLICT
+    if cover is Cover.ADD:
+        # If a concurrent write has ended the previous codes, adding to them must not make them valid again.
+        condition &= equals("series", held["series"])
+    elif cover is Cover.EXTEND:
+        condition &= absent("offered_until") | at_most("offered_until", sharing)
+        changed = Reason.SHARING_SHORTENED
+    return condition.raises(
+        lambda now: changed if now.get("binding") == held["binding"] else Reason.DEVICE_NOT_BOUND,
+    )
+
+
+def _decode(session: Session, code: str, guesses: type[binding.Guesses], unknown: Reason) -> Offer:
+    """Return the offer of a code. An invalid code counts as a failed guess and raises `unknown`."""
+    offered = share_codes.decode(code, session)
     if offered is None:
-        _, admitted, _ = _admit(session, guesses)
-        # As a transaction, because a code that is right takes one too.
-        dynamodb.transact([admitted.count()])
+        _, accepted, _ = _authenticate(session, guesses)
+        # A transaction, because a valid code takes one too.
+        dynamodb.transact([accepted.count()])
         raise Refused(unknown)
     return offered
 
 
-def _read(
-    session: Session, offer: Offer, guesses: type[binding.Guesses]
-) -> tuple[User, Item | None, Item | None, binding.Guesses, Item | None]:
-    """The user, the sharer's place for the device of an offer, the user's own, who may try, and the product.
-
-    There is no place of a sharer whose session that made the code has ended: who is disabled, or of another generation,
-    as everyone is who was moved to another user domain. The account is the user's own, which is enabled.
-    """
-    places = [holdings.key(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid)]
-    keys = (users.key(offer.sharer), *places, products.key(offer.product_key))
-    user, admitted, (sharer, place, own, product) = _admit(session, guesses, *keys)
-    lasts = sharer is not None and sharer["enabled"] and sharer["generation"] == offer.generation
-    return user, place if lasts else None, own, admitted, product
+def _read(session: Session, offer: Offer, guesses: type[binding.Guesses]) -> _Found:
+    """Read everything in one batch."""
+    sharer, product = items.user(offer.sharer), items.product(offer.product_key)
+    entry, own = (items.user_device(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid))
+    user, accepted, found = _authenticate(session, guesses, sharer, entry, own, product)
+    known = found[sharer]
+    # A sharer who moves to another user domain has another generation. Their account is the user's, which is enabled.
+    lasts = known is not None and known["enabled"] and known["generation"] == offer.generation
+    return _Found(user, accepted, found[entry] if lasts else None, found[own], found[product])
 
 
-def _admit(
-    session: Session, guesses: type[binding.Guesses], *keys: Key
-) -> tuple[User, binding.Guesses, list[Item | None]]:
-    """The user, who may try a code, and what was read of `keys` with them.
-
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `DOMAIN_ABNORMAL`, and what `guesses` throttles with.
-    """
-    key = binding.guesses_key(session.uid)
-    reads = (Read(each, Reason.LOOKUP_FAILED) for each in (key, *keys))
-    asked = [*session.reads(Reason.LOOKUP_FAILED), user_domains.read(session.domain), *reads]
-    user, account, domain, record, *rest = dynamodb.get_many(asked)
-    confirmed = session.confirm(user, account)
-    user_domains.admit(domain)
-    return confirmed, guesses.admit(key, record), rest
+def _authenticate(
+    session: Session, guesses: type[binding.Guesses], *keys: Key[Any]
+) -> tuple[User, binding.Guesses, Batch]:
+    """Return the user, their guesses, and the batch with the items of `keys`."""
+    count, domain = items.guesses(session.uid), user_domains.lookup(session.domain)
+    reads = [Read(key, Reason.LOOKUP_FAILED) for key in (count, *keys)]
+    found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), domain, *reads])
+    user = session.confirm(found)
+    user_domains.check(found[domain.key])
+    return user, guesses.accept(count, found[count]), found
 
 
-def _over(offer: Offer, place: Item) -> bool:
-    """Whether an offer cannot be accepted any more, by its sharer's place for the device."""
+def _is_over(offer: Offer, sharers: items.UserDevice) -> bool:
     now = clock.seconds()
-    ended = place["kind"] != "binding" or place["binding"] != offer.binding or place["series"] != offer.series
+    ended = sharers["kind"] != "binding" or sharers["binding"] != offer.binding or sharers["series"] != offer.series
     return ended or offer.accepting_until <= now or offer.sharing_until <= now
 
 
-def _still(generation: int, *, otherwise: Reason) -> Condition:
-    """Condition: a user is enabled, and their sessions are of this generation."""
-    return Condition(
-        expression="#enabled = :true AND #generation = :generation",
-        values={":true": True, ":generation": generation},
-        otherwise=otherwise,
-    )
+def _session_still_valid(generation: int) -> Condition:
+    return equals("enabled", True) & equals("generation", generation)
 
 
-_FIT = Condition(
-    expression="attribute_exists(#pk) AND attribute_not_exists(#banned_at) AND attribute_not_exists(#disabled)",
-    otherwise=Reason.DEVICE_BANNED,
-)
+_NOT_BANNED = (exists() & absent("banned_at") & absent("disabled")).raises(Reason.DEVICE_BANNED)
 
 
-def _relate(user: User, accepted: Item, place: Item, after: Item) -> Put | Update:
-    """The write by which the user may connect to the device."""
-    uid = user.uid
-    if accepted["mode"] != Mode.MULTI:
-        expression = "SET #shares = :after REMOVE #connected.#caller"
-        as_read = _as_read(uid, place)._replace(names={"caller": user.pseudonym})
-        return Update(bindings.owner(accepted["device"]), expression, after, as_read)
-    share = {
-        "holder": identity.user_holder(uid),
-        "since": bindings.since("quectel", accepted["bound_at"]),
-        "connected": {},
-        **{fact: accepted[fact] for fact in ("kind", "share", "by", "binding", "device_key", "expires_at")},
+def _put_share(user: User, accepted: items.UserDevice) -> Put:
+    share: items.Binding = {
+        "holder": identity.user_holder(user.uid),
+        "holder_sort": bindings.holder_sort("quectel", accepted["bound_at"]),
+        "leases": {},
+        "kind": "share",
+        "share": accepted["share"],
+        "by": accepted["by"],
+        "binding": accepted["binding"],
+        "device_key": accepted["device_key"],
+        "expires_at": accepted["expires_at"],
     }
-    return Put(bindings.of_user(accepted["device"], uid), share, binding.free(uid))
+    return items.user_binding(accepted["device"], user.uid).put(share, when=binding.not_yet_bound(user.uid))
 
 
-def _as_read(uid: str, place: Item, series: str | None = None) -> Condition:
-    """That a binding is the one that was read, with the shares that it had, and at its holder's place with its codes.
+def _add_share(user: User, sharers: items.UserDevice, shares: dict[str, int]) -> Update:
+    # A lease under an earlier share of the user must not become valid again.
+    me = identity.user_holder(user.uid)
 
-    Without `series` it is a condition of the `owner` item.
-    """
+    def reason(now: items.Binding) -> Reason:
+        # In rotating mode the user may have bound the device concurrently.
+        return Reason.ALREADY_BOUND if now.get("holder") == me else _why_changed(now, sharers, user.uid)
 
-    def changed(now: Item) -> Reason:
-        if now.get("holder") == identity.user_holder(uid):
-            # In rotating mode the user may have bound the device meanwhile.
-            return Reason.ALREADY_BOUND
-        if now.get("binding") != place["binding"] or (series is not None and now["series"] != series):
-            return Reason.SHARE_UNKNOWN
-        return Reason.SHARE_ACCEPTED if uid in holdings.lasting(now["shares"]) else Reason.CONFLICT
+    when = _shares_unchanged(sharers).raises(reason)
+    return items.owner(sharers["device"]).update(set={"shares": shares}, remove=[("leases", user.pseudonym)], when=when)
 
-    return Condition(
-        expression="#binding = :binding AND #shares = :before" + ("" if series is None else " AND #series = :series"),
-        values={":binding": place["binding"], ":before": place["shares"]}
-        | ({} if series is None else {":series": series}),
-        otherwise=changed,
-    )
+
+def _offer_unchanged(uid: str, sharers: items.UserDevice, series: str) -> Condition:
+    def reason(now: items.UserDevice) -> Reason:
+        return Reason.SHARE_UNKNOWN if now.get("series") != series else _why_changed(now, sharers, uid)
+
+    unchanged = _shares_unchanged(sharers) & equals("series", series)
+    return unchanged.raises(reason)
+
+
+def _shares_unchanged(sharers: items.UserDevice) -> Condition:
+    return equals("binding", sharers["binding"]) & equals("shares", sharers["shares"])
+
+
+def _why_changed(now: items.Binding | items.UserDevice, sharers: items.UserDevice, uid: str) -> Reason:
+    if now.get("binding") != sharers["binding"]:
+        return Reason.SHARE_UNKNOWN
+    return Reason.SHARE_ACCEPTED if uid in holdings.lasting(now["shares"]) else Reason.CONFLICT

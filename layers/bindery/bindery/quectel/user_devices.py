@@ -1,19 +1,15 @@
-"""quectel: what a user holds, in a partition of their own.
+"""quectel: a user's devices, by product key and device key, as clients name them.
 
-The API's clients name a device by product key and device key, while bindings stand under (product key, serial number)
-(`bindery.registry.bindings`). So each binding, and each share that a user accepted, has its place here too, written and
-removed in the same transactions: lists and look-ups read nothing else. The binding is the authority on who may bind and
-connect; what only its holder looks at (the name, the network, the room) stands here alone.
-
-A place of a binding has its `shares` (uid → the second at which it ends), that of a share the sharer (`by`) and what
-else its code says, both the id of the binding that they stand for. A place has no `holder`, so it is in no index.
+A binding's key has the serial number instead, so each binding and share also has an entry (`items.UserDevice`) in the
+same transaction. Lists read only entries. Functions with a session also raise `TOKEN_INVALID` and `LOOKUP_FAILED`.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Delete, Item, Key, Read, Table, Update, Verdict
+from bindery.aws.dynamodb import Batch, Delete, Key, Read, Update
+from bindery.aws.expressions import Condition, Verdict, absent, at_most, equals
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import products
@@ -21,19 +17,19 @@ from bindery.directory.sessions import Session
 from bindery.directory.users import User
 from bindery.quectel import families, share_codes
 from bindery.quectel.share_codes import Offer
-from bindery.registry import bindings, holdings, identity
+from bindery.registry import holdings, identity, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
 
 SHARE_LIMIT = 30
-"""How many shares of one binding last at a time: with all of them, a binding ends in one transaction."""
+"""Maximum number of live shares of a binding: with all of them, a binding ends in one transaction."""
 
 PAGE_LIMIT = 98
-"""How many devices a page of a list has at most: with the user and the account, what one batch reads."""
+"""Maximum number of devices on a page of a list: with the user and the account, what one batch reads."""
 
 
 class Device(NamedTuple):
-    """A device as its user sees it. Times are milliseconds."""
+    """A device as its user sees it."""
 
     product_key: str
     product_name: str
@@ -48,45 +44,40 @@ class Device(NamedTuple):
     frid: str | None
     uid: str
     bound_at: int | None
+    """In milliseconds."""
     share_code: str | None
 
 
-class Page(NamedTuple):
-    """Part of a user's devices, and how many there are in all."""
+class NumberedPage(NamedTuple):
+    """A page of devices, and the number of all devices."""
 
     devices: list[Device]
     total: int
 
 
-def place(binding: Item) -> Key:
-    """Where what its holder holds stands, by the binding (or the share) as it stands under the device."""
+def key_of(binding: items.Binding) -> Key[items.UserDevice]:
+    """Return the key of the holder's entry for a binding or share."""
     _, uid = identity.holder_parts(binding["holder"])
-    return holdings.key(uid, identity.parts(binding["pk"])["product_key"], binding["device_key"])
+    return items.user_device(uid, identity.parts(binding["pk"])["product_key"], binding["device_key"])
 
 
-def free(device: str) -> Condition:
-    """That a user's place for a device holds nothing but that device, or a share whose time is over."""
-    return Condition(
-        expression="attribute_not_exists(#pk) OR #device = :device OR (#kind = :share AND #expires_at <= :now)",
-        values={":device": device, ":share": "share", ":now": clock.seconds()},
-        otherwise=Reason.BINDING_FAILED,
-    )
+def entry_available(device: str) -> Condition:
+    """Condition: a user's entry is absent, for this device, or an expired share."""
+    expired = equals("kind", "share") & at_most("expires_at", clock.seconds())
+    return (absent() | equals("device", device) | expired).raises(Reason.BINDING_FAILED)
 
 
 def find(session: Session, product_key: str | None, device_key: str | None) -> Device:
-    """A device of the session's user.
-
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED`, `IDENTIFIER_MISSING` (either key) and `DEVICE_NOT_BOUND`.
-    """
+    """Return a device of the session's user. Raises `IDENTIFIER_MISSING` (either key) and `DEVICE_NOT_BOUND`."""
     if product_key is None or device_key is None:
         session.look_up(Reason.LOOKUP_FAILED)
         raise Refused(Reason.IDENTIFIER_MISSING)
-    product_read = Read(products.key(product_key), Reason.LOOKUP_FAILED)
-    _, held, (product,) = own(session, product_key, device_key, product_read)
-    return shown(session, held, product)
+    product = items.product(product_key)
+    _, held, found = get_own(session, product_key, device_key, Read(product, Reason.LOOKUP_FAILED))
+    return describe(session, held, found[product])
 
 
-def page(
+def list_devices(
     session: Session,
     number: int,
     size: int,
@@ -94,13 +85,10 @@ def page(
     name: str | None = None,
     product_keys: Sequence[str] | None = None,
     device_key: str | None = None,
-) -> Page:
-    """The `number`th (from 1) `size` (at most `PAGE_LIMIT`) of a user's devices, what was bound first coming first.
-
-    That order is stable: what is bound meanwhile comes last. `name` is part of a device's name. Looks at a megabyte of
-    what the user holds, some 1,500 devices. Raises `TOKEN_INVALID` and `LOOKUP_FAILED`.
-    """
-    found = [
+) -> NumberedPage:
+    """Return page `number` (from 1) of the user's devices, oldest first. `name` is part of a name."""
+    # One round trip: a megabyte, some 1,500 devices.
+    matching = [
         held
         for held in holdings.of_user(session.uid, round_trips=1, unavailable=Reason.LOOKUP_FAILED)
         if holdings.lasts(held)
@@ -108,75 +96,62 @@ def page(
         and (product_keys is None or held["product_key"] in product_keys)
         and (device_key is None or held["device_key"] == device_key)
     ]
-    found.sort(key=lambda held: (held["bound_at"], held["sk"]))
-    part = found[(number - 1) * size : number * size]
-    keys = list(dict.fromkeys(products.key(held["product_key"]) for held in part))
-    reads = [Read(place, Reason.LOOKUP_FAILED) for place in keys]
-    user, account, *read = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
-    session.confirm(user, account)
-    named = dict(zip(keys, read, strict=True))
-    return Page([shown(session, held, named[products.key(held["product_key"])]) for held in part], len(found))
+    matching.sort(key=lambda held: (held["bound_at"], held["sk"]))
+    part = matching[(number - 1) * size : number * size]
+    keys = dict.fromkeys(items.product(held["product_key"]) for held in part)
+    reads = [Read(product, Reason.LOOKUP_FAILED) for product in keys]
+    found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
+    session.confirm(found)
+    devices = [describe(session, held, found[items.product(held["product_key"])]) for held in part]
+    return NumberedPage(devices, len(matching))
 
 
-def bindable(session: Session, product_key: str, device_key: str | None) -> Item:
-    """The product of a device that the session's user wants to bind, as far as its keys tell that they may.
-
-    A product that is not for the user's domain is unknown too, so that its name is not shown. Raises `TOKEN_INVALID`,
-    `LOOKUP_FAILED`, `PRODUCT_UNKNOWN`, `ALREADY_BOUND` and `SHARE_ACCEPTED` (the user has it).
-    """
-    reads = [Read(products.key(product_key), Reason.LOOKUP_FAILED)]
-    if device_key is not None:
-        reads.append(Read(holdings.key(session.uid, product_key, device_key), Reason.LOOKUP_FAILED))
-    user, account, product, *rest = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
-    session.confirm(user, account)
+def bindable_product(session: Session, product_key: str, device_key: str | None) -> items.Product:
+    """Return the product of a device to bind. Raises `PRODUCT_UNKNOWN`, `ALREADY_BOUND` and `SHARE_ACCEPTED`."""
+    wanted = items.product(product_key)
+    entry = None if device_key is None else items.user_device(session.uid, product_key, device_key)
+    reads = [Read(key, Reason.LOOKUP_FAILED) for key in (wanted, entry) if key is not None]
+    found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
+    session.confirm(found)
+    product = found[wanted]
     if not products.serves(product, session.domain):
+        # Also if it is for other domains, so that its name is not shown.
         raise Refused(Reason.PRODUCT_UNKNOWN)
-    for held in rest:
-        refuse(held)
+    check_not_held(None if entry is None else found[entry])
     return product
 
 
-def refuse(held: Item | None) -> None:
-    """Raise `ALREADY_BOUND` or `SHARE_ACCEPTED` if a user holds what stands at a place."""
+def check_not_held(held: items.UserDevice | None) -> None:
+    """Raise `ALREADY_BOUND` or `SHARE_ACCEPTED` if an entry is in effect."""
     if held is not None and holdings.lasts(held):
         raise Refused(Reason.SHARE_ACCEPTED if held["kind"] == "share" else Reason.ALREADY_BOUND)
 
 
 def rename(session: Session, product_key: str, device_key: str, name: str) -> None:
-    """Give a device of the session's user another name. It is the user's own: others who hold it do not see it.
-
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED` and `DEVICE_NOT_BOUND`.
-    """
-    _, held, _ = own(session, product_key, device_key)
-    dynamodb.write(
-        Update(
-            holdings.key(session.uid, product_key, device_key), "SET #name = :name", {":name": name}, still_held(held)
-        )
-    )
+    """Rename a device for the session's user alone. Raises `DEVICE_NOT_BOUND`."""
+    _, held, _ = get_own(session, product_key, device_key)
+    entry = items.user_device(session.uid, product_key, device_key)
+    dynamodb.write(entry.update(set={"name": name}, when=still_held(held)))
 
 
 def unbind(session: Session, product_key: str, device_key: str) -> int:
-    """End what the session's user holds of a device: a binding with all of its shares, or an accepted share.
+    """End a user's binding with its shares, or a user's share, and return the number of bindings left.
 
-    How many users have bound the device afterwards: in multi mode they are counted, a third round trip. Raises
-    `TOKEN_INVALID`, `LOOKUP_FAILED`, `DEVICE_NOT_BOUND`, and `CONFLICT` (a share was accepted or ended meanwhile:
-    nothing changed).
+    Raises `DEVICE_NOT_BOUND`, and `CONFLICT` (the shares changed concurrently).
     """
-    user, held, _ = own(session, product_key, device_key)
+    user, held, _ = get_own(session, product_key, device_key)
     uid, multi = session.uid, held["mode"] == Mode.MULTI
-    others = users_of(held["device"], uid) if multi else []
+    others = other_users(held["device"], uid) if multi else []
     if held["kind"] == "share":
-        dynamodb.transact(giving_back(uid, held, Reason.DEVICE_NOT_BOUND, user.pseudonym))
+        dynamodb.transact(give_back(uid, held, Reason.DEVICE_NOT_BOUND, user.pseudonym))
     else:
-        relation = bindings.of_user(held["device"], uid) if multi else bindings.owner(held["device"])
-        ended = Condition(
-            expression="#binding = :binding", values={":binding": held["binding"]}, otherwise=Reason.DEVICE_NOT_BOUND
-        )
+        binding = items.user_binding(held["device"], uid) if multi else items.owner(held["device"])
+        same = equals("binding", held["binding"])
         dynamodb.transact(
             [
-                Delete(relation, ended),
-                *ending(uid, held, otherwise=Reason.CONFLICT),
-                *leaving_family(uid, held),
+                binding.delete(when=same.raises(Reason.DEVICE_NOT_BOUND)),
+                *end_binding(uid, held, Reason.CONFLICT),
+                *leave_family(uid, held),
             ]
         )
     if multi:
@@ -184,90 +159,62 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
     return 1 if held["kind"] == "share" else 0
 
 
-def users_of(device: str, uid: str) -> list[Item]:
-    """The bindings and lasting shares of all others of a device in multi mode, as far as a megabyte shows them."""
-    found = dynamodb.query(
-        Table.BINDINGS,
-        "#pk = :device AND begins_with(#sk, :user)",
-        {":device": device, ":user": identity.user_holder("")},
-        consistent=True,
-        round_trips=1,
-    )
+def other_users(device: str, uid: str) -> list[items.Binding]:
+    """Return the bindings and live shares of other users in multi mode."""
+    # One round trip: a megabyte.
+    found = dynamodb.query(items.user_bindings(device), consistent=True, round_trips=1)
     return [other for other in found if other["sk"] != identity.user_holder(uid) and holdings.lasts(other)]
 
 
-def ending(uid: str, held: Item, otherwise: Verdict) -> Iterator[Delete]:
-    """The part of a write that ends the place of a user's binding, as it was read, and all of its lasting shares.
-
-    `held` is the place, or in an exclusive mode the binding with what the place has of it.
-    """
+def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[Delete]:
+    """Remove a binding's entry, if unchanged since it was read, and its live shares."""
     product_key, device_key = held["product_key"], held["device_key"]
-    as_read = Condition(
-        expression="attribute_not_exists(#pk) OR (#binding = :binding AND #shares = :shares)",
-        values={":binding": held["binding"], ":shares": held["shares"]},
-        otherwise=otherwise,
-    )
-    yield Delete(holdings.key(uid, product_key, device_key), as_read)
-    this_ones = Condition(
-        expression="attribute_not_exists(#pk) OR #binding = :binding",
-        values={":binding": held["binding"]},
-        otherwise=otherwise,
-    )
-    # What is over stays until it expires or is replaced: someone else's may stand there by now.
+    same = equals("binding", held["binding"])
+    unchanged = absent() | (same & equals("shares", held["shares"]))
+    yield items.user_device(uid, product_key, device_key).delete(when=unchanged.raises(raises))
+    absent_or_same = (absent() | same).raises(raises)
+    # Expired shares stay until their time to live or a replacement: their entries can be of another binding by now.
     for sharer in holdings.lasting(held["shares"]):
-        yield Delete(holdings.key(sharer, product_key, device_key), this_ones)
+        yield items.user_device(sharer, product_key, device_key).delete(when=absent_or_same)
         if held["mode"] == Mode.MULTI:
-            yield Delete(bindings.of_user(held["device"], sharer), this_ones)
+            yield items.user_binding(held["device"], sharer).delete(when=absent_or_same)
 
 
-def giving_back(uid: str, held: Item, otherwise: Verdict, pseudonym: str = "") -> list[Update | Delete]:
-    """The writes that end a share that a user accepted: `otherwise` if it has ended.
-
-    In an exclusive mode the binding stays, and names them by `pseudonym` if they are connected.
-    """
+def give_back(uid: str, held: items.UserDevice, raises: Verdict, pseudonym: str = "") -> list[Update | Delete]:
+    """End an accepted share; in an exclusive mode, also the lease of `pseudonym`."""
     product_key, device_key = held["product_key"], held["device_key"]
-    shared = Condition(
-        expression="#binding = :binding",
-        names={"uid": uid},
-        values={":binding": held["binding"]},
-        otherwise=otherwise,
-    )
-    this_one = Condition(expression="#share = :share", values={":share": held["share"]}, otherwise=otherwise)
-    own: Update | Delete
+    same_binding = equals("binding", held["binding"]).raises(raises)
+    same_share = equals("share", held["share"]).raises(raises)
+    relation: Update | Delete
     if held["mode"] == Mode.MULTI:
-        own = Delete(bindings.of_user(held["device"], uid), this_one)
+        relation = items.user_binding(held["device"], uid).delete(when=same_share)
     else:
-        with_lease = shared._replace(names={"uid": uid, "caller": pseudonym})
-        own = Update(bindings.owner(held["device"]), "REMOVE #shares.#uid, #connected.#caller", condition=with_lease)
+        removed = [("shares", uid), ("leases", pseudonym)]
+        relation = items.owner(held["device"]).update(remove=removed, when=same_binding)
+    sharers_entry = items.user_device(held["by"], product_key, device_key)
     return [
-        own,
-        Update(holdings.key(held["by"], product_key, device_key), "REMOVE #shares.#uid", condition=shared),
-        Delete(holdings.key(uid, product_key, device_key), this_one),
+        relation,
+        sharers_entry.update(remove=[("shares", uid)], when=same_binding),
+        items.user_device(uid, product_key, device_key).delete(when=same_share),
     ]
 
 
-def leaving_family(uid: str, held: Item) -> list[Update]:
-    """The part of a write that takes a user's device off the family's common list when the binding ends."""
-    if not held["common"]:
+def leave_family(uid: str, held: items.UserDevice) -> list[Update]:
+    """Remove a binding from its family's common list."""
+    if not held["common"] or held["fid"] is None:
         return []
-    return [families.drop_common(held["fid"], families.entry(held["device"], uid, held["mode"]))]
+    return [families.remove_common(held["fid"], families.common_entry(held["device"], uid, held["mode"]))]
 
 
-def still_held(held: Item) -> Condition:
-    """That what a user holds is what was read: it stands for `DEVICE_NOT_BOUND`."""
-    name = "share" if held["kind"] == "share" else "binding"
-    return Condition(
-        expression=f"#kind = :kind AND #{name} = :read",
-        values={":kind": held["kind"], ":read": held[name]},
-        otherwise=Reason.DEVICE_NOT_BOUND,
-    )
+def still_held(held: items.UserDevice) -> Condition:
+    """Condition: an entry is for the binding or share that was read."""
+    same = equals("share", held["share"]) if held["kind"] == "share" else equals("binding", held["binding"])
+    return (equals("kind", held["kind"]) & same).raises(Reason.DEVICE_NOT_BOUND)
 
 
-def shown(session: Session, held: Item, product: Item | None) -> Device:
-    """A device as its user sees it, by their place for it. A share has an `authKey` of its own, which ends with it.
-
-    Its code is the one that was accepted, good in the user domain where it was, wherever the user is by now.
-    """
+def describe(session: Session, held: items.UserDevice, product: items.Product | None) -> Device:
+    """Return a device as its user sees it."""
+    # A share has its own `authKey`, which ends with it, and its code stays in the domain where it was accepted.
     shared = held["kind"] == "share"
     return Device(
         product_key=held["product_key"],
@@ -283,12 +230,11 @@ def shown(session: Session, held: Item, product: Item | None) -> Device:
         frid=held["frid"],
         uid=session.uid,
         bound_at=held["bound_at"],
-        share_code=share_codes.write(offer(held), session.account, held["domain"]) if shared else None,
+        share_code=share_codes.encode(_accepted_offer(held), session.account, held["domain"]) if shared else None,
     )
 
 
-def offer(held: Item) -> Offer:
-    """The offer that an accepted share was accepted of."""
+def _accepted_offer(held: items.UserDevice) -> Offer:
     return Offer(
         held["by"],
         held["generation"],
@@ -301,14 +247,11 @@ def offer(held: Item) -> Offer:
     )
 
 
-def own(session: Session, product_key: str, device_key: str, *reads: Read) -> tuple[User, Item, list[Item | None]]:
-    """The session's user, what they hold of a device, and what `reads` brought along with it.
-
-    Raises `TOKEN_INVALID`, `LOOKUP_FAILED` and `DEVICE_NOT_BOUND`.
-    """
-    held_read = Read(holdings.key(session.uid, product_key, device_key), Reason.LOOKUP_FAILED)
-    user, account, held, *rest = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), held_read, *reads])
-    confirmed = session.confirm(user, account)
+def get_own(session: Session, product_key: str, device_key: str, *reads: Read) -> tuple[User, items.UserDevice, Batch]:
+    """Return the user, their entry, and the batch with the items of `reads`. Raises `DEVICE_NOT_BOUND`."""
+    entry = items.user_device(session.uid, product_key, device_key)
+    found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), Read(entry, Reason.LOOKUP_FAILED), *reads])
+    user, held = session.confirm(found), found[entry]
     if held is None or not holdings.lasts(held):
         raise Refused(Reason.DEVICE_NOT_BOUND)
-    return confirmed, held, rest
+    return user, held, found

@@ -1,63 +1,57 @@
-"""User domains (quectel): the apps that users belong to, and who of an app's users may bind devices."""
+"""User domains (quectel): the apps that users belong to, and which of an app's users may bind devices."""
 
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from bindery import directory
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Key, Page, Put, Read, Table
+from bindery.aws.dynamodb import CursorPage, Read
+from bindery.aws.expressions import absent
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
+from bindery.registry import items
 
 Binders = Literal["everyone", "administrators"]
 
-LIST = "domains"
-"""Under which all user domains stand in the index by list."""
+
+def lookup(domain: str | None) -> Read:
+    """Return the read of a session's user domain, for `check`."""
+    # No domain has an empty name, so a user without a domain is refused.
+    return Read(items.user_domain(domain or ""), Reason.LOOKUP_FAILED)
 
 
-def key(domain: str) -> Key:
-    """Where a user domain stands in the directory."""
-    return Key(Table.DIRECTORY, f"domain#{domain}", "domain")
-
-
-def read(domain: str | None) -> Read:
-    """What `admit` needs. No user domain has an empty name, so a user without one is refused."""
-    return Read(key(domain or ""), Reason.LOOKUP_FAILED)
-
-
-def create(
-    domain: str, *, enabled: bool = True, binders: Binders = "everyone", sealed_secret: str | None = None
-) -> None:
-    """Enter a user domain, whose secret was sealed by `domain_secrets`. Raises `ALREADY_EXISTS`."""
-    record = {"list": LIST, "domain": domain, "binders": binders, "enabled": enabled, "created_at": clock.now()}
-    dynamodb.write(
-        Put(
-            key(domain),
-            record if sealed_secret is None else record | {"sealed_secret": sealed_secret},
-            Condition(expression="attribute_not_exists(#pk)", otherwise=Reason.ALREADY_EXISTS),
-        )
-    )
-
-
-def admit(domain: Item | None) -> Item:
-    """Return the record of a session's user domain. Raises `DOMAIN_ABNORMAL`: it does not exist or is disabled."""
+def check(domain: items.UserDomain | None) -> items.UserDomain:
+    """Return an enabled user domain. Raises `DOMAIN_ABNORMAL`."""
     if domain is None or not domain["enabled"]:
         raise Refused(Reason.DOMAIN_ABNORMAL)
     return domain
 
 
-def show(domain: str) -> Item:
-    """A user domain's record. Raises `NOT_FOUND`."""
-    return directory.show(key(domain))
+def create(
+    domain: str, *, enabled: bool = True, binders: Binders = "everyone", sealed_secret: str | None = None
+) -> None:
+    """Create a user domain. Raises `ALREADY_EXISTS`."""
+    facts: items.UserDomain = {
+        "collection": items.user_domains().value,
+        "domain": domain,
+        "binders": binders,
+        "enabled": enabled,
+        "created_at": clock.now(),
+    }
+    if sealed_secret is not None:
+        facts["sealed_secret"] = sealed_secret
+    dynamodb.write(items.user_domain(domain).put(facts, when=absent().raises(Reason.ALREADY_EXISTS)))
 
 
-def page(limit: int, cursor: str | None) -> Page:
-    """Part of the list of all user domains. Raises `INVALID`: the cursor is none."""
-    return directory.page(LIST, limit, cursor)
+def show(domain: str) -> items.UserDomain:
+    """Return a user domain. Raises `NOT_FOUND`."""
+    return directory.show(items.user_domain(domain))
 
 
-def change(domain: str, **members: Any) -> None:
-    """Say which of a domain's users may bind devices (`binders`), or that none may, nor share nor log in (`enabled`).
+def list_domains(limit: int, cursor: str | None) -> CursorPage[items.UserDomain]:
+    """List all user domains. Raises `INVALID` for an invalid cursor."""
+    return dynamodb.page(items.user_domains(), limit, cursor)
 
-    Raises `NOT_FOUND`.
-    """
-    directory.change(key(domain), members)
+
+def change(domain: str, /, **members: Unpack[items.UserDomain]) -> None:
+    """Change `binders` or `enabled`. Raises `NOT_FOUND`."""
+    directory.change(items.user_domain(domain), members)

@@ -1,60 +1,38 @@
-"""Devices: what exists, whoever holds it. Identity, manufacturing facts, ban, activity and service address.
+"""Devices: identity, manufacturing facts, ban, activity and service address, whoever holds them.
 
-What a holder says of a device (its name, its firmware) stands with the binding and ends with it.
+What a holder says of a device (its name, its firmware) is stored in the binding and ends with it.
 """
 
 import uuid
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Key, Page, Table, Update
+from bindery.aws.dynamodb import CursorPage, Update
+from bindery.aws.expressions import absent, equals, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import identity
+from bindery.registry import identity, items
 
-BY_SERIAL = "by_serial"
-"""The index by serial number (rufus, quectel), which holds the keys alone."""
+NOT_BANNED = absent("banned_at").raises(Reason.DEVICE_BANNED)
+"""Condition: the device is not banned. It need not exist."""
 
-NOT_BANNED = Condition(expression="attribute_not_exists(#banned_at)", otherwise=Reason.DEVICE_BANNED)
-"""Holds a write to a device that is not banned; a device that nobody entered yet is not."""
+EXISTS = exists().raises(Reason.NOT_FOUND)
+"""Condition: the device exists."""
 
-EXISTS = Condition(expression="attribute_exists(#pk)", otherwise=Reason.NOT_FOUND)
-"""Holds a write to a device that is there."""
-
-
-_MANUFACTURED = Condition(
-    expression="attribute_exists(#device_key)",
-    otherwise=lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
-    detail={"detail": "Only a device that was manufactured (quectel) is disabled; others are banned."},
+_MANUFACTURED = exists("device_key").raises(
+    lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
+    detail="Only a device that was manufactured (quectel) is disabled; others are banned.",
 )
 
 
-def key(device: str) -> Key:
-    """Where a device stands, by its canonical identity (`bindery.registry.identity`)."""
-    return Key(Table.DEVICES, device)
+def banned(device: items.Device | None) -> bool:
+    """Return True if a device exists and is banned."""
+    return device is not None and "banned_at" in device
 
 
-def address_key(address: str) -> Key:
-    """Key of a service address in the directory."""
-    return Key(Table.DIRECTORY, f"address#{address}", "address")
-
-
-def banned(record: Item | None) -> bool:
-    """Whether a device's record says that it is banned."""
-    return record is not None and "banned_at" in record
-
-
-def seen(device: str, dialect: str, facts: Mapping[str, str | int] | None = None) -> Update:
-    """The write that makes a device exist and replaces `facts` of it all together; fails with `DEVICE_BANNED`."""
-    given = {"dialect": dialect, **(facts or {})}
-    return Update(
-        key(device),
-        "SET #created_at = if_not_exists(#created_at, :now), " + ", ".join(f"#{name} = :{name}" for name in given),
-        {":now": clock.now()} | {f":{name}": value for name, value in given.items()},
-        NOT_BANNED,
-    )
+def seen(device: str, dialect: str, facts: items.Device | None = None) -> Update:
+    """Create a device or replace `facts` of it. The write raises `DEVICE_BANNED`."""
+    known: items.Device = {"dialect": dialect}
+    return items.device(device).update(set=known | (facts or {}), once={"created_at": clock.now()}, when=NOT_BANNED)
 
 
 def manufacture(
@@ -65,9 +43,9 @@ def manufacture(
     module_type: str | None = None,
     data_center: str | None = None,
 ) -> str:
-    """Enter the manufacturing record of a quectel device, or replace it, and return the device's identity.
+    """Create or replace the manufacturing record of a quectel device and return the device's identity.
 
-    Who holds the device, whether it is banned and whether it is disabled stay as they are.
+    Bindings, a ban and `disabled` stay as they are.
     """
     device = identity.manufactured_device(product_key, serial)
     dynamodb.write(manufactured(device, manufacturing(product_key, serial, device_key, module_type, data_center)))
@@ -76,8 +54,8 @@ def manufacture(
 
 def manufacturing(
     product_key: str, serial: str, device_key: str | None, module_type: str | None, data_center: str | None
-) -> Item:
-    """The manufacturing record of a quectel device: attributes that stand in its item together."""
+) -> items.Device:
+    """Return the manufacturing record of a quectel device."""
     return {
         "dialect": "quectel",
         "product_key": identity.canonical(product_key),
@@ -88,120 +66,97 @@ def manufacturing(
     }
 
 
-def manufactured(device: str, record: Item) -> Update:
-    """The write that enters a manufacturing record, or replaces it, and leaves all else of the device as it is."""
-    return Update(
-        key(device),
-        "SET #created_at = if_not_exists(#created_at, :now), " + ", ".join(f"#{name} = :{name}" for name in record),
-        {":now": clock.now()} | {f":{name}": value for name, value in record.items()},
-    )
+def manufactured(device: str, record: items.Device) -> Update:
+    """Create or replace a manufacturing record."""
+    return items.device(device).update(set=record, once={"created_at": clock.now()})
 
 
-def with_serial(serial: str, limit: int, cursor: str | None) -> Page:
-    """Part of the list of devices (their keys) that have a serial number. Raises `INVALID`: the cursor is none."""
-    return dynamodb.page(
-        Table.DEVICES,
-        "#serial = :serial",
-        {":serial": identity.canonical(serial)},
-        index=BY_SERIAL,
-        limit=limit,
-        cursor=cursor,
-    )
+def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[items.Device]:
+    """Return a page of the devices that have a serial number: their keys. Raises `INVALID` for an invalid cursor."""
+    return dynamodb.page(items.devices_with_serial(serial), limit, cursor)
 
 
 def ban(device: str, why: str) -> None:
-    """Ban a device: from now on it is neither bound, nor added, nor connected to. Raises `NOT_FOUND`.
+    """Ban a device: no bind, add or connect request succeeds from now on. Raises `NOT_FOUND`.
 
-    A device that is banned already keeps the first reason, with its time and operator.
+    A device that is already banned keeps the first reason, with its time and operator.
     """
+    banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
     try:
         dynamodb.write(
-            Update(
-                key(device),
-                "SET #banned_at = :now, #ban_reason = :why, #banned_by = :who REMOVE #unbanned_at, #unbanned_by",
-                {":now": clock.now(), ":why": why, ":who": dynamodb.actor()},
-                Condition(
-                    expression="attribute_exists(#pk) AND attribute_not_exists(#banned_at)",
-                    otherwise=lambda found: Reason.DEVICE_BANNED if found else Reason.NOT_FOUND,
+            items.device(device).update(
+                set=banned_now,
+                remove=["unbanned_at", "unbanned_by"],
+                when=(exists() & absent("banned_at")).raises(
+                    lambda found: Reason.DEVICE_BANNED if found else Reason.NOT_FOUND
                 ),
             )
         )
-    except Refused as fault:
-        if fault.reason is not Reason.DEVICE_BANNED:
+    except Refused as refused:
+        if refused.reason is not Reason.DEVICE_BANNED:
             raise
 
 
 def unban(device: str) -> None:
-    """Lift a ban. Its reason is kept, with the time and the operator of this. Connections made before it stay ended.
+    """Lift a ban. Its reason is kept, with time and operator of the unban. Earlier connections stay ended.
 
-    Raises `NOT_FOUND`, and `CONFLICT` (see `_resume`).
+    Raises `NOT_FOUND` and `CONFLICT` (see `_resume`).
     """
-    _resume(device, "banned_at", "banned_by", noted={"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()})
+    _resume(device, ["banned_at", "banned_by"], {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()})
 
 
 def unbound(device: str, why: str) -> Update:
-    """The write that says with a device that, why, and by whom a binding of it was ended by force.
-
-    It fails with `NOT_FOUND`.
-    """
-    return Update(
-        key(device),
-        "SET #unbound_at = :now, #unbind_reason = :why, #unbound_by = :who",
-        {":now": clock.now(), ":why": why, ":who": dynamodb.actor()},
-        EXISTS,
+    """Record that an operator ended a binding of the device, and why. The write raises `NOT_FOUND`."""
+    return items.device(device).update(
+        set={"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}, when=EXISTS
     )
 
 
 def set_enabled(device: str, enabled: bool) -> None:
-    """Let a manufactured device (quectel) be bound, or no longer. Raises `NOT_FOUND`, and `INVALID` for any other."""
-    expression = "REMOVE #disabled" if enabled else "SET #disabled = :true"
-    dynamodb.write(Update(key(device), expression, {} if enabled else {":true": True}, _MANUFACTURED))
+    """Allow or prevent new bindings of a manufactured device (quectel). Raises `NOT_FOUND`, `INVALID` for any other."""
+    key = items.device(device)
+    dynamodb.write(
+        key.update(remove=["disabled"], when=_MANUFACTURED)
+        if enabled
+        else key.update(set={"disabled": True}, when=_MANUFACTURED)
+    )
 
 
 def activate(device: str) -> None:
-    """Allow connections to a device again. Those made before it was deactivated stay ended.
+    """Allow connections to a device again. Earlier connections stay ended.
 
-    Raises `NOT_FOUND`, and `CONFLICT` (see `_resume`).
+    Raises `NOT_FOUND` and `CONFLICT` (see `_resume`).
     """
-    _resume(device, "inactive")
+    _resume(device, ["inactive"], {})
 
 
 def deactivate(device: str) -> None:
-    """End the connections to a device, and refuse new ones. Raises `NOT_FOUND`."""
-    _change(device, "SET #inactive = :true", {":true": True})
+    """End the connections to a device and refuse new ones. Raises `NOT_FOUND`."""
+    dynamodb.write(items.device(device).update(set={"inactive": True}, when=EXISTS))
 
 
-def _resume(device: str, obstacle: str, *others: str, noted: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Remove what kept callers from a device, write `noted`, and give its service address a new assignment.
+def _resume(device: str, obstacles: list[str], noted: items.Device) -> None:
+    """Remove what blocked connections to a device, store `noted`, and give its service address a new assignment.
 
-    Leases name the assignment that they were made under, so none of an earlier time comes back. Without the obstacle
-    nothing is written. Raises `NOT_FOUND`, and `CONFLICT`: a concurrent write changed the address or its assignment.
+    A lease names the assignment that it was made under, so no earlier lease becomes valid again. Does nothing unless
+    the first of `obstacles` exists. Raises `NOT_FOUND` and `CONFLICT` (a concurrent write changed the address).
     """
-    found = dynamodb.get(key(device))
+    key = items.device(device)
+    found = dynamodb.get(key)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
-    if obstacle not in found:
+    if obstacles[0] not in found:
         return
-    removed = "REMOVE " + ", ".join(f"#{name}" for name in (obstacle, *others))
-    noting, notes = "".join(f", #{name} = :{name}" for name in noted), {f":{name}": noted[name] for name in noted}
     if "address" not in found:
-        no_address = Condition(
-            expression="attribute_exists(#pk) AND attribute_not_exists(#address)", otherwise=Reason.CONFLICT
-        )
-        expression = f"SET {noting[2:]} {removed}" if noted else removed
-        dynamodb.write(Update(key(device), expression, notes, no_address))
+        no_address = (exists() & absent("address")).raises(Reason.CONFLICT)
+        dynamodb.write(key.update(set=noted, remove=obstacles, when=no_address))
         return
-    renewed, values = "SET #assignment = :new", {":new": uuid.uuid4().hex}
-    unchanged = Condition(
-        expression="#assignment = :read", values={":read": found["assignment"]}, otherwise=Reason.CONFLICT
-    )
+    assignment = uuid.uuid4().hex
+    renewed: items.Device = {"assignment": assignment}
+    unchanged = equals("assignment", found["assignment"]).raises(Reason.CONFLICT)
     dynamodb.transact(
         [
-            Update(key(device), f"{renewed}{noting} {removed}", values | notes, unchanged),
-            Update(address_key(found["address"]), renewed, values, unchanged),
+            key.update(set=renewed | noted, remove=obstacles, when=unchanged),
+            items.service_address(found["address"]).update(set={"assignment": assignment}, when=unchanged),
         ]
     )
-
-
-def _change(device: str, expression: str, values: Item) -> None:
-    dynamodb.write(Update(key(device), expression, values, EXISTS))

@@ -1,41 +1,24 @@
-"""What a user holds: one entry for each device that they have bound or have a share of, in a partition of their own.
+"""What a quectel user holds: bindings and accepted shares, in a partition of their own (`items.UserDevice`)."""
 
-An entry is written and removed in the same transactions as the binding or share that it stands for.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Item, Key, Table
 from bindery.core import clock
 from bindery.core.errors import Reason
-from bindery.registry import identity
+from bindery.registry import items
 
 
-def key(uid: str, product_key: str, device_key: str) -> Key:
-    """Where what a user holds of a device stands."""
-    place = identity.join("device", identity.canonical(product_key), device_key)
-    return Key(Table.BINDINGS, identity.user_holder(uid), place)
+def of_user(uid: str, *, round_trips: int = 10, unavailable: Reason = Reason.UNAVAILABLE) -> Iterator[items.UserDevice]:
+    """Yield everything that a user holds, including expired shares that are not removed yet."""
+    return dynamodb.query(items.user_devices(uid), consistent=True, round_trips=round_trips, unavailable=unavailable)
 
 
-def of_user(uid: str, *, round_trips: int = 10, unavailable: Reason = Reason.UNAVAILABLE) -> Iterator[Item]:
-    """Everything that a user holds, shares whose time is over included until they are removed."""
-    return dynamodb.query(
-        Table.BINDINGS,
-        "#pk = :user AND begins_with(#sk, :device)",
-        {":user": identity.user_holder(uid), ":device": identity.join("device", "")},
-        consistent=True,
-        round_trips=round_trips,
-        unavailable=unavailable,
-    )
-
-
-def lasts(held: Item | None) -> bool:
-    """Whether a user holds what stands at a place, or once stood there."""
+def lasts(held: items.UserDevice | items.Binding | None) -> bool:
+    """Return True for a binding, or a share that has not expired."""
     return held is not None and ("expires_at" not in held or held["expires_at"] > clock.seconds())
 
 
-def lasting(shares: Item) -> Item:
-    """The shares of a binding that last."""
+def lasting(shares: Mapping[str, int]) -> dict[str, int]:
+    """Return the shares that have not expired."""
     now = clock.seconds()
     return {uid: until for uid, until in shares.items() if until > now}

@@ -1,19 +1,20 @@
-"""remoteit: users connect to devices by developer key and session token (document 003, "Connecting to a Device")."""
+"""Request and response format of the remoteit API. Source: document 003."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Item, Key, Read
+from bindery.aws.dynamodb import Batch, Key, Read
 from bindery.core.errors import Reason, Refused
 from bindery.directory import api_keys, sessions
 from bindery.directory.api_keys import ApiKey, Kind
 from bindery.directory.sessions import Session
 from bindery.directory.users import User
 from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Problem, Reply, named
+from bindery.registry import items
 
 REFUSALS = {
     Reason.KEY_MISSING: ErrorRow(401, 401, "missing developer key"),
@@ -44,7 +45,7 @@ CREDENTIALS = frozenset(
 
 
 class ErrorBody(BaseModel):
-    """The envelope of every refusal."""
+    """An error response."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -53,31 +54,29 @@ class ErrorBody(BaseModel):
 
 
 class Caller(NamedTuple):
-    """A developer key and a session, of whichever accounts, whose records are yet to be read."""
+    """A developer key and a session, possibly of different accounts, not looked up yet."""
 
-    developer_key: Key
+    developer_key: Key[items.ApiKey]
     session: Session
     source_ip: str
 
-    def confirm(self, *more: Key) -> tuple[User, ApiKey, list[Item | None]]:
-        """The user and the key behind the credentials and, from the same round trip, the items at `more`.
+    def confirm(self, *more: Key[Any]) -> tuple[User, ApiKey, Batch]:
+        """Return the user, the API key, and the items at `more`: one round trip.
 
         Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `TOKEN_INVALID`.
         """
-        key, user, account, *items = dynamodb.get_many(
-            [Read(self.developer_key), *self.session.reads(), *(Read(key) for key in more)]
-        )
-        good = api_keys.admit(key, Kind.REMOTEIT, self.source_ip)
-        return self.session.confirm(user, account), good, items
+        found = dynamodb.get_many([Read(self.developer_key), *self.session.reads(), *map(Read, more)])
+        key = api_keys.authenticate(found[self.developer_key], Kind.REMOTEIT, self.source_ip)
+        return self.session.confirm(found), key, found
 
 
 def written(milliseconds: int) -> str:
-    """A time as this API writes it: ISO 8601 in whole seconds, UTC."""
+    """Return a time in ISO 8601 (UTC, whole seconds)."""
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
 def authenticate(call: Call, access: Access) -> Caller:
-    """The headers `developerkey` (or `apikey`) and `token`; nothing is read before `Caller.confirm`.
+    """Return the credentials in the headers `developerkey` or `apikey`, and `token`.
 
     Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`.
     """
@@ -89,36 +88,36 @@ def authenticate(call: Call, access: Access) -> Caller:
 
 
 def invalid(problems: Sequence[Problem], caller: Caller) -> Refused:
-    """Credentials first; then a body that is none, else the parameters that are missing, else the others, by name."""
+    """Confirm the credentials and return the refusal."""
     caller.confirm()
     return named(problems)
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The reply's own members; one that is None is left out."""
+    """Return the members of the reply that are not None."""
     return Answer(reply.status, reply.model_dump_json(exclude_none=True), reply.headers())
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """`{"status":"false","reason":…}`."""
-    refusal = REFUSALS[fault.reason]
-    envelope = ErrorBody(reason=refusal.text.format_map(fault.detail))
-    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))
+    """Return `{"status":"false","reason":…}`."""
+    row = REFUSALS[fault.reason]
+    envelope = ErrorBody(reason=row.text.format_map(fault.detail))
+    return Answer(row.status, envelope.model_dump_json(), row.headers_with(fault.detail))
 
 
 class Developer(NamedTuple):
-    """A developer key, whose record is yet to be read."""
+    """A developer key, not looked up yet."""
 
-    developer_key: Key
+    developer_key: Key[items.ApiKey]
     source_ip: str
 
     def confirm(self) -> ApiKey:
-        """The key behind the credential. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`."""
-        return api_keys.admit(dynamodb.get(self.developer_key), Kind.REMOTEIT, self.source_ip)
+        """Return the API key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`."""
+        return api_keys.authenticate(dynamodb.get(self.developer_key), Kind.REMOTEIT, self.source_ip)
 
 
 class Login:
-    """The dialect for whoever logs in: a developer key and no session."""
+    """Dialect of the login operation: a developer key without a session."""
 
     REFUSALS = REFUSALS
     CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED})
@@ -127,18 +126,17 @@ class Login:
 
     @staticmethod
     def authenticate(call: Call, access: Access) -> Developer:
-        """The header `developerkey` (or `apikey`); nothing is read before `Developer.confirm`. Raises `KEY_MISSING`."""
+        """Return the credential in the header `developerkey` or `apikey`. Raises `KEY_MISSING`."""
         return Developer(_developer_key(call), call.source_ip)
 
     @staticmethod
     def invalid(problems: Sequence[Problem], caller: Developer) -> Refused:
-        """The key first; then as in every operation."""
+        """Confirm the developer key and return the refusal."""
         caller.confirm()
         return named(problems)
 
 
-def _developer_key(call: Call) -> Key:
-    """Where the key would stand that a call presents. Raises `KEY_MISSING`."""
+def _developer_key(call: Call) -> Key[items.ApiKey]:
     credential = call.header("developerkey", "apikey")
     if credential is None:
         raise Refused(Reason.KEY_MISSING)

@@ -1,26 +1,27 @@
-"""rufus: a company binds a device that it names itself (document 000).
+"""Company devices (rufus): bind, find, unbind and list. Source: document 000.
 
-A device is (account, model, serial), so nobody else can hold it; binding it again is a retry or a re-install.
+A device is identified by account, model and serial number, so only its own account can hold it.
 """
 
 from typing import NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Delete, Item, Table, Update
+from bindery.aws.dynamodb import Update
+from bindery.aws.expressions import absent, equals
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import bindings, devices, identity
+from bindery.registry import bindings, devices, identity, items
 from bindery.security import secrets
 
 LIST_ROUND_TRIPS = 40
-"""How far a list is read for one of its pages and its total, a megabyte each."""
+"""Maximum number of round trips for a page and its total."""
 
 _ROUND_TRIP = 1_000_000
-"""More devices than a round trip can bring or count."""
+"""More devices than a round trip returns."""
 
 
 class CompanyDevice(NamedTuple):
-    """A bound device: what its company says of it, and when (milliseconds) it was bound."""
+    """A bound device. `bound_at` is in milliseconds."""
 
     device_id: str
     model: str
@@ -31,8 +32,8 @@ class CompanyDevice(NamedTuple):
     bound_at: int
 
 
-class Part(NamedTuple):
-    """A page of a list, how many devices the whole list has, and whether there are any after the page."""
+class NumberedPage(NamedTuple):
+    """A page, the length of the whole list, and whether any devices follow the page."""
 
     devices: list[CompanyDevice]
     total: int
@@ -49,31 +50,27 @@ def bind(
     kind: str | None,
     used: Update | None = None,
 ) -> str:
-    """Bind a device to an account and return its deviceid. What is given replaces what an earlier bind gave.
+    """Bind a device and return its deviceid. Binding again replaces the specified facts.
 
-    One transaction of two items, so that a ban and a bind never cross; `used` (of the `ApiKey`) goes along with it.
-    Raises `DEVICE_BANNED`.
+    `used` is written in the same transaction. Raises `DEVICE_BANNED`.
     """
     model, serial = identity.canonical(model), identity.canonical(serial)
     device = identity.company_device(account, model, serial)
-    given = {
-        name: value for name, value in {"alias": alias, "firmware": firmware, "type": kind}.items() if value is not None
-    }
-    facts = {"holder": identity.account_holder(account), "model": model, "serial": serial, **given}
+    holder = identity.account_holder(account)
+    facts: items.Binding = {"holder": holder, "model": model, "serial": serial}
     now = clock.now()
     dynamodb.transact(
         [
             devices.seen(device, "rufus", {"model": model, "serial": serial}),
-            Update(
-                bindings.owner(device),
-                "SET #binding = if_not_exists(#binding, :binding), #bound_at = if_not_exists(#bound_at, :now), "
-                "#since = if_not_exists(#since, :since), #connected = if_not_exists(#connected, :nobody), "
-                + ", ".join(f"#{name} = :{name}" for name in facts),
-                {":binding": bindings.new_id(), ":now": now, ":since": bindings.since("rufus", now), ":nobody": {}}
-                | {f":{name}": value for name, value in facts.items()},
-                Condition(
-                    expression="attribute_not_exists(#holder) OR #holder = :holder", otherwise=Reason.BOUND_BY_ANOTHER
-                ),
+            items.owner(device).update(
+                set=facts | _specified(alias, firmware, kind),
+                once={
+                    "binding": bindings.new_id(),
+                    "bound_at": now,
+                    "holder_sort": bindings.holder_sort("rufus", now),
+                    "leases": {},
+                },
+                when=(absent("holder") | equals("holder", holder)).raises(Reason.BOUND_BY_ANOTHER),
             ),
         ],
         aside=used,
@@ -82,61 +79,63 @@ def bind(
 
 
 def find(account: str, device_id: str) -> CompanyDevice:
-    """A device that an account holds, banned or not. Raises `DEVICE_UNKNOWN`: unbound, another account's, or none."""
-    binding = dynamodb.get(bindings.owner(identity.company_device_of(account, device_id)))
+    """Return a device of an account, even if banned. Raises `DEVICE_UNKNOWN`."""
+    binding = dynamodb.get(items.owner(identity.company_device_of(account, device_id)))
     if binding is None or binding["holder"] != identity.account_holder(account):
         raise Refused(Reason.DEVICE_UNKNOWN)
-    return _read(device_id, binding)
+    return _from_item(device_id, binding)
 
 
 def unbind(account: str, device_id: str, *, used: Update | None = None) -> None:
-    """End the binding of a device that an account holds, banned or not, and with it all that was said of the device.
+    """Unbind a device of an account, even if banned. `used` is written in the same transaction.
 
-    A transaction of one, because its token makes a repetition after a lost answer the same success; `used` (of the
-    `ApiKey`) goes along with it. Raises `DEVICE_UNKNOWN`, which names the `deviceid`.
+    Raises `DEVICE_UNKNOWN` with the `deviceid`.
     """
-    held = Condition(
-        expression="#holder = :holder",
-        values={":holder": identity.account_holder(account)},
-        otherwise=Reason.DEVICE_UNKNOWN,
-        detail={"deviceid": device_id},
-    )
-    dynamodb.transact([Delete(bindings.owner(identity.company_device_of(account, device_id)), held)], aside=used)
+    key = items.owner(identity.company_device_of(account, device_id))
+    still_held = equals("holder", identity.account_holder(account)).raises(Reason.DEVICE_UNKNOWN, deviceid=device_id)
+    # A transaction, because its idempotency token makes a retry after a lost response succeed.
+    dynamodb.transact([key.delete(when=still_held)], aside=used)
 
 
-def page(account: str, number: int, limit: int) -> Part:
-    """Page `number` (from 1) of the devices that an account holds, those bound last at the end.
+def list_devices(account: str, number: int, limit: int) -> NumberedPage:
+    """Return page `number` (from 1) of an account's devices, oldest binding first.
 
-    The list is counted from its start to its end, a megabyte a round trip: some four thousand devices of ordinary
-    text. Where `LIST_ROUND_TRIPS` of them do not reach the end, `total` is how far they came. Raises `INVALID`: they do
-    not reach the end of the page.
+    If `LIST_ROUND_TRIPS`, of some four thousand devices each, do not reach the end of the list, `total` is the number
+    counted so far. Raises `INVALID` if they do not reach the end of the page.
     """
-    held = (
-        Table.BINDINGS,
-        "#holder = :holder AND begins_with(#since, :dialect)",
-        {":holder": identity.account_holder(account), ":dialect": "rufus#"},
-    )
+    bound = items.held_by(identity.account_holder(account), "rufus")
     start, end = (number - 1) * limit, number * limit
-    found: list[Item] = []
+    found: list[items.Binding] = []
     total, cursor = 0, None
     for _ in range(LIST_ROUND_TRIPS):
         if start <= total < end:
-            part = dynamodb.page(*held, index=bindings.BY_HOLDER, limit=end - total, cursor=cursor)
+            part = dynamodb.page(bound, end - total, cursor)
             found += part.items
             total, cursor = total + len(part.items), part.cursor
         else:
             ahead = min(start - total, _ROUND_TRIP) if total < start else _ROUND_TRIP
-            counted, cursor = dynamodb.count(*held, index=bindings.BY_HOLDER, limit=ahead, cursor=cursor)
+            counted, cursor = dynamodb.count(bound, ahead, cursor)
             total += counted
         if cursor is None:
             break
     if cursor is not None and total < end:
         raise Refused(Reason.INVALID, parameters="page")
-    shown = [_read(secrets.device_id(account, binding["model"], binding["serial"]), binding) for binding in found]
-    return Part(shown, total, cursor is not None or total > end)
+    shown = [_from_item(secrets.device_id(account, binding["model"], binding["serial"]), binding) for binding in found]
+    return NumberedPage(shown, total, cursor is not None or total > end)
 
 
-def _read(device_id: str, binding: Item) -> CompanyDevice:
+def _specified(alias: str | None, firmware: str | None, kind: str | None) -> items.Binding:
+    facts: items.Binding = {}
+    if alias is not None:
+        facts["alias"] = alias
+    if firmware is not None:
+        facts["firmware"] = firmware
+    if kind is not None:
+        facts["type"] = kind
+    return facts
+
+
+def _from_item(device_id: str, binding: items.Binding) -> CompanyDevice:
     return CompanyDevice(
         device_id,
         binding["model"],

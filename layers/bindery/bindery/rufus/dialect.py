@@ -1,4 +1,4 @@
-"""rufus: companies bind devices by API key (document 000, "Bind a new device")."""
+"""Request and response format of the rufus API. Source: document 000."""
 
 import re
 from collections.abc import Sequence
@@ -33,23 +33,23 @@ REFUSALS = {
 CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.ACCESS_DENIED})
 
 ANSWER_LIMIT = 6_000_000
-"""Bytes of a body that Lambda can hand over: it takes 6 MB, the body as a JSON text within."""
+"""Maximum bytes of a response body, escaped as a JSON string. Lambda returns up to 6 MB."""
 
 _REQUIRED = frozenset({"model", "serial_number"})
 _DEVICE_ID = re.compile(r"[0-9A-Fa-f]{64}")
 
 
-def _as_printed(value: str) -> str:
+def _upper_case(value: str) -> str:
     text = value.strip()
     return text.upper() if _DEVICE_ID.fullmatch(text) else text.encode(errors="replace").decode()
 
 
-DeviceId = Annotated[str, BeforeValidator(_as_printed)]
-"""A deviceid in a path, its digits in any case. What cannot be one is taken too: it is no device's, as most are."""
+DeviceId = Annotated[str, BeforeValidator(_upper_case)]
+"""A deviceid in a path, with its digits in any case. An invalid one matches no device."""
 
 
 class ErrorBody(BaseModel):
-    """The envelope of every refusal; some name the device that was asked for."""
+    """An error response."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -58,20 +58,20 @@ class ErrorBody(BaseModel):
 
 
 class Success(Reply):
-    """An answer of 200."""
+    """Success (200)."""
 
     description: str = "Success"
 
 
 class Created(Reply):
-    """An answer of 201."""
+    """Created (201)."""
 
     status = 201
     description: str
 
 
 class Device(BaseModel):
-    """A device as a list shows it. What its company never said of it is null."""
+    """A device. Facts that were never specified are null."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -85,7 +85,7 @@ class Device(BaseModel):
 
     @classmethod
     def of(cls, device: CompanyDevice) -> Self:
-        """A device in the words of this dialect."""
+        """Return a device in this API's format."""
         return cls(
             deviceid=device.device_id,
             type=device.kind,
@@ -98,21 +98,21 @@ class Device(BaseModel):
 
 
 def authenticate(call: Call, access: Access) -> ApiKey:
-    """The API key in the header `api_key`, or `x-api-key` as it was named later.
+    """Return the API key in the header `api_key` or `x-api-key`.
 
-    Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED` (see `api_keys.admit`) and `ACCESS_DENIED`.
+    Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED` and `ACCESS_DENIED`.
     """
     credential = call.header("api_key", "x-api-key")
     if credential is None:
         raise Refused(Reason.KEY_MISSING)
-    key = api_keys.admit(dynamodb.get(api_keys.presented(credential)), Kind.RUFUS, call.source_ip)
+    key = api_keys.authenticate(dynamodb.get(api_keys.presented(credential)), Kind.RUFUS, call.source_ip)
     if not key.allows(access):
         raise Refused(Reason.ACCESS_DENIED)
     return key
 
 
 def invalid(problems: Sequence[Problem], caller: ApiKey) -> Refused:
-    """A body that is none, else the required parameters that are missing or no text, else the others, all by name."""
+    """Return the refusal. A required parameter that is not a text counts as missing."""
     absent = [
         Problem(problem.parameter, Flaw.MISSING)
         if problem.flaw is Flaw.WRONG_TYPE and problem.parameter in _REQUIRED
@@ -123,7 +123,7 @@ def invalid(problems: Sequence[Problem], caller: ApiKey) -> Refused:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The reply's own members. Raises `INVALID` for a page of a list that is more than Lambda can hand over."""
+    """Return the members of the reply. Raises `INVALID` if they exceed `ANSWER_LIMIT`."""
     body = reply.model_dump_json()
     if len(body.encode()) + body.count('"') + body.count("\\") > ANSWER_LIMIT:
         raise Refused(Reason.INVALID, parameters="limit")
@@ -131,7 +131,7 @@ def success(reply: Reply, call: Call) -> Answer:
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """`{"description": …}`, and the `deviceid` that the fault's detail names."""
-    refusal = REFUSALS[fault.reason]
-    envelope = ErrorBody(description=refusal.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
-    return Answer(refusal.status, envelope.model_dump_json(), refusal.headers_with(fault.detail))
+    """Return `{"description": …}`, and the `deviceid` if the refusal has it."""
+    row = REFUSALS[fault.reason]
+    envelope = ErrorBody(description=row.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
+    return Answer(row.status, envelope.model_dump_json(), row.headers_with(fault.detail))

@@ -1,47 +1,52 @@
 """Throttle for what can be guessed: exponential back-off per caller after failed attempts.
 
 An attempt is counted before its result is known, by a write that fails if concurrent attempts have used up the limit.
-So requests that run in parallel cannot try more than requests that follow each other, and one that is refused for that
-reason does not reveal whether its guess was right.
+So parallel requests cannot try more than consecutive ones, and a request that is refused for that reason does not
+reveal whether its guess was right.
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Key, Update
+from bindery.aws.dynamodb import Key, Update
+from bindery.aws.expressions import Condition, absent, at_most, equals, every
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 
 LONGEST = 15 * 60
-"""Seconds of the longest delay, unless a limit has its own."""
+"""Longest delay in seconds, unless a limit has its own."""
 
 _DAY = 24 * 3600
 
 
 class Limit(NamedTuple):
-    """How many a day (UTC) are free. The next one causes a delay of a second, and each further one doubles it."""
+    """Number of free attempts a day (UTC). The next one causes a delay of a second, and each further one doubles it."""
 
     counter: str
     """Attribute that holds the number."""
     latest: str
-    """Attribute that holds the time of the last one, in milliseconds."""
+    """Attribute that holds the time of the last attempt, in milliseconds."""
     free: int
     throttled: Reason
     """Reason for refusing a request before the delay is over, with the `seconds` to wait."""
     longest: int = LONGEST
 
-    def wait(self, record: Item) -> int:
-        """Milliseconds until the next attempt is accepted."""
-        beyond = record.get(self.counter, 0) - self.free
+    def wait(self, attempts: Mapping[str, Any]) -> int:
+        """Return the milliseconds until the next attempt is accepted."""
+        beyond = attempts.get(self.counter, 0) - self.free
         if beyond <= 0:
             return 0
         delay = min(2 ** (beyond - 1), self.longest)
-        return int(record[self.latest] + delay * 1000 - clock.now())
+        return int(attempts[self.latest] + delay * 1000 - clock.now())
 
-    def holds(self, record: Item, read: int) -> bool:
-        """True if an attempt that read the number `read` is still within the limit."""
-        now = record.get(self.counter, 0)
+    def within(self, read: int) -> Condition:
+        """Condition: no attempt beyond the free ones has been counted since the number `read` was read."""
+        return absent(self.counter) | at_most(self.counter, self.free) | equals(self.counter, read)
+
+    def holds(self, attempts: Mapping[str, Any], read: int) -> bool:
+        """Return what `within` states about an item."""
+        now = attempts.get(self.counter, 0)
         return bool(now <= self.free or now == read)
 
 
@@ -50,61 +55,42 @@ class GuessThrottle:
 
     LIMITS: ClassVar[tuple[Limit, ...]]
 
-    __slots__ = ("key", "record")
+    __slots__ = ("attempts", "key")
 
-    def __init__(self, key: Key, record: Item | None = None) -> None:
+    def __init__(self, key: Key[Any], attempts: Mapping[str, Any] | None = None) -> None:
         self.key = key
-        self.record = record or {}
+        self.attempts = attempts or {}
 
     @classmethod
-    def admit(cls, key: Key, record: Item | None) -> Self:
-        """Accept another attempt, unless the delay after the last one is not over. Raises a limit's `throttled`."""
+    def accept(cls, key: Key[Any], attempts: Mapping[str, Any] | None) -> Self:
+        """Accept another attempt unless the delay after the last one is not over. Raises a limit's `throttled`."""
         for limit in cls.LIMITS:
-            left = limit.wait(record or {})
+            left = limit.wait(attempts or {})
             if left > 0:
-                raise Refused(limit.throttled, **_wait(-(-left // 1000)))
-        return cls(key, record)
+                raise Refused(limit.throttled, seconds=str(-(-left // 1000)))
+        return cls(key, attempts)
 
     def count(self, limit: Limit | None = None) -> Update:
-        """Count an attempt. Its condition fails if concurrent attempts have used up a limit."""
-        return _counting(self.key, limit or self.LIMITS[0])._replace(condition=self.within())
+        """Count an attempt. The write is refused if concurrent attempts have used up a limit."""
+        return _count(self.key, limit or self.LIMITS[0])._replace(when=self.within())
 
     def within(self) -> Condition:
-        """Condition: no attempt beyond the free ones has been counted since the record was read."""
-        values: dict[str, Any] = {}
-        for limit in self.LIMITS:
-            values |= {
-                f":{limit.counter}_free": limit.free,
-                f":{limit.counter}_read": self.record.get(limit.counter, 0),
-            }
-        return Condition(
-            expression=" AND ".join(
-                f"(attribute_not_exists(#{limit.counter}) OR #{limit.counter} <= :{limit.counter}_free"
-                f" OR #{limit.counter} = :{limit.counter}_read)"
-                for limit in self.LIMITS
-            ),
-            values=values,
-            otherwise=self._exceeded,
-            detail=_wait(1),
-        )
+        """Condition: no attempt beyond the free ones has been counted since the item was read."""
+        limits = [limit.within(self._read(limit)) for limit in self.LIMITS]
+        return every(limits).raises(self._exceeded, seconds="1")
 
-    def _exceeded(self, now: Item) -> Reason:
-        exceeded = (limit for limit in self.LIMITS if not limit.holds(now, self.record.get(limit.counter, 0)))
+    def fail(self) -> dict[str, Any]:
+        """Count a failed attempt whatever the limit, and return the item. An SDK retry may count it twice."""
+        return dynamodb.update(_count(self.key, self.LIMITS[0]))
+
+    def _read(self, limit: Limit) -> int:
+        return int(self.attempts.get(limit.counter, 0))
+
+    def _exceeded(self, now: Mapping[str, Any]) -> Reason:
+        exceeded = (limit for limit in self.LIMITS if not limit.holds(now, self._read(limit)))
         return next(exceeded, self.LIMITS[0]).throttled
 
-    def fail(self) -> Item:
-        """Count a failed attempt whatever the limit, and return the item. An SDK retry may count it twice."""
-        return dynamodb.update(_counting(self.key, self.LIMITS[0]))
 
-
-def _counting(key: Key, limit: Limit) -> Update:
+def _count(key: Key[Any], limit: Limit) -> Update:
     now = clock.now()
-    return Update(
-        key,
-        f"SET #{limit.latest} = :now, #expires_at = :expires_at ADD #{limit.counter} :one",
-        {":now": now, ":expires_at": now // 1000 + _DAY, ":one": 1},
-    )
-
-
-def _wait(seconds: int) -> Mapping[str, str]:
-    return {"seconds": str(seconds)}
+    return key.update(set={limit.latest: now, "expires_at": now // 1000 + _DAY}, add={limit.counter: 1})

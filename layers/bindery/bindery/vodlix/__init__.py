@@ -1,1 +1,1 @@
-"""vodlix: devices of video applications."""
+"""vodlix: video devices."""

@@ -1,4 +1,4 @@
-"""vodlix: players add themselves and ask whether they may (document 004, "Add Device"). Nobody has a credential."""
+"""Request and response format of the vodlix API. Source: document 004."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ CREDENTIALS: frozenset[Reason] = frozenset()
 
 
 class Head(BaseModel):
-    """What every answer begins with."""
+    """First members of every response."""
 
     status: int
     timestamp: int
@@ -37,7 +37,7 @@ class Head(BaseModel):
 
 
 class ErrorBody(Head):
-    """The envelope of every refusal."""
+    """An error response."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -45,8 +45,8 @@ class ErrorBody(Head):
     data: tuple[()] = ()
 
 
-class Player(BaseModel):
-    """A player, under its address as sent; one that is answered so is known, and not banned."""
+class Device(BaseModel):
+    """A device that exists and is not banned."""
 
     mac_address: str
     status: int = 1
@@ -54,32 +54,32 @@ class Player(BaseModel):
 
 
 class Known(Reply):
-    """The player."""
+    """The device."""
 
-    data: Player
+    data: Device
 
 
 def authenticate(call: Call, access: Access) -> str:
-    """Anybody: all that is known of a caller is the IP address."""
+    """Return the caller's IP address: there are no credentials."""
     return call.source_ip
 
 
 def invalid(problems: Sequence[Problem], caller: str) -> Refused:
-    """A body that is none, else all the parameters that are missing, else all the others, by name."""
+    """Return the refusal."""
     return named(problems)
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """The head, then the reply's own members (`data`)."""
+    """Return the head and the members of the reply."""
     head = Head(**_head(reply.status, "Success", call))
     return Answer(reply.status, to_json(head.model_dump() | reply.model_dump()).decode(), reply.headers())
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """The head, `error_code` and an empty list for `data`."""
-    refusal = REFUSALS[fault.reason]
-    head = _head(refusal.status, refusal.text.format_map(fault.detail), call)
-    return Answer(refusal.status, ErrorBody(**head, error_code=refusal.code).model_dump_json(), refusal.headers)
+    """Return the head, `error_code` and an empty `data`."""
+    row = REFUSALS[fault.reason]
+    head = _head(row.status, row.text.format_map(fault.detail), call)
+    return Answer(row.status, ErrorBody(**head, error_code=row.code).model_dump_json(), row.headers)
 
 
 def _head(status: int, message: str, call: Call) -> dict[str, Any]:

@@ -1,25 +1,25 @@
-"""vodlix: players add themselves, as often as they start (document 004)."""
+"""Video devices (vodlix): they add themselves at each start. Source: document 004."""
+
+from typing import cast
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Condition, Item, Update
+from bindery.aws.expressions import absent, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import settings
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
 
 
 def add(
     mac_address: str, *, device_os: str, device_version: str, device_type: str, app_version: str, app_name: str
 ) -> None:
-    """Enter a player, or replace what was known of it: the last write stands whole.
+    """Add a device, or replace its facts: one write unit below about 800 bytes of facts and activity.
 
-    Its creation time, its ban and its latest activity stay. One write, of one unit while facts and activity come to
-    less than about 800 bytes. Raises `REGISTRATION_DISABLED` unless the setting `device_management` is 1, and
-    `DEVICE_BANNED`.
+    Raises `REGISTRATION_DISABLED` unless the setting `device_management` is 1, and `DEVICE_BANNED`.
     """
-    if not _enabled(settings.read(settings.DEVICE_MANAGEMENT)):
+    if not _enabled(settings.get(settings.DEVICE_MANAGEMENT)):
         raise Refused(Reason.REGISTRATION_DISABLED)
-    facts: dict[str, str | int] = {
+    facts: items.Device = {
         "device_os": device_os,
         "device_version": device_version,
         "device_type": device_type,
@@ -31,42 +31,36 @@ def add(
 
 
 def check(mac_address: str) -> None:
-    """Look whether a player is known and not banned: one read. Raises `DEVICE_UNKNOWN` and `DEVICE_BANNED`."""
-    if unfit := _unfit(dynamodb.get(devices.key(identity.player_device(mac_address))) or {}):
-        raise Refused(unfit)
+    """Raise `DEVICE_UNKNOWN` or `DEVICE_BANNED` unless the device exists and is not banned."""
+    found = dynamodb.get(items.device(identity.player_device(mac_address)))
+    if obstacle := _obstacle(found or {}):
+        raise Refused(obstacle)
 
 
 def record_activity(mac_address: str, *, screen: str, content_id: str | None, content_type: str | None) -> None:
-    """Enter what a player shows now, in the place of what it showed before: the last write stands whole.
-
-    One write, of one unit like that of `add`. Raises `DEVICE_UNKNOWN` and `DEVICE_BANNED`.
-    """
-    activity = {
+    """Replace a device's activity. Raises `DEVICE_UNKNOWN` and `DEVICE_BANNED`."""
+    activity: items.Device = {
         "current_screen": screen,
         "content_id": content_id,
         "content_type": content_type,
         "active_at": clock.now(),
     }
+    not_banned = exists() & absent("banned_at")
     dynamodb.write(
-        Update(
-            devices.key(identity.player_device(mac_address)),
-            "SET " + ", ".join(f"#{name} = :{name}" for name in activity),
-            {f":{name}": value for name, value in activity.items()},
-            Condition(
-                expression="attribute_exists(#pk) AND attribute_not_exists(#banned_at)",
-                otherwise=lambda player: _unfit(player) or Reason.INTERNAL,
-            ),
+        items.device(identity.player_device(mac_address)).update(
+            set=activity,
+            when=not_banned.raises(lambda found: _obstacle(cast("items.Device", found)) or Reason.INTERNAL),
         )
     )
 
 
-def _unfit(player: Item) -> Reason | None:
-    """Why a player as its record says ({} for none) cannot go on."""
-    if not player:
+def _obstacle(device: items.Device) -> Reason | None:
+    """Return why a device ({} for none) is refused, or None."""
+    if not device:
         return Reason.DEVICE_UNKNOWN
-    return Reason.DEVICE_BANNED if devices.banned(player) else None
+    return Reason.DEVICE_BANNED if devices.banned(device) else None
 
 
 def _enabled(device_management: settings.Setting) -> bool:
-    # By its text: 1 and "1" are the enabled values, and true, which Python takes to equal 1, is "anything else".
+    # Compare as text: 1 and "1" enable, but true, which equals 1 in Python, does not.
     return str(device_management) == "1"

@@ -1,0 +1,179 @@
+"""Write docs/data-model.md from `bindery.registry.items`: `python -m tools.data_model`.
+
+Keys are shown as the key functions build them, with the names of their parameters in braces.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, NamedTuple, get_args, get_type_hints
+from unittest.mock import patch
+
+from bindery.aws.dynamodb import Index, Key, Partition, Table
+from bindery.core import clock
+from bindery.registry import identity, items
+from bindery.security import secrets
+from tools.template import ROOT
+
+PAGE = ROOT / "docs/data-model.md"
+
+HEAD = """# Data model
+
+Every item in the three tables. This page is generated from
+[`bindery/registry/items.py`](../layers/bindery/bindery/registry/items.py), the only module that builds keys and names
+attributes: change that module and run `make generate`.
+
+`{…}` is a value; `{hash}` is an HMAC or SHA-256 that does not reveal what it was made of. A part of a key that is not
+the last has its `#` and `%` escaped. Times are milliseconds since the Unix epoch, except `expires_at`,
+`accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds. Items of `bindings` with
+an `expires_at` are removed by time to live; reads do not rely on that. Every item can also have `changed_by` and
+`changed_at`: the operator who changed it last, and when.
+
+## Indexes
+
+| Index | Partition key | Sort key | Use |
+|---|---|---|---|
+"""
+
+_WRITES = {"put", "update", "delete"}
+
+
+class Kind(NamedTuple):
+    """A kind of item: its name, description, attributes (name, type, description) and keys by key function."""
+
+    name: str
+    doc: str
+    attributes: list[tuple[str, str, str]]
+    keys: dict[str, Key[Any]]
+
+
+def kinds() -> Iterator[Kind]:
+    """Yield the kinds of items in the order of the module."""
+    tree = ast.parse(inspect.getsource(items))
+    keys = _results(Key)
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        made = {name: key for name, (kind, key) in keys.items() if kind == node.name}
+        if made:
+            yield Kind(node.name, ast.get_docstring(node) or "", list(_attributes(tree, node)), made)
+
+
+def _attributes(tree: ast.Module, node: ast.ClassDef) -> Iterator[tuple[str, str, str]]:
+    for base in node.bases:
+        for parent in tree.body:
+            if isinstance(parent, ast.ClassDef) and isinstance(base, ast.Name) and parent.name == base.id != "Stored":
+                yield from _attributes(tree, parent)
+    for member, following in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name):
+            text = ""
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                text = inspect.cleandoc(str(following.value.value))
+            yield member.target.id, ast.unparse(member.annotation), text
+
+
+def _results(wanted: type[Any]) -> dict[str, tuple[str, Any]]:
+    """Return what the functions of `items` that return `wanted` return for placeholders, with the kind of the items."""
+    found: dict[str, tuple[str, Any]] = {}
+    hashed = SimpleNamespace(hex=lambda: "{hash}")
+    with (
+        patch.object(secrets, "derive", lambda *_: hashed),
+        patch.object(secrets, "fingerprint", lambda _: "{hash}"),
+        patch.object(identity, "network", str),
+        patch.object(clock, "today", lambda: SimpleNamespace(isoformat=lambda: "{day}")),
+        patch.object(items, "_NETWORK_DIGITS", None),
+    ):
+        for name, function in inspect.getmembers(items, inspect.isfunction):
+            kind = get_type_hints(function).get("return")
+            if name.startswith("_") or name == "key_of" or getattr(kind, "__origin__", None) is not wanted:
+                continue
+            values: dict[str, Any] = {
+                parameter: f"{{{parameter}}}" for parameter in inspect.signature(function).parameters
+            }
+            if "table" in values:
+                values["table"] = Table.BINDINGS
+            found[name] = (get_args(kind)[0].__name__, function(**values))
+    found |= {name: ("StorageFormat", value) for name, value in vars(items).items() if isinstance(value, wanted)}
+    return found
+
+
+def writers() -> dict[str, list[str]]:
+    """Return, by key function, the modules of the layer that write the item."""
+    layer = ROOT / "layers/bindery/bindery"
+    found: dict[str, set[str]] = {}
+    for source in sorted(layer.rglob("*.py")):
+        module = ".".join(source.relative_to(layer).with_suffix("").parts).removesuffix(".__init__")
+        tree = ast.parse(source.read_text())
+        named = {
+            target.id: made
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and (made := _key_function(node.value))
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITES:
+                value = node.func.value
+                made = named.get(value.id) if isinstance(value, ast.Name) else _key_function(value)
+                if made:
+                    found.setdefault(made, set()).add(module)
+    return {name: sorted(modules) for name, modules in found.items()}
+
+
+def _key_function(node: ast.expr) -> str | None:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="items"), attr=name)):
+            return name
+    return None
+
+
+def text() -> str:
+    """Return the page."""
+    lines = [HEAD.rstrip("\n")]
+    docs = _docs()
+    for name, index in sorted(vars(items).items()):
+        if isinstance(index, Index):
+            lines.append(
+                f"| `{index.name}` | `{index.partition}` | {f'`{index.sort}`' if index.sort else ''} | {docs[name]} |"
+            )
+    written = writers()
+    for kind in kinds():
+        lines += ["", f"## {_words(kind.name)}", "", kind.doc.replace("\n", " ").strip(), ""]
+        lines += ["| Table | `pk` | `sk` | Function | Written in |", "|---|---|---|---|---|"]
+        for name, key in kind.keys.items():
+            table = key.table.name.lower()
+            modules = ", ".join(f"`{module}`" for module in written.get(name, ())) or ""
+            lines.append(f"| `{table}` | `{key.pk}` | {f'`{key.sk}`' if key.sk else ''} | `{name}` | {modules} |")
+        lines += ["", "| Attribute | Type | |", "|---|---|---|"]
+        for name, type_, doc in kind.attributes:
+            lines.append(f"| `{name}` | `{type_.replace('|', chr(92) + '|')}` | {doc.replace(chr(10), ' ')} |")
+    lines += ["", "## Lists", "", "| List | Table or index | Partition key | Sort keys |", "|---|---|---|---|"]
+    for name, (kind_name, partition) in _results(Partition).items():
+        where = partition.by.name if partition.by else partition.table.name.lower()
+        sort = f"`{partition.prefix}…`" if partition.prefix else f"from `{partition.start}`" if partition.start else ""
+        lines.append(f"| `{name}`: {_words(kind_name)} | `{where}` | `{partition.value}` | {sort} |")
+    return "\n".join(lines) + "\n"
+
+
+def _docs() -> dict[str, str]:
+    """Return the descriptions of the module's constants."""
+    body = ast.parse(inspect.getsource(items)).body
+    return {
+        node.targets[0].id: str(following.value.value)
+        for node, following in pairwise(body)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(following, ast.Expr)
+        and isinstance(following.value, ast.Constant)
+    }
+
+
+def _words(name: str) -> str:
+    spaced = "".join(f" {char}" if char.isupper() else char for char in name).strip()
+    return spaced.capitalize()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text())
