@@ -352,7 +352,7 @@ def test_the_user_of_a_bank_connects_to_what_they_registered_while_it_is_active(
 
 
 def test_a_player_that_nobody_holds_can_be_connected_to_by_nobody(credentials: dict[str, str]) -> None:
-    device = identity.player_device("A1B2C3D4E5F6")
+    device = identity.video_device("A1B2C3D4E5F6")
     dynamodb.write(devices.seen(device, "vodlix"))
     service_addresses.assign("80:00:00:00:00:00:00:F4", device)
     answer = connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F4"})

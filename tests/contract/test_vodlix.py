@@ -277,7 +277,7 @@ def test_the_switch_is_on_by_default_and_its_answer_may_be_kept_a_minute() -> No
 
 
 def test_a_device_is_banned_before_it_was_ever_added() -> None:
-    dynamodb.write(Put(items.device(identity.player_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
+    dynamodb.write(Put(items.device(identity.video_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
     assert add(SAMPLE | {"mac_address": "STT9.1"}).json()["error_code"] == "device_banned"
 
 

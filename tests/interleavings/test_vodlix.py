@@ -13,7 +13,7 @@ from tests.invariants import broken
 from tests.schedules import Request, of_device, operator
 
 MAC = "A1B2C3D4E5F6"
-DEVICE = identity.player_device(MAC)
+DEVICE = identity.video_device(MAC)
 FACTS = ("device_os", "device_version", "device_type", "app_version", "app_name")
 
 

@@ -162,7 +162,7 @@ UNBUILDABLE = [
 def test_unusable_key_does_not_disable_the_others(bank: Bank, caplog: pytest.LogCaptureFixture, entry: Any):
     bank.keys.insert(0, entry)
     assert oidc.verify(bank.token())["sub"] == CUSTOMER
-    assert [(record.name, record.position) for record in caplog.records] == [("bindery.issuer", 0)]  # type: ignore[attr-defined]
+    assert [(record.name, record.position) for record in caplog.records] == [("bindery.oidc", 0)]  # type: ignore[attr-defined]
     assert refused(bank.token(key_id="bad")) is Reason.TOKEN_INVALID
 
 

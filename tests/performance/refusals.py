@@ -288,7 +288,7 @@ def _vodlix(world: World) -> Story:
     activity = "vodlix.record_activity"
     yield "refused: device_unknown", activity, world.sample(activity)
     template.function(add).load()(world.sample(add), None)
-    devices.ban(identity.player_device("A1B2C3D4E5F6"), "stolen")
+    devices.ban(identity.video_device("A1B2C3D4E5F6"), "stolen")
     for name in ("vodlix.check_device", activity):
         yield "refused: device_banned", name, world.sample(name)
 

@@ -211,7 +211,7 @@ def vodlix(world: World) -> Story:
     yield "again", add, world.sample(add)
     for name in ("check_device", "record_activity", "get_configs"):
         yield "success", f"vodlix.{name}", world.sample(f"vodlix.{name}")
-    device = identity.player_device("A1B2C3D4E5F6")
+    device = identity.video_device("A1B2C3D4E5F6")
     devices.ban(device, "stolen")
     yield "refused: banned", add, world.sample(add)
     devices.unban(device)

@@ -44,7 +44,7 @@ class Asking:
             **{device: identity.company_device(account, MODEL, SERIAL) for device, account in COMPANIES.items()},
             **{device: identity.manufactured_device(device.upper(), SN) for device in MODES},
             **{device: identity.customer_device(device) for device in PHONES},
-            PLAYER: identity.player_device("A1B2C3D4E5F6"),
+            PLAYER: identity.video_device("A1B2C3D4E5F6"),
         }
         self._callers = {uid: getattr(self._world, uid) for uid in ACCOUNTS}
         for uid, caller in self._callers.items():

@@ -128,7 +128,7 @@ def banned_device(stage: Stage) -> Event:
             "quectel": identity.manufactured_device(world.PK, world.SN),
             "asseco": identity.customer_device("990000862471854"),
             "remoteit": identity.company_device("acme", *world.CAMERA),
-            "vodlix": identity.player_device("A1B2C3D4E5F6"),
+            "vodlix": identity.video_device("A1B2C3D4E5F6"),
         }[stage.dialect],
         "stolen",
     )

@@ -45,7 +45,7 @@ ADDRESSES = st.one_of(
 KEYS: dict[str, tuple[Callable[..., str], tuple[Callable[[str], str], ...], tuple[str, ...]]] = {
     "quectel": (identity.manufactured_device, (identity.canonical,) * 2, ("product_key", "serial")),
     "asseco": (identity.customer_device, (identity.imei,), ("imei",)),
-    "vodlix": (identity.player_device, (identity.mac,), ("mac",)),
+    "vodlix": (identity.video_device, (identity.mac,), ("mac",)),
 }
 """Keys of devices that say what they were made of: how, each part in the form that is compared, and its name."""
 HOLDERS = {
@@ -108,7 +108,7 @@ SEPARATORS = st.sampled_from(["", ":", "-", ".", " ", "_", "\u2011"])
 @pytest.mark.parametrize(
     ("key", "digits"),
     [
-        (identity.player_device, st.text("0123456789abcdefABCDEF", min_size=12, max_size=12)),
+        (identity.video_device, st.text("0123456789abcdefABCDEF", min_size=12, max_size=12)),
         (identity.customer_device, st.text("0123456789", min_size=14, max_size=16)),
     ],
     ids=["mac", "imei"],

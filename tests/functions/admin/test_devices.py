@@ -82,7 +82,7 @@ def registered() -> str:
 
 def player() -> str:
     video_devices.add(MAC, **PLAYER)
-    return identity.player_device(MAC)
+    return identity.video_device(MAC)
 
 
 def keys_of(answer: Response) -> list[str]:
@@ -355,7 +355,7 @@ BANNED: list[tuple[Callable[[Callers], Response], Callable[[], str], tuple[int, 
     (Callers.quectel, lambda: DEVICE, (200, '"code":5009,')),
     (Callers.asseco, lambda: identity.customer_device(SN), (440, "device-status-not-valid")),
     (Callers.remoteit, lambda: identity.company_device(*RUFUS), (403, "the device is banned")),
-    (Callers.vodlix, lambda: identity.player_device(MAC), (400, "device_banned")),
+    (Callers.vodlix, lambda: identity.video_device(MAC), (400, "device_banned")),
 ]
 
 

@@ -185,7 +185,7 @@ def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     accounts.create("acme", name="Acme")
-    dynamodb.write(devices.seen(identity.player_device("A1B2C3D4E5F6"), "vodlix"))
+    dynamodb.write(devices.seen(identity.video_device("A1B2C3D4E5F6"), "vodlix"))
     before = everything()
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(doctor, "_remove", fail)

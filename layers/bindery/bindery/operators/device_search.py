@@ -54,7 +54,7 @@ def find(
         first = [] if cursor is not None else _describe_all([identity.customer_device(serial)])
         return CursorPage([*first, *_describe_all([keys["pk"] for keys in found.items])], found.cursor)
     if mac is not None:
-        return CursorPage(_describe_all([identity.player_device(mac)]), None)
+        return CursorPage(_describe_all([identity.video_device(mac)]), None)
     if imei is not None:
         return CursorPage(_describe_all([identity.customer_device(imei)]), None)
     assigned = service_addresses.find(address or "")

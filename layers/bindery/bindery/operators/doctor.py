@@ -201,7 +201,7 @@ class _Names:
             *self.test_items.values(),
             *(items.device(device) for device in bound),
             *(items.owner(device) for device in bound),
-            items.device(identity.player_device(self.of("vodlix"))),
+            items.device(identity.video_device(self.of("vodlix"))),
             *(items.account(self.of(dialect)) for dialect in ("rufus", "quectel", "remoteit")),
             *(items.user(self.of(dialect)) for dialect in ("quectel", "remoteit")),
             api_keys.presented(self.api_key),
@@ -333,7 +333,7 @@ def _vodlix(names: _Names) -> str:
         if refused.reason is Reason.REGISTRATION_DISABLED:
             return "not tried: device_management is off"
         raise
-    if dynamodb.get(items.device(identity.player_device(name))) is None:
+    if dynamodb.get(items.device(identity.video_device(name))) is None:
         raise _Unhealthy("a player that was added is not there")
     return "a player was added"
 

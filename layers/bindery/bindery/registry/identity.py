@@ -123,7 +123,7 @@ def customer_device(identifier: str) -> str:
     return join("asseco", imei(identifier))
 
 
-def player_device(mac_address: str) -> str:
+def video_device(mac_address: str) -> str:
     """vodlix: a device is its MAC address, or whatever else the player sends in its place."""
     return join("vodlix", mac(mac_address))
 

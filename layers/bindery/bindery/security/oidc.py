@@ -43,7 +43,7 @@ TIME_LIMIT = 2
 SIZE_LIMIT = 256 * 1024
 """Bytes that one of the issuer's two documents may have."""
 
-logger = logging.getLogger("bindery.issuer")
+logger = logging.getLogger("bindery.oidc")
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "host.docker.internal"})
 """Names of this machine, the last one in its containers (`sam local`)."""

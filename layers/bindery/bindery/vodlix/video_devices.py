@@ -27,12 +27,12 @@ def add(
         "app_name": app_name,
         "added_at": clock.now(),
     }
-    dynamodb.write(devices.seen(identity.player_device(mac_address), "vodlix", facts))
+    dynamodb.write(devices.seen(identity.video_device(mac_address), "vodlix", facts))
 
 
 def check(mac_address: str) -> None:
     """Raise `DEVICE_UNKNOWN` or `DEVICE_BANNED` unless the device exists and is not banned."""
-    found = dynamodb.get(items.device(identity.player_device(mac_address)))
+    found = dynamodb.get(items.device(identity.video_device(mac_address)))
     if obstacle := _obstacle(found or {}):
         raise Refused(obstacle)
 
@@ -47,7 +47,7 @@ def record_activity(mac_address: str, *, screen: str, content_id: str | None, co
     }
     not_banned = exists() & absent("banned_at")
     dynamodb.write(
-        items.device(identity.player_device(mac_address)).update(
+        items.device(identity.video_device(mac_address)).update(
             set=activity,
             when=not_banned.raises(lambda found: _obstacle(cast("items.Device", found)) or Reason.INTERNAL),
         )
