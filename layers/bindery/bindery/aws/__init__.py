@@ -1,1 +1,1 @@
-"""The only code that knows AWS."""
+"""AWS clients and DynamoDB."""

@@ -1,4 +1,4 @@
-"""DynamoDB's wire format of items and keys, to and from plain values: str, int, bool, None, list, dict, set of str."""
+"""DynamoDB attribute values and cursors."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from bindery.core.errors import Reason, Refused
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item, or the values of an expression, as DynamoDB takes it. `TypeError`: a value of another kind."""
+    """Encode an item or an expression's values."""
     return {name: _encode_value(value) for name, value in item.items()}
 
 
@@ -33,7 +33,7 @@ def _encode_value(value: Any) -> dict[str, Any]:
 
 
 def decode(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as DynamoDB gives it, in plain values."""
+    """Decode an item."""
     return {name: _decode_value(value) for name, value in item.items()}
 
 
@@ -56,12 +56,12 @@ def _decode_value(value: Mapping[str, Any]) -> Any:
 
 
 def cursor_of(key: Mapping[str, Any]) -> str:
-    """A key as an opaque text that operators hand back."""
+    """Encode a key as a cursor."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
 
 
 def key_of(cursor: str) -> dict[str, Any]:
-    """The key in a cursor. Raises `INVALID` for a text that is none."""
+    """Decode a cursor. Raises `INVALID`."""
     try:
         place = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
     except (ValueError, RecursionError):

@@ -1,13 +1,10 @@
-"""How AWS is called: clients, time-outs, retries, and which failures mean that a service is out of reach, not our bug.
-
-Clients are made by botocore, boto3's own core: boto3 itself adds nothing to a client and imports S3's transfer manager,
-which nothing here uses (docs/performance.md says what that buys, and what the loader below does).
-"""
+"""AWS clients: time-outs, retries and errors."""
 
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+# botocore, because boto3 would only add import time (docs/performance.md).
 from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
@@ -22,8 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+# Three attempts of at most three seconds each fit into a function's time-out (template.yaml).
 CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
-"""Three tries of at most three seconds each stay within a function's time-out (template.yaml)."""
 
 _TRANSIENT = frozenset(
     {
@@ -37,26 +34,21 @@ _TRANSIENT = frozenset(
     }
 )
 
+# Second part of the names of the events that these clients emit, such as `before-call.dynamodb.GetItem`.
 _SERVICES = frozenset({"", "*", "dynamodb", "secrets-manager"})
-"""What stands second in the name of an event (`before-call.dynamodb.GetItem`) that a client of ours emits."""
 
 _PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,): "register_last"}
 
 
 class _Models(Loader):
-    """botocore's loader, which knows which services are called, where it would look through the folders of all 400."""
-
     def list_available_services(self, type_name: str) -> list[str]:
-        """The services that are called."""
+        # botocore's own loader searches the folders of all 400 services.
         return ["dynamodb", "secretsmanager"]
 
 
 class _Credentials(Credentials):
-    """What botocore's own chain finds, looked for by the first request and not by making a client.
-
-    In a function that starts from a snapshot (SnapStart) the chain asks over HTTP. All copies of the snapshot would
-    have that connection, and credentials of the day on which it was made.
-    """
+    # The first request runs botocore's chain of providers. With SnapStart the chain uses HTTP: if it ran before the
+    # snapshot, all copies would share its connection and the credentials of that day.
 
     def __init__(self, find: Callable[[], Credentials | None]) -> None:
         self.method = "deferred"
@@ -84,18 +76,15 @@ class _Session(Session):
 
 @cache
 def _session() -> Session:
-    """The session that all clients share, and with it what they read to be made.
-
-    `AWS_DATA_PATH` (template.yaml) leads to the trimmed descriptions that a layer brings (layers/deps/trim.py). What is
-    not in that folder is read where botocore has it, so nothing breaks without it or under a newer botocore. Of
-    botocore's own handlers those of other services are left out: it looks at the signature of each that it registers.
-    """
     session = _Session(include_builtin_handlers=False)
     events = session.get_component("event_emitter")
+    # Skip botocore's handlers for other services: registering one includes inspecting its signature.
     for event, handler, *place in BUILTIN_HANDLERS:
         kind, service = (*event.split("."), "")[:2]
         if kind != "docs" and service in _SERVICES:
             getattr(events, _PLACES.get(tuple(place), "register"))(event, handler)
+    # AWS_DATA_PATH (template.yaml) is the folder of trimmed service models in a layer (layers/deps/trim.py). botocore
+    # reads anything missing there from its own folder, so a newer botocore or a missing layer breaks nothing.
     path: str | None = session.get_config_variable("data_path")
     session.register_component("data_loader", _Models(path.split(":") if path else None))
     return session
@@ -106,22 +95,18 @@ def client(service: Literal["dynamodb"]) -> "DynamoDBClient": ...
 @overload
 def client(service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
 def client(service: str) -> Any:
-    """A new client of a service. It opens no connection before its first call."""
+    """Create a client. It opens connections when called."""
     return _session().create_client(service, config=CONFIG)
 
 
 def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any:
-    """The answer of a client's method. Raises `Refused(unavailable)` where the SDK's own retries did not reach it.
-
-    If DynamoDB throttled only a key range, that is a `HotKey`. Any other `ClientError` passes through: the caller's, or
-    an internal error.
-    """
+    """Call a client's method. Raises `unavailable` after the SDK's retries, or `HotKey` for a throttled key range."""
     try:
         return method(**request)
     except ClientError as error:
         if (throttled := _key_range(error)) is not None:
             raise HotKey(unavailable, throttled) from error
-        # A 5xx without a body has its status for a code.
+        # The error code of a 5xx response without a body is its status.
         if error.response["Error"]["Code"] in _TRANSIENT or _status(error) >= 500:
             raise Refused(unavailable) from error
         raise
@@ -130,15 +115,16 @@ def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any
 
 
 def code(error: BaseException) -> str:
-    """What went wrong in a word: the service's own code, else the kind of the error. Never a message: it may tell."""
+    """Return the service's error code or the exception's class name."""
+    # Not the message, which may contain private data.
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 
 
 def _key_range(error: ClientError) -> str | None:
-    """Return DynamoDB's reason for throttling if it throttled only key ranges, not a table, an index or the account."""
     answer: Any = error.response
-    # DynamoDB spells the member as the exception's model does: capitalised in all but ThrottlingException.
+    # DynamoDB capitalises this member in every exception but ThrottlingException.
     reasons = [found["reason"] for found in answer.get("ThrottlingReasons") or answer.get("throttlingReasons") or []]
+    # The others are those of a table, an index or the account.
     return reasons[0] if reasons and all("KeyRange" in reason for reason in reasons) else None
 
 

@@ -1,11 +1,7 @@
-"""DynamoDB access: the only module that knows the tables, the client, its errors and its request format.
+"""DynamoDB tables: reads, conditional writes and transactions.
 
-Callers work on plain items (str, int, bool, None, lists, dicts, sets of str) and give each condition the `Reason` to
-raise when it fails. Expressions are DynamoDB's own, with every attribute written `#name`.
-
-Raises `Refused` with `UNAVAILABLE` (or the reason given with a read) when a table cannot be reached or is throttled,
-`HotKey` when only one of its key ranges is throttled, and `CONFLICT` when every attempt of a write met a concurrent
-write. Any other error of the service is a bug and is not caught.
+Raises `UNAVAILABLE` (or the reason given for a read) if a table is throttled or cannot be reached, `HotKey` if only a
+key range is throttled, and `CONFLICT` if every attempt met a concurrent write. Other errors are bugs.
 """
 
 import random
@@ -34,24 +30,24 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
+# Attempts at a conflicting write or an incomplete batch. Their pauses add up to 0.8 s on average.
 ATTEMPTS = 6
-"""How often a transaction in conflict, or the keys a batch left over, are tried; some 0.8 s in all at the most."""
 
+# Retryable cancellation codes, and the refusal after the last attempt. The first match applies.
 _AGAIN: Mapping[str, Callable[[], Refused]] = MappingProxyType(
     {
         "ProvisionedThroughputExceeded": lambda: Refused(Reason.UNAVAILABLE),
-        # A cancelled transaction does not say which limit an on-demand table applied: as a rule that of a key range. A
-        # table's own limit also shows in DynamoDB's metrics and in the error that reads get.
+        # A cancelled transaction does not report which limit of an on-demand table applied. Usually it is that of a key
+        # range. A table's own limit also shows in DynamoDB's metrics and in the errors of reads.
         "ThrottlingError": lambda: HotKey(Reason.UNAVAILABLE, "ThrottlingError"),
         "TransactionConflict": lambda: Refused(Reason.CONFLICT),
     }
 )
-"""Why a cancelled transaction is tried again, and its refusal after the last attempt. The first that applies counts."""
 _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
 
 
 class Table(StrEnum):
-    """The three tables, each by the setting that holds its name."""
+    """The three tables, by environment variable."""
 
     DEVICES = "DEVICES_TABLE"
     BINDINGS = "BINDINGS_TABLE"
@@ -60,15 +56,12 @@ class Table(StrEnum):
 
 _NO_MEMBERS: Mapping[tuple[str, ...], Any] = MappingProxyType({})
 
+# The type of an item: a TypedDict of `bindery.registry.items`.
 T = TypeVar("T", bound=Mapping[str, Any], default=dict[str, Any])
-"""The kind of an item: a TypedDict of `bindery.registry.items`."""
 
 
 class Key(NamedTuple, Generic[T]):
-    """Location of an item, and the writes to it. `devices` items have only a partition key.
-
-    Each write takes the condition under which it succeeds, with the reason to raise if it fails (`Condition.raises`).
-    """
+    """Location of an item, and the writes to it."""
 
     table: Table
     pk: str
@@ -79,38 +72,34 @@ class Key(NamedTuple, Generic[T]):
         return {"pk": self.pk} if self.sk is None else {"pk": self.pk, "sk": self.sk}
 
     def put(self, item: T, *, when: Condition | None = None) -> "Put":
-        """Replace the whole item; the key attributes are added."""
+        """Replace the item."""
         return Put(self, item, when)
 
     def update(
         self,
         *,
-        set: T | None = None,  # noqa: A002 (DynamoDB's own word)
-        once: T | None = None,
-        add: T | None = None,
-        delete: T | None = None,
-        remove: Sequence[Path] = (),
-        members: Mapping[tuple[str, ...], Any] = _NO_MEMBERS,
+        set: T | None = None,  # noqa: A002 (DynamoDB's keyword)
+        once: T | None = None,  # sets only attributes that do not exist
+        add: T | None = None,  # increments numbers, adds members to sets
+        delete: T | None = None,  # deletes members of sets
+        remove: Sequence[Path] = (),  # removes attributes or members of maps
+        members: Mapping[tuple[str, ...], Any] = _NO_MEMBERS,  # sets members of maps
         when: Condition | None = None,
     ) -> "Update":
-        """Change attributes, creating the item if it does not exist.
-
-        `set` replaces values, `once` sets those that do not exist yet, `add` increments numbers and adds to sets,
-        `delete` removes members of sets, `remove` removes attributes or map members, and `members` sets map members.
-        """
+        """Update attributes, creating the item if it does not exist."""
         return Update(self, set or NOTHING, once or NOTHING, add or NOTHING, delete or NOTHING, remove, members, when)
 
     def delete(self, *, when: Condition | None = None) -> "Delete":
-        """Remove the item."""
+        """Delete the item."""
         return Delete(self, when)
 
     def check(self, when: Condition) -> "Check":
-        """Make a transaction depend on an item that it does not write."""
+        """Check an item in a transaction without writing it."""
         return Check(self, when)
 
 
 class Index(NamedTuple):
-    """An index of a table, and the attributes that are its partition and sort key."""
+    """A secondary index and its key attributes."""
 
     name: str
     partition: str
@@ -118,26 +107,24 @@ class Index(NamedTuple):
 
 
 class Partition(NamedTuple, Generic[T]):
-    """The items of a table or an index with one partition key, optionally only some of their sort keys."""
+    """Items with one partition key, or a range of them."""
 
     table: Table
     value: str
     by: Index | None = None
     prefix: str | None = None
-    """Only sort keys that begin with this."""
-    start: str | None = None
-    """Only sort keys from this one on."""
+    start: str | None = None  # the lowest sort key
 
 
 class Read(NamedTuple):
-    """One item of a batch; `unavailable` is the reason to raise if this item cannot be read."""
+    """A read of `get_many`."""
 
     key: Key[Any]
-    unavailable: Reason = Reason.UNAVAILABLE
+    unavailable: Reason = Reason.UNAVAILABLE  # the reason to raise if the read fails
 
 
 class Put(NamedTuple):
-    """A write of a whole item: `Key.put`."""
+    """See `Key.put`."""
 
     key: Key[Any]
     item: Mapping[str, Any]
@@ -145,7 +132,7 @@ class Put(NamedTuple):
 
 
 class Update(NamedTuple):
-    """A change of some attributes: `Key.update`."""
+    """See `Key.update`."""
 
     key: Key[Any]
     set: Mapping[str, Any] = NOTHING
@@ -158,14 +145,14 @@ class Update(NamedTuple):
 
 
 class Delete(NamedTuple):
-    """A removal of an item: `Key.delete`."""
+    """See `Key.delete`."""
 
     key: Key[Any]
     when: Condition | None = None
 
 
 class Check(NamedTuple):
-    """A condition on an item that a transaction does not write: `Key.check`."""
+    """See `Key.check`."""
 
     key: Key[Any]
     when: Condition
@@ -179,12 +166,12 @@ _MEMBERS: dict[type[Write | Check], str] = {Put: "Put", Update: "Update", Delete
 
 @cache
 def client() -> "DynamoDBClient":
-    """The client, made once. Its own retries cover throttling and lost answers, within a request's time."""
+    """Return the shared client."""
     return clients.client("dynamodb")
 
 
 def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
-    """Return an item as the last acknowledged write left it, or None."""
+    """Return an item (strongly consistent), or None."""
     answer = clients.call(
         unavailable, client().get_item, TableName=_name(key.table), Key=encode(key.attributes()), ConsistentRead=True
     )
@@ -192,7 +179,7 @@ def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
 
 
 def server_seconds() -> int:
-    """The second at which DynamoDB answers, by its own clock."""
+    """Return DynamoDB's own time in seconds."""
     nothing: Key = Key(Table.DIRECTORY, "clock", "clock")
     answer = clients.call(
         Reason.UNAVAILABLE, client().get_item, TableName=_name(nothing.table), Key=encode(nothing.attributes())
@@ -201,7 +188,7 @@ def server_seconds() -> int:
 
 
 class Batch:
-    """The items of a batch of reads, by key."""
+    """Items found by `get_many`, by key."""
 
     __slots__ = ("_found",)
 
@@ -213,10 +200,9 @@ class Batch:
 
 
 def get_many(reads: Sequence[Read]) -> Batch:
-    """Return the items of up to 100 reads in one round trip.
+    """Return up to 100 items in one round trip. Raises the reason of the first read that was not served.
 
-    Each item is consistent, but not with the others: what a write depends on belongs in its conditions. A key may be
-    given twice. Raises the `unavailable` reason of the first read that was not served.
+    Each item is strongly consistent, but together they are not a snapshot.
     """
     found: dict[Key[Any], Item] = {}
     left = list(dict.fromkeys(read.key for read in reads))
@@ -239,22 +225,18 @@ def get_many(reads: Sequence[Read]) -> Batch:
         if not left:
             return Batch(found)
         _pause(attempt)
-    # Other keys of these batches were read: a batch of which DynamoDB serves nothing is an error.
+    # Only key ranges are throttled: a batch of which DynamoDB serves nothing is an error.
     raise HotKey(next(read.unavailable for read in reads if read.key in left), "UnprocessedKeys")
 
 
 def query(
     partition: Partition[T],
     *,
-    consistent: bool = False,
+    consistent: bool = False,  # not possible for an index, which usually follows its table within milliseconds
     round_trips: int = 2,
     unavailable: Reason = Reason.UNAVAILABLE,
 ) -> Iterator[T]:
-    """Yield the items of a partition in key order, reading on as far as the caller iterates.
-
-    A round trip returns up to a megabyte: some two thousand items of ordinary size. Items beyond `round_trips` are left
-    out. An index cannot be read consistently: it usually follows its table within milliseconds.
-    """
+    """Yield a partition's items in key order, omitting those beyond `round_trips` of 1 MB (about 2,000 items)."""
     request = _query(partition) | {"ConsistentRead": consistent}
     for _ in range(round_trips):
         answer = clients.call(unavailable, client().query, **request)
@@ -265,30 +247,28 @@ def query(
 
 
 class CursorPage(NamedTuple, Generic[T]):
-    """Some items of a partition, and the cursor of the next page (None after the last)."""
+    """A page, and the cursor of the next."""
 
     items: list[T]
     cursor: str | None
 
 
 def page(partition: Partition[T], limit: int, cursor: str | None = None) -> CursorPage[T]:
-    """Return up to `limit` items of a partition, starting at the cursor of an earlier page: one round trip.
-
-    Stable under concurrent writes: a cursor is a position in the key order. Raises `INVALID` for an invalid cursor.
-    """
+    """Return a page in one round trip. Raises `INVALID` for an invalid cursor."""
+    # Concurrent writes do not shift pages: a cursor is a position in key order.
     answer = _part(_query(partition), limit, cursor)
     return CursorPage([cast("T", decode(item)) for item in answer["Items"]], answer["cursor"])
 
 
 def count(partition: Partition[Any], limit: int, cursor: str | None) -> tuple[int, str | None]:
-    """Return how many items `page` would return, and its cursor, at the same cost: a megabyte at most."""
+    """Return a page's size and next cursor. Costs as much as `page`."""
     answer = _part(_query(partition) | {"Select": "COUNT"}, limit, cursor)
     return answer["Count"], answer["cursor"]
 
 
 @contextmanager
 def acting(who: str) -> Iterator[None]:
-    """Write into every item that is written within who changed it and when (`changed_by`, `changed_at`)."""
+    """Set `changed_by` and `changed_at` in all items written within."""
     token = _actor.set(who)
     try:
         yield
@@ -297,22 +277,21 @@ def acting(who: str) -> Iterator[None]:
 
 
 def actor() -> str | None:
-    """Who acts (`acting`), or None."""
+    """Return the operator set by `acting`."""
     return _actor.get()
 
 
 def write(operation: Write) -> None:
-    """One write. A failed condition raises the reason that it carries.
+    """Execute a write. A failed condition raises its reason.
 
-    When the SDK repeats a put whose answer was lost, the condition meets the caller's own item: that is success. Put
-    something of the request's own (a random id) into an item that others might write alike. A conditional update must
-    be one that may run twice.
+    The SDK repeats a write whose response was lost. A put that finds its own item succeeds: add a random id if others
+    could write the same one. An update must be repeatable.
     """
     _write(operation)
 
 
 def update(operation: Update) -> Item:
-    """One update, and the whole item as it is then, which costs no read unit. It must be one that may run twice."""
+    """Execute a repeatable update and return the new item, at no read cost."""
     return decode(_write(operation, ReturnValues="ALL_NEW")["Attributes"])
 
 
@@ -336,15 +315,14 @@ def _write(operation: Write, **returned: str) -> dict[str, Any]:
 
 
 def transact(operations: Sequence[Write | Check], *, aside: Write | None = None) -> None:
-    """All of up to 100 writes or none. The first failed condition, in the order given, raises its reason.
+    """Execute up to 100 writes atomically. The first failed condition, in this order, raises its reason.
 
-    One idempotency token covers every repetition, so a repetition after a lost answer is the same success. A conflict
-    with another request wrote nothing and is tried again. `aside` is a write of no consequence that goes along last: if
-    it is what stands in the way, it is left out.
+    If `aside` fails, the transaction is retried without it.
     """
     stamp = _stamp()
     asked = operations if aside is None else [*operations, aside]
     items = [{_MEMBERS[type(operation)]: _request(operation, stamp)} for operation in asked]
+    # Retries share the token, so a retry after a lost response succeeds too.
     token = str(uuid.uuid4())
     refusal = _AGAIN["TransactionConflict"]
     for attempt in range(ATTEMPTS):
@@ -357,12 +335,12 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
             if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
             reasons = error.response["CancellationReasons"]
-            # Without `strict`: what was set aside has no say.
+            # Not strict: the reasons include that of `aside`, which raises nothing.
             for operation, reason in zip(operations, reasons, strict=False):
                 if reason["Code"] == "ConditionalCheckFailed" and operation.when is not None:
                     raise operation.when.refusal(decode(reason.get("Item", {}))) from None
             if len(reasons) > len(operations) and reasons[-1]["Code"] != "None":
-                # What is asked now is something else, so the token must be another; nothing was written under it.
+                # Nothing was written. Without `aside` this is a different request, so it needs a new idempotency token.
                 items.pop()
                 token = str(uuid.uuid4())
                 if all(reason["Code"] == "None" for reason in reasons[:-1]):
@@ -377,7 +355,6 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
 
 
 def _query(partition: Partition[Any]) -> dict[str, Any]:
-    """Return the request for a partition, consistent where that is possible."""
     index, placeholders = partition.by, Placeholders()
     hashed, ordered = (index.partition, index.sort) if index else ("pk", "sk")
     condition = f"{placeholders.path(hashed)} = {placeholders.value(hashed, partition.value)}"
@@ -396,7 +373,6 @@ def _query(partition: Partition[Any]) -> dict[str, Any]:
 
 
 def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
-    """The answer to a query from a cursor on, with the next `cursor`. Raises `INVALID`: the cursor is none."""
     place = {} if cursor is None else {"ExclusiveStartKey": key_of(cursor)}
     try:
         answer = clients.call(Reason.UNAVAILABLE, client().query, **request, Limit=limit, **place)
@@ -409,8 +385,7 @@ def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, 
 
 
 def _pause(attempt: int) -> None:
-    """Full jitter: 25 ms doubled at every attempt, so that those in each other's way part."""
-    # The system's randomness: what Python seeds once, a snapshot of the process would share with all its copies.
+    # Exponential back-off with full jitter. SystemRandom: the copies of a snapshot would share a seeded generator.
     time.sleep(random.SystemRandom().uniform(0, 0.025 * 2**attempt))
 
 
@@ -443,7 +418,6 @@ def _request(operation: Write | Check, stamp: Item) -> dict[str, Any]:
 
 
 def _update(operation: Update, stamp: Item, placeholders: Placeholders) -> str:
-    """Return the update expression."""
     path, value = placeholders.path, placeholders.value
     changes: list[tuple[Path, Any]] = [*operation.set.items(), *operation.members.items(), *stamp.items()]
     assigned = [f"{path(name)} = {value(name, new)}" for name, new in changes]
@@ -460,5 +434,5 @@ def _update(operation: Update, stamp: Item, placeholders: Placeholders) -> str:
 
 
 if env.initialising():
-    # The init phase has a whole processor, of which the first request would have a part.
+    # Lambda gives the init phase a full CPU, but the first request only a share of one.
     client()

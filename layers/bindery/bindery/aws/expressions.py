@@ -1,7 +1,4 @@
-"""DynamoDB expressions as data: conditions that carry the reason to raise when they fail, and the clauses of an update.
-
-A path is the name of an attribute, or a tuple that leads into a map: `("shares", uid)` is the member `uid` of `shares`.
-"""
+"""DynamoDB conditions, each with the reason to raise when it fails."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -9,31 +6,27 @@ from typing import Any, NamedTuple
 
 from bindery.core.errors import Reason, Refused
 
+# An attribute name, or a tuple: `("shares", uid)` is the member `uid` of the map `shares`.
 Path = str | tuple[str, ...]
 
+# The reason to raise, or a function that derives it from the existing item ({} if none).
 Verdict = Reason | Callable[[Any], Reason]
-"""Reason to raise when a condition fails, or a function that derives it from the existing item ({} for none)."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Value(NamedTuple):
-    """A value of an expression, and the attribute that its placeholder is named after."""
-
-    path: Path
+    path: Path  # names the placeholder
     value: Any
 
 
 class Condition(NamedTuple):
-    """What must hold for a write: texts, paths (tuples) and values in the order of the expression.
+    """A condition of a write."""
 
-    A failure raises `verdict` with `detail` (see `raises`). `joined` is the operator that joins its parts, if any.
-    """
-
-    parts: tuple[str | tuple[str, ...] | _Value, ...]
+    parts: tuple[str | tuple[str, ...] | _Value, ...]  # text, paths (always tuples) and values
     verdict: Verdict | None = None
     detail: Mapping[str, str] = NOTHING
-    joined: str = ""
+    joined: str = ""  # the operator that joins the parts
 
     def __and__(self, other: "Condition") -> "Condition":
         return self._join("AND", other)
@@ -48,27 +41,27 @@ class Condition(NamedTuple):
         return Condition((*self._operand(operator), f" {operator} ", *other._operand(operator)), joined=operator)
 
     def _operand(self, operator: str) -> tuple[str | tuple[str, ...] | _Value, ...]:
-        # DynamoDB refuses redundant parentheses.
+        # DynamoDB rejects redundant parentheses.
         return ("(", *self.parts, ")") if self.joined not in ("", operator) else self.parts
 
     def raises(self, verdict: Verdict, **detail: str) -> "Condition":
-        """Return the condition with the reason to raise when it fails, and the details of that refusal."""
+        """Add the reason and details to raise on failure."""
         return self._replace(verdict=verdict, detail=detail)
 
     def refusal(self, existing: dict[str, Any]) -> Refused:
-        """Return the refusal that a failure means, given the item that exists ({} for none)."""
+        """Return the exception to raise, given the existing item."""
         if self.verdict is None:
             raise TypeError("a condition of a write needs a reason")
         return Refused(self.verdict(existing) if callable(self.verdict) else self.verdict, **self.detail)
 
 
 def exists(path: Path = "pk") -> Condition:
-    """Condition: the item exists, or has an attribute."""
+    """Condition: the item or attribute exists."""
     return Condition(("attribute_exists(", _path(path), ")"))
 
 
 def absent(path: Path = "pk") -> Condition:
-    """Condition: the item does not exist, or lacks an attribute."""
+    """Condition: the item or attribute does not exist."""
     return Condition(("attribute_not_exists(", _path(path), ")"))
 
 
@@ -78,7 +71,7 @@ def equals(path: Path, value: Any) -> Condition:
 
 
 def at_most(path: Path, value: int) -> Condition:
-    """Condition: a number is not greater than `value`."""
+    """Condition: a number is at most `value`."""
     return _compared(path, "<=", value)
 
 
@@ -101,12 +94,12 @@ def contains(path: Path, member: str) -> Condition:
 
 
 def fewer(path: Path, limit: int) -> Condition:
-    """Condition: a map, list or set has fewer than `limit` members."""
+    """Condition: a map, list or set has under `limit` members."""
     return Condition(("size(", _path(path), ") < ", _Value(path, limit)))
 
 
 def every(conditions: Sequence[Condition]) -> Condition:
-    """Condition: all of at least one condition hold."""
+    """Condition: all conditions hold."""
     first, *others = conditions
     for other in others:
         first &= other
@@ -114,7 +107,7 @@ def every(conditions: Sequence[Condition]) -> Condition:
 
 
 def some(conditions: Sequence[Condition]) -> Condition:
-    """Condition: one of at least one condition holds."""
+    """Condition: at least one condition holds."""
     first, *others = conditions
     for other in others:
         first |= other
@@ -130,19 +123,19 @@ def _path(path: Path) -> tuple[str, ...]:
 
 
 class Placeholders:
-    """The names and values of one request's expressions."""
+    """Names and values of a request's expressions."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
         self.values: dict[str, Any] = {}
 
     def path(self, path: Path) -> str:
-        """Return a path as an expression names it."""
+        """Return the placeholders of a path."""
         attribute, *members = _path(path)
         return ".".join([self._name(f"#{attribute}", attribute), *map(self._member, members)])
 
     def value(self, path: Path, value: Any) -> str:
-        """Return the placeholder of a value, named after its attribute."""
+        """Return the placeholder of a value."""
         attribute = f":{_path(path)[0]}"
         placeholder = attribute
         while placeholder in self.values:
@@ -151,7 +144,7 @@ class Placeholders:
         return placeholder
 
     def condition(self, condition: Condition) -> str:
-        """Return a condition expression."""
+        """Return an expression."""
         return "".join(map(self._part, condition.parts))
 
     def _part(self, part: str | tuple[str, ...] | _Value) -> str:
@@ -160,7 +153,7 @@ class Placeholders:
         return self.value(*part) if isinstance(part, _Value) else self.path(part)
 
     def _member(self, member: str) -> str:
-        # A member may be any text, such as a uid, so its placeholder is a number: attributes never begin with a digit.
+        # A member can be any text, such as a uid, so it gets a number. Attribute names never begin with a digit.
         return self._name(f"#{len(self.names)}", member)
 
     def _name(self, placeholder: str, name: str) -> str:

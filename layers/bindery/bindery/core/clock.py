@@ -1,25 +1,25 @@
-"""The one clock: every time that Bindery stores, compares or shows is read here."""
+"""The only module that reads the clock."""
 
 import time
 from datetime import UTC, date, datetime
 
 
 def now() -> int:
-    """The current time in milliseconds since the Unix epoch."""
+    """Return the Unix time in milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 def seconds() -> int:
-    """The current time in whole seconds since the Unix epoch (leases, tokens, DynamoDB TTL)."""
+    """Return the Unix time in seconds."""
     return now() // 1000
 
 
 def iso(moment: int) -> str:
-    """A time in milliseconds as ISO 8601 writes it, UTC: `2026-11-21T09:30:00.000Z`."""
+    """Format milliseconds as `2026-11-21T09:30:00.000Z`."""
     whole = datetime.fromtimestamp(moment // 1000, UTC).replace(microsecond=moment % 1000 * 1000, tzinfo=None)
     return whole.isoformat(timespec="milliseconds") + "Z"
 
 
 def today() -> date:
-    """The current day, UTC."""
+    """Return the current day in UTC."""
     return datetime.fromtimestamp(seconds(), UTC).date()

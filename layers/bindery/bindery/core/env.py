@@ -1,4 +1,4 @@
-"""What the template tells a function through its environment, each setting read when first needed and once."""
+"""Environment variables, set by the template."""
 
 import os
 from functools import cache
@@ -6,7 +6,7 @@ from functools import cache
 
 @cache
 def read(name: str) -> str:
-    """The setting `name`. `RuntimeError` names the one that the template does not pass."""
+    """Return an environment variable."""
     try:
         return os.environ[name]
     except KeyError:
@@ -14,10 +14,11 @@ def read(name: str) -> str:
 
 
 def clear_cache() -> None:
-    """Forget every setting read so far (for a process that changes its environment: tests, the local server)."""
+    """Clear the cache."""
     read.cache_clear()
 
 
 def initialising() -> bool:
-    """Whether this is a function of AWS Lambda: what is imported now is its init phase."""
+    """Return True in AWS Lambda."""
+    # At import time, this is the init phase.
     return "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ

@@ -1,15 +1,15 @@
-"""Why a request can be refused: one closed vocabulary for rules, dialects and operations.
+"""Reasons for refusing a request.
 
-Rules raise `Refused(reason)` and know nothing of HTTP; a dialect's table says what each reason becomes on its wire.
+Rules raise `Refused(reason)`; a dialect's table maps reasons to HTTP responses.
 """
 
 from enum import StrEnum, auto
 
 
 class Reason(StrEnum):
-    """Every reason for which any operation may refuse. A dialect answers those that it can meet."""
+    """The closed vocabulary of reasons."""
 
-    # The door's own: any operation of any dialect may answer these without declaring them.
+    # Common to all operations, which need not declare them.
     INTERNAL = auto()
     UNAVAILABLE = auto()
     CONFLICT = auto()
@@ -27,14 +27,14 @@ class Reason(StrEnum):
     TOKEN_INVALID = auto()
     ACCESS_DENIED = auto()
 
-    # Logging in.
+    # Login.
     USER_DOMAIN_UNKNOWN = auto()
     SIGNATURE_INVALID = auto()
     EMAIL_UNKNOWN = auto()
     PASSWORD_WRONG = auto()
     LOGIN_THROTTLED = auto()
 
-    # Parameters that a dialect names one by one.
+    # Parameters with responses of their own.
     PRODUCT_KEY_MISSING = auto()
     SERIAL_MISSING = auto()
     NAME_MISSING = auto()
@@ -48,7 +48,7 @@ class Reason(StrEnum):
     NICKNAME_MISSING = auto()
     OPERATING_SYSTEM_MISSING = auto()
 
-    # What the caller may do.
+    # Permissions.
     DOMAIN_ABNORMAL = auto()
     ROLE_NOT_PERMITTED = auto()
     DOMAIN_NOT_AUTHORISED = auto()
@@ -59,7 +59,7 @@ class Reason(StrEnum):
     LOOK_THROTTLED = auto()
     SHARING_FORBIDDEN = auto()
 
-    # What exists.
+    # Look-ups.
     PRODUCT_UNKNOWN = auto()
     SERIAL_UNKNOWN = auto()
     SERIAL_THROTTLED = auto()
@@ -69,7 +69,7 @@ class Reason(StrEnum):
     DEVICE_KEY_MALFORMED = auto()
     DATA_CENTER_MISMATCH = auto()
 
-    # The state of a device or a binding.
+    # The state of a device or binding.
     DEVICE_BANNED = auto()
     DEVICE_INACTIVE = auto()
     ALREADY_BOUND = auto()
@@ -86,22 +86,19 @@ class Reason(StrEnum):
     PUSH_REGISTERED = auto()
     REGISTRATION_DISABLED = auto()
 
-    # The registry itself.
+    # Unavailable tables, for an API that distinguishes these cases.
     SERIAL_LOOKUP_FAILED = auto()
     LOOKUP_FAILED = auto()
     BINDING_FAILED = auto()
 
-    # What an operator's own entry can run into.
+    # Operators' requests.
     ALREADY_EXISTS = auto()
     NOT_FOUND = auto()
     LIMIT_REACHED = auto()
 
 
 class Refused(Exception):
-    """A refusal: `reason`, and the names that the dialect's text for it may show.
-
-    `detail` fills the placeholders of that text; it is shown to the caller, so it holds nothing secret or internal.
-    """
+    """A refused request. The caller sees `detail`, which fills the placeholders of the dialect's text."""
 
     def __init__(self, reason: Reason, **detail: str) -> None:
         super().__init__(reason.value)
@@ -110,10 +107,7 @@ class Refused(Exception):
 
 
 class HotKey(Refused):
-    """A refusal because DynamoDB throttles one key range, such as one tenant's item. Everything else is served.
-
-    Like a conflict, it is no internal error. `throttled` is DynamoDB's name for what it throttled.
-    """
+    """DynamoDB throttles one key range, such as a tenant's item, and serves all others. Not an internal error."""
 
     def __init__(self, unavailable: Reason, throttled: str) -> None:
         super().__init__(Reason.CONFLICT if unavailable is Reason.UNAVAILABLE else unavailable)

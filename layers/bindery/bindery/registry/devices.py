@@ -1,7 +1,4 @@
-"""Devices: identity, manufacturing facts, ban, activity and service address, whoever holds them.
-
-What a holder says of a device (its name, its firmware) is stored in the binding and ends with it.
-"""
+"""Devices, independent of their holders: a holder's own facts (name, firmware) are in the binding and end with it."""
 
 import uuid
 
@@ -25,12 +22,12 @@ _MANUFACTURED = exists("device_key").raises(
 
 
 def banned(device: items.Device | None) -> bool:
-    """Return True if a device exists and is banned."""
+    """Return True if a device is banned."""
     return device is not None and "banned_at" in device
 
 
 def seen(device: str, dialect: str, facts: items.Device | None = None) -> Update:
-    """Create a device or replace `facts` of it. The write raises `DEVICE_BANNED`."""
+    """Create a device or replace `facts`. The write raises `DEVICE_BANNED`."""
     known: items.Device = {"dialect": dialect}
     return items.device(device).update(set=known | (facts or {}), once={"created_at": clock.now()}, when=NOT_BANNED)
 
@@ -43,10 +40,7 @@ def manufacture(
     module_type: str | None = None,
     data_center: str | None = None,
 ) -> str:
-    """Create or replace the manufacturing record of a quectel device and return the device's identity.
-
-    Bindings, a ban and `disabled` stay as they are.
-    """
+    """Create or replace a manufacturing record (quectel) and return the device's key. Nothing else changes."""
     device = identity.manufactured_device(product_key, serial)
     dynamodb.write(manufactured(device, manufacturing(product_key, serial, device_key, module_type, data_center)))
     return device
@@ -55,7 +49,7 @@ def manufacture(
 def manufacturing(
     product_key: str, serial: str, device_key: str | None, module_type: str | None, data_center: str | None
 ) -> items.Device:
-    """Return the manufacturing record of a quectel device."""
+    """Return a manufacturing record."""
     return {
         "dialect": "quectel",
         "product_key": identity.canonical(product_key),
@@ -72,15 +66,13 @@ def manufactured(device: str, record: items.Device) -> Update:
 
 
 def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[items.Device]:
-    """Return a page of the devices that have a serial number: their keys. Raises `INVALID` for an invalid cursor."""
+    """Return a page of the keys of devices with a serial number."""
     return dynamodb.page(items.devices_with_serial(serial), limit, cursor)
 
 
 def ban(device: str, why: str) -> None:
-    """Ban a device: no bind, add or connect request succeeds from now on. Raises `NOT_FOUND`.
-
-    A device that is already banned keeps the first reason, with its time and operator.
-    """
+    """Ban a device: it can no longer be bound, added or connected to. Raises `NOT_FOUND`."""
+    # An existing ban keeps its reason, time and operator.
     banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
     try:
         dynamodb.write(
@@ -98,22 +90,19 @@ def ban(device: str, why: str) -> None:
 
 
 def unban(device: str) -> None:
-    """Lift a ban. Its reason is kept, with time and operator of the unban. Earlier connections stay ended.
-
-    Raises `NOT_FOUND` and `CONFLICT` (see `_resume`).
-    """
+    """Lift a ban, but keep its reason. Earlier connections stay ended. Raises `NOT_FOUND` or `CONFLICT`."""
     _resume(device, ["banned_at", "banned_by"], {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()})
 
 
 def unbound(device: str, why: str) -> Update:
-    """Record that an operator ended a binding of the device, and why. The write raises `NOT_FOUND`."""
+    """Record that an operator ended a binding. The write raises `NOT_FOUND`."""
     return items.device(device).update(
         set={"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}, when=EXISTS
     )
 
 
 def set_enabled(device: str, enabled: bool) -> None:
-    """Allow or prevent new bindings of a manufactured device (quectel). Raises `NOT_FOUND`, `INVALID` for any other."""
+    """Allow or prevent new bindings (quectel). Raises `NOT_FOUND`, or `INVALID` for another API's device."""
     key = items.device(device)
     dynamodb.write(
         key.update(remove=["disabled"], when=_MANUFACTURED)
@@ -123,24 +112,19 @@ def set_enabled(device: str, enabled: bool) -> None:
 
 
 def activate(device: str) -> None:
-    """Allow connections to a device again. Earlier connections stay ended.
-
-    Raises `NOT_FOUND` and `CONFLICT` (see `_resume`).
-    """
+    """Allow connections again. Earlier ones stay ended. Raises `NOT_FOUND` or `CONFLICT`."""
     _resume(device, ["inactive"], {})
 
 
 def deactivate(device: str) -> None:
-    """End the connections to a device and refuse new ones. Raises `NOT_FOUND`."""
+    """End all connections and refuse new ones. Raises `NOT_FOUND`."""
     dynamodb.write(items.device(device).update(set={"inactive": True}, when=EXISTS))
 
 
 def _resume(device: str, obstacles: list[str], noted: items.Device) -> None:
-    """Remove what blocked connections to a device, store `noted`, and give its service address a new assignment.
-
-    A lease names the assignment that it was made under, so no earlier lease becomes valid again. Does nothing unless
-    the first of `obstacles` exists. Raises `NOT_FOUND` and `CONFLICT` (a concurrent write changed the address).
-    """
+    """Remove `obstacles` and store `noted`, unless the first obstacle does not exist."""
+    # The service address gets a new assignment: leases refer to theirs, so earlier ones do not become valid again.
+    # CONFLICT: a concurrent write changed the address.
     key = items.device(device)
     found = dynamodb.get(key)
     if found is None:

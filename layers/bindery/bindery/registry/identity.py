@@ -1,8 +1,4 @@
-"""Canonical keys: the only place where serials, MACs, addresses and names become keys of the tables.
-
-Two spellings of one thing become one key; two different things never do. Parts of a key are joined by `#`, and a part
-that is not the last has its own `#` and `%` escaped, so that no part can reach into the next.
-"""
+"""Canonical keys. All spellings of an identifier have the same key; different identifiers never do."""
 
 import base64
 import ipaddress
@@ -12,129 +8,132 @@ import unicodedata
 from bindery.core.errors import Reason, Refused
 from bindery.security import secrets
 
+# Separators of the digits of a printed number: a space, a colon, a dot, an underscore or any dash.
 _SEPARATOR = "[ :._\u2010-\u2015\u2212-]"
-"""What parts the digits of a number in print: a space, a colon, a dot, an underscore, or any kind of dash."""
+# Twelve hex digits, grouped in any way: operating systems, switches and labels differ.
 _MAC = rf"[0-9A-Fa-f](?:{_SEPARATOR}?[0-9A-Fa-f]){{11}}"
-"""Twelve hex digits, however they are grouped: bare, or as operating systems, switches and labels print them."""
+# Six bytes without leading zeros, as Solaris and macOS print them.
 _SHORT_MAC = "[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5}"
-"""Six bytes without their leading zeros, as Solaris and macOS print them."""
+# 14 to 16 digits: an IMEI without its check digit, with it, or with a software version.
 _IMEI = rf"[0-9](?:{_SEPARATOR}?[0-9]){{13,15}}"
-"""14 to 16 digits: an IMEI without its check digit, with it, or with a software version."""
 _UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
+# Unicode's Default_Ignorable_Code_Point: characters that a font without them does not show.
 _IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Unicode's Default_Ignorable_Code_Point: what a font that does not know it shows as nothing."""
+# The rest of the general category Cf, which has no shape of its own.
 _FORMAT = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
-"""The rest of the general category Cf, which has no shape of its own."""
+# White space that looks like U+0020.
 _SPACES = "\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""White space that looks like a space and is none."""
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(f"{chr(end - 1)}{chr(end)}" for end in range(0xFFFF, 0x110000, 0x10000))
 
 _FOLDED_AWAY = f"[{_IGNORABLE}]"
 _DECEPTIVE = f"[{_IGNORABLE}{_FORMAT}{_SPACES}{_NONCHARACTERS}]"
 _VISIBLE = f"[^{_IGNORABLE}{_FORMAT}{_SPACES}{_NONCHARACTERS}\\s]"
 
+# Values that platforms return for an unknown or withheld identifier, in lower case and without separators.
 _PLACEHOLDERS = frozenset(
     {
         # WifiInfo and BluetoothAdapter since Android 6; Broadcom Wi-Fi before its firmware is loaded.
         "020000000000",
         "00904c112233",
-        # Build.UNKNOWN of Android, and how languages print that there is no value.
+        # Android's Build.UNKNOWN, and null as programming languages print it.
         "unknown",
         "null",
         "(null)",
         "undefined",
         "none",
-        # ANDROID_ID and IMEI that many devices were shipped with, and the serial number of an unset bootloader.
+        # An ANDROID_ID and an IMEI that many devices share, and the serial number of a bootloader that has none.
         "9774d56d682e549c",
         "004999010640000",
         "0123456789abcdef",
-        # SMBIOS fields that no manufacturer filled in.
+        # SMBIOS fields that the manufacturer did not fill in.
         "tobefilledbyoem",
         "defaultstring",
         "systemserialnumber",
         "notspecified",
     }
 )
-"""What platforms hand out for an identifier that they do not have or do not tell, without separators, in lower case."""
+# An unset MAC address, IMEI or UUID: all zeros or all ones.
 _UNSET = "0{12,}|f{12,}"
-"""All zeros or all ones: a MAC address, an IMEI or a UUID that nobody set."""
 
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 _CONNECTION_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def canonical(text: str) -> str:
-    """`text` trimmed and in Unicode NFC: the form in which serial-like values are compared."""
+    """Return `text` trimmed and in Unicode NFC."""
     return unicodedata.normalize("NFC", text.strip())
 
 
 def folded(text: str) -> str:
-    """`text` as names are compared that may differ in case and in characters that are not seen."""
+    """Return `text` without differences in case or invisible characters."""
     if not text.isascii():
         text = re.sub(_FOLDED_AWAY, "", text)
     return unicodedata.normalize("NFC", canonical(text).casefold())
 
 
 def deceptive(text: str) -> str | None:
-    """The first character that an identifier must not have, because it is invisible or looks like a space."""
-    # Compiling the pattern takes longer than all else here, and most identifiers are ASCII.
+    """Return the first character that is invisible or resembles a space."""
+    # Compiling the pattern is slow, and most identifiers are ASCII.
     found = None if text.isascii() else re.search(_DECEPTIVE, text)
     return found and found[0]
 
 
 def visible(text: str) -> bool:
-    """Whether there is anything to see in a text."""
+    """Return True if any character is visible."""
     return bool(text.strip()) if text.isascii() else re.search(_VISIBLE, text) is not None
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether platforms hand out this text to devices that have no identifier."""
+    """Return True if the value means that there is no identifier."""
     bare = re.sub(_SEPARATOR, "", mac(text).lower())
     return bare in _PLACEHOLDERS or re.fullmatch(_UNSET, bare) is not None
 
 
 def join(*parts: str) -> str:
-    """One key of several parts."""
+    """Join the parts of a key."""
+    # Escaped, so that different parts never give the same key.
     *scope, last = parts
     return "#".join([*(part.replace("%", "%25").replace("#", "%23") for part in scope), last])
 
 
 def company_device(account: str, model: str, serial: str) -> str:
-    """rufus: a device is (account, model, serial). Its key is the hash of its deviceid, so that either finds it."""
+    """Return the key of a rufus device."""
+    # The hash of the deviceid, because some requests contain only that.
     return company_device_of(account, secrets.device_id(account, canonical(model), canonical(serial)))
 
 
 def company_device_of(account: str, device_id: str) -> str:
-    """rufus: the key of the device that `account` knows by `device_id`."""
+    """Return the key of a rufus device, given its deviceid."""
     return join("rufus", account, secrets.fingerprint(device_id))
 
 
 def manufactured_device(product_key: str, serial: str) -> str:
-    """quectel: a device is (product key, serial number)."""
+    """Return the key of a quectel device."""
     return join("quectel", canonical(product_key), canonical(serial))
 
 
 def customer_device(identifier: str) -> str:
-    """asseco: a device is its external identifier, over all customers."""
+    """Return the key of an asseco device."""
+    # No customer in it: a device can be registered for only one.
     return join("asseco", imei(identifier))
 
 
 def video_device(mac_address: str) -> str:
-    """vodlix: a device is its MAC address, or whatever else the player sends in its place."""
+    """Return the key of a vodlix device."""
     return join("vodlix", mac(mac_address))
 
 
 def nowhere(uid: str) -> str:
-    """What a user asks for in the place of a device that there is none of: no device ever has this key."""
+    """Return a key that no device ever has."""
     return join("nowhere", uid)
 
 
 def parts(device: str) -> dict[str, str]:
-    """What a device's key says of it: its `dialect`, and by their names the parts of its scope and its natural key."""
+    """Split a device's key into its `dialect` and other named parts."""
     dialect = device.partition("#")[0]
     names = ("dialect", *_PARTS.get(dialect, ()))
     *scope, last = device.split("#", len(names) - 1)
@@ -151,7 +150,7 @@ _PARTS = {
 
 
 def mac(text: str) -> str:
-    """A MAC address as twelve upper-case hex digits, a UUID in lower case, and anything else as it is."""
+    """Return a MAC address or UUID in canonical form, or other text."""
     text = canonical(text)
     if re.fullmatch(_MAC, text):
         return re.sub(_SEPARATOR, "", text).upper()
@@ -161,7 +160,7 @@ def mac(text: str) -> str:
 
 
 def imei(text: str) -> str:
-    """An IMEI as its digits, a UUID in lower case, and anything else, such as an app's id, as it is."""
+    """Return an IMEI or UUID in canonical form, or other text."""
     text = canonical(text)
     return re.sub(r"[^0-9]", "", text) if re.fullmatch(_IMEI, text) else _uuid(text)
 
@@ -171,25 +170,20 @@ def _uuid(text: str) -> str:
 
 
 def service_address(text: str) -> str | None:
-    """remoteit: eight colon-separated hex bytes in upper case, or None if `text` is no such address."""
+    """Return a remoteit service address in upper case, or None."""
     address = text.strip()
     return address.upper() if _ADDRESS.fullmatch(address) else None
 
 
 def connection_id(text: str) -> str | None:
-    """remoteit: a connection's id, a UUID as it was answered, in upper case, or None if `text` is none.
-
-    Not what `uuid.UUID` takes, which is braces, `urn:`, no hyphens, and digits of other scripts as well.
-    """
+    """Return a remoteit connection id in upper case, or None."""
+    # `uuid.UUID` would also accept braces, `urn:`, no hyphens and the digits of other scripts.
     made = text.strip()
     return made.upper() if _CONNECTION_ID.fullmatch(made) else None
 
 
 def ip_address(text: str) -> str | None:
-    """An IPv4 or IPv6 address in its canonical spelling, or None if `text` is none or names a zone of one machine.
-
-    An IPv4 address mapped into IPv6 is that IPv4 address.
-    """
+    """Return an IP address in canonical form, or None."""
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:
@@ -202,10 +196,7 @@ def ip_address(text: str) -> str | None:
 
 
 def network(address: str) -> str:
-    """Whence a caller comes, as far as one subscriber is told from another: an IPv4 address, or the /64 of an IPv6 one.
-
-    Raises `ValueError` for what is no address.
-    """
+    """Return a subscriber's network: an IPv4 address or an IPv6 /64. Raises `ValueError`."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
@@ -215,38 +206,39 @@ def network(address: str) -> str:
 
 
 def account_holder(account: str) -> str:
-    """A binding's holder: an account (company, platform)."""
+    """Return an account as a holder."""
     return join("account", account)
 
 
 def user_holder(uid: str) -> str:
-    """A binding's holder: a user."""
+    """Return a user as a holder."""
     return join("user", uid)
 
 
 def customer_holder(customer: str) -> str:
-    """A binding's holder: a customer whom the bank's own issuer names."""
+    """Return a bank's customer as a holder."""
     return join("customer", customer)
 
 
 def caller_holder(uid: str) -> str:
-    """A lease's holder: the user who connected. No binding has it, so no list of a holder's devices shows leases."""
+    """Return the holder of a user's leases."""
+    # Bindings never have it, so lists of a holder's devices contain no leases.
     return join("caller", uid)
 
 
 def holder_parts(holder: str) -> tuple[str, str]:
-    """A holder's kind (account, user, customer) and its name."""
+    """Return a holder's kind and name."""
     kind, _, name = holder.partition("#")
     return kind, name
 
 
 def opaque(name: str) -> str:
-    """A device's key, or a customer's name, as operators write it in paths: URL-safe base64 without padding."""
+    """Encode a device's key or a customer's name for operators' paths."""
     return base64.urlsafe_b64encode(name.encode()).rstrip(b"=").decode()
 
 
 def from_opaque(text: str) -> str:
-    """What `opaque` made this text of. Raises `INVALID` for a text that it makes of nothing."""
+    """Decode `opaque`. Raises `INVALID`."""
     try:
         name = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except ValueError:
@@ -257,9 +249,9 @@ def from_opaque(text: str) -> str:
 
 
 def device_from_opaque(text: str) -> str:
-    """The key of a device that `opaque` made this text of. Raises `INVALID`: it is the key of something else."""
+    """Decode a device's key. Raises `INVALID`."""
     device = from_opaque(text)
-    # A function's role reaches the items of devices alone, so another key would be refused by IAM and not be missing.
+    # Functions may read only the items of devices, so IAM would deny access to any other key.
     if not device.startswith(tuple(f"{dialect}#" for dialect in _PARTS)):
         raise Refused(Reason.INVALID)
     return device

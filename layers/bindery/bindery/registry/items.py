@@ -1,7 +1,7 @@
-"""The data model: every kind of item in the three tables, its attributes and its key. See docs/data-model.md.
+"""The data model: all items, their attributes and their keys. See docs/data-model.md.
 
-Keys are built and attributes are named only here. Times are milliseconds since the Unix epoch, except `expires_at`,
-`accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds.
+Times are Unix times in milliseconds, except `expires_at`, `accepting_until`, `offered_until` and the values in `shares`
+and `leases`, which are in seconds.
 """
 
 from typing import Any, TypedDict
@@ -15,17 +15,17 @@ BY_SERIAL = Index("by_serial", "serial", "pk")
 """Devices by serial number, for operators. Projects keys only."""
 
 BY_HOLDER = Index("by_holder", "holder", "holder_sort")
-"""Bindings and leases by holder, oldest first. Projects everything: lists of devices are answered from it alone."""
+"""Bindings and leases by holder, oldest first. Projects everything: device lists read only the index."""
 
 BY_PROXY = Index("by_proxy", "proxy")
-"""Leases by proxy label. Projects keys only: a lease is read from the table before it admits a client."""
+"""Leases by proxy label. Projects keys only: a lease must be read from the table."""
 
 BY_LIST = Index("by_list", "collection", "pk")
-"""Directory items that operators list. Projects everything. Items without `collection` are in no list."""
+"""Directory items that operators list: those with a `collection`. Projects everything."""
 
 
 class Stored(TypedDict, total=False):
-    """Attributes of every item. An operator's change sets `changed_by` and `changed_at`."""
+    """Attributes of every item. Operators' changes set `changed_by` and `changed_at`."""
 
     pk: str
     sk: str
@@ -34,7 +34,7 @@ class Stored(TypedDict, total=False):
 
 
 def key_of(table: Table, item: T) -> Key[T]:
-    """Key of an item that was read from a table."""
+    """Key of an item read from a table."""
     return Key(table, item["pk"], item.get("sk"))
 
 
@@ -42,7 +42,7 @@ def key_of(table: Table, item: T) -> Key[T]:
 
 
 class Device(Stored, total=False):
-    """A device: identity, manufacturing facts, ban, activity and service address, whoever holds it."""
+    """A device, independent of its holder."""
 
     dialect: str
     created_at: int
@@ -55,10 +55,10 @@ class Device(Stored, total=False):
     unbind_reason: str
     unbound_by: str | None
     inactive: bool
-    """Present while an operator refuses connections to the device."""
+    """Present while an operator blocks connections."""
     address: str
     assignment: str
-    """Id of the assignment of the service address; leases name it."""
+    """Id of the assignment of the service address, to which leases refer."""
     # rufus and quectel
     serial: str
     # rufus
@@ -84,12 +84,12 @@ class Device(Stored, total=False):
 
 
 def device(identifier: str) -> Key[Device]:
-    """Key of a device, by its canonical identity (`bindery.registry.identity`)."""
+    """Key of a device."""
     return Key(Table.DEVICES, identifier)
 
 
 def devices_with_serial(serial: str) -> Partition[Device]:
-    """The devices that have a serial number, of any product or company."""
+    """Devices with a serial number."""
     return Partition(Table.DEVICES, identity.canonical(serial), BY_SERIAL)
 
 
@@ -97,22 +97,22 @@ def devices_with_serial(serial: str) -> Partition[Device]:
 
 
 class Lease(TypedDict):
-    """A caller's live lease as a binding names it."""
+    """A reference from a binding to a live lease."""
 
     id: str
     until: int
 
 
 class Binding(Stored, total=False):
-    """Who holds a device. Its id (`binding`) is random: whatever must end with the binding names it."""
+    """The holder of a device. Items that must end with a binding refer to its random id, `binding`."""
 
     holder: str
     holder_sort: str
-    """API and time of binding, by which a holder's devices are listed."""
+    """API and time of binding."""
     binding: str
     bound_at: int
     leases: dict[str, Lease]
-    """The one live lease of each caller, by the caller's pseudonym."""
+    """Live leases by the caller's pseudonym, one for each."""
     # rufus
     model: str
     serial: str
@@ -126,15 +126,15 @@ class Binding(Stored, total=False):
     fid: str | None
     common: bool
     shares: dict[str, int]
-    """The second at which each user's share ends, by uid. Not in multi mode."""
+    """The end of each user's share, by uid. Not in multi mode."""
     share: str
     by: str
-    """Uid of the user who shares the device."""
+    """Uid of the sharer."""
     expires_at: int
 
 
 class Registration(Binding, total=False):
-    """A bank customer's device (asseco). It stays visible to its last customer after it was unregistered."""
+    """A bank customer's device (asseco), still visible to the last customer after unregistration."""
 
     status: str
     identifier: str
@@ -151,45 +151,43 @@ class Registration(Binding, total=False):
 
 
 def owner(device: str) -> Key[Binding]:
-    """Key of the one binding of a device in an exclusive mode. Sole ownership is a condition on this item."""
+    """Key of a device's only binding, unless in multi mode."""
     return Key(Table.BINDINGS, device, "owner")
 
 
 def registration(device: str) -> Key[Registration]:
-    """Key of the registration of a bank customer's device: its `owner` item."""
+    """Key of a device's registration."""
     return Key(Table.BINDINGS, device, "owner")
 
 
 def user_binding(device: str, uid: str) -> Key[Binding]:
-    """Key of one user's binding, or accepted share, of a device in multi mode."""
+    """Key of a user's binding or accepted share in multi mode."""
     return Key(Table.BINDINGS, device, identity.user_holder(uid))
 
 
 def user_bindings(device: str) -> Partition[Binding]:
-    """The bindings and shares of a device in multi mode."""
+    """A device's bindings and shares in multi mode."""
     return Partition(Table.BINDINGS, device, prefix=identity.user_holder(""))
 
 
 def holders(device: str) -> Partition[Binding]:
-    """The owner of a device, or its bindings and shares in multi mode. Leases have smaller sort keys."""
+    """A device's bindings and shares in any mode."""
+    # Leases have smaller sort keys.
     return Partition(Table.BINDINGS, device, start=owner(device).sk)
 
 
 def held_by(holder: str, dialect: str | None = None) -> Partition[Binding]:
-    """The bindings of a holder, oldest first, optionally only those of one API."""
+    """A holder's bindings, oldest first, or only those of one API."""
     return Partition(Table.BINDINGS, holder, BY_HOLDER, None if dialect is None else f"{dialect}#")
 
 
 def registrations(customer: str) -> Partition[Registration]:
-    """The registrations of a bank's customer, oldest first."""
+    """A customer's registrations, oldest first."""
     return Partition(Table.BINDINGS, identity.customer_holder(customer), BY_HOLDER, "asseco#")
 
 
 class UserDevice(Stored, total=False):
-    """What a quectel user holds of a device: a binding or an accepted share, named by product key and device key.
-
-    It is written and removed in the same transactions as the binding or share that it stands for.
-    """
+    """A quectel user's entry for a binding or accepted share, which the same transactions write and delete."""
 
     kind: str
     """`binding` or `share`."""
@@ -206,11 +204,11 @@ class UserDevice(Stored, total=False):
     common: bool
     bound_at: int
     series: str
-    """The share codes of one series are valid together; a new series ends them."""
+    """Id of the share codes that are valid: a new series ends all earlier ones."""
     shares: dict[str, int]
-    """The second at which each user's share ends, by uid."""
+    """The end of each user's share, by uid."""
     offered_until: int
-    # an accepted share
+    # Accepted shares
     share: str
     by: str
     generation: int
@@ -220,35 +218,37 @@ class UserDevice(Stored, total=False):
 
 
 def user_device(uid: str, product_key: str, device_key: str) -> Key[UserDevice]:
-    """Key of what a user holds of a device. It has no `holder`, so it is in no index."""
+    """Key of a user's entry for a device."""
+    # The item has no `holder`, so it is in no index.
     place = identity.join("device", identity.canonical(product_key), device_key)
     return Key(Table.BINDINGS, identity.user_holder(uid), place)
 
 
 def user_devices(uid: str) -> Partition[UserDevice]:
-    """Everything that a user holds."""
+    """A user's entries."""
     return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("device", ""))
 
 
 class NicknameLock(Stored, total=False):
-    """A nickname in use by an active or blocked device of a bank customer (asseco)."""
+    """A nickname of a customer's active or blocked device (asseco)."""
 
     device: str
     binding: str
 
 
 def nickname_lock(customer: str, nickname: str) -> Key[NicknameLock]:
-    """Key of a customer's nickname. It has no `holder`, so it is in no index."""
+    """Key of a customer's nickname."""
+    # The item has no `holder`, so it is in no index.
     return Key(Table.BINDINGS, identity.customer_holder(customer), f"nickname#{identity.folded(nickname)}")
 
 
 def nickname_locks(customer: str) -> Partition[NicknameLock]:
-    """The nicknames in use by a customer."""
+    """A customer's nicknames."""
     return Partition(Table.BINDINGS, identity.customer_holder(customer), prefix="nickname#")
 
 
 class Connection(Stored, total=False):
-    """A lease: permission of one caller to reach a device for a time (remoteit). Valid while the binding names it."""
+    """A lease: a time-limited connection of a caller to a device (remoteit). Valid while the binding refers to it."""
 
     holder: str
     holder_sort: str
@@ -267,27 +267,27 @@ class Connection(Stored, total=False):
 
 
 def connection(device: str, uid: str) -> Key[Connection]:
-    """Key of a user's lease of a device: one for each caller."""
+    """Key of a caller's lease of a device."""
     return Key(Table.BINDINGS, device, identity.join("connection", identity.user_holder(uid)))
 
 
 def connections(device: str) -> Partition[Connection]:
-    """The leases of a device, by caller."""
+    """A device's leases, by caller."""
     return Partition(Table.BINDINGS, device, prefix=connection(device, "").sk)
 
 
 def connections_of(uid: str) -> Partition[Connection]:
-    """The leases of a caller, oldest first."""
+    """A caller's leases, oldest first."""
     return Partition(Table.BINDINGS, identity.caller_holder(uid), BY_HOLDER)
 
 
 def connections_with_label(proxy: str) -> Partition[Connection]:
-    """The leases with a proxy label: hardly ever more than one."""
+    """Leases with a proxy label, usually one."""
     return Partition(Table.BINDINGS, proxy, BY_PROXY)
 
 
 class Attempts(Stored, total=False):
-    """Failed attempts of a day, removed by time to live. The key is a hash that does not reveal whose they are."""
+    """A day's failed attempts. The key is a hash that does not reveal their source."""
 
     failures: int
     last_at: int
@@ -297,18 +297,18 @@ class Attempts(Stored, total=False):
 
 
 def guesses(uid: str) -> Key[Attempts]:
-    """Key of a quectel user's failed guesses and new bindings of today. An erasure does not remove it."""
+    """Key of a quectel user's failed guesses and new bindings today. Survives the user's erasure."""
     hashed = secrets.derive("BINDING_KEY_SECRET", "guesses", uid).hex()
     return Key(Table.BINDINGS, f"attempts#{hashed}", f"guesses#{clock.today().isoformat()}")
 
 
 def name_attempts(api: str, scope: str, name: str, source_ip: str) -> Key[Attempts]:
-    """Key of today's failed logins of a name from the network of an IP address."""
+    """Key of today's failed logins with a name from a network."""
     return _login_attempts("attempts", api, scope, identity.folded(name), identity.network(source_ip))
 
 
 def network_attempts(api: str, scope: str, source_ip: str) -> Key[Attempts]:
-    """Key of today's failed logins of all names from the network of an IP address."""
+    """Key of today's failed logins from a network."""
     return _login_attempts("network", api, scope, identity.network(source_ip))
 
 
@@ -317,12 +317,12 @@ def _login_attempts(kind: str, *parts: str) -> Key[Attempts]:
     return Key(Table.BINDINGS, f"attempts#{hashed.hex()}", kind)
 
 
+# Hex digits of a network's hash. About 4,000 IPv4 addresses share each of the million values, so it identifies none.
 _NETWORK_DIGITS = 5
-"""Hex digits of a network's hash: a million counts, each of some 4,000 IPv4 addresses, so that none can be named."""
 
 
 def key_guesses(kind: str, source_ip: str) -> Key[Attempts]:
-    """Key of today's unknown API keys of one kind from the network of an IP address."""
+    """Key of today's unknown API keys from a network."""
     network = secrets.fingerprint(f"{identity.network(source_ip)} {clock.today().isoformat()}")[:_NETWORK_DIGITS]
     return Key(Table.BINDINGS, f"attempts#{kind}#{network}", "keys")
 
@@ -338,7 +338,7 @@ class Account(Stored, total=False):
     name: str
     enabled: bool
     live_keys: dict[str, dict[str, int]]
-    """When each live API key expires (milliseconds, 0: never), by kind and id; rotated ones under `rotated`."""
+    """Expiry of each live API key (milliseconds, 0: never), by kind and id. Rotated keys are under `rotated`."""
     suspensions: int
     created_at: int
 
@@ -354,7 +354,7 @@ def accounts() -> Partition[Account]:
 
 
 class ApiKey(Stored, total=False):
-    """An API key (rufus) or developer key (remoteit). Its id is its SHA-256; the key itself is not stored."""
+    """An API key (rufus) or developer key (remoteit). The id is the key's SHA-256; the key is not stored."""
 
     collection: str
     kind: str
@@ -370,21 +370,21 @@ class ApiKey(Stored, total=False):
     revoked_at: int
     successor: str
     id: str
-    """Only in what operators read."""
+    """Only in responses to operators."""
 
 
 def api_key(hashed: str) -> Key[ApiKey]:
-    """Key of an API key, by its id."""
+    """Key of an API key, by id."""
     return Key(Table.DIRECTORY, f"key#{hashed}", "key")
 
 
 def api_keys(account: str) -> Partition[ApiKey]:
-    """The API keys of an account, by id."""
+    """An account's API keys, by id."""
     return Partition(Table.DIRECTORY, f"keys#{account}", BY_LIST)
 
 
 class User(Stored, total=False):
-    """A person in an account, who acts by session tokens."""
+    """A person in an account."""
 
     collection: str
     uid: str
@@ -396,7 +396,7 @@ class User(Stored, total=False):
     email: str | None
     enabled: bool
     generation: int
-    """Raised to revoke the user's tokens."""
+    """Incremented to revoke the user's tokens."""
     suspensions: int
     created_at: int
     pseudonym: str
@@ -409,12 +409,12 @@ def user(uid: str) -> Key[User]:
 
 
 def users(account: str) -> Partition[User]:
-    """The users of an account, by uid."""
+    """An account's users, by uid."""
     return Partition(Table.DIRECTORY, f"users#{account}", BY_LIST)
 
 
 class EmailName(Stored, total=False):
-    """Whose an email address is, in a user domain (quectel) or in an account (remoteit)."""
+    """The user of an email address in a user domain (quectel) or account (remoteit)."""
 
     uid: str
     account: str
@@ -435,14 +435,14 @@ def _email(kind: str, scope: str, email: str) -> Key[EmailName]:
 
 
 class UserDomain(Stored, total=False):
-    """An app that users belong to (quectel)."""
+    """An app and its users (quectel)."""
 
     collection: str
     domain: str
     binders: Any
     enabled: bool
     sealed_secret: str
-    """The domain's secret, encrypted: apps sign logins with it."""
+    """Encrypted secret with which apps sign logins."""
     created_at: int
 
 
@@ -480,7 +480,7 @@ def products() -> Partition[Product]:
 
 
 class Bar(Stored, total=False):
-    """A user who may not bind devices of a product."""
+    """A user who cannot bind devices of a product."""
 
     collection: str
     product_key: str
@@ -489,22 +489,22 @@ class Bar(Stored, total=False):
 
 
 def bar(product_key: str, uid: str) -> Key[Bar]:
-    """Key of the bar of a user from a product. The bars of a user are one partition."""
+    """Key of a user's bar from a product."""
     return Key(Table.DIRECTORY, identity.join("bars", uid), f"product#{identity.canonical(product_key)}")
 
 
 def bars(uid: str) -> Partition[Bar]:
-    """The bars of a user."""
+    """A user's bars."""
     return Partition(Table.DIRECTORY, bar("", uid).pk)
 
 
 def bars_from(product_key: str) -> Partition[Bar]:
-    """The bars of all users from a product."""
+    """All users' bars from a product."""
     return Partition(Table.DIRECTORY, identity.join("barred", identity.canonical(product_key)), BY_LIST)
 
 
 class Family(Stored, total=False):
-    """A family (quectel's home mode): members, rooms, and the devices that all of them see. Never deleted."""
+    """A family (quectel's home mode), with the devices that all members see. Never deleted."""
 
     collection: str
     fid: str
@@ -521,28 +521,28 @@ def family(fid: str) -> Key[Family]:
 
 
 def families(owner: str) -> Partition[Family]:
-    """The families that a user owns."""
+    """Families that a user owns."""
     return Partition(Table.DIRECTORY, identity.join("families", owner), BY_LIST)
 
 
 class Membership(Stored, total=False):
-    """A user owns, belongs to or once belonged to a family."""
+    """A user's present or former membership of a family, or ownership."""
 
     fid: str
 
 
 def membership(fid: str, uid: str) -> Key[Membership]:
-    """Key of the note that a user belongs to a family. The notes of a user are one partition."""
+    """Key of a membership."""
     return Key(Table.DIRECTORY, identity.join("memberships", uid), identity.join("family", fid))
 
 
 def memberships(uid: str) -> Partition[Membership]:
-    """The notes of a user."""
+    """A user's memberships."""
     return Partition(Table.DIRECTORY, membership("", uid).pk)
 
 
 class ServiceAddress(Stored, total=False):
-    """A service address, and the device that operators assigned it to (remoteit)."""
+    """A service address and the device that it is assigned to (remoteit)."""
 
     device: str
     per_user: bool
@@ -556,7 +556,7 @@ def service_address(address: str) -> Key[ServiceAddress]:
 
 
 class IssuedDevice(Stored, total=False):
-    """A card or authentication device that a bank issued to a customer (asseco)."""
+    """A card or authentication device issued to a bank's customer (asseco)."""
 
     collection: str
     """Set only if another customer holds it."""
@@ -584,17 +584,17 @@ def issued_device(customer: str, device_id: str) -> Key[IssuedDevice]:
 
 
 def issued_devices(customer: str) -> Partition[IssuedDevice]:
-    """The devices issued to a customer, by id."""
+    """Devices issued to a customer, by id."""
     return Partition(Table.DIRECTORY, identity.customer_holder(customer), prefix="issued#")
 
 
 def issued_to_others(holder: str) -> Partition[IssuedDevice]:
-    """The devices issued to other customers that name this customer as their holder."""
+    """Devices issued to other customers that this one holds."""
     return Partition(Table.DIRECTORY, identity.join("held", identity.canonical(holder)), BY_LIST)
 
 
 class Setting(Stored, total=False):
-    """A setting that operators change while the installation runs."""
+    """A setting that operators change at run time."""
 
     value: Any
 
@@ -617,7 +617,7 @@ STORAGE_FORMAT: Key[StorageFormat] = Key(Table.DIRECTORY, "format", "format")
 
 
 class DoctorRun(Stored, total=False):
-    """A run of the doctor, and in the other tables its test item. Removed at the end of the run."""
+    """A run of the doctor, or its test item in another table. Deleted at its end."""
 
     entered: list[list[Any]]
     """Table, pk and sk of every item that the run may create."""
@@ -625,15 +625,15 @@ class DoctorRun(Stored, total=False):
 
 
 def doctor_run(run: str) -> Key[DoctorRun]:
-    """Key of a run of the doctor."""
+    """Key of a run."""
     return Key(Table.DIRECTORY, "doctor", run)
 
 
 def doctor_runs() -> Partition[DoctorRun]:
-    """The runs of the doctor that have not removed their items."""
+    """Runs that have not deleted their items."""
     return Partition(Table.DIRECTORY, "doctor")
 
 
 def doctor_test_item(table: Table, run: str) -> Key[DoctorRun]:
-    """Key of the item by which a run tests a table other than the directory."""
+    """Key of a run's test item in another table."""
     return Key(table, f"doctor-{run}", None if table is Table.DEVICES else "doctor")

@@ -1,4 +1,4 @@
-"""What is encrypted: secrets that we must be able to use again, and passwords as quectel's apps send them."""
+"""Encryption of stored secrets, and decryption of quectel's passwords."""
 
 import base64
 import hashlib
@@ -11,20 +11,17 @@ from bindery.security import secrets
 
 
 def encrypt(text: str, *purpose: str) -> str:
-    """`text` as it may be stored (Fernet): of the same one, something else every time."""
+    """Encrypt text, with a random IV."""
     return _fernet(purpose).encrypt(text.encode()).decode()
 
 
 def decrypt(sealed: str, *purpose: str) -> str:
-    """What was sealed for this purpose. `InvalidToken`: for another, or under another secret."""
+    """Decrypt text. Raises `InvalidToken` if the purpose or secret differs."""
     return _fernet(purpose).decrypt(sealed).decode()
 
 
 def app_password(encrypted: str, random: str) -> str:
-    """A password as one of quectel's apps sends it: base64 of AES-128-CBC with PKCS#7, key and IV made of `random`.
-
-    What is no such thing is "", which is nobody's password.
-    """
+    """Decrypt a password from a quectel app. Return "" if it is invalid."""
     digest = hashlib.md5(random.encode(), usedforsecurity=False).hexdigest().upper()
     key = digest[8:24].encode()
     decryptor = Cipher(algorithms.AES(key), modes.CBC(key[8:] + key[:8])).decryptor()
@@ -33,6 +30,7 @@ def app_password(encrypted: str, random: str) -> str:
         padded = decryptor.update(base64.b64decode(encrypted, validate=True)) + decryptor.finalize()
         return (unpadder.update(padded) + unpadder.finalize()).decode()
     except ValueError:
+        # Too short to be a password.
         return ""
 
 

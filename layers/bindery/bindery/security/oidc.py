@@ -1,8 +1,4 @@
-"""Access tokens of the bank's own OpenID Connect issuer: verified against the keys that it publishes.
-
-PyJWT reads tokens and keys. Its `PyJWKClient` is not used: it has no discovery, takes answers of any size, does not
-tell an unknown key from a broken key set, and for every forged key id asks an issuer that is down again.
-"""
+"""Verification of access tokens from the bank's OpenID Connect issuer."""
 
 import json
 import logging
@@ -17,43 +13,32 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+# `jwt.PyJWKClient` is not used: it has no discovery and no size limit, does not distinguish an unknown key from a
+# broken key set, and asks an unavailable issuer again for every forged key id.
 import jwt
 
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
 
+# Never `none`, and never HMAC: the published key would be its secret.
 ALGORITHMS = ["RS256", "ES256"]
-"""What a token may be signed with; never `none`, and no HMAC, whose secret a published key would be."""
 
-LEEWAY = 60
-"""Seconds by which the issuer's clock and ours may differ."""
-
-LIFETIME = 600
-"""Seconds for which fetched keys are good."""
-
-COOL_DOWN = 10
-"""Seconds before a second unknown key id makes us ask the issuer again, so that forged ids cannot make us hammer it."""
-
-PAUSE = 1
-"""Seconds before an issuer that could not be reached is asked again."""
-
-TIME_LIMIT = 2
-"""Seconds in which both of the issuer's documents must be there, whatever the network does."""
-
-SIZE_LIMIT = 256 * 1024
-"""Bytes that one of the issuer's two documents may have."""
+LEEWAY = 60  # seconds of accepted clock skew
+LIFETIME = 600  # seconds to cache keys
+COOL_DOWN = 10  # seconds between requests to the issuer for unknown key ids, which may be forged
+PAUSE = 1  # seconds before an unavailable issuer is asked again
+TIME_LIMIT = 2  # seconds to fetch both of the issuer's documents
+SIZE_LIMIT = 256 * 1024  # bytes per document
 
 logger = logging.getLogger("bindery.oidc")
 
+# The last is the local machine's name in its containers (`sam local`).
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "host.docker.internal"})
-"""Names of this machine, the last one in its containers (`sam local`)."""
 _CHECKS: Any = {"require": ["iss", "aud", "exp"], "enforce_minimum_key_length": True}
 _CLAIMS_ALONE: Any = _CHECKS | {f"verify_{claim}": True for claim in ("exp", "nbf", "iat", "aud", "iss")}
 
 
 class _Keys:
-    """The issuer's keys by id, fetched when they are needed; several threads may ask."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._keys: Mapping[str, jwt.PyJWK] = {}
@@ -62,7 +47,7 @@ class _Keys:
         self._reached = True
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
-        """The key, or None if the issuer has no such key. Raises `UNAVAILABLE`: it could not be asked."""
+        """Return a key, or None if the issuer does not publish it."""
         with self._lock:
             now = clock.seconds()
             good = now < self._good_until
@@ -81,16 +66,12 @@ class _Keys:
 _keys = _Keys()
 
 
+# The template's default for `ISSUER`: all tokens are rejected, without a request to the issuer.
 NOT_CONFIGURED = "https://issuer.invalid"
-"""The template's default for `ISSUER`: no issuer, so no token is good and none is asked for keys."""
 
 
 def verify(token: str) -> dict[str, Any]:
-    """The claims of an access token of the issuer in `ISSUER` for the audience in `AUDIENCE`.
-
-    Raises `TOKEN_INVALID`: malformed, of another issuer or audience, expired, not valid yet, signed with a key that the
-    issuer does not publish or in another way than `ALGORITHMS`. Raises `UNAVAILABLE`: the keys could not be fetched.
-    """
+    """Return the claims of a valid access token. Raises `TOKEN_INVALID`, or `UNAVAILABLE` if no keys can be fetched."""
     if env.read("ISSUER") == NOT_CONFIGURED:
         raise Refused(Reason.TOKEN_INVALID)
     claims: dict[str, Any] = {
@@ -99,7 +80,7 @@ def verify(token: str) -> dict[str, Any]:
         "leeway": LEEWAY,
     }
     try:
-        # The claims first: a token that is refused in any case never makes us ask the issuer.
+        # Check the claims first, so that only a plausible token causes a request to the issuer.
         header = jwt.decode_complete(token, options={"verify_signature": False} | _CLAIMS_ALONE, **claims)["header"]
         key = _keys.find(header["kid"]) if header["alg"] in ALGORITHMS else None
         if key is None:
@@ -110,20 +91,19 @@ def verify(token: str) -> dict[str, Any]:
 
 
 def published() -> list[str]:
-    """The ids of the keys that the issuer publishes at this moment and that can be used. Raises `UNAVAILABLE`."""
+    """Fetch the ids of the issuer's usable keys."""
     return list(_fetch_keys(env.read("ISSUER")))
 
 
 def clear_cache() -> None:
-    """Forget the keys fetched so far (for a process that changes its issuer: tests, the local server)."""
+    """Clear the cache."""
     global _keys
     _keys = _Keys()
 
 
 def _fetch_keys(issuer: str) -> dict[str, jwt.PyJWK]:
-    """The keys that the issuer signs with. Raises `UNAVAILABLE`, a bad document included: no caller is to blame."""
     deadline = time.monotonic() + TIME_LIMIT
-    # What was given up is over before the issuer is asked again.
+    # Wait until an abandoned request has ended.
     if not _turn.acquire(timeout=TIME_LIMIT):
         raise Refused(Reason.UNAVAILABLE) from TimeoutError()
     asking = _Asking(issuer)
@@ -131,18 +111,14 @@ def _fetch_keys(issuer: str) -> dict[str, jwt.PyJWK]:
     return asking.answer(max(0.0, deadline - time.monotonic()))
 
 
+# Held by the fetching thread until it ends.
 _turn = threading.Semaphore()
-"""Held by the one thread that asks, until it ends."""
 
 
 class _Asking(threading.Thread):
-    """The issuer is asked for its keys, in a thread of its own.
-
-    A name is looked up, its addresses are tried one after the other and headers are read in calls that no timeout
-    bounds as a whole. So whoever waits for them can give up: the connection is shut, on which the thread ends, or it
-    ends when it has one. Until then, at most as long as look-up and addresses take, no other is started; its answer is
-    nobody's any more.
-    """
+    # A thread, because no timeout covers name resolution, all connection attempts and the headers as a whole. When the
+    # caller abandons the thread, it shuts the connection, which ends the thread. A thread that is still connecting ends
+    # once it has connected. No other thread is started before that, and the result is discarded.
 
     def __init__(self, issuer: str) -> None:
         super().__init__(daemon=True)
@@ -153,7 +129,7 @@ class _Asking(threading.Thread):
         self._given_up = False
 
     def answer(self, seconds: float) -> dict[str, jwt.PyJWK]:
-        """The keys, if they are there in time. Raises `UNAVAILABLE`."""
+        """Wait for the keys for a limited time."""
         self.join(seconds)
         if self.is_alive():
             self._given_up = True
@@ -166,7 +142,6 @@ class _Asking(threading.Thread):
         return self._keys
 
     def run(self) -> None:
-        """Ask, and keep what comes of it for whoever waits."""
         try:
             self._keys = self._published()
         except BaseException as error:
@@ -176,6 +151,7 @@ class _Asking(threading.Thread):
 
     def _published(self) -> dict[str, jwt.PyJWK]:
         discovery = self._fetch(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
+        # UNAVAILABLE, because an invalid document is not the caller's error.
         if discovery.get("issuer") != self._issuer:
             raise Refused(Reason.UNAVAILABLE)
         published = self._fetch(discovery.get("jwks_uri")).get("keys")
@@ -192,7 +168,6 @@ class _Asking(threading.Thread):
         }
 
     def _fetch(self, url: object) -> dict[str, Any]:
-        """A JSON object from the issuer, by https (http on this machine alone). Redirects are not followed."""
         try:
             if not isinstance(url, str):
                 raise ValueError("no URL")
@@ -219,11 +194,10 @@ class _Asking(threading.Thread):
 
 
 def _build(position: int, entry: Any) -> jwt.PyJWK | None:
-    """One entry of a key set, or None (and one log line) if no key can be built from it."""
     try:
         return jwt.PyJWK(entry)
     except Exception as error:
-        # PyJWT lets through what its parsers raise: a TypeError for {"alg": ["RS256"]}, for example.
+        # PyJWT does not catch the exceptions of its parsers, such as a TypeError for {"alg": ["RS256"]}.
         logger.warning(
             "skipped an unusable key of the issuer", extra={"position": position, "error": type(error).__name__}
         )
@@ -231,7 +205,7 @@ def _build(position: int, entry: Any) -> jwt.PyJWK | None:
 
 
 def _connection(parts: SplitResult) -> HTTPConnection:
-    """A connection to which nobody else can listen, not yet made. Raises `ValueError`: there is none to such a URL."""
+    """Return an unopened connection: HTTPS, or HTTP to the local machine."""
     host = parts.hostname or ""
     if parts.scheme == "https" and host:
         return HTTPSConnection(host, parts.port or 443, timeout=TIME_LIMIT, context=_context())
@@ -242,7 +216,7 @@ def _connection(parts: SplitResult) -> HTTPConnection:
 
 @cache
 def _context() -> ssl.SSLContext:
-    """Made once: the authorities that it trusts take a while to read."""
+    # Cached: loading the certificate authorities is slow.
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

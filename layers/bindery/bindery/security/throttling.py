@@ -1,9 +1,4 @@
-"""Throttle for what can be guessed: exponential back-off per caller after failed attempts.
-
-An attempt is counted before its result is known, by a write that fails if concurrent attempts have used up the limit.
-So parallel requests cannot try more than consecutive ones, and a request that is refused for that reason does not
-reveal whether its guess was right.
-"""
+"""Exponential back-off per caller after failed guesses."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
@@ -14,26 +9,24 @@ from bindery.aws.expressions import Condition, absent, at_most, equals, every
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 
-LONGEST = 15 * 60
-"""Longest delay in seconds, unless a limit has its own."""
+LONGEST = 15 * 60  # default maximum delay in seconds
 
 _DAY = 24 * 3600
 
 
 class Limit(NamedTuple):
-    """Number of free attempts a day (UTC). The next one causes a delay of a second, and each further one doubles it."""
+    """Free attempts per day (UTC). The next one causes a delay of a second; each further one doubles it."""
 
+    # Attributes with the number of attempts and the time of the last, in milliseconds.
     counter: str
-    """Attribute that holds the number."""
     latest: str
-    """Attribute that holds the time of the last attempt, in milliseconds."""
     free: int
+    # The reason for refusing a request during a delay. Its detail `seconds` is the time to wait.
     throttled: Reason
-    """Reason for refusing a request before the delay is over, with the `seconds` to wait."""
     longest: int = LONGEST
 
     def wait(self, attempts: Mapping[str, Any]) -> int:
-        """Return the milliseconds until the next attempt is accepted."""
+        """Return the remaining delay in milliseconds."""
         beyond = attempts.get(self.counter, 0) - self.free
         if beyond <= 0:
             return 0
@@ -41,19 +34,19 @@ class Limit(NamedTuple):
         return int(attempts[self.latest] + delay * 1000 - clock.now())
 
     def within(self, read: int) -> Condition:
-        """Condition: no attempt beyond the free ones has been counted since the number `read` was read."""
+        """Condition: at most `free` attempts are counted, or none since `read`."""
         return absent(self.counter) | at_most(self.counter, self.free) | equals(self.counter, read)
 
     def holds(self, attempts: Mapping[str, Any], read: int) -> bool:
-        """Return what `within` states about an item."""
+        """Return True if an item meets `within`."""
         now = attempts.get(self.counter, 0)
         return bool(now <= self.free or now == read)
 
 
 class GuessThrottle:
-    """A caller's failed attempts of today, as they were read. `LIMITS[0]` limits them."""
+    """A caller's attempts today, as read."""
 
-    LIMITS: ClassVar[tuple[Limit, ...]]
+    LIMITS: ClassVar[tuple[Limit, ...]]  # the first is that of failed attempts
 
     __slots__ = ("attempts", "key")
 
@@ -63,7 +56,7 @@ class GuessThrottle:
 
     @classmethod
     def accept(cls, key: Key[Any], attempts: Mapping[str, Any] | None) -> Self:
-        """Accept another attempt unless the delay after the last one is not over. Raises a limit's `throttled`."""
+        """Accept an attempt if no delay is left. Raises a limit's `throttled`."""
         for limit in cls.LIMITS:
             left = limit.wait(attempts or {})
             if left > 0:
@@ -71,16 +64,19 @@ class GuessThrottle:
         return cls(key, attempts)
 
     def count(self, limit: Limit | None = None) -> Update:
-        """Count an attempt. The write is refused if concurrent attempts have used up a limit."""
+        """Count an attempt, under the condition `within`."""
+        # Attempts are counted before their result is known. So parallel requests gain nothing, and a throttled request
+        # does not reveal whether its guess was right.
         return _count(self.key, limit or self.LIMITS[0])._replace(when=self.within())
 
     def within(self) -> Condition:
-        """Condition: no attempt beyond the free ones has been counted since the item was read."""
+        """Condition: concurrent attempts have not used up a limit."""
         limits = [limit.within(self._read(limit)) for limit in self.LIMITS]
         return every(limits).raises(self._exceeded, seconds="1")
 
     def fail(self) -> dict[str, Any]:
-        """Count a failed attempt whatever the limit, and return the item. An SDK retry may count it twice."""
+        """Count a failed attempt regardless of limits, and return the item."""
+        # An SDK retry may count it twice.
         return dynamodb.update(_count(self.key, self.LIMITS[0]))
 
     def _read(self, limit: Limit) -> int:
