@@ -34,7 +34,7 @@ NEEDS_AS = PYTHON
 
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
-CALENDAR = $(TEST) -W error -m pytest -n auto --dist loadfile -p tests.calendar tests/layer tests/contract tests/functions
+CALENDAR = $(TEST) -W error -m pytest -n auto --dist loadfile -p tests.calendar tests/layer tests/contract tests/operators
 MINISTACK := .venv/ministack/bin/ministack
 # SAM keeps its settings inside the project, sends no telemetry and does not check for newer versions.
 SAM_HOME := .venv/sam/home
@@ -72,7 +72,7 @@ run: .venv/run/.made .venv/ministack/.made
 # One test process per CPU. Afterwards, test_exact.py compares the template's permissions with the calls of all processes.
 test: .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest -n auto --dist loadfile
-	$(TEST) -W error -m pytest tests/template/test_exact.py
+	$(TEST) -W error -m pytest tests/stack/test_exact.py
 
 # Tests of rules over midnight of a leap day, with a different order and hash seed. `make proof` adds the end of a year.
 calendar: .venv/test/.calendar
@@ -93,9 +93,9 @@ screenshot: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -m tests.browser.screenshot
 
 proof: .venv/test/.made .venv/test/.calendar .venv/ministack/.made
-	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/proof tests/interleavings tests/engine
+	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/properties tests/concurrency tests/engine
 	PYTHONHASHSEED=2 $(CALENDAR) --moment 2030-12-31T23:59:50+00:00
-	$(TEST) -m tests.proof.mutations
+	$(TEST) -m tests.properties.mutations
 
 check: lint types validate scan test calendar browser build-check sam-local
 

@@ -39,7 +39,7 @@ def _record_calls() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """What several processes called is kept for `tests/template/test_exact.py`, which compares it in another run."""
+    """What several processes called is kept for `tests/stack/test_exact.py`, which compares it in another run."""
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["noted"] = calls.noted()

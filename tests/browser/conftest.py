@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import browsers
-from tests.http.servers import Server
+from tests.server.servers import Server
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, ViewportSize, expect
 
 from tests.browser import browsers
-from tests.http.servers import Server
+from tests.server.servers import Server
 from tools.template import ROOT
 
 PATH = ROOT / "docs" / "docs-page.png"

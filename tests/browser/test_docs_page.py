@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests import documented
 from tests.browser.browsers import operation, visited
-from tests.http.servers import Server
+from tests.server.servers import Server
 from tools import openapi
 from tools.template import ROOT
 

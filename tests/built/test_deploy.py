@@ -1,7 +1,7 @@
 """The template, expanded and deployed by the SAM CLI to a CloudFormation on loopback: what comes out is what it says.
 
 That is ministack's, which cannot do all that CloudFormation can: `within_reach` leaves out what it refuses. What it
-takes without doing it is looked at by none of these tests, but in the template by those of tests/template: an API's
+takes without doing it is looked at by none of these tests, but in the template by those of tests/stack: an API's
 routes from its OpenAPI definition and their rates, a table's recovery to a point in time, time to live and encryption,
 a secret's set of characters. For a secret it gives its name where CloudFormation gives its ARN.
 """

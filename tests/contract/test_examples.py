@@ -1,6 +1,6 @@
 """What the OpenAPI document shows of refusals is what the operations answer, word for word: those that any may meet.
 
-The others each have a test of their own; `tests/template/test_exact.py` holds that none is without.
+The others each have a test of their own; `tests/stack/test_exact.py` holds that none is without.
 """
 
 from collections.abc import Iterator

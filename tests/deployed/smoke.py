@@ -1,8 +1,8 @@
 """Each dialect once against a deployed stack, with data that is thrown away: `make smoke STACK=…`.
 
 It signs with the AWS credentials of whoever runs it, who needs the right to describe the stack and to call its admin
-API. Not collected with the other tests, which need no AWS account; `tests/http/test_smoke.py` runs it against the local
-server.
+API. Not collected with the other tests, which need no AWS account; `tests/server/test_smoke.py` runs it against the
+local server.
 """
 
 import os

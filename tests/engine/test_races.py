@@ -21,9 +21,9 @@ from bindery.operators import forced_unbind
 from bindery.registry import identity
 from bindery.rufus import company_devices
 from tests import openid
+from tests.concurrency.races import CALLERS, at_once
 from tests.conftest import clear_caches
 from tests.http_api import Response, event, invoke
-from tests.races import CALLERS, at_once
 from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("engine")

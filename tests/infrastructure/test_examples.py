@@ -13,7 +13,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from tests.built.test_deploy import BUCKET, REGION
 from tests.infrastructure_examples import example
-from tests.template.test_infrastructure import SET
+from tests.stack.test_infrastructure import SET
 from tools import template
 from tools.template import ROOT
 

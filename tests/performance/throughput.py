@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.http.servers import Server
 from tests.performance.init import Spread
+from tests.server.servers import Server
 
 CALLERS = 4
 """Who ask at once, each over a connection of its own."""

@@ -1,5 +1,5 @@
 """The local server that the functions in containers use."""
 
-from tests.http.conftest import server
+from tests.server.conftest import server
 
 __all__ = ["server"]

@@ -17,10 +17,10 @@ import pytest
 
 from tests import documented
 from tests.built import operators
-from tests.http.servers import Server
-from tests.http.test_readme import EXAMPLES, shape
 from tests.http_api import Response
 from tests.performance.test_counts import refused
+from tests.server.servers import Server
+from tests.server.test_readme import EXAMPLES, shape
 from tools import template
 from tools.template import ROOT
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.http.conftest import server
-from tests.http.servers import Server
+from tests.server.conftest import server
+from tests.server.servers import Server
 from tools.cli.main import app
 
 __all__ = ["bindery", "environment", "server"]

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from tests.http.servers import Server
+from tests.server.servers import Server
 from tests.tools.conftest import Bindery
 from tools import template
 from tools.cli import client

@@ -19,13 +19,17 @@ RECORDED = (
     "tests/performance/test_imports.py",
 )
 """The part of `make bench-record` that the examples change."""
-MATRICES = ("tests/performance/test_counts.py", "tests/proof/test_strangers.py", "tests/proof/test_tenants.py")
+MATRICES = (
+    "tests/performance/test_counts.py",
+    "tests/properties/test_strangers.py",
+    "tests/properties/test_tenants.py",
+)
 """Tests over all operations: only what concerns the examples is run."""
 TESTS = (
-    "tests/functions/rufus/test_show_key.py",
-    "tests/functions/acme/test_show_status.py",
+    "tests/contract/rufus/test_show_key.py",
+    "tests/contract/acme/test_show_status.py",
     *(
-        f"tests/template/test_{name}.py"
+        f"tests/stack/test_{name}.py"
         for name in (
             "deploying",
             "deployment",

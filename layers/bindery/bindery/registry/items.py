@@ -297,7 +297,7 @@ class Attempts(Stored, total=False):
 
 
 def guesses(uid: str) -> Key[Attempts]:
-    """Key of a quectel user's failed guesses and new bindings today. Survives the user's erasure."""
+    """Key of a quectel user's failed guesses and new bindings today. Erasing the user does not delete it."""
     hashed = secrets.derive("BINDING_KEY_SECRET", "guesses", uid).hex()
     return Key(Table.BINDINGS, f"attempts#{hashed}", f"guesses#{clock.today().isoformat()}")
 

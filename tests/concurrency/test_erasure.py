@@ -1,0 +1,224 @@
+"""The erasure of a user among requests of others, and among their own.
+
+It is not a transaction, so it is run here call by call. Requests of others end as in some order with the whole erasure,
+pass after pass; the last pass finds nothing else and deletes the user's record. A request of the user's own that read
+that record before they were disabled may outlive the erasure: the tests below hold what it can leave, and
+docs/operating.md tells operators to disable the user a minute before. The bank authenticates its customers whatever
+becomes of the user.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bindery.connectivity import leases
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, users
+from bindery.operators import privacy
+from bindery.registry import identity, items
+from bindery.registry.bindings import Mode
+from tests import quectel
+from tests.concurrency import schedules, test_asseco
+from tests.concurrency.schedules import Request, Run, Tables, of_device
+from tests.concurrency.test_quectel import accept, bind, bound, rename, unbind
+from tests.concurrency.test_remoteit import broken, connect, installation, own_stop
+from tests.http_api import Response
+from tests.openid import CUSTOMER, Bank
+from tests.properties.scale import FULL, rounds
+from tests.quectel import DEVICE, ME, OTHER
+
+
+def some(cases: dict[str, Any]) -> list[str]:
+    """Every other case in `make test`: an erasure makes many calls, so there are many orders."""
+    return list(cases)[:: 1 if FULL else 2]
+
+
+def one_pass() -> Request:
+    """One pass of the erasure, repeated after a conflict."""
+
+    def asked() -> Response:
+        for _ in range(3):
+            try:
+                privacy.erase(ME)
+            except Refused as fault:
+                if fault.reason is not Reason.CONFLICT:
+                    raise
+            else:
+                return Response(200, {}, "")
+        raise AssertionError("it never ends")
+
+    return Request("erase", asked)
+
+
+def erase() -> Request:
+    """The whole erasure, pass after pass."""
+
+    def asked() -> Response:
+        for _ in range(5):
+            try:
+                if privacy.erase(ME)[1]:
+                    return Response(200, {}, "")
+            except Refused as fault:
+                if fault.reason is Reason.NOT_FOUND:
+                    return Response(404, {}, "")
+                if fault.reason is not Reason.CONFLICT:
+                    raise
+        raise AssertionError("it never ends")
+
+    return Request("erase", asked)
+
+
+def held() -> None:
+    """The user has bound the device."""
+
+
+def given() -> None:
+    """The user has bound the device, and another has a share of it."""
+    quectel.share(ME, OTHER, clock.seconds() + 1000)
+
+
+def nothing() -> None:
+    """The device is free."""
+    assert unbind(ME).ask().json()["code"] == 200
+
+
+def offered() -> None:
+    """Another has bound the device."""
+    nothing()
+    bound(OTHER)
+
+
+def received() -> None:
+    """The user has a share of another's device."""
+    offered()
+    quectel.share(OTHER, ME, clock.seconds() + 1000)
+
+
+def connected() -> None:
+    assert connect(ME).ask().status == 200
+
+
+CASES: dict[str, tuple[Mode, Callable[[], None], Callable[[], list[Request]]]] = {
+    # In `make test` in the mode in which most is written.
+    "another accepts a share": (Mode.MULTI, held, lambda: [accept(OTHER, ME), erase()]),
+    "another binds the device": (Mode.ROTATING, held, lambda: [bind(OTHER), erase()]),
+    "another connects by a share": (Mode.UNIQUE, given, lambda: [connect(OTHER), erase()]),
+    "another gives a share back": (Mode.MULTI, given, lambda: [unbind(OTHER), erase()]),
+    "the owner ends what was shared": (Mode.UNIQUE, received, lambda: [unbind(OTHER), erase()]),
+    "an operator bans the device": (Mode.UNIQUE, held, lambda: [of_device(DEVICE, "ban", reason="stolen"), erase()]),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"), [(case, mode) for case in some(CASES) for mode in (Mode if FULL else CASES[case][:1])]
+)
+def test_among_others_it_ends_as_in_some_order(case: str, mode: Mode, prepared: Any) -> None:
+    _, make, asked = CASES[case]
+    prepared(mode, lambda: installation(mode))
+    make()
+    assert schedules.check(asked(), broken) > 1
+
+
+OWN: dict[str, tuple[Callable[[], None], Callable[[], Request]]] = {
+    "they bind": (nothing, lambda: bind(ME)),
+    "they unbind": (held, lambda: unbind(ME)),
+    "they accept a share": (offered, lambda: accept(ME, OTHER)),
+    "they rename": (held, lambda: rename(ME, "name")),
+    "they connect": (held, lambda: connect(ME)),
+    "they connect again": (connected, lambda: connect(ME)),
+    "they end their connection": (connected, lambda: own_stop()),
+}
+
+
+def began_before(run: Run) -> bool:
+    """Whether the other request made its first call before the erasure shut the user out."""
+    for maker, call in run.calls:
+        if maker == 0 or call.startswith("Update"):
+            return maker == 0
+    return False
+
+
+def shut_out(tables: Tables) -> bool:
+    """True if no user record allows anyone to authenticate."""
+    return not any(item["enabled"] for item in tables["DIRECTORY"] if item["pk"] == items.user(ME).pk)
+
+
+def left_of(tables: Tables) -> list[dict[str, Any]]:
+    """What is still held about the user."""
+    holder = identity.user_holder(ME)
+    return [
+        item
+        for item in tables["BINDINGS"]
+        if holder in (item["pk"], item["sk"], item.get("holder")) or ME in (item.get("caller"), *item.get("shares", ()))
+    ]
+
+
+@pytest.mark.parametrize("case", some(OWN))
+def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_in_by_that(
+    case: str, prepared: Any
+) -> None:
+    """What remains of the user was written by a request that had read their record before they were shut out."""
+    mode = Mode.UNIQUE
+    make, own = OWN[case]
+    prepared(mode, lambda: installation(mode))
+    make()
+    outcomes = set()
+    for run in schedules.explore([own(), one_pass()]):
+        assert broken(run.tables) == [], run
+        assert shut_out(run.tables), run
+        left = left_of(run.tables)
+        assert not left or began_before(run), run
+        for lease in left:
+            if "proxy" in lease:
+                with pytest.raises(Refused):
+                    leases.authorize_client(lease["proxy"], "203.0.113.9")
+        outcomes.add(bool(left))
+    assert False in outcomes
+
+
+@pytest.fixture
+def bank(environment: pytest.MonkeyPatch) -> Iterator[Bank]:
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield bank
+
+
+def customer_of_a_bank() -> None:
+    accounts.create("smart", name="Smart")
+    users.create(ME, "smart", customer=CUSTOMER)
+
+
+BANK: dict[str, tuple[Callable[[Bank], None], Callable[[Bank], Request]]] = {
+    "registers": (test_asseco.nothing, test_asseco.register()),
+    "unregisters": (test_asseco.registered, test_asseco.unregister()),
+    "registers another": (test_asseco.registered, test_asseco.register(test_asseco.SECOND, "Other")),
+    "renames": (test_asseco.registered, test_asseco.rename("Other")),
+    "blocks": (test_asseco.registered, test_asseco.BLOCK),
+}
+
+
+@pytest.mark.parametrize("case", some(BANK))
+def test_among_what_the_banks_customer_does_every_nickname_that_stands_is_still_guarded(
+    case: str, bank: Bank, prepared: Any
+) -> None:
+    """The customer's tokens are the bank's, so whatever comes after the erasure stands, and stands whole."""
+    make, own = BANK[case]
+    prepared(case, lambda: (customer_of_a_bank(), make(bank)))
+    for run in schedules.explore([own(bank), one_pass()]):
+        assert broken(run.tables) == [], run
+        assert shut_out(run.tables), run
+        left = [item for item in run.tables["BINDINGS"] if CUSTOMER in (item["pk"] + item.get("holder", ""))]
+        assert not left or case.startswith("registers"), run
+
+
+@pytest.mark.parametrize("make", [held, given, received, connected], ids=lambda make: make.__name__)
+def test_of_two_at_once_nothing_is_left_and_one_finds_nothing_to_erase(make: Callable[[], None], prepared: Any) -> None:
+    prepared(Mode.MULTI, lambda: installation(Mode.MULTI))
+    make()
+    for run in schedules.sample([erase(), erase()], rounds(5, 300)):
+        assert broken(run.tables) == [], run
+        assert all(item["pk"] != items.user(ME).pk for item in run.tables["DIRECTORY"]), run
+        assert left_of(run.tables) == [], run
+        assert sorted(answer.status for answer in run.answers) == [200, 404], run

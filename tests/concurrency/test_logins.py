@@ -1,0 +1,149 @@
+"""Logins: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, login_attempts, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.quectel import domain_secrets
+from bindery.registry import items
+from bindery.security import passwords
+from tests import moto_registry
+from tests.concurrency import schedules
+from tests.concurrency.schedules import Request, operator
+from tests.http_api import SOURCE_IP, event, invoke
+from tools import quectel_login
+
+ADA, BEN = "ada@example.com", "ben@example.com"
+GOOD, NEW, BAD = "correct horse", "battery staple", "a guess of mine"
+DEVELOPER, SECRET = "A" * 40, "s" * 32
+RANDOM = "a1B2c3D4e5F6g7H8"
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes are cheap, and of the same password the same."""
+    monkeypatch.setattr(passwords, "_LN", 2)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
+    monkeypatch.setattr(secrets, "token_bytes", bytes)
+
+
+def quectel(password: str = GOOD, email: str = ADA) -> Request:
+    form = quectel_login.form(email, password, "demo", SECRET, random=RANDOM)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    asked = event("POST", quectel_login.PATH, headers=headers, body=urlencode(form).encode())
+    return Request(f"{email} logs in with {password}", lambda: invoke("quectel.email_pwd_login", asked))
+
+
+def remoteit(password: str = GOOD, email: str = ADA) -> Request:
+    body = json.dumps({"username": email, "password": password})
+    asked = event("POST", "/apv/v27/user/login", headers={"developerkey": DEVELOPER}, body=body)
+    return Request(f"{email} logs in with {password}", lambda: invoke("remoteit.login", asked))
+
+
+Login = Callable[..., Request]
+LOGINS: dict[str, Login] = {"quectel": quectel, "remoteit": remoteit}
+
+
+def key(api: str) -> Any:
+    """Key of ada's attempts."""
+    return items.name_attempts(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
+
+
+def of_user(does: str, body: Any = None, method: str = "POST") -> Request:
+    return operator(does, "users", method, f"users/ada{does and '/'}{does}", body)
+
+
+def password(new: str = NEW) -> Request:
+    return of_user("password", {"password": new})
+
+
+def close() -> Request:
+    return operator("close", "accounts", "POST", "accounts/acme/disable")
+
+
+def installation() -> None:
+    accounts.create("acme", name="Acme")
+    domain_secrets.create("demo", SECRET)
+    api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
+    for uid, email in (("ada", ADA), ("ben", BEN)):
+        users.create(uid, "acme", domain="demo", email=email)
+        users.set_password(uid, GOOD)
+
+
+def unused() -> None:
+    """Nobody has failed today."""
+
+
+def failed(api: str, count: int) -> None:
+    for _ in range(count):
+        login_attempts.NameAttempts(key(api)).fail()
+
+
+CASES: dict[str, tuple[int, Callable[[Login], list[Request]]]] = {
+    "two logins": (0, lambda login: [login(), login()]),
+    "a login and a new password": (0, lambda login: [login(), password()]),
+    "a login with the new password and that": (0, lambda login: [login(NEW), password()]),
+    "two new passwords and a login": (0, lambda login: [password(NEW), password(BAD), login(NEW)]),
+    "a login and the user's disabling": (0, lambda login: [login(), of_user("disable")]),
+    "a login, disabling and enabling": (0, lambda login: [login(), of_user("disable"), of_user("enable")]),
+    "a login and the tokens' revocation": (0, lambda login: [login(), of_user("revoke-tokens")]),
+    "a login and another address": (0, lambda login: [login(), of_user("", {"email": "new@example.com"}, "PATCH")]),
+    "a login under the new address and that": (
+        0,
+        lambda login: [login(GOOD, "new@example.com"), of_user("", {"email": "new@example.com"}, "PATCH")],
+    ),
+    "a login and another domain": (0, lambda login: [login(), of_user("", {"domain": "other"}, "PATCH")]),
+    "a login and the account's closing": (0, lambda login: [login(), close()]),
+    "a login and a failure": (3, lambda login: [login(), login(BAD)]),
+    "a guess and the new password that it is": (2, lambda login: [login(BAD), password(BAD)]),
+    "two failures": (2, lambda login: [login(BAD), login(BAD)]),
+    "another's login and a failure": (3, lambda login: [login(GOOD, BEN), login(BAD)]),
+}
+
+
+@pytest.fixture(params=LOGINS)
+def api(request: pytest.FixtureRequest, prepared: Any) -> str:
+    """Where everybody may log in."""
+    prepared("installation", installation)
+    return str(request.param)
+
+
+def logged_in(answer: schedules.Answer) -> bool:
+    return answer.status == 200 and json.loads(answer.body).get("code", 200) == 200
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_schedule_ends_as_some_order_of_the_requests(
+    case: str, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only the network's count is left out: the time of its last attempt may be that of any of the requests.
+    monkeypatch.setattr(moto_registry, "counts_misses", lambda item: item["sk"] == "network")
+    failures, asked = CASES[case]
+    assert logged_in(schedules.answered(LOGINS[api](email=BEN)))
+    failed(api, failures)
+    assert schedules.check(asked(LOGINS[api])) > 1
+
+
+def test_one_of_two_parallel_attempts_is_compared_beyond_the_free_ones(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other is refused without a comparison, in the same way whether its password was right or wrong."""
+    failed(api, 6)
+    later = clock.now() + 60_000
+    monkeypatch.setattr(clock, "now", lambda: later)
+    unseen: set[schedules.Answer] = set()
+    seen = 0
+    for run in schedules.explore([LOGINS[api](BAD), LOGINS[api]()]):
+        seen += 1
+        assert sum(answer.again for answer in run.answers) == 1 or logged_in(run.answers[1]), run
+        assert logged_in(run.answers[1]) is not run.answers[1].again, run
+        unseen |= {answer for answer in run.answers if answer.again}
+    assert seen > 1
+    assert len(unseen) == 1

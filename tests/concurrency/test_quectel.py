@@ -1,0 +1,235 @@
+"""quectel: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bindery.directory import users
+from bindery.registry import devices
+from bindery.registry.bindings import Mode
+from tests import quectel
+from tests.concurrency import schedules
+from tests.concurrency.schedules import Request, of_device, operator
+from tests.http_api import Response
+from tests.invariants import broken
+from tests.properties.scale import FULL
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+def bind(uid: str, **parameters: str) -> Request:
+    token = quectel.token(uid)
+    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=PK, sn=SN, **parameters), gains="bind")
+
+
+def ban() -> Request:
+    return of_device(DEVICE, "ban", reason="stolen")
+
+
+def unban() -> Request:
+    return of_device(DEVICE, "unban")
+
+
+def end(uid: str | None = None) -> Request:
+    """The end of a binding by force: in multi mode that of `uid`."""
+    return of_device(DEVICE, "unbind", query="" if uid is None else {"uid": uid}, reason="lost")
+
+
+def bound(uid: str, **parameters: str) -> None:
+    quectel.succeeded(quectel.as_user(uid, **parameters))
+
+
+def at_home() -> None:
+    for uid in (ME, OTHER, THIRD):
+        users.set_home_mode(uid, True)
+
+
+def unbind(uid: str) -> Request:
+    """What a user holds is let go of. How many others hold it is told as it was just before: that may be no order's."""
+    asked = ask(uid, "unbundling_device_dk", pk=PK, dk=DK)
+
+    def settled() -> Response:
+        answer = asked.ask()
+        return replace(answer, body=re.sub(r'"bindingSum":\d+', '"bindingSum":0', answer.body))
+
+    return Request(asked.name, settled)
+
+
+def rename(uid: str, name: str) -> Request:
+    return ask(uid, "set_device_info", pk=PK, dk=DK, deviceName=name)
+
+
+def accept(uid: str, sharer: str) -> Request:
+    """A share of the device is accepted, by a code that its sharer was given before."""
+    offered = quectel.ask(sharer, "share_info", pk=PK, dk=DK, coverMark="2")
+    assert offered.json()["code"] == 200, offered.body
+    return replace(ask(uid, "share_device", shareCode=offered.json()["data"]), gains="bind")
+
+
+def moved(uid: str) -> Request:
+    """A user is moved to another user domain."""
+    body = {"domain": "E.DM.2"}
+    return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", body, forbids=("bind",))
+
+
+def of_user(uid: str, does: str) -> Request:
+    """An operator disables a user, or revokes their tokens."""
+    return operator(f"{does} {uid}", "users", "POST", f"users/{uid}/{does}", forbids=("bind",))
+
+
+def offer(uid: str, cover: str) -> Request:
+    """A share code is made: 1 ends the codes so far, 2 leaves them good, 3 ends them if the share is no shorter."""
+    return ask(uid, "share_info", pk=PK, dk=DK, coverMark=cover)
+
+
+def ask(uid: str, name: str, **parameters: str) -> Request:
+    token = quectel.token(uid)
+    return Request(f"{uid}: {name}", lambda: quectel.call(name, token, parameters))
+
+
+def accepted(uid: str, sharer: str) -> None:
+    answer = accept(uid, sharer).ask()
+    assert answer.json()["code"] == 200, answer.body
+
+
+def multi_end(mode: Mode, uid: str) -> Request:
+    return end(uid if mode is Mode.MULTI else None)
+
+
+def nothing(mode: Mode) -> None:
+    """The device is free."""
+
+
+def mine(mode: Mode) -> None:
+    bound(ME)
+
+
+def others(mode: Mode) -> None:
+    bound(OTHER)
+
+
+def mine_at_home(mode: Mode) -> None:
+    at_home()
+    bound(ME, fid="F1")
+
+
+def shared(mode: Mode) -> None:
+    bound(ME)
+    accepted(OTHER, ME)
+
+
+def both_at_home(mode: Mode) -> None:
+    mine_at_home(mode)
+    if mode is Mode.MULTI:
+        bound(OTHER, fid="F1")
+
+
+def banned(mode: Mode) -> None:
+    devices.ban(DEVICE, "stolen")
+
+
+CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]]] = {
+    "one user binds twice": (nothing, lambda mode: [bind(ME), bind(ME)]),
+    "two users bind": (nothing, lambda mode: [bind(ME), bind(OTHER)]),
+    "two users bind what another holds": (lambda mode: bound(THIRD), lambda mode: [bind(ME), bind(OTHER)]),
+    "one who binds again, and another": (mine, lambda mode: [bind(ME), bind(OTHER)]),
+    "two of a family bind": (
+        lambda mode: at_home(),
+        lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F1")],
+    ),
+    "two bind into their families": (
+        lambda mode: at_home(),
+        lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F2")],
+    ),
+    "two bind what is common in a family": (
+        mine_at_home,
+        lambda mode: [bind(OTHER, fid="F1"), bind(OTHER, fid="F2", isCommonDevice="false")],
+    ),
+    "a bind and a ban": (nothing, lambda mode: [bind(ME), ban()]),
+    "a bind and an unban": (banned, lambda mode: [bind(ME), unban()]),
+    "a bind and the end of one's own": (mine, lambda mode: [bind(ME), multi_end(mode, ME)]),
+    "a bind and the end of another's": (others, lambda mode: [bind(ME), multi_end(mode, OTHER)]),
+    "a bind and the end of what was free": (nothing, lambda mode: [bind(ME), multi_end(mode, ME)]),
+    "a bind and an end in two families": (mine_at_home, lambda mode: [bind(OTHER, fid="F2"), multi_end(mode, ME)]),
+    "a bind and an unbind": (mine, lambda mode: [bind(ME), unbind(ME)]),
+    "another's bind and an unbind": (mine, lambda mode: [bind(OTHER), unbind(ME)]),
+    "another's bind and an unbind in a family": (
+        mine_at_home,
+        lambda mode: [bind(OTHER, fid="F1"), unbind(ME)],
+    ),
+    "another's bind and an end in a family": (
+        mine_at_home,
+        lambda mode: [bind(OTHER, fid="F1"), multi_end(mode, ME)],
+    ),
+    "an unbind and an end": (mine, lambda mode: [unbind(ME), multi_end(mode, ME)]),
+    "two unbinds": (mine, lambda mode: [unbind(ME), unbind(ME)]),
+    "an unbind and a ban": (mine, lambda mode: [unbind(ME), ban()]),
+    "an unbind and a rename": (mine, lambda mode: [unbind(ME), rename(ME, "a")]),
+    "a rename and an end": (mine, lambda mode: [rename(ME, "a"), multi_end(mode, ME)]),
+    "a rename and another's bind": (mine, lambda mode: [rename(ME, "a"), bind(OTHER)]),
+    "two renames": (mine, lambda mode: [rename(ME, "a"), rename(ME, "b")]),
+    "an accept and an unbind": (mine, lambda mode: [accept(OTHER, ME), unbind(ME)]),
+    "two accepts": (mine, lambda mode: [accept(OTHER, ME), accept(THIRD, ME)]),
+    "an accept twice": (mine, lambda mode: [accept(OTHER, ME), accept(OTHER, ME)]),
+    "an accept and the recipient's bind": (mine, lambda mode: [accept(OTHER, ME), bind(OTHER)]),
+    "an accept and another's bind": (mine, lambda mode: [accept(OTHER, ME), bind(THIRD)]),
+    "an accept and a ban": (mine, lambda mode: [accept(OTHER, ME), ban()]),
+    "an accept and an end": (mine, lambda mode: [accept(OTHER, ME), multi_end(mode, ME)]),
+    "an accept and a rename": (mine, lambda mode: [accept(OTHER, ME), rename(ME, "a")]),
+    "a share given back and an unbind": (shared, lambda mode: [unbind(OTHER), unbind(ME)]),
+    "a share given back twice": (shared, lambda mode: [unbind(OTHER), unbind(OTHER)]),
+    "a share given back and accepted": (shared, lambda mode: [unbind(OTHER), accept(OTHER, ME)]),
+    "a share given back and an end": (shared, lambda mode: [unbind(OTHER), multi_end(mode, ME)]),
+    "a share given back and another's bind": (shared, lambda mode: [unbind(OTHER), bind(THIRD)]),
+    "a share given back and the recipient's bind": (shared, lambda mode: [unbind(OTHER), bind(OTHER)]),
+    "two offers": (mine, lambda mode: [offer(ME, "1"), offer(ME, "1")]),
+    "an offer that adds, and one that ends the codes": (mine, lambda mode: [offer(ME, "2"), offer(ME, "1")]),
+    "an offer that adds, and one that ends the codes for longer": (
+        mine,
+        lambda mode: [offer(ME, "2"), offer(ME, "3")],
+    ),
+    "an offer for longer, and one that adds": (mine, lambda mode: [offer(ME, "3"), offer(ME, "2")]),
+    "two offers that add": (mine, lambda mode: [offer(ME, "2"), offer(ME, "2")]),
+    "an offer and an accept": (mine, lambda mode: [offer(ME, "1"), accept(OTHER, ME)]),
+    "an offer that adds, one that ends the codes, and an accept": (
+        mine,
+        lambda mode: [offer(ME, "2"), offer(ME, "1"), accept(OTHER, ME)],
+    ),
+    "an accept and the sharer's move": (mine, lambda mode: [accept(OTHER, ME), moved(ME)]),
+    "an accept and the recipient's move": (mine, lambda mode: [accept(OTHER, ME), moved(OTHER)]),
+    "an accept and the sharer's revocation": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "revoke-tokens")]),
+    "an accept and the sharer's disabling": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "disable")]),
+    "an offer and an unbind": (mine, lambda mode: [offer(ME, "2"), unbind(ME)]),
+    "an offer and another's bind": (mine, lambda mode: [offer(ME, "2"), bind(OTHER)]),
+    "an offer and an end": (mine, lambda mode: [offer(ME, "2"), multi_end(mode, ME)]),
+    "two of a family unbind": (both_at_home, lambda mode: [unbind(ME), unbind(OTHER)]),
+    "a bind, an unbind and a bind": (mine, lambda mode: [bind(ME), unbind(ME), bind(OTHER)]),
+    "an unbind, a bind and an accept": (mine, lambda mode: [unbind(ME), bind(OTHER), accept(THIRD, ME)]),
+    "a ban, a bind and an unban": (nothing, lambda mode: [ban(), bind(ME), unban()]),
+    "two ends": (mine, lambda mode: [multi_end(mode, ME), multi_end(mode, ME)]),
+    "an end and a ban": (mine, lambda mode: [multi_end(mode, ME), ban()]),
+    "a ban and an unban": (banned, lambda mode: [ban(), unban()]),
+}
+
+
+LONG = (
+    "an unbind, a bind and an accept",
+    "a ban, a bind and an unban",
+    "an offer that adds, one that ends the codes, and an accept",
+)
+"""Of three requests, with the most schedules: in `make test` in one mode alone."""
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [(case, mode) for case in CASES for mode in Mode if FULL or case not in LONG or mode is Mode.UNIQUE],
+)
+def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode, prepared: Any) -> None:
+    given, asked = CASES[case]
+    prepared(mode, lambda: World(mode))
+    given(mode)
+    assert schedules.check(asked(mode), broken) > 1

@@ -1,0 +1,213 @@
+"""remoteit: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.connectivity import leases, service_addresses
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import devices, identity, items
+from bindery.registry.bindings import Mode
+from tests import invariants, quectel
+from tests.concurrency import schedules
+from tests.concurrency.schedules import Request, Tables, of_device, operator
+from tests.http_api import event, invoke
+from tests.properties.scale import FULL
+from tests.quectel import ME, OTHER, THIRD, World
+
+ADDRESS = "80:00:00:00:00:00:00:F1"
+DEVELOPER = "A" * 40
+
+
+def connect(uid: str, hostip: str | None = None) -> Request:
+    headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
+    body = {"deviceaddress": ADDRESS, **({} if hostip is None else {"hostip": hostip})}
+    request = event("POST", "/apv/v27/device/connect", headers=headers, body=json.dumps(body))
+    return Request(f"{uid} connects", lambda: invoke("remoteit.connect_device", request), gains="connect")
+
+
+def stop(uid: str = ME) -> Request:
+    path = f"connections/{identity.opaque(quectel.DEVICE)}/{uid}"
+    return operator("stop", "connections", "DELETE", path)
+
+
+def own_stop(uid: str = ME) -> Request:
+    """The user's own end of the connection that there is now."""
+    lease = dynamodb.get(items.connection(quectel.DEVICE, uid))
+    assert lease is not None
+    headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
+    body = json.dumps({"deviceaddress": ADDRESS, "connectionid": lease["connection"]})
+    request = event("POST", "/apv/v27/device/connect/stop", headers=headers, body=body)
+    return Request(f"{uid} stops", lambda: invoke("remoteit.stop_connection", request))
+
+
+def unbind(uid: str) -> Request:
+    token = quectel.token(uid)
+    parameters = {"pk": quectel.PK, "dk": quectel.DK}
+    return Request(f"{uid} unbinds", lambda: quectel.call("unbundling_device_dk", token, parameters))
+
+
+def bind(uid: str) -> Request:
+    token = quectel.token(uid)
+    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=quectel.PK, sn=quectel.SN), gains="bind")
+
+
+def does(what: str, **body: str) -> Request:
+    return of_device(quectel.DEVICE, what, **body)
+
+
+def end(mode: Mode, uid: str = ME) -> Request:
+    return of_device(quectel.DEVICE, "unbind", query={"uid": uid} if mode is Mode.MULTI else "", reason="lost")
+
+
+def withdraw() -> Request:
+    path = f"devices/{identity.opaque(quectel.DEVICE)}/address"
+    return operator("withdraw", "devices", "DELETE", path)
+
+
+def revoke(uid: str = ME) -> Request:
+    return operator("revoke", "users", "POST", f"users/{uid}/revoke-tokens")
+
+
+def installation(mode: Mode) -> None:
+    """One user has a quectel device of this mode bound, and it has a service address; nobody is connected."""
+    World(mode)
+    accounts.create("tools", name="Tools")
+    api_keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
+    quectel.succeeded(quectel.as_user(ME))
+    service_addresses.assign(ADDRESS, quectel.DEVICE)
+
+
+def alone() -> None:
+    """Nobody is connected."""
+
+
+def connected() -> None:
+    assert connect(ME).ask().status == 200
+
+
+def shared() -> None:
+    """The other user has a share of the device, and is not connected."""
+    quectel.share(ME, OTHER, clock.seconds() + 1000)
+
+
+def shared_and_connected() -> None:
+    shared()
+    assert connect(OTHER).ask().status == 200
+
+
+def banned() -> None:
+    devices.ban(quectel.DEVICE, "stolen")
+
+
+def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
+    """The assignment of a lease's address, if it is its device's."""
+    address = directory.get(items.service_address(lease["address"]).pk, {})
+    return address["assignment"] if address.get("device") == lease["pk"] else None
+
+
+def broken(tables: Tables) -> list[str]:
+    """Beside the invariants: a relay admits nobody who may not reach the device, or by a lease that was ended, as the
+    tables say it."""
+    found = invariants.broken(tables)
+    directory = {item["pk"]: item for item in tables["DIRECTORY"]}
+    for lease in tables["BINDINGS"]:
+        if lease["sk"].startswith("connection#"):
+            try:
+                leases.authorize_client(lease["proxy"], "203.0.113.9")
+            except Refused:
+                continue
+            if not invariants.reaches(tables, lease["caller"], lease["pk"]):
+                found.append(f"{lease['caller']} is admitted, and does not hold the device")
+            user = directory[items.user(lease["caller"]).pk]
+            generation = users.lease_generation(user, directory[items.account(user["account"]).pk])
+            if (lease["generation"], lease["assignment"]) != (generation, assigned(directory, lease)):
+                found.append(f"{lease['caller']} is admitted by a lease that was ended")
+    return found
+
+
+CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
+    "two connects of one user": (alone, lambda mode: [connect(ME), connect(ME, "198.51.100.1")]),
+    "two users connect": (alone, lambda mode: [connect(ME), connect(OTHER)]),
+    "a connect and a stop": (connected, lambda mode: [connect(ME), stop()]),
+    "a connect and a stop of none": (alone, lambda mode: [connect(ME), stop()]),
+    "two stops": (connected, lambda mode: [stop(), stop()]),
+    "a connect and a ban": (alone, lambda mode: [connect(ME), does("ban", reason="stolen")]),
+    "a connect and an unban": (banned, lambda mode: [connect(ME), does("unban")]),
+    "a connect and a deactivation": (alone, lambda mode: [connect(ME), does("deactivate")]),
+    "a connect and an unbind": (alone, lambda mode: [connect(ME), unbind(ME)]),
+    "a connect again and an unbind": (connected, lambda mode: [connect(ME), unbind(ME)]),
+    "a stop and an unbind": (connected, lambda mode: [stop(), unbind(ME)]),
+    "a connect, an unbind and a bind": (connected, lambda mode: [connect(ME), unbind(ME), bind(ME)]),
+    "a connect and an end": (alone, lambda mode: [connect(ME), end(mode)]),
+    "a connect again and an end": (connected, lambda mode: [connect(ME), end(mode)]),
+    "a connect and another's bind": (alone, lambda mode: [connect(ME), bind(OTHER)]),
+    "another's connect and bind": (connected, lambda mode: [connect(OTHER), bind(OTHER)]),
+    "a connect and its user's tokens revoked": (alone, lambda mode: [connect(ME), revoke()]),
+    "a connect again and its user's tokens revoked": (connected, lambda mode: [connect(ME), revoke()]),
+    "the user's own stop and their tokens revoked": (connected, lambda mode: [own_stop(), revoke()]),
+    "a connect and the address withdrawn": (connected, lambda mode: [connect(ME), withdraw()]),
+    "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
+    "a connect and the user's own stop": (connected, lambda mode: [connect(ME), own_stop()]),
+    "a connect elsewhere, a connect and the user's own stop": (
+        connected,
+        lambda mode: [connect(ME), connect(ME, "198.51.100.1"), own_stop()],
+    ),
+    "the user's own stop, twice": (connected, lambda mode: [own_stop(), own_stop()]),
+    "the user's own stop and an operator's": (connected, lambda mode: [own_stop(), stop()]),
+    "the user's own stop and an unbind": (connected, lambda mode: [own_stop(), unbind(ME)]),
+    "the user's own stop and an end": (connected, lambda mode: [own_stop(), end(mode)]),
+    "the user's own stop and a ban": (connected, lambda mode: [own_stop(), does("ban", reason="stolen")]),
+    "the user's own stop and another's bind": (connected, lambda mode: [own_stop(), bind(OTHER)]),
+    "the user's own stop, an unbind and a bind": (connected, lambda mode: [own_stop(), unbind(ME), bind(ME)]),
+    "the user's own stop and the address withdrawn": (connected, lambda mode: [own_stop(), withdraw()]),
+    "a connect by a share and the end of its binding": (shared, lambda mode: [connect(OTHER), unbind(ME)]),
+    "a connect by a share and its end": (shared, lambda mode: [connect(OTHER), unbind(OTHER)]),
+    "a connect by a share and an end by force": (shared, lambda mode: [connect(OTHER), end(mode)]),
+    "a connect by a share and a ban": (shared, lambda mode: [connect(OTHER), does("ban", reason="stolen")]),
+    "a connect by a share and another's bind": (shared, lambda mode: [connect(OTHER), bind(THIRD)]),
+    "a connect by a share and by its owner": (shared, lambda mode: [connect(OTHER), connect(ME)]),
+    "a connect again by a share and its end": (shared_and_connected, lambda mode: [connect(OTHER), unbind(OTHER)]),
+    "a connect again by a share and the end of its binding": (
+        shared_and_connected,
+        lambda mode: [connect(OTHER), unbind(ME)],
+    ),
+    "a stop by who has a share and its end": (shared_and_connected, lambda mode: [own_stop(OTHER), unbind(OTHER)]),
+    "a stop by who has a share and the end of its binding": (
+        shared_and_connected,
+        lambda mode: [own_stop(OTHER), unbind(ME)],
+    ),
+    "a connect by a share, its end and the device's bind": (
+        shared,
+        lambda mode: [connect(OTHER), unbind(OTHER), bind(OTHER)],
+    ),
+    "another connects and binds, and an end": (connected, lambda mode: [connect(OTHER), bind(OTHER), end(mode)]),
+}
+
+
+LONG = (
+    "a connect, an unbind and a bind",
+    "a connect, an end and another's bind",
+    "a connect elsewhere, a connect and the user's own stop",
+    "the user's own stop, an unbind and a bind",
+    "a connect by a share, its end and the device's bind",
+    "another connects and binds, and an end",
+)
+"""Of three requests, with the most schedules: in `make test` in one mode alone."""
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [(case, mode) for case in CASES for mode in Mode if FULL or case not in LONG or mode is Mode.UNIQUE],
+)
+def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode, prepared: Any) -> None:
+    given, asked = CASES[case]
+    prepared(mode, lambda: installation(mode))
+    given()
+    assert schedules.check(asked(mode), broken) > 1

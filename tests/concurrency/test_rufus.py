@@ -1,0 +1,106 @@
+"""rufus: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery.directory import accounts, api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import devices, identity
+from bindery.security import secrets
+from tests.concurrency import schedules
+from tests.concurrency.schedules import Request, of_device, operator
+from tests.http_api import event, invoke
+from tests.invariants import broken
+
+KEY = "ror-ae4fc6c19681a20fad30"
+
+
+def bind(alias: str) -> Request:
+    body = json.dumps({"model": "M", "serial_number": "S", "alias": alias})
+    request = event("POST", "/v0/devices", headers={"api_key": KEY}, body=body)
+    return Request(f"bind as {alias}", lambda: invoke("rufus.bind_device", request), gains="bind")
+
+
+def unbind() -> Request:
+    deviceid = secrets.device_id("acme", "M", "S")
+    path, parameters = f"/v0/devices/{deviceid}", {"deviceid": deviceid}
+    request = event("DELETE", path, headers={"api_key": KEY}, path_parameters=parameters)
+    return Request("unbind", lambda: invoke("rufus.unbind_device", request))
+
+
+def device() -> str:
+    return identity.company_device("acme", "M", "S")
+
+
+def ban() -> Request:
+    return of_device(device(), "ban", reason="stolen")
+
+
+def unban() -> Request:
+    return of_device(device(), "unban")
+
+
+def end() -> Request:
+    return of_device(device(), "unbind", reason="lost")
+
+
+def revoke() -> Request:
+    return operator("revoke", "keys", "POST", f"keys/{api_keys.id_of(KEY)}/revoke")
+
+
+def unused() -> None:
+    """The key has not been used today, so whoever uses it first notes that."""
+
+
+def bound() -> None:
+    assert bind("first").ask().status == 201
+
+
+def unbound() -> None:
+    bound()
+    assert end().ask().status == 200
+
+
+def banned() -> None:
+    bound()
+    devices.ban(device(), "stolen")
+
+
+CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
+    "two bind, the key's first uses": (unused, lambda: [bind("a"), bind("b")]),
+    "two bind anew": (unbound, lambda: [bind("a"), bind("b")]),
+    "two bind again": (bound, lambda: [bind("a"), bind("b")]),
+    "a bind and a ban": (unbound, lambda: [bind("a"), ban()]),
+    "a bind again and a ban": (bound, lambda: [bind("a"), ban()]),
+    "a bind and an unban": (banned, lambda: [bind("a"), unban()]),
+    "a bind and an end": (bound, lambda: [bind("a"), end()]),
+    "a bind and the end of nothing": (unbound, lambda: [bind("a"), end()]),
+    "a bind and an unbind": (bound, lambda: [bind("a"), unbind()]),
+    "a bind and the unbind of nothing": (unbound, lambda: [bind("a"), unbind()]),
+    "two unbinds": (bound, lambda: [unbind(), unbind()]),
+    "an unbind and an end": (bound, lambda: [unbind(), end()]),
+    "an unbind and a ban": (bound, lambda: [unbind(), ban()]),
+    "a bind and the key's revocation": (bound, lambda: [bind("a"), revoke()]),
+    "a bind, an unbind and a bind": (bound, lambda: [bind("a"), unbind(), bind("b")]),
+    "an unbind, a bind and an end": (bound, lambda: [unbind(), bind("a"), end()]),
+    "an unbind, a bind and a ban": (bound, lambda: [unbind(), bind("a"), ban()]),
+    "two ends": (bound, lambda: [end(), end()]),
+    "three bind anew": (unbound, lambda: [bind("a"), bind("b"), bind("c")]),
+    "a bind, an end and a bind": (bound, lambda: [bind("a"), end(), bind("b")]),
+    "a bind, a ban and an unban": (bound, lambda: [bind("a"), ban(), unban()]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_schedule_ends_as_some_order_of_the_requests(case: str, prepared: Any) -> None:
+    def account() -> None:
+        accounts.create("acme", name="Acme")
+        api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", unbind=True, chosen=KEY)
+
+    given, asked = CASES[case]
+    prepared("account", account)
+    given()
+    assert schedules.check(asked(), broken) > 1

@@ -1,0 +1,86 @@
+"""vodlix: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from bindery.directory import settings
+from bindery.registry import devices, identity
+from tests.concurrency import schedules
+from tests.concurrency.schedules import Request, of_device, operator
+from tests.http_api import event, invoke
+from tests.invariants import broken
+
+MAC = "A1B2C3D4E5F6"
+DEVICE = identity.video_device(MAC)
+FACTS = ("device_os", "device_version", "device_type", "app_version", "app_name")
+
+
+def add(version: str) -> Request:
+    request = event("POST", "/api/v2/device", body=json.dumps({"mac_address": MAC} | dict.fromkeys(FACTS, version)))
+    return Request(f"add {version}", lambda: invoke("vodlix.add_device", request), gains="bind")
+
+
+def show(screen: str) -> Request:
+    body = json.dumps({"mac_address": MAC, "current_screen": screen})
+    request = event("POST", "/api/v2/device_activity", body=body)
+    return Request(f"show {screen}", lambda: invoke("vodlix.record_activity", request))
+
+
+def look() -> Request:
+    request = event("POST", "/api/v2/device_check", body=json.dumps({"mac_address": MAC}))
+    return Request("look", lambda: invoke("vodlix.check_device", request))
+
+
+def ban() -> Request:
+    return of_device(DEVICE, "ban", reason="stolen")
+
+
+def unban() -> Request:
+    return of_device(DEVICE, "unban")
+
+
+def switch_off() -> Request:
+    path = f"settings/{settings.DEVICE_MANAGEMENT}"
+    return operator("switch off", "settings", "PUT", path, {"value": 0})
+
+
+def nothing() -> None:
+    """The player is unknown."""
+
+
+def added() -> None:
+    assert add("1").ask().status == 200
+
+
+def banned() -> None:
+    added()
+    devices.ban(DEVICE, "stolen")
+
+
+CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
+    "two add": (nothing, lambda: [add("2"), add("3")]),
+    "two add again": (added, lambda: [add("2"), add("3")]),
+    "three add again": (added, lambda: [add("2"), add("3"), add("4")]),
+    "an add and a ban": (added, lambda: [add("2"), ban()]),
+    "an add and a ban of what is unknown": (nothing, lambda: [add("2"), ban()]),
+    "an add and an unban": (banned, lambda: [add("2"), unban()]),
+    "an add, a ban and an unban": (added, lambda: [add("2"), ban(), unban()]),
+    "two add and a ban": (added, lambda: [add("2"), ban(), add("3")]),
+    "an activity and a ban": (added, lambda: [show("home"), ban()]),
+    "an activity and an add": (nothing, lambda: [show("home"), add("2")]),
+    "two activities": (added, lambda: [show("home"), show("menu")]),
+    "an activity, an add and a ban": (added, lambda: [show("home"), add("2"), ban()]),
+    "a check, a ban and an unban": (added, lambda: [look(), ban(), unban()]),
+    "a check and an add": (nothing, lambda: [look(), add("2")]),
+    "an add and the switch": (added, lambda: [add("2"), switch_off()]),
+}
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("case", CASES)
+def test_every_schedule_ends_as_some_order_of_the_requests(case: str) -> None:
+    given, asked = CASES[case]
+    given()
+    assert schedules.check(asked(), broken) > 1

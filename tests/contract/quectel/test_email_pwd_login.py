@@ -1,0 +1,298 @@
+"""A user of an app logs in: every refusal to the byte, the two tokens, and what is left in the tables."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.directory import accounts, sessions, users
+from bindery.operators import privacy
+from bindery.quectel import domain_secrets, user_domains
+from bindery.security import passwords, secrets
+from tests.concurrency.races import before
+from tests.http_api import SOURCE_IP, Response, event, invoke
+from tests.tables import everything, stored
+from tools import quectel_login
+from tools.quectel_login import PATH
+
+DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
+EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
+UID = "user-with-a-long-id"
+"""No digest, random id or date can contain it."""
+
+TEXTS = {
+    5012: "Incorrect user name or password",
+    5015: "User domain does not exist",
+    5031: "Email not registered",
+    5048: "Login failed",
+    5420: "Signature verification failed",
+}
+
+
+@pytest.fixture(autouse=True)
+def app(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A domain, and ada in it. Hashes are cheap, the one that stands for none as well."""
+    monkeypatch.setattr(passwords, "_LN", 4)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
+    accounts.create("acme", name="Acme")
+    domain_secrets.create(DOMAIN, SECRET)
+    users.create("ada", "acme", domain=DOMAIN, email=EMAIL)
+    users.set_password("ada", PASSWORD)
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    """What the app sends: signed as `changes` of email, password, domain and secret have it."""
+    given = {"email": EMAIL, "password": PASSWORD, "domain": DOMAIN, "secret": SECRET} | changes
+    return quectel_login.form(**given)
+
+
+def post(fields: dict[str, Any], *, source_ip: str = SOURCE_IP) -> Response:
+    """The form as API Gateway delivers it."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    body = urlencode(fields, doseq=True).encode()
+    return invoke("quectel.email_pwd_login", event("POST", PATH, headers=headers, body=body, source_ip=source_ip))
+
+
+def log_in(**changes: Any) -> Response:
+    return post(form(**changes))
+
+
+def refused(answer: Response, code: int) -> None:
+    assert (answer.status, answer.body) == (
+        200,
+        f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}',
+    )
+
+
+def tokens(answer: Response) -> dict[str, Any]:
+    given: dict[str, Any] = answer.json()
+    assert (answer.status, given["code"]) == (200, 200), given
+    assert list(given) == ["code", "data", "extMsg", "msg"]
+    data: dict[str, Any] = given["data"]
+    return data
+
+
+def failures() -> list[int]:
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
+
+
+def test_a_login_gives_a_token_for_two_hours_and_another_for_thirty_days() -> None:
+    began = clock.seconds()
+    data = tokens(log_in())
+    assert list(data) == ["accessToken", "refreshToken"]
+    for token, lifetime in (("accessToken", 7200), ("refreshToken", 2592000)):
+        assert list(data[token]) == ["token", "expirationTime"]
+        assert 0 <= data[token]["expirationTime"] - began - lifetime <= 5
+        claims = jwt.decode(data[token]["token"], options={"verify_signature": False})
+        assert (claims["uid"], claims["exp"]) == ("ada", data[token]["expirationTime"])
+    assert failures() == []
+
+
+def test_the_token_is_its_users_and_the_other_authenticates_nothing() -> None:
+    data = tokens(log_in())
+    assert sessions.verify(data["accessToken"]["token"], "quectel").look_up().uid == "ada"
+    for dialect in ("quectel", "remoteit"):
+        with pytest.raises(Refused):
+            sessions.verify(data["refreshToken"]["token"], dialect)
+    with pytest.raises(Refused):
+        sessions.verify(data["accessToken"]["token"], "remoteit")
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ADA@EXAMPLE.COM", " ada@example.com "])
+def test_an_address_is_taken_in_any_case(email: str) -> None:
+    assert tokens(log_in(email=email))
+
+
+def test_json_is_taken_as_well_and_a_signature_in_either_case() -> None:
+    fields = form()
+    fields["signature"] = fields["signature"].upper()
+    assert tokens(invoke("quectel.email_pwd_login", event("POST", PATH, body=json.dumps(fields))))
+
+
+def disabled(uid: str = "ada") -> None:
+    users.set_enabled(uid, False)
+
+
+def without_password() -> None:
+    users.create("ben", "acme", domain=DOMAIN, email="ben@x.de")
+
+
+REFUSED: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
+    (5015, lambda: None, {"domain": "unknown"}),
+    (5015, lambda: user_domains.change(DOMAIN, enabled=False), {}),
+    (5420, lambda: None, {"secret": SECRET[:-1]}),
+    (5420, lambda: domain_secrets.replace(DOMAIN), {}),
+    (5420, lambda: user_domains.create("bare"), {"domain": "bare", "secret": ""}),
+    (5031, lambda: None, {"email": "nobody@x.de"}),
+    (5031, lambda: domain_secrets.create("other", SECRET), {"domain": "other"}),
+    (5031, lambda: users.change("ada", email=None), {}),
+    (5031, lambda: users.change("ada", domain=None), {}),
+    (5031, lambda: privacy.erase("ada"), {}),
+    (5012, lambda: None, {"password": PASSWORD.strip()}),
+    (5012, lambda: None, {"password": ""}),
+    (5012, without_password, {"email": "ben@x.de", "password": ""}),
+    (5012, disabled, {}),
+    (5012, lambda: accounts.set_enabled("acme", False), {}),
+]
+
+
+@pytest.mark.parametrize(("code", "happen", "changes"), REFUSED)
+def test_a_refusal_is_told_and_changes_nothing_but_the_count(
+    code: int, happen: Callable[[], object], changes: dict[str, Any]
+) -> None:
+    happen()
+    stands = everything()["DIRECTORY"]
+    refused(log_in(**changes), code)
+    assert everything()["DIRECTORY"] == stands
+    assert failures() == ([1] if code in (5031, 5012) else [])
+
+
+def test_the_checks_have_an_order() -> None:
+    wrong = {"domain": "unknown", "secret": "wrong", "email": "nobody@x.de", "password": "wrong"}
+    for code, right in ((5015, "domain"), (5420, "secret"), (5031, "email"), (5012, "password")):
+        refused(log_in(**wrong), code)
+        del wrong[right]
+    assert tokens(log_in(**wrong))
+
+
+@pytest.mark.parametrize("value", [None, "", ["a", "b"], "a\x00", "x" * 2049])
+@pytest.mark.parametrize(
+    ("name", "code"), [("userDomain", 5015), ("random", 5420), ("signature", 5420), ("email", 5031), ("pwd", 5012)]
+)
+def test_a_parameter_that_is_missing_or_no_text_is_refused_as_a_wrong_one(name: str, code: int, value: Any) -> None:
+    fields = form() | {name: value}
+    if value is None:
+        del fields[name]
+    refused(post(fields), code)
+    assert failures() == []
+
+
+@pytest.mark.parametrize("text", ["\U0001d4b3" * 512, "\U0001d160" * 254, "#" * 512])
+@pytest.mark.parametrize(("name", "code"), [("userDomain", 5015), ("email", 5031)])
+def test_what_is_longer_than_a_key_is_nobodys_name(name: str, code: int, text: str) -> None:
+    refused(post(form() | {name: text}), code)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"email", b"[]"])
+def test_a_body_that_is_no_form_signs_nothing(body: bytes) -> None:
+    refused(invoke("quectel.email_pwd_login", event("POST", PATH, body=body)), 5420)
+
+
+@pytest.mark.parametrize(
+    "encrypted",
+    [
+        "not base64!",
+        "\u00e4",
+        base64.b64encode(b"short").decode(),
+        base64.b64encode(b"sixteen bytes..." * 2).decode(),
+        PASSWORD,
+        quectel_login.encrypt(b"\xff\xfe", "r" * 16),
+    ],
+)
+def test_a_password_that_cannot_be_decrypted_is_a_wrong_one(encrypted: str) -> None:
+    signature = quectel_login.sign(EMAIL, encrypted, "r" * 16, SECRET)
+    refused(post(form() | {"pwd": encrypted, "random": "r" * 16, "signature": signature}), 5012)
+    assert failures() == [1]
+
+
+@pytest.mark.parametrize("name", ["email", "pwd", "random"])
+def test_the_signature_is_over_what_was_sent(name: str) -> None:
+    fields = form()
+    refused(post(fields | {name: fields[name] + " "}), 5420)
+
+
+@pytest.mark.parametrize("happen", [without_password, disabled], ids=["no password", "disabled"])
+def test_a_wrong_password_takes_one_hash_whoever_it_is(
+    happen: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happen()
+    hashed: list[str] = []
+    real = passwords._hash
+
+    def hash_(password: str, *parameters: Any) -> bytes:
+        hashed.append(password)
+        return real(password, *parameters)
+
+    monkeypatch.setattr(passwords, "_hash", hash_)
+    for email in (EMAIL, "ben@x.de"):
+        log_in(email=email, password="wrong password")
+    assert set(hashed) == {"wrong password"}
+    assert len(hashed) == 1 + (happen is without_password)
+
+
+@pytest.mark.parametrize("method", ["batch_get_item", "transact_write_items"])
+@pytest.mark.parametrize(
+    ("error", "retry"), [(ZeroDivisionError(), None), (EndpointConnectionError(endpoint_url="http://inner"), "1")]
+)
+def test_a_failure_of_ours_lets_nobody_in(
+    method: str, error: Exception, retry: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    before(monkeypatch, method, fail)
+    answer = log_in()
+    refused(answer, 5048)
+    assert answer.headers.get("Retry-After") == retry
+
+
+def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptureFixture) -> None:
+    secret_password = "canary password"
+    users.create(UID, "acme", domain=DOMAIN, email="own@x.de")
+    users.set_password(UID, PASSWORD)
+    for changes in (
+        {"email": "own@x.de"},
+        {},
+        {"password": secret_password},
+        {"email": "canary@x.de"},
+        {"secret": "canary"},
+    ):
+        log_in(**changes)
+    shown = caplog.text + str(stored(Table.BINDINGS))
+    for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
+        assert text not in shown
+    assert secrets.fingerprint("canary@x.de") not in shown
+
+
+@pytest.mark.parametrize(
+    ("happen", "code"),
+    [
+        (lambda: privacy.erase("ada"), 5031),
+        (lambda: users.change("ada", email="eve@x.de"), 5031),
+        (lambda: users.change("ada", domain="other"), 5031),
+        (lambda: users.set_enabled("ada", False), 5012),
+        (lambda: accounts.set_enabled("acme", False), 5012),
+    ],
+    ids=["erased", "addressed otherwise", "moved", "disabled", "closed"],
+)
+def test_who_is_gone_since_their_name_was_read_is_not_let_in(
+    happen: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is told what they would be told afterwards."""
+    before(monkeypatch, "batch_get_item", lambda: before(monkeypatch, "batch_get_item", happen))
+    refused(log_in(), code)
+    assert failures() == [1]
+
+
+def test_password_is_not_compared_once_concurrent_logins_used_up_the_free_attempts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = form()
+
+    def guesses() -> None:
+        for _ in range(5):
+            refused(log_in(password="wrong password"), 5012)
+
+    before(monkeypatch, "transact_write_items", guesses)
+    answer = post(fields)
+    refused(answer, 5012)
+    assert answer.headers["Retry-After"] == "1"
+    assert failures() == [5]

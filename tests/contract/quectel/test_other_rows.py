@@ -1,0 +1,830 @@
+"""quectel beside bindDeviceSn, row by row: what each operation answers, and what it leaves in the tables."""
+
+import json
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, products, users
+from bindery.operators import forced_unbind
+from bindery.quectel import families, sharing, user_devices, user_domains
+from bindery.registry import devices, items
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
+from tests import quectel
+from tests.concurrency.races import before
+from tests.http_api import Response
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, ask, owner, places, share, succeeded
+from tests.tables import everything
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+KEYS = {"pk": PK, "dk": DK}
+OPERATIONS = {
+    "user_device_list": {},
+    "device_info": KEYS,
+    "get_device_info_by_binding": KEYS,
+    "set_device_info": KEYS | {"deviceName": "Door"},
+    "unbundling_device_dk": KEYS,
+    "share_info": KEYS,
+    "share_device": {"shareCode": "c"},
+}
+"""Each operation with the parameters that it must have."""
+MODES = pytest.mark.parametrize("mode", Mode)
+every_operation = pytest.mark.parametrize("name", OPERATIONS)
+
+
+@pytest.fixture
+def world(registry: None) -> World:
+    return World()
+
+
+def data(answer: Response) -> Any:
+    """What an operation that succeeded answered."""
+    assert answer.status == 200
+    given = answer.json()
+    assert (list(given), given["code"], given["extMsg"], given["msg"]) == (
+        ["code", "data", "extMsg", "msg"],
+        200,
+        "",
+        "",
+    )
+    return given["data"]
+
+
+def refused(answer: Response, code: int, text: str) -> None:
+    assert (answer.status, answer.body) == (200, f'{{"code":{code},"data":null,"extMsg":"","msg":"{text}"}}')
+
+
+def code(by: str = ME, **more: Any) -> str:
+    made: str = data(ask(by, "share_info", **KEYS, **more))
+    return made
+
+
+def listed(uid: str, **wanted: Any) -> list[str]:
+    return [device["deviceKey"] for device in data(ask(uid, "user_device_list", **wanted))["list"]]
+
+
+def accept(uid: str, shared: str) -> Response:
+    return ask(uid, "share_device", shareCode=shared)
+
+
+NOT_BOUND = (5052, "Device not bound")
+NO_CODE = (5136, "Invalid share code")
+BOUND = (5049, "Device already bound")
+ACCEPTED = (6040, "Already accepted device sharing")
+
+
+# ── Who may, and with which parameters ────────────────────────────────────────────────────────────────────────────────
+
+
+@every_operation
+@pytest.mark.parametrize("given", [True, False])
+def test_the_token_is_judged_before_anything_else(world: World, name: str, given: bool) -> None:
+    parameters = OPERATIONS[name] if given else {"pk": "", "shareCode": "", "page": "x"}
+    refused(quectel.call(name, None, parameters), 5106, "Please enter token")
+    refused(quectel.call(name, "wrong", parameters), 5032, "Token verification failed")
+    token = quectel.token(ME)
+    users.set_enabled(ME, False)
+    refused(quectel.call(name, token, parameters), 5032, "Token verification failed")
+
+
+PARAMETERS: list[tuple[str, dict[str, Any], int, str]] = [
+    *(
+        (name, wrong, number, text)
+        for name in ("set_device_info", "unbundling_device_dk", "share_info")
+        for wrong, number, text in (
+            ({"pk": " ", "dk": "", "deviceName": ""}, 5066, "Please enter Product Key"),
+            ({"dk": "", "deviceName": ""}, 5067, "Please enter Device Key"),
+            ({"dk": "84:15", "deviceName": ""}, 5361, "Incorrect DK format"),
+            ({"dk": "a" * 33}, 5361, "Incorrect DK format"),
+        )
+    ),
+    ("get_device_info_by_binding", {"pk": "", "dk": "!"}, 5066, "Please enter Product Key"),
+    ("get_device_info_by_binding", {"dk": "84-15"}, 5361, "Incorrect DK format"),
+    ("get_device_info_by_binding", {"pk": "none"}, 5553, "Product or device does not exist"),
+    ("set_device_info", {"deviceName": " "}, 5068, "Please enter device name"),
+    ("set_device_info", {"deviceName": "n" * 255}, 5333, "Device name exceeds length limit"),
+    ("set_device_info", {"deviceName": "a\x00"}, 5054, "Device information modification failed"),
+    ("unbundling_device_dk", {"pk": "p" * 65}, 5050, "Device unbinding failed"),
+    ("device_info", {"pk": "", "dk": ""}, 5140, "Please enter pk, dk or share code"),
+    ("device_info", {"dk": ""}, 5140, "Please enter pk, dk or share code"),
+    ("device_info", {"shareCode": "nonsense"}, 5141, "No permission to query this device"),
+    ("device_info", {"dk": "a\x00"}, 5361, "Incorrect DK format"),
+    ("device_info", {"dk": "none"}, *NOT_BOUND),
+    ("share_device", {"shareCode": " "}, 5136, "Please enter share code"),
+    ("share_device", {"deviceName": "n" * 255}, 5333, "Device name exceeds length limit"),
+    *(("share_device", {"shareCode": wrong}, *NO_CODE) for wrong in ("c", "é", "A" * 200, "A" * 5000, "=", "A.B")),
+    ("share_info", {"acceptingExpireAt": "soon"}, 5145, "Timestamp format incorrect"),
+    ("share_info", {"acceptingExpireAt": "1000"}, 5145, "Timestamp format incorrect"),
+    ("share_info", {"acceptingExpireAt": "9" * 15}, 5145, "Timestamp format incorrect"),
+    ("share_info", {"sharingExpireAt": "-1"}, 5145, "Timestamp format incorrect"),
+    ("share_info", {"sharingExpireAt": "9" * 15}, 5145, "Timestamp format incorrect"),
+    *(
+        ("share_info", {"coverMark": wrong}, 5133, "Override flag parameter value out of range")
+        for wrong in ("0", "4", "x")
+    ),
+    (
+        "share_info",
+        {"sharingExpireAt": "1000"},
+        5153,
+        "Device usage expiration time must be greater than share QR code seed expiration time",
+    ),
+    ("share_info", {}, *NOT_BOUND),
+    ("set_device_info", {}, *NOT_BOUND),
+    ("unbundling_device_dk", {}, *NOT_BOUND),
+    *(
+        ("user_device_list", {name: wrong}, 5314, "Device query failed in cloud platform")
+        for name, wrong in (("page", "0"), ("page", "x"), ("pageSize", "0"))
+    ),
+    ("user_device_list", {"deviceName": "n" * 255}, 5333, "Device name exceeds length limit"),
+    ("user_device_list", {"dk": "a\x00"}, 5361, "Incorrect DK format"),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "number", "text"), PARAMETERS, ids=lambda value: str(value)[:40])
+def test_each_parameter_and_state_that_is_wrong_has_its_code_and_nothing_is_written(
+    world: World, name: str, wrong: dict[str, Any], number: int, text: str
+) -> None:
+    untouched = everything()
+    refused(ask(ME, name, **OPERATIONS[name] | wrong), number, text)
+    assert everything() == untouched
+
+
+def test_the_operations_have_both_prefixes_of_the_api(world: World) -> None:
+    succeeded(world.ask())
+    for prefix in ("binding", "enduser"):
+        answer = quectel.call("device_info", world.token, KEYS, prefix=prefix)
+        assert data(answer)["deviceKey"] == DK
+
+
+@every_operation
+def test_a_registry_that_cannot_be_read_is_said_to_be_so(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded(world.ask())
+    before(monkeypatch, "batch_get_item", unreachable)
+    answer = ask(ME, name, **OPERATIONS[name])
+    refused(answer, 5314, "Device query failed in cloud platform")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def unreachable() -> None:
+    raise dynamodb.ClientError({"Error": {"Code": "ThrottlingException", "Message": "inner"}}, "Operation")
+
+
+WRITES = [
+    ("set_device_info", "update_item", 5054, "Device information modification failed"),
+    ("share_info", "update_item", 5134, "Failed to add device share information"),
+    ("unbundling_device_dk", "transact_write_items", 5050, "Device unbinding failed"),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "number", "text"), WRITES)
+def test_a_write_that_fails_is_the_operations_own_failure(
+    world: World, name: str, method: str, number: int, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded(world.ask())
+    untouched = everything()
+    before(monkeypatch, method, unreachable)
+    refused(ask(ME, name, **OPERATIONS[name]), number, text)
+    assert everything() == untouched
+
+
+# ── Listing and looking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_device_is_shown_member_by_member(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.at_home()
+    token = quectel.token(ME)
+    monkeypatch.setattr(clock, "now", lambda: 1_795_176_000_123)
+    bound = succeeded(quectel.bind(token, pk=PK, sn=SN, fid="F1", frid="R1", capabilitiesBitmask="7", deviceName="D"))
+    expected = {
+        "productKey": PK,
+        "deviceKey": DK,
+        "deviceName": "D",
+        "productName": "Smart lock",
+        "sn": SN,
+        "authKey": bound["authKey"],
+        "onlineStatus": 0,
+        "deviceStatus": "Offline",
+        "deviceType": 1,
+        "bindMode": 2,
+        "bindingType": 1,
+        "bindStatus": 1,
+        "capabilitiesBitmask": 7,
+        "fid": "F1",
+        "frid": "R1",
+        "uid": ME,
+        "deviceBindTime": "2026-11-20 12:00:00",
+        "deviceBindTimeTs": 1_795_176_000_123,
+        "shareCode": None,
+    }
+    found = data(quectel.call("device_info", token, KEYS))
+    assert list(found.items()) == list(expected.items())
+    page = data(quectel.call("user_device_list", token, {}))
+    assert page["list"] == [found]
+    assert list(page.items())[1:] == [
+        ("total", 1),
+        ("pageNum", 1),
+        ("pageSize", 10),
+        ("pages", 1),
+        ("size", 1),
+        ("startRow", 1),
+        ("endRow", 1),
+        ("prePage", 0),
+        ("nextPage", 0),
+        ("isFirstPage", True),
+        ("isLastPage", True),
+        ("hasPreviousPage", False),
+        ("hasNextPage", False),
+        ("navigatePages", 8),
+        ("navigatepageNums", [1]),
+        ("navigateFirstPage", 1),
+        ("navigateLastPage", 1),
+    ]
+
+
+def fill(count: int) -> list[str]:
+    """Devices of a second product, bound one after the other."""
+    products.create("lamp", name="Lamp", module_type="M")
+    for number in range(count):
+        devices.manufacture("lamp", f"L{number}", device_key=f"LAMP{number:03}")
+        succeeded(quectel.as_user(ME, pk="lamp", sn=f"L{number}", deviceName=f"Lamp {number}"))
+    return [f"LAMP{number:03}" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("page", "size", "part", "numbers"),
+    [
+        (1, 2, slice(0, 2), range(1, 9)),
+        (6, 2, slice(10, 12), range(2, 10)),
+        (12, 2, slice(22, 24), range(5, 13)),
+        (13, 2, slice(0, 0), range(5, 13)),
+        (2, 10, slice(10, 20), range(1, 4)),
+        (1, 1000, slice(0, 24), range(1, 2)),
+    ],
+)
+def test_a_list_has_pages_and_says_where_among_them_one_is(
+    world: World, page: int, size: int, part: slice, numbers: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count(clock.now())
+    token = quectel.token(ME)
+    monkeypatch.setattr(clock, "now", lambda: next(ticks))
+    keys = fill(24)
+    found = data(quectel.call("user_device_list", token, {"page": page, "pageSize": size}))
+    shown, size = keys[part], min(size, user_devices.PAGE_LIMIT)
+    pages = -(-24 // size)
+    assert [device["deviceKey"] for device in found["list"]] == shown
+    assert (found["total"], found["pages"], found["size"], found["pageSize"]) == (24, pages, len(shown), size)
+    assert (found["startRow"], found["endRow"]) == ((part.start + 1, part.stop) if shown else (0, 0))
+    assert (found["isFirstPage"], found["isLastPage"]) == (page == 1, page == pages)
+    assert (found["hasPreviousPage"], found["hasNextPage"]) == (page > 1, page < pages)
+    assert (found["prePage"], found["nextPage"]) == (page - 1, page + 1 if page < pages else 0)
+    assert found["navigatepageNums"] == list(numbers)
+    assert (found["navigateFirstPage"], found["navigateLastPage"]) == (numbers[0], numbers[-1])
+
+
+def test_a_device_is_listed_in_whichever_millisecond_of_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(quectel.as_user(ME))
+    token, seconds = quectel.token(ME), count(clock.seconds())
+    monkeypatch.setattr(clock, "seconds", lambda: next(seconds))
+    assert data(quectel.call("user_device_list", token, {}))["total"] == 1
+
+
+def test_an_empty_list_is_a_page_of_nothing(world: World) -> None:
+    found = data(ask(ME, "user_device_list", page=2))
+    assert (found["list"], found["total"], found["pages"], found["navigatepageNums"]) == ([], 0, 0, [])
+    assert (found["isLastPage"], found["hasNextPage"], found["navigateLastPage"], found["prePage"]) == (
+        True,
+        False,
+        0,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"deviceName": "lamp 1"}, ["LAMP001"]),
+        ({"deviceName": "LAMP"}, ["LAMP000", "LAMP001"]),
+        ({"pkList": f"{PK}, other"}, [DK]),
+        ({"pkList": f"lamp,{PK}"}, [DK, "LAMP000", "LAMP001"]),
+        ({"dk": "LAMP000"}, ["LAMP000"]),
+        ({"dk": DK, "pkList": "lamp"}, []),
+        ({"deviceName": " ", "pkList": "", "dk": ""}, [DK, "LAMP000", "LAMP001"]),
+    ],
+)
+def test_a_list_is_narrowed_by_name_product_and_device_key(
+    world: World, wanted: dict[str, str], found: list[str]
+) -> None:
+    succeeded(world.ask())
+    fill(2)
+    assert sorted(listed(ME, **wanted)) == sorted(found)
+    assert data(ask(ME, "user_device_list", **wanted))["total"] == len(found)
+
+
+def test_nobody_sees_what_another_holds(world: World) -> None:
+    succeeded(world.ask())
+    assert listed(OTHER) == []
+    unknown = ask(OTHER, "device_info", pk=PK, dk="NONE")
+    assert ask(OTHER, "device_info", **KEYS).body == unknown.body
+    untouched = everything()
+    for name in ("set_device_info", "unbundling_device_dk", "share_info"):
+        refused(ask(OTHER, name, **OPERATIONS[name]), *NOT_BOUND)
+    assert everything() == untouched
+
+
+def test_a_name_is_the_users_own(world: World) -> None:
+    succeeded(world.ask())
+    share(ME, OTHER, clock.seconds() + 60)
+    assert (
+        ask(OTHER, "set_device_info", **KEYS, deviceName=" Tür ").body == '{"code":200,"data":{},"extMsg":"","msg":""}'
+    )
+    assert {uid: place["name"] for uid, place in places().items()} == {ME: "Smart lock", OTHER: "Tür"}
+    assert data(ask(OTHER, "device_info", **KEYS))["deviceName"] == "Tür"
+
+
+def test_a_device_that_was_let_go_meanwhile_is_not_renamed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(world.ask())
+    before(monkeypatch, "update_item", lambda: ask(ME, "unbundling_device_dk", **KEYS))
+    refused(ask(ME, "set_device_info", **KEYS, deviceName="D"), *NOT_BOUND)
+    assert everything()["BINDINGS"] == []
+
+
+@MODES
+def test_before_binding_an_app_is_told_the_mode_or_that_the_user_has_the_device(mode: Mode) -> None:
+    World(mode)
+    expected = f'{{"activeBluetooth":false,"bindingMode":{mode},"productLogo":"","productName":"Smart lock"}}'
+    body = f'{{"code":200,"data":{expected},"extMsg":"","msg":""}}'
+    assert ask(ME, "get_device_info_by_binding", **KEYS).body == body
+    assert ask(ME, "get_device_info_by_binding", pk=PK).body == body
+    succeeded(quectel.as_user(ME))
+    refused(ask(ME, "get_device_info_by_binding", **KEYS), *BOUND)
+    share(ME, OTHER, clock.seconds() + 60)
+    refused(ask(OTHER, "get_device_info_by_binding", **KEYS), *ACCEPTED)
+    assert ask(THIRD, "get_device_info_by_binding", **KEYS).body == body
+
+
+# ── Letting go ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@MODES
+def test_whoever_unbinds_ends_their_shares_and_leaves_nothing(mode: Mode) -> None:
+    World(mode)
+    first = succeeded(quectel.as_user(ME))["authKey"]
+    share(ME, OTHER, clock.seconds() + 60)
+    share(ME, THIRD, clock.seconds() - 1)
+    assert ask(ME, "unbundling_device_dk", **KEYS).body == '{"code":200,"data":{"bindingSum":0},"extMsg":"","msg":""}'
+    # A share whose time was over before is left to expire, and is shown to nobody.
+    assert {item["share"] for item in everything()["BINDINGS"]} == ({places()[THIRD]["share"]})
+    for uid in (ME, OTHER, THIRD):
+        assert listed(uid) == []
+        for name in ("unbundling_device_dk", "device_info", "set_device_info", "share_info"):
+            refused(ask(uid, name, **OPERATIONS[name]), *NOT_BOUND)
+    assert succeeded(quectel.as_user(ME))["authKey"] != first
+
+
+@MODES
+def test_whoever_accepted_a_share_gives_it_back_and_can_accept_it_again(mode: Mode) -> None:
+    World(mode)
+    succeeded(quectel.as_user(ME))
+    shared = code()
+    data(accept(OTHER, shared))
+    data(accept(THIRD, shared))
+    assert data(ask(OTHER, "unbundling_device_dk", **KEYS)) == {"bindingSum": 1}
+    assert (listed(OTHER), listed(THIRD), listed(ME)) == ([], [DK], [DK])
+    assert places()[ME]["shares"].keys() == {THIRD}
+    refused(ask(OTHER, "unbundling_device_dk", **KEYS), *NOT_BOUND)
+    data(accept(OTHER, shared))
+
+
+def test_in_multi_mode_the_others_who_bound_the_device_are_counted_and_stay() -> None:
+    World(Mode.MULTI)
+    for uid in (ME, OTHER, THIRD):
+        succeeded(quectel.as_user(uid))
+    assert data(ask(ME, "unbundling_device_dk", **KEYS)) == {"bindingSum": 2}
+    assert data(ask(OTHER, "unbundling_device_dk", **KEYS)) == {"bindingSum": 1}
+    assert listed(THIRD) == [DK]
+
+
+@MODES
+def test_a_device_leaves_the_familys_list_with_its_last_holder_there(mode: Mode) -> None:
+    World(mode)
+    uids = (ME, OTHER) if mode is Mode.MULTI else (ME,)
+    for uid in uids:
+        users.set_home_mode(uid, True)
+        succeeded(quectel.as_user(uid, fid="F1"))
+    for number, uid in enumerate(uids):
+        assert quectel.common("F1") == {families.common_entry(DEVICE, left, mode) for left in uids[number:]}
+        data(ask(uid, "unbundling_device_dk", **KEYS))
+    assert quectel.common("F1") == set()
+
+
+def test_two_of_a_family_who_let_go_at_once_both_leave_its_common_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    World(Mode.MULTI)
+    for uid in (ME, OTHER):
+        users.set_home_mode(uid, True)
+        succeeded(quectel.as_user(uid, fid="F1"))
+    before(monkeypatch, "transact_write_items", lambda: ask(OTHER, "unbundling_device_dk", **KEYS))
+    data(ask(ME, "unbundling_device_dk", **KEYS))
+    assert (everything()["BINDINGS"], quectel.common("F1")) == ([], set())
+
+
+def test_a_share_accepted_while_its_binding_ends_leaves_both_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    World().ask()
+    shared = code()
+    before(monkeypatch, "transact_write_items", lambda: data(accept(OTHER, shared)))
+    refused(ask(ME, "unbundling_device_dk", **KEYS), 5050, "Device unbinding failed")
+    assert (listed(ME), listed(OTHER)) == ([DK], [DK])
+    data(ask(ME, "unbundling_device_dk", **KEYS))
+    assert everything()["BINDINGS"] == []
+
+
+def test_a_binding_that_was_taken_over_meanwhile_is_5052_and_the_next_ones_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    World(Mode.ROTATING).ask()
+    before(monkeypatch, "transact_write_items", lambda: succeeded(quectel.as_user(OTHER)))
+    refused(ask(ME, "unbundling_device_dk", **KEYS), *NOT_BOUND)
+    assert (owner()["holder"], set(places())) == (f"user#{OTHER}", {OTHER})
+
+
+@MODES
+def test_a_share_that_ended_with_its_binding_meanwhile_is_5052(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    World(mode).ask()
+    share(ME, OTHER, clock.seconds() + 60)
+    before(monkeypatch, "transact_write_items", lambda: ask(ME, "unbundling_device_dk", **KEYS))
+    refused(ask(OTHER, "unbundling_device_dk", **KEYS), *NOT_BOUND)
+    assert everything()["BINDINGS"] == []
+
+
+def test_the_evicted_user_and_those_they_shared_with_have_the_device_no_more() -> None:
+    World(Mode.ROTATING).ask()
+    share(ME, THIRD, clock.seconds() + 60)
+    succeeded(quectel.as_user(OTHER))
+    for uid in (ME, THIRD):
+        assert listed(uid) == []
+        refused(ask(uid, "unbundling_device_dk", **KEYS), *NOT_BOUND)
+
+
+def test_a_banned_device_can_be_let_go(world: World) -> None:
+    succeeded(world.ask())
+    devices.ban(DEVICE, "stolen")
+    assert data(ask(ME, "unbundling_device_dk", **KEYS)) == {"bindingSum": 0}
+
+
+# ── Sharing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@MODES
+def test_a_share_is_seen_by_both_and_has_a_key_of_its_own(mode: Mode) -> None:
+    World(mode)
+    mine = succeeded(quectel.as_user(ME, deviceName="Door", capabilitiesBitmask="5"))
+    shared = code()
+    assert ask(OTHER, "share_device", shareCode=shared).body == '{"code":200,"data":{},"extMsg":"","msg":""}'
+    data(ask(THIRD, "share_device", shareCode=shared, deviceName="Hers"))
+    found = {uid: data(ask(uid, "device_info", **KEYS)) for uid in (ME, OTHER, THIRD)}
+    assert [found[uid]["deviceName"] for uid in (ME, OTHER, THIRD)] == ["Door", "Door", "Hers"]
+    assert [found[uid]["deviceType"] for uid in (ME, OTHER, THIRD)] == [1, 2, 2]
+    assert [found[uid]["uid"] for uid in (ME, OTHER, THIRD)] == [ME, OTHER, THIRD]
+    assert [found[uid]["shareCode"] for uid in (ME, OTHER, THIRD)] == [None, shared, shared]
+    assert len({found[uid]["authKey"] for uid in (ME, OTHER, THIRD)}) == 3
+    assert found[ME]["authKey"] == mine["authKey"]
+    assert found[OTHER]["capabilitiesBitmask"] == 5
+    assert {uid: listed(uid) for uid in (ME, OTHER, THIRD)} == {uid: [DK] for uid in (ME, OTHER, THIRD)}
+    refused(quectel.as_user(OTHER), *ACCEPTED)
+    stored = json.dumps(everything(), default=str)
+    assert shared not in stored
+    assert found[OTHER]["authKey"] not in stored
+
+
+@MODES
+def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
+    World(mode)
+    succeeded(quectel.as_user(ME))
+    shared = code()
+    refused(accept(ME, shared), *BOUND)
+    data(accept(OTHER, shared))
+    untouched = everything()
+    refused(accept(OTHER, shared), *ACCEPTED)
+    refused(ask(OTHER, "share_info", **KEYS), 5135, "No permission to share this device")
+    # The first 32 bytes are its tag.
+    refused(accept(THIRD, "A" * 42 + shared[42:]), *NO_CODE)
+    refused(accept(THIRD, shared[:-2] + ("AA" if shared[-2:] != "AA" else "BB")), *NO_CODE)
+    assert everything() == untouched
+    data(ask(ME, "unbundling_device_dk", **KEYS))
+    refused(accept(THIRD, shared), *NO_CODE)
+    succeeded(quectel.as_user(ME))
+    refused(accept(THIRD, shared), *NO_CODE)
+
+
+def test_a_code_is_nothing_to_users_of_another_domain_or_account(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    user_domains.create("E.DM.2")
+    accounts.create("other", name="Other")
+    users.create("u1", "smart", domain="E.DM.2")
+    users.create("u2", "other", domain="E.DM.1")
+    for uid in ("u1", "u2"):
+        refused(accept(uid, shared), *NO_CODE)
+        refused(ask(uid, "device_info", shareCode=shared), 5141, "No permission to query this device")
+
+
+def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    user_domains.create("E.DM.2")
+    data(accept(OTHER, shared))
+    users.change(ME, domain="E.DM.2")
+    users.create("u1", "smart", domain="E.DM.2")
+    for uid in (THIRD, "u1"):
+        refused(accept(uid, shared), *NO_CODE)
+        refused(ask(uid, "device_info", shareCode=shared), 5141, "No permission to query this device")
+    assert data(ask(OTHER, "device_info", shareCode=shared))["sn"] == SN
+    data(accept("u1", code()))
+    users.change(ME, domain="E.DM.1")
+    refused(accept(THIRD, shared), *NO_CODE)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        users.revoke_sessions,
+        lambda uid: users.set_enabled(uid, False),
+        lambda uid: dynamodb.write(dynamodb.Delete(items.user(uid))),
+    ],
+    ids=["revoked", "disabled", "deleted"],
+)
+def test_a_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str], None]) -> None:
+    succeeded(world.ask())
+    shared = code()
+    data(accept(OTHER, shared))
+    end(ME)
+    untouched = everything()
+    refused(accept(THIRD, shared), *NO_CODE)
+    refused(ask(THIRD, "device_info", shareCode=shared), 5141, "No permission to query this device")
+    assert everything() == untouched, "it is not a guess"
+    assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared, "accepted shares stay"
+
+
+def test_a_code_that_could_not_be_read_is_not_a_guess(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(world.ask())
+    shared, untouched, derive = code(), everything(), secrets.derive
+
+    def unreachable(setting: str, *parts: str) -> bytes:
+        if "share code" in parts:
+            raise Refused(Reason.UNAVAILABLE)
+        return derive(setting, *parts)
+
+    monkeypatch.setattr(secrets, "derive", unreachable)
+    refused(accept(OTHER, shared), 5138, "Device sharing failed")
+    refused(ask(OTHER, "device_info", shareCode=shared), 5314, "Device query failed in cloud platform")
+    assert everything() == untouched
+
+
+def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    for enabled in (False, True):
+        users.set_enabled(ME, enabled)
+    data(accept(OTHER, shared))
+    users.revoke_sessions(ME)
+    refused(accept(THIRD, shared), *NO_CODE)
+    data(accept(THIRD, code()))
+
+
+@pytest.mark.parametrize(
+    ("end", "start"),
+    [
+        (lambda: user_domains.change("E.DM.1", enabled=False), lambda: user_domains.change("E.DM.1", enabled=True)),
+        (
+            lambda: dynamodb.write(dynamodb.Delete(items.user_domain("E.DM.1"))),
+            lambda: user_domains.create("E.DM.1"),
+        ),
+    ],
+    ids=["disabled", "deleted"],
+)
+def test_sharing_in_a_disabled_domain_is_refused(
+    world: World, end: Callable[[], None], start: Callable[[], None]
+) -> None:
+    succeeded(world.ask())
+    shared = code()
+    end()
+    untouched = everything()
+    refused(ask(ME, "share_info", **KEYS), 5093, "Abnormal user domain")
+    for tried in (shared, "unknown"):
+        refused(accept(OTHER, tried), 5093, "Abnormal user domain")
+        refused(ask(OTHER, "device_info", shareCode=tried), 5093, "Abnormal user domain")
+    assert everything() == untouched
+    start()
+    data(accept(OTHER, shared))
+
+
+def test_user_without_a_domain_cannot_share(world: World) -> None:
+    succeeded(world.ask())
+    users.change(ME, domain=None)
+    refused(ask(ME, "share_info", **KEYS), 5093, "Abnormal user domain")
+    refused(accept(ME, "unknown"), 5093, "Abnormal user domain")
+
+
+def test_a_share_is_accepted_only_in_the_domains_of_the_product(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    data(accept(OTHER, shared))
+    products.change(PK, domains=["E.DM.2"])
+    untouched = everything()
+    refused(accept(THIRD, shared), 5229, "User domain not authorized for this product")
+    refused(ask(THIRD, "device_info", shareCode=shared), 5141, "No permission to query this device")
+    refused(accept(OTHER, shared), *ACCEPTED)
+    assert everything() == untouched
+    assert data(ask(OTHER, "device_info", **KEYS))["productName"] == "Smart lock"
+    products.change(PK, domains=["E.DM.1"])
+    data(accept(THIRD, shared))
+
+
+def test_a_product_of_other_domains_is_unknown_before_binding(world: World) -> None:
+    products.change(PK, domains=["E.DM.2"])
+    unknown = ask(ME, "get_device_info_by_binding", pk="none")
+    assert ask(ME, "get_device_info_by_binding", pk=PK).body == unknown.body
+    assert ask(ME, "get_device_info_by_binding", **KEYS).body == unknown.body
+    products.change(PK, domains=["E.DM.2", "E.DM.1"])
+    assert data(ask(ME, "get_device_info_by_binding", pk=PK))["productName"] == "Smart lock"
+
+
+def test_a_code_stays_in_its_domain_when_somebody_who_accepted_it_leaves(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    user_domains.create("E.DM.2")
+    data(accept(OTHER, shared))
+    users.change(OTHER, domain="E.DM.2")
+    users.create("u1", "smart", domain="E.DM.2")
+    assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared
+    refused(accept("u1", shared), *NO_CODE)
+    refused(ask("u1", "device_info", shareCode=shared), 5141, "No permission to query this device")
+    data(accept(THIRD, shared))
+
+
+def test_a_code_and_a_share_end_at_their_times(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(world.ask())
+    tokens = {uid: quectel.token(uid) for uid in (ME, OTHER, THIRD)}
+    now = clock.seconds()
+    shared = code(acceptingExpireAt=(now + 100) * 1000, sharingExpireAt=(now + 200) * 1000)
+    data(accept(OTHER, shared))
+    monkeypatch.setattr(clock, "seconds", lambda: now + 100)
+    refused(quectel.call("share_device", tokens[THIRD], {"shareCode": shared}), *NO_CODE)
+    refused(
+        quectel.call("device_info", tokens[THIRD], {"shareCode": shared}), 5141, "No permission to query this device"
+    )
+    assert data(quectel.call("device_info", tokens[OTHER], {"shareCode": shared}))["sn"] == SN
+    monkeypatch.setattr(clock, "seconds", lambda: now + 200)
+    assert data(quectel.call("user_device_list", tokens[OTHER], {}))["list"] == []
+    refused(quectel.call("device_info", tokens[OTHER], KEYS), *NOT_BOUND)
+    refused(quectel.call("unbundling_device_dk", tokens[OTHER], KEYS), *NOT_BOUND)
+    assert data(quectel.call("unbundling_device_dk", tokens[ME], KEYS)) == {"bindingSum": 0}
+
+
+def test_a_code_shows_a_stranger_the_device_without_what_binds_or_reaches_it(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    found = data(ask(OTHER, "device_info", shareCode=shared))
+    assert (found["deviceKey"], found["deviceType"], found["uid"], found["shareCode"]) == (DK, 2, OTHER, shared)
+    assert (found["sn"], found["authKey"], found["fid"], found["deviceBindTime"]) == ("", "", None, None)
+    assert data(ask(ME, "device_info", shareCode=shared))["sn"] == SN
+    assert secrets.auth_key(owner()["binding"]) not in shared
+
+
+def test_new_codes_end_the_last_ones_unless_they_are_to_stay(world: World) -> None:
+    succeeded(world.ask())
+    later = (clock.seconds() + 10**6) * 1000
+    first, second = code(), code(coverMark=2, sharingExpireAt=later)
+    data(accept(OTHER, first))
+    third = code(coverMark=3, sharingExpireAt=later)
+    refused(accept(THIRD, second), *NO_CODE)
+    untouched = everything()
+    text = (
+        "With override flag 3, the device usage expiration time of the share code cannot be less than that of the"
+        " currently used share code"
+    )
+    refused(ask(ME, "share_info", **KEYS, coverMark=3, sharingExpireAt=later - 1000), 5151, text)
+    assert everything() == untouched
+    data(accept(THIRD, third))
+    assert listed(OTHER) == listed(THIRD) == [DK]
+
+
+@pytest.mark.parametrize("cover", [1, 3])
+def test_codes_that_were_ended_while_one_was_added_do_not_come_back(
+    world: World, cover: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded(world.ask())
+    leaked, later = code(), (clock.seconds() + sharing.SHARING_LIMIT) * 1000
+    new: list[str] = []
+    before(monkeypatch, "update_item", lambda: new.append(code(coverMark=cover, sharingExpireAt=later)))
+    added = ask(ME, "share_info", **KEYS, coverMark=2)
+    refused(added, 5134, "Failed to add device share information")
+    assert added.headers["Retry-After"]
+    refused(accept(OTHER, leaked), *NO_CODE)
+    data(accept(OTHER, new[0]))
+    data(accept(THIRD, code(coverMark=2)))
+
+
+@pytest.mark.parametrize("cover", [1, 2, 3])
+def test_a_code_whose_answer_was_lost_is_made_by_the_repetition(world: World, cover: int) -> None:
+    succeeded(world.ask())
+    attempts_made: list[int] = []
+
+    def lose_the_first_answer(attempts: int, **_: object) -> int | None:
+        attempts_made.append(attempts)
+        return 0 if attempts == 1 else None
+
+    dynamodb.client().meta.events.register("needs-retry.dynamodb.UpdateItem", lose_the_first_answer)
+    data(accept(OTHER, code(coverMark=cover)))
+    assert attempts_made == [1, 2]
+
+
+def test_a_binding_has_thirty_shares_that_last(world: World) -> None:
+    succeeded(world.ask())
+    shared = code()
+    now = clock.seconds()
+    full = {f"u{number}": now + 60 for number in range(user_devices.SHARE_LIMIT - 1)} | {"ended": now}
+    for place in (items.owner(DEVICE), items.user_device(ME, PK, DK)):
+        dynamodb.write(place.update(set={"shares": full}))
+    data(accept(OTHER, shared))
+    assert places()[ME]["shares"] == owner()["shares"]
+    assert "ended" not in owner()["shares"]
+    refused(accept(THIRD, shared), 5138, "Device sharing failed")
+
+
+def test_a_binding_with_all_its_shares_ends_in_one_transaction() -> None:
+    World(Mode.MULTI)
+    users.set_home_mode(ME, True)
+    succeeded(quectel.as_user(ME, fid="F1"))
+    shared = code()
+    for number in range(user_devices.SHARE_LIMIT):
+        users.create(f"u{number}", "smart", domain="E.DM.1")
+        data(accept(f"u{number}", shared))
+    assert len(everything()["BINDINGS"]) == 2 + 2 * user_devices.SHARE_LIMIT
+    forced_unbind.end(DEVICE, "lost", uid=ME)
+    assert everything()["BINDINGS"] == []
+
+
+RACES: list[tuple[str, Mode, Callable[[], object], tuple[int, str]]] = [
+    ("a ban", Mode.UNIQUE, lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
+    ("a ban", Mode.MULTI, lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
+    ("disabled", Mode.UNIQUE, lambda: devices.set_enabled(DEVICE, False), (5009, "Device verification failed")),
+    ("a bar", Mode.UNIQUE, lambda: products.bar(PK, OTHER), (5327, "No permission for this product")),
+    ("disabled user", Mode.UNIQUE, lambda: users.set_enabled(OTHER, False), (5032, "Token verification failed")),
+    *(("the sharer's revocation", mode, lambda: users.revoke_sessions(ME), NO_CODE) for mode in Mode),
+    ("disabled sharer", Mode.UNIQUE, lambda: users.set_enabled(ME, False), NO_CODE),
+    *(("the binding's end", mode, lambda: ask(ME, "unbundling_device_dk", **KEYS), NO_CODE) for mode in Mode),
+    ("a new series", Mode.UNIQUE, lambda: code(), NO_CODE),
+    *(("another's share", mode, lambda: share(ME, THIRD, clock.seconds() + 60), None) for mode in Mode),
+    *(("the same share", mode, lambda: share(ME, OTHER, clock.seconds() + 60), ACCEPTED) for mode in Mode),
+    ("an own binding", Mode.MULTI, lambda: succeeded(quectel.as_user(OTHER)), BOUND),
+]
+
+
+@pytest.mark.parametrize(("what", "mode", "change", "refusal"), RACES)
+def test_what_changes_while_a_share_is_accepted_is_answered_as_if_it_had_been_so_before(
+    what: str,
+    mode: Mode,
+    change: Callable[[], object],
+    refusal: tuple[int, str] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    World(mode).ask()
+    shared = code()
+    after: list[Any] = []
+    before(monkeypatch, "transact_write_items", lambda: (change(), after.append(everything())))
+    refused(accept(OTHER, shared), *(refusal or (5138, "Device sharing failed")))
+    assert [everything()] == after
+
+
+@pytest.mark.parametrize(
+    ("wrong", "refusal"),
+    [
+        (lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
+        (lambda: products.bar(PK, OTHER), (5327, "No permission for this product")),
+    ],
+)
+def test_neither_a_banned_device_nor_a_barred_user_comes_to_a_share(
+    world: World, wrong: Callable[[], object], refusal: tuple[int, str]
+) -> None:
+    succeeded(world.ask())
+    shared = code()
+    wrong()
+    untouched = everything()
+    refused(accept(OTHER, shared), *refusal)
+    assert everything() == untouched
+
+
+def test_a_code_made_while_the_binding_ends_is_5052(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(world.ask())
+    before(monkeypatch, "update_item", lambda: ask(ME, "unbundling_device_dk", **KEYS))
+    refused(ask(ME, "share_info", **KEYS), *NOT_BOUND)
+    assert everything()["BINDINGS"] == []

@@ -1,0 +1,205 @@
+"""A user of an account logs in: every refusal to the byte, in one time, and what is left in the tables."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import privacy
+from bindery.security import passwords
+from tests.concurrency.races import before
+from tests.http_api import SOURCE_IP, Response, event, invoke
+from tests.tables import everything, stored
+
+PATH = "/apv/v27/user/login"
+EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
+UID = "user-with-a-long-id"
+"""No digest, random id or date can contain it."""
+WRONG = '{"status":"false","reason":"[0102] The username or password is invalid"}'
+
+
+@pytest.fixture(autouse=True)
+def key(registry: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The developer key of ada's account. Hashes are cheap, the one that stands for none as well."""
+    monkeypatch.setattr(passwords, "_LN", 4)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
+    for account in ("acme", "other"):
+        accounts.create(account, name=account)
+    users.create("ada", "acme", email=EMAIL)
+    users.set_password("ada", PASSWORD)
+    users.create("far", "other", email="far@x.de")
+    users.set_password("far", PASSWORD)
+    users.create("ben", "acme", email="ben@x.de")
+    return api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
+
+
+def ask(headers: dict[str, str], body: Any, *, source_ip: str = SOURCE_IP) -> Response:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return invoke("remoteit.login", event("POST", PATH, headers=headers, body=text, source_ip=source_ip))
+
+
+def log_in(key: str, username: Any = EMAIL, password: Any = PASSWORD) -> Response:
+    return ask({"developerkey": key}, {"username": username, "password": password})
+
+
+def refused(answer: Response, reason: str = "[0102] The username or password is invalid", status: int = 401) -> None:
+    assert (answer.status, answer.body) == (status, f'{{"status":"false","reason":"{reason}"}}')
+
+
+def failures() -> list[int]:
+    """Of logins: unknown keys are counted too."""
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
+
+
+@pytest.mark.parametrize("header", ["developerkey", "apikey", "DeveloperKey"])
+def test_a_login_gives_a_session_and_says_whose(header: str, key: str) -> None:
+    began = clock.seconds()
+    answer = ask({header: key}, {"username": " ada@EXAMPLE.com", "password": PASSWORD})
+    given = answer.json()
+    assert answer.status == 200
+    assert list(given) == [
+        "status",
+        "token",
+        "auth_token",
+        "auth_expiration",
+        "email",
+        "guid",
+        "service_authhash",
+    ]
+    assert given["status"] == "true"
+    assert given["token"] == given["auth_token"]
+    assert type(given["auth_expiration"]) is int
+    assert 0 <= given["auth_expiration"] - began - 7 * 86400 <= 5
+    assert given["email"] == EMAIL
+    assert re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", given["guid"])
+    assert re.fullmatch("[0-9a-f]{64}", given["service_authhash"])
+    assert sessions.verify(given["token"], "remoteit").look_up().uid == "ada"
+    assert failures() == []
+
+
+def test_who_a_user_is_stays_and_differs_from_others(key: str) -> None:
+    users.set_password("ben", PASSWORD)
+    first, again, other = (log_in(key, email).json() for email in (EMAIL, EMAIL, "ben@x.de"))
+    for name in ("guid", "service_authhash"):
+        assert first[name] == again[name] != other[name]
+
+
+def test_a_login_is_a_use_of_the_developer_key(key: str) -> None:
+    refused(log_in(key, password="wrong password"))
+    assert "last_used" not in api_keys.show(api_keys.id_of(key))
+    assert log_in(key).status == 200
+    assert api_keys.show(api_keys.id_of(key))["last_used"] == clock.today().isoformat()
+
+
+REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
+    "wrong": (lambda: None, EMAIL, PASSWORD.strip()),
+    "nobody": (lambda: None, "nobody@x.de", PASSWORD),
+    "no address": (lambda: None, "ada", PASSWORD),
+    "of another account": (lambda: None, "far@x.de", PASSWORD),
+    "without a password": (lambda: None, "ben@x.de", PASSWORD),
+    "disabled": (lambda: users.set_enabled("ada", False), EMAIL, PASSWORD),
+    "erased": (lambda: privacy.erase("ada"), EMAIL, PASSWORD),
+    "addressed otherwise": (lambda: users.change("ada", email="eve@x.de"), EMAIL, PASSWORD),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_whoever_is_not_let_in_is_told_the_same_after_the_same_work(
+    case: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happen, email, password = REFUSED[case]
+    happen()
+    hashed: list[Any] = []
+    real = passwords._hash
+
+    def hash_(given: str, *parameters: Any) -> bytes:
+        hashed.append((given, parameters[1:]))
+        return real(given, *parameters)
+
+    monkeypatch.setattr(passwords, "_hash", hash_)
+    stands = everything()["DIRECTORY"]
+    answer = log_in(key, email, password)
+    assert (answer.status, answer.body) == (401, WRONG)
+    assert "Retry-After" not in answer.headers
+    assert hashed == [(password, (4, 8, 1))]
+    assert failures() == [1]
+    assert everything()["DIRECTORY"] == stands
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        lambda: privacy.erase("ada"),
+        lambda: users.change("ada", email="eve@x.de"),
+        lambda: users.set_enabled("ada", False),
+    ],
+    ids=["erased", "addressed otherwise", "disabled"],
+)
+def test_who_is_gone_since_their_name_was_read_is_not_let_in(
+    happen: Callable[[], None], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before(monkeypatch, "get_item", lambda: before(monkeypatch, "get_item", happen))
+    refused(log_in(key))
+    assert failures() == [1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [({}, "missing developer key"), ({"developerkey": " "}, "missing developer key"), ({"apikey": "x"}, "")],
+)
+@pytest.mark.parametrize("body", [{"username": EMAIL, "password": PASSWORD}, {}, "{"])
+def test_the_developer_key_comes_first(headers: dict[str, str], reason: str, body: Any) -> None:
+    stands = everything()
+    refused(ask(headers, body), reason or "invalid developer key")
+    assert everything() == stands
+
+
+def test_a_key_that_is_no_developer_key_any_more_opens_nothing(key: str) -> None:
+    api_keys.revoke(api_keys.id_of(key))
+    refused(log_in(key), "invalid developer key")
+    accounts.set_enabled("other", True)
+    closed = api_keys.issue("other", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")
+    accounts.set_enabled("other", False)
+    refused(log_in(closed, "far@x.de"), "invalid developer key")
+    assert failures() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "missing username, password"),
+        ({"username": EMAIL}, "missing password"),
+        ({"username": "  ", "password": PASSWORD}, "missing username"),
+        ({"username": EMAIL, "password": ""}, "missing password"),
+        ({"username": EMAIL, "password": None}, "missing password"),
+        ({"username": 7, "password": PASSWORD}, "invalid username"),
+        ({"username": "x" * 255, "password": PASSWORD}, "invalid username"),
+        ({"username": EMAIL, "password": "x" * 513}, "invalid password"),
+        ({"username": EMAIL, "password": "a\x00"}, "invalid password"),
+        ("[]", "malformed request body: a JSON object is expected"),
+    ],
+)
+def test_a_bad_body_is_400(body: Any, reason: str, key: str) -> None:
+    refused(ask({"developerkey": key}, body), reason, 400)
+    assert failures() == []
+
+
+def test_neither_address_nor_password_is_logged_or_kept(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    users.create(UID, "acme", email="own@x.de")
+    users.set_password(UID, PASSWORD)
+    for email, password in (
+        ("own@x.de", PASSWORD),
+        (EMAIL, PASSWORD),
+        (EMAIL, "canary password"),
+        ("canary@x.de", PASSWORD),
+    ):
+        log_in(key, email, password)
+    shown = caplog.text + str(stored(Table.BINDINGS))
+    for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SOURCE_IP, key):
+        assert text not in shown

@@ -1,0 +1,191 @@
+"""Unbinding: what others change meanwhile, and lost answers. Listing: how far it reads."""
+
+import json
+from typing import Any, NoReturn
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, api_keys
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import devices, identity, items
+from bindery.rufus import company_devices
+from tests import calls
+from tests.concurrency.races import before
+from tests.http_api import Response, event, invoke
+from tests.tables import everything, stored
+from tools import template
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+KEY = "ror-ae4fc6c19681a20fad30"
+NOTHING: dict[str, None] = {"alias": None, "firmware": None, "kind": None}
+
+
+@pytest.fixture(autouse=True)
+def _account(registry: None) -> None:
+    accounts.create("acme", name="Acme")
+    api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="all", unbind=True, chosen=KEY)
+
+
+def bind(serial: str = "S") -> str:
+    return company_devices.bind("acme", "M", serial, **NOTHING)
+
+
+def unbind(deviceid: str) -> Response:
+    request = event(
+        "DELETE", f"/v0/devices/{deviceid}", headers={"api_key": KEY}, path_parameters={"deviceid": deviceid}
+    )
+    return invoke("rufus.unbind_device", request)
+
+
+def page(**query: int) -> Response:
+    return invoke("rufus.list_devices", event("GET", "/v0/devices", headers={"api_key": KEY}, query=query))
+
+
+def unreachable() -> NoReturn:
+    raise EndpointConnectionError(endpoint_url="https://secret.internal")
+
+
+def test_of_two_who_unbind_at_once_one_is_told_that_it_was_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    deviceid = bind()
+    after: list[Any] = []
+    before(
+        monkeypatch,
+        "transact_write_items",
+        lambda: (company_devices.unbind("acme", deviceid), after.append(everything())),
+    )
+    answer = unbind(deviceid)
+    assert (answer.status, answer.json()) == (404, {"description": "Device not found", "deviceid": deviceid})
+    assert [everything()] == after
+
+
+def test_a_device_that_was_bound_anew_meanwhile_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    deviceid = bind()
+
+    def anew() -> None:
+        company_devices.unbind("acme", deviceid)
+        bind()
+
+    before(monkeypatch, "transact_write_items", anew)
+    assert (unbind(deviceid).status, stored(Table.BINDINGS)) == (200, [])
+
+
+def test_a_ban_meanwhile_stands_and_the_device_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    deviceid = bind()
+    device = identity.company_device_of("acme", deviceid)
+    before(monkeypatch, "transact_write_items", lambda: devices.ban(device, "stolen"))
+    assert (unbind(deviceid).status, stored(Table.BINDINGS)) == (200, [])
+    assert [item["ban_reason"] for item in stored(Table.DEVICES)] == ["stolen"]
+
+
+def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
+    deviceid = bind()
+    answered: dict[bytes, Any] = {}
+    sent: list[bytes] = []
+
+    def lose(response: Any, **_: Any) -> int | None:
+        if answered:
+            return None
+        answered[sent[0]] = response[0]
+        return 0
+
+    def answer_alike(request: Any, **_: Any) -> Any:
+        # As DynamoDB does and moto does not: the same request under the same token is answered as the first time.
+        sent.append(request.body)
+        return answered.get(request.body)
+
+    events = dynamodb.client().meta.events
+    events.register_first("needs-retry.dynamodb.TransactWriteItems", lose)
+    events.register_first("before-send.dynamodb.TransactWriteItems", answer_alike)
+    assert unbind(deviceid).status == 200
+    assert len(sent) == 2
+    assert json.loads(sent[1])["ClientRequestToken"]
+    assert stored(Table.BINDINGS) == []
+
+
+def test_what_another_account_holds_is_neither_taken_over_nor_shown_nor_let_go() -> None:
+    # A device's key names its account, so nobody comes to hold another's; the binding says whose it is all the same.
+    deviceid = bind()
+    place = items.owner(identity.company_device_of("acme", deviceid))
+    dynamodb.write(place.update(set={"holder": identity.account_holder("other")}))
+    held = everything()
+    for call, reason in (
+        (bind, Reason.BOUND_BY_ANOTHER),
+        (lambda: company_devices.find("acme", deviceid), Reason.DEVICE_UNKNOWN),
+        (lambda: company_devices.unbind("acme", deviceid), Reason.DEVICE_UNKNOWN),
+    ):
+        with pytest.raises(Refused) as caught:
+            call()
+        assert caught.value.reason is reason
+    assert everything() == held
+
+
+@pytest.mark.parametrize("method", ["get_item", "transact_write_items"])
+def test_a_table_out_of_reach_is_503_and_the_device_stays_bound(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    deviceid = bind()
+    held = everything()
+    before(monkeypatch, method, unreachable)
+    answer = unbind(deviceid)
+    assert (answer.status, answer.body, answer.headers["Retry-After"]) == (
+        503,
+        '{"description":"Service unavailable, try again"}',
+        "1",
+    )
+    assert everything() == held
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "deviceid", "expected"),
+    [
+        ("rufus.get_device", "GET", True, ["GetItem", "GetItem"]),
+        ("rufus.unbind_device", "DELETE", True, ["GetItem", "TransactWriteItems"]),
+        ("rufus.list_devices", "GET", False, ["GetItem", "Query"]),
+    ],
+)
+def test_each_is_two_round_trips(name: str, method: str, deviceid: bool, expected: list[str]) -> None:
+    parameters = {"deviceid": bind()} if deviceid else {}
+    request = event(method, "/v0/devices", headers={"api_key": KEY}, path_parameters=parameters)
+    with calls.recording(name) as invocation:
+        template.function(name).load()(request, None)
+    assert invocation.dynamodb == expected
+
+
+@pytest.fixture
+def two_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a megabyte held two devices."""
+    query = dynamodb.client().query
+    monkeypatch.setattr(
+        dynamodb.client(), "query", lambda **request: query(**request | {"Limit": min(request["Limit"], 2)})
+    )
+
+
+@pytest.mark.usefixtures("two_a_round_trip")
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 9])
+def test_a_list_longer_than_a_round_trip_is_read_on_and_counted_whole(limit: int) -> None:
+    bound = sorted(bind(f"S{number}") for number in range(9))
+    shown: list[str] = []
+    for number in range(1, 9 // limit + 3):
+        answer = page(page=number, limit=limit).json()
+        shown += [device["deviceid"] for device in answer["result"]]
+        assert answer["pagination"]["total"] == 9
+        assert answer["pagination"]["has_more"] == (number * limit < 9)
+    assert sorted(shown) == bound
+
+
+@pytest.mark.usefixtures("two_a_round_trip")
+def test_a_list_is_read_to_its_bound_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(company_devices, "LIST_ROUND_TRIPS", 3)
+    for number in range(9):
+        bind(f"S{number}")
+    for query in ({"page": 1, "limit": 2}, {"page": 3, "limit": 2}, {"page": 1, "limit": 6}):
+        answer = page(**query)
+        assert answer.status == 200
+        assert len(answer.json()["result"]) == query["limit"]
+        assert answer.json()["pagination"] == {**query, "total": 6, "has_more": True}
+    for query in ({"page": 4, "limit": 2}, {"page": 1, "limit": 7}, {"page": 2, "limit": 5}, {"page": 99, "limit": 1}):
+        answer = page(**query)
+        assert (answer.status, answer.body) == (400, '{"description":"Invalid parameter: page"}')

@@ -1,0 +1,736 @@
+"""Leases: whom a relation to the device lets connect, and whom the relay admits to the connection that was made."""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Key, Put, Table
+from bindery.connectivity import leases, service_addresses
+from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, authorize_client, connect, stop, stop_one
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, products, sessions, users
+from bindery.operators import forced_unbind
+from bindery.quectel import binding, user_devices, user_domains
+from bindery.registry import devices, identity, items
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
+from tests import quectel
+from tests.concurrency.races import before
+from tests.tables import everything, stored
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+ADDRESS = "80:00:00:00:00:00:00:F1"
+CLIENT = "203.0.113.9"
+OTHER = "203.0.113.10"
+UID = "ann@example.com #1"
+"""Ids come from wherever an operator has them: nothing about them may matter to an expression."""
+
+LATER = 4_000_000_000
+LONG_AGO = 1
+
+
+@pytest.fixture(autouse=True)
+def user(registry: None) -> users.User:
+    accounts.create("acme", name="Acme")
+    users.create(UID, "acme", customer="MIGR00002")
+    return found()
+
+
+def found() -> users.User:
+    item = dynamodb.get(items.user(UID))
+    assert item is not None
+    return users.from_items(item, accounts.show(item["account"]))
+
+
+def device(mode: Mode = Mode.UNIQUE) -> str:
+    """A quectel device with a service address."""
+    products.create("PK", name="P", module_type="M", mode=mode)
+    made = devices.manufacture("PK", "SN")
+    service_addresses.assign(ADDRESS, made)
+    return made
+
+
+def own(pk: str, **facts: Any) -> None:
+    """The owner's binding; whom it named before, it names still."""
+    ours = {"binding": "b", "holder_sort": "quectel#1", "holder": identity.user_holder(UID)}
+    dynamodb.write(Put(items.owner(pk), ours | {"leases": named(items.owner(pk))} | facts))
+
+
+def of_user(pk: str, **facts: Any) -> None:
+    place = items.user_binding(pk, UID)
+    dynamodb.write(Put(place, {"leases": named(place)} | facts))
+
+
+def named(place: Key) -> dict[str, Any]:
+    found = (dynamodb.get(place) or {}).get("leases", {})
+    assert isinstance(found, dict)
+    return found
+
+
+def make(client_ip: str = CLIENT) -> Connection:
+    return connect(
+        found(), ADDRESS, service_addresses.Assigned.from_item(dynamodb.get(items.service_address(ADDRESS))), client_ip
+    )
+
+
+def refused(call: Callable[[], object]) -> Reason:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value.reason
+
+
+RELATIONS: list[tuple[dict[str, Any], bool]] = [
+    ({"holder": f"user#{UID}"}, True),
+    ({"holder": "account#acme"}, True),
+    ({"holder": "customer#MIGR00002"}, True),
+    ({"holder": "customer#MIGR00002", "status": "active"}, True),
+    ({"holder": "customer#MIGR00002", "status": "blocked"}, False),
+    ({"holder": "customer#MIGR00002", "status": "unregistered"}, False),
+    ({"holder": "user#eve"}, False),
+    ({"holder": "account#other"}, False),
+    ({"holder": "user#acme"}, False),
+    ({"holder": f"account#{UID}"}, False),
+    ({"holder": f"customer#{UID}"}, False),
+    ({"holder": "user#eve", "shares": {}}, False),
+    ({"holder": "user#eve", "shares": {UID: LATER}}, True),
+    ({"holder": "user#eve", "shares": {UID: LONG_AGO}}, False),
+    ({"holder": "user#eve", "shares": {"bob": LATER}}, False),
+    ({"holder": "user#eve", "uid": LATER, "shares": {"uid": LATER}}, False),
+    ({"holder": "user#eve", "kind": "binding", "expires_at": LATER}, False),
+]
+RELATIONS_OF_ONE: list[tuple[dict[str, Any], bool]] = [
+    ({"holder": f"user#{UID}", "kind": "binding"}, True),
+    ({"holder": f"user#{UID}", "kind": "share", "expires_at": LATER}, True),
+    ({"holder": f"user#{UID}", "kind": "share", "expires_at": LONG_AGO}, False),
+]
+
+
+@pytest.mark.parametrize(("facts", "may"), RELATIONS)
+def test_who_holds_a_device_or_has_a_share_of_it_connects_and_is_admitted(facts: dict[str, Any], may: bool) -> None:
+    pk = device()
+    own(pk)
+    made = make()
+    own(pk, **facts)
+    held_to(made, may)
+
+
+@pytest.mark.parametrize(("facts", "may"), RELATIONS_OF_ONE)
+def test_of_a_device_that_several_hold_each_connects_by_a_binding_of_their_own(
+    facts: dict[str, Any], may: bool
+) -> None:
+    pk = device(Mode.MULTI)
+    of_user(pk, kind="binding")
+    made = make()
+    of_user(pk, **facts)
+    held_to(made, may)
+
+
+def held_to(made: Connection, may: bool) -> None:
+    """Both forms of the rule, a write's condition and a read, say the same."""
+    if may:
+        assert authorize_client(made.proxy, CLIENT) == made
+        assert make().id != made.id
+    else:
+        before_ = everything()
+        assert refused(lambda: authorize_client(made.proxy, CLIENT)) == refused(make) == Reason.NOT_SHARED
+        assert everything() == before_
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_without_any_relation_nobody_connects(mode: Mode) -> None:
+    pk = device(mode)
+    assert refused(make) is Reason.NOT_SHARED
+    # The records of the other kind of mode do not count.
+    own(pk) if mode is Mode.MULTI else of_user(pk, kind="binding")
+    assert refused(make) is Reason.NOT_SHARED
+    assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+
+
+def test_the_refusal_names_the_address() -> None:
+    device()
+    for call in (make, lambda: connect(found(), ADDRESS, None, CLIENT)):
+        with pytest.raises(Refused) as caught:
+            call()
+        assert caught.value.detail == {"address": ADDRESS}
+
+
+MEANWHILE: list[tuple[Callable[[str], object], Reason]] = [
+    (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
+    (lambda pk: dynamodb.write(Delete(items.owner(pk))), Reason.NOT_SHARED),
+    (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
+    (lambda pk: devices.deactivate(pk), Reason.DEVICE_INACTIVE),
+    (lambda pk: service_addresses.withdraw(ADDRESS), Reason.NOT_SHARED),
+    (lambda pk: (devices.deactivate(pk), devices.ban(pk, "stolen")), Reason.DEVICE_BANNED),
+    (lambda pk: (devices.ban(pk, "stolen"), own(pk, holder="user#eve")), Reason.NOT_SHARED),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), MEANWHILE)
+def test_what_changes_between_the_read_and_the_lease_refuses_it(
+    change: Callable[[str], object], reason: Reason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk)
+    before(monkeypatch, "transact_write_items", lambda: change(pk))
+    assert refused(make) is reason
+    assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+
+
+@pytest.mark.parametrize("left", [{}, {UID: LONG_AGO}, {"bob": LATER}])
+def test_a_share_that_ends_between_the_read_and_the_lease_refuses_it(
+    left: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk, holder="user#eve", shares={UID: LATER})
+    before(monkeypatch, "transact_write_items", lambda: own(pk, holder="user#eve", shares=left))
+    assert refused(make) is Reason.NOT_SHARED
+    assert named(items.owner(pk)) == {}
+
+
+@pytest.mark.parametrize(("change", "reason"), MEANWHILE)
+def test_what_changes_after_the_lease_ends_it(change: Callable[[str], object], reason: Reason) -> None:
+    pk = device()
+    own(pk)
+    made = make(FIRST_CLIENT)
+    change(pk)
+    before_ = everything()
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is reason
+    assert everything() == before_
+
+
+@pytest.mark.parametrize("end", [lambda: users.set_enabled(UID, False), lambda: accounts.set_enabled("acme", False)])
+def test_a_user_who_is_shut_out_is_no_longer_admitted(end: Callable[[], None]) -> None:
+    own(device())
+    made = make()
+    end()
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_SHARED
+
+
+REVOKED: list[Callable[[], None]] = [lambda: users.revoke_sessions(UID), lambda: users.change(UID, domain="D")]
+
+
+def lasting(pk: str) -> set[str]:
+    """The live leases of a device, which a list by caller shows as well."""
+    by_device, by_caller = (leases.list_live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
+    assert by_device == by_caller
+    return {lease["connection"] for lease in by_device}
+
+
+@pytest.mark.parametrize("revoke", REVOKED)
+def test_a_connection_ends_for_good_with_its_callers_sessions(revoke: Callable[[], None]) -> None:
+    pk = device()
+    own(pk)
+    made = make(FIRST_CLIENT)
+    assert lasting(pk) == {made.id}
+    revoke()
+    stands = everything()
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == set()
+    assert everything() == stands
+    again = make()
+    assert authorize_client(again.proxy, CLIENT) == again
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == {again.id}
+
+
+PASSING: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] = {
+    "ban": (lambda pk: devices.ban(pk, "stolen"), devices.unban, f"user#{UID}"),
+    "deactivation": (devices.deactivate, devices.activate, f"user#{UID}"),
+    "address": (
+        lambda pk: service_addresses.withdraw(ADDRESS),
+        lambda pk: service_addresses.assign(ADDRESS, pk),
+        f"user#{UID}",
+    ),
+    "ban of a device without its address": (
+        lambda pk: (devices.ban(pk, "stolen"), service_addresses.withdraw(ADDRESS)),
+        lambda pk: (devices.unban(pk), service_addresses.assign(ADDRESS, pk)),
+        f"user#{UID}",
+    ),
+    "user": (lambda pk: users.set_enabled(UID, False), lambda pk: users.set_enabled(UID, True), f"user#{UID}"),
+    "account": (
+        lambda pk: accounts.set_enabled("acme", False),
+        lambda pk: accounts.set_enabled("acme", True),
+        "account#acme",
+    ),
+    "customer": (
+        lambda pk: users.change(UID, customer=None),
+        lambda pk: users.change(UID, customer="MIGR00002"),
+        "customer#MIGR00002",
+    ),
+}
+"""Reversible ways to end a lease: how to do it, how to undo it, and the device's holder."""
+
+
+@pytest.mark.parametrize("case", PASSING)
+def test_ended_lease_stays_ended_when_its_obstacle_is_lifted(case: str) -> None:
+    end, lift, holder = PASSING[case]
+    pk = device()
+    own(pk, holder=holder)
+    made = make(ANY_CLIENT)
+    end(pk)
+    with pytest.raises(Refused):
+        authorize_client(made.proxy, CLIENT)
+    assert lasting(pk) == set()
+    lift(pk)
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert lasting(pk) == set()
+    again = make()
+    assert authorize_client(again.proxy, CLIENT) == again
+    assert lasting(pk) == {again.id}
+
+
+@pytest.mark.parametrize("lift", [devices.unban, devices.activate])
+def test_lifting_what_does_not_apply_keeps_connections(lift: Callable[[str], object]) -> None:
+    pk = device()
+    own(pk)
+    made = make()
+    lift(pk)
+    assert authorize_client(made.proxy, CLIENT) == made
+
+
+@pytest.mark.parametrize("revoke", REVOKED)
+def test_a_connection_under_way_while_its_callers_sessions_are_revoked_admits_nobody(
+    revoke: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(device())
+    before(monkeypatch, "transact_write_items", revoke)
+    made = make()
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_nobody_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own(device())
+    made = make()
+    before(monkeypatch, "batch_get_item", lambda: users.revoke_sessions(UID))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("host_ip", "comers"),
+    [
+        (CLIENT, [(CLIENT, True), (OTHER, False), (CLIENT, True), ("no address", False), ("", False)]),
+        (ANY_CLIENT, [(OTHER, True), (CLIENT, True), ("2001:db8::1", True), ("no address", False)]),
+        (FIRST_CLIENT, [("no address", False), (OTHER, True), (CLIENT, False), (OTHER, True)]),
+        ("2001:db8::1", [("2001:DB8:0:0::1", True), ("2001:db8::2", False), (CLIENT, False)]),
+        ("2001:DB8:0:0:0::1", [("2001:db8::1", True), ("2001:DB8::1", True), ("2001:db8::2", False)]),
+        (f"::ffff:{CLIENT}", [(CLIENT, True), (OTHER, False)]),
+        (FIRST_CLIENT, [("2001:DB8:0:0::1", True), ("2001:db8::1", True), (CLIENT, False)]),
+    ],
+)
+def test_a_connection_is_for_the_client_named_for_any_or_for_the_first(
+    host_ip: str, comers: list[tuple[str, bool]]
+) -> None:
+    own(device())
+    made = make(host_ip)
+    for comer, may in comers:
+        if may:
+            assert authorize_client(made.proxy, comer) == made
+        else:
+            assert refused(lambda comer=comer: authorize_client(made.proxy, comer)) is Reason.ACCESS_DENIED  # type: ignore[misc]
+
+
+def test_of_two_first_clients_at_once_one_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    own(device())
+    made = make(FIRST_CLIENT)
+    before(monkeypatch, "update_item", lambda: authorize_client(made.proxy, OTHER))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.ACCESS_DENIED
+    assert authorize_client(made.proxy, OTHER) == made
+
+
+def test_the_first_client_of_an_ended_connection_does_not_latch_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    own(device())
+    made = make(FIRST_CLIENT)
+    before(monkeypatch, "update_item", lambda: make(FIRST_CLIENT))
+    assert refused(lambda: authorize_client(made.proxy, OTHER)) is Reason.NOT_FOUND
+    (lease,) = (item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#"))
+    assert lease["client_ip"] == FIRST_CLIENT
+
+
+def test_a_connection_ends_when_its_caller_connects_again() -> None:
+    own(device())
+    first, second = make(), make()
+    assert refused(lambda: authorize_client(first.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert authorize_client(second.proxy, CLIENT) == second
+
+
+def test_a_label_that_the_index_still_shows_is_checked_against_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    own(device())
+    first = make()
+    before(monkeypatch, "get_item", make)
+    assert refused(lambda: authorize_client(first.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+OTHERS = "80:00:00:00:00:00:00:F2"
+
+
+@pytest.fixture
+def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]:
+    """The connections of two accounts to a device of each, which were given one label by chance."""
+    monkeypatch.setattr("secrets.choice", lambda letters: letters[0])
+    own(device())
+    mine = make(ANY_CLIENT)
+    accounts.create("other", name="Other")
+    users.create("eve", "other")
+    company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
+    eve = users.from_items(users.show("eve"), accounts.show("acme"))
+    theirs = connect(eve, OTHERS, service_addresses.find(OTHERS), ANY_CLIENT)
+    assert mine.proxy == theirs.proxy == "aaaaaaaa"
+    return mine, theirs
+
+
+def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
+    same_label: tuple[Connection, Connection],
+) -> None:
+    stands = everything()
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
+    assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda one: stop(one.device, UID if one.address == ADDRESS else "eve"),
+        lambda one: dynamodb.write(Delete(items.owner(one.device))),
+        lambda one: users.revoke_sessions(UID if one.address == ADDRESS else "eve"),
+        lambda one: devices.ban(one.device, "stolen"),
+        lambda one: accounts.set_enabled("acme" if one.address == ADDRESS else "other", False),
+    ],
+    ids=["stopped", "unbound", "revoked", "banned", "closed"],
+)
+@pytest.mark.parametrize("ended", [0, 1])
+def test_a_connection_that_has_ended_does_not_stand_before_one_with_its_label(
+    ended: int, end: Callable[[Connection], object], same_label: tuple[Connection, Connection]
+) -> None:
+    end(same_label[ended])
+    left = same_label[1 - ended]
+    assert authorize_client("aaaaaaaa", CLIENT) == left
+    end(left)
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) in (
+        Reason.NOT_FOUND,
+        Reason.NOT_SHARED,
+        Reason.DEVICE_BANNED,
+    )
+
+
+def test_one_client_is_not_admitted_to_what_is_for_another_of_the_same_label(
+    same_label: tuple[Connection, Connection],
+) -> None:
+    mine, theirs = same_label
+    lease = items.connection(theirs.device, "eve")
+    dynamodb.write(lease.update(set={"client_ip": OTHER}))
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) is Reason.NOT_FOUND
+    devices.ban(mine.device, "stolen")
+    assert refused(lambda: authorize_client("aaaaaaaa", CLIENT)) is Reason.ACCESS_DENIED
+    assert authorize_client("aaaaaaaa", OTHER) == theirs
+
+
+def test_an_unknown_label_is_not_found() -> None:
+    assert refused(lambda: authorize_client("abcdefgh", CLIENT)) is Reason.NOT_FOUND
+
+
+def test_a_connection_has_ended_in_the_second_that_it_ends_though_it_still_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own(device())
+    monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
+    made = make()
+    assert (made.expires_at, made.seconds_left()) == (1_028_800, 28800)
+    monkeypatch.setattr(clock, "now", lambda: 1_028_799_999)
+    assert authorize_client(made.proxy, CLIENT) == made
+    monkeypatch.setattr(clock, "now", lambda: 1_028_800_000)
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def test_a_share_ends_in_the_second_that_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    own(device(), holder="user#eve", shares={UID: 1_000_001})
+    monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
+    made = make()
+    assert authorize_client(made.proxy, CLIENT) == made
+    monkeypatch.setattr(clock, "now", lambda: 1_000_001_000)
+    assert refused(make) == refused(lambda: authorize_client(made.proxy, CLIENT)) == Reason.NOT_SHARED
+
+
+def test_leases_are_found_by_label_and_by_device_and_not_among_what_a_user_holds() -> None:
+    own(device())
+    make()
+    held = dynamodb.query(items.held_by(identity.user_holder(UID)))
+    assert [item["sk"] for item in held] == ["owner"]
+
+
+def test_labels_are_eight_lower_case_letters_and_hardly_ever_repeat() -> None:
+    own(device())
+    labels = [make().proxy for _ in range(20)]
+    assert len(set(labels)) == 20
+    assert set(map(len, labels)) == {8}
+    assert set(itertools.chain(*labels)) <= set("abcdefghijklmnopqrstuvwxyz")
+
+
+def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
+    pk = device()
+    own(pk, holder="customer#MIGR00002")
+    made = make()
+    dynamodb.write(items.user(UID).update(set={"customer": None}))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_SHARED
+
+
+# A lease is good while the binding names it.
+
+
+def company_bound() -> tuple[str, Callable[[], object]]:
+    def bind() -> None:
+        company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+
+    return identity.company_device("acme", "M", "S"), bind
+
+
+def user_bound(mode: Mode) -> tuple[str, Callable[[], object]]:
+    user_domains.create("D")
+    users.change(UID, domain="D")
+    products.create("PK", name="P", module_type="M", mode=mode)
+    made = devices.manufacture("PK", "SN", device_key="ABCD1234")
+
+    def bind() -> None:
+        session = sessions.verify(sessions.issue(UID, "quectel", 60)[0], "quectel")
+        binding.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
+
+    return made, bind
+
+
+def customer_bound() -> tuple[str, Callable[[], object]]:
+    def bind() -> None:
+        owned_devices.register(
+            "MIGR00002",
+            "356",
+            kind="imei",
+            nickname="Phone",
+            operating_system="iOS",
+            brand_name=None,
+            model_name=None,
+            push_platform=None,
+            push_handle=None,
+        )
+
+    return identity.customer_device("356"), bind
+
+
+def accepted(mode: Mode) -> tuple[str, Callable[[], object]]:
+    made, _ = user_bound(mode)
+    users.create("eve", "acme", domain="D")
+    session = quectel.session("eve")
+    binding.bind(session, "PK", "SN", capabilities=None, name=None, fid=None, frid=None, common=False)
+    return made, lambda: quectel.share("eve", UID, LATER, pk="PK", dk="ABCD1234")
+
+
+BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[[str], object]]] = {
+    "rufus, ended by force": (company_bound, lambda pk: forced_unbind.end(pk, "moved")),
+    "rufus, removed": (company_bound, lambda pk: dynamodb.write(Delete(items.owner(pk)))),
+    "quectel, unique": (lambda: user_bound(Mode.UNIQUE), lambda pk: forced_unbind.end(pk, "moved")),
+    "quectel, rotating": (
+        lambda: user_bound(Mode.ROTATING),
+        lambda pk: dynamodb.write(items.owner(pk).update(set={"holder": "user#eve"})),
+    ),
+    "quectel, multi": (lambda: user_bound(Mode.MULTI), lambda pk: forced_unbind.end(pk, "moved", uid=UID)),
+    "quectel, a share in multi mode": (
+        lambda: accepted(Mode.MULTI),
+        lambda pk: forced_unbind.end(pk, "moved", uid=UID),
+    ),
+    "quectel, a share given back": (
+        lambda: accepted(Mode.UNIQUE),
+        lambda pk: user_devices.unbind(quectel.session(UID), "PK", "ABCD1234"),
+    ),
+    "asseco, unregistered": (customer_bound, lambda pk: owned_devices.unregister("MIGR00002", "356")),
+    "asseco, ended by force": (customer_bound, lambda pk: forced_unbind.end(pk, "moved")),
+}
+
+
+@pytest.mark.parametrize("case", BOUND)
+def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: str) -> None:
+    made, end = BOUND[case]
+    pk, bind = made()
+    bind()
+    service_addresses.assign(ADDRESS, pk)
+    lease = make()
+    assert authorize_client(lease.proxy, CLIENT) == lease
+    assert [item["connection"] for item in leases.list_live(10, None, device=pk).items] == [lease.id]
+    end(pk)
+    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_SHARED
+    bind()
+    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert leases.list_live(10, None, device=pk).items == leases.list_live(10, None, caller=UID).items == []
+    assert refused(lambda: stop(pk, UID)) is Reason.NOT_FOUND
+    again = make()
+    assert authorize_client(again.proxy, CLIENT) == again
+    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
+    pk, bind = company_bound()
+    bind()
+    service_addresses.assign(ADDRESS, pk)
+    made = make()
+    bind()
+    assert authorize_client(made.proxy, CLIENT) == made
+
+
+def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_on_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pk, bind = company_bound()
+    bind()
+    service_addresses.assign(ADDRESS, pk)
+    old = make()
+    before(monkeypatch, "transact_write_items", lambda: (forced_unbind.end(pk, "moved"), bind()))
+    made = make()
+    assert authorize_client(made.proxy, CLIENT) == made
+    assert refused(lambda: authorize_client(old.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
+    """As many callers as a binding names, and when their leases end."""
+    return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)}
+
+
+def names_met(pk: str) -> set[str]:
+    return {name["id"] for name in named(items.owner(pk)).values()}
+
+
+@pytest.mark.parametrize(
+    ("until", "left"),
+    [
+        (lambda n: LONG_AGO if n % 2 else LATER, {f"id{n}" for n in range(0, leases.CALLER_LIMIT, 2)}),
+        (lambda n: LATER - n, {f"id{n}" for n in range(leases.CALLER_LIMIT - 1)}),
+    ],
+    ids=["those whose time is over leave", "who would be the first leaves"],
+)
+def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callable[[int], int], left: set[str]) -> None:
+    pk = device()
+    own(pk, leases=others(pk, until))
+    made = make()
+    assert names_met(pk) == left | {made.id}
+    assert authorize_client(made.proxy, CLIENT) == made
+    again = make()
+    assert names_met(pk) == left | {again.id}
+
+
+def test_a_binding_without_names_names_whoever_connects() -> None:
+    pk = device()
+    dynamodb.write(
+        Put(items.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "holder_sort": "quectel#1"})
+    )
+    made = make()
+    assert authorize_client(made.proxy, CLIENT) == made
+    dynamodb.write(items.owner(pk).update(remove=["leases"]))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+
+
+def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
+    """Let something happen before the second transaction from now."""
+    before(monkeypatch, "transact_write_items", lambda: None)
+    real = dynamodb.client().transact_write_items
+
+    def first(**request: Any) -> Any:
+        try:
+            return real(**request)
+        finally:
+            before(monkeypatch, "transact_write_items", happen)
+
+    monkeypatch.setattr(dynamodb.client(), "transact_write_items", first)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda pk: own(pk, leases={}), Reason.CONFLICT),
+        (lambda pk: own(pk, holder="user#eve"), Reason.NOT_SHARED),
+        (lambda pk: dynamodb.write(Delete(items.owner(pk))), Reason.NOT_SHARED),
+        (lambda pk: devices.ban(pk, "stolen"), Reason.DEVICE_BANNED),
+    ],
+)
+@pytest.mark.parametrize("full", [True, False])
+def test_what_changes_before_room_is_made_refuses_the_lease(
+    change: Callable[[str], object], reason: Reason, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk, leases=others(pk, lambda _: LATER))
+    if not full:
+        dynamodb.write(items.owner(pk).update(remove=["leases"]))
+    on_second(monkeypatch, lambda: change(pk))
+    assert refused(make) is reason
+    assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
+
+
+def test_a_binding_keeps_no_name_of_who_connected() -> None:
+    pk = device()
+    own(pk, holder="account#acme")
+    make()
+    assert UID not in json.dumps(dynamodb.get(items.owner(pk)))
+
+
+def assigned() -> service_addresses.Assigned | None:
+    return service_addresses.find(ADDRESS)
+
+
+def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
+    pk = device()
+    own(pk)
+    first, second = make(), make()
+    stands = everything()
+    for wrong in (first.id, "", second.id.lower()):
+        assert refused(lambda wrong=wrong: stop_one(found(), assigned(), wrong)) is Reason.NOT_FOUND  # type: ignore[misc]
+    assert refused(lambda: stop_one(found(), None, second.id)) is Reason.NOT_FOUND
+    assert everything() == stands
+    stop_one(found(), assigned(), second.id)
+    assert refused(lambda: authorize_client(second.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert named(items.owner(pk)) == {}
+    assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
+    assert refused(lambda: stop_one(found(), assigned(), second.id)) is Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize("change", [lambda pk: dynamodb.write(Delete(items.owner(pk))), lambda pk: own(pk, leases={})])
+@pytest.mark.parametrize("stopping", [lambda pk, made: stop(pk, UID), lambda pk, made: stop_one(found(), *made)])
+def test_what_ended_before_it_was_stopped_is_not_found(
+    stopping: Callable[[str, Any], None], change: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = device()
+    own(pk)
+    made = (assigned(), make().id)
+    before(monkeypatch, "transact_write_items", lambda: change(pk))
+    assert refused(lambda: stopping(pk, made)) is Reason.NOT_FOUND
+    assert [item for item in stored(Table.BINDINGS) if item["sk"] == "owner" and item["leases"]] == []
+
+
+def test_a_user_who_connects_before_their_stop_keeps_the_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    own(device())
+    made, last = (assigned(), make().id), []
+    before(monkeypatch, "transact_write_items", lambda: last.append(make()))
+    assert refused(lambda: stop_one(found(), *made)) is Reason.NOT_FOUND
+    assert authorize_client(last[0].proxy, CLIENT) == last[0]
+
+
+def test_an_operator_ends_whichever_connection_the_user_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    pk = device()
+    own(pk)
+    make()
+    last: list[Connection] = []
+    before(monkeypatch, "transact_write_items", lambda: last.append(make()))
+    stop(pk, UID)
+    assert refused(lambda: authorize_client(last[0].proxy, CLIENT)) is Reason.NOT_FOUND
+    assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
+
+
+def test_a_stop_that_comes_between_the_relays_look_up_and_its_reads_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pk = device()
+    own(pk)
+    made = make()
+    before(monkeypatch, "batch_get_item", lambda: stop(pk, UID))
+    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND

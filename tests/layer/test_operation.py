@@ -1,0 +1,290 @@
+"""The door, whatever the dialect: how parameters are read, and that every failure has an answer and one ERROR line."""
+
+import io
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from bindery.core.errors import HotKey, Reason, Refused
+from bindery.http import operation as handling
+from bindery.http.fields import Identifier128, OptionalText128, Text128
+from bindery.http.messages import Access, Body, Call, Flaw, Form, Query, Request
+from bindery.http.operation import Operation, operation
+from bindery.rufus import dialect
+from tests.http_api import event
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+class Echo(dialect.Created):
+    description: str
+
+
+class Identified(Body):
+    name: Identifier128
+
+
+class Named(Body):
+    name: Text128
+    note: OptionalText128 = None
+
+
+class NamedForm(Form):
+    name: Text128
+
+
+class NamedQuery(Query):
+    name: Text128
+
+
+def read(model: type[Request], request: dict[str, Any]) -> Any:
+    return handling.parse_request(model, Call(request)).name  # type: ignore[attr-defined]
+
+
+def problems(model: type[Request], request: dict[str, Any]) -> list[tuple[str, Flaw]]:
+    with pytest.raises(handling.Invalid) as caught:
+        handling.parse_request(model, Call(request))
+    return [(problem.parameter, problem.flaw) for problem in caught.value.problems]
+
+
+def post(body: str | bytes | None, content_type: str | None = None, **changes: Any) -> dict[str, Any]:
+    return event("POST", "/", headers={"content-type": content_type} if content_type else {}, body=body) | changes
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"name": " a "}', "a"),
+        (b'{"name": "a"}', "a"),
+        ('\t\n{"name": "\u00e9"}', "é"),
+        ('{"name": "a", "name": "b"}', "b"),
+        ('{"name": "a", "other": 1e999}', "a"),
+    ],
+)
+def test_a_json_object_is_read_and_its_text_trimmed(body: str | bytes, name: str) -> None:
+    assert read(Named, post(body)) == name
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post(None),
+        post(""),
+        post("null"),
+        post("[1]"),
+        post('{"name": "a"'),
+        post('{"name": Infinity}'),
+        post('{"name": -NaN}'),
+        post("\ufeff{}"),
+        post('{"name": "a"}'.encode("utf-16")),
+        post(b"\xff{}"),
+        post('{"a":' * 8000),
+        post('{"name": "' + "é" * 8187 + '"}'),
+        post("not base64!", isBase64Encoded=True),
+        post("\u20ac", isBase64Encoded=True),
+        post('{"name": "\udc80"}'),
+    ],
+)
+def test_what_is_no_json_object_of_16_KiB_of_utf_8_is_malformed(request_: dict[str, Any]) -> None:
+    assert problems(Named, request_) == [("", Flaw.MALFORMED)]
+    assert problems(NamedForm, request_) == [("", Flaw.MALFORMED)]
+
+
+@pytest.mark.parametrize(
+    ("value", "flaw"),
+    [
+        ("null", Flaw.MISSING),
+        ('""', Flaw.MISSING),
+        ('" \\n\\t\\u00a0"', Flaw.MISSING),
+        ("7", Flaw.WRONG_TYPE),
+        ("true", Flaw.WRONG_TYPE),
+        ("{}", Flaw.WRONG_TYPE),
+        (f'"{"a" * 129}"', Flaw.TOO_LONG),
+        ('"a\\u0000b"', Flaw.INVALID),
+        ('"a\\u001bb"', Flaw.INVALID),
+        ('"a\\u0085b"', Flaw.INVALID),
+        ('"\\ud800"', Flaw.INVALID),
+    ],
+)
+def test_a_parameter_that_is_not_as_it_must_be_says_how(value: str, flaw: Flaw) -> None:
+    assert problems(Named, post(f'{{"name": {value}}}')) == [("name", flaw)]
+
+
+def test_an_identifier_is_no_longer_than_its_key_may_be() -> None:
+    # Each of these characters is three in NFC, the form of keys.
+    text = post(f'{{"name": "{chr(0x1D160) * 86}"}}')
+    assert problems(Identified, text) == [("name", Flaw.TOO_LONG)]
+    assert handling.parse_request(Named, Call(text))
+
+
+def test_an_absent_parameter_is_missing_and_a_blank_optional_one_is_absent() -> None:
+    assert problems(Named, post("{}")) == [("name", Flaw.MISSING)]
+    assert handling.parse_request(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
+
+
+def test_every_problem_is_told_once_in_the_order_of_the_fields() -> None:
+    assert problems(Named, post('{"note": 1}')) == [("name", Flaw.MISSING), ("note", Flaw.WRONG_TYPE)]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "name"),
+    [
+        ("application/x-www-form-urlencoded", b"name=a+b%2Bc&x=1", "a b+c"),
+        ("application/x-www-form-urlencoded; charset=UTF-8", "name=\u00e9".encode(), "é"),
+        ("Application/X-WWW-Form-Urlencoded", b"name=%C3%A9", "é"),
+        ("application/x-www-form-urlencoded", b'{"name": 2.10}', "2.10"),
+        ("text/plain", b'{"name": 1e2}', "1e2"),
+        (
+            'multipart/form-data; boundary="b"',
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\xc3\xa9\r\n--b--\r\n',
+            "é",
+        ),
+    ],
+)
+def test_a_form_is_read_as_form_or_json_with_numbers_as_their_text(content_type: str, body: bytes, name: str) -> None:
+    assert read(NamedForm, post(body, content_type)) == name
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "problem"),
+    [
+        ("application/x-www-form-urlencoded", b"", ("name", Flaw.MISSING)),
+        ("application/x-www-form-urlencoded", b"name=a&name=b", ("name", Flaw.WRONG_TYPE)),
+        ("application/x-www-form-urlencoded", b"name=%ff", ("name", Flaw.INVALID)),
+        ("multipart/form-data", b"nonsense", ("name", Flaw.MISSING)),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--", ("name", Flaw.MISSING)),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n1\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n2\r\n--b--\r\n',
+            ("name", Flaw.WRONG_TYPE),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name*0*\r\n\r\nv\r\n--b--\r\n",
+            ("name", Flaw.MISSING),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data " + b"(" * 3000 + b"\r\n\r\nv\r\n--b--\r\n",
+            ("name", Flaw.MISSING),
+        ),
+        (
+            "multipart/form-data; boundary=b; name*0*",
+            b'--b\r\nContent-Disposition: form-data; name="other"\r\n\r\nv\r\n--b--\r\n',
+            ("name", Flaw.MISSING),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name*0=name; name*=name\r\n\r\nv\r\n--b--\r\n",
+            ("", Flaw.MALFORMED),
+        ),
+        (
+            "multipart/form-data; boundary*0=b; boundary*=b",
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nv\r\n--b--\r\n',
+            ("", Flaw.MALFORMED),
+        ),
+    ],
+)
+def test_a_form_that_is_not_as_it_must_be_is_refused(content_type: str, body: bytes, problem: Any) -> None:
+    assert problems(NamedForm, post(body, content_type)) == [problem]
+
+
+def test_a_query_is_decoded_and_a_repeated_or_undecodable_parameter_refused() -> None:
+    def get(query: str) -> dict[str, Any]:
+        return event("GET", "/", query=query)
+
+    assert read(NamedQuery, get("name=%E2%82%AC+1&other=1&other=2")) == "€ 1"
+    assert problems(NamedQuery, get("name=a&name=a")) == [("name", Flaw.WRONG_TYPE)]
+    assert problems(NamedQuery, get("name=%ff")) == [("name", Flaw.INVALID)]
+    assert problems(NamedQuery, get("name=")) == [("name", Flaw.MISSING)]
+    assert problems(NamedQuery, get("")) == [("name", Flaw.MISSING)]
+
+
+def test_a_path_parameter_cannot_be_overridden_by_the_body() -> None:
+    request = event("POST", "/", body='{"name": "body"}', path_parameters={"name": "path"})
+    assert read(Named, request) == "path"
+
+
+def failing(error: Exception) -> Operation[Named, str]:
+    @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
+    def handler(request: Named, caller: str) -> Echo:
+        """Fail as asked."""
+        raise error
+
+    return handler
+
+
+def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[dict[str, Any]]]:
+    """The handler's answer, and the lines it logged."""
+    written = io.StringIO()
+    monkeypatch.setattr(handling.logger.registered_handler, "stream", written)
+    answer = handler(event("POST", "/", body='{"name": "secret-name"}'), None)
+    return answer, [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("internal detail"),
+        RuntimeError("internal detail"),
+        Refused(Reason.BOUND_BY_ANOTHER),
+        EndpointConnectionError(endpoint_url="http://internal-detail"),
+    ],
+)
+def test_a_bug_or_an_undeclared_reason_is_an_internal_error_and_one_error_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, lines = answers(failing(error), monkeypatch)
+    assert answer["statusCode"] == 500
+    assert answer["body"] == '{"description":"Internal server error"}'
+    assert [(line["level"], line["request_id"]) for line in lines] == [("ERROR", "request-1"), ("INFO", "request-1")]
+    assert "secret-name" not in str(lines)
+
+
+def test_a_registry_out_of_reach_is_503_with_retry_after_and_one_error_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer, lines = answers(failing(Refused(Reason.UNAVAILABLE)), monkeypatch)
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
+    assert answer["body"] == '{"description":"Service unavailable, try again"}'
+    assert [line["level"] for line in lines] == ["ERROR", "INFO"]
+
+
+def test_a_throttled_key_range_is_answered_like_a_conflict_and_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, lines = answers(failing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
+    conflict, _ = answers(failing(Refused(Reason.CONFLICT)), monkeypatch)
+    assert answer == conflict
+    assert answer["headers"]["Retry-After"] == "1"
+    assert [line["level"] for line in lines] == ["WARNING", "INFO"]
+    assert lines[0]["throttled"] == "TableWriteKeyRangeThroughputExceeded"
+    assert lines[0]["request_id"] == lines[1]["request_id"]
+
+
+def test_an_internal_error_is_not_logged_as_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [
+        answers(failing(error), monkeypatch)[1][0]["message"]
+        for error in (Refused(Reason.INTERNAL), KeyError("detail"), Refused(Reason.UNAVAILABLE))
+    ]
+    assert messages == ["internal error", "internal error", "a service could not be reached"]
+
+
+def test_a_request_leaves_one_line_that_says_what_became_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
+    def handler(request: Named, caller: str) -> Echo:
+        """Echo."""
+        return Echo(description=request.name)
+
+    answer, (line,) = answers(handler, monkeypatch)
+    assert (answer["statusCode"], answer["body"]) == (201, '{"description":"secret-name"}')
+    assert line["message"] == "tests.layer.test_operation"
+    assert (line["status"], line["request_id"], "reason" in line) == (201, "request-1", False)
+    assert "secret-name" not in str(line)
+    assert len(json.dumps(line)) < 600
+
+
+def test_a_number_of_more_digits_than_python_converts_is_malformed() -> None:
+    assert problems(Named, post('{"n": ' + "1" * 5000 + "}")) == [("", Flaw.MALFORMED)]

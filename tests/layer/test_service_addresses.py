@@ -1,0 +1,116 @@
+"""Service addresses: one device each, one address a device, and no half of either."""
+
+from collections.abc import Callable
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.connectivity import service_addresses
+from bindery.connectivity.service_addresses import Assigned
+from bindery.core.errors import Reason, Refused
+from bindery.directory import products
+from bindery.registry import devices, items
+from bindery.registry.bindings import Mode
+from tests.concurrency.races import before
+from tests.tables import everything, stored
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+ADDRESS = "80:00:00:00:00:00:00:F1"
+OTHER = "80:00:00:00:00:00:00:F2"
+
+
+@pytest.fixture(autouse=True)
+def _devices(registry: None) -> None:
+    for device in ("one", "two"):
+        dynamodb.write(devices.seen(device, "rufus"))
+
+
+def assigned(address: str) -> Assigned | None:
+    return service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
+
+
+def shown(device: str) -> str | None:
+    return (dynamodb.get(items.device(device)) or {}).get("address")
+
+
+def test_an_address_leads_to_its_device_and_stands_with_it() -> None:
+    service_addresses.assign(f" {ADDRESS.lower()} ", "one")
+    found = assigned(ADDRESS)
+    assert found is not None
+    assert (found.device, found.per_user) == ("one", False)
+    assert (shown("one"), shown("two")) == (ADDRESS, None)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_each_user_holds_a_device_of_a_product_in_multi_mode_for_themselves(mode: Mode) -> None:
+    products.create("PK", name="P", module_type="M", mode=mode)
+    device = devices.manufacture("PK", "SN")
+    service_addresses.assign(ADDRESS, device)
+    found = assigned(ADDRESS)
+    assert found is not None
+    assert (found.device, found.per_user) == (device, mode is Mode.MULTI)
+
+
+@pytest.mark.parametrize(
+    ("address", "device", "reason"),
+    [
+        ("80:00", "two", Reason.INVALID),
+        (OTHER, "three", Reason.NOT_FOUND),
+        (ADDRESS, "two", Reason.ALREADY_EXISTS),
+        (OTHER, "one", Reason.ALREADY_EXISTS),
+        (ADDRESS, "one", Reason.ALREADY_EXISTS),
+    ],
+)
+def test_an_address_and_a_device_have_one_another_alone(address: str, device: str, reason: Reason) -> None:
+    service_addresses.assign(ADDRESS, "one")
+    stands = everything()
+    with pytest.raises(Refused) as caught:
+        service_addresses.assign(address, device)
+    assert caught.value.reason is reason
+    assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    "change", [lambda: service_addresses.assign(ADDRESS, "two"), lambda: service_addresses.assign(OTHER, "one")]
+)
+def test_of_two_assignments_at_once_one_fails_whole(
+    change: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before(monkeypatch, "transact_write_items", change)
+    with pytest.raises(Refused) as caught:
+        service_addresses.assign(ADDRESS, "one")
+    assert caught.value.reason is Reason.ALREADY_EXISTS
+    assert len(stored(Table.DIRECTORY)) == 1
+    assert len([item for item in stored(Table.DEVICES) if "address" in item]) == 1
+
+
+def test_an_address_that_is_taken_away_is_free_for_another_device() -> None:
+    service_addresses.assign(ADDRESS, "one")
+    service_addresses.withdraw(ADDRESS.lower())
+    assert (assigned(ADDRESS), shown("one")) == (None, None)
+    service_addresses.assign(ADDRESS, "two")
+    service_addresses.assign(OTHER, "one")
+    assert (shown("one"), shown("two")) == (OTHER, ADDRESS)
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "80:00"])
+def test_an_address_that_is_not_assigned_cannot_be_taken_away(address: str) -> None:
+    with pytest.raises(Refused) as caught:
+        service_addresses.withdraw(address)
+    assert caught.value.reason is Reason.NOT_FOUND
+
+
+def test_an_address_is_not_taken_from_a_device_that_has_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    service_addresses.assign(ADDRESS, "one")
+
+    def move() -> None:
+        service_addresses.withdraw(ADDRESS)
+        service_addresses.assign(ADDRESS, "two")
+
+    before(monkeypatch, "transact_write_items", move)
+    with pytest.raises(Refused) as caught:
+        service_addresses.withdraw(ADDRESS)
+    assert caught.value.reason is Reason.NOT_FOUND
+    assert (shown("one"), shown("two")) == (None, ADDRESS)

@@ -1,0 +1,744 @@
+"""What operators do to devices, through the handler: find, show, ban, unbind, activate, address, import."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bindery.asseco import owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Item, Table
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import forced_unbind
+from bindery.quectel import families
+from bindery.registry import devices, identity, items
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
+from bindery.security import secrets
+from bindery.vodlix import video_devices
+from tests import openid, quectel
+from tests.concurrency.races import before
+from tests.conftest import clear_caches
+from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
+from tests.tables import everything, stored
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+ADDRESS = "80:00:00:00:00:00:00:F1"
+REGISTRATION = {
+    "kind": "imei",
+    "operating_system": "iOS 9.x",
+    "brand_name": None,
+    "model_name": None,
+    "push_platform": None,
+    "push_handle": None,
+}
+PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
+MAC = "A1:B2:C3:D4:E5:F6"
+RUFUS = ("acme", "Model X1", SN)
+STATE = {"enabled": True, "active": True, "address": None, "ban": None, "unbanned": None, "unbound": None}
+NOBODY = dict.fromkeys(
+    ("account", "product_key", "serial", "imei", "mac", "changed_at", "changed_by", "device_key_set")
+)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The time, which stands still."""
+    moment = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    return moment
+
+
+@pytest.fixture
+def world(registry: None) -> World:
+    return World()
+
+
+def ask(method: str, device: str, action: str = "", body: Any = None, **more: Any) -> Response:
+    return admin("devices", method, f"devices/{identity.opaque(device)}{action}", body, **more)
+
+
+def rufus() -> str:
+    company_devices.bind(*RUFUS, alias="Front door", firmware=None, kind=None)
+    return identity.company_device(*RUFUS)
+
+
+def manufactured() -> str:
+    if not stored(Table.DIRECTORY):
+        World()
+    return DEVICE
+
+
+def registered() -> str:
+    owned_devices.register("MIGR00002", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
+    return identity.customer_device(SN)
+
+
+def player() -> str:
+    video_devices.add(MAC, **PLAYER)
+    return identity.video_device(MAC)
+
+
+def keys_of(answer: Response) -> list[str]:
+    assert answer.status == 200
+    return [identity.from_opaque(device["device"]) for device in answer.json()["items"]]
+
+
+# ── Finding ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_serial_number_is_found_in_every_dialect_that_has_them() -> None:
+    made = [registered(), manufactured(), rufus()]
+    player()
+    found = admin("devices", "GET", "devices", query={"serial": f" {SN} "})
+    assert (keys_of(found), found.json()["next"]) == (made, None)
+
+
+def test_devices_of_one_serial_number_are_listed_page_by_page() -> None:
+    made = {registered()}
+    for account in ("a", "b", "c"):
+        company_devices.bind(account, "M", SN, alias=None, firmware=None, kind=None)
+        made.add(identity.company_device(account, "M", SN))
+    first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 2})
+    rest = admin("devices", "GET", "devices", query={"serial": SN, "limit": 2, "cursor": first.json()["next"]})
+    assert (len(keys_of(first)), len(keys_of(rest)), rest.json()["next"]) == (3, 1, None)
+    assert {*keys_of(first), *keys_of(rest)} == made
+
+
+@pytest.mark.parametrize("query", [{"mac": "a1b2c3d4e5f6"}, {"mac": MAC}, {"imei": SN}, {"address": ADDRESS.lower()}])
+def test_a_device_is_found_by_what_it_alone_has(query: dict[str, str]) -> None:
+    there = {"mac": player(), "imei": registered(), "address": rufus()}
+    service_addresses.assign(ADDRESS, there["address"])
+    (name,) = query
+    assert keys_of(admin("devices", "GET", "devices", query=query)) == [there[name]]
+
+
+@pytest.mark.parametrize("query", [{"mac": MAC}, {"imei": SN}, {"address": ADDRESS}, {"serial": SN}])
+def test_what_no_device_has_is_an_empty_page(query: dict[str, str]) -> None:
+    assert admin("devices", "GET", "devices", query=query).json() == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "serial=S&mac=M", "serial=", "serial=%20", f"serial={'x' * 129}", "address=80:00", "serial=S&cursor=x"]
+    + [f"{one}&cursor={cursor}" for one in ("mac=M", "imei=I", f"address={ADDRESS}") for cursor in ("x", "e30=")],
+)
+def test_a_search_that_cannot_be_is_422(query: str) -> None:
+    assert admin("devices", "GET", "devices", query=query).status == 422
+
+
+def test_the_first_page_of_a_serial_number_has_the_registered_identifier_beside_as_many_as_were_asked_for() -> None:
+    made = [registered(), rufus()]
+    first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 1})
+    assert keys_of(first) == made
+
+
+def test_a_search_for_nothing_says_what_it_can_be_for() -> None:
+    answer = admin("devices", "GET", "devices")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "The request is not valid",
+        "status": 422,
+        "reason": "invalid",
+        "detail": "Give exactly one of serial, mac, imei and address.",
+    }
+
+
+# ── Showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OWNED = {"name": None, "status": None, "fid": None, "shares": []}
+SHOWN: list[tuple[Callable[[], str], dict[str, Any]]] = [
+    (
+        rufus,
+        {
+            "dialect": "rufus",
+            "account": "acme",
+            "serial": SN,
+            "facts": {"model": "Model X1"},
+            "binding": {**OWNED, "holder": {"kind": "account", "id": "acme"}, "name": "Front door"},
+        },
+    ),
+    (
+        manufactured,
+        {
+            "dialect": "quectel",
+            "product_key": PK,
+            "serial": SN,
+            "facts": {"module_type": None, "data_center": None},
+            "device_key_set": True,
+            "binding": None,
+        },
+    ),
+    (
+        registered,
+        {
+            "dialect": "asseco",
+            "imei": SN,
+            "facts": {},
+            "binding": {
+                **OWNED,
+                "holder": {"kind": "customer", "id": "MIGR00002"},
+                "name": "My Phone",
+                "status": "active",
+            },
+        },
+    ),
+    (player, {"dialect": "vodlix", "mac": "A1B2C3D4E5F6", "facts": PLAYER, "binding": None}),
+]
+
+
+def test_a_player_is_shown_with_what_it_shows() -> None:
+    device = player()
+    video_devices.record_activity(MAC, screen="content_info", content_id="1024", content_type="movie")
+    facts = ask("GET", device).json()["facts"]
+    assert {name: facts[name] for name in ("current_screen", "content_id", "content_type", "active_at")} == {
+        "current_screen": "content_info",
+        "content_id": "1024",
+        "content_type": "movie",
+        "active_at": stored(Table.DEVICES)[0]["active_at"],
+    }
+
+
+@pytest.mark.parametrize(("make", "shown"), SHOWN)
+def test_a_device_is_shown_with_its_identity_its_facts_its_state_and_its_holder(
+    make: Callable[[], str], shown: dict[str, Any], now: int
+) -> None:
+    device = make()
+    expected = NOBODY | STATE | shown | {"device": identity.opaque(device), "created_at": now, "users": []}
+    if make is player:
+        expected["facts"] = PLAYER | {"added_at": now}
+    if expected["binding"]:
+        expected["binding"] |= {"bound_at": now}
+    answer = ask("GET", device)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json() == expected
+    listed = {name: value for name, value in expected.items() if name not in ("binding", "users")}
+    (word,) = [name for name in ("mac", "imei", "serial") if expected[name]]
+    assert admin("devices", "GET", "devices", query={word: expected[word]}).json()["items"] == [listed]
+
+
+def test_the_owner_is_shown_with_the_shares_that_last(world: World, now: int) -> None:
+    world.at_home()
+    quectel.succeeded(world.ask())
+    for uid, until in ((OTHER, now // 1000 + 1), (THIRD, now // 1000)):
+        quectel.share(ME, uid, until)
+    assert ask("GET", DEVICE).json()["binding"] == {
+        "holder": {"kind": "user", "id": ME},
+        "bound_at": now,
+        "name": "Smart lock",
+        "status": None,
+        "fid": "F1",
+        "shares": [{"uid": OTHER, "expires_at": (now // 1000 + 1) * 1000}],
+    }
+
+
+def test_of_a_device_that_several_hold_each_is_shown_and_no_share_that_has_ended(registry: None, now: int) -> None:
+    World(Mode.MULTI)
+    quectel.succeeded(quectel.as_user(ME))
+    quectel.share(ME, OTHER, now // 1000 + 1)
+    quectel.share(ME, THIRD, now // 1000)
+    shown = ask("GET", DEVICE).json()
+    share = {"uid": OTHER, "kind": "share", "bound_at": None, "name": "Smart lock", "fid": None}
+    assert shown["users"] == [
+        {"uid": ME, "kind": "binding", "bound_at": now, "name": "Smart lock", "fid": None, "expires_at": None},
+        share | {"expires_at": (now // 1000 + 1) * 1000},
+    ]
+    assert shown["binding"] is None
+
+
+def test_the_first_hundred_users_are_shown(registry: None) -> None:
+    World(Mode.MULTI)
+    for number in range(101):
+        users.create(f"u{number:03}", "smart", domain="E.DM.1")
+        quectel.succeeded(quectel.as_user(f"u{number:03}"))
+    assert [user["uid"] for user in ask("GET", DEVICE).json()["users"]] == [f"u{number:03}" for number in range(100)]
+
+
+def test_no_secret_of_a_device_is_shown(world: World) -> None:
+    world.ask()
+    shown = [ask("GET", device).body for device in (DEVICE, rufus())]
+    shown += [admin("devices", "GET", "devices", query={"serial": SN}).body]
+    for body in shown:
+        assert DK not in body
+        assert secrets.device_id(*RUFUS) not in body
+        assert "device_key_set" in body
+
+
+ACTIONS: list[tuple[str, str, Any]] = [
+    ("GET", "", None),
+    ("POST", "/ban", {"reason": "stolen"}),
+    ("POST", "/unban", None),
+    ("POST", "/unbind", {"reason": "sold"}),
+    ("POST", "/disable", None),
+    ("POST", "/enable", None),
+    ("POST", "/activate", None),
+    ("POST", "/deactivate", None),
+    ("PUT", "/address", {"address": ADDRESS}),
+    ("DELETE", "/address", None),
+]
+
+
+@pytest.mark.parametrize(("method", "action", "body"), ACTIONS)
+def test_a_device_that_is_not_there_is_404_and_what_is_no_id_422(method: str, action: str, body: Any) -> None:
+    unknown, wrong = ask(method, "quectel#p#s", action, body), admin("devices", method, f"devices/YR{action}", body)
+    assert (unknown.status, unknown.json()["reason"]) == (404, "not_found")
+    assert (wrong.status, wrong.json()["reason"]) == (422, "invalid")
+    assert everything() == {table.name: [] for table in Table}
+
+
+@pytest.mark.parametrize(("action", "method"), [("/ban", "POST"), ("/unbind", "POST"), ("/address", "PUT")])
+@pytest.mark.parametrize("body", [None, {}, {"reason": " "}, {"reason": "x", "more": 1}, {"address": "80:00"}])
+def test_a_change_that_is_not_as_it_must_be_changes_nothing(action: str, method: str, body: Any) -> None:
+    device = rufus()
+    stands = everything()
+    assert ask(method, device, action, body).status == 422
+    assert everything() == stands
+
+
+# ── Bans ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Callers:
+    """One caller of each API, each of whom may do what they ask."""
+
+    def __init__(self, bank: openid.Bank) -> None:
+        World()
+        accounts.create("acme", name="Acme")
+        users.create("ann", "acme")
+        service_addresses.assign(ADDRESS, rufus())
+        self.company = {"api_key": api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")}
+        self.app = {
+            "developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d"),
+            "token": sessions.issue("ann", "remoteit", 600)[0],
+        }
+        self.customer = {"authorization": f"bearer {bank.token()}"}
+
+    def rufus(self) -> Response:
+        body = json.dumps({"model": RUFUS[1], "serial_number": RUFUS[2]})
+        return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=self.company, body=body))
+
+    def quectel(self) -> Response:
+        return quectel.as_user(ME)
+
+    def asseco(self) -> Response:
+        body = {"external-device-identifier": SN, "operating-system": "iOS 9.x", "nickname": "My Phone"}
+        path = "/v1/device/owned-devices"
+        request = event("POST", path, headers=self.customer, body=json.dumps(body))
+        return invoke("asseco.register_owned_device", request)
+
+    def remoteit(self) -> Response:
+        path, body = "/apv/v27/device/connect", json.dumps({"deviceaddress": ADDRESS})
+        return invoke("remoteit.connect_device", event("POST", path, headers=self.app, body=body))
+
+    def vodlix(self) -> Response:
+        body = json.dumps({"mac_address": MAC, **PLAYER})
+        return invoke("vodlix.add_device", event("POST", "/api/v2/device", body=body))
+
+
+@pytest.fixture
+def callers(registry: None, environment: pytest.MonkeyPatch) -> Iterator[Callers]:
+    with openid.Bank() as bank:
+        bank.trusted(environment)
+        clear_caches()
+        yield Callers(bank)
+
+
+BANNED: list[tuple[Callable[[Callers], Response], Callable[[], str], tuple[int, str]]] = [
+    (Callers.rufus, lambda: identity.company_device(*RUFUS), (403, "Device banned")),
+    (Callers.quectel, lambda: DEVICE, (200, '"code":5009,')),
+    (Callers.asseco, lambda: identity.customer_device(SN), (440, "device-status-not-valid")),
+    (Callers.remoteit, lambda: identity.company_device(*RUFUS), (403, "the device is banned")),
+    (Callers.vodlix, lambda: identity.video_device(MAC), (400, "device_banned")),
+]
+
+
+@pytest.mark.parametrize(("operation", "device", "refusal"), BANNED)
+def test_a_ban_holds_at_once_for_what_every_api_does_with_the_device_until_it_is_lifted(
+    operation: Callable[[Callers], Response], device: Callable[[], str], refusal: tuple[int, str], callers: Callers
+) -> None:
+    if dynamodb.get(items.device(device())) is None:
+        dynamodb.write(devices.seen(device(), "test"))
+    answer = ask("POST", device(), "/ban", {"reason": "stolen"})
+    assert (answer.status, answer.json()["ban"]["reason"]) == (200, "stolen")
+    banned = devices_table()
+
+    rows = [{"product_key": PK, "serial": SN, "device_key": "NEWKEY99"}]
+    assert admin("devices", "POST", "devices/import", {"rows": rows}).json()["errors"] == []
+    for _ in range(2):
+        refused = operation(callers)
+        assert refused.status == refusal[0], refused.body
+        assert refusal[1] in refused.body
+    assert devices_table()[device()]["banned_at"] == banned[device()]["banned_at"]
+
+    assert ask("POST", device(), "/unban").json()["ban"] is None
+    done = operation(callers)
+    assert done.status in (200, 201)
+    assert '"code":50' not in done.body
+
+
+def devices_table() -> dict[str, Item]:
+    return {item["pk"]: item for item in stored(Table.DEVICES)}
+
+
+def test_second_ban_keeps_the_first_reason_and_unban_leaves_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = rufus()
+    monkeypatch.setattr(clock, "now", lambda: 1000)
+    first = ask("POST", device, "/ban", {"reason": " stolen "}).json()
+    monkeypatch.setattr(clock, "now", lambda: 2000)
+    again = ask("POST", device, "/ban", {"reason": "found broken"}, who="arn:other").json()
+    assert first["ban"] == {"at": 1000, "reason": "stolen", "by": OPERATOR}
+    assert again == first
+    for moment in (3000, 4000):
+        monkeypatch.setattr(clock, "now", lambda: moment)  # noqa: B023 (used at once)
+        lifted = ask("POST", device, "/unban", who="arn:other").json()
+        assert lifted["ban"] is None
+        assert lifted["unbanned"] == {"at": 3000, "reason": "stolen", "by": "arn:other"}
+    banned = ask("POST", device, "/ban", {"reason": "stolen again"}).json()
+    assert banned["ban"] == {"at": 4000, "reason": "stolen again", "by": OPERATOR}
+    assert banned["unbanned"] is None
+
+
+# ── Ending a binding by force ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unbind(device: str, uid: str | None = None) -> Response:
+    return ask("POST", device, "/unbind", {"reason": "lost by its owner"}, query={} if uid is None else {"uid": uid})
+
+
+@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING])
+def test_a_users_binding_ends_with_its_shares_and_its_place_on_the_common_list(mode: Mode, now: int) -> None:
+    world = World(mode)
+    world.at_home()
+    first = quectel.succeeded(world.ask())
+    quectel.share(ME, OTHER, now // 1000 + 60)
+    quectel.fill("F1", 1)
+    answer = unbind(DEVICE)
+    assert answer.status == 200
+    assert answer.json()["binding"] is None
+    assert answer.json()["unbound"] == {"at": now, "reason": "lost by its owner", "by": OPERATOR}
+    assert everything()["BINDINGS"] == []
+    assert DEVICE not in quectel.common("F1")
+    assert len(quectel.common("F1")) == 1
+    users.set_home_mode(OTHER, True)
+    assert quectel.succeeded(quectel.as_user(OTHER, fid="F2"))["authKey"] != first["authKey"]
+
+
+def test_a_companys_binding_ends_and_can_be_made_again() -> None:
+    device = rufus()
+    assert unbind(device).json()["binding"] is None
+    assert everything()["BINDINGS"] == []
+    assert rufus() == device
+    assert ask("GET", device).json()["binding"]["name"] == "Front door"
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_registration_is_left_unregistered_with_its_identifier_and_nickname_free(blocked: bool) -> None:
+    device = registered()
+    if blocked:
+        dynamodb.write(items.owner(device).update(set={"status": "blocked"}))
+    assert unbind(device).json()["binding"]["status"] == "unregistered"
+    assert [item["sk"] for item in everything()["BINDINGS"]] == ["owner"]
+    assert unbind(device).status == 404
+    owned_devices.register("MIGR00003", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
+    owned_devices.register("MIGR00002", "OTHER", nickname="my phone", **REGISTRATION)  # type: ignore[arg-type]
+
+
+def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(registry: None) -> None:
+    World(Mode.MULTI)
+    for uid in (ME, OTHER):
+        quectel.succeeded(quectel.as_user(uid))
+    quectel.share(OTHER, THIRD, clock.seconds() + 60)
+    assert unbind(DEVICE).status == 404
+    assert {user["uid"] for user in unbind(DEVICE, ME).json()["users"]} == {OTHER, THIRD}
+    assert set(quectel.places()) == {OTHER, THIRD}
+    assert unbind(DEVICE, ME).status == 404
+    forced_unbind.end(DEVICE, "lost", uid=THIRD)
+    assert {uid: place["shares"] for uid, place in quectel.places().items()} == {OTHER: {}}
+    quectel.share(OTHER, THIRD, clock.seconds() + 60)
+    assert unbind(DEVICE, OTHER).json()["users"] == []
+    assert everything()["BINDINGS"] == []
+    quectel.succeeded(quectel.as_user(ME))
+
+
+def at_home(*uids: str) -> None:
+    """These users of the family F1 have a device that several may hold on its common list."""
+    World(Mode.MULTI)
+    for uid in uids:
+        users.set_home_mode(uid, True)
+        quectel.succeeded(quectel.as_user(uid, fid="F1"))
+
+
+def test_a_device_stays_on_the_common_list_while_another_of_the_family_has_it_there(registry: None) -> None:
+    at_home(ME, OTHER)
+    assert quectel.common("F1") == {families.common_entry(DEVICE, uid, Mode.MULTI) for uid in (ME, OTHER)}
+    assert unbind(DEVICE, ME).status == 200
+    assert quectel.common("F1") == {families.common_entry(DEVICE, OTHER, Mode.MULTI)}
+    assert unbind(DEVICE, OTHER).status == 200
+    assert quectel.common("F1") == set()
+
+
+def test_two_of_a_family_who_are_ended_at_once_both_leave_its_common_list(
+    registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_home(ME, OTHER)
+    before(monkeypatch, "transact_write_items", lambda: forced_unbind.end(DEVICE, "lost", uid=OTHER))
+    assert unbind(DEVICE, ME).status == 200
+    assert quectel.places() == {}
+    assert quectel.common("F1") == set()
+
+
+@pytest.mark.parametrize("make", [player, manufactured])
+def test_where_nobody_holds_a_device_nothing_ends(make: Callable[[], str]) -> None:
+    device = make()
+    stands = everything()
+    assert unbind(device).status == 404
+    assert unbind(device, "ann").status == 404
+    assert everything() == stands
+
+
+def bound_anew(device: str) -> None:
+    dynamodb.write(Delete(items.owner(device)))
+    rufus() if device.startswith("rufus") else quectel.as_user(OTHER)
+
+
+def renamed(device: str) -> None:
+    dynamodb.write(items.owner(device).update(set={"nickname": "Other"}))
+
+
+def bound() -> str:
+    quectel.succeeded(World().ask())
+    return DEVICE
+
+
+@pytest.mark.parametrize(("make", "meanwhile"), [(rufus, bound_anew), (bound, bound_anew), (registered, renamed)])
+def test_a_binding_that_is_another_one_by_then_is_not_ended(
+    make: Callable[[], str], meanwhile: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = make()
+    stands: list[object] = []
+
+    def change() -> None:
+        meanwhile(device)
+        stands.append(everything())
+
+    before(monkeypatch, "transact_write_items", change)
+    answer = unbind(device)
+    assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "conflict", "1")
+    assert [everything()] == stands
+
+
+# ── Activity and address ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nobody_connects_to_a_device_until_it_is_active_again(callers: Callers) -> None:
+    device = identity.company_device(*RUFUS)
+    assert ask("POST", device, "/deactivate").json()["active"] is False
+    assert "the device is not active" in callers.remoteit().body
+    assert ask("POST", device, "/activate").json()["active"] is True
+    assert callers.remoteit().status == 200
+
+
+def test_who_has_a_device_that_is_disabled_keeps_it_and_nobody_else_binds_it() -> None:
+    world = World(Mode.MULTI)
+    quectel.succeeded(world.ask())
+    for _ in range(2):
+        assert ask("POST", DEVICE, "/disable").json()["enabled"] is False
+        quectel.refused(quectel.as_user(OTHER), 5009)
+    assert [device["sn"] for device in quectel.ask(ME, "user_device_list").json()["data"]["list"]] == [SN]
+    for _ in range(2):
+        assert ask("POST", DEVICE, "/enable").json()["enabled"] is True
+    quectel.succeeded(quectel.as_user(OTHER))
+
+
+def test_only_what_was_manufactured_is_disabled() -> None:
+    device = rufus()
+    stands = everything()
+    for action in ("/disable", "/enable"):
+        answer = ask("POST", device, action)
+        assert (answer.status, answer.json()["reason"]) == (422, "invalid")
+        assert "manufactured (quectel)" in answer.json()["detail"]
+    assert everything() == stands
+
+
+def test_a_service_address_is_given_and_taken() -> None:
+    device, other = rufus(), registered()
+    assert ask("PUT", device, "/address", {"address": ADDRESS.lower()}).json()["address"] == ADDRESS
+    for again in (
+        ask("PUT", device, "/address", {"address": ADDRESS}),
+        ask("PUT", other, "/address", {"address": ADDRESS}),
+    ):
+        assert (again.status, again.json()["reason"]) == (409, "already_exists")
+    assert ask("DELETE", device, "/address").json()["address"] is None
+    assert ask("DELETE", device, "/address").status == 404
+    assert ask("PUT", other, "/address", {"address": ADDRESS}).json()["address"] == ADDRESS
+
+
+def test_the_address_of_a_product_in_multi_mode_is_each_users(registry: None) -> None:
+    World(Mode.MULTI)
+    assert ask("PUT", DEVICE, "/address", {"address": ADDRESS}).status == 200
+    found = service_addresses.find(ADDRESS)
+    assert found is not None
+    assert (found.device, found.per_user) == (DEVICE, True)
+
+
+def test_an_address_that_another_device_has_by_then_is_not_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, other = rufus(), registered()
+    service_addresses.assign(ADDRESS, device)
+
+    def move() -> None:
+        service_addresses.withdraw(ADDRESS)
+        service_addresses.assign(ADDRESS, other)
+
+    before(monkeypatch, "transact_write_items", move)
+    assert ask("DELETE", device, "/address").status == 404
+    assert ask("GET", other).json()["address"] == ADDRESS
+
+
+# ── Import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def row(number: int = 1, **members: Any) -> dict[str, Any]:
+    return {"product_key": PK, "serial": f"N{number}", "device_key": f"KEY{number}", **members}
+
+
+def send(*rows: Any, **members: Any) -> Any:
+    answer = admin("devices", "POST", "devices/import", {"rows": rows, **members})
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def report(created: int = 0, changed: int = 0, unchanged: int = 0, errors: Any = ()) -> dict[str, Any]:
+    return {"created": created, "changed": changed, "unchanged": unchanged, "errors": list(errors)}
+
+
+def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    written: list[str] = []
+    real = dynamodb.write
+
+    def write(operation: dynamodb.Write) -> None:
+        written.append(operation.key.pk)
+        real(operation)
+
+    monkeypatch.setattr(dynamodb, "write", write)
+    return written
+
+
+def test_an_import_writes_what_is_new_or_differs_and_says_which(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(1), row(2, module_type="BC27", data_center="eu"), row(3)]
+    assert send(*rows) == report(created=3)
+    made = devices_table()[identity.manufactured_device(PK, "N2")]
+    assert made == {
+        "pk": identity.manufactured_device(PK, "N2"),
+        "dialect": "quectel",
+        "product_key": PK,
+        "serial": "N2",
+        "device_key": "KEY2",
+        "module_type": "BC27",
+        "data_center": "eu",
+        "created_at": made["created_at"],
+        "changed_at": made["changed_at"],
+        "changed_by": OPERATOR,
+    }
+    written = count_writes(monkeypatch)
+    stands = everything()
+    assert send(*rows) == report(unchanged=3)
+    assert (written, everything()) == ([], stands)
+    changed = [row(1), row(2, data_center="eu"), row(3, device_key="OTHER"), row(4)]
+    assert send(*changed, dry_run=True) == report(created=1, changed=2, unchanged=1)
+    assert (written, everything()) == ([], stands)
+    assert send(*changed) == report(created=1, changed=2, unchanged=1)
+    assert sorted(written) == [identity.manufactured_device(PK, f"N{number}") for number in (2, 3, 4)]
+    assert devices_table()[identity.manufactured_device(PK, "N2")]["module_type"] is None
+
+
+def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: World) -> None:
+    quectel.succeeded(world.ask())
+    service_addresses.assign(ADDRESS, DEVICE)
+    devices.ban(DEVICE, "stolen")
+    devices.deactivate(DEVICE)
+    devices.set_enabled(DEVICE, False)
+    (stands,), bindings, directory = stored(Table.DEVICES), everything()["BINDINGS"], stored(Table.DIRECTORY)
+    assert send(row(serial=SN)) == report(changed=1)
+    (after,) = stored(Table.DEVICES)
+    stamps = {name: after[name] for name in ("changed_at", "changed_by")}
+    assert after == stands | {"device_key": "KEY1"} | stamps
+    assert (everything()["BINDINGS"], stored(Table.DIRECTORY)) == (bindings, directory)
+
+
+def test_a_ban_between_an_imports_read_and_its_write_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    before(monkeypatch, "update_item", lambda: devices.ban(DEVICE, "stolen"))
+    assert send(row(serial=SN)) == report(changed=1)
+    (after,) = stored(Table.DEVICES)
+    assert (after["ban_reason"], after["device_key"]) == ("stolen", "KEY1")
+
+
+ROWS: list[tuple[Any, str, str]] = [
+    (row(serial="  "), "missing", "serial: blank"),
+    ({"product_key": PK, "device_key": "KEY1"}, "missing", "serial: Field required"),
+    (row(serial=7), "string_type", "serial: Input should be a valid string"),
+    (row(serial="x" * 129), "string_too_long", "serial: too long"),
+    (row(module="M"), "extra_forbidden", "Extra inputs are not permitted"),
+    (row(product_key="p-unknown"), "product_unknown", "product_key: the product does not exist"),
+    (row(device_key="a-b"), "string_pattern_mismatch", "device_key: must be 4 to 32 letters and digits"),
+    (row(0, device_key="KEY9"), "repeated", "An earlier row is for the same record"),
+    ("N1", "model_type", "Input should be a valid dictionary or instance of ManufacturedDevice"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "problem", "message"), ROWS)
+def test_a_row_that_is_wrong_is_named_without_its_values_and_stops_no_other(
+    wrong: Any, problem: str, message: str, world: World
+) -> None:
+    first, last = row(0, device_key="KEY0"), row(9)
+    error = {"row": 1, "problem": problem, "message": message}
+    assert send(first, wrong, last) == report(created=2, errors=[error])
+    assert len(stored(Table.DEVICES)) == 3
+    assert devices_table()[identity.manufactured_device(PK, "N0")]["device_key"] == "KEY0"
+
+
+@pytest.mark.parametrize(("device_key", "code"), [(None, 5067), (" ", 5067), ("84:15", 5361), ("\u00e4" * 64, 5361)])
+def test_a_device_without_a_good_key_is_entered_when_it_is_meant_and_nobody_binds_it(
+    device_key: str | None, code: int, world: World
+) -> None:
+    rows = {"rows": [row(serial=SN, device_key=device_key)]}
+    entered = admin("devices", "POST", "devices/import", rows | {"unbindable": True})
+    assert entered.json() == report(changed=1)
+    quectel.refused(world.ask(), code)
+    assert send(row(serial=SN)) == report(changed=1)
+    quectel.succeeded(world.ask())
+
+
+def test_errors_are_told_in_the_order_of_the_rows(world: World) -> None:
+    errors = send(row(1, product_key="p-unknown"), row(2, serial=""), row(3, product_key="p-unknown"))["errors"]
+    assert [error["row"] for error in errors] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"rows": []}, {"rows": [{}] * 501}, {"rows": {}}, {"rows": [{}], "dry": True}, {"rows": [{}], "dry_run": "x"}],
+)
+def test_an_import_that_is_not_as_it_must_be_is_422(body: Any) -> None:
+    assert admin("devices", "POST", "devices/import", body).status == 422
+
+
+def test_an_import_that_broke_off_is_sent_again_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = dynamodb.write
+
+    def fail(operation: dynamodb.Write) -> None:
+        if operation.key.pk.endswith("N2"):
+            raise dynamodb.Refused(dynamodb.Reason.UNAVAILABLE)
+        real(operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamodb, "write", fail)
+        assert admin("devices", "POST", "devices/import", {"rows": [row(1), row(2), row(3)]}).status == 503
+    again = send(row(1), row(2), row(3))
+    assert again["created"] + again["unchanged"] == 3
+    assert len(stored(Table.DEVICES)) == 4

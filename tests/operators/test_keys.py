@@ -1,0 +1,315 @@
+import json
+import re
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, api_keys, sessions, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import identity, items
+from bindery.rufus import company_devices
+from tests.concurrency.races import before
+from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.tables import everything, stored
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+NEW = {"account": "acme", "kind": "rufus", "grant": "WRITE", "alias": "Line 1"}
+NO_GRANTS = "remoteit's API has no grants: each of its keys is READ_WRITE, without unbind. Issue such a key."
+DAY = 86400_000
+
+
+@pytest.fixture(autouse=True)
+def account(registry: None) -> None:
+    accounts.create("acme", name="Acme")
+
+
+def ask(method: str, path: str = "", body: Any = None, **given: Any) -> Response:
+    return admin("keys", method, f"keys{path}", body, **given)
+
+
+def issue(**changes: Any) -> dict[str, Any]:
+    answer = ask("POST", "", NEW | changes)
+    assert answer.status == 200, answer.body
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def bind(key: str) -> int:
+    body = '{"model": "M", "serial_number": "S"}'
+    return invoke("rufus.bind_device", event("POST", "/v0/devices", headers={"api_key": key}, body=body)).status
+
+
+def at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+def test_a_key_is_issued_and_shown_whole_this_once() -> None:
+    made = issue(unbind=True, expires_at=4_000_000_000_000)
+    assert re.fullmatch(r"ror-[0-9a-f]{40}", made["key"])
+    assert made == {
+        "id": api_keys.id_of(made["key"]),
+        "key": made["key"],
+        "account": "acme",
+        "kind": "rufus",
+        "grant": "WRITE",
+        "unbind": True,
+        "alias": "Line 1",
+        "created_at": made["created_at"],
+        "expires_at": 4_000_000_000_000,
+        "revoked_at": None,
+        "last_used": None,
+    }
+    credential = made.pop("key")
+    shown = ask("GET", f"/{made['id']}")
+    assert shown.json() == made
+    assert ask("GET", query={"account": "acme"}).json() == {"items": [made], "next": None}
+    assert bind(credential) == 201
+    assert {record["changed_by"] for record in stored(Table.DIRECTORY)} == {OPERATOR}
+
+
+def test_an_accounts_keys_are_listed_page_by_page_revoked_ones_included() -> None:
+    accounts.create("other", name="Other")
+    issue(account="other")
+    ids = sorted(issue(kind=kind, grant="READ_WRITE")["id"] for kind in ("rufus", "rufus", "remoteit"))
+    ask("POST", f"/{ids[0]}/revoke")
+    first = ask("GET", query={"account": "acme", "limit": 2}).json()
+    rest = ask("GET", query={"account": "acme", "limit": 2, "cursor": first["next"]}).json()
+    assert [key["id"] for key in (*first["items"], *rest["items"])] == ids
+    assert rest["next"] is None
+    assert ask("GET", query={"account": "nobody"}).json() == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize("query", ["", "account=", "account=a/b", "account=acme&limit=0", "account=acme&cursor=x"])
+def test_a_list_that_cannot_be_is_422(query: str) -> None:
+    assert ask("GET", query=query).status == 422
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"account": None},
+        {"kind": "vodlix"},
+        {"grant": "ALL"},
+        {"unbind": "yes"},
+        {"alias": ""},
+        {"alias": "a\u0000"},
+        {"expires_at": "4000000000000"},
+        {"expires_at": 4_000_000_000},
+        {"expires_at": 0},
+        {"expires_at": 1_577_836_800_000},
+        {"key": "ror-00000000000000000000"},
+    ],
+)
+def test_a_key_that_cannot_be_is_422(changes: dict[str, Any]) -> None:
+    stands = everything()
+    assert ask("POST", "", NEW | changes).status == 422
+    assert everything() == stands
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"grant": "READ", "unbind": True}, "A READ key cannot unbind: give it WRITE or READ_WRITE."),
+        *(
+            (changes | {"kind": "remoteit"}, NO_GRANTS)
+            for changes in ({"grant": "READ"}, {"grant": "WRITE"}, {"grant": "READ_WRITE", "unbind": True})
+        ),
+    ],
+)
+def test_rights_that_no_key_of_the_kind_has_are_422_and_said(changes: dict[str, Any], detail: str) -> None:
+    stands = everything()
+    answer = ask("POST", "", NEW | changes)
+    assert (answer.status, answer.json()["reason"], answer.json()["detail"]) == (422, "invalid", detail)
+    assert everything() == stands
+
+
+@pytest.mark.parametrize("rights", [("READ", False), ("WRITE", False), ("READ_WRITE", True)])
+def test_a_developer_key_with_rights_from_before_works_as_it_did_and_is_not_rotated(rights: tuple[str, bool]) -> None:
+    made = issue(kind="remoteit", grant="READ_WRITE")
+    dynamodb.write(items.api_key(made["id"]).update(set={"grant": rights[0], "unbind": rights[1]}))
+    users.create("ada", "acme")
+    headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
+    assert invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers)).status == 200
+    connect = event(
+        "POST", "/apv/v27/device/connect", headers=headers, body='{"deviceaddress":"80:00:00:00:00:00:00:F1"}'
+    )
+    assert "[0405]" in invoke("remoteit.connect_device", connect).body
+    stands = everything()
+    answer = ask("POST", f"/{made['id']}/rotate", {})
+    assert (answer.status, answer.json()["detail"]) == (422, NO_GRANTS)
+    assert everything() == stands
+    assert ask("POST", f"/{made['id']}/revoke").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "", NEW | {"account": "nobody"}),
+        ("GET", "/0", None),
+        ("POST", "/0/rotate", {}),
+        ("POST", "/0/revoke", None),
+        ("POST", "/ror-00000000000000000000/revoke", None),
+    ],
+)
+def test_what_is_not_there_is_404(method: str, path: str, body: Any) -> None:
+    stands = everything()
+    answer = ask(method, path, body)
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert everything() == stands
+
+
+def test_an_account_has_ten_live_keys_of_a_kind() -> None:
+    ids = [issue()["id"] for _ in range(10)]
+    answer = ask("POST", "", NEW)
+    assert (answer.status, answer.json()["reason"]) == (409, "limit_reached")
+    issue(kind="remoteit", grant="READ_WRITE")
+    ask("POST", f"/{ids[0]}/revoke")
+    issue()
+    assert ask("POST", "", NEW).status == 409
+
+
+def test_a_revoked_key_is_refused_at_once_and_stays_revoked() -> None:
+    made = issue()
+    assert bind(made["key"]) == 201
+    revoked = ask("POST", f"/{made['id']}/revoke").json()
+    assert revoked["revoked_at"] >= made["created_at"]
+    assert bind(made["key"]) == 403
+    assert ask("POST", f"/{made['id']}/revoke").json() == revoked
+
+
+def test_a_rotated_key_is_good_beside_its_successor_until_the_overlap_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = issue(unbind=True)
+    now = made["created_at"] + DAY
+    at(monkeypatch, now)
+    successor = ask("POST", f"/{made['id']}/rotate", {"overlap_seconds": 3600}).json()
+    assert successor == made | {
+        "id": api_keys.id_of(successor["key"]),
+        "key": successor["key"],
+        "created_at": now,
+    }
+    assert successor["key"] != made["key"]
+    assert ask("GET", f"/{made['id']}").json()["expires_at"] == now + 3600_000
+    at(monkeypatch, now + 3600_000 - 1)
+    assert (bind(made["key"]), bind(successor["key"])) == (201, 201)
+    at(monkeypatch, now + 3600_000)
+    assert (bind(made["key"]), bind(successor["key"])) == (403, 201)
+
+
+def test_the_overlap_is_a_day_unless_said_and_never_outlasts_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    at(monkeypatch, now)
+    made = issue()
+    ask("POST", f"/{made['id']}/rotate", {})
+    assert ask("GET", f"/{made['id']}").json()["expires_at"] == now + DAY
+    short = issue(expires_at=now + 1000)
+    successor = ask("POST", f"/{short['id']}/rotate", {}).json()
+    assert successor["expires_at"] == ask("GET", f"/{short['id']}").json()["expires_at"] == now + 1000
+    ended = issue()
+    ask("POST", f"/{ended['id']}/rotate", {"overlap_seconds": 0})
+    assert bind(ended["key"]) == 403
+
+
+@pytest.mark.parametrize("overlap", [-1, 30 * 86400 + 1, "60", 1.5, None])
+def test_an_overlap_that_cannot_be_is_422(overlap: Any) -> None:
+    made = issue()
+    stands = everything()
+    assert ask("POST", f"/{made['id']}/rotate", {"overlap_seconds": overlap}).status == 422
+    assert everything() == stands
+
+
+def test_ten_live_keys_can_be_rotated_and_stay_ten() -> None:
+    made = [issue() for _ in range(10)]
+    for key in made:
+        assert ask("POST", f"/{key['id']}/rotate", {}).status == 200
+    assert ask("POST", "", NEW).status == 409
+    assert [bind(key["key"]) for key in made] == [201] * 10
+
+
+def test_at_most_twenty_rotated_keys_wait_for_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = issue()
+    for _ in range(20):
+        key = ask("POST", f"/{key['id']}/rotate", {"overlap_seconds": 60}).json()
+    stands = everything()
+    answer = ask("POST", f"/{key['id']}/rotate", {})
+    assert (answer.status, answer.json()["reason"]) == (409, "limit_reached")
+    assert everything() == stands
+    at(monkeypatch, clock.now() + 61_000)
+    assert ask("POST", f"/{key['id']}/rotate", {}).status == 200
+
+
+@pytest.mark.parametrize("end", ["revoke", "expire", "rotate", "close"])
+def test_a_key_that_is_revoked_expired_or_rotated_or_of_a_closed_account_is_not_rotated(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = issue(expires_at=clock.now() + DAY)
+    match end:
+        case "revoke":
+            ask("POST", f"/{made['id']}/revoke")
+        case "expire":
+            at(monkeypatch, made["expires_at"])
+        case "rotate":
+            ask("POST", f"/{made['id']}/rotate", {})
+        case "close":
+            accounts.set_enabled("acme", False)
+    stands = [item for item in stored(Table.DIRECTORY) if item["sk"] == "key"]
+    answer = ask("POST", f"/{made['id']}/rotate", {})
+    assert (answer.status, answer.json()["reason"]) == (409, "status_not_valid")
+    assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "key"] == stands
+
+
+def test_a_key_that_is_revoked_while_it_is_rotated_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = issue()
+    before(monkeypatch, "transact_write_items", lambda: api_keys.revoke(made["id"]))
+    assert ask("POST", f"/{made['id']}/rotate", {}).status == 409
+    assert [item["pk"] for item in stored(Table.DIRECTORY) if item["sk"] == "key"] == [f"key#{made['id']}"]
+
+
+def test_a_closed_accounts_keys_are_refused_successors_and_rotated_ones_alike() -> None:
+    made = issue()
+    successor = ask("POST", f"/{made['id']}/rotate", {}).json()
+    for enabled, status in ((False, 403), (True, 201)):
+        accounts.set_enabled("acme", enabled)
+        assert [bind(made["key"]), bind(successor["key"])] == [status, status]
+
+
+def test_a_rotated_key_can_be_revoked_before_its_time() -> None:
+    made = issue()
+    successor = ask("POST", f"/{made['id']}/rotate", {}).json()
+    ask("POST", f"/{made['id']}/revoke")
+    assert [bind(made["key"]), bind(successor["key"])] == [403, 201]
+    record = dynamodb.get(items.account("acme"))
+    assert record is not None
+    assert record["live_keys"] == {"rufus": {successor["id"]: 0}, "remoteit": {}, "rotated": {}}
+
+
+def test_a_key_tells_the_last_day_on_which_it_was_good_for_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = issue()
+    noon = 1795176000_000
+    for moment, day in ((noon, "2026-11-20"), (noon + 12 * 3600_000 - 1, "2026-11-20"), (noon + DAY, "2026-11-21")):
+        at(monkeypatch, moment)
+        assert bind(made["key"]) == 201
+        assert ask("GET", f"/{made['id']}").json()["last_used"] == day
+
+
+def test_a_developer_key_tells_so_too_though_its_user_is_anothers() -> None:
+    accounts.create("other", name="Other")
+    users.create("ada", "other")
+    company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
+    service_addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("other", "M", "S"))
+    made = issue(kind="remoteit", grant="READ_WRITE")
+    headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
+    for address, last_used in (("F2", None), ("F1", clock.today().isoformat())):
+        body = json.dumps({"deviceaddress": f"80:00:00:00:00:00:00:{address}"})
+        invoke("remoteit.connect_device", event("POST", "/apv/v27/device/connect", headers=headers, body=body))
+        assert ask("GET", f"/{made['id']}").json()["last_used"] == last_used
+
+
+def test_a_request_that_is_refused_is_no_use_of_its_key() -> None:
+    reader = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
+    assert bind(reader) == 403
+    assert ask("GET", f"/{api_keys.id_of(reader)}").json()["last_used"] is None

@@ -1,0 +1,629 @@
+"""What is held about a user: all of it is shown, and all of it can be removed, and nothing of anyone else."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bindery.asseco import issued_devices, owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Key, Put, Table
+from bindery.connectivity import leases, service_addresses
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, products, sessions, users
+from bindery.operators import forced_unbind, privacy
+from bindery.quectel import binding, families, user_domains
+from bindery.registry import devices, identity, items
+from bindery.registry.bindings import Mode
+from bindery.rufus import company_devices
+from bindery.security import secrets
+from tests import calls, moto_registry, quectel
+from tests.concurrency.races import before
+from tests.http_api import OPERATOR, admin
+from tests.invariants import broken
+from tests.tables import everything, stored
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+ME, OTHER = "ada@example.com", "ben"
+CUSTOMER = "MIGR00002"
+ADDRESS = "80:00:00:00:00:00:00:F1"
+CARD_HELD = {
+    "device_id": "C1",
+    "kind": "payment-card",
+    "holder_id": CUSTOMER,
+    "cardholder_name": "Ada Lovelace",
+    "card_kind": "debit-card",
+    "card_brand": "maestro",
+}
+LATER = 4_000_000_000
+
+
+def bind(uid: str, product_key: str, serial_number: str, **home: Any) -> None:
+    session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
+    given: dict[str, Any] = {"fid": None, "frid": None, "common": False} | home
+    binding.bind(session, product_key, serial_number, capabilities=None, name=None, **given)
+
+
+def register(owner: str, identifier: str, nickname: str) -> None:
+    owned_devices.register(
+        owner,
+        identifier,
+        kind="imei",
+        nickname=nickname,
+        operating_system="iOS",
+        brand_name=None,
+        model_name=None,
+        push_platform=None,
+        push_handle=None,
+    )
+
+
+def device(product_key: str, serial_number: str) -> str:
+    return identity.manufactured_device(product_key, serial_number)
+
+
+@pytest.fixture
+def others(registry: None) -> None:
+    """Ben, with devices, a family and a bank of his own, in the same account and domain as Ada."""
+    accounts.create("acme", name="Acme")
+    user_domains.create("D")
+    users.create(OTHER, "acme", domain="D", home_mode=True, customer="MIGR00003")
+    for key, mode in (("multi", Mode.MULTI), ("unique", Mode.UNIQUE)):
+        products.create(key, name=key, module_type="M", mode=mode)
+        for number in range(4):
+            devices.manufacture(key, f"S{number}", device_key=f"F4A1B2C3D4E{number}")
+    families.create("ben's", OTHER)
+    families.create("theirs", "cleo", members=[OTHER])
+    bind(OTHER, "unique", "S0", fid="ben's", common=True)
+    bind(OTHER, "multi", "S0", fid="ben's", common=True)
+    bind(OTHER, "multi", "S1", fid="ben's")
+    register("MIGR00003", "355", "Phone")
+    issued_devices.enter("MIGR00003", device_id="T1", kind="otp-token")
+
+
+@pytest.fixture
+def ada(others: None) -> dict[str, list[dict[str, Any]]]:
+    """Ada, of whom there is something of every kind. What the tables held before she came."""
+    before = everything()
+    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com")
+    families.create("ada's", ME, rooms=["R1"])
+    families.change("ben's", members=[ME, "cleo"])
+    families.change("theirs", members=[OTHER, ME])
+    bind(ME, "unique", "S1", fid="ada's", frid="R1", common=True)
+    bind(ME, "unique", "S2", fid="ben's", common=True)
+    bind(ME, "multi", "S0", fid="ben's", common=True)
+    for key, number in (("multi", 1), ("unique", 0)):
+        quectel.share(OTHER, ME, LATER, pk=key, dk=f"F4A1B2C3D4E{number}")
+    register(CUSTOMER, "356", "Phone")
+    register(CUSTOMER, "357", "Watch")
+    owned_devices.unregister(CUSTOMER, "357")
+    issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
+    issued_devices.enter("MIGR00003", **CARD_HELD, card_status="valid")
+    service_addresses.assign(ADDRESS, device("unique", "S1"))
+    devices.ban(device("unique", "S2"), "stolen")
+    products.bar("multi", ME)
+    connect()
+    return before
+
+
+def connect(address: str = ADDRESS) -> None:
+    found = dynamodb.get(items.user(ME))
+    assert found is not None
+    assigned = service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
+    account = accounts.show(found["account"])
+    leases.connect(users.from_items(found, account), address, assigned, leases.ANY_CLIENT)
+
+
+def company_device() -> str:
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    return identity.company_device("acme", "M", "S")
+
+
+def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What binds, but for who changed it last, and until when a share was offered."""
+    return [
+        {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
+        for item in tables["BINDINGS"]
+    ]
+
+
+def export() -> dict[str, Any]:
+    answer = admin("privacy", "GET", f"privacy/{ME}")
+    assert answer.status == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def erase(uid: str = ME) -> dict[str, int]:
+    """Erase a user as the command line does, and return how much of each kind was removed, of those that were."""
+    removed: Counter[str] = Counter()
+    for _ in range(100):
+        answer = admin("privacy", "DELETE", f"privacy/{uid}")
+        if answer.status == 404 and removed:
+            break
+        assert answer.status == 200, answer
+        removed.update(answer.json()["removed"])
+        if answer.json()["complete"]:
+            break
+    return {kind: count for kind, count in removed.items() if count}
+
+
+def names(records: list[dict[str, Any]]) -> list[str]:
+    return sorted(identity.from_opaque(entry["device"]) for entry in records)
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_export_shows_everything_and_no_secret() -> None:
+    users.set_password(ME, "correct horse battery staple")
+    found = export()
+    assert found["user"] == {
+        "uid": ME,
+        "account": "acme",
+        "domain": "D",
+        "role": "regular",
+        "home_mode": True,
+        "customer": CUSTOMER,
+        "email": "Ada@Example.com",
+        "enabled": True,
+        "created_at": found["user"]["created_at"],
+        "changed_at": None,
+        "has_password": True,
+    }
+    assert names(found["bindings"]) == [device("multi", "S0"), device("unique", "S1"), device("unique", "S2")]
+    assert names(found["shares"]) == [device("multi", "S1"), device("unique", "S0")]
+    assert {share["expires_at"] for share in found["shares"]} == {LATER * 1000}
+    assert [(family["fid"], family["owner"]) for family in found["families"]] == [
+        ("ada's", True),
+        ("ben's", False),
+        ("theirs", False),
+    ]
+    assert names(found["connections"]) == [device("unique", "S1")]
+    assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [
+        ("356", "active"),
+        ("357", "unregistered"),
+    ]
+    assert [entry["nickname"] for entry in found["registrations"]] == ["Phone", "Watch"]
+    assert [entry["device_id"] for entry in found["issued_devices"]] == ["T2"]
+    assert found["cards_held"] == [CARD_HELD]
+    assert found["complete"] is True
+    assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
+    shown = json.dumps(found)
+    (lease,) = [item for item in stored(Table.BINDINGS) if "proxy" in item]
+    for secret in (
+        '"password"',
+        '"leases"',
+        lease["connection"],
+        "generation",
+        "scrypt",
+        lease["proxy"],
+        "cleo",
+        OTHER + '"',
+    ):
+        assert secret not in shown
+    for item in stored(Table.BINDINGS):
+        assert item.get("binding", lease["proxy"]) not in shown
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_export_that_does_not_show_everything_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "EXPORT_LIMIT", 2)
+    found = export()
+    assert (len(found["bindings"]), found["complete"]) == (2, False)
+
+
+def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dict[str, list[dict[str, Any]]]) -> None:
+    token, _ = sessions.issue(ME, "quectel", 60)
+    answer = admin("privacy", "DELETE", f"privacy/{ME}")
+    assert (answer.status, answer.json()["complete"]) == (200, False)
+    assert answer.json()["removed"] == {
+        "connections": 1,
+        "families": 3,
+        "bars": 1,
+        "shares": 2,
+        "bindings": 3,
+        "registrations": 2,
+        "nicknames": 0,
+        "issued_devices": 1,
+        "cards_held": 1,
+        "users": 0,
+    }
+    assert erase() == {"users": 1}
+    left = everything()
+    assert bound_items(left) == bound_items(ada)
+    # The registry keeps devices and their bans; a family that was Ada's is an id alone.
+    assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
+    assert devices.banned(dynamodb.get(items.device(device("unique", "S2"))))
+    shell = dynamodb.get(items.family("ada's"))
+    assert shell is not None
+    assert {name: shell[name] for name in ("owner", "members", "rooms")} == {"owner": "", "members": [], "rooms": []}
+    assert not {"collection", "common"} & shell.keys()
+    home = dynamodb.get(items.family("ben's"))
+    assert home is not None
+    assert (home["owner"], home["members"], home["common"]) == (
+        OTHER,
+        ["cleo"],
+        {device("unique", "S0"), families.common_entry(device("multi", "S0"), OTHER, Mode.MULTI)},
+    )
+    for text in (ME, CUSTOMER, "Lovelace"):
+        assert text not in json.dumps(left, default=sorted)
+    with pytest.raises(Refused) as refused:
+        sessions.verify(token, "quectel").look_up()
+    assert refused.value.reason is Reason.TOKEN_INVALID
+    again = admin("privacy", "DELETE", f"privacy/{ME}")
+    assert (again.status, again.json()["reason"]) == (404, "not_found")
+    assert everything() == left
+
+
+def test_second_erasure_removes_what_a_late_index_hid(ada: dict[str, list[dict[str, Any]]]) -> None:
+    service_addresses.assign("80:00:00:00:00:00:00:F2", company_device())
+    with moto_registry.late_indexes():
+        connect("80:00:00:00:00:00:00:F2")
+        removed = erase()
+        assert (removed["connections"], removed["users"]) == (1, 1)
+        assert dynamodb.get(items.connection(company_device(), ME)) is not None
+    assert export()["user"] is None
+    assert names(export()["connections"]) == [company_device()]
+    assert erase() == {"connections": 1}
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 404
+    assert admin("privacy", "GET", f"privacy/{ME}").status == 404
+
+
+def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, list[dict[str, Any]]]) -> None:
+    restored = moto_registry.state()
+    moto_registry.restore({name: {} for name in restored})
+    with moto_registry.late_indexes():
+        moto_registry.restore(restored)
+        owned_devices.set_push_handle(CUSTOMER, "356", owned_devices.PushPlatform.APNS, "handle")
+        found = export()
+        assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [("356", "active")]
+        assert [entry["fid"] for entry in found["families"]] == ["ada's", "ben's", "theirs"]
+        assert erase() == {
+            "families": 3,
+            "bars": 1,
+            "shares": 2,
+            "bindings": 3,
+            "registrations": 1,
+            "issued_devices": 1,
+            "users": 1,
+        }
+
+
+def test_user_record_is_deleted_only_by_a_pass_that_found_nothing_else() -> None:
+    accounts.create("acme", name="Acme")
+    users.create(ME, "acme")
+    families.create("F", ME)
+    passes = [admin("privacy", "DELETE", f"privacy/{ME}") for _ in range(3)]
+    assert [answer.status for answer in passes] == [200, 200, 404]
+    first, second = (answer.json() for answer in passes[:2])
+    assert (first["removed"]["families"], first["removed"]["users"], first["complete"]) == (1, 0, False)
+    assert (sum(second["removed"].values()), second["removed"]["users"], second["complete"]) == (1, 1, True)
+
+
+def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
+    dynamodb.write(Delete(items.user(ME)))
+    assert export()["user"] is None
+    assert erase() == {"connections": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
+    assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
+        items.email_in_account("acme", "ada@example.com").pk,
+        items.email_in_domain("D", "ada@example.com").pk,
+    }
+
+
+@pytest.mark.usefixtures("ada")
+def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
+    erase()
+    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
+    found = export()
+    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
+        kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
+    }
+    quectel.share(OTHER, ME, LATER, pk="multi", dk="F4A1B2C3D4E1")
+    assert names(export()["shares"]) == [device("multi", "S1")]
+
+
+@pytest.mark.usefixtures("ada")
+def test_card_held_for_another_customer_loses_the_name_and_nothing_else() -> None:
+    with dynamodb.acting(OPERATOR):
+        before = issued_devices.find("MIGR00003", "C1")
+        erase()
+    assert issued_devices.find("MIGR00003", "C1") == before.model_copy(
+        update={"holder_id": "MIGR00003", "cardholder_name": None}
+    )
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(("product_key", "number"), [("unique", 0), ("multi", 1)])
+def test_erased_sharer_is_not_named_by_shares_that_ended(product_key: str, number: int) -> None:
+    users.create(ME, "acme", domain="D")
+    quectel.share(OTHER, ME, 1, pk=product_key, dk=f"F4A1B2C3D4E{number}")
+    found = admin("privacy", "GET", f"privacy/{OTHER}").json()
+    ends = {identity.from_opaque(entry["device"]): entry["shared_until"] for entry in found["bindings"]}
+    assert [len(shared) for place, shared in ends.items() if place == device(product_key, f"S{number}")] == [1]
+    assert ME not in json.dumps(found)
+    assert erase(OTHER)["shares"] == (2 if product_key == "multi" else 1)
+    assert [item for item in everything()["BINDINGS"] if item.get("by") == OTHER] == []
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_token_of_an_erased_user_is_not_good_for_the_next_of_the_same_uid() -> None:
+    token, _ = sessions.issue(ME, "quectel", 60)
+    erase()
+    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
+    with pytest.raises(Refused):
+        sessions.verify(token, "quectel").look_up()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_an_erasure_that_came_to_its_limit_is_asked_again(
+    ada: dict[str, list[dict[str, Any]]], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
+    first = admin("privacy", "DELETE", f"privacy/{ME}").json()
+    assert (sum(first["removed"].values()), first["complete"]) == (limit, False)
+    user = dynamodb.get(items.user(ME))
+    assert user is not None
+    assert user["enabled"] is False
+    for _ in range(20):
+        if admin("privacy", "DELETE", f"privacy/{ME}").json()["complete"]:
+            break
+    assert bound_items(everything()) == bound_items(ada)
+    assert ME not in json.dumps(everything(), default=sorted)
+
+
+def test_an_erasure_that_broke_off_is_repeated(
+    ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = False
+    for left_to_do in range(1, 40):
+        calls = iter(range(left_to_do))
+
+        def fail(operation: Any, real: Any = dynamodb.write, calls: Any = calls) -> None:
+            if next(calls, None) is None:
+                raise Refused(Reason.UNAVAILABLE)
+            real(operation)
+
+        with pytest.MonkeyPatch.context() as failing:
+            failing.setattr(dynamodb, "write", fail)
+            answer = admin("privacy", "DELETE", f"privacy/{ME}")
+        assert answer.status in (200, 503)
+        if finished := answer.status == 200 and answer.json()["complete"]:
+            break
+    assert finished
+    assert bound_items(everything()) == bound_items(ada)
+    assert ME not in json.dumps(everything(), default=sorted)
+
+
+@pytest.mark.usefixtures("ada")
+def test_erasure_ignores_stale_index_entries() -> None:
+    taken = items.owner(identity.customer_device("356"))
+    with moto_registry.late_indexes():
+        forced_unbind.end(device("unique", "S1"), "lost")
+        dynamodb.write(Delete(items.connection(device("unique", "S1"), ME)))
+        owned_devices.unregister(CUSTOMER, "356")
+        register("MIGR00003", "356", "Taken")
+        issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
+        assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
+        removed = erase()
+    assert removed == {
+        "families": 3,
+        "bars": 1,
+        "shares": 2,
+        "bindings": 2,
+        "registrations": 1,
+        "issued_devices": 1,
+        "users": 1,
+    }
+    found = dynamodb.get(taken)
+    assert found is not None
+    assert found["status"] == "active"
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_the_customer_registers_among_an_erasure_ends_with_it_and_frees_its_nickname(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bank lets its customer in as long as their tokens are good, whatever has become of the user."""
+    shown = privacy._nicknames
+
+    def registered_meanwhile(user: Any) -> Any:
+        with calls.recording("asseco.register_owned_device"):
+            register(CUSTOMER, "358", "Tablet")
+        return shown(user)
+
+    with monkeypatch.context() as first:
+        first.setattr(privacy, "_nicknames", registered_meanwhile)
+        removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
+    assert (removed["registrations"], removed["nicknames"]) == (3, 0)
+    assert erase() == {"users": 1}
+    assert CUSTOMER not in json.dumps(everything(), default=sorted)
+    register(CUSTOMER, "359", "Tablet")
+    assert broken(everything()) == []
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read too early does not count: the write itself asks whether the registration stands."""
+    with monkeypatch.context() as early:
+        early.setattr(privacy, "_registrations", lambda user: iter(()))
+        early.setattr(owned_devices, "locked", lambda item: None)
+        assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    found = dynamodb.get(items.owner(identity.customer_device("356")))
+    assert found is not None
+    assert found["status"] == "active"
+    assert broken(everything()) == []
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["registrations"] == 2
+
+
+def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts.create("acme", name="Acme")
+    users.create(ME, "acme", customer=CUSTOMER)
+    dynamodb.write(Put(items.nickname_lock(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
+
+    def another() -> None:
+        dynamodb.write(Delete(items.nickname_lock(CUSTOMER, "Phone")))
+        register(CUSTOMER, "358", "Phone")
+
+    before(monkeypatch, "transact_write_items", another)
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert broken(everything()) == []
+
+
+def test_a_nickname_that_guards_nothing_is_removed() -> None:
+    accounts.create("acme", name="Acme")
+    users.create(ME, "acme", customer=CUSTOMER)
+    place = items.nickname_lock(CUSTOMER, "Phone")
+    dynamodb.write(Put(place, {"device": identity.customer_device("356"), "binding": "gone"}))
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["nicknames"] == 1
+    assert dynamodb.get(place) is None
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> None:
+    forced_unbind.end(device("unique", "S0"), "lost")
+    assert names(export()["shares"]) == [device("multi", "S1")]
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("expired", [False, True])
+def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_with_the_next(expired: bool) -> None:
+    """As long as the share's own place stands it leaves nothing; DynamoDB removes that some days after its end."""
+    for uid in (ME, "cleo"):
+        users.create(uid, "acme", domain="D")
+    quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
+    if expired:
+        dynamodb.write(Delete(items.user_device(ME, "unique", "F4A1B2C3D4E0")))
+    erase()
+    left = [item for item in everything()["BINDINGS"] if ME in json.dumps(item, default=sorted)]
+    binding, place = items.owner(device("unique", "S0")), items.user_device(OTHER, "unique", "F4A1B2C3D4E0")
+    assert {(item["pk"], item["sk"]) for item in left} == ({binding[1:], place[1:]} if expired else set())
+    quectel.share(OTHER, "cleo", LATER, pk="unique", dk="F4A1B2C3D4E0")
+    assert ME not in json.dumps(everything(), default=sorted)
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def let_in(_: Any) -> Any:
+        users.set_enabled(ME, True)
+        return iter(())
+
+    admin("privacy", "DELETE", f"privacy/{ME}")
+    monkeypatch.setattr(privacy, "_issued", let_in)
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert dynamodb.get(items.user(ME)) is not None
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("change", [{"email": "new@example.com"}, {"domain": "E"}])
+def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
+    change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin("privacy", "DELETE", f"privacy/{ME}")
+    before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert dynamodb.get(items.user(ME)) is not None
+    assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
+    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
+    assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "email"] == []
+
+
+def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
+    accounts.create("acme", name="Acme")
+    users.create("cy", "acme")
+    found = admin("privacy", "GET", "privacy/cy").json()
+    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
+        kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
+    }
+    answer = admin("privacy", "DELETE", "privacy/cy").json()
+    assert ({kind: count for kind, count in answer["removed"].items() if count}, answer["complete"]) == (
+        {"users": 1},
+        True,
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_unknown_user_is_404(method: str) -> None:
+    answer = admin("privacy", method, "privacy/nobody")
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert stored(Table.DIRECTORY) == []
+
+
+@pytest.mark.usefixtures("ada")
+def test_whoever_ended_a_binding_stands_with_the_device() -> None:
+    admin("privacy", "DELETE", f"privacy/{ME}")
+    found = dynamodb.get(items.device(device("unique", "S1")))
+    assert found is not None
+    assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
+    assert found["unbound_at"] <= clock.now()
+    assert dynamodb.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("over", [False, True])
+def test_an_erased_users_connections_are_named_by_no_binding_of_others(
+    over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    shared = identity.company_device("acme", "M", "S")
+    service_addresses.assign("80:00:00:00:00:00:00:F2", shared)
+    for uid in (ME, OTHER):
+        user = dynamodb.get(items.user(uid))
+        assert user is not None
+        assigned = service_addresses.find("80:00:00:00:00:00:00:F2")
+        leases.connect(
+            users.from_items(user, accounts.show(user["account"])),
+            "80:00:00:00:00:00:00:F2",
+            assigned,
+            leases.ANY_CLIENT,
+        )
+    if over:
+        lease = dynamodb.get(items.connection(shared, ME))
+        assert lease is not None
+        monkeypatch.setattr(clock, "now", lambda: lease["expires_at"] * 1000)
+    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["connections"] == 2
+    owner, left = dynamodb.get(items.owner(shared)), dynamodb.get(items.connection(shared, OTHER))
+    assert owner is not None
+    assert left is not None
+    assert [named["id"] for named in owner["leases"].values()] == [left["connection"]]
+    assert dynamodb.get(items.connection(shared, ME)) is None
+
+
+@pytest.mark.usefixtures("others")
+def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
+    """A lease that was over is gone, and nobody removed its caller from the binding of the account."""
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    place = identity.company_device("acme", "M", "S")
+    service_addresses.assign(ADDRESS, place)
+    left = []
+    for _ in range(2):
+        users.create(ME, "acme")
+        connect()
+        dynamodb.write(Delete(items.connection(place, ME)))
+        assert privacy.erase(ME)[1]
+        assert all(name not in json.dumps(everything(), default=sorted) for name in (ME, secrets.fingerprint(ME)))
+        owner = dynamodb.get(items.owner(place))
+        assert owner is not None
+        left.append(set(owner["leases"]))
+    # Who has the uid later is not named by what is left of the first.
+    assert [len(names) for names in left] == [1, 2]
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("lease_from_before", [True, False])
+def test_of_a_user_from_before_pseudonyms_an_erasure_removes_the_name(lease_from_before: bool) -> None:
+    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
+    place = identity.company_device("acme", "M", "S")
+    service_addresses.assign(ADDRESS, place)
+    users.create(ME, "acme")
+    dynamodb.write(items.user(ME).update(remove=["pseudonym"]))
+    connect()
+    if lease_from_before:
+        dynamodb.write(items.connection(place, ME).update(remove=["pseudonym"]))
+    owner = dynamodb.get(items.owner(place))
+    assert owner is not None
+    assert set(owner["leases"]) == {secrets.fingerprint(ME)}
+    assert privacy.erase(ME)[0]["connections"] == 1
+    assert dynamodb.get(items.owner(place)) == owner | {"leases": {}}

@@ -1,0 +1,263 @@
+"""The requests of the model (`tests.properties.model`) as real requests, and what their responses mean."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from bindery.aws import dynamodb
+from bindery.connectivity import leases, service_addresses
+from bindery.core.errors import Refused
+from bindery.directory import products, sessions
+from bindery.registry import devices, identity
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
+from tests.concurrency.schedules import Request
+from tests.http_api import Response, admin, event, invoke
+from tests.moto_registry import Tables
+from tests.openid import Bank
+from tests.properties import world
+from tests.properties.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, NAMES, PHONES, PLAYER, Ask, Model
+
+LASTS = 24 * 3600
+"""Seconds for which credentials are good: longer than any proof runs."""
+
+MODEL, SERIAL = world.CAMERA
+SN, DK = "SN1", "ABCD1234"
+ADDRESSES = {device: f"80:00:00:00:00:00:01:{number:02X}" for number, device in enumerate(ADDRESSED)} | {
+    "acme/camera": world.ADDRESS
+}
+PATHS = {
+    "block": ("POST", "block_device"),
+    "unblock": ("POST", "unblock_device"),
+    "unregister": ("POST", "unregister_device"),
+    "rename": ("PUT", "set_nickname"),
+    "push": ("PUT", "set_push_handle"),
+}
+
+
+class Asking:
+    """The world, with what the model has in it, and what its callers were told so far."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._world = world.build(bank)
+        self.keys = {
+            **{device: identity.company_device(account, MODEL, SERIAL) for device, account in COMPANIES.items()},
+            **{device: identity.manufactured_device(device.upper(), SN) for device in MODES},
+            **{device: identity.customer_device(device) for device in PHONES},
+            PLAYER: identity.video_device("A1B2C3D4E5F6"),
+        }
+        self._callers = {uid: getattr(self._world, uid) for uid in ACCOUNTS}
+        for uid, caller in self._callers.items():
+            token = bank.token(sub=caller.customer, exp=bank.claims()["iat"] + LASTS)
+            caller.headers["asseco"] = {"authorization": f"bearer {token}"}
+            caller.headers["quectel"] = {"authorization": sessions.issue(uid, "quectel", LASTS)[0]}
+            caller.headers["remoteit"]["token"] = sessions.issue(uid, "remoteit", LASTS)[0]
+        for device, mode in MODES.items():
+            products.create(device.upper(), name="Product", module_type="M", mode=Mode[mode.upper()])
+        for device in ("unique", "rotating", "multi"):
+            devices.manufacture(device.upper(), SN, device_key=DK)
+        dynamodb.write(devices.seen(self.keys["phone"], "asseco"))
+        for device in ADDRESSED[1:]:
+            service_addresses.assign(ADDRESSES[device], self.keys[device])
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew."""
+        self.codes: dict[tuple[str, str], list[str]] = {}
+        """By sharer and device: every share code."""
+        self.connections: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        """By caller and device: of every connection its id and its label."""
+
+    def ask(self, ask: Ask) -> Response:
+        """Ask. Nothing of the answer is remembered: that is `learn`'s."""
+        dialect, _, what = ask.what.partition("_")
+        asks: dict[str, Callable[[str, Ask], Response]] = {
+            "rufus": self._rufus,
+            "quectel": self._quectel,
+            "asseco": self._asseco,
+            "remoteit": self._remoteit,
+            "vodlix": self._vodlix,
+        }
+        return asks[dialect](what, ask) if dialect in asks else self._operator(ask)
+
+    def request(self, ask: Ask) -> Request:
+        """The same for the scheduler."""
+        return Request(str(ask), lambda: self.ask(ask), operator=ask.what in ("change", "force_unbind", "enter"))
+
+    def learn(self, ask: Ask, answer: Response) -> None:
+        """Remember what an answer gave, to name it in other requests."""
+        given = answer.json() if answer.body else {}
+        if ask.what == "quectel_offer" and given["code"] == 200:
+            self.codes.setdefault((ask.who, ask.device), []).append(given["data"])
+        if ask.what == "remoteit_connect" and answer.status == 200:
+            label = given["connection"]["proxyserver"].partition(".")[0]
+            self.connections.setdefault((ask.who, ask.device), []).append((given["connectionid"], label))
+
+    def _connection(self, ask: Ask) -> tuple[str, str]:
+        made = self.connections.get((ask.who, ask.device), [])
+        return made[-1 - ask.more] if ask.more < len(made) else ("0" * 8, "nobody")
+
+    def _rufus(self, what: str, ask: Ask) -> Response:
+        headers = self._callers[ask.who].headers["rufus"]
+        if what == "bind":
+            body = json.dumps({"model": MODEL, "serial_number": SERIAL})
+            return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=body))
+        if what == "list":
+            return invoke("rufus.list_devices", event("GET", "/v0/devices", headers=headers))
+        deviceid = secrets.device_id(ACCOUNTS[ask.who], MODEL, SERIAL)
+        method = "DELETE" if what == "unbind" else "GET"
+        path = f"/v0/devices/{deviceid}"
+        asked = event(method, path, headers=headers, path_parameters={"deviceid": deviceid})
+        return invoke(f"rufus.{what}_device", asked)
+
+    def _quectel(self, what: str, ask: Ask) -> Response:
+        query = {"pk": ask.device.upper(), "dk": DK}
+        if what == "bind":
+            method, name, operation, query = "POST", "bindDeviceSn", "bind_device_sn", query | {"sn": SN}
+        elif what == "let_go":
+            method, name, operation = "DELETE", "unbundlingDeviceDk", "unbundling_device_dk"
+        elif what == "offer":
+            method, name, operation = "POST", "shareInfo", "share_info"
+            query |= {"coverMark": "1" if ask.more == "replace" else "2"}
+        elif what == "rename":
+            method, name, operation, query = "PUT", "setDeviceInfo", "set_device_info", query | {"deviceName": ask.more}
+        elif what == "accept":
+            sharer, which = ask.more
+            codes = self.codes.get((sharer, ask.device), [])
+            method, name, operation = "POST", "shareDevice", "share_device"
+            query = {"shareCode": codes[-1 - which] if which < len(codes) else "nonsense"}
+        else:
+            method, name, operation, query = "GET", "userDeviceList", "user_device_list", {}
+        headers = self._callers[ask.who].headers["quectel"]
+        asked = event(method, f"/v2/binding/enduserapi/{name}", headers=headers, query=query)
+        return invoke(f"quectel.{operation}", asked)
+
+    def _asseco(self, what: str, ask: Ask) -> Response:
+        headers, path = self._callers[ask.who].headers["asseco"], "/v1/device/owned-devices"
+        if what == "register":
+            body = {"external-device-identifier": ask.device, "operating-system": "iOS 9.x", "nickname": ask.more}
+            asked = event("POST", path, headers=headers, body=json.dumps(body))
+            return invoke("asseco.register_owned_device", asked)
+        if what == "list":
+            return invoke("asseco.list_owned_devices", event("GET", path, headers=headers))
+        method, operation = PATHS[what]
+        bodies = {"rename": {"nickname": ask.more}, "push": {"push-platform": "apns", "pns-handle": ask.more}}
+        asked = event(
+            method,
+            f"{path}/{ask.device}/x",
+            headers=headers,
+            body=json.dumps(bodies[what]) if what in bodies else "",
+            path_parameters={"device-id": ask.device},
+        )
+        return invoke(f"asseco.{operation}", asked)
+
+    def _remoteit(self, what: str, ask: Ask) -> Response:
+        headers = self._callers[ask.who].headers["remoteit"]
+        if what == "list":
+            return invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers))
+        body = {"deviceaddress": ADDRESSES[ask.device]}
+        if what == "stop":
+            body["connectionid"] = self._connection(ask)[0]
+        path, operation = ("connect/stop", "stop_connection") if what == "stop" else ("connect", "connect_device")
+        asked = event("POST", f"/apv/v27/device/{path}", headers=headers, body=json.dumps(body))
+        return invoke(f"remoteit.{operation}", asked)
+
+    def _vodlix(self, what: str, ask: Ask) -> Response:
+        names = ("device_os", "device_version", "device_type", "app_version", "app_name")
+        body = {"mac_address": "A1B2C3D4E5F6"} | dict.fromkeys(names, "value")
+        path = "/api/v2/device" if what == "add" else "/api/v2/device_check"
+        return invoke(f"vodlix.{what}_device", event("POST", path, body=json.dumps(body)))
+
+    def _operator(self, ask: Ask) -> Response:
+        if ask.what == "relay":
+            try:
+                leases.authorize_client(self._connection(ask)[1], "203.0.113.9")
+            except Refused as fault:
+                return Response(0, {}, json.dumps(fault.reason.name))
+            return Response(200, {}, '""')
+        if ask.what == "enter":
+            row = {"product_key": ask.device.upper(), "serial": SN, "device_key": DK}
+            return admin("devices", "POST", "devices/import", {"rows": [row]})
+        path = f"devices/{identity.opaque(self.keys[ask.device])}"
+        if ask.what == "force_unbind":
+            query = {"uid": ask.who} if ask.who else ""
+            return admin("devices", "POST", f"{path}/unbind", {"reason": "lost"}, query=query)
+        return admin("devices", "POST", f"{path}/{ask.more}", {"reason": "stolen"} if ask.more == "ban" else None)
+
+    def held(self, tables: Tables) -> Any:
+        """Who holds what, by the tables: as `held_by` says it of the model."""
+        labels = {key: device for device, key in self.keys.items()}
+        uids = {item["pseudonym"]: item["uid"] for item in tables["DIRECTORY"] if item["sk"] == "user"}
+        customers = {caller.customer: uid for uid, caller in self._callers.items()}
+        found = {}
+        for item in tables["BINDINGS"]:
+            if item["pk"] in labels and (item["sk"] == "owner" or item["sk"].startswith("user#")):
+                _, holder = identity.holder_parts(item["holder"])
+                user = "" if item["sk"] == "owner" else holder
+                found[labels[item["pk"]], user] = (
+                    customers.get(holder, holder),
+                    item.get("status"),
+                    item.get("nickname"),
+                    item.get("by"),
+                    set(item.get("shares", {})),
+                    {uids[caller] for caller in item.get("leases", {})},
+                )
+        return found
+
+    def flagged(self, tables: Tables) -> Any:
+        """Which devices there are, are banned and are inactive, by the tables."""
+        labels = {key: device for device, key in self.keys.items()}
+        known = [item for item in tables["DEVICES"] if item["pk"] in labels]
+        return [{labels[item["pk"]] for item in known if name in item} for name in ("pk", "banned_at", "inactive")]
+
+
+def said(ask: Ask, answer: Response) -> Any:
+    """An answer in the model's words."""
+    given = answer.json() if answer.body else {}
+    if ask.what in LISTS and answer.status == 200:
+        return LISTS[ask.what](given, ask)
+    if ask.what == "relay":
+        return given
+    if ask.what == "enter":
+        return answer.status, given["created"]
+    if ask.what == "remoteit_connect" and answer.status in (403, 404):
+        return next(word for word in ("not shared", "banned", "not active") if word in given["reason"])
+    if ask.what == "quectel_let_go" and given["code"] == 200:
+        return 200, given["data"]["bindingSum"]
+    if ask.what.startswith("quectel"):
+        return given["code"]
+    return given.get("problem") or given.get("error_code") or answer.status
+
+
+LISTS: dict[str, Callable[[Any, Ask], Any]] = {
+    "rufus_list": lambda given, ask: {f"{ACCOUNTS[ask.who]}/{shown['model'].lower()}" for shown in given["result"]},
+    "quectel_list": lambda given, _: {
+        shown["productKey"].lower(): (
+            "share" if shown["shareCode"] else "binding",
+            shown["deviceName"] if shown["deviceName"] in NAMES else None,
+        )
+        for shown in given["data"]["list"]
+    },
+    "asseco_list": lambda given, _: {shown["imei"]: (shown["status"], shown["nickname"]) for shown in given["devices"]},
+    "remoteit_list": lambda given, _: {
+        next(device for device, address in ADDRESSES.items() if address == shown["deviceaddress"]): (
+            shown["devicestate"] == "active"
+        )
+        for shown in given["devices"]
+    },
+}
+
+
+def held_by(model: Model) -> Any:
+    """Who holds what, by the model."""
+    return {
+        place: (
+            binding.holder,
+            binding.status,
+            binding.nickname,
+            binding.shared_by,
+            binding.shares,
+            set(binding.connected),
+        )
+        for place, binding in model.bindings.items()
+    }

@@ -1,0 +1,100 @@
+"""The world that the proofs share, on moto, and what watches them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.http import operation
+from bindery.security import passwords
+from tests import moto_registry
+from tests.conftest import clear_caches
+from tests.engine.conftest import engine, running_engine
+from tests.openid import Bank
+from tests.properties import measured, world
+from tests.properties.staging import built, stage
+
+__all__ = ["built", "engine", "running_engine", "stage"]
+
+WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed with hardly any work: how much there is of it proves nothing here."""
+    monkeypatch.setattr(passwords, "_LN", 2)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
+
+
+@pytest.fixture
+def here(
+    built: tuple[world.World, Bank, moto_registry.State], environment: pytest.MonkeyPatch
+) -> Iterator[world.World]:
+    """The world as it was at first."""
+    here, bank, at_first = built
+    bank.trusted(environment)
+    moto_registry.restore(at_first)
+    here.answers.clear()
+    yield here
+    clear_caches()
+
+
+def note_writes() -> list[str]:
+    """Every write that DynamoDB carries out from now on, but those that count a miss."""
+    done: list[str] = []
+
+    def look(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        writes = [write for member in params.get("TransactItems", ()) for write in member.values()] or [params]
+        places = [write.get("Key", {}).get("pk", {}).get("S", "") for write in writes]
+        context["miss"] = all(place.startswith("attempts#") for place in places)
+
+    def note(model: Any, http_response: Any, context: dict[str, Any], **_: Any) -> None:
+        if model.name in WRITES and http_response.status_code == 200 and not context["miss"]:
+            done.append(model.name)
+
+    dynamodb.client().meta.events.register("provide-client-params.dynamodb", look)
+    dynamodb.client().meta.events.register("after-call.dynamodb", note)
+    return done
+
+
+@pytest.fixture
+def written(here: world.World) -> list[str]:
+    """Every write that DynamoDB has carried out since."""
+    return note_writes()
+
+
+def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
+    """What is logged as an error of ours from now on."""
+    logged: list[str] = []
+
+    def note(message: str, **_: Any) -> None:
+        logged.append(message)
+
+    patch.setattr(operation.logger, "exception", note)
+    return logged
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was logged as an error of ours."""
+    return note_errors(monkeypatch)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand over what one of several processes measured."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = measured.noted()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it over, when the process has ended well."""
+    measured.add(getattr(node, "workeroutput", {}).get("measured", measured.NOTHING))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured on the way."""
+    for line in measured.lines():
+        terminalreporter.write_line(line)

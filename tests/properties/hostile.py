@@ -1,0 +1,269 @@
+"""Requests that no honest client sends: each an event made of a good one, with the name of what was done to it."""
+
+import base64
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from tests.properties import scale
+
+Event = dict[str, Any]
+Named = tuple[str, Event]
+
+INTERNAL = re.compile(
+    r"Traceback|botocore|boto3|dynamodb|pydantic|validation error|/opt/|/var/task|\.py\b|Exception|Errno", re.I
+)
+"""What an answer never shows."""
+
+LIMIT = 16 * 1024
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    2**31,
+    -(2**63) - 1,
+    [],
+    ["a"],
+    {},
+    {"a": {"b": []}},
+    "",
+    " \t\n",
+    "\x00",
+    "a\x00b",
+    "\x1b[31m",
+    "\u202e",
+    "\ufeff",
+    "DEVICE\u200b123",
+    "\u3164",
+    "02:00:00:00:00:00",
+    "\ud800",
+    "\udfff\ud800",
+    "e\u0301" * 60,
+    "é" * 128,
+    "\U0001d4b3" * 128,
+    "\U0001d4b3" * 512,
+    "\U0001d160" * 254,
+    "#" * 512,
+    "%" * 512,
+    "x" * 129,
+    "x" * 15_000,
+    "#",
+    "%23",
+    "owner",
+    "user#ada",
+    "../../etc/passwd",
+    "{parameters}",
+    "{0.__class__}",
+    "%s%n",
+    "'; DROP TABLE devices; --",
+    "${jndi:ldap://x}",
+    "<script>alert(1)</script>",
+    "attribute_not_exists(pk)",
+    "true",
+    "NaN",
+    "１２",  # noqa: RUF001 (digits that are not ASCII)
+)
+"""What stands in place of each parameter, one after the other."""
+SOME = slice(None, None, scale.rounds(4, 1))
+"""Of the values: all in the full form, each fourth in the short one."""
+
+FORBIDDEN = ("pk", "sk", "owner", "holder", "status", "account", "banned_at", "binding", "uid", "role", "collection")
+"""Attributes of records, which no caller may set."""
+
+RAW: tuple[str, ...] = (
+    "",
+    "%00",
+    "%FF",
+    "%ED%A0%80",
+    "%EF%BF%BF",
+    "%C3%A9",
+    "e%CC%81",
+    "%2F",
+    "%2e%2e",
+    "%",
+    "%zz",
+    "+",
+    "2147483648",
+    "-2147483649",
+    "1e3",
+    "0x10",
+    "1_0",
+    "%EF%BC%91",
+    "a" * 9000,
+)
+"""Query values as they stand in the URL."""
+
+BODIES: tuple[tuple[str, bytes], ...] = (
+    ("empty", b""),
+    ("blank", b" \r\n\t"),
+    ("null", b"null"),
+    ("a number", b"1"),
+    ("a string", b'"model"'),
+    ("an array", b"[]"),
+    ("an array of the body", b"[{}]"),
+    ("no JSON", b"{model: 1}"),
+    ("NaN", b'{"model": NaN}'),
+    ("infinity", b'{"model": -Infinity}'),
+    ("a number of 16,000 digits", b'{"model":' + b"9" * 16_000 + b"}"),
+    ("a huge exponent", b'{"model": 1e999999}'),
+    ("nested arrays", b"[" * 8000 + b"]" * 8000),
+    ("nested objects", b'{"a":' * 2700 + b"1" + b"}" * 2700),
+    ("nested and cut", b'{"a":' * 3000),
+    ("two objects", b"{}{}"),
+    ("a byte order mark", b"\xef\xbb\xbf{}"),
+    ("UTF-16", '{"model":"a"}'.encode("utf-16")),
+    ("UTF-32", '{"model":"a"}'.encode("utf-32-le")),
+    ("Latin-1", '{"model":"é"}'.encode("latin-1")),
+    ("overlong UTF-8", b'{"model":"\xc0\xaf"}'),
+    ("an encoded surrogate", b'{"model":"\xed\xa0\x80"}'),
+    ("a NUL", b'{"model":"a"}\x00'),
+    ("a form", b"model=a&serial_number=b"),
+    ("XML", b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>'),
+    ("gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"),
+    ("a multipart without parts", b"--x--\r\n"),
+    ("a multipart cut", b'--x\r\nContent-Disposition: form-data; name="mac_address"\r\n\r\nA1'),
+    ("a multipart of odd names", b"--x\r\nContent-Disposition: form-data; name*=utf-8''%ZZ\r\n\r\na\r\n--x--\r\n"),
+)
+
+TYPES = (
+    None,
+    "application/json",
+    "application/json; charset=utf-7",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "multipart/form-data; boundary=x",
+    "multipart/form-data; boundary*=utf-8''%00",
+    "multipart/form-data; boundary*0=x; boundary*=x",
+    "x" * 500,
+    "\xff\xfe",
+)
+
+
+def everything(good: Event) -> Iterator[Named]:
+    """Every hostile request made of a good one."""
+    yield from bodies(good)
+    yield from members(good)
+    yield from queries(good)
+    yield from paths(good)
+    yield from headers(good)
+
+
+def bodies(good: Event) -> Iterator[Named]:
+    """Other bodies, other types, and flags that lie about the encoding."""
+    for name, body in BODIES[SOME]:
+        yield f"body: {name}", with_body(good, body)
+    text = body_of(good)
+    if text is None:
+        return
+    for kind in TYPES:
+        sent = with_body(good, text.encode())
+        sent["headers"].pop("content-type", None)
+        yield f"type: {kind}", sent | {"headers": sent["headers"] | ({} if kind is None else {"content-type": kind})}
+    for cut in range(1, len(text), max(1, len(text) // 12)):
+        yield f"body cut at {cut}", with_body(good, text[:cut].encode())
+    for size in (LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT):
+        yield f"body of {size} bytes", with_body(good, text.encode().ljust(size))
+    yield (
+        "body base64, flag says text",
+        good | {"body": base64.b64encode(text.encode()).decode(), "isBase64Encoded": False},
+    )
+    yield "body text, flag says base64", good | {"body": text, "isBase64Encoded": True}
+    yield "body of lone surrogates", good | {"body": '{"model":"\ud800"}', "isBase64Encoded": False}
+    if (given := given_of(good)) is not None:
+        twice = "{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in [*given.items()] * 2) + "}"
+        yield "every member twice", with_body(good, twice.encode())
+        other = "{" + ",".join([*(f"{json.dumps(name)}:[]" for name in given), text.strip().lstrip("{")])
+        yield "every member twice, differently", with_body(good, other.encode())
+
+
+def members(good: Event) -> Iterator[Named]:
+    """Each member of the body with each hostile value, missing, and members that nobody may set."""
+    given = given_of(good)
+    if given is None:
+        return
+    for name in given:
+        yield f"without {name}", with_body(good, json.dumps({k: v for k, v in given.items() if k != name}).encode())
+        for value in VALUES[SOME]:
+            yield f"{name} = {_short(value)}", with_body(good, json.dumps(given | {name: value}).encode())
+    forbidden = dict.fromkeys(FORBIDDEN, "evil")
+    yield "members that nobody may set", with_body(good, json.dumps(forbidden | given).encode())
+    yield "prototype", with_body(good, json.dumps(given | {"__proto__": {"a": 1}, "__class__": 1, "": 1}).encode())
+
+
+def queries(good: Event) -> Iterator[Named]:
+    """Each query parameter with each raw value, repeated and missing."""
+    given = parse_qsl(good.get("rawQueryString", ""), keep_blank_values=True)
+    for position, (name, value) in enumerate(given):
+        others = given[:position] + given[position + 1 :]
+        yield f"without ?{name}", good | {"rawQueryString": urlencode(others)}
+        yield f"?{name} twice", good | {"rawQueryString": urlencode([*given, (name, value)])}
+        for raw in RAW[SOME]:
+            rest = urlencode(others)
+            yield f"?{name}={raw[:20]}", good | {"rawQueryString": f"{rest}&{name}={raw}"}
+        for other in VALUES[SOME]:
+            if isinstance(other, str):
+                text = quote(other.encode("utf-8", "surrogatepass"))
+                yield f"?{name}={_short(other)}", good | {"rawQueryString": f"{urlencode(others)}&{name}={text}"}
+    for raw in ("&&&", "=&=", "a" * 9000, "%", ";".join(["a=1"] * 500), "&".join(["a=1"] * 2000)):
+        yield f"query {raw[:10]}", good | {"rawQueryString": raw}
+
+
+def paths(good: Event) -> Iterator[Named]:
+    """Each path parameter with each text, as API Gateway hands it over: decoded."""
+    for name in good.get("pathParameters") or {}:
+        for value in VALUES[SOME]:
+            if isinstance(value, str) and value:
+                yield f"/{name}={_short(value)}", good | {"pathParameters": good["pathParameters"] | {name: value}}
+
+
+def headers(good: Event) -> Iterator[Named]:
+    """Each header missing, blank, long, repeated, and of characters that no header should have."""
+    for name, value in good["headers"].items():
+        others = {k: v for k, v in good["headers"].items() if k != name}
+        yield f"without {name}", good | {"headers": others}
+        for other in (
+            "",
+            " ",
+            f"{value},{value}",
+            "x" * 10_000,
+            "\x00",
+            "é\xff",
+            "\ud800",
+            value[:-1],
+            f"{value} x",
+            "a.b.c",
+        ):
+            yield f"{name}: {_short(other)}", good | {"headers": others | {name: other}}
+
+
+def body_of(event: Event) -> str | None:
+    """An event's body as text, if it has one."""
+    body = event.get("body")
+    if not body:
+        return None
+    return base64.b64decode(body).decode() if event.get("isBase64Encoded") else str(body)
+
+
+def given_of(event: Event) -> dict[str, Any] | None:
+    """The members of an event's body, if it has such: of JSON, or of a form, which may be sent as JSON too."""
+    text = body_of(event)
+    if text is None or text.lstrip().startswith("{"):
+        return None if text is None else json.loads(text)
+    kind = event["headers"].get("content-type", "")
+    return dict(parse_qsl(text)) if kind.startswith("application/x-www-form-urlencoded") else None
+
+
+def with_body(good: Event, body: bytes) -> Event:
+    made = copy.deepcopy(good)
+    return made | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:30]

@@ -1,0 +1,186 @@
+"""One operation with everything prepared for its own request, in a world that is built once for many tests."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from bindery.connectivity import service_addresses
+from bindery.core import env
+from bindery.directory import key_guesses
+from bindery.registry import identity
+from bindery.security import oidc, passwords
+from tests import moto_registry
+from tests.conftest import clear_caches, make_environment
+from tests.http_api import Response, invoke
+from tests.openid import Bank
+from tests.properties import world
+from tests.properties.world import BENS, Caller, Event, World
+
+HEADERS = {
+    "rufus": "api_key",
+    "quectel": "authorization",
+    "asseco": "authorization",
+    "remoteit key": "developerkey",
+    "remoteit token": "token",
+}
+"""By API, or one of its credentials: the header that carries it. quectel's login and open APIs have none."""
+
+_OWNING = {
+    "rufus": "rufus.bind_device",
+    "quectel": "quectel.bind_device_sn",
+    "asseco": "asseco.register_owned_device",
+    "vodlix": "vodlix.add_device",
+}
+"""The operation by which ada comes to have the device of an API's sample requests."""
+
+
+def columns(name: str) -> list[str]:
+    """Which credentials an operation takes."""
+    dialect = name.partition(".")[0]
+    if name == "quectel.email_pwd_login":
+        return ["quectel login"]
+    if dialect == "remoteit":
+        return ["remoteit key"] if name == "remoteit.login" else ["remoteit key", "remoteit token"]
+    return [dialect]
+
+
+def is_open(column: str) -> bool:
+    """True if the API has no credentials."""
+    return column == column.partition(" ")[0] and not import_module(f"bindery.{column}.dialect").CREDENTIALS
+
+
+class Stage:
+    """One operation, prepared, and what its conditions may change beside the registry."""
+
+    def __init__(self, here: World, bank: Bank, patch: pytest.MonkeyPatch, name: str, column: str) -> None:
+        self.here, self.bank, self.patch, self.name, self.column = here, bank, patch, name, column
+        self.dialect = name.partition(".")[0]
+        self.actor = here.ben if name in BENS else here.ada
+
+    def request(self) -> Event:
+        """The operation's own request."""
+        return self.here.request(self.name)
+
+    def with_credential(self, credential: str | None) -> Event:
+        """The operation's own request with another credential, or without one."""
+        made = self.request()
+        header = HEADERS[self.column]
+        others = {name: value for name, value in made["headers"].items() if name != header}
+        return made | {"headers": others if credential is None else others | {header: credential}}
+
+    def by(self, caller: Caller) -> Event:
+        """The operation's own request, about the same things, by another caller."""
+        if self.column == "quectel login":
+            return self.here.request(self.name, caller)
+        if is_open(self.column):
+            return self.request()
+        return self.with_credential(caller.headers[self.dialect][HEADERS[self.column]])
+
+    def owned(self) -> None:
+        """See to it that ada has the device."""
+        owning = _OWNING.get(self.dialect)
+        if owning is not None and owning not in world.BEFORE.get(self.name, ()):
+            invoke(owning, self.here.request(owning))
+
+    def shared(self) -> None:
+        """See to it that ben has a share of ada's device, and that the device of remoteit is that one."""
+        if self.name not in BENS:
+            if self.dialect != "quectel":
+                invoke(_OWNING["quectel"], self.here.request(_OWNING["quectel"]))
+            else:
+                self.owned()
+            self.here.answers["quectel.share_info"] = invoke(
+                "quectel.share_info", self.here.request("quectel.share_info")
+            )
+        invoke("quectel.share_device", self.here.request("quectel.share_device"))
+        if self.dialect == "remoteit":
+            service_addresses.withdraw(world.ADDRESS)
+            service_addresses.assign(world.ADDRESS, identity.manufactured_device(world.PK, world.SN))
+            connect = "remoteit.connect_device"
+            self.here.answers[connect] = invoke(connect, self.here.request(connect))
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[tuple[World, Bank, moto_registry.State]]:
+    """The world, once for all cells."""
+    with pytest.MonkeyPatch.context() as patch, Bank() as bank:
+        make_environment(patch)
+        bank.trusted(patch)
+        patch.setattr(passwords, "_LN", 2)
+        with moto_registry.empty():
+            yield world.build(bank), bank, moto_registry.state()
+    clear_caches()
+
+
+@pytest.fixture
+def stage(
+    built: tuple[World, Bank, moto_registry.State], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], Stage]]:
+    """An operation with what must have run before it, in the world as it was at first."""
+    here, bank, at_first = built
+    published = list(bank.keys)
+
+    def prepare(name: str, column: str) -> Stage:
+        moto_registry.restore(at_first)
+        key_guesses.clear_cache()
+        here.answers.clear()
+        world.prepare(here, name)
+        return Stage(here, bank, monkeypatch, name, column)
+
+    yield prepare
+    bank.keys[:] = published
+    monkeypatch.undo()
+    env.clear_cache()
+    oidc.clear_cache()
+
+
+VOLATILE = frozenset(
+    {
+        "authKey",
+        "auth_expiration",
+        "auth_token",
+        "connectionid",
+        "creation_date",
+        "deviceBindTime",
+        "deviceBindTimeTs",
+        "email",
+        "expirationTime",
+        "expirationsec",
+        "guid",
+        "proxy",
+        "proxyserver",
+        "service_authhash",
+        "shareCode",
+        "time",
+        "timestamp",
+        "token",
+    }
+)
+"""Members that are another's for each caller or at each time."""
+
+
+def told(answer: Response, members: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+    """What an answer says, whenever it is given and to whomever, with these members in the place of its own."""
+    changed = dict.fromkeys(VOLATILE) | dict(members or {})
+
+    def keep(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        return [(name, changed.get(name, value) if name in changed else value) for name, value in pairs]
+
+    body = json.loads(answer.body or "null", object_pairs_hook=keep)
+    if isinstance(body, list) and dict(body).get("code") == 200 and isinstance(dict(body)["data"], str):
+        body = "a share code"
+    return answer.status, body
+
+
+def timeless(answer: Response) -> Response:
+    """An answer of vodlix without its time and what it took; any other as it is."""
+    body = re.sub(r'"timestamp":\d+,"time":[\d.]+', '"timestamp":0,"time":0', answer.body)
+    return Response(answer.status, answer.headers, body)
+
+
+def refused(name: str, answer: Response) -> bool:
+    return bool(answer.json()["code"] != 200) if name.startswith("quectel.") else answer.status >= 400

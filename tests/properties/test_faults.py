@@ -1,0 +1,212 @@
+"""Faults: what a client meets when one call to DynamoDB goes wrong, in each way in which one can.
+
+For every DynamoDB call of every operation and every kind of fault: the answer never says that something is done which
+is not, or "already done" to the one who has just done it; where the table could not be reached it says so in a way
+that a client knows to repeat; and once the client has repeated the request, the tables are as one undisturbed request
+leaves them.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.aws.attribute_values import encode
+from bindery.aws.dynamodb import Table
+from bindery.core import env
+from bindery.security import secrets
+from tests import calls
+from tests.http_api import Response, invoke
+from tests.openid import Bank
+from tests.properties import scale, world
+from tests.properties.faults import KINDS, Killed, Kind, Wire
+from tests.tables import everything
+
+VOLATILE = frozenset(
+    [
+        *(
+            "binding",
+            "bound_at",
+            "holder_sort",
+            "created_at",
+            "added_at",
+            "changed_at",
+            "leases",
+            "connection",
+            "proxy",
+        ),
+        *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
+        *("series", "offered_until", "pseudonym"),
+    ]
+)
+"""Members whose values are other ones in every run: ids and times."""
+
+REPEATED = {
+    "rufus.unbind_device": 404,
+    "quectel.bind_device_sn": 5049,
+    "quectel.unbundling_device_dk": 5052,
+    "quectel.share_device": 6040,
+    "asseco.register_owned_device": 440,
+    "asseco.unregister_device": 440,
+    "asseco.set_push_handle": 440,
+    "asseco.block_device": 440,
+    "asseco.unblock_device": 440,
+    "remoteit.stop_connection": 401,
+}
+"""What the repetition of a request whose first answer was lost is told where the API has no better word for it."""
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture
+def there(engine: object, environment: pytest.MonkeyPatch) -> Iterator[world.World]:
+    """The world on an engine whose transactions have tokens, with nobody waiting between attempts."""
+    environment.setattr(time, "sleep", lambda seconds: None)
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield world.build(bank)
+
+
+@pytest.mark.parametrize("name", world.OPERATIONS)
+def test_whatever_goes_wrong_a_repetition_ends_as_one_request_does(
+    name: str, there: world.World, environment: pytest.MonkeyPatch
+) -> None:
+    # A conflict is tried again: what it takes to get through a fault is no matter here.
+    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamodb.ATTEMPTS + 4)
+    world.prepare(there, name)
+    request, before = there.request(name), everything()
+    wire = Wire(dynamodb.client())
+    with wire.watched():
+        wire.plan(None)
+        answered = invoke(name, request)
+        sent, after = list(wire.sent), everything()
+        assert succeeded(name, answered), answered
+        for at in range(len(sent)):
+            for kind in KINDS:
+                for lasting in (False, True):
+                    if lasting and (kind.name.startswith("killed") or not scale.FULL):
+                        continue
+                    if not (scale.FULL or kind.takes_effect):
+                        continue
+                    wire.plan(None)
+                    restore(before)
+                    case = f"{kind.name} at {sent[at]} ({at + 1} of {len(sent)}){', lasting' if lasting else ''}"
+                    disturb(name, request, wire, at, kind, lasting, after, before, answered, case)
+
+
+def disturb(
+    name: str,
+    request: dict[str, Any],
+    wire: Wire,
+    at: int,
+    kind: Kind,
+    lasting: bool,
+    after: Tables,
+    before: Tables,
+    clean: Response,
+    case: str,
+) -> None:
+    wire.plan(at, kind, lasting=lasting)
+    try:
+        first = invoke(name, request)
+    except Killed:
+        first = None
+    wire.plan(None)
+    found = everything()
+    if first is not None and succeeded(name, first):
+        assert alike(found, after), (case, first)
+        return
+    if first is not None:
+        assert "Retry-After" in first.headers, (case, first)
+        assert first.status >= 500 or name.startswith("quectel."), (case, first)
+        assert code(name, first) != REPEATED.get(name), (case, first)
+    assert alike(found, before) or alike(found, after), (case, first, "half a change is left")
+    again = invoke(name, request)
+    assert alike(everything(), after), (case, first, again)
+    if not succeeded(name, again):
+        assert alike(found, after), (case, again)
+        assert code(name, again) == REPEATED.get(name), (case, first, again)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("name", ["rufus.get_device", "remoteit.list_all"])
+def test_a_refusal_that_cannot_be_counted_is_no_answer_and_its_repetition_is(
+    name: str, kind: Kind, there: world.World, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamodb.ATTEMPTS + 4)
+    world.prepare(there, name)
+    made, before = there.request(name), everything()
+    header = "api_key" if name.startswith("rufus.") else "developerkey"
+    request = made | {"headers": made["headers"] | {header: "ror-" + "0" * 40}}
+    wire = Wire(dynamodb.client())
+    with wire.watched():
+        wire.plan(None)
+        clean = invoke(name, request)
+        (_, counted) = wire.sent
+        assert counted == "UpdateItem"
+        for lasting in (False, True):
+            wire.plan(1, kind, lasting=lasting)
+            try:
+                first = invoke(name, request)
+            except Killed:
+                continue
+            assert first.body == clean.body or (lasting and first.status == 503 and "Retry-After" in first.headers)
+        wire.plan(None)
+        assert invoke(name, request).body == clean.body
+    assert everything() == before
+
+
+def succeeded(name: str, answer: Response) -> bool:
+    return code(name, answer) == 200 if name.startswith("quectel.") else answer.status < 300
+
+
+def code(name: str, answer: Response) -> int:
+    return int(answer.json()["code"]) if name.startswith("quectel.") else answer.status
+
+
+def alike(one: Tables, other: Tables) -> bool:
+    return plain(one) == plain(other)
+
+
+def plain(tables: Any) -> Any:
+    """The tables without what differs from run to run."""
+    if isinstance(tables, dict):
+        return {name: "*" if name in VOLATILE else plain(value) for name, value in tables.items()}
+    return [plain(item) for item in tables] if isinstance(tables, list) else tables
+
+
+def restore(wanted: Tables) -> None:
+    """Make the tables what they were."""
+    client = boto3.client("dynamodb")
+    for table in Table:
+        found = {(item["pk"], item.get("sk")): item for item in everything()[table.name]}
+        asked = {(item["pk"], item.get("sk")): item for item in wanted[table.name]}
+        for place, item in found.items():
+            if place not in asked:
+                key = {name: item[name] for name in ("pk", "sk") if name in item}
+                client.delete_item(TableName=env.read(table.value), Key=encode(key))
+        for place, item in asked.items():
+            if found.get(place) != item:
+                client.put_item(TableName=env.read(table.value), Item=encode(item))
+
+
+@pytest.mark.parametrize("name", world.OPERATIONS)
+def test_while_secrets_cannot_be_had_nothing_is_changed_and_later_all_is_well(
+    name: str, there: world.World, environment: pytest.MonkeyPatch
+) -> None:
+    world.prepare(there, name)
+    request, before = there.request(name), everything()
+    secrets.clear_cache()
+    with environment.context() as broken:
+        broken.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
+        first = invoke(name, request)
+    if not succeeded(name, first):
+        assert "Retry-After" in first.headers, first
+        assert first.status == 503 or name.startswith("quectel."), first
+        assert everything() == before
+        secrets.clear_cache()
+        again = invoke(name, request)
+        assert succeeded(name, again), again

@@ -1,0 +1,224 @@
+"""`identity`: texts that are looked for, in which the characters that could matter are frequent.
+
+What is canonical stays as it is, however it is written; a key says what it was made of, so that two things never have
+one; and nothing but the refusals that are documented is raised.
+"""
+
+import base64
+import ipaddress
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from bindery.core.errors import Reason, Refused
+from bindery.http import fields
+from bindery.registry import identity
+from tests.properties.fuzzing import guide, searching
+from tests.properties.measured import report
+from tests.properties.reached import Reached
+
+MARKS = "#%23 \t\u00a0\x00:.-/?=+aAfFé\u0301\u0345ßſıKÅ１x"  # noqa: RUF001 (letters that look like others)
+INVISIBLE = "\u00ad\u034f\u115f\u180e\u200b\u200d\u202e\u2060\u2066\u3164\ufe0f\ufeff\ufff9\ufdd0\U000e0041"
+MARKS += INVISIBLE
+PARTS = st.one_of(st.text(max_size=30), st.text(st.sampled_from(MARKS), max_size=12))
+DIGITS = st.text("0123456789abcdefABCDEF", min_size=1, max_size=4)
+GROUPS = st.builds(
+    lambda groups, between: between.join(groups),
+    st.lists(DIGITS, max_size=9),
+    st.sampled_from(["", ":", "-", ".", "::", " ", "_", "\u2011"]),
+)
+ADDRESSES = st.one_of(
+    PARTS,
+    GROUPS,
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
+    st.ip_addresses(v=6).map(lambda address: f" {address.exploded.upper()}%eth0"),
+    st.uuids().map(str),
+    st.uuids().map(lambda made: f"{{{made.hex.upper()}}}"),
+)
+
+KEYS: dict[str, tuple[Callable[..., str], tuple[Callable[[str], str], ...], tuple[str, ...]]] = {
+    "quectel": (identity.manufactured_device, (identity.canonical,) * 2, ("product_key", "serial")),
+    "asseco": (identity.customer_device, (identity.imei,), ("imei",)),
+    "vodlix": (identity.video_device, (identity.mac,), ("mac",)),
+}
+"""Keys of devices that say what they were made of: how, each part in the form that is compared, and its name."""
+HOLDERS = {
+    "account": identity.account_holder,
+    "user": identity.user_holder,
+    "customer": identity.customer_holder,
+    "caller": identity.caller_holder,
+}
+_READ = Reached(identity)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _reported(built: object) -> Iterator[None]:
+    """A company's devices have keys that a secret goes into, so there is an installation."""
+    yield
+    report("fuzzing of identity", _READ.report())
+
+
+def look(search: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
+    """Look for an input that breaks what `search` asserts, watching what it makes `identity` do."""
+
+    @searching(short=100, full=2_000)
+    @given(st.tuples(*drawn))
+    def watched(values: tuple[Any, ...]) -> None:
+        with _READ.watching() as made:
+            search(*values)
+        guide(_READ, made)
+
+    watched()
+
+
+CANONICAL: dict[str, Callable[[str], str | None]] = {
+    "canonical": identity.canonical,
+    "folded": identity.folded,
+    "mac": identity.mac,
+    "imei": identity.imei,
+    "service_address": identity.service_address,
+    "connection_id": identity.connection_id,
+    "ip_address": identity.ip_address,
+}
+
+
+@pytest.mark.parametrize("name", CANONICAL)
+def test_what_is_canonical_stays_as_it_is_however_it_is_written(name: str) -> None:
+    canonical = CANONICAL[name]
+
+    def search(text: str, around: str) -> None:
+        made = canonical(text)
+        if made is not None:
+            assert canonical(made) == made
+            assert canonical(f"{around}{text}{around}") == made
+            assert canonical(unicodedata.normalize("NFD", text)) == made
+
+    look(search, ADDRESSES, st.sampled_from(["", " ", "\t\n", "\u00a0"]))
+
+
+SEPARATORS = st.sampled_from(["", ":", "-", ".", " ", "_", "\u2011"])
+
+
+@pytest.mark.parametrize(
+    ("key", "digits"),
+    [
+        (identity.video_device, st.text("0123456789abcdefABCDEF", min_size=12, max_size=12)),
+        (identity.customer_device, st.text("0123456789", min_size=14, max_size=16)),
+    ],
+    ids=["mac", "imei"],
+)
+def test_every_grouping_of_the_same_digits_is_one_device(
+    key: Callable[[str], str], digits: st.SearchStrategy[str]
+) -> None:
+    def search(made: str, between: list[str]) -> None:
+        spelled = made[0] + "".join(map("".join, zip(between, made[1:], strict=False)))
+        assert key(spelled) == key(spelled.swapcase()) == key(made)
+        assert identity.is_placeholder(spelled) == identity.is_placeholder(made)
+
+    look(search, digits, st.lists(SEPARATORS, min_size=15, max_size=15))
+
+
+def test_identifier_with_an_invisible_character_is_refused() -> None:
+    identifier, plain = TypeAdapter(fields.Identifier128), st.text("aZ09-:. \u00e9", min_size=1, max_size=20)
+
+    def search(left: str, hidden: str, right: str) -> None:
+        made = f"a{left}{hidden}{right}a"
+        with pytest.raises(ValidationError) as caught:
+            identifier.validate_python(made)
+        assert f"U+{ord(hidden):04X}" in caught.value.errors()[0]["msg"]
+        assert identifier.validate_python(f"a{left}{right}a") == f"a{left}{right}a"
+        assert identity.folded(made) == identity.folded(made.replace(hidden, "")) or hidden in "\ufff9\ufdd0"
+
+    look(search, plain, st.sampled_from(INVISIBLE), plain)
+
+
+def test_a_network_is_the_callers_address_or_what_one_subscriber_has() -> None:
+    def search(text: str) -> None:
+        address = identity.ip_address(text)
+        if address is None:
+            return
+        network = ipaddress.ip_network(identity.network(address))
+        assert identity.network(text.strip()) == str(network.network_address if network.version == 4 else network)
+        assert ipaddress.ip_address(address) in network
+        assert network.prefixlen == (32 if network.version == 4 else 64)
+
+    look(search, ADDRESSES)
+
+
+@pytest.mark.parametrize("dialect", KEYS)
+def test_a_devices_key_says_what_it_was_made_of_so_two_devices_never_have_one(dialect: str) -> None:
+    make, forms, names = KEYS[dialect]
+
+    def search(given: list[str]) -> None:
+        key = make(*given)
+        canonical = [form(part) for form, part in zip(forms, given, strict=True)]
+        assert identity.parts(key) == {"dialect": dialect} | dict(zip(names, canonical, strict=True))
+        assert make(*canonical) == key
+        assert identity.from_opaque(identity.opaque(key)) == key
+
+    look(search, st.lists(PARTS | GROUPS, min_size=len(names), max_size=len(names)))
+
+
+def test_a_companys_devices_have_one_key_only_if_they_are_one_device() -> None:
+    def search(account: str, one: list[str], other: list[str]) -> None:
+        same = list(map(identity.canonical, one)) == list(map(identity.canonical, other))
+        assert (identity.company_device(account, *one) == identity.company_device(account, *other)) is same
+        key = identity.company_device(account, *one)
+        assert identity.parts(key)["account"] == account
+        assert identity.company_device(account + "#", *one) != key
+
+    pair = st.lists(PARTS, min_size=2, max_size=2)
+    # Beside two that are drawn: the same, otherwise written, and cut elsewhere.
+    near = pair.flatmap(
+        lambda one: st.tuples(
+            st.just(one),
+            st.one_of(
+                pair,
+                st.just([unicodedata.normalize("NFD", part) + " " for part in one]),
+                st.just([one[0] + one[1][:1], one[1][1:]]),
+                st.just([one[0].replace("#", "%23"), one[1]]),
+                st.just([part.swapcase() for part in one]),
+            ),
+        )
+    )
+    look(lambda account, both: search(account, *both), PARTS, near)
+
+
+def test_a_holders_name_is_read_as_it_was_written() -> None:
+    def search(kind: str, name: str) -> None:
+        assert identity.holder_parts(HOLDERS[kind](name)) == (kind, name)
+
+    look(search, st.sampled_from(sorted(HOLDERS)), PARTS)
+
+
+def test_parts_of_a_key_never_reach_into_the_next() -> None:
+    made: dict[tuple[int, str], list[str]] = {}
+
+    def search(parts: list[str]) -> None:
+        assert made.setdefault((len(parts), identity.join(*parts)), parts) == parts
+
+    # Of so few that each comes to stand beside each.
+    part = st.sampled_from(["#", "%23", "%", "", "%25", "#%"])
+    look(search, st.one_of(st.lists(part, min_size=2, max_size=2), st.lists(PARTS, min_size=1, max_size=4)))
+
+
+def test_an_opaque_text_is_a_devices_own_or_refused() -> None:
+    refused: set[Reason] = set()
+
+    def search(text: str) -> None:
+        try:
+            key = identity.from_opaque(text)
+        except Refused as fault:
+            refused.add(fault.reason)
+        else:
+            assert identity.opaque(key) == text
+
+    written = st.binary(max_size=20).map(lambda made: base64.urlsafe_b64encode(made).decode())
+    look(search, st.one_of(PARTS, written, written.map(lambda text: text.rstrip("=")), PARTS.map(identity.opaque)))
+    assert refused == {Reason.INVALID}

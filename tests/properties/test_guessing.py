@@ -1,0 +1,528 @@
+"""Guessing is slow, shows, and hurts nobody but who guesses."""
+
+import copy
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Batch, Key, Read, Table
+from bindery.core import clock
+from bindery.core.errors import Reason
+from bindery.directory import api_keys, key_guesses, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.http import operation
+from bindery.quectel import binding, families
+from bindery.registry import devices, identity, items
+from tests import moto_registry
+from tests.concurrency import races
+from tests.http_api import SOURCE_IP, Response, invoke
+from tests.properties import world
+from tests.properties.staging import Stage
+from tests.properties.world import Caller, World
+from tests.tables import counts_misses, stored
+from tools import template
+
+BIND = "quectel.bind_device_sn"
+UNKNOWN = '{"code":5090,"data":null,"extMsg":"","msg":"Requested device SN invalid"}'
+
+
+class Clock:
+    """A clock that stands still until it is moved: at the beginning of a day, so that all of a test is one day."""
+
+    def __init__(self) -> None:
+        self.now = clock.now() // 86_400_000 * 86_400_000 + 1000
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    moved = Clock()
+    monkeypatch.setattr(clock, "now", lambda: moved.now)
+    return moved
+
+
+@pytest.fixture
+def here(stage: Callable[[str, str], Stage]) -> World:
+    return stage(BIND, "quectel").here
+
+
+def bind(here: World, sn: str, caller: Caller | None = None) -> Response:
+    return invoke(BIND, world.query(here.request(BIND, caller), sn=sn))
+
+
+def code(answer: Response) -> int:
+    return int(answer.json()["code"])
+
+
+def guess(here: World, count: int) -> None:
+    for number in range(count):
+        missed = bind(here, f"SN9{number:09}")
+        assert (missed.body, "Retry-After" in missed.headers) == (UNKNOWN, False)
+
+
+def counts() -> list[dict[str, Any]]:
+    return [item for item in stored(Table.BINDINGS) if counts_misses(item)]
+
+
+def failures() -> list[int]:
+    return [count["failures"] for count in counts() if "failures" in count]
+
+
+def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_serial_number(here: World, time: Clock) -> None:
+    guess(here, 21)
+    stands = counts()
+    for sn in ("SN9000000099", world.SN):
+        slowed = bind(here, sn)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), "whether there is such a device"
+    assert counts() == stands, "what is not looked at is not counted"
+    time.now += 1000
+    assert code(bind(here, world.SN)) == 200
+
+
+@pytest.mark.parametrize(("misses", "seconds"), [(20, 0), (21, 1), (22, 2), (26, 32), (31, 900), (60, 900)])
+def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
+    misses: int, seconds: int, here: World, time: Clock
+) -> None:
+    for _ in range(misses):
+        binding.Guesses(items.guesses("ada")).fail()
+    slowed = bind(here, "SN9000000099")
+    assert (slowed.body, slowed.headers.get("Retry-After")) == (UNKNOWN, str(seconds) if seconds else None)
+
+
+def test_a_serial_number_of_anothers_device_is_a_miss_and_what_is_the_users_own_is_none(
+    here: World, time: Clock
+) -> None:
+    assert code(bind(here, world.SN, here.ben)) == 200
+    assert code(bind(here, world.SN, here.ben)) == 5049
+    assert failures() == []
+    assert code(bind(here, world.SN)) == 5412
+    assert failures() == [1]
+
+
+def test_a_success_forgets_no_miss(here: World, time: Clock) -> None:
+    guess(here, 20)
+    assert code(bind(here, world.SN)) == 200
+    assert [(count["failures"], count["bound"]) for count in counts()] == [(20, 1)]
+
+
+def test_nobody_else_waits_and_tomorrow_nobody_does(here: World, time: Clock) -> None:
+    guess(here, 21)
+    assert code(bind(here, world.SN, here.ben)) == 200
+    time.now += 86_400_000
+    guess(here, 1)
+
+
+def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time: Clock) -> None:
+    guess(here, 1)
+    (count,) = counts()
+    assert "ada" not in str(count)
+    assert count["expires_at"] == time.now // 1000 + 86_400
+    assert items.guesses("ada") != items.guesses("ben")
+    unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
+    assert items.guesses("ada").pk.removeprefix("attempts#") not in unkeyed
+
+
+# ── Parallel guesses ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parallel(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[int], Response], *, requests: int
+) -> list[tuple[Response, list[str], list[dict[str, Any]]]]:
+    """Return the responses to parallel requests that all read the counts; then each writes in turn.
+
+    With each, the calls that it made, and the counts afterwards.
+    """
+    real, read = binding.dynamodb.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
+
+    def stale(reads: Sequence[Read]) -> Batch:
+        found = real(reads)
+        seen = {key: read.get(key) if key.pk.startswith("attempts#") else found[key] for key, _ in reads}
+        return Batch({key: item for key, item in seen.items() if item is not None})
+
+    monkeypatch.setattr(binding.dynamodb, "get_many", stale)
+    seen: list[tuple[Response, list[str], list[dict[str, Any]]]] = []
+    for number in range(requests):
+        made: list[str] = []
+        with monkeypatch.context() as patch:
+            for method in ("get_item", "batch_get_item", "query", "transact_write_items", *WRITES):
+                patch.setattr(binding.dynamodb.client(), method, _noted(made, method))
+            seen.append((ask(number), made, counts()))
+    return seen
+
+
+WRITES = ("put_item", "update_item", "delete_item")
+
+
+def _noted(made: list[str], method: str) -> Callable[..., Any]:
+    call = getattr(binding.dynamodb.client(), method)
+
+    def noted(**request: Any) -> Any:
+        made.append(method)
+        return call(**request)
+
+    return noted
+
+
+@pytest.mark.parametrize("missed", [0, 15, 24])
+@pytest.mark.parametrize("right", [0, 3, 21, 27])
+def test_parallel_serial_numbers_reveal_no_more_than_the_free_guesses(
+    missed: int, right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(missed):
+        binding.Guesses(items.guesses("ada")).fail()
+    time.now += 900_000
+    free = max(21 - missed, 1)
+    before = moto_registry.tables()
+
+    def ask(number: int) -> Response:
+        return bind(here, world.SN if number == right else f"SN9{number:09}")
+
+    seen = parallel(monkeypatch, ask, requests=28)
+    for number, (answer, _, _) in enumerate(seen):
+        if number == right and right < free:
+            assert code(answer) == 200
+        else:
+            revealed = number < free + (right < free and number > right)
+            assert (answer.body, answer.headers.get("Retry-After")) == (UNKNOWN, None if revealed else "1")
+    if right >= free:
+        assert moto_registry.tables() == before
+        assert all(other == seen[right] for other in seen[free:]), (
+            "a wrong one gets the same answer after the same calls"
+        )
+
+
+def test_what_is_revealed_of_a_device_in_a_race_is_counted_first(
+    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    races.before(monkeypatch, "transact_write_items", lambda: bind(here, world.SN, here.ben))
+    assert code(bind(here, world.SN)) == 5412
+    assert failures() == [1]
+    for _ in range(20):
+        binding.Guesses(items.guesses("ada")).fail()
+    assert (bind(here, world.SN).body, bind(here, world.SN).headers["Retry-After"]) == (UNKNOWN, "1")
+
+
+@pytest.mark.parametrize("refusal", ["banned", "no key", "full list"])
+def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, here: World, time: Clock) -> None:
+    device = identity.manufactured_device(world.PK, world.SN)
+    extra: dict[str, str] = {}
+    if refusal == "banned":
+        devices.ban(device, "stolen")
+    elif refusal == "no key":
+        dynamodb.write(items.device(device).update(set={"device_key": None}))
+    else:
+        users.set_home_mode("ada", True)
+        families.create("full", "ada")
+        filled = {f"quectel#{world.PK}#filler-{number}" for number in range(families.COMMON_LIMIT)}
+        dynamodb.write(items.family("full").update(add={"common": filled}))
+        extra = {"fid": "full"}
+    answer = invoke(BIND, world.query(here.request(BIND), sn=world.SN, **extra))
+    assert code(answer) == {"banned": 5009, "no key": 5067, "full list": 5893}[refusal]
+    assert failures() == [1]
+
+
+# ── New bindings ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
+    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = binding.Guesses.LIMITS[1]
+    assert limit.free == 100, "more than a house has"
+    monkeypatch.setattr(binding.Guesses, "LIMITS", (binding.Guesses.LIMITS[0], limit._replace(free=2)))
+    for number in range(5):
+        devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
+    for number in range(3):
+        assert code(bind(here, f"SN8{number}")) == 200
+    stands = counts()
+    for sn in ("SN83", "SN9000000099"):
+        slowed = bind(here, sn)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), "whether there is such a device"
+    assert counts() == stands
+    assert code(bind(here, world.SN, here.ben)) == 200, "another user"
+    time.now += 1000
+    assert code(bind(here, "SN83")) == 200
+    assert bind(here, "SN84").headers["Retry-After"] == "2"
+    time.now += 86_400_000
+    assert code(bind(here, "SN84")) == 200
+
+
+def test_parallel_bindings_are_no_more_than_the_free_ones(
+    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = binding.Guesses.LIMITS[1]
+    monkeypatch.setattr(binding.Guesses, "LIMITS", (binding.Guesses.LIMITS[0], limit._replace(free=2)))
+    for number in range(6):
+        devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
+    seen = parallel(monkeypatch, lambda number: bind(here, f"SN8{number}"), requests=6)
+    assert [code(answer) for answer, _, _ in seen] == [200] * 3 + [5090] * 3
+    assert {answer.headers["Retry-After"] for answer, _, _ in seen[3:]} == {"1"}
+    assert [count["bound"] for count in counts()] == [3]
+
+
+CODES = {"quectel.share_device": "Invalid share code", "quectel.device_info": "No permission to query this device"}
+"""What answers a share code that nobody made, and in which words."""
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_share_code(
+    name: str, stage: Callable[[str, str], Stage], time: Clock
+) -> None:
+    staged = stage("quectel.share_device", "quectel")
+    good = staged.here.answers["quectel.share_info"].json()["data"]
+    made = staged.request()
+
+    def ask(share_code: str) -> Response:
+        return invoke(name, world.query(made, shareCode=share_code))
+
+    for number in range(21):
+        missed = ask(f"{number:099}")
+        assert (missed.json()["msg"], "Retry-After" in missed.headers) == (CODES[name], False)
+    stands = counts()
+    assert failures() == [21], "each is counted with the user's other misses"
+    for share_code in ("A" * 99, good):
+        slowed = ask(share_code)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), "whether there is such a code"
+    assert counts() == stands, "what is not looked at is not counted"
+    time.now += 1000
+    assert code(ask(good)) == 200
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("right", [0, 21, 24])
+def test_parallel_share_codes_reveal_no_more_than_the_free_guesses(
+    name: str, right: int, stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage("quectel.share_device", "quectel")
+    good = staged.here.answers["quectel.share_info"].json()["data"]
+    made = staged.request()
+    before = moto_registry.tables()
+
+    def ask(number: int) -> Response:
+        return invoke(name, world.query(made, shareCode=good if number == right else f"{number:099}"))
+
+    seen = parallel(monkeypatch, ask, requests=26)
+    if right == 0:
+        assert code(seen[0][0]) == 200
+        return
+    assert moto_registry.tables() == before
+    assert all(other == seen[right] for other in seen[21:]), "a wrong one gets the same answer after the same calls"
+    assert {answer.body for answer, _, _ in seen} == {seen[0][0].body}
+    assert ["Retry-After" in answer.headers for answer, _, _ in seen] == [False] * 21 + [True] * 5
+
+
+# ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+HEADERS = {"rufus": "api_key", "remoteit": "developerkey"}
+WITH_KEYS = [name for name in world.OPERATIONS if name.partition(".")[0] in HEADERS]
+NO_KEY = "ror-" + "0" * 40
+
+
+def _from(address: str, made: dict[str, Any]) -> dict[str, Any]:
+    context = made["requestContext"]
+    return made | {"requestContext": context | {"http": context["http"] | {"sourceIp": address}}}
+
+
+@pytest.mark.parametrize("name", WITH_KEYS)
+def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
+    name: str, stage: Callable[[str, str], Stage], time: Clock
+) -> None:
+    staged = stage(name, name.partition(".")[0])
+    unknown = _with(HEADERS[staged.dialect], NO_KEY)(staged)
+    before = moto_registry.tables()
+    for _ in range(20):
+        missed = invoke(name, unknown)
+        assert "Retry-After" not in missed.headers
+    for waited, seconds in ((0, 1), (1000, 2), (1999, 1), (1, 4)):
+        time.now += waited
+        slowed = invoke(name, unknown)
+        assert (slowed.status, slowed.body, slowed.headers["Retry-After"]) == (missed.status, missed.body, str(seconds))
+    assert failures() == [23], "what comes too early is not counted"
+    assert "Retry-After" not in invoke(name, _from("203.0.113.10", unknown)).headers, "another network"
+    assert moto_registry.tables() == before
+    assert invoke(name, staged.request()).status in (200, 201), "a good key is let through whoever guessed beside it"
+
+
+@pytest.mark.parametrize(
+    ("this", "that", "same"),
+    [
+        ("203.0.113.9", "203.0.113.9", True),
+        ("203.0.113.9", "203.0.113.10", False),
+        ("203.0.113.9", "::ffff:203.0.113.9", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+    ],
+)
+def test_unknown_keys_count_for_the_network_that_they_come_from(this: str, that: str, same: bool, time: Clock) -> None:
+    assert (items.key_guesses(Kind.RUFUS, this) == items.key_guesses(Kind.RUFUS, that)) is same
+    assert items.key_guesses(Kind.RUFUS, this) != items.key_guesses(Kind.REMOTEIT, this)
+    today = items.key_guesses(Kind.RUFUS, this)
+    time.now += 86_400_000
+    assert items.key_guesses(Kind.RUFUS, this) != today
+
+
+def test_a_count_of_unknown_keys_names_no_address_and_ends(stage: Callable[[str, str], Stage], time: Clock) -> None:
+    staged = stage("rufus.list_devices", "rufus")
+    invoke("rufus.list_devices", _with("api_key", NO_KEY)(staged))
+    (count,) = counts()
+    assert SOURCE_IP not in str(count)
+    # So few digits are the hash of thousands of IPv4 addresses each.
+    assert re.fullmatch(r"attempts#rufus#[0-9a-f]{5}", count["pk"])
+    assert count["expires_at"] == time.now // 1000 + 86_400
+
+
+def test_each_execution_environment_counts_and_remembers_no_more_than_it_must(
+    stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage("rufus.list_devices", "rufus")
+    unknown = _with("api_key", NO_KEY)(staged)
+    for _ in range(21):
+        invoke("rufus.list_devices", unknown)
+    key_guesses.clear_cache()
+    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "2", "another environment counts on"
+    monkeypatch.setattr(key_guesses, "REMEMBERED", 2)
+    for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12"):
+        invoke("rufus.list_devices", _from(address, unknown))
+    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "4", "what was forgotten is counted again"
+
+
+def test_a_revoked_key_is_refused_and_slowed_as_one_that_never_was(
+    stage: Callable[[str, str], Stage], time: Clock
+) -> None:
+    staged = stage("rufus.list_devices", "rufus")
+    revoked = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="old")
+    api_keys.revoke(api_keys.id_of(revoked))
+    ask = [_with("api_key", credential)(staged) for credential in (revoked, NO_KEY)]
+    for _ in range(10):
+        assert (
+            len({(answer.body, *answer.headers) for answer in (invoke("rufus.list_devices", each) for each in ask)})
+            == 1
+        )
+    for seconds, each in ((1, ask[0]), (2, ask[1]), (4, ask[0])):
+        assert invoke("rufus.list_devices", each).headers["Retry-After"] == str(seconds)
+        time.now += seconds * 1000
+
+
+# ── The metric ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def misses() -> dict[str, Any]:
+    return dict(template.resources("AWS::Logs::MetricFilter"))["FailedGuessesMetricFilter"]
+
+
+def pattern() -> str:
+    return str(misses()["FilterPattern"])
+
+
+def counted() -> set[str]:
+    """The reasons whose lines the metric counts."""
+    clauses = re.findall(r'\(\$\.reason = "(\w+)"\)', pattern())
+    assert pattern() == "{ " + " || ".join(f'($.reason = "{reason}")' for reason in clauses) + " }"
+    return set(clauses)
+
+
+def test_the_metric_counts_what_an_operation_can_refuse_for() -> None:
+    (made,) = misses()["MetricTransformations"]
+    assert misses()["LogGroupName"] == {"Ref": "FunctionLogGroup"}
+    assert (made["MetricName"], made["MetricValue"], made["DefaultValue"]) == ("FailedGuesses", "1", 0)
+    # CloudWatch gives no default to a metric that has dimensions, and what is usual is learnt from zeros too.
+    assert "Dimensions" not in made
+    assert len(pattern()) <= 1024
+    refused_for = {reason for name in world.OPERATIONS for reason in template.function(name).load().refuses}
+    assert {Reason(reason) for reason in counted()} <= refused_for
+
+
+def _with(header: str, value: str) -> Callable[[Stage], dict[str, Any]]:
+    def change(stage: Stage) -> dict[str, Any]:
+        made = stage.request()
+        return made | {"headers": made["headers"] | {header: value}}
+
+    return change
+
+
+GUESSES: dict[str, tuple[str, Callable[[Stage], dict[str, Any]]]] = {
+    "a company key": ("rufus.list_devices", _with("api_key", "ror-" + "0" * 40)),
+    "a developer key": ("remoteit.list_all", _with("developerkey", "0" * 40)),
+    "a developer key, at the login": ("remoteit.login", _with("developerkey", "0" * 40)),
+    "a password": ("remoteit.login", lambda stage: world.body(stage.request(), password="guess")),
+    "an email address": ("remoteit.login", lambda stage: world.body(stage.request(), username="who@example.com")),
+    "an app's secret": ("quectel.email_pwd_login", lambda stage: _signed(stage)),
+    "a serial number": (BIND, lambda stage: world.query(stage.request(), sn="SN9")),
+    "a share code": ("quectel.share_device", lambda stage: world.query(stage.request(), shareCode="A" * 99)),
+    "a share code, to look at": (
+        "quectel.device_info",
+        lambda stage: world.query(stage.request(), shareCode="A" * 99),
+    ),
+    "a service address": (
+        "remoteit.connect_device",
+        lambda stage: world.body(stage.request(), deviceaddress="80:00:00:00:00:00:00:F9"),
+    ),
+    "an identifier": ("asseco.register_owned_device", lambda stage: _registered(stage)),
+}
+
+
+def _signed(stage: Stage) -> dict[str, Any]:
+    stage.here.secret = "a guess"
+    return stage.request()
+
+
+def _registered(stage: Stage) -> dict[str, Any]:
+    made = stage.request()
+    invoke(stage.name, made)
+    return made
+
+
+@pytest.mark.parametrize("what", GUESSES)
+def test_every_kind_of_guess_is_in_the_metric(
+    what: str, stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, make = GUESSES[what]
+    staged = stage(name, name.partition(".")[0])
+    secret = staged.here.secret
+    request = make(staged)
+    staged.here.secret = secret
+    written = io.StringIO()
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
+    invoke(name, request)
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert line["operation"] == name
+    assert line["reason"] in counted()
+
+
+def test_what_succeeds_is_not_in_the_metric(
+    stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage(BIND, "quectel")
+    written = io.StringIO()
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
+    invoke(BIND, staged.request())
+    assert "reason" not in json.loads(written.getvalue())
+
+
+# ── What nobody can guess ──────────────────────────────────────────────────────────────────
+
+
+def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_for(
+    stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage("quectel.share_device", "quectel")
+    good = staged.here.answers["quectel.share_info"].json()["data"]
+    read: list[str] = []
+    look = devices.dynamodb.get_many
+
+    def noted(reads: Any) -> Any:
+        read.extend(each.key.pk for each in reads)
+        return look(reads)
+
+    monkeypatch.setattr(devices.dynamodb, "get_many", noted)
+    for place in range(0, len(good), 7):
+        changed = good[:place] + ("B" if good[place] == "A" else "A") + good[place + 1 :]
+        refused = invoke("quectel.share_device", world.query(staged.request(), shareCode=changed))
+        assert code(refused) == 5136, place
+    domain = items.user_domain(world.DOMAIN).pk
+    assert set(read) == {"user#ben", "account#acme", domain, items.guesses("ben").pk}

@@ -1,0 +1,149 @@
+"""No credential, password, share code, deviceid or key is in a log, whatever becomes of the request it came with."""
+
+import base64
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from bindery.aws import dynamodb
+from bindery.http import operation
+from tests.http_api import Response, invoke
+from tests.properties import world
+from tests.properties.staging import Stage, columns
+from tests.properties.world import Event
+
+SHOWN = ("deviceid", "authKey", "token", "auth_token", "service_authhash", "shareCode", "connectionid", "proxy")
+"""Members of answers that hold what would do as a credential, or would tell where somebody is connected."""
+
+LINE = {
+    *("level", "message", "timestamp", "request_id", "status"),
+    *("dialect", "operation", "Latency", "Refused", "_aws"),
+}
+"""What a request's one line has; a refused one has its `reason` too."""
+
+LONGEST = 600
+"""Bytes of such a line at most, where the stack's name is no longer than forty characters."""
+
+
+class Log:
+    """What the functions logged, and whatever any library did."""
+
+    def __init__(self, others: pytest.LogCaptureFixture) -> None:
+        self.own, self.others = io.StringIO(), others
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.own.getvalue().splitlines()]
+
+    def longest(self) -> int:
+        """Bytes of the longest line, were it written in Lambda, which names a trace, and in a stack of a long name."""
+        more = len(',"xray_trace_id":"1-5759e988-bd862e3fe1be46a994272793"') + 40 - len("bindery")
+        return max(len(line.encode()) for line in self.own.getvalue().splitlines()) + more
+
+    def text(self) -> str:
+        return self.own.getvalue() + self.others.text
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Log:
+    watched = Log(caplog)
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", watched.own)
+    caplog.set_level(logging.INFO)
+    return watched
+
+
+def sent(event: Event) -> Iterator[str]:
+    """Every value of a request that its caller chose: headers, path, query, body."""
+    yield from (event["headers"][name] for name in world.CREDENTIALS if name in event["headers"])
+    yield from (event.get("pathParameters") or {}).values()
+    yield from (value for _, value in parse_qsl(event["rawQueryString"]))
+    if event.get("body"):
+        body = base64.b64decode(event["body"]).decode() if event["isBase64Encoded"] else event["body"]
+        given = json.loads(body) if body.lstrip().startswith("{") else dict(parse_qsl(body))
+        yield from map(str, given.values())
+
+
+def shown(answer: Any) -> Iterator[str]:
+    """Every secret in an answer."""
+    if isinstance(answer, dict):
+        for name, value in answer.items():
+            secret = name in SHOWN or (name == "data" and isinstance(value, str))
+            yield from [value] if secret and isinstance(value, str) and value else shown(value)
+    elif isinstance(answer, list):
+        for value in answer:
+            yield from shown(value)
+
+
+def told(log: Log, *secrets: str) -> list[str]:
+    # What is shorter may be anything: a page's number, a platform.
+    return [secret for secret in secrets if len(secret) >= 6 and secret in log.text()]
+
+
+def body_of(answer: Response) -> Any:
+    return json.loads(answer.body or "null")
+
+
+@pytest.mark.parametrize("name", world.OPERATIONS)
+def test_a_request_leaves_one_short_line_that_repeats_nothing_of_it(
+    name: str, stage: Callable[[str, str], Stage], log: Log
+) -> None:
+    staged = stage(name, columns(name)[0])
+    request = staged.request()
+    prepared = len(log.lines())
+    answer = invoke(name, request)
+    (line,) = log.lines()[prepared:]
+    assert set(line) == LINE
+    assert (line["message"], line["status"]) == (name, answer.status)
+    assert log.longest() <= LONGEST
+    earlier = [secret for made in staged.here.answers.values() for secret in shown(body_of(made))]
+    secrets = [*sent(request), *shown(body_of(answer)), *earlier, world.PASSWORD, staged.here.secret]
+    assert told(log, *secrets) == []
+
+
+@pytest.mark.parametrize("name", world.OPERATIONS)
+def test_a_request_that_is_refused_leaves_a_line_that_repeats_nothing_of_it(
+    name: str, stage: Callable[[str, str], Stage], log: Log
+) -> None:
+    """Secrets stand where others belong, and no credential is one."""
+    staged = stage(name, columns(name)[0])
+    request = staged.request()
+    canary = "canary-of-a-secret-0123456789"
+    headers = request["headers"] | dict.fromkeys(world.CREDENTIALS, canary)
+    prepared = len(log.lines())
+    invoke(name, request | {"headers": headers})
+    hostile = request | {
+        "pathParameters": dict.fromkeys(request.get("pathParameters") or {}, canary),
+        "rawQueryString": f"{canary}={canary}&pk={canary}&dk={canary}&sn={canary}&shareCode={canary}",
+    }
+    invoke(name, hostile | {"body": json.dumps(dict.fromkeys(["model", canary], canary)), "isBase64Encoded": False})
+    invoke(name, hostile | {"body": "{" + canary, "isBase64Encoded": False})
+    lines = log.lines()[prepared:]
+    assert len(lines) == 3
+    assert all(set(line) - {"reason"} == LINE for line in lines)
+    assert log.longest() <= LONGEST
+    assert told(log, canary, *sent(request)) == []
+
+
+@pytest.mark.parametrize("name", world.OPERATIONS)
+@pytest.mark.parametrize("broken", ["out of reach", "a bug"])
+def test_an_error_of_ours_is_logged_without_a_secret(
+    name: str, broken: str, stage: Callable[[str, str], Stage], log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage(name, columns(name)[0])
+    request = staged.request()
+    bug = ClientError({"Error": {"Code": "ValidationException", "Message": "no"}}, "GetItem")
+    error = EndpointConnectionError(endpoint_url="https://dynamodb") if broken == "out of reach" else bug
+
+    def fail(**_: Any) -> None:
+        raise error
+
+    for method in ("get_item", "batch_get_item", "query", "put_item", "update_item", "transact_write_items"):
+        with monkeypatch.context() as patch:
+            patch.setattr(dynamodb.client(), method, fail)
+            invoke(name, request)
+    assert told(log, *sent(request), world.PASSWORD, staged.here.secret) == []

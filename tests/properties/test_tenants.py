@@ -1,0 +1,332 @@
+"""Tenants and credentials: every operation under every condition is answered as its API says, and nothing changes.
+
+The matrix is data: what an API answers under a condition, and the operations that answer something else. A cell that
+cannot be is named with the reason.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bindery.registry import holdings
+from bindery.remoteit import dialect
+from tests import moto_registry
+from tests.http_api import invoke
+from tests.properties import world
+from tests.properties.conditions import CONDITIONS
+from tests.properties.staging import Stage, columns, refused, timeless, told
+from tests.properties.world import ADDRESS, World
+
+
+@dataclass(frozen=True)
+class Says:
+    """An answer, to the byte."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Like:
+    """The answer that the operation's own request gets, but for these members, wherever they stand."""
+
+    members: Mapping[str, Any | Callable[[World], Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Never:
+    """A cell that cannot be, and why."""
+
+    why: str
+
+
+SAME = Like()
+Cell = Says | Like | Never
+
+
+def _rufus(status: int, text: str) -> Says:
+    return Says(status, f'{{"description":"{text}"}}')
+
+
+def _quectel(code: int, text: str, data: str = "null") -> Says:
+    return Says(200, f'{{"code":{code},"data":{data},"extMsg":"","msg":"{text}"}}')
+
+
+def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> Says:
+    headers = {} if bearer is None else {"WWW-Authenticate": f'Bearer realm="device"{bearer}'}
+    return Says(status, f'{{"problem":"{problem}","message":"{text}","details":null}}', headers)
+
+
+def _remoteit(status: int, text: str) -> Says:
+    return Says(status, f'{{"status":"false","reason":"{text}"}}')
+
+
+def _accepted(here: World) -> str:
+    """When the share was accepted, which is when its user got the device."""
+    (place,) = holdings.of_user(here.ben.uid)
+    return dialect.written(place["bound_at"])
+
+
+_BANNED_PLAYER = (
+    '{"status":400,"timestamp":0,"time":0,"ip":"203.0.113.9","message":"Device is banned","error_code":"device_banned",'
+    '"data":[]}'
+)
+
+NOBODY = Never("nobody has a credential in this API")
+NO_USERS = Never("an account acts in this API, not its users, and devices are not shared")
+BANK = Never("customers are the bank's and stand for themselves: they have no account, no users and no shares here")
+PEOPLE = Never("a session token carries no rights of its own: what users may do stands with them")
+SIGNED = Never("a login has a signature and a password, which know neither times nor rights nor other APIs")
+APPLICATION = Never("a developer key is an application's, whoever its user is")
+NO_DEVICE = Never("the operation is about no device that can be banned")
+
+BAD_KEY = _rufus(403, "Invalid api key")
+BAD_TOKEN = _quectel(5032, "Token verification failed")
+BAD_SIGNATURE = _quectel(5420, "Signature verification failed")
+BAD_PASSWORD = _quectel(5012, "Incorrect user name or password")
+BAD_BEARER = _asseco(401, "unauthorized", "The access token is not valid", ', error="invalid_token"')
+BAD_DEVELOPER_KEY = _remoteit(401, "invalid developer key")
+BAD_API_TOKEN = _remoteit(401, "invalid api token")
+NOT_SHARED = _remoteit(403, f"[0405] {ADDRESS} is not available for public access and is not shared with you.")
+NOT_STOPPED = _remoteit(401, "missing or invalid deviceaddress or connectionid")
+NOT_BOUND = _quectel(5052, "Device not bound")
+NOT_OWNED = _asseco(404, "device-not-exist", "The device does not exist")
+BANNED = _quectel(5009, "Device verification failed")
+TAKEN = _quectel(5412, "Product binding mode is unique, cannot bind repeatedly")
+HAS_SHARE = _quectel(6040, "Already accepted device sharing")
+EMPTY_PAGE = _quectel(
+    200,
+    "",
+    '{"list":[],"total":0,"pageNum":1,"pageSize":10,"pages":0,"size":0,"startRow":0,"endRow":0,"prePage":0,'
+    '"nextPage":0,"isFirstPage":true,"isLastPage":true,"hasPreviousPage":false,"hasNextPage":false,"navigatePages":8,'
+    '"navigatepageNums":[],"navigateFirstPage":0,"navigateLastPage":0}',
+)
+SHARED = Like({"deviceType": 2, "uid": "ben", "deviceName": "Ada's door"})
+
+# By the credential that the condition is about.
+MATRIX: dict[str, dict[str, Cell]] = {
+    "rufus": {
+        "no credential": _rufus(403, "Missing api key"),
+        "malformed": BAD_KEY,
+        "expired": BAD_KEY,
+        "revoked": BAD_KEY,
+        "of another api": BAD_KEY,
+        "read only": _rufus(403, "Wrong api key access type"),
+        "another account": _rufus(404, "Device not found"),
+        "another user": SAME,  # another key of the account
+        "shared user": NO_USERS,
+        "disabled account": BAD_KEY,
+        "disabled user": NO_USERS,
+        "banned device": SAME,
+    },
+    "quectel": {
+        "no credential": _quectel(5106, "Please enter token"),
+        "malformed": BAD_TOKEN,
+        "expired": BAD_TOKEN,
+        "revoked": BAD_TOKEN,
+        "of another api": BAD_TOKEN,
+        "read only": PEOPLE,
+        "another account": NOT_BOUND,
+        "another user": NOT_BOUND,
+        "shared user": SHARED,
+        "disabled account": BAD_TOKEN,
+        "disabled user": BAD_TOKEN,
+        "banned device": SAME,
+    },
+    "quectel login": {
+        "no credential": BAD_SIGNATURE,
+        "malformed": BAD_SIGNATURE,
+        "expired": SIGNED,
+        "revoked": BAD_SIGNATURE,  # the app's secret was replaced
+        "of another api": SIGNED,
+        "read only": SIGNED,
+        "another account": SAME,
+        "another user": SAME,
+        "shared user": SAME,
+        "disabled account": BAD_PASSWORD,
+        "disabled user": BAD_PASSWORD,
+        "banned device": NO_DEVICE,
+    },
+    "asseco": {
+        "no credential": _asseco(401, "unauthorized", "An access token is required", ""),
+        "malformed": BAD_BEARER,
+        "expired": BAD_BEARER,
+        "revoked": BAD_BEARER,  # the issuer withdrew the key
+        "of another api": BAD_BEARER,
+        "read only": _asseco(
+            403,
+            "forbidden",
+            "The access token does not have the scope that this needs",
+            ', error="insufficient_scope"',
+        ),
+        "another account": NOT_OWNED,  # another customer
+        "another user": BANK,
+        "shared user": BANK,
+        "disabled account": BANK,
+        "disabled user": BANK,
+        "banned device": SAME,
+    },
+    "remoteit key": {
+        "no credential": _remoteit(401, "missing developer key"),
+        "malformed": BAD_DEVELOPER_KEY,
+        "expired": BAD_DEVELOPER_KEY,
+        "revoked": BAD_DEVELOPER_KEY,
+        "of another api": BAD_DEVELOPER_KEY,
+        "read only": SAME,  # the API's keys name an application and have no access types
+        "another account": SAME,
+        "another user": SAME,
+        "shared user": APPLICATION,
+        "disabled account": BAD_DEVELOPER_KEY,
+        "disabled user": APPLICATION,
+        "banned device": APPLICATION,
+    },
+    "remoteit token": {
+        "no credential": _remoteit(401, "missing api token"),
+        "malformed": BAD_API_TOKEN,
+        "expired": BAD_API_TOKEN,
+        "revoked": BAD_API_TOKEN,
+        "of another api": BAD_API_TOKEN,
+        "read only": PEOPLE,
+        "another account": NOT_SHARED,
+        "another user": SAME,  # the device is their account's
+        "shared user": SAME,
+        "disabled account": BAD_API_TOKEN,
+        "disabled user": BAD_API_TOKEN,
+        "banned device": _remoteit(403, "the device is banned"),
+    },
+    "vodlix": dict.fromkeys(CONDITIONS, NOBODY)
+    | {
+        "no credential": SAME,
+        "malformed": SAME,  # nobody looks at it
+        "banned device": Says(400, _BANNED_PLAYER),
+    },
+}
+
+EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
+    ("rufus.get_device", "rufus", "read only"): SAME,
+    ("rufus.list_devices", "rufus", "read only"): SAME,
+    ("rufus.bind_device", "rufus", "another account"): Like(
+        {"deviceid": lambda here: world.sample_device_id(here.cleo)}
+    ),
+    ("rufus.list_devices", "rufus", "another account"): Says(
+        200,
+        '{"description":"Success","result":[],"pagination":{"page":1,"limit":100,"total":0,"has_more":false}}',
+    ),
+    ("rufus.unbind_device", "rufus", "another account"): Says(
+        404, '{"description":"Device not found","deviceid":"{deviceid}"}'
+    ),
+    ("rufus.bind_device", "rufus", "banned device"): _rufus(403, "Device banned"),
+    ("quectel.bind_device_sn", "quectel", "another account"): TAKEN,
+    ("quectel.bind_device_sn", "quectel", "another user"): TAKEN,
+    ("quectel.bind_device_sn", "quectel", "shared user"): HAS_SHARE,
+    ("quectel.bind_device_sn", "quectel", "banned device"): BANNED,
+    ("quectel.get_device_info_by_binding", "quectel", "another account"): SAME,
+    ("quectel.get_device_info_by_binding", "quectel", "another user"): SAME,
+    ("quectel.get_device_info_by_binding", "quectel", "shared user"): HAS_SHARE,
+    ("quectel.user_device_list", "quectel", "another account"): EMPTY_PAGE,
+    ("quectel.user_device_list", "quectel", "another user"): EMPTY_PAGE,
+    ("quectel.set_device_info", "quectel", "shared user"): SAME,
+    ("quectel.unbundling_device_dk", "quectel", "shared user"): Like({"bindingSum": 1}),
+    ("quectel.share_info", "quectel", "shared user"): _quectel(5135, "No permission to share this device"),
+    ("quectel.share_device", "quectel", "another account"): _quectel(5136, "Invalid share code"),
+    ("quectel.share_device", "quectel", "another user"): SAME,
+    ("quectel.share_device", "quectel", "shared user"): HAS_SHARE,
+    ("quectel.share_device", "quectel", "banned device"): BANNED,
+    **{
+        (f"asseco.{name}", "asseco", "read only"): SAME
+        for name in (
+            "get_device",
+            "list_owned_devices",
+            "get_issued_device",
+            "list_issued_devices",
+            "list_classifications",
+            "get_classification",
+        )
+    },
+    ("asseco.register_owned_device", "asseco", "another account"): _asseco(
+        440, "imei-not-unique", "A device with this identifier is registered already"
+    ),
+    ("asseco.register_owned_device", "asseco", "banned device"): _asseco(
+        440, "device-status-not-valid", "The device's status does not allow this"
+    ),
+    ("asseco.list_owned_devices", "asseco", "another account"): Says(200, '{"devices":[]}'),
+    ("asseco.list_issued_devices", "asseco", "another account"): Says(200, '{"devices":[]}'),
+    ("asseco.list_classifications", "asseco", "another account"): SAME,
+    ("asseco.get_classification", "asseco", "another account"): SAME,
+    **{
+        (f"asseco.{name}", "asseco", "banned device"): NO_DEVICE
+        for name in (
+            "get_issued_device",
+            "list_issued_devices",
+            "set_issued_nickname",
+            "list_classifications",
+            "get_classification",
+        )
+    },
+    ("remoteit.login", "remoteit key", "another account"): _remoteit(401, "[0102] The username or password is invalid"),
+    ("remoteit.list_all", "remoteit token", "another account"): Says(
+        200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'
+    ),
+    ("remoteit.list_all", "remoteit token", "shared user"): Like(
+        {
+            "shared": "shared-from",
+            "ownerusername": "",
+            "devicealias": "Ada's door",
+            "devicetype": "",
+            "createdate": _accepted,
+        }
+    ),
+    ("remoteit.list_all", "remoteit token", "banned device"): Like({"devicestate": "inactive"}),
+    ("remoteit.stop_connection", "remoteit token", "another account"): NOT_STOPPED,
+    ("remoteit.stop_connection", "remoteit token", "another user"): NOT_STOPPED,
+    ("remoteit.stop_connection", "remoteit token", "shared user"): NOT_STOPPED,
+    ("remoteit.stop_connection", "remoteit token", "banned device"): SAME,
+    ("vodlix.get_configs", "vodlix", "banned device"): NO_DEVICE,
+}
+
+CELLS = [(name, column, condition) for name in world.OPERATIONS for column in columns(name) for condition in CONDITIONS]
+"""All of them."""
+
+
+def cell(name: str, column: str, condition: str) -> Cell:
+    return EXCEPTIONS.get((name, column, condition), MATRIX[column][condition])
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "condition"),
+    [found for found in CELLS if not isinstance(cell(*found), Never)],
+    ids=lambda part: part.replace(" ", "-"),
+)
+def test_every_operation_answers_every_caller_as_its_api_says(
+    name: str, column: str, condition: str, stage: Callable[[str, str], Stage]
+) -> None:
+    expected = cell(name, column, condition)
+    own = invoke(name, stage(name, column).request())
+    assert not refused(name, own)
+    staged = stage(name, column)
+    request = CONDITIONS[condition](staged)
+    before = moto_registry.tables()
+    answer = timeless(invoke(name, request))
+    if refused(name, answer):
+        assert moto_registry.tables() == before, "a refusal leaves nothing behind"
+    if isinstance(expected, Says):
+        body = expected.body.replace("{deviceid}", world.sample_device_id(staged.here.ada))
+        assert (answer.status, answer.body) == (expected.status, body)
+        assert {header: answer.headers.get(header) for header in expected.headers} == expected.headers
+        return
+    assert isinstance(expected, Like)
+    members = {k: value(staged.here) if callable(value) else value for k, value in expected.members.items()}
+    assert told(answer) == told(own, members)
+
+
+def test_every_cell_has_an_answer_or_a_reason_why_it_cannot_be() -> None:
+    assert set(EXCEPTIONS) <= set(CELLS), "an exception is one of a cell"
+    assert all(set(row) == set(CONDITIONS) for row in MATRIX.values())
+    assert len(CELLS) == sum(len(columns(name)) for name in world.OPERATIONS) * len(CONDITIONS)
+    for found in CELLS:
+        expected = cell(*found)
+        assert not isinstance(expected, Never) or expected.why
+        assert found not in EXCEPTIONS or EXCEPTIONS[found] != MATRIX[found[1]][found[2]], found

@@ -1,0 +1,296 @@
+"""Forged tokens: what no honest issuer signs is refused at the operations' door, and nothing is fetched for it."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bindery.directory import users
+from bindery.security import oidc, secrets
+from tests.http_api import Response, invoke
+from tests.openid import CUSTOMER, OTHER, Bank, ec_key, public, rsa_key
+from tests.properties import world
+from tests.properties.staging import refused
+from tests.properties.world import World
+
+Part = dict[str, Any] | bytes
+
+OURS = [("quectel.user_device_list", "authorization"), ("remoteit.list_all", "token")]
+"""An operation for each API with session tokens of ours, and the header that carries one."""
+
+
+def text(data: Part) -> str:
+    """A part of a token."""
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def members(*pairs: tuple[str, Any]) -> bytes:
+    """A JSON object whose members may have the same name."""
+    return (
+        b"{" + b",".join(json.dumps(name).encode() + b":" + json.dumps(value).encode() for name, value in pairs) + b"}"
+    )
+
+
+def by_hmac(secret: bytes, header: Part, claims: Part, algorithm: str = "sha256") -> str:
+    signed = f"{text(header)}.{text(claims)}"
+    return f"{signed}.{text(hmac.digest(secret, signed.encode(), algorithm))}"
+
+
+def by_rsa(header: Part, claims: Part, key: str = "key-1") -> str:
+    signed = f"{text(header)}.{text(claims)}"
+    signature = rsa_key(key).sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signed}.{text(signature)}"
+
+
+_dialect = ContextVar("_dialect", default="quectel")
+"""The API under test."""
+
+
+def secret() -> bytes:
+    """The secret that signs the session tokens of the API under test."""
+    return secrets.session_secret(_dialect.get())
+
+
+def other_secret() -> bytes:
+    """The secret that signs the session tokens of the other API."""
+    return secrets.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
+
+
+def session(**changes: Any) -> dict[str, Any]:
+    """The claims of ada's good session token, for both of the APIs; None takes one away."""
+    now = int(time.time())
+    claims = {
+        "iss": "bindery",
+        "aud": ["quectel", "remoteit"],
+        "sub": "ada",
+        "acc": "acme",
+        "dom": world.DOMAIN,
+        "gen": users.show("ada")["generation"],
+        "iat": now,
+        "exp": now + 300,
+        **changes,
+    }
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+HS256 = {"alg": "HS256", "typ": "JWT"}
+RS256 = {"alg": "RS256", "kid": "key-1"}
+
+
+def ask(here: World, name: str, header: str, token: Callable[[], str]) -> Response:
+    _dialect.set(name.partition(".")[0])
+    request = here.request(name)
+    return invoke(name, request | {"headers": request["headers"] | {header: token()}})
+
+
+def customer(here: World, token: str) -> Response:
+    """What the holder of an access token is shown."""
+    return ask(here, "asseco.list_issued_devices", "authorization", lambda: f"Bearer {token}")
+
+
+@pytest.fixture
+def here(built: tuple[World, Bank, Any]) -> World:
+    """One world for all: no refused token changes anything."""
+    return built[0]
+
+
+@pytest.fixture
+def bank(built: tuple[World, Bank, Any]) -> Iterator[Bank]:
+    """Its issuer, which has published no more than its key."""
+    bank, published = built[1], list(built[1].keys)
+    bank.keys.append(public("curve", ec_key("curve")))
+    bank.asked.clear()
+    oidc.clear_cache()
+    yield bank
+    bank.keys[:] = published
+    oidc.clear_cache()
+
+
+# ── Session tokens, which this installation signs ─────────────────────────────────────────────────────────────────────
+
+_SESSION: dict[str, Callable[[], str]] = {
+    "no algorithm": lambda: f"{text({'alg': 'none'})}.{text(session())}.",
+    "no algorithm, but a signature": lambda: by_hmac(secret(), {"alg": "none"}, session()),
+    "an algorithm in another case": lambda: by_hmac(secret(), {"alg": "hs256"}, session()),
+    "another HMAC": lambda: by_hmac(secret(), {"alg": "HS512"}, session(), "sha512"),
+    "an algorithm that is a list": lambda: by_hmac(secret(), {"alg": ["HS256"]}, session()),
+    "an algorithm twice, none last": lambda: by_hmac(secret(), members(("alg", "HS256"), ("alg", "none")), session()),
+    "RSA": lambda: by_rsa(RS256, session()),
+    "an empty secret": lambda: by_hmac(b"", HS256, session()),
+    "the secret's name": lambda: by_hmac(b"QuectelSessionSecret", HS256, session()),
+    "the secret of the other API": lambda: by_hmac(other_secret(), HS256, session()),
+    "the secret of another purpose": lambda: by_hmac(secrets.secret("DIRECTORY_SECRET"), HS256, session()),
+    "a signature cut short": lambda: by_hmac(secret(), HS256, session())[:-22],
+    "a signature of a hash without a key": lambda: _unkeyed(),
+    "a header that demands what we do not know": lambda: by_hmac(secret(), HS256 | {"crit": ["exp"]}, session()),
+    "a payload that is not encoded": lambda: by_hmac(secret(), HS256 | {"b64": False}, session()),
+    "another issuer": lambda: by_hmac(secret(), HS256, session(iss="https://issuer.example")),
+    "no issuer": lambda: by_hmac(secret(), HS256, session(iss=None)),
+    "an issuer that is a list": lambda: by_hmac(secret(), HS256, session(iss=["bindery"])),
+    "no audience": lambda: by_hmac(secret(), HS256, session(aud=None)),
+    "the audience of no API": lambda: by_hmac(secret(), HS256, session(aud="bindery")),
+    "the audience of a refresh token": lambda: by_hmac(secret(), HS256, session(aud="quectel-refresh")),
+    "an audience that begins alike": lambda: by_hmac(secret(), HS256, session(aud=["quectel2", "remoteit2"])),
+    "no end": lambda: by_hmac(secret(), HS256, session(exp=None)),
+    "an end that is over": lambda: by_hmac(secret(), HS256, session(exp=int(time.time()) - 1)),
+    "an end without end": lambda: by_hmac(secret(), HS256, session(exp=float("inf"))),
+    "an end that is no number": lambda: by_hmac(secret(), HS256, session(exp={})),
+    "no time of issue": lambda: by_hmac(secret(), HS256, session(iat=None)),
+    "issued in time to come": lambda: by_hmac(secret(), HS256, session(iat=int(time.time()) + 3600)),
+    "not good yet": lambda: by_hmac(secret(), HS256, session(nbf=int(time.time()) + 3600)),
+    "no user": lambda: by_hmac(secret(), HS256, session(sub=None)),
+    "a user that is a list": lambda: by_hmac(secret(), HS256, session(sub=["ada"])),
+    "no account": lambda: by_hmac(secret(), HS256, session(acc=None)),
+    "another account": lambda: by_hmac(secret(), HS256, session(acc="other")),
+    "another domain": lambda: by_hmac(secret(), HS256, session(dom="other")),
+    "no generation": lambda: by_hmac(secret(), HS256, session(gen=None)),
+    "an earlier generation": lambda: by_hmac(secret(), HS256, session(gen=1)),
+    "a generation that is true": lambda: by_hmac(secret(), HS256, session(gen=True)),
+    "claims that are no object": lambda: by_hmac(secret(), HS256, b'["ada"]'),
+    "claims nested without end": lambda: by_hmac(secret(), HS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
+    "a header nested without end": lambda: by_hmac(secret(), b'{"a":' * 1500 + b"1" + b"}" * 1500, session()),
+    "five parts": lambda: by_hmac(secret(), HS256, session()) + ".a.b",
+    "two parts": lambda: by_hmac(secret(), HS256, session()).rpartition(".")[0],
+    "an encrypted token": lambda: f"{text({'alg': 'dir', 'enc': 'A128GCM'})}..{text(b'iv')}.{text(b'c')}.{text(b't')}",
+}
+
+
+def _unkeyed() -> str:
+    signed = f"{text(HS256)}.{text(session())}"
+    return f"{signed}.{text(hashlib.sha256(signed.encode()).digest())}"
+
+
+@pytest.mark.parametrize(("name", "header"), OURS)
+def test_a_session_token_of_these_claims_is_good(name: str, header: str, here: World) -> None:
+    assert not refused(name, ask(here, name, header, lambda: by_hmac(secret(), HS256, session())))
+
+
+@pytest.mark.parametrize(("name", "header"), OURS)
+@pytest.mark.parametrize("what", _SESSION)
+def test_any_other_session_token_is_refused_as_one_that_is_none(
+    what: str, name: str, header: str, here: World, errors: list[str]
+) -> None:
+    answer = ask(here, name, header, _SESSION[what])
+    none = ask(here, name, header, lambda: "a.b.c")
+    assert refused(name, none)
+    assert (answer.status, answer.body, errors) == (none.status, none.body, [])
+
+
+# ── Access tokens, which the bank's issuer signs ──────────────────────────────────────────────────────────────────────
+
+ES256 = {"alg": "ES256", "kid": "curve"}
+_PUBLISHED = {
+    "PEM": (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    "PEM of PKCS#1": (Encoding.PEM, PublicFormat.PKCS1),
+    "DER": (Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    "OpenSSH": (Encoding.OpenSSH, PublicFormat.OpenSSH),
+}
+
+
+def evil() -> dict[str, Any]:
+    """A forger's own key, as an issuer would publish it."""
+    return public("key-1", rsa_key("forger"))
+
+
+def by_curve(bank: Bank, *, der: bool) -> str:
+    """A token signed on the curve: as JWS has it, r and s, or in DER."""
+    good = bank.token(ec_key("curve"), "ES256", "curve")
+    if not der:
+        return good
+    signed = good.rpartition(".")[0]
+    return f"{signed}.{text(ec_key('curve').sign(signed.encode(), ec.ECDSA(hashes.SHA256())))}"
+
+
+def nothing_signed(bank: Bank, size: int) -> str:
+    """A token on the curve whose r and s are zero."""
+    return f"{text(ES256)}.{text(bank.claims())}.{text(bytes(size))}"
+
+
+_ACCESS: dict[str, Callable[[Bank], str]] = {
+    "no algorithm": lambda bank: f"{text({'alg': 'none', 'kid': 'key-1'})}.{text(bank.claims())}.",
+    "an algorithm twice, none last": lambda bank: by_rsa(
+        members(("alg", "RS256"), ("kid", "key-1"), ("alg", "none")), bank.claims()
+    ),
+    "a key id twice, the forger's last": lambda bank: by_rsa(
+        members(("alg", "RS256"), ("kid", "key-1"), ("kid", "forger")), bank.claims()
+    ),
+    **{
+        f"the published key as an HMAC secret: {name}": lambda bank, form=form: by_hmac(
+            rsa_key("key-1").public_key().public_bytes(*form), {"alg": "HS256", "kid": "key-1"}, bank.claims()
+        )
+        for name, form in _PUBLISHED.items()
+    },
+    "the published key as an HMAC secret: JWK": lambda bank: by_hmac(
+        json.dumps(bank.keys[0]).encode(), {"alg": "HS256", "kid": "key-1"}, bank.claims()
+    ),
+    "a key that comes along": lambda bank: by_rsa(RS256 | {"jwk": evil()}, bank.claims(), "forger"),
+    "a key to be fetched": lambda bank: by_rsa(RS256 | {"jku": f"{bank.url}/evil"}, bank.claims(), "forger"),
+    "a certificate to be fetched": lambda bank: by_rsa(RS256 | {"x5u": f"{bank.url}/evil"}, bank.claims(), "forger"),
+    "a certificate that comes along": lambda bank: by_rsa(RS256 | {"x5c": ["MIIB"]}, bank.claims(), "forger"),
+    "a key id that is a path": lambda bank: by_rsa(RS256 | {"kid": "../../dev/null"}, bank.claims(), "forger"),
+    "a key id that is an address": lambda bank: by_rsa(RS256 | {"kid": f"{bank.url}/evil"}, bank.claims(), "forger"),
+    "a key id that is blank": lambda bank: by_rsa(RS256 | {"kid": ""}, bank.claims()),
+    "a key id that is a list": lambda bank: by_rsa(RS256 | {"kid": ["key-1"]}, bank.claims()),
+    "a key id in another case": lambda bank: by_rsa(RS256 | {"kid": "KEY-1"}, bank.claims()),
+    "nothing signed on the curve": lambda bank: nothing_signed(bank, 64),
+    "no signature on the curve": lambda bank: nothing_signed(bank, 0),
+    "a signature in DER": lambda bank: by_curve(bank, der=True),
+    "a curve's token with the name of RSA": lambda bank: by_rsa(ES256, bank.claims()),
+    "a header that demands what we do not know": lambda bank: by_rsa(RS256 | {"crit": ["exp"]}, bank.claims()),
+    "a payload that is not encoded": lambda bank: by_rsa(RS256 | {"b64": False, "crit": ["b64"]}, bank.claims()),
+    "an audience twice, another last": lambda bank: by_rsa(RS256, members(*bank.claims().items(), ("aud", "another"))),
+    "an end twice, past last": lambda bank: by_rsa(RS256, members(*bank.claims().items(), ("exp", 1))),
+    "an issuer twice, another last": lambda bank: by_rsa(
+        RS256, members(*bank.claims().items(), ("iss", "https://issuer.example"))
+    ),
+    "an issuer with a slash more": lambda bank: by_rsa(RS256, bank.claims(iss=bank.url + "/")),
+    "an issuer that begins alike": lambda bank: by_rsa(RS256, bank.claims(iss=bank.url + ".example")),
+    "an end without end": lambda bank: by_rsa(RS256, bank.claims(exp=float("inf"))),
+    "an end that is not a number": lambda bank: by_rsa(RS256, bank.claims(exp=float("nan"))),
+    "an end of many digits": lambda bank: by_rsa(RS256, b'{"exp":' + b"9" * 5000 + b"}"),
+    "a beginning without end": lambda bank: by_rsa(RS256, bank.claims(nbf=float("inf"))),
+    "nobody": lambda bank: by_rsa(RS256, bank.claims(sub=None)),
+    "a customer that is a list": lambda bank: by_rsa(RS256, bank.claims(sub=[CUSTOMER])),
+    "a customer that is blank": lambda bank: by_rsa(RS256, bank.claims(sub=" ")),
+    "a customer with a control character": lambda bank: by_rsa(RS256, bank.claims(sub=f"{CUSTOMER}\n")),
+    "a customer that is half of a character": lambda bank: by_rsa(RS256, bank.claims(sub="\ud800")),
+    "claims nested without end": lambda bank: by_rsa(RS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
+    "a session token of ours": lambda bank: by_hmac(
+        secrets.session_secret("quectel"), HS256, session(iss=bank.url, aud="bindery")
+    ),
+    "a good token with a line break in it": lambda bank: bank.token()[:40] + "\n" + bank.token()[40:],
+    "two good tokens": lambda bank: f"{bank.token()},{bank.token()}",
+}
+
+
+@pytest.mark.parametrize("what", _ACCESS)
+def test_any_other_access_token_is_refused_and_nothing_but_the_issuer_is_asked(
+    what: str, here: World, bank: Bank, errors: list[str]
+) -> None:
+    answer, none = customer(here, _ACCESS[what](bank)), customer(here, "a.b.c")
+    assert (none.status, answer.status, answer.body, errors) == (401, 401, none.body, [])
+    assert answer.headers["WWW-Authenticate"] == none.headers["WWW-Authenticate"]
+    assert set(bank.asked) <= {"/.well-known/openid-configuration", "/keys"}
+
+
+def test_access_tokens_signed_either_way_are_good(here: World, bank: Bank) -> None:
+    for token in (by_rsa(RS256, bank.claims()), by_curve(bank, der=False)):
+        assert [device["device-id"] for device in customer(here, token).json()["devices"]] == ["CARD-0001"]
+
+
+def test_of_a_claim_that_the_issuer_gives_twice_the_last_one_counts(here: World, bank: Bank) -> None:
+    """RFC 7519, section 4: refused, or the lexically last."""
+    first = by_rsa(RS256, members(*bank.claims(sub=OTHER).items(), ("sub", CUSTOMER)))
+    last = by_rsa(RS256, members(*bank.claims(sub=CUSTOMER).items(), ("sub", OTHER)))
+    assert len(customer(here, first).json()["devices"]) == 1
+    assert customer(here, last).json()["devices"] == []

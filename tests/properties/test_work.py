@@ -1,0 +1,98 @@
+"""No request is more work than its length: twice as long is twice the work at the most, whatever it is made of."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.http_api import invoke
+from tests.properties import hostile
+from tests.properties.measured import most
+from tests.properties.staging import Stage
+from tests.properties.work import CPU, watching
+from tests.properties.world import Event
+
+Stages = Callable[[str, str], Stage]
+
+EMAIL = "multipart/form-data; boundary=x"
+FORM = "application/x-www-form-urlencoded"
+
+SHAPES: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "nested arrays": ("", lambda size: b"[" * (size // 2) + b"]" * (size // 2)),
+    "nested objects": ("", lambda size: b'{"a":' * (size // 6) + b"1" + b"}" * (size // 6)),
+    "members": ("", lambda size: b"{%s}" % b",".join(b'"%05d":0' % number for number in range(size // 10))),
+    "one member, again and again": ("", lambda size: b"{%s}" % b",".join([b'"model":"a"'] * (size // 12))),
+    "numbers": ("", lambda size: b'{"a":[%s]}' % b",".join([b"1"] * (size // 2 - 5))),
+    "one number": ("", lambda size: b'{"a":%s}' % (b"9" * (size - 6))),
+    "a text of escapes": ("", lambda size: b'{"model":"%s"}' % (b"\\u0301" * (size // 6 - 3))),
+    "a text of combining marks": ("", lambda size: b'{"model":"e%s"}' % ("\u0301\u0316" * (size // 4 - 4)).encode()),
+    "a text of blanks": ("", lambda size: b'{"model":"%s"}' % (b" " * (size - 12))),
+    "blanks": ("", lambda size: b" " * size),
+    "pairs of a form": (FORM, lambda size: b"&".join([b"a=1"] * (size // 4))),
+    "separators of a form": (FORM, lambda size: b"&" * size),
+    "escapes of a form": (FORM, lambda size: b"a=" + b"%25" * (size // 3 - 1)),
+    "parts": (EMAIL, lambda size: b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * (size // 51)),
+    "parts without anything": (EMAIL, lambda size: b"--x\r\n\r\n" * (size // 7)),
+    "lines of a part": (EMAIL, lambda size: b"--x\r\n\r\n" + b"\n" * (size - 7)),
+    "lines of a part's head": (EMAIL, lambda size: b"--x\r\n" + b"a:\n" * (size // 3 - 2)),
+    "parameters of a part": (EMAIL, lambda size: b"--x\r\nContent-Disposition: a" + b";b=c" * (size // 4 - 8)),
+    "pieces of a parameter": (
+        EMAIL,
+        lambda size: (
+            b"--x\r\nContent-Disposition: a" + b"".join(b";name*%d*=a" % number for number in range(size // 14 - 3))
+        ),
+    ),
+    "quotes of a part": (EMAIL, lambda size: b"--x\r\nContent-Disposition: a;name=" + b'\\"' * (size // 2 - 20)),
+    "brackets of a part": (EMAIL, lambda size: b"--x\r\nContent-Disposition: a" + b"(" * (size - 30)),
+}
+"""What a body may be made of, with its type: of about so many bytes, and of what costs most for each."""
+
+QUERY = 8 * 1024
+"""About as long as API Gateway lets one be."""
+PER_BYTE = 20
+"""Calls for each byte: the most that a body comes to is a part of a form for each seven bytes, 14."""
+SET_UP = 500
+"""Calls for what a request costs however short it is."""
+
+OPERATIONS = ("rufus.bind_device", "vodlix.add_device")
+"""A JSON body; one that may be a form."""
+
+
+def asked(good: Event, kind: str, body: bytes) -> Event:
+    return hostile.with_body(good, body) | {"headers": good["headers"] | ({"content-type": kind} if kind else {})}
+
+
+def work(name: str, request: Event) -> int:
+    with watching(calls=True) as done:
+        invoke(name, request)
+    return done.calls
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_twice_as_long_a_body_is_twice_the_work_at_the_most(name: str, shape: str, stage: Stages) -> None:
+    good, (kind, make) = stage(name, name.partition(".")[0]).request(), SHAPES[shape]
+    work(name, good)
+    half, whole = (asked(good, kind, make(size)) for size in (hostile.LIMIT // 2, hostile.LIMIT))
+    few, many = work(name, half), work(name, whole)
+    assert many <= 2 * few + SET_UP
+    assert many <= PER_BYTE * hostile.LIMIT
+    with watching() as done:
+        invoke(name, whole)
+    most(CPU, done.seconds * 1000, f"{name}, {shape}")
+
+
+@pytest.mark.parametrize("raw", ["a=1&", "a&", "%25", ";", "sn=", "+"])
+def test_twice_as_long_a_query_is_twice_the_work_at_the_most(raw: str, stage: Stages) -> None:
+    name = "quectel.bind_device_sn"
+    good = stage(name, name.partition(".")[0]).request()
+    work(name, good)
+    few, many = (work(name, good | {"rawQueryString": raw * (size // len(raw))}) for size in (QUERY // 2, QUERY))
+    assert many <= 2 * few + SET_UP
+    assert many <= PER_BYTE * QUERY
+
+
+def test_a_body_that_is_too_long_is_not_looked_at(stage: Stages) -> None:
+    good = stage("vodlix.add_device", "vodlix").request()
+    longer = [asked(good, EMAIL, SHAPES["parts"][1](size)) for size in (2 * hostile.LIMIT, 20 * hostile.LIMIT)]
+    work("vodlix.add_device", longer[0])
+    assert len({work("vodlix.add_device", request) for request in longer}) == 1

@@ -1,0 +1,98 @@
+"""Serving the documentation page, and where it and Postman get their credentials."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server.servers import Server
+from tools import docs, openapi
+from tools.template import ROOT
+from tools.voices import SECURITY, VARIABLES, VOICES
+
+
+def export(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tools.docs", folder], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_every_scheme_but_the_signature_has_a_demo_credential():
+    assert set(VARIABLES) == {scheme for voice in VOICES.values() for scheme in voice.security}
+    assert set(VARIABLES) == set(SECURITY) - {"aws_signature"}
+
+
+def test_the_local_server_fills_in_its_demo_credentials(server: Server, client: httpx.Client):
+    settings = client.get("/docs/settings.json")
+    assert settings.json() == {
+        "try": True,
+        "credentials": {scheme: server.environment[variable] for scheme, variable in VARIABLES.items()},
+        "samples": settings.json()["samples"],
+    }
+    assert settings.headers["cache-control"] == "no-store"
+    assert settings.headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+def test_samples_that_the_local_server_fills_in_succeed(server: Server, client: httpx.Client):
+    samples = client.get("/docs/settings.json").json()["samples"]
+    key = {"api_key": server.environment["RUFUS_UNBIND_KEY"]}
+    bound = client.post("/v0/devices", headers=key, json={"model": "Model X1", "serial_number": "DEVICE-123"}).json()
+    assert samples["rufus.get_device"] == samples["rufus.unbind_device"] == {"deviceid": bound["deviceid"]}
+    login = client.post("/v2/enduser/enduserapi/emailPwdLogin", data=samples["quectel.email_pwd_login"]).json()
+    assert login["code"] == 200
+    developer = {"developerkey": server.environment["REMOTEIT_DEVELOPER_KEY"]}
+    login = client.post("/apv/v27/user/login", headers=developer, json=samples["remoteit.login"]).json()
+    assert login["status"] == "true"
+
+
+def test_local_server_writes_postman_environment(server: Server):
+    written = json.loads((server.state / "postman_environment.json").read_text())
+    given = {variable["key"]: variable["value"] for variable in written["values"]}
+    assert given == {"baseUrl": server.url, **{name: server.environment[name] for name in given if name != "baseUrl"}}
+    assert set(VARIABLES.values()) < set(given)
+
+
+def test_the_local_server_serves_what_is_exported_but_for_the_credentials(client: httpx.Client, tmp_path: Path):
+    site = tmp_path / "new" / "site"
+    assert export(site).stdout == f"Wrote the documentation page to {site}. Any static file host can serve it.\n"
+    exported = {path.name: path.read_bytes() for path in site.iterdir()}
+    assert exported["settings.json"] == b'{"try": false, "credentials": {}, "samples": {}}'
+    assert exported["openapi.json"] == openapi.PATH.read_bytes()
+    served = {name: client.get(f"/docs/{name}").content for name in exported}
+    assert [name for name in exported if served[name] != exported[name]] == ["settings.json"]
+
+
+def test_the_page_and_the_document_are_where_people_look_for_them(client: httpx.Client):
+    asked = client.get("/docs")
+    assert (asked.status_code, asked.headers["location"]) == (307, "/docs/")
+    assert client.get("/docs/").headers["content-type"] == "text/html; charset=utf-8"
+    document = client.get("/openapi.json")
+    assert (document.headers["content-type"], document.text) == ("application/json", openapi.text())
+
+
+def test_the_page_is_not_there_for_a_name_that_only_leads_here(server: Server, client: httpx.Client):
+    for host, status in (("localhost", 200), (f"127.0.0.1:{server.port}", 200), ("elsewhere.example", 403)):
+        answer = client.get("/docs/settings.json", headers={"Host": host})
+        assert answer.status_code == status
+        assert (server.environment["REMOTEIT_TOKEN"] in answer.text) is (status == 200)
+
+
+def test_a_demo_caller_who_is_gone_has_no_credential_on_the_page():
+    assert docs.credentials({"REMOTEIT_TOKEN": "one", "QUECTEL_SN": "two"}) == {"remoteit_token": "one"}
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+    told = export(tmp_path / "file")
+    assert told.returncode == 1
+    assert told.stderr == (
+        f"bindery: cannot write to {tmp_path / 'file'} (File exists). Use another folder: make docs SITE=…\n"
+    )
+
+
+@pytest.mark.parametrize("name", [*docs.OWN, "swagger-ui.css"])
+def test_no_file_of_the_page_names_another_host(name: str):
+    text = docs.files()[name].decode()
+    assert "http:" not in text.replace("http://www.w3.org/", "")
+    assert "https:" not in text

@@ -1,0 +1,406 @@
+"""`make run` as a person meets it: started for real, asked over real HTTP."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server.servers import Server, start
+from tools import template
+
+SAMPLES = Path(__file__).parent / "samples"
+HOSTS = ("https://api.runonrufus.com", "https://api.remot3.it")
+INTERPRETERS = {
+    ".sh": ("bash",),
+    ".js": ("node",),
+    ".py": (sys.executable,),
+    ".php": ("php", "-d", "variables_order=EGPCS"),
+}
+RUNNABLE = [sample for sample in sorted(SAMPLES.iterdir()) if shutil.which(INTERPRETERS[sample.suffix][0])]
+EXPECTED = {
+    ("rufus", ".sh"): '{"description":"Device binded succesfully","deviceid":"',
+    ("rufus", ".js"): "status: 201",
+    ("rufus", ".php"): 'string(25) "Device binded succesfully"',
+    ("remoteit", ".sh"): '{"connection":{"deviceaddress":"80:00:00:00:00:00:00:F1","expirationsec":"',
+    ("remoteit", ".js"): "Status Code: 200",
+    ("remoteit", ".py"): "'deviceaddress': '80:00:00:3F:AE:00:00:11'",
+    ("remoteit", ".php"): "Status Code: 200",
+}
+AXIOS = """
+exports.post = async (url, data, {headers}) => {
+  headers = {"Content-Type": "application/json", ...headers};
+  const answer = await fetch(url, {method: "POST", headers, body: JSON.stringify(data)});
+  if (!answer.ok) throw new Error("Request failed with status code " + answer.status);
+  return {status: answer.status, data: await answer.json()};
+};
+"""
+"""What the samples use of axios."""
+PHONE = {
+    "external-device-identifier": "990000862471854",
+    "operating-system": "iOS 9.x",
+    "nickname": "My Phone",
+    "brand-name": "Apple IPhone",
+    "model-name": "IP-6S",
+}
+PLAYER = {
+    "mac_address": "A1B2C3D4E5F6",
+    "device_os": "iOS",
+    "device_version": "14.5",
+    "device_type": "Mobile",
+    "app_version": "2.0",
+    "app_name": "MyApp",
+}
+NAMES = [
+    *(
+        "RUFUS_API_KEY",
+        "RUFUS_READ_KEY",
+        "RUFUS_UNBIND_KEY",
+        "QUECTEL_TOKEN",
+        "QUECTEL_EMAIL",
+        "QUECTEL_PASSWORD",
+        "QUECTEL_PK",
+        "QUECTEL_SN",
+        "ASSECO_TOKEN",
+    ),
+    *("REMOTEIT_DEVELOPER_KEY", "REMOTEIT_TOKEN", "REMOTEIT_DEVICE_ADDRESS", "REMOTEIT_USERNAME", "REMOTEIT_PASSWORD"),
+]
+
+
+def bind(server: Server, serial: str = "DEVICE-123") -> str:
+    headers = {"api_key": server.environment["RUFUS_API_KEY"]}
+    answer = httpx.post(
+        f"{server.url}/v0/devices", headers=headers, json={"model": "Model X1", "serial_number": serial}
+    )
+    assert answer.status_code == 201, answer.text
+    deviceid: str = answer.json()["deviceid"]
+    return deviceid
+
+
+def bind_serial(server: Server, suffix: str = "") -> int:
+    demo = server.environment
+    code: int = httpx.post(
+        f"{server.url}/v2/binding/enduserapi/bindDeviceSn",
+        params={"pk": demo["QUECTEL_PK"], "sn": demo["QUECTEL_SN"]},
+        headers={"Authorization": demo[f"QUECTEL_TOKEN{suffix}"]},
+    ).json()["code"]
+    return code
+
+
+@pytest.mark.parametrize("sample", RUNNABLE, ids=lambda sample: sample.name)
+def test_a_documents_sample_works_with_only_its_host_changed(server: Server, tmp_path: Path, sample: Path):
+    text = sample.read_text()
+    for host in HOSTS:
+        text = text.replace(host, server.url)
+    script = tmp_path / sample.name
+    script.write_text(text)
+    axios = tmp_path / "node_modules" / "axios"
+    axios.mkdir(parents=True)
+    (axios / "index.js").write_text(AXIOS)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | server.environment
+    ran = subprocess.run(
+        [*INTERPRETERS[sample.suffix], script], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert EXPECTED[sample.stem, sample.suffix] in ran.stdout
+
+
+def test_the_samples_that_are_bodies_alone_work(server: Server, client: httpx.Client):
+    bearer = {"Authorization": f"bearer {server.environment['ASSECO_TOKEN']}"}
+    registered = client.post("/v1/device/owned-devices", headers=bearer, content=json.dumps(PHONE))
+    assert registered.text == '{"id":"990000862471854","CreatedRecordStatus":"active"}'
+    shown = client.get("/v1/device/devices/990000862471854", headers=bearer).json()
+    assert (shown["customer-id"], shown["nickname"]) == ("MIGR00002", "My Phone")
+    assert client.post("/v1/device/devices/990000862471854/unregister", headers=bearer).status_code == 202
+    added = client.post("/api/v2/device", content=json.dumps(PLAYER)).json()
+    assert added["data"] == {"mac_address": "A1B2C3D4E5F6", "status": 1, "ban_status": 0}
+    assert client.get("/api/base/configs").json()["configs"] == {"device_management": 1}
+
+
+def test_the_printed_requests_work_as_they_are(server: Server):
+    printed = [line.strip() for line in server.output if line.startswith("  curl ")]
+    assert len(printed) == 5
+    ran = subprocess.run(
+        ["bash", "-e"],
+        input="\n".join(
+            [f". {server.state}/demo.env", *(f"{line} -sS -o /dev/null -w '%{{http_code}}\\n'" for line in printed)]
+        ),
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.stdout.split() == ["201", "200", "200", "200", "200"], ran.stderr
+
+
+def test_demo_env_names_two_callers_of_each_kind(server: Server):
+    demo = server.environment
+    operator = {"BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"}
+    app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET"}
+    assert set(demo) - operator - app == {name + suffix for name in NAMES for suffix in ("", "_OTHER")}
+    assert operator | app <= set(demo)
+    assert stat.S_IMODE((server.state / "demo.env").stat().st_mode) == 0o600
+    assert demo["RUFUS_API_KEY"] == "ror-ae4fc6c19681a20fad30"
+    assert demo["REMOTEIT_DEVICE_ADDRESS"] == "80:00:00:00:00:00:00:F1"
+
+
+def test_nothing_in_the_state_folder_is_open_to_others(server: Server):
+    for path in [server.state, *server.state.rglob("*")]:
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
+
+
+def test_the_keys_of_the_demo_may_do_what_their_names_say(server: Server, client: httpx.Client):
+    body = {"model": "Model X1", "serial_number": "DEVICE-9"}
+    statuses = {
+        name: client.post("/v0/devices", headers={"api_key": server.environment[name]}, json=body).status_code
+        for name in ("RUFUS_API_KEY", "RUFUS_READ_KEY", "RUFUS_UNBIND_KEY", "RUFUS_API_KEY_OTHER")
+    }
+    assert statuses == {
+        "RUFUS_API_KEY": 201,
+        "RUFUS_READ_KEY": 403,
+        "RUFUS_UNBIND_KEY": 201,
+        "RUFUS_API_KEY_OTHER": 201,
+    }
+
+
+def test_the_other_customer_has_none_of_the_first_ones_issued_devices(server: Server, client: httpx.Client):
+    kinds = {
+        suffix: [
+            device["kind"]
+            for device in client.get(
+                "/v1/device/issued-devices",
+                headers={"Authorization": f"bearer {server.environment[f'ASSECO_TOKEN{suffix}']}"},
+            ).json()["devices"]
+        ]
+        for suffix in ("", "_OTHER")
+    }
+    assert kinds == {"": ["payment-card", "otp-token"], "_OTHER": []}
+
+
+@pytest.mark.parametrize("suffix", ["", "_OTHER"])
+def test_a_remoteit_caller_connects_to_their_own_device_alone(server: Server, client: httpx.Client, suffix: str):
+    demo = server.environment
+    headers = {"developerkey": demo[f"REMOTEIT_DEVELOPER_KEY{suffix}"], "token": demo[f"REMOTEIT_TOKEN{suffix}"]}
+    statuses = [
+        client.post("/apv/v27/device/connect", headers=headers, json={"deviceaddress": demo[name]}).status_code
+        for name in ("REMOTEIT_DEVICE_ADDRESS", "REMOTEIT_DEVICE_ADDRESS_OTHER")
+    ]
+    assert statuses == ([200, 403] if suffix == "" else [403, 200])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        ("GET", "/v0/nothing", 404, '{"description":"Not found"}'),
+        ("PUT", "/v0/devices", 405, '{"description":"Method not allowed"}'),
+        ("GET", "/nowhere", 404, '{"message":"Not Found"}'),
+        ("POST", "/", 404, '{"message":"Not Found"}'),
+    ],
+)
+def test_unknown_routes_are_refused_in_their_prefixs_voice(
+    client: httpx.Client, method: str, path: str, status: int, body: str
+):
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.text) == (status, body)
+    assert answer.headers["x-request-id"]
+
+
+def test_a_header_with_an_underscore_and_a_form_type_around_json_survive_the_socket(server: Server):
+    body = b'{"model": "Model X1", "serial_number":"DEVICE-123"}'
+    head = (
+        b"POST /v0/devices HTTP/1.1\r\nHost: 127.0.0.1\r\nAPI_KEY: ror-ae4fc6c19681a20fad30\r\nConnection: close\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    status, head_back, answer = server.exchange(head + body)
+    assert status == 201
+    assert "content-type: application/json" in head_back
+    assert answer.startswith(b'{"description":"Device binded succesfully","deviceid":"')
+
+
+def test_a_repeated_query_parameter_reaches_the_function_as_repeated(server: Server):
+    token = server.environment["QUECTEL_TOKEN"]
+    status, _, body = server.exchange(
+        "POST /v2/binding/enduserapi/bindDeviceSn?pk=a&pk=b&sn=c HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Authorization: {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert (status, json.loads(body)["code"]) == (200, 5048)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "host", "status"),
+    [
+        (b"NONSENSE", b"127.0.0.1", 400),
+        (b"GET /x HTTP/1.1", b"[", 403),
+        (b"GET /x HTTP/1.1", b"localhost:y", 404),
+        (b"OPTIONS * HTTP/1.1", b"127.0.0.1", 404),
+        (b"GET http://elsewhere/v0/devices HTTP/1.1", b"127.0.0.1", 404),
+        (b"GET /v0/%ff%00%2f?%ff=%zz&&;= HTTP/1.1", b"127.0.0.1", 404),
+    ],
+)
+def test_odd_requests_are_refused_and_harm_nothing(
+    server: Server, client: httpx.Client, request_line: bytes, host: bytes, status: int
+):
+    answered, _, body = server.exchange(request_line + b"\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+    assert answered == status
+    assert b"Traceback" not in body
+    assert client.get("/api/base/configs").status_code == 200
+
+
+def test_the_server_is_on_loopback_alone(server: Server):
+    # Another loopback address is free to take on the same port only if the server does not listen on every address.
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", server.port))
+
+
+def test_a_taken_port_is_said_in_one_line_before_anything_is_touched(server: Server, tmp_path: Path):
+    process = start("--port", str(server.port), "--state", str(tmp_path / "state"))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output == (
+        f"bindery: port {server.port} is already in use. If another Bindery server is running, stop it, or start a"
+        f" second server on another port and state folder: make run PORT={server.port % 65535 + 1} STATE_DIR=.local-2\n"
+    )
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--port", "abc", "PORT=abc is not a port number (0 to 65535). Example: make run PORT=3001"),
+        ("--port", "65536", "PORT=65536 is not a port number (0 to 65535). Example: make run PORT=3001"),
+        ("--log", "xml", "LOG=xml is not a log format. Use make run LOG=text or make run LOG=json"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(tmp_path: Path, option: str, value: str, said: str):
+    process = start("--state", str(tmp_path / "state"), option, value)
+    assert process.communicate(timeout=60)[0] == f"bindery: {said}\n"
+    assert process.returncode == 1
+
+
+def test_state_of_an_older_release_is_refused_with_a_remedy(tmp_path: Path):
+    (tmp_path / "registry").mkdir()
+    process = start("--port", "0", "--state", str(tmp_path))
+    assert process.communicate(timeout=60)[0] == (
+        f"bindery: {tmp_path} is not a state folder of this release of Bindery. Move it away to start with new demo"
+        " data, or use another folder: make run STATE_DIR=…\n"
+    )
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("path", ["/v0/devices", "/docs/settings.json", "/issuer/keys", "/nowhere", "/"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "elsewhere.example"},
+        {"Host": "127.0.0.1.elsewhere.example"},
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+    ],
+    ids=str,
+)
+def test_requests_of_other_sites_are_refused(client: httpx.Client, path: str, headers: dict[str, str]):
+    answer = client.get(path, headers=headers)
+    assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+
+
+def test_the_servers_own_pages_may_send_their_origin(server: Server, client: httpx.Client):
+    assert client.get("/api/base/configs", headers={"Origin": server.url}).status_code == 200
+
+
+def test_containers_reach_the_issuer_and_nothing_else(client: httpx.Client):
+    host = {"Host": "host.docker.internal:1"}
+    found = client.get("/issuer/.well-known/openid-configuration", headers=host).json()
+    assert found["issuer"].startswith("http://host.docker.internal:")
+    for path in ("/docs/settings.json", "/v0/devices", "/"):
+        assert client.get(path, headers=host).status_code == 404
+
+
+def test_start_page_leads_browsers_to_the_documentation(client: httpx.Client):
+    answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs/")
+    assert client.get("/").status_code == 404
+
+
+def test_events_for_sam_local_carry_the_demo_credentials(server: Server, client: httpx.Client):
+    event = json.loads((server.state / "events/rufus/get_device.json").read_text())
+    bound = bind(server)
+    assert event["pathParameters"] == {"deviceid": bound}
+    key = {"api_key": event["headers"]["api_key"]}
+    assert client.get(event["rawPath"], headers=key).status_code == 200
+    assert {path.name for path in server.state.glob("events/*/*.json")} == {
+        function.event.name for function in template.functions()
+    }
+
+
+def test_a_second_server_on_the_same_state_is_refused(server: Server):
+    process = start("--port", "0", "--state", str(server.state))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output == (
+        f"bindery: the state folder {server.state} is in use by another server (process {server.process.pid}). Stop"
+        " it, or use another folder: make run STATE_DIR=…\n"
+    )
+
+
+def test_32_binds_at_once_leave_one_owner(server: Server):
+    with ThreadPoolExecutor(32) as threads:
+        serial = list(threads.map(lambda number: bind(server, f"RACE-{number % 4}"), range(32)))
+    assert len(set(serial)) == 4
+
+
+@pytest.mark.parametrize(
+    "ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "sigterm", "kill -9"]
+)
+def test_what_was_answered_is_there_after_a_restart(tmp_path: Path, ending: signal.Signals):
+    first = Server(tmp_path)
+    deviceid = bind(first)
+    assert bind_serial(first) == 200
+    demo = first.environment
+    assert first.stop(ending) == (-9 if ending == signal.SIGKILL else 0), first.output
+
+    second = Server(tmp_path)
+    assert bind(second) == deviceid
+    assert bind_serial(second) == 5049
+    kept = [name for name in demo if "KEY" in name]
+    assert {name: second.environment[name] for name in kept} == {name: demo[name] for name in kept}
+    assert second.stop() == 0
+
+
+def test_a_registry_that_dies_is_said_and_loses_nothing_that_was_answered(tmp_path: Path):
+    first = Server(tmp_path)
+    deviceid = bind(first)
+    assert bind_serial(first) == 200
+    os.kill(first.registry, signal.SIGKILL)
+    assert first.end() == 1
+    assert "the local registry stopped unexpectedly (exit code -9)" in first.output[-1]
+    (journal,) = (tmp_path / "registry").glob("journal-*")
+    with journal.open("ab") as file:
+        # A power cut in the middle of a write that nobody was told of.
+        file.write(b'{"headers": [["x-amz-target", "DynamoDB_2012')
+
+    second = Server(tmp_path)
+    assert bind(second) == deviceid
+    assert bind_serial(second) == 5049
+    assert second.stop() == 0
+
+
+def test_what_a_person_changed_stays_changed(tmp_path: Path):
+    first = Server(tmp_path)
+    bearer = {"Authorization": f"bearer {first.environment['ASSECO_TOKEN']}"}
+    httpx.post(f"{first.url}/v1/device/owned-devices", headers=bearer, json=PHONE)
+    httpx.post(f"{first.url}/v1/device/owned-devices/990000862471854/unregister", headers=bearer)
+    assert first.stop() == 0
+    second = Server(tmp_path)
+    bearer = {"Authorization": f"bearer {second.environment['ASSECO_TOKEN']}"}
+    shown = httpx.get(f"{second.url}/v1/device/devices/990000862471854", headers=bearer).json()
+    assert shown["status"] == "unregistered"
+    assert second.stop() == 0

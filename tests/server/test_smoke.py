@@ -1,0 +1,49 @@
+"""The smoke tests of a deployed stack, against the local server: they pass, and leave nothing of theirs."""
+
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.deployed.smoke import challenge
+from tests.server.servers import Server
+from tests.server.test_journey_vodlix import Administration
+from tools.template import ROOT
+
+COMMAND = "-W error -m pytest --noconftest --tb=short tests/deployed/smoke.py"
+KEYS = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
+
+
+def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run them against a server, as `make smoke` does."""
+    given = {name: server.environment[name] for name in KEYS} | {"BINDERY_ENDPOINT": server.url} | more
+    return subprocess.run(
+        [sys.executable, *COMMAND.split()],
+        cwd=ROOT,
+        env=dict(os.environ) | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_dialect_passes_and_nothing_of_the_run_stays(server: Server):
+    assert f"$(TEST) {COMMAND}\n" in (ROOT / "Makefile").read_text()
+    operators = Administration(server)
+    for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
+        run = smoke(server, **more)
+        assert "6 passed" in run.stdout, run.stdout
+        assert operators.ask("GET", "accounts/smoke")["enabled"] is False
+        assert operators.ask("GET", "users?account=smoke")["items"] == []
+        keys = operators.ask("GET", "keys?account=smoke")["items"]
+        assert [key for key in keys if key["revoked_at"] is None] == []
+        (device,) = operators.ask("GET", "devices?serial=SMOKE-1")["items"]
+        assert operators.ask("GET", f"devices/{device['device']}")["binding"] is None
+
+
+@pytest.mark.parametrize("name", ["WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"])
+def test_challenge_is_read_under_either_name(name: str):
+    assert challenge(httpx.Headers({name: 'Bearer realm="device"'})) == 'Bearer realm="device"'

@@ -1,0 +1,263 @@
+"""How a stack is deployed: versions, aliases and canaries, who may call whom, within CloudFormation's limits."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from typing import Any
+
+import pytest
+
+from tools import template
+from tools.expanded import expand, resources
+from tools.template import INTEGRATION, INTEGRATIONS, Function
+
+RESOURCES = 500
+TEMPLATE_BYTES = 1_000_000
+INLINE_POLICY_CHARACTERS = 10_240
+LONGEST_ALIAS = len("arn:aws:lambda:ap-northeast-1:123456789012:function:") + 64 + len(":live")
+
+ROOM = 40
+"""How many operations more there must be room for."""
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+every_layer = pytest.mark.parametrize(
+    "layer", [name for name, _ in template.resources("AWS::Serverless::LayerVersion")]
+)
+
+
+@cache
+def deployed() -> dict[str, Any]:
+    return expand(template.document())
+
+
+def gateway_role(function: Function) -> str:
+    return "AdminGatewayRole" if function.name.startswith("admin.") else "DialectsGatewayRole"
+
+
+def callable_by(role: str) -> list[str]:
+    """The aliases that a role of the gateway may call."""
+    policies = deployed()["Resources"][role]["Properties"]["Policies"]
+    (statement,) = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "lambda:InvokeFunction")
+    return [resource["Ref"] for resource in statement["Resource"]]
+
+
+def named(part: Any) -> Iterator[str]:
+    """The names, parameters' among them, that CloudFormation must know before it has this part of a template."""
+    if isinstance(part, list):
+        for each in part:
+            yield from named(each)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key == "Ref":
+                yield value
+            elif key == "Fn::GetAtt":
+                yield value.partition(".")[0] if isinstance(value, str) else value[0]
+            elif key == "Fn::Sub":
+                yield from re.findall(r"\$\{([\w:]+)[.}]", value if isinstance(value, str) else value[0])
+            elif key == "DependsOn":
+                yield from [value] if isinstance(value, str) else value
+            yield from named(value)
+
+
+def larger() -> dict[str, Any]:
+    """The template with forty more operations, each with a route of its own."""
+    grown: dict[str, Any] = copy.deepcopy(template.document())
+    definition = grown["Resources"]["Api"]["Properties"]["DefinitionBody"]
+    roles = grown["Resources"]["DialectsGatewayRole"]["Properties"]["Policies"]
+    for number in range(ROOM):
+        name = f"QuectelUnbundlingDeviceDk{number}"
+        for suffix in ("", "Role"):
+            grown["Resources"][name + suffix] = copy.deepcopy(grown["Resources"][f"QuectelUnbundlingDeviceDk{suffix}"])
+        integration = copy.deepcopy(definition["components"][INTEGRATIONS]["QuectelUnbundlingDeviceDk"])
+        integration["uri"]["Fn::Sub"][1]["live"]["Ref"] = f"{name}.Alias"
+        definition["components"][INTEGRATIONS][name] = integration
+        reference = {"$ref": f"#/components/{INTEGRATIONS}/{name}"}
+        definition["paths"][f"/v2/binding/enduserapi/{name}"] = {"post": {INTEGRATION: reference}}
+        roles[0]["PolicyDocument"]["Statement"][0]["Resource"].append({"Ref": f"{name}.Alias"})
+    return grown
+
+
+def test_there_is_room_for_forty_more_operations():
+    expanded = expand(larger())
+    assert len(resources(expanded, "AWS::Lambda::Function")) == len(template.functions()) + ROOM
+    assert len(expanded["Resources"]) <= RESOURCES
+    assert len(json.dumps(expanded)) <= TEMPLATE_BYTES
+    callable_then = len(callable_by("DialectsGatewayRole")) + ROOM
+    assert callable_then * (LONGEST_ALIAS + len('"",')) + 100 <= INLINE_POLICY_CHARACTERS
+
+
+@every_function
+def test_a_functions_routes_lead_to_its_live_alias_alone(function: Function):
+    integration = template.api()["components"][INTEGRATIONS][function.logical_id]
+    prefix = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions"
+    assert integration == {
+        "type": "aws_proxy",
+        "httpMethod": "POST",
+        "payloadFormatVersion": "2.0",
+        "credentials": {"Fn::GetAtt": [gateway_role(function), "Arn"]},
+        "uri": {"Fn::Sub": [f"{prefix}/${{live}}/invocations", {"live": {"Ref": f"{function.logical_id}.Alias"}}]},
+    }
+    body = deployed()["Resources"]["Api"]["Properties"]["Body"]
+    uri = body["components"][INTEGRATIONS][function.logical_id]["uri"]
+    assert uri["Fn::Sub"][1] == {"live": {"Ref": f"{function.logical_id}Aliaslive"}}
+
+
+def test_the_gateway_may_call_the_live_aliases_and_nothing_else():
+    for role in ("DialectsGatewayRole", "AdminGatewayRole"):
+        theirs = [
+            f"{function.logical_id}Aliaslive" for function in template.functions() if gateway_role(function) == role
+        ]
+        assert sorted(callable_by(role)) == sorted(theirs)
+    assert template.api()["components"][INTEGRATIONS].keys() == {
+        function.logical_id for function in template.functions()
+    }
+    assert not resources(deployed(), "AWS::Lambda::Permission")
+
+
+def test_a_path_declares_its_parameters():
+    for path, methods in template.api()["paths"].items():
+        for method in methods.values():
+            declared = [(parameter["name"], parameter["in"]) for parameter in method.get("parameters", [])]
+            assert declared == [(name, "path") for name in re.findall(r"\{([^/]+)\}", path)]
+
+
+@every_function
+def test_a_new_version_is_a_canary_until_the_alarm_was_silent_for_five_minutes(function: Function):
+    alias = deployed()["Resources"][f"{function.logical_id}Aliaslive"]
+    assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {
+        "Ref": f"{function.logical_id}DeploymentGroup"
+    }
+    group = deployed()["Resources"][f"{function.logical_id}DeploymentGroup"]["Properties"]
+    assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": "ErrorsAlarm"}}]}
+    assert group["AutoRollbackConfiguration"]["Enabled"]
+    assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+    assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": "Canary10Percent5Minutes"}
+    assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
+
+
+def test_no_resource_needs_itself_whichever_way_round():
+    for canaries in ("true", "false"):
+        found = expand(template.document(), CanaryDeployments=canaries)["Resources"]
+        needed = {name: found.keys() & set(named(resource)) for name, resource in found.items()}
+        (function, *_) = resources({"Resources": found}, "AWS::Lambda::Function")
+        assert f"{function}Aliaslive" in needed["Api"]
+        assert canaries == "false" or f"{function}DeploymentGroup" in needed[f"{function}Aliaslive"]
+        # Raises an error that names the circle.
+        TopologicalSorter(needed).prepare()
+
+
+def test_without_canaries_new_versions_are_live_at_once():
+    expanded = expand(template.document(), CanaryDeployments="false")
+    assert not resources(expanded, "AWS::CodeDeploy::DeploymentGroup")
+    aliases = resources(expanded, "AWS::Lambda::Alias").values()
+    assert len(aliases) == len(template.functions())
+    assert not any("UpdatePolicy" in alias for alias in aliases)
+
+
+def test_versions_start_from_a_snapshot_where_the_stack_asks_for_it_and_not_unless():
+    parameter = deployed()["Parameters"]["SnapStart"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("None", ["None", "PublishedVersions"])
+    for function in resources(deployed(), "AWS::Lambda::Function").values():
+        assert function["Properties"]["SnapStart"] == {"ApplyOn": {"Ref": "SnapStart"}}
+
+
+@every_layer
+def test_a_layer_that_changed_is_published_with_every_function_that_names_it(layer: str):
+    document = copy.deepcopy(template.document())
+    document["Resources"][layer]["Properties"]["ContentUri"] = "s3://bucket/another"
+    versions = resources(expand(document), "AWS::Lambda::Version").keys()
+    new = {
+        re.sub(r"Version[0-9a-f]+$", "", name)
+        for name in versions - resources(deployed(), "AWS::Lambda::Version").keys()
+    }
+    shared = document["Globals"]["Function"]["Layers"]
+    naming = {
+        function.logical_id
+        for function in template.functions()
+        if {"Ref": layer} in shared + document["Resources"][function.logical_id]["Properties"].get("Layers", [])
+    }
+    assert new == naming
+    # Those behind a condition are in the sum that the shared layer carries: tests/stack/test_build.py.
+    assert naming or "Condition" in document["Resources"][layer]
+
+
+def reaching_functions() -> list[str]:
+    """The parameters whose values are part of a function, itself or by a condition."""
+    expanded = deployed()
+    text = json.dumps(resources(expanded, "AWS::Lambda::Function"))
+    conditions = {name: said for name, said in expanded["Conditions"].items() if f'{{"Fn::If": ["{name}",' in text}
+    text += json.dumps(conditions) + json.dumps([expanded["Conditions"]["Arm64"]])
+    return [name for name in expanded["Parameters"] if f'{{"Ref": "{name}"}}' in text]
+
+
+ANOTHER = {
+    "Architecture": "x86_64",
+    "SnapStart": "PublishedVersions",
+    "Tracing": "Active",
+    "LeaseSeconds": "600",
+    "SecretsVersion": "2",
+}
+
+
+@pytest.mark.parametrize("parameter", [*reaching_functions(), "SecretsVersion"])
+def test_another_value_of_a_parameter_is_a_new_version_of_every_function(parameter: str):
+    before, after = (
+        resources(expanded, "AWS::Lambda::Version")
+        for expanded in (deployed(), expand(template.document(), **{parameter: ANOTHER.get(parameter, "another")}))
+    )
+    assert before.keys() == after.keys()
+    for name, version in before.items():
+        # Another description replaces the version; the layer that it names is in the function, which thus has changed.
+        assert version["Properties"]["Description"]["Ref"].startswith("BinderyLayer")
+        assert after[name]["Properties"]["Description"] != version["Properties"]["Description"]
+
+
+def test_the_longest_values_of_all_parameters_fit_into_what_a_layer_can_say():
+    parameters, layer = deployed()["Parameters"], template.document()["Resources"]["BinderyLayer"]["Properties"]
+    for said, longest in (("Description", 256), ("LicenseInfo", 512)):
+        text = layer[said]["Fn::Sub"]
+        for name in re.findall(r"\$\{(\w+)\}", text):
+            allowed = parameters[name]
+            most = allowed.get("MaxLength") or max(
+                map(len, map(str, allowed.get("AllowedValues", [allowed.get("MaxValue")])))
+            )
+            text = text.replace(f"${{{name}}}", "x" * int(most))
+        assert len(text) <= longest
+
+
+def test_every_role_is_bounded_where_the_account_asks_for_it():
+    roles = resources(deployed(), "AWS::IAM::Role")
+    assert roles.keys() == resources(template.document(), "AWS::IAM::Role").keys()
+    for role in roles.values():
+        assert role["Properties"]["PermissionsBoundary"] == {
+            "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
+        }
+
+
+def test_the_access_log_names_routes_and_neither_paths_nor_callers():
+    (stage,) = resources(deployed(), "AWS::ApiGatewayV2::Stage").values()
+    written = json.loads(stage["Properties"]["AccessLogSettings"]["Format"])
+    assert set(written.values()) == {
+        "$context.requestId",
+        "$context.requestTime",
+        "$context.routeKey",
+        "$context.status",
+        "$context.responseLength",
+        "$context.responseLatency",
+        "$context.integrationStatus",
+        "$context.integrationLatency",
+        "$context.integrationErrorMessage",
+        "$context.error.message",
+    }
+
+
+def test_a_domain_is_there_when_it_is_asked_for():
+    document = template.document()
+    for name in ("Domain", "DomainMapping"):
+        assert document["Resources"][name]["Condition"] == "CustomDomain"
+    assert document["Conditions"]["CustomDomain"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}
+    assert document["Rules"]["Domain"]["RuleCondition"] == document["Conditions"]["CustomDomain"]

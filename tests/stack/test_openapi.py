@@ -1,0 +1,168 @@
+"""The OpenAPI document: what is committed is what the operations say, it is valid, and it has every deployed route."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+from pydantic import AliasChoices
+
+from bindery.core.errors import Reason
+from tests import documented
+from tests.stack.test_functions import matches
+from tools import openapi, template
+from tools.openapi.answered import SUCCESS
+from tools.openapi.refused import OF_THE_FORM, can_refuse
+from tools.voices import VOICES
+
+UNDONE = 5048
+"""quectel's word for a bind that failed, in whose place each other operation has its own."""
+
+
+@pytest.fixture(scope="module")
+def document():
+    return openapi.document()
+
+
+def test_the_committed_document_is_what_the_operations_say():
+    assert openapi.PATH.read_text() == openapi.text(), "run: make generate"
+
+
+def test_the_document_is_valid(document):
+    validate(document)
+
+
+def test_every_route_is_in_the_document_and_nothing_else_is(document):
+    described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+    routes = [route for function in template.functions() for route in function.routes if route.path != "$default"]
+    undocumented = [
+        route
+        for route in routes
+        if not any(matches(route, method, re.sub(r"[{}]", "", path)) for method, path in described)
+    ]
+    undeployed = [
+        (method, path)
+        for method, path in described
+        if not any(matches(route, method, re.sub(r"[{}]", "", path)) for route in routes)
+    ]
+    assert (undocumented, undeployed) == ([], [])
+
+
+def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(document):
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    assert all(operation["summary"] and operation["description"] for operation in operations)
+    routers_own = [operation["summary"] for operation in operations if re.match(r"[A-Z]+ /", operation["summary"])]
+    assert routers_own == []
+
+
+def test_every_example_is_what_its_schema_says(document):
+    described = [operation for path in document["paths"].values() for operation in path.values()]
+    shown = [
+        (holder["schema"], holder["example"])
+        for operation in described
+        for holder in (
+            *operation.get("parameters", ()),
+            *operation.get("requestBody", {}).get("content", {}).values(),
+        )
+        if "example" in holder
+    ]
+    answered = [
+        (content["schema"], example["value"])
+        for operation in described
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+    ]
+    assert shown
+    assert answered
+    for schema, example in (*shown, *answered):
+        documented.validator(schema).validate(example)
+
+
+def test_every_name_under_which_a_parameter_is_taken_is_told(document):
+    for function in template.functions():
+        if function.name.partition(".")[0] not in VOICES:
+            continue
+        described = [
+            operation
+            for path in document["paths"].values()
+            for operation in path.values()
+            if re.fullmatch(rf"{re.escape(function.name)}(\.\d+)?", operation["operationId"])
+        ]
+        model = function.load().request
+        body = document["components"]["schemas"].get(f"{function.name}.{model.__name__}", {}).get("properties", {})
+        parameters = {each["name"] for operation in described for each in operation.get("parameters", ())}
+        told = {*parameters, *body} | {
+            name for member in body.values() for name in re.findall("`(.+?)`", member.get("description", ""))
+        }
+        for name, field in model.model_fields.items():
+            alias = field.validation_alias or name
+            assert set(alias.choices if isinstance(alias, AliasChoices) else [alias]) <= told, function.name
+
+
+def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_code_and_text(document):
+    for function in template.functions():
+        dialect = function.name.partition(".")[0]
+        if dialect not in VOICES:
+            continue
+        operation = function.load()
+        (responses,) = [
+            described["responses"]
+            for path in document["paths"].values()
+            for described in path.values()
+            if described["operationId"] == function.name
+        ]
+        shown = {
+            reason: (status, example["value"])
+            for status, response in responses.items()
+            for content in response.get("content", {}).values()
+            for reason, example in content.get("examples", {}).items()
+            if reason != SUCCESS
+        }
+        declared = {reason for reason in operation.refuses - OF_THE_FORM if can_refuse(operation, reason)}
+        declared |= {Reason(reason) for reason in shown if reason in OF_THE_FORM}
+        assert set(shown) == {reason.value for reason in declared}, function.name
+        for reason in declared:
+            refusal = operation.dialect.REFUSALS[reason]
+            status, value = shown[reason.value]
+            assert status == str(refusal.status)
+            if dialect == "quectel" and refusal.code != UNDONE:
+                assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
+
+
+def parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield a part of the document and every object in it."""
+    if isinstance(schema, dict):
+        yield schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from parts(part)
+
+
+def test_patterns_are_short_and_mean_the_same_in_every_language(document):
+    patterns = {part["pattern"] for part in parts(document) if isinstance(part.get("pattern"), str)}
+    assert [pattern for pattern in patterns if len(pattern) > 80 or re.search(r"\\[swdbpSWDBP]", pattern)] == []
+
+
+LOOKED_UP = {"connectionid", "deviceaddress", "deviceid", "dk", "schema-id", "shareCode"}
+"""Texts of any form: one that cannot exist is refused like one that does not."""
+
+
+def test_every_text_of_a_request_has_a_bounded_length(document):
+    """Client generators check lengths, and derive none from a pattern."""
+    named, asked = document["components"]["schemas"], []
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        asked += [(parameter["name"], parameter["schema"]) for parameter in operation.get("parameters", ())]
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            body = named[content["schema"]["$ref"].rpartition("/")[2]]
+            asked += body.get("properties", {}).items()
+    texts = [
+        (name, part)
+        for name, schema in asked
+        for part in parts(schema)
+        if part.get("type") == "string" and not part.keys() & {"enum", "const", "format", "pattern"}
+    ]
+    assert len(texts) > 100
+    assert {name for name, part in texts if "maxLength" not in part} == LOOKED_UP

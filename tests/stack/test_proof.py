@@ -1,0 +1,54 @@
+"""docs/proof.md lists every mutation, and every mutation still says what to break and which check finds it."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from tests.properties import conftest, measured, mutations
+from tests.properties.mutations import ROOT, Mutation
+
+every_mutation = pytest.mark.parametrize("mutation", mutations.mutations(), ids=lambda mutation: mutation.name)
+
+
+def test_the_document_has_the_mutations_as_they_are() -> None:
+    assert mutations.TABLE.findall(mutations.DOCUMENT.read_text()) == [mutations.table()]
+
+
+def test_every_promise_is_broken() -> None:
+    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "contract"}
+
+
+def test_no_two_mutations_are_alike() -> None:
+    found = mutations.mutations()
+    assert len({mutation.name for mutation in found}) == len(found)
+    assert len({(mutation.file, mutation.text, mutation.instead) for mutation in found}) == len(found)
+
+
+@every_mutation
+def test_a_mutation_names_one_text_and_checks_that_are_there(mutation: Mutation) -> None:
+    assert (ROOT / mutation.file).read_text().count(mutation.text) == 1
+    assert mutation.instead != mutation.text
+    assert mutation.checks
+    for check in mutation.checks:
+        file, _, name = check.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()
+
+
+def test_what_several_processes_measured_is_shown_when_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "FULL", True)
+    ended = []
+    for milliseconds in (2.0, 3.0, 1.0):
+        monkeypatch.setattr(measured, "_lines", [])
+        monkeypatch.setattr(measured, "_most", {})
+        measured.report("fuzzing", "all lines")
+        measured.most("CPU", milliseconds, "a body")
+        worker = SimpleNamespace(workeroutput={})
+        conftest.pytest_sessionfinish(SimpleNamespace(config=worker))
+        ended.append(json.loads(json.dumps(worker.workeroutput)))
+    monkeypatch.setattr(measured, "_lines", [])
+    monkeypatch.setattr(measured, "_most", {})
+    for output in ended:
+        conftest.pytest_testnodedown(SimpleNamespace(workeroutput=output))
+    conftest.pytest_testnodedown(SimpleNamespace())
+    assert measured.lines() == ["fuzzing: all lines"] * 3 + ["CPU: 3.0 ms at the most, a body"]

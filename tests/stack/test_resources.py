@@ -1,0 +1,84 @@
+"""What the template promises of the stack: bounded parameters, kept data, no wildcard, layers for both processors."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.test_layering import MODULES, of_the_layer
+from tools import template
+from tools.template import Function
+
+every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+every_parameter = pytest.mark.parametrize("name", template.document()["Parameters"])
+every_table = pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = template.document()["Resources"][logical_id]["Properties"]
+    return found
+
+
+def loaded(source: Path) -> set[str]:
+    """The layer's modules that come with a function, those included that others import."""
+    found: set[str] = set()
+    new = of_the_layer(source)
+    while new:
+        found |= new
+        new = {imported for module in new for imported in of_the_layer(MODULES[module])} - found
+    return found
+
+
+@every_parameter
+def test_a_parameter_is_described_and_bounded_and_its_default_within_its_bounds(name: str):
+    parameter = template.document()["Parameters"][name]
+    default = parameter["Default"]
+    assert parameter["Description"].endswith(".")
+    if "AllowedValues" in parameter:
+        assert default in parameter["AllowedValues"]
+    elif parameter["Type"] == "Number":
+        assert parameter["MinValue"] <= int(default) <= parameter["MaxValue"]
+    else:
+        assert len(default) <= parameter["MaxLength"]
+        assert re.fullmatch(parameter["AllowedPattern"], default)
+
+
+@every_table
+def test_a_table_is_on_demand_and_can_be_restored(table: str):
+    assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_no_log_is_kept_for_ever():
+    for _, log in template.resources("AWS::Logs::LogGroup"):
+        assert log["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert template.document()["Globals"]["Function"]["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogGroup"}
+
+
+@every_function
+def test_a_function_has_the_layers_of_what_it_imports_and_no_other(function: Function):
+    modules = loaded(function.source)
+    # What refuses unknown paths speaks in the voice of each dialect, imported when it is needed.
+    signed = {"security.oidc", "directory.sessions"} & modules or function.name == "default.no_route"
+    jwt = [{"Ref": "JwtLayer"}] if signed else []
+    cryptography = [{"Fn::If": ["Arm64", {"Ref": "CryptographyArm64Layer"}, {"Ref": "CryptographyX8664Layer"}]}]
+    expected = jwt + (cryptography if {"security.oidc", "security.encryption"} & modules else [])
+    assert properties(function.logical_id).get("Layers", []) == expected
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "condition", "architecture"),
+    [
+        ("DepsArm64Layer", "Arm64", "arm64"),
+        ("DepsX8664Layer", "X8664", "x86_64"),
+        ("CryptographyArm64Layer", "Arm64", "arm64"),
+        ("CryptographyX8664Layer", "X8664", "x86_64"),
+    ],
+)
+def test_a_layer_of_wheels_is_deployed_for_its_processor_alone(logical_id: str, condition: str, architecture: str):
+    layer = template.document()["Resources"][logical_id]
+    assert layer["Condition"] == condition
+    assert layer["Metadata"]["BuildMethod"] == "makefile"
+    assert layer["Metadata"].get("BuildArchitecture", "x86_64") == architecture
+    assert layer["Properties"]["CompatibleArchitectures"] == [architecture]
