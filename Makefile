@@ -112,7 +112,7 @@ types: .venv/test/.made
 
 # Prints durations and costs, and writes the table in docs/performance.md and docs/performance.svg.
 bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.made build
-	$(TEST) -m tests.performance.bench
+	$(TEST) -m bench.bench
 
 # Rewrites tests/performance/recorded.json. Review the changes before you commit them.
 bench-record: .venv/test/.made .venv/ministack/.made

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from bench import warm
 from bindery.http.operation import ALWAYS, Operation, logger
 from tests.conftest import clear_caches
 from tests.http_api import invoke
 from tests.openid import Bank
-from tests.performance import costs, recorded, stories, warm
+from tests.performance import costs, recorded, stories
 from tests.performance.refusals import NEVER, NOT_COUNTED, refusals
 from tools import template
 

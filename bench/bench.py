@@ -13,10 +13,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from bench import init, throughput, warm
+from bench.init import BARE, Spread
 from tests import runtime
 from tests.openid import AUDIENCE, Bank
-from tests.performance import init, recorded, throughput, warm
-from tests.performance.init import BARE, Spread
+from tests.performance import recorded
 from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
 from tests.performance.test_imports import layers

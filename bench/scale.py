@@ -1,4 +1,4 @@
-"""Whether requests cost the same with few devices in the tables as with many: `python -m tests.performance.scale 100`.
+"""Whether requests cost the same with few devices in the tables as with many: `python -m bench.scale 100`.
 
 The devices are of the quectel demo product, each bound to a user of its own. They are put straight into the engine:
 into the file from which it starts, as it would have saved them. Then every story is played, and what each request costs

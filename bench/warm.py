@@ -22,13 +22,13 @@ from botocore import xform_name
 from botocore.handlers import BUILTIN_HANDLERS
 from pydantic import BaseModel, Field
 
+from bench.init import Spread
 from bindery.aws import clients, dynamodb
 from bindery.aws.attribute_values import decode
 from bindery.core import clock
 from bindery.http.operation import logger
 from bindery.security import secrets
 from tests.openid import AUDIENCE, Bank, rsa_key
-from tests.performance.init import Spread
 from tests.performance.stories import STORIES, World
 from tools import template
 
