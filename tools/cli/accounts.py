@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, command, group, listed
+from tools.cli.command import All, Context, Limit, command, group, listed
 
 app = group("Manage accounts (tenants).")
 
@@ -13,9 +12,9 @@ Account = Annotated[str, typer.Argument(help="Account id.")]
 
 
 @command(app, done="Created account {account}.")
-def create(api: Client, account: Account, name: Annotated[str, typer.Option(help="Account name.")]) -> Any:
+def create(context: Context, account: Account, name: Annotated[str, typer.Option(help="Account name.")]) -> Any:
     """Create an account."""
-    return api.post("accounts", account=account, name=name)
+    return context.api.post("accounts", account=account, name=name)
 
 
 @command(
@@ -23,24 +22,24 @@ def create(api: Client, account: Account, name: Annotated[str, typer.Option(help
     name="list",
     columns={"ACCOUNT": "account", "NAME": "name", "ENABLED": "enabled", "CREATED": "created_at"},
 )
-def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
+def page(context: Context, limit: Limit = 50, everything: All = False) -> Any:
     """List accounts, sorted by id."""
-    return listed(api, "accounts", limit=limit, everything=everything)
+    return listed(context.api, "accounts", limit=limit, everything=everything)
 
 
 @command(app)
-def show(api: Client, account: Account) -> Any:
+def show(context: Context, account: Account) -> Any:
     """Show an account."""
-    return api.get("accounts", account)
+    return context.api.get("accounts", account)
 
 
 @command(app, done="Disabled account {account}. Its keys and its users' tokens no longer work.")
-def disable(api: Client, account: Account) -> Any:
+def disable(context: Context, account: Account) -> Any:
     """Disable an account. Its keys and its users' tokens stop working immediately."""
-    return api.post("accounts", account, "disable")
+    return context.api.post("accounts", account, "disable")
 
 
 @command(app, done="Enabled account {account}.")
-def enable(api: Client, account: Account) -> Any:
+def enable(context: Context, account: Account) -> Any:
     """Enable a disabled account."""
-    return api.post("accounts", account, "enable")
+    return context.api.post("accounts", account, "enable")

@@ -1,14 +1,13 @@
 """Options, output and error handling of all commands."""
 
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from functools import wraps
+from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.models import ArgumentInfo
+from typer.core import TyperArgument, TyperCommand
 
 from tools.cli import client, lookup, output
 from tools.cli.client import Client, Failure
@@ -26,11 +25,117 @@ Output = Annotated[
     Format | None, typer.Option(help="Output format. Default: table on a terminal, otherwise json.", show_default=False)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the secret.")]
-COMMON: Mapping[str, Any] = {"endpoint": Endpoint, "profile": Profile, "region": Region, "output": Output}
 
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 All = Annotated[bool, typer.Option("--all", help="List all entries.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of every command. Only commands that print a secret have `quiet`."""
+
+    endpoint: Endpoint = None
+    profile: Profile = None
+    region: Region = None
+    output: Output = None
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Format of a command's result. See `command`."""
+
+    once: str | None
+    columns: Columns | None
+    done: str | Callable[[Any], str] | None
+    failed: Callable[[Any], bool]
+
+    def show(self, answer: Any, options: Options, arguments: Mapping[str, Any]) -> None:
+        """Print a result."""
+        told = None
+        if self.done is not None and not isinstance(answer, Iterator):
+            members = {name: output.word(name, value) for name, value in {**arguments, **answer}.items()}
+            told = self.done.format_map(members) if isinstance(self.done, str) else self.done(answer)
+        output.show(answer, options.output, columns=self.columns, done=told, secret=self.once, quiet=options.quiet)
+
+
+class Context(typer.Context):
+    """Context of a command."""
+
+    api: Client
+    """Client that is connected while the command runs."""
+    obj: Result
+
+
+def _parameters(declared: Callable[..., Any]) -> list[Any]:
+    """Return typer's objects for the parameters of a function or dataclass."""
+    app = typer.Typer(add_completion=False)
+    app.command()(declared)
+    return typer.main.get_command(app).params
+
+
+_OPTIONS = _parameters(Options)
+_LOOKUP = _parameters(lookup.Options)
+
+
+class ApiCommand(TyperCommand):
+    """Command that connects to the API, calls its function, and prints the result."""
+
+    context_class = Context
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        secret = self.context_settings["obj"].once is not None
+        self.params += [option for option in _OPTIONS if option.name != "quiet" or secret]
+
+    def invoke(self, context: Context) -> None:  # type: ignore[override]  # made by context_class
+        """Run the command."""
+        options = Options(
+            **{option.name: context.params.pop(option.name) for option in _OPTIONS if option in self.params}
+        )
+        try:
+            with closing(client.connect(options.endpoint, options.profile, options.region)) as context.api:
+                self.locate(context)
+                answer = super().invoke(context)
+                context.obj.show(answer, options, context.params)
+            if context.obj.failed(answer):
+                raise typer.Exit(client.Exit.REFUSED)
+        except Failure as failure:
+            output.note(f"bindery: {failure.text}")
+            raise typer.Exit(failure.code) from None
+
+    def locate(self, context: Context) -> None:
+        """Look up the device of a command that has one."""
+
+
+class DeviceCommand(ApiCommand):
+    """Command with a device as its first argument, which lookup options can replace.
+
+    The arguments after the device then move up, so `locate`, and not typer, checks that none is missing.
+    """
+
+    def __init__(self, name: str | None, *, params: list[Any], **settings: Any) -> None:
+        arguments = [parameter for parameter in params if isinstance(parameter, TyperArgument)]
+        self._behind = [argument.name for argument in arguments[1:]]
+        self._required = [argument.name for argument in arguments[1:] if argument.required]
+        for argument in arguments:
+            argument.required = False
+        super().__init__(name, params=[*params, *_LOOKUP], **settings)
+
+    def locate(self, context: Context) -> None:
+        """Replace lookup options with the device's id."""
+        arguments = context.params
+        options = {option.name: arguments.pop(option.name) for option in _LOOKUP}
+        behind = self._behind
+        if behind and any(value is not None for value in options.values()) and arguments[behind[-1]] is None:
+            places = ["device", *behind]
+            moved = [None, *(arguments[place] for place in places[:-1])]
+            arguments.update(zip(places, moved, strict=True))
+        for name in self._required:
+            if arguments[name] is None:
+                raise Failure(client.Exit.USAGE, f"Missing argument '{name.upper()}'")
+        arguments["device"] = lookup.device(context.api, arguments["device"], options)
 
 
 def group(text: str) -> typer.Typer:
@@ -47,96 +152,22 @@ def command(
     done: str | Callable[[Any], str] | None = None,
     failed: Callable[[Any], bool] = lambda answer: False,
 ) -> Callable[[Any], Any]:
-    """Add a function to a group as a command. Its first argument is the client; its result is printed.
+    """Add a function to a group as a command. Its first parameter is a `Context`; its result is printed.
 
     `once` is the member with a secret. In a table, `done` (a template or a function of the result) replaces a record.
-    If `failed(result)`, the exit code is 1. Lookup options can replace a `device` argument.
+    If `failed(result)`, the exit code is 1. Lookup options can replace an argument of type `lookup.Device`.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        hints = get_type_hints(function, include_extras=True)
-        _, *given = inspect.signature(function).parameters.values()
-        located = hints.get("device") == lookup.Device
-        own = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
-            for parameter in given
-        ]
-        behind = [parameter for parameter in own if located and parameter.name != "device" and _positional(parameter)]
-        # Checked here and not by typer, because the arguments after the device can move up.
-        own = [
-            parameter.replace(default=None)
-            if parameter in behind or (located and parameter.name == "device")
-            else parameter
-            for parameter in own
-        ]
-        required = [parameter.name for parameter in behind if parameter.default is inspect.Parameter.empty]
-
-        @wraps(function)
-        def run(
-            endpoint: Endpoint, profile: Profile, region: Region, output: Output, quiet: bool = False, **arguments: Any
-        ) -> None:
-            def work(api: Client) -> Any:
-                if located:
-                    _locate(api, arguments, [parameter.name for parameter in behind], required)
-                return function(api, **arguments)
-
-            _run(work, (endpoint, profile, region), failed, lambda answer: _print(answer, output, quiet, arguments))
-
-        def _print(answer: Any, form: Format | None, quiet: bool, arguments: Mapping[str, Any]) -> None:
-            told = None
-            if done is not None and not isinstance(answer, Iterator):
-                members = {name: output.word(name, value) for name, value in {**arguments, **answer}.items()}
-                told = done.format_map(members) if isinstance(done, str) else done(answer)
-            output.show(answer, form, columns=columns, done=told, secret=once, quiet=quiet)
-
-        extra = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-            for name, hint in {**(lookup.OPTIONS if located else {}), **COMMON}.items()
-        ]
-        if once is not None:
-            extra.append(inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet))
-        signature = inspect.Signature([*own, *extra])
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
-        del run.__wrapped__
-        app.command(name)(run)
+        located = lookup.Device in get_type_hints(function, include_extras=True).values()
+        app.command(
+            name,
+            cls=DeviceCommand if located else ApiCommand,
+            context_settings={"obj": Result(once, columns, done, failed)},
+        )(function)
         return function
 
     return register
-
-
-def _positional(parameter: inspect.Parameter) -> bool:
-    return any(isinstance(about, ArgumentInfo) for about in getattr(parameter.annotation, "__metadata__", ()))
-
-
-def _locate(api: Client, arguments: dict[str, Any], behind: list[str], required: list[str]) -> None:
-    """Replace lookup options with the device's id."""
-    options = {name: arguments.pop(name) for name in lookup.OPTIONS}
-    if behind and any(value is not None for value in options.values()) and arguments[behind[-1]] is None:
-        places = ["device", *behind]
-        moved = [None, *(arguments[place] for place in places[:-1])]
-        arguments.update(zip(places, moved, strict=True))
-    for name in required:
-        if arguments[name] is None:
-            raise Failure(client.Exit.USAGE, f"Missing argument '{name.upper()}'")
-    arguments["device"] = lookup.device(api, arguments["device"], options)
-
-
-def _run(
-    work: Callable[[Client], Any],
-    where: tuple[str | None, str | None, str | None],
-    failed: Callable[[Any], bool],
-    show: Callable[[Any], None],
-) -> None:
-    try:
-        with closing(client.connect(*where)) as api:
-            answer = work(api)
-            show(answer)
-        if failed(answer):
-            raise typer.Exit(client.Exit.REFUSED)
-    except Failure as failure:
-        output.note(f"bindery: {failure.text}")
-        raise typer.Exit(failure.code) from None
 
 
 def listed(api: Client, *path: str, limit: int, everything: bool, **query: Any) -> Any:

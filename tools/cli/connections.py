@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import lookup
-from tools.cli.client import Client, Exit, Failure
-from tools.cli.command import All, Limit, command, group, listed
+from tools.cli.client import Exit, Failure
+from tools.cli.command import All, Context, Limit, command, group, listed
 
 app = group("List and end connections to devices (remoteit).")
 
@@ -23,7 +23,7 @@ app = group("List and end connections to devices (remoteit).")
     },
 )
 def page(
-    api: Client,
+    context: Context,
     to: Annotated[str | None, typer.Option("--device", help="Device id.", show_default=False)] = None,
     serial: lookup.Serial = None,
     product: lookup.Product = None,
@@ -39,15 +39,15 @@ def page(
     asked = to is not None or any(value is not None for value in options.values())
     if asked is (caller is not None):
         raise Failure(Exit.USAGE, "specify a device (--device, --serial, --mac, --imei or --address) or --caller")
-    device = lookup.device(api, to, options) if asked else None
-    return listed(api, "connections", limit=limit, everything=everything, device=device, caller=caller)
+    device = lookup.device(context.api, to, options) if asked else None
+    return listed(context.api, "connections", limit=limit, everything=everything, device=device, caller=caller)
 
 
 @command(app, done="Ended the connection of {caller} to device {device}.")
 def stop(
-    api: Client,
+    context: Context,
     device: lookup.Device,
     uid: Annotated[str, typer.Argument(help="User id of the caller.")],
 ) -> Any:
     """End a caller's connection to a device."""
-    return api.ask("DELETE", "connections", device, uid)
+    return context.api.ask("DELETE", "connections", device, uid)

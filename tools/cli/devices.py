@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import bulk_import, import_report, lookup, output
-from tools.cli.client import Client, Exit, Failure
-from tools.cli.command import All, Limit, command, group, listed
+from tools.cli.client import Exit, Failure
+from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 
@@ -55,7 +55,7 @@ FOUND: output.Columns = {
 
 @command(app, name="import", failed=import_report.failed, done=import_report.summary)
 def enter(
-    api: Client,
+    context: Context,
     file: bulk_import.File,
     form: bulk_import.FileFormat = None,
     dry_run: bulk_import.DryRun = False,
@@ -71,7 +71,7 @@ def enter(
     To resume an interrupted import, run the same command again.
     """
     return bulk_import.run(
-        api,
+        context.api,
         "devices",
         IMPORTED,
         file,
@@ -85,7 +85,7 @@ def enter(
 
 @command(app, columns=FOUND)
 def find(
-    api: Client,
+    context: Context,
     serial: lookup.Serial = None,
     product: lookup.Product = None,
     mac: lookup.Mac = None,
@@ -98,21 +98,21 @@ def find(
     options = {"serial": serial, "product": product, "mac": mac, "imei": imei, "address": address}
     name, value = lookup.given(options)
     if product is not None:
-        found = api.pages("devices", limit=None, **{name: value})
+        found = context.api.pages("devices", limit=None, **{name: value})
         return (each for each in found if each["product_key"] == product)
-    return listed(api, "devices", limit=limit, everything=everything, **{name: value})
+    return listed(context.api, "devices", limit=limit, everything=everything, **{name: value})
 
 
 @command(app)
-def show(api: Client, device: Device) -> Any:
+def show(context: Context, device: Device) -> Any:
     """Show a device and who holds it."""
-    return api.get("devices", device)
+    return context.api.get("devices", device)
 
 
 @command(app, done="Banned device {device}.")
-def ban(api: Client, device: Device, reason: Reason) -> Any:
+def ban(context: Context, device: Device, reason: Reason) -> Any:
     """Ban a device: it can no longer be bound, added or connected to."""
-    banned = api.post("devices", device, "ban", reason=reason)
+    banned = context.api.post("devices", device, "ban", reason=reason)
     first = banned["ban"]
     if first["reason"] != reason.strip():
         output.note(
@@ -123,14 +123,14 @@ def ban(api: Client, device: Device, reason: Reason) -> Any:
 
 
 @command(app, done="Lifted the ban on device {device}.")
-def unban(api: Client, device: Device) -> Any:
+def unban(context: Context, device: Device) -> Any:
     """Lift the ban on a device."""
-    return api.post("devices", device, "unban")
+    return context.api.post("devices", device, "unban")
 
 
 @command(app, done="Ended the binding of device {device}.")
 def unbind(
-    api: Client,
+    context: Context,
     device: Device,
     reason: Reason,
     uid: Annotated[
@@ -138,36 +138,36 @@ def unbind(
     ] = None,
 ) -> Any:
     """End a device's binding without its holder's consent."""
-    return api.ask("POST", "devices", device, "unbind", body={"reason": reason}, query={"uid": uid})
+    return context.api.ask("POST", "devices", device, "unbind", body={"reason": reason}, query={"uid": uid})
 
 
 @command(app, done="Device {device} can no longer be bound. Existing bindings are kept.")
-def disable(api: Client, device: Device) -> Any:
+def disable(context: Context, device: Device) -> Any:
     """Prevent new bindings (quectel). Existing bindings are kept."""
-    return api.post("devices", device, "disable")
+    return context.api.post("devices", device, "disable")
 
 
 @command(app, done="Device {device} can be bound.")
-def enable(api: Client, device: Device) -> Any:
+def enable(context: Context, device: Device) -> Any:
     """Allow new bindings again (quectel)."""
-    return api.post("devices", device, "enable")
+    return context.api.post("devices", device, "enable")
 
 
 @command(app, done="Device {device} accepts connections.")
-def activate(api: Client, device: Device) -> Any:
+def activate(context: Context, device: Device) -> Any:
     """Allow connections to a device."""
-    return api.post("devices", device, "activate")
+    return context.api.post("devices", device, "activate")
 
 
 @command(app, done="Device {device} no longer accepts connections.")
-def deactivate(api: Client, device: Device) -> Any:
+def deactivate(context: Context, device: Device) -> Any:
     """Prevent connections to a device."""
-    return api.post("devices", device, "deactivate")
+    return context.api.post("devices", device, "deactivate")
 
 
 @command(app, done="Service address of device {device}: {address}")
 def address(
-    api: Client,
+    context: Context,
     device: Device,
     given: Annotated[
         str | None, typer.Argument(metavar="[ADDRESS]", help="Service address to assign.", show_default=False)
@@ -178,5 +178,5 @@ def address(
     if (given is None) is not remove:
         raise Failure(Exit.USAGE, "specify either an address or --remove")
     if remove:
-        return api.ask("DELETE", "devices", device, "address")
-    return api.ask("PUT", "devices", device, "address", body={"address": given})
+        return context.api.ask("DELETE", "devices", device, "address")
+    return context.api.ask("PUT", "devices", device, "address", body={"address": given})

@@ -9,7 +9,7 @@ import typer
 
 from tools.cli import output
 from tools.cli.client import Client
-from tools.cli.command import command
+from tools.cli.command import Context, command
 
 if TYPE_CHECKING:
     from tools.template import Route
@@ -29,10 +29,10 @@ def _summary(health: Mapping[str, Any]) -> str:
     return "\n".join([*map(output.escape, lines), "", summary])
 
 
-def doctor(api: Client) -> Any:
+def doctor(context: Context) -> Any:
     """Check an installation's registry and every route. The exit code is 1 if any check fails."""
-    health = api.post("doctor")
-    checks = [*health["checks"], *(_ask(api, route) for route in _routes())]
+    health = context.api.post("doctor")
+    checks = [*health["checks"], *(_ask(context.api, route) for route in _routes())]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}
 
 

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, Yes, changes, command, confidential, confirm, group, listed
+from tools.cli.command import All, Context, Limit, Yes, changes, command, confidential, confirm, group, listed
 
 app = group("Manage user domains, one per app (quectel).")
 
@@ -27,7 +26,7 @@ Given = Annotated[
 
 @command(app, once="secret", done="Created user domain {domain}.")
 def create(
-    api: Client,
+    context: Context,
     domain: Domain,
     enabled: Annotated[
         bool, typer.Option("--enabled/--disabled", help="Allow its users to log in and bind devices.")
@@ -36,7 +35,7 @@ def create(
     given: Given = False,
 ) -> Any:
     """Create a user domain. The secret with which its apps sign logins is shown only once."""
-    return api.post("domains", domain=domain, enabled=enabled, binders=binders, **_secret(given))
+    return context.api.post("domains", domain=domain, enabled=enabled, binders=binders, **_secret(given))
 
 
 @command(
@@ -44,20 +43,20 @@ def create(
     name="list",
     columns={"DOMAIN": "domain", "ENABLED": "enabled", "BINDERS": "binders", "CREATED": "created_at"},
 )
-def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
+def page(context: Context, limit: Limit = 50, everything: All = False) -> Any:
     """List user domains, sorted by id."""
-    return listed(api, "domains", limit=limit, everything=everything)
+    return listed(context.api, "domains", limit=limit, everything=everything)
 
 
 @command(app)
-def show(api: Client, domain: Domain) -> Any:
+def show(context: Context, domain: Domain) -> Any:
     """Show a user domain."""
-    return api.get("domains", domain)
+    return context.api.get("domains", domain)
 
 
 @command(app)
 def change(
-    api: Client,
+    context: Context,
     domain: Domain,
     enabled: Annotated[
         bool | None,
@@ -66,14 +65,14 @@ def change(
     binders: Annotated[Binders | None, typer.Option(help="Users who can bind devices.", show_default=False)] = None,
 ) -> Any:
     """Change the specified fields."""
-    return api.ask("PATCH", "domains", domain, body=changes(enabled=enabled, binders=binders))
+    return context.api.ask("PATCH", "domains", domain, body=changes(enabled=enabled, binders=binders))
 
 
 @command(app, name="secret", once="secret", done="Replaced the secret of user domain {domain}.")
-def replace_secret(api: Client, domain: Domain, given: Given = False, yes: Yes = False) -> Any:
+def replace_secret(context: Context, domain: Domain, given: Given = False, yes: Yes = False) -> Any:
     """Replace a domain's secret. The new one is shown only once. Logins from apps with the old one are refused."""
     confirm(f"Replace the secret of {domain}? Logins from apps that use the old secret will be refused.", yes=yes)
-    return api.ask("POST", "domains", domain, "secret", body=_secret(given))
+    return context.api.ask("POST", "domains", domain, "secret", body=_secret(given))
 
 
 def _secret(given: bool) -> dict[str, str]:

@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, changes, command, group, listed
+from tools.cli.command import All, Context, Limit, changes, command, group, listed
 
 app = group("Manage families and their rooms (quectel home mode).")
 
@@ -16,14 +15,14 @@ Room = Annotated[list[str] | None, typer.Option(help="Room id (can be repeated).
 
 @command(app, done="Created family {fid}.")
 def create(
-    api: Client,
+    context: Context,
     family: Family,
     owner: Annotated[str, typer.Option(help="User id of the owner.")],
     member: Member = None,
     room: Room = None,
 ) -> Any:
     """Create a family."""
-    return api.post("families", fid=family, owner=owner, members=member or [], rooms=room or [])
+    return context.api.post("families", fid=family, owner=owner, members=member or [], rooms=room or [])
 
 
 @command(
@@ -38,24 +37,24 @@ def create(
     },
 )
 def page(
-    api: Client,
+    context: Context,
     owner: Annotated[str, typer.Argument(help="User id of the owner.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
     """List the families that a user owns, sorted by id."""
-    return listed(api, "families", limit=limit, everything=everything, owner=owner)
+    return listed(context.api, "families", limit=limit, everything=everything, owner=owner)
 
 
 @command(app)
-def show(api: Client, family: Family) -> Any:
+def show(context: Context, family: Family) -> Any:
     """Show a family and its common devices."""
-    return api.get("families", family)
+    return context.api.get("families", family)
 
 
 @command(app)
 def change(
-    api: Client,
+    context: Context,
     family: Family,
     member: Member = None,
     no_members: Annotated[bool, typer.Option("--no-members", help="Remove all members.")] = False,
@@ -64,4 +63,6 @@ def change(
 ) -> Any:
     """Replace the members, the rooms, or both."""
     members = [] if no_members else member or None
-    return api.ask("PATCH", "families", family, body=changes(members=members, rooms=[] if no_rooms else room or None))
+    return context.api.ask(
+        "PATCH", "families", family, body=changes(members=members, rooms=[] if no_rooms else room or None)
+    )

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import bulk_import, import_report
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, changes, command, group, listed
+from tools.cli.command import All, Context, Limit, changes, command, group, listed
 from tools.cli.import_rows import Columns
 
 app = group("Manage cards and tokens issued by a bank (asseco).")
@@ -68,7 +67,7 @@ COLUMNS = Columns(
 
 @command(app, name="import", failed=import_report.failed, done=import_report.summary)
 def enter(
-    api: Client,
+    context: Context,
     file: bulk_import.File,
     form: bulk_import.FileFormat = None,
     dry_run: bulk_import.DryRun = False,
@@ -81,7 +80,7 @@ def enter(
     To resume an interrupted import, run the same command again.
     """
     return bulk_import.run(
-        api, "issued-devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart
+        context.api, "issued-devices", COLUMNS, file, form=form, dry_run=dry_run, errors=errors, restart=restart
     )
 
 
@@ -97,14 +96,14 @@ def enter(
         "NICKNAME": "nickname",
     },
 )
-def page(api: Client, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
+def page(context: Context, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
     """List the devices issued to a customer, sorted by id."""
-    return listed(api, "issued-devices", limit=limit, everything=everything, customer=customer)
+    return listed(context.api, "issued-devices", limit=limit, everything=everything, customer=customer)
 
 
 @command(app)
 def status(
-    api: Client,
+    context: Context,
     customer: Customer,
     device: Annotated[str, typer.Argument(help="Device id.")],
     status: Annotated[Status | None, typer.Option(help="Status of the device.", show_default=False)] = None,
@@ -116,4 +115,4 @@ def status(
     given = changes(status=status, card_status=card_status)
     # A customer id can contain slashes, so it is base64-encoded in the path.
     named = base64.urlsafe_b64encode(customer.encode()).rstrip(b"=").decode()
-    return api.ask("PATCH", "issued-devices", named, device, body=given)
+    return context.api.ask("PATCH", "issued-devices", named, device, body=given)

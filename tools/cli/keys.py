@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import output
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, command, group, listed
+from tools.cli.command import All, Context, Limit, command, group, listed
 
 COLUMNS: output.Columns = {
     "ID": "id",
@@ -51,7 +50,7 @@ class Grant(StrEnum):
 
 @command(app, once="key", done="Created {kind} key {id} for account {account}.")
 def create(
-    api: Client,
+    context: Context,
     account: Annotated[str, typer.Argument(help="Account id.")],
     kind: Annotated[Kind, typer.Option(help="API that accepts the key.")],
     alias: Annotated[str, typer.Option(help="Name of the key.")],
@@ -65,37 +64,37 @@ def create(
     members: dict[str, Any] = {"account": account, "kind": kind, "grant": grant, "unbind": unbind, "alias": alias}
     if expires_at is not None:
         members["expires_at"] = int(expires_at.replace(tzinfo=UTC).timestamp() * 1000)
-    return api.post("keys", **members)
+    return context.api.post("keys", **members)
 
 
 @command(app, name="list", columns=COLUMNS)
 def page(
-    api: Client,
+    context: Context,
     account: Annotated[str, typer.Argument(help="Account id.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
     """List an account's keys, including revoked and expired ones."""
-    return listed(api, "keys", limit=limit, everything=everything, account=account)
+    return listed(context.api, "keys", limit=limit, everything=everything, account=account)
 
 
 @command(app)
-def show(api: Client, key: Key) -> Any:
+def show(context: Context, key: Key) -> Any:
     """Show a key."""
-    return api.get("keys", key)
+    return context.api.get("keys", key)
 
 
 @command(app, once="key", done="Created {kind} key {id} with the same permissions as the key that it replaces.")
 def rotate(
-    api: Client,
+    context: Context,
     key: Key,
     overlap: Annotated[int, typer.Option(min=0, help="Seconds until the old key expires.")] = 86400,
 ) -> Any:
     """Replace a key with a new one, which is shown only once. The old key expires after the overlap."""
-    return api.post("keys", key, "rotate", overlap_seconds=overlap)
+    return context.api.post("keys", key, "rotate", overlap_seconds=overlap)
 
 
 @command(app, done="Revoked key {id}.")
-def revoke(api: Client, key: Key) -> Any:
+def revoke(context: Context, key: Key) -> Any:
     """Revoke a key, effective immediately."""
-    return api.post("keys", key, "revoke")
+    return context.api.post("keys", key, "revoke")

@@ -3,7 +3,8 @@
 import base64
 import shlex
 from collections.abc import Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
@@ -23,8 +24,17 @@ Mac = Annotated[str | None, typer.Option(help="MAC address of the device.", show
 Imei = Annotated[str | None, typer.Option(help="External identifier of the device.", show_default=False)]
 Address = Annotated[str | None, typer.Option(help="Service address of the device.", show_default=False)]
 
-OPTIONS: Mapping[str, Any] = {"serial": Serial, "product": Product, "mac": Mac, "imei": Imei, "address": Address}
-"""Options of every command that takes a device."""
+
+@dataclass(frozen=True)
+class Options:
+    """Options of every command that takes a device."""
+
+    serial: Serial = None
+    product: Product = None
+    mac: Mac = None
+    imei: Imei = None
+    address: Address = None
+
 
 _NAMES = {"serial": "serial number", "mac": "MAC address", "imei": "external identifier", "address": "service address"}
 _APIS = ("rufus", "quectel", "asseco", "vodlix")

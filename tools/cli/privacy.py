@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client, Exit, Failure
-from tools.cli.command import Yes, command, confirm, group
+from tools.cli.client import Exit, Failure
+from tools.cli.command import Context, Yes, command, confirm, group
 
 app = group("Export or delete the data stored about a user.")
 
@@ -14,19 +14,19 @@ User = Annotated[str, typer.Argument(help="User id.")]
 
 
 @command(app)
-def export(api: Client, user: User) -> Any:
+def export(context: Context, user: User) -> Any:
     """Show everything stored about a user, except secrets."""
-    return api.get("privacy", user)
+    return context.api.get("privacy", user)
 
 
 @command(app)
-def erase(api: Client, user: User, yes: Yes = False) -> Any:
+def erase(context: Context, user: User, yes: Yes = False) -> Any:
     """Permanently delete everything stored about a user."""
     confirm(f"Permanently delete everything stored about {user}?", yes=yes)
     removed: Counter[str] = Counter()
     while True:
         try:
-            answer = api.ask("DELETE", "privacy", user)
+            answer = context.api.ask("DELETE", "privacy", user)
         except Failure as failure:
             # If the user record does not exist, 404 means that nothing is left.
             if failure.code is not Exit.NOT_FOUND or not removed:

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, changes, command, group, listed
+from tools.cli.command import All, Context, Limit, changes, command, group, listed
 
 app = group("Manage products, the model lines of devices (quectel).")
 
@@ -27,7 +26,7 @@ MODES = dict(enumerate(Mode, 1))
 
 @command(app, done="Created product {product_key}.")
 def create(
-    api: Client,
+    context: Context,
     product: Product,
     name: Annotated[str, typer.Option(help="Product name.")],
     module_type: Annotated[str, typer.Option(help="Module type.")],
@@ -40,7 +39,7 @@ def create(
 ) -> Any:
     """Create a product."""
     members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": list(Mode).index(mode) + 1}
-    return api.post("products", product_key=product, **members, domains=domain or None, data_center=data_center)
+    return context.api.post("products", product_key=product, **members, domains=domain or None, data_center=data_center)
 
 
 @command(
@@ -55,20 +54,20 @@ def create(
         "DATA CENTER": "data_center",
     },
 )
-def page(api: Client, limit: Limit = 50, everything: All = False) -> Any:
+def page(context: Context, limit: Limit = 50, everything: All = False) -> Any:
     """List products, sorted by key."""
-    return listed(api, "products", limit=limit, everything=everything)
+    return listed(context.api, "products", limit=limit, everything=everything)
 
 
 @command(app)
-def show(api: Client, product: Product) -> Any:
+def show(context: Context, product: Product) -> Any:
     """Show a product and the first hundred users blocked from it."""
-    return api.get("products", product)
+    return context.api.get("products", product)
 
 
 @command(app)
 def change(
-    api: Client,
+    context: Context,
     product: Product,
     name: Annotated[str | None, typer.Option(help="Product name.", show_default=False)] = None,
     module_type: Annotated[str | None, typer.Option(help="Module type.", show_default=False)] = None,
@@ -84,16 +83,16 @@ def change(
     """Change the specified fields. A product's mode cannot be changed."""
     domains = "" if all_domains else domain or None
     given = changes(name=name, module_type=module_type, domains=domains, data_center=data_center)
-    return api.ask("PATCH", "products", product, body=given)
+    return context.api.ask("PATCH", "products", product, body=given)
 
 
 @command(app, done="User {uid} can no longer bind devices of product {product_key}.")
-def bar(api: Client, product: Product, uid: Uid) -> Any:
+def bar(context: Context, product: Product, uid: Uid) -> Any:
     """Block a user from binding devices of a product. Existing bindings are kept."""
-    return api.ask("PUT", "products", product, "barred", uid)
+    return context.api.ask("PUT", "products", product, "barred", uid)
 
 
 @command(app, done="User {uid} can bind devices of product {product_key}.")
-def admit(api: Client, product: Product, uid: Uid) -> Any:
+def admit(context: Context, product: Product, uid: Uid) -> Any:
     """Allow a blocked user to bind devices of a product again."""
-    return api.ask("DELETE", "products", product, "barred", uid)
+    return context.api.ask("DELETE", "products", product, "barred", uid)

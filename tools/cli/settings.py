@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client
-from tools.cli.command import command, group
+from tools.cli.command import Context, command, group
 
 app = group("Show and change settings of the installation.")
 
@@ -13,18 +12,20 @@ Name = Annotated[str, typer.Argument(help="Setting name.")]
 
 
 @command(app, name="list", columns={"NAME": "name", "VALUE": "value", "DEFAULT": "default"})
-def page(api: Client) -> Any:
+def page(context: Context) -> Any:
     """List all settings."""
-    return iter(api.get("settings")["items"])
+    return iter(context.api.get("settings")["items"])
 
 
 @command(app)
-def show(api: Client, name: Name) -> Any:
+def show(context: Context, name: Name) -> Any:
     """Show a setting."""
-    return api.get("settings", name)
+    return context.api.get("settings", name)
 
 
 @command(app, name="set", done="{name} is now {value}.")
-def change(api: Client, name: Name, value: Annotated[str, typer.Argument(help="New value, a whole number.")]) -> Any:
+def change(
+    context: Context, name: Name, value: Annotated[str, typer.Argument(help="New value, a whole number.")]
+) -> Any:
     """Change a setting for all later requests."""
-    return api.ask("PUT", "settings", name, body={"value": int(value) if value.isdecimal() else value})
+    return context.api.ask("PUT", "settings", name, body={"value": int(value) if value.isdecimal() else value})

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.client import Client
-from tools.cli.command import All, Limit, changes, command, confidential, group, listed
+from tools.cli.command import All, Context, Limit, changes, command, confidential, group, listed
 
 app = group("Manage the users in an account.")
 
@@ -41,7 +40,7 @@ Role = Annotated[RoleName | None, typer.Option(help="Role in the domain (quectel
 
 @command(app, done="Created user {uid} in account {account}.")
 def create(
-    api: Client,
+    context: Context,
     user: User,
     account: Annotated[str, typer.Option(help="Account id.")],
     domain: Domain = None,
@@ -53,7 +52,7 @@ def create(
     """Create a user."""
     members = {"domain": domain, "role": role, "home_mode": home_mode, "customer": customer, "email": email}
     given = {name: value for name, value in members.items() if value is not None}
-    return api.post("users", uid=user, account=account, **given)
+    return context.api.post("users", uid=user, account=account, **given)
 
 
 @command(
@@ -62,24 +61,24 @@ def create(
     columns={"USER": "uid", "DOMAIN": "domain", "ROLE": "role", "EMAIL": "email", "ENABLED": "enabled"},
 )
 def page(
-    api: Client,
+    context: Context,
     account: Annotated[str, typer.Argument(help="Account id.")],
     limit: Limit = 50,
     everything: All = False,
 ) -> Any:
     """List an account's users, sorted by id."""
-    return listed(api, "users", limit=limit, everything=everything, account=account)
+    return listed(context.api, "users", limit=limit, everything=everything, account=account)
 
 
 @command(app)
-def show(api: Client, user: User) -> Any:
+def show(context: Context, user: User) -> Any:
     """Show a user."""
-    return api.get("users", user)
+    return context.api.get("users", user)
 
 
 @command(app)
 def change(
-    api: Client,
+    context: Context,
     user: User,
     role: Role = None,
     domain: Domain = None,
@@ -89,39 +88,39 @@ def change(
 ) -> Any:
     """Change the specified fields. A change of domain invalidates the user's session tokens."""
     given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer, email=email)
-    return api.ask("PATCH", "users", user, body=given)
+    return context.api.ask("PATCH", "users", user, body=given)
 
 
 @command(app, done="Disabled user {uid}. Their tokens no longer work.")
-def disable(api: Client, user: User) -> Any:
+def disable(context: Context, user: User) -> Any:
     """Disable a user. Their tokens stop working immediately."""
-    return api.post("users", user, "disable")
+    return context.api.post("users", user, "disable")
 
 
 @command(app, done="Enabled user {uid}.")
-def enable(api: Client, user: User) -> Any:
+def enable(context: Context, user: User) -> Any:
     """Enable a disabled user."""
-    return api.post("users", user, "enable")
+    return context.api.post("users", user, "enable")
 
 
 @command(app, done="Set the password of user {uid}.")
-def password(api: Client, user: User) -> Any:
+def password(context: Context, user: User) -> Any:
     """Set a user's password, entered at a prompt or on standard input."""
-    return api.post("users", user, "password", password=confidential("Password"))
+    return context.api.post("users", user, "password", password=confidential("Password"))
 
 
 @command(app, once="token", done="Created a {dialect} session token for user {user}, valid until {expires_at}.")
 def token(
-    api: Client,
+    context: Context,
     user: User,
     dialect: Annotated[Dialect, typer.Option(help="API that accepts the token.")],
     lifetime: Annotated[int, typer.Option(min=1, help="Lifetime in seconds.")] = 3600,
 ) -> Any:
     """Create a session token. It is shown only once."""
-    return api.post("users", user, "tokens", dialect=dialect, lifetime=lifetime)
+    return context.api.post("users", user, "tokens", dialect=dialect, lifetime=lifetime)
 
 
 @command(app, done="Revoked all session tokens of user {uid} and ended their connections.")
-def revoke_tokens(api: Client, user: User) -> Any:
+def revoke_tokens(context: Context, user: User) -> Any:
     """Revoke all existing session tokens of a user, and end their connections."""
-    return api.post("users", user, "revoke-tokens")
+    return context.api.post("users", user, "revoke-tokens")
