@@ -59,6 +59,8 @@ class Context:
         return max(0, int((self._ends - time.monotonic()) * 1000))
 
 
+# Starlette's routes do not support parameter names with hyphens, and are less strict than API Gateway: a GET route also
+# accepts HEAD, an unsupported method gets 405 instead of the default route, and a path may end with a newline.
 @dataclass(frozen=True)
 class Target:
     """A route and its function."""
@@ -167,55 +169,21 @@ class Gateway:
 
 def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return a request's event (payload format 2.0)."""
-    headers: dict[str, str] = {}
-    cookies: list[str] = []
-    for name, value in request.headers.items():
-        if name == "cookie":
-            cookies += [cookie.strip() for cookie in value.split(";") if cookie.strip()]
-        else:
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
-    client = request.client.host if request.client else "127.0.0.1"
-    forwarded = headers.get("x-forwarded-for")
-    headers |= {
-        "x-forwarded-for": f"{forwarded}, {client}" if forwarded else client,
-        "x-forwarded-port": str(request.scope["server"][1]),
-        "x-forwarded-proto": "http",
-    }
+    headers = _headers(request)
     raw_query = request.scope["query_string"].decode("latin-1")
-    query: dict[str, str] = {}
-    for name, value in parse_qsl(raw_query, keep_blank_values=True):
-        query[name] = f"{query[name]},{value}" if name in query else value
-    now = time.time()
-    path = request.scope["path"]
     made: dict[str, Any] = {
         "version": "2.0",
         "routeKey": key,
-        "rawPath": path,
+        "rawPath": request.scope["path"],
         "rawQueryString": raw_query,
         "headers": headers,
-        "requestContext": {
-            "accountId": "000000000000",
-            "apiId": "local",
-            "domainName": headers.get("host", ""),
-            "domainPrefix": "local",
-            "http": {
-                "method": request.method,
-                "path": path,
-                "protocol": f"HTTP/{request.scope['http_version']}",
-                "sourceIp": client,
-                "userAgent": headers.get("user-agent", ""),
-            },
-            "requestId": uuid.uuid4().hex,
-            "routeKey": key,
-            "stage": "$default",
-            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
-            "timeEpoch": int(now * 1000),
-        },
+        "requestContext": _request_context(request, key, headers),
         "isBase64Encoded": False,
     }
-    if cookies:
-        made["cookies"] = cookies
-    if query:
+    cookies = [cookie.strip() for header in request.headers.getlist("cookie") for cookie in header.split(";")]
+    if any(cookies):
+        made["cookies"] = [cookie for cookie in cookies if cookie]
+    if query := _joined(parse_qsl(raw_query, keep_blank_values=True)):
         made["queryStringParameters"] = query
     if parameters:
         made["pathParameters"] = dict(parameters)
@@ -224,6 +192,52 @@ def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]
         made["isBase64Encoded"] = text is None
         made["body"] = base64.b64encode(body).decode() if text is None else text
     return made
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return the headers of a request's event."""
+    headers = _joined((name, value) for name, value in request.headers.items() if name != "cookie")
+    client = _client(request)
+    forwarded = headers.get("x-forwarded-for")
+    return headers | {
+        "x-forwarded-for": f"{forwarded}, {client}" if forwarded else client,
+        "x-forwarded-port": str(request.scope["server"][1]),
+        "x-forwarded-proto": "http",
+    }
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Join the values of each name with commas."""
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else "127.0.0.1"
+
+
+def _request_context(request: Request, key: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    now = time.time()
+    return {
+        "accountId": "000000000000",
+        "apiId": "local",
+        "domainName": headers.get("host", ""),
+        "domainPrefix": "local",
+        "http": {
+            "method": request.method,
+            "path": request.scope["path"],
+            "protocol": f"HTTP/{request.scope['http_version']}",
+            "sourceIp": _client(request),
+            "userAgent": headers.get("user-agent", ""),
+        },
+        "requestId": uuid.uuid4().hex,
+        "routeKey": key,
+        "stage": "$default",
+        "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
+        "timeEpoch": int(now * 1000),
+    }
 
 
 def _text(content_type: str, body: bytes) -> str | None:

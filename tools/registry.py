@@ -208,17 +208,10 @@ def _sync(path: Path) -> None:
 
 async def run(state: Path, listening: list[str]) -> None:
     """Serve until standard input is closed."""
-    number = max((int(path.name.partition("-")[2]) for path in state.glob("snapshot-*[0-9]")), default=0)
+    number = _current(state)
     snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
     following = state / f"snapshot-{number + 1}"
     making = following.with_suffix(".new")
-    for path in state.iterdir():
-        # Left by an interrupted stop: an incomplete snapshot, or outdated files.
-        if path.is_dir() and path != snapshot:
-            shutil.rmtree(path)
-        elif path.name.startswith("journal-") and path != journal:
-            path.unlink()
-
     os.environ |= {
         "PERSIST_STATE": "1",
         "STATE_DIR": str(snapshot),
@@ -228,8 +221,6 @@ async def run(state: Path, listening: list[str]) -> None:
         "LOG_LEVEL": "WARNING",
         "DOCKER_HOST": "unix:///nonexistent",
     }
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
     from ministack.app import app
     from ministack.core import persistence
 
@@ -240,6 +231,34 @@ async def run(state: Path, listening: list[str]) -> None:
     persistence.STATE_DIR = str(making)
     await registry.replay()
     _sync(state)
+    await _serve(registry, listening)
+    await lifespan.stop()
+    if all((making / name).exists() for name in FILES):
+        for name in FILES:
+            _sync(making / name)
+        _sync(making)
+        making.rename(following)
+        _sync(state)
+        shutil.rmtree(snapshot, ignore_errors=True)
+        journal.unlink()
+
+
+def _current(state: Path) -> int:
+    """Return the number of the newest snapshot, and delete all others and their journals."""
+    number = max((int(path.name.partition("-")[2]) for path in state.glob("snapshot-*[0-9]")), default=0)
+    for path in state.iterdir():
+        # Left by an interrupted stop: an incomplete snapshot, or outdated files.
+        if path.is_dir() and path != state / f"snapshot-{number}":
+            shutil.rmtree(path)
+        elif path.name.startswith("journal-") and path != state / f"journal-{number}":
+            path.unlink()
+    return number
+
+
+async def _serve(registry: Registry, listening: list[str]) -> None:
+    """Print `ready`, and serve until standard input is closed."""
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
 
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
@@ -250,16 +269,6 @@ async def run(state: Path, listening: list[str]) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await serve(registry, config, shutdown_trigger=ended.wait)
-
-    await lifespan.stop()
-    if all((making / name).exists() for name in FILES):
-        for name in FILES:
-            _sync(making / name)
-        _sync(making)
-        making.rename(following)
-        _sync(state)
-        shutil.rmtree(snapshot, ignore_errors=True)
-        journal.unlink()
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -26,9 +26,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tools.cli import import_job, import_report, import_rows, output
 from tools.cli.client import Client, Exit, Failure
-from tools.cli.import_job import JobRecord
-from tools.cli.import_report import ErrorsFile
-from tools.cli.import_rows import Columns
+from tools.cli.import_job import Batch, JobRecord
+from tools.cli.import_report import Counts, ErrorsFile
+from tools.cli.import_rows import Columns, Table
 
 HEAD = 64 * 1024
 """Number of leading bytes that, with the length, identify a file."""
@@ -61,18 +61,10 @@ def run(
 ) -> dict[str, Any]:
     """Import a file and return the report. Raises `Failure`."""
     options = {"unbindable": True} if unbindable else {}
-    form = form or {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(file.suffix.lower())
-    if form not in ("csv", "ndjson"):
-        raise Failure(Exit.USAGE, f"cannot tell whether {file} is csv or ndjson. Use --format csv or --format ndjson")
-    record: JobRecord | None = None
+    form = _format(file, form)
     try:
-        with _opened(file) as source, ExitStack() as stack:
-            size = os.fstat(source.fileno()).st_size
-            start = source.read(HEAD)
-            source.seek(0)
-            head = hashlib.sha256(start).hexdigest()
-            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                import_rows.refuse(file, "the file is UTF-16. Save it as UTF-8 (Excel: CSV UTF-8)")
+        with _opened(file) as source:
+            size, head = _fingerprint(file, source)
             place = _place(file, form, head)
             failed = ErrorsFile(errors or place.with_name(place.name + ".errors.ndjson"), columns.identity)
             about = {
@@ -85,37 +77,80 @@ def run(
                 "errors": str(failed.path.absolute()),
             }
             record = JobRecord(place.with_name(place.name + ".progress.json"), about)
-            record.resume(dry_run=dry_run, restart=restart)
-            failed.claim(source.fileno(), record.errors_size if record.saved else None)
-            stack.callback(failed.close)
-            text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            table = import_rows.read(text, file, form, columns)
-            counts = record.counts
-            progress = stack.enter_context(_progress())
-            task = progress.add_task("", total=size, text="")
-            rows = islice(table.rows, counts.lines, None)
-            batches = import_job.batches(text, rows, counts.lines, dict(record.begun))
-            for batch, report in import_job.send(api, resource, options, batches, None if dry_run else record):
-                if dry_run:
-                    import_job.count(counts, batch, report, failed)
-                else:
-                    record.end(batch, report, failed)
-                progress.update(task, completed=batch.place, text=f"{counts.lines:,} rows, {counts.errors:,} failed")
-        record.finish()
-        if table.empty:
-            output.note(f"Skipped {table.empty:,} empty rows.")
-        if counts.errors:
-            failed_rows = None if dry_run else import_report.save_failed(failed, place, form, table)
-            import_report.print_errors(counts, failed, columns, failed_rows)
-        else:
-            failed.delete_stale()
+            with _note_if_interrupted(record):
+                record.resume(dry_run=dry_run, restart=restart)
+                failed.claim(source.fileno(), record.errors_size if record.saved else None)
+                text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+                table = import_rows.read(text, file, form, columns)
+                rows = islice(table.rows, record.counts.lines, None)
+                batches = import_job.batches(text, rows, record.counts.lines, dict(record.begun))
+                reports = import_job.send(api, resource, options, batches, None if dry_run else record)
+                with closing(failed):
+                    _collect(reports, record, failed, size, dry_run=dry_run)
+                record.finish()
+                _print_failures(record.counts, failed, table, columns, form, None if dry_run else place)
     except OSError as error:
         raise Failure(Exit.USAGE, f"{error.filename or file}: {error.strerror or error}") from None
+    return {**asdict(record.counts), "dry_run": dry_run}
+
+
+def _format(file: Path, form: str | None) -> str:
+    form = form or {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(file.suffix.lower())
+    if form not in ("csv", "ndjson"):
+        raise Failure(Exit.USAGE, f"cannot tell whether {file} is csv or ndjson. Use --format csv or --format ndjson")
+    return form
+
+
+def _fingerprint(file: Path, source: BinaryIO) -> tuple[int, str]:
+    """Return the length of a file and a hash of its beginning. Raises `Failure` if it is UTF-16."""
+    start = source.read(HEAD)
+    source.seek(0)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        import_rows.refuse(file, "the file is UTF-16. Save it as UTF-8 (Excel: CSV UTF-8)")
+    return os.fstat(source.fileno()).st_size, hashlib.sha256(start).hexdigest()
+
+
+@contextmanager
+def _note_if_interrupted(record: JobRecord) -> Iterator[None]:
+    try:
+        yield
     except (Failure, KeyboardInterrupt):
-        if record is not None and record.saved:
+        if record.saved:
             output.note(f"Interrupted. Run the same command again to resume ({record.path}).")
         raise
-    return {**asdict(counts), "dry_run": dry_run}
+
+
+def _collect(
+    reports: Iterator[tuple[Batch, Mapping[str, Any]]],
+    record: JobRecord,
+    failed: ErrorsFile,
+    size: int,
+    *,
+    dry_run: bool,
+) -> None:
+    """Count the rows of all reports, and show the progress."""
+    counts = record.counts
+    with _progress() as progress:
+        task = progress.add_task("", total=size, text="")
+        for batch, report in reports:
+            if dry_run:
+                import_job.count(counts, batch, report, failed)
+            else:
+                record.end(batch, report, failed)
+            progress.update(task, completed=batch.place, text=f"{counts.lines:,} rows, {counts.errors:,} failed")
+
+
+def _print_failures(
+    counts: Counts, failed: ErrorsFile, table: Table, columns: Columns, form: str, place: Path | None
+) -> None:
+    """Print the number of empty rows and the errors, and save the failed rows beside `place` if it is not None."""
+    if table.empty:
+        output.note(f"Skipped {table.empty:,} empty rows.")
+    if counts.errors:
+        failed_rows = None if place is None else import_report.save_failed(failed, place, form, table)
+        import_report.print_errors(counts, failed, columns, failed_rows)
+    else:
+        failed.delete_stale()
 
 
 @contextmanager

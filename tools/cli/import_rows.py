@@ -105,19 +105,7 @@ def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
     # Excel uses semicolons in locales whose decimal separator is a comma.
     delimiter = max(",;\t", key=lambda each: sum(name.strip(' "\r\n') in known for name in header.split(each)))
     reader = csv.reader(chain([header], text), strict=True, delimiter=delimiter)
-    try:
-        names = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        refuse(file, f"the header line cannot be read ({error})")
-    if not any(names):
-        refuse(file, "the file has no header line")
-    if unknown := [name for name in names if name not in known]:
-        refuse(file, f"unknown columns {', '.join(map(repr, unknown))}. Known columns: {', '.join(known)}")
-    if missing := [name for name in columns.required if name not in names]:
-        refuse(file, f"the header line lacks {', '.join(missing)}")
-    if len(set(names)) < len(names):
-        refuse(file, "the header line has duplicate columns")
-    table = Table(names=names, delimiter=delimiter)
+    table = Table(names=_names(reader, file, columns), delimiter=delimiter)
 
     def rows() -> Iterator[Row]:
         while True:
@@ -131,28 +119,47 @@ def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
                 yield Row(line, 0, problem="unreadable", message=f"invalid CSV{upto}: {error}")
                 continue
             if any(cell.strip() for cell in cells):
-                yield _cells(line, cells)
+                yield _csv_row(line, cells, table.names, columns)
             elif cells:
                 table.empty += 1
 
-    def _cells(line: int, cells: list[str]) -> Row:
-        size = sum(map(len, cells))
-        if problem := _unreadable("".join(cells)):
-            return Row(line, size, problem="unreadable", message=problem)
-        content = {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}
-        if len(cells) != len(names):
-            message = f"{len(cells)} cells, but the header line has {len(names)}"
-            return Row(line, size, content, "unreadable", message, cells)
-        for name, cell in content.items():
-            for pattern, problem, what in _SPREADSHEET:
-                if pattern.fullmatch(cell.strip()):
-                    message = f"{name} {cell!r}: {what}. Format the column as text and export the file again"
-                    return Row(line, size, content, problem, message, cells)
-        read = {name: columns.cells[name](cell) for name, cell in content.items() if name in columns.cells}
-        return Row(line, size, content | read, raw=cells)
-
     table.rows = rows()
     return table
+
+
+def _names(reader: Iterator[list[str]], file: Path, columns: Columns) -> list[str]:
+    """Return the column names of the header line. Raises `Failure` if they are invalid."""
+    known = [*columns.required, *columns.optional]
+    try:
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        refuse(file, f"the header line cannot be read ({error})")
+    if not any(names):
+        refuse(file, "the file has no header line")
+    if unknown := [name for name in names if name not in known]:
+        refuse(file, f"unknown columns {', '.join(map(repr, unknown))}. Known columns: {', '.join(known)}")
+    if missing := [name for name in columns.required if name not in names]:
+        refuse(file, f"the header line lacks {', '.join(missing)}")
+    if len(set(names)) < len(names):
+        refuse(file, "the header line has duplicate columns")
+    return names
+
+
+def _csv_row(line: int, cells: list[str], names: Sequence[str], columns: Columns) -> Row:
+    size = sum(map(len, cells))
+    if problem := _unreadable("".join(cells)):
+        return Row(line, size, problem="unreadable", message=problem)
+    content = {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}
+    if len(cells) != len(names):
+        message = f"{len(cells)} cells, but the header line has {len(names)}"
+        return Row(line, size, content, "unreadable", message, cells)
+    for name, cell in content.items():
+        for pattern, problem, what in _SPREADSHEET:
+            if pattern.fullmatch(cell.strip()):
+                message = f"{name} {cell!r}: {what}. Format the column as text and export the file again"
+                return Row(line, size, content, problem, message, cells)
+    read = {name: columns.cells[name](cell) for name, cell in content.items() if name in columns.cells}
+    return Row(line, size, content | read, raw=cells)
 
 
 def _ndjson(text: TextIO, columns: Columns) -> Table:
