@@ -1,5 +1,6 @@
-"""What people do by habit at a commit and at a release: hooks that exist, and one version in two places."""
+"""Habits of a commit and a release: hooks that exist, one version in two places, short functions."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -11,6 +12,8 @@ import yaml
 from tools.template import ROOT
 
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", re.MULTILINE)
+LINES = 50
+"""Maximum number of lines of a function. The linter limits its complexity."""
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -51,3 +54,14 @@ def test_releases_stand_in_order_below_what_is_not_released_yet() -> None:
     versions = [tuple(map(int, release[1].split("."))) for release in found if release]
     assert versions == sorted(set(versions), reverse=True)
     assert headings in (["[Unreleased]", *released], released)
+
+
+def test_functions_have_at_most_50_lines() -> None:
+    long: list[str] = []
+    for source in (path for folder in ("layers", "functions", "tools") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > LINES:
+                    long.append(f"{source.relative_to(ROOT)}:{node.lineno} {node.name}: {lines} lines")
+    assert long == []
