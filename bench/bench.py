@@ -1,7 +1,7 @@
-"""`make bench`: what Bindery takes, in one table, of one run, in docs/performance.md and docs/performance.svg.
+"""`make bench`: measure Bindery, and write the results to docs/performance.md and docs/performance.svg.
 
-Everything that is compared is measured in turn, round by round, so that what else the machine does meets all alike.
-Arguments name the only functions whose init is to be measured: all of them take some four minutes of two idle cores.
+All compared subjects are measured in turn in each round, so other load on the machine affects them equally. Arguments
+limit the functions whose init is measured; measuring all of them takes about four minutes on two idle cores.
 """
 
 import io
@@ -30,7 +30,7 @@ PAGE, PICTURE = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 
 
 def main() -> None:
-    """Measure, print, and write the page and the picture."""
+    """Measure, print the results, and write the page and the chart."""
     runtime.ready()
     os.environ["_X_AMZN_TRACE_ID"] = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def warm_requests() -> dict[str, dict[str, dict[str, Spread]]]:
-    """Of each binding operation its times and its peers'."""
+    """Return the times of each binding operation and its peers."""
     warm.install()
     with tempfile.TemporaryDirectory() as folder, Engine(Path(folder)) as engine, Bank() as bank:
         serve.prepare(engine, bank.url)
@@ -87,7 +87,7 @@ def found_table(name: str, found: dict[str, dict[str, Spread]]) -> list[str]:
 
 
 def sizes() -> list[str]:
-    """Each layer's size, and how much a function of each kind has in all."""
+    """Return a table of each layer's size and the number of functions that use it."""
     names = ("Bindery", "Deps", "Jwt", "Cryptography")
     measured = {name: size(init.built(name)) for name in names}
     having = {name: [f for f in template.functions() if name.lower() in layers(f).split(",")] for name in names[2:]}
@@ -103,7 +103,7 @@ def sizes() -> list[str]:
 
 
 def size(folder: Path) -> tuple[int, int]:
-    """A folder's bytes, as they are and zipped."""
+    """Return a folder's size in bytes, unzipped and zipped."""
     packed = io.BytesIO()
     whole = 0
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -115,7 +115,7 @@ def size(folder: Path) -> tuple[int, int]:
 
 
 def throughputs(served: dict[str, Spread]) -> list[str]:
-    """Requests a second of the local server."""
+    """Return a table of the local server's requests per second."""
     rows = [
         row(f"`{name}`", f"{each.median:.0f}", f"{each.low:.0f} to {each.high:.0f}") for name, each in served.items()
     ]
@@ -124,7 +124,7 @@ def throughputs(served: dict[str, Spread]) -> list[str]:
 
 
 def counts() -> list[str]:
-    """What each case costs in DynamoDB, and a million of it in dollars."""
+    """Return a table of each case's DynamoDB costs, and of the price of a million requests."""
     rows = []
     for story in (*STORIES, refusals):
         for name, cases in recorded.read(story.__name__).items():
@@ -156,7 +156,7 @@ def counts() -> list[str]:
 
 
 def picture(fresh: dict[str, Spread]) -> str:
-    """Bars of the inits, the limit among them."""
+    """Return an SVG bar chart of the init ratios, with a line at the baseline."""
     shown = {name: each for name, each in fresh.items() if not name.startswith("admin.")}
     height, left, scale = 22 * len(shown) + 60, 260, 480 / max(each.ratio for each in shown.values())
     limit = left + scale

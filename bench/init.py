@@ -1,7 +1,7 @@
-"""What it takes to import a function in a fresh process and make its client, beside peers, one after the other in turn.
+"""Time to import a function in a new process and create its client, compared with peers measured in turn.
 
-The functions and layers are those that `make build` made, and nothing else is on the path but what the runtime has:
-boto3 and what it needs. Without a folder it can write, Python compiles nothing that has no bytecode, as in Lambda.
+The functions and layers are those built by `make build`. The path contains only these and the packages of the runtime:
+boto3 and its dependencies. As in Lambda, Python cannot write bytecode, so it compiles sources without it each time.
 """
 
 import re
@@ -17,7 +17,7 @@ from tools.template import ROOT
 
 BENCH = ROOT / ".venv/bench"
 PROCESSORS = {"arm64": "Arm64", "x86_64": "X8664"}
-"""What stands in the name of a layer of wheels."""
+"""Suffix in the name of a layer of wheels, by architecture."""
 
 BARE = "bare boto3.client"
 _BARE = "import boto3; client = boto3.client('dynamodb')"
@@ -44,7 +44,7 @@ def hello(body: Hello) -> dict[str, str]:
 def handler(event, context): return app.resolve(event, context)
 """,
 }
-"""A handler's module each; the first is what everything is compared with."""
+"""Source of each peer's handler module. The first is the baseline of all ratios."""
 
 _TIMED = """
 import os, time
@@ -57,7 +57,7 @@ os._exit(0)
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some times and their quartiles, and the median of their ratios to the peer's of the same round."""
+    """Median and quartiles of measured times, and the median of their ratios to a peer's times of the same rounds."""
 
     median: float
     low: float
@@ -66,20 +66,20 @@ class Spread:
 
     @classmethod
     def of(cls, times: list[float], peer: list[float]) -> "Spread":
-        """`peer` was measured in the same rounds."""
+        """Return the spread of times. `peer` has the times measured in the same rounds."""
         low, median, high = statistics.quantiles(times, n=4)
         ratio = statistics.median(mine / its for mine, its in zip(times, peer, strict=True))
         return cls(median, low, high, ratio)
 
 
 def built(layer: str) -> Path:
-    """A layer's folder, for this machine's processor where it differs by that."""
+    """Return a layer's folder: the one for this machine's architecture if there is one per architecture."""
     found = [BUILD / name for name in (f"{layer}Layer", f"{layer}{PROCESSORS[PROCESSOR]}Layer")]
     return next(folder for folder in found if folder.is_dir())
 
 
 def subjects(folder: Path) -> dict[str, tuple[str, dict[str, str]]]:
-    """By name each module to import and the environment in which to; the peers' modules are written into `folder`."""
+    """Return the module to import and its environment, by name. Peer modules are written to `folder`."""
     found: dict[str, tuple[str, dict[str, str]]] = {}
     for number, (name, source) in enumerate(PEERS.items()):
         (folder / f"peer{number}.py").write_text(source)
@@ -92,9 +92,9 @@ def subjects(folder: Path) -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def fresh(folder: Path, rounds: int, only: list[str]) -> dict[str, Spread]:
-    """The processor's milliseconds of each import in a fresh process, over so many rounds in which each has its turn.
+    """Return the CPU milliseconds of each import in a new process, measured in turn in each round.
 
-    Importing waits for nothing, so this is its time on a machine that does nothing else.
+    Importing does not wait for I/O, so CPU time is the elapsed time on an idle machine.
     """
     asked = {name: subject for name, subject in subjects(folder).items() if not only or name in (*PEERS, *only)}
     times: dict[str, list[float]] = {name: [] for name in asked}
@@ -111,7 +111,7 @@ def fresh(folder: Path, rounds: int, only: list[str]) -> dict[str, Spread]:
 
 
 def through_the_runtime(folder: Path, names: list[str], rounds: int) -> dict[str, Spread]:
-    """The same as Lambda's own runtime interface client and emulator report it: from the process' start to ready."""
+    """Return the init milliseconds that Lambda's runtime interface client and emulator report."""
     asked = subjects(folder)
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
@@ -123,7 +123,7 @@ def through_the_runtime(folder: Path, names: list[str], rounds: int) -> dict[str
 
 def _emulated(handler: str, given: dict[str, str]) -> float:
     with Slot(handler, given) as slot:
-        # The emulator starts the function with its first request; what that answers is no matter here.
+        # The emulator starts the function with its first request. The response does not matter.
         slot.invoke({})
         found = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", slot.said())
         assert found is not None, slot.said()

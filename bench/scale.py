@@ -1,8 +1,8 @@
-"""Whether requests cost the same with few devices in the tables as with many: `python -m bench.scale 100`.
+"""Check that requests cost the same regardless of the number of devices: `python -m bench.scale 100`.
 
-The devices are of the quectel demo product, each bound to a user of its own. They are put straight into the engine:
-into the file from which it starts, as it would have saved them. Then every story is played, and what each request costs
-must be what was recorded. A million devices take 12 GB of memory.
+The devices belong to the quectel demo product, and each is bound to a different user. They are written directly to the
+file from which the engine loads its tables, in the engine's own format. Then all stories run, and each request must
+cost what was recorded. A million devices need 12 GB of memory.
 """
 
 import json
@@ -33,14 +33,14 @@ from tools import demo, serve, template
 from tools.engine import Engine
 
 SAVED = "registry/snapshot-1/dynamodb.json"
-"""Where in its folder an engine that was stopped saved the tables (tools/registry.py)."""
+"""Path, in the engine's folder, of the tables that it saved when it stopped (tools/registry.py)."""
 
 _written: set[tuple[str, str, str | None]] = set()
-"""Table and key of what was written since the tables were as they were loaded."""
+"""Table and key of each item written since the tables were loaded."""
 
 
 def main() -> None:
-    """Load as many devices as each of the arguments says, and play the stories."""
+    """Run the stories for each number of devices in the arguments."""
     costs.install()
     BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _note))
     logger.handlers[0].stream = open(os.devnull, "w")  # noqa: SIM115
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def compare_all(folder: Path, wanted: int, bank: Bank) -> None:
-    """Start an engine that has so many devices, and play every story."""
+    """Start an engine with the specified number of devices, and run every story."""
     started = time.monotonic()
     with Engine(folder) as engine:
         prepare(engine, bank)
@@ -66,28 +66,26 @@ def compare_all(folder: Path, wanted: int, bank: Bank) -> None:
             for story in (*STORIES, refusals):
                 played += compare(story.__name__, play(World(bank), story))
                 empty()
-            say(
-                f"{wanted} devices: {played} cases cost what was recorded, played in {time.monotonic() - started:.0f} s"
-            )
+            say(f"{wanted} devices: {played} cases cost what was recorded, run in {time.monotonic() - started:.0f} s")
         finally:
-            # It would save all of it.
+            # Terminating it normally would save all tables.
             engine.process.kill()
 
 
 def prepare(engine: Engine, bank: Bank) -> None:
-    """Give this process the engine, its tables and secrets."""
+    """Configure this process to use the engine, its tables and its secrets."""
     clear_caches()
     serve.prepare(engine, bank.url)
     os.environ["AUDIENCE"] = AUDIENCE
 
 
 def load(saved: Path, wanted: int) -> None:
-    """Write so many devices, each with a binding, into the tables that an engine saved."""
+    """Write the specified number of devices, each with a binding, to the saved tables."""
     state = json.loads(saved.read_text())
     tables = {content["TableName"]: content for content in state["payload"]["tables"]["data"].values()}
     names = [env.read(table.value) for table in (dynamodb.Table.DEVICES, dynamodb.Table.BINDINGS)]
     for name in names:
-        assert tables[name]["items"] == {}, "the tables were made a moment ago"
+        assert tables[name]["items"] == {}, "the tables are not empty"
         tables[name]["items"] = f"items of {name}"
     text = json.dumps(state)
     with saved.open("w") as file:
@@ -127,7 +125,7 @@ def _bindings(wanted: int) -> Iterator[dict[str, Any]]:
 
 
 def warm_up(wanted: int) -> None:
-    """Ask for what was loaded last, and each index for something: the engine makes it when it is first asked."""
+    """Read the last loaded device, and query each index: the engine builds indexes on the first query."""
     client = boto3.client("dynamodb", config=Config(read_timeout=600))
     serial = f"LOADED-{wanted - 1:09}"
     device = identity.manufactured_device(demo.PRODUCT_KEY, serial)
@@ -154,7 +152,7 @@ def _note(params: dict[str, Any], **_: Any) -> None:
 
 
 def empty() -> None:
-    """Take away again what a story left, so that the next finds the tables as they were: all but what was loaded."""
+    """Delete the items that a story wrote, so that the next one starts with the loaded devices only."""
     client = clients.client("dynamodb")
     for table, pk, sk in sorted(_written, key=str):
         client.delete_item(TableName=table, Key=encode({"pk": pk} if sk is None else {"pk": pk, "sk": sk}))
@@ -162,7 +160,7 @@ def empty() -> None:
 
 
 def play(world: World, story: Any) -> dict[str, dict[str, Any]]:
-    """What each case of a story costs, but for its line in the log."""
+    """Run a story, and return the costs of each case, except for its log line."""
     found: dict[str, dict[str, Any]] = {}
     for case, name, event in story(world):
         with costs.counting() as cost:
@@ -173,17 +171,17 @@ def play(world: World, story: Any) -> dict[str, dict[str, Any]]:
 
 
 def compare(part: str, found: dict[str, dict[str, Any]]) -> int:
-    """How many cases there are, if each costs what was recorded."""
+    """Exit if a case does not cost what was recorded; otherwise return the number of cases."""
     for name, cases in recorded.read(part).items():
         for case, cost in cases.items():
             expected = {key: value for key, value in cost.items() if key not in ("bytes logged", "reason")}
             if found[name][case] != expected:
-                sys.exit(f"{name}, {case}: {found[name][case]}, and recorded is {expected}")
+                sys.exit(f"{name}, {case}: {found[name][case]}, but {expected} is recorded")
     return sum(map(len, found.values()))
 
 
 def say(text: str) -> None:
-    """Print at once."""
+    """Print a line and flush the output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A keep-alive server on loopback that gives the answers of its argument (JSON) in turn, whatever it is asked."""
+"""A loopback server with keep-alive that returns the responses in its argument (JSON) in turn, for any request."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Serve until killed; the port is the first line of the output."""
+    """Print the port, and serve until killed."""
     answers = [_response(*answer) for answer in json.loads(sys.argv[1])]
     with socket.create_server(("127.0.0.1", 0)) as listening:
         sys.stdout.write(f"{listening.getsockname()[1]}\n")

@@ -1,4 +1,4 @@
-"""How many requests a second the local server answers, for orientation only: it serves people at their desks."""
+"""Requests per second of the local server, for orientation only: it is meant for development."""
 
 import json
 import signal
@@ -11,13 +11,13 @@ from bench.init import Spread
 from tests.server.servers import Server
 
 CALLERS = 4
-"""Who ask at once, each over a connection of its own."""
+"""Number of concurrent callers, each with its own connection."""
 REQUESTS = 25
-"""Of each caller in a round."""
+"""Number of requests per caller and round."""
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Spread]:
-    """Requests a second: players' settings, which read one item, and a rufus bind, which reads one and writes two."""
+    """Return the requests per second of vodlix settings (one read) and a rufus bind request (one read, two writes)."""
     server = Server(folder)
     try:
         key = {"api_key": server.environment["RUFUS_API_KEY"]}

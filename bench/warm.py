@@ -1,7 +1,7 @@
-"""What a warm request takes, beside the same DynamoDB calls made bare, and beside it written the usual way.
+"""Time of a warm request, compared with its bare DynamoDB calls and with a conventional implementation.
 
-The stories are played once on the local engine, and of each case that is measured every call and its answer is kept.
-Then a stub on loopback gives these answers over one connection, in their order, to whoever makes the calls.
+The stories run once on the local engine, and the calls and responses of each measured case are kept. Then a stub on
+loopback replays the responses in order, over one connection, to each of the three.
 """
 
 import json
@@ -39,15 +39,15 @@ CASES = {
     "remoteit.connect_device": "connected again",
     "vodlix.add_device": "again",
 }
-"""Of each binding operation the case that is measured."""
+"""Measured case of each binding operation."""
 
 _TURN = 10
-"""Requests a turn."""
+"""Number of requests per turn."""
 
 
 @dataclass
 class Kept:
-    """A case: its event, and each call with its answer."""
+    """A case: its event, and its calls and responses."""
 
     event: dict[str, Any]
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -68,13 +68,13 @@ def _after(response_dict: dict[str, Any], **_: Any) -> None:
 
 
 def install() -> None:
-    """Keep the calls and answers of clients that are made from now on, while a case is kept."""
+    """Make all clients created from now on keep their calls and responses while a measured case runs."""
     BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _before))
     BUILTIN_HANDLERS.append(("response-received.dynamodb.*", _after))
 
 
 def keep(world: World) -> dict[str, Kept]:
-    """Play the stories, and keep what is to be measured."""
+    """Run the stories, and keep the measured cases."""
     global _keeping
     kept: dict[str, Kept] = {}
     for story in STORIES:
@@ -94,7 +94,7 @@ def _answer(given: dict[str, Any]) -> Any:
 
 @contextmanager
 def stub(kept: Kept) -> Iterator[str]:
-    """A server that gives a case's answers in turn, each after it was asked; its address."""
+    """Run a server that replays a case's responses in turn, and yield its URL."""
     answers = [[status, headers, body.decode()] for status, headers, body in kept.answers]
     process = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("stub.py"), json.dumps(answers)], stdout=subprocess.PIPE, text=True
@@ -109,7 +109,7 @@ def stub(kept: Kept) -> Iterator[str]:
 
 
 def measure(name: str, kept: Kept, bank: Bank, rounds: int) -> dict[str, dict[str, Spread]]:
-    """Milliseconds a request by the clock, and of the processor, of the operation and of its peers, in turn."""
+    """Return elapsed and CPU milliseconds per request of the operation and its peers, measured in turn."""
     with stub(kept) as url:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
         dynamodb.client.cache_clear()
@@ -149,9 +149,9 @@ def measure(name: str, kept: Kept, bank: Bank, rounds: int) -> dict[str, dict[st
 
 
 def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
-    """The operation as it is written usually: a resolver that validates, a boto3 resource, PyJWT for a token.
+    """Return a conventional implementation: a validating resolver, a boto3 resource, and PyJWT for tokens.
 
-    It makes the calls that were kept and answers, and judges nothing that it reads.
+    It makes the kept calls and returns a response, without evaluating what it reads.
     """
     app, client = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb").meta.client
     calls = [(getattr(client, xform_name(operation)), _plain(params)) for operation, params in kept.calls]
@@ -223,7 +223,7 @@ def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
 
 
 def _plain(params: Any) -> Any:
-    """A call's parameters as boto3's resource takes them."""
+    """Return a call's parameters in the form that a boto3 resource takes."""
     if isinstance(params, list):
         return [_plain(each) for each in params]
     if not isinstance(params, dict):
@@ -239,7 +239,7 @@ def _plain(params: Any) -> Any:
 
 
 def silence() -> None:
-    """Let the log go nowhere: a line costs what it costs, and nobody reads it."""
+    """Discard log output. Lines are still formatted, so their cost is measured."""
     for handler in logger.handlers:
         handler.stream = open(os.devnull, "w")  # noqa: SIM115 (for the process' life)
 

@@ -1,4 +1,4 @@
-"""Chromium without a window, which can reach this machine alone, and what it shows of the documentation page."""
+"""Headless Chromium that can reach only this machine, and helpers for the documentation page."""
 
 import os
 import shutil
@@ -15,16 +15,16 @@ FLAGS = (
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-"""Beside those that Playwright gives, which keep the browser from asking for updates and the like."""
+"""Command-line flags in addition to those of Playwright, which turn off updates and similar requests."""
 
 expect.set_options(timeout=30_000)
 
 
 @contextmanager
 def opened() -> Iterator[Browser]:
-    """The browser that CHROMIUM names, or `chromium`."""
+    """Yield the browser that CHROMIUM names, or `chromium`."""
     found = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    assert found is not None, "there is no Chromium; `make browser` installs Debian's"
+    assert found is not None, "Chromium is not installed; `make browser` installs the Debian package"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
@@ -33,7 +33,7 @@ def opened() -> Iterator[Browser]:
 
 @contextmanager
 def visited(browser: Browser, url: str) -> Iterator[Page]:
-    """A page that asks nobody but the server that it is from, and complains of nothing."""
+    """Yield a page, and assert that it sends requests only to its own server and logs no error or warning."""
     page = browser.new_page()
     asked: list[str] = []
     complaints: list[str] = []
@@ -48,9 +48,9 @@ def visited(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def operation(page: Page, name: str) -> Locator:
-    """An operation of the page, opened."""
+    """Expand an operation on the page, and return its block."""
     dialect = name.partition(".")[0]
-    # The viewer writes a full stop in an id as `\.`; in a selector's string a backslash is two.
+    # Swagger UI writes a full stop in an id as `\.`; the selector string needs the backslash twice.
     escaped = name.replace(".", r"\\.")
     block = page.locator(f'[id="operations-{dialect}-{escaped}"]')
     block.locator(".opblock-summary-control").click()

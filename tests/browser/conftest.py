@@ -1,4 +1,4 @@
-"""A browser and a running server, which the tests share."""
+"""The browser and the running server that the tests share."""
 
 from collections.abc import Iterator
 

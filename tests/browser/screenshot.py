@@ -1,4 +1,4 @@
-"""`make screenshot`: write docs/docs-page.png, a binding tried on the documentation page of a temporary server."""
+"""`make screenshot`: write docs/docs-page.png, a bind request on the documentation page of a temporary server."""
 
 import tempfile
 from pathlib import Path
@@ -10,13 +10,13 @@ from tests.server.servers import Server
 from tools.template import ROOT
 
 PATH = ROOT / "docs" / "docs-page.png"
-# The credentials in the picture are those of a server whose state is deleted afterwards.
+# The credentials in the picture belong to a server whose state is deleted afterwards.
 OPERATION = "rufus.bind_device"
 WIDTH = 1100
 
 
 def main() -> None:
-    """Bind a device on the page, and save a picture of the request and its response."""
+    """Bind a device on the page, and save a picture of the request and the response."""
     with tempfile.TemporaryDirectory() as folder, browsers.opened() as browser:
         server = Server(Path(folder) / "state")
         try:

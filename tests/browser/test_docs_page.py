@@ -1,4 +1,4 @@
-"""The documentation page as a person meets it, in a real browser."""
+"""The documentation page in a real browser."""
 
 import json
 import subprocess
@@ -30,26 +30,25 @@ TRIED: dict[str, tuple[int, dict[str, Any]]] = {
     "remoteit.connect_device": (200, {"status": "true"}),
     "vodlix.add_device": (200, {"status": 200, "message": "Success"}),
 }
-"""Operations of each dialect, in an order in which they succeed: the status of each, and the members that no moment
-changes."""
+"""Status and constant response members of operations of each API, in an order in which they succeed."""
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """The page of the local server."""
+    """The documentation page of the local server."""
     with visited(browser, f"{server.url}/docs") as shown:
         yield shown
 
 
 @pytest.fixture(scope="module")
 def exported(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The page as `make docs` writes it, on a server of static files."""
+    """The page as `make docs` writes it, on a static file server."""
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "-m", "tools.docs", folder], cwd=ROOT, check=True, capture_output=True)
 
     class Files(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Do not log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=folder)) as serving:
         thread = threading.Thread(target=serving.serve_forever)
@@ -61,7 +60,7 @@ def exported(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.mark.parametrize("name", TRIED)
-def test_an_operation_of_each_dialect_is_tried_and_its_documented_answer_seen(page: Page, name: str) -> None:
+def test_operation_tried_on_the_page_shows_its_response(page: Page, name: str) -> None:
     status, members = TRIED[name]
     block = operation(page, name)
     with page.expect_response(lambda response: "/docs" not in response.url) as answered:
@@ -75,15 +74,15 @@ def test_an_operation_of_each_dialect_is_tried_and_its_documented_answer_seen(pa
     assert members.items() <= json.loads(body).items()
 
 
-def test_what_operators_do_is_described_and_cannot_be_tried(page: Page) -> None:
+def test_admin_operations_are_described_but_cannot_be_tried(page: Page) -> None:
     block = operation(page, "admin.accounts.create")
-    expect(block.get_by_text("Open an account.")).to_be_visible()
+    expect(block.get_by_text("Create an account.")).to_be_visible()
     expect(block.get_by_role("button", name="Execute")).to_have_count(0)
     expect(block.get_by_role("button", name="Try it out")).to_have_count(0)
-    expect(page.get_by_text("The documentation page does not sign, so these cannot be tried there.")).to_be_visible()
+    expect(page.get_by_text("signs its requests; this page cannot.")).to_be_visible()
 
 
-def test_the_exported_page_shows_every_operation_and_tries_none(exported: Page) -> None:
+def test_exported_page_shows_operations_without_try_it_out(exported: Page) -> None:
     expect(exported.locator(".opblock")).to_have_count(OPERATIONS)
     block = operation(exported, "rufus.bind_device")
     expect(block.get_by_text("Invalid api key").first).to_be_attached()

@@ -1,4 +1,4 @@
-"""The registry's process and the bank's issuer, which every test here shares."""
+"""The registry process and the bank's issuer, which all tests in this folder share."""
 
 from collections.abc import Iterator
 

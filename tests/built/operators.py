@@ -1,4 +1,4 @@
-"""A request to every resource of the operators, one after the other, over the demo data."""
+"""A request to every resource of the admin API, in order, on the demo data."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ASKED: dict[str, dict[str, Any] | None] = {
     "privacy": None,
     "doctor": None,
 }
-"""By resource what its sample event is sent with instead of its own body, where the demo data has that already."""
+"""Request body by resource, if the sample event's body would conflict with the demo data."""
 
 
 def admin(world: World) -> Story:

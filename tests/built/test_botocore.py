@@ -1,7 +1,7 @@
-"""The trimmed descriptions that the layer brings, under the oldest and the newest botocore that they are meant for.
+"""The layer's trimmed botocore data works with the oldest and the newest supported botocore.
 
-Lambda's runtime updates botocore by itself. Before 1.35.71 botocore does not know a type that the described endpoints
-have, and no call succeeds.
+AWS updates botocore in the Lambda runtime. Versions before 1.35.71 do not support a type in the endpoint data, so all
+calls fail.
 """
 
 import json
@@ -48,9 +48,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.parametrize("lock", ["oldest", "newest"])
-def test_every_call_succeeds_with_the_layers_descriptions(
-    lock: str, engine: Engine, bank: Bank, tmp_path: Path
-) -> None:
+def test_calls_succeed_with_the_trimmed_botocore_data(lock: str, engine: Engine, bank: Bank, tmp_path: Path) -> None:
     install = ("-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", tmp_path)
     subprocess.run([sys.executable, *install, "-r", LOCKS / f"{lock}.txt"], check=True)
     serve.prepare(engine, bank.url)
@@ -67,5 +65,5 @@ def test_every_call_succeeds_with_the_layers_descriptions(
     assert updated == {"pk": "botocore", "n": 2}
     assert refused == ["already_bound", "already_bound"]
     assert (listed, gone, secret) == ([], None, True)
-    assert len(operations) < 10, "the descriptions are the trimmed ones"
+    assert len(operations) < 10, "botocore did not use the trimmed data"
     assert f"botocore=={version} " in (LOCKS / f"{lock}.txt").read_text()

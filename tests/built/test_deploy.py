@@ -1,9 +1,9 @@
-"""The template, expanded and deployed by the SAM CLI to a CloudFormation on loopback: what comes out is what it says.
+"""The template, expanded and deployed by the SAM CLI to ministack, a local CloudFormation, yields the expected stack.
 
-That is ministack's, which cannot do all that CloudFormation can: `within_reach` leaves out what it refuses. What it
-takes without doing it is looked at by none of these tests, but in the template by those of tests/stack: an API's
-routes from its OpenAPI definition and their rates, a table's recovery to a point in time, time to live and encryption,
-a secret's set of characters. For a secret it gives its name where CloudFormation gives its ARN.
+ministack does not support all of CloudFormation: `within_reach` removes what it rejects. Some properties it accepts
+and ignores, so only tests/stack checks them, in the template: an API's routes from its OpenAPI definition and their
+throttling, a table's point-in-time recovery, time to live and encryption, and the character set of a secret. For a
+secret, ministack returns its name where CloudFormation returns its ARN.
 """
 
 import json
@@ -29,22 +29,22 @@ REGION = "eu-central-1"
 BUCKET = "artifacts"
 START_SECONDS = 60
 PARAMETERS = {"Architecture": PROCESSOR, "CanaryDeployments": "false"}
-"""Canaries are CodeDeploy's, which ministack has not."""
+"""Canary deployments need CodeDeploy, which ministack does not support."""
 
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 
 
 UNKNOWN = {"AWS::Logs::QueryDefinition"}
-"""Other types that ministack has not: it names them when it refuses a template."""
+"""Other resource types that ministack does not support. It names them when it rejects a template."""
 
 
 def within_reach(expanded: dict[str, Any]) -> dict[str, Any]:
-    """The template without what is refused, with the built folders for what would be uploaded."""
+    """Return the template without unsupported resources, and with built folders instead of uploaded artifacts."""
     kept = {
         name: resource
         for name, resource in expanded["Resources"].items()
         if resource["Type"] not in UNKNOWN
-        # Alarms over expressions of metrics.
+        # Alarms on metric expressions.
         and not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
     }
     for name, function in resources(expanded, "AWS::Lambda::Function").items():
@@ -56,7 +56,7 @@ def within_reach(expanded: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An empty account on loopback, which the environment names."""
+    """Set the environment to an empty local AWS account."""
     ready()
     folder = tmp_path_factory.mktemp("ministack")
     with socket.socket() as free:
@@ -103,7 +103,7 @@ def wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def deployed(account: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the SAM CLI deployed: the template that it was given, for which nothing is left to be built or asked."""
+    """Deploy the template with the SAM CLI, without building or prompting, and return it."""
     folder = tmp_path_factory.mktemp("deployed")
     (folder / "template.json").write_text(json.dumps(within_reach(expand(template.document(), **PARAMETERS))))
     boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -127,7 +127,7 @@ def deployed(account: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.fixture(scope="module")
 def physical(deployed: dict[str, Any]) -> dict[str, str]:
-    """The stack's resources: the physical id of each by its logical id."""
+    """Physical ids of the stack's resources, by logical id."""
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
     return {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
@@ -136,13 +136,13 @@ def physical(deployed: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_every_resource_whose_condition_holds_is_in_the_stack(deployed: dict[str, Any], physical: dict[str, str]):
+def test_stack_contains_exactly_the_expected_resources(deployed: dict[str, Any], physical: dict[str, str]):
     there = {"Arm64" if PROCESSOR == "arm64" else "X8664", None}
     expected = {name for name, resource in deployed["Resources"].items() if resource.get("Condition") in there}
     assert set(physical) == expected
 
 
-def test_the_outputs_are_the_templates_and_name_the_gateway(deployed: dict[str, Any], physical: dict[str, str]):
+def test_stack_outputs_match_the_template_and_the_api(deployed: dict[str, Any], physical: dict[str, str]):
     (stack,) = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     found = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     assert set(found) == {name for name, output in deployed["Outputs"].items() if "Condition" not in output}
@@ -150,7 +150,7 @@ def test_the_outputs_are_the_templates_and_name_the_gateway(deployed: dict[str, 
 
 
 @pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
-def test_a_table_has_the_templates_keys_and_indexes(table: str, physical: dict[str, str]):
+def test_table_has_the_keys_and_indexes_of_the_template(table: str, physical: dict[str, str]):
     found = boto3.client("dynamodb").describe_table(TableName=physical[table])["Table"]
     described = {
         "AttributeDefinitions": found["AttributeDefinitions"],
@@ -165,14 +165,14 @@ def test_a_table_has_the_templates_keys_and_indexes(table: str, physical: dict[s
 
 
 @pytest.mark.parametrize("secret", [name for name, _ in template.resources("AWS::SecretsManager::Secret")])
-def test_a_secret_is_made_as_the_template_says(secret: str, physical: dict[str, str]):
+def test_secret_has_the_length_set_in_the_template(secret: str, physical: dict[str, str]):
     made = boto3.client("secretsmanager").get_secret_value(SecretId=physical[secret])["SecretString"]
     asked = template.document()["Resources"][secret]["Properties"]["GenerateSecretString"]
     assert len(made) == asked["PasswordLength"]
 
 
 @every_function
-def test_what_live_runs_is_told_the_stacks_own_tables_and_secrets(function: Function, physical: dict[str, str]):
+def test_live_version_has_the_tables_and_secrets_of_the_stack(function: Function, physical: dict[str, str]):
     found = boto3.client("lambda").get_function_configuration(
         FunctionName=physical[function.logical_id], Qualifier="live"
     )
@@ -184,7 +184,7 @@ def test_what_live_runs_is_told_the_stacks_own_tables_and_secrets(function: Func
 
 
 @every_function
-def test_a_functions_role_may_use_the_stacks_own_tables_and_secrets(function: Function, physical: dict[str, str]):
+def test_role_is_limited_to_tables_and_secrets_of_the_stack(function: Function, physical: dict[str, str]):
     role, client = physical[f"{function.logical_id}Role"], boto3.client("iam")
     names = client.list_role_policies(RoleName=role)["PolicyNames"]
     policies = [client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
@@ -206,7 +206,7 @@ def test_a_functions_role_may_use_the_stacks_own_tables_and_secrets(function: Fu
 
 
 def used(name: str, physical: dict[str, str]) -> str:
-    """What a policy names: a table's ARN, an index's, a secret."""
+    """Return what a policy names: the ARN of a table or index, or a secret."""
     table, _, index = name.partition("/")
     if not table.endswith("Table"):
         return physical[table]

@@ -1,9 +1,8 @@
-"""Every function as `make build` made it answers, in Lambda's own runtime loop, what its source answers here.
+"""Functions built by `make build` return the same responses, in Lambda's runtime loop, as their sources.
 
-The stories that docs/performance.md counts, and the operators', are told twice, over two registries that begin alike:
-to the handlers in this process, and to the built functions, each in a process of its own with its layers and its
-settings alone. Answers are compared member by member; those members that are random or of their moment by type and
-length.
+The stories of docs/performance.md and of the admin API run twice, on two registries with the same initial state: with
+the handlers in this process, and with the built functions, each in its own process with only its layers and settings.
+Responses are compared member by member. Members that are random or depend on the time are compared by type and length.
 """
 
 import json
@@ -40,10 +39,10 @@ VARYING = {
     "vodlix": {"time", "timestamp"},
     "admin": {"created_at", "id", "key", "secret"},
 }
-"""By story the members whose value is random or of its moment (`data` where it is a share code)."""
+"""Members whose value is random or depends on the time, by story (`data` if it is a share code)."""
 
 LOG_SECONDS = 10
-"""How long the lines of the log may take through the emulator."""
+"""Maximum time for log lines to pass through the emulator."""
 
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 
@@ -53,7 +52,7 @@ Answers = dict[tuple[str, str], Response]
 
 @contextmanager
 def registry(engine: Engine, bank: Bank, secrets: Mapping[str, str]) -> Iterator[None]:
-    """An empty registry that the environment names, with these secrets if any are given."""
+    """Set the environment to an empty registry, with these secrets if any are given."""
     with pytest.MonkeyPatch.context() as patch:
         make_environment(patch)
         use_empty_registry(engine, patch)
@@ -66,14 +65,14 @@ def registry(engine: Engine, bank: Bank, secrets: Mapping[str, str]) -> Iterator
 
 
 def its_secrets() -> dict[str, str]:
-    """The secrets of the registry that the environment names."""
+    """Return the secrets of the registry in the environment."""
     client = boto3.client("secretsmanager")
     names = [name for name, _ in template.resources("AWS::SecretsManager::Secret")]
     return {name: client.get_secret_value(SecretId=name)["SecretString"] for name in names}
 
 
 def tell(story: Telling, bank: Bank, answer: Callable[[str, Event], Response]) -> Answers:
-    """What is answered, by function and case."""
+    """Run a story, and return the responses by function and case."""
     world = World(bank)
     answers: Answers = {}
     for case, name, event in story(world):
@@ -82,7 +81,7 @@ def tell(story: Telling, bank: Bank, answer: Callable[[str, Event], Response]) -
 
 
 class Built:
-    """The built functions over the registry that the environment names, within `with`: a process for each asked."""
+    """Context manager for built functions on the registry in the environment, each in its own process."""
 
     def __init__(self, engine: Engine, bank: Bank, folder: Path) -> None:
         region = boto3.client("dynamodb").meta.region_name
@@ -100,7 +99,7 @@ class Built:
         self._stack.close()
 
     def answer(self, name: str, event: Event) -> Response:
-        """What the function answers: what is documented, and nothing but an answer."""
+        """Invoke a function, check the response against the OpenAPI document, and return it."""
         if name not in self.slots:
             function = template.function(name)
             given = runtime.environment(function, runtime.opt(function, self._folder), self._physical)
@@ -112,7 +111,7 @@ class Built:
         return response
 
     def log(self, name: str, requests: int) -> list[dict[str, Any]]:
-        """A function's own lines, as many as it had requests, in the time that they have to get here."""
+        """Return a function's log lines, waiting until there is one per request."""
         deadline = time.monotonic() + LOG_SECONDS
         while True:
             lines = [json.loads(line) for line in self.slots[name].said().splitlines() if line.startswith("{")]
@@ -122,7 +121,7 @@ class Built:
 
 
 def shown(response: Response, varying: set[str]) -> Any:
-    """An answer in which what varies is there by its type and length alone."""
+    """Return a response with varying members replaced by their type and length."""
     return response.status, response.headers, _alike(json.loads(response.body or "null"), varying)
 
 
@@ -137,9 +136,7 @@ def _alike(value: Any, varying: set[str], name: str = "") -> Any:
 
 
 @pytest.mark.parametrize("story", [*STORIES, operators.admin], ids=lambda story: story.__name__)
-def test_functions_answer_as_built_what_they_answer_as_written(
-    story: Telling, engine: Engine, bank: Bank, tmp_path: Path
-) -> None:
+def test_built_functions_respond_like_their_sources(story: Telling, engine: Engine, bank: Bank, tmp_path: Path) -> None:
     varying = VARYING[story.__name__]
     with registry(engine, bank, {}):
         written = tell(story, bank, invoke)
@@ -163,11 +160,11 @@ def test_every_function_is_in_a_story() -> None:
 
 
 @pytest.mark.parametrize("layer", ["Deps", "Cryptography"])
-def test_a_layer_for_the_other_processor_differs_by_what_is_compiled_alone(layer: str) -> None:
+def test_layers_of_both_architectures_differ_only_in_binaries(layer: str) -> None:
     parts: list[dict[str, bytes]] = []
     for suffix, processor in (("X8664", "x86_64"), ("Arm64", "aarch64")):
         folder = runtime.BUILD / f"{layer}{suffix}Layer"
-        # What a wheel says of itself names its processor.
+        # The metadata of a wheel names its architecture.
         files = [path for path in folder.rglob("*") if path.is_file() and ".dist-info/" not in str(path)]
         named = {str(path.relative_to(folder)).replace(processor, "processor"): path for path in files}
         compiled = [path for path in named.values() if path.suffix == ".so"]

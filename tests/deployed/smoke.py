@@ -1,8 +1,8 @@
-"""Each dialect once against a deployed stack, with data that is thrown away: `make smoke STACK=…`.
+"""Smoke tests of each API on a deployed stack, with temporary data: `make smoke STACK=…`.
 
-It signs with the AWS credentials of whoever runs it, who needs the right to describe the stack and to call its admin
-API. Not collected with the other tests, which need no AWS account; `tests/server/test_smoke.py` runs it against the
-local server.
+Requests are signed with the AWS credentials of the user, who needs permission to describe the stack and to call its
+admin API. These tests are not collected with the others, which need no AWS account; `tests/server/test_smoke.py` runs
+them against the local server.
 """
 
 import os
@@ -18,14 +18,14 @@ import pytest
 from tools.cli.client import Client, Exit, Failure, connect
 
 NAME = "smoke"
-"""Of the account, the domain and the product, which stay, closed, from one run to the next: nothing piles up."""
+"""Name of the account, the domain and the product. All runs use the same ones, so test data does not accumulate."""
 SERIAL = "SMOKE-1"
 PLAYER = {"mac_address": "02:5A:0C:E0:00:01"}
 HOUR = 3600
 
 
 class Installation:
-    """A running Bindery, a person who runs it, and what they made for the time of a run."""
+    """A running installation, an operator, and the data created for one run."""
 
     def __init__(self, api: Client, made: ExitStack) -> None:
         self.api, self.made = api, made
@@ -41,7 +41,7 @@ class Installation:
         made.callback(self.erase)
 
     def enter(self, resource: str, **members: object) -> None:
-        """Enter what may have been entered by a run before."""
+        """Create a resource, unless an earlier run has created it."""
         try:
             self.api.post(resource, **members)
         except Failure as failure:
@@ -53,7 +53,7 @@ class Installation:
             pass
 
     def key(self, kind: str) -> str:
-        """A key of the account, revoked after the run."""
+        """Create a key of the account, which is revoked after the run."""
         expires = int((time.time() + HOUR) * 1000)
         made = self.api.post(
             "keys",
@@ -68,11 +68,11 @@ class Installation:
         return str(made["key"])
 
     def token(self, dialect: str) -> str:
-        """A session token of the user."""
+        """Create a session token of the user."""
         return str(self.api.post("users", self.uid, "tokens", dialect=dialect, lifetime=HOUR)["token"])
 
     def bound(self, key: str) -> tuple[str, str]:
-        """A device that is the account's while the run lasts: its serial number and its deviceid."""
+        """Bind a device to the account until the run ends, and return its serial number and deviceid."""
         serial = f"{self.uid}-{secrets.token_hex(3)}"
         answer = self.http.post("/v0/devices", headers={"api_key": key}, json={"model": NAME, "serial_number": serial})
         assert answer.status_code == 201, answer.text
@@ -88,10 +88,10 @@ def challenge(headers: httpx.Headers) -> str | None:
 
 @pytest.fixture(scope="module")
 def endpoint() -> str:
-    """Where the stack of BINDERY_STACK answers, or whatever BINDERY_ENDPOINT names."""
+    """URL of the stack in BINDERY_STACK, or the value of BINDERY_ENDPOINT."""
     stack, given = os.environ.get("BINDERY_STACK"), os.environ.get("BINDERY_ENDPOINT")
     if not stack:
-        return given or pytest.exit("which stack? make smoke STACK=…", returncode=2)
+        return given or pytest.exit("no stack specified. Use: make smoke STACK=…", returncode=2)
     (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return next(output["OutputValue"] for output in found["Outputs"] if output["OutputKey"] == "ApiUrl")
 
@@ -104,7 +104,7 @@ def installation(endpoint: str) -> Iterator[Installation]:
         yield Installation(api, made)
 
 
-def test_the_doctor_finds_nothing(installation: Installation) -> None:
+def test_doctor_reports_healthy(installation: Installation) -> None:
     health = installation.api.post("doctor")
     assert health["healthy"], [check for check in health["checks"] if not check["healthy"]]
 
@@ -136,7 +136,7 @@ def test_quectel_binds_lists_and_unbinds(installation: Installation) -> None:
 
 
 def test_asseco_registers_lists_and_unregisters(installation: Installation) -> None:
-    # The bank's issuer alone makes customers' tokens. Without one in ASSECO_TOKEN: that one is asked for.
+    # Only the bank's issuer creates customer tokens. Without ASSECO_TOKEN, expect a 401.
     token = os.environ.get("ASSECO_TOKEN", "")
     headers = {"Authorization": f"bearer {token}"} if token else {}
     identifier = f"{installation.uid}-phone"
@@ -175,7 +175,7 @@ def test_vodlix_adds_checks_and_records(installation: Installation) -> None:
     about = {"device_os": "none", "device_version": "1", "device_type": "none", "app_version": "1", "app_name": NAME}
     added = installation.http.post("/api/v2/device", json=PLAYER | about).json()
     if managed not in (1, "1"):
-        assert added["status"] == 400  # Whoever runs this installation has turned adding off.
+        assert added["status"] == 400  # An operator has turned off adding devices.
         return
     assert (added["status"], added["data"]["ban_status"]) == (200, 0), added
     for path, body in (("device_check", PLAYER), ("device_activity", PLAYER | {"current_screen": "home"})):

@@ -1,4 +1,4 @@
-"""An empty AWS account on loopback, as for the stack that `make build-check` deploys."""
+"""An empty local AWS account, as for the stack that `make build-check` deploys."""
 
 from tests.built.test_deploy import account
 

@@ -1,4 +1,4 @@
-"""`make package` and the examples of docs/infrastructure-as-code.md, as far as they need no account."""
+"""`make package` and the examples of docs/infrastructure-as-code.md that need no AWS account."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tools.template import ROOT
 
 URL = f"https://{BUCKET}.s3.{REGION}.amazonaws.com/bindery/template.yaml"
 LIMIT = 1_000_000
-"""Bytes of a template that CloudFormation reads from S3."""
+"""Maximum size in bytes of a template that CloudFormation reads from S3."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def packaged(account: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[d
     return yaml_parse(body.decode()), url
 
 
-def test_the_packaged_template_has_all_its_artifacts_in_s3(packaged: tuple[dict[str, Any], str]) -> None:
+def test_all_artifacts_of_the_packaged_template_are_in_s3(packaged: tuple[dict[str, Any], str]) -> None:
     document, url = packaged
     assert url.startswith(f"https://{BUCKET}.s3.{REGION}.amazonaws.com/bindery/")
     assert document["Parameters"].keys() == template.document()["Parameters"].keys()
@@ -55,7 +55,7 @@ def test_the_packaged_template_has_all_its_artifacts_in_s3(packaged: tuple[dict[
                 assert given.removeprefix(f"s3://{BUCKET}/") in keys
 
 
-def test_make_package_asks_for_the_bucket() -> None:
+def test_make_package_requires_a_bucket() -> None:
     done = subprocess.run(
         ["make", "--no-print-directory", "--old-file=build", "package"], cwd=ROOT, capture_output=True, text=True
     )
@@ -63,7 +63,7 @@ def test_make_package_asks_for_the_bucket() -> None:
     assert "make package BUCKET=my-artifacts" in done.stderr
 
 
-def test_the_cdk_app_is_synthesized_with_parameters_and_outputs(tmp_path: Path) -> None:
+def test_cdk_app_is_synthesized_with_parameters_and_outputs(tmp_path: Path) -> None:
     assert shutil.which("node"), "the CDK needs Node.js"
     (tmp_path / "app.py").write_text(example("app.py"))
     done = subprocess.run(
@@ -91,10 +91,10 @@ def test_the_cdk_app_is_synthesized_with_parameters_and_outputs(tmp_path: Path) 
     assert subscription["Properties"]["TopicArn"] == {"Fn::GetAtt": ["Bindery", "Outputs.AlarmTopic"]}
 
 
-def test_terraform_formats_its_example_as_it_is(tmp_path: Path) -> None:
+def test_terraform_example_is_formatted(tmp_path: Path) -> None:
     terraform = shutil.which("terraform")
     if terraform is None:
-        print("left out: terraform is not installed")  # noqa: T201
+        print("skipped: terraform is not installed")  # noqa: T201
         return
     (tmp_path / "main.tf").write_text(example("main.tf"))
     subprocess.run([terraform, "fmt", "-check", "-diff", str(tmp_path)], check=True)

@@ -1,4 +1,4 @@
-"""The engine's fixtures: only it bills as DynamoDB does."""
+"""Fixtures of the engine, which reports consumed capacity as DynamoDB does."""
 
 from tests.engine.conftest import engine, running_engine
 

@@ -1,8 +1,9 @@
-"""What one request costs in DynamoDB and in the log: calls, request units, items read, bytes written, bytes logged.
+"""Costs of a request in DynamoDB and in the log: calls, request units, items read, bytes written, bytes logged.
 
-What succeeds is counted as the engine bills it, table by table and index by index (of a batch of reads an item is a
-unit). An engine bills a refused write too and does not say so: it is two units for each item of a transaction and one
-for a single write, as every item here is below a kilobyte (which is asserted), and nothing in an index.
+Successful calls are counted by the consumed capacity that the engine reports for each table and index (in a batch of
+reads, each item is one unit). Refused writes consume capacity too, but it is not reported: two units for each item of a
+transaction and one for a single write, because all items here are smaller than a kilobyte (which is asserted), and none
+in an index.
 """
 
 import json
@@ -19,7 +20,7 @@ _READS = {"GetItem", "Query"}
 
 
 class Cost:
-    """The calls of one request, as they come."""
+    """The calls of one request, in order."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -31,7 +32,7 @@ class Cost:
         self.asked: list[dict[str, Any]] = []
 
     def report(self, log: list[str] | None) -> dict[str, Any]:
-        """All of it, with what is in the tables now of what was written, and the request's one line in the log."""
+        """Return all costs, including the current size of the written items and of the request's log line."""
         logged = {} if log is None else {"bytes logged": _line_size(*log)}
         return {
             "calls": self.calls,
@@ -49,7 +50,7 @@ _current: ContextVar[Cost | None] = ContextVar("_current", default=None)
 
 @contextmanager
 def counting() -> Iterator[Cost]:
-    """Count what is called within."""
+    """Count the calls in this context."""
     cost = Cost()
     token = _current.set(cost)
     try:
@@ -59,7 +60,7 @@ def counting() -> Iterator[Cost]:
 
 
 def install() -> None:
-    """Have every client that is made from now on count for whoever is `counting`."""
+    """Make all clients created from now on report their calls to `counting`."""
     BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _before))
     BUILTIN_HANDLERS.append(("after-call.dynamodb.*", _after))
 
@@ -96,7 +97,7 @@ def _after(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> 
 
 
 def _by_index(table: Mapping[str, Any]) -> dict[str, float]:
-    """What was billed of a table itself, and of each of its indexes, `table/index`."""
+    """Return the capacity consumed by a table, and by each of its indexes as `table/index`."""
     name = table["TableName"].rpartition("/")[2]
     indexes = {
         f"{name}/{index}": used["CapacityUnits"] for index, used in table.get("GlobalSecondaryIndexes", {}).items()
@@ -106,8 +107,8 @@ def _by_index(table: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _batch(params: Mapping[str, Any], parsed: Mapping[str, Any]) -> Counter[str]:
-    """What a batch is billed, for the engine does not say: a unit for each item that is there or not."""
-    assert all(size(item) <= 4096 for item in _found(parsed)), "an item of more than a unit"
+    """Return the units of a batch, which the engine does not report: one for each key, found or not."""
+    assert all(size(item) <= 4096 for item in _found(parsed)), "an item exceeds one read unit"
     return Counter({table: len(asked["Keys"]) for table, asked in params["RequestItems"].items()})
 
 
@@ -118,7 +119,7 @@ def _found(parsed: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def keys(params: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Which items a call writes, or holds a transaction to."""
+    """Return the table and key of each item that a call writes or checks."""
     requests = [request for member in params.get("TransactItems", []) for request in member.values()]
     if "Item" in params or "UpdateExpression" in params:
         requests = [params]
@@ -130,14 +131,14 @@ def _key_of(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stored(table: str, key: dict[str, Any]) -> int:
-    """The bytes of an item that was written, as it stands; none if it is gone."""
+    """Return the current size of a written item, or 0 if it was deleted."""
     item = boto3.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
-    assert size(item) < 1024, "an item of more than a unit"
+    assert size(item) < 1024, "an item exceeds one write unit"
     return size(item)
 
 
 def size(item: Mapping[str, Any]) -> int:
-    """About as DynamoDB counts it: names and values; a number as its digits, so that no digit's value matters."""
+    """Return approximately DynamoDB's item size: names and values, with numbers by their count of digits."""
     return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
 
 
@@ -156,5 +157,5 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 
 def _line_size(line: str) -> int:
-    """The bytes of a line but for how many digits its milliseconds have."""
+    """Return the size of a log line, independent of the number of digits of its latency."""
     return len(json.dumps(json.loads(line) | {"Latency": 0.0}, separators=(",", ":")).encode())

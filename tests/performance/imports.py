@@ -1,8 +1,7 @@
-"""Print as JSON what each function imports beside what every one does, each in a process of its own.
+"""Print the shared imports, and each function's additional imports, as JSON. Each function has its own process.
 
-`python imports.py module:layers …`: the function's module, and which of the packages it has beside those of all, as its
-layers in the template say. What is no layer of a function's, or is left out of one, cannot be imported here either,
-whatever is installed.
+Usage: `python imports.py module:layers …`, with a function's module and its additional layers in the template. Packages
+that are not in a function's layers, or are left out of them, cannot be imported here even if they are installed.
 """
 
 import json
@@ -12,17 +11,17 @@ from importlib import import_module
 from pathlib import Path
 
 SOME = {"cryptography": ["cryptography", "cffi", "_cffi_backend"], "jwt": ["jwt"]}
-"""What layers that not every function has bring."""
+"""Packages of the layers that not every function has."""
 
 
 def left_out() -> list[str]:
-    """The modules that the layer's build leaves out of its packages."""
+    """Return the modules that the layer's build removes from its packages."""
     listed = Path(__file__).parents[2] / "layers/deps/left_out.txt"
     return [path.removesuffix(".py").replace("/", ".") for path in listed.read_text().split()]
 
 
 def main() -> None:
-    """Import what all functions share, and then each function in a fork."""
+    """Import the shared modules, and then each function in a fork."""
     sys.modules.update(dict.fromkeys(left_out()))
     import botocore.session
     from pydantic import BaseModel, Field
@@ -30,7 +29,7 @@ def main() -> None:
     from bindery.aws import dynamodb
     from bindery.http import operation
 
-    # What is imported by building a model and a client is no function's own.
+    # Creating a model and a client imports more modules, which count as shared.
     dynamodb.client()
     model = type("Model", (BaseModel,), {"__annotations__": {"text": str}, "text": Field()})
     assert all((botocore.session, operation, model.model_fields))
@@ -55,7 +54,7 @@ def main() -> None:
 
 
 def _public(modules: set[str], of: set[str] | None = None) -> list[str]:
-    """Modules of ours by name, and of others the package: their insides differ from one Python to the next."""
+    """Return Bindery's modules by name, and only the package of others, whose modules differ between versions."""
     named = {
         name if name.startswith("bindery") else name.partition(".")[0]
         for name in modules

@@ -1,4 +1,4 @@
-"""The recorded numbers, which `make bench-record` rewrites and whoever reviews a change looks at."""
+"""The recorded numbers, which `make bench-record` rewrites and reviewers check."""
 
 import json
 import os
@@ -10,14 +10,14 @@ RECORDING = os.environ.get("BENCH_RECORD") == "1"
 
 
 def read(part: str) -> Any:
-    """What was recorded of a part."""
+    """Return the recorded numbers of a part."""
     return json.loads(PATH.read_text())[part]
 
 
 def hold(part: str, found: Any) -> None:
-    """Hold what was found to what was recorded of it, or record it."""
+    """Compare the numbers of a part with the recorded ones, or record them if BENCH_RECORD is 1."""
     recorded = json.loads(PATH.read_text()) if PATH.exists() else {}
     if RECORDING:
         PATH.write_text(json.dumps(recorded | {part: found}, indent=1, sort_keys=True) + "\n")
     else:
-        assert found == recorded[part], "another cost: if that is meant, make bench-record"
+        assert found == recorded[part], "the numbers changed. If this is intended, run: make bench-record"

@@ -1,7 +1,7 @@
-"""Requests that each public operation refuses, for every reason that it declares, over the demo data.
+"""Requests that each public operation refuses, for every reason that it declares, on the demo data.
 
-A story like those in `tests.performance.stories`, which tell of successes and the refusals that come along with them.
-What it puts wrong it puts right again. `NOT_COUNTED` says which reasons it does not have, and why.
+This is a story like those in `tests.performance.stories`, which cover successes and common refusals. It reverts each
+of its changes to the demo data. `NOT_COUNTED` lists the reasons that it does not cover.
 """
 
 import json
@@ -27,24 +27,24 @@ DK = "ABCD1234"
 LONG = "n" * 255
 
 NOT_COUNTED = {
-    Reason.INTERNAL: "a bug of ours, wherever it is",
-    Reason.UNAVAILABLE: "DynamoDB does not answer: as many calls as are tried",
-    Reason.CONFLICT: "another write came between, or came between at each of as many calls as are tried",
-    Reason.LOOKUP_FAILED: "DynamoDB does not answer, for a read",
-    Reason.SERIAL_LOOKUP_FAILED: "the same, for the read of a device",
-    Reason.BINDING_FAILED: "another request came between read and write, each time that it was tried",
-    Reason.ACCESS_DENIED: "asseco: where the stack asks for a scope, told from the token alone like TOKEN_INVALID",
+    Reason.INTERNAL: "an unhandled exception",
+    Reason.UNAVAILABLE: "DynamoDB is unavailable; the cost depends on the number of retries",
+    Reason.CONFLICT: "a concurrent write; the cost depends on the number of retries",
+    Reason.LOOKUP_FAILED: "DynamoDB is unavailable for a read",
+    Reason.SERIAL_LOOKUP_FAILED: "DynamoDB is unavailable for the read of a device",
+    Reason.BINDING_FAILED: "a concurrent write between read and write, at each attempt",
+    Reason.ACCESS_DENIED: "asseco: only if a scope is configured, and checked from the token alone like TOKEN_INVALID",
 }
-"""Reasons whose cost is not counted."""
+"""Reasons whose cost is not counted, and why."""
 
 NEVER = {
     "quectel.bind_device_sn": {
-        Reason.MALFORMED: "its parameters stand in the query",
-        Reason.PARAMETER_MISSING: "each parameter that is missing has a reason of its own",
+        Reason.MALFORMED: "its parameters are in the query string",
+        Reason.PARAMETER_MISSING: "each missing parameter has its own reason",
     },
-    "asseco.register_owned_device": {Reason.PARAMETER_MISSING: "the same"},
+    "asseco.register_owned_device": {Reason.PARAMETER_MISSING: "each missing parameter has its own reason"},
 }
-"""Reasons of the door's that a binding operation is never refused for."""
+"""Reasons of the request handling that a binding operation never has, and why."""
 
 
 def refusals(world: World) -> Story:
@@ -111,7 +111,7 @@ def _quectel(world: World) -> Story:
 
 
 def _shares(world: World, query: dict[str, str], ben: str) -> Story:
-    """What is refused of a device that ben has and shares with ada."""
+    """Refusals for a device that ben owns and shares with ada."""
     owner, guest = (sessions.verify(world.token(uid, "quectel"), "quectel") for uid in ("ben", "ada"))
     binding.bind(owner, PK, "SN-A", capabilities=None, name=None, fid=None, frid=None, common=True)
     code = sharing.offer(owner, PK, DK, accepting_until=None, sharing_until=None, cover=Cover.ADD)
@@ -190,7 +190,7 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "device_not_bound": _KEYS,
     },
 }
-"""Of quectel's operations beside binding what they refuse of a request alone, or of a device that nobody has."""
+"""Refusals of other quectel operations that depend only on the request, or concern an unbound device."""
 
 
 def _quectel_parameters(world: World) -> Story:
@@ -273,7 +273,7 @@ def _remoteit(world: World) -> Story:
 
 
 def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:
-    """A key that nobody has, after many from its network: counted, and then before the wait is over."""
+    """Refusals of an unknown key after many failed guesses from its network: counted, and then during the back-off."""
     place = items.key_guesses(kind, _source_ip(event))
     _miss(key_guesses.KeyGuesses(place))
     yield "refused: key_throttled", name, event
@@ -294,7 +294,7 @@ def _vodlix(world: World) -> Story:
 
 
 def _miss(misses: GuessThrottle) -> None:
-    """As often as it takes for the next one to have to wait."""
+    """Record failed guesses until the next one is throttled."""
     for _ in range(misses.LIMITS[0].free + 12):
         misses.fail()
 

@@ -1,6 +1,6 @@
-"""Requests to every public operation, one after the other, over the demo data: each success, and what is refused.
+"""Requests to every public operation, in order, on the demo data: successes and common refusals.
 
-A story yields a case's name, the operation, and its event; what it does in between is no part of any case.
+A story yields the name, operation and event of each case. Its actions between cases do not count for any case.
 """
 
 import json
@@ -37,7 +37,7 @@ class World:
     def sample(
         self, name: str, *, path: dict[str, str] | None = None, body: Any = None, query: Any = None, **headers: str
     ) -> Event:
-        """An operation's sample event as its caller would send it, with some of it exchanged."""
+        """Return an operation's sample event with valid credentials, and with the specified parts replaced."""
         event: Event = json.loads(template.function(name).event.read_text())
         match name.partition(".")[0]:
             case "rufus":

@@ -1,4 +1,4 @@
-"""What each request costs is what was recorded: no further call, unit, item, byte or longer line goes unseen."""
+"""Each request costs what was recorded: calls, request units, items, bytes, and the size of its log line."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.performance.refusals import NEVER, NOT_COUNTED, refusals
 from tools import template
 
 LOG_LIMIT = 600
-"""Bytes of a request's line in the log at most."""
+"""Maximum size in bytes of a request's log line."""
 
 costs.install()
 
@@ -25,7 +25,7 @@ costs.install()
 def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
     with Bank() as running:
         running.trusted(environment)
-        # As in Lambda, where every line names its trace.
+        # As in Lambda, where every log line contains the trace id.
         environment.setenv(
             "_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
         )
@@ -37,7 +37,7 @@ STORIES = (*stories.STORIES, refusals)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_requests_cost_what_was_recorded(
+def test_request_costs_match_the_recorded_costs(
     story: Callable[[stories.World], stories.Story], bank: Bank, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = stories.World(bank)
@@ -65,7 +65,7 @@ def test_every_public_operation_is_in_a_story() -> None:
     assert told == {function.name for function in template.functions() if not function.name.startswith("admin.")}
 
 
-def test_every_refusal_that_an_operation_declares_is_counted_or_it_is_said_why_not() -> None:
+def test_every_declared_error_is_counted_or_excluded() -> None:
     counted: dict[str, set[str]] = {}
     for story in STORIES:
         for name, cases in recorded.read(story.__name__).items():
@@ -75,13 +75,13 @@ def test_every_refusal_that_an_operation_declares_is_counted_or_it_is_said_why_n
         if isinstance(operation, Operation):
             declared = operation.refuses - NOT_COUNTED.keys() - NEVER.get(function.name, {}).keys()
             if function.name not in warm.CASES:
-                # What a dialect refuses for on its own costs the same in all of its operations.
+                # Refusals that are common to all operations of a dialect cost the same in each.
                 declared -= operation.dialect.CREDENTIALS | ALWAYS
             assert declared <= counted[function.name], function.name
 
 
 @pytest.mark.parametrize("name", warm.CASES)
-def test_a_refused_bind_writes_no_more_than_the_cheapest_that_is_accepted(name: str) -> None:
+def test_refused_bind_request_costs_no_more_than_an_accepted_one(name: str) -> None:
     told = [recorded.read(story.__name__).get(name, {}) for story in STORIES]
     units = [("reason" in cost, sum(cost["write units"].values())) for cases in told for cost in cases.values()]
     assert max(written for refused, written in units if refused) <= min(

@@ -1,4 +1,4 @@
-"""Each function imports what was recorded of it and nothing else: an import at the top is paid at every cold start."""
+"""Each function imports exactly the recorded modules, because imports slow down every cold start."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from tools.template import ROOT, Function
 
 
 def layers(function: Function) -> str:
-    """The layers that a function has beside those of all."""
+    """Return the layers that a function has in addition to the shared ones."""
     written = json.dumps(template.document()["Resources"][function.logical_id]["Properties"].get("Layers", []))
     return ",".join(name for name in ("jwt", "cryptography") if f"{name.title()}" in written)
 
 
-def test_functions_import_what_was_recorded() -> None:
+def test_imports_match_the_recorded_modules() -> None:
     arguments = [f"functions.{function.name}:{layers(function)}" for function in template.functions()]
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("imports.py"), *arguments],

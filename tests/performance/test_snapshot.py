@@ -1,4 +1,4 @@
-"""A snapshot of a function that was initialised may run many times over (SnapStart): no moment is kept from import."""
+"""SnapStart may resume a snapshot many times, so importing must not store random values, connections or times."""
 
 import json
 import os
@@ -20,7 +20,7 @@ WATCHED = """
 import os, random, socket, sys, time, uuid
 from importlib import import_module
 
-# What these are asked for while our modules are imported would be alike in all copies.
+# A value obtained while these modules are imported would be the same in all resumed copies.
 asked = []
 
 def watch(module, name):
@@ -50,15 +50,15 @@ for name in sys.argv[1:]:
     import_module(name)
 from bindery.aws import dynamodb
 from bindery.core import clock
-assert dynamodb.client.cache_info().currsize == 1, "made while it was imported"
+assert dynamodb.client.cache_info().currsize == 1, "the client was not created during import"
 assert not asked, asked
 asked.clear()
 clock.now()
-assert asked, "the watch sees nothing"
+assert asked, "the watched functions record nothing"
 """
 
 
-def test_nothing_random_no_connection_and_no_clock_reading_survives_from_import() -> None:
+def test_import_keeps_no_random_value_connection_or_time() -> None:
     subprocess.run(
         [sys.executable, "-c", WATCHED, *(f"functions.{function.name}" for function in template.functions())],
         env={
@@ -66,7 +66,7 @@ def test_nothing_random_no_connection_and_no_clock_reading_survives_from_import(
             "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT)]),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
             "AWS_DEFAULT_REGION": "eu-central-1",
-            # What Lambda gives a function that will start from a snapshot, instead of keys.
+            # Lambda sets these instead of access keys for functions that use SnapStart.
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/credentials",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": "token",
         },
@@ -74,11 +74,11 @@ def test_nothing_random_no_connection_and_no_clock_reading_survives_from_import(
     )
 
 
-def test_the_first_request_fetches_the_credentials_of_a_copy(environment: pytest.MonkeyPatch):
+def test_first_request_after_a_snapshot_fetches_credentials(environment: pytest.MonkeyPatch):
     asked: list[tuple[str, str]] = []
 
     class Endpoint(BaseHTTPRequestHandler):
-        """Lambda's credentials, and DynamoDB."""
+        """The endpoints of Lambda's credentials and of DynamoDB."""
 
         def do_GET(self) -> None:
             self.answer({"AccessKeyId": "KEY-OF-THE-COPY", "SecretAccessKey": "-", "Token": "-", "Expiration": later})

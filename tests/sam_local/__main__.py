@@ -1,4 +1,4 @@
-"""`make sam-local`: run the tests of this folder where a Docker daemon is running or can be started."""
+"""`make sam-local`: run the tests in this folder if a Docker daemon is running or can be started."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from tests.sam_local import docker
 
 
 def main() -> int:
-    """Return the exit code: that of the tests, or 0 if there is no Docker here."""
+    """Return the exit code of the tests, or 0 if Docker is not available."""
     runtime.ready()
     try:
         with docker.daemon() as host:

@@ -1,4 +1,4 @@
-"""A Docker daemon for `sam local`, and the image of Lambda's Python in it, on a machine that has neither."""
+"""A Docker daemon for `sam local` and Lambda's Python image, on machines that have neither."""
 
 import io
 import os
@@ -74,7 +74,7 @@ def _answers(host: str) -> bool:
 
 
 def _client(host: str) -> httpx.Client:
-    """A client of Docker's API, over its socket or over TCP."""
+    """Return a client of Docker's API, over a socket or TCP."""
     path = host.removeprefix("unix://")
     if path != host:
         return httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://docker", timeout=600)
@@ -114,7 +114,7 @@ def prepare(host: str) -> None:
 
 
 def _image() -> bytes:
-    """The image's file system: CPython, the runtime's packages, a shell, and the shared libraries of all of these."""
+    """Return the image's file system as a tar file: CPython, the runtime's packages, a shell, and shared libraries."""
     written = io.BytesIO()
     python = Path(runtime.python())
     programs = [Path(found).resolve() for name in _COMMANDS if (found := shutil.which(name))]
@@ -154,7 +154,7 @@ def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _libraries(compiled: list[Path]) -> set[Path]:
-    """The shared libraries that these files need, as this machine's linker finds them."""
+    """Return the shared libraries that these files need, according to this machine's linker."""
     listed = subprocess.run(["ldd", *map(str, compiled)], capture_output=True, text=True).stdout
     words = (word for line in listed.splitlines() if line.startswith("\t") for word in line.split())
     return {Path(word) for word in words if word.startswith("/") and "/libpython3" not in word}

@@ -1,4 +1,4 @@
-"""Every function answers its event under `sam local`, against the local server that `make run` starts."""
+"""Every function handles its event in `sam local`, with the local server that `make run` starts."""
 
 import json
 import os
@@ -42,7 +42,7 @@ ORDER = {
     "admin": " ".join(operators.ASKED),
     "default": "no_route",
 }
-"""The operations of each API, in an order in which each sample request succeeds."""
+"""Operations of each API, in an order in which each sample request succeeds."""
 
 
 def sam(*arguments: str) -> list[str]:
@@ -57,7 +57,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str, Any], Response]]:
-    """Invoke a function in a container of its own, through `sam local start-lambda`."""
+    """Invoke a function in its own container, through `sam local start-lambda`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -84,7 +84,7 @@ def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Itera
         assert time.monotonic() < deadline, (tmp_path / "log").read_text()
         time.sleep(0.1)
     yield ask
-    # Not SIGINT: a process that was started in the background ignores it. No container outlives its invocation.
+    # Not SIGINT, which processes started in the background ignore. Containers end with their invocation.
     process.terminate()
     try:
         process.wait(30)
@@ -99,7 +99,7 @@ def _listens(port: int) -> bool:
 
 
 def requests(server: Server, api: str, answers: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that `make run` wrote, completed with values from earlier responses."""
+    """Yield the events that `make run` wrote, completed with values from earlier responses."""
     for operation in ORDER[api].split():
         name = f"{api}.{operation}"
         event = json.loads((server.state / template.function(name).event.relative_to(ROOT)).read_text())
@@ -115,7 +115,7 @@ def requests(server: Server, api: str, answers: dict[str, Any]) -> Iterator[tupl
         yield name, event
 
 
-def test_every_function_answers_its_event_in_a_container(server: Server, invoke: Callable[[str, Any], Response]):
+def test_every_function_handles_its_event_in_a_container(server: Server, invoke: Callable[[str, Any], Response]):
     def tell(api: str) -> list[str]:
         answers: dict[str, Any] = {}
         for name, event in requests(server, api, answers):

@@ -1,4 +1,4 @@
-"""The running server that the tests over HTTP share."""
+"""The running server that the HTTP tests share."""
 
 from collections.abc import Iterator
 

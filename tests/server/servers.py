@@ -1,4 +1,4 @@
-"""The local server as a person starts it, and what it prints."""
+"""The local server as a subprocess, and its output."""
 
 import atexit
 import os
@@ -14,7 +14,7 @@ from tools.template import ROOT
 
 
 class Server:
-    """`python -m tools.serve` on a free port and a state folder."""
+    """`python -m tools.serve` with a free port and a state folder."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -28,9 +28,9 @@ class Server:
                 break
         else:
             raise AssertionError("".join(self.output))
-        # Whatever comes later must be read, or the server would wait for room in the pipe.
+        # Read all later output, or the server would block on a full pipe.
         self._reader = threading.Thread(target=lambda: self.output.extend(self.process.stdout or []), daemon=True)
-        # A test that fails before it stops its server must not keep the suite from ending.
+        # A test that fails before it stops its server must not keep the test run from ending.
         atexit.register(self.process.kill)
         self._reader.start()
 
@@ -40,7 +40,7 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What demo.env exports."""
+        """The variables that demo.env exports."""
         lines = (self.state / "demo.env").read_text().splitlines()
         words = [shlex.split(line) for line in lines]
         assert all(len(line) == 2 and line[0] == "export" for line in words)
@@ -48,16 +48,16 @@ class Server:
 
     @property
     def registry(self) -> int:
-        """The registry's process id."""
+        """The process id of the registry."""
         return int((self.state / "registry" / "lock").read_text())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end."""
+        """Send a signal, and return the exit code."""
         self.process.send_signal(number)
         return self.end()
 
     def end(self) -> int:
-        """Wait for the end."""
+        """Wait until the server ends, and return the exit code."""
         code = self.process.wait(60)
         self._reader.join(60)
         assert self.process.stdout is not None
@@ -65,7 +65,7 @@ class Server:
         return code
 
     def exchange(self, request: bytes) -> tuple[int, str, bytes]:
-        """Send bytes as they are, and read the answer: status, head, body."""
+        """Send raw bytes, and return the status, head and body of the response."""
         with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
             connection.sendall(request)
             answer = b""
@@ -76,7 +76,7 @@ class Server:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    """The server's process. A person's own AWS settings must not matter, so it is given some that lead nowhere."""
+    """Start the server's process, with AWS settings that it must ignore, as a user's own settings would be."""
     strange = {
         "AWS_PROFILE": "someone",
         "AWS_SESSION_TOKEN": "theirs",

@@ -1,4 +1,4 @@
-"""Who passes the local server's routes behind IAM, and what their functions are told of them."""
+"""Signature checks on the local server's IAM routes, and the signer in the event."""
 
 import json
 import stat
@@ -41,7 +41,7 @@ def signed(
     service: str = "execute-api",
     late: int = 0,
 ) -> dict[str, str]:
-    """The headers of a request that botocore signed `late` seconds ago."""
+    """Return the headers of a request that botocore signed `late` seconds ago."""
     request = AWSRequest(method, url, dict(headers or {}), body)
     moment = datetime.now(UTC) - timedelta(seconds=late)
     with patch("botocore.auth.get_current_datetime", lambda: moment):
@@ -68,7 +68,7 @@ def send(url: str, method: str, headers: Mapping[str, str], body: bytes = b"") -
     ],
 )
 @pytest.mark.parametrize(("method", "body"), [("GET", b""), ("POST", BODY), ("DELETE", b""), ("PUT", b"\xff" * 9000)])
-def test_a_signed_request_passes_and_its_function_knows_the_signer(
+def test_signed_request_passes_the_signer_to_the_function(
     url: str, method: str, body: bytes, path: str, key: str, parameters: dict[str, str] | None
 ) -> None:
     status, event = send(url + path, method, signed(method, url + path, body=body, headers=JSON), body)
@@ -104,14 +104,14 @@ def test_a_signed_request_passes_and_its_function_knows_the_signer(
     ],
     ids=str,
 )
-def test_a_signature_of_anything_else_is_403(url: str, how: dict[str, Any]) -> None:
+def test_signature_of_a_different_request_is_403(url: str, how: dict[str, Any]) -> None:
     made = {"method": "POST", "path": "/admin/v1/things/1", "body": BODY, **how}
     headers = signed(made.pop("method"), url + made.pop("path"), **made)
     assert send(f"{url}/admin/v1/things/1", "POST", headers, BODY) == (403, {"message": "Forbidden"})
 
 
 @pytest.mark.parametrize("late", [290, -290])
-def test_a_clock_may_be_wrong_by_minutes(url: str, late: int) -> None:
+def test_clock_skew_of_minutes_is_accepted(url: str, late: int) -> None:
     headers = signed("GET", f"{url}/admin/v1/things", late=late)
     assert send(f"{url}/admin/v1/things", "GET", headers)[0] == 200
 
@@ -132,19 +132,19 @@ def test_a_clock_may_be_wrong_by_minutes(url: str, late: int) -> None:
     ],
     ids=str,
 )
-def test_a_request_changed_after_signing_is_403(url: str, change: dict[str, str | None]) -> None:
+def test_request_changed_after_signing_is_403(url: str, change: dict[str, str | None]) -> None:
     headers = signed("GET", f"{url}/admin/v1/things", headers={"X-Signed": "1"}) | change
     kept = {name: value for name, value in headers.items() if value is not None}
     assert send(f"{url}/admin/v1/things", "GET", kept) == (403, {"message": "Forbidden"})
 
 
 @pytest.mark.parametrize(("claimed", "status"), [("UNSIGNED-PAYLOAD", 403), ("0" * 64, 403)])
-def test_the_senders_word_for_the_bodys_hash_is_not_taken(url: str, claimed: str, status: int) -> None:
+def test_body_hash_claimed_by_the_sender_is_verified(url: str, claimed: str, status: int) -> None:
     headers = signed("POST", f"{url}/admin/v1/things", body=BODY, headers={"X-Amz-Content-SHA256": claimed})
     assert send(f"{url}/admin/v1/things", "POST", headers, BODY)[0] == status
 
 
-def test_the_host_must_be_signed(url: str) -> None:
+def test_host_header_must_be_signed(url: str) -> None:
     class Hostless(SigV4Auth):
         def headers_to_sign(self, request: Any) -> Any:
             chosen = super().headers_to_sign(request)
@@ -158,12 +158,12 @@ def test_the_host_must_be_signed(url: str) -> None:
     assert send(f"{url}/admin/v1/things", "GET", dict(request.headers.items()))[0] == 403
 
 
-def test_without_an_operator_nobody_passes() -> None:
+def test_no_signature_is_accepted_without_an_operator() -> None:
     for url in serve([ECHO]):
         assert send(f"{url}/admin/v1/things", "GET", signed("GET", f"{url}/admin/v1/things"))[0] == 403
 
 
-def test_the_server_has_one_key_pair_which_its_folder_alone_tells(server: Server) -> None:
+def test_key_pair_is_written_only_to_the_state_folder(server: Server) -> None:
     file = server.state / "admin.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     found = json.loads(file.read_text())

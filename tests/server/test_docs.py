@@ -1,4 +1,4 @@
-"""Serving the documentation page, and where it and Postman get their credentials."""
+"""Serving the documentation page, and the credentials in it and in the Postman environment."""
 
 import json
 import subprocess
@@ -18,12 +18,12 @@ def export(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "tools.docs", folder], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_every_scheme_but_the_signature_has_a_demo_credential():
+def test_every_scheme_except_sigv4_has_a_demo_credential():
     assert set(VARIABLES) == {scheme for voice in VOICES.values() for scheme in voice.security}
     assert set(VARIABLES) == set(SECURITY) - {"aws_signature"}
 
 
-def test_the_local_server_fills_in_its_demo_credentials(server: Server, client: httpx.Client):
+def test_local_server_fills_in_demo_credentials(server: Server, client: httpx.Client):
     settings = client.get("/docs/settings.json")
     assert settings.json() == {
         "try": True,
@@ -34,7 +34,7 @@ def test_the_local_server_fills_in_its_demo_credentials(server: Server, client: 
     assert settings.headers["content-security-policy"] == "frame-ancestors 'none'"
 
 
-def test_samples_that_the_local_server_fills_in_succeed(server: Server, client: httpx.Client):
+def test_samples_filled_in_by_the_local_server_succeed(server: Server, client: httpx.Client):
     samples = client.get("/docs/settings.json").json()["samples"]
     key = {"api_key": server.environment["RUFUS_UNBIND_KEY"]}
     bound = client.post("/v0/devices", headers=key, json={"model": "Model X1", "serial_number": "DEVICE-123"}).json()
@@ -53,7 +53,7 @@ def test_local_server_writes_postman_environment(server: Server):
     assert set(VARIABLES.values()) < set(given)
 
 
-def test_the_local_server_serves_what_is_exported_but_for_the_credentials(client: httpx.Client, tmp_path: Path):
+def test_local_page_equals_the_export_except_for_settings(client: httpx.Client, tmp_path: Path):
     site = tmp_path / "new" / "site"
     assert export(site).stdout == f"Wrote the documentation page to {site}. Any static file host can serve it.\n"
     exported = {path.name: path.read_bytes() for path in site.iterdir()}
@@ -63,7 +63,7 @@ def test_the_local_server_serves_what_is_exported_but_for_the_credentials(client
     assert [name for name in exported if served[name] != exported[name]] == ["settings.json"]
 
 
-def test_the_page_and_the_document_are_where_people_look_for_them(client: httpx.Client):
+def test_page_and_document_are_at_their_usual_paths(client: httpx.Client):
     asked = client.get("/docs")
     assert (asked.status_code, asked.headers["location"]) == (307, "/docs/")
     assert client.get("/docs/").headers["content-type"] == "text/html; charset=utf-8"
@@ -71,18 +71,18 @@ def test_the_page_and_the_document_are_where_people_look_for_them(client: httpx.
     assert (document.headers["content-type"], document.text) == ("application/json", openapi.text())
 
 
-def test_the_page_is_not_there_for_a_name_that_only_leads_here(server: Server, client: httpx.Client):
+def test_page_is_forbidden_for_another_host_name(server: Server, client: httpx.Client):
     for host, status in (("localhost", 200), (f"127.0.0.1:{server.port}", 200), ("elsewhere.example", 403)):
         answer = client.get("/docs/settings.json", headers={"Host": host})
         assert answer.status_code == status
         assert (server.environment["REMOTEIT_TOKEN"] in answer.text) is (status == 200)
 
 
-def test_a_demo_caller_who_is_gone_has_no_credential_on_the_page():
+def test_credentials_missing_from_the_demo_are_omitted():
     assert docs.credentials({"REMOTEIT_TOKEN": "one", "QUECTEL_SN": "two"}) == {"remoteit_token": "one"}
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path: Path):
+def test_unwritable_export_folder_is_a_one_line_error(tmp_path: Path):
     (tmp_path / "file").touch()
     told = export(tmp_path / "file")
     assert told.returncode == 1
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", [*docs.OWN, "swagger-ui.css"])
-def test_no_file_of_the_page_names_another_host(name: str):
+def test_page_files_reference_no_other_host(name: str):
     text = docs.files()[name].decode()
     assert "http:" not in text.replace("http://www.w3.org/", "")
     assert "https:" not in text

@@ -1,4 +1,4 @@
-"""What the gateway makes of a request, and of what a function answers: over real HTTP, with functions that echo."""
+"""The local gateway's events and responses, over HTTP, with functions that echo the event."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ def together(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 class Stub(Function):
-    """A function of the template whose handler is one of the above."""
+    """A function whose handler is one of those above."""
 
     def load(self) -> Any:
         return globals()[self.handler]
@@ -96,7 +96,7 @@ def ask(url: str, method: str = "GET", path: str = "/", **request: Any) -> Any:
     return answer.json()
 
 
-def test_an_event_is_payload_2_0(url: str):
+def test_event_has_payload_format_2_0(url: str):
     event = ask(
         url, "POST", "/some/path?a=1", content="hello", headers={"Content-Type": "text/plain", "User-Agent": "me"}
     )
@@ -141,7 +141,7 @@ def test_an_event_is_payload_2_0(url: str):
         ("OPTIONS", "/", "Default", "$default", None),
     ],
 )
-def test_the_most_specific_route_takes_the_request(
+def test_most_specific_route_handles_the_request(
     url: str, method: str, path: str, function: str, key: str, parameters: dict[str, str] | None
 ):
     answer = httpx.request(method, url + path)
@@ -154,7 +154,7 @@ def test_the_most_specific_route_takes_the_request(
         assert event.get("pathParameters") == parameters
 
 
-def test_the_path_is_decoded_and_the_query_string_is_not(url: str):
+def test_path_is_decoded_but_query_string_is_not(url: str):
     event = ask(url, path="/a%20b?x=1%202&x=3&y=&z=%C3%A4+b")
     assert event["rawPath"] == "/a b"
     assert event["rawQueryString"] == "x=1%202&x=3&y=&z=%C3%A4+b"
@@ -162,7 +162,7 @@ def test_the_path_is_decoded_and_the_query_string_is_not(url: str):
     assert "queryStringParameters" not in ask(url)
 
 
-def test_headers_are_lower_case_joined_and_keep_their_underscores(url: str):
+def test_headers_are_lower_case_joined_and_keep_underscores(url: str):
     event = ask(
         url, headers=[("API_Key", "k"), ("X-Two", "1"), ("x-two", "2"), ("Cookie", "a=1; b=2"), ("Cookie", "c=3")]
     )
@@ -172,7 +172,7 @@ def test_headers_are_lower_case_joined_and_keep_their_underscores(url: str):
     assert "cookie" not in event["headers"]
 
 
-def test_the_source_address_is_the_connections_own(url: str):
+def test_source_ip_is_taken_from_the_connection(url: str):
     event = ask(url, headers={"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"})
     assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
     assert event["headers"]["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
@@ -197,27 +197,27 @@ def test_the_source_address_is_the_connections_own(url: str):
         (None, False),
     ],
 )
-def test_a_body_is_plain_where_its_type_says_text(url: str, content_type: str | None, plain: bool):
+def test_text_bodies_are_plain_and_others_base64_encoded(url: str, content_type: str | None, plain: bool):
     body = '{"a":"ä"}'
     event = ask(url, "POST", content=body.encode(), headers={"Content-Type": content_type} if content_type else {})
     assert event["isBase64Encoded"] is not plain
     assert event["body"] == (body if plain else base64.b64encode(body.encode()).decode())
 
 
-def test_text_that_is_no_utf_8_reaches_the_function_byte_for_byte(url: str):
+def test_invalid_utf_8_is_passed_on_unchanged(url: str):
     event = ask(url, "POST", content=b"\xff{", headers={"Content-Type": "application/json"})
     assert event["isBase64Encoded"] is True
     assert base64.b64decode(event["body"]) == b"\xff{"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_body_is_no_member(url: str, method: str):
+def test_empty_body_is_omitted_from_the_event(url: str, method: str):
     event = ask(url, method, headers={"Content-Type": "application/json"})
     assert "body" not in event
     assert event["isBase64Encoded"] is False
 
 
-def test_ten_megabytes_pass_and_a_byte_more_does_not(url: str):
+def test_body_over_ten_megabytes_is_413(url: str):
     assert (
         len(ask(url, "POST", content=b"a" * BODY_LIMIT, headers={"Content-Type": "text/plain"})["body"]) == BODY_LIMIT
     )
@@ -225,22 +225,22 @@ def test_ten_megabytes_pass_and_a_byte_more_does_not(url: str):
     assert (answer.status_code, answer.text) == (413, '{"message":"Request Entity Too Large"}')
 
 
-def test_headers_over_the_gateways_limit_are_refused(url: str):
+def test_headers_over_the_gateway_limit_are_431(url: str):
     answer = httpx.get(url, headers={"X-Long": "a" * HEADER_LIMIT})
     assert (answer.status_code, answer.text) == (431, '{"message":"Request Header Fields Too Large"}')
 
 
-def test_without_a_default_route_the_gateway_itself_answers(bare_url: str):
+def test_gateway_returns_404_without_a_default_route(bare_url: str):
     answer = httpx.post(f"{bare_url}/things/all/of")
     assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
 
 
-def test_a_function_that_raises_is_the_gateways_500(url: str):
+def test_exception_in_a_function_is_500(url: str):
     answer = httpx.get(f"{url}/broken")
     assert (answer.status_code, answer.text) == (500, '{"message":"Internal Server Error"}')
 
 
-def test_an_answer_is_passed_on_with_its_headers_cookies_and_bytes(url: str):
+def test_response_keeps_headers_cookies_and_binary_body(url: str):
     answer = httpx.get(f"{url}/binary")
     assert (answer.status_code, answer.content) == (201, b"\x00\xff")
     assert answer.headers["content-type"] == "image/png"
@@ -248,7 +248,7 @@ def test_an_answer_is_passed_on_with_its_headers_cookies_and_bytes(url: str):
     assert answer.headers["apigw-requestid"]
 
 
-def test_32_requests_run_at_once(url: str):
+def test_32_requests_run_concurrently(url: str):
     with ThreadPoolExecutor(32) as threads:
         statuses = list(threads.map(lambda _: httpx.get(f"{url}/together", timeout=60).status_code, range(32)))
     assert statuses == [204] * 32

@@ -1,4 +1,4 @@
-"""asseco as a bank's app uses it: a phone from its registration to its next owner, and the cards beside it."""
+"""The asseco API as a bank's app uses it: the lifecycle of a phone, issued devices and classifications."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -77,10 +77,10 @@ def operator(server: Server, method: str, path: str, body: bytes = b"") -> Any:
     return answer.json()
 
 
-def test_the_life_of_a_customers_own_device(server: Server, ada: App, cleo: App) -> None:
+def test_owned_device_lifecycle(server: Server, ada: App, cleo: App) -> None:
     phone = f"{OWNED}/{IMEI}"
 
-    # Ada registers a phone, and a tablet whose app has an id.
+    # Ada registers a phone by its IMEI and a tablet by its app id.
     answer = ada.register(IMEI, "My Journey", **{"brand-name": "Apple IPhone", "model-name": "IP-6S"})
     assert (answer.status_code, answer.json()) == (200, {"id": IMEI, "CreatedRecordStatus": "active"})
     assert answer.headers["location"] == phone
@@ -92,7 +92,7 @@ def test_the_life_of_a_customers_own_device(server: Server, ada: App, cleo: App)
     assert ada.devices() == [IMEI, TABLET]
     assert cleo.devices() == []
 
-    # It gets another name, under which she finds it; the former one is free.
+    # Ada renames the phone; the former nickname becomes available.
     ada.refused(440, "nickname-not-unique", "PUT", f"{phone}/nickname", {"nickname": "TABLET"})
     ada.refused(440, "nickname-not-set", "PUT", f"{phone}/nickname", {})
     ada.refused(404, "device-not-exist", "PUT", f"{OWNED}/unknown/nickname", {"nickname": "x"})
@@ -101,7 +101,7 @@ def test_the_life_of_a_customers_own_device(server: Server, ada: App, cleo: App)
     ada.done("PUT", f"{tablet}/nickname", {"nickname": "My Journey"})
     assert ada.ask("GET", f"/v1/device/devices/{IMEI}").json()["nickname"] == "Phone of Ada"
 
-    # The app tells where to push to.
+    # The app registers for push notifications.
     handle = {"push-platform": "apns", "pns-handle": "740f4707bebcf74f"}
     answer = ada.ask("PUT", f"{phone}/push-notification-handle", {"push-platform": "pigeon"})
     assert (answer.status_code, [error["tag"] for error in answer.json()["errors"]]) == (
@@ -116,13 +116,13 @@ def test_the_life_of_a_customers_own_device(server: Server, ada: App, cleo: App)
     ada.done("PUT", f"{phone}/push-notification-handle", handle | {"pns-handle": "another"})
     assert ada.ask("GET", phone).json()["push-id"] != shown["push-id"]
 
-    # An operator makes it reachable, and Ada connects to it.
+    # An operator assigns a service address to the phone, and Ada connects to it.
     device = identity.opaque(identity.customer_device(IMEI))
     operator(server, "PUT", f"devices/{device}/address", b'{"address":"%s"}' % ADDRESS.encode())
     assert (ada.connect(), cleo.connect()) == (200, 403)
     assert [lease["caller"] for lease in operator(server, "GET", f"connections?device={device}")["items"]] == ["ada"]
 
-    # Blocked, it ends its connections and admits none, until she unblocks it.
+    # Blocking the phone ends its connections and prevents new ones until Ada unblocks it.
     ada.done("POST", f"{phone}/block")
     assert ada.ask("GET", phone).json()["status"] == "blocked"
     assert ada.devices("&device-statuses=blocked") == [IMEI]
@@ -135,7 +135,7 @@ def test_the_life_of_a_customers_own_device(server: Server, ada: App, cleo: App)
     assert operator(server, "GET", f"connections?device={device}")["items"] == []
     assert ada.connect() == 200
 
-    # She gives it away. Until its next owner registers it, it is shown to her as it was.
+    # Ada unregisters the phone. She can still see it until another customer registers it.
     answer = ada.ask("POST", f"/v1/device/devices/{IMEI}/unregister")
     assert (answer.status_code, answer.json()) == (202, {"id": IMEI, "CreatedRecordStatus": "unregistered"})
     assert ada.connect() == 403
@@ -156,7 +156,7 @@ def test_the_life_of_a_customers_own_device(server: Server, ada: App, cleo: App)
     assert (ada.connect(), cleo.connect()) == (403, 200)
 
 
-def test_issued_devices_and_what_the_words_mean(ada: App, cleo: App) -> None:
+def test_issued_devices_and_classifications(ada: App, cleo: App) -> None:
     card, token = ada.ask("GET", ISSUED).json()["devices"]
     ada.done("PUT", f"{ISSUED}/{card['device-id']}/nickname", {"nickname": "Holiday card"})
     assert ada.ask("GET", f"{ISSUED}/CARD-0001").json() == card | {"nickname": "Holiday card"}
@@ -174,7 +174,7 @@ def test_issued_devices_and_what_the_words_mean(ada: App, cleo: App) -> None:
     assert card["card-status"] in words["card-statuses"]
     ada.refused(404, "classification-not-exist", "GET", "/v1/device/classifications/colours")
 
-    # What no resource is, and what none may do; nothing without a token.
+    # Unknown resource, method not allowed, and requests without a token.
     ada.refused(404, "not-found", "GET", f"{ISSUED}/CARD-0001/pin")
     answer = ada.ask("GET", f"{OWNED}/{IMEI}/nickname")
     assert (answer.status_code, answer.headers["allow"]) == (405, "PUT")

@@ -1,4 +1,4 @@
-"""quectel's journey as an app makes it: log in, bind, look, rename, share, connect, let go, and the next user."""
+"""The quectel API as an app uses it: log in, bind, rename, share, connect, unbind, and bind as another user."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ ADDRESS = "80:00:00:00:00:00:00:A1"
 
 
 class App:
-    """A user's app. It looks at `code` before anything else, as every client of this API does."""
+    """A user's app. It checks `code` first, as clients of this API do."""
 
     def __init__(self, client: httpx.Client, server: Server, suffix: str) -> None:
         self.client, self.demo = client, server.environment
@@ -47,14 +47,14 @@ class App:
         return found
 
     def connect(self) -> int:
-        """Ask for a connection to the device by its service address."""
+        """Connect to the device by its service address, and return the status."""
         headers = {"developerkey": self.demo["REMOTEIT_DEVELOPER_KEY"], "token": self.demo["REMOTEIT_TOKEN"]}
         body = {"deviceaddress": ADDRESS, "wait": "true"}
         return self.client.post("/apv/v27/device/connect", headers=headers, json=body).status_code
 
 
 def give_address(server: Server, device: str) -> None:
-    """What an operator does, so that a device can be connected to."""
+    """Assign a service address to a device as an operator, so that users can connect to it."""
     operator = Operator(server.environment["BINDERY_ACCESS_KEY_ID"], server.environment["BINDERY_SECRET_ACCESS_KEY"])
     url = f"{server.url}/admin/v1/devices/{identity.opaque(device)}/address"
     body = json.dumps({"address": ADDRESS}).encode()
@@ -62,7 +62,7 @@ def give_address(server: Server, device: str) -> None:
     assert httpx.put(url, headers=headers, content=body).status_code == 200
 
 
-def test_a_device_is_bound_renamed_shared_reached_and_let_go(server: Server, client: httpx.Client) -> None:
+def test_device_is_bound_renamed_shared_connected_and_unbound(server: Server, client: httpx.Client) -> None:
     ada, ben = App(client, server, ""), App(client, server, "_OTHER")
     pk, sn = ada.demo["QUECTEL_PK_OTHER"], ada.demo["QUECTEL_SN_OTHER"]
     give_address(server, identity.manufactured_device(pk, sn))

@@ -1,4 +1,4 @@
-"""A user's life with the devices that they connect to, as a client over HTTP, and an operator beside them."""
+"""The remoteit API as a user's client uses it, with an operator who manages the devices."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ LOCK_ADDRESS = "80:00:00:00:00:00:0A:02"
 
 
 class User:
-    """A client of the API, with its developer key, whose user has logged in."""
+    """A client of the API with a developer key and a user."""
 
     def __init__(self, server: Server, suffix: str = "") -> None:
         demo = server.environment
@@ -53,7 +53,7 @@ class User:
 
 
 class Operators:
-    """Who runs the installation, by the admin API."""
+    """Operators of the installation, who use the admin API."""
 
     def __init__(self, server: Server) -> None:
         demo = server.environment
@@ -61,7 +61,7 @@ class Operators:
         self.api = Client(server.url, key, REGION)
 
     def device(self, serial: str) -> str:
-        """The id of the one device that has a serial number."""
+        """Return the id of the only device with a serial number."""
         (found,) = self.api.get("devices", serial=serial)["items"]
         device: str = found["device"]
         return device
@@ -73,12 +73,12 @@ class Operators:
         assert self.api.post("devices", device, "unbind", reason="the journey")["binding"] is None
 
     def live(self, device: str) -> list[str]:
-        """The live connections to a device."""
+        """Return the live connections to a device."""
         return [lease["id"] for lease in self.api.get("connections", device=device)["items"]]
 
 
 class Company:
-    """ada's account: it binds and unbinds devices."""
+    """ada's account, which binds and unbinds devices."""
 
     def __init__(self, server: Server) -> None:
         self.url, self.demo = f"{server.url}/v0/devices", server.environment
@@ -119,7 +119,7 @@ def operators(server: Server) -> Iterator[Operators]:
     made.api.close()
 
 
-def test_a_device_is_listed_connected_to_let_go_and_bound_again(
+def test_device_is_listed_connected_unbound_and_bound_again(
     server: Server, ada: User, cleo: User, operators: Operators
 ) -> None:
     company = Company(server)
@@ -146,7 +146,7 @@ def test_a_device_is_listed_connected_to_let_go_and_bound_again(
     assert operators.live(device) == []
     assert ada.stop(LAMP_ADDRESS, second).status_code == 401
 
-    # Another account neither sees the device nor learns that it is there.
+    # A user of another account cannot see the device or find out that it exists.
     third = ada.connected(LAMP_ADDRESS)
     assert LAMP_ADDRESS not in cleo.listed()
     nothing = "80:00:00:00:00:00:0A:FF"
@@ -156,7 +156,7 @@ def test_a_device_is_listed_connected_to_let_go_and_bound_again(
     assert cleo.stop(LAMP_ADDRESS, third).text == cleo.stop(nothing, third).text
     assert operators.live(device) == [third]
 
-    # What the company lets go is nobody's, and so it is when an operator ends the binding.
+    # The company unbinds the device; then an operator does.
     for end in (lambda: company.unbind(deviceid), lambda: operators.unbind(device)):
         old = ada.connected(LAMP_ADDRESS)
         end()
@@ -164,7 +164,7 @@ def test_a_device_is_listed_connected_to_let_go_and_bound_again(
         refused = ada.connect(LAMP_ADDRESS)
         assert (refused.status_code, refused.text.replace(LAMP_ADDRESS, nothing)) == (403, nowhere.text)
         assert operators.live(device) == []
-        # Bound again, it is reached again; the connection that ended with the last binding stays dead.
+        # After the device is bound again, users can connect to it; the old connection stays ended.
         assert company.bind() == deviceid
         assert LAMP_ADDRESS in ada.listed()
         assert operators.live(device) == []
@@ -174,7 +174,7 @@ def test_a_device_is_listed_connected_to_let_go_and_bound_again(
     company.unbind(deviceid)
 
 
-def test_a_device_that_a_user_bound_by_its_serial_number_is_connected_to_by_that_user(
+def test_user_connects_to_a_device_bound_by_serial_number(
     server: Server, ada: User, cleo: User, operators: Operators
 ) -> None:
     demo = server.environment

@@ -1,4 +1,4 @@
-"""A company's life with its devices, as its own client over HTTP: bound, shown, listed, renamed, reached, let go."""
+"""The rufus API as a company's client uses it: bind, show, list, rename, connect and unbind devices."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import pytest
 from tests.server.servers import Server
 
 CAMERA = {"model": "Camera", "serial_number": "CAMERA-1"}
-"""The demo's, which has a service address."""
+"""A demo device that has a service address."""
 LAMPS = [{"model": "Journey Lamp", "serial_number": f"LAMP-{number}"} for number in range(5)]
 
 
 class Company:
-    """A client of one company, with the keys that it was given."""
+    """A client of one company, with its demo keys."""
 
     def __init__(self, server: Server, suffix: str = "") -> None:
         self.http = httpx.Client(base_url=server.url, timeout=30)
@@ -38,7 +38,7 @@ class Company:
         return self.ask(key, "DELETE", f"/{deviceid}")
 
     def listed(self, limit: int = 2) -> list[dict[str, Any]]:
-        """All devices, page by page as a client does that goes on while there is more."""
+        """Return all devices, following the pagination until `has_more` is false."""
         found: list[dict[str, Any]] = []
         for page in range(1, 1000):
             answer = self.ask("READ", "GET", params={"page": page, "limit": limit}).json()
@@ -71,7 +71,7 @@ def other(server: Server) -> Iterator[Company]:
         yield client
 
 
-def test_devices_are_bound_shown_listed_renamed_and_let_go(company: Company) -> None:
+def test_devices_are_bound_shown_listed_renamed_and_unbound(company: Company) -> None:
     before = company.listed()
     bound = [company.bind(**lamp, alias="new") for lamp in LAMPS]
     assert [device["deviceid"] for device in company.listed(limit=3)] == [
@@ -105,7 +105,7 @@ def test_devices_are_bound_shown_listed_renamed_and_let_go(company: Company) -> 
     company.unbind(bound[0])
 
 
-def test_two_companies_that_name_a_device_alike_never_meet(company: Company, other: Company) -> None:
+def test_same_serial_number_of_two_companies_is_two_devices(company: Company, other: Company) -> None:
     ours, theirs = company.bind(**LAMPS[0], alias="ours"), other.bind(**LAMPS[0], alias="theirs")
     assert ours != theirs
     unknown = company.get("0" * 64)
@@ -119,7 +119,7 @@ def test_two_companies_that_name_a_device_alike_never_meet(company: Company, oth
     assert other.unbind(theirs).status_code == 200
 
 
-def test_a_device_is_reached_as_long_as_it_is_bound(company: Company) -> None:
+def test_device_can_be_connected_only_while_bound(company: Company) -> None:
     deviceid = company.bind(**CAMERA)
     try:
         assert company.connect().status_code == 200

@@ -1,4 +1,4 @@
-"""A player's life, as its app over HTTP: it asks whether it may, adds itself, checks and tells; operators step in."""
+"""The vodlix API as an app uses it: settings, adding, checking and activity, with bans by an operator."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ CONTENT = MAC | {"current_screen": "content_info", "content_id": "1024", "conten
 
 
 class Administration:
-    """An operator, whose requests are signed."""
+    """An operator, who signs requests."""
 
     def __init__(self, server: Server) -> None:
         demo = server.environment
@@ -60,7 +60,7 @@ def operator(server: Server) -> Iterator[Administration]:
 
 
 def told(client: httpx.Client, path: str, body: dict[str, str]) -> str:
-    """What an app makes of an answer: `ok`, or the error code that it acts on."""
+    """Send a request, and return `ok` or the error code."""
     answer = client.post(f"/api/v2/{path}", json=body).json()
     assert list(answer)[:5] == ["status", "timestamp", "time", "ip", "message"]
     if answer["status"] == 200:
@@ -74,7 +74,7 @@ def managed(client: httpx.Client) -> Any:
     return client.get("/api/base/configs").json()["configs"]["device_management"]
 
 
-def test_a_player_is_added_watched_banned_and_let_in_again(client: httpx.Client, operator: Administration) -> None:
+def test_device_is_added_checked_banned_and_unbanned(client: httpx.Client, operator: Administration) -> None:
     assert managed(client) == 1
     assert told(client, "device_check", MAC) == told(client, "device_activity", HOME) == "device_not_found"
     assert told(client, "device", PLAYER) == "ok"
@@ -99,12 +99,12 @@ def test_a_player_is_added_watched_banned_and_let_in_again(client: httpx.Client,
     assert operator.player()["facts"]["app_version"] == "3.2"
 
 
-def test_players_are_not_added_while_operators_say_so(client: httpx.Client, operator: Administration) -> None:
+def test_devices_are_not_added_while_management_is_disabled(client: httpx.Client, operator: Administration) -> None:
     assert told(client, "device", PLAYER) == "ok"
     before = operator.player()
     operator.manage(0)
     assert managed(client) == 0
-    # Of this an app says nothing to its user: it is any other code than the one for a ban.
+    # Apps show no message for this error: they only handle the code of a ban.
     assert told(client, "device", PLAYER | {"app_version": "9"}) == "device_management_disabled"
     assert told(client, "device", PLAYER | {"mac_address": "0C:0F:FE:E0:00:02"}) == "device_management_disabled"
     assert operator.player() == before

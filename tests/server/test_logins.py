@@ -1,4 +1,4 @@
-"""Logging in with the demo's names and passwords, as clients do: the tokens open what the demo's own tokens do."""
+"""Logging in with the demo user names and passwords returns tokens that work."""
 
 import httpx
 import pytest
@@ -8,7 +8,7 @@ from tools import quectel_login
 
 
 @pytest.mark.parametrize("suffix", ["", "_OTHER"])
-def test_a_quectel_app_logs_a_user_in(suffix: str, server: Server, client: httpx.Client) -> None:
+def test_quectel_login_returns_working_tokens(suffix: str, server: Server, client: httpx.Client) -> None:
     demo = server.environment
     form = quectel_login.form(
         demo[f"QUECTEL_EMAIL{suffix}"],
@@ -25,7 +25,7 @@ def test_a_quectel_app_logs_a_user_in(suffix: str, server: Server, client: httpx
 
 
 @pytest.mark.parametrize("suffix", ["", "_OTHER"])
-def test_a_remoteit_application_logs_a_user_in(suffix: str, server: Server, client: httpx.Client) -> None:
+def test_remoteit_login_returns_a_working_token(suffix: str, server: Server, client: httpx.Client) -> None:
     demo = server.environment
     headers = {"developerkey": demo[f"REMOTEIT_DEVELOPER_KEY{suffix}"]}
     given = {"username": demo[f"REMOTEIT_USERNAME{suffix}"], "password": demo[f"REMOTEIT_PASSWORD{suffix}"]}

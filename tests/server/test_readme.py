@@ -1,4 +1,4 @@
-"""The requests in the README return the responses shown there, from a fresh server."""
+"""The requests in the README return the responses shown there, on a new server."""
 
 import json
 import re

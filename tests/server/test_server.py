@@ -1,4 +1,4 @@
-"""`make run` as a person meets it: started for real, asked over real HTTP."""
+"""`make run` as a subprocess, with requests over HTTP."""
 
 import json
 import os
@@ -43,7 +43,7 @@ exports.post = async (url, data, {headers}) => {
   return {status: answer.status, data: await answer.json()};
 };
 """
-"""What the samples use of axios."""
+"""The part of axios that the samples use."""
 PHONE = {
     "external-device-identifier": "990000862471854",
     "operating-system": "iOS 9.x",
@@ -96,7 +96,7 @@ def bind_serial(server: Server, suffix: str = "") -> int:
 
 
 @pytest.mark.parametrize("sample", RUNNABLE, ids=lambda sample: sample.name)
-def test_a_documents_sample_works_with_only_its_host_changed(server: Server, tmp_path: Path, sample: Path):
+def test_documented_sample_works_with_only_the_host_changed(server: Server, tmp_path: Path, sample: Path):
     text = sample.read_text()
     for host in HOSTS:
         text = text.replace(host, server.url)
@@ -113,7 +113,7 @@ def test_a_documents_sample_works_with_only_its_host_changed(server: Server, tmp
     assert EXPECTED[sample.stem, sample.suffix] in ran.stdout
 
 
-def test_the_samples_that_are_bodies_alone_work(server: Server, client: httpx.Client):
+def test_documented_sample_bodies_work(server: Server, client: httpx.Client):
     bearer = {"Authorization": f"bearer {server.environment['ASSECO_TOKEN']}"}
     registered = client.post("/v1/device/owned-devices", headers=bearer, content=json.dumps(PHONE))
     assert registered.text == '{"id":"990000862471854","CreatedRecordStatus":"active"}'
@@ -125,7 +125,7 @@ def test_the_samples_that_are_bodies_alone_work(server: Server, client: httpx.Cl
     assert client.get("/api/base/configs").json()["configs"] == {"device_management": 1}
 
 
-def test_the_printed_requests_work_as_they_are(server: Server):
+def test_printed_requests_work_unchanged(server: Server):
     printed = [line.strip() for line in server.output if line.startswith("  curl ")]
     assert len(printed) == 5
     ran = subprocess.run(
@@ -141,7 +141,7 @@ def test_the_printed_requests_work_as_they_are(server: Server):
     assert ran.stdout.split() == ["201", "200", "200", "200", "200"], ran.stderr
 
 
-def test_demo_env_names_two_callers_of_each_kind(server: Server):
+def test_demo_env_has_two_callers_of_each_kind(server: Server):
     demo = server.environment
     operator = {"BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"}
     app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET"}
@@ -152,12 +152,12 @@ def test_demo_env_names_two_callers_of_each_kind(server: Server):
     assert demo["REMOTEIT_DEVICE_ADDRESS"] == "80:00:00:00:00:00:00:F1"
 
 
-def test_nothing_in_the_state_folder_is_open_to_others(server: Server):
+def test_state_folder_is_private(server: Server):
     for path in [server.state, *server.state.rglob("*")]:
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
 
 
-def test_the_keys_of_the_demo_may_do_what_their_names_say(server: Server, client: httpx.Client):
+def test_demo_keys_have_the_permissions_in_their_names(server: Server, client: httpx.Client):
     body = {"model": "Model X1", "serial_number": "DEVICE-9"}
     statuses = {
         name: client.post("/v0/devices", headers={"api_key": server.environment[name]}, json=body).status_code
@@ -171,7 +171,7 @@ def test_the_keys_of_the_demo_may_do_what_their_names_say(server: Server, client
     }
 
 
-def test_the_other_customer_has_none_of_the_first_ones_issued_devices(server: Server, client: httpx.Client):
+def test_customer_cannot_list_issued_devices_of_another(server: Server, client: httpx.Client):
     kinds = {
         suffix: [
             device["kind"]
@@ -186,7 +186,7 @@ def test_the_other_customer_has_none_of_the_first_ones_issued_devices(server: Se
 
 
 @pytest.mark.parametrize("suffix", ["", "_OTHER"])
-def test_a_remoteit_caller_connects_to_their_own_device_alone(server: Server, client: httpx.Client, suffix: str):
+def test_remoteit_user_connects_only_to_their_own_device(server: Server, client: httpx.Client, suffix: str):
     demo = server.environment
     headers = {"developerkey": demo[f"REMOTEIT_DEVELOPER_KEY{suffix}"], "token": demo[f"REMOTEIT_TOKEN{suffix}"]}
     statuses = [
@@ -205,7 +205,7 @@ def test_a_remoteit_caller_connects_to_their_own_device_alone(server: Server, cl
         ("POST", "/", 404, '{"message":"Not Found"}'),
     ],
 )
-def test_unknown_routes_are_refused_in_their_prefixs_voice(
+def test_unknown_route_returns_the_error_format_of_its_api(
     client: httpx.Client, method: str, path: str, status: int, body: str
 ):
     answer = client.request(method, path)
@@ -213,7 +213,7 @@ def test_unknown_routes_are_refused_in_their_prefixs_voice(
     assert answer.headers["x-request-id"]
 
 
-def test_a_header_with_an_underscore_and_a_form_type_around_json_survive_the_socket(server: Server):
+def test_underscore_header_and_json_with_form_type_are_accepted(server: Server):
     body = b'{"model": "Model X1", "serial_number":"DEVICE-123"}'
     head = (
         b"POST /v0/devices HTTP/1.1\r\nHost: 127.0.0.1\r\nAPI_KEY: ror-ae4fc6c19681a20fad30\r\nConnection: close\r\n"
@@ -225,7 +225,7 @@ def test_a_header_with_an_underscore_and_a_form_type_around_json_survive_the_soc
     assert answer.startswith(b'{"description":"Device binded succesfully","deviceid":"')
 
 
-def test_a_repeated_query_parameter_reaches_the_function_as_repeated(server: Server):
+def test_repeated_query_parameter_is_rejected(server: Server):
     token = server.environment["QUECTEL_TOKEN"]
     status, _, body = server.exchange(
         "POST /v2/binding/enduserapi/bindDeviceSn?pk=a&pk=b&sn=c HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -245,7 +245,7 @@ def test_a_repeated_query_parameter_reaches_the_function_as_repeated(server: Ser
         (b"GET /v0/%ff%00%2f?%ff=%zz&&;= HTTP/1.1", b"127.0.0.1", 404),
     ],
 )
-def test_odd_requests_are_refused_and_harm_nothing(
+def test_malformed_requests_are_refused_without_harm(
     server: Server, client: httpx.Client, request_line: bytes, host: bytes, status: int
 ):
     answered, _, body = server.exchange(request_line + b"\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
@@ -254,13 +254,13 @@ def test_odd_requests_are_refused_and_harm_nothing(
     assert client.get("/api/base/configs").status_code == 200
 
 
-def test_the_server_is_on_loopback_alone(server: Server):
-    # Another loopback address is free to take on the same port only if the server does not listen on every address.
+def test_server_listens_on_loopback_only(server: Server):
+    # Binding another loopback address to the same port fails if the server listens on all addresses.
     with socket.socket() as other:
         other.bind(("127.0.0.2", server.port))
 
 
-def test_a_taken_port_is_said_in_one_line_before_anything_is_touched(server: Server, tmp_path: Path):
+def test_port_in_use_is_a_one_line_error_and_changes_nothing(server: Server, tmp_path: Path):
     process = start("--port", str(server.port), "--state", str(tmp_path / "state"))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -279,7 +279,7 @@ def test_a_taken_port_is_said_in_one_line_before_anything_is_touched(server: Ser
         ("--log", "xml", "LOG=xml is not a log format. Use make run LOG=text or make run LOG=json"),
     ],
 )
-def test_a_wrong_option_is_one_clear_line(tmp_path: Path, option: str, value: str, said: str):
+def test_invalid_option_is_a_one_line_error(tmp_path: Path, option: str, value: str, said: str):
     process = start("--state", str(tmp_path / "state"), option, value)
     assert process.communicate(timeout=60)[0] == f"bindery: {said}\n"
     assert process.returncode == 1
@@ -307,16 +307,16 @@ def test_state_of_an_older_release_is_refused_with_a_remedy(tmp_path: Path):
     ],
     ids=str,
 )
-def test_requests_of_other_sites_are_refused(client: httpx.Client, path: str, headers: dict[str, str]):
+def test_requests_from_other_sites_are_refused(client: httpx.Client, path: str, headers: dict[str, str]):
     answer = client.get(path, headers=headers)
     assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
 
 
-def test_the_servers_own_pages_may_send_their_origin(server: Server, client: httpx.Client):
+def test_same_origin_requests_are_accepted(server: Server, client: httpx.Client):
     assert client.get("/api/base/configs", headers={"Origin": server.url}).status_code == 200
 
 
-def test_containers_reach_the_issuer_and_nothing_else(client: httpx.Client):
+def test_containers_can_reach_only_the_issuer(client: httpx.Client):
     host = {"Host": "host.docker.internal:1"}
     found = client.get("/issuer/.well-known/openid-configuration", headers=host).json()
     assert found["issuer"].startswith("http://host.docker.internal:")
@@ -324,13 +324,13 @@ def test_containers_reach_the_issuer_and_nothing_else(client: httpx.Client):
         assert client.get(path, headers=host).status_code == 404
 
 
-def test_start_page_leads_browsers_to_the_documentation(client: httpx.Client):
+def test_root_redirects_browsers_to_the_documentation(client: httpx.Client):
     answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs/")
     assert client.get("/").status_code == 404
 
 
-def test_events_for_sam_local_carry_the_demo_credentials(server: Server, client: httpx.Client):
+def test_sam_local_events_contain_the_demo_credentials(server: Server, client: httpx.Client):
     event = json.loads((server.state / "events/rufus/get_device.json").read_text())
     bound = bind(server)
     assert event["pathParameters"] == {"deviceid": bound}
@@ -341,7 +341,7 @@ def test_events_for_sam_local_carry_the_demo_credentials(server: Server, client:
     }
 
 
-def test_a_second_server_on_the_same_state_is_refused(server: Server):
+def test_second_server_on_the_same_state_is_refused(server: Server):
     process = start("--port", "0", "--state", str(server.state))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -351,7 +351,7 @@ def test_a_second_server_on_the_same_state_is_refused(server: Server):
     )
 
 
-def test_32_binds_at_once_leave_one_owner(server: Server):
+def test_concurrent_bind_requests_return_one_device_id(server: Server):
     with ThreadPoolExecutor(32) as threads:
         serial = list(threads.map(lambda number: bind(server, f"RACE-{number % 4}"), range(32)))
     assert len(set(serial)) == 4
@@ -360,7 +360,7 @@ def test_32_binds_at_once_leave_one_owner(server: Server):
 @pytest.mark.parametrize(
     "ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "sigterm", "kill -9"]
 )
-def test_what_was_answered_is_there_after_a_restart(tmp_path: Path, ending: signal.Signals):
+def test_acknowledged_writes_survive_a_restart(tmp_path: Path, ending: signal.Signals):
     first = Server(tmp_path)
     deviceid = bind(first)
     assert bind_serial(first) == 200
@@ -375,7 +375,7 @@ def test_what_was_answered_is_there_after_a_restart(tmp_path: Path, ending: sign
     assert second.stop() == 0
 
 
-def test_a_registry_that_dies_is_said_and_loses_nothing_that_was_answered(tmp_path: Path):
+def test_acknowledged_writes_survive_a_registry_crash(tmp_path: Path):
     first = Server(tmp_path)
     deviceid = bind(first)
     assert bind_serial(first) == 200
@@ -384,7 +384,7 @@ def test_a_registry_that_dies_is_said_and_loses_nothing_that_was_answered(tmp_pa
     assert "the local registry stopped unexpectedly (exit code -9)" in first.output[-1]
     (journal,) = (tmp_path / "registry").glob("journal-*")
     with journal.open("ab") as file:
-        # A power cut in the middle of a write that nobody was told of.
+        # A power failure during a write that was not acknowledged.
         file.write(b'{"headers": [["x-amz-target", "DynamoDB_2012')
 
     second = Server(tmp_path)
@@ -393,7 +393,7 @@ def test_a_registry_that_dies_is_said_and_loses_nothing_that_was_answered(tmp_pa
     assert second.stop() == 0
 
 
-def test_what_a_person_changed_stays_changed(tmp_path: Path):
+def test_changes_to_demo_data_survive_a_restart(tmp_path: Path):
     first = Server(tmp_path)
     bearer = {"Authorization": f"bearer {first.environment['ASSECO_TOKEN']}"}
     httpx.post(f"{first.url}/v1/device/owned-devices", headers=bearer, json=PHONE)

@@ -1,4 +1,4 @@
-"""The smoke tests of a deployed stack, against the local server: they pass, and leave nothing of theirs."""
+"""The smoke tests of deployed stacks pass against the local server and clean up."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ KEYS = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
 
 
 def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run them against a server, as `make smoke` does."""
+    """Run the smoke tests against a server, as `make smoke` does."""
     given = {name: server.environment[name] for name in KEYS} | {"BINDERY_ENDPOINT": server.url} | more
     return subprocess.run(
         [sys.executable, *COMMAND.split()],
@@ -30,7 +30,7 @@ def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_each_dialect_passes_and_nothing_of_the_run_stays(server: Server):
+def test_smoke_tests_pass_and_clean_up(server: Server):
     assert f"$(TEST) {COMMAND}\n" in (ROOT / "Makefile").read_text()
     operators = Administration(server)
     for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
@@ -45,5 +45,5 @@ def test_each_dialect_passes_and_nothing_of_the_run_stays(server: Server):
 
 
 @pytest.mark.parametrize("name", ["WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"])
-def test_challenge_is_read_under_either_name(name: str):
+def test_challenge_is_read_from_either_header(name: str):
     assert challenge(httpx.Headers({name: 'Bearer realm="device"'})) == 'Bearer realm="device"'

@@ -1,6 +1,6 @@
-"""What compares the template with all that the suite called runs last, and only when the whole suite runs.
+"""Run the comparison with recorded calls last, and only if the whole suite runs.
 
-Where several processes run it, none of them knows what all called: the comparison is a run of its own then, by name.
+If several processes run the suite, none of them has all the calls: the comparison then needs a separate run, by name.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `sam build` makes, as far as it needs no package index: each artifact, the shared layer, the locks."""
+"""Build artifacts that need no package index: functions, the shared layer, lock files and botocore data."""
 
 import json
 import os
@@ -32,7 +32,7 @@ COMPILER = sys.executable if sys.version_info[:2] == (3, 13) else ""
 
 
 def build(folder: str, logical_id: str, artifacts: Path, *variables: str) -> set[Path]:
-    """The sources that SAM would find after its build method `makefile`."""
+    """Run a build target as SAM does, and return the sources that it wrote."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     subprocess.run(
         ["make", "--silent", "--makefile", ROOT / folder / "Makefile", f"build-{logical_id}", *variables],
@@ -42,7 +42,7 @@ def build(folder: str, logical_id: str, artifacts: Path, *variables: str) -> set
     )
     found = {path.relative_to(artifacts) for path in artifacts.rglob("*") if path.is_file()}
     sources = {path for path in found if path.suffix != ".pyc"}
-    # Bytecode is made where there is a Python 3.13 to make it: of every source, which it is never compared with again.
+    # Bytecode of every source, if Python 3.13 is available. Python never compares it with its source.
     bytecode = found - sources
     expected = {
         path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc" for path in sources if path.suffix == ".py"
@@ -54,7 +54,7 @@ def build(folder: str, logical_id: str, artifacts: Path, *variables: str) -> set
 
 
 def trim() -> Any:
-    """layers/deps/trim.py, which no package holds."""
+    """Load layers/deps/trim.py, which is not in a package."""
     specification = spec_from_file_location("trim", ROOT / "layers/deps/trim.py")
     module = module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -66,40 +66,40 @@ def pinned(lock: str) -> dict[str, str]:
 
 
 @every_function
-def test_a_functions_artifact_is_its_own_file(function: Function, tmp_path: Path):
+def test_artifact_of_a_function_is_its_source_file(function: Function, tmp_path: Path):
     assert template.document()["Resources"][function.logical_id]["Metadata"] == {"BuildMethod": "makefile"}
-    # Looking for a compiler takes longer than all else, and is the same for every artifact: that of the layer does it.
+    # Finding a compiler is slow and does not depend on the function; the test of the shared layer covers it.
     (file,) = build("functions", function.logical_id, tmp_path, f"COMPILER={COMPILER}")
     assert ROOT / "functions" / file == function.source
     assert (tmp_path / file).read_bytes() == function.source.read_bytes()
 
 
-def test_the_shared_layer_is_the_package_and_nothing_that_python_made_of_it(tmp_path: Path):
+def test_shared_layer_contains_only_the_package_sources(tmp_path: Path):
     sources = {path.relative_to(ROOT / "layers/bindery") for path in (ROOT / "layers/bindery/bindery").rglob("*.py")}
     expected = {"python" / source for source in sources} | {Path("layers.cksum")}
     assert build("layers/bindery", "BinderyLayer", tmp_path) == expected
 
 
-def test_the_shared_layer_changes_with_every_other(tmp_path: Path):
+def test_shared_layer_changes_when_any_layer_changes(tmp_path: Path):
     build("layers/bindery", "BinderyLayer", tmp_path)
     noted = {line.split(" ", 2)[2] for line in (tmp_path / "layers.cksum").read_text().splitlines()}
     decides = [*ROOT.glob("layers/*.mk"), *(path for path in ROOT.glob("layers/*/*") if path.is_file())]
-    # What a lock was made of is in no layer.
+    # Layers do not depend on the inputs of the lock files.
     expected = {str(path.relative_to(ROOT / "layers")) for path in decides if path.suffix != ".in"}
     assert noted == expected
 
 
 @pytest.mark.usefixtures("registry")
-def test_every_function_answers_without_what_the_layer_leaves_out_of_its_packages(monkeypatch: pytest.MonkeyPatch):
+def test_functions_work_without_the_modules_left_out(monkeypatch: pytest.MonkeyPatch):
     for module in left_out():
-        assert find_spec(module) is not None, "there is no such module"
+        assert find_spec(module) is not None, f"{module} not found"
         monkeypatch.setitem(sys.modules, module, None)
     for function in template.functions():
         assert invoke(function.name, json.loads(function.event.read_text())).status < 500, function.name
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, BOTOCORE])
-def test_a_layers_lock_names_every_wheel_by_its_hash(lock: str):
+def test_lock_file_has_a_hash_for_every_wheel(lock: str):
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
     requirements = [entry for entry in entries if not entry.startswith("#")]
     assert requirements
@@ -107,29 +107,29 @@ def test_a_layers_lock_names_every_wheel_by_its_hash(lock: str):
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_no_layer_brings_what_the_runtime_has(lock: str):
+def test_layer_does_not_contain_packages_of_the_runtime(lock: str):
     assert not pinned(lock).keys() & {"boto3", "botocore", "s3transfer", "urllib3"}
 
 
-def test_botocore_is_described_as_it_is_tested():
+def test_botocore_data_has_the_tested_version():
     assert pinned(BOTOCORE).items() <= pinned("tools/requirements.txt").items()
 
 
-def test_of_botocore_exactly_the_operations_are_described_that_functions_may_call():
+def test_botocore_data_has_exactly_the_allowed_operations():
     allowed: dict[str, set[str]] = {}
     for function in template.functions():
         for statement in function.policies:
             for service, _, action in (action.partition(":") for action in statement["Action"]):
                 allowed.setdefault(service, set()).add(action)
-    # IAM asks for the actions of what a transaction holds, not for one of the transaction.
+    # IAM has no action for a transaction; it requires the actions of the operations in it.
     allowed["dynamodb"] = allowed["dynamodb"] - {"ConditionCheckItem"} | {"TransactWriteItems"}
     assert {service: set(operations) for service, operations in trim().CALLED.items()} == allowed
 
 
-def test_a_client_of_trimmed_descriptions_calls_as_any_other(tmp_path: Path):
+def test_trimmed_botocore_data_describes_calls_identically(tmp_path: Path):
     trim().trim(Path(botocore.__file__).parent / "data", tmp_path)
     size = sum(path.stat().st_size for path in tmp_path.rglob("*.json"))
-    assert size < 100_000, "of 1,700,000"
+    assert size < 100_000, "the untrimmed data has 1,700,000 bytes"
     for service, operations in trim().CALLED.items():
         clients = []
         for folders in (None, [str(tmp_path)]):
@@ -148,7 +148,7 @@ def test_a_client_of_trimmed_descriptions_calls_as_any_other(tmp_path: Path):
             assert found.http == expected.http
 
 
-def test_a_client_has_every_handler_that_its_events_would_reach_of_botocores_own(environment: pytest.MonkeyPatch):
+def test_client_has_the_botocore_handlers_its_events_reach(environment: pytest.MonkeyPatch):
     kinds = {event.partition(".")[0] for event, *_ in botocore.handlers.BUILTIN_HANDLERS} - {"docs"}
     for service, operations in trim().CALLED.items():
         whole, ours = botocore.session.Session().create_client(service), clients.client(service)
@@ -162,7 +162,7 @@ def test_a_client_has_every_handler_that_its_events_would_reach_of_botocores_own
 
 
 def _handlers(client: Any, event: str) -> list[str]:
-    """Those of botocore's own that an event reaches, in their order."""
+    """Return the botocore handlers that an event reaches, in order."""
     handlers = client.meta.events._emitter._handlers.prefix_search(event)
     return [handler.__qualname__ for handler in handlers if handler.__module__.startswith("botocore.")]
 
@@ -178,6 +178,6 @@ def _described(shape: Any, above: tuple[str, ...] = ()) -> Any:
 
 @pytest.mark.parametrize("lock", LOCKS)
 @pytest.mark.parametrize("environment", ["tests/requirements.txt", "tools/requirements.txt"])
-def test_what_is_tested_and_run_locally_is_what_is_deployed(lock: str, environment: str):
+def test_tested_versions_are_the_deployed_versions(lock: str, environment: str):
     deployed, here = pinned(lock), pinned(environment)
     assert {name: here.get(name) for name in deployed} == deployed

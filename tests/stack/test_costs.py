@@ -1,4 +1,4 @@
-"""The cost table adds up, and the pages state the costs that the template has."""
+"""The cost table adds up, and the documented costs match the template."""
 
 import pytest
 
@@ -12,12 +12,12 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text()
 
 
-def test_the_cost_table_is_the_recorded_requests():
+def test_cost_table_matches_the_recorded_requests():
     assert costs.rendered(page("performance.md")) == page("performance.md"), "make generate"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_the_columns_of_a_row_add_up_to_its_total(row: tuple[str, str, costs.Cost]):
+def test_columns_of_a_row_add_up_to_its_total(row: tuple[str, str, costs.Cost]):
     *parts, total = [float(cell.strip("* ")) for cell in line(row[0], row[1]).split("|")[2:-1]]
     assert round(sum(parts), 2) == total
     assert min(parts) > 0
@@ -28,7 +28,7 @@ def line(name: str, case: str) -> str:
     return found
 
 
-def test_a_login_costs_its_hashing_time_at_its_own_memory():
+def test_login_cost_includes_hashing_time():
     totals = {name: cost for name, _, cost in ROWS}
     for name in costs.HASH_SECONDS:
         # Half a second of 1,769 MB.
@@ -36,18 +36,18 @@ def test_a_login_costs_its_hashing_time_at_its_own_memory():
         assert totals[name].total() > 4 * totals["rufus.get_device"].total()
 
 
-def test_a_transaction_takes_longer_than_a_single_call():
+def test_transaction_takes_longer_than_a_single_call():
     case = {"calls": ["GetItem"], "read units": {}, "write units": {}, "bytes logged": 500}
     single = costs.million("rufus.get_device", case).lambda_time
     assert costs.million("rufus.get_device", case | {"calls": ["TransactWriteItems"]}).lambda_time > single
 
 
 @pytest.mark.parametrize("name", ["operating.md", "deploying.md"])
-def test_the_idle_cost_is_that_of_the_templates_secrets_and_alarms(name: str):
+def test_idle_cost_matches_the_secrets_and_alarms(name: str):
     assert f"about ${costs.idle():.2f} a month**" in page(name).replace("**About", "**about")
     assert f"with {costs.alarm_metrics()} metrics" in page(name)
 
 
-def test_lambda_logs_no_line_of_its_own_for_a_request_that_succeeds():
-    # The metric filter ErrorsMetricFilter needs those of failures, which Lambda writes at level WARN.
+def test_lambda_writes_no_system_log_for_successful_requests():
+    # ErrorsMetricFilter needs the lines that Lambda writes for failures, at level WARN.
     assert template.document()["Globals"]["Function"]["LoggingConfig"]["SystemLogLevel"] == "WARN"

@@ -1,4 +1,4 @@
-"""The data model in one place: its page is generated, and conditions name attributes that exist."""
+"""The data model page is generated, and conditions name attributes that exist."""
 
 import ast
 
@@ -7,10 +7,10 @@ from tools import data_model
 from tools.template import ROOT
 
 PATHS = {"absent", "exists", "equals", "at_most", "above", "one_of", "contains", "fewer"}
-"""The functions of `bindery.aws.expressions` whose first argument names an attribute."""
+"""Functions of `bindery.aws.expressions` whose first argument names an attribute."""
 
 
-def test_page_is_generated_from_the_items() -> None:
+def test_data_model_page_is_up_to_date() -> None:
     assert data_model.PAGE.read_text() == data_model.text()
 
 

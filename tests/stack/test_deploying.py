@@ -1,4 +1,4 @@
-"""docs/deploying.md is true of the template, parameter by parameter, and what it links to is there."""
+"""docs/deploying.md matches the template, and its links and make targets exist."""
 
 import json
 import re
@@ -23,19 +23,19 @@ MANAGED = {
         "lambda:UpdateAlias",
     },
 }
-"""AWS managed policies that the stack's roles need."""
+"""Actions of the AWS managed policies that the stack's roles have."""
 
 
 def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
+    """Return the anchor that GitHub generates for a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def test_the_tables_are_the_templates():
+def test_generated_tables_match_the_template():
     assert deploying.rendered(PAGE) == PAGE, "make generate"
 
 
-def test_every_reason_and_every_cost_is_of_something_that_is_there():
+def test_explained_actions_and_costs_are_on_the_page():
     for resource, action in deploying.WHY:
         assert f"| `{resource}` | `{action}` |" in PAGE
     for kind in deploying.IDLE:
@@ -43,11 +43,11 @@ def test_every_reason_and_every_cost_is_of_something_that_is_there():
 
 
 @pytest.mark.parametrize("name", template.document()["Parameters"])
-def test_a_parameter_has_its_row(name: str):
+def test_parameter_has_one_row(name: str):
     assert PAGE.count(f"| `{name}` |") == 1
 
 
-def test_what_the_page_refers_to_is_there():
+def test_linked_headings_and_make_targets_exist():
     pages = {"": PAGE} | {name: (ROOT / "docs" / name).read_text() for name in ("operating.md", "performance.md")}
     for file, anchor in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", PAGE):
         assert anchor in {slug(heading) for heading in re.findall(r"^#+ (.+)$", pages[file], re.MULTILINE)}
@@ -55,7 +55,7 @@ def test_what_the_page_refers_to_is_there():
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 
 
-def test_the_page_uses_every_parameter_and_output_by_its_name():
+def test_parameter_and_output_names_on_the_page_exist():
     parts = template.document()
     known = parts["Parameters"].keys() | parts["Outputs"].keys()
     for name in re.findall(r"--parameter-overrides (\w+)=", PAGE):
@@ -64,7 +64,7 @@ def test_the_page_uses_every_parameter_and_output_by_its_name():
 
 
 def policy(name: str) -> dict[str, Any]:
-    """The policy document that the page shows for a file."""
+    """Return the policy document that the page shows for a file."""
     found: dict[str, Any] = json.loads(re.split(r"```(?:json)?\n", PAGE[PAGE.index(f"`{name}`, ") :])[1])
     return found
 
@@ -75,7 +75,7 @@ def actions(statement: dict[str, Any]) -> list[str]:
     return [given] if isinstance(given, str) else given
 
 
-def test_the_boundary_allows_what_the_stacks_roles_may_do_and_nothing_else():
+def test_boundary_allows_exactly_the_actions_of_the_roles():
     bounded = {action for statement in policy("boundary.json")["Statement"] for action in actions(statement)}
     assert not any("*" in action for action in bounded)
     roles = [resource["Properties"] for resource in resources(expand(template.document()), "AWS::IAM::Role").values()]
@@ -91,7 +91,7 @@ def test_the_boundary_allows_what_the_stacks_roles_may_do_and_nothing_else():
     assert given <= bounded <= given | unused
 
 
-def test_a_role_cannot_be_made_without_the_boundary_nor_have_it_removed():
+def test_boundary_is_required_and_cannot_be_removed():
     bounded, free = policy("roles.json")["Statement"]
     (boundary,) = bounded["Condition"]["StringEquals"].values()
     assert boundary.endswith(":policy/bindery-boundary")
@@ -109,7 +109,7 @@ def test_a_role_cannot_be_made_without_the_boundary_nor_have_it_removed():
     assert "--policy-name bindery-boundary --policy-document file://boundary.json" in PAGE
 
 
-def test_the_trust_names_one_environment_of_one_repository():
+def test_trust_policy_names_one_repository_environment():
     (statement,) = policy("trust.json")["Statement"]
     subject = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
     assert subject == "repo:OWNER@OWNER_ID/REPOSITORY@REPOSITORY_ID:environment:prod"
@@ -117,7 +117,7 @@ def test_the_trust_names_one_environment_of_one_repository():
     assert "StringLike" not in PAGE
 
 
-def test_the_workflow_asks_for_no_longer_a_session_than_the_role_allows():
+def test_workflow_session_duration_matches_the_role():
     (allowed,) = re.findall(r"--max-session-duration (\d+)", PAGE)
     workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
     assert set(re.findall(r"role-duration-seconds: (\d+)", workflow)) == {allowed}

@@ -1,4 +1,4 @@
-"""How a stack is deployed: versions, aliases and canaries, who may call whom, within CloudFormation's limits."""
+"""Versions, aliases, canaries and invoke permissions of a deployed stack, and CloudFormation's limits."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ INLINE_POLICY_CHARACTERS = 10_240
 LONGEST_ALIAS = len("arn:aws:lambda:ap-northeast-1:123456789012:function:") + 64 + len(":live")
 
 ROOM = 40
-"""How many operations more there must be room for."""
+"""Number of additional operations that must fit the limits."""
 
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 every_layer = pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def gateway_role(function: Function) -> str:
 
 
 def callable_by(role: str) -> list[str]:
-    """The aliases that a role of the gateway may call."""
+    """Return the aliases that a gateway role may invoke."""
     policies = deployed()["Resources"][role]["Properties"]["Policies"]
     (statement,) = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
     assert (statement["Effect"], statement["Action"]) == ("Allow", "lambda:InvokeFunction")
@@ -46,7 +46,7 @@ def callable_by(role: str) -> list[str]:
 
 
 def named(part: Any) -> Iterator[str]:
-    """The names, parameters' among them, that CloudFormation must know before it has this part of a template."""
+    """Yield the resources and parameters that a part of a template references."""
     if isinstance(part, list):
         for each in part:
             yield from named(each)
@@ -64,7 +64,7 @@ def named(part: Any) -> Iterator[str]:
 
 
 def larger() -> dict[str, Any]:
-    """The template with forty more operations, each with a route of its own."""
+    """Return the template with forty more operations, each with its own route."""
     grown: dict[str, Any] = copy.deepcopy(template.document())
     definition = grown["Resources"]["Api"]["Properties"]["DefinitionBody"]
     roles = grown["Resources"]["DialectsGatewayRole"]["Properties"]["Policies"]
@@ -81,7 +81,7 @@ def larger() -> dict[str, Any]:
     return grown
 
 
-def test_there_is_room_for_forty_more_operations():
+def test_forty_more_operations_fit_the_cloudformation_limits():
     expanded = expand(larger())
     assert len(resources(expanded, "AWS::Lambda::Function")) == len(template.functions()) + ROOM
     assert len(expanded["Resources"]) <= RESOURCES
@@ -91,7 +91,7 @@ def test_there_is_room_for_forty_more_operations():
 
 
 @every_function
-def test_a_functions_routes_lead_to_its_live_alias_alone(function: Function):
+def test_routes_of_a_function_invoke_its_live_alias(function: Function):
     integration = template.api()["components"][INTEGRATIONS][function.logical_id]
     prefix = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions"
     assert integration == {
@@ -106,7 +106,7 @@ def test_a_functions_routes_lead_to_its_live_alias_alone(function: Function):
     assert uri["Fn::Sub"][1] == {"live": {"Ref": f"{function.logical_id}Aliaslive"}}
 
 
-def test_the_gateway_may_call_the_live_aliases_and_nothing_else():
+def test_gateway_may_invoke_only_live_aliases():
     for role in ("DialectsGatewayRole", "AdminGatewayRole"):
         theirs = [
             f"{function.logical_id}Aliaslive" for function in template.functions() if gateway_role(function) == role
@@ -118,7 +118,7 @@ def test_the_gateway_may_call_the_live_aliases_and_nothing_else():
     assert not resources(deployed(), "AWS::Lambda::Permission")
 
 
-def test_a_path_declares_its_parameters():
+def test_path_declares_its_parameters():
     for path, methods in template.api()["paths"].items():
         for method in methods.values():
             declared = [(parameter["name"], parameter["in"]) for parameter in method.get("parameters", [])]
@@ -126,7 +126,7 @@ def test_a_path_declares_its_parameters():
 
 
 @every_function
-def test_a_new_version_is_a_canary_until_the_alarm_was_silent_for_five_minutes(function: Function):
+def test_new_version_is_deployed_as_a_five_minute_canary(function: Function):
     alias = deployed()["Resources"][f"{function.logical_id}Aliaslive"]
     assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {
         "Ref": f"{function.logical_id}DeploymentGroup"
@@ -139,18 +139,18 @@ def test_a_new_version_is_a_canary_until_the_alarm_was_silent_for_five_minutes(f
     assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
 
 
-def test_no_resource_needs_itself_whichever_way_round():
+def test_resources_have_no_circular_dependency():
     for canaries in ("true", "false"):
         found = expand(template.document(), CanaryDeployments=canaries)["Resources"]
         needed = {name: found.keys() & set(named(resource)) for name, resource in found.items()}
         (function, *_) = resources({"Resources": found}, "AWS::Lambda::Function")
         assert f"{function}Aliaslive" in needed["Api"]
         assert canaries == "false" or f"{function}DeploymentGroup" in needed[f"{function}Aliaslive"]
-        # Raises an error that names the circle.
+        # Raises an error that names the cycle.
         TopologicalSorter(needed).prepare()
 
 
-def test_without_canaries_new_versions_are_live_at_once():
+def test_new_versions_are_live_at_once_without_canaries():
     expanded = expand(template.document(), CanaryDeployments="false")
     assert not resources(expanded, "AWS::CodeDeploy::DeploymentGroup")
     aliases = resources(expanded, "AWS::Lambda::Alias").values()
@@ -158,7 +158,7 @@ def test_without_canaries_new_versions_are_live_at_once():
     assert not any("UpdatePolicy" in alias for alias in aliases)
 
 
-def test_versions_start_from_a_snapshot_where_the_stack_asks_for_it_and_not_unless():
+def test_snapstart_is_off_by_default():
     parameter = deployed()["Parameters"]["SnapStart"]
     assert (parameter["Default"], parameter["AllowedValues"]) == ("None", ["None", "PublishedVersions"])
     for function in resources(deployed(), "AWS::Lambda::Function").values():
@@ -166,7 +166,7 @@ def test_versions_start_from_a_snapshot_where_the_stack_asks_for_it_and_not_unle
 
 
 @every_layer
-def test_a_layer_that_changed_is_published_with_every_function_that_names_it(layer: str):
+def test_changed_layer_publishes_new_versions_of_its_functions(layer: str):
     document = copy.deepcopy(template.document())
     document["Resources"][layer]["Properties"]["ContentUri"] = "s3://bucket/another"
     versions = resources(expand(document), "AWS::Lambda::Version").keys()
@@ -181,12 +181,12 @@ def test_a_layer_that_changed_is_published_with_every_function_that_names_it(lay
         if {"Ref": layer} in shared + document["Resources"][function.logical_id]["Properties"].get("Layers", [])
     }
     assert new == naming
-    # Those behind a condition are in the sum that the shared layer carries: tests/stack/test_build.py.
+    # For layers with a condition, the checksum in the shared layer changes: tests/stack/test_build.py.
     assert naming or "Condition" in document["Resources"][layer]
 
 
 def reaching_functions() -> list[str]:
-    """The parameters whose values are part of a function, itself or by a condition."""
+    """Return the parameters that affect a function, directly or through a condition."""
     expanded = deployed()
     text = json.dumps(resources(expanded, "AWS::Lambda::Function"))
     conditions = {name: said for name, said in expanded["Conditions"].items() if f'{{"Fn::If": ["{name}",' in text}
@@ -204,19 +204,19 @@ ANOTHER = {
 
 
 @pytest.mark.parametrize("parameter", [*reaching_functions(), "SecretsVersion"])
-def test_another_value_of_a_parameter_is_a_new_version_of_every_function(parameter: str):
+def test_changed_parameter_publishes_new_function_versions(parameter: str):
     before, after = (
         resources(expanded, "AWS::Lambda::Version")
         for expanded in (deployed(), expand(template.document(), **{parameter: ANOTHER.get(parameter, "another")}))
     )
     assert before.keys() == after.keys()
     for name, version in before.items():
-        # Another description replaces the version; the layer that it names is in the function, which thus has changed.
+        # A different description replaces the version. It names the layer, so the function has changed too.
         assert version["Properties"]["Description"]["Ref"].startswith("BinderyLayer")
         assert after[name]["Properties"]["Description"] != version["Properties"]["Description"]
 
 
-def test_the_longest_values_of_all_parameters_fit_into_what_a_layer_can_say():
+def test_longest_parameter_values_fit_the_layer_description():
     parameters, layer = deployed()["Parameters"], template.document()["Resources"]["BinderyLayer"]["Properties"]
     for said, longest in (("Description", 256), ("LicenseInfo", 512)):
         text = layer[said]["Fn::Sub"]
@@ -229,7 +229,7 @@ def test_the_longest_values_of_all_parameters_fit_into_what_a_layer_can_say():
         assert len(text) <= longest
 
 
-def test_every_role_is_bounded_where_the_account_asks_for_it():
+def test_every_role_has_the_optional_permissions_boundary():
     roles = resources(deployed(), "AWS::IAM::Role")
     assert roles.keys() == resources(template.document(), "AWS::IAM::Role").keys()
     for role in roles.values():
@@ -238,7 +238,7 @@ def test_every_role_is_bounded_where_the_account_asks_for_it():
         }
 
 
-def test_the_access_log_names_routes_and_neither_paths_nor_callers():
+def test_access_log_contains_routes_but_no_paths_or_callers():
     (stage,) = resources(deployed(), "AWS::ApiGatewayV2::Stage").values()
     written = json.loads(stage["Properties"]["AccessLogSettings"]["Format"])
     assert set(written.values()) == {
@@ -255,7 +255,7 @@ def test_the_access_log_names_routes_and_neither_paths_nor_callers():
     }
 
 
-def test_a_domain_is_there_when_it_is_asked_for():
+def test_custom_domain_is_optional():
     document = template.document()
     for name in ("Domain", "DomainMapping"):
         assert document["Resources"][name]["Condition"] == "CustomDomain"

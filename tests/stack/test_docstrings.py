@@ -1,4 +1,4 @@
-"""Docstrings say what a signature cannot: the document that an operation is from, and why a function may refuse."""
+"""Docstrings name the source document of an operation and the reasons that a function raises."""
 
 import ast
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from tools import template
 from tools.template import ROOT, Function
 
 SAID_ONCE = {"UNAVAILABLE", "CONFLICT", "INTERNAL"}
-"""Reasons that `bindery.aws.dynamodb` and the door explain for all that use them."""
+"""Reasons that the request handling and `bindery.aws.dynamodb` document for all their callers."""
 
 
 def raised(function: ast.FunctionDef) -> set[str]:
-    """The reasons that a function raises in its own words."""
+    """Return the reasons that a function itself raises."""
     return {
         name.attr
         for statement in ast.walk(function)
@@ -26,7 +26,7 @@ def raised(function: ast.FunctionDef) -> set[str]:
 
 
 def public() -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Every function of the layer that others may call."""
+    """Yield every public function of the layer."""
     for source in (ROOT / "layers/bindery/bindery").rglob("*.py"):
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
@@ -38,14 +38,14 @@ def public() -> Iterator[tuple[str, ast.FunctionDef]]:
     [function for function in template.functions() if not function.name.startswith(("admin.", "default."))],
     ids=lambda function: function.name,
 )
-def test_an_operation_names_its_first_route_and_the_document_that_it_is_from(function: Function):
+def test_operation_docstring_names_its_route_and_document(function: Function):
     docstring = cleandoc(import_module(f"functions.{function.name}").__doc__ or "")
     route = function.routes[0]
     assert docstring.startswith(f"{route.method} {route.path}")
     assert "document 00" in docstring or "the API's wider documentation" in docstring
 
 
-def test_a_function_that_refuses_says_why_in_its_docstring():
+def test_docstring_names_the_reasons_a_function_raises():
     silent = {
         name: missing
         for name, function in public()

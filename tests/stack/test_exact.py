@@ -1,5 +1,7 @@
-"""Over all of the suite's tests: each function may do, and is told, exactly what its code was seen to need, and the
-OpenAPI document has no example of a refusal that no function was seen to answer."""
+"""Comparison of the template and the OpenAPI document with the calls and responses recorded in the whole test suite.
+
+Each function has exactly the permissions and settings that it used, and each documented error was returned.
+"""
 
 import pytest
 
@@ -16,7 +18,7 @@ every_function = pytest.mark.parametrize("function", template.functions(), ids=l
 
 
 @every_function
-def test_policy_is_exactly_the_calls_and_keys_of_its_function(function: Function):
+def test_policy_allows_exactly_the_recorded_calls_and_keys(function: Function):
     allowed = {
         (action, resource, pattern)
         for resource, actions in roles.access().get(function.name, {}).items()
@@ -33,11 +35,11 @@ def test_policy_is_exactly_the_calls_and_keys_of_its_function(function: Function
 
 
 @every_function
-def test_a_function_is_told_every_setting_that_it_reads_and_no_other(function: Function):
+def test_function_has_exactly_the_settings_it_reads(function: Function):
     read = calls.settings_read.get(function.name, set())
     assert set(function.environment) - GLOBAL == read - GLOBAL
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_refusal_that_the_document_shows_was_answered_word_for_word(name: str):
+def test_every_documented_error_was_returned_verbatim(name: str):
     assert documented.refusals(name).keys() == {reason for answered, reason in calls.answered if answered == name}

@@ -1,4 +1,4 @@
-"""Every function has its file, its sample event and its routes, and nothing lies about that no function has."""
+"""Each function has a source file, a sample event and routes, and there are no other such files."""
 
 import json
 import re
@@ -17,7 +17,7 @@ every_function = pytest.mark.parametrize("function", template.functions(), ids=l
 
 
 def files(folder: str) -> set[Path]:
-    """Every file below a folder of the project, but what Python makes."""
+    """Return all files in a folder of the project, except bytecode."""
     return {path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
 
@@ -26,16 +26,16 @@ def matches(route: Route, method: str, path: str) -> bool:
     return route == DEFAULT or (route.method in (method, "ANY") and re.fullmatch(pattern, path) is not None)
 
 
-def test_each_file_is_one_functions():
+def test_each_source_file_belongs_to_one_function():
     sources = {function.source for function in template.functions()}
     assert files("functions") == sources | {ROOT / "functions/Makefile"}
 
 
-def test_each_event_is_one_functions():
+def test_each_sample_event_belongs_to_one_function():
     assert files("events") == {function.event for function in template.functions()}
 
 
-def test_no_two_functions_share_a_route_or_a_handler():
+def test_functions_share_no_route_or_handler():
     taken = [route for function in template.functions() for route in function.routes]
     assert all(function.routes for function in template.functions())
     assert len(taken) == len(set(taken))
@@ -44,7 +44,7 @@ def test_no_two_functions_share_a_route_or_a_handler():
 
 
 @every_function
-def test_a_function_is_described_by_its_dialect(function: Function):
+def test_function_description_names_its_api(function: Function):
     properties = template.document()["Resources"][function.logical_id]["Properties"]
     dialect = function.name.partition(".")[0]
     assert properties["Description"].startswith("$default: " if dialect == "default" else f"{dialect}: ")
@@ -52,7 +52,7 @@ def test_a_function_is_described_by_its_dialect(function: Function):
 
 @every_function
 @pytest.mark.usefixtures("registry")
-def test_a_functions_event_is_complete_and_is_answered_by_it(function: Function):
+def test_sample_event_is_complete_and_accepted(function: Function):
     event = json.loads(function.event.read_text())
     context = event["requestContext"]
     method, path = context["http"]["method"], context["http"]["path"]
@@ -71,17 +71,17 @@ def test_a_functions_event_is_complete_and_is_answered_by_it(function: Function)
 
 
 def _of_dialects(function: Function) -> list[Route]:
-    """The routes whose paths have a dialect's voice; IAM answers for the operators' before anything of ours does."""
+    """Return the routes of the five APIs: all except the default route and those that require IAM."""
     return [route for route in function.routes if route != DEFAULT and not route.iam]
 
 
-def test_exactly_the_operators_routes_are_behind_iam():
+def test_only_admin_routes_require_iam():
     for function in template.functions():
         for route in function.routes:
             assert route.iam == route.path.startswith("/admin/v1/") == function.name.startswith("admin."), route
 
 
-def test_every_route_begins_with_a_prefix_of_its_dialect_and_no_prefix_with_another():
+def test_each_route_matches_exactly_one_api_prefix():
     for function in template.functions():
         for route in _of_dialects(function):
             prefixes = [prefix for prefix in fallback.DIALECTS if route.path.startswith(prefix)]

@@ -23,7 +23,7 @@ def hooks() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
-def test_a_hook_runs_a_tool_of_the_project_and_fetches_none(hook: dict[str, Any]) -> None:
+def test_hook_runs_a_local_tool(hook: dict[str, Any]) -> None:
     program, *arguments = shlex.split(hook["entry"])
     assert (hook["repo"], hook["language"]) == ("local", "system")
     if program == "make":
@@ -34,7 +34,7 @@ def test_a_hook_runs_a_tool_of_the_project_and_fetches_none(hook: dict[str, Any]
         assert "pass_filenames" not in hook
 
 
-def test_the_changelogs_newest_release_is_the_packages_version() -> None:
+def test_newest_release_in_the_changelog_is_the_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     releases = RELEASE.findall((ROOT / "CHANGELOG.md").read_text())
     assert releases[0][0] == version
@@ -46,7 +46,7 @@ def test_documentation_names_only_tags_of_the_newest_release(page: str) -> None:
     assert set(re.findall(r"\bv(\d+\.\d+\.\d+)\b", (ROOT / page).read_text())) <= {newest}
 
 
-def test_releases_stand_in_order_below_what_is_not_released_yet() -> None:
+def test_changelog_lists_releases_newest_first() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     released = [heading for heading in headings if heading != "[Unreleased]"]
     found = [RELEASE.fullmatch(f"## {heading}") for heading in released]

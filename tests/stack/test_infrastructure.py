@@ -21,12 +21,12 @@ FILES = {
     "app.py": r"Outputs\.(\w+)",
     "main.tf": r"outputs\[\"(\w+)\"\]",
 }
-"""The pattern by which each example names an output."""
+"""Pattern of an output reference, by example file."""
 
 SET = {"ProxyDomain": "proxy.example.com", "AlarmEmail": "on-call@example.com", "LogRetentionDays": "90"}
 
 
-def test_the_outputs_are_the_templates() -> None:
+def test_documented_outputs_match_the_template() -> None:
     assert deploying.rendered(PAGE) == PAGE, "make generate"
     for kind in ("Api", "DevicesTable", "BindingsTable", "DirectoryTable"):
         assert any(name.startswith(kind) and name.endswith("Arn") for name in OUTPUTS)
@@ -45,7 +45,7 @@ def test_example_uses_existing_outputs_and_parameters(file: str) -> None:
         assert re.fullmatch(allowed, value)
 
 
-def test_the_sam_example_is_a_nested_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sam_example_is_a_nested_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "AWS_DEFAULT_REGION", "eu-central-1")
     expanded = transform(yaml_parse(example("template.yaml")), {}, type("None_", (), {"load": lambda self: {}})())
     nested = expanded["Resources"]["Bindery"]
@@ -55,10 +55,10 @@ def test_the_sam_example_is_a_nested_stack(monkeypatch: pytest.MonkeyPatch) -> N
     assert nested["DeletionPolicy"] == "Retain"
 
 
-def test_the_cdk_example_is_python() -> None:
+def test_cdk_example_is_valid_python() -> None:
     ast.parse(example("app.py"))
 
 
-def test_every_example_acknowledges_the_capabilities() -> None:
+def test_every_example_acknowledges_capabilities() -> None:
     for capability in ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"):
         assert PAGE.count(capability) >= 3

@@ -19,7 +19,7 @@ LONGEST = {
     "Fn::GetAtt": f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{'t' * 255}",
     "Fn::Sub": f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{'t' * 255}/index/by_something",
 }
-"""An ARN that is longer than any that a statement names."""
+"""Upper bound for the ARNs that a statement names, by intrinsic function."""
 
 NAMED = {
     "DashboardName": "${AWS::StackName}-${AWS::Region}",
@@ -69,7 +69,7 @@ def test_trust_of_the_gateway_has_no_condition():
     assert all(statement.keys() == {"Effect", "Action", "Principal"} for statement in gateway.values())
 
 
-def test_roles_are_those_of_access_toml():
+def test_roles_match_access_toml():
     assert roles.rendered(roles.TEMPLATE.read_text()) == roles.TEMPLATE.read_text(), "make generate"
     assert roles.access().keys() <= {function.name for function in template.functions()}
 
@@ -86,7 +86,7 @@ def test_no_function_has_a_managed_policy():
 
 
 @every_function
-def test_function_writes_its_own_log_and_traces_only_when_asked(function: Function):
+def test_function_may_write_logs_and_optionally_traces(function: Function):
     log, trace, *own = statements(f"{function.logical_id}Role")
     assert log["Resource"] == {"Fn::GetAtt": ["FunctionLogGroup", "Arn"]}
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -107,12 +107,12 @@ def test_statement_names_actions_resource_and_keys(function: Function):
         else:
             ((operator, keys),) = statement["Condition"].items()
             assert (operator, *keys) == ("ForAllValues:StringLike", "dynamodb:LeadingKeys")
-            # The doctor's own items have a name before the `*`, every other one a prefix.
+            # The pattern of the doctor's items ends in `-*`, every other one in `#*`.
             assert all(re.fullmatch(r"\w+(#\*|-\*)?", pattern) for pattern in keys["dynamodb:LeadingKeys"])
 
 
 def may(name: str, action: str) -> dict[str, list[str]]:
-    """The leading keys on which an operation may perform an action, by table or index."""
+    """Return the leading keys on which an operation may perform an action, by table or index."""
     return {
         resource: actions[f"dynamodb:{action}"]
         for resource, actions in roles.access()[name].items()
@@ -120,7 +120,7 @@ def may(name: str, action: str) -> dict[str, list[str]]:
     }
 
 
-def test_writes_of_one_kind_of_item_reach_no_other():
+def test_write_permission_is_limited_to_one_kind_of_item():
     assert may("asseco.set_issued_nickname", "UpdateItem") == {"DirectoryTable": ["customer#*"]}
     # These write only counts of failed guesses.
     for reading in ("rufus.get_device", "rufus.list_devices", "quectel.device_info", "remoteit.list_all"):
@@ -141,7 +141,7 @@ def test_inline_policies_of_a_role_are_within_iams_limit(role: str):
 
 
 @pytest.mark.parametrize(("dialect", "other"), [("quectel", "Remoteit"), ("remoteit", "Quectel")])
-def test_functions_of_an_api_read_no_session_secret_of_another(dialect: str, other: str):
+def test_functions_cannot_read_session_secrets_of_another_api(dialect: str, other: str):
     for function in template.functions():
         if function.name.startswith(f"{dialect}."):
             assert f"{other}SessionSecret" not in roles.access()[function.name]
@@ -165,7 +165,7 @@ def test_explicit_names_contain_the_stack_name():
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_state_outlives_the_stack_but_not_a_failed_creation(kind: str):
+def test_state_is_retained_except_after_a_failed_creation(kind: str):
     kept = resources(deployed(), kind)
     assert kept
     for resource in kept.values():
@@ -184,15 +184,15 @@ def parameter(name: str, default: object) -> dict[str, str]:
 
 
 @every_table
-def test_table_is_encrypted_at_no_cost_and_protected_when_asked(table: str):
-    # Without a specification the key is DynamoDB's own: no call of KMS.
+def test_table_uses_the_default_key_and_optional_protection(table: str):
+    # Without a specification, DynamoDB uses its own key and does not call KMS.
     assert "SSESpecification" not in properties(table)
-    # A table that is protected from the start would outlive a failed creation.
+    # A protected table could not be deleted after a failed creation.
     assert properties(table)["DeletionProtectionEnabled"] == parameter("DeletionProtection", "false")
 
 
 @every_table
-def test_table_and_its_indexes_are_warm_when_asked(table: str):
+def test_warm_throughput_is_optional_for_table_and_indexes(table: str):
     condition = deployed()["Conditions"]["Warmed"]["Fn::Not"][0]["Fn::And"]
     assert condition == [
         {"Fn::Equals": [parameter("WarmReads", 12000), 12000]},
@@ -211,7 +211,7 @@ def test_table_and_its_indexes_are_warm_when_asked(table: str):
 # ── Functions and gateway ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_functions_are_traced_only_when_asked():
+def test_tracing_is_off_by_default():
     for function in resources(deployed(), "AWS::Lambda::Function").values():
         assert function["Properties"]["TracingConfig"] == {"Mode": parameter("Tracing", "PassThrough")}
 
@@ -228,11 +228,11 @@ def test_default_endpoint_can_be_disabled_with_a_custom_domain():
     }
 
 
-def test_every_route_is_throttled_by_numbers():
+def test_route_throttling_limits_are_integers():
     (stage,) = resources(deployed(), "AWS::ApiGatewayV2::Stage").values()
     settings, parameters = stage["Properties"], deployed()["Parameters"]
     rate = {"Ref": "RouteRate"}
-    # The default's schema is a number, so CloudFormation converts the parameter's text to one.
+    # The property's type is a number, so CloudFormation converts the parameter from text.
     assert settings["DefaultRouteSettings"] == {"ThrottlingRateLimit": rate, "ThrottlingBurstLimit": rate}
     condition, usual, otherwise = settings["RouteSettings"]["Fn::If"]
     text = otherwise["Fn::Sub"]

@@ -1,4 +1,4 @@
-"""Imports run one way, and machinery is imported by one module alone."""
+"""Import rules: packages import only those below them, and only listed modules import infrastructure."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ PACKAGES = (
     {"aws"},
     {"core"},
 )
-"""The layer's packages, from the top down. Each imports only packages below its own, so no API imports another."""
+"""The layer's packages, from the top down. Each imports only packages below it, so no API imports another."""
 
 OWNERS = {
     "boto3": set(),
@@ -36,10 +36,10 @@ OWNERS = {
     "socket": {"security.oidc"},
     "ssl": {"security.oidc"},
 }
-"""The only modules of the layer that import each of these."""
+"""Modules of the layer that may import each package."""
 
 BELOW = {"aws", "core.clock", "core.env", "security.encryption", "security.secrets"}
-"""Packages and modules that no function imports: it calls a rule instead."""
+"""Packages and modules of the layer that functions must not import."""
 
 
 def name(source: Path) -> str:
@@ -58,7 +58,7 @@ every_function = pytest.mark.parametrize("function", FUNCTIONS)
 
 
 def imports(source: Path) -> set[str]:
-    """Everything that a file imports, names included: `from a import b` gives `a` and `a.b`."""
+    """Return all that a file imports, including names: `from a import b` gives `a` and `a.b`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
@@ -71,7 +71,7 @@ def imports(source: Path) -> set[str]:
 
 
 def of_the_layer(source: Path) -> set[str]:
-    """The layer's modules that a file imports."""
+    """Return the layer's modules that a file imports."""
     return {found.removeprefix("bindery.") for found in imports(source)} & set(MODULES)
 
 
@@ -87,7 +87,7 @@ def test_module_imports_only_packages_below_its_own(module: str):
 
 
 @pytest.mark.parametrize("package", OWNERS)
-def test_only_its_owners_import_a_package(package: str):
+def test_only_listed_modules_import_a_package(package: str):
     users = {
         module
         for module, source in MODULES.items()
@@ -97,7 +97,7 @@ def test_only_its_owners_import_a_package(package: str):
 
 
 @every_function
-def test_a_function_knows_the_layer_and_no_machinery(function: str):
+def test_function_imports_no_infrastructure_module(function: str):
     found = imports(FUNCTIONS[function])
     assert not {whole.partition(".")[0] for whole in found} & {
         "aws_lambda_powertools",
@@ -114,21 +114,21 @@ def test_a_function_knows_the_layer_and_no_machinery(function: str):
 
 
 @every_function
-def test_a_function_catches_nothing_and_knows_no_status(function: str):
+def test_function_catches_no_exception_and_names_no_status(function: str):
     for node in ast.walk(ast.parse(FUNCTIONS[function].read_text())):
         assert not isinstance(node, ast.Try | ast.TryStar)
         assert not (isinstance(node, ast.Constant) and type(node.value) is int and 200 <= node.value < 600)
 
 
 @every_function
-def test_a_function_imports_no_other_api(function: str):
+def test_function_imports_no_other_api(function: str):
     apis = {found.partition(".")[0] for found in of_the_layer(FUNCTIONS[function])} & PACKAGES[1]
     api = function.partition(".")[0]
     assert api not in PACKAGES[1] or apis == {api}
 
 
 @pytest.mark.parametrize("source", [*MODULES.values(), *FUNCTIONS.values()], ids=lambda source: source.stem)
-def test_nothing_scans_a_table(source: Path):
+def test_code_never_scans_a_table(source: Path):
     assert not re.search(
         r"""[.'"](scan|execute_statement|batch_execute_statement)\b""", source.read_text(), re.IGNORECASE
     )
@@ -138,12 +138,12 @@ UNAVAILABLE = {
     *("aws.clients", "aws.dynamodb", "core.errors", "http.operation"),
     *("operators.resource", "security.oidc", "security.secrets"),
 }
-"""The modules that find out, or report, that a service could not be reached."""
+"""Modules that detect or report an unreachable service."""
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.endswith(".dialect")])
 def test_conflict_is_not_reported_as_unavailable(module: str):
-    # Any caller can cause a conflict, while three answers of UNAVAILABLE roll a deployment back.
+    # Any caller can cause a conflict, but three UNAVAILABLE responses roll back a deployment.
     source = MODULES[module].read_text().replace("unavailable: Reason = Reason.UNAVAILABLE", "")
     assert module in UNAVAILABLE or "Reason.UNAVAILABLE" not in source
 
@@ -152,7 +152,7 @@ PATTERNS = {"compile", "findall", "finditer", "fullmatch", "match", "search", "s
 
 
 def patterns(source: Path) -> Iterator[tuple[str, bool]]:
-    """The literal patterns that a file passes to `re`, each with True if it is multi-line."""
+    """Yield the literal patterns that a file passes to `re`, each with True if it is multi-line."""
     for call in ast.walk(ast.parse(source.read_text())):
         match call:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=used), args=[pattern, *others]) if (
@@ -163,7 +163,7 @@ def patterns(source: Path) -> Iterator[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("folder", ["layers", "functions", "tools"])
-def test_no_pattern_of_re_ends_in_a_dollar(folder: str) -> None:
+def test_patterns_do_not_end_in_a_dollar_sign(folder: str) -> None:
     r"""Python's `$` also matches before a line feed at the end; `fullmatch` and `\Z` do not."""
     found = [
         f"{source.relative_to(ROOT)}: {text}"

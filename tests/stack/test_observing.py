@@ -1,4 +1,4 @@
-"""What watches a stack names metrics that a request really leaves, fields that its line has, and is in the runbook."""
+"""Alarms, dashboard, metric filters and queries use existing metrics and log fields, and the runbook explains them."""
 
 import io
 import json
@@ -37,11 +37,11 @@ AWS = {
     ("AWS/Lambda", "ConcurrentExecutions", ()),
     ("AWS/Lambda", "Throttles", ()),
 }
-"""Metrics of AWS' own, as its documentation names them."""
+"""Metrics of AWS services, as named in the AWS documentation."""
 
 HOT = "TableReadKeyRangeThroughputExceeded"
 LAMBDAS = {"record.status"}
-"""What lines have that Lambda itself writes."""
+"""Fields of the log lines that Lambda writes."""
 
 Metric = tuple[str, str, tuple[str, ...]]
 alarms = dict(template.resources("AWS::CloudWatch::Alarm"))
@@ -52,7 +52,7 @@ every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
 
 @pytest.fixture
 def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Lines of requests: a success, a refusal, one that meets a hot key, a failure, and an operator's."""
+    """Log lines of a success, a refusal, an admin request, a throttled key range and an internal error."""
     written = io.StringIO()
     monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
@@ -70,7 +70,7 @@ def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 
 def emitted(lines: list[dict[str, Any]]) -> set[Metric]:
-    """The metrics that lines and metric filters make."""
+    """Return the metrics that log lines and metric filters emit."""
     found: set[Metric] = {
         (made["MetricNamespace"]["Fn::Sub"], made["MetricName"], ())
         for _, properties in template.resources("AWS::Logs::MetricFilter")
@@ -87,7 +87,7 @@ def emitted(lines: list[dict[str, Any]]) -> set[Metric]:
 
 
 def measured(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The metrics that an alarm looks at."""
+    """Yield the metrics that an alarm uses."""
     for query in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
         if "MetricStat" in query:
             yield query["MetricStat"]["Metric"]
@@ -119,7 +119,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def drawn() -> Iterator[Metric]:
-    """The metrics that the dashboard shows."""
+    """Yield the metrics that the dashboard shows."""
     own = OWN.replace("${AWS::StackName}", "bindery")
     for widget in dashboard()["widgets"]:
         for row in widget["properties"].get("metrics", []):
@@ -137,7 +137,7 @@ def drawn() -> Iterator[Metric]:
 
 
 def counts(name: str, line: dict[str, str]) -> bool:
-    """Whether a metric filter counts a line: one selector of each of its groups holds."""
+    """Return True if a metric filter counts a line: in each of its groups, at least one selector matches."""
     pattern: str = dict(template.resources("AWS::Logs::MetricFilter"))[name]["FilterPattern"]
 
     def holds(selector: str) -> bool:
@@ -152,18 +152,18 @@ def counts(name: str, line: dict[str, str]) -> bool:
 @pytest.mark.parametrize(
     ("status", "integration", "error", "counted"),
     [
-        pytest.param("200", "200", "-", False, id="answered"),
-        pytest.param("503", "200", "-", False, id="a function answers that it cannot"),
-        pytest.param("500", "200", "-", False, id="a function answers an error, which it logs itself"),
+        pytest.param("200", "200", "-", False, id="success"),
+        pytest.param("503", "200", "-", False, id="a function returns 503"),
+        pytest.param("500", "200", "-", False, id="a function returns and logs an internal error"),
         pytest.param("429", "-", "-", False, id="throttled by the gateway"),
-        pytest.param("403", "-", "-", False, id="not signed"),
-        pytest.param("500", "200", "Internal Server Error", True, id="a function broke off"),
+        pytest.param("403", "-", "-", False, id="request is not signed"),
+        pytest.param("500", "200", "Internal Server Error", True, id="a function crashed"),
         pytest.param("503", "429", "Rate exceeded", True, id="throttled by Lambda"),
-        pytest.param("500", "403", "-", True, id="the gateway may not call it"),
-        pytest.param("503", "-", "-", True, id="no answer in time"),
+        pytest.param("500", "403", "-", True, id="the gateway lacks permission to invoke"),
+        pytest.param("503", "-", "-", True, id="timeout"),
     ],
 )
-def test_an_error_of_the_gateway_is_a_5xx_that_no_function_answered(
+def test_gateway_error_is_a_5xx_not_returned_by_a_function(
     status: str, integration: str, error: str, counted: bool
 ) -> None:
     (gateway,) = template.resources("AWS::Serverless::HttpApi")
@@ -172,7 +172,7 @@ def test_an_error_of_the_gateway_is_a_5xx_that_no_function_answered(
     assert counts("GatewayErrors", line) is counted
 
 
-def test_a_throttled_key_range_is_counted_and_rolls_no_deployment_back(lines: list[dict[str, Any]]) -> None:
+def test_hot_key_is_counted_without_triggering_a_rollback(lines: list[dict[str, Any]]) -> None:
     (warning,) = [line for line in lines if line["level"] == "WARNING"]
     assert counts("HotKeys", warning)
     assert not counts("ErrorsMetricFilter", warning)
@@ -180,7 +180,7 @@ def test_a_throttled_key_range_is_counted_and_rolls_no_deployment_back(lines: li
     assert [line["message"] for line in lines if counts("ErrorsMetricFilter", line)] == ["internal error"]
 
 
-def test_reads_and_writes_of_every_table_and_index_have_a_throttle_alarm() -> None:
+def test_every_table_and_index_has_throttle_alarms() -> None:
     indexes = {
         index["IndexName"]
         for _, table in template.resources("AWS::DynamoDB::Table")
@@ -193,7 +193,7 @@ def test_reads_and_writes_of_every_table_and_index_have_a_throttle_alarm() -> No
     assert all(f'"{index}"' in shown for index in indexes)
 
 
-def test_a_metric_filter_reads_fields_of_its_log(lines: list[dict[str, Any]]) -> None:
+def test_metric_filter_reads_existing_log_fields(lines: list[dict[str, Any]]) -> None:
     (gateway,) = template.resources("AWS::Serverless::HttpApi")
     access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
     fields = {"FunctionLogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
@@ -209,7 +209,7 @@ def section(name: str) -> str:
     return found[1]
 
 
-def test_the_alarms_are_those_of_the_runbook() -> None:
+def test_runbook_explains_every_alarm() -> None:
     of_dialects = {f"{dialect.capitalize()}RefusalsAlarm" for dialect in DIALECTS}
     assert of_dialects <= alarms.keys()
     sections = re.findall(r"^## (\w+Alarm)$", RUNBOOK, re.MULTILINE)
@@ -220,7 +220,7 @@ def test_the_alarms_are_those_of_the_runbook() -> None:
 
 
 @pytest.mark.parametrize("name", alarms)
-def test_an_alarm_tells_somebody_and_says_where_it_is_explained(name: str) -> None:
+def test_alarm_notifies_the_topic_and_names_its_runbook_section(name: str) -> None:
     alarm = alarms[name]
     assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
     assert alarm["AlarmDescription"].endswith(f" docs/runbook.md, {re.sub('.+RefusalsAlarm', 'RefusalsAlarm', name)}.")
@@ -229,7 +229,7 @@ def test_an_alarm_tells_somebody_and_says_where_it_is_explained(name: str) -> No
 
 
 @every_alarm
-def test_an_alarm_looks_at_metrics_that_there_are(alarm: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+def test_alarm_uses_existing_metrics(alarm: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     assert {named(metric) for metric in measured(alarm)} <= emitted(lines) | AWS
     for metric in measured(alarm):
         for dimension in metric.get("Dimensions", []):
@@ -237,12 +237,12 @@ def test_an_alarm_looks_at_metrics_that_there_are(alarm: dict[str, Any], lines: 
                 assert dimension["Value"] in DIALECTS
 
 
-def test_the_dashboard_shows_every_metric_of_ours_and_none_that_there_is_not(lines: list[dict[str, Any]]) -> None:
+def test_dashboard_shows_every_emitted_metric(lines: list[dict[str, Any]]) -> None:
     assert set(drawn()) <= emitted(lines) | AWS
     assert set(drawn()) >= emitted(lines)
 
 
-def test_the_dashboard_shows_every_alarm_and_each_dialect_where_nothing_overlaps() -> None:
+def test_dashboard_shows_all_alarms_and_apis_without_overlap() -> None:
     (shown,) = [widget for widget in dashboard()["widgets"] if widget["type"] == "alarm"]
     assert sorted(shown["properties"]["alarms"]) == sorted(alarms)
     (variable,) = dashboard()["variables"]
@@ -261,17 +261,17 @@ def test_the_dashboard_shows_every_alarm_and_each_dialect_where_nothing_overlaps
 
 
 def asked(query: dict[str, Any]) -> set[str]:
-    """The fields of the log that a query names: all its words but its own, those that it makes, and texts."""
+    """Return the log fields that a query names: all words except keywords, aliases and strings."""
     text = re.sub(r'"[^"]*"', "", query["QueryString"])
     made = set(re.findall(r"\bas (\w+)", text))
     words = set(re.findall(r"(?<![\w.@])([a-zA-Z_][\w.]*)\b(?!\()", text))
     own = {"fields", "filter", "stats", "sort", "as", "by", "and", "or", "in", "like", "asc", "desc", "display"}
-    # `by` is a word of the language, and of the line of an operator's request.
+    # `by` is both a keyword and a field of an admin request's log line.
     return words - made - (own - {"by"} if re.search(r"fields[^|]*\bby\b", text) else own)
 
 
 @every_query
-def test_a_query_asks_for_what_the_log_has(query: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+def test_query_uses_existing_log_fields(query: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     (group,) = query["LogGroupNames"]
     (gateway,) = template.resources("AWS::Serverless::HttpApi")
     access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
@@ -281,13 +281,13 @@ def test_a_query_asks_for_what_the_log_has(query: dict[str, Any], lines: list[di
 
 
 @every_query
-def test_a_query_is_in_the_runbook_and_belongs_to_the_stack(query: dict[str, Any]) -> None:
+def test_query_is_named_after_the_stack_and_in_the_runbook(query: dict[str, Any]) -> None:
     name = query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
     assert query["Name"]["Fn::Sub"] != name
     assert f"`{name}`" in RUNBOOK
 
 
-def test_the_runbook_names_no_query_that_there_is_not() -> None:
+def test_runbook_lists_exactly_the_existing_queries() -> None:
     (table,) = re.findall(r"^\| the question \|.*?\n\n", RUNBOOK, re.MULTILINE | re.DOTALL)
     names = re.findall(r"^\| .* \| `([^`]+)` \|", table, re.MULTILINE)
     assert sorted(names) == sorted(

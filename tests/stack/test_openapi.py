@@ -1,4 +1,4 @@
-"""The OpenAPI document: what is committed is what the operations say, it is valid, and it has every deployed route."""
+"""The committed OpenAPI document is valid, up to date, and describes every deployed route."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tools.openapi.refused import OF_THE_FORM, can_refuse
 from tools.voices import VOICES
 
 UNDONE = 5048
-"""quectel's word for a bind that failed, in whose place each other operation has its own."""
+"""quectel's code for a failed bind request. Each other operation has its own code instead."""
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +25,15 @@ def document():
     return openapi.document()
 
 
-def test_the_committed_document_is_what_the_operations_say():
+def test_committed_document_is_up_to_date():
     assert openapi.PATH.read_text() == openapi.text(), "run: make generate"
 
 
-def test_the_document_is_valid(document):
+def test_document_is_valid(document):
     validate(document)
 
 
-def test_every_route_is_in_the_document_and_nothing_else_is(document):
+def test_document_describes_exactly_the_deployed_routes(document):
     described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
     routes = [route for function in template.functions() for route in function.routes if route.path != "$default"]
     undocumented = [
@@ -49,7 +49,7 @@ def test_every_route_is_in_the_document_and_nothing_else_is(document):
     assert (undocumented, undeployed) == ([], [])
 
 
-def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(document):
+def test_operation_has_a_unique_id_and_a_description(document):
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     ids = [operation["operationId"] for operation in operations]
     assert len(ids) == len(set(ids))
@@ -58,7 +58,7 @@ def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(document):
     assert routers_own == []
 
 
-def test_every_example_is_what_its_schema_says(document):
+def test_every_example_matches_its_schema(document):
     described = [operation for path in document["paths"].values() for operation in path.values()]
     shown = [
         (holder["schema"], holder["example"])
@@ -82,7 +82,7 @@ def test_every_example_is_what_its_schema_says(document):
         documented.validator(schema).validate(example)
 
 
-def test_every_name_under_which_a_parameter_is_taken_is_told(document):
+def test_every_accepted_parameter_name_is_documented(document):
     for function in template.functions():
         if function.name.partition(".")[0] not in VOICES:
             continue
@@ -103,7 +103,7 @@ def test_every_name_under_which_a_parameter_is_taken_is_told(document):
             assert set(alias.choices if isinstance(alias, AliasChoices) else [alias]) <= told, function.name
 
 
-def test_every_declared_refusal_is_an_example_of_its_operation_under_its_own_code_and_text(document):
+def test_every_declared_error_has_an_example(document):
     for function in template.functions():
         dialect = function.name.partition(".")[0]
         if dialect not in VOICES:
@@ -141,17 +141,17 @@ def parts(schema: Any) -> Iterator[dict[str, Any]]:
         yield from parts(part)
 
 
-def test_patterns_are_short_and_mean_the_same_in_every_language(document):
+def test_patterns_are_short_and_portable(document):
     patterns = {part["pattern"] for part in parts(document) if isinstance(part.get("pattern"), str)}
     assert [pattern for pattern in patterns if len(pattern) > 80 or re.search(r"\\[swdbpSWDBP]", pattern)] == []
 
 
 LOOKED_UP = {"connectionid", "deviceaddress", "deviceid", "dk", "schema-id", "shareCode"}
-"""Texts of any form: one that cannot exist is refused like one that does not."""
+"""Parameters without a format or length. An impossible value is refused like an unknown one."""
 
 
-def test_every_text_of_a_request_has_a_bounded_length(document):
-    """Client generators check lengths, and derive none from a pattern."""
+def test_every_request_string_has_a_maximum_length(document):
+    """Client generators check lengths, but do not derive them from a pattern."""
     named, asked = document["components"]["schemas"], []
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         asked += [(parameter["name"], parameter["schema"]) for parameter in operation.get("parameters", ())]

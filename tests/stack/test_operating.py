@@ -1,4 +1,4 @@
-"""Every command that the documents show exists, with the arguments and options that they show; so do their links."""
+"""Documented commands exist with their arguments and options, and so do the targets of links."""
 
 import re
 import shlex
@@ -35,12 +35,12 @@ def commands() -> list[str]:
     return [command for command in found if "--help" not in command and "…" not in command]
 
 
-def test_the_documents_show_commands() -> None:
+def test_documents_show_commands() -> None:
     assert len(commands()) > 30
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_documents_is_understood(command: str) -> None:
+def test_documented_command_can_be_parsed(command: str) -> None:
     _, *words = shlex.split(command)
     found: Any = typer.main.get_command(app)
     while hasattr(found, "commands"):
@@ -50,7 +50,7 @@ def test_a_command_of_the_documents_is_understood(command: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_what_a_document_links_to_is_there(name: str) -> None:
+def test_links_of_a_document_exist(name: str) -> None:
     source = ROOT / name
     for target in LINK.findall(source.read_text()):
         assert (source.parent / target).exists(), target

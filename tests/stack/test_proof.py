@@ -1,4 +1,4 @@
-"""docs/proof.md lists every mutation, and every mutation still says what to break and which check finds it."""
+"""docs/proof.md lists every mutation, and every mutation matches the code and names existing tests."""
 
 import json
 from types import SimpleNamespace
@@ -11,22 +11,22 @@ from tests.properties.mutations import ROOT, Mutation
 every_mutation = pytest.mark.parametrize("mutation", mutations.mutations(), ids=lambda mutation: mutation.name)
 
 
-def test_the_document_has_the_mutations_as_they_are() -> None:
+def test_document_lists_the_current_mutations() -> None:
     assert mutations.TABLE.findall(mutations.DOCUMENT.read_text()) == [mutations.table()]
 
 
-def test_every_promise_is_broken() -> None:
+def test_every_promise_has_a_mutation() -> None:
     assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "contract"}
 
 
-def test_no_two_mutations_are_alike() -> None:
+def test_mutations_are_unique() -> None:
     found = mutations.mutations()
     assert len({mutation.name for mutation in found}) == len(found)
     assert len({(mutation.file, mutation.text, mutation.instead) for mutation in found}) == len(found)
 
 
 @every_mutation
-def test_a_mutation_names_one_text_and_checks_that_are_there(mutation: Mutation) -> None:
+def test_mutation_matches_one_text_and_names_existing_checks(mutation: Mutation) -> None:
     assert (ROOT / mutation.file).read_text().count(mutation.text) == 1
     assert mutation.instead != mutation.text
     assert mutation.checks
@@ -35,7 +35,7 @@ def test_a_mutation_names_one_text_and_checks_that_are_there(mutation: Mutation)
         assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()
 
 
-def test_what_several_processes_measured_is_shown_when_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measurements_of_several_processes_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "FULL", True)
     ended = []
     for milliseconds in (2.0, 3.0, 1.0):

@@ -1,4 +1,4 @@
-"""What the template promises of the stack: bounded parameters, kept data, no wildcard, layers for both processors."""
+"""Parameters, tables, log groups and layers of the template."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def properties(logical_id: str) -> dict[str, Any]:
 
 
 def loaded(source: Path) -> set[str]:
-    """The layer's modules that come with a function, those included that others import."""
+    """Return the layer's modules that a function imports, directly or indirectly."""
     found: set[str] = set()
     new = of_the_layer(source)
     while new:
@@ -31,7 +31,7 @@ def loaded(source: Path) -> set[str]:
 
 
 @every_parameter
-def test_a_parameter_is_described_and_bounded_and_its_default_within_its_bounds(name: str):
+def test_parameter_has_a_description_and_a_valid_default(name: str):
     parameter = template.document()["Parameters"][name]
     default = parameter["Default"]
     assert parameter["Description"].endswith(".")
@@ -45,21 +45,21 @@ def test_a_parameter_is_described_and_bounded_and_its_default_within_its_bounds(
 
 
 @every_table
-def test_a_table_is_on_demand_and_can_be_restored(table: str):
+def test_table_is_on_demand_with_point_in_time_recovery(table: str):
     assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
     assert properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_no_log_is_kept_for_ever():
+def test_every_log_group_has_a_retention_period():
     for _, log in template.resources("AWS::Logs::LogGroup"):
         assert log["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template.document()["Globals"]["Function"]["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogGroup"}
 
 
 @every_function
-def test_a_function_has_the_layers_of_what_it_imports_and_no_other(function: Function):
+def test_function_has_exactly_the_layers_it_imports(function: Function):
     modules = loaded(function.source)
-    # What refuses unknown paths speaks in the voice of each dialect, imported when it is needed.
+    # The default route imports the dialect of an unknown path only when it is needed.
     signed = {"security.oidc", "directory.sessions"} & modules or function.name == "default.no_route"
     jwt = [{"Ref": "JwtLayer"}] if signed else []
     cryptography = [{"Fn::If": ["Arm64", {"Ref": "CryptographyArm64Layer"}, {"Ref": "CryptographyX8664Layer"}]}]
@@ -76,7 +76,7 @@ def test_a_function_has_the_layers_of_what_it_imports_and_no_other(function: Fun
         ("CryptographyX8664Layer", "X8664", "x86_64"),
     ],
 )
-def test_a_layer_of_wheels_is_deployed_for_its_processor_alone(logical_id: str, condition: str, architecture: str):
+def test_layer_of_wheels_is_deployed_for_its_architecture(logical_id: str, condition: str, architecture: str):
     layer = template.document()["Resources"][logical_id]
     assert layer["Condition"] == condition
     assert layer["Metadata"]["BuildMethod"] == "makefile"

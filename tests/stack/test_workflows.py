@@ -1,4 +1,4 @@
-"""The repository's workflows and the environments that they deploy: what they may do, and whether it is there."""
+"""GitHub workflows and the environments that they deploy."""
 
 import os
 import re
@@ -30,7 +30,7 @@ every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: fil
 
 
 def parsed(name: str) -> dict[Any, Any]:
-    # YAML 1.1 takes the key `on` for true.
+    # YAML 1.1 parses the key `on` as true.
     found: dict[Any, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
     return found
 
@@ -44,7 +44,7 @@ def actions(job: dict[str, Any]) -> list[str]:
 
 
 @every_workflow
-def test_a_workflow_may_read_the_repository_and_only_what_deploys_may_ask_for_an_identity(file: Path):
+def test_only_deploying_jobs_may_request_an_identity_token(file: Path):
     workflow = parsed(file.stem)
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
@@ -55,39 +55,39 @@ def test_a_workflow_may_read_the_repository_and_only_what_deploys_may_ask_for_an
 
 
 @every_workflow
-def test_a_workflow_holds_no_key_and_names_no_package_index(file: Path):
+def test_workflow_contains_no_secret_and_no_package_index(file: Path):
     text = file.read_text()
     assert "secrets." not in text
     assert not re.search(r"https?://|index-url|AKIA", text)
 
 
-def test_a_pull_request_is_checked_as_everything_is():
+def test_pull_request_runs_all_checks():
     workflow = parsed("check")
     assert "pull_request" in workflow[True]
     assert commands(workflow["jobs"]["check"]) == [".ci/run"]
 
 
 @every_workflow
-def test_actions_are_pinned_to_a_commit_with_its_release_in_a_comment(file: Path):
+def test_actions_are_pinned_to_a_commit(file: Path):
     used = re.findall(r"^\s*- uses: (.*)$", file.read_text(), re.MULTILINE)
     assert used
     for action in used:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
-def test_every_workflow_uses_the_same_release_of_an_action():
+def test_all_workflows_use_the_same_release_of_an_action():
     used = {action for file in WORKFLOWS for action in re.findall(r"uses: (\S+)", file.read_text())}
     assert len({action.partition("@")[0] for action in used}) == len(used)
 
 
 @every_workflow
-def test_no_action_runs_on_the_node_20_that_github_removed(file: Path):
+def test_actions_run_on_node_24(file: Path):
     for name, major in re.findall(r"uses: ([\w/-]+)@\w+ # v(\d+)", file.read_text()):
         assert int(major) >= NODE_24[name]
 
 
 @pytest.mark.parametrize(("tag", "deployed"), [(f"v{VERSION}", True), (VERSION, False), ("v0.0.1", False)])
-def test_only_the_tag_of_the_version_is_deployed(tag: str, deployed: bool):
+def test_only_the_tag_of_the_current_version_is_deployed(tag: str, deployed: bool):
     step = commands(parsed("deploy")["jobs"]["check"])[0]
     python = str(Path(sys.executable).parent)
     path = os.pathsep.join([python, os.environ["PATH"]])
@@ -120,10 +120,10 @@ def test_one_build_is_checked_then_staged_then_deployed():
         (credentials,) = [step for step in jobs[name]["steps"] if "configure-aws-credentials" in step.get("uses", "")]
         assert credentials["with"]["role-duration-seconds"] == 7200
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^deploy-built: \.venv/sam/\.made$", makefile, re.MULTILINE), "it does not build"
+    assert re.search(r"^deploy-built: \.venv/sam/\.made$", makefile, re.MULTILINE), "deploy-built must not build"
 
 
-def test_an_environment_is_a_stack_of_its_own_and_nobody_confirms_what_a_workflow_deploys():
+def test_each_environment_is_a_separate_stack():
     deployed = {name: found["deploy"]["parameters"] for name, found in ENVIRONMENTS.items() if name != "version"}
     assert deployed.keys() == {"default", "dev", "staging", "prod"}
     assert len({parameters["stack_name"] for parameters in deployed.values()}) == len(deployed)
@@ -133,7 +133,7 @@ def test_an_environment_is_a_stack_of_its_own_and_nobody_confirms_what_a_workflo
         assert "application=bindery" in parameters["tags"].split()
 
 
-def test_each_suppression_of_the_scanner_has_its_reason():
+def test_each_checkov_suppression_has_a_reason():
     lines = (ROOT / "tools/checkov.yaml").read_text().splitlines()
     start = lines.index("skip-check:") + 1
     assert lines[start].startswith("  # ")

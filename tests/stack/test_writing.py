@@ -42,7 +42,7 @@ def words(path: Path) -> Iterator[str]:
     yield from re.findall(r"^\s*# (.*)$", source, re.MULTILINE)
 
 
-def test_no_function_docstring_begins_like_a_question() -> None:
+def test_function_docstring_does_not_begin_like_a_question() -> None:
     assert [name for path in CODE for name, docstring in functions(path) if QUESTION.match(docstring)] == []
 
 

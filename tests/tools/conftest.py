@@ -1,4 +1,4 @@
-"""The command line against a local server of its own."""
+"""Fixtures that run the command line against a local server."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ def environment(server: Server) -> dict[str, str]:
 
 @pytest.fixture
 def bindery(environment: Mapping[str, str]) -> Bindery:
-    """Run a command line; `None` in `env` takes a variable away."""
+    """Run a command line. `None` in `env` removes a variable."""
 
     def run(line: str, *, stdin: str | None = None, env: Mapping[str, Any] | None = None) -> Result:
         return CliRunner().invoke(app, shlex.split(line), input=stdin, env={**environment, **(env or {})})

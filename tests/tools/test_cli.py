@@ -37,7 +37,7 @@ def test_each_resource_has_its_commands() -> None:
     assert resources | on_the_stack == {"issued-devices" if name == "issued" else name for name in GROUPS} | singles
 
 
-def test_what_is_made_is_shown_listed_and_changed(bindery: Bindery) -> None:
+def test_created_resource_is_shown_listed_and_changed(bindery: Bindery) -> None:
     made = bindery("accounts create acme --name 'Acme [red] Ltd'")
     assert made.exit_code == 0
     assert made.stderr == ""
@@ -78,7 +78,7 @@ def terminal(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ca
     return run
 
 
-def test_secret_is_whole_and_alone_on_its_line_on_80_columns(terminal: Callable[[str], str]) -> None:
+def test_secret_is_printed_on_one_line_at_80_columns(terminal: Callable[[str], str]) -> None:
     shown = terminal("domains create on-screen")
     assert shown.startswith("Created user domain on-screen.\n\n")
     assert re.search(r"\n\nSecret \(store it now; it will not be shown again\):\n[0-9a-f]{64}\n$", shown)
@@ -94,7 +94,7 @@ def test_secret_is_whole_and_alone_on_its_line_on_80_columns(terminal: Callable[
     assert max(map(len, listed.splitlines())) <= 80
 
 
-def test_device_is_found_with_its_whole_id_on_80_columns(terminal: Callable[[str], str]) -> None:
+def test_device_id_is_not_truncated_at_80_columns(terminal: Callable[[str], str]) -> None:
     title, titles, device, row = terminal("devices find --serial SN0000000001").splitlines()
     assert [title, *titles.split()] == ["DEVICE", "API", "ACCOUNT/PRODUCT", "IDENTIFIER", "STATE", "ADDRESS"]
     assert [device, *row.split()[:4]] == [DEVICE, "quectel", "p1117e", "SN0000000001", "active"]
@@ -107,7 +107,7 @@ def test_invisible_characters_are_escaped_on_a_terminal(terminal: Callable[[str]
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "ascii"])
-def test_secret_survives_an_output_that_cannot_encode_a_character(environment: dict[str, str], charset: str) -> None:
+def test_secret_is_printed_despite_output_encoding_errors(environment: dict[str, str], charset: str) -> None:
     runner = CliRunner(charset=charset)
     made = runner.invoke(app, ["keys", "create", "demo", "--kind", "rufus", "--alias", "\U0001f512"], env=environment)
     assert (made.exit_code, made.exception) == (0, None)
@@ -117,7 +117,7 @@ def test_secret_survives_an_output_that_cannot_encode_a_character(environment: d
     assert (shown.exit_code, "\\U0001f512" in shown.stdout) == (0, True)
 
 
-def test_secret_goes_to_the_standard_error_if_the_output_is_full(environment: dict[str, str]) -> None:
+def test_secret_is_printed_to_stderr_if_stdout_is_full(environment: dict[str, str]) -> None:
     with open("/dev/full", "w") as full:
         made = subprocess.run(
             [sys.executable, "-c", "from tools.cli.main import app; app()", "domains", "create", "no-space"],
@@ -217,7 +217,9 @@ def test_version_is_printed(bindery: Bindery) -> None:
         ("accounts list --region eu-west-1", 5, ["bindery: Forbidden: the endpoint rejected the signature"]),
     ],
 )
-def test_a_failure_is_said_and_told_by_the_exit_code(bindery: Bindery, line: str, code: int, said: list[str]) -> None:
+def test_failure_prints_an_error_and_sets_the_exit_code(
+    bindery: Bindery, line: str, code: int, said: list[str]
+) -> None:
     result = bindery(line)
     assert result.exit_code == code, result.stderr
     assert result.stdout == ""
@@ -225,17 +227,17 @@ def test_a_failure_is_said_and_told_by_the_exit_code(bindery: Bindery, line: str
         assert text in result.stderr
 
 
-def test_the_exit_codes_are_documented(bindery: Bindery) -> None:
+def test_exit_codes_are_documented(bindery: Bindery) -> None:
     told = bindery("--help").stdout
     for code in (0, *client.Exit):
         assert re.search(rf"\b{int(code)}\s+\w", told)
 
 
-def test_a_wrong_key_pair_is_forbidden(bindery: Bindery) -> None:
+def test_wrong_key_pair_is_forbidden(bindery: Bindery) -> None:
     assert bindery("accounts list", env={"BINDERY_SECRET_ACCESS_KEY": "wrong"}).exit_code == 5
 
 
-def test_lists_follow_their_pages(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_command_follows_pagination(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         assert bindery(f"domains create paged-{number}").exit_code == 0
     monkeypatch.setattr(client, "PAGE", 2)
@@ -250,7 +252,7 @@ def test_lists_follow_their_pages(bindery: Bindery, monkeypatch: pytest.MonkeyPa
     assert json.loads(bindery("families list cleo").stdout) == []
 
 
-def test_the_local_server_is_found_in_its_folder(
+def test_local_server_is_found_in_its_folder(
     bindery: Bindery, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".local").symlink_to(server.state)
@@ -258,9 +260,7 @@ def test_the_local_server_is_found_in_its_folder(
     assert bindery("accounts show demo", env=NOBODY).exit_code == 0
 
 
-def test_without_any_bindery_it_says_how_to_name_one(
-    bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_endpoint_is_explained(bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(client, "__file__", str(tmp_path / "tools" / "cli" / "client.py"))
     lost = bindery("accounts list", env=NOBODY)
@@ -292,7 +292,7 @@ AWS = {
         ("https://api.example.com", "--region eu-north-1", "eu-north-1"),
     ],
 )
-def test_a_deployed_bindery_is_asked_with_the_persons_own_credentials(
+def test_deployed_endpoint_is_called_with_the_users_credentials(
     bindery: Bindery, monkeypatch: pytest.MonkeyPatch, endpoint: str, options: str, region: str
 ) -> None:
     asked: list[httpx.Request] = []
@@ -319,7 +319,7 @@ def test_a_deployed_bindery_is_asked_with_the_persons_own_credentials(
         ("--profile nobody", {}, 2, "nobody"),
     ],
 )
-def test_what_is_missing_to_sign_for_aws_is_said(
+def test_missing_aws_settings_are_reported(
     bindery: Bindery, options: str, env: dict[str, Any], code: int, said: str
 ) -> None:
     result = bindery(f"accounts list --endpoint https://api.example.com {options}", env={**AWS, **env})
@@ -336,7 +336,7 @@ def test_what_is_missing_to_sign_for_aws_is_said(
         (502, 6, None),
     ],
 )
-def test_any_answer_is_taken(
+def test_unexpected_responses_are_reported(
     bindery: Bindery, monkeypatch: pytest.MonkeyPatch, status: int, code: int, body: dict[str, str] | None
 ) -> None:
     content = b"<html>" if body is None else json.dumps(body).encode()
@@ -347,7 +347,7 @@ def test_any_answer_is_taken(
     assert (result.exit_code, result.stderr.startswith("bindery: ")) == (code, True)
 
 
-def test_a_secret_is_shown_once_and_said_to_be(bindery: Bindery) -> None:
+def test_secret_is_shown_only_once(bindery: Bindery) -> None:
     made = bindery("keys create demo --kind rufus --grant READ --alias 'of the test' --expires 2099-01-01")
     assert made.stderr == "Store the key now; it will not be shown again.\n"
     key = json.loads(made.stdout)
@@ -361,7 +361,7 @@ def test_a_secret_is_shown_once_and_said_to_be(bindery: Bindery) -> None:
     assert json.loads(bindery(f"keys revoke {successor['id']}").stdout)["revoked_at"]
 
 
-def test_a_domains_secret_is_random_or_read_and_shown_once(bindery: Bindery) -> None:
+def test_domain_secret_is_generated_or_read_and_shown_once(bindery: Bindery) -> None:
     made = bindery("domains create secretive")
     assert len(json.loads(made.stdout)["secret"]) == 64
     assert made.stderr == "Store the secret now; it will not be shown again.\n"
@@ -373,7 +373,7 @@ def test_a_domains_secret_is_random_or_read_and_shown_once(bindery: Bindery) -> 
     assert bindery("domains secret secretive --given --yes", stdin="").exit_code == 2
 
 
-def test_a_password_is_read_and_never_printed(bindery: Bindery) -> None:
+def test_password_is_read_and_never_printed(bindery: Bindery) -> None:
     given = bindery("users password ben", stdin="correct horse battery\n")
     assert given.exit_code == 0
     assert "correct horse" not in given.output
@@ -474,7 +474,7 @@ def test_erasure_without_a_user_record_ends_when_nothing_is_left(
     assert bindery("privacy erase ada --yes").exit_code == 3
 
 
-def test_the_commands_that_exist_are_those_that_are_tried() -> None:
+def test_every_existing_command_is_tested() -> None:
     source = Path(__file__).read_text() + (Path(__file__).with_name("test_imports.py")).read_text()
     for name, module in GROUPS.items():
         for command in module.app.registered_commands:
@@ -482,7 +482,7 @@ def test_the_commands_that_exist_are_those_that_are_tried() -> None:
             assert f"{name} {spelled}" in source, f"{name} {spelled}"
 
 
-def test_the_doctor_asks_the_registry_and_every_route(bindery: Bindery) -> None:
+def test_doctor_checks_the_registry_and_every_route(bindery: Bindery) -> None:
     result = bindery("doctor")
     health = json.loads(result.stdout)
     assert (result.exit_code, health["healthy"]) == (0, True), health
@@ -496,7 +496,7 @@ def test_the_doctor_asks_the_registry_and_every_route(bindery: Bindery) -> None:
     assert found["POST /v0/devices"] == "HTTP 403"
 
 
-def test_a_doctor_who_finds_something_exits_with_1(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/admin/v1/doctor":
             return httpx.Response(200, json={"healthy": True, "checks": []})
@@ -521,7 +521,7 @@ def test_a_doctor_who_finds_something_exits_with_1(bindery: Bindery, monkeypatch
     assert re.search(r"\n\n\d+ checks: \d+ failed \(.*POST /v0/devices.*\)\n", result.stdout)
 
 
-def test_no_secret_is_an_argument_or_an_option() -> None:
+def test_secrets_are_never_arguments_or_options() -> None:
     for module in GROUPS.values():
         for command in module.app.registered_commands:
             assert not {"password", "token", "secret"} & set(inspect.signature(command.callback).parameters)

@@ -1,4 +1,4 @@
-"""Which installation the command line addresses, and with whose credentials."""
+"""The endpoint and credentials that the command line uses."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from tests.tools.conftest import Bindery
 from tools.cli import client
 
 NOBODY: dict[str, Any] = dict.fromkeys(("BINDERY_ENDPOINT", "BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"))
-"""Nothing in the environment names an installation."""
+"""Environment variables without an endpoint or credentials."""
 
 
 @pytest.fixture
 def admin_json(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`.local/admin.json` of the current folder, as the running server would write it."""
+    """`.local/admin.json` in the current folder, as the running server writes it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(client, "__file__", str(tmp_path / "tools" / "cli" / "client.py"))
     file = tmp_path / ".local" / "admin.json"
@@ -36,9 +36,7 @@ def write(file: Path, environment: dict[str, str], **changed: str) -> None:
     file.chmod(0o600)
 
 
-def test_installation_that_was_not_named_is_printed(
-    bindery: Bindery, environment: dict[str, str], admin_json: Path
-) -> None:
+def test_implicit_local_server_is_printed(bindery: Bindery, environment: dict[str, str], admin_json: Path) -> None:
     found = bindery("accounts show demo", env=NOBODY)
     assert found.exit_code == 0
     assert found.stderr == (
@@ -49,7 +47,7 @@ def test_installation_that_was_not_named_is_printed(
 
 
 @pytest.mark.parametrize("endpoint", ["https://api.example.com", "http://api.example.com", "https://127.0.0.1:3000"])
-def test_file_of_the_folder_can_only_name_a_server_on_this_machine(
+def test_admin_file_can_only_name_a_loopback_server(
     bindery: Bindery, environment: dict[str, str], admin_json: Path, endpoint: str
 ) -> None:
     write(admin_json, environment, endpoint=endpoint)
@@ -59,13 +57,13 @@ def test_file_of_the_folder_can_only_name_a_server_on_this_machine(
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])
-def test_file_that_others_can_change_is_not_trusted(bindery: Bindery, admin_json: Path, mode: int) -> None:
+def test_admin_file_writable_by_others_is_refused(bindery: Bindery, admin_json: Path, mode: int) -> None:
     admin_json.chmod(mode)
     refused = bindery("accounts list", env=NOBODY)
     assert (refused.exit_code, "is writable by other users" in refused.stderr) == (client.Exit.USAGE, True)
 
 
-def test_file_of_another_user_is_not_trusted(
+def test_admin_file_of_another_user_is_refused(
     bindery: Bindery, admin_json: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = os.geteuid()
@@ -75,7 +73,7 @@ def test_file_of_another_user_is_not_trusted(
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"endpoint": "http://[", "extra": 1}'])
-def test_file_that_is_not_the_servers_is_refused(bindery: Bindery, admin_json: Path, content: str) -> None:
+def test_malformed_admin_file_is_refused(bindery: Bindery, admin_json: Path, content: str) -> None:
     admin_json.write_text(content)
     refused = bindery("accounts list", env=NOBODY)
     assert (refused.exit_code, "cannot be read" in refused.stderr) == (client.Exit.USAGE, True)
@@ -88,7 +86,7 @@ def test_symbolic_link_is_not_followed(bindery: Bindery, admin_json: Path) -> No
     assert (refused.exit_code, "cannot be read" in refused.stderr) == (client.Exit.USAGE, True)
 
 
-def test_another_local_servers_key_pair_is_not_used(
+def test_key_pair_of_another_local_server_is_not_used(
     bindery: Bindery, environment: dict[str, str], admin_json: Path
 ) -> None:
     refused = bindery("accounts list --endpoint http://127.0.0.1:9", env=NOBODY)

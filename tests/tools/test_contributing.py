@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's examples, done in a copy of the checkout: what they add works, and nothing else is missing."""
+"""The examples in CONTRIBUTING.md work when applied to a copy of the checkout, and need no other change."""
 
 import os
 import re
@@ -14,8 +14,8 @@ from tools.template import ROOT
 BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MADE = ("tools.roles", "tools.openapi", "tools.deploying", "tools.routes")
 RECORDED = (
-    "tests/performance/test_counts.py::test_requests_cost_what_was_recorded[rufus]",
-    "tests/performance/test_counts.py::test_requests_cost_what_was_recorded[acme]",
+    "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[rufus]",
+    "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[acme]",
     "tests/performance/test_imports.py",
 )
 """The part of `make bench-record` that the examples change."""
@@ -24,7 +24,7 @@ MATRICES = (
     "tests/properties/test_strangers.py",
     "tests/properties/test_tenants.py",
 )
-"""Tests over all operations: only what concerns the examples is run."""
+"""Tests of all operations. Only those selected by `-k` below run."""
 TESTS = (
     "tests/contract/rufus/test_show_key.py",
     "tests/contract/acme/test_show_status.py",
@@ -46,7 +46,7 @@ TESTS = (
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout without what was made in it, and the examples done in their order."""
+    """A copy of the checkout, without generated files, to which the examples are applied in order."""
     made = tmp_path_factory.mktemp("contributing") / "bindery"
     shutil.copytree(
         ROOT, made, ignore=shutil.ignore_patterns(".git", ".venv", ".*-*", ".local", ".*_cache", "__pycache__")
@@ -75,7 +75,7 @@ def insert(path: Path, text: str, after: str) -> None:
 
 
 def run(copy: Path, *module: str, **environment: str) -> None:
-    """Run a module in the copy, with the copy's own code."""
+    """Run a module in the copy, with the code of the copy."""
     path = os.pathsep.join([str(copy / "layers/bindery"), str(copy)])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", *module],
@@ -88,12 +88,12 @@ def run(copy: Path, *module: str, **environment: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_what_the_examples_add_works_and_nothing_that_goes_with_it_is_missing(copy: Path) -> None:
+def test_contributing_examples_work_and_are_complete(copy: Path) -> None:
     run(copy, "pytest", *TESTS)
     run(copy, "pytest", *MATRICES, "-k", "acme or show_key or every_cell or operation_is or public_operation")
 
 
-def test_what_the_examples_add_is_formatted_linted_and_typed(copy: Path) -> None:
+def test_contributing_examples_pass_ruff_and_mypy(copy: Path) -> None:
     run(copy, "ruff", "format", "--no-cache", "--check", ".")
     run(copy, "ruff", "check", "--no-cache", ".")
     run(copy, "mypy", "--cache-dir", str(copy.parent / "types"), "functions/acme", "functions/rufus/show_key.py")

@@ -1,4 +1,4 @@
-"""Environments of the Makefile: two makes at once set each up once."""
+"""Setting up the Makefile's virtual environments."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import pytest
 from tools import environment
 
 
-def test_two_makes_at_once_set_up_an_environment_once(
+def test_concurrent_makes_set_up_an_environment_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "requirements.txt"
@@ -46,7 +46,7 @@ def test_two_makes_at_once_set_up_an_environment_once(
     assert f"waiting for another make that is setting up {folder}" in output
 
 
-def test_environment_is_made_again_when_a_source_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_rebuilt_when_a_source_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
     monkeypatch.setattr(environment, "_make", lambda folder, _: (folder.mkdir(exist_ok=True), made.append(folder)))
     source = tmp_path / "requirements.txt"

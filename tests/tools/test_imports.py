@@ -52,7 +52,7 @@ def run(bindery: Bindery, line: str) -> tuple[int, Any]:
     return result.exit_code, json.loads(result.stdout)
 
 
-def test_a_file_is_imported_and_the_same_again_changes_nothing(bindery: Bindery, tmp_path: Path) -> None:
+def test_importing_a_file_is_idempotent(bindery: Bindery, tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", ISSUED, *issued("A", 620))
     assert run(bindery, f"issued import {file} --dry-run") == (0, report(created=620, dry_run=True))
     assert run(bindery, f"issued import {file}") == (0, report(created=620))
@@ -64,7 +64,7 @@ def test_a_file_is_imported_and_the_same_again_changes_nothing(bindery: Bindery,
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_csv_may_be_quoted_padded_and_begin_with_a_mark(
+def test_csv_may_have_quotes_padding_and_a_byte_order_mark(
     bindery: Bindery, tmp_path: Path, encoding: str, ending: str
 ) -> None:
     customer = f"Q-{encoding}-{len(ending)}"
@@ -81,7 +81,7 @@ def test_csv_may_be_quoted_padded_and_begin_with_a_mark(
     assert found["cardholder_name"] == 'a,"ü"'
 
 
-def test_each_line_that_fails_is_told_by_its_number(bindery: Bindery, tmp_path: Path) -> None:
+def test_failed_lines_are_reported_by_number(bindery: Bindery, tmp_path: Path) -> None:
     lines = [
         ISSUED,
         "E,E1,otp-token",
@@ -147,7 +147,7 @@ def test_ndjson_is_read_line_by_line(bindery: Bindery, tmp_path: Path) -> None:
         ("b.csv", None, "b.csv: No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_before_anything_is_sent(
+def test_unusable_file_is_refused_before_any_request(
     bindery: Bindery, tmp_path: Path, name: str, content: str | None, said: str
 ) -> None:
     if content is not None:
@@ -165,13 +165,13 @@ def test_manufactured_devices_are_imported_and_found(bindery: Bindery, tmp_path:
     assert found["product_key"] == "p1117e"
 
 
-def test_devices_that_nobody_can_bind_are_imported_when_they_are_meant(bindery: Bindery, tmp_path: Path) -> None:
+def test_unbindable_devices_are_imported_only_if_requested(bindery: Bindery, tmp_path: Path) -> None:
     file = write(tmp_path / "u.csv", HEADER, "p1117e,U1,", "p1117e,U2,84:15")
     assert run(bindery, f"devices import {file}") == (1, report(errors=2))
     assert run(bindery, f"devices import {file} --unbindable") == (0, report(created=2))
 
 
-def test_what_a_bank_issued_is_imported_with_lists_and_flags(bindery: Bindery, tmp_path: Path) -> None:
+def test_issued_devices_are_imported_with_lists_and_flags(bindery: Bindery, tmp_path: Path) -> None:
     file = write(
         tmp_path / "issued.csv",
         "customer,device_id,kind,capabilities,is_primary,card_status,expiration_date",
@@ -186,7 +186,7 @@ def test_what_a_bank_issued_is_imported_with_lists_and_flags(bindery: Bindery, t
     assert [line for line, _ in errors(tmp_path / "issued.csv.errors.ndjson")] == [4]
 
 
-def test_a_customer_is_named_as_the_banks_issuer_does(bindery: Bindery, tmp_path: Path) -> None:
+def test_issued_device_customer_may_be_any_issuer_subject(bindery: Bindery, tmp_path: Path) -> None:
     file = write(tmp_path / "issued.csv", ISSUED, '"auth0|ada/x, y",T9,otp-token')
     assert run(bindery, f"issued import {file}") == (0, report(created=1))
     (found,) = json.loads(bindery("issued list 'auth0|ada/x, y'").stdout)
@@ -194,9 +194,7 @@ def test_a_customer_is_named_as_the_banks_issuer_does(bindery: Bindery, tmp_path
     assert json.loads(bindery("issued status 'auth0|ada/x, y' T9 --status blocked").stdout)["status"] == "blocked"
 
 
-def test_an_import_that_was_killed_goes_on_where_it_was(
-    bindery: Bindery, environment: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_killed_import_resumes(bindery: Bindery, environment: Mapping[str, str], tmp_path: Path) -> None:
     lines = issued("K", 400)
     lines[3] = "K,K0003"
     file = write(tmp_path / "k.csv", ISSUED, *lines)
@@ -256,7 +254,7 @@ def take(
     return bulk_import.run(api, "devices", IMPORTED, file, form=None, dry_run=dry_run, errors=errors, restart=restart)
 
 
-def test_a_refused_request_ends_an_import_and_the_next_goes_on(
+def test_import_resumes_after_a_refused_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(import_job, "ROWS", 10)
@@ -270,9 +268,7 @@ def test_a_refused_request_ends_an_import_and_the_next_goes_on(
     assert sorted(again.taken) == [f"R{number:04d}" for number in range(500, 1000)]
 
 
-def test_a_request_whose_answer_was_lost_is_counted_as_what_it_did(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_with_a_lost_response_is_counted_correctly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Dying(Api):
         def lost(self, serials: list[str]) -> None:
             self.had |= set(serials)
@@ -286,7 +282,7 @@ def test_a_request_whose_answer_was_lost_is_counted_as_what_it_did(
     assert take(Api(None, had=sorted(dying.had)), file) == report(created=98, unchanged=2)
 
 
-def test_progress_of_another_file_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_of_another_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_job, "ROWS", 10)
     file = write(tmp_path / "o.csv", HEADER, *rows("O", 100))
     with pytest.raises(Failure, match="gone"):
@@ -333,7 +329,7 @@ def test_output_never_overwrites_the_input_or_another_file(tmp_path: Path, capsy
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_failed_rows_go_to_a_new_file_each_time_and_old_errors_are_replaced(tmp_path: Path) -> None:
+def test_failed_rows_are_written_to_a_new_file_each_time(tmp_path: Path) -> None:
     file = write(tmp_path / "f.csv", HEADER, "p,F1,ABCD", "p,F1,ABCE")
     for failed in ("f.failed.csv", "f.failed-2.csv"):
         assert take(Api(None), file)["errors"] == 1
@@ -346,7 +342,7 @@ def test_failed_rows_go_to_a_new_file_each_time_and_old_errors_are_replaced(tmp_
     assert not (tmp_path / "f.csv.errors.ndjson").exists()
 
 
-def test_duplicate_far_apart_is_an_error_and_the_first_row_counts(
+def test_distant_duplicate_is_an_error_and_the_first_row_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_job, "ROWS", 10)
@@ -406,7 +402,7 @@ def test_missing_product_is_one_error(bindery: Bindery, tmp_path: Path) -> None:
     assert told == ["  line 2 and 699 more  product_key 'p9': the product does not exist"]
 
 
-def test_standard_input_is_imported_and_the_record_is_kept_elsewhere(
+def test_import_of_standard_input_writes_to_the_state_folder(
     bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -430,7 +426,7 @@ def test_file_on_a_read_only_medium_is_imported(tmp_path: Path, monkeypatch: pyt
         assert os.listdir(medium) == ["r.csv"]
 
 
-def test_import_that_has_not_begun_is_not_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_before_the_first_row_prints_no_resume_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Closed(Api):
         def ask(self, method: str, *path: str, **request: Any) -> Any:
             raise Failure(Exit.FORBIDDEN, "Forbidden")
@@ -440,7 +436,7 @@ def test_import_that_has_not_begun_is_not_interrupted(tmp_path: Path, capsys: py
     assert capsys.readouterr().err == ""
 
 
-def test_a_file_is_read_no_further_than_the_requests_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_read_only_as_fast_as_requests_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_job, "ROWS", 10)
     file = write(tmp_path / "w.csv", HEADER, *rows("W", 1000))
     api = Api("W0000")
@@ -449,7 +445,7 @@ def test_a_file_is_read_no_further_than_the_requests_under_way(tmp_path: Path, m
     assert len(api.taken) <= 2 * import_job.THREADS * 10
 
 
-def test_a_request_ends_before_it_grows_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_size_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_job, "BATCH_SIZE", 1000)
     sizes: list[int] = []
 
@@ -462,7 +458,7 @@ def test_a_request_ends_before_it_grows_too_large(tmp_path: Path, monkeypatch: p
     assert max(sizes) == 44
 
 
-def test_what_is_not_available_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_response_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
     from botocore.credentials import Credentials
 

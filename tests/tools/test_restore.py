@@ -1,4 +1,4 @@
-"""`bindery restore` and `bindery switch` against a stack of the template's tables and parameters."""
+"""`bindery restore` and `bindery switch` with a stack that has the template's tables and parameters."""
 
 import json
 import shlex
@@ -45,7 +45,7 @@ def bindery(monkeypatch: pytest.MonkeyPatch) -> Bindery:
 
 
 def bare(part: Any) -> Any:
-    """A table without the properties that depend on other parameters of the template."""
+    """Return a table without the properties that depend on other parameters of the template."""
     if isinstance(part, list):
         return [bare(element) for element in part]
     if isinstance(part, dict):
@@ -54,7 +54,7 @@ def bare(part: Any) -> Any:
 
 
 class Deployed:
-    """A stack with the three tables, and what CloudFormation was asked to change of it."""
+    """A stack with the three tables."""
 
     def __init__(self, region: str = REGION) -> None:
         session = boto3.Session(region_name=region)
@@ -80,7 +80,7 @@ class Deployed:
             self.tables.update_continuous_backups(
                 TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
-            # Here the window would be the moment in which recovery was turned on, and no longer.
+            # In moto, the recovery window contains only the moment at which recovery was turned on.
             backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables[table]
             backend.continuous_backups["PointInTimeRecoveryDescription"] |= {
                 "EarliestRestorableDateTime": EARLIEST.timestamp(),
@@ -119,7 +119,7 @@ def stack(bindery: Bindery) -> Iterator[Deployed]:
         yield Deployed()
 
 
-def test_all_three_tables_are_restored_and_then_used(stack: Deployed, bindery: Bindery):
+def test_stack_uses_all_three_restored_tables(stack: Deployed, bindery: Bindery):
     stack.tables.put_item(TableName=stack.own[0], Item={"pk": {"S": "another"}})
     answer = bindery(f"restore bindery --to {MOMENT} --yes")
     assert answer.exit_code == 0, answer.output
@@ -136,7 +136,7 @@ def test_all_three_tables_are_restored_and_then_used(stack: Deployed, bindery: B
     )
 
 
-def test_old_and_new_tables_are_never_written_to_at_once(
+def test_old_and_new_tables_are_never_written_concurrently(
     stack: Deployed, bindery: Bindery, monkeypatch: pytest.MonkeyPatch
 ):
     updates: list[dict[str, str]] = []
@@ -156,7 +156,7 @@ def test_old_and_new_tables_are_never_written_to_at_once(
     ]
 
 
-def test_the_stack_is_as_it_was_when_the_switch_is_declined(stack: Deployed, bindery: Bindery):
+def test_declined_switch_leaves_the_stack_unchanged(stack: Deployed, bindery: Bindery):
     answer = bindery(f"restore bindery --to {MOMENT}", stdin="n\n")
     assert answer.exit_code == 0
     assert stack.parameters() == PARAMETERS
@@ -168,14 +168,14 @@ def test_the_stack_is_as_it_was_when_the_switch_is_declined(stack: Deployed, bin
     assert stack.used() == RESTORED
 
 
-def test_a_restoration_that_broke_off_goes_on(stack: Deployed, bindery: Bindery):
+def test_interrupted_restore_resumes(stack: Deployed, bindery: Bindery):
     stack.tables.restore_table_to_point_in_time(SourceTableName=stack.own[0], TargetTableName=RESTORED[0])
     answer = bindery(f"restore bindery --to {MOMENT} --yes")
     assert answer.exit_code == 0, answer.output
     assert stack.used() == RESTORED
 
 
-def test_a_table_that_came_from_elsewhere_is_not_taken_for_a_restored_one(stack: Deployed, bindery: Bindery):
+def test_existing_table_of_another_source_is_refused(stack: Deployed, bindery: Bindery):
     stack.tables.restore_table_to_point_in_time(SourceTableName=stack.own[1], TargetTableName=RESTORED[0])
     answer = bindery(f"restore bindery --to {MOMENT} --yes")
     assert answer.exit_code == 4
@@ -183,7 +183,7 @@ def test_a_table_that_came_from_elsewhere_is_not_taken_for_a_restored_one(stack:
     assert stack.parameters() == PARAMETERS
 
 
-def test_a_second_restoration_starts_from_the_tables_in_use(stack: Deployed, bindery: Bindery):
+def test_second_restore_starts_from_the_tables_in_use(stack: Deployed, bindery: Bindery):
     bindery(f"restore bindery --to {MOMENT} --yes")
     answer = bindery("restore bindery --to 2026-11-20T13:00:00Z --yes")
     assert answer.exit_code == 4
@@ -201,7 +201,7 @@ def test_a_second_restoration_starts_from_the_tables_in_use(stack: Deployed, bin
         ("switch bindery one two three", 1, "Requested resource not found"),
     ],
 )
-def test_what_cannot_be_done_is_told_and_changes_nothing(
+def test_impossible_restore_is_reported_and_changes_nothing(
     stack: Deployed, bindery: Bindery, line: str, code: int, told: str
 ):
     answer = bindery(line)
@@ -211,7 +211,7 @@ def test_what_cannot_be_done_is_told_and_changes_nothing(
     assert sorted(stack.tables.list_tables()["TableNames"]) == sorted(stack.own)
 
 
-def test_the_stacks_own_tables_are_used_again(stack: Deployed, bindery: Bindery):
+def test_switch_returns_to_the_tables_of_the_stack(stack: Deployed, bindery: Bindery):
     bindery(f"restore bindery --to {MOMENT} --yes")
     answer = bindery("switch bindery")
     assert answer.exit_code == 0
@@ -219,14 +219,12 @@ def test_the_stacks_own_tables_are_used_again(stack: Deployed, bindery: Bindery)
     assert answer.output.endswith(f"bindery uses {', '.join(stack.own)}.\n")
 
 
-def test_the_tables_of_another_region_are_restored_here(
-    stack: Deployed, bindery: Bindery, monkeypatch: pytest.MonkeyPatch
-):
+def test_tables_of_another_region_are_restored(stack: Deployed, bindery: Bindery, monkeypatch: pytest.MonkeyPatch):
     there = Deployed("us-west-2")
     sources: list[str] = []
 
     def across(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        # moto restores within a region alone.
+        # moto can restore only within a region.
         if operation == "RestoreTableToPointInTime":
             sources.append(arguments["SourceTableArn"].rpartition("/")[2])
             properties = template.table_properties(f"{TABLES[len(sources) - 1]}Table")

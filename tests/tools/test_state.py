@@ -1,4 +1,4 @@
-"""The local server's state folder: whose it is, and of which format."""
+"""Ownership, permissions and format of the local server's state folder."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def test_new_folder_is_private_and_marked_with_its_format(tmp_path: Path) -> Non
         assert lock.name
 
 
-def test_folder_of_the_same_user_is_made_private_again(tmp_path: Path) -> None:
+def test_permissions_of_own_folder_are_restored(tmp_path: Path) -> None:
     state.take(tmp_path / "state").close()
     (tmp_path / "state").chmod(0o755)
     state.take(tmp_path / "state").close()
@@ -65,7 +65,7 @@ def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:
         state.take(tmp_path / "state")
 
 
-def test_start_that_was_cut_short_can_be_repeated(tmp_path: Path) -> None:
+def test_interrupted_start_can_be_repeated(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "state" / "lock").touch()
     state.take(tmp_path / "state").close()

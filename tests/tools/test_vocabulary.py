@@ -1,4 +1,4 @@
-"""The command line repeats the layer's values, because importing the layer would slow its start."""
+"""The command line repeats values of the layer, because importing the layer would slow its start."""
 
 import subprocess
 import sys
@@ -32,11 +32,11 @@ from tools.cli import users as cli_users
         (cli_users.Dialect, get_args(NewToken.model_fields["dialect"].annotation)),
     ],
 )
-def test_choices_are_the_values_of_the_layer(choices: type[Enum], values: list[str]) -> None:
+def test_choices_match_the_values_of_the_layer(choices: type[Enum], values: list[str]) -> None:
     assert sorted(choice.value for choice in choices) == sorted(values)
 
 
-def test_binding_modes_have_the_numbers_of_the_layer() -> None:
+def test_binding_modes_match_the_numbers_of_the_layer() -> None:
     assert {number: mode.name for number, mode in cli_products.MODES.items()} == {
         mode.value: mode.name for mode in Mode
     }
