@@ -1,4 +1,4 @@
-"""One registry for all tests of a file: each starts from the state that it prepares, and many from the same one."""
+"""One registry for all tests of a file. Each test starts from a prepared state, which several tests may share."""
 
 from collections.abc import Callable, Iterator
 
@@ -36,7 +36,7 @@ def registry(empty: moto_registry.State) -> None:
 def prepared(
     registry: None, worlds: dict[object, moto_registry.State]
 ) -> Callable[[object, Callable[[], object]], None]:
-    """Prepare a state by its name: made once, and put back for whoever else asks for it."""
+    """Prepare a state by name: build it once and restore it for every other test that uses the name."""
 
     def prepare(name: object, make: Callable[[], object]) -> None:
         if name not in worlds:

@@ -1,4 +1,4 @@
-"""What happens at the same time: between a request's reads and its write, or to many callers at once."""
+"""Concurrent events: between a request's reads and its write, or many callers at the same time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +15,9 @@ Outcome = TypeVar("Outcome")
 
 
 def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], object]) -> None:
-    """Let something happen just before the DynamoDB client's next `method`: others' change, or (raised) a failure.
+    """Run `happen` just before the DynamoDB client's next `method`: a concurrent change or, if it raises, a failure.
 
-    Its own calls are none of the invocation's.
+    Its own calls are not counted as the invocation's.
     """
     real = getattr(dynamodb.client(), method)
 
@@ -34,7 +34,7 @@ def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], ob
 
 
 def at_once(act: Callable[[int], Outcome], callers: int = CALLERS) -> list[Outcome]:
-    """What `act` gives to each caller's number, all started at the same moment."""
+    """Call `act` with each caller's number, all at the same time, and return the results."""
     barrier = Barrier(callers)
 
     def start(number: int) -> Outcome:

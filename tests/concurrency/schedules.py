@@ -1,13 +1,13 @@
-"""Every order in which the DynamoDB calls of a few requests can follow one another, and whether each ends well.
+"""Run every interleaving of the DynamoDB calls of a few requests, and check the result of each.
 
-The requests run in threads of which exactly one runs at a time, and which change over just before a call. A schedule
-says whose call comes next, call by call; all that there are are run, depth first, each from the same state. So nothing
-depends on threads that happen to collide, and moto, which is no judge of threads that run at once, is one of these.
+The requests run in threads, exactly one at a time, which switch just before a call. A schedule is the order of these
+calls. All schedules are run, depth first, each from the same state. The tests therefore do not depend on threads that
+happen to collide, and moto, which is not reliable under real parallelism, serves only one thread at a time.
 
-A schedule ends well if requests that came one after the other could have ended so: every answer and every item is as
-some order of them leaves it. A request that was answered before another began comes first in that order. A request
-that forbids something (a ban) also comes before a request that gains it by a last call after the ban's answer, even if
-that request began earlier. A request that was told to try again is not in the order: it changed nothing.
+A schedule is valid if some serial order of the requests gives the same responses and items. A request that ended before
+another began comes first in that order. A request that forbids something (a ban) also comes before a request that gains
+it by a last call after the ban's response, even if that request began earlier. A request that was told to retry is not
+part of the order: it must not have changed anything.
 """
 
 import importlib.util
@@ -43,24 +43,24 @@ from tests.moto_registry import State, Tables, restore, state, tables
 from tools import template
 
 _PATIENCE = 20
-"""Seconds after which a request that neither calls nor answers is a bug of the tests."""
+"""Maximum number of seconds between two calls of a request. A longer pause is a bug in the tests."""
 
 _WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks, by a name of its own, and how."""
+    """A named request and the function that makes it."""
 
     name: str
     ask: Callable[[], Response]
     operator: bool = False
-    """An operator is shown the device as it is after their change, in calls of its own: of that answer only the outcome
-    counts, and reads that follow the first write do not matter to anyone, so no other call comes between."""
+    """An operator's response shows the device after the change, read by separate calls. Only the outcome of that
+    response is compared, and reads after the first write do not matter, so no other call is scheduled between them."""
     gains: str = ""
-    """What the caller gains if it succeeds: `bind` or `connect`."""
+    """Gain of the caller if the request succeeds: `bind` or `connect`."""
     forbids: tuple[str, ...] = ()
-    """What a request may not gain if its last call comes after this request's answer."""
+    """Gains that are forbidden to a request whose last call comes after this request's response."""
 
 
 def operator(
@@ -73,38 +73,38 @@ def operator(
     query: Any = "",
     forbids: tuple[str, ...] = (),
 ) -> Request:
-    """What an operator asks of an admin resource."""
+    """Return an operator's request to an admin resource."""
     return Request(does, lambda: admin(resource, method, path, body, query=query), operator=True, forbids=forbids)
 
 
 def of_device(device: str, does: str, *, query: Any = "", **body: str) -> Request:
-    """What an operator does to a device: `ban`, `unbind` and the like."""
+    """Return an operator's request for a device: `ban`, `unbind` and the like."""
     path = f"devices/{identity.opaque(device)}/{does}"
     return operator(does, "devices", "POST", path, body or None, query=query, forbids=_FORBIDS.get(does, ()))
 
 
 _FORBIDS = {"ban": ("bind", "connect"), "disable": ("bind",), "deactivate": ("connect",)}
-"""What operators do to a device that forbids something."""
+"""Operators' actions on a device that forbid something."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """As much of an answer as must be that of some order."""
+    """The part of a response that must be the same in some serial order."""
 
     status: int
     body: str
     again: bool
-    """Whether it says that nothing was done, and to try again."""
+    """True if the response says that nothing was done and to retry."""
 
     @property
     def succeeded(self) -> bool:
-        """True if the request was not refused; quectel says so in the body alone."""
+        """True if the request was not refused. quectel reports this only in the body."""
         return self.status < 400 and not re.match(r'\{"code":(?!200)', self.body)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One schedule: who made which call, what each request was answered, and what is in the tables then."""
+    """One schedule: the call order, each request's response, and the tables at the end."""
 
     requests: tuple[Request, ...]
     calls: tuple[tuple[int, str], ...]
@@ -112,7 +112,7 @@ class Run:
     tables: Tables
 
     def precedes(self, one: int, other: int) -> bool:
-        """True if a request was over before another began; before the other's last call, if it forbids the other."""
+        """True if a request ended before another began or, if it forbids the other, before the other's last call."""
         makers = [maker for maker, _ in self.calls]
         if one not in makers or other not in makers:
             return False
@@ -133,15 +133,15 @@ _turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
 
 
 class _Turn:
-    """A request under way, in a thread of its own that goes on when it is told to, as far as its next call."""
+    """A request in progress. Its thread runs to the next call each time it is resumed."""
 
     def __init__(self, number: int, request: Request) -> None:
         self.number = number
         self.request = request
         self.call: str | None = None
-        """The call that it is about to make; None once it is answered."""
+        """The next call; None once the request has ended."""
         self.reads = False
-        """Whether that call only reads."""
+        """True if the next call only reads."""
         self.answer: Answer | None = None
         self.drawn: Counter[str] = Counter()
         self._written = False
@@ -151,7 +151,7 @@ class _Turn:
         self._thread.start()
 
     def proceed(self) -> None:
-        """Let it run to its next call, or its end."""
+        """Run the request to its next call or its end."""
         self._go.release()
         if not self._stopped.acquire(timeout=_PATIENCE):
             raise TimeoutError(f"{self.request.name} neither calls nor answers")
@@ -159,12 +159,12 @@ class _Turn:
             raise self._error
 
     def before(self, call: str, *, reads: bool) -> None:
-        """Wait for the turn of this call."""
+        """Wait until this call is scheduled."""
         if self.request.operator and self._written and reads:
             return
         self._written = self._written or not reads
         self.call, self.reads = call, reads
-        # In Lambda each of them has an environment of its own; here they share what Powertools keeps of a request.
+        # In Lambda each request has its own environment. Here they share Powertools' per-request state.
         kept = {name: getattr(BaseRouter, name, None) for name in ("current_event", "lambda_context")}
         self._stopped.release()
         self._go.acquire()
@@ -183,7 +183,7 @@ class _Turn:
 
 
 def answered(request: Request) -> Answer:
-    """Make a request, and what counts of its answer."""
+    """Make a request and return the part of its response that is compared."""
     response = request.ask()
     body = response.body
     if request.operator:
@@ -192,12 +192,12 @@ def answered(request: Request) -> Answer:
 
 
 def explore(requests: Sequence[Request], *, alike: bool = True) -> Iterator[Run]:
-    """Run every schedule of these requests, each from what the tables hold now, and hold again in the end.
+    """Run every schedule of these requests, each from the current tables, which are restored at the end.
 
-    Without those that are `alike`: of two reads of two requests, one right after the other, it does not matter which
-    comes first, so that only the schedules are run in which it is the earlier request's. The others have the same
-    answers and the same end, and ask no more of the order: no request is over before another began in them, and not
-    so in the one that is run, because the read that would come first is not the last call of its request.
+    Unless `alike`, equivalent schedules are left out: two adjacent reads by two requests commute, so only the schedule
+    is run in which the earlier request reads first. The others have the same responses and the same end state. They
+    impose no further order either: if a request ends before another begins in one of them, it also does in the schedule
+    that is run, because the read that would come first is not the last call of its request.
     """
     asked, before = tuple(requests), state()
     prefix: list[int] = []
@@ -206,7 +206,7 @@ def explore(requests: Sequence[Request], *, alike: bool = True) -> Iterator[Run]
             restore(before)
             run, open_ = _schedule(asked, alike, prefix)
             yield run
-            # Back to the last call at which it could have been another's turn that has not been tried yet.
+            # Back to the last call at which another request can be scheduled that has not been tried yet.
             step = max((step for step, others in enumerate(open_) if others), default=None)
             if step is None:
                 break
@@ -215,9 +215,9 @@ def explore(requests: Sequence[Request], *, alike: bool = True) -> Iterator[Run]
 
 
 def sample(requests: Sequence[Request], times: int) -> Iterator[Run]:
-    """Run that many schedules of requests that have too many of them, each from what the tables hold now.
+    """Run `times` random schedules of requests that have too many, each from the current tables.
 
-    Whose call is next is drawn, call by call, always in the same way.
+    The next request is drawn call by call, with a fixed seed.
     """
     asked, before = tuple(requests), state()
     chance = random.Random(0)
@@ -231,8 +231,8 @@ def sample(requests: Sequence[Request], times: int) -> Iterator[Run]:
 def _schedule(
     requests: tuple[Request, ...], alike: bool, prefix: Sequence[int] = (), chance: random.Random | None = None
 ) -> tuple[Run, list[list[int]]]:
-    """Run the schedule that begins with `prefix`, and goes on by chance or with whoever is first; who else could be
-    next, by call."""
+    """Run the schedule that begins with `prefix` and continues at random or with the first request. Also return the
+    alternatives at each call."""
     turns = [_Turn(number, request) for number, request in enumerate(requests)]
     calls: list[tuple[int, str]] = []
     others: list[list[int]] = []
@@ -256,7 +256,7 @@ def _schedule(
 
 
 def in_turn(requests: tuple[Request, ...], order: Sequence[int], before: "State") -> Run:
-    """Run requests one after the other; those that `order` leaves out are not made, and have no answer."""
+    """Run requests one after the other. Those missing from `order` are not made and have no response."""
     restore(before)
     answers: list[Answer] = [Answer(0, "", again=True) for _ in requests]
     for number in order:
@@ -275,9 +275,9 @@ def check(
     *,
     drawn: int | None = None,
 ) -> int:
-    """Run every schedule of these requests, or as many as are to be drawn; check that each ends well, and count them.
+    """Run all schedules of these requests, or a random sample; check each, and return their number.
 
-    `broken` says what no end state may be.
+    `broken` returns the violations of an end state.
     """
     before = state()
     assert not broken(tables()), "the requests must find a state that may be"
@@ -286,7 +286,7 @@ def check(
     count = 0
     for run in explore(requests, alike=False) if drawn is None else sample(requests, drawn):
         count += 1
-        # First, while the tables are as this schedule left them, and once for each end.
+        # First, while the tables still hold the result of this schedule, and once per end state.
         if (end := str(run.tables)) not in judged:
             judged[end] = broken(run.tables)
         if judged[end]:
@@ -309,7 +309,7 @@ def _possible(run: Run, order: Sequence[int]) -> bool:
 
 
 def _differences(run: Run, order: Sequence[int], serial: Run) -> str:
-    """How a run differs from requests one after the other: "" if it does not."""
+    """Describe how a run differs from a serial run; "" if it does not."""
     lines = [
         f"    {run.requests[number].name} would be answered {serial.answers[number]}"
         for number in order
@@ -332,12 +332,12 @@ def _differences(run: Run, order: Sequence[int], serial: Run) -> str:
     return "\n".join([f"  {in_order}:", *lines]) if lines else ""
 
 
-# ── One moment, no chance, and the tables ────────────────────────────────────────────────────────────────────────────
+# ── Fixed time, fixed randomness, and the tables ──────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def _certain() -> Iterator[None]:
-    """Each request has its own moment and its own chance, the same in every schedule and order."""
+    """Give each request its own fixed time and random numbers, the same in every schedule and order."""
     began, elsewhere, choose, draw = clock.now(), uuid.uuid4, secrets.choice, secrets.token_hex
 
     def now() -> int:
@@ -386,7 +386,7 @@ def _before_call(params: dict[str, Any], model: Any, **_: Any) -> None:
 
 
 def _places(params: dict[str, Any]) -> Iterator[str]:
-    """What a call names."""
+    """Yield the items that a call names."""
     for item in params.get("TransactItems", ()):
         for member, request in item.items():
             yield f"{member} {' '.join(_places(request))}"
@@ -403,7 +403,7 @@ _loaded = template.Function.load
 
 
 def _load(function: template.Function) -> Any:
-    """A handler: of the operators', who are served one at a time in a Lambda environment, each request has its own."""
+    """Load a handler. The admin handler serves one request per environment, so each request gets its own copy."""
     turn = _turn.get()
     if turn is None or not turn.request.operator:
         return _loaded(function)

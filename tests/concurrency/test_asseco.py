@@ -1,4 +1,4 @@
-"""asseco: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+"""asseco: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def unregister(identifier: str = IMEI, customer: str = CUSTOMER) -> Asked:
 
 
 def owned(does: str, method: str, body: dict[str, str] | None = None) -> Asked:
-    """What a customer does to their device."""
+    """Return a customer's request for their device."""
 
     def asked(bank: Bank) -> Request:
         request = event(
@@ -125,7 +125,7 @@ def issued(bank: Bank) -> None:
 
 
 def nothing(bank: Bank) -> None:
-    """Nothing is registered."""
+    """Start with nothing registered."""
 
 
 def registered(bank: Bank) -> None:
@@ -154,7 +154,7 @@ def banned(bank: Bank) -> None:
 
 CASES: dict[str, tuple[Callable[[Bank], None], list[Asked]]] = {
     "two register": (nothing, [register(), register(customer=OTHER)]),
-    "two register anew": (unregistered, [register(), register(customer=OTHER)]),
+    "two register an unregistered device": (unregistered, [register(), register(customer=OTHER)]),
     "two of one nickname": (nothing, [register(), register(SECOND)]),
     "two of one nickname in another spelling": (nothing, [register(), register(SECOND, "MY PHONE")]),
     "one device twice": (nothing, [register(), register(nickname="Other")]),
@@ -173,10 +173,10 @@ CASES: dict[str, tuple[Callable[[Bank], None], list[Asked]]] = {
     "two rename in upper and lower case": (registered, [rename("MY PHONE"), rename("my phone")]),
     "rename there and back": (registered, [rename("Other"), rename("My Phone")]),
     "rename and register": (registered, [rename("Other"), register(SECOND, "Other")]),
-    "rename and register what was": (registered, [rename("Other"), register(SECOND)]),
+    "rename and register the old nickname": (registered, [rename("Other"), register(SECOND)]),
     "rename and unregister": (registered, [rename("Other"), unregister()]),
     "rename in another case and unregister": (registered, [rename("MY PHONE"), unregister()]),
-    "rename to what is unregistered": (two_registered, [rename("Other"), unregister(SECOND)]),
+    "rename to the nickname of an unregistered device": (two_registered, [rename("Other"), unregister(SECOND)]),
     "rename and an end": (registered, [rename("Other"), end]),
     "rename and block": (registered, [rename("Other"), BLOCK]),
     "rename and another customer registers": (unregistered, [rename("Other"), register(customer=OTHER)]),
@@ -205,18 +205,18 @@ CASES: dict[str, tuple[Callable[[Bank], None], list[Asked]]] = {
     "unregister, another registers, an end": (registered, [unregister(), register(customer=OTHER), end]),
     "unregister, a ban, register": (registered, [unregister(), ban, register()]),
     "two import one issued device": (nothing, [imported(**CARD), imported(**TOKEN)]),
-    "a nickname and an import of what is issued": (nothing, [name_issued("a"), imported(**CARD)]),
+    "a nickname and an import of an issued device": (nothing, [name_issued("a"), imported(**CARD)]),
     "a nickname and another import": (issued, [name_issued("a"), imported(**TOKEN)]),
-    "two nicknames of what is issued": (issued, [name_issued("a"), name_issued("b")]),
+    "two nicknames of an issued device": (issued, [name_issued("a"), name_issued("b")]),
     "a status and an import": (issued, [changed(card_status="blocked"), imported(**CARD)]),
-    "a status of what is no card any more": (issued, [changed(card_status="blocked"), imported(**TOKEN)]),
+    "a status of a former card": (issued, [changed(card_status="blocked"), imported(**TOKEN)]),
     "a status, a nickname and an import": (issued, [changed(status="blocked"), name_issued("a"), imported(**TOKEN)]),
 }
 
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("case", CASES)
-def test_every_schedule_ends_as_some_order_of_the_requests(case: str, bank: Bank) -> None:
+def test_every_schedule_is_equivalent_to_some_order(case: str, bank: Bank) -> None:
     given, asked = CASES[case]
     given(bank)
     assert schedules.check([ask(bank) for ask in asked], broken) > 1

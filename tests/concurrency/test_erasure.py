@@ -1,10 +1,10 @@
-"""The erasure of a user among requests of others, and among their own.
+"""Erasure of a user in parallel with requests of other users and of the user.
 
-It is not a transaction, so it is run here call by call. Requests of others end as in some order with the whole erasure,
-pass after pass; the last pass finds nothing else and deletes the user's record. A request of the user's own that read
-that record before they were disabled may outlive the erasure: the tests below hold what it can leave, and
-docs/operating.md tells operators to disable the user a minute before. The bank authenticates its customers whatever
-becomes of the user.
+An erasure is not a transaction, so it is run here call by call. Requests of other users are equivalent to some order
+with the whole erasure, pass by pass. The last pass finds nothing else and deletes the user's record. A request of the
+user that read the record before the user was disabled may outlive the erasure. The tests below check what it can leave
+behind, and docs/operating.md tells operators to disable the user a minute before. The bank authenticates its customers
+regardless of the user's state.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,12 +31,12 @@ from tests.quectel import DEVICE, ME, OTHER
 
 
 def some(cases: dict[str, Any]) -> list[str]:
-    """Every other case in `make test`: an erasure makes many calls, so there are many orders."""
+    """Return every second case in `make test`: an erasure makes many calls, so there are many orders."""
     return list(cases)[:: 1 if FULL else 2]
 
 
 def one_pass() -> Request:
-    """One pass of the erasure, repeated after a conflict."""
+    """Return a request for one pass of the erasure, retried after a conflict."""
 
     def asked() -> Response:
         for _ in range(3):
@@ -53,7 +53,7 @@ def one_pass() -> Request:
 
 
 def erase() -> Request:
-    """The whole erasure, pass after pass."""
+    """Return a request for the whole erasure, pass by pass."""
 
     def asked() -> Response:
         for _ in range(5):
@@ -71,27 +71,27 @@ def erase() -> Request:
 
 
 def held() -> None:
-    """The user has bound the device."""
+    """Let the user bind the device."""
 
 
 def given() -> None:
-    """The user has bound the device, and another has a share of it."""
+    """Let the user bind the device and share it with another user."""
     quectel.share(ME, OTHER, clock.seconds() + 1000)
 
 
 def nothing() -> None:
-    """The device is free."""
+    """Leave the device unbound."""
     assert unbind(ME).ask().json()["code"] == 200
 
 
 def offered() -> None:
-    """Another has bound the device."""
+    """Let another user bind the device."""
     nothing()
     bound(OTHER)
 
 
 def received() -> None:
-    """The user has a share of another's device."""
+    """Let another user bind the device and share it with the user."""
     offered()
     quectel.share(OTHER, ME, clock.seconds() + 1000)
 
@@ -101,7 +101,7 @@ def connected() -> None:
 
 
 CASES: dict[str, tuple[Mode, Callable[[], None], Callable[[], list[Request]]]] = {
-    # In `make test` in the mode in which most is written.
+    # `make test` uses the mode with the most writes.
     "another accepts a share": (Mode.MULTI, held, lambda: [accept(OTHER, ME), erase()]),
     "another binds the device": (Mode.ROTATING, held, lambda: [bind(OTHER), erase()]),
     "another connects by a share": (Mode.UNIQUE, given, lambda: [connect(OTHER), erase()]),
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Mode, Callable[[], None], Callable[[], list[Request]]]] =
 @pytest.mark.parametrize(
     ("case", "mode"), [(case, mode) for case in some(CASES) for mode in (Mode if FULL else CASES[case][:1])]
 )
-def test_among_others_it_ends_as_in_some_order(case: str, mode: Mode, prepared: Any) -> None:
+def test_erasure_is_serializable_with_requests_of_others(case: str, mode: Mode, prepared: Any) -> None:
     _, make, asked = CASES[case]
     prepared(mode, lambda: installation(mode))
     make()
@@ -133,7 +133,7 @@ OWN: dict[str, tuple[Callable[[], None], Callable[[], Request]]] = {
 
 
 def began_before(run: Run) -> bool:
-    """Whether the other request made its first call before the erasure shut the user out."""
+    """True if the other request made its first call before the erasure disabled the user."""
     for maker, call in run.calls:
         if maker == 0 or call.startswith("Update"):
             return maker == 0
@@ -146,7 +146,7 @@ def shut_out(tables: Tables) -> bool:
 
 
 def left_of(tables: Tables) -> list[dict[str, Any]]:
-    """What is still held about the user."""
+    """Return the remaining data about the user."""
     holder = identity.user_holder(ME)
     return [
         item
@@ -156,10 +156,8 @@ def left_of(tables: Tables) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("case", some(OWN))
-def test_among_a_users_own_it_leaves_only_what_was_under_way_and_nobody_is_let_in_by_that(
-    case: str, prepared: Any
-) -> None:
-    """What remains of the user was written by a request that had read their record before they were shut out."""
+def test_erasure_leaves_only_data_of_requests_in_progress(case: str, prepared: Any) -> None:
+    """The remaining data was written by a request that had read the user's record before the user was disabled."""
     mode = Mode.UNIQUE
     make, own = OWN[case]
     prepared(mode, lambda: installation(mode))
@@ -200,10 +198,8 @@ BANK: dict[str, tuple[Callable[[Bank], None], Callable[[Bank], Request]]] = {
 
 
 @pytest.mark.parametrize("case", some(BANK))
-def test_among_what_the_banks_customer_does_every_nickname_that_stands_is_still_guarded(
-    case: str, bank: Bank, prepared: Any
-) -> None:
-    """The customer's tokens are the bank's, so whatever comes after the erasure stands, and stands whole."""
+def test_nicknames_stay_unique_when_the_customer_acts_too(case: str, bank: Bank, prepared: Any) -> None:
+    """The bank's tokens stay valid, so a registration after the erasure remains, and is complete."""
     make, own = BANK[case]
     prepared(case, lambda: (customer_of_a_bank(), make(bank)))
     for run in schedules.explore([own(bank), one_pass()]):
@@ -214,7 +210,7 @@ def test_among_what_the_banks_customer_does_every_nickname_that_stands_is_still_
 
 
 @pytest.mark.parametrize("make", [held, given, received, connected], ids=lambda make: make.__name__)
-def test_of_two_at_once_nothing_is_left_and_one_finds_nothing_to_erase(make: Callable[[], None], prepared: Any) -> None:
+def test_of_two_parallel_erasures_one_finds_nothing(make: Callable[[], None], prepared: Any) -> None:
     prepared(Mode.MULTI, lambda: installation(Mode.MULTI))
     make()
     for run in schedules.sample([erase(), erase()], rounds(5, 300)):

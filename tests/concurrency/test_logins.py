@@ -1,4 +1,4 @@
-"""Logins: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+"""Logins: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import json
 import secrets
@@ -28,7 +28,7 @@ RANDOM = "a1B2c3D4e5F6g7H8"
 
 @pytest.fixture(autouse=True)
 def _quick_and_certain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes are cheap, and of the same password the same."""
+    """Make hashes cheap and deterministic."""
     monkeypatch.setattr(passwords, "_LN", 2)
     monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
     monkeypatch.setattr(secrets, "token_bytes", bytes)
@@ -52,7 +52,7 @@ LOGINS: dict[str, Login] = {"quectel": quectel, "remoteit": remoteit}
 
 
 def key(api: str) -> Any:
-    """Key of ada's attempts."""
+    """Return the key of the item with ada's attempts."""
     return items.name_attempts(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
 
 
@@ -78,7 +78,7 @@ def installation() -> None:
 
 
 def unused() -> None:
-    """Nobody has failed today."""
+    """Start without failed attempts today."""
 
 
 def failed(api: str, count: int) -> None:
@@ -110,7 +110,7 @@ CASES: dict[str, tuple[int, Callable[[Login], list[Request]]]] = {
 
 @pytest.fixture(params=LOGINS)
 def api(request: pytest.FixtureRequest, prepared: Any) -> str:
-    """Where everybody may log in."""
+    """Create the installation in which every user can log in. Return the API."""
     prepared("installation", installation)
     return str(request.param)
 
@@ -120,9 +120,7 @@ def logged_in(answer: schedules.Answer) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_schedule_ends_as_some_order_of_the_requests(
-    case: str, api: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_schedule_is_equivalent_to_some_order(case: str, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only the network's count is left out: the time of its last attempt may be that of any of the requests.
     monkeypatch.setattr(moto_registry, "counts_misses", lambda item: item["sk"] == "network")
     failures, asked = CASES[case]
@@ -131,10 +129,8 @@ def test_every_schedule_ends_as_some_order_of_the_requests(
     assert schedules.check(asked(LOGINS[api])) > 1
 
 
-def test_one_of_two_parallel_attempts_is_compared_beyond_the_free_ones(
-    api: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other is refused without a comparison, in the same way whether its password was right or wrong."""
+def test_throttled_parallel_logins_allow_one_comparison(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other login is refused without a comparison, in the same way whether its password was right or wrong."""
     failed(api, 6)
     later = clock.now() + 60_000
     monkeypatch.setattr(clock, "now", lambda: later)

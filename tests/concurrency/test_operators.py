@@ -1,6 +1,6 @@
-"""Operators' requests in parallel with each other and with API requests: every schedule ends like some order of them.
+"""Operators' requests in parallel with each other and with API requests: every schedule is equivalent to some order.
 
-`make test` runs a sample of the pairs, `make proof` all of them. Of three requests, some schedules are drawn.
+`make test` runs a sample of the pairs, `make proof` all of them. For three requests, random schedules are run.
 """
 
 import json
@@ -30,7 +30,7 @@ KEY = "ror-ae4fc6c19681a20fad30"
 
 
 class Act(NamedTuple):
-    """An operator's request, and the setup that gives it something to change."""
+    """An operator's request and its setup."""
 
     ask: Callable[[], Request]
     given: Callable[[], object] = lambda: None
@@ -123,7 +123,7 @@ ASKED: dict[str, Callable[[], Request]] = {
 
 
 def installation(mode: Mode) -> None:
-    """A user holds a device and is connected to it; another is at home."""
+    """Create a user with a device and a connection, and another user in the family."""
     test_remoteit.installation(mode)
     api_keys.issue("smart", Kind.RUFUS, Grant.READ_WRITE, alias="demo", chosen=KEY)
     users.set_home_mode(OTHER, True)
@@ -137,14 +137,14 @@ def part(found: list[Any], one_in: int) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def mode(request: pytest.FixtureRequest, prepared: Any) -> None:
-    """The product's binding mode. By default a new binding replaces the holder's."""
+    """Set the product's binding mode. By default a new binding replaces the current one."""
     mode = getattr(request, "param", Mode.ROTATING)
     prepared(mode, lambda: installation(mode))
 
 
 @pytest.mark.parametrize("mode", Mode if FULL else [Mode.ROTATING], indirect=True)
 @pytest.mark.parametrize(("act", "asked"), part(list(product(ACTS, ASKED)), 8))
-def test_operators_and_users_requests_end_as_some_order_of_them(act: str, asked: str, mode: None) -> None:
+def test_operator_and_user_requests_are_equivalent_to_some_order(act: str, asked: str, mode: None) -> None:
     request = ASKED[asked]()
     ACTS[act].given()
     assert schedules.check([ACTS[act].ask(), request], broken) > 0
@@ -158,13 +158,13 @@ NAMED = [
     ("issue", "close"),
     ("email", "create"),
 ]
-"""Pairs of operators' requests that write what the other reads."""
+"""Pairs of operators' requests in which one writes what the other reads."""
 
 
 @pytest.mark.parametrize(
     ("one", "other"), NAMED + [pair for pair in part(list(combinations(ACTS, 2)), 30) if pair not in NAMED]
 )
-def test_operators_requests_end_as_some_order_of_them(one: str, other: str) -> None:
+def test_operator_requests_are_equivalent_to_some_order(one: str, other: str) -> None:
     # Last, because it closes the account.
     for act in sorted((one, other), key="open".__eq__):
         ACTS[act].given()
@@ -172,7 +172,8 @@ def test_operators_requests_end_as_some_order_of_them(one: str, other: str) -> N
 
 
 READ_ALONE = {"product", "domain-off", "domain-on", "binders", "close", "open", "members", "rooms"}
-"""Facts that a bind request checks only when it reads, or after the device: of two refusals it may report the later."""
+"""Facts that a bind request checks only when it reads, or after the device. Of two refusals it may report the later
+one."""
 
 TRIPLES = random.Random(0).sample(
     list(product(combinations([act for act in ACTS if act not in READ_ALONE], 2), ASKED)), 100 if FULL else 4
@@ -180,7 +181,7 @@ TRIPLES = random.Random(0).sample(
 
 
 @pytest.mark.parametrize(("acts", "asked"), TRIPLES)
-def test_drawn_schedules_of_three_requests_end_as_some_order_of_them(acts: tuple[str, str], asked: str) -> None:
+def test_sampled_schedules_of_three_are_equivalent_to_some_order(acts: tuple[str, str], asked: str) -> None:
     request = ASKED[asked]()
     for act in acts:
         ACTS[act].given()

@@ -1,4 +1,4 @@
-"""quectel: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+"""quectel: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import re
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def unban() -> Request:
 
 
 def end(uid: str | None = None) -> Request:
-    """The end of a binding by force: in multi mode that of `uid`."""
+    """Return a forced unbind; in multi mode, that of `uid`."""
     return of_device(DEVICE, "unbind", query="" if uid is None else {"uid": uid}, reason="lost")
 
 
@@ -49,7 +49,8 @@ def at_home() -> None:
 
 
 def unbind(uid: str) -> Request:
-    """What a user holds is let go of. How many others hold it is told as it was just before: that may be no order's."""
+    """Return an unbind request without `bindingSum` in its response: it is read before the write, so it may match no
+    order."""
     asked = ask(uid, "unbundling_device_dk", pk=PK, dk=DK)
 
     def settled() -> Response:
@@ -64,25 +65,25 @@ def rename(uid: str, name: str) -> Request:
 
 
 def accept(uid: str, sharer: str) -> Request:
-    """A share of the device is accepted, by a code that its sharer was given before."""
+    """Accept a share of the device with a code that was created before."""
     offered = quectel.ask(sharer, "share_info", pk=PK, dk=DK, coverMark="2")
     assert offered.json()["code"] == 200, offered.body
     return replace(ask(uid, "share_device", shareCode=offered.json()["data"]), gains="bind")
 
 
 def moved(uid: str) -> Request:
-    """A user is moved to another user domain."""
+    """Move a user to another user domain."""
     body = {"domain": "E.DM.2"}
     return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", body, forbids=("bind",))
 
 
 def of_user(uid: str, does: str) -> Request:
-    """An operator disables a user, or revokes their tokens."""
+    """Disable a user or revoke their tokens."""
     return operator(f"{does} {uid}", "users", "POST", f"users/{uid}/{does}", forbids=("bind",))
 
 
 def offer(uid: str, cover: str) -> Request:
-    """A share code is made: 1 ends the codes so far, 2 leaves them good, 3 ends them if the share is no shorter."""
+    """Create a share code: 1 ends the earlier codes, 2 keeps them valid, 3 ends them if the share is not shorter."""
     return ask(uid, "share_info", pk=PK, dk=DK, coverMark=cover)
 
 
@@ -101,7 +102,7 @@ def multi_end(mode: Mode, uid: str) -> Request:
 
 
 def nothing(mode: Mode) -> None:
-    """The device is free."""
+    """Leave the device unbound."""
 
 
 def mine(mode: Mode) -> None:
@@ -135,8 +136,8 @@ def banned(mode: Mode) -> None:
 CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]]] = {
     "one user binds twice": (nothing, lambda mode: [bind(ME), bind(ME)]),
     "two users bind": (nothing, lambda mode: [bind(ME), bind(OTHER)]),
-    "two users bind what another holds": (lambda mode: bound(THIRD), lambda mode: [bind(ME), bind(OTHER)]),
-    "one who binds again, and another": (mine, lambda mode: [bind(ME), bind(OTHER)]),
+    "two users bind another user's device": (lambda mode: bound(THIRD), lambda mode: [bind(ME), bind(OTHER)]),
+    "the owner binds again, and another user binds": (mine, lambda mode: [bind(ME), bind(OTHER)]),
     "two of a family bind": (
         lambda mode: at_home(),
         lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F1")],
@@ -145,15 +146,15 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
         lambda mode: at_home(),
         lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F2")],
     ),
-    "two bind what is common in a family": (
+    "two bind a device listed in a family": (
         mine_at_home,
         lambda mode: [bind(OTHER, fid="F1"), bind(OTHER, fid="F2", isCommonDevice="false")],
     ),
     "a bind and a ban": (nothing, lambda mode: [bind(ME), ban()]),
     "a bind and an unban": (banned, lambda mode: [bind(ME), unban()]),
-    "a bind and the end of one's own": (mine, lambda mode: [bind(ME), multi_end(mode, ME)]),
-    "a bind and the end of another's": (others, lambda mode: [bind(ME), multi_end(mode, OTHER)]),
-    "a bind and the end of what was free": (nothing, lambda mode: [bind(ME), multi_end(mode, ME)]),
+    "a bind and the end of the user's own binding": (mine, lambda mode: [bind(ME), multi_end(mode, ME)]),
+    "a bind and the end of another user's binding": (others, lambda mode: [bind(ME), multi_end(mode, OTHER)]),
+    "a bind and the end of no binding": (nothing, lambda mode: [bind(ME), multi_end(mode, ME)]),
     "a bind and an end in two families": (mine_at_home, lambda mode: [bind(OTHER, fid="F2"), multi_end(mode, ME)]),
     "a bind and an unbind": (mine, lambda mode: [bind(ME), unbind(ME)]),
     "another's bind and an unbind": (mine, lambda mode: [bind(OTHER), unbind(ME)]),
@@ -221,14 +222,14 @@ LONG = (
     "a ban, a bind and an unban",
     "an offer that adds, one that ends the codes, and an accept",
 )
-"""Of three requests, with the most schedules: in `make test` in one mode alone."""
+"""Cases of three requests, with the most schedules. `make test` runs them in one mode only."""
 
 
 @pytest.mark.parametrize(
     ("case", "mode"),
     [(case, mode) for case in CASES for mode in Mode if FULL or case not in LONG or mode is Mode.UNIQUE],
 )
-def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode, prepared: Any) -> None:
+def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepared: Any) -> None:
     given, asked = CASES[case]
     prepared(mode, lambda: World(mode))
     given(mode)

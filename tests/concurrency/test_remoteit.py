@@ -1,4 +1,4 @@
-"""remoteit: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+"""remoteit: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def stop(uid: str = ME) -> Request:
 
 
 def own_stop(uid: str = ME) -> Request:
-    """The user's own end of the connection that there is now."""
+    """Return the user's own request to end their current connection."""
     lease = dynamodb.get(items.connection(quectel.DEVICE, uid))
     assert lease is not None
     headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
@@ -76,7 +76,7 @@ def revoke(uid: str = ME) -> Request:
 
 
 def installation(mode: Mode) -> None:
-    """One user has a quectel device of this mode bound, and it has a service address; nobody is connected."""
+    """Bind a quectel device of this mode to one user and assign it a service address, without connections."""
     World(mode)
     accounts.create("tools", name="Tools")
     api_keys.issue("tools", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
@@ -85,7 +85,7 @@ def installation(mode: Mode) -> None:
 
 
 def alone() -> None:
-    """Nobody is connected."""
+    """Start without connections."""
 
 
 def connected() -> None:
@@ -93,7 +93,7 @@ def connected() -> None:
 
 
 def shared() -> None:
-    """The other user has a share of the device, and is not connected."""
+    """Share the device with the other user, without connections."""
     quectel.share(ME, OTHER, clock.seconds() + 1000)
 
 
@@ -107,14 +107,14 @@ def banned() -> None:
 
 
 def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
-    """The assignment of a lease's address, if it is its device's."""
+    """Return the assignment of a lease's address if it is the lease's device's."""
     address = directory.get(items.service_address(lease["address"]).pk, {})
     return address["assignment"] if address.get("device") == lease["pk"] else None
 
 
 def broken(tables: Tables) -> list[str]:
-    """Beside the invariants: a relay admits nobody who may not reach the device, or by a lease that was ended, as the
-    tables say it."""
+    """Check the invariants, and that according to the tables no relay admits a caller without access to the device, or
+    by a lease that was ended."""
     found = invariants.broken(tables)
     directory = {item["pk"]: item for item in tables["DIRECTORY"]}
     for lease in tables["BINDINGS"]:
@@ -124,7 +124,7 @@ def broken(tables: Tables) -> list[str]:
             except Refused:
                 continue
             if not invariants.reaches(tables, lease["caller"], lease["pk"]):
-                found.append(f"{lease['caller']} is admitted, and does not hold the device")
+                found.append(f"{lease['caller']} is admitted without access to the device")
             user = directory[items.user(lease["caller"]).pk]
             generation = users.lease_generation(user, directory[items.account(user["account"]).pk])
             if (lease["generation"], lease["assignment"]) != (generation, assigned(directory, lease)):
@@ -178,8 +178,8 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
         shared_and_connected,
         lambda mode: [connect(OTHER), unbind(ME)],
     ),
-    "a stop by who has a share and its end": (shared_and_connected, lambda mode: [own_stop(OTHER), unbind(OTHER)]),
-    "a stop by who has a share and the end of its binding": (
+    "a stop by a share's recipient and its end": (shared_and_connected, lambda mode: [own_stop(OTHER), unbind(OTHER)]),
+    "a stop by a share's recipient and the end of its binding": (
         shared_and_connected,
         lambda mode: [own_stop(OTHER), unbind(ME)],
     ),
@@ -199,14 +199,14 @@ LONG = (
     "a connect by a share, its end and the device's bind",
     "another connects and binds, and an end",
 )
-"""Of three requests, with the most schedules: in `make test` in one mode alone."""
+"""Cases of three requests, with the most schedules. `make test` runs them in one mode only."""
 
 
 @pytest.mark.parametrize(
     ("case", "mode"),
     [(case, mode) for case in CASES for mode in Mode if FULL or case not in LONG or mode is Mode.UNIQUE],
 )
-def test_every_schedule_ends_as_some_order_of_the_requests(case: str, mode: Mode, prepared: Any) -> None:
+def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepared: Any) -> None:
     given, asked = CASES[case]
     prepared(mode, lambda: installation(mode))
     given()

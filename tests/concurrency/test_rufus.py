@@ -1,4 +1,4 @@
-"""rufus: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+"""rufus: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def revoke() -> Request:
 
 
 def unused() -> None:
-    """The key has not been used today, so whoever uses it first notes that."""
+    """Start with a key that was not used today, so its first use is recorded."""
 
 
 def bound() -> None:
@@ -71,7 +71,7 @@ def banned() -> None:
 
 CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
     "two bind, the key's first uses": (unused, lambda: [bind("a"), bind("b")]),
-    "two bind anew": (unbound, lambda: [bind("a"), bind("b")]),
+    "two bind an unbound device": (unbound, lambda: [bind("a"), bind("b")]),
     "two bind again": (bound, lambda: [bind("a"), bind("b")]),
     "a bind and a ban": (unbound, lambda: [bind("a"), ban()]),
     "a bind again and a ban": (bound, lambda: [bind("a"), ban()]),
@@ -88,14 +88,14 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
     "an unbind, a bind and an end": (bound, lambda: [unbind(), bind("a"), end()]),
     "an unbind, a bind and a ban": (bound, lambda: [unbind(), bind("a"), ban()]),
     "two ends": (bound, lambda: [end(), end()]),
-    "three bind anew": (unbound, lambda: [bind("a"), bind("b"), bind("c")]),
+    "three bind an unbound device": (unbound, lambda: [bind("a"), bind("b"), bind("c")]),
     "a bind, an end and a bind": (bound, lambda: [bind("a"), end(), bind("b")]),
     "a bind, a ban and an unban": (bound, lambda: [bind("a"), ban(), unban()]),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_schedule_ends_as_some_order_of_the_requests(case: str, prepared: Any) -> None:
+def test_every_schedule_is_equivalent_to_some_order(case: str, prepared: Any) -> None:
     def account() -> None:
         accounts.create("acme", name="Acme")
         api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", unbind=True, chosen=KEY)

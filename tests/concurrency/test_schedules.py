@@ -1,4 +1,4 @@
-"""The explorer itself: it runs every schedule once, finds what is wrong with a rule, and nothing where all is right."""
+"""Tests of the explorer: it runs every schedule once, finds faulty rules, and accepts correct ones."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def add(key: Key = COUNTER, *, told_again: bool = True, early: bool = False) -> 
     if early:
         dynamodb.write(Put(OTHER, {"count": count}))
     try:
-        # With an id of its own: a put that meets its very item takes itself for a repetition of the SDK's.
+        # The put has its own id: DynamoDB treats a put of an identical item as a retry by the SDK.
         dynamodb.write(Put(key, {"count": count, "by": bindings.new_id()}, condition))
     except Refused:
         return Response(503, {"Retry-After": "1"} if told_again else {}, "try again")
@@ -85,19 +85,19 @@ def test_every_schedule_is_run_once(calls: tuple[int, ...], count: int) -> None:
     assert all(sorted(run) == [n for n, times in enumerate(calls) for _ in range(times)] for run in runs)
 
 
-def test_what_a_request_does_may_depend_on_what_came_before() -> None:
+def test_calls_may_depend_on_earlier_calls() -> None:
     def stop_if_counted() -> Response:
         return told(read()) if read() else lose()
 
     runs = ["".join("ab"[maker] for maker, _ in run.calls) for run in schedules.explore(of(stop_if_counted, at_once))]
-    # Once b has counted, a's first call finds it, and its second is its last.
+    # Once b has incremented the counter, a's first call finds it, and its second call is its last.
     assert runs == ["aaab", "aaba", "abaa", "baa"]
 
 
 @pytest.mark.parametrize(
     "rules", [(lose, add), (lose, lose), (add, add, lose), (lose, look(3)), (look(2), add, at_once)]
 )
-def test_schedules_that_are_alike_all_end_as_the_one_that_is_run(rules: tuple[Rule, ...]) -> None:
+def test_equivalent_schedules_have_the_same_end_state(rules: tuple[Rule, ...]) -> None:
     def ends(alike: bool) -> list[object]:
         return [(run.answers, str(run.tables)) for run in schedules.explore(of(*rules), alike=alike)]
 
@@ -106,7 +106,7 @@ def test_schedules_that_are_alike_all_end_as_the_one_that_is_run(rules: tuple[Ru
     assert len(every) > len(some)
 
 
-def test_a_lost_update_is_found_and_shown() -> None:
+def test_lost_update_is_found_and_shown() -> None:
     with pytest.raises(AssertionError) as shown:
         schedules.check(of(lose, lose))
     text = str(shown.value)
@@ -118,46 +118,46 @@ def test_a_lost_update_is_found_and_shown() -> None:
 
 
 @pytest.mark.parametrize("rule", [at_once, add])
-def test_a_rule_that_loses_nothing_is_right(rule: Rule) -> None:
+def test_rule_without_lost_updates_passes(rule: Rule) -> None:
     assert schedules.check(of(rule, rule)) == (2 if rule is at_once else 4)
     assert read() == 0
 
 
-def test_three_requests_are_held_to_the_orders_of_three() -> None:
+def test_three_requests_are_compared_with_orders_of_three() -> None:
     assert schedules.check(of(add, add, add)) == 36
     with pytest.raises(AssertionError, match="a, then c, then b:"):
         schedules.check(of(at_once, lose, at_once))
 
 
-def test_who_is_told_to_try_again_has_changed_nothing() -> None:
+def test_request_told_to_retry_must_not_have_changed_anything() -> None:
     with pytest.raises(AssertionError, match="other"):
         schedules.check(of(at_once, lambda: add(early=True)))
 
 
-def test_who_was_refused_for_another_reason_must_have_met_it_in_some_order() -> None:
+def test_refusal_must_occur_in_some_order() -> None:
     with pytest.raises(AssertionError, match="b would be answered"):
         schedules.check(of(at_once, lambda: add(told_again=False)))
 
 
-def test_a_request_that_nobody_disturbs_is_not_told_to_try_again() -> None:
+def test_request_without_conflict_must_not_be_told_to_retry() -> None:
     with pytest.raises(AssertionError, match="alone"):
         schedules.check(of(lambda: Response(503, {"Retry-After": "1"}, "") if read() else at_once(), at_once))
 
 
-def test_what_was_answered_before_another_request_began_came_before_it() -> None:
+def test_request_that_ended_before_another_began_comes_first() -> None:
     def from_a_cache() -> Response:
         (item,) = moto_registry.tables()["DIRECTORY"]
         look(1)()
         return told(item["count"])
 
-    # Answered from before a's write, which is no wrong order of the two, but for b's only call, which came after it.
+    # The response dates from before a's write. That would be a valid order, but b's only call came after that write.
     with pytest.raises(AssertionError) as shown:
         schedules.check(of(at_once, from_a_cache))
     assert "a, then b:" in str(shown.value)
     assert "b, then a:" not in str(shown.value)
 
 
-def test_what_no_state_may_be_is_found_in_any_end_state() -> None:
+def test_forbidden_state_is_found_in_any_end_state() -> None:
     with pytest.raises(AssertionError, match="it is 2"):
         schedules.check(
             of(at_once, at_once),
@@ -165,7 +165,7 @@ def test_what_no_state_may_be_is_found_in_any_end_state() -> None:
         )
 
 
-def test_each_schedule_starts_from_the_same_state_and_leaves_it_in_the_end() -> None:
+def test_schedules_start_from_the_same_state_and_restore_it() -> None:
     before = moto_registry.tables()
     ends = [run.tables["DIRECTORY"][0]["count"] for run in schedules.explore(of(at_once, at_once))]
     assert ends == [2, 2]

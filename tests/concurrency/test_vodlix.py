@@ -1,4 +1,4 @@
-"""vodlix: whatever the order in which requests' calls follow one another, some order of the requests ends like it."""
+"""vodlix: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def switch_off() -> Request:
 
 
 def nothing() -> None:
-    """The player is unknown."""
+    """Start with an unknown device."""
 
 
 def added() -> None:
@@ -64,7 +64,7 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
     "two add again": (added, lambda: [add("2"), add("3")]),
     "three add again": (added, lambda: [add("2"), add("3"), add("4")]),
     "an add and a ban": (added, lambda: [add("2"), ban()]),
-    "an add and a ban of what is unknown": (nothing, lambda: [add("2"), ban()]),
+    "an add and a ban of an unknown device": (nothing, lambda: [add("2"), ban()]),
     "an add and an unban": (banned, lambda: [add("2"), unban()]),
     "an add, a ban and an unban": (added, lambda: [add("2"), ban(), unban()]),
     "two add and a ban": (added, lambda: [add("2"), ban(), add("3")]),
@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("case", CASES)
-def test_every_schedule_ends_as_some_order_of_the_requests(case: str) -> None:
+def test_every_schedule_is_equivalent_to_some_order(case: str) -> None:
     given, asked = CASES[case]
     given()
     assert schedules.check(asked(), broken) > 1

@@ -1,4 +1,4 @@
-"""A registry as it runs on a person's machine: one process a session, empty for each test."""
+"""The local registry in its own process: one per session, emptied for each test."""
 
 import secrets
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from tools.engine import Engine, make_secrets, make_tables
 
 @pytest.fixture(scope="session")
 def running_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The process, started when a test first needs it."""
+    """Start the process when a test first needs it."""
     with Engine(tmp_path_factory.mktemp("engine")) as engine:
         yield engine
 
 
 @pytest.fixture
 def engine(running_engine: Engine, environment: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Empty tables and fresh secrets, and passwords hashed in a hundredth of the time, to texts of the same length."""
+    """Provide empty tables, new secrets and fast password hashes of the same length."""
     environment.setattr(passwords, "_LN", 10)
     environment.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=10"))
     use_empty_registry(running_engine, environment)
@@ -28,7 +28,7 @@ def engine(running_engine: Engine, environment: pytest.MonkeyPatch) -> Iterator[
 
 
 def use_empty_registry(running_engine: Engine, environment: pytest.MonkeyPatch) -> None:
-    """Make the tables and secrets of a region that no other test uses, and let the environment name it."""
+    """Create tables and secrets in a region that no other test uses, and select it in the environment."""
     for name, value in running_engine.environment().items():
         environment.setenv(name, value)
     environment.setenv("AWS_DEFAULT_REGION", f"test-{secrets.token_hex(6)}-1")

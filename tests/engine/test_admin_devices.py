@@ -1,4 +1,4 @@
-"""Operators' writes to devices on an engine that is safe to call at once."""
+"""Operators' writes to devices, on an engine that supports parallel requests."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -19,7 +19,7 @@ from tests.tables import everything, stored
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def test_as_many_rows_as_an_import_takes_are_all_written_once_and_by_the_operator() -> None:
+def test_full_import_writes_each_row_once_with_the_operator() -> None:
     World()
     rows = [{"product_key": PK, "serial": f"N{number}", "device_key": f"KEY{number}"} for number in range(ROW_LIMIT)]
     body = {"rows": rows}
@@ -32,7 +32,7 @@ def test_as_many_rows_as_an_import_takes_are_all_written_once_and_by_the_operato
     assert again.json() == {"created": 0, "changed": 0, "unchanged": ROW_LIMIT, "errors": []}
 
 
-def test_a_binding_that_is_ended_while_another_takes_it_over_ends_whole_or_not_at_all() -> None:
+def test_parallel_unbind_and_takeover_leave_no_partial_binding() -> None:
     world = World(quectel.Mode.ROTATING)
     world.at_home()
     for _ in range(10):
@@ -56,7 +56,7 @@ def test_a_binding_that_is_ended_while_another_takes_it_over_ends_whole_or_not_a
         assert ended.result() in (None, Reason.CONFLICT)
         assert taken.result() in (200, 5048)
         holders = [item["holder"] for item in everything()["BINDINGS"] if "holder" in item]
-        # Whoever is left holds it; the family's list has the device as long as its own member does.
+        # The remaining owner holds the device. The family lists it as long as its own member has it.
         assert quectel.common("F1") == ({DEVICE} if holders == [f"user#{ME}"] else set())
         if taken.result() == 200 and ended.result() is Reason.CONFLICT:
             assert holders == [f"user#{OTHER}"]

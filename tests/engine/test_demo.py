@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("engine")
         (issued_devices, "enter"),
     ],
 )
-def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, module, function):
+def test_interrupted_load_is_resumed(monkeypatch: pytest.MonkeyPatch, module, function):
     real = getattr(module, function)
     calls = []
 
@@ -51,7 +51,7 @@ def test_a_load_that_was_cut_short_is_taken_up(monkeypatch: pytest.MonkeyPatch, 
     assert everything() == before
 
 
-def test_what_people_change_of_the_demo_data_stays_changed():
+def test_changes_to_the_demo_data_are_kept():
     demo.load()
     api_keys.revoke(api_keys.id_of(demo.DOCUMENTED["RUFUS_API_KEY"]))
     users.set_home_mode("ada", True)
@@ -62,7 +62,7 @@ def test_what_people_change_of_the_demo_data_stays_changed():
     assert everything() == before
 
 
-def test_a_registry_from_before_there_were_logins_gets_them_and_loses_nothing(monkeypatch):
+def test_older_registry_gets_logins_and_keeps_its_data(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(demo, "_enter_logins", lambda: None)
         demo.load()
@@ -76,7 +76,7 @@ def test_a_registry_from_before_there_were_logins_gets_them_and_loses_nothing(mo
     assert emails == {"ada": "ada@example.com", "cleo": None, "mine": "cleo@example.com"}
 
 
-def test_no_demo_key_is_stored_in_clear():
+def test_demo_keys_are_not_stored_in_clear():
     demo.load()
     stored = repr(everything())
     for suffix in demo.ACCOUNTS:

@@ -1,4 +1,4 @@
-"""The doctor against a registry with DynamoDB's own rules: nothing that it does is refused, and nothing stays."""
+"""The doctor against a registry with DynamoDB's own validation: no call is refused, and nothing is left behind."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +14,7 @@ from tests.tables import everything
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def test_a_healthy_installation_is_said_to_be_by_two_at_once_and_left_as_it_was() -> None:
+def test_parallel_checks_of_a_healthy_installation_pass() -> None:
     with ThreadPoolExecutor(2) as doctors:
         found = list(doctors.map(lambda _: admin("doctor", "POST", "doctor").json(), range(2)))
     for health in found:
@@ -22,7 +22,7 @@ def test_a_healthy_installation_is_said_to_be_by_two_at_once_and_left_as_it_was(
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
-def test_tables_of_another_format_are_reported_and_left_as_they_are() -> None:
+def test_tables_of_another_format_are_reported_and_not_changed() -> None:
     dynamodb.write(Put(items.STORAGE_FORMAT, {"version": storage_format.CURRENT - 1}))
     (check,) = (check for check in admin("doctor", "POST", "doctor").json()["checks"] if check["name"] == "format")
     assert check == {

@@ -1,4 +1,4 @@
-"""Many at once: an email address stays one user's, and guesses made at once are all counted."""
+"""Parallel requests: an email address belongs to one user, and every parallel guess is counted."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ EMAIL, RIGHT = "ada@x.de", "right password"
 
 @pytest.fixture
 def key(engine: None) -> str:
-    """The developer key of an account in which ada is."""
+    """Return the developer key of ada's account."""
     accounts.create("acme", name="Acme")
     users.create("ada", "acme", email=EMAIL)
     users.set_password("ada", RIGHT)
@@ -36,19 +36,19 @@ def failures() -> list[int]:
     return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
-def test_parallel_logins_reveal_no_more_than_the_free_attempts(key: str) -> None:
-    """One login has the right password: it succeeds, or is throttled like the others and not counted."""
+def test_parallel_login_attempts_are_throttled(key: str) -> None:
+    """One login has the right password. It succeeds, or is throttled like the others and not counted."""
     answers = at_once(lambda number: log_in(key, RIGHT if number == CALLERS - 1 else "wrong password"))
     seen = [answer for answer in answers if "Retry-After" not in answer.headers]
     unseen = [answer for answer in answers if "Retry-After" in answer.headers]
     assert len({(answer.status, answer.body, answer.headers["Retry-After"]) for answer in unseen}) == 1
     assert len(unseen) > 0
     if answers[-1].status == 401:
-        # A login that arrives after the wait is compared too: how many depends on the machine.
+        # A login that arrives after the wait is compared as well. The number of such logins depends on the machine.
         assert failures() == [len(seen)]
 
 
-def test_parallel_logins_with_the_right_password_succeed_or_may_be_repeated(key: str) -> None:
+def test_parallel_valid_logins_succeed_or_can_be_retried(key: str) -> None:
     answers = at_once(lambda _: log_in(key, RIGHT))
     assert {answer.status for answer in answers if "Retry-After" not in answer.headers} == {200}
     assert failures() == []
@@ -57,7 +57,7 @@ def test_parallel_logins_with_the_right_password_succeed_or_may_be_repeated(key:
 
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("create", [True, False])
-def test_an_address_that_many_want_at_once_becomes_one_users(create: bool) -> None:
+def test_contested_email_address_goes_to_one_user(create: bool) -> None:
     if not create:
         for number in range(CALLERS):
             users.create(f"u{number}", "acme", domain="app", email=f"u{number}@x.de")

@@ -1,4 +1,4 @@
-"""quectel on an engine that is safe to call at once and keeps the tokens of transactions."""
+"""quectel on an engine that supports parallel requests and transaction tokens."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -19,7 +19,7 @@ CALLERS = 32
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING])
-def test_of_families_taking_one_device_at_once_its_owners_alone_lists_it(mode: Mode) -> None:
+def test_only_the_owners_family_lists_a_contested_device(mode: Mode) -> None:
     World(mode)
     for number in range(CALLERS):
         users.create(f"u{number}", "smart", domain="E.DM.1", home_mode=True)
@@ -42,7 +42,7 @@ def test_of_families_taking_one_device_at_once_its_owners_alone_lists_it(mode: M
     assert common(owner["fid"]) == {DEVICE}
 
 
-def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success() -> None:
+def test_sdk_retry_after_lost_response_is_idempotent() -> None:
     world = World()
     attempts_made: list[int] = []
 
@@ -56,7 +56,7 @@ def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success() -> No
     quectel.refused(world.ask(), 5049)
 
 
-def test_of_users_accepting_one_code_while_its_binding_ends_all_or_none_of_each_is_left() -> None:
+def test_parallel_accepts_and_unbind_leave_no_partial_shares() -> None:
     World()
     quectel.succeeded(quectel.as_user(ME))
     code = quectel.ask(ME, "share_info", pk=PK, dk=DK).json()["data"]

@@ -1,7 +1,6 @@
-"""Thirty-two callers at once, one device: through the real handlers, on an engine that is safe to call at once.
+"""32 parallel callers and one device, through the real handlers, on an engine that supports parallel requests.
 
-A device in an exclusive mode never has two owners, whatever runs at once, and every loser gets the refusal that its
-document names.
+A device in an exclusive mode never has two owners, and every losing caller gets the documented refusal.
 """
 
 import json
@@ -35,7 +34,7 @@ def owners(device: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[openid.Bank]:
-    """The issuer of the customers' tokens."""
+    """Issue the customers' tokens."""
     with openid.Bank() as running:
         running.trusted(environment)
         clear_caches()
@@ -49,7 +48,7 @@ def register(bank: openid.Bank, customer: str, identifier: str, nickname: str) -
     return invoke("asseco.register_owned_device", request)
 
 
-def test_of_a_customers_devices_under_one_nickname_one_is_registered(bank: openid.Bank) -> None:
+def test_parallel_registrations_share_no_nickname(bank: openid.Bank) -> None:
     answers = at_once(lambda number: register(bank, "customer", f"device{number}", "My Phone"))
     outcomes = Counter(answer.json().get("problem", answer.status) for answer in answers)
     assert outcomes == {200: 1, "nickname-not-unique": CALLERS - 1}
@@ -57,7 +56,7 @@ def test_of_a_customers_devices_under_one_nickname_one_is_registered(bank: openi
 
 
 def change(bank: openid.Bank, name: str, identifier: str, body: str = "") -> Response:
-    """One of the operations that change a customer's device."""
+    """Call one of the operations that change a customer's device."""
     request = event(
         "PUT",
         f"/v1/device/owned-devices/{identifier}/x",
@@ -73,11 +72,11 @@ def problems(answers: list[Response]) -> Counter[str | None]:
 
 
 def guards() -> dict[str, str]:
-    """The nicknames that are held, and for which device."""
+    """Return the reserved nicknames and the device of each."""
     return {item["sk"]: item["device"] for item in stored(Table.BINDINGS) if item["sk"].startswith("nickname#")}
 
 
-def test_of_a_customers_devices_renamed_alike_at_once_one_gets_the_nickname(bank: openid.Bank) -> None:
+def test_parallel_renames_to_one_nickname_have_one_winner(bank: openid.Bank) -> None:
     for number in range(CALLERS):
         register(bank, "customer", f"device{number}", f"phone {number}")
     answers = at_once(lambda number: change(bank, "set_nickname", f"device{number}", '{"nickname":"My Phone"}'))
@@ -86,10 +85,10 @@ def test_of_a_customers_devices_renamed_alike_at_once_one_gets_the_nickname(bank
     assert {f"nickname#{identity.folded(item['nickname'])}": item["pk"] for item in owned} == guards()
 
 
-def test_a_device_renamed_differently_at_once_holds_one_nickname(bank: openid.Bank) -> None:
+def test_parallel_renames_of_one_device_leave_one_nickname(bank: openid.Bank) -> None:
     register(bank, "customer", "phone", "My Phone")
     answers = at_once(lambda number: change(bank, "set_nickname", "phone", f'{{"nickname":"phone {number}"}}'))
-    # Whoever met another rename may try again.
+    # A rename that conflicts with another one may be retried.
     assert problems(answers).keys() <= {None, "service-unavailable"}
     (owner,) = owners("asseco#phone")
     assert guards() == {f"nickname#{owner['nickname']}": "asseco#phone"}
@@ -103,9 +102,7 @@ def test_a_device_renamed_differently_at_once_holds_one_nickname(bank: openid.Ba
         ("set_push_handle", '{"push-platform":"apns","pns-handle":"h"}', "valid-push-registration-exist"),
     ],
 )
-def test_of_the_same_changes_of_one_device_at_once_one_is_made(
-    name: str, body: str, problem: str, bank: openid.Bank
-) -> None:
+def test_identical_parallel_changes_are_made_once(name: str, body: str, problem: str, bank: openid.Bank) -> None:
     register(bank, "customer", "phone", "My Phone")
     answers = at_once(lambda _: change(bank, name, "phone", body))
     assert problems(answers) == {None: 1, problem: CALLERS - 1}
@@ -113,7 +110,7 @@ def test_of_the_same_changes_of_one_device_at_once_one_is_made(
 
 @pytest.fixture
 def connecting(engine: object) -> Callable[[int], Response]:
-    """Connect to a device of an account as its user of a number."""
+    """Return a function that connects a user of the account, given by number, to the account's device."""
     accounts.create("acme", name="Acme")
     company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     service_addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("acme", "M", "S"))
@@ -131,12 +128,12 @@ def connecting(engine: object) -> Callable[[int], Response]:
 
 
 def named() -> set[str]:
-    """The connections that the device's binding names."""
+    """Return the connections named in the device's binding."""
     (owner,) = owners(identity.company_device("acme", "M", "S"))
     return {name["id"] for name in owner["leases"].values()}
 
 
-def test_users_who_connect_to_one_device_at_once_are_all_named_by_its_binding(
+def test_binding_names_every_parallel_connection(
     connecting: Callable[[int], Response],
 ) -> None:
     answers = at_once(connecting)
@@ -144,19 +141,19 @@ def test_users_who_connect_to_one_device_at_once_are_all_named_by_its_binding(
     assert named() == {answer.json()["connectionid"] for answer in answers}
 
 
-def test_of_more_users_than_a_binding_names_as_many_stay_connected(
+def test_connections_beyond_the_limit_of_a_binding_are_ended(
     connecting: Callable[[int], Response], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "CALLER_LIMIT", 8)
     answers = at_once(connecting)
     made = {answer.json()["connectionid"] for answer in answers if answer.status == 200}
-    # Whoever met others who made room at the same time may try again.
+    # A request that conflicts with others making room may be retried.
     assert {answer.status for answer in answers} <= {200, 503}
     assert len(named()) == 8
     assert named() <= made
 
 
-def test_nobody_stays_connected_to_what_was_unbound_at_the_same_time(connecting: Callable[[int], Response]) -> None:
+def test_no_connection_survives_a_parallel_unbind(connecting: Callable[[int], Response]) -> None:
     device = identity.company_device("acme", "M", "S")
 
     def act(number: int) -> int:
@@ -173,7 +170,7 @@ def test_nobody_stays_connected_to_what_was_unbound_at_the_same_time(connecting:
     assert named() == set()
 
 
-def test_keys_issued_at_once_never_exceed_the_limit() -> None:
+def test_parallel_key_creation_never_exceeds_the_limit() -> None:
     accounts.create("acme", name="Acme")
 
     def issue(number: int) -> Reason | None:
@@ -187,7 +184,7 @@ def test_keys_issued_at_once_never_exceed_the_limit() -> None:
     assert sum(item["sk"] == "key" for item in stored(Table.DIRECTORY)) == api_keys.LIVE_LIMIT
 
 
-def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() -> None:
+def test_parallel_rotations_create_one_successor_per_key() -> None:
     accounts.create("acme", name="Acme")
     ids = [api_keys.id_of(api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(number))) for number in range(10)]
 
@@ -208,13 +205,13 @@ def test_ten_keys_issued_and_rotated_at_once_stay_ten_each_with_one_successor() 
     assert len(live["rufus"]) == 10
     rotated = outcomes[:20].count(None)
     assert len(live["rotated"]) == rotated == len(set(ids) - live["rufus"].keys())
-    # Whoever did not come through was too late, or met so many others that it may be tried again.
+    # The other requests were too late, or had so many conflicts that they may be retried.
     assert set(outcomes[:20]) <= {None, Reason.STATUS_NOT_VALID, Reason.CONFLICT}
     assert set(outcomes[20:]) <= {Reason.LIMIT_REACHED, Reason.CONFLICT}
     assert sum(item["sk"] == "key" for item in stored(Table.DIRECTORY)) == 10 + rotated
 
 
-def test_the_first_uses_of_a_key_on_a_day_are_all_answered_and_noted_once() -> None:
+def test_parallel_first_uses_of_a_key_are_recorded_once() -> None:
     accounts.create("acme", name="Acme")
     key = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
 

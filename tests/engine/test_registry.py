@@ -29,7 +29,7 @@ def test_every_test_has_empty_tables(_):
     company()
 
 
-def test_binds_of_one_device_at_once_make_one_binding():
+def test_parallel_bind_requests_create_one_binding():
     request = event(
         "POST", "/v0/devices", headers={"api_key": company()}, body='{"model":"Model X1","serial_number":"DEVICE-123"}'
     )
@@ -48,12 +48,12 @@ def test_binds_of_one_device_at_once_make_one_binding():
     assert len(stored(Table.BINDINGS)) == 1
 
 
-def test_a_secret_is_made_once_and_kept():
+def test_secret_is_generated_once_and_kept():
     assert keep("one", lambda: "first") == "first"
     assert keep("one", lambda: "second") == "first"
 
 
-def test_a_stop_that_was_cut_short_leaves_nothing_behind(environment: pytest.MonkeyPatch, tmp_path: Path):
+def test_interrupted_stop_leaves_nothing_behind(environment: pytest.MonkeyPatch, tmp_path: Path):
     made = []
     for _ in range(3):
         with Engine(tmp_path) as other:
@@ -71,7 +71,7 @@ def test_a_stop_that_was_cut_short_leaves_nothing_behind(environment: pytest.Mon
     assert snapshot.name == "snapshot-3"
 
 
-def test_a_registry_that_cannot_start_says_where_to_look(tmp_path: Path):
+def test_failed_start_names_the_log_file(tmp_path: Path):
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "journal-0").write_text('{"headers": [], "body": ""}\n')
     with pytest.raises(EngineError, match=r"did not start\. See"), Engine(tmp_path):
@@ -79,7 +79,7 @@ def test_a_registry_that_cannot_start_says_where_to_look(tmp_path: Path):
     assert "cannot replay a change of the journal" in (tmp_path / "registry.log").read_text()
 
 
-def test_registry_refuses_requests_without_the_credential_of_its_run_or_for_another_host(engine: Engine):
+def test_registry_requires_its_credential_and_host(engine: Engine):
     headers = {"x-amz-target": "DynamoDB_20120810.ListTables", "authorization": "AWS4-HMAC-SHA256 Credential=any"}
     address, _, path = engine.endpoint.rpartition("/")
     for url, host, status in (
@@ -93,13 +93,13 @@ def test_registry_refuses_requests_without_the_credential_of_its_run_or_for_anot
         assert httpx.post(url, headers=given, content=b"{}").status_code == status, (url, host)
 
 
-def test_registry_has_another_credential_at_every_start(engine: Engine, tmp_path: Path):
+def test_registry_generates_a_new_credential_at_every_start(engine: Engine, tmp_path: Path):
     with Engine(tmp_path) as other:
         assert other.endpoint.rpartition("/")[2] != engine.endpoint.rpartition("/")[2]
 
 
 @pytest.mark.parametrize("target", ["AmazonSSM.PutParameter", ""])
-def test_nothing_but_tables_and_secrets_is_reachable(engine: Engine, target: str):
+def test_only_tables_and_secrets_are_reachable(engine: Engine, target: str):
     assert httpx.post(f"{engine.endpoint}/_ministack/reset", headers={"x-amz-target": target}).status_code == 403
     assert httpx.get(f"{engine.endpoint}/_ministack/health").status_code == 403
     assert boto3.client("dynamodb").list_tables()["TableNames"] == ["BindingsTable", "DevicesTable", "DirectoryTable"]

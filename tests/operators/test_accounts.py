@@ -11,7 +11,7 @@ from tests.tables import everything, stored
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-def test_an_account_is_opened_once_and_shown() -> None:
+def test_account_is_created_once_and_shown() -> None:
     made = admin("accounts", "POST", "accounts", {"account": "acme", "name": " Acme Ltd "})
     assert made.status == 200
     assert made.json() == {
@@ -35,7 +35,7 @@ def test_an_account_is_opened_once_and_shown() -> None:
     assert everything() == before
 
 
-def test_accounts_are_listed_page_by_page() -> None:
+def test_account_list_is_paginated() -> None:
     for name in ("a", "b", "c"):
         admin("accounts", "POST", "accounts", {"account": name, "name": name})
     first = admin("accounts", "GET", "accounts", query={"limit": 2}).json()
@@ -45,7 +45,7 @@ def test_accounts_are_listed_page_by_page() -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "cursor=eyJhIjp7fX0="])
-def test_a_page_that_cannot_be_is_422(query: str) -> None:
+def test_invalid_page_is_422(query: str) -> None:
     assert admin("accounts", "GET", "accounts", query=query).status == 422
 
 
@@ -53,7 +53,7 @@ def test_a_page_that_cannot_be_is_422(query: str) -> None:
     "body",
     [None, "{", [], {}, {"account": "a"}, {"account": "a/b", "name": "x"}, {"account": "a", "name": "x", "typo": 1}],
 )
-def test_a_body_that_is_not_as_it_must_be_is_a_problem_without_its_values(body: object) -> None:
+def test_invalid_body_is_reported_without_its_values(body: object) -> None:
     answer = admin("accounts", "POST", "accounts", body)
     assert answer.status == 422
     assert answer.json()["reason"] == "invalid"
@@ -74,7 +74,7 @@ def test_a_body_that_is_not_as_it_must_be_is_a_problem_without_its_values(body: 
     ],
     ids=["5000 digits", "NaN", "nested", "an array", "Latin-1", "a surrogate", "a form", "blank"],
 )
-def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_malformed(body: bytes) -> None:
     answer = invoke("admin.accounts", asked(body))
     assert (answer.status, answer.json()["errors"]) == (
         422,
@@ -97,19 +97,19 @@ def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
         "multipart/form-data; boundary=x",
     ],
 )
-def test_a_body_is_json_whatever_its_content_type_says(kind: str | None) -> None:
+def test_body_is_parsed_as_json_regardless_of_content_type(kind: str | None) -> None:
     request = asked(b'{"account": "acme", "name": "Acme"}', {} if kind is None else {"content-type": kind})
     assert invoke("admin.accounts", request).status == 200
 
 
 def asked(body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """The event by which an account is opened with these bytes."""
+    """Return an event that creates an account with this raw body."""
     request = event("POST", "/admin/v1/accounts", headers=headers, body=body)
     request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
     return request
 
 
-def test_a_closed_account_lets_nobody_in_until_it_is_opened_again() -> None:
+def test_disabled_account_cannot_authenticate_until_enabled() -> None:
     admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
     users.create("ada", "acme")
     key = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
@@ -122,7 +122,7 @@ def test_a_closed_account_lets_nobody_in_until_it_is_opened_again() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "accounts/x"), ("POST", "accounts/x/disable")])
-def test_an_unknown_account_is_404(method: str, path: str) -> None:
+def test_unknown_account_is_404(method: str, path: str) -> None:
     assert (admin("accounts", method, path).status, admin("accounts", method, path).json()["reason"]) == (
         404,
         "not_found",
@@ -130,7 +130,7 @@ def test_an_unknown_account_is_404(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("DELETE", "accounts", 404), ("GET", "accounts/a/b/c", 404)])
-def test_what_is_no_operation_is_a_problem_too(method: str, path: str, status: int) -> None:
+def test_unknown_operation_is_reported_as_a_problem(method: str, path: str, status: int) -> None:
     answer = admin("accounts", method, path)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
 
@@ -147,8 +147,8 @@ def test_what_is_no_operation_is_a_problem_too(method: str, path: str, status: i
         ("issued_devices", {"customer": "c1", "kind": "otp-token"}, "device_id"),
     ],
 )
-def test_what_no_path_can_name_is_no_identifier(resource: str, body: dict[str, Any], member: str, name: str) -> None:
-    """Clients resolve these two before they ask: `users/..` is `/admin/v1/`."""
+def test_dot_segments_are_not_identifiers(resource: str, body: dict[str, Any], member: str, name: str) -> None:
+    """Clients resolve dot segments before they send the request: `users/..` is `/admin/v1/`."""
     admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
     before = everything()
     made = body | {member: name}
@@ -163,6 +163,6 @@ def test_what_no_path_can_name_is_no_identifier(resource: str, body: dict[str, A
 
 
 @pytest.mark.parametrize("name", ["...", ".a", "..a", "a..", "a.b", "...."])
-def test_other_names_of_dots_are_identifiers(name: str) -> None:
+def test_other_identifiers_with_dots_are_accepted(name: str) -> None:
     assert admin("accounts", "POST", "accounts", {"account": name, "name": "Acme"}).status == 200
     assert admin("accounts", "GET", f"accounts/{name}").json()["account"] == name

@@ -1,4 +1,4 @@
-"""The live leases of a device or of a caller, and how operators end one."""
+"""List the live leases of a device or a caller, and end them."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def ids(answer: Response) -> list[str]:
     return [lease["id"] for lease in answer.json()["items"]]
 
 
-def test_leases_are_listed_by_device_and_by_caller_without_the_name_that_lets_in(
+def test_leases_are_listed_by_device_and_by_caller_without_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
@@ -85,7 +85,7 @@ def test_leases_are_listed_by_device_and_by_caller_without_the_name_that_lets_in
     assert ids(listed(caller="eve")) == ids(listed(device="rufus#x#y")) == []
 
 
-def test_a_callers_leases_stand_in_a_partition_of_their_own_of_the_index_by_holder() -> None:
+def test_callers_leases_have_their_own_index_partition() -> None:
     make("ann")
     for holder in (identity.user_holder("ann"), identity.customer_holder("ann")):
         assert not list(dynamodb.query(items.held_by(holder)))
@@ -94,7 +94,7 @@ def test_a_callers_leases_stand_in_a_partition_of_their_own_of_the_index_by_hold
 
 
 @pytest.mark.parametrize("by", ["device", "caller"])
-def test_a_list_goes_page_by_page(by: str) -> None:
+def test_list_is_paginated(by: str) -> None:
     made = {make("ann").id, make("bob" if by == "device" else "ann", "S1" if by == "device" else "S2").id}
     asked: dict[str, Any] = {"device": device("S1")} if by == "device" else {"caller": "ann"}
     first = listed(**asked, limit=1)
@@ -103,7 +103,7 @@ def test_a_list_goes_page_by_page(by: str) -> None:
     assert {*ids(first), *ids(rest)} == made
 
 
-def test_a_lease_that_has_ended_is_neither_listed_nor_stopped_though_it_still_stands(
+def test_ended_lease_is_neither_listed_nor_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
@@ -117,7 +117,7 @@ def test_a_lease_that_has_ended_is_neither_listed_nor_stopped_though_it_still_st
     assert everything() == stands
 
 
-def test_nobody_is_admitted_to_a_connection_that_was_stopped_and_its_caller_may_connect_again() -> None:
+def test_stopped_connection_admits_nobody_until_a_new_connect() -> None:
     stopped, other, elsewhere = make("ann"), make("bob"), make("ann", "S2")
     answer = stop("S1", "ann")
     assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device("S1")), "caller": "ann"})
@@ -135,12 +135,12 @@ def test_nobody_is_admitted_to_a_connection_that_was_stopped_and_its_caller_may_
 @pytest.mark.parametrize(
     "query", ["", "device=cnVmdXM&caller=ann", "device=YR", "device=", "caller=", "caller=a/b", "caller=ann&cursor=x"]
 )
-def test_a_list_that_cannot_be_is_422(query: str) -> None:
+def test_invalid_list_request_is_422(query: str) -> None:
     answer = admin("connections", "GET", "connections", query=query)
     assert (answer.status, answer.json()["reason"]) == (422, "invalid")
 
 
-def test_what_is_no_device_is_not_looked_for() -> None:
+def test_invalid_device_id_is_not_looked_up() -> None:
     make("ann")
     assert admin("connections", "DELETE", "connections/YR/ann").status == 422
     assert len([item for item in stored(Table.BINDINGS) if item["sk"] == items.connection("", "ann").sk]) == 1

@@ -1,4 +1,4 @@
-"""What operators do to devices, through the handler: find, show, ban, unbind, activate, address, import."""
+"""Device operations of the admin API, through the handler: find, show, ban, unbind, activate, address, import."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ NOBODY = dict.fromkeys(
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> int:
-    """The time, which stands still."""
+    """Freeze the time."""
     moment = clock.now()
     monkeypatch.setattr(clock, "now", lambda: moment)
     return moment
@@ -93,14 +93,14 @@ def keys_of(answer: Response) -> list[str]:
 # ── Finding ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_serial_number_is_found_in_every_dialect_that_has_them() -> None:
+def test_serial_number_is_found_in_every_api_that_has_them() -> None:
     made = [registered(), manufactured(), rufus()]
     player()
     found = admin("devices", "GET", "devices", query={"serial": f" {SN} "})
     assert (keys_of(found), found.json()["next"]) == (made, None)
 
 
-def test_devices_of_one_serial_number_are_listed_page_by_page() -> None:
+def test_search_by_serial_number_is_paginated() -> None:
     made = {registered()}
     for account in ("a", "b", "c"):
         company_devices.bind(account, "M", SN, alias=None, firmware=None, kind=None)
@@ -112,7 +112,7 @@ def test_devices_of_one_serial_number_are_listed_page_by_page() -> None:
 
 
 @pytest.mark.parametrize("query", [{"mac": "a1b2c3d4e5f6"}, {"mac": MAC}, {"imei": SN}, {"address": ADDRESS.lower()}])
-def test_a_device_is_found_by_what_it_alone_has(query: dict[str, str]) -> None:
+def test_device_is_found_by_its_unique_identifiers(query: dict[str, str]) -> None:
     there = {"mac": player(), "imei": registered(), "address": rufus()}
     service_addresses.assign(ADDRESS, there["address"])
     (name,) = query
@@ -120,7 +120,7 @@ def test_a_device_is_found_by_what_it_alone_has(query: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("query", [{"mac": MAC}, {"imei": SN}, {"address": ADDRESS}, {"serial": SN}])
-def test_what_no_device_has_is_an_empty_page(query: dict[str, str]) -> None:
+def test_search_without_a_match_returns_an_empty_page(query: dict[str, str]) -> None:
     assert admin("devices", "GET", "devices", query=query).json() == {"items": [], "next": None}
 
 
@@ -129,17 +129,17 @@ def test_what_no_device_has_is_an_empty_page(query: dict[str, str]) -> None:
     ["", "serial=S&mac=M", "serial=", "serial=%20", f"serial={'x' * 129}", "address=80:00", "serial=S&cursor=x"]
     + [f"{one}&cursor={cursor}" for one in ("mac=M", "imei=I", f"address={ADDRESS}") for cursor in ("x", "e30=")],
 )
-def test_a_search_that_cannot_be_is_422(query: str) -> None:
+def test_invalid_search_is_422(query: str) -> None:
     assert admin("devices", "GET", "devices", query=query).status == 422
 
 
-def test_the_first_page_of_a_serial_number_has_the_registered_identifier_beside_as_many_as_were_asked_for() -> None:
+def test_first_page_adds_the_registered_identifier_to_its_limit() -> None:
     made = [registered(), rufus()]
     first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 1})
     assert keys_of(first) == made
 
 
-def test_a_search_for_nothing_says_what_it_can_be_for() -> None:
+def test_search_without_criteria_names_the_possible_ones() -> None:
     answer = admin("devices", "GET", "devices")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json() == {
@@ -194,7 +194,7 @@ SHOWN: list[tuple[Callable[[], str], dict[str, Any]]] = [
 ]
 
 
-def test_a_player_is_shown_with_what_it_shows() -> None:
+def test_video_device_is_shown_with_its_activity() -> None:
     device = player()
     video_devices.record_activity(MAC, screen="content_info", content_id="1024", content_type="movie")
     facts = ask("GET", device).json()["facts"]
@@ -207,7 +207,7 @@ def test_a_player_is_shown_with_what_it_shows() -> None:
 
 
 @pytest.mark.parametrize(("make", "shown"), SHOWN)
-def test_a_device_is_shown_with_its_identity_its_facts_its_state_and_its_holder(
+def test_device_is_shown_with_identity_facts_state_and_owner(
     make: Callable[[], str], shown: dict[str, Any], now: int
 ) -> None:
     device = make()
@@ -224,7 +224,7 @@ def test_a_device_is_shown_with_its_identity_its_facts_its_state_and_its_holder(
     assert admin("devices", "GET", "devices", query={word: expected[word]}).json()["items"] == [listed]
 
 
-def test_the_owner_is_shown_with_the_shares_that_last(world: World, now: int) -> None:
+def test_owner_is_shown_with_unexpired_shares(world: World, now: int) -> None:
     world.at_home()
     quectel.succeeded(world.ask())
     for uid, until in ((OTHER, now // 1000 + 1), (THIRD, now // 1000)):
@@ -239,7 +239,7 @@ def test_the_owner_is_shown_with_the_shares_that_last(world: World, now: int) ->
     }
 
 
-def test_of_a_device_that_several_hold_each_is_shown_and_no_share_that_has_ended(registry: None, now: int) -> None:
+def test_multi_mode_device_shows_each_user_without_ended_shares(registry: None, now: int) -> None:
     World(Mode.MULTI)
     quectel.succeeded(quectel.as_user(ME))
     quectel.share(ME, OTHER, now // 1000 + 1)
@@ -253,7 +253,7 @@ def test_of_a_device_that_several_hold_each_is_shown_and_no_share_that_has_ended
     assert shown["binding"] is None
 
 
-def test_the_first_hundred_users_are_shown(registry: None) -> None:
+def test_first_hundred_users_are_shown(registry: None) -> None:
     World(Mode.MULTI)
     for number in range(101):
         users.create(f"u{number:03}", "smart", domain="E.DM.1")
@@ -261,7 +261,7 @@ def test_the_first_hundred_users_are_shown(registry: None) -> None:
     assert [user["uid"] for user in ask("GET", DEVICE).json()["users"]] == [f"u{number:03}" for number in range(100)]
 
 
-def test_no_secret_of_a_device_is_shown(world: World) -> None:
+def test_device_secrets_are_not_shown(world: World) -> None:
     world.ask()
     shown = [ask("GET", device).body for device in (DEVICE, rufus())]
     shown += [admin("devices", "GET", "devices", query={"serial": SN}).body]
@@ -286,7 +286,7 @@ ACTIONS: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("method", "action", "body"), ACTIONS)
-def test_a_device_that_is_not_there_is_404_and_what_is_no_id_422(method: str, action: str, body: Any) -> None:
+def test_unknown_device_is_404_and_an_invalid_id_is_422(method: str, action: str, body: Any) -> None:
     unknown, wrong = ask(method, "quectel#p#s", action, body), admin("devices", method, f"devices/YR{action}", body)
     assert (unknown.status, unknown.json()["reason"]) == (404, "not_found")
     assert (wrong.status, wrong.json()["reason"]) == (422, "invalid")
@@ -295,7 +295,7 @@ def test_a_device_that_is_not_there_is_404_and_what_is_no_id_422(method: str, ac
 
 @pytest.mark.parametrize(("action", "method"), [("/ban", "POST"), ("/unbind", "POST"), ("/address", "PUT")])
 @pytest.mark.parametrize("body", [None, {}, {"reason": " "}, {"reason": "x", "more": 1}, {"address": "80:00"}])
-def test_a_change_that_is_not_as_it_must_be_changes_nothing(action: str, method: str, body: Any) -> None:
+def test_invalid_request_changes_nothing(action: str, method: str, body: Any) -> None:
     device = rufus()
     stands = everything()
     assert ask(method, device, action, body).status == 422
@@ -306,7 +306,7 @@ def test_a_change_that_is_not_as_it_must_be_changes_nothing(action: str, method:
 
 
 class Callers:
-    """One caller of each API, each of whom may do what they ask."""
+    """One caller of each API, each authorized for their requests."""
 
     def __init__(self, bank: openid.Bank) -> None:
         World()
@@ -360,7 +360,7 @@ BANNED: list[tuple[Callable[[Callers], Response], Callable[[], str], tuple[int, 
 
 
 @pytest.mark.parametrize(("operation", "device", "refusal"), BANNED)
-def test_a_ban_holds_at_once_for_what_every_api_does_with_the_device_until_it_is_lifted(
+def test_ban_applies_to_every_api_until_it_is_lifted(
     operation: Callable[[Callers], Response], device: Callable[[], str], refusal: tuple[int, str], callers: Callers
 ) -> None:
     if dynamodb.get(items.device(device())) is None:
@@ -387,7 +387,7 @@ def devices_table() -> dict[str, Item]:
     return {item["pk"]: item for item in stored(Table.DEVICES)}
 
 
-def test_second_ban_keeps_the_first_reason_and_unban_leaves_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_ban_keeps_the_first_reason_and_unban_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     device = rufus()
     monkeypatch.setattr(clock, "now", lambda: 1000)
     first = ask("POST", device, "/ban", {"reason": " stolen "}).json()
@@ -413,7 +413,7 @@ def unbind(device: str, uid: str | None = None) -> Response:
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING])
-def test_a_users_binding_ends_with_its_shares_and_its_place_on_the_common_list(mode: Mode, now: int) -> None:
+def test_unbind_ends_shares_and_the_family_list_entry(mode: Mode, now: int) -> None:
     world = World(mode)
     world.at_home()
     first = quectel.succeeded(world.ask())
@@ -430,7 +430,7 @@ def test_a_users_binding_ends_with_its_shares_and_its_place_on_the_common_list(m
     assert quectel.succeeded(quectel.as_user(OTHER, fid="F2"))["authKey"] != first["authKey"]
 
 
-def test_a_companys_binding_ends_and_can_be_made_again() -> None:
+def test_company_can_bind_again_after_an_unbind() -> None:
     device = rufus()
     assert unbind(device).json()["binding"] is None
     assert everything()["BINDINGS"] == []
@@ -439,7 +439,7 @@ def test_a_companys_binding_ends_and_can_be_made_again() -> None:
 
 
 @pytest.mark.parametrize("blocked", [False, True])
-def test_a_registration_is_left_unregistered_with_its_identifier_and_nickname_free(blocked: bool) -> None:
+def test_unbind_unregisters_and_frees_identifier_and_nickname(blocked: bool) -> None:
     device = registered()
     if blocked:
         dynamodb.write(items.owner(device).update(set={"status": "blocked"}))
@@ -450,7 +450,7 @@ def test_a_registration_is_left_unregistered_with_its_identifier_and_nickname_fr
     owned_devices.register("MIGR00002", "OTHER", nickname="my phone", **REGISTRATION)  # type: ignore[arg-type]
 
 
-def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(registry: None) -> None:
+def test_unbind_in_multi_mode_affects_only_the_named_user(registry: None) -> None:
     World(Mode.MULTI)
     for uid in (ME, OTHER):
         quectel.succeeded(quectel.as_user(uid))
@@ -468,14 +468,14 @@ def test_of_a_device_that_several_hold_the_named_users_binding_or_share_ends(reg
 
 
 def at_home(*uids: str) -> None:
-    """These users of the family F1 have a device that several may hold on its common list."""
+    """Let these users of family F1 bind a multi-mode device and list it in the family."""
     World(Mode.MULTI)
     for uid in uids:
         users.set_home_mode(uid, True)
         quectel.succeeded(quectel.as_user(uid, fid="F1"))
 
 
-def test_a_device_stays_on_the_common_list_while_another_of_the_family_has_it_there(registry: None) -> None:
+def test_device_stays_listed_while_another_family_member_has_it(registry: None) -> None:
     at_home(ME, OTHER)
     assert quectel.common("F1") == {families.common_entry(DEVICE, uid, Mode.MULTI) for uid in (ME, OTHER)}
     assert unbind(DEVICE, ME).status == 200
@@ -484,9 +484,7 @@ def test_a_device_stays_on_the_common_list_while_another_of_the_family_has_it_th
     assert quectel.common("F1") == set()
 
 
-def test_two_of_a_family_who_are_ended_at_once_both_leave_its_common_list(
-    registry: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parallel_unbinds_in_a_family_clear_its_device_list(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     at_home(ME, OTHER)
     before(monkeypatch, "transact_write_items", lambda: forced_unbind.end(DEVICE, "lost", uid=OTHER))
     assert unbind(DEVICE, ME).status == 200
@@ -495,7 +493,7 @@ def test_two_of_a_family_who_are_ended_at_once_both_leave_its_common_list(
 
 
 @pytest.mark.parametrize("make", [player, manufactured])
-def test_where_nobody_holds_a_device_nothing_ends(make: Callable[[], str]) -> None:
+def test_unbind_of_an_unbound_device_changes_nothing(make: Callable[[], str]) -> None:
     device = make()
     stands = everything()
     assert unbind(device).status == 404
@@ -518,7 +516,7 @@ def bound() -> str:
 
 
 @pytest.mark.parametrize(("make", "meanwhile"), [(rufus, bound_anew), (bound, bound_anew), (registered, renamed)])
-def test_a_binding_that_is_another_one_by_then_is_not_ended(
+def test_unbind_does_not_end_a_newer_binding(
     make: Callable[[], str], meanwhile: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = make()
@@ -537,7 +535,7 @@ def test_a_binding_that_is_another_one_by_then_is_not_ended(
 # ── Activity and address ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nobody_connects_to_a_device_until_it_is_active_again(callers: Callers) -> None:
+def test_inactive_device_accepts_no_connections(callers: Callers) -> None:
     device = identity.company_device(*RUFUS)
     assert ask("POST", device, "/deactivate").json()["active"] is False
     assert "the device is not active" in callers.remoteit().body
@@ -545,7 +543,7 @@ def test_nobody_connects_to_a_device_until_it_is_active_again(callers: Callers) 
     assert callers.remoteit().status == 200
 
 
-def test_who_has_a_device_that_is_disabled_keeps_it_and_nobody_else_binds_it() -> None:
+def test_disabled_device_keeps_its_owner_and_cannot_be_bound() -> None:
     world = World(Mode.MULTI)
     quectel.succeeded(world.ask())
     for _ in range(2):
@@ -557,7 +555,7 @@ def test_who_has_a_device_that_is_disabled_keeps_it_and_nobody_else_binds_it() -
     quectel.succeeded(quectel.as_user(OTHER))
 
 
-def test_only_what_was_manufactured_is_disabled() -> None:
+def test_only_manufactured_devices_can_be_disabled() -> None:
     device = rufus()
     stands = everything()
     for action in ("/disable", "/enable"):
@@ -567,7 +565,7 @@ def test_only_what_was_manufactured_is_disabled() -> None:
     assert everything() == stands
 
 
-def test_a_service_address_is_given_and_taken() -> None:
+def test_service_address_is_assigned_and_removed() -> None:
     device, other = rufus(), registered()
     assert ask("PUT", device, "/address", {"address": ADDRESS.lower()}).json()["address"] == ADDRESS
     for again in (
@@ -580,7 +578,7 @@ def test_a_service_address_is_given_and_taken() -> None:
     assert ask("PUT", other, "/address", {"address": ADDRESS}).json()["address"] == ADDRESS
 
 
-def test_the_address_of_a_product_in_multi_mode_is_each_users(registry: None) -> None:
+def test_address_of_a_multi_mode_device_serves_each_user(registry: None) -> None:
     World(Mode.MULTI)
     assert ask("PUT", DEVICE, "/address", {"address": ADDRESS}).status == 200
     found = service_addresses.find(ADDRESS)
@@ -588,7 +586,7 @@ def test_the_address_of_a_product_in_multi_mode_is_each_users(registry: None) ->
     assert (found.device, found.per_user) == (DEVICE, True)
 
 
-def test_an_address_that_another_device_has_by_then_is_not_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_reassigned_concurrently_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     device, other = rufus(), registered()
     service_addresses.assign(ADDRESS, device)
 
@@ -630,7 +628,7 @@ def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def test_an_import_writes_what_is_new_or_differs_and_says_which(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_writes_and_reports_only_new_or_changed_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [row(1), row(2, module_type="BC27", data_center="eu"), row(3)]
     assert send(*rows) == report(created=3)
     made = devices_table()[identity.manufactured_device(PK, "N2")]
@@ -658,7 +656,7 @@ def test_an_import_writes_what_is_new_or_differs_and_says_which(world: World, mo
     assert devices_table()[identity.manufactured_device(PK, "N2")]["module_type"] is None
 
 
-def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: World) -> None:
+def test_import_keeps_owner_ban_activity_and_address(world: World) -> None:
     quectel.succeeded(world.ask())
     service_addresses.assign(ADDRESS, DEVICE)
     devices.ban(DEVICE, "stolen")
@@ -672,7 +670,7 @@ def test_an_import_leaves_owner_ban_activity_and_address_as_they_are(world: Worl
     assert (everything()["BINDINGS"], stored(Table.DIRECTORY)) == (bindings, directory)
 
 
-def test_a_ban_between_an_imports_read_and_its_write_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ban_during_an_import_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before(monkeypatch, "update_item", lambda: devices.ban(DEVICE, "stolen"))
     assert send(row(serial=SN)) == report(changed=1)
     (after,) = stored(Table.DEVICES)
@@ -693,7 +691,7 @@ ROWS: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "problem", "message"), ROWS)
-def test_a_row_that_is_wrong_is_named_without_its_values_and_stops_no_other(
+def test_invalid_row_is_reported_without_values_and_skipped(
     wrong: Any, problem: str, message: str, world: World
 ) -> None:
     first, last = row(0, device_key="KEY0"), row(9)
@@ -704,7 +702,7 @@ def test_a_row_that_is_wrong_is_named_without_its_values_and_stops_no_other(
 
 
 @pytest.mark.parametrize(("device_key", "code"), [(None, 5067), (" ", 5067), ("84:15", 5361), ("\u00e4" * 64, 5361)])
-def test_a_device_without_a_good_key_is_entered_when_it_is_meant_and_nobody_binds_it(
+def test_device_without_a_valid_key_is_imported_but_not_bindable(
     device_key: str | None, code: int, world: World
 ) -> None:
     rows = {"rows": [row(serial=SN, device_key=device_key)]}
@@ -715,7 +713,7 @@ def test_a_device_without_a_good_key_is_entered_when_it_is_meant_and_nobody_bind
     quectel.succeeded(world.ask())
 
 
-def test_errors_are_told_in_the_order_of_the_rows(world: World) -> None:
+def test_errors_are_reported_in_row_order(world: World) -> None:
     errors = send(row(1, product_key="p-unknown"), row(2, serial=""), row(3, product_key="p-unknown"))["errors"]
     assert [error["row"] for error in errors] == [0, 1, 2]
 
@@ -724,11 +722,11 @@ def test_errors_are_told_in_the_order_of_the_rows(world: World) -> None:
     "body",
     [{}, {"rows": []}, {"rows": [{}] * 501}, {"rows": {}}, {"rows": [{}], "dry": True}, {"rows": [{}], "dry_run": "x"}],
 )
-def test_an_import_that_is_not_as_it_must_be_is_422(body: Any) -> None:
+def test_invalid_import_is_422(body: Any) -> None:
     assert admin("devices", "POST", "devices/import", body).status == 422
 
 
-def test_an_import_that_broke_off_is_sent_again_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_import_can_be_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real = dynamodb.write
 
     def fail(operation: dynamodb.Write) -> None:

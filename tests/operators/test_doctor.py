@@ -1,4 +1,4 @@
-"""The doctor: a healthy installation, whatever can be wrong with one, and that nothing is left behind."""
+"""The doctor: a healthy installation, each possible failure, and no leftovers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +45,7 @@ def fail(*_: object, **__: object) -> Any:
     raise Refused(Reason.UNAVAILABLE)
 
 
-def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
+def test_healthy_installation_passes_and_is_left_unchanged() -> None:
     found = ask()
     assert ill(found) == {}
     assert [check["name"] for check in found["checks"]] == [
@@ -72,7 +72,7 @@ def test_a_healthy_installation_is_said_to_be_and_left_as_it_was() -> None:
     assert everything() == NOTHING
 
 
-def test_the_doctor_looks_at_every_index_and_secret_of_the_template() -> None:
+def test_doctor_checks_every_index_and_secret_of_the_template() -> None:
     tables = {env.read(table.value): table for table in Table}
     indexes = {
         index["IndexName"]: (tables[logical_id], index["KeySchema"][0]["AttributeName"])
@@ -83,7 +83,7 @@ def test_the_doctor_looks_at_every_index_and_secret_of_the_template() -> None:
     assert {name for name, _ in template.resources("AWS::SecretsManager::Secret")} == set(map(env.read, doctor.SECRETS))
 
 
-def test_device_management_that_is_off_is_not_a_failure() -> None:
+def test_disabled_device_management_is_not_a_failure() -> None:
     settings.change(settings.DEVICE_MANAGEMENT, 0)
     found = ask()
     assert ill(found) == {}
@@ -93,14 +93,14 @@ def test_device_management_that_is_off_is_not_a_failure() -> None:
 
 
 @pytest.mark.parametrize("name", [table.name.lower() for table in Table])
-def test_a_table_that_is_gone_is_named_and_no_round_trip_is_tried(name: str) -> None:
+def test_missing_table_is_named_and_round_trips_are_skipped(name: str) -> None:
     boto3.client("dynamodb").delete_table(TableName=env.read(Table[name.upper()].value))
     found = ill(ask())
     assert found[f"table {name}"] == "failed: ResourceNotFoundException"
     assert [found[dialect] for dialect in DIALECTS] == ["not tried: a table cannot be used"] * 5
 
 
-def test_a_secret_that_is_too_short_or_gone_is_named() -> None:
+def test_short_or_missing_secret_is_named() -> None:
     client = boto3.client("secretsmanager")
     client.put_secret_value(SecretId=env.read("DEVICE_ID_SECRET"), SecretString="s" * 31)
     client.delete_secret(SecretId=env.read("QUECTEL_SESSION_SECRET"), ForceDeleteWithoutRecovery=True)
@@ -120,9 +120,7 @@ def test_a_secret_that_is_too_short_or_gone_is_named() -> None:
         ({"/.well-known/openid-configuration": (200, {}, b"{}")}, "refused: unavailable"),
     ],
 )
-def test_an_issuer_is_asked_for_its_keys(
-    environment: pytest.MonkeyPatch, answers: dict[str, Any], detail: str | None
-) -> None:
+def test_issuer_keys_are_fetched(environment: pytest.MonkeyPatch, answers: dict[str, Any], detail: str | None) -> None:
     with Bank() as bank:
         bank.trusted(environment)
         bank.answers = answers
@@ -130,7 +128,7 @@ def test_an_issuer_is_asked_for_its_keys(
         assert bank.asked
 
 
-def test_an_issuer_without_a_key_that_can_be_used_is_ill(environment: pytest.MonkeyPatch) -> None:
+def test_issuer_without_a_usable_key_fails(environment: pytest.MonkeyPatch) -> None:
     with Bank() as bank:
         bank.trusted(environment)
         bank.keys[0]["use"] = "enc"
@@ -138,7 +136,7 @@ def test_an_issuer_without_a_key_that_can_be_used_is_ill(environment: pytest.Mon
 
 
 @pytest.mark.parametrize("apart", [-6, 6])
-def test_a_clock_that_is_wrong_is_said_to_be(monkeypatch: pytest.MonkeyPatch, apart: int) -> None:
+def test_wrong_clock_is_reported(monkeypatch: pytest.MonkeyPatch, apart: int) -> None:
     now = clock.seconds()
     monkeypatch.setattr(clock, "seconds", lambda: now)
     monkeypatch.setattr(dynamodb, "server_seconds", lambda: now + apart)
@@ -155,7 +153,7 @@ def test_a_clock_that_is_wrong_is_said_to_be(monkeypatch: pytest.MonkeyPatch, ap
         ("remoteit", doctor, "_authorize_client"),
     ],
 )
-def test_a_round_trip_that_fails_leaves_nothing_behind(
+def test_failed_round_trip_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, dialect: str, module: Any, name: str
 ) -> None:
     monkeypatch.setattr(module, name, fail)
@@ -173,7 +171,7 @@ def test_a_round_trip_that_fails_leaves_nothing_behind(
         (lambda patch: patch.setattr(doctor, "LABEL_LOOKUPS", 0), "remoteit", "by its proxy label"),
     ],
 )
-def test_a_write_that_did_not_last_is_found(
+def test_lost_write_is_detected(
     monkeypatch: pytest.MonkeyPatch, broken: Callable[[pytest.MonkeyPatch], None], dialect: str, detail: str
 ) -> None:
     broken(monkeypatch)
@@ -181,7 +179,7 @@ def test_a_write_that_did_not_last_is_found(
     assert everything() == NOTHING
 
 
-def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_else(
+def test_next_run_deletes_only_leftovers_of_an_interrupted_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     accounts.create("acme", name="Acme")
@@ -192,7 +190,7 @@ def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_
         assert ill(ask()) == {"tidying up": "refused: unavailable"}
     left = everything()
     assert {name: len(found) > len(before[name]) for name, found in left.items()} == dict.fromkeys(before, True)
-    # A run that may still be at work is left alone.
+    # A run that may still be in progress is left alone.
     assert ill(ask()) == {}
     assert everything() == left
     monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
@@ -201,9 +199,7 @@ def test_what_an_interrupted_run_left_behind_is_removed_by_the_next_and_nothing_
 
 
 @pytest.mark.parametrize("table", Table)
-def test_what_a_table_that_could_not_be_read_was_given_is_removed(
-    monkeypatch: pytest.MonkeyPatch, table: Table
-) -> None:
+def test_probe_in_an_unreadable_table_is_deleted(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
     real = dynamodb.get
 
     def unread(key: dynamodb.Key, **given: Any) -> Any:
@@ -216,8 +212,8 @@ def test_what_a_table_that_could_not_be_read_was_given_is_removed(
 
 
 @pytest.mark.parametrize("table", Table)
-def test_what_it_left_in_a_table_is_removed_by_the_next_run(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
-    """It was interrupted after a probe's write: nothing was tidied up."""
+def test_next_run_deletes_the_probe_of_an_interrupted_run(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
+    """The run was interrupted after a probe's write, before the cleanup."""
     real = dynamodb.get
     with monkeypatch.context() as interrupted:
         interrupted.setattr(dynamodb, "get", lambda key, **given: fail() if key.table is table else real(key, **given))
@@ -229,6 +225,6 @@ def test_what_it_left_in_a_table_is_removed_by_the_next_run(monkeypatch: pytest.
     assert everything() == NOTHING
 
 
-def test_the_doctor_is_asked_by_post_alone() -> None:
+def test_doctor_accepts_only_post() -> None:
     assert admin("doctor", "GET", "doctor").status == 404
     assert everything() == NOTHING

@@ -11,7 +11,7 @@ from tests.tables import everything, stored
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-def test_a_domain_is_entered_once_and_shown() -> None:
+def test_domain_is_created_once_and_shown() -> None:
     made = admin("domains", "POST", "domains", {"domain": "E.DM.1"})
     assert made.status == 200
     shown = {
@@ -29,12 +29,12 @@ def test_a_domain_is_entered_once_and_shown() -> None:
     assert everything() == before
 
 
-def test_a_domain_is_entered_as_the_operator_says() -> None:
+def test_domain_is_created_with_the_specified_fields() -> None:
     given = {"domain": "d", "enabled": False, "binders": "administrators"}
     assert admin("domains", "POST", "domains", given).json().items() >= given.items()
 
 
-def test_domains_are_listed_page_by_page() -> None:
+def test_domain_list_is_paginated() -> None:
     for name in ("a", "b", "c"):
         admin("domains", "POST", "domains", {"domain": name})
     first = admin("domains", "GET", "domains", query={"limit": 2}).json()
@@ -43,7 +43,7 @@ def test_domains_are_listed_page_by_page() -> None:
     assert ([domain["domain"] for domain in rest["items"]], rest["next"]) == (["c"], None)
 
 
-def test_a_change_changes_what_it_names_alone_and_holds_at_once() -> None:
+def test_change_sets_only_the_specified_fields_and_takes_effect() -> None:
     World()
     who = "arn:aws:iam::123456789012:user/other"
     changed = admin("domains", "PATCH", "domains/E.DM.1", {"binders": "administrators"}, who=who)
@@ -58,7 +58,7 @@ def test_a_change_changes_what_it_names_alone_and_holds_at_once() -> None:
     assert record["changed_by"] == OPERATOR
 
 
-def test_a_change_of_nothing_writes_nothing() -> None:
+def test_empty_change_writes_nothing() -> None:
     admin("domains", "POST", "domains", {"domain": "d"})
     before = everything()
     assert admin("domains", "PATCH", "domains/d", {}).body == admin("domains", "GET", "domains/d").body
@@ -68,7 +68,7 @@ def test_a_change_of_nothing_writes_nothing() -> None:
 @pytest.mark.parametrize(
     "body", [{"enabled": None}, {"enabled": "no"}, {"binders": "nobody"}, {"binders": None}, {"domain": "e"}, [], None]
 )
-def test_a_change_that_cannot_be_is_422(body: object) -> None:
+def test_invalid_change_is_422(body: object) -> None:
     admin("domains", "POST", "domains", {"domain": "d"})
     before = everything()
     assert admin("domains", "PATCH", "domains/d", body).status == 422
@@ -79,7 +79,7 @@ def kept_secret(domain: str = "d") -> str | None:
     return domain_secrets.of(user_domains.show(domain))
 
 
-def test_a_domains_secret_is_random_or_given_shown_once_and_kept_sealed() -> None:
+def test_domain_secret_is_shown_once_and_stored_encrypted() -> None:
     first = admin("domains", "POST", "domains", {"domain": "d"}).json()["secret"]
     assert re.fullmatch("[0-9a-f]{64}", first)
     assert kept_secret() == first
@@ -94,7 +94,7 @@ def test_a_domains_secret_is_random_or_given_shown_once_and_kept_sealed() -> Non
     assert given not in str(everything())
 
 
-def test_a_domains_secret_is_replaced_by_a_random_or_a_given_one_and_nothing_else_is() -> None:
+def test_replacing_a_domain_secret_changes_nothing_else() -> None:
     made = admin("domains", "POST", "domains", {"domain": "d", "binders": "administrators"}).json()
     random = admin("domains", "POST", "domains/d/secret", {}).json()
     assert random == made | {"secret": random["secret"]}
@@ -104,14 +104,14 @@ def test_a_domains_secret_is_replaced_by_a_random_or_a_given_one_and_nothing_els
     assert kept_secret() == "12345678"
 
 
-def test_a_domain_entered_by_an_earlier_version_gets_its_secret_later() -> None:
+def test_domain_from_an_earlier_version_can_get_a_secret() -> None:
     user_domains.create("d")
     assert kept_secret() is None
     assert kept_secret() != admin("domains", "POST", "domains/d/secret", {}).json()["secret"] == kept_secret()
 
 
 @pytest.mark.parametrize("secret", ["", "1234567", "1" * 129, " 12345678", "1234 5678", "1234\u00e45678", 12345678, []])
-def test_a_secret_that_cannot_be_is_422_and_not_shown(secret: object) -> None:
+def test_invalid_secret_is_422_and_not_shown(secret: object) -> None:
     admin("domains", "POST", "domains", {"domain": "d"})
     before = everything()
     for path, body in (("domains", {"domain": "e", "secret": secret}), ("domains/d/secret", {"secret": secret})):
@@ -130,6 +130,6 @@ def test_a_secret_that_cannot_be_is_422_and_not_shown(secret: object) -> None:
         ("POST", "domains/x/secret", {}),
     ],
 )
-def test_an_unknown_domain_is_404(method: str, path: str, body: object) -> None:
+def test_unknown_domain_is_404(method: str, path: str, body: object) -> None:
     assert admin("domains", method, path, body).json()["reason"] == "not_found"
     assert stored(Table.DIRECTORY) == []

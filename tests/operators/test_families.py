@@ -42,7 +42,7 @@ HOME: dict[str, Any] = {"fid": "F1", "owner": "ada", "members": ["ben"], "rooms"
 EMPTY = {"common_count": 0, "common_devices": []}
 
 
-def test_a_family_is_entered_once_and_shown(known: None) -> None:
+def test_family_is_created_once_and_shown(known: None) -> None:
     made = admin("families", "POST", "families", HOME)
     assert made.status == 200
     assert made.json() == {**HOME, **EMPTY, "created_at": made.json()["created_at"]}
@@ -54,12 +54,12 @@ def test_a_family_is_entered_once_and_shown(known: None) -> None:
     assert everything() == before
 
 
-def test_a_family_may_be_its_owner_alone_without_rooms(known: None) -> None:
+def test_family_needs_only_an_owner(known: None) -> None:
     made = admin("families", "POST", "families", {"fid": "F1", "owner": "ada"}).json()
     assert (made["members"], made["rooms"]) == ([], [])
 
 
-def test_the_families_of_an_owner_are_listed_page_by_page(known: None) -> None:
+def test_family_list_of_an_owner_is_paginated(known: None) -> None:
     for fid, owner in [("a", "ada"), ("b", "ada"), ("x", "ben"), ("c", "ada")]:
         admin("families", "POST", "families", HOME | {"fid": fid, "owner": owner})
     first = admin("families", "GET", "families", query={"owner": "ada", "limit": 2}).json()
@@ -70,19 +70,19 @@ def test_the_families_of_an_owner_are_listed_page_by_page(known: None) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "owner=", "owner=a%20b", "owner=ada&cursor=x"])
-def test_a_list_is_of_one_owner(query: str) -> None:
+def test_list_requires_exactly_one_owner(query: str) -> None:
     assert admin("families", "GET", "families", query=query).status == 422
 
 
 @pytest.mark.parametrize("change", [{"members": []}, {"rooms": ["attic"]}, {"members": ["cleo"], "rooms": []}, {}])
-def test_a_change_changes_what_it_names_alone(known: None, change: dict[str, Any]) -> None:
+def test_change_sets_only_the_specified_fields(known: None, change: dict[str, Any]) -> None:
     made = admin("families", "POST", "families", HOME).json()
     changed = admin("families", "PATCH", "families/F1", change)
     assert (changed.status, changed.json()) == (200, made | change)
     assert admin("families", "GET", "families/F1").body == changed.body
 
 
-def test_who_lives_in_a_family_and_its_rooms_hold_at_once_and_what_is_bound_stays() -> None:
+def test_change_of_members_and_rooms_keeps_bindings() -> None:
     world = World()
     world.at_home()
     admin("families", "PATCH", "families/F1", {"rooms": ["R9"]})
@@ -96,7 +96,7 @@ def test_who_lives_in_a_family_and_its_rooms_hold_at_once_and_what_is_bound_stay
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
-def test_a_family_is_shown_with_its_common_devices(mode: Mode) -> None:
+def test_family_is_shown_with_its_devices(mode: Mode) -> None:
     world = World(mode)
     world.at_home()
     succeeded(as_user(ME, fid="F1"))
@@ -112,7 +112,7 @@ def test_a_family_is_shown_with_its_common_devices(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize(("name", "limit"), [("members", 98), ("rooms", 100)])
-def test_a_family_has_98_members_and_100_rooms_at_most(known: None, name: str, limit: int) -> None:
+def test_family_has_at_most_98_members_and_100_rooms(known: None, name: str, limit: int) -> None:
     ids = [str(number) for number in range(limit + 1)]
     for uid in ids if name == "members" else ():
         users.create(uid, "acme")
@@ -126,7 +126,7 @@ def test_a_family_has_98_members_and_100_rooms_at_most(known: None, name: str, l
 @pytest.mark.parametrize(
     "body", [{"members": None}, {"members": "ben"}, {"rooms": ["a/b"]}, {"owner": "ben"}, {"common_devices": []}]
 )
-def test_a_change_that_cannot_be_is_422(known: None, body: object) -> None:
+def test_invalid_change_is_422(known: None, body: object) -> None:
     admin("families", "POST", "families", HOME)
     before = everything()
     assert admin("families", "PATCH", "families/F1", body).status == 422
@@ -134,6 +134,6 @@ def test_a_change_that_cannot_be_is_422(known: None, body: object) -> None:
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"rooms": []}), ("PATCH", {})])
-def test_an_unknown_family_is_404(method: str, body: object) -> None:
+def test_unknown_family_is_404(method: str, body: object) -> None:
     assert admin("families", method, "families/x", body).json()["reason"] == "not_found"
     assert stored(Table.DIRECTORY) == []

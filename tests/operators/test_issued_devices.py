@@ -48,7 +48,7 @@ def change(customer: str, device_id: str, body: Any, *, who: str = OPERATOR) -> 
 
 
 def seen(bank: Bank, device_id: str, customer: str = CUSTOMER) -> Any:
-    """What the customer's app is shown."""
+    """Return the device as the customer's app sees it."""
     request = event(
         "GET",
         f"/v1/device/issued-devices/{device_id}",
@@ -61,7 +61,7 @@ def seen(bank: Bank, device_id: str, customer: str = CUSTOMER) -> Any:
 # ── Import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_imported_is_what_its_customer_sees(bank: Bank) -> None:
+def test_customer_sees_the_imported_devices(bank: Bank) -> None:
     answer = load(TOKEN, CARD)
     assert (answer.status, answer.json()) == (200, report(created=2))
     assert seen(bank, "T-1") == {
@@ -80,7 +80,7 @@ def test_what_is_imported_is_what_its_customer_sees(bank: Bank) -> None:
     assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
 
 
-def test_importing_again_writes_what_is_new_alone() -> None:
+def test_repeated_import_writes_only_new_rows() -> None:
     load(TOKEN, CARD)
     before = everything()
     assert load(TOKEN, CARD).json() == report(unchanged=2)
@@ -91,7 +91,7 @@ def test_importing_again_writes_what_is_new_alone() -> None:
     assert (card["card_status"], token, new["device_id"]) == ("blocked", before["DIRECTORY"][1], "T-2")
 
 
-def test_a_row_replaces_its_device_whole(bank: Bank) -> None:
+def test_row_replaces_the_whole_device(bank: Bank) -> None:
     load(CARD)
     assert load(TOKEN | {"device_id": "C-1"}).json() == report(changed=1)
     assert seen(bank, "C-1").keys() == {"device-id", "kind", "holder-id", "capabilities", "status"}
@@ -99,7 +99,7 @@ def test_a_row_replaces_its_device_whole(bank: Bank) -> None:
     assert "card_status" not in record
 
 
-def test_an_import_leaves_the_customers_nickname_and_counts_a_device_without_other_changes_as_unchanged(
+def test_import_keeps_the_nickname_and_does_not_count_it_as_changed(
     bank: Bank,
 ) -> None:
     load(TOKEN, CARD)
@@ -113,12 +113,12 @@ def test_an_import_leaves_the_customers_nickname_and_counts_a_device_without_oth
     assert card["nickname"] == "Holiday card"
 
 
-def test_no_row_sets_a_nickname() -> None:
+def test_row_cannot_set_a_nickname() -> None:
     answer = load(CARD | {"nickname": "theirs"}).json()
     assert [(error["row"], error["problem"]) for error in answer["errors"]] == [(0, "extra_forbidden")]
 
 
-def test_a_dry_run_tells_and_writes_nothing() -> None:
+def test_dry_run_reports_and_writes_nothing() -> None:
     load(TOKEN, CARD)
     before = everything()
     rows = [TOKEN, CARD | {"card_status": "blocked"}, TOKEN | {"device_id": "T-2"}, {}]
@@ -149,7 +149,7 @@ def test_a_dry_run_tells_and_writes_nothing() -> None:
         (["secret-value"], "model_type", "valid dictionary"),
     ],
 )
-def test_a_row_that_cannot_be_is_told_by_its_place_without_its_values(row: Any, problem: str, message: str) -> None:
+def test_invalid_row_is_reported_by_position_without_values(row: Any, problem: str, message: str) -> None:
     answer = load(TOKEN, row, TOKEN | {"device_id": "T-2"})
     assert answer.status == 200
     told = answer.json()
@@ -162,7 +162,7 @@ def test_a_row_that_cannot_be_is_told_by_its_place_without_its_values(row: Any, 
     assert [record["device_id"] for record in stored(Table.DIRECTORY)] == ["T-1", "T-2"]
 
 
-def test_everything_that_is_wrong_with_a_row_is_told() -> None:
+def test_every_error_in_a_row_is_reported() -> None:
     answer = load({"customer": CUSTOMER, "device_id": "C-1", "kind": "payment-card", "status": "lost", "pin": 1})
     assert {error["message"].partition(":")[0] for error in answer.json()["errors"]} == {
         "status",
@@ -171,7 +171,7 @@ def test_everything_that_is_wrong_with_a_row_is_told() -> None:
     }
 
 
-def test_an_import_takes_five_hundred_rows_and_reads_their_records_by_the_hundred(
+def test_import_takes_500_rows_and_reads_100_records_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(501)]
@@ -187,7 +187,7 @@ def test_an_import_takes_five_hundred_rows_and_reads_their_records_by_the_hundre
     assert read == [100] * 5
 
 
-def test_an_import_that_broke_off_is_sent_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_import_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(20)]
     write = dynamodb.write
 
@@ -209,14 +209,14 @@ def test_an_import_that_broke_off_is_sent_again_as_it_was(monkeypatch: pytest.Mo
     "body",
     [{}, {"rows": None}, {"rows": []}, {"rows": [TOKEN], "dryrun": True}, {"rows": [TOKEN], "dry_run": "no"}, []],
 )
-def test_what_is_no_import_is_422(body: Any) -> None:
+def test_invalid_import_is_422(body: Any) -> None:
     assert admin("issued_devices", "POST", "issued-devices/import", body).status == 422
 
 
 # ── List and change ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_devices_of_a_customer_are_listed_page_by_page() -> None:
+def test_device_list_of_a_customer_is_paginated() -> None:
     load(TOKEN, CARD, TOKEN | {"device_id": "T-2"}, TOKEN | {"customer": OTHER, "device_id": "T-3"})
     dynamodb.write(Put(dynamodb.Key(Table.DIRECTORY, f"customer#{CUSTOMER}", "other"), {}))
     first = admin("issued_devices", "GET", "issued-devices", query={"customer": CUSTOMER, "limit": 2}).json()
@@ -228,7 +228,7 @@ def test_the_devices_of_a_customer_are_listed_page_by_page() -> None:
     assert ([device["device_id"] for device in rest["items"]], rest["next"]) == (["T-2"], None)
 
 
-def test_a_customer_may_be_called_by_a_number() -> None:
+def test_customer_id_may_be_a_number() -> None:
     load(TOKEN | {"customer": "0101990500011"})
     (device,) = admin("issued_devices", "GET", "issued-devices", query={"customer": "0101990500011"}).json()["items"]
     assert (device["customer"], device["holder_id"]) == ("0101990500011", "0101990500011")
@@ -237,16 +237,16 @@ def test_a_customer_may_be_called_by_a_number() -> None:
 @pytest.mark.parametrize(
     "query", ["", "customer=", "customer=%20", "customer=a%0Ab", "customer=a&cursor=x", "customer=a&limit=101"]
 )
-def test_a_list_is_of_one_customer(query: str) -> None:
+def test_list_requires_exactly_one_customer(query: str) -> None:
     assert admin("issued_devices", "GET", "issued-devices", query=query).status == 422
 
 
 NAMES = ("auth0|5f7c8ec7c33c6c00", "CN=Ada/OU=Retail, O=Bank", " X1", "..", "漢字 ünï+%2F", "\U0001f600" * 253 + "abc")
-"""What issuers call their customers."""
+"""Customer ids that issuers use."""
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whomever_the_issuer_names_operators_can_name_to_the_letter(name: str, bank: Bank) -> None:
+def test_operators_can_use_any_customer_id_of_the_issuer(name: str, bank: Bank) -> None:
     assert load(TOKEN | {"customer": name}, TOKEN | {"customer": name.strip()[:200] + "."}).json() == report(created=2)
     assert change(name, "T-1", {"status": "blocked"}).json()["status"] == "blocked"
     (device,) = admin("issued_devices", "GET", "issued-devices", query=urlencode({"customer": name})).json()["items"]
@@ -264,7 +264,7 @@ def test_whomever_the_issuer_names_operators_can_name_to_the_letter(name: str, b
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a\u200bb", "C" * 257, "\U0001f600" * 254, 5])
-def test_whom_no_token_can_name_operators_cannot_name_either(name: Any, bank: Bank) -> None:
+def test_customer_id_that_no_token_can_have_is_rejected(name: Any, bank: Bank) -> None:
     request = event("GET", "/v1/device/issued-devices", headers={"authorization": f"bearer {bank.token(sub=name)}"})
     assert invoke("asseco.list_issued_devices", request).status == 401
     assert [error["row"] for error in load(TOKEN | {"customer": name}).json()["errors"]] == [0]
@@ -276,7 +276,7 @@ def test_whom_no_token_can_name_operators_cannot_name_either(name: Any, bank: Ba
 
 
 @pytest.mark.parametrize("segment", [CUSTOMER, "auth0|5f7c", "TUlHUjAwMDAy=", "_w"])
-def test_in_a_path_a_customer_stands_in_base64(segment: str) -> None:
+def test_customer_id_in_a_path_is_base64(segment: str) -> None:
     load(TOKEN)
     answer = admin("issued_devices", "PATCH", f"issued-devices/{segment}/T-1", {"status": "blocked"})
     assert (answer.status, answer.json()["errors"]) == (
@@ -292,7 +292,7 @@ def test_in_a_path_a_customer_stands_in_base64(segment: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["blocked", "reported-as-lost", "inactive", "expired"])
-def test_a_cards_new_status_is_what_its_customer_sees_at_once(status: str, bank: Bank) -> None:
+def test_customer_sees_a_new_card_status_immediately(status: str, bank: Bank) -> None:
     load(CARD, TOKEN)
     (before, other) = stored(Table.DIRECTORY)
     answer = change(CUSTOMER, "C-1", {"card_status": status})
@@ -303,7 +303,7 @@ def test_a_cards_new_status_is_what_its_customer_sees_at_once(status: str, bank:
     assert still == other
 
 
-def test_a_devices_new_status_is_what_its_customer_sees_at_once(bank: Bank) -> None:
+def test_customer_sees_a_new_device_status_immediately(bank: Bank) -> None:
     load(TOKEN, CARD)
     assert change(CUSTOMER, "T-1", {"status": "blocked"}).json()["status"] == "blocked"
     assert seen(bank, "T-1")["status"] == "blocked"
@@ -312,20 +312,20 @@ def test_a_devices_new_status_is_what_its_customer_sees_at_once(bank: Bank) -> N
     assert (seen(bank, "C-1")["status"], seen(bank, "C-1")["card-status"]) == ("unregistered", "blocked")
 
 
-def test_a_change_shows_who_made_it(bank: Bank) -> None:
+def test_change_records_the_operator(bank: Bank) -> None:
     load(TOKEN)
     who = "arn:aws:iam::123456789012:user/other"
     change(CUSTOMER, "T-1", {"status": "blocked"}, who=who)
     assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [who]
 
 
-def test_a_card_past_its_last_day_is_expired_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_card_past_its_expiry_date_is_shown_as_expired(monkeypatch: pytest.MonkeyPatch) -> None:
     load(CARD)
     monkeypatch.setattr(clock, "now", lambda: 4100000000000)
     assert change(CUSTOMER, "C-1", {}).json()["card_status"] == "expired"
 
 
-def test_what_is_no_payment_card_has_no_card_status() -> None:
+def test_only_payment_cards_have_a_card_status() -> None:
     load(TOKEN)
     before = everything()
     answer = change(CUSTOMER, "T-1", {"status": "blocked", "card_status": "blocked"})
@@ -340,7 +340,7 @@ def test_what_is_no_payment_card_has_no_card_status() -> None:
 @pytest.mark.parametrize(
     "body", [{"status": "lost"}, {"status": None}, {"card_status": "active"}, {"kind": "smart-card"}, [], None]
 )
-def test_a_change_that_cannot_be_is_422(body: Any) -> None:
+def test_invalid_change_is_422(body: Any) -> None:
     load(CARD)
     before = everything()
     assert change(CUSTOMER, "C-1", body).status == 422
@@ -349,7 +349,7 @@ def test_a_change_that_cannot_be_is_422(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"status": "blocked"}, {"card_status": "blocked"}])
 @pytest.mark.parametrize(("customer", "device_id"), [(CUSTOMER, "C-2"), (OTHER, "C-1")])
-def test_an_unknown_device_is_404(customer: str, device_id: str, body: Any) -> None:
+def test_unknown_device_is_404(customer: str, device_id: str, body: Any) -> None:
     load(CARD)
     before = everything()
     answer = change(customer, device_id, body)

@@ -48,7 +48,7 @@ def at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
     monkeypatch.setattr(clock, "now", lambda: moment)
 
 
-def test_a_key_is_issued_and_shown_whole_this_once() -> None:
+def test_issued_key_is_shown_only_once() -> None:
     made = issue(unbind=True, expires_at=4_000_000_000_000)
     assert re.fullmatch(r"ror-[0-9a-f]{40}", made["key"])
     assert made == {
@@ -72,7 +72,7 @@ def test_a_key_is_issued_and_shown_whole_this_once() -> None:
     assert {record["changed_by"] for record in stored(Table.DIRECTORY)} == {OPERATOR}
 
 
-def test_an_accounts_keys_are_listed_page_by_page_revoked_ones_included() -> None:
+def test_key_list_is_paginated_and_includes_revoked_keys() -> None:
     accounts.create("other", name="Other")
     issue(account="other")
     ids = sorted(issue(kind=kind, grant="READ_WRITE")["id"] for kind in ("rufus", "rufus", "remoteit"))
@@ -85,7 +85,7 @@ def test_an_accounts_keys_are_listed_page_by_page_revoked_ones_included() -> Non
 
 
 @pytest.mark.parametrize("query", ["", "account=", "account=a/b", "account=acme&limit=0", "account=acme&cursor=x"])
-def test_a_list_that_cannot_be_is_422(query: str) -> None:
+def test_invalid_list_request_is_422(query: str) -> None:
     assert ask("GET", query=query).status == 422
 
 
@@ -105,7 +105,7 @@ def test_a_list_that_cannot_be_is_422(query: str) -> None:
         {"key": "ror-00000000000000000000"},
     ],
 )
-def test_a_key_that_cannot_be_is_422(changes: dict[str, Any]) -> None:
+def test_invalid_key_request_is_422(changes: dict[str, Any]) -> None:
     stands = everything()
     assert ask("POST", "", NEW | changes).status == 422
     assert everything() == stands
@@ -121,7 +121,7 @@ def test_a_key_that_cannot_be_is_422(changes: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_rights_that_no_key_of_the_kind_has_are_422_and_said(changes: dict[str, Any], detail: str) -> None:
+def test_unsupported_key_rights_are_422_with_the_reason(changes: dict[str, Any], detail: str) -> None:
     stands = everything()
     answer = ask("POST", "", NEW | changes)
     assert (answer.status, answer.json()["reason"], answer.json()["detail"]) == (422, "invalid", detail)
@@ -129,7 +129,7 @@ def test_rights_that_no_key_of_the_kind_has_are_422_and_said(changes: dict[str, 
 
 
 @pytest.mark.parametrize("rights", [("READ", False), ("WRITE", False), ("READ_WRITE", True)])
-def test_a_developer_key_with_rights_from_before_works_as_it_did_and_is_not_rotated(rights: tuple[str, bool]) -> None:
+def test_legacy_developer_key_works_but_cannot_be_rotated(rights: tuple[str, bool]) -> None:
     made = issue(kind="remoteit", grant="READ_WRITE")
     dynamodb.write(items.api_key(made["id"]).update(set={"grant": rights[0], "unbind": rights[1]}))
     users.create("ada", "acme")
@@ -156,14 +156,14 @@ def test_a_developer_key_with_rights_from_before_works_as_it_did_and_is_not_rota
         ("POST", "/ror-00000000000000000000/revoke", None),
     ],
 )
-def test_what_is_not_there_is_404(method: str, path: str, body: Any) -> None:
+def test_unknown_resource_is_404(method: str, path: str, body: Any) -> None:
     stands = everything()
     answer = ask(method, path, body)
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
     assert everything() == stands
 
 
-def test_an_account_has_ten_live_keys_of_a_kind() -> None:
+def test_account_has_at_most_ten_live_keys_per_kind() -> None:
     ids = [issue()["id"] for _ in range(10)]
     answer = ask("POST", "", NEW)
     assert (answer.status, answer.json()["reason"]) == (409, "limit_reached")
@@ -173,7 +173,7 @@ def test_an_account_has_ten_live_keys_of_a_kind() -> None:
     assert ask("POST", "", NEW).status == 409
 
 
-def test_a_revoked_key_is_refused_at_once_and_stays_revoked() -> None:
+def test_revoked_key_is_refused_immediately_and_permanently() -> None:
     made = issue()
     assert bind(made["key"]) == 201
     revoked = ask("POST", f"/{made['id']}/revoke").json()
@@ -182,7 +182,7 @@ def test_a_revoked_key_is_refused_at_once_and_stays_revoked() -> None:
     assert ask("POST", f"/{made['id']}/revoke").json() == revoked
 
 
-def test_a_rotated_key_is_good_beside_its_successor_until_the_overlap_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotated_key_is_valid_until_the_overlap_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     made = issue(unbind=True)
     now = made["created_at"] + DAY
     at(monkeypatch, now)
@@ -200,7 +200,7 @@ def test_a_rotated_key_is_good_beside_its_successor_until_the_overlap_is_over(mo
     assert (bind(made["key"]), bind(successor["key"])) == (403, 201)
 
 
-def test_the_overlap_is_a_day_unless_said_and_never_outlasts_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlap_defaults_to_a_day_and_ends_with_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     now = clock.now()
     at(monkeypatch, now)
     made = issue()
@@ -215,14 +215,14 @@ def test_the_overlap_is_a_day_unless_said_and_never_outlasts_the_key(monkeypatch
 
 
 @pytest.mark.parametrize("overlap", [-1, 30 * 86400 + 1, "60", 1.5, None])
-def test_an_overlap_that_cannot_be_is_422(overlap: Any) -> None:
+def test_invalid_overlap_is_422(overlap: Any) -> None:
     made = issue()
     stands = everything()
     assert ask("POST", f"/{made['id']}/rotate", {"overlap_seconds": overlap}).status == 422
     assert everything() == stands
 
 
-def test_ten_live_keys_can_be_rotated_and_stay_ten() -> None:
+def test_rotation_does_not_change_the_number_of_live_keys() -> None:
     made = [issue() for _ in range(10)]
     for key in made:
         assert ask("POST", f"/{key['id']}/rotate", {}).status == 200
@@ -230,7 +230,7 @@ def test_ten_live_keys_can_be_rotated_and_stay_ten() -> None:
     assert [bind(key["key"]) for key in made] == [201] * 10
 
 
-def test_at_most_twenty_rotated_keys_wait_for_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_twenty_rotated_keys_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     key = issue()
     for _ in range(20):
         key = ask("POST", f"/{key['id']}/rotate", {"overlap_seconds": 60}).json()
@@ -243,9 +243,7 @@ def test_at_most_twenty_rotated_keys_wait_for_their_end(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("end", ["revoke", "expire", "rotate", "close"])
-def test_a_key_that_is_revoked_expired_or_rotated_or_of_a_closed_account_is_not_rotated(
-    end: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unusable_key_cannot_be_rotated(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = issue(expires_at=clock.now() + DAY)
     match end:
         case "revoke":
@@ -262,14 +260,14 @@ def test_a_key_that_is_revoked_expired_or_rotated_or_of_a_closed_account_is_not_
     assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "key"] == stands
 
 
-def test_a_key_that_is_revoked_while_it_is_rotated_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_revoked_during_its_rotation_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
     made = issue()
     before(monkeypatch, "transact_write_items", lambda: api_keys.revoke(made["id"]))
     assert ask("POST", f"/{made['id']}/rotate", {}).status == 409
     assert [item["pk"] for item in stored(Table.DIRECTORY) if item["sk"] == "key"] == [f"key#{made['id']}"]
 
 
-def test_a_closed_accounts_keys_are_refused_successors_and_rotated_ones_alike() -> None:
+def test_all_keys_of_a_disabled_account_are_refused() -> None:
     made = issue()
     successor = ask("POST", f"/{made['id']}/rotate", {}).json()
     for enabled, status in ((False, 403), (True, 201)):
@@ -277,7 +275,7 @@ def test_a_closed_accounts_keys_are_refused_successors_and_rotated_ones_alike() 
         assert [bind(made["key"]), bind(successor["key"])] == [status, status]
 
 
-def test_a_rotated_key_can_be_revoked_before_its_time() -> None:
+def test_rotated_key_can_be_revoked_before_it_expires() -> None:
     made = issue()
     successor = ask("POST", f"/{made['id']}/rotate", {}).json()
     ask("POST", f"/{made['id']}/revoke")
@@ -287,7 +285,7 @@ def test_a_rotated_key_can_be_revoked_before_its_time() -> None:
     assert record["live_keys"] == {"rufus": {successor["id"]: 0}, "remoteit": {}, "rotated": {}}
 
 
-def test_a_key_tells_the_last_day_on_which_it_was_good_for_something(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_shows_the_day_of_its_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
     made = issue()
     noon = 1795176000_000
     for moment, day in ((noon, "2026-11-20"), (noon + 12 * 3600_000 - 1, "2026-11-20"), (noon + DAY, "2026-11-21")):
@@ -296,7 +294,7 @@ def test_a_key_tells_the_last_day_on_which_it_was_good_for_something(monkeypatch
         assert ask("GET", f"/{made['id']}").json()["last_used"] == day
 
 
-def test_a_developer_key_tells_so_too_though_its_user_is_anothers() -> None:
+def test_developer_key_shows_its_last_use_by_another_accounts_user() -> None:
     accounts.create("other", name="Other")
     users.create("ada", "other")
     company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
@@ -309,7 +307,7 @@ def test_a_developer_key_tells_so_too_though_its_user_is_anothers() -> None:
         assert ask("GET", f"/{made['id']}").json()["last_used"] == last_used
 
 
-def test_a_request_that_is_refused_is_no_use_of_its_key() -> None:
+def test_refused_request_does_not_count_as_key_use() -> None:
     reader = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
     assert bind(reader) == 403
     assert ask("GET", f"/{api_keys.id_of(reader)}").json()["last_used"] is None

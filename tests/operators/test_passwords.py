@@ -1,4 +1,4 @@
-"""Whatever password an operator may give, each login takes."""
+"""Every password that an operator can set works in every login."""
 
 import json
 from urllib.parse import urlencode
@@ -18,12 +18,12 @@ EMAIL, DOMAIN, SECRET = "ada@example.com", "app", "secret"
 
 PASSWORDS = {
     "the shortest": "12345678",
-    "blanks alone": " " * 8,
-    "blanks of Unicode": "\u2028\u2029\u3000\u00a0" * 2,
-    "marks of a document": "\"\\'{}<>&%+=#\ufeff\u200b",
-    "characters in two parts": "e\u0301" * 4,
-    "characters that become many": "\ufdfa" * passwords.LONGEST,
-    "the last of Unicode": "\U0010ffff" * passwords.LONGEST,
+    "spaces only": " " * 8,
+    "Unicode spaces": "\u2028\u2029\u3000\u00a0" * 2,
+    "markup characters": "\"\\'{}<>&%+=#\ufeff\u200b",
+    "combining characters": "e\u0301" * 4,
+    "characters that expand when normalized": "\ufdfa" * passwords.LONGEST,
+    "highest code point": "\U0010ffff" * passwords.LONGEST,
 }
 
 
@@ -48,7 +48,7 @@ def quectel(password: str) -> Response:
 
 
 @pytest.mark.parametrize("case", PASSWORDS)
-def test_a_password_that_an_operator_gave_logs_in_everywhere(case: str) -> None:
+def test_password_set_by_an_operator_works_in_every_login(case: str) -> None:
     password = PASSWORDS[case]
     assert admin("users", "POST", "users/ada/password", {"password": password}).status == 200
     assert remoteit(password).json()["status"] == "true"

@@ -1,4 +1,4 @@
-"""What is held about a user: all of it is shown, and all of it can be removed, and nothing of anyone else."""
+"""Export and erasure of a user's data: complete, and without effect on other users."""
 
 import json
 from collections import Counter
@@ -67,7 +67,7 @@ def device(product_key: str, serial_number: str) -> str:
 
 @pytest.fixture
 def others(registry: None) -> None:
-    """Ben, with devices, a family and a bank of his own, in the same account and domain as Ada."""
+    """Create Ben, with devices, a family and a bank customer, in Ada's account and domain."""
     accounts.create("acme", name="Acme")
     user_domains.create("D")
     users.create(OTHER, "acme", domain="D", home_mode=True, customer="MIGR00003")
@@ -86,7 +86,7 @@ def others(registry: None) -> None:
 
 @pytest.fixture
 def ada(others: None) -> dict[str, list[dict[str, Any]]]:
-    """Ada, of whom there is something of every kind. What the tables held before she came."""
+    """Create Ada, with data of every kind. Return the tables as they were before."""
     before = everything()
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com")
     families.create("ada's", ME, rooms=["R1"])
@@ -123,7 +123,7 @@ def company_device() -> str:
 
 
 def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What binds, but for who changed it last, and until when a share was offered."""
+    """Return the bindings without the fields that record the last change and when a share was offered."""
     return [
         {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
         for item in tables["BINDINGS"]
@@ -138,7 +138,7 @@ def export() -> dict[str, Any]:
 
 
 def erase(uid: str = ME) -> dict[str, int]:
-    """Erase a user as the command line does, and return how much of each kind was removed, of those that were."""
+    """Erase a user as the command line does. Return the number of deleted records of each kind, without zeros."""
     removed: Counter[str] = Counter()
     for _ in range(100):
         answer = admin("privacy", "DELETE", f"privacy/{uid}")
@@ -156,7 +156,7 @@ def names(records: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.usefixtures("ada")
-def test_an_export_shows_everything_and_no_secret() -> None:
+def test_export_contains_all_data_and_no_secrets() -> None:
     users.set_password(ME, "correct horse battery staple")
     found = export()
     assert found["user"] == {
@@ -208,13 +208,13 @@ def test_an_export_shows_everything_and_no_secret() -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_an_export_that_does_not_show_everything_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_export_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privacy, "EXPORT_LIMIT", 2)
     found = export()
     assert (len(found["bindings"]), found["complete"]) == (2, False)
 
 
-def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]]) -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
     answer = admin("privacy", "DELETE", f"privacy/{ME}")
     assert (answer.status, answer.json()["complete"]) == (200, False)
@@ -233,7 +233,7 @@ def test_an_erasure_leaves_nothing_of_the_user_and_everything_of_others(ada: dic
     assert erase() == {"users": 1}
     left = everything()
     assert bound_items(left) == bound_items(ada)
-    # The registry keeps devices and their bans; a family that was Ada's is an id alone.
+    # The registry keeps devices and their bans. Of a family that was Ada's, only the id remains.
     assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
     assert devices.banned(dynamodb.get(items.device(device("unique", "S2"))))
     shell = dynamodb.get(items.family("ada's"))
@@ -291,7 +291,7 @@ def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, 
         }
 
 
-def test_user_record_is_deleted_only_by_a_pass_that_found_nothing_else() -> None:
+def test_user_record_is_deleted_last() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme")
     families.create("F", ME)
@@ -325,7 +325,7 @@ def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_card_held_for_another_customer_loses_the_name_and_nothing_else() -> None:
+def test_erasure_removes_only_the_holder_of_another_customers_card() -> None:
     with dynamodb.acting(OPERATOR):
         before = issued_devices.find("MIGR00003", "C1")
         erase()
@@ -336,7 +336,7 @@ def test_card_held_for_another_customer_loses_the_name_and_nothing_else() -> Non
 
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize(("product_key", "number"), [("unique", 0), ("multi", 1)])
-def test_erased_sharer_is_not_named_by_shares_that_ended(product_key: str, number: int) -> None:
+def test_ended_shares_do_not_name_the_erased_sharer(product_key: str, number: int) -> None:
     users.create(ME, "acme", domain="D")
     quectel.share(OTHER, ME, 1, pk=product_key, dk=f"F4A1B2C3D4E{number}")
     found = admin("privacy", "GET", f"privacy/{OTHER}").json()
@@ -348,7 +348,7 @@ def test_erased_sharer_is_not_named_by_shares_that_ended(product_key: str, numbe
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_token_of_an_erased_user_is_not_good_for_the_next_of_the_same_uid() -> None:
+def test_tokens_of_an_erased_user_are_invalid_for_a_reused_uid() -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
     erase()
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
@@ -357,7 +357,7 @@ def test_a_token_of_an_erased_user_is_not_good_for_the_next_of_the_same_uid() ->
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
-def test_an_erasure_that_came_to_its_limit_is_asked_again(
+def test_erasure_that_reached_its_limit_is_repeated(
     ada: dict[str, list[dict[str, Any]]], limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
@@ -373,7 +373,7 @@ def test_an_erasure_that_came_to_its_limit_is_asked_again(
     assert ME not in json.dumps(everything(), default=sorted)
 
 
-def test_an_erasure_that_broke_off_is_repeated(
+def test_interrupted_erasure_can_be_repeated(
     ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished = False
@@ -422,10 +422,10 @@ def test_erasure_ignores_stale_index_entries() -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_what_the_customer_registers_among_an_erasure_ends_with_it_and_frees_its_nickname(
+def test_device_registered_during_an_erasure_is_erased_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The bank lets its customer in as long as their tokens are good, whatever has become of the user."""
+    """The bank's tokens remain valid whatever happens to the user."""
     shown = privacy._nicknames
 
     def registered_meanwhile(user: Any) -> Any:
@@ -444,8 +444,8 @@ def test_what_the_customer_registers_among_an_erasure_ends_with_it_and_frees_its
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read too early does not count: the write itself asks whether the registration stands."""
+def test_erasure_keeps_the_nickname_of_a_registered_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write itself checks whether the registration exists, so a stale read does no harm."""
     with monkeypatch.context() as early:
         early.setattr(privacy, "_registrations", lambda user: iter(()))
         early.setattr(owned_devices, "locked", lambda item: None)
@@ -457,7 +457,7 @@ def test_a_nickname_whose_registration_stands_is_not_freed(monkeypatch: pytest.M
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["registrations"] == 2
 
 
-def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_erasure_keeps_a_nickname_taken_by_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme", customer=CUSTOMER)
     dynamodb.write(Put(items.nickname_lock(CUSTOMER, "Phone"), {"device": "asseco#356", "binding": "gone"}))
@@ -471,7 +471,7 @@ def test_a_nickname_that_another_device_has_by_now_is_not_freed(monkeypatch: pyt
     assert broken(everything()) == []
 
 
-def test_a_nickname_that_guards_nothing_is_removed() -> None:
+def test_erasure_deletes_a_nickname_without_a_device() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme", customer=CUSTOMER)
     place = items.nickname_lock(CUSTOMER, "Phone")
@@ -481,7 +481,7 @@ def test_a_nickname_that_guards_nothing_is_removed() -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> None:
+def test_share_ended_by_an_unbind_is_not_exported() -> None:
     forced_unbind.end(device("unique", "S0"), "lost")
     assert names(export()["shares"]) == [device("multi", "S1")]
     assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
@@ -489,8 +489,9 @@ def test_a_share_that_ended_with_its_binding_is_neither_shown_nor_counted() -> N
 
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("expired", [False, True])
-def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_with_the_next(expired: bool) -> None:
-    """As long as the share's own place stands it leaves nothing; DynamoDB removes that some days after its end."""
+def test_erasure_leaves_at_most_the_sharers_entry_of_an_ended_share(expired: bool) -> None:
+    """Nothing is left while the share's own item exists. DynamoDB deletes that item some days after the share has
+    ended."""
     for uid in (ME, "cleo"):
         users.create(uid, "acme", domain="D")
     quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
@@ -505,7 +506,7 @@ def test_of_a_share_that_ended_an_erasure_leaves_at_most_what_its_sharer_loses_w
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_enabled_during_an_erasure_is_not_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     def let_in(_: Any) -> Any:
         users.set_enabled(ME, True)
         return iter(())
@@ -518,7 +519,7 @@ def test_a_user_who_is_let_in_again_meanwhile_is_not_removed(monkeypatch: pytest
 
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize("change", [{"email": "new@example.com"}, {"domain": "E"}])
-def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
+def test_user_changed_during_an_erasure_is_deleted_on_retry(
     change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin("privacy", "DELETE", f"privacy/{ME}")
@@ -530,7 +531,7 @@ def test_a_user_whose_name_changes_meanwhile_is_not_removed_and_then_is_with_it(
     assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "email"] == []
 
 
-def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
+def test_user_without_devices_can_be_exported_and_erased() -> None:
     accounts.create("acme", name="Acme")
     users.create("cy", "acme")
     found = admin("privacy", "GET", "privacy/cy").json()
@@ -545,14 +546,14 @@ def test_a_user_of_whom_there_is_nothing_but_a_record() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_an_unknown_user_is_404(method: str) -> None:
+def test_unknown_user_is_404(method: str) -> None:
     answer = admin("privacy", method, "privacy/nobody")
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
     assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.usefixtures("ada")
-def test_whoever_ended_a_binding_stands_with_the_device() -> None:
+def test_device_records_the_operator_whose_erasure_unbound_it() -> None:
     admin("privacy", "DELETE", f"privacy/{ME}")
     found = dynamodb.get(items.device(device("unique", "S1")))
     assert found is not None
@@ -563,9 +564,7 @@ def test_whoever_ended_a_binding_stands_with_the_device() -> None:
 
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize("over", [False, True])
-def test_an_erased_users_connections_are_named_by_no_binding_of_others(
-    over: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_erasure_removes_connections_from_other_users_bindings(over: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     shared = identity.company_device("acme", "M", "S")
     service_addresses.assign("80:00:00:00:00:00:00:F2", shared)
@@ -592,8 +591,8 @@ def test_an_erased_users_connections_are_named_by_no_binding_of_others(
 
 
 @pytest.mark.usefixtures("others")
-def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
-    """A lease that was over is gone, and nobody removed its caller from the binding of the account."""
+def test_remains_in_bindings_are_not_attributed_to_a_reused_uid() -> None:
+    """The lease has expired and was deleted, but its caller was not removed from the account's binding."""
     company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     place = identity.company_device("acme", "M", "S")
     service_addresses.assign(ADDRESS, place)
@@ -607,13 +606,13 @@ def test_what_an_erased_user_leaves_in_bindings_is_nobodys() -> None:
         owner = dynamodb.get(items.owner(place))
         assert owner is not None
         left.append(set(owner["leases"]))
-    # Who has the uid later is not named by what is left of the first.
+    # Remaining entries do not name a later user with the same uid.
     assert [len(names) for names in left] == [1, 2]
 
 
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("lease_from_before", [True, False])
-def test_of_a_user_from_before_pseudonyms_an_erasure_removes_the_name(lease_from_before: bool) -> None:
+def test_erasure_removes_names_written_before_pseudonyms(lease_from_before: bool) -> None:
     company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
     place = identity.company_device("acme", "M", "S")
     service_addresses.assign(ADDRESS, place)

@@ -30,7 +30,7 @@ def named(registry: None) -> None:
 DEFAULTS = {"mode": 2, "domains": None, "data_center": None}
 
 
-def test_a_product_is_entered_once_and_shown() -> None:
+def test_product_is_created_once_and_shown() -> None:
     made = admin("products", "POST", "products", LOCK)
     assert made.status == 200
     assert made.json() == {**LOCK, **DEFAULTS, "created_at": made.json()["created_at"]}
@@ -43,12 +43,12 @@ def test_a_product_is_entered_once_and_shown() -> None:
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_a_product_is_entered_as_the_operator_says(mode: Mode) -> None:
+def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
     given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu"}
     assert admin("products", "POST", "products", given).json().items() >= given.items()
 
 
-def test_products_are_listed_page_by_page_without_who_is_barred() -> None:
+def test_product_list_is_paginated_without_blocked_users() -> None:
     for name in ("a", "b", "c"):
         admin("products", "POST", "products", LOCK | {"product_key": name})
         admin("products", "PUT", f"products/{name}/barred/ada")
@@ -71,14 +71,14 @@ def test_products_are_listed_page_by_page_without_who_is_barred() -> None:
         {},
     ],
 )
-def test_a_change_changes_what_it_names_alone(change: dict[str, Any]) -> None:
+def test_change_sets_only_the_specified_fields(change: dict[str, Any]) -> None:
     made = admin("products", "POST", "products", LOCK | {"domains": ["x"], "data_center": "eu"}).json()
     changed = admin("products", "PATCH", "products/p1", change)
     assert (changed.status, changed.json()) == (200, made | change)
     assert admin("products", "GET", "products/p1").json() == changed.json() | {"barred": []}
 
 
-def test_a_products_domains_hold_at_once() -> None:
+def test_change_of_product_domains_takes_effect_immediately() -> None:
     World()
     user_domains.create("E.DM.2")
     admin("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})
@@ -101,7 +101,7 @@ def test_a_products_domains_hold_at_once() -> None:
         ({"data_center": "eu.1"}, "body.data_center", "string_pattern_mismatch"),
     ],
 )
-def test_a_change_that_cannot_be_is_refused_by_name(change: dict[str, Any], at: str, problem: str) -> None:
+def test_invalid_change_names_the_field(change: dict[str, Any], at: str, problem: str) -> None:
     admin("products", "POST", "products", LOCK)
     before = everything()
     answer = admin("products", "PATCH", "products/p1", change)
@@ -112,7 +112,7 @@ def test_a_change_that_cannot_be_is_refused_by_name(change: dict[str, Any], at: 
 
 
 @pytest.mark.parametrize("mode", [0, 4, "unique", None, True, 1.5])
-def test_a_product_has_one_of_three_modes(mode: object) -> None:
+def test_unknown_binding_mode_is_rejected(mode: object) -> None:
     before = everything()
     assert admin("products", "POST", "products", LOCK | {"mode": mode}).status == 422
     assert everything() == before
@@ -147,14 +147,14 @@ def test_unknown_reference_is_refused_by_name(method: str, path: str, body: Any,
     assert everything() == before
 
 
-def test_product_shows_who_is_barred() -> None:
+def test_product_shows_blocked_users() -> None:
     made = admin("products", "POST", "products", LOCK).json()
     assert admin("products", "GET", "products/p1").json() == made | {"barred": []}
     admin("products", "PUT", "products/p1/barred/ada")
     assert admin("products", "GET", "products/p1").json() == made | {"barred": ["ada"]}
 
 
-def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
+def test_blocked_user_cannot_bind_until_unblocked() -> None:
     World()
     for _ in range(2):
         answer = admin("products", "PUT", f"products/{PK}/barred/{ME}")
@@ -177,13 +177,13 @@ def test_a_barred_user_binds_no_more_devices_until_they_are_admitted() -> None:
         ("PUT", "products/x/barred/ada", None),
     ],
 )
-def test_an_unknown_product_is_404(method: str, path: str, body: object) -> None:
+def test_unknown_product_is_404(method: str, path: str, body: object) -> None:
     before = everything()
     assert admin("products", method, path, body).json()["reason"] == "not_found"
     assert everything() == before
 
 
-def test_what_is_entered_is_as_long_as_clients_can_name_it() -> None:
+def test_created_ids_are_short_enough_for_client_requests() -> None:
     for length, status in ((64, 200), (65, 422)):
         name = "n" * length
         assert admin("products", "POST", "products", LOCK | {"product_key": name}).status == status
@@ -194,7 +194,7 @@ def test_what_is_entered_is_as_long_as_clients_can_name_it() -> None:
     assert (found["created"], [error["row"] for error in found["errors"]]) == (1, [1])
 
 
-def test_a_data_center_is_what_the_stacks_parameter_takes() -> None:
+def test_data_center_matches_the_stack_parameter() -> None:
     parameter = template.document()["Parameters"]["DataCenter"]
     assert (fields.DATA_CENTER["pattern"], fields.DATA_CENTER["max_length"]) == (
         parameter["AllowedPattern"],

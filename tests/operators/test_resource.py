@@ -1,4 +1,4 @@
-"""The operators' door: what all of its resources share."""
+"""Behavior common to all admin resources."""
 
 from threading import Thread
 from typing import Any
@@ -17,7 +17,7 @@ def ask(resource: Resource, path: str) -> Any:
     return resource(request, None)
 
 
-def test_a_request_keeps_its_event_while_another_resource_is_asked() -> None:
+def test_parallel_requests_keep_their_own_events() -> None:
     one, other = Resource("one"), Resource("other")
     meanwhile = Thread(target=ask, args=(other, "/admin/v1/other"))
 

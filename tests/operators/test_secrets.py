@@ -1,4 +1,4 @@
-"""No secret is stored, logged, or shown but the once: recognisable ones are planted wherever one can be put."""
+"""No secret is stored or logged, or shown more than once. The tests plant recognizable secrets in every field."""
 
 import io
 import json
@@ -28,16 +28,16 @@ PLANTED = [
     "canary44",
     "canary-" * 50,
 ]
-"""In the forms of a company key, a developer key, a token, and passwords, one of them too long."""
+"""Secrets in the form of a company key, a developer key, a token and passwords, one of them too long."""
 
 UNKNOWN_MEMBERS = [("users", "users/ada/password"), ("domains", "domains"), ("domains", "domains/app/secret")]
-"""Where a secret may stand for the name of a member that is not known."""
+"""Places where a secret may be sent as the name of an unknown field."""
 
 ADDRESS = "80:00:00:00:00:00:00:F1"
 
 
 class Watch:
-    """What was logged, and what was answered."""
+    """The log and the responses."""
 
     def __init__(self, others: pytest.LogCaptureFixture) -> None:
         self.log, self.others = io.StringIO(), others
@@ -62,7 +62,7 @@ class Watch:
 
 @pytest.fixture
 def watch(registry: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Watch:
-    """The log of the functions, and with it whatever any library logs."""
+    """Record the log of the functions and of all libraries."""
     watching = Watch(caplog)
     monkeypatch.setattr(operation.logger.registered_handler, "stream", watching.log)
     caplog.set_level(logging.INFO)
@@ -79,7 +79,7 @@ def kept_nowhere(watch: Watch, secret: str) -> None:
 
 
 def use(watch: Watch, key: str, developer_key: str, tokens: dict[str, str]) -> list[int]:
-    """Requests of every dialect that takes a credential of ours."""
+    """Make a request in every API that accepts one of Bindery's credentials."""
     body = '{"model": "M", "serial_number": "S"}'
     answers = [
         watch.invoke("rufus.bind_device", "POST", "/v0/devices", headers={"api_key": key}, body=body),
@@ -101,7 +101,7 @@ def use(watch: Watch, key: str, developer_key: str, tokens: dict[str, str]) -> l
     return [answer.status for answer in answers]
 
 
-def test_what_is_issued_is_shown_once_and_kept_nowhere(watch: Watch) -> None:
+def test_issued_credentials_are_shown_once_and_never_stored(watch: Watch) -> None:
     issued: list[dict[str, Any]] = []
     for kind in ("rufus", "remoteit"):
         new = {"account": "acme", "kind": kind, "grant": "READ_WRITE", "alias": kind}
@@ -116,7 +116,7 @@ def test_what_is_issued_is_shown_once_and_kept_nowhere(watch: Watch) -> None:
     for key in issued:
         watch.admin("keys", "GET", f"keys/{key['id']}")
         watch.admin("keys", "POST", f"keys/{key['id']}/revoke")
-        # The key itself where its id belongs.
+        # The key itself in place of its id.
         assert watch.admin("keys", "GET", f"keys/{quote(key['key'])}").status == 404
     assert watch.admin("keys", "GET", "keys", query={"account": "acme"}).status == 200
     assert watch.admin("users", "GET", "users", query={"account": "acme"}).status == 200
@@ -126,14 +126,12 @@ def test_what_is_issued_is_shown_once_and_kept_nowhere(watch: Watch) -> None:
     for secret in secrets:
         assert watch.shown(secret) == 1
         kept_nowhere(watch, secret)
-        # Nor is a token's payload or signature, which would be half of it.
+        # A token's payload or signature alone would be half of the token.
         for part in secret.split(".")[1:]:
             kept_nowhere(watch, part)
 
 
-def test_a_record_that_is_not_as_it_must_be_is_not_logged_with_the_key_that_was_just_issued(
-    watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_record_does_not_log_the_issued_key(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     issued: list[str] = []
     real = api_keys.show
 
@@ -154,7 +152,7 @@ def test_a_record_that_is_not_as_it_must_be_is_not_logged_with_the_key_that_was_
         kept_nowhere(watch, part)
 
 
-def test_a_domains_secret_is_shown_when_it_is_made_and_kept_nowhere_in_clear(watch: Watch) -> None:
+def test_domain_secret_is_shown_once_and_never_stored_in_clear(watch: Watch) -> None:
     made = [
         watch.admin("domains", "POST", "domains", {"domain": "app"}),
         watch.admin("domains", "POST", "domains/app/secret", {}),
@@ -170,7 +168,7 @@ def test_a_domains_secret_is_shown_when_it_is_made_and_kept_nowhere_in_clear(wat
 
 
 @pytest.mark.parametrize("secret", PLANTED)
-def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
+def test_misplaced_secret_is_neither_stored_nor_shown(
     secret: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
@@ -226,7 +224,7 @@ def test_what_stands_in_the_wrong_place_is_neither_kept_nor_shown(
     kept_nowhere(watch, secret)
 
 
-def test_a_secret_that_was_sent_as_a_form_is_not_shown(watch: Watch) -> None:
+def test_secret_sent_as_a_form_is_not_shown(watch: Watch) -> None:
     request = event(
         "POST",
         "/admin/v1/users/ada/password",
@@ -240,7 +238,7 @@ def test_a_secret_that_was_sent_as_a_form_is_not_shown(watch: Watch) -> None:
     kept_nowhere(watch, "canary-password-43")
 
 
-def test_a_password_is_kept_as_its_hash_alone_even_where_we_break(
+def test_password_is_stored_only_as_a_hash_even_on_internal_error(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "canary password \u00e4"

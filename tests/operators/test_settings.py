@@ -31,7 +31,7 @@ def add() -> int:
     return invoke("vodlix.add_device", event("POST", "/api/v2/device", body=json.dumps(PLAYER))).status
 
 
-def test_a_setting_that_nobody_set_is_its_default() -> None:
+def test_unset_setting_has_its_default() -> None:
     expected = {"name": "device_management", "value": 1, "default": 1}
     assert admin("settings", "GET", "settings/device_management").json() == expected
     assert admin("settings", "GET", "settings").json() == {"items": [expected], "next": None}
@@ -39,7 +39,7 @@ def test_a_setting_that_nobody_set_is_its_default() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_setting_keeps_its_type_and_is_what_players_see_at_once(value: Any) -> None:
+def test_setting_keeps_its_type_and_takes_effect_immediately(value: Any) -> None:
     assert put(value).status == 200
     for shown in (
         put(value).json()["value"],
@@ -52,7 +52,7 @@ def test_a_setting_keeps_its_type_and_is_what_players_see_at_once(value: Any) ->
     assert record["changed_by"] == OPERATOR
 
 
-def test_players_add_themselves_or_no_longer_from_the_moment_that_it_is_set() -> None:
+def test_device_management_setting_takes_effect_immediately() -> None:
     assert add() == 200
     put(0)
     assert add() == 400
@@ -61,7 +61,7 @@ def test_players_add_themselves_or_no_longer_from_the_moment_that_it_is_set() ->
 
 
 @pytest.mark.parametrize("value", ["on", "yes", "true", "1", "0", "", 2, -3, True, False])
-def test_value_that_a_setting_cannot_have_is_refused(value: Any) -> None:
+def test_invalid_setting_value_is_refused(value: Any) -> None:
     answer = put(value)
     assert answer.status == 422
     assert answer.json()["errors"] == [{"at": "value", "problem": "invalid", "message": "device_management is 0 or 1"}]
@@ -69,19 +69,19 @@ def test_value_that_a_setting_cannot_have_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1.5, 1.0, [], {}, "x" * 1025, 2**53 + 1, -(2**53) - 1])
-def test_a_value_is_a_text_a_whole_number_or_a_boolean(value: Any) -> None:
+def test_value_is_a_string_an_integer_or_a_boolean(value: Any) -> None:
     assert put(value).status == 422
     assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize("body", [{}, None, {"value": 1, "name": "x"}, [1]])
-def test_a_body_has_the_value_alone(body: Any) -> None:
+def test_body_with_other_fields_than_value_is_422(body: Any) -> None:
     assert admin("settings", "PUT", "settings/device_management", body).status == 422
     assert stored(Table.DIRECTORY) == []
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", {"value": 0})])
-def test_there_are_no_other_settings(method: str, body: Any) -> None:
+def test_unknown_setting_is_refused(method: str, body: Any) -> None:
     answer = admin("settings", method, "settings/device_managment", body)
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
     assert stored(Table.DIRECTORY) == []

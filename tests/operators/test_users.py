@@ -78,7 +78,7 @@ def welcome(token: str, dialect: str = "quectel") -> bool:
     return True
 
 
-def test_a_user_is_entered_once_and_shown() -> None:
+def test_user_is_created_once_and_shown() -> None:
     given = {
         "uid": "ada",
         "account": "acme",
@@ -98,7 +98,7 @@ def test_a_user_is_entered_once_and_shown() -> None:
 
 
 def test_email_address_is_shown_as_given_and_compared_folded() -> None:
-    """Folding can change the mailbox, so the folded address is only compared, never shown."""
+    """Case folding can change the mailbox, so the folded address is used only for comparison."""
     assert create(email="X@straße.example")["email"] == "X@straße.example"
     assert ask("PATCH", "/ada", {"email": "x@STRASSE.example"}).json()["email"] == "x@STRASSE.example"
     assert create(uid="ben", email="y@straße.example")["email"] == "y@straße.example"
@@ -107,7 +107,7 @@ def test_email_address_is_shown_as_given_and_compared_folded() -> None:
     assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
 
 
-def test_a_user_needs_no_more_than_an_id_and_an_account() -> None:
+def test_user_requires_only_an_id_and_an_account() -> None:
     made = create()
     assert made == {
         "uid": "ada",
@@ -122,7 +122,7 @@ def test_a_user_needs_no_more_than_an_id_and_an_account() -> None:
     }
 
 
-def test_an_accounts_users_are_listed_page_by_page() -> None:
+def test_user_list_is_paginated() -> None:
     accounts.create("other", name="Other")
     create("eve", account="other")
     made = [create(uid) for uid in ("cleo", "ada", "ben")]
@@ -152,14 +152,14 @@ def test_an_accounts_users_are_listed_page_by_page() -> None:
         {"enabled": False},
     ],
 )
-def test_a_user_who_cannot_be_is_422(changes: dict[str, Any]) -> None:
+def test_invalid_user_is_422(changes: dict[str, Any]) -> None:
     stands = everything()
     assert ask("POST", "", {"uid": "ada", "account": "acme"} | changes).status == 422
     assert everything() == stands
 
 
 @pytest.mark.parametrize("query", ["", "account=", "account=a&cursor=x"])
-def test_a_list_that_cannot_be_is_422(query: str) -> None:
+def test_invalid_list_request_is_422(query: str) -> None:
     assert ask("GET", query=query).status == 422
 
 
@@ -176,7 +176,7 @@ def test_a_list_that_cannot_be_is_422(query: str) -> None:
         ("POST", "/ada/revoke-tokens", None),
     ],
 )
-def test_what_is_not_there_is_404(method: str, path: str, body: Any) -> None:
+def test_unknown_resource_is_404(method: str, path: str, body: Any) -> None:
     stands = everything()
     answer = ask(method, path, body)
     assert (answer.status, answer.json()["reason"]) == (404, "not_found")
@@ -200,7 +200,7 @@ def test_what_is_not_there_is_404(method: str, path: str, body: Any) -> None:
         {},
     ],
 )
-def test_a_change_changes_what_is_given_alone(change: dict[str, Any]) -> None:
+def test_change_sets_only_the_specified_fields(change: dict[str, Any]) -> None:
     made = create(domain="E.DM.1", customer="MIGR00002", email="ada@example.com")
     changed = ask("PATCH", "/ada", change)
     assert (changed.status, changed.json()) == (200, made | change)
@@ -219,7 +219,7 @@ def test_a_change_changes_what_is_given_alone(change: dict[str, Any]) -> None:
         {"email": ""},
     ],
 )
-def test_a_change_that_cannot_be_is_422(change: dict[str, Any]) -> None:
+def test_invalid_change_is_422(change: dict[str, Any]) -> None:
     create()
     stands = everything()
     assert ask("PATCH", "/ada", change).status == 422
@@ -235,7 +235,7 @@ def test_a_change_that_cannot_be_is_422(change: dict[str, Any]) -> None:
         ({"role": "administrator"}, True),
     ],
 )
-def test_moving_to_another_domain_ends_a_users_tokens_for_good(change: dict[str, Any], good: bool) -> None:
+def test_moving_to_another_domain_revokes_tokens_permanently(change: dict[str, Any], good: bool) -> None:
     create(domain="E.DM.1")
     old = token()
     ask("PATCH", "/ada", change)
@@ -245,21 +245,21 @@ def test_moving_to_another_domain_ends_a_users_tokens_for_good(change: dict[str,
     assert welcome(old) is good
 
 
-def test_a_user_who_is_moved_elsewhere_meanwhile_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_move_of_a_user_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     create(domain="E.DM.1")
     before(monkeypatch, "transact_write_items", lambda: users.change("ada", domain="E.DM.3"))
     written = io.StringIO()
     monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     answer = ask("PATCH", "/ada", {"domain": "E.DM.2", "role": "administrator"})
     assert (answer.status, answer.json()["reason"], answer.headers["Retry-After"]) == (503, "conflict", "1")
-    # No error of ours: whoever changes a user twice at once must not undo a deployment.
+    # Not an internal error: parallel changes of one user must not undo each other.
     (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
     assert (line["level"], line["reason"]) == ("INFO", "conflict")
     assert (record()["domain"], record()["role"]) == ("E.DM.3", "regular")
 
 
 def names() -> dict[str, str]:
-    """Whose each email address is, and where."""
+    """Return the owner of each email address, by account and domain."""
     return {item["pk"].removeprefix("email#"): item["uid"] for item in stored(Table.DIRECTORY) if item["sk"] == "email"}
 
 
@@ -275,14 +275,14 @@ def names() -> dict[str, str]:
         ({"role": "administrator"}, {"account#acme#ada@x.de", "domain#app#ada@x.de"}),
     ],
 )
-def test_an_address_is_a_users_in_their_account_and_their_domain(change: dict[str, Any], kept: set[str]) -> None:
+def test_email_address_is_reserved_in_account_and_domain(change: dict[str, Any], kept: set[str]) -> None:
     create(domain="app", email=" Ada@X.de ")
     assert names() == dict.fromkeys(("account#acme#ada@x.de", "domain#app#ada@x.de"), "ada")
     assert ask("PATCH", "/ada", change).status == 200
     assert names() == dict.fromkeys(kept, "ada")
 
 
-def test_an_address_is_one_users_in_an_account_and_in_a_domain() -> None:
+def test_email_address_is_unique_per_account_and_domain() -> None:
     accounts.create("other", name="Other")
     create(domain="app", email="ada@x.de")
     create("eve", domain="second", email="eve@x.de")
@@ -301,7 +301,7 @@ def test_an_address_is_one_users_in_an_account_and_in_a_domain() -> None:
     assert everything() == stands
 
 
-def test_an_address_that_was_given_up_is_free() -> None:
+def test_unused_email_address_is_available_again() -> None:
     create(domain="app", email="ada@x.de")
     assert ask("PATCH", "/ada", {"email": "eve@x.de"}).status == 200
     create("ben", domain="app", email="ada@x.de")
@@ -325,7 +325,7 @@ def test_an_address_that_was_given_up_is_free() -> None:
     ],
     ids=["addressed", "moved", "moved and addressed", "taken", "erased", "disabled"],
 )
-def test_an_address_and_whose_it_is_never_part(
+def test_email_address_and_its_reservation_stay_consistent(
     meanwhile: Any, change: dict[str, Any], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create(domain="app", email="ada@x.de")
@@ -340,7 +340,7 @@ def test_an_address_and_whose_it_is_never_part(
     assert names() == expected
 
 
-def test_a_disabled_user_is_let_in_nowhere_until_enabled() -> None:
+def test_disabled_user_cannot_authenticate_until_enabled() -> None:
     create()
     old = token()
     assert ask("POST", "/ada/disable").json()["enabled"] is False
@@ -350,7 +350,7 @@ def test_a_disabled_user_is_let_in_nowhere_until_enabled() -> None:
     assert welcome(old)
 
 
-def test_a_token_is_good_for_its_api_and_its_time() -> None:
+def test_token_is_valid_only_for_its_api_and_lifetime() -> None:
     create()
     answer = ask("POST", "/ada/tokens", {"dialect": "remoteit", "lifetime": 60}).json()
     assert answer.keys() == {"token", "expires_at"}
@@ -370,12 +370,12 @@ def test_a_token_is_good_for_its_api_and_its_time() -> None:
         {"dialect": "quectel", "lifetime": "60"},
     ],
 )
-def test_a_token_that_cannot_be_is_422(body: dict[str, Any]) -> None:
+def test_invalid_token_request_is_422(body: dict[str, Any]) -> None:
     create()
     assert ask("POST", "/ada/tokens", body).status == 422
 
 
-def test_revoked_tokens_are_worthless_and_later_ones_are_not() -> None:
+def test_revocation_does_not_affect_later_tokens() -> None:
     create()
     old = [token("quectel"), token("remoteit")]
     assert ask("POST", "/ada/revoke-tokens").status == 200
@@ -384,14 +384,14 @@ def test_revoked_tokens_are_worthless_and_later_ones_are_not() -> None:
     assert welcome(token())
 
 
-def test_a_closed_accounts_users_are_let_in_nowhere() -> None:
+def test_users_of_a_disabled_account_cannot_authenticate() -> None:
     create()
     old = token()
     accounts.set_enabled("acme", False)
     assert not welcome(old)
 
 
-def test_a_password_is_taken_to_the_letter_and_never_shown() -> None:
+def test_password_is_used_verbatim_and_never_shown() -> None:
     made = create()
     assert "password" not in record()
     set_ = ask("POST", "/ada/password", {"password": PASSWORD})
@@ -403,7 +403,7 @@ def test_a_password_is_taken_to_the_letter_and_never_shown() -> None:
     assert welcome(token())
 
 
-def test_nobody_who_is_not_there_gets_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_is_not_set_for_an_unknown_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
     assert ask("POST", "/ada/password", {"password": PASSWORD}).status == 404
     assert {item["sk"] for item in stored(Table.DIRECTORY)} == {"account", "domain"}
@@ -416,7 +416,7 @@ CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
     "password",
     [None, "", "a" * 7, "a" * 257, 12345678, ["a" * 8], *(f"abcd{code}efgh" for code in CONTROLS), "abcdefgh\ud800"],
 )
-def test_a_password_that_cannot_be_is_422(password: Any) -> None:
+def test_invalid_password_is_422(password: Any) -> None:
     create()
     stands = everything()
     assert ask("POST", "/ada/password", {"password": password}).status == 422

@@ -1,4 +1,4 @@
-"""The requests of the model (`tests.properties.model`) as real requests, and what their responses mean."""
+"""Translate requests of the model (`tests.properties.model`) to real requests, and real responses to outcomes."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.properties import world
 from tests.properties.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, NAMES, PHONES, PLAYER, Ask, Model
 
 LASTS = 24 * 3600
-"""Seconds for which credentials are good: longer than any proof runs."""
+"""Lifetime of credentials in seconds, longer than any proof runs."""
 
 MODEL, SERIAL = world.CAMERA
 SN, DK = "SN1", "ABCD1234"
@@ -36,7 +36,7 @@ PATHS = {
 
 
 class Asking:
-    """The world, with what the model has in it, and what its callers were told so far."""
+    """The world of the model, and the values that its callers have received so far."""
 
     def __init__(self, bank: Bank) -> None:
         self._world = world.build(bank)
@@ -62,14 +62,14 @@ class Asking:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew."""
+        """Start over."""
         self.codes: dict[tuple[str, str], list[str]] = {}
         """By sharer and device: every share code."""
         self.connections: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        """By caller and device: of every connection its id and its label."""
+        """By caller and device: the id and the label of every connection."""
 
     def ask(self, ask: Ask) -> Response:
-        """Ask. Nothing of the answer is remembered: that is `learn`'s."""
+        """Make a request without storing values from the response; `learn` does that."""
         dialect, _, what = ask.what.partition("_")
         asks: dict[str, Callable[[str, Ask], Response]] = {
             "rufus": self._rufus,
@@ -81,11 +81,11 @@ class Asking:
         return asks[dialect](what, ask) if dialect in asks else self._operator(ask)
 
     def request(self, ask: Ask) -> Request:
-        """The same for the scheduler."""
+        """Return the same request for the scheduler."""
         return Request(str(ask), lambda: self.ask(ask), operator=ask.what in ("change", "force_unbind", "enter"))
 
     def learn(self, ask: Ask, answer: Response) -> None:
-        """Remember what an answer gave, to name it in other requests."""
+        """Store the values of a response that later requests refer to."""
         given = answer.json() if answer.body else {}
         if ask.what == "quectel_offer" and given["code"] == 200:
             self.codes.setdefault((ask.who, ask.device), []).append(given["data"])
@@ -185,7 +185,7 @@ class Asking:
         return admin("devices", "POST", f"{path}/{ask.more}", {"reason": "stolen"} if ask.more == "ban" else None)
 
     def held(self, tables: Tables) -> Any:
-        """Who holds what, by the tables: as `held_by` says it of the model."""
+        """Return the holders according to the tables, in the same form as `held_by`."""
         labels = {key: device for device, key in self.keys.items()}
         uids = {item["pseudonym"]: item["uid"] for item in tables["DIRECTORY"] if item["sk"] == "user"}
         customers = {caller.customer: uid for uid, caller in self._callers.items()}
@@ -205,14 +205,14 @@ class Asking:
         return found
 
     def flagged(self, tables: Tables) -> Any:
-        """Which devices there are, are banned and are inactive, by the tables."""
+        """Return the existing, banned and inactive devices according to the tables."""
         labels = {key: device for device, key in self.keys.items()}
         known = [item for item in tables["DEVICES"] if item["pk"] in labels]
         return [{labels[item["pk"]] for item in known if name in item} for name in ("pk", "banned_at", "inactive")]
 
 
 def said(ask: Ask, answer: Response) -> Any:
-    """An answer in the model's words."""
+    """Return the outcome of a response in the form of the model."""
     given = answer.json() if answer.body else {}
     if ask.what in LISTS and answer.status == 200:
         return LISTS[ask.what](given, ask)
@@ -249,7 +249,7 @@ LISTS: dict[str, Callable[[Any, Ask], Any]] = {
 
 
 def held_by(model: Model) -> Any:
-    """Who holds what, by the model."""
+    """Return the holders according to the model."""
     return {
         place: (
             binding.holder,

@@ -1,7 +1,7 @@
-"""The ways in which a request can come from somebody else, or with a credential that is not as it must be.
+"""Conditions of a request: another caller, or an invalid credential.
 
-Each takes the world in which everything is prepared for the operation's own request, changes it where the condition is
-one of the registry, and makes the request. `column` says which of the credentials of an API is meant.
+Each function takes the world with the operation's prerequisites, changes it if the condition concerns the registry, and
+returns the request. `column` is the kind of credential.
 """
 
 import base64
@@ -80,7 +80,7 @@ def of_another_api(stage: Stage) -> Event:
 def read_only(stage: Stage) -> Event:
     if stage.column in _KINDS:
         key = _key(stage)
-        # remoteit's has been issued when its API's keys could still be called so.
+        # remoteit keys could be read-only in earlier versions.
         dynamodb.write(items.api_key(api_keys.id_of(key)).update(set={"grant": Grant.READ}))
         return stage.with_credential(key)
     stage.patch.setenv("READ_SCOPE", "device.read")
@@ -107,7 +107,7 @@ def shared_user(stage: Stage) -> Event:
 def disabled_account(stage: Stage) -> Event:
     made = stage.request()
     if stage.column == "remoteit token":
-        # The key's account is another one, and open: the answer is the token's.
+        # The key belongs to another, enabled account, so the response concerns the token.
         made["headers"]["developerkey"] = stage.here.cleo.headers["remoteit"]["developerkey"]
     accounts.set_enabled(stage.actor.account, False)
     return made
@@ -120,7 +120,7 @@ def disabled_user(stage: Stage) -> Event:
 
 def banned_device(stage: Stage) -> Event:
     if not stage.name.startswith("quectel."):
-        # There quectel's devices are before anyone has them.
+        # quectel's devices exist before they are bound.
         stage.owned()
     devices.ban(
         {

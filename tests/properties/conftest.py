@@ -1,4 +1,4 @@
-"""The world that the proofs share, on moto, and what watches them."""
+"""The world that the proofs share, on moto, and the fixtures that watch it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWri
 
 @pytest.fixture(autouse=True)
 def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords are hashed with hardly any work: how much there is of it proves nothing here."""
+    """Hash passwords with little work: the cost is irrelevant here."""
     monkeypatch.setattr(passwords, "_LN", 2)
     monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
 
@@ -31,7 +31,7 @@ def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 def here(
     built: tuple[world.World, Bank, moto_registry.State], environment: pytest.MonkeyPatch
 ) -> Iterator[world.World]:
-    """The world as it was at first."""
+    """The world in its initial state."""
     here, bank, at_first = built
     bank.trusted(environment)
     moto_registry.restore(at_first)
@@ -41,7 +41,7 @@ def here(
 
 
 def note_writes() -> list[str]:
-    """Every write that DynamoDB carries out from now on, but those that count a miss."""
+    """Record every write that DynamoDB carries out from now on, except those that count a failed guess."""
     done: list[str] = []
 
     def look(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -60,12 +60,12 @@ def note_writes() -> list[str]:
 
 @pytest.fixture
 def written(here: world.World) -> list[str]:
-    """Every write that DynamoDB has carried out since."""
+    """Every write that DynamoDB has carried out during the test."""
     return note_writes()
 
 
 def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
-    """What is logged as an error of ours from now on."""
+    """Record the internal errors that are logged from now on."""
     logged: list[str] = []
 
     def note(message: str, **_: Any) -> None:
@@ -77,24 +77,24 @@ def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was logged as an error of ours."""
+    """Internal errors that were logged during the test."""
     return note_errors(monkeypatch)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over what one of several processes measured."""
+    """Pass the measurements of a worker process to the main process."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["measured"] = measured.noted()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take it over, when the process has ended well."""
+    """Add the measurements of a worker process that ended normally."""
     measured.add(getattr(node, "workeroutput", {}).get("measured", measured.NOTHING))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured on the way."""
+    """Print the measurements."""
     for line in measured.lines():
         terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""Sixty-four callers of every API, and what they ask: on an engine that is safe to call at once."""
+"""64 callers of every API and their requests, on an engine that supports parallel requests."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.tables import everything, stored
 
 CALLERS = 64
 LASTS = 24 * 3600
-"""Seconds for which credentials are good: longer than any proof runs."""
+"""Lifetime of credentials in seconds, longer than any proof runs."""
 
 SN, DK, IMEI, MAC = "SN1", "ABCD1234", "990000862471854", "A1B2C3D4E5F6"
 ADDRESS = "80:00:00:00:00:00:00:F1"
@@ -33,7 +33,7 @@ CAMERA = ("Camera", "CAMERA-1")
 
 
 class Crowd:
-    """Users of one account, each of whom is a customer of the bank; a company each; and a device of each product."""
+    """Users of one account, each also a customer of the bank, a company for each, and a device of each product."""
 
     def __init__(self, bank: Bank) -> None:
         user_domains.create("domain")
@@ -55,7 +55,7 @@ class Crowd:
         service_addresses.assign(ADDRESS, camera())
 
     def at_once(self, ask: Callable[[int], Response]) -> list[Response]:
-        """The answers to all of them, each asking by number at the same moment."""
+        """Call `ask` with each caller's number, all at the same time, and return the responses."""
         return races.at_once(ask, CALLERS)
 
     def bind(self, company: int) -> Response:
@@ -96,7 +96,7 @@ class Crowd:
         return invoke("asseco.register_owned_device", asked)
 
     def delete_attempts(self) -> None:
-        """Begin a new day, as far as throttling is concerned."""
+        """Start a new day for the throttling."""
         for item in stored(Table.BINDINGS):
             if item["pk"].startswith("attempts#"):
                 dynamodb.write(Delete(Key(Table.BINDINGS, item["pk"], item["sk"])))
@@ -124,12 +124,12 @@ class Crowd:
 
 
 def camera() -> str:
-    """The device at the service address."""
+    """Return the device at the service address."""
     return identity.company_device("acme", *CAMERA)
 
 
 def whole() -> list[dict[str, Any]]:
-    """The bindings' table, once no invariant is broken and the index by holder says the same as the table."""
+    """Return the bindings table, after checking all invariants and the index by holder."""
     tables = everything()
     assert broken(tables) == []
     held = [item for item in tables["BINDINGS"] if "holder" in item and "holder_sort" in item]

@@ -1,7 +1,7 @@
-"""Faults at the edge of the SDK: what happens to one HTTP request to AWS, and to the SDK's own repetitions of it.
+"""Injected faults in single HTTP requests to AWS, including the SDK's own retries.
 
-A fault meets the wire, below the SDK's retries, because they are part of what must hold: a write whose answer was lost
-is repeated by the SDK before our own code learns of anything.
+Faults are injected below the SDK's retries because the retries are part of the system under test: the SDK repeats a
+write whose response was lost before Bindery's code learns of it.
 """
 
 import json
@@ -15,12 +15,12 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 
 class Killed(BaseException):
-    """The process ended right after a call: no code of ours runs any more."""
+    """The process ended right after a call: none of Bindery's code runs any more."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What happens to one HTTP request: `takes_effect` whether the service carries it out all the same."""
+    """A kind of fault; `takes_effect` if the service carries out the request nevertheless."""
 
     name: str
     happen: Callable[[Any], AWSResponse | None]
@@ -38,7 +38,7 @@ def _error(status: int, code: str, **members: Any) -> Callable[[Any], AWSRespons
 
 
 class _Raw:
-    """A response's body as urllib3 hands it over."""
+    """A response body as urllib3 provides it."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -55,7 +55,7 @@ def _raise(error: BaseException) -> Callable[[Any], None]:
 
 
 def _conflict(request: Any) -> AWSResponse | None:
-    """Another transaction is at the same items: DynamoDB cancels a transaction, and refuses a single write."""
+    """Conflict with a transaction on the same items: DynamoDB cancels a transaction and refuses a single write."""
     if request.headers["X-Amz-Target"].decode().endswith("TransactWriteItems"):
         items = json.loads(request.body)["TransactItems"]
         reasons = [{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in items[1:])]
@@ -77,7 +77,7 @@ KINDS = (
 
 
 class Wire:
-    """Counts the HTTP requests of a client, and lets a fault happen to one of them, or to all from one on."""
+    """Count a client's HTTP requests and inject a fault into one of them, or into all from one on."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -88,7 +88,7 @@ class Wire:
 
     @contextmanager
     def watched(self) -> Iterator["Wire"]:
-        """While this lasts, requests are counted and faults happen."""
+        """Count requests and inject faults within this context."""
         events = self._client.meta.events
         events.register_first("before-send.dynamodb", self._before, unique_id="faults")
         try:
@@ -97,7 +97,7 @@ class Wire:
             events.unregister("before-send.dynamodb", self._before, unique_id="faults")
 
     def plan(self, at: int | None, kind: Kind = KINDS[0], *, lasting: bool = False) -> None:
-        """Let `kind` happen to the request number `at` from now, or to that and, `lasting`, all its successors."""
+        """Inject `kind` into the request number `at` from now; if `lasting`, also into all later ones."""
         self.sent.clear()
         self._at, self._kind, self._lasting = at, kind, lasting
 

@@ -1,5 +1,6 @@
-"""Inputs that are looked for rather than thought of: Hypothesis keeps those that run what few others did, and goes on
-from there (its `target`). What it finds is shown as small as it gets, and goes into `tests.properties.hostile`.
+"""Fuzzing with Hypothesis: it keeps inputs that run rare code and continues from them (its `target`).
+
+Findings are minimized and added to `tests.properties.hostile`.
 """
 
 from hypothesis import HealthCheck, Phase, settings, target
@@ -9,7 +10,7 @@ from tests.properties.scale import FULL, rounds
 
 
 def searching(short: int, full: int) -> settings:
-    """How many inputs are tried, in `make test` always the same ones."""
+    """Return the settings with the number of inputs. `make test` always uses the same inputs."""
     return settings(
         max_examples=rounds(short, full),
         derandomize=not FULL,
@@ -21,6 +22,6 @@ def searching(short: int, full: int) -> settings:
 
 
 def guide(reached: Reached, made: set[Arc]) -> None:
-    """Say how far the input came that has just been tried."""
+    """Tell Hypothesis how rare the steps of the last input are."""
     target(len(made), label="how much")
     target(reached.rarity(made), label="how rarely")

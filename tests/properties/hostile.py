@@ -1,4 +1,4 @@
-"""Requests that no honest client sends: each an event made of a good one, with the name of what was done to it."""
+"""Hostile requests: each is derived from a valid event and has a name that describes the change."""
 
 import base64
 import copy
@@ -16,7 +16,7 @@ Named = tuple[str, Event]
 INTERNAL = re.compile(
     r"Traceback|botocore|boto3|dynamodb|pydantic|validation error|/opt/|/var/task|\.py\b|Exception|Errno", re.I
 )
-"""What an answer never shows."""
+"""Patterns that a response must never contain."""
 
 LIMIT = 16 * 1024
 VALUES: tuple[Any, ...] = (
@@ -69,12 +69,12 @@ VALUES: tuple[Any, ...] = (
     "NaN",
     "１２",  # noqa: RUF001 (digits that are not ASCII)
 )
-"""What stands in place of each parameter, one after the other."""
+"""Replacements for each parameter."""
 SOME = slice(None, None, scale.rounds(4, 1))
-"""Of the values: all in the full form, each fourth in the short one."""
+"""Values: all in the full form, every fourth in the short form."""
 
 FORBIDDEN = ("pk", "sk", "owner", "holder", "status", "account", "banned_at", "binding", "uid", "role", "collection")
-"""Attributes of records, which no caller may set."""
+"""Record attributes, which callers must not set."""
 
 RAW: tuple[str, ...] = (
     "",
@@ -97,7 +97,7 @@ RAW: tuple[str, ...] = (
     "%EF%BC%91",
     "a" * 9000,
 )
-"""Query values as they stand in the URL."""
+"""Raw query values as they appear in the URL."""
 
 BODIES: tuple[tuple[str, bytes], ...] = (
     ("empty", b""),
@@ -147,7 +147,7 @@ TYPES = (
 
 
 def everything(good: Event) -> Iterator[Named]:
-    """Every hostile request made of a good one."""
+    """Yield every hostile request derived from a valid one."""
     yield from bodies(good)
     yield from members(good)
     yield from queries(good)
@@ -156,7 +156,7 @@ def everything(good: Event) -> Iterator[Named]:
 
 
 def bodies(good: Event) -> Iterator[Named]:
-    """Other bodies, other types, and flags that lie about the encoding."""
+    """Yield requests with other bodies, other content types and wrong encoding flags."""
     for name, body in BODIES[SOME]:
         yield f"body: {name}", with_body(good, body)
     text = body_of(good)
@@ -184,7 +184,7 @@ def bodies(good: Event) -> Iterator[Named]:
 
 
 def members(good: Event) -> Iterator[Named]:
-    """Each member of the body with each hostile value, missing, and members that nobody may set."""
+    """Yield requests with each body field set to each hostile value or missing, and with forbidden fields."""
     given = given_of(good)
     if given is None:
         return
@@ -198,7 +198,7 @@ def members(good: Event) -> Iterator[Named]:
 
 
 def queries(good: Event) -> Iterator[Named]:
-    """Each query parameter with each raw value, repeated and missing."""
+    """Yield requests with each query parameter set to each raw value, repeated and missing."""
     given = parse_qsl(good.get("rawQueryString", ""), keep_blank_values=True)
     for position, (name, value) in enumerate(given):
         others = given[:position] + given[position + 1 :]
@@ -216,7 +216,7 @@ def queries(good: Event) -> Iterator[Named]:
 
 
 def paths(good: Event) -> Iterator[Named]:
-    """Each path parameter with each text, as API Gateway hands it over: decoded."""
+    """Yield requests with each path parameter set to each text, decoded as by API Gateway."""
     for name in good.get("pathParameters") or {}:
         for value in VALUES[SOME]:
             if isinstance(value, str) and value:
@@ -224,7 +224,7 @@ def paths(good: Event) -> Iterator[Named]:
 
 
 def headers(good: Event) -> Iterator[Named]:
-    """Each header missing, blank, long, repeated, and of characters that no header should have."""
+    """Yield requests with each header missing, blank, long, repeated, and with invalid characters."""
     for name, value in good["headers"].items():
         others = {k: v for k, v in good["headers"].items() if k != name}
         yield f"without {name}", good | {"headers": others}
@@ -244,7 +244,7 @@ def headers(good: Event) -> Iterator[Named]:
 
 
 def body_of(event: Event) -> str | None:
-    """An event's body as text, if it has one."""
+    """Return an event's body as text, if it has one."""
     body = event.get("body")
     if not body:
         return None
@@ -252,7 +252,7 @@ def body_of(event: Event) -> str | None:
 
 
 def given_of(event: Event) -> dict[str, Any] | None:
-    """The members of an event's body, if it has such: of JSON, or of a form, which may be sent as JSON too."""
+    """Return the fields of an event's body, if any: from JSON, or from a form, which may also be sent as JSON."""
     text = body_of(event)
     if text is None or text.lstrip().startswith("{"):
         return None if text is None else json.loads(text)

@@ -1,4 +1,4 @@
-"""What a proof measured on its way, for whoever reads its output: nothing fails by it."""
+"""Measurements of the proofs, printed at the end. They do not fail a test."""
 
 from typing import Any
 
@@ -11,27 +11,27 @@ _most: dict[str, tuple[float, str]] = {}
 
 
 def report(what: str, found: str) -> None:
-    """Show this when the run is over."""
+    """Print this at the end of the run."""
     _lines.append(f"{what}: {found}")
 
 
 def most(what: str, milliseconds: float, where: str) -> None:
-    """Show the most of this that there was when the run is over."""
+    """Print the maximum of this measurement at the end of the run."""
     _most[what] = max(_most.get(what, (0.0, "")), (milliseconds, where))
 
 
 def noted() -> dict[str, Any]:
-    """What was reported so far, as JSON has it: for another process."""
+    """Return the reports so far as JSON-compatible data for another process."""
     return {"lines": _lines, "most": _most}
 
 
 def add(noted: dict[str, Any]) -> None:
-    """Add what another process noted."""
+    """Add the reports of another process."""
     _lines.extend(noted["lines"])
     for what, (milliseconds, where) in noted["most"].items():
         most(what, milliseconds, where)
 
 
 def lines() -> list[str]:
-    """All of it, in the full form."""
+    """Return all reports, in the full form only."""
     return [*_lines, *(f"{what}: {ms:.1f} ms at the most, {where}" for what, (ms, where) in _most.items())] * FULL

@@ -1,33 +1,33 @@
-"""What the five APIs answer to requests that come one after the other, in plain Python: who holds what, and no more.
+"""A model of the five APIs' responses to sequential requests, in plain Python: only the holders of each device.
 
-It knows no table, no code of ours and no HTTP. An outcome is the word of the API: quectel's code, asseco's problem, why
-remoteit does not connect, else the HTTP status; of a list, what is in it.
+The model does not use tables, Bindery's code or HTTP. An outcome is quectel's code, asseco's problem, remoteit's reason
+not to connect, otherwise the HTTP status; for a list, its content.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 ACCOUNTS = {"ada": "acme", "ben": "acme", "cleo": "other"}
-"""Who there is, of which account; each is a bank's customer of their own."""
+"""The users and their accounts. Each is also a separate bank customer."""
 
 MODES = {"unique": "unique", "rotating": "rotating", "multi": "multi", "unentered": "unique"}
-"""quectel's devices and how many may hold them."""
+"""quectel's devices and the binding mode of each."""
 
 NAMES = ("Door", "Gate")
-"""What users call quectel's devices."""
+"""User-defined names of quectel's devices."""
 PHONES = ("phone", "tablet")
 COMPANIES = {"acme/camera": "acme", "other/camera": "other"}
-"""rufus' devices: each company has one of the same model and serial number."""
+"""rufus' devices: each company has one with the same model and serial number."""
 
 PLAYER = "player"
 DEVICES = (*COMPANIES, *MODES, *PHONES, PLAYER)
 ADDRESSED = ("acme/camera", "unique", "rotating", "multi", "phone")
-"""Those with a service address."""
+"""Devices with a service address."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A request: what, by whom, for which device, and what else it says."""
+    """A request: kind, caller, device and further parameters."""
 
     what: str
     who: str = ""
@@ -37,50 +37,50 @@ class Ask:
 
 @dataclass
 class Binding:
-    """Somebody holds a device."""
+    """A device's binding to a holder."""
 
     holder: str
     number: int
-    """Of all bindings there ever were."""
+    """Number of the binding among all bindings so far."""
     series: int = 0
-    """Of all series of share codes that there ever were."""
+    """Number of the series among all series of share codes so far."""
     status: str | None = None
     nickname: str | None = None
     push: str | None = None
     """asseco: the handle under which the device is registered for push notifications."""
     names: dict[str, str] = field(default_factory=dict)
-    """quectel: what users call the device, by user; who has not renamed it is not in it."""
+    """quectel: the device's name by user, only for users who renamed it."""
     shared_by: str | None = None
     shares: set[str] = field(default_factory=set)
     connected: dict[str, int] = field(default_factory=dict)
-    """By caller: which of their connections to the device it names."""
+    """By caller: the named connection to the device."""
 
 
 class Model:
-    """The registry as those who ask know it."""
+    """The registry as its clients know it."""
 
     def __init__(self) -> None:
         self.entered = set(DEVICES) - {"other/camera", "unentered", "tablet", PLAYER}
         self.banned: set[str] = set()
         self.inactive: set[str] = set()
         self.bindings: dict[tuple[str, str], Binding] = {}
-        """By device, and user where several may hold it ("" where not)."""
+        """By device, and by user in multi mode (otherwise "")."""
         self.codes: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        """By sharer and device: of each share code its binding and its series."""
+        """By sharer and device: the binding and the series of each share code."""
         self.made: dict[tuple[str, str], int] = {}
-        """By caller and device: how many connections."""
+        """By caller and device: the number of connections."""
         self.leases: dict[tuple[str, str], int] = {}
-        """The number of the connection by caller and device, valid or not."""
+        """By caller and device: the number of the connection, valid or not."""
         self.ended: set[tuple[str, str, int]] = set()
-        """By caller, device and number: connections that a ban or a deactivation ended, which has been lifted."""
+        """By caller, device and number: connections ended by a ban or a deactivation that has since been lifted."""
         self._count = 0
         self._hold("acme/camera", "acme")
 
     def answer(self, ask: Ask) -> Any:
-        """The outcome of a request, which is carried out."""
+        """Carry out a request and return its outcome."""
         return getattr(self, f"_{ask.what}")(ask)
 
-    # ── Who holds what ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Holders ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _next(self) -> int:
         self._count += 1
@@ -91,14 +91,14 @@ class Model:
         self.bindings[device, user] = Binding(holder, self._next(), self._next(), **facts)
 
     def _place(self, ask: Ask) -> tuple[str, str]:
-        """Where a user's relation to a device stands."""
+        """Return the key of a user's relation to a device."""
         return ask.device, ask.who if MODES.get(ask.device) == "multi" else ""
 
     def _relation(self, ask: Ask) -> Binding | None:
         return self.bindings.get(self._place(ask))
 
     def _own(self, ask: Ask) -> str | None:
-        """What a user has of a quectel device: a binding, a share, or neither."""
+        """Return a user's relation to a quectel device: a binding, a share, or None."""
         found = self._relation(ask)
         if found is None:
             return None
@@ -107,14 +107,14 @@ class Model:
         return "share" if ask.who in found.shares else None
 
     def _end(self, device: str, user: str) -> None:
-        """A binding ends with its shares, or a share alone."""
+        """End a binding with its shares, or a single share."""
         ended = self.bindings.pop((device, user))
         for place, other in list(self.bindings.items()):
             if place[0] == device and other.shared_by is not None and other.shared_by == ended.holder:
                 del self.bindings[place]
 
     def reaches(self, ask: Ask) -> bool:
-        """Whether a user may reach a device."""
+        """True if a user may reach a device."""
         found = self._relation(ask)
         if found is None:
             return False
@@ -124,7 +124,7 @@ class Model:
             return found.holder == ask.who and found.status == "active"
         return found.holder == ACCOUNTS[ask.who]
 
-    # ── rufus ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── rufus ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _camera(self, ask: Ask) -> str:
         return f"{ACCOUNTS[ask.who]}/camera"
@@ -146,7 +146,7 @@ class Model:
     def _rufus_list(self, ask: Ask) -> Any:
         return {device for device in [self._camera(ask)] if (device, "") in self.bindings}
 
-    # ── quectel ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── quectel ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _quectel_bind(self, ask: Ask) -> Any:
         device, mode, standing = ask.device, MODES[ask.device], self._relation(ask)
@@ -187,7 +187,7 @@ class Model:
         return 200
 
     def _quectel_accept(self, ask: Ask) -> Any:
-        """`more`: of whose codes for the device which, from the last."""
+        """`more`: sharer, and position of the share code, from the last."""
         sharer, which = ask.more
         given = self.codes.get((sharer, ask.device), [])
         if which >= len(given) or ACCOUNTS[sharer] != ACCOUNTS[ask.who]:
@@ -209,7 +209,7 @@ class Model:
         return 200
 
     def _quectel_rename(self, ask: Ask) -> Any:
-        """`more`: the name, which is the user's own."""
+        """`more`: the name, visible only to this user."""
         found = self._relation(ask)
         if found is None or self._own(ask) is None:
             return 5052
@@ -221,10 +221,10 @@ class Model:
         owned = {device: self._own(Ask("", ask.who, device)) for device in MODES}
         return {device: (owned[device], of.names.get(ask.who)) for device, of in found.items() if of and owned[device]}
 
-    # ── asseco ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── asseco ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _registered(self, ask: Ask, *statuses: str) -> Binding | str:
-        """A customer's registration of one of these statuses, or why not."""
+        """Return a customer's registration with one of these statuses, or the problem."""
         found = self.bindings.get((ask.device, ""))
         if found is None or found.holder != ask.who:
             return "device-not-exist"
@@ -297,7 +297,7 @@ class Model:
             if (device, "") in self.bindings and self.bindings[device, ""].holder == ask.who
         }
 
-    # ── remoteit ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── remoteit ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _remoteit_connect(self, ask: Ask) -> Any:
         found = self._relation(ask)
@@ -313,7 +313,7 @@ class Model:
         return 200
 
     def _remoteit_stop(self, ask: Ask) -> Any:
-        """`more`: which of the caller's connections to the device, from the last."""
+        """`more`: the position of the caller's connection to the device, from the last."""
         number, found = self.made.get((ask.who, ask.device), 0) - 1 - ask.more, self._relation(ask)
         if number < 0 or found is None or found.connected.get(ask.who) != number:
             return 401
@@ -321,7 +321,7 @@ class Model:
         return 200
 
     def _relay(self, ask: Ask) -> Any:
-        """The reason for which the relay does not admit a client to that connection; "" if it does."""
+        """Return the reason for which the relay does not admit a client to the connection; "" if it does."""
         number, found = self.made.get((ask.who, ask.device), 0) - 1 - ask.more, self._relation(ask)
         if number < 0 or self.leases.get((ask.who, ask.device)) != number:
             return "NOT_FOUND"
@@ -342,7 +342,7 @@ class Model:
             if self.reaches(Ask("", ask.who, device))
         }
 
-    # ── vodlix ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── vodlix ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _vodlix_add(self, ask: Ask) -> Any:
         if PLAYER in self.banned:
@@ -355,7 +355,7 @@ class Model:
             return "device_not_found"
         return "device_banned" if PLAYER in self.banned else 200
 
-    # ── Operators ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Operators ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _change(self, ask: Ask) -> Any:
         """`more`: ban, unban, deactivate or activate."""
@@ -370,7 +370,7 @@ class Model:
         return 200
 
     def _force_unbind(self, ask: Ask) -> Any:
-        """The owner's binding, or (`who`) that of a user."""
+        """End the owner's binding, or that of the user `who`."""
         several = MODES.get(ask.device) == "multi"
         found = self.bindings.get((ask.device, ask.who)) if several is bool(ask.who) else None
         if found is None or found.status == "unregistered":

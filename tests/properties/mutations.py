@@ -1,9 +1,9 @@
-"""Break each promise on purpose, one line of code at a time, and see the check that is named for it fail.
+"""Break each promise on purpose, one line of code at a time, and check that the named tests fail.
 
 `python -m tests.properties.mutations` tries every mutation of `mutations.toml`, two at a time, each in its own copy: it
-changes one text and runs the named checks. A check must fail as a test does: one that cannot be collected, or code that
-no longer runs, shows nothing. First all named checks must pass on the unchanged copy.
-Words tell which mutations to try: those whose name has one of them. `--table` writes all of them into docs/proof.md.
+changes one text and runs the named checks. A check must fail as a test does. A check that cannot be collected, or code
+that no longer runs, proves nothing. All named checks must first pass on the unchanged copy. Arguments select the
+mutations whose name contains one of them. `--table` writes all of them to docs/proof.md.
 """
 
 import os
@@ -26,7 +26,7 @@ TABLE = re.compile(r"(?<=<!-- mutations -->\n).*?(?=<!-- end -->\n)", re.DOTALL)
 
 AT_ONCE = 2
 TIME_LIMIT = 300
-"""Seconds that the checks of one mutation may take."""
+"""Time limit for the checks of one mutation, in seconds."""
 
 _COPIED = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
 _PYTEST = ("-W", "error", "-m", "pytest", "--tb=short", "-rfE")
@@ -34,39 +34,39 @@ _BROKEN = re.compile(
     r"\b(NameError|SyntaxError|IndentationError|ImportError|ModuleNotFoundError|UnboundLocalError|TypeError"
     r"|AttributeError|ParamValidationError|ValidationException)\b"
 )
-"""What tells that the mutated code does not run: the check has failed for another reason than the promise."""
+"""Errors that show that the mutated code does not run, so the check failed for another reason than the promise."""
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One text of one file put in the place of another, and the checks that must not let it pass."""
+    """A text of one file, its replacement, and the checks that must fail."""
 
     name: str
     promise: str
-    """The number of the promise that it breaks, or `contract`: what an API's document says."""
+    """The number of the promise that it breaks, or `contract` for an API's document."""
     file: str
     text: str
     instead: str
     checks: tuple[str, ...]
 
     def apply(self, root: Path) -> None:
-        """Change the file. `ValueError`: the text does not stand in it exactly once."""
+        """Change the file. `ValueError`: the text does not occur in it exactly once."""
         path = root / self.file
         found = path.read_text()
         if found.count(self.text) != 1:
-            raise ValueError(f"{self.name}: the text stands {found.count(self.text)} times in {self.file}")
+            raise ValueError(f"{self.name}: the text occurs {found.count(self.text)} times in {self.file}")
         path.write_text(found.replace(self.text, self.instead))
 
 
 def mutations() -> list[Mutation]:
-    """All of them, by promise."""
+    """Return all mutations by promise."""
     entries = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["mutation"]
     found = [Mutation(**entry | {"checks": tuple(entry["checks"])}) for entry in entries]
     return sorted(found, key=lambda mutation: mutation.promise)
 
 
 def table() -> str:
-    """The mutations as docs/proof.md shows them."""
+    """Return the mutations as the table in docs/proof.md."""
     rows = ["| Promise | Broken by | In | Found by |", "|---|---|---|---|"]
     for mutation in mutations():
         file = mutation.file.removeprefix("layers/bindery/")
@@ -98,7 +98,7 @@ def _run(root: Path, checks: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def attempt(mutation: Mutation) -> str | None:
-    """Why a mutation was not found as it must be, or None."""
+    """Try a mutation. Return why it was not found as required, or None."""
     with _checkout() as root:
         mutation.apply(root)
         try:
@@ -121,7 +121,7 @@ def _is_of(failed: str, check: str) -> bool:
 
 
 def main() -> int:
-    """Try them all; 1 if any was not found."""
+    """Try the mutations; return 1 if any was not found."""
     if sys.argv[1:] == ["--table"]:
         DOCUMENT.write_text(TABLE.sub(lambda _: table(), DOCUMENT.read_text()))
         return 0
@@ -131,7 +131,7 @@ def main() -> int:
     with _checkout() as root:
         sound = _run(root, list(dict.fromkeys(check for mutation in chosen for check in mutation.checks)))
     if sound.returncode != 0:
-        print(f"the checks do not pass as it is:\n{sound.stdout}{sound.stderr}")  # noqa: T201
+        print(f"the checks fail on the unchanged code:\n{sound.stdout}{sound.stderr}")  # noqa: T201
         return 1
     missed = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:

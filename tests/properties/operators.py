@@ -1,4 +1,4 @@
-"""What operators ask in the world of the proofs: a good request for bodies, paths and queries of the admin API."""
+"""Operators' requests in the world of the proofs: one valid request for each body, path and query of the admin API."""
 
 import json
 from collections.abc import Iterator
@@ -48,11 +48,11 @@ REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("users", "POST", "users/ada/password", {"password": world.PASSWORD}),
     ("users", "POST", "users/ada/tokens", {"dialect": "quectel", "lifetime": 60}),
 )
-"""Resource, method, path with its query, and body."""
+"""Resource, method, path with query, and body."""
 
 
 def request(method: str, path: str, body: Any) -> Event:
-    """The event of one of these, as API Gateway hands it over once it has verified the signature."""
+    """Return the event of such a request as API Gateway sends it after verifying the signature."""
     path, _, query = path.partition("?")
     text = None if body is None else json.dumps(body)
     made = event(method, f"/admin/v1/{path}", headers={"content-type": "application/json"}, body=text, query=query)
@@ -61,11 +61,11 @@ def request(method: str, path: str, body: Any) -> Event:
 
 
 def everything(good: Event) -> Iterator[Named]:
-    """Every hostile request made of a good one."""
+    """Yield every hostile request derived from a valid one."""
     for what, made in hostile.everything(good):
         yield what, _with_query(made)
     path = good["rawPath"].split("/")
-    # Behind /admin/v1/ and the resource, every other part names something.
+    # After /admin/v1/ and the resource, every second segment is an id.
     for part in range(4, len(path), 2):
         for value in (*hostile.VALUES[hostile.SOME], *hostile.RAW[hostile.SOME]):
             if isinstance(value, str) and value:
@@ -73,7 +73,7 @@ def everything(good: Event) -> Iterator[Named]:
 
 
 def _with_query(made: Event) -> Event:
-    """An event with its query as API Gateway decodes it, repeats joined: that is what the router reads."""
+    """Return an event with its query as API Gateway decodes it, with repeated values joined, as the router reads it."""
     given: dict[str, str] = {}
     for name, value in parse_qsl(made["rawQueryString"], keep_blank_values=True):
         given[name] = f"{given[name]},{value}" if name in given else value

@@ -1,4 +1,4 @@
-"""Which lines of a few modules are run, and in what order: what guides a search for inputs, and what it came to."""
+"""Record the lines of a few modules that are run, and their order, to guide a search for inputs and report coverage."""
 
 import inspect
 import sys
@@ -14,17 +14,17 @@ Arc = tuple[str, int, int]
 
 
 class Reached:
-    """What has been run of some modules while it was watched."""
+    """The executed lines of some modules while they were watched."""
 
     def __init__(self, *modules: ModuleType) -> None:
         self._names = {str(module.__file__): module.__name__ for module in modules}
         self._modules = modules
         self.arcs: Counter[Arc] = Counter()
-        """Of each step in how many inputs it was made."""
+        """By step: the number of inputs that made it."""
 
     @contextmanager
     def watching(self) -> Iterator[set[Arc]]:
-        """The steps that this input makes."""
+        """Record the steps that one input makes."""
         made: set[Arc] = set()
 
         def enter(frame: FrameType, event: str, arg: Any) -> Any:
@@ -51,12 +51,12 @@ class Reached:
             self.arcs.update(made)
 
     def rarity(self, made: set[Arc]) -> float:
-        """How much of an input is what few others did."""
+        """Return how rare an input's steps are."""
         return sum(1 / self.arcs[arc] for arc in made)
 
     @cached_property
     def _functions(self) -> dict[tuple[str, str], set[int]]:
-        """By module and qualified name: the lines of each function."""
+        """Return the lines of each function, by module and qualified name."""
         found: dict[tuple[str, str], set[int]] = {}
         for module in self._modules:
             code = compile(inspect.getsource(module), str(module.__file__), "exec")
@@ -66,7 +66,7 @@ class Reached:
         return found
 
     def unreached(self) -> dict[str, list[int]]:
-        """By function (`module.name`) the lines that no input has come to."""
+        """Return the lines that no input has reached, by function (`module.name`)."""
         lines = {(name, line) for name, _, line in self.arcs}
         missing = {
             f"{module}.{name}": sorted(line for line in of if (module, line) not in lines)
@@ -75,7 +75,7 @@ class Reached:
         return {name: lines for name, lines in missing.items() if lines}
 
     def report(self) -> str:
-        """How many of their lines were reached, by how many steps, and in which functions lines are left."""
+        """Report the number of lines and steps reached, and the functions with unreached lines."""
         total, left = sum(map(len, self._functions.values())), self.unreached()
         missing = ", ".join(f"{name} ({len(lines)})" for name, lines in left.items()) or "none"
         reached = total - sum(map(len, left.values()))
@@ -83,7 +83,7 @@ class Reached:
 
 
 def _inside(code: CodeType) -> Iterator[CodeType]:
-    """The functions in a module's code, those in classes and functions too."""
+    """Yield the functions in a module's code, including nested ones."""
     for each in code.co_consts:
         if isinstance(each, CodeType):
             if each.co_flags & inspect.CO_OPTIMIZED:

@@ -1,4 +1,4 @@
-"""How much of a proof is run: a short form in `make test`, all of it in `make proof`."""
+"""The extent of a proof: a short form in `make test`, the full form in `make proof`."""
 
 import os
 
@@ -6,5 +6,5 @@ FULL = os.environ.get("PROOF") == "full"
 
 
 def rounds(short: int, full: int) -> int:
-    """How many of something to try."""
+    """Return the number of repetitions."""
     return full if FULL else short

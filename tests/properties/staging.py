@@ -1,4 +1,4 @@
-"""One operation with everything prepared for its own request, in a world that is built once for many tests."""
+"""One operation with its prerequisites, in a world that is built once for many tests."""
 
 import json
 import re
@@ -27,7 +27,7 @@ HEADERS = {
     "remoteit key": "developerkey",
     "remoteit token": "token",
 }
-"""By API, or one of its credentials: the header that carries it. quectel's login and open APIs have none."""
+"""By API or kind of credential: the header that carries it. quectel's login and the open APIs have none."""
 
 _OWNING = {
     "rufus": "rufus.bind_device",
@@ -35,11 +35,11 @@ _OWNING = {
     "asseco": "asseco.register_owned_device",
     "vodlix": "vodlix.add_device",
 }
-"""The operation by which ada comes to have the device of an API's sample requests."""
+"""The operation by which ada gets the device of an API's sample requests."""
 
 
 def columns(name: str) -> list[str]:
-    """Which credentials an operation takes."""
+    """Return the kinds of credentials that an operation accepts."""
     dialect = name.partition(".")[0]
     if name == "quectel.email_pwd_login":
         return ["quectel login"]
@@ -54,7 +54,7 @@ def is_open(column: str) -> bool:
 
 
 class Stage:
-    """One operation, prepared, and what its conditions may change beside the registry."""
+    """One operation with its prerequisites, and the settings besides the registry that a condition may change."""
 
     def __init__(self, here: World, bank: Bank, patch: pytest.MonkeyPatch, name: str, column: str) -> None:
         self.here, self.bank, self.patch, self.name, self.column = here, bank, patch, name, column
@@ -62,18 +62,18 @@ class Stage:
         self.actor = here.ben if name in BENS else here.ada
 
     def request(self) -> Event:
-        """The operation's own request."""
+        """Return the operation's own request."""
         return self.here.request(self.name)
 
     def with_credential(self, credential: str | None) -> Event:
-        """The operation's own request with another credential, or without one."""
+        """Return the operation's own request with another credential, or without one."""
         made = self.request()
         header = HEADERS[self.column]
         others = {name: value for name, value in made["headers"].items() if name != header}
         return made | {"headers": others if credential is None else others | {header: credential}}
 
     def by(self, caller: Caller) -> Event:
-        """The operation's own request, about the same things, by another caller."""
+        """Return the operation's own request for the same resources by another caller."""
         if self.column == "quectel login":
             return self.here.request(self.name, caller)
         if is_open(self.column):
@@ -81,13 +81,13 @@ class Stage:
         return self.with_credential(caller.headers[self.dialect][HEADERS[self.column]])
 
     def owned(self) -> None:
-        """See to it that ada has the device."""
+        """Make ada the owner of the device."""
         owning = _OWNING.get(self.dialect)
         if owning is not None and owning not in world.BEFORE.get(self.name, ()):
             invoke(owning, self.here.request(owning))
 
     def shared(self) -> None:
-        """See to it that ben has a share of ada's device, and that the device of remoteit is that one."""
+        """Share ada's device with ben, and make it the remoteit device."""
         if self.name not in BENS:
             if self.dialect != "quectel":
                 invoke(_OWNING["quectel"], self.here.request(_OWNING["quectel"]))
@@ -106,7 +106,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[tuple[World, Bank, moto_registry.State]]:
-    """The world, once for all cells."""
+    """Build the world once for all cells."""
     with pytest.MonkeyPatch.context() as patch, Bank() as bank:
         make_environment(patch)
         bank.trusted(patch)
@@ -120,7 +120,7 @@ def built() -> Iterator[tuple[World, Bank, moto_registry.State]]:
 def stage(
     built: tuple[World, Bank, moto_registry.State], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str, str], Stage]]:
-    """An operation with what must have run before it, in the world as it was at first."""
+    """Return a function that prepares an operation in the initial world."""
     here, bank, at_first = built
     published = list(bank.keys)
 
@@ -160,11 +160,11 @@ VOLATILE = frozenset(
         "token",
     }
 )
-"""Members that are another's for each caller or at each time."""
+"""Fields that differ by caller or over time."""
 
 
 def told(answer: Response, members: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-    """What an answer says, whenever it is given and to whomever, with these members in the place of its own."""
+    """Return a response independent of time and caller, with its variable fields replaced by `members`."""
     changed = dict.fromkeys(VOLATILE) | dict(members or {})
 
     def keep(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -177,7 +177,7 @@ def told(answer: Response, members: Mapping[str, Any] | None = None) -> tuple[in
 
 
 def timeless(answer: Response) -> Response:
-    """An answer of vodlix without its time and what it took; any other as it is."""
+    """Return a vodlix response without its time and duration; other responses unchanged."""
     body = re.sub(r'"timestamp":\d+,"time":[\d.]+', '"timestamp":0,"time":0', answer.body)
     return Response(answer.status, answer.headers, body)
 

@@ -1,4 +1,4 @@
-"""No caller sets what is not theirs to set: whatever else a request names, answer and tables are those without it."""
+"""Callers cannot set fields that they do not own: such fields change neither the response nor the tables."""
 
 import base64
 import json
@@ -78,14 +78,14 @@ COVETED: dict[str, Any] = {
     "__proto__": {"holder": "account#other"},
     "device_management": 0,
 }
-"""What somebody would like to set: attributes of records, arguments of rules, claims of tokens, members of answers."""
+"""Names a caller might try to set: record attributes, rule arguments, token claims and response fields."""
 
 AT_RANDOM = frozenset({"binding", "connection", "id", "last_at", "proxy", "push_id", "series", "share"})
-"""Attributes that are drawn anew each time."""
+"""Attributes with random values."""
 
 
 def taken(name: str) -> set[str]:
-    """The parameters that an operation has."""
+    """Return the names of an operation's parameters."""
     found: set[str] = set()
     for field, said in template.function(name).load().request.model_fields.items():
         alias = said.validation_alias or said.alias or field
@@ -94,7 +94,7 @@ def taken(name: str) -> set[str]:
 
 
 def planted(name: str, event: Event) -> Iterator[tuple[str, Event]]:
-    """The request with everything coveted: as it would be meant, as text, as nothing; in body and query."""
+    """Yield the request with every name added: as intended, as text and as null, in body and query."""
     coveted = {member: value for member, value in COVETED.items() if member not in taken(name)}
     values = {
         "meant": coveted,
@@ -115,14 +115,14 @@ def planted(name: str, event: Event) -> Iterator[tuple[str, Event]]:
 
 
 def steady(value: Any) -> Any:
-    """A record without what is drawn at random."""
+    """Return a record without its random values."""
     if isinstance(value, dict):
         return {name: "…" if name in AT_RANDOM else steady(found) for name, found in value.items()}
     return [steady(found) for found in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
-def test_what_a_request_may_not_set_changes_neither_the_answer_nor_the_tables(
+def test_fields_a_caller_may_not_set_have_no_effect(
     name: str, stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = clock.now()

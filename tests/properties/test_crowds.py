@@ -1,10 +1,10 @@
-"""Sixty-four callers at once at one device, round after round, at every operation that binds one and that lets it go.
+"""64 parallel callers and one device, in repeated rounds, for every operation that binds or unbinds a device.
 
-Ten rounds of each race in `make proof`, one in `make test`, and as many as `PROOF_ROUNDS` says.
+Each race runs for ten rounds in `make proof`, one in `make test`, and otherwise `PROOF_ROUNDS`.
 
-Where the API has one winner there is exactly one, and everybody else gets the refusal that its document names. After
-each step no invariant is broken and the index by holder agrees with the table; and who asks the same again is answered
-as the winner, or as a loser, is. Each round ends as it began.
+If the API allows one winner, there is exactly one, and every other caller gets the documented refusal. After each step
+every invariant holds and the index by holder agrees with the table. A repeated request gets the same response as the
+winner or the losers. Each round ends in the state in which it began.
 """
 
 import os
@@ -38,10 +38,10 @@ ROUNDS = int(os.environ.get("PROOF_ROUNDS") or rounds(short=1, full=10))
 
 @pytest.fixture(scope="module")
 def crowd(running_engine: Engine) -> Iterator[Crowd]:
-    """One for all races: each ends as it began."""
+    """One crowd for all races; each race restores its initial state."""
     with pytest.MonkeyPatch.context() as environment, Bank() as bank:
         make_environment(environment)
-        # How long a busy machine takes is no matter here, and each caller has a connection of their own.
+        # The run time on a busy machine does not matter here, and each caller has a separate connection.
         patient = Config(connect_timeout=60, read_timeout=60, max_pool_connections=CALLERS)
         environment.setattr(clients, "CONFIG", clients.CONFIG.merge(patient))
         bank.trusted(environment)
@@ -51,7 +51,7 @@ def crowd(running_engine: Engine) -> Iterator[Crowd]:
 
 
 def words(answer: Response) -> Any:
-    """What of an answer tells its outcome: the code or the problem, else the status."""
+    """Return the outcome of a response: the code or the problem, otherwise the status."""
     given = answer.json() if answer.body else {}
     return given.get("problem") or (given["code"] if "extMsg" in given else answer.status)
 
@@ -61,13 +61,13 @@ def told(answers: list[Response]) -> Counter[Any]:
 
 
 def winner(answers: list[Response], success: int = 200) -> int:
-    """Who it was, who alone succeeded."""
+    """Return the number of the only caller that succeeded."""
     (number,) = (number for number, answer in enumerate(answers) if words(answer) == success)
     return number
 
 
 def again(ask: Callable[[int], Response], winner: int, *, won: Any, lost: Any) -> None:
-    """Let the winner and some of the losers ask once more, twice: each answer is that of their kind, to the byte."""
+    """Repeat the requests of the winner and some losers twice. Each response must be identical to that of its kind."""
     for number, expected in [(winner, won), *(((winner + step) % CALLERS, lost) for step in (1, 17, 63))]:
         first, second = ask(number), ask(number)
         assert words(first) == expected, first
@@ -80,7 +80,7 @@ def owner(bindings: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def left(bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What stands there beside the camera, which is always bound."""
+    """Return the items besides the camera, which is always bound."""
     return [item for item in bindings if item["pk"] != camera()]
 
 
@@ -106,7 +106,7 @@ def companies_with_devices_named_alike(crowd: Crowd) -> None:
     ids = [answer.json()["deviceid"] for answer in answers]
     assert len(set(ids)) == CALLERS == len(left(whole()))
     again(crowd.bind, 0, won=201, lost=201)
-    # Each asks for the device of the next company first: it is not theirs.
+    # Each company first asks for the next company's device, which it may not see.
     others = crowd.at_once(lambda number: crowd.unbind(number, ids[(number + 1) % CALLERS]))
     assert told(others) == {404: CALLERS}
     assert told(crowd.at_once(lambda number: crowd.unbind(number, ids[number]))) == {200: CALLERS}
@@ -131,7 +131,7 @@ def users_in_rotating_mode(crowd: Crowd) -> None:
     bind, let_go = partial(crowd.bind_sn, mode=Mode.ROTATING), partial(crowd.let_go, mode=Mode.ROTATING)
     answers = crowd.at_once(bind)
     assert {200} <= told(answers).keys() <= {200, 5048}
-    # Whoever met another's bind may try again.
+    # A request that conflicts with another bind request may be retried.
     assert all("Retry-After" in answer.headers for answer in answers if words(answer) == 5048)
     last = int(owner(whole())["holder"].removeprefix("user#user"))
     assert words(answers[last]) == 200
@@ -148,7 +148,7 @@ def users_in_multi_mode(crowd: Crowd) -> None:
     answers = crowd.at_once(bind)
     assert told(answers) == {200: CALLERS}
     assert len({answer.json()["data"]["authKey"] for answer in answers}) == CALLERS
-    assert len(left(whole())) == 2 * CALLERS, "each has a binding, and the device among what they hold"
+    assert len(left(whole())) == 2 * CALLERS, "each user has a binding and a device entry"
     again(bind, 0, won=5049, lost=5049)
     assert told(crowd.at_once(let_go)) == {200: CALLERS}
     again(let_go, 0, won=5052, lost=5052)
@@ -183,11 +183,11 @@ def users_accepting_one_code(crowd: Crowd, mode: Mode) -> None:
     crowd.bind_sn(0, mode)
     code = crowd.offer(0, mode)
     answers = crowd.at_once(lambda number: crowd.accept(number, code))
-    assert words(answers[0]) == 5049, "who shares it has it"
+    assert words(answers[0]) == 5049, "the sharer already has the device"
     accepted = {number for number, answer in enumerate(answers) if words(answer) == 200}
     assert told(answers) == {200: len(accepted), 5049: 1, 5138: CALLERS - 1 - len(accepted)}
     assert sharers(whole()) == accepted
-    # Whoever met another's acceptance tries again; there is room for so many and no more.
+    # A request that conflicts with another acceptance is retried. Beyond the share limit, acceptances are refused.
     for number in range(1, CALLERS):
         expected = 6040 if number in accepted else 200 if len(accepted) < user_devices.SHARE_LIMIT else 5138
         answer = crowd.accept(number, code)
@@ -202,7 +202,7 @@ def users_accepting_one_code(crowd: Crowd, mode: Mode) -> None:
 
 
 def sharers(bindings: list[dict[str, Any]]) -> set[int]:
-    """Who has a share, by what stands among what they hold; and the sharer's place names the very same."""
+    """Return the recipients of shares by their own entries, which the sharer's entry must match."""
     places = {int(item["pk"].removeprefix("user#user")): item for item in bindings if item["sk"].startswith("device#")}
     named = {int(uid.removeprefix("user")) for uid in places[0]["shares"]}
     assert {number for number, place in places.items() if place["kind"] == "share"} == named
@@ -219,7 +219,7 @@ def users_and_a_ban(crowd: Crowd, mode: Mode) -> None:
     assert outcomes.keys() <= {200, 5009, {Mode.UNIQUE: 5412, Mode.ROTATING: 5048, Mode.MULTI: 200}[mode]}
     places = [item["pk"] for item in left(whole()) if item["sk"].startswith("device#")]
     assert len(places) == (outcomes[200] if mode is Mode.MULTI else min(outcomes[200], 1))
-    # Once it is banned nobody binds it, not even who has it.
+    # Nobody can bind a banned device, including its owner.
     assert told(crowd.at_once(lambda number: crowd.bind_sn(number, mode))) == {5009: CALLERS}
     assert told(crowd.at_once(lambda number: crowd.let_go(number, mode)))[200] == len(places)
     assert left(whole()) == []
@@ -236,7 +236,7 @@ def customers_registering_one_device(crowd: Crowd) -> None:
     assert told(ended) == {202: 1, "device-not-exist": CALLERS - 1}
     assert winner(ended, 202) == won
     again(crowd.unregister, won, won="device-status-not-valid", lost="device-not-exist")
-    assert [item["sk"] for item in left(whole())] == ["owner"], "what was registered, and no nickname's guard"
+    assert [item["sk"] for item in left(whole())] == ["owner"], "the registration remains, and no nickname is reserved"
 
 
 def one_customers_requests(crowd: Crowd) -> None:
@@ -255,7 +255,7 @@ def one_users_connections(crowd: Crowd) -> None:
     assert connection in {answer.json()["connectionid"] for answer in answers}
     ended = crowd.at_once(lambda number: crowd.stop(0, answers[number].json()["connectionid"]))
     assert told(ended) == {200: 1, 401: CALLERS - 1}
-    assert answers[winner(ended)].json()["connectionid"] == connection, "only the last connection was there to stop"
+    assert answers[winner(ended)].json()["connectionid"] == connection, "only the last connection could be stopped"
     again(lambda _: crowd.stop(0, connection), 0, won=401, lost=401)
     assert named(whole()) == set()
 
@@ -267,14 +267,14 @@ def users_connecting(crowd: Crowd) -> None:
     made = {answer.json()["connectionid"] for answer in answers if answer.status == 200}
     assert len(named(whole())) == leases.CALLER_LIMIT
     assert named(whole()) <= made
-    # Which connections there were ends with the binding, for good.
+    # The record of connections ends with the binding, permanently.
     forced_unbind.end(camera(), "moved")
     company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
     assert named(whole()) == set()
 
 
 def named(bindings: list[dict[str, Any]]) -> set[str]:
-    """The connections that the camera's binding names."""
+    """Return the connections named in the camera's binding."""
     (found,) = (item for item in bindings if item["pk"] == camera() and item["sk"] == "owner")
     return {name["id"] for name in found["leases"].values()}
 
@@ -308,8 +308,8 @@ RACES: dict[str, Race] = {
 
 
 @pytest.mark.parametrize("name", RACES)
-def test_of_sixty_four_at_once_one_wins_where_one_can_and_the_tables_are_whole(name: str, crowd: Crowd) -> None:
+def test_64_parallel_callers_leave_one_winner_and_valid_tables(name: str, crowd: Crowd) -> None:
     for _ in range(ROUNDS):
-        # A user's failed guesses and new bindings of a day are limited.
+        # A user's failed guesses and new bindings are limited per day.
         crowd.delete_attempts()
         RACES[name](crowd)

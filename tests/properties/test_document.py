@@ -1,4 +1,4 @@
-"""The OpenAPI document against the running server: schemathesis, with all of its checks, over real HTTP."""
+"""Check the running server against the OpenAPI document: schemathesis with all of its checks, over real HTTP."""
 
 import re
 import subprocess
@@ -20,19 +20,19 @@ CREDENTIALS = {
     "remoteit": {"developerkey": "REMOTEIT_DEVELOPER_KEY", "token": "REMOTEIT_TOKEN"},
     "vodlix": {},
 }
-"""By dialect: its headers, and the variables of demo.env that hold their values."""
+"""By API: its headers, and the variables of demo.env that hold their values."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own, because nobody knows what state this leaves it in."""
+    """Start a separate server, because schemathesis leaves it in an unknown state."""
     running = Server(tmp_path_factory.mktemp("document") / "state")
     yield running
     assert running.stop() == 0, running.output
 
 
 @pytest.mark.parametrize("dialect", CREDENTIALS)
-def test_the_server_is_as_the_document_says(dialect: str, server: Server, tmp_path: Path) -> None:
+def test_server_matches_the_openapi_document(dialect: str, server: Server, tmp_path: Path) -> None:
     document = tmp_path / "bindery.json"
     document.write_text(openapi.text())
     headers = [
@@ -43,7 +43,7 @@ def test_the_server_is_as_the_document_says(dialect: str, server: Server, tmp_pa
     options = {
         "--url": server.url,
         "--include-tag": dialect,
-        # Each of quectel's operations beside the login answers under two prefixes: one of them is enough.
+        # quectel's operations other than the login have two path prefixes. Checking one of them is enough.
         "--exclude-path-regex": "^/v2/enduser/enduserapi/(?!emailPwdLogin)",
         "--phases": "examples,coverage,fuzzing" if scale.FULL else "examples",
         "--max-examples": "100",

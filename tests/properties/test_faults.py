@@ -1,9 +1,8 @@
-"""Faults: what a client meets when one call to DynamoDB goes wrong, in each way in which one can.
+"""Faults: the client's view when one DynamoDB call fails, in each possible way.
 
-For every DynamoDB call of every operation and every kind of fault: the answer never says that something is done which
-is not, or "already done" to the one who has just done it; where the table could not be reached it says so in a way
-that a client knows to repeat; and once the client has repeated the request, the tables are as one undisturbed request
-leaves them.
+For every DynamoDB call of every operation and every kind of fault: the response never reports success for a change that
+was not made, or "already done" to the caller whose own request made it. If a table is unavailable, the response tells
+the client to retry. After the client has retried, the tables are as a single undisturbed request leaves them.
 """
 
 import time
@@ -42,7 +41,7 @@ VOLATILE = frozenset(
         *("series", "offered_until", "pseudonym"),
     ]
 )
-"""Members whose values are other ones in every run: ids and times."""
+"""Fields with different values in every run: ids and times."""
 
 REPEATED = {
     "rufus.unbind_device": 404,
@@ -56,14 +55,14 @@ REPEATED = {
     "asseco.unblock_device": 440,
     "remoteit.stop_connection": 401,
 }
-"""What the repetition of a request whose first answer was lost is told where the API has no better word for it."""
+"""Response to the retry of a request whose first response was lost, where the API has no better code for it."""
 
 Tables = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture
 def there(engine: object, environment: pytest.MonkeyPatch) -> Iterator[world.World]:
-    """The world on an engine whose transactions have tokens, with nobody waiting between attempts."""
+    """Build the world on an engine with transaction tokens, without waits between attempts."""
     environment.setattr(time, "sleep", lambda seconds: None)
     with Bank() as bank:
         bank.trusted(environment)
@@ -71,10 +70,10 @@ def there(engine: object, environment: pytest.MonkeyPatch) -> Iterator[world.Wor
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
-def test_whatever_goes_wrong_a_repetition_ends_as_one_request_does(
+def test_retry_after_any_fault_is_equivalent_to_one_request(
     name: str, there: world.World, environment: pytest.MonkeyPatch
 ) -> None:
-    # A conflict is tried again: what it takes to get through a fault is no matter here.
+    # A conflict is retried, so the number of calls needed to get through a fault does not matter here.
     environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamodb.ATTEMPTS + 4)
     world.prepare(there, name)
     request, before = there.request(name), everything()
@@ -133,7 +132,7 @@ def disturb(
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", ["rufus.get_device", "remoteit.list_all"])
-def test_a_refusal_that_cannot_be_counted_is_no_answer_and_its_repetition_is(
+def test_fault_while_counting_does_not_change_the_refusal(
     name: str, kind: Kind, there: world.World, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setitem(calls.MORE_ROUND_TRIPS, name, dynamodb.ATTEMPTS + 4)
@@ -172,14 +171,14 @@ def alike(one: Tables, other: Tables) -> bool:
 
 
 def plain(tables: Any) -> Any:
-    """The tables without what differs from run to run."""
+    """Return the tables without fields that differ from run to run."""
     if isinstance(tables, dict):
         return {name: "*" if name in VOLATILE else plain(value) for name, value in tables.items()}
     return [plain(item) for item in tables] if isinstance(tables, list) else tables
 
 
 def restore(wanted: Tables) -> None:
-    """Make the tables what they were."""
+    """Restore the tables to an earlier state."""
     client = boto3.client("dynamodb")
     for table in Table:
         found = {(item["pk"], item.get("sk")): item for item in everything()[table.name]}
@@ -194,7 +193,7 @@ def restore(wanted: Tables) -> None:
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
-def test_while_secrets_cannot_be_had_nothing_is_changed_and_later_all_is_well(
+def test_unavailable_secrets_change_nothing_and_retry_succeeds(
     name: str, there: world.World, environment: pytest.MonkeyPatch
 ) -> None:
     world.prepare(there, name)

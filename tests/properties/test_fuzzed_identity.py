@@ -1,7 +1,6 @@
-"""`identity`: texts that are looked for, in which the characters that could matter are frequent.
+"""Fuzz `identity` with texts in which the significant characters are frequent.
 
-What is canonical stays as it is, however it is written; a key says what it was made of, so that two things never have
-one; and nothing but the refusals that are documented is raised.
+Canonical forms are stable, keys can be decoded and are therefore unique, and only documented refusals are raised.
 """
 
 import base64
@@ -47,7 +46,7 @@ KEYS: dict[str, tuple[Callable[..., str], tuple[Callable[[str], str], ...], tupl
     "asseco": (identity.customer_device, (identity.imei,), ("imei",)),
     "vodlix": (identity.video_device, (identity.mac,), ("mac",)),
 }
-"""Keys of devices that say what they were made of: how, each part in the form that is compared, and its name."""
+"""Device keys that encode their parts: function, and the normalization and name of each part."""
 HOLDERS = {
     "account": identity.account_holder,
     "user": identity.user_holder,
@@ -59,13 +58,13 @@ _READ = Reached(identity)
 
 @pytest.fixture(scope="module", autouse=True)
 def _reported(built: object) -> Iterator[None]:
-    """A company's devices have keys that a secret goes into, so there is an installation."""
+    """Provide an installation, because keys of company devices depend on a secret. Report the coverage at the end."""
     yield
     report("fuzzing of identity", _READ.report())
 
 
 def look(search: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
-    """Look for an input that breaks what `search` asserts, watching what it makes `identity` do."""
+    """Search for an input that violates an assertion in `search`, and record the lines of `identity` that it runs."""
 
     @searching(short=100, full=2_000)
     @given(st.tuples(*drawn))
@@ -89,7 +88,7 @@ CANONICAL: dict[str, Callable[[str], str | None]] = {
 
 
 @pytest.mark.parametrize("name", CANONICAL)
-def test_what_is_canonical_stays_as_it_is_however_it_is_written(name: str) -> None:
+def test_canonical_form_is_stable(name: str) -> None:
     canonical = CANONICAL[name]
 
     def search(text: str, around: str) -> None:
@@ -113,7 +112,7 @@ SEPARATORS = st.sampled_from(["", ":", "-", ".", " ", "_", "\u2011"])
     ],
     ids=["mac", "imei"],
 )
-def test_every_grouping_of_the_same_digits_is_one_device(
+def test_grouping_of_digits_does_not_change_the_device(
     key: Callable[[str], str], digits: st.SearchStrategy[str]
 ) -> None:
     def search(made: str, between: list[str]) -> None:
@@ -138,7 +137,7 @@ def test_identifier_with_an_invisible_character_is_refused() -> None:
     look(search, plain, st.sampled_from(INVISIBLE), plain)
 
 
-def test_a_network_is_the_callers_address_or_what_one_subscriber_has() -> None:
+def test_network_is_an_ipv4_address_or_a_subscribers_ipv6_prefix() -> None:
     def search(text: str) -> None:
         address = identity.ip_address(text)
         if address is None:
@@ -152,7 +151,7 @@ def test_a_network_is_the_callers_address_or_what_one_subscriber_has() -> None:
 
 
 @pytest.mark.parametrize("dialect", KEYS)
-def test_a_devices_key_says_what_it_was_made_of_so_two_devices_never_have_one(dialect: str) -> None:
+def test_device_key_is_unique_and_decodable(dialect: str) -> None:
     make, forms, names = KEYS[dialect]
 
     def search(given: list[str]) -> None:
@@ -165,7 +164,7 @@ def test_a_devices_key_says_what_it_was_made_of_so_two_devices_never_have_one(di
     look(search, st.lists(PARTS | GROUPS, min_size=len(names), max_size=len(names)))
 
 
-def test_a_companys_devices_have_one_key_only_if_they_are_one_device() -> None:
+def test_company_device_key_is_unique() -> None:
     def search(account: str, one: list[str], other: list[str]) -> None:
         same = list(map(identity.canonical, one)) == list(map(identity.canonical, other))
         assert (identity.company_device(account, *one) == identity.company_device(account, *other)) is same
@@ -174,7 +173,7 @@ def test_a_companys_devices_have_one_key_only_if_they_are_one_device() -> None:
         assert identity.company_device(account + "#", *one) != key
 
     pair = st.lists(PARTS, min_size=2, max_size=2)
-    # Beside two that are drawn: the same, otherwise written, and cut elsewhere.
+    # Besides two random devices: the same device, the same in another spelling, and the same text split elsewhere.
     near = pair.flatmap(
         lambda one: st.tuples(
             st.just(one),
@@ -190,25 +189,25 @@ def test_a_companys_devices_have_one_key_only_if_they_are_one_device() -> None:
     look(lambda account, both: search(account, *both), PARTS, near)
 
 
-def test_a_holders_name_is_read_as_it_was_written() -> None:
+def test_holder_round_trips() -> None:
     def search(kind: str, name: str) -> None:
         assert identity.holder_parts(HOLDERS[kind](name)) == (kind, name)
 
     look(search, st.sampled_from(sorted(HOLDERS)), PARTS)
 
 
-def test_parts_of_a_key_never_reach_into_the_next() -> None:
+def test_parts_of_a_key_do_not_overlap() -> None:
     made: dict[tuple[int, str], list[str]] = {}
 
     def search(parts: list[str]) -> None:
         assert made.setdefault((len(parts), identity.join(*parts)), parts) == parts
 
-    # Of so few that each comes to stand beside each.
+    # A small alphabet, so that every pair of characters occurs.
     part = st.sampled_from(["#", "%23", "%", "", "%25", "#%"])
     look(search, st.one_of(st.lists(part, min_size=2, max_size=2), st.lists(PARTS, min_size=1, max_size=4)))
 
 
-def test_an_opaque_text_is_a_devices_own_or_refused() -> None:
+def test_opaque_id_is_kept_unchanged_or_refused() -> None:
     refused: set[Reason] = set()
 
     def search(text: str) -> None:

@@ -1,6 +1,6 @@
-"""The door, through the real handlers: requests that are looked for, from each operation's own.
+"""Fuzz request handling through the real handlers, starting from each operation's sample request.
 
-Whatever comes: never an error of ours, never a write by what is refused, never internal text.
+No input causes an internal error, a write by a refused request, or a response with internal text.
 """
 
 import base64
@@ -38,7 +38,7 @@ OPERATIONS = (
         "vodlix.add_device",
     ]
 )
-"""In the short form one for each way in which parameters come."""
+"""In the short form, one operation for each way of passing parameters."""
 
 PIECES = (
     "{",
@@ -78,7 +78,7 @@ PARAMETERS = st.tuples(
     st.sampled_from(["", "*", "*0", "*1", "*0*", "*1*", "*-1", "*a"]),
     st.sampled_from(["", "=", "={}", '="{}"', "=utf-8''{}", "=''", "=x'y'%ff"]),
 ).map("".join)
-"""Of a header, as RFC 2231 has them continued and encoded, and not."""
+"""Header parameters continued and encoded as in RFC 2231, and in the plain form."""
 
 DISPOSITIONS = st.one_of(
     st.lists(PARAMETERS, min_size=1, max_size=4).map(lambda found: "; ".join(["form-data", *found])),
@@ -98,7 +98,7 @@ DISPOSITIONS = st.one_of(
 
 @st.composite
 def spliced(draw: st.DrawFn, data: bytes) -> bytes:
-    """Some bytes with a few others in the place of a few."""
+    """Replace a few bytes with others."""
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(data)))
         end = min(len(data), start + draw(st.integers(0, 6)))
@@ -109,7 +109,7 @@ def spliced(draw: st.DrawFn, data: bytes) -> bytes:
 
 @st.composite
 def multipart(draw: st.DrawFn, members: dict[str, Any]) -> bytes:
-    """A body of parts, most of which are as they must be."""
+    """Build a multipart body of mostly valid parts."""
     made = b""
     for name, value in members.items():
         disposition = draw(st.one_of(st.just('form-data; name="{}"'), DISPOSITIONS)).replace("{}", name)
@@ -123,7 +123,7 @@ def multipart(draw: st.DrawFn, members: dict[str, Any]) -> bytes:
 
 @st.composite
 def changed(draw: st.DrawFn, event: Event, good: Event) -> Event:
-    """A request with one more thing in it that no honest client sends; `good` has none."""
+    """Add one more change to a request that no legitimate client makes; `good` has none."""
     headers, body = event["headers"], _body(event)
     members = _members(good)
     kinds = ["headers", "query", "body", "value", "type", "flag"]
@@ -167,7 +167,7 @@ def _body(event: Event) -> bytes:
 
 
 def _members(good: Event) -> dict[str, Any]:
-    """What a good request says in its body, be that JSON or a form."""
+    """Return the fields in the body of a valid request, whether JSON or a form."""
     return hostile.given_of(good) or dict(parse_qsl(hostile.body_of(good) or ""))
 
 
@@ -180,7 +180,7 @@ def _sent(event: Event, body: bytes) -> Event:
 
 
 class Door:
-    """Each operation with everything prepared for its own request, and what becomes of others."""
+    """Each operation with its prerequisites, and its responses to fuzzed requests."""
 
     def __init__(self, here: World, at_first: moto_registry.State) -> None:
         self.here, self.at_first = here, at_first
@@ -190,7 +190,7 @@ class Door:
         self.stands = ""
 
     def request(self, name: str) -> Event:
-        """The operation's own request, in the registry in which it succeeds."""
+        """Return the operation's sample request, in the registry in which it succeeds."""
         if name not in self.prepared:
             moto_registry.restore(self.at_first)
             self.here.answers.clear()
@@ -209,7 +209,7 @@ def door(built: tuple[World, Bank, moto_registry.State]) -> Door:
     return Door(here, at_first)
 
 
-def test_no_request_that_was_looked_for_breaks_the_door_or_an_operation(door: Door) -> None:
+def test_fuzzed_requests_cause_no_internal_error(door: Door) -> None:
     with pytest.MonkeyPatch.context() as patch:
         errors = note_errors(patch)
 
@@ -232,4 +232,4 @@ def test_no_request_that_was_looked_for_breaks_the_door_or_an_operation(door: Do
             assert door.written == [] or not refused(name, answer)
 
         search()
-    report("fuzzing of the door", door.reached.report())
+    report("fuzzing of request handling", door.reached.report())

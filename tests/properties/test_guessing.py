@@ -1,4 +1,4 @@
-"""Guessing is slow, shows, and hurts nobody but who guesses."""
+"""Guessing is slow and visible in the metrics, and affects only the guessing caller."""
 
 import copy
 import hashlib
@@ -33,7 +33,7 @@ UNKNOWN = '{"code":5090,"data":null,"extMsg":"","msg":"Requested device SN inval
 
 
 class Clock:
-    """A clock that stands still until it is moved: at the beginning of a day, so that all of a test is one day."""
+    """A clock that moves only when told to. It starts at the beginning of a day, so that each test is one day."""
 
     def __init__(self) -> None:
         self.now = clock.now() // 86_400_000 * 86_400_000 + 1000
@@ -73,19 +73,21 @@ def failures() -> list[int]:
     return [count["failures"] for count in counts() if "failures" in count]
 
 
-def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_serial_number(here: World, time: Clock) -> None:
+def test_serial_number_guesses_are_throttled_after_twenty_a_day(here: World, time: Clock) -> None:
     guess(here, 21)
     stands = counts()
     for sn in ("SN9000000099", world.SN):
         slowed = bind(here, sn)
-        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), "whether there is such a device"
-    assert counts() == stands, "what is not looked at is not counted"
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), (
+            "the response does not reveal whether the device exists"
+        )
+    assert counts() == stands, "a throttled request is not counted"
     time.now += 1000
     assert code(bind(here, world.SN)) == 200
 
 
 @pytest.mark.parametrize(("misses", "seconds"), [(20, 0), (21, 1), (22, 2), (26, 32), (31, 900), (60, 900)])
-def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
+def test_each_failed_guess_doubles_the_wait_up_to_15_minutes(
     misses: int, seconds: int, here: World, time: Clock
 ) -> None:
     for _ in range(misses):
@@ -94,9 +96,7 @@ def test_each_miss_beyond_doubles_the_wait_up_to_a_quarter_of_an_hour(
     assert (slowed.body, slowed.headers.get("Retry-After")) == (UNKNOWN, str(seconds) if seconds else None)
 
 
-def test_a_serial_number_of_anothers_device_is_a_miss_and_what_is_the_users_own_is_none(
-    here: World, time: Clock
-) -> None:
+def test_another_users_serial_number_counts_as_a_failed_guess(here: World, time: Clock) -> None:
     assert code(bind(here, world.SN, here.ben)) == 200
     assert code(bind(here, world.SN, here.ben)) == 5049
     assert failures() == []
@@ -104,20 +104,20 @@ def test_a_serial_number_of_anothers_device_is_a_miss_and_what_is_the_users_own_
     assert failures() == [1]
 
 
-def test_a_success_forgets_no_miss(here: World, time: Clock) -> None:
+def test_success_does_not_reset_failed_guesses(here: World, time: Clock) -> None:
     guess(here, 20)
     assert code(bind(here, world.SN)) == 200
     assert [(count["failures"], count["bound"]) for count in counts()] == [(20, 1)]
 
 
-def test_nobody_else_waits_and_tomorrow_nobody_does(here: World, time: Clock) -> None:
+def test_throttling_is_per_user_and_per_day(here: World, time: Clock) -> None:
     guess(here, 21)
     assert code(bind(here, world.SN, here.ben)) == 200
     time.now += 86_400_000
     guess(here, 1)
 
 
-def test_a_count_is_the_callers_own_item_names_nobody_and_ends(here: World, time: Clock) -> None:
+def test_guess_count_is_per_caller_anonymous_and_expires(here: World, time: Clock) -> None:
     guess(here, 1)
     (count,) = counts()
     assert "ada" not in str(count)
@@ -135,7 +135,7 @@ def parallel(
 ) -> list[tuple[Response, list[str], list[dict[str, Any]]]]:
     """Return the responses to parallel requests that all read the counts; then each writes in turn.
 
-    With each, the calls that it made, and the counts afterwards.
+    Each response comes with the calls that its request made and the counts afterwards.
     """
     real, read = binding.dynamodb.get_many, copy.deepcopy({Key(Table.BINDINGS, c["pk"], c["sk"]): c for c in counts()})
 
@@ -170,7 +170,7 @@ def _noted(made: list[str], method: str) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("missed", [0, 15, 24])
 @pytest.mark.parametrize("right", [0, 3, 21, 27])
-def test_parallel_serial_numbers_reveal_no_more_than_the_free_guesses(
+def test_parallel_serial_number_guesses_are_throttled(
     missed: int, right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(missed):
@@ -192,11 +192,11 @@ def test_parallel_serial_numbers_reveal_no_more_than_the_free_guesses(
     if right >= free:
         assert moto_registry.tables() == before
         assert all(other == seen[right] for other in seen[free:]), (
-            "a wrong one gets the same answer after the same calls"
+            "a wrong guess gets the same response after the same calls"
         )
 
 
-def test_what_is_revealed_of_a_device_in_a_race_is_counted_first(
+def test_device_revealed_by_a_race_counts_as_a_failed_guess(
     here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     races.before(monkeypatch, "transact_write_items", lambda: bind(here, world.SN, here.ben))
@@ -208,7 +208,7 @@ def test_what_is_revealed_of_a_device_in_a_race_is_counted_first(
 
 
 @pytest.mark.parametrize("refusal", ["banned", "no key", "full list"])
-def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, here: World, time: Clock) -> None:
+def test_refusals_that_reveal_a_device_are_counted(refusal: str, here: World, time: Clock) -> None:
     device = identity.manufactured_device(world.PK, world.SN)
     extra: dict[str, str] = {}
     if refusal == "banned":
@@ -229,11 +229,11 @@ def test_every_refusal_that_shows_that_a_device_exists_is_counted(refusal: str, 
 # ── New bindings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
+def test_new_bindings_are_throttled_after_a_hundred_a_day(
     here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = binding.Guesses.LIMITS[1]
-    assert limit.free == 100, "more than a house has"
+    assert limit.free == 100, "more devices than a household has"
     monkeypatch.setattr(binding.Guesses, "LIMITS", (binding.Guesses.LIMITS[0], limit._replace(free=2)))
     for number in range(5):
         devices.manufacture(world.PK, f"SN8{number}", device_key=f"DEAD000{number}")
@@ -242,7 +242,9 @@ def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
     stands = counts()
     for sn in ("SN83", "SN9000000099"):
         slowed = bind(here, sn)
-        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), "whether there is such a device"
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), (
+            "the response does not reveal whether the device exists"
+        )
     assert counts() == stands
     assert code(bind(here, world.SN, here.ben)) == 200, "another user"
     time.now += 1000
@@ -252,9 +254,7 @@ def test_a_user_who_binds_more_than_a_hundred_devices_a_day_waits_for_the_next(
     assert code(bind(here, "SN84")) == 200
 
 
-def test_parallel_bindings_are_no_more_than_the_free_ones(
-    here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parallel_new_bindings_are_throttled(here: World, time: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = binding.Guesses.LIMITS[1]
     monkeypatch.setattr(binding.Guesses, "LIMITS", (binding.Guesses.LIMITS[0], limit._replace(free=2)))
     for number in range(6):
@@ -266,11 +266,11 @@ def test_parallel_bindings_are_no_more_than_the_free_ones(
 
 
 CODES = {"quectel.share_device": "Invalid share code", "quectel.device_info": "No permission to query this device"}
-"""What answers a share code that nobody made, and in which words."""
+"""The operations that accept a share code, and their messages for an invalid one."""
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_share_code(
+def test_share_code_guesses_are_throttled_after_twenty_a_day(
     name: str, stage: Callable[[str, str], Stage], time: Clock
 ) -> None:
     staged = stage("quectel.share_device", "quectel")
@@ -284,18 +284,20 @@ def test_beyond_twenty_misses_a_day_a_user_waits_for_the_next_share_code(
         missed = ask(f"{number:099}")
         assert (missed.json()["msg"], "Retry-After" in missed.headers) == (CODES[name], False)
     stands = counts()
-    assert failures() == [21], "each is counted with the user's other misses"
+    assert failures() == [21], "share codes and serial numbers share one count"
     for share_code in ("A" * 99, good):
         slowed = ask(share_code)
-        assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), "whether there is such a code"
-    assert counts() == stands, "what is not looked at is not counted"
+        assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), (
+            "the response does not reveal whether the code exists"
+        )
+    assert counts() == stands, "a throttled request is not counted"
     time.now += 1000
     assert code(ask(good)) == 200
 
 
 @pytest.mark.parametrize("name", CODES)
 @pytest.mark.parametrize("right", [0, 21, 24])
-def test_parallel_share_codes_reveal_no_more_than_the_free_guesses(
+def test_parallel_share_code_guesses_are_throttled(
     name: str, right: int, stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage("quectel.share_device", "quectel")
@@ -311,7 +313,7 @@ def test_parallel_share_codes_reveal_no_more_than_the_free_guesses(
         assert code(seen[0][0]) == 200
         return
     assert moto_registry.tables() == before
-    assert all(other == seen[right] for other in seen[21:]), "a wrong one gets the same answer after the same calls"
+    assert all(other == seen[right] for other in seen[21:]), "a wrong guess gets the same response after the same calls"
     assert {answer.body for answer, _, _ in seen} == {seen[0][0].body}
     assert ["Retry-After" in answer.headers for answer, _, _ in seen] == [False] * 21 + [True] * 5
 
@@ -329,7 +331,7 @@ def _from(address: str, made: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WITH_KEYS)
-def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
+def test_unknown_keys_are_throttled_after_twenty_a_day(
     name: str, stage: Callable[[str, str], Stage], time: Clock
 ) -> None:
     staged = stage(name, name.partition(".")[0])
@@ -342,10 +344,10 @@ def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
         time.now += waited
         slowed = invoke(name, unknown)
         assert (slowed.status, slowed.body, slowed.headers["Retry-After"]) == (missed.status, missed.body, str(seconds))
-    assert failures() == [23], "what comes too early is not counted"
+    assert failures() == [23], "a throttled request is not counted"
     assert "Retry-After" not in invoke(name, _from("203.0.113.10", unknown)).headers, "another network"
     assert moto_registry.tables() == before
-    assert invoke(name, staged.request()).status in (200, 201), "a good key is let through whoever guessed beside it"
+    assert invoke(name, staged.request()).status in (200, 201), "a valid key is accepted even on a throttled network"
 
 
 @pytest.mark.parametrize(
@@ -358,7 +360,7 @@ def test_beyond_twenty_unknown_keys_a_day_a_network_is_told_to_wait(
         ("2001:db8::1", "2001:db8:0:1::1", False),
     ],
 )
-def test_unknown_keys_count_for_the_network_that_they_come_from(this: str, that: str, same: bool, time: Clock) -> None:
+def test_unknown_keys_are_counted_per_network(this: str, that: str, same: bool, time: Clock) -> None:
     assert (items.key_guesses(Kind.RUFUS, this) == items.key_guesses(Kind.RUFUS, that)) is same
     assert items.key_guesses(Kind.RUFUS, this) != items.key_guesses(Kind.REMOTEIT, this)
     today = items.key_guesses(Kind.RUFUS, this)
@@ -366,17 +368,17 @@ def test_unknown_keys_count_for_the_network_that_they_come_from(this: str, that:
     assert items.key_guesses(Kind.RUFUS, this) != today
 
 
-def test_a_count_of_unknown_keys_names_no_address_and_ends(stage: Callable[[str, str], Stage], time: Clock) -> None:
+def test_unknown_key_count_is_anonymous_and_expires(stage: Callable[[str, str], Stage], time: Clock) -> None:
     staged = stage("rufus.list_devices", "rufus")
     invoke("rufus.list_devices", _with("api_key", NO_KEY)(staged))
     (count,) = counts()
     assert SOURCE_IP not in str(count)
-    # So few digits are the hash of thousands of IPv4 addresses each.
+    # Each hash has so few digits that it matches thousands of IPv4 addresses.
     assert re.fullmatch(r"attempts#rufus#[0-9a-f]{5}", count["pk"])
     assert count["expires_at"] == time.now // 1000 + 86_400
 
 
-def test_each_execution_environment_counts_and_remembers_no_more_than_it_must(
+def test_unknown_key_count_is_shared_and_its_cache_is_bounded(
     stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage("rufus.list_devices", "rufus")
@@ -384,16 +386,16 @@ def test_each_execution_environment_counts_and_remembers_no_more_than_it_must(
     for _ in range(21):
         invoke("rufus.list_devices", unknown)
     key_guesses.clear_cache()
-    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "2", "another environment counts on"
+    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "2", (
+        "another environment continues the count"
+    )
     monkeypatch.setattr(key_guesses, "REMEMBERED", 2)
     for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12"):
         invoke("rufus.list_devices", _from(address, unknown))
-    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "4", "what was forgotten is counted again"
+    assert invoke("rufus.list_devices", unknown).headers["Retry-After"] == "4", "an evicted network is counted again"
 
 
-def test_a_revoked_key_is_refused_and_slowed_as_one_that_never_was(
-    stage: Callable[[str, str], Stage], time: Clock
-) -> None:
+def test_revoked_key_is_throttled_like_an_unknown_one(stage: Callable[[str, str], Stage], time: Clock) -> None:
     staged = stage("rufus.list_devices", "rufus")
     revoked = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="old")
     api_keys.revoke(api_keys.id_of(revoked))
@@ -420,17 +422,17 @@ def pattern() -> str:
 
 
 def counted() -> set[str]:
-    """The reasons whose lines the metric counts."""
+    """Return the reasons that the metric counts."""
     clauses = re.findall(r'\(\$\.reason = "(\w+)"\)', pattern())
     assert pattern() == "{ " + " || ".join(f'($.reason = "{reason}")' for reason in clauses) + " }"
     return set(clauses)
 
 
-def test_the_metric_counts_what_an_operation_can_refuse_for() -> None:
+def test_metric_counts_only_reasons_that_operations_return() -> None:
     (made,) = misses()["MetricTransformations"]
     assert misses()["LogGroupName"] == {"Ref": "FunctionLogGroup"}
     assert (made["MetricName"], made["MetricValue"], made["DefaultValue"]) == ("FailedGuesses", "1", 0)
-    # CloudWatch gives no default to a metric that has dimensions, and what is usual is learnt from zeros too.
+    # CloudWatch applies no default value to metrics with dimensions, and anomaly detection needs the zeros.
     assert "Dimensions" not in made
     assert len(pattern()) <= 1024
     refused_for = {reason for name in world.OPERATIONS for reason in template.function(name).load().refuses}
@@ -454,7 +456,7 @@ GUESSES: dict[str, tuple[str, Callable[[Stage], dict[str, Any]]]] = {
     "an app's secret": ("quectel.email_pwd_login", lambda stage: _signed(stage)),
     "a serial number": (BIND, lambda stage: world.query(stage.request(), sn="SN9")),
     "a share code": ("quectel.share_device", lambda stage: world.query(stage.request(), shareCode="A" * 99)),
-    "a share code, to look at": (
+    "a share code, device info": (
         "quectel.device_info",
         lambda stage: world.query(stage.request(), shareCode="A" * 99),
     ),
@@ -478,7 +480,7 @@ def _registered(stage: Stage) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", GUESSES)
-def test_every_kind_of_guess_is_in_the_metric(
+def test_metric_counts_every_kind_of_guess(
     what: str, stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, make = GUESSES[what]
@@ -494,7 +496,7 @@ def test_every_kind_of_guess_is_in_the_metric(
     assert line["reason"] in counted()
 
 
-def test_what_succeeds_is_not_in_the_metric(
+def test_metric_does_not_count_successful_requests(
     stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage(BIND, "quectel")
@@ -504,10 +506,10 @@ def test_what_succeeds_is_not_in_the_metric(
     assert "reason" not in json.loads(written.getvalue())
 
 
-# ── What nobody can guess ──────────────────────────────────────────────────────────────────
+# ── Unguessable values ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_share_code_that_nobody_made_is_refused_before_any_device_is_looked_for(
+def test_forged_share_code_is_refused_without_a_device_lookup(
     stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage("quectel.share_device", "quectel")

@@ -1,6 +1,6 @@
-"""Whatever text a request has, DynamoDB takes the keys that are made of it: `tests.key_sizes` refuses longer ones.
+"""Every request value results in a valid DynamoDB key: `tests.key_sizes` rejects keys that are too long.
 
-A text grows on its way: `#` and `%` are escaped, and what is composed or folded may have more characters than before.
+Values grow when they are processed: `#` and `%` are escaped, and composition or case folding can add characters.
 """
 
 import json
@@ -17,7 +17,8 @@ from tests.properties.scale import FULL
 from tests.properties.world import Event
 
 FOUR_BYTES, TWELVE_BYTES, FIVE_BYTES = "\U0001d4b3", "\U0001d160", "\u1f80"
-"""A character of four bytes, one of four that are twelve in NFC, and one of three that are five without case."""
+"""A four-byte character, one of four bytes that NFC expands to twelve, and one of three that folding expands to five.
+"""
 
 TEXTS = [
     *(character * size for character in (FOUR_BYTES, TWELVE_BYTES, "#") for size in (128, 512)),
@@ -27,7 +28,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
-def test_no_text_of_an_operation_makes_a_key_that_is_too_long(name: str, here: world.World, errors: list[str]) -> None:
+def test_request_values_never_exceed_the_key_size(name: str, here: world.World, errors: list[str]) -> None:
     world.prepare(here, name)
     for text in TEXTS:
         for event in _with(here.request(name), text):
@@ -36,7 +37,7 @@ def test_no_text_of_an_operation_makes_a_key_that_is_too_long(name: str, here: w
 
 
 def _with(good: Event, text: str) -> Iterator[Event]:
-    """The event with this text in the place of each of its parameters, one after the other."""
+    """Yield the event with this text in place of each of its parameters in turn."""
     given = hostile.given_of(good) or {}
     for name in given:
         yield hostile.with_body(good, json.dumps(given | {name: text}).encode())
@@ -61,7 +62,7 @@ BODIES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("families", "POST", "families", {"fid": "f", "owner": "ada"}),
     ("keys", "POST", "keys", {"account": "acme", "kind": "rufus", "grant": "READ", "alias": "a"}),
 ]
-"""An operator's requests: each of these members is a text."""
+"""Operators' requests with text fields."""
 ROWS = [("devices", "devices/import", ROW), ("issued_devices", "issued-devices/import", CARD)]
 ASKED = [
     ("devices", "devices", ("serial", "mac", "imei", "address")),
@@ -74,7 +75,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_no_text_of_an_operator_does(text: str, here: world.World, errors: list[str]) -> None:
+def test_operator_values_never_exceed_the_key_size(text: str, here: world.World, errors: list[str]) -> None:
     opaque = identity.opaque(text)
     answers = [
         *(

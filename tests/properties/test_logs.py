@@ -1,4 +1,4 @@
-"""No credential, password, share code, deviceid or key is in a log, whatever becomes of the request it came with."""
+"""No log contains a credential, password, share code, deviceid or key, whatever the outcome of the request."""
 
 import base64
 import io
@@ -19,20 +19,20 @@ from tests.properties.staging import Stage, columns
 from tests.properties.world import Event
 
 SHOWN = ("deviceid", "authKey", "token", "auth_token", "service_authhash", "shareCode", "connectionid", "proxy")
-"""Members of answers that hold what would do as a credential, or would tell where somebody is connected."""
+"""Response fields that hold a credential, or reveal the network location of a connection."""
 
 LINE = {
     *("level", "message", "timestamp", "request_id", "status"),
     *("dialect", "operation", "Latency", "Refused", "_aws"),
 }
-"""What a request's one line has; a refused one has its `reason` too."""
+"""Fields of a request's log line. A refused request also has `reason`."""
 
 LONGEST = 600
-"""Bytes of such a line at most, where the stack's name is no longer than forty characters."""
+"""Maximum size of a log line in bytes, for a stack name of at most 40 characters."""
 
 
 class Log:
-    """What the functions logged, and whatever any library did."""
+    """The log of the functions and of all libraries."""
 
     def __init__(self, others: pytest.LogCaptureFixture) -> None:
         self.own, self.others = io.StringIO(), others
@@ -41,7 +41,7 @@ class Log:
         return [json.loads(line) for line in self.own.getvalue().splitlines()]
 
     def longest(self) -> int:
-        """Bytes of the longest line, were it written in Lambda, which names a trace, and in a stack of a long name."""
+        """Return the size in bytes of the longest line in Lambda, with a trace id and a long stack name."""
         more = len(',"xray_trace_id":"1-5759e988-bd862e3fe1be46a994272793"') + 40 - len("bindery")
         return max(len(line.encode()) for line in self.own.getvalue().splitlines()) + more
 
@@ -58,7 +58,7 @@ def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Lo
 
 
 def sent(event: Event) -> Iterator[str]:
-    """Every value of a request that its caller chose: headers, path, query, body."""
+    """Yield every value of a request that its caller chose: headers, path, query and body."""
     yield from (event["headers"][name] for name in world.CREDENTIALS if name in event["headers"])
     yield from (event.get("pathParameters") or {}).values()
     yield from (value for _, value in parse_qsl(event["rawQueryString"]))
@@ -69,7 +69,7 @@ def sent(event: Event) -> Iterator[str]:
 
 
 def shown(answer: Any) -> Iterator[str]:
-    """Every secret in an answer."""
+    """Yield every secret in a response."""
     if isinstance(answer, dict):
         for name, value in answer.items():
             secret = name in SHOWN or (name == "data" and isinstance(value, str))
@@ -80,7 +80,7 @@ def shown(answer: Any) -> Iterator[str]:
 
 
 def told(log: Log, *secrets: str) -> list[str]:
-    # What is shorter may be anything: a page's number, a platform.
+    # Shorter values may occur by chance: a page number, a platform.
     return [secret for secret in secrets if len(secret) >= 6 and secret in log.text()]
 
 
@@ -89,7 +89,7 @@ def body_of(answer: Response) -> Any:
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
-def test_a_request_leaves_one_short_line_that_repeats_nothing_of_it(
+def test_request_logs_one_short_line_without_its_values(
     name: str, stage: Callable[[str, str], Stage], log: Log
 ) -> None:
     staged = stage(name, columns(name)[0])
@@ -106,10 +106,10 @@ def test_a_request_leaves_one_short_line_that_repeats_nothing_of_it(
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
-def test_a_request_that_is_refused_leaves_a_line_that_repeats_nothing_of_it(
+def test_refused_request_logs_one_line_without_its_values(
     name: str, stage: Callable[[str, str], Stage], log: Log
 ) -> None:
-    """Secrets stand where others belong, and no credential is one."""
+    """Secrets are in the wrong fields, and no field has a valid credential."""
     staged = stage(name, columns(name)[0])
     request = staged.request()
     canary = "canary-of-a-secret-0123456789"
@@ -131,7 +131,7 @@ def test_a_request_that_is_refused_leaves_a_line_that_repeats_nothing_of_it(
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
 @pytest.mark.parametrize("broken", ["out of reach", "a bug"])
-def test_an_error_of_ours_is_logged_without_a_secret(
+def test_internal_error_is_logged_without_secrets(
     name: str, broken: str, stage: Callable[[str, str], Stage], log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage(name, columns(name)[0])

@@ -1,8 +1,8 @@
-"""Random schedules over all five APIs on one registry, against a model of plain Python (`tests.properties.model`).
+"""Random requests to all five APIs on one registry, compared with a model in plain Python (`tests.properties.model`).
 
-One after the other, every answer is the one that the model gives, and the tables hold what the model holds and break
-no invariant. And from whatever state such a run has come to, any two requests may be made at once: every order of
-their DynamoDB calls ends as one request after the other does (`tests.concurrency.schedules`).
+In sequence, every response matches the model, the tables hold the model's state, and no invariant is violated. From any
+state that such a run reaches, any two requests may be made in parallel: every order of their DynamoDB calls is
+equivalent to some order of the two requests (`tests.concurrency.schedules`).
 """
 
 import pickle
@@ -28,16 +28,16 @@ from tests.properties.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, NAMES, P
 from tests.properties.scale import rounds
 
 Asks = dict[str, list[Ask]]
-"""Requests by their kind."""
+"""Requests by kind."""
 
 LATEST = (0, 1)
-"""Of what was given out, from the last."""
+"""Positions among the issued codes or connections, counted from the last."""
 
 
 def every(
     *kinds: str, who: Iterable[str] = ACCOUNTS, device: Iterable[str] = ("",), more: Iterable[Any] = (None,)
 ) -> Asks:
-    """Every request of these kinds that can be made with these parameters."""
+    """Return every request of these kinds with every combination of these parameters."""
     chosen = list(product(who, device, more))
     return {kind: [Ask(kind, *parameters) for parameters in chosen] for kind in kinds}
 
@@ -64,33 +64,34 @@ LOOKS = {
     **every("vodlix_check", who=[""]),
 }
 SEEDS = st.uuids()
-"""Hypothesis chooses whose chance it is, for it repeats itself; of a failure it leaves out what does not matter."""
+"""Seeds of the random choices. Hypothesis draws only seeds, because it repeats values, and minimizes failures."""
 
 
 def choice(chance: Random, asks: Asks) -> Ask:
-    """One of these requests, each kind as likely as another, but quectel's twice: most can happen there."""
+    """Choose a request, each kind with the same probability, but quectel's with twice that: it has the most
+    transitions."""
     kinds = sorted(kind for kind in asks if asks[kind])
     return chance.choice(asks[chance.choice(kinds + [kind for kind in kinds if kind.startswith("quectel")])])
 
 
 def possible(model: Model) -> Asks:
-    """The requests that are not refused, which chance seldom finds far from the start."""
+    """Return the requests that would succeed, which random choice seldom finds far from the initial state."""
     now = pickle.dumps(model)
     return {kind: [ask for ask in asks if done(pickle.loads(now).answer(ask))] for kind, asks in CHANGES.items()}
 
 
 def done(outcome: Any) -> bool:
-    """Whether an outcome is no refusal, and not of a look."""
+    """True if an outcome is not a refusal and not the result of a read."""
     return (outcome[0] if isinstance(outcome, tuple) else outcome) in (200, 201, 202, 204)
 
 
 def rivals(one: Ask) -> Asks:
-    """The requests of the same kind as another, about the same device or by the same person."""
+    """Return the requests of the same kind for the same device or by the same caller."""
     found = {
         kind: [ask for ask in asks if kind == one.what or ask.device == one.device != "" or ask.who == one.who != ""]
         for kind, asks in CHANGES.items()
     }
-    # Two who enter one device both write what the other does, and which of them did last is all that there is to say.
+    # Two requests that enter the same device write the same record, so only their order would differ.
     return found if one.what != "enter" else {kind: asks for kind, asks in found.items() if kind != "enter"}
 
 
@@ -105,19 +106,19 @@ def asking() -> Iterator[Asking]:
 
 
 class Sequential(RuleBasedStateMachine):
-    """Requests one after the other."""
+    """Requests in sequence."""
 
     def __init__(self, asking: Asking, begin: moto_registry.State) -> None:
         super().__init__()
         self.asking, self.model = asking, Model()
         self.last = Ask("rufus_bind", "ada")
-        """The last request of those that may change something."""
+        """The latest of the requests that may change something."""
         self.drawn: Counter[UUID] = Counter()
         asking.forget()
         moto_registry.restore(begin)
 
     def chance(self, seed: UUID) -> Random:
-        """Another one each time, even of the same seed."""
+        """Return a new generator for each step, even for the same seed."""
         self.drawn[seed] += 1
         return Random(f"{seed} {self.drawn[seed]}")
 
@@ -141,13 +142,13 @@ class Sequential(RuleBasedStateMachine):
             assert (tables["BINDINGS"], tables["DEVICES"]) == (before["BINDINGS"], before["DEVICES"])
 
     def clients(self) -> Asks:
-        """What comes to the relay."""
+        """Return clients' requests to the relay."""
         asks = LOOKS["relay"]
         return {"relay": [ask for ask in asks if (ask.who, ask.device) in self.model.leases] or asks}
 
 
 class Concurrent(Sequential):
-    """And, at any point, two at once. What they would have changed is put back."""
+    """Also run two requests in parallel at any point, and undo their changes afterwards."""
 
     @rule(seed=SEEDS)
     def two_at_once(self, seed: UUID) -> None:
@@ -177,9 +178,9 @@ def run(machine: type[Sequential], asking: Asking, examples: int, steps: int) ->
         moto_registry.restore(begin)
 
 
-def test_every_answer_is_the_models_and_the_tables_hold_what_it_holds(asking: Asking) -> None:
+def test_responses_and_tables_match_the_model(asking: Asking) -> None:
     run(Sequential, asking, rounds(short=12, full=100), rounds(short=40, full=80))
 
 
-def test_any_two_requests_at_once_end_as_one_after_the_other_does(asking: Asking) -> None:
+def test_any_two_parallel_requests_are_equivalent_to_some_order(asking: Asking) -> None:
     run(Concurrent, asking, rounds(short=4, full=60), rounds(short=25, full=60))

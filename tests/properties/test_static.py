@@ -1,6 +1,6 @@
-"""What the code itself never does with a secret, by its syntax: compare it by ==, or hand it to a log.
+"""Static checks that the code does not compare a secret with == or log one.
 
-That nothing scans a table stands with the layering (`tests/stack/test_layering.py`).
+`tests/stack/test_layering.py` checks that nothing scans a table.
 """
 
 import ast
@@ -19,29 +19,29 @@ SECRET = re.compile(
     r"|mac|password|proxy|pwd|secret|sealed|share_?code|signature|signed|token)s?($|_)",
     re.IGNORECASE,
 )
-"""Words of names that hold a secret, or what would do as one."""
+"""Name parts that denote a secret or a credential."""
 
 COMPARED = {
     "layers/bindery/bindery/connectivity/leases.py": [
-        # The label was looked up by its value, in an index: whoever asks has it, and it is a name in the DNS.
+        # The label was looked up by its value in an index: the caller already has it, and it is a DNS name.
         "lease['proxy'] == label"
     ],
     "layers/bindery/bindery/directory/api_keys.py": [
-        # A key's id, by which operators name it in paths; it is the hash of a random key.
+        # A key's id, by which operators name it in paths. It is the hash of a random key.
         "hashed in found['live_keys'][kind]"
     ],
 }
-"""The comparisons by `==` or `in` of what is named like a secret, and why each may be."""
+"""Comparisons by `==` or `in` of names that denote a secret, each with the reason why it is safe."""
 
 CONSTANT_TIME = {
     "layers/bindery/bindery/quectel/share_codes.py",
     "layers/bindery/bindery/quectel/login.py",
     "layers/bindery/bindery/security/passwords.py",
 }
-"""Where secrets are compared; API keys and deviceids are looked up by their hash, tokens are PyJWT's to compare."""
+"""Modules that compare secrets. API keys and deviceids are looked up by their hash; PyJWT compares tokens."""
 
 LOGGED = {"by", "error", "position", "request", "request_id", "status", "throttled"}
-"""The members that a line of the log has beside its name, its level, its time and `metrics.members`."""
+"""Fields of a log line besides its name, level, time and `metrics.members`."""
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))
 
@@ -51,7 +51,7 @@ def place(source: Path) -> str:
 
 
 def named(node: ast.expr) -> Iterator[str]:
-    """The names by which an expression says what it holds: of a call, those of what is called and given."""
+    """Yield the names in an expression that denote its content; for a call, those of the function and its arguments."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             yield name
@@ -72,7 +72,7 @@ def named(node: ast.expr) -> Iterator[str]:
 
 
 def compared(source: Path) -> Iterator[str]:
-    """The comparisons by value of what is named like a secret."""
+    """Yield the comparisons by value of names that denote a secret."""
     for node in ast.walk(ast.parse(source.read_text())):
         if not isinstance(node, ast.Compare):
             continue
@@ -87,7 +87,7 @@ def calls(source: Path) -> Iterator[ast.Call]:
 
 
 @every_source
-def test_nothing_named_like_a_secret_is_compared_by_its_value(source: Path) -> None:
+def test_secrets_are_not_compared_with_equals(source: Path) -> None:
     assert list(compared(source)) == COMPARED.get(place(source), [])
 
 
@@ -99,7 +99,7 @@ def test_secrets_are_compared_in_constant_time() -> None:
 
 
 @every_source
-def test_a_log_is_given_a_fixed_text_and_what_tells_nothing_secret(source: Path) -> None:
+def test_log_calls_have_a_constant_message_and_no_secrets(source: Path) -> None:
     for call in calls(source):
         if ast.unparse(call.func).startswith("logger.") and ast.unparse(call.func) != "logger.remove_keys":
             text, *others = call.args
@@ -120,7 +120,7 @@ def test_only_request_handling_and_the_issuer_log(source: Path) -> None:
     tree = ast.parse(source.read_text())
     logs = any(isinstance(node, ast.Name | ast.alias) and "logger" in ast.unparse(node) for node in ast.walk(tree))
     module = place(source).removeprefix("layers/bindery/bindery/")
-    # The issuer's keys are fetched in a separate thread, and an unusable key fails no request that could log it.
+    # The issuer's keys are fetched in a separate thread, and an unusable key does not fail a request that could log it.
     assert logs == (module in ("operators/resource.py", "http/operation.py", "security/oidc.py"))
     text = source.read_text().replace("import logging", "") if module == "security/oidc.py" else source.read_text()
     assert not re.search(r"\bimport (logging|warnings|sys|syslog)\b|\bprint\(", text)

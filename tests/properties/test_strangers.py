@@ -1,4 +1,4 @@
-"""Nobody learns of what is another's: what is not theirs is answered, and looked for, as what does not exist."""
+"""Responses for another tenant's resources, and the calls that produce them, are as for resources that do not exist."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -44,7 +44,7 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
     "remoteit.connect_device": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
     "remoteit.stop_connection": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
 }
-"""By operation that is about one thing: the request about a thing that does not exist."""
+"""By operation on a single resource: the request for a resource that does not exist."""
 
 NAMES_NOTHING = {
     "rufus.list_devices",
@@ -55,30 +55,30 @@ NAMES_NOTHING = {
     "remoteit.list_all",
     "vodlix.get_configs",
 }
-"""Whose answers are the caller's own, or everybody's."""
+"""Operations whose responses contain only the caller's own or public data."""
 
 TOLD_APART = {
-    "rufus.bind_device": "a device is its company's by its very name, so nothing of another's is asked",
-    "quectel.bind_device_sn": "the document has codes of their own: 5412 and 5049, beside 5090",
-    "quectel.email_pwd_login": "the API has a code of its own for an address that nobody has: 5031",
-    "asseco.register_owned_device": "the API says imei-not-unique, whoever's the device is",
-    "asseco.get_classification": "classifications are everybody's",
-    "remoteit.login": "below: the address of somebody in another account, and one that nobody has",
-    "vodlix.add_device": "players are nobody's",
-    "vodlix.check_device": "players are nobody's",
-    "vodlix.record_activity": "players are nobody's",
+    "rufus.bind_device": "a device's id depends on its company, so no other tenant's resource is involved",
+    "quectel.bind_device_sn": "the document has separate codes: 5412 and 5049, besides 5090",
+    "quectel.email_pwd_login": "the API has a separate code for an unknown address: 5031",
+    "asseco.register_owned_device": "the API says imei-not-unique for any owner",
+    "asseco.get_classification": "classifications are public",
+    "remoteit.login": "tested below: an address in another account, and an unknown one",
+    "vodlix.add_device": "video devices have no owner",
+    "vodlix.check_device": "video devices have no owner",
+    "vodlix.record_activity": "video devices have no owner",
 }
-"""The others, and why."""
+"""The remaining operations, with the reason."""
 
 
 STRANGERS = [(name, another_account) for name in NOWHERE] + [
     (name, another_user) for name in NOWHERE if name.startswith("quectel.") and name != "quectel.share_device"
 ]
-"""By operation: everybody to whom the thing is a stranger's. Other users of an account have what the account has."""
+"""By operation: the callers without access to the resource. Users of an account share the account's resources."""
 
 
 def watched(name: str, request: Event) -> tuple[Response, list[str]]:
-    """The answer, and the calls that it took: how long it takes tells as much as what it says."""
+    """Return the response and the AWS calls that it took, because the response time also reveals information."""
     handler = template.function(name).load()
     with calls.recording(name) as invocation:
         answer = handler(request, SimpleNamespace(aws_request_id="lambda-1"))
@@ -86,7 +86,7 @@ def watched(name: str, request: Event) -> tuple[Response, list[str]]:
 
 
 def unnamed(answer: Response, *requests: Event) -> tuple[int, dict[str, str], str]:
-    """An answer without the name of the thing that was asked for."""
+    """Return a response without the requested resource's id."""
     body = answer.body
     for request in requests:
         for value in (request.get("pathParameters") or {}).values():
@@ -95,7 +95,7 @@ def unnamed(answer: Response, *requests: Event) -> tuple[int, dict[str, str], st
 
 
 @pytest.mark.parametrize(("name", "stranger"), STRANGERS, ids=lambda part: getattr(part, "__name__", part))
-def test_what_is_anothers_is_answered_and_looked_for_as_what_does_not_exist(
+def test_another_tenants_resource_looks_like_a_missing_one(
     name: str, stranger: Callable[[Stage], Event], stage: Callable[[str, str], Stage]
 ) -> None:
     column = columns(name)[-1]
@@ -107,12 +107,12 @@ def test_what_is_anothers_is_answered_and_looked_for_as_what_does_not_exist(
     assert looked == tried
 
 
-def test_every_operation_is_here() -> None:
+def test_every_operation_is_covered() -> None:
     assert {*NOWHERE, *NAMES_NOTHING, *TOLD_APART} == set(world.OPERATIONS)
     assert len(NOWHERE) + len(NAMES_NOTHING) + len(TOLD_APART) == len(world.OPERATIONS)
 
 
-def test_a_login_does_not_tell_who_is_in_another_account(stage: Callable[[str, str], Stage]) -> None:
+def test_login_does_not_reveal_users_of_another_account(stage: Callable[[str, str], Stage]) -> None:
     theirs = another_account(stage("remoteit.login", "remoteit key"))
     nobodys = world.body(theirs, username="nobody@example.com")
     found, looked = watched("remoteit.login", theirs)

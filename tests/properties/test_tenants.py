@@ -1,7 +1,7 @@
-"""Tenants and credentials: every operation under every condition is answered as its API says, and nothing changes.
+"""Tenants and credentials: every operation under every condition responds as its API documents, without changes.
 
-The matrix is data: what an API answers under a condition, and the operations that answer something else. A cell that
-cannot be is named with the reason.
+The matrix is data: an API's response under a condition, and the operations that respond differently. Impossible cells
+are listed with the reason.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from tests.properties.world import ADDRESS, World
 
 @dataclass(frozen=True)
 class Says:
-    """An answer, to the byte."""
+    """A response, compared byte for byte."""
 
     status: int
     body: str
@@ -31,14 +31,14 @@ class Says:
 
 @dataclass(frozen=True)
 class Like:
-    """The answer that the operation's own request gets, but for these members, wherever they stand."""
+    """The response to the operation's own request, except for these fields at any depth."""
 
     members: Mapping[str, Any | Callable[[World], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Never:
-    """A cell that cannot be, and why."""
+    """An impossible cell, with the reason."""
 
     why: str
 
@@ -65,7 +65,7 @@ def _remoteit(status: int, text: str) -> Says:
 
 
 def _accepted(here: World) -> str:
-    """When the share was accepted, which is when its user got the device."""
+    """Return the time at which the share was accepted and its user got the device."""
     (place,) = holdings.of_user(here.ben.uid)
     return dialect.written(place["bound_at"])
 
@@ -75,13 +75,13 @@ _BANNED_PLAYER = (
     '"data":[]}'
 )
 
-NOBODY = Never("nobody has a credential in this API")
-NO_USERS = Never("an account acts in this API, not its users, and devices are not shared")
-BANK = Never("customers are the bank's and stand for themselves: they have no account, no users and no shares here")
-PEOPLE = Never("a session token carries no rights of its own: what users may do stands with them")
-SIGNED = Never("a login has a signature and a password, which know neither times nor rights nor other APIs")
-APPLICATION = Never("a developer key is an application's, whoever its user is")
-NO_DEVICE = Never("the operation is about no device that can be banned")
+NOBODY = Never("this API has no credentials")
+NO_USERS = Never("the caller in this API is an account, not a user, and devices are not shared")
+BANK = Never("customers belong to the bank and have no account, users or shares here")
+PEOPLE = Never("a session token has no rights of its own: rights are stored with the user")
+SIGNED = Never("a login has a signature and a password, without expiry, rights or API")
+APPLICATION = Never("a developer key belongs to an application, not a user")
+NO_DEVICE = Never("the operation does not concern a device that can be banned")
 
 BAD_KEY = _rufus(403, "Invalid api key")
 BAD_TOKEN = _quectel(5032, "Token verification failed")
@@ -106,7 +106,7 @@ EMPTY_PAGE = _quectel(
 )
 SHARED = Like({"deviceType": 2, "uid": "ben", "deviceName": "Ada's door"})
 
-# By the credential that the condition is about.
+# By credential that the condition concerns.
 MATRIX: dict[str, dict[str, Cell]] = {
     "rufus": {
         "no credential": _rufus(403, "Missing api key"),
@@ -191,7 +191,7 @@ MATRIX: dict[str, dict[str, Cell]] = {
         "of another api": BAD_API_TOKEN,
         "read only": PEOPLE,
         "another account": NOT_SHARED,
-        "another user": SAME,  # the device is their account's
+        "another user": SAME,  # the device belongs to their account
         "shared user": SAME,
         "disabled account": BAD_API_TOKEN,
         "disabled user": BAD_API_TOKEN,
@@ -200,7 +200,7 @@ MATRIX: dict[str, dict[str, Cell]] = {
     "vodlix": dict.fromkeys(CONDITIONS, NOBODY)
     | {
         "no credential": SAME,
-        "malformed": SAME,  # nobody looks at it
+        "malformed": SAME,  # it is ignored
         "banned device": Says(400, _BANNED_PLAYER),
     },
 }
@@ -288,7 +288,7 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
 }
 
 CELLS = [(name, column, condition) for name in world.OPERATIONS for column in columns(name) for condition in CONDITIONS]
-"""All of them."""
+"""All cells."""
 
 
 def cell(name: str, column: str, condition: str) -> Cell:
@@ -300,7 +300,7 @@ def cell(name: str, column: str, condition: str) -> Cell:
     [found for found in CELLS if not isinstance(cell(*found), Never)],
     ids=lambda part: part.replace(" ", "-"),
 )
-def test_every_operation_answers_every_caller_as_its_api_says(
+def test_every_operation_answers_every_credential_as_documented(
     name: str, column: str, condition: str, stage: Callable[[str, str], Stage]
 ) -> None:
     expected = cell(name, column, condition)
@@ -322,7 +322,7 @@ def test_every_operation_answers_every_caller_as_its_api_says(
     assert told(answer) == told(own, members)
 
 
-def test_every_cell_has_an_answer_or_a_reason_why_it_cannot_be() -> None:
+def test_every_cell_has_an_answer_or_a_reason() -> None:
     assert set(EXCEPTIONS) <= set(CELLS), "an exception is one of a cell"
     assert all(set(row) == set(CONDITIONS) for row in MATRIX.values())
     assert len(CELLS) == sum(len(columns(name)) for name in world.OPERATIONS) * len(CONDITIONS)

@@ -1,4 +1,5 @@
-"""Forged tokens: what no honest issuer signs is refused at the operations' door, and nothing is fetched for it."""
+"""Forged tokens: request handling refuses every token that a legitimate issuer would not sign, and fetches nothing for
+it."""
 
 import base64
 import hashlib
@@ -25,17 +26,17 @@ from tests.properties.world import World
 Part = dict[str, Any] | bytes
 
 OURS = [("quectel.user_device_list", "authorization"), ("remoteit.list_all", "token")]
-"""An operation for each API with session tokens of ours, and the header that carries one."""
+"""An operation of each API that uses Bindery's session tokens, and the header that carries the token."""
 
 
 def text(data: Part) -> str:
-    """A part of a token."""
+    """Encode a part of a token."""
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def members(*pairs: tuple[str, Any]) -> bytes:
-    """A JSON object whose members may have the same name."""
+    """Return a JSON object that may repeat a field name."""
     return (
         b"{" + b",".join(json.dumps(name).encode() + b":" + json.dumps(value).encode() for name, value in pairs) + b"}"
     )
@@ -57,17 +58,17 @@ _dialect = ContextVar("_dialect", default="quectel")
 
 
 def secret() -> bytes:
-    """The secret that signs the session tokens of the API under test."""
+    """Return the secret that signs the session tokens of the API under test."""
     return secrets.session_secret(_dialect.get())
 
 
 def other_secret() -> bytes:
-    """The secret that signs the session tokens of the other API."""
+    """Return the secret that signs the session tokens of the other API."""
     return secrets.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
 
 
 def session(**changes: Any) -> dict[str, Any]:
-    """The claims of ada's good session token, for both of the APIs; None takes one away."""
+    """Return the claims of ada's valid session token for both APIs; None removes a claim."""
     now = int(time.time())
     claims = {
         "iss": "bindery",
@@ -94,19 +95,19 @@ def ask(here: World, name: str, header: str, token: Callable[[], str]) -> Respon
 
 
 def customer(here: World, token: str) -> Response:
-    """What the holder of an access token is shown."""
+    """Return the response to the holder of an access token."""
     return ask(here, "asseco.list_issued_devices", "authorization", lambda: f"Bearer {token}")
 
 
 @pytest.fixture
 def here(built: tuple[World, Bank, Any]) -> World:
-    """One world for all: no refused token changes anything."""
+    """One world for all tests: a refused token changes nothing."""
     return built[0]
 
 
 @pytest.fixture
 def bank(built: tuple[World, Bank, Any]) -> Iterator[Bank]:
-    """Its issuer, which has published no more than its key."""
+    """The issuer, which has only published its key."""
     bank, published = built[1], list(built[1].keys)
     bank.keys.append(public("curve", ec_key("curve")))
     bank.asked.clear()
@@ -116,7 +117,7 @@ def bank(built: tuple[World, Bank, Any]) -> Iterator[Bank]:
     oidc.clear_cache()
 
 
-# ── Session tokens, which this installation signs ─────────────────────────────────────────────────────────────────────
+# ── Session tokens, signed by this installation ───────────────────────────────────────────────────────────────────────
 
 _SESSION: dict[str, Callable[[], str]] = {
     "no algorithm": lambda: f"{text({'alg': 'none'})}.{text(session())}.",
@@ -132,22 +133,22 @@ _SESSION: dict[str, Callable[[], str]] = {
     "the secret of another purpose": lambda: by_hmac(secrets.secret("DIRECTORY_SECRET"), HS256, session()),
     "a signature cut short": lambda: by_hmac(secret(), HS256, session())[:-22],
     "a signature of a hash without a key": lambda: _unkeyed(),
-    "a header that demands what we do not know": lambda: by_hmac(secret(), HS256 | {"crit": ["exp"]}, session()),
+    "an unknown critical header": lambda: by_hmac(secret(), HS256 | {"crit": ["exp"]}, session()),
     "a payload that is not encoded": lambda: by_hmac(secret(), HS256 | {"b64": False}, session()),
     "another issuer": lambda: by_hmac(secret(), HS256, session(iss="https://issuer.example")),
     "no issuer": lambda: by_hmac(secret(), HS256, session(iss=None)),
     "an issuer that is a list": lambda: by_hmac(secret(), HS256, session(iss=["bindery"])),
     "no audience": lambda: by_hmac(secret(), HS256, session(aud=None)),
-    "the audience of no API": lambda: by_hmac(secret(), HS256, session(aud="bindery")),
+    "an unknown audience": lambda: by_hmac(secret(), HS256, session(aud="bindery")),
     "the audience of a refresh token": lambda: by_hmac(secret(), HS256, session(aud="quectel-refresh")),
-    "an audience that begins alike": lambda: by_hmac(secret(), HS256, session(aud=["quectel2", "remoteit2"])),
+    "an audience with the same prefix": lambda: by_hmac(secret(), HS256, session(aud=["quectel2", "remoteit2"])),
     "no end": lambda: by_hmac(secret(), HS256, session(exp=None)),
-    "an end that is over": lambda: by_hmac(secret(), HS256, session(exp=int(time.time()) - 1)),
-    "an end without end": lambda: by_hmac(secret(), HS256, session(exp=float("inf"))),
-    "an end that is no number": lambda: by_hmac(secret(), HS256, session(exp={})),
+    "an expiry in the past": lambda: by_hmac(secret(), HS256, session(exp=int(time.time()) - 1)),
+    "an infinite expiry": lambda: by_hmac(secret(), HS256, session(exp=float("inf"))),
+    "an expiry that is not a number": lambda: by_hmac(secret(), HS256, session(exp={})),
     "no time of issue": lambda: by_hmac(secret(), HS256, session(iat=None)),
-    "issued in time to come": lambda: by_hmac(secret(), HS256, session(iat=int(time.time()) + 3600)),
-    "not good yet": lambda: by_hmac(secret(), HS256, session(nbf=int(time.time()) + 3600)),
+    "issued in the future": lambda: by_hmac(secret(), HS256, session(iat=int(time.time()) + 3600)),
+    "not valid yet": lambda: by_hmac(secret(), HS256, session(nbf=int(time.time()) + 3600)),
     "no user": lambda: by_hmac(secret(), HS256, session(sub=None)),
     "a user that is a list": lambda: by_hmac(secret(), HS256, session(sub=["ada"])),
     "no account": lambda: by_hmac(secret(), HS256, session(acc=None)),
@@ -156,9 +157,9 @@ _SESSION: dict[str, Callable[[], str]] = {
     "no generation": lambda: by_hmac(secret(), HS256, session(gen=None)),
     "an earlier generation": lambda: by_hmac(secret(), HS256, session(gen=1)),
     "a generation that is true": lambda: by_hmac(secret(), HS256, session(gen=True)),
-    "claims that are no object": lambda: by_hmac(secret(), HS256, b'["ada"]'),
-    "claims nested without end": lambda: by_hmac(secret(), HS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
-    "a header nested without end": lambda: by_hmac(secret(), b'{"a":' * 1500 + b"1" + b"}" * 1500, session()),
+    "claims that are not an object": lambda: by_hmac(secret(), HS256, b'["ada"]'),
+    "deeply nested claims": lambda: by_hmac(secret(), HS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
+    "a deeply nested header": lambda: by_hmac(secret(), b'{"a":' * 1500 + b"1" + b"}" * 1500, session()),
     "five parts": lambda: by_hmac(secret(), HS256, session()) + ".a.b",
     "two parts": lambda: by_hmac(secret(), HS256, session()).rpartition(".")[0],
     "an encrypted token": lambda: f"{text({'alg': 'dir', 'enc': 'A128GCM'})}..{text(b'iv')}.{text(b'c')}.{text(b't')}",
@@ -171,13 +172,13 @@ def _unkeyed() -> str:
 
 
 @pytest.mark.parametrize(("name", "header"), OURS)
-def test_a_session_token_of_these_claims_is_good(name: str, header: str, here: World) -> None:
+def test_valid_session_token_is_accepted(name: str, header: str, here: World) -> None:
     assert not refused(name, ask(here, name, header, lambda: by_hmac(secret(), HS256, session())))
 
 
 @pytest.mark.parametrize(("name", "header"), OURS)
 @pytest.mark.parametrize("what", _SESSION)
-def test_any_other_session_token_is_refused_as_one_that_is_none(
+def test_forged_session_token_is_refused_like_a_malformed_one(
     what: str, name: str, header: str, here: World, errors: list[str]
 ) -> None:
     answer = ask(here, name, header, _SESSION[what])
@@ -186,7 +187,7 @@ def test_any_other_session_token_is_refused_as_one_that_is_none(
     assert (answer.status, answer.body, errors) == (none.status, none.body, [])
 
 
-# ── Access tokens, which the bank's issuer signs ──────────────────────────────────────────────────────────────────────
+# ── Access tokens, signed by the bank's issuer ────────────────────────────────────────────────────────────────────────
 
 ES256 = {"alg": "ES256", "kid": "curve"}
 _PUBLISHED = {
@@ -198,12 +199,12 @@ _PUBLISHED = {
 
 
 def evil() -> dict[str, Any]:
-    """A forger's own key, as an issuer would publish it."""
+    """A forger's key in the format in which an issuer publishes it."""
     return public("key-1", rsa_key("forger"))
 
 
 def by_curve(bank: Bank, *, der: bool) -> str:
-    """A token signed on the curve: as JWS has it, r and s, or in DER."""
+    """Return an elliptic-curve token whose signature is r and s, as in JWS, or DER."""
     good = bank.token(ec_key("curve"), "ES256", "curve")
     if not der:
         return good
@@ -212,7 +213,7 @@ def by_curve(bank: Bank, *, der: bool) -> str:
 
 
 def nothing_signed(bank: Bank, size: int) -> str:
-    """A token on the curve whose r and s are zero."""
+    """Return an elliptic-curve token whose r and s are zero."""
     return f"{text(ES256)}.{text(bank.claims())}.{text(bytes(size))}"
 
 
@@ -233,48 +234,48 @@ _ACCESS: dict[str, Callable[[Bank], str]] = {
     "the published key as an HMAC secret: JWK": lambda bank: by_hmac(
         json.dumps(bank.keys[0]).encode(), {"alg": "HS256", "kid": "key-1"}, bank.claims()
     ),
-    "a key that comes along": lambda bank: by_rsa(RS256 | {"jwk": evil()}, bank.claims(), "forger"),
+    "an embedded key": lambda bank: by_rsa(RS256 | {"jwk": evil()}, bank.claims(), "forger"),
     "a key to be fetched": lambda bank: by_rsa(RS256 | {"jku": f"{bank.url}/evil"}, bank.claims(), "forger"),
     "a certificate to be fetched": lambda bank: by_rsa(RS256 | {"x5u": f"{bank.url}/evil"}, bank.claims(), "forger"),
-    "a certificate that comes along": lambda bank: by_rsa(RS256 | {"x5c": ["MIIB"]}, bank.claims(), "forger"),
+    "an embedded certificate": lambda bank: by_rsa(RS256 | {"x5c": ["MIIB"]}, bank.claims(), "forger"),
     "a key id that is a path": lambda bank: by_rsa(RS256 | {"kid": "../../dev/null"}, bank.claims(), "forger"),
     "a key id that is an address": lambda bank: by_rsa(RS256 | {"kid": f"{bank.url}/evil"}, bank.claims(), "forger"),
     "a key id that is blank": lambda bank: by_rsa(RS256 | {"kid": ""}, bank.claims()),
     "a key id that is a list": lambda bank: by_rsa(RS256 | {"kid": ["key-1"]}, bank.claims()),
     "a key id in another case": lambda bank: by_rsa(RS256 | {"kid": "KEY-1"}, bank.claims()),
-    "nothing signed on the curve": lambda bank: nothing_signed(bank, 64),
-    "no signature on the curve": lambda bank: nothing_signed(bank, 0),
+    "a zero ECDSA signature": lambda bank: nothing_signed(bank, 64),
+    "an empty ECDSA signature": lambda bank: nothing_signed(bank, 0),
     "a signature in DER": lambda bank: by_curve(bank, der=True),
-    "a curve's token with the name of RSA": lambda bank: by_rsa(ES256, bank.claims()),
-    "a header that demands what we do not know": lambda bank: by_rsa(RS256 | {"crit": ["exp"]}, bank.claims()),
+    "an RSA signature declared as ES256": lambda bank: by_rsa(ES256, bank.claims()),
+    "an unknown critical header": lambda bank: by_rsa(RS256 | {"crit": ["exp"]}, bank.claims()),
     "a payload that is not encoded": lambda bank: by_rsa(RS256 | {"b64": False, "crit": ["b64"]}, bank.claims()),
     "an audience twice, another last": lambda bank: by_rsa(RS256, members(*bank.claims().items(), ("aud", "another"))),
-    "an end twice, past last": lambda bank: by_rsa(RS256, members(*bank.claims().items(), ("exp", 1))),
+    "an expiry twice, past last": lambda bank: by_rsa(RS256, members(*bank.claims().items(), ("exp", 1))),
     "an issuer twice, another last": lambda bank: by_rsa(
         RS256, members(*bank.claims().items(), ("iss", "https://issuer.example"))
     ),
-    "an issuer with a slash more": lambda bank: by_rsa(RS256, bank.claims(iss=bank.url + "/")),
-    "an issuer that begins alike": lambda bank: by_rsa(RS256, bank.claims(iss=bank.url + ".example")),
-    "an end without end": lambda bank: by_rsa(RS256, bank.claims(exp=float("inf"))),
-    "an end that is not a number": lambda bank: by_rsa(RS256, bank.claims(exp=float("nan"))),
-    "an end of many digits": lambda bank: by_rsa(RS256, b'{"exp":' + b"9" * 5000 + b"}"),
-    "a beginning without end": lambda bank: by_rsa(RS256, bank.claims(nbf=float("inf"))),
+    "an issuer with an additional slash": lambda bank: by_rsa(RS256, bank.claims(iss=bank.url + "/")),
+    "an issuer with the same prefix": lambda bank: by_rsa(RS256, bank.claims(iss=bank.url + ".example")),
+    "an infinite expiry": lambda bank: by_rsa(RS256, bank.claims(exp=float("inf"))),
+    "an expiry that is not a number": lambda bank: by_rsa(RS256, bank.claims(exp=float("nan"))),
+    "an expiry of many digits": lambda bank: by_rsa(RS256, b'{"exp":' + b"9" * 5000 + b"}"),
+    "an infinite not-before time": lambda bank: by_rsa(RS256, bank.claims(nbf=float("inf"))),
     "nobody": lambda bank: by_rsa(RS256, bank.claims(sub=None)),
     "a customer that is a list": lambda bank: by_rsa(RS256, bank.claims(sub=[CUSTOMER])),
     "a customer that is blank": lambda bank: by_rsa(RS256, bank.claims(sub=" ")),
     "a customer with a control character": lambda bank: by_rsa(RS256, bank.claims(sub=f"{CUSTOMER}\n")),
-    "a customer that is half of a character": lambda bank: by_rsa(RS256, bank.claims(sub="\ud800")),
-    "claims nested without end": lambda bank: by_rsa(RS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
-    "a session token of ours": lambda bank: by_hmac(
+    "a customer that is a lone surrogate": lambda bank: by_rsa(RS256, bank.claims(sub="\ud800")),
+    "deeply nested claims": lambda bank: by_rsa(RS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
+    "a Bindery session token": lambda bank: by_hmac(
         secrets.session_secret("quectel"), HS256, session(iss=bank.url, aud="bindery")
     ),
-    "a good token with a line break in it": lambda bank: bank.token()[:40] + "\n" + bank.token()[40:],
-    "two good tokens": lambda bank: f"{bank.token()},{bank.token()}",
+    "a valid token with a line break": lambda bank: bank.token()[:40] + "\n" + bank.token()[40:],
+    "two valid tokens": lambda bank: f"{bank.token()},{bank.token()}",
 }
 
 
 @pytest.mark.parametrize("what", _ACCESS)
-def test_any_other_access_token_is_refused_and_nothing_but_the_issuer_is_asked(
+def test_forged_access_token_is_refused_and_only_the_issuer_is_asked(
     what: str, here: World, bank: Bank, errors: list[str]
 ) -> None:
     answer, none = customer(here, _ACCESS[what](bank)), customer(here, "a.b.c")
@@ -283,13 +284,13 @@ def test_any_other_access_token_is_refused_and_nothing_but_the_issuer_is_asked(
     assert set(bank.asked) <= {"/.well-known/openid-configuration", "/keys"}
 
 
-def test_access_tokens_signed_either_way_are_good(here: World, bank: Bank) -> None:
+def test_access_tokens_with_rs256_and_es256_are_accepted(here: World, bank: Bank) -> None:
     for token in (by_rsa(RS256, bank.claims()), by_curve(bank, der=False)):
         assert [device["device-id"] for device in customer(here, token).json()["devices"]] == ["CARD-0001"]
 
 
-def test_of_a_claim_that_the_issuer_gives_twice_the_last_one_counts(here: World, bank: Bank) -> None:
-    """RFC 7519, section 4: refused, or the lexically last."""
+def test_last_of_two_claims_with_the_same_name_is_used(here: World, bank: Bank) -> None:
+    """RFC 7519, section 4: either refuse the token or use the lexically last claim."""
     first = by_rsa(RS256, members(*bank.claims(sub=OTHER).items(), ("sub", CUSTOMER)))
     last = by_rsa(RS256, members(*bank.claims(sub=CUSTOMER).items(), ("sub", OTHER)))
     assert len(customer(here, first).json()["devices"]) == 1

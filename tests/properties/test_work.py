@@ -1,4 +1,4 @@
-"""No request is more work than its length: twice as long is twice the work at the most, whatever it is made of."""
+"""The work of a request is at most linear in its length: twice the length means at most twice the work."""
 
 from collections.abc import Callable
 
@@ -20,20 +20,20 @@ SHAPES: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "nested arrays": ("", lambda size: b"[" * (size // 2) + b"]" * (size // 2)),
     "nested objects": ("", lambda size: b'{"a":' * (size // 6) + b"1" + b"}" * (size // 6)),
     "members": ("", lambda size: b"{%s}" % b",".join(b'"%05d":0' % number for number in range(size // 10))),
-    "one member, again and again": ("", lambda size: b"{%s}" % b",".join([b'"model":"a"'] * (size // 12))),
+    "one repeated member": ("", lambda size: b"{%s}" % b",".join([b'"model":"a"'] * (size // 12))),
     "numbers": ("", lambda size: b'{"a":[%s]}' % b",".join([b"1"] * (size // 2 - 5))),
     "one number": ("", lambda size: b'{"a":%s}' % (b"9" * (size - 6))),
     "a text of escapes": ("", lambda size: b'{"model":"%s"}' % (b"\\u0301" * (size // 6 - 3))),
     "a text of combining marks": ("", lambda size: b'{"model":"e%s"}' % ("\u0301\u0316" * (size // 4 - 4)).encode()),
-    "a text of blanks": ("", lambda size: b'{"model":"%s"}' % (b" " * (size - 12))),
+    "a text of spaces": ("", lambda size: b'{"model":"%s"}' % (b" " * (size - 12))),
     "blanks": ("", lambda size: b" " * size),
     "pairs of a form": (FORM, lambda size: b"&".join([b"a=1"] * (size // 4))),
     "separators of a form": (FORM, lambda size: b"&" * size),
     "escapes of a form": (FORM, lambda size: b"a=" + b"%25" * (size // 3 - 1)),
     "parts": (EMAIL, lambda size: b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * (size // 51)),
-    "parts without anything": (EMAIL, lambda size: b"--x\r\n\r\n" * (size // 7)),
+    "empty parts": (EMAIL, lambda size: b"--x\r\n\r\n" * (size // 7)),
     "lines of a part": (EMAIL, lambda size: b"--x\r\n\r\n" + b"\n" * (size - 7)),
-    "lines of a part's head": (EMAIL, lambda size: b"--x\r\n" + b"a:\n" * (size // 3 - 2)),
+    "header lines of a part": (EMAIL, lambda size: b"--x\r\n" + b"a:\n" * (size // 3 - 2)),
     "parameters of a part": (EMAIL, lambda size: b"--x\r\nContent-Disposition: a" + b";b=c" * (size // 4 - 8)),
     "pieces of a parameter": (
         EMAIL,
@@ -44,17 +44,17 @@ SHAPES: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "quotes of a part": (EMAIL, lambda size: b"--x\r\nContent-Disposition: a;name=" + b'\\"' * (size // 2 - 20)),
     "brackets of a part": (EMAIL, lambda size: b"--x\r\nContent-Disposition: a" + b"(" * (size - 30)),
 }
-"""What a body may be made of, with its type: of about so many bytes, and of what costs most for each."""
+"""Contents of a body, with content type and a function of the approximate size. Each is expensive per byte."""
 
 QUERY = 8 * 1024
-"""About as long as API Gateway lets one be."""
+"""About the longest body that API Gateway accepts."""
 PER_BYTE = 20
-"""Calls for each byte: the most that a body comes to is a part of a form for each seven bytes, 14."""
+"""Function calls per byte. The maximum, 14, is reached by a form with one part for every seven bytes."""
 SET_UP = 500
-"""Calls for what a request costs however short it is."""
+"""Function calls that a request needs regardless of its length."""
 
 OPERATIONS = ("rufus.bind_device", "vodlix.add_device")
-"""A JSON body; one that may be a form."""
+"""Operations with a JSON body, and with one that may be a form."""
 
 
 def asked(good: Event, kind: str, body: bytes) -> Event:
@@ -69,7 +69,7 @@ def work(name: str, request: Event) -> int:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_twice_as_long_a_body_is_twice_the_work_at_the_most(name: str, shape: str, stage: Stages) -> None:
+def test_work_is_at_most_linear_in_the_body_length(name: str, shape: str, stage: Stages) -> None:
     good, (kind, make) = stage(name, name.partition(".")[0]).request(), SHAPES[shape]
     work(name, good)
     half, whole = (asked(good, kind, make(size)) for size in (hostile.LIMIT // 2, hostile.LIMIT))
@@ -82,7 +82,7 @@ def test_twice_as_long_a_body_is_twice_the_work_at_the_most(name: str, shape: st
 
 
 @pytest.mark.parametrize("raw", ["a=1&", "a&", "%25", ";", "sn=", "+"])
-def test_twice_as_long_a_query_is_twice_the_work_at_the_most(raw: str, stage: Stages) -> None:
+def test_work_is_at_most_linear_in_the_query_length(raw: str, stage: Stages) -> None:
     name = "quectel.bind_device_sn"
     good = stage(name, name.partition(".")[0]).request()
     work(name, good)
@@ -91,7 +91,7 @@ def test_twice_as_long_a_query_is_twice_the_work_at_the_most(raw: str, stage: St
     assert many <= PER_BYTE * QUERY
 
 
-def test_a_body_that_is_too_long_is_not_looked_at(stage: Stages) -> None:
+def test_oversized_body_is_not_parsed(stage: Stages) -> None:
     good = stage("vodlix.add_device", "vodlix").request()
     longer = [asked(good, EMAIL, SHAPES["parts"][1](size)) for size in (2 * hostile.LIMIT, 20 * hostile.LIMIT)]
     work("vodlix.add_device", longer[0])

@@ -1,6 +1,6 @@
-"""How much work an operation does itself, outside its calls to AWS: what a hostile request could drive up.
+"""Measure the work of an operation outside its calls to AWS, which a hostile request might increase.
 
-In CPU time, which is shown and never judged, and in calls of functions, Python's and C's, which are the same each time.
+Measured in CPU time, which is only reported, and in calls of Python and C functions, which are deterministic.
 """
 
 import gc
@@ -19,11 +19,11 @@ CPU = "CPU of a hostile request"
 
 
 class Work:
-    """What operations have done since it was begun."""
+    """The work of operations since the measurement began."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        """Of CPU, of this thread."""
+        """CPU time of this thread."""
         self.calls = 0
 
     def count(self, frame: Any, event: str, arg: Any) -> None:
@@ -33,7 +33,7 @@ class Work:
 
 @contextmanager
 def watching(*, calls: bool = False) -> Iterator[Work]:
-    """The work done meanwhile, with its `calls` only if they are asked for: counting them takes time itself."""
+    """Measure work; count `calls` only on request, because counting takes time itself."""
     work = Work()
     answer, ask = Operation.__call__, BaseClient._make_api_call  # type: ignore[attr-defined]
 
@@ -62,7 +62,7 @@ def watching(*, calls: bool = False) -> Iterator[Work]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Operation, "__call__", answered)
         patch.setattr(BaseClient, "_make_api_call", asked)
-        # The tests' own objects, of which there are far more than in Lambda, are not gone through for garbage.
+        # Garbage collection skips the tests' own objects, of which there are far more than in Lambda.
         gc.freeze()
         try:
             yield work

@@ -1,7 +1,7 @@
-"""One small world for every proof: two accounts, their users and credentials, a device of each API, and for each
-operation a request that succeeds in it.
+"""A small world for all proofs: two accounts, their users and credentials, a device of each API, and for each operation
+a request that succeeds.
 
-The requests are those of events/, with the world's credentials and what else only a running registry can know.
+The requests are those of events/, with the world's credentials and values that only a running registry knows.
 """
 
 import base64
@@ -35,31 +35,31 @@ CAMERA = ("Camera", "CAMERA-1")
 
 @dataclass
 class Caller:
-    """Someone who may act in every API."""
+    """A caller with credentials for every API."""
 
     uid: str
     account: str
     customer: str
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By dialect: the credentials of a request."""
+    """By API: the credentials of a request."""
 
 
 @dataclass
 class World:
-    """What was made, and by whom it can be used."""
+    """The created data and its callers."""
 
     ada: Caller
     ben: Caller
     """Another user of ada's account and domain."""
     cleo: Caller
-    """Of another account."""
+    """A user of another account."""
     secret: str
-    """Of their user domain."""
+    """A user of their user domain."""
     answers: dict[str, Response] = field(default_factory=dict)
-    """By operation: the last answer of those that were run to prepare another."""
+    """By operation: the latest response of each prerequisite that was run."""
 
     def request(self, name: str, caller: Caller | None = None) -> Event:
-        """The operation's sample request, with a caller's credentials (ada's) and what it refers to as it is here."""
+        """Return the operation's sample request with a caller's credentials (default ada's) and this world's ids."""
         caller = caller or (self.ben if name in BENS else self.ada)
         event: Event = json.loads(template.function(name).event.read_text())
         known = caller.headers.get(name.partition(".")[0], {})
@@ -69,7 +69,7 @@ class World:
 
 
 CREDENTIALS = ("api_key", "x-api-key", "authorization", "token", "developerkey", "apikey")
-"""The headers that carry one."""
+"""Headers that carry a credential."""
 
 OPERATIONS = [
     function.name for function in template.functions() if not function.name.startswith(("admin.", "default."))
@@ -77,7 +77,7 @@ OPERATIONS = [
 """Every documented operation."""
 
 BENS = ("quectel.share_device",)
-"""What ben does where ada does everything else."""
+"""Operations that ben performs; ada performs all others."""
 
 
 def _login(world: World, event: Event, caller: Caller) -> Event:
@@ -106,7 +106,7 @@ CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
     "remoteit.login": lambda _, event, caller: body(event, username=email(caller.uid), password=PASSWORD),
     "remoteit.stop_connection": _stop,
 }
-"""What a sample request has to be told of this world."""
+"""Values to insert into a sample request."""
 
 _BOUND = ("quectel.bind_device_sn",)
 _REGISTERED = ("asseco.register_owned_device",)
@@ -132,11 +132,11 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "vodlix.check_device": _ADDED,
     "vodlix.record_activity": _ADDED,
 }
-"""The operations whose own sample requests must have run, in this order, before an operation's can succeed."""
+"""Prerequisites: the operations whose sample requests must run first, in this order, before an operation succeeds."""
 
 
 def build(bank: Bank) -> World:
-    """Enter the world into an empty registry. The bank is the issuer of asseco's tokens."""
+    """Create the world in an empty registry. The bank issues asseco's tokens."""
     for account in ("acme", "other"):
         accounts.create(account, name=account.title())
     secret = domain_secrets.create(DOMAIN)
@@ -152,7 +152,7 @@ def build(bank: Bank) -> World:
 
 
 def email(uid: str) -> str:
-    """A user's email address."""
+    """Return a user's email address."""
     return f"{uid}@example.com"
 
 
@@ -172,35 +172,35 @@ def _caller(bank: Bank, uid: str, account: str, customer: str) -> Caller:
 
 
 def run(world: World, name: str, caller: Caller | None = None) -> Response:
-    """Run an operation on its sample request, after what must be before it."""
+    """Run an operation's sample request after its prerequisites."""
     prepare(world, name, caller)
     return invoke(name, world.request(name, caller))
 
 
 def prepare(world: World, name: str, caller: Caller | None = None) -> None:
-    """Run what must be before an operation."""
+    """Run an operation's prerequisites."""
     for earlier in BEFORE.get(name, ()):
         world.answers[earlier] = invoke(earlier, world.request(earlier, caller))
 
 
 def body(event: Event, **members: Any) -> Event:
-    """An event with these members in its JSON body."""
+    """Return an event with these fields in its JSON body."""
     text = event.get("body") or "{}"
     given = json.loads(base64.b64decode(text) if event.get("isBase64Encoded") else text)
     return copy.deepcopy(event) | {"body": json.dumps(given | members), "isBase64Encoded": False}
 
 
 def query(event: Event, **parameters: str) -> Event:
-    """An event with these query parameters."""
+    """Return an event with these query parameters."""
     given = dict(parse_qsl(event.get("rawQueryString", ""), keep_blank_values=True))
     return copy.deepcopy(event) | {"rawQueryString": urlencode(given | parameters)}
 
 
 def path(event: Event, parameters: Mapping[str, str]) -> Event:
-    """An event with these path parameters."""
+    """Return an event with these path parameters."""
     return copy.deepcopy(event) | {"pathParameters": dict(parameters)}
 
 
 def sample_device_id(caller: Caller) -> str:
-    """The deviceid under which a caller's company knows the device of rufus' sample request."""
+    """Return the deviceid of the rufus sample request's device for the caller's company."""
     return secrets.device_id(caller.account, "Model X1", "DEVICE-123")
