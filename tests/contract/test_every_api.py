@@ -187,7 +187,7 @@ def told(dialect: Dialect, answer: Response) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "content_type", [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"]
 )
-def test_a_body_is_json_whatever_its_content_type_says(dialect: Dialect, content_type: str | None) -> None:
+def test_body_is_parsed_as_json_regardless_of_content_type(dialect: Dialect, content_type: str | None) -> None:
     body = json.dumps(dialect.fields)
     as_delivered = body if content_type in ("application/json", "text/plain") else body.encode()
     assert succeeded(dialect.ask(as_delivered, content_type=content_type))

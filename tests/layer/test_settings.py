@@ -24,7 +24,7 @@ def test_a_setting_that_nobody_set_has_its_default_and_no_item() -> None:
     assert stored(Table.DIRECTORY) == []
 
 
-def test_there_are_no_other_settings() -> None:
+def test_unknown_setting_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         settings.change("device_managment", 0)
     assert caught.value.reason is Reason.NOT_FOUND

@@ -253,7 +253,7 @@ def test_nothing_is_bound_when_the_key_cannot_be_derived(world: World, monkeypat
     assert everything() == untouched
 
 
-def test_a_repetition_by_the_sdk_after_a_lost_answer_is_the_same_success(world: World) -> None:
+def test_sdk_retry_after_lost_response_is_idempotent(world: World) -> None:
     sent: list[str] = []
 
     def answer_a_known_token(request: AWSRequest, **_: Any) -> AWSResponse | None:
