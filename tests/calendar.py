@@ -1,6 +1,6 @@
-"""A pytest plugin that runs tests at another moment, with their files in another order: `make calendar`.
+"""Pytest plugin that runs tests at another date and time, with the files in another order (`make calendar`).
 
-It moves the clock of this process but not of the servers that a test starts, so use it for tests without servers.
+It changes the clock of this process but not of servers started by a test. Use it only for tests without servers.
 """
 
 import random
@@ -11,7 +11,9 @@ import time_machine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--moment", type=datetime.fromisoformat, required=True, help="the moment at which the run begins")
+    parser.addoption(
+        "--moment", type=datetime.fromisoformat, required=True, help="date and time at which the run begins"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Shuffle the files by the moment, in the same way in every process."""
+    """Shuffle the files, with the moment as the seed: every process gets the same order."""
     files = sorted({item.path for item in items})
     random.Random(str(config.getoption("moment"))).shuffle(files)
     items.sort(key=lambda item: files.index(item.path))

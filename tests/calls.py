@@ -1,5 +1,7 @@
-"""What an operation needs and answers: recorded at every invocation, for the round-trip rule, the exact policies and
-settings, and the document's examples."""
+"""Record the calls, settings and responses of every invocation.
+
+The tests compare them with the limit on round trips, the IAM policies, the settings and the documented examples.
+"""
 
 import os
 import re
@@ -19,7 +21,7 @@ from bindery.core import env
 from bindery.security import secrets
 
 ROUND_TRIPS = 2
-"""How many DynamoDB calls an operation makes at most."""
+"""Maximum number of DynamoDB calls per operation."""
 
 MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.bind_device_sn": 3,
@@ -30,14 +32,14 @@ MORE_ROUND_TRIPS: dict[str, int] = {
     "remoteit.login": 5,
     "rufus.list_devices": 41,
 }
-"""The operations that may make more, and how many at most: docs/decisions.md says why each does."""
+"""Maximum number of calls of the operations that need more. docs/decisions.md gives the reasons."""
 
 UNPREFIXED = frozenset({"by_serial", "by_proxy"})
-"""The indexes whose partition keys have no prefix: serial numbers, and random labels."""
+"""Indexes whose partition keys have no prefix: serial numbers and random labels."""
 
 _PARTITION = re.compile(r"#\w+ = (:\w+)")
 _RANDOM = re.compile(r"(?<=-)[0-9a-f]{32}.*")
-"""The random part of the names of the doctor's own items."""
+"""Random part of the keys of the items that the doctor command writes."""
 
 _MEMBER_ACTIONS = {
     "Put": "dynamodb:PutItem",
@@ -49,25 +51,24 @@ _MEMBER_ACTIONS = {
 
 @dataclass
 class Invocation:
-    """The calls of one run of one operation."""
+    """Calls of one invocation of an operation."""
 
     name: str
     dynamodb: list[str] = field(default_factory=list)
 
 
 granted: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
-"""By operation: every (IAM action, resource, leading keys) that its calls needed so far. A resource is a table,
-`table/index`, or a secret; leading keys are a pattern of partition keys, empty for a secret."""
+"""Every (IAM action, resource, leading keys) needed so far, by operation. A resource is a table, `table/index` or a
+secret; leading keys are a pattern of partition keys, empty for a secret."""
 
 settings_read: dict[str, set[str]] = defaultdict(set)
-"""By operation: every setting that it read so far."""
+"""Every setting read so far, by operation."""
 
 answered: set[tuple[str, str]] = set()
-"""The operations and those of the document's examples of their refusals (`rufus.bind_device`, `key_missing`) that were
-answered so far."""
+"""Documented error examples returned so far, as (operation, reason): (`rufus.bind_device`, `key_missing`)."""
 
 CACHE = "bindery/calls"
-"""Where pytest's cache has what the processes of the last parallel run noted."""
+"""Key in pytest's cache of the records of the last parallel run."""
 
 NOTHING: dict[str, Any] = {"granted": {}, "settings_read": {}, "answered": []}
 
@@ -75,7 +76,7 @@ _current: ContextVar[Invocation | None] = ContextVar("_current", default=None)
 
 
 def noted() -> dict[str, Any]:
-    """What was recorded so far, as JSON has it: for another process."""
+    """Return everything recorded so far as JSON values, for another process."""
     return {
         "granted": {name: sorted(map(list, needs)) for name, needs in granted.items()},
         "settings_read": {name: sorted(read) for name, read in settings_read.items()},
@@ -84,7 +85,7 @@ def noted() -> dict[str, Any]:
 
 
 def add(noted: dict[str, Any]) -> None:
-    """Add what another process noted."""
+    """Add the records of another process."""
     for name, needs in noted["granted"].items():
         granted[name].update((action, resource, keys) for action, resource, keys in needs)
     for name, read in noted["settings_read"].items():
@@ -94,7 +95,7 @@ def add(noted: dict[str, Any]) -> None:
 
 @contextmanager
 def recording(name: str) -> Iterator[Invocation]:
-    """Record the calls made within, as those of the operation `name`."""
+    """Record the calls made in the `with` block as calls of the operation `name`."""
     invocation = Invocation(name)
     token = _current.set(invocation)
     try:
@@ -115,7 +116,7 @@ def _record(model: Any, params: dict[str, Any], **_: Any) -> None:
 
 
 def _consistent(operation: str, given: dict[str, Any]) -> bool:
-    """Whether a call reads what the last acknowledged write left. An index cannot."""
+    """True unless a call is an eventually consistent read of a table. Indexes have no consistent reads."""
     if operation == "BatchGetItem":
         return all(keys["ConsistentRead"] for keys in given["RequestItems"].values())
     return operation not in ("GetItem", "Query") or "IndexName" in given or given["ConsistentRead"] is True
@@ -139,7 +140,7 @@ def _needs(service: str, operation: str, given: dict[str, Any]) -> Iterator[tupl
 
 
 def _leading(given: dict[str, Any]) -> str:
-    """The leading keys of a call: a table's partition key, or that of the index that is queried."""
+    """Return the pattern of the partition key of the table or index that a call uses."""
     if "KeyConditionExpression" not in given:
         return _pattern((given.get("Key") or given["Item"])["pk"]["S"])
     if given.get("IndexName") in UNPREFIXED:
@@ -149,7 +150,7 @@ def _leading(given: dict[str, Any]) -> str:
 
 
 def _pattern(key: str) -> str:
-    """The pattern of a key: its prefix up to and including the first `#`, or the whole key if it has none."""
+    """Return the pattern of a key: its prefix up to and including the first `#`, or the whole key if it has none."""
     prefix, separator, _ = key.partition("#")
     return f"{prefix}#*" if separator else _RANDOM.sub("*", prefix)
 
@@ -159,7 +160,7 @@ def _provide(params: dict[str, Any], model: Any, **_: Any) -> None:
 
 
 def _observe(module: ModuleType, name: str, record: Callable[[str, str], None]) -> None:
-    """Record what a cached function of one argument is asked for, whether its answer is in the cache or not."""
+    """Record the argument of every call of a cached function, including calls that the cache answers."""
     original = getattr(module, name)
 
     @wraps(original)
@@ -181,11 +182,11 @@ def _secret(name: str, setting: str) -> None:
 
 
 def install() -> None:
-    """Record the calls of every client made, every setting read and every secret used from now on."""
-    # What every session made from now on begins with; moto answers calls in the same way.
+    """Start recording: calls of clients created from now on, settings read and secrets used."""
+    # Every new session starts with these handlers. moto hooks into botocore in the same way.
     BUILTIN_HANDLERS.append(("before-parameter-build", _provide))
     session = boto3.Session()
-    # The tests' own clients are made once for each place: to make one takes longer than most tests.
+    # Create the tests' clients once per region and endpoint: creating one takes longer than most tests.
     make = cache(lambda service, *place: session.client(service))
     boto3.client = lambda service: make(service, os.environ["AWS_DEFAULT_REGION"], os.environ.get("AWS_ENDPOINT_URL"))
     _observe(env, "read", _setting)

@@ -1,4 +1,4 @@
-"""One registry for each test: the template's tables and secrets in moto, the template's settings in the environment."""
+"""Give each test a registry: the template's tables and secrets in moto, its settings in the environment."""
 
 import socket
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _connect = socket.socket.connect
 
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
-    """No test reaches the network."""
+    """Refuse every connection of a test to the network."""
 
     def connect(self: socket.socket, address: Any) -> None:
         if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
@@ -39,7 +39,7 @@ def _record_calls() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """What several processes called is kept for `tests/stack/test_exact.py`, which compares it in another run."""
+    """Keep the recorded calls of a parallel run for `tests/stack/test_exact.py`, which compares them in another run."""
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["noted"] = calls.noted()
@@ -49,12 +49,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what one of several processes called, when it has ended well."""
+    """Add the recorded calls of a worker process that has ended normally."""
     calls.add(getattr(node, "workeroutput", {}).get("noted", calls.NOTHING))
 
 
 def clear_caches() -> None:
-    """Forget what a Lambda environment keeps between requests."""
+    """Clear the caches that a Lambda environment keeps between requests."""
     env.clear_cache()
     secrets.clear_cache()
     oidc.clear_cache()
@@ -64,7 +64,7 @@ def clear_caches() -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The settings of every function at the template's defaults, tables and secrets named by their logical ids."""
+    """Set every function's settings to the template's defaults, with tables and secrets named by their logical ids."""
     make_environment(monkeypatch)
     return monkeypatch
 
@@ -82,7 +82,7 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def registry(environment: pytest.MonkeyPatch) -> Iterator[None]:
-    """Empty tables and fresh secrets."""
+    """Provide empty tables and new secrets."""
     with moto_registry.empty():
         yield
         clear_caches()

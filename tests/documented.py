@@ -1,4 +1,4 @@
-"""Every answer that a test gets is one that the OpenAPI document has, and what of it was answered is noted."""
+"""Check every response that a test gets against the OpenAPI document, and record which examples were returned."""
 
 import json
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ from tools.openapi.answered import SUCCESS
 from tools.voices import VOICES
 
 _CODES = ("code", "msg", "problem", "error_code")
-"""The members of a refusal that name it and nothing of the request."""
+"""Members of an error response that identify the error and do not depend on the request."""
 
 _made = cache(openapi.document)
 _making = Lock()
 
 
 def _document() -> dict[str, Any]:
-    # Many callers at once would each make it.
+    # Without the lock, parallel callers would each build the document.
     with _making:
         return _made()
 
 
 @cache
 def _responses(name: str) -> list[dict[str, Any]]:
-    """What is said of an operation's answers, at each of its routes."""
+    """Return the documented responses of an operation, for each of its routes."""
     return [
         described["responses"]
         for path in _document()["paths"].values()
@@ -38,15 +38,15 @@ def _responses(name: str) -> list[dict[str, Any]]:
 
 
 def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """What holds a value to a schema of the document: a member that the schema does not name is one too many."""
+    """Return a validator for a schema of the document that refuses members the schema does not name."""
     return Draft202012Validator(_closed(schema))
 
 
 def _closed(schema: Mapping[str, Any], *, part: bool = False) -> dict[str, Any]:
-    """A schema with those that it refers to, each of which takes the members that it names and no other.
+    """Return a schema with its references resolved and without additional properties.
 
-    Of `part`s (`allOf`) no one has to name all of them. The document itself leaves its schemas open: clients are to
-    expect that members are added.
+    A `part` of an `allOf` stays open: no part names all members. The document itself leaves its schemas open, because
+    clients must expect new members.
     """
     if "$ref" in schema:
         named = _document()["components"]["schemas"][schema["$ref"].removeprefix("#/components/schemas/")]
@@ -68,7 +68,7 @@ def _validator(name: str, status: str, kind: str) -> Draft202012Validator:
 
 
 def refusals(name: str) -> dict[str, tuple[int, dict[str, Any]]]:
-    """An operation's examples of refusals: status and body by reason."""
+    """Return an operation's documented error examples: status and body by reason."""
     return {
         reason: (int(status), example["value"])
         for status, response in _responses(name)[0].items()
@@ -79,7 +79,7 @@ def refusals(name: str) -> dict[str, tuple[int, dict[str, Any]]]:
 
 
 def shown(name: str, status: int, body: str) -> set[str]:
-    """The examples of refusals that are this very answer, but for what differs from one moment to the next."""
+    """Return the reasons whose documented example equals this response, ignoring members that contain the time."""
     moment = dict.fromkeys(VOICES[name.partition(".")[0]].moment)
     told = json.loads(body) if body else {}
     return {
@@ -90,7 +90,7 @@ def shown(name: str, status: int, body: str) -> set[str]:
 
 
 def check(name: str, request: Mapping[str, Any], status: int, headers: Mapping[str, str], body: str) -> None:
-    """Hold an operation's answer to what the document says of it: status, headers, type, members, and what refuses."""
+    """Check a response against the document: status, headers, content type, members and error codes."""
     if name.startswith("default."):
         return
     responses = _responses(name)

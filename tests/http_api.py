@@ -1,4 +1,4 @@
-"""Requests as API Gateway hands them to a function, and the function's answers."""
+"""Invoke functions with the events that API Gateway sends, and read their responses."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ SOURCE_IP = "203.0.113.9"
 
 @dataclass(frozen=True)
 class Response:
-    """What a function answered."""
+    """Response of a function."""
 
     status: int
     headers: dict[str, str]
@@ -37,7 +37,7 @@ def event(
     route: str | None = None,
     source_ip: str = SOURCE_IP,
 ) -> dict[str, Any]:
-    """A payload-2.0 event. Bytes are delivered base64, as the gateway does for most content types; text as it is."""
+    """Return an event in payload format 2.0. Bytes are base64-encoded, as the gateway does for most content types."""
     raw_query = query if isinstance(query, str) else urlencode(query)
     made: dict[str, Any] = {
         "version": "2.0",
@@ -72,7 +72,7 @@ def event(
 
 
 def invoke(name: str, request: Mapping[str, Any]) -> Response:
-    """Run an operation's real handler (`rufus.bind_device`), and hold it to its round trips and its document."""
+    """Run the real handler of an operation (`rufus.bind_device`); check its round trips and its documented response."""
     handler = template.function(name).load()
     with calls.recording(name) as invocation:
         answer = handler(dict(request), SimpleNamespace(aws_request_id="lambda-1"))
@@ -89,7 +89,7 @@ OPERATOR = "arn:aws:iam::123456789012:user/operator"
 def admin(
     resource: str, method: str, path: str, body: Any = None, *, query: str | Mapping[str, Any] = "", who: str = OPERATOR
 ) -> Response:
-    """Ask an admin resource (`accounts`) as API Gateway does once it has verified the signature of `who`."""
+    """Invoke an admin resource (`accounts`) as API Gateway does once it has verified the signature of `who`."""
     headers = {} if body is None else {"content-type": "application/json"}
     text = body if body is None or isinstance(body, str) else json.dumps(body)
     request = event(method, f"/admin/v1/{path}", headers=headers, body=text, query=query, route=f"ANY /admin/v1/{path}")

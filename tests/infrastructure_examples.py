@@ -1,4 +1,4 @@
-"""The examples of docs/infrastructure-as-code.md, read from the page itself."""
+"""Read the examples of docs/infrastructure-as-code.md from the page."""
 
 import re
 
@@ -6,7 +6,7 @@ from tools.deploying import EXAMPLES
 
 
 def example(file: str) -> str:
-    """The code that the page shows for a file of that name."""
+    """Return the code that the page shows for a file."""
     _, _, rest = EXAMPLES.read_text().partition(f"`{file}`:\n\n")
     found = re.match(r"```\w+\n(.*?)^```$", rest, re.MULTILINE | re.DOTALL)
     assert found, file

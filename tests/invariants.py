@@ -1,4 +1,4 @@
-"""What no request, alone or among others, may ever leave in the tables. Over `tests.tables.everything()`."""
+"""Invariants of the tables that must hold after any requests, concurrent or not. Checks `tests.tables.everything()`."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,36 +14,36 @@ Tables = dict[str, list[Item]]
 
 
 def broken(tables: Tables) -> list[str]:
-    """What is wrong with the tables, each rule by its name; nothing, as a rule."""
+    """Return every violated invariant with its rule's name, or an empty list."""
     return [f"{rule.__name__}: {wrong}" for rule in RULES for wrong in rule(tables)]
 
 
 def a_device_is_held_as_its_product_says(tables: Tables) -> Iterator[str]:
-    """By one owner at the most, or by a binding of each user: never both ways, and never a device that is not there."""
+    """A device has either at most one owner or one binding per user, as its product's mode says, and exists."""
     devices = {item["pk"]: item for item in tables["DEVICES"]}
     modes = {item["product_key"]: item["mode"] for item in tables["DIRECTORY"] if item["sk"] == "product"}
     for item in _holding(tables):
         device = devices.get(item["pk"])
         if device is None:
-            yield f"{item['pk']} is held, and does not exist"
+            yield f"{item['pk']} is held but does not exist"
         elif (item["sk"] == "owner") is (modes.get(device.get("product_key")) == Mode.MULTI):
             yield f"{item['pk']} is held by {item['sk']}"
 
 
 def a_binding_says_whose_it_is(tables: Tables) -> Iterator[str]:
-    """To the index by holder, as it does everywhere else: its holder, its dialect and when it was bound."""
+    """The index by holder shows the same holder, dialect and time of binding as the rest of the item."""
     for item in _holding(tables):
         place = f"{item['pk']} {item['sk']}"
         if item["sk"] not in ("owner", item["holder"]):
             yield f"{place} is held by {item['holder']}"
         if not item["holder_sort"].startswith(f"{identity.parts(item['pk'])['dialect']}#"):
-            yield f"{place} stands at {item['holder_sort']}"
+            yield f"{place} has holder_sort {item['holder_sort']}"
         if "bound_at" in item and int(item["holder_sort"].rpartition("#")[2]) != item["bound_at"]:
-            yield f"{place} stands at {item['holder_sort']}, and was bound at {item['bound_at']}"
+            yield f"{place} has holder_sort {item['holder_sort']} but was bound at {item['bound_at']}"
 
 
 def nicknames_are_held_for_registrations_that_last(tables: Tables) -> Iterator[str]:
-    """An active or blocked registration has the one guard of its nickname, and there is no other guard."""
+    """Each active or blocked registration has exactly one lock on its nickname, and there are no other locks."""
     guards = {
         (item["pk"], item["sk"]): (item["device"], item["binding"])
         for item in tables["BINDINGS"]
@@ -56,11 +56,11 @@ def nicknames_are_held_for_registrations_that_last(tables: Tables) -> Iterator[s
             registered[guard.pk, guard.sk] = (item["pk"], item["binding"])
     for place in sorted(guards.keys() | registered.keys(), key=str):
         if guards.get(place) != registered.get(place):
-            yield f"{place} is held for {guards.get(place)}, and is the nickname of {registered.get(place)}"
+            yield f"{place} is a lock for {guards.get(place)}, but the nickname of {registered.get(place)}"
 
 
 def common_lists_name_what_is_bound_there(tables: Tables) -> Iterator[str]:
-    """A family's common list has the devices that someone bound into it as common ones, each of them and no other."""
+    """A family's common list has exactly the devices bound into the family as common devices."""
     bound: dict[str, set[str]] = {}
     for item in _holding(tables):
         if item.get("common"):
@@ -69,11 +69,11 @@ def common_lists_name_what_is_bound_there(tables: Tables) -> Iterator[str]:
             bound.setdefault(item["fid"], set()).add(listed)
     for item in tables["DIRECTORY"]:
         if item["sk"] == "family" and item.get("common", set()) != bound.get(item["fid"], set()):
-            yield f"{item['fid']} lists {item.get('common')}, and there are bound {bound.get(item['fid'])}"
+            yield f"{item['fid']} lists {item.get('common')}, but the bound devices are {bound.get(item['fid'])}"
 
 
 def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
-    """quectel: each binding and each accepted share stands under the device and with its user, both of one id."""
+    """quectel: each binding and each accepted share is stored under the device and the user, with the same id."""
     now = clock.seconds()
     under: dict[tuple[str, str], tuple[str, str]] = {}
     shares: dict[tuple[str, str], Item] = {}
@@ -92,14 +92,14 @@ def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
             beside[uid, item["device"]] = (item["kind"], item["binding"])
             given = shares.get((item["device"], item["binding"]))
             if item["kind"] == "binding" and item["mode"] != Mode.MULTI and item["shares"] != given:
-                yield f"{uid} gave shares {item['shares']}, and the binding has {given}"
+                yield f"{uid} has shares {item['shares']}, but the binding has {given}"
     for place in sorted(under.keys() | beside.keys()):
         if under.get(place) != beside.get(place):
-            yield f"{place} is {under.get(place)} under the device, and {beside.get(place)} with its user"
+            yield f"{place} is {under.get(place)} under the device, but {beside.get(place)} under the user"
 
 
 def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
-    """A device has a service address exactly if the address has the device, with the same assignment."""
+    """A device has a service address if and only if the address has the device, with the same assignment."""
     assigned = {
         (item["device"], item["pk"].removeprefix("address#"), item["assignment"])
         for item in tables["DIRECTORY"]
@@ -110,9 +110,9 @@ def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
 
 
 def accounts_list_the_keys_that_count(tables: Tables) -> Iterator[str]:
-    """An account lists each of its keys that is neither revoked nor expired, in its group, and no revoked one.
+    """An account lists, by group, each of its keys that is neither revoked nor expired, and no revoked key.
 
-    Each of these carries the account's state.
+    Each of these keys has the account's state.
     """
     now = clock.now()
     for account in (item for item in tables["DIRECTORY"] if item["sk"] == "account"):
@@ -122,7 +122,7 @@ def accounts_list_the_keys_that_count(tables: Tables) -> Iterator[str]:
                 group = ROTATED if "successor" in key else key["kind"]
                 counting[key["pk"].removeprefix("key#")] = (group, key.get("expires_at", 0))
                 if key["account_enabled"] is not account["enabled"] and not 0 < key.get("expires_at", 0) <= now:
-                    yield f"{key['pk']} is enabled: {key['account_enabled']}, and its account: {account['enabled']}"
+                    yield f"{key['pk']} is enabled: {key['account_enabled']}, but its account: {account['enabled']}"
         listed = {
             hashed: (group, expires_at)
             for group, found in account["live_keys"].items()
@@ -131,11 +131,11 @@ def accounts_list_the_keys_that_count(tables: Tables) -> Iterator[str]:
         for hashed in sorted(listed.keys() | counting.keys()):
             expired = hashed not in listed and 0 < counting[hashed][1] <= now
             if listed.get(hashed) != counting.get(hashed) and not expired:
-                yield f"key {hashed} is {counting.get(hashed)}, and listed as {listed.get(hashed)}"
+                yield f"key {hashed} is {counting.get(hashed)}, but listed as {listed.get(hashed)}"
 
 
 def bindings_name_the_leases_that_stand(tables: Tables) -> Iterator[str]:
-    """Whoever a binding names as connected has that very lease, for as long as it lasts."""
+    """Each active lease named by a binding exists with the same id and expiry."""
     leases = {
         (item["pk"], item["pseudonym"]): {"id": item["connection"], "until": item["expires_at"]}
         for item in tables["BINDINGS"]
@@ -144,7 +144,7 @@ def bindings_name_the_leases_that_stand(tables: Tables) -> Iterator[str]:
     for item in _holding(tables):
         for caller, named in item.get("leases", {}).items():
             if named["until"] > clock.seconds() and leases.get((item["pk"], caller)) != named:
-                yield f"{item['pk']} {item['sk']} names {named}, and the lease is {leases.get((item['pk'], caller))}"
+                yield f"{item['pk']} {item['sk']} names {named}, but the lease is {leases.get((item['pk'], caller))}"
 
 
 RULES: tuple[Callable[[Tables], Iterator[str]], ...] = (
@@ -160,14 +160,14 @@ RULES: tuple[Callable[[Tables], Iterator[str]], ...] = (
 
 
 def _holding(tables: Tables) -> Iterator[Item]:
-    """The bindings, and the shares of devices that several may hold."""
+    """Yield the bindings, and the shares of devices of multi-mode products."""
     for item in tables["BINDINGS"]:
         if item["sk"] == "owner" or item["sk"].startswith("user#"):
             yield item
 
 
 def reaches(tables: Tables, uid: str, device: str) -> bool:
-    """Whether a user may reach a device: they, their account or their customer hold it, or they have a share of it."""
+    """True if the user, their account or their customer holds a device, or if it is shared with the user."""
     (user,) = (item for item in tables["DIRECTORY"] if item["sk"] == "user" and item["uid"] == uid)
     holders = {identity.user_holder(uid), identity.account_holder(user["account"])}
     if user["customer"] is not None:

@@ -1,4 +1,4 @@
-"""How long keys may be: DynamoDB refuses longer ones wherever they stand, moto in some requests alone."""
+"""Enforce the maximum length of keys. DynamoDB refuses longer keys in every request, moto only in some."""
 
 import re
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from botocore.handlers import BUILTIN_HANDLERS
 from tools import template
 
 LIMITS = {"HASH": 2048, "RANGE": 1024}
-"""Bytes of UTF-8 of a partition key and of a sort key, in tables and in indexes."""
+"""Maximum length of partition and sort keys of tables and indexes, in bytes of UTF-8."""
 
 _CONDITION = re.compile(r"#(\w+)(?: >?=|,) :(\w+)")
 
 
 @cache
 def limits(table: str, index: str | None = None) -> dict[str, int]:
-    """By attribute how many bytes it may have in the key of a table, by its logical id, or of one of its indexes.
+    """Return the maximum bytes of each key attribute of a table, given its logical id, or of one of its indexes.
 
-    Of tables that tests call something else, nothing is known.
+    Return an empty dict for a table that is not in the template.
     """
     if table not in dict(template.resources("AWS::DynamoDB::Table")):
         return {}
@@ -31,7 +31,7 @@ def limits(table: str, index: str | None = None) -> dict[str, int]:
 
 @cache
 def written(table: str) -> dict[str, int]:
-    """By attribute how many bytes it may have in an item: as the key of any of the indexes takes it too."""
+    """Return the maximum bytes of each attribute of an item that is a key of the table or of any of its indexes."""
     found = limits(table)
     if not found:
         return found
@@ -48,7 +48,7 @@ def _indexes(table: str) -> list[dict[str, Any]]:
 
 
 def install() -> None:
-    """Hold the calls of every client made from now on to the limits."""
+    """Enforce the limits on the calls of every client created from now on."""
     for operation in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"):
         BUILTIN_HANDLERS.append((f"before-parameter-build.dynamodb.{operation}", _check))
 
@@ -61,7 +61,7 @@ def _check(params: dict[str, Any], model: Any, **_: Any) -> None:
 
 
 def _sizes(params: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
-    """Of each part of a key in a request its name, its size and its limit."""
+    """Yield name, size and limit of each key attribute in a request."""
     if "TransactItems" in params:
         for member in params["TransactItems"]:
             (request,) = member.values()

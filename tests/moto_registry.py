@@ -1,4 +1,4 @@
-"""The template's tables and secrets in moto, and what is in the tables: put back in no time, where moto takes long."""
+"""Create the template's tables and secrets in moto, and save and restore their content faster than moto does."""
 
 import copy
 from collections.abc import Callable, Hashable, Iterator
@@ -23,7 +23,7 @@ from tools import template
 REGION = "eu-central-1"
 
 _ACCOUNT = "123456789012"
-"""Whose tables moto keeps."""
+"""AWS account of the tables in moto."""
 
 State = dict[str, Any]
 Tables = dict[str, list[dict[str, Any]]]
@@ -31,7 +31,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 @contextmanager
 def empty() -> Iterator[None]:
-    """Every call of botocore's is moto's to answer, from empty tables and fresh secrets."""
+    """Let moto answer every botocore call, with empty tables and new secrets."""
     with _answering():
         tables, secrets = _made()
         dynamodb_backends[_ACCOUNT][REGION].tables = copy.deepcopy(tables)
@@ -41,7 +41,7 @@ def empty() -> Iterator[None]:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    # `mock_aws` prepares for other HTTP clients too, which takes longer than most tests and which nothing here needs.
+    # `mock_aws` also prepares other HTTP clients, which takes longer than most tests and is not needed here.
     botocore_stubber.enabled = True
     try:
         yield
@@ -51,7 +51,7 @@ def _answering() -> Iterator[None]:
 
 @cache
 def _made() -> tuple[Any, Any]:
-    """What moto keeps of tables and secrets that were just made."""
+    """Return moto's internal state of new tables and secrets."""
     client = boto3.client("dynamodb")
     for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
         client.create_table(TableName=logical_id, **template.table_properties(logical_id))
@@ -63,19 +63,19 @@ def _made() -> tuple[Any, Any]:
 
 
 def _moto() -> dict[str, Any]:
-    """What moto keeps of each table, by its logical id."""
+    """Return moto's table objects by logical id."""
     client = dynamodb.client()
     found = dynamodb_backends[_ACCOUNT][client.meta.region_name].tables
     return {table.name: found[env.read(table.value)] for table in Table}
 
 
 def state() -> State:
-    """What is in the tables, to be put back by `restore`."""
+    """Return the content of the tables, for `restore`."""
     return {name: copy.deepcopy(table.items) for name, table in _moto().items()}
 
 
 def restore(items: State) -> None:
-    """Put back what was in the tables, and nothing else."""
+    """Replace the content of the tables."""
     for name, table in _moto().items():
         table.items = copy.deepcopy(items[name])
 
@@ -106,9 +106,9 @@ def late_indexes() -> Iterator[None]:
 
 
 def prepare(name: Hashable, enter: Callable[[], None]) -> None:
-    """Do what `enter` does in empty tables: once a process, and from then on put back what it left.
+    """Run `enter` on empty tables once per process, and restore its result from then on.
 
-    Into tables that are not empty or not in moto, and under a clock that a test has set, it is done each time.
+    If the tables are not empty or not in moto, or a test has set the clock, run it each time.
     """
     set_by_a_test = clock.now.__module__ != clock.__name__
     if not botocore_stubber.enabled or set_by_a_test or any(table.items for table in _moto().values()):
@@ -124,7 +124,7 @@ _prepared: dict[Hashable, State] = {}
 
 
 def tables() -> Tables:
-    """What `tests.tables.everything` finds, as moto keeps it: a hundred times as fast."""
+    """Return the same as `tests.tables.everything`, read from moto's state: a hundred times as fast."""
     return {
         name: sorted(
             filterfalse(counts_misses, (decode(item.to_json()["Attributes"]) for item in table.all_items())),
@@ -138,7 +138,7 @@ _writes = BaseJSONSerializer._serialize_type_structure
 
 
 def _written(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
-    """A value in DynamoDB's wire format as it is: half of moto's time goes into writing it anew."""
+    """Keep a value that already is in DynamoDB's JSON format: converting it again takes half of moto's time."""
     if shape.name == "AttributeValue" and type(value) is dict:
         serialized[key] = value
     else:
@@ -146,5 +146,5 @@ def _written(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> No
 
 
 def install() -> None:
-    """Let moto answer faster, and the same."""
+    """Make moto faster without changing its responses."""
     BaseJSONSerializer._serialize_type_structure = _written

@@ -1,4 +1,4 @@
-"""A bank's OpenID Connect issuer on loopback: it publishes its keys, and signs what a test wants signed."""
+"""A bank's OpenID Connect issuer on loopback, which publishes its keys and signs tokens for tests."""
 
 import json
 import socketserver
@@ -26,30 +26,30 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @cache
 def rsa_key(name: str) -> rsa.RSAPrivateKey:
-    """An RSA key by any name, made once."""
+    """Return the RSA key of this name, created once."""
     return rsa.generate_private_key(65537, 2048)
 
 
 @cache
 def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
-    """A P-256 key by any name, made once."""
+    """Return the P-256 key of this name, created once."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def public(key_id: str, key: PrivateKey, **members: Any) -> dict[str, Any]:
-    """A key as an issuer publishes it."""
+    """Return a key in the form in which an issuer publishes it."""
     algorithm = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
     return {"kid": key_id, "use": "sig", **json.loads(algorithm.to_jwk(key.public_key())), **members}
 
 
 class Bank:
-    """An issuer with one RSA key, `key-1`, that is running within `with`; by https if it is given a TLS context."""
+    """Issuer with one RSA key, `key-1`, that runs inside `with`. It uses HTTPS if it gets a TLS context."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self.keys = [public("key-1", rsa_key("key-1"))]
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        """By path: what is answered instead of the issuer's own document."""
+        """Responses by path that replace the issuer's own documents."""
         self.asked: list[str] = []
         """The path of every request so far."""
 
@@ -82,26 +82,26 @@ class Bank:
         self.stop()
 
     def stop(self) -> None:
-        """Be reachable no longer."""
+        """Stop the server."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """What a path is answered."""
+        """Return the response to a path."""
         documents = {"/.well-known/openid-configuration": self.discovery, "/keys": {"keys": self.keys}}
         if path in self.answers:
             return self.answers[path]
         return (200, {}, json.dumps(documents[path]).encode()) if path in documents else (404, {}, b"")
 
     def trusted(self, monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
-        """Make this the issuer that the settings name."""
+        """Set the settings to this issuer."""
         for name, value in {"ISSUER": self.url, "AUDIENCE": AUDIENCE, **changes}.items():
             monkeypatch.setenv(name, value)
         env.clear_cache()
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """The claims of a good token; None takes one away."""
+        """Return the claims of a valid token with these changes; None removes a claim."""
         now = int(time.time())
         claims = {"iss": self.url, "aud": AUDIENCE, "sub": CUSTOMER, "iat": now, "exp": now + 300, **changes}
         return {name: value for name, value in claims.items() if value is not None}
@@ -109,6 +109,6 @@ class Bank:
     def token(
         self, key: PrivateKey | None = None, algorithm: str = "RS256", key_id: str | None = "key-1", **changes: Any
     ) -> str:
-        """A token with these claims, signed with `key-1` unless another key is given."""
+        """Return a token with these claims, signed with `key-1` unless another key is given."""
         header = {} if key_id is None else {"kid": key_id}
         return jwt.encode(self.claims(**changes), key or rsa_key("key-1"), algorithm, header)

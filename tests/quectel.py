@@ -1,4 +1,4 @@
-"""A quectel installation for the tests: its users, what can be put wrong with it, and its answers to the byte."""
+"""A quectel installation for the tests: its users, ways to make a request fail, and its exact responses."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ TEXTS = {
 
 
 class World:
-    """An installation in which the request of `ME` succeeds, until something in it is changed."""
+    """Installation in which the request of `ME` succeeds until a test changes something."""
 
     def __init__(self, mode: Mode = Mode.UNIQUE) -> None:
         self.parameters: dict[str, Any] = {"pk": PK, "sn": SN}
@@ -97,7 +97,7 @@ METHODS = {
     "share_info": ("POST", "shareInfo"),
     "share_device": ("POST", "shareDevice"),
 }
-"""Of each operation beside binding its method and the end of its path."""
+"""Method and last path segment of each operation except binding."""
 
 
 def call(name: str, authorization: str | None, parameters: dict[str, Any], *, prefix: str = "binding") -> Response:
@@ -107,7 +107,7 @@ def call(name: str, authorization: str | None, parameters: dict[str, Any], *, pr
 
 
 def ask(uid: str, name: str, **parameters: Any) -> Response:
-    """An operation beside binding, as a user asks for it."""
+    """Call an operation other than binding as a user."""
     return call(name, token(uid), parameters)
 
 
@@ -139,7 +139,7 @@ def owner() -> dict[str, Any]:
 
 
 def places() -> dict[str, dict[str, Any]]:
-    """What users hold, by uid: each at most one device."""
+    """Return the device items of users by uid. Each user has at most one."""
     found = [item for item in stored(Table.BINDINGS) if item["sk"].startswith("device#")]
     assert len({item["pk"] for item in found}) == len(found)
     return {item["pk"].removeprefix("user#"): item for item in found}
@@ -150,7 +150,7 @@ def session(uid: str) -> sessions.Session:
 
 
 def share(by: str, uid: str, until: int, *, pk: str = PK, dk: str = DK) -> None:
-    """A user who has bound the device shares it with another, who accepts. Then it is made to end at a second."""
+    """Share a user's device with another user, who accepts. Then set the end of the share to `until`."""
     later = clock.seconds() + 1000
     code = sharing.offer(
         session(by), pk, dk, accepting_until=(later - 1) * 1000, sharing_until=later * 1000, cover=Cover.ADD
@@ -176,7 +176,7 @@ def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
     dynamodb.write(items.family(fid).update(add={"common": fillers}))
 
 
-# ── What can be put wrong, one function each, named for what is wrong ─────────────────────────────────────────────────
+# ── Ways to make a request fail, one function each ────────────────────────────────────────────────────────────────────
 
 
 def no_token(world: World) -> None:
@@ -242,7 +242,7 @@ def unknown_sn(world: World) -> None:
 
 
 def imported(world: World, **facts: Any) -> None:
-    """The device as an operator enters it who means to have one that nobody can bind."""
+    """Import the device as an operator who intends a device that cannot be bound."""
     world.facts |= facts
     rows = [{"product_key": PK, "serial": SN, **world.facts}]
     answer = admin("devices", "POST", "devices/import", {"rows": rows, "unbindable": True})

@@ -1,8 +1,8 @@
-"""A function as `make build` made it, in Lambda's own runtime loop: its folder, its layers and what the runtime has.
+"""Run a function as built by `make build` in Lambda's own runtime: with its folder, its layers and nothing else.
 
-Lambda lays a function's layers over each other under /opt, and its runtime brings boto3 and the loop itself: nothing
-else is on the path. The loop is `awslambdaric` under the Runtime Interface Emulator that the SAM CLI brings. Layers of
-wheels are those of this machine's processor: the other's compiled parts cannot run here.
+Lambda extracts all layers of a function into /opt, and the runtime provides boto3 and the runtime client: nothing else
+is on the path. The runtime client is `awslambdaric` under the Runtime Interface Emulator of the SAM CLI. Of the layers
+of wheels, only those for this machine's processor can run here.
 """
 
 import json
@@ -28,33 +28,33 @@ RUNTIME = ROOT / ".venv/runtime"
 BUILD = ROOT / ".aws-sam/build"
 PROCESSOR = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 CONDITIONS = {"Arm64": PROCESSOR == "arm64", "X8664": PROCESSOR == "x86_64"}
-"""What the template's conditions come to on this machine's processor."""
+"""Values of the template's conditions on this machine's processor."""
 
 START_SECONDS = 30
-"""How long the emulator may take until it listens."""
+"""Maximum time until the emulator listens."""
 
-# No request to a function leaves the machine, so none goes through a proxy.
+# Requests to functions stay on this machine, so do not use a proxy.
 _open = build_opener(ProxyHandler({})).open
 
 
 def ready() -> None:
-    """End with a word on what is missing."""
+    """Exit with a message if the build is missing."""
     if not (BUILD / "BinderyLayer").is_dir():
         sys.exit("bindery: make build first")
 
 
 def python() -> str:
-    """The functions' Python, without its site-packages."""
+    """Return the path of the functions' Python, without its site-packages."""
     return str((RUNTIME / "bin/python").resolve())
 
 
 def packages(environment: Path = RUNTIME) -> Path:
-    """Where an environment's packages are."""
+    """Return the folder of an environment's packages."""
     return next((environment / "lib").glob("python3.13/site-packages"))
 
 
 def layers(function: template.Function) -> list[str]:
-    """The logical ids of a function's layers, in the template's order, for this machine's processor."""
+    """Return the logical ids of a function's layers, in the template's order, for this machine's processor."""
     shared = template.document()["Globals"]["Function"]["Layers"]
     own = template.document()["Resources"][function.logical_id]["Properties"].get("Layers", [])
     return list(_chosen([*shared, *own]))
@@ -71,9 +71,9 @@ def _chosen(written: list[Any]) -> Iterator[str]:
 
 
 def opt(function: template.Function, folder: Path) -> Path:
-    """A function's layers laid over each other below `folder`, as Lambda has them in /opt; made once for all alike.
+    """Merge a function's layers below `folder`, as Lambda does in /opt, once for each combination of layers.
 
-    No file may be two layers': which of them a function would get depends on the order in which it names them.
+    Fail if two layers have the same file: which of them a function gets would depend on the order of its layers.
     """
     names = layers(function)
     made = folder / "+".join(names)
@@ -89,14 +89,14 @@ def opt(function: template.Function, folder: Path) -> Path:
 
 
 def environment(function: template.Function, layered: Path, physical: Mapping[str, str]) -> dict[str, str]:
-    """A function's environment as Lambda makes it of the template's settings; `!Ref X` is `physical["X"]`."""
+    """Return the environment that Lambda gives a function, from the template; `!Ref X` is `physical["X"]`."""
     settings = {name: template.resolve(value, physical) for name, value in function.environment.items()}
     path = [BUILD / function.logical_id, layered / "python", packages()]
     return base(path) | settings | {"AWS_DATA_PATH": str(layered / "botocore")}
 
 
 def base(path: list[Path]) -> dict[str, str]:
-    """What is in every function's environment. No credentials that are good for anything, and no folder to write in."""
+    """Return the environment of every function, without valid credentials and without a writable folder."""
     return {
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_DEFAULT_REGION": "eu-central-1",
@@ -113,7 +113,7 @@ def base(path: list[Path]) -> dict[str, str]:
 
 
 class Slot:
-    """One process of a function, within `with`: it takes one request after another, the first of which starts it."""
+    """Process of a function inside `with`. It handles one request at a time; the first request starts it."""
 
     def __init__(self, handler: str, given: Mapping[str, str]) -> None:
         self._handler = handler
@@ -124,7 +124,7 @@ class Slot:
         asked, internal = _ports()
         self._url = f"http://127.0.0.1:{asked}/2015-03-31/functions/function/invocations"
         self._said = tempfile.TemporaryFile("a+")
-        # The emulator's process group holds the runtime's process too. Lambda runs functions in their own folder.
+        # The emulator's process group includes the runtime's process. Lambda runs functions in their own folder.
         self._process = subprocess.Popen(
             [
                 emulator,
@@ -146,7 +146,7 @@ class Slot:
         self._said.close()
 
     def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """What the function answers. Where it breaks off, that is what the emulator says of it (`errorMessage`)."""
+        """Return the function's response, or the emulator's error (`errorMessage`) if the function crashes."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -154,20 +154,20 @@ class Slot:
                     answered: dict[str, Any] = json.load(answer)
                     return answered
             except URLError as error:
-                # Nothing listens there yet; whatever else goes wrong is no matter of time.
+                # Retry only while the emulator does not listen yet. Any other error is permanent.
                 refused = isinstance(error.reason, ConnectionRefusedError)
                 if not refused or self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{self._handler}: {error.reason}\n{self.said()}") from error
             time.sleep(0.02)
 
     def said(self) -> str:
-        """Everything that the function and the emulator wrote so far."""
+        """Return everything that the function and the emulator have written so far."""
         self._said.seek(0)
         return self._said.read()
 
 
 def _ports() -> tuple[int, int]:
-    """Two that are free."""
+    """Return two free ports."""
     with socket.socket() as one, socket.socket() as other:
         for each in (one, other):
             each.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What is in the tables."""
+"""Read the content of the tables."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bindery.registry import items
 
 
 def stored(table: Table) -> list[dict[str, Any]]:
-    """Every item of a table, sorted by key."""
+    """Return every item of a table, sorted by key."""
     client = boto3.client("dynamodb")
     found = [
         decode(item)
@@ -22,7 +22,7 @@ def stored(table: Table) -> list[dict[str, Any]]:
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
-    """Every item of every table but counts of misses and the format's version: what a refusal must leave as it was."""
+    """Return every item that a refused request must not change: all but failure counts and the storage format."""
     marker = items.STORAGE_FORMAT.pk
     return {
         table.name: [item for item in stored(table) if not counts_misses(item) and item["pk"] != marker]
@@ -31,5 +31,5 @@ def everything() -> dict[str, list[dict[str, Any]]]:
 
 
 def counts_misses(item: dict[str, Any]) -> bool:
-    """Whether an item is only there to slow whoever guesses."""
+    """True if an item only counts failed guesses."""
     return bool(item["pk"].startswith("attempts#"))

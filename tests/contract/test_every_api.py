@@ -1,4 +1,4 @@
-"""The rules that hold in every dialect, tried on the operation of each that writes."""
+"""Rules of every API, tested on one write operation of each."""
 
 import io
 import json
@@ -32,15 +32,15 @@ REMOTEIT_KEY = "0" * 40
 
 @dataclass(frozen=True)
 class Dialect:
-    """One operation of a dialect and what that dialect answers where the rules leave it to the dialect."""
+    """Operation of a dialect, with the responses that differ between dialects."""
 
     operation: str
     path: str
     fields: dict[str, Any]
     text: str
-    """A text field, required."""
+    """Name of a required text field."""
     serial: str
-    """The field that tells devices apart."""
+    """Name of the field that identifies a device."""
     malformed: tuple[int, str]
     internal: tuple[int, str]
     unavailable: tuple[int, str]
@@ -54,7 +54,7 @@ class Dialect:
         headers: dict[str, str] | None = None,
         spell: Callable[[str], str] = str,
     ) -> Response:
-        """Ask with the sample's fields, or with another body (text, bytes, or an object)."""
+        """Send the sample's fields, or another body (text, bytes, or an object)."""
         given = self.fields if body is None else body
         sent = (self.headers() if headers is None else headers) | (
             {"content-type": content_type} if content_type else {}
@@ -141,7 +141,7 @@ VODLIX = Dialect(
 )
 ALL = [RUFUS, QUECTEL, ASSECO, REMOTEIT, VODLIX]
 WITH_BODY = [RUFUS, ASSECO, REMOTEIT, VODLIX]
-"""quectel's parameters stand in the query, and a body of any kind is ignored."""
+"""APIs that read a body. quectel's parameters are in the query, and it ignores any body."""
 
 every = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.operation)
 with_body = pytest.mark.parametrize("dialect", WITH_BODY, ids=lambda dialect: dialect.operation)
@@ -149,7 +149,7 @@ with_body = pytest.mark.parametrize("dialect", WITH_BODY, ids=lambda dialect: di
 
 @pytest.fixture
 def callers(registry: None, environment: pytest.MonkeyPatch) -> Any:
-    """A caller of each dialect who may do what its sample does."""
+    """Create a caller of each dialect who is allowed to send its sample."""
     global _bank
     moto_registry.prepare("a caller of each dialect", _enter)
     with openid.Bank() as bank:
@@ -179,7 +179,7 @@ def succeeded(answer: Response) -> bool:
 
 
 def told(dialect: Dialect, answer: Response) -> tuple[int, str]:
-    """Status and body; of vodlix, whose body tells the time, the message."""
+    """Return status and body, or for vodlix only the message, because its body contains the time."""
     return answer.status, answer.json()["message"] if dialect is VODLIX else answer.body
 
 
@@ -195,12 +195,12 @@ def test_body_is_parsed_as_json_regardless_of_content_type(dialect: Dialect, con
 
 @every
 @pytest.mark.parametrize("spell", [str.upper, str.title, str.lower])
-def test_header_names_are_taken_in_any_case(dialect: Dialect, spell: Callable[[str], str]) -> None:
+def test_header_names_are_case_insensitive(dialect: Dialect, spell: Callable[[str], str]) -> None:
     assert succeeded(dialect.ask(spell=spell))
 
 
 @every
-def test_every_answer_is_compact_json_and_carries_the_request_id(dialect: Dialect) -> None:
+def test_response_is_compact_json_with_the_request_id(dialect: Dialect) -> None:
     for answer in (dialect.ask(), dialect.ask({}), dialect.ask(headers={})):
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["x-request-id"] == "request-1"
@@ -208,7 +208,7 @@ def test_every_answer_is_compact_json_and_carries_the_request_id(dialect: Dialec
 
 
 @every
-def test_unknown_fields_and_those_a_caller_may_not_set_are_never_stored(dialect: Dialect) -> None:
+def test_unknown_and_protected_fields_are_never_stored(dialect: Dialect) -> None:
     names = ("owner", "holder", "account", "status", "banned_at", "ban_status", "binding", "created_at", "shares")
     planted = dict.fromkeys(names, "planted")
     assert succeeded(dialect.ask(dialect.fields | planted))
@@ -217,7 +217,7 @@ def test_unknown_fields_and_those_a_caller_may_not_set_are_never_stored(dialect:
 
 @every
 @pytest.mark.parametrize("value", ["", " \t ", "\u00a0"])
-def test_a_blank_text_is_a_missing_one(dialect: Dialect, value: str) -> None:
+def test_blank_text_counts_as_missing(dialect: Dialect, value: str) -> None:
     before = everything()
     without = {name: given for name, given in dialect.fields.items() if name != dialect.text}
     missing, blank = dialect.ask(without), dialect.ask(dialect.fields | {dialect.text: value})
@@ -228,7 +228,7 @@ def test_a_blank_text_is_a_missing_one(dialect: Dialect, value: str) -> None:
 
 @every
 @pytest.mark.parametrize("value", ["a\x00b", "a\x1fb", "a\x7fb", "a\x85b", "x" * 513])
-def test_text_with_control_characters_or_beyond_its_limit_is_refused(dialect: Dialect, value: str) -> None:
+def test_control_characters_and_overlong_text_are_refused(dialect: Dialect, value: str) -> None:
     before = everything()
     answer = dialect.ask(dialect.fields | {dialect.text: value})
     assert not succeeded(answer)
@@ -237,7 +237,7 @@ def test_text_with_control_characters_or_beyond_its_limit_is_refused(dialect: Di
 
 
 @pytest.mark.parametrize("dialect", [RUFUS, QUECTEL, ASSECO, VODLIX], ids=lambda dialect: dialect.operation)
-def test_serials_are_compared_trimmed_and_in_one_unicode_form(dialect: Dialect) -> None:
+def test_serials_are_compared_trimmed_and_normalized(dialect: Dialect) -> None:
     def devices_after(serial: str) -> list[dict[str, Any]]:
         dialect.ask(dialect.fields | {dialect.serial: serial})
         return [item for table in ("DEVICES", "BINDINGS") for item in everything()[table]]
@@ -258,11 +258,11 @@ INVALID = {
     REMOTEIT.operation: (400, '{"status":"false","reason":"invalid deviceaddress"}'),
     VODLIX.operation: (400, "Invalid parameters: mac_address"),
 }
-"""Each dialect's response to an invalid identifier."""
+"""Response of each dialect to an invalid identifier."""
 
 
 def invisible(dialect: Dialect, character: str) -> tuple[int, str]:
-    """The response to an identifier with this character, which it names unless the document fixes its text."""
+    """Return the response to an identifier with this character. It names the character unless its text is fixed."""
     status, text = INVALID[dialect.operation]
     name = f"U+{ord(character):04X}"
     named = text.replace(dialect.serial, f"{dialect.serial} ({name})")
@@ -275,7 +275,7 @@ def invisible(dialect: Dialect, character: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "character", ["\u200b", "\ufeff", "\u202e", "\u2066", "\u00ad", "\u3164", "\u00a0", "\U000e0041"]
 )
-def test_identifier_with_invisible_character_is_refused_and_names_it(dialect: Dialect, character: str) -> None:
+def test_invisible_character_in_identifier_is_refused_by_name(dialect: Dialect, character: str) -> None:
     before = everything()
     identifier = dialect.fields[dialect.serial]
     answer = dialect.ask(dialect.fields | {dialect.serial: f"{identifier[:2]}{character}{identifier[2:]}"})
@@ -331,7 +331,7 @@ def test_name_needs_one_visible_character(dialect: Dialect, field: str, name: st
     ],
     ids=["mac", "imei"],
 )
-def test_device_is_one_however_its_identifier_is_spelled(dialect: Dialect, spellings: list[str]) -> None:
+def test_spellings_of_an_identifier_name_one_device(dialect: Dialect, spellings: list[str]) -> None:
     for spelling in spellings:
         dialect.ask(dialect.fields | {dialect.serial: spelling})
         (device,) = [item["pk"] for item in everything()["DEVICES"] if item["pk"].startswith(dialect.operation[:6])]
@@ -359,14 +359,14 @@ def test_device_is_one_however_its_identifier_is_spelled(dialect: Dialect, spell
     ],
     ids=range(11),
 )
-def test_a_body_that_is_no_json_object_of_16_KiB_is_the_dialects_bad_request(dialect: Dialect, body: Any) -> None:
+def test_body_must_be_a_json_object_of_at_most_16_kib(dialect: Dialect, body: Any) -> None:
     before = everything()
     assert told(dialect, dialect.ask(body)) == dialect.malformed
     assert everything() == before
 
 
 @with_body
-def test_a_body_of_16_KiB_is_read_and_one_byte_more_is_not(dialect: Dialect) -> None:
+def test_body_over_16_kib_is_refused(dialect: Dialect) -> None:
     room = 16 * 1024 - len(json.dumps(dialect.fields | {"pad": ""}))
     over = dialect.ask(dialect.fields | {"pad": "x" * (room + 1)})
     assert told(dialect, over) == dialect.malformed
@@ -392,9 +392,7 @@ def bug() -> ClientError:
 
 
 @every
-def test_an_error_of_ours_shows_nothing_and_leaves_one_error_line(
-    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_internal_error_is_hidden_and_logged_once(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
     before, headers = everything(), dialect.headers()
     written = lines(monkeypatch)
     with monkeypatch.context() as patch:
@@ -404,14 +402,12 @@ def test_an_error_of_ours_shows_nothing_and_leaves_one_error_line(
     levels = [json.loads(line)["level"] for line in written.getvalue().splitlines()]
     assert levels == ["ERROR", "INFO"]
     assert all(json.loads(line)["request_id"] == "request-1" for line in written.getvalue().splitlines())
-    assert not any(value in written.getvalue() for value in headers.values()), "no credential is logged"
+    assert not any(value in written.getvalue() for value in headers.values()), "a credential is logged"
     assert everything() == before
 
 
 @every
-def test_a_write_that_others_get_in_the_way_of_is_refused_with_retry_after_and_is_no_error_of_ours(
-    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_conflict_gets_retry_after_without_error_log(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
     before, headers = everything(), dialect.headers()
     written = lines(monkeypatch)
     conflict = {"TransactionCanceledException": [{"Code": "TransactionConflict"}], "TransactionConflictException": []}
@@ -428,7 +424,7 @@ def test_a_write_that_others_get_in_the_way_of_is_refused_with_retry_after_and_i
         for method in ("put_item", "update_item"):
             patch.setattr(dynamodb.client(), method, call("TransactionConflictException"))
         answer = dialect.ask(headers=headers)
-    # quectel has a code of its own for what cannot be read.
+    # quectel has a separate code for failed reads.
     assert told(dialect, answer) == (dialect.internal if dialect is QUECTEL else dialect.unavailable)
     assert answer.headers["Retry-After"] == "1"
     (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
@@ -437,7 +433,7 @@ def test_a_write_that_others_get_in_the_way_of_is_refused_with_retry_after_and_i
 
 
 @every
-def test_a_registry_out_of_reach_is_said_so_with_retry_after(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_registry_gets_retry_after(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
     before, headers = everything(), dialect.headers()
     written = lines(monkeypatch)
     with monkeypatch.context() as patch:

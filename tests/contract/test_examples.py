@@ -1,6 +1,6 @@
-"""What the OpenAPI document shows of refusals is what the operations answer, word for word: those that any may meet.
+"""Operations return the documented error examples exactly: errors that every operation can return.
 
-The others each have a test of their own; `tests/stack/test_exact.py` holds that none is without.
+The other errors have tests of their own; `tests/stack/test_exact.py` checks that every example is tested.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ every = pytest.mark.parametrize("name", OPERATIONS)
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One for all of these requests: each is refused, and leaves nothing behind."""
+    """Create one world for all of these requests: each is refused and writes nothing."""
     with pytest.MonkeyPatch.context() as environment, Bank() as bank:
         make_environment(environment)
         bank.trusted(environment)
@@ -45,9 +45,7 @@ def shown(name: str, answer: Response) -> set[str]:
 
 
 @every
-def test_a_request_that_is_not_as_it_must_be_is_answered_as_shown_and_no_other_such_answer_is(
-    name: str, world: World
-) -> None:
+def test_invalid_requests_match_the_documented_examples(name: str, world: World) -> None:
     operation: Operation[Any, Any] = template.function(name).load()
     wrong = provoked(operation, world.sample(name))
     for reason, (event, _) in wrong.items():
@@ -56,17 +54,17 @@ def test_a_request_that_is_not_as_it_must_be_is_answered_as_shown_and_no_other_s
 
 
 @every
-def test_a_request_without_a_credential_or_with_a_forged_one_is_answered_as_shown(name: str, world: World) -> None:
+def test_missing_and_forged_credentials_match_the_examples(name: str, world: World) -> None:
     seen: set[str] = set()
     for header in CREDENTIALS:
         for forged in ("", "bearer forged"):
             seen |= shown(name, invoke(name, world.sample(name, **{header: forged})))
-    # Whom a credential denies access is not told from the request alone.
+    # ACCESS_DENIED depends on stored data, not only on the request.
     assert template.function(name).load().dialect.CREDENTIALS - {Reason.ACCESS_DENIED} <= seen
 
 
 @every
-def test_an_error_of_ours_is_answered_as_shown(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_matches_its_example(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(request: Any, caller: Any) -> None:
         raise RuntimeError
 
@@ -75,7 +73,7 @@ def test_an_error_of_ours_is_answered_as_shown(name: str, world: World, monkeypa
 
 
 @every
-def test_what_is_out_of_reach_is_answered_as_shown(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outage_matches_its_example(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(**_: Any) -> None:
         raise EndpointConnectionError(endpoint_url="http://inner")
 

@@ -34,13 +34,13 @@ def refused(method: str, path: str) -> Response:
 
 
 def timeless(body: str) -> str:
-    """A body without the time it shows (vodlix)."""
+    """Return a body without its time (vodlix)."""
     return re.sub(r'("timestamp"|"time"):[\d.]+', r"\1:0", body)
 
 
 @pytest.mark.parametrize("rest", ["", "nothing", "devices/", "devices//unregister", "base/configs/", "é%"])
 @pytest.mark.parametrize("prefix", fallback.DIALECTS)
-def test_an_unknown_path_is_refused_in_the_voice_of_its_prefix(prefix: str, rest: str):
+def test_unknown_path_is_404_in_the_format_of_its_api(prefix: str, rest: str):
     answer = refused("GET", prefix + rest)
     assert (answer.status, timeless(answer.body)) == (404, VOICES[fallback.DIALECTS[prefix]][404])
     assert "Allow" not in answer.headers
@@ -49,7 +49,7 @@ def test_an_unknown_path_is_refused_in_the_voice_of_its_prefix(prefix: str, rest
 
 
 @pytest.mark.parametrize("path", fallback.ROUTES)
-def test_a_method_that_a_path_has_not_is_refused_with_those_that_it_has(path: str):
+def test_unsupported_method_is_405_with_allowed_methods(path: str):
     methods = fallback.ROUTES[path]
     (dialect,) = (dialect for prefix, dialect in fallback.DIALECTS.items() if path.startswith(prefix))
     for method in set(METHODS) - set(methods):
@@ -61,7 +61,7 @@ def test_a_method_that_a_path_has_not_is_refused_with_those_that_it_has(path: st
 @pytest.mark.parametrize(
     "path", ["/", "/favicon.ico", "/v0", "/v1/devices", "/v2/binding", "/apv/v28/device", "/apis/"]
 )
-def test_outside_every_prefix_the_answer_is_the_gateways_own(path: str):
+def test_path_outside_every_api_gets_the_gateways_404(path: str):
     answer = refused("POST", path)
     assert (answer.status, answer.body) == (404, '{"message":"Not Found"}')
     assert "Allow" not in answer.headers

@@ -1,4 +1,4 @@
-"""Accounts, keys, users and their sessions: what operators write and every request relies on."""
+"""Accounts, keys, users and sessions: the records that every request is checked against."""
 
 import itertools
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def read(credential: str, kind: Kind = Kind.RUFUS) -> api_keys.ApiKey:
     return api_keys.check(dynamodb.get(api_keys.presented(credential)), kind)
 
 
-def test_an_account_a_user_or_a_chosen_key_is_made_once() -> None:
+def test_account_user_or_chosen_key_is_created_only_once() -> None:
     chosen = "ror-" + "0" * 20
     api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a", chosen=chosen)
     before = everything()
@@ -47,7 +47,7 @@ def test_an_account_a_user_or_a_chosen_key_is_made_once() -> None:
     assert everything() == before
 
 
-def test_a_key_is_stored_as_its_hash_alone() -> None:
+def test_key_is_stored_only_as_its_hash() -> None:
     credential = api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="a", unbind=True)
     assert credential not in str(everything())
     assert secrets.fingerprint(credential) in str(stored(Table.DIRECTORY))
@@ -65,9 +65,7 @@ def test_a_key_is_stored_as_its_hash_alone() -> None:
         (Grant.READ_WRITE, True, {Access.READ, Access.WRITE, Access.UNBIND}),
     ],
 )
-def test_a_key_allows_what_its_access_type_and_unbind_permission_say(
-    grant: Grant, unbind: bool, allowed: set[Access]
-) -> None:
+def test_key_allows_its_access_type_and_unbind_permission(grant: Grant, unbind: bool, allowed: set[Access]) -> None:
     key = api_keys.ApiKey("acme", grant, unbind)
     assert {access for access in Access if key.allows(access)} == allowed
 
@@ -76,14 +74,14 @@ def test_a_key_allows_what_its_access_type_and_unbind_permission_say(
     ("grant", "unbind", "chosen"),
     [(Grant.READ, True, None), (Grant.READ, False, "ror-short"), (Grant.READ, False, "ROR-" + "0" * 20)],
 )
-def test_a_key_that_cannot_be_is_not_issued(grant: Grant, unbind: bool, chosen: str | None) -> None:
+def test_invalid_key_is_not_issued(grant: Grant, unbind: bool, chosen: str | None) -> None:
     before = everything()
     call = lambda: api_keys.issue("acme", Kind.RUFUS, grant, alias="a", unbind=unbind, chosen=chosen)  # noqa: E731
     assert refused(call) is Reason.INVALID
     assert everything() == before
 
 
-def test_a_key_without_an_expiry_is_good_however_much_time_passes_while_it_is_checked(
+def test_key_without_expiry_stays_valid_during_a_slow_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     credential = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a")
@@ -92,7 +90,7 @@ def test_a_key_without_an_expiry_is_good_however_much_time_passes_while_it_is_ch
     assert read(credential).account == "acme"
 
 
-def test_an_account_holds_ten_live_keys_of_a_kind() -> None:
+def test_account_has_at_most_ten_live_keys_of_a_kind() -> None:
     issued = [api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias=str(n)) for n in range(9)]
     api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="expires", expires_at=clock.now() - 1)
     issued.append(api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="tenth"))
@@ -102,13 +100,13 @@ def test_an_account_holds_ten_live_keys_of_a_kind() -> None:
     api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="in its place")
 
 
-def test_a_key_of_an_unknown_or_closed_account_is_not_issued() -> None:
+def test_unknown_or_closed_account_gets_no_key() -> None:
     accounts.set_enabled("acme", False)
     for account in ("acme", "nobody"):
         assert refused(lambda: api_keys.issue(account, Kind.RUFUS, Grant.READ, alias="a")) is Reason.NOT_FOUND  # noqa: B023
 
 
-def test_what_does_not_exist_cannot_be_changed() -> None:
+def test_missing_records_cannot_be_changed() -> None:
     before = everything()
     for call in (
         lambda: accounts.set_enabled("nobody", False),
@@ -122,7 +120,7 @@ def test_what_does_not_exist_cannot_be_changed() -> None:
     assert everything() == before
 
 
-def test_a_session_names_its_user_until_it_expires() -> None:
+def test_session_identifies_its_user_until_it_expires() -> None:
     token, expires_at = sessions.issue("ada", "quectel", 60)
     assert 58 <= expires_at - clock.seconds() <= 60
     found = sessions.verify(token, "quectel").look_up()
@@ -142,13 +140,13 @@ def test_a_session_names_its_user_until_it_expires() -> None:
         lambda: dynamodb.write(dynamodb.Delete(items.account("acme"))),
     ],
 )
-def test_a_session_ends_with_its_user_generation_or_account(end: Callable[[], object]) -> None:
+def test_session_ends_with_its_user_generation_or_account(end: Callable[[], object]) -> None:
     token, _ = sessions.issue("ada", "quectel", 60)
     end()
     assert refused(sessions.verify(token, "quectel").look_up) is Reason.TOKEN_INVALID
 
 
-def test_a_forged_expired_or_foreign_session_is_refused() -> None:
+def test_forged_expired_or_foreign_session_is_refused() -> None:
     good, _ = sessions.issue("ada", "quectel", 60)
     claims = jwt.decode(good, options={"verify_signature": False})
     secret = secrets.session_secret("quectel")
@@ -174,13 +172,13 @@ def test_a_forged_expired_or_foreign_session_is_refused() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"account": "other"}, {"domain": "other"}, {"generation": 2}])
-def test_a_session_is_good_only_where_its_user_still_is(changed: dict[str, str | int]) -> None:
+def test_session_is_valid_only_for_its_users_current_state(changed: dict[str, str | int]) -> None:
     accounts.create("other", name="Other")
     token, _ = sessions.issue("ada", "quectel", 60)
     session = sessions.verify(token, "quectel")._replace(**changed)
     assert refused(session.look_up) is Reason.TOKEN_INVALID
 
 
-def test_a_disabled_user_gets_no_session() -> None:
+def test_disabled_user_gets_no_session() -> None:
     users.set_enabled("ada", False)
     assert refused(lambda: sessions.issue("ada", "quectel", 60)) is Reason.NOT_FOUND

@@ -1,4 +1,4 @@
-"""The DynamoDB room: what its errors come to, what an SDK retry may not break, what an item may hold."""
+"""DynamoDB adapter: the reasons raised for its errors, SDK retries, and the types of values."""
 
 import json
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def failing(
     monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseException | None, after: bool = False
 ) -> list[dict[str, Any]]:
-    """Make a client's method raise these, one a call (None: run it), and return what it is asked from now on.
+    """Make a client's method raise these errors, one per call (None: run it), and return its requests from now on.
 
-    With `after`, raise once the call has run.
+    With `after`, raise after the call has run.
     """
     real = getattr(dynamodb.client(), method)
     left = iter(outcomes)
@@ -62,7 +62,7 @@ def refused(call: Any) -> Reason:
     return caught.value.reason
 
 
-def test_every_kind_of_value_comes_back_as_it_was() -> None:
+def test_every_type_of_value_is_read_as_it_was_written() -> None:
     item = {
         "text": "é",
         "empty": "",
@@ -79,13 +79,13 @@ def test_every_kind_of_value_comes_back_as_it_was() -> None:
     assert dynamodb.get(HERE) == {"pk": "here"} | item
 
 
-def test_a_value_of_another_kind_is_refused_before_it_is_written() -> None:
+def test_value_of_another_type_is_refused_before_the_write() -> None:
     with pytest.raises(TypeError, match="float"):
         dynamodb.write(Put(HERE, {"ratio": 0.5}))
     assert stored(Table.DEVICES) == []
 
 
-def test_reads_come_back_in_their_order_with_none_for_what_is_absent() -> None:
+def test_batch_read_keeps_order_with_none_for_missing_items() -> None:
     dynamodb.write(Put(HERE, {"n": 1}))
     dynamodb.write(Put(THERE, {"n": 2}))
     missing: Key[Any] = Key(Table.DIRECTORY, "absent", "absent")
@@ -93,7 +93,7 @@ def test_reads_come_back_in_their_order_with_none_for_what_is_absent() -> None:
     assert [item and item["n"] for item in (found[THERE], found[missing], found[HERE])] == [2, None, 1]
 
 
-def test_a_failed_condition_raises_its_reason_or_what_the_item_there_tells() -> None:
+def test_failed_condition_raises_its_reason_or_the_items_reason() -> None:
     dynamodb.write(Put(HERE, {"holder": "me"}))
     before = everything()
     told = absent().raises(lambda item: Reason.ALREADY_BOUND if item["holder"] == "me" else Reason.BOUND_BY_ANOTHER)
@@ -103,20 +103,20 @@ def test_a_failed_condition_raises_its_reason_or_what_the_item_there_tells() -> 
     assert everything() == before
 
 
-def test_of_several_failed_conditions_the_first_operation_answers_and_nothing_is_written() -> None:
+def test_first_failed_condition_decides_and_nothing_is_written() -> None:
     operations = [Put(THERE, {"n": 1}), Check(HERE, PRESENT), Delete(Key(Table.DEVICES, "x"), PRESENT)]
     assert refused(lambda: dynamodb.transact(operations)) is Reason.DEVICE_UNKNOWN
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
-def test_a_put_that_meets_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What the SDK sees when it repeats a put whose answer was lost.
+def test_put_that_finds_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The SDK gets this error when it retries a put whose response was lost.
     dynamodb.write(Put(HERE, {"binding": "mine", "n": 1}))
     dynamodb.write(Put(HERE, {"binding": "mine", "n": 1}, ABSENT))
     assert refused(lambda: dynamodb.write(Put(HERE, {"binding": "theirs", "n": 1}, ABSENT))) is Reason.ALREADY_BOUND
 
 
-def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_of_a_transaction_use_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
     conflict = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}])
     asked = failing(monkeypatch, "transact_write_items", conflict, conflict)
     dynamodb.transact([Put(HERE, {"n": 1}, ABSENT)])
@@ -132,12 +132,12 @@ def test_one_token_covers_every_repetition_of_a_transaction(monkeypatch: pytest.
         (("None", "TransactionConflict"), Reason.CONFLICT),
         (("None", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
         (("ThrottlingError", "ProvisionedThroughputExceeded"), Reason.UNAVAILABLE),
-        # From an on-demand table: it does not distinguish a hot key range from a throttled table.
+        # On-demand tables do not distinguish a hot key range from a throttled table.
         (("None", "ThrottlingError"), Reason.CONFLICT),
         (("TransactionConflict", "ThrottlingError"), Reason.CONFLICT),
     ],
 )
-def test_a_transaction_is_contended_or_unavailable_after_its_last_attempt(
+def test_failed_transaction_is_a_conflict_or_unavailable(
     monkeypatch: pytest.MonkeyPatch, codes: tuple[str, str], reason: Reason
 ) -> None:
     reasons = [{"Code": code} for code in codes]
@@ -155,7 +155,7 @@ def test_a_transaction_is_contended_or_unavailable_after_its_last_attempt(
 
 
 @pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ConditionalCheckFailed"])
-def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def test_best_effort_write_is_dropped_if_it_fails(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     sent: list[dict[str, Any]] = []
     dynamodb.client().meta.events.register(
         "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: sent.append(params)
@@ -167,14 +167,14 @@ def test_what_goes_along_is_left_out_where_it_stands_in_the_way(monkeypatch: pyt
     for number, outcome in enumerate((both, alone), 2):
         asked = failing(monkeypatch, "transact_write_items", outcome)
         dynamodb.transact([Put(HERE, {"n": number})], aside=THERE.update(set={"n": number}))
-        # What is sent without it is another request, so it has a token of its own.
+        # The request without the best-effort write is a different request, so it needs a new token.
         assert len({request["ClientRequestToken"] for request in asked}) == len(asked) == 2
         assert dynamodb.get(HERE) == {"pk": "here", "n": number}
         assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
     assert [len(params["TransactItems"]) for params in sent] == [2, 1, 1]
 
 
-def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_effort_write_neither_causes_nor_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     dynamodb.write(Put(THERE, {"n": 1}))
     stands = everything()
     aside = THERE.update(set={"n": 2})
@@ -186,7 +186,7 @@ def test_what_goes_along_never_refuses_and_never_hides_a_refusal(monkeypatch: py
     assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
 
 
-def test_a_single_write_in_conflict_with_a_transaction_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_write_conflicting_with_a_transaction_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, "update_item", error("TransactionConflictException"))
     dynamodb.write(HERE.update(set={"n": 1}))
     assert dynamodb.get(HERE) == {"pk": "here", "n": 1}
@@ -208,7 +208,7 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize("outage", UNREACHABLE, ids=lambda outage: type(outage).__name__)
-def test_a_table_out_of_reach_is_unavailable_or_what_the_read_says(
+def test_unreachable_table_is_unavailable_or_the_reads_reason(
     monkeypatch: pytest.MonkeyPatch, outage: Exception
 ) -> None:
     for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
@@ -240,7 +240,7 @@ def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ClientError:
     ids=str,
 )
 @pytest.mark.parametrize("member", ["ThrottlingReasons", "throttlingReasons"])
-def test_a_throttled_key_range_is_a_conflict_and_a_throttled_table_an_outage(
+def test_throttled_key_is_conflict_and_throttled_table_outage(
     monkeypatch: pytest.MonkeyPatch, reasons: list[str], hot: bool, member: str
 ) -> None:
     for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
@@ -268,7 +268,7 @@ def test_a_throttled_key_range_is_a_conflict_and_a_throttled_table_an_outage(
         ("RequestLimitExceeded", "ThrottlingReasons"),
     ],
 )
-def test_the_reasons_for_throttling_are_read_from_dynamodbs_own_answer(
+def test_throttling_reasons_are_read_from_the_dynamodb_response(
     monkeypatch: pytest.MonkeyPatch, code: str, member: str
 ) -> None:
     reason = "TableReadKeyRangeThroughputExceeded"
@@ -283,7 +283,7 @@ def test_the_reasons_for_throttling_are_read_from_dynamodbs_own_answer(
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
-def test_any_other_error_is_a_bug_and_passes_through(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def test_any_other_error_is_raised_unchanged(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     for method in ("get_item", "put_item", "transact_write_items"):
         failing(monkeypatch, method, error(code))
     for call in (
@@ -296,7 +296,7 @@ def test_any_other_error_is_a_bug_and_passes_through(monkeypatch: pytest.MonkeyP
 
 
 def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterator[int]:
-    """Make the first `rounds` batches leave the keys of one table unprocessed; count the batches."""
+    """Make the first `rounds` batches leave the keys of one table unprocessed, and yield a counter of batches."""
     real = dynamodb.client().batch_get_item
     made = iter(range(1, 100))
     count = [0]
@@ -315,7 +315,7 @@ def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterat
         yield count[0]
 
 
-def test_keys_that_a_batch_left_over_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unprocessed_keys_are_requested_again(monkeypatch: pytest.MonkeyPatch) -> None:
     dynamodb.write(Put(HERE, {"n": 1}))
     dynamodb.write(Put(THERE, {"n": 2}))
     batches = leaving(monkeypatch, 2, Table.DEVICES)
@@ -325,7 +325,7 @@ def test_keys_that_a_batch_left_over_are_asked_for_again(monkeypatch: pytest.Mon
     assert next(batches) == 3
 
 
-def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_left_unprocessed_raises_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     next(leaving(monkeypatch, 100, Table.DEVICES))
     reads = [Read(THERE, Reason.LOOKUP_FAILED), Read(HERE, Reason.SERIAL_LOOKUP_FAILED)]
     with pytest.raises(HotKey) as caught:
@@ -333,7 +333,7 @@ def test_a_key_that_stays_unserved_answers_for_itself(monkeypatch: pytest.Monkey
     assert caught.value.reason is Reason.SERIAL_LOOKUP_FAILED
 
 
-def test_what_is_counted_is_what_a_page_would_bring() -> None:
+def test_count_equals_the_number_of_items_on_a_page() -> None:
     for number in range(7):
         dynamodb.write(Put(Key(Table.DIRECTORY, "many", f"{number}"), {"collection": "counted"}))
     for partition in (Partition(Table.DIRECTORY, "many"), Partition(Table.DIRECTORY, "counted", BY_LIST)):
@@ -343,7 +343,7 @@ def test_what_is_counted_is_what_a_page_would_bring() -> None:
         assert dynamodb.count(partition, 9, cursor) == (4, None)
 
 
-def test_a_query_reads_on_over_its_pages_within_its_round_trips() -> None:
+def test_query_follows_its_pages_within_its_round_trips() -> None:
     for number in range(25):
         dynamodb.write(Put(Key(Table.DIRECTORY, "many", f"{number:02}"), {"pad": "x" * 100_000}))
     found = [

@@ -1,4 +1,4 @@
-"""Each request's line is a document of CloudWatch's embedded metric format, as its specification has it."""
+"""The log line of each request conforms to the specification of CloudWatch's embedded metric format."""
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -50,7 +50,7 @@ FORMAT = Draft202012Validator(
         },
     }
 )
-"""What the specification asks of a document; the years 2020 to 2100 tell milliseconds from seconds."""
+"""Schema of the specification. Limiting the time to 2020 to 2100 distinguishes milliseconds from seconds."""
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ FORMAT = Draft202012Validator(
         ),
     ],
 )
-def test_a_line_says_what_of_it_is_measured_and_by_what(
+def test_log_line_declares_its_metrics_and_dimensions(
     reason: Reason | None, measured: dict[tuple[str, tuple[str, ...]], float]
 ) -> None:
     line = emf.members("rufus.bind_device", 0.01234, reason)

@@ -1,4 +1,4 @@
-"""What is sealed opens for its own purpose under its own secret only; an app's password is read as apps send it."""
+"""Ciphertexts are valid only for their purpose and secret; passwords encrypted by apps can be decrypted."""
 
 import boto3
 import pytest
@@ -10,7 +10,7 @@ from tools import quectel_login
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-def test_what_is_sealed_is_something_else_every_time_and_opens_to_the_same() -> None:
+def test_ciphertext_differs_each_time_and_decrypts_to_the_input() -> None:
     first, second = (encryption.encrypt("s\u00e9cret", "domain", "app") for _ in range(2))
     assert first != second
     assert "cret" not in first
@@ -18,13 +18,13 @@ def test_what_is_sealed_is_something_else_every_time_and_opens_to_the_same() -> 
 
 
 @pytest.mark.parametrize("purpose", [("domain", "other"), ("domain",), ("domainapp",), ("domain", "app", "")])
-def test_it_opens_for_no_other_purpose(purpose: tuple[str, ...]) -> None:
+def test_ciphertext_cannot_be_decrypted_for_another_purpose(purpose: tuple[str, ...]) -> None:
     sealed = encryption.encrypt("secret", "domain", "app")
     with pytest.raises(InvalidToken):
         encryption.decrypt(sealed, *purpose)
 
 
-def test_it_opens_under_no_other_secret_and_not_if_it_was_changed() -> None:
+def test_other_secret_or_changed_ciphertext_fails_to_decrypt() -> None:
     sealed = encryption.encrypt("secret", "domain", "app")
     with pytest.raises(InvalidToken):
         encryption.decrypt(sealed[:-4] + "AAA=", "domain", "app")
@@ -35,11 +35,11 @@ def test_it_opens_under_no_other_secret_and_not_if_it_was_changed() -> None:
 
 
 @pytest.mark.parametrize("password", ["", "p", "sixteen letters.", "corr\u00e8ct horse " * 20])
-def test_an_apps_password_is_read(password: str) -> None:
+def test_app_password_is_decrypted(password: str) -> None:
     random = "a1B2c3D4e5F6g7H8"
     assert encryption.app_password(quectel_login.encrypt(password.encode(), random), random) == password
 
 
-def test_a_password_of_a_known_key_is_read() -> None:
-    # Made by the command line of OpenSSL.
+def test_app_password_encrypted_by_openssl_is_decrypted() -> None:
+    # Encrypted with the OpenSSL command line.
     assert encryption.app_password("qX/fMsLn40rmX7V2sbgC8w==", "a1B2c3D4e5F6g7H8") == "correct horse"

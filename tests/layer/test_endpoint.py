@@ -1,4 +1,4 @@
-"""The endpoint that functions call: AWS's own where the template leaves it empty."""
+"""Endpoint of AWS calls: the default endpoint of AWS if the template leaves it empty."""
 
 import pytest
 

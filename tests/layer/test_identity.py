@@ -16,12 +16,12 @@ _part = st.text("a#%23", max_size=4)
 @given(st.lists(_part, min_size=2, max_size=3), st.lists(_part, min_size=2, max_size=3))
 @example(["a#", "a"], ["a%23", "a"])
 @example(["a", "a#a"], ["a#a", "a"])
-def test_different_parts_never_join_to_one_key(left: list[str], right: list[str]) -> None:
+def test_different_parts_never_join_to_the_same_key(left: list[str], right: list[str]) -> None:
     assert len(left) != len(right) or (identity.join(*left) == identity.join(*right)) == (left == right)
 
 
 @given(_text)
-def test_the_canonical_form_of_a_canonical_form_is_itself(text: str) -> None:
+def test_canonical_form_is_idempotent(text: str) -> None:
     assert identity.canonical(identity.canonical(text)) == identity.canonical(text)
     assert identity.folded(identity.folded(text)) == identity.folded(text)
 
@@ -55,7 +55,7 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(text: str) -> None:
         ("a1:b2:c3:d4:e5:\ufb00", "a1:b2:c3:d4:e5:\ufb00"),
     ],
 )
-def test_a_mac_is_its_twelve_digits_and_anything_else_stays(text: str, key: str) -> None:
+def test_mac_is_reduced_to_its_twelve_digits(text: str, key: str) -> None:
     assert identity.mac(text) == key
 
 
@@ -73,7 +73,7 @@ def test_a_mac_is_its_twelve_digits_and_anything_else_stays(text: str, key: str)
         ("", None),
     ],
 )
-def test_a_service_address_is_eight_hex_bytes(text: str, address: str | None) -> None:
+def test_service_address_is_eight_hex_bytes(text: str, address: str | None) -> None:
     assert identity.service_address(text) == address
 
 
@@ -91,19 +91,19 @@ def test_a_service_address_is_eight_hex_bytes(text: str, address: str | None) ->
         ("", None),
     ],
 )
-def test_an_ip_address_is_ipv4_or_ipv6(text: str, address: str | None) -> None:
+def test_ip_address_is_ipv4_or_ipv6(text: str, address: str | None) -> None:
     assert identity.ip_address(text) == address
 
 
 @given(_text.filter(bool))
-def test_a_devices_opaque_id_names_it_alone_and_stands_in_a_path(device: str) -> None:
+def test_opaque_id_is_unique_and_safe_in_a_path(device: str) -> None:
     opaque = identity.opaque(device)
     assert identity.from_opaque(opaque) == device
     assert set(opaque) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 @pytest.mark.parametrize("text", ["", "=", "A", "YQ==", "YR", "Y Q", "a+b/", "gIA", "\u00e9", "YQ\n"])
-def test_what_is_no_opaque_id_is_refused(text: str) -> None:
+def test_invalid_opaque_id_is_refused(text: str) -> None:
     with pytest.raises(Refused) as caught:
         identity.from_opaque(text)
     assert caught.value.reason is Reason.INVALID
@@ -124,7 +124,7 @@ def test_what_is_no_opaque_id_is_refused(text: str) -> None:
         ("123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
     ],
 )
-def test_an_imei_is_its_digits_and_anything_else_stays(text: str, key: str) -> None:
+def test_imei_is_reduced_to_its_digits(text: str, key: str) -> None:
     assert identity.imei(text) == key
     assert identity.customer_device(text) == f"asseco#{key}"
 
@@ -151,12 +151,12 @@ def test_an_imei_is_its_digits_and_anything_else_stays(text: str, key: str) -> N
         ("A1B2C3D4E5F6", False),
     ],
 )
-def test_placeholder_identifies_no_device(text: str, placeholder: bool) -> None:
+def test_placeholder_does_not_identify_a_device(text: str, placeholder: bool) -> None:
     assert identity.is_placeholder(text) is placeholder
 
 
-def test_deceptive_characters_are_those_of_the_unicode_data() -> None:
-    """pydantic's regular expressions know the properties that Python's `unicodedata` does not have."""
+def test_deceptive_characters_match_the_unicode_data() -> None:
+    """Use pydantic's regular expressions: Python's `unicodedata` does not have these properties."""
     known = r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Noncharacter_Code_Point}\p{White_Space}&&[^\x00-\x20\x7f-\x9f]]"
     by_data = TypeAdapter(Annotated[str, StringConstraints(pattern=known)])
     ignorable = TypeAdapter(Annotated[str, StringConstraints(pattern=r"\p{Default_Ignorable_Code_Point}")])

@@ -1,4 +1,4 @@
-"""Leases: whom a relation to the device lets connect, and whom the relay admits to the connection that was made."""
+"""Leases: the users who can connect to a device, and the clients that the relay authorizes."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ ADDRESS = "80:00:00:00:00:00:00:F1"
 CLIENT = "203.0.113.9"
 OTHER = "203.0.113.10"
 UID = "ann@example.com #1"
-"""Ids come from wherever an operator has them: nothing about them may matter to an expression."""
+"""User id with special characters: an operator can choose any id, and expressions must not depend on it."""
 
 LATER = 4_000_000_000
 LONG_AGO = 1
@@ -50,7 +50,7 @@ def found() -> users.User:
 
 
 def device(mode: Mode = Mode.UNIQUE) -> str:
-    """A quectel device with a service address."""
+    """Create a quectel device with a service address."""
     products.create("PK", name="P", module_type="M", mode=mode)
     made = devices.manufacture("PK", "SN")
     service_addresses.assign(ADDRESS, made)
@@ -58,7 +58,7 @@ def device(mode: Mode = Mode.UNIQUE) -> str:
 
 
 def own(pk: str, **facts: Any) -> None:
-    """The owner's binding; whom it named before, it names still."""
+    """Write the owner's binding, keeping the leases that it named before."""
     ours = {"binding": "b", "holder_sort": "quectel#1", "holder": identity.user_holder(UID)}
     dynamodb.write(Put(items.owner(pk), ours | {"leases": named(items.owner(pk))} | facts))
 
@@ -113,7 +113,7 @@ RELATIONS_OF_ONE: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("facts", "may"), RELATIONS)
-def test_who_holds_a_device_or_has_a_share_of_it_connects_and_is_admitted(facts: dict[str, Any], may: bool) -> None:
+def test_holder_or_share_recipient_can_connect(facts: dict[str, Any], may: bool) -> None:
     pk = device()
     own(pk)
     made = make()
@@ -122,9 +122,7 @@ def test_who_holds_a_device_or_has_a_share_of_it_connects_and_is_admitted(facts:
 
 
 @pytest.mark.parametrize(("facts", "may"), RELATIONS_OF_ONE)
-def test_of_a_device_that_several_hold_each_connects_by_a_binding_of_their_own(
-    facts: dict[str, Any], may: bool
-) -> None:
+def test_each_holder_in_multi_mode_connects_by_own_binding(facts: dict[str, Any], may: bool) -> None:
     pk = device(Mode.MULTI)
     of_user(pk, kind="binding")
     made = make()
@@ -133,7 +131,7 @@ def test_of_a_device_that_several_hold_each_connects_by_a_binding_of_their_own(
 
 
 def held_to(made: Connection, may: bool) -> None:
-    """Both forms of the rule, a write's condition and a read, say the same."""
+    """Check that both forms of the rule, the write condition and the read, agree."""
     if may:
         assert authorize_client(made.proxy, CLIENT) == made
         assert make().id != made.id
@@ -144,16 +142,16 @@ def held_to(made: Connection, may: bool) -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_without_any_relation_nobody_connects(mode: Mode) -> None:
+def test_user_without_binding_or_share_cannot_connect(mode: Mode) -> None:
     pk = device(mode)
     assert refused(make) is Reason.NOT_SHARED
-    # The records of the other kind of mode do not count.
+    # Items of the other kind of mode do not count.
     own(pk) if mode is Mode.MULTI else of_user(pk, kind="binding")
     assert refused(make) is Reason.NOT_SHARED
     assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
 
-def test_the_refusal_names_the_address() -> None:
+def test_refusal_names_the_address() -> None:
     device()
     for call in (make, lambda: connect(found(), ADDRESS, None, CLIENT)):
         with pytest.raises(Refused) as caught:
@@ -173,7 +171,7 @@ MEANWHILE: list[tuple[Callable[[str], object], Reason]] = [
 
 
 @pytest.mark.parametrize(("change", "reason"), MEANWHILE)
-def test_what_changes_between_the_read_and_the_lease_refuses_it(
+def test_change_between_read_and_lease_refuses_the_lease(
     change: Callable[[str], object], reason: Reason, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = device()
@@ -184,7 +182,7 @@ def test_what_changes_between_the_read_and_the_lease_refuses_it(
 
 
 @pytest.mark.parametrize("left", [{}, {UID: LONG_AGO}, {"bob": LATER}])
-def test_a_share_that_ends_between_the_read_and_the_lease_refuses_it(
+def test_share_ending_between_read_and_lease_refuses_the_lease(
     left: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = device()
@@ -195,7 +193,7 @@ def test_a_share_that_ends_between_the_read_and_the_lease_refuses_it(
 
 
 @pytest.mark.parametrize(("change", "reason"), MEANWHILE)
-def test_what_changes_after_the_lease_ends_it(change: Callable[[str], object], reason: Reason) -> None:
+def test_change_after_the_lease_ends_it(change: Callable[[str], object], reason: Reason) -> None:
     pk = device()
     own(pk)
     made = make(FIRST_CLIENT)
@@ -206,7 +204,7 @@ def test_what_changes_after_the_lease_ends_it(change: Callable[[str], object], r
 
 
 @pytest.mark.parametrize("end", [lambda: users.set_enabled(UID, False), lambda: accounts.set_enabled("acme", False)])
-def test_a_user_who_is_shut_out_is_no_longer_admitted(end: Callable[[], None]) -> None:
+def test_blocked_user_is_no_longer_authorized(end: Callable[[], None]) -> None:
     own(device())
     made = make()
     end()
@@ -217,14 +215,14 @@ REVOKED: list[Callable[[], None]] = [lambda: users.revoke_sessions(UID), lambda:
 
 
 def lasting(pk: str) -> set[str]:
-    """The live leases of a device, which a list by caller shows as well."""
+    """Return the active leases of a device, and check that the list by caller shows them too."""
     by_device, by_caller = (leases.list_live(10, None, **by).items for by in ({"device": pk}, {"caller": UID}))
     assert by_device == by_caller
     return {lease["connection"] for lease in by_device}
 
 
 @pytest.mark.parametrize("revoke", REVOKED)
-def test_a_connection_ends_for_good_with_its_callers_sessions(revoke: Callable[[], None]) -> None:
+def test_revoking_sessions_ends_connections_permanently(revoke: Callable[[], None]) -> None:
     pk = device()
     own(pk)
     made = make(FIRST_CLIENT)
@@ -287,7 +285,7 @@ def test_ended_lease_stays_ended_when_its_obstacle_is_lifted(case: str) -> None:
 
 
 @pytest.mark.parametrize("lift", [devices.unban, devices.activate])
-def test_lifting_what_does_not_apply_keeps_connections(lift: Callable[[str], object]) -> None:
+def test_needless_unban_or_activation_keeps_connections(lift: Callable[[str], object]) -> None:
     pk = device()
     own(pk)
     made = make()
@@ -296,7 +294,7 @@ def test_lifting_what_does_not_apply_keeps_connections(lift: Callable[[str], obj
 
 
 @pytest.mark.parametrize("revoke", REVOKED)
-def test_a_connection_under_way_while_its_callers_sessions_are_revoked_admits_nobody(
+def test_connection_made_during_session_revocation_is_refused(
     revoke: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own(device())
@@ -305,7 +303,7 @@ def test_a_connection_under_way_while_its_callers_sessions_are_revoked_admits_no
     assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
-def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_nobody_in(
+def test_revocation_between_lookup_and_read_refuses_the_client(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own(device())
@@ -326,9 +324,7 @@ def test_sessions_that_are_revoked_between_the_relays_look_up_and_its_reads_let_
         (FIRST_CLIENT, [("2001:DB8:0:0::1", True), ("2001:db8::1", True), (CLIENT, False)]),
     ],
 )
-def test_a_connection_is_for_the_client_named_for_any_or_for_the_first(
-    host_ip: str, comers: list[tuple[str, bool]]
-) -> None:
+def test_connection_is_for_a_named_any_or_the_first_client(host_ip: str, comers: list[tuple[str, bool]]) -> None:
     own(device())
     made = make(host_ip)
     for comer, may in comers:
@@ -338,7 +334,7 @@ def test_a_connection_is_for_the_client_named_for_any_or_for_the_first(
             assert refused(lambda comer=comer: authorize_client(made.proxy, comer)) is Reason.ACCESS_DENIED  # type: ignore[misc]
 
 
-def test_of_two_first_clients_at_once_one_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_concurrent_first_clients_is_authorized(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     made = make(FIRST_CLIENT)
     before(monkeypatch, "update_item", lambda: authorize_client(made.proxy, OTHER))
@@ -346,7 +342,7 @@ def test_of_two_first_clients_at_once_one_is_the_first(monkeypatch: pytest.Monke
     assert authorize_client(made.proxy, OTHER) == made
 
 
-def test_the_first_client_of_an_ended_connection_does_not_latch_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_of_an_ended_connection_does_not_claim_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     made = make(FIRST_CLIENT)
     before(monkeypatch, "update_item", lambda: make(FIRST_CLIENT))
@@ -355,14 +351,14 @@ def test_the_first_client_of_an_ended_connection_does_not_latch_the_next_one(mon
     assert lease["client_ip"] == FIRST_CLIENT
 
 
-def test_a_connection_ends_when_its_caller_connects_again() -> None:
+def test_connection_ends_when_its_caller_connects_again() -> None:
     own(device())
     first, second = make(), make()
     assert refused(lambda: authorize_client(first.proxy, CLIENT)) is Reason.NOT_FOUND
     assert authorize_client(second.proxy, CLIENT) == second
 
 
-def test_a_label_that_the_index_still_shows_is_checked_against_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stale_label_in_the_index_is_checked_against_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     first = make()
     before(monkeypatch, "get_item", make)
@@ -374,7 +370,7 @@ OTHERS = "80:00:00:00:00:00:00:F2"
 
 @pytest.fixture
 def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]:
-    """The connections of two accounts to a device of each, which were given one label by chance."""
+    """Create connections of two accounts, each to its own device, with the same random label."""
     monkeypatch.setattr("secrets.choice", lambda letters: letters[0])
     own(device())
     mine = make(ANY_CLIENT)
@@ -388,7 +384,7 @@ def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]
     return mine, theirs
 
 
-def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
+def test_two_connections_with_one_label_are_both_refused(
     same_label: tuple[Connection, Connection],
 ) -> None:
     stands = everything()
@@ -408,7 +404,7 @@ def test_of_two_connections_with_one_label_nobody_is_admitted_to_either(
     ids=["stopped", "unbound", "revoked", "banned", "closed"],
 )
 @pytest.mark.parametrize("ended", [0, 1])
-def test_a_connection_that_has_ended_does_not_stand_before_one_with_its_label(
+def test_ended_connection_does_not_hide_one_with_the_same_label(
     ended: int, end: Callable[[Connection], object], same_label: tuple[Connection, Connection]
 ) -> None:
     end(same_label[ended])
@@ -422,7 +418,7 @@ def test_a_connection_that_has_ended_does_not_stand_before_one_with_its_label(
     )
 
 
-def test_one_client_is_not_admitted_to_what_is_for_another_of_the_same_label(
+def test_client_cannot_use_anothers_connection_of_same_label(
     same_label: tuple[Connection, Connection],
 ) -> None:
     mine, theirs = same_label
@@ -434,11 +430,11 @@ def test_one_client_is_not_admitted_to_what_is_for_another_of_the_same_label(
     assert authorize_client("aaaaaaaa", OTHER) == theirs
 
 
-def test_an_unknown_label_is_not_found() -> None:
+def test_unknown_label_is_not_found() -> None:
     assert refused(lambda: authorize_client("abcdefgh", CLIENT)) is Reason.NOT_FOUND
 
 
-def test_a_connection_has_ended_in_the_second_that_it_ends_though_it_still_stands(
+def test_connection_ends_at_its_expiry_even_if_still_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own(device())
@@ -451,7 +447,7 @@ def test_a_connection_has_ended_in_the_second_that_it_ends_though_it_still_stand
     assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
-def test_a_share_ends_in_the_second_that_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_share_ends_at_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device(), holder="user#eve", shares={UID: 1_000_001})
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
     made = make()
@@ -460,14 +456,14 @@ def test_a_share_ends_in_the_second_that_it_ends(monkeypatch: pytest.MonkeyPatch
     assert refused(make) == refused(lambda: authorize_client(made.proxy, CLIENT)) == Reason.NOT_SHARED
 
 
-def test_leases_are_found_by_label_and_by_device_and_not_among_what_a_user_holds() -> None:
+def test_leases_are_found_by_label_and_device_not_by_holder() -> None:
     own(device())
     make()
     held = dynamodb.query(items.held_by(identity.user_holder(UID)))
     assert [item["sk"] for item in held] == ["owner"]
 
 
-def test_labels_are_eight_lower_case_letters_and_hardly_ever_repeat() -> None:
+def test_labels_are_eight_random_lower_case_letters() -> None:
     own(device())
     labels = [make().proxy for _ in range(20)]
     assert len(set(labels)) == 20
@@ -475,7 +471,7 @@ def test_labels_are_eight_lower_case_letters_and_hardly_ever_repeat() -> None:
     assert set(itertools.chain(*labels)) <= set("abcdefghijklmnopqrstuvwxyz")
 
 
-def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
+def test_connection_of_a_former_customer_is_refused() -> None:
     pk = device()
     own(pk, holder="customer#MIGR00002")
     made = make()
@@ -483,7 +479,7 @@ def test_a_user_who_was_made_another_customer_is_judged_as_that_one() -> None:
     assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_SHARED
 
 
-# A lease is good while the binding names it.
+# A lease is valid only while the binding names it.
 
 
 def company_bound() -> tuple[str, Callable[[], object]]:
@@ -554,7 +550,7 @@ BOUND: dict[str, tuple[Callable[[], tuple[str, Callable[[], object]]], Callable[
 
 
 @pytest.mark.parametrize("case", BOUND)
-def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: str) -> None:
+def test_lease_stays_ended_when_its_holder_binds_again(case: str) -> None:
     made, end = BOUND[case]
     pk, bind = made()
     bind()
@@ -573,7 +569,7 @@ def test_a_lease_stays_dead_when_the_same_holder_binds_the_device_again(case: st
     assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
 
 
-def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
+def test_retry_of_a_bind_keeps_its_connections() -> None:
     pk, bind = company_bound()
     bind()
     service_addresses.assign(ADDRESS, pk)
@@ -582,7 +578,7 @@ def test_a_retry_of_a_bind_leaves_its_connections_as_they_are() -> None:
     assert authorize_client(made.proxy, CLIENT) == made
 
 
-def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_on_the_new_one(
+def test_lease_uses_the_binding_that_replaced_the_one_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pk, bind = company_bound()
@@ -596,7 +592,7 @@ def test_what_rests_on_a_binding_that_was_replaced_between_read_and_lease_rests_
 
 
 def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
-    """As many callers as a binding names, and when their leases end."""
+    """Return as many leases of other callers as a binding can name."""
     return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)}
 
 
@@ -610,9 +606,9 @@ def names_met(pk: str) -> set[str]:
         (lambda n: LONG_AGO if n % 2 else LATER, {f"id{n}" for n in range(0, leases.CALLER_LIMIT, 2)}),
         (lambda n: LATER - n, {f"id{n}" for n in range(leases.CALLER_LIMIT - 1)}),
     ],
-    ids=["those whose time is over leave", "who would be the first leaves"],
+    ids=["expired leases are dropped", "first lease to expire is dropped"],
 )
-def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callable[[int], int], left: set[str]) -> None:
+def test_full_binding_drops_callers_to_make_room(until: Callable[[int], int], left: set[str]) -> None:
     pk = device()
     own(pk, leases=others(pk, until))
     made = make()
@@ -622,7 +618,7 @@ def test_a_binding_that_names_as_many_callers_as_it_may_makes_room(until: Callab
     assert names_met(pk) == left | {again.id}
 
 
-def test_a_binding_without_names_names_whoever_connects() -> None:
+def test_binding_without_leases_records_the_first_one() -> None:
     pk = device()
     dynamodb.write(
         Put(items.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "holder_sort": "quectel#1"})
@@ -634,7 +630,7 @@ def test_a_binding_without_names_names_whoever_connects() -> None:
 
 
 def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
-    """Let something happen before the second transaction from now."""
+    """Call `happen` before the second transaction from now."""
     before(monkeypatch, "transact_write_items", lambda: None)
     real = dynamodb.client().transact_write_items
 
@@ -657,7 +653,7 @@ def on_second(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> 
     ],
 )
 @pytest.mark.parametrize("full", [True, False])
-def test_what_changes_before_room_is_made_refuses_the_lease(
+def test_change_before_room_is_made_refuses_the_lease(
     change: Callable[[str], object], reason: Reason, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = device()
@@ -669,7 +665,7 @@ def test_what_changes_before_room_is_made_refuses_the_lease(
     assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
 
-def test_a_binding_keeps_no_name_of_who_connected() -> None:
+def test_binding_does_not_store_the_callers_uid() -> None:
     pk = device()
     own(pk, holder="account#acme")
     make()
@@ -680,7 +676,7 @@ def assigned() -> service_addresses.Assigned | None:
     return service_addresses.find(ADDRESS)
 
 
-def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
+def test_user_stops_only_the_connection_with_that_id() -> None:
     pk = device()
     own(pk)
     first, second = make(), make()
@@ -698,7 +694,7 @@ def test_a_user_stops_the_one_connection_whose_id_they_say() -> None:
 
 @pytest.mark.parametrize("change", [lambda pk: dynamodb.write(Delete(items.owner(pk))), lambda pk: own(pk, leases={})])
 @pytest.mark.parametrize("stopping", [lambda pk, made: stop(pk, UID), lambda pk, made: stop_one(found(), *made)])
-def test_what_ended_before_it_was_stopped_is_not_found(
+def test_stopping_an_ended_connection_is_not_found(
     stopping: Callable[[str, Any], None], change: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = device()
@@ -709,7 +705,7 @@ def test_what_ended_before_it_was_stopped_is_not_found(
     assert [item for item in stored(Table.BINDINGS) if item["sk"] == "owner" and item["leases"]] == []
 
 
-def test_a_user_who_connects_before_their_stop_keeps_the_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_connection_made_during_a_stop_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     made, last = (assigned(), make().id), []
     before(monkeypatch, "transact_write_items", lambda: last.append(make()))
@@ -717,7 +713,7 @@ def test_a_user_who_connects_before_their_stop_keeps_the_new_connection(monkeypa
     assert authorize_client(last[0].proxy, CLIENT) == last[0]
 
 
-def test_an_operator_ends_whichever_connection_the_user_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operator_ends_the_users_latest_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     pk = device()
     own(pk)
     make()
@@ -728,7 +724,7 @@ def test_an_operator_ends_whichever_connection_the_user_has_by_then(monkeypatch:
     assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
 
 
-def test_a_stop_that_comes_between_the_relays_look_up_and_its_reads_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_between_lookup_and_read_refuses_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     pk = device()
     own(pk)
     made = make()

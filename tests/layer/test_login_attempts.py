@@ -18,7 +18,7 @@ RIGHT, WRONG = "right password", "wrong password"
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """Clock that changes only when a test sets it."""
 
     now = NOW
 
@@ -50,7 +50,7 @@ def attempt(
     scope: str = "app",
     api: str = "quectel",
 ) -> Refused | None:
-    """Try a password as a login does, and return the refusal."""
+    """Try a password as a login does, and return the reason for refusal."""
     tried = login_attempts.Attempt(api, scope, name, source_ip)
     try:
         tried.reserve(dynamodb.get_many(tried.reads)).judge(password, user)
@@ -80,14 +80,14 @@ WAITS = [
     *((5 + count, 2**count) for count in range(10)),
     *((count, 900) for count in (15, 16, 40)),
 ]
-"""How many failures make the next attempt wait how many seconds."""
+"""Seconds that the next attempt must wait, by number of failures."""
 
 
 @pytest.mark.parametrize(("count", "seconds"), WAITS)
 def test_each_failure_after_the_fourth_doubles_the_delay(
     count: int, seconds: int, user: dict[str, str], time: Clock
 ) -> None:
-    # At one end of the day, so that all of it is one day.
+    # Start of a day, so that all attempts are on the same day.
     time.now = NOW - NOW % DAY
     key = place()
     for _ in range(count):
@@ -100,7 +100,7 @@ def test_each_failure_after_the_fourth_doubles_the_delay(
     assert attempt(user, RIGHT) is None
 
 
-def test_what_comes_too_early_is_neither_looked_at_nor_counted(
+def test_attempt_before_the_delay_is_neither_checked_nor_counted(
     user: dict[str, str], time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(5, user, time)
@@ -112,20 +112,20 @@ def test_what_comes_too_early_is_neither_looked_at_nor_counted(
     assert stored(Table.BINDINGS) == stands
 
 
-def test_a_success_forgets_the_failures(user: dict[str, str], time: Clock) -> None:
+def test_success_clears_the_failures(user: dict[str, str], time: Clock) -> None:
     fail(9, user, time)
     assert attempt(user, RIGHT) is None
     assert counted() == []
 
 
-def test_a_new_day_begins_with_none(user: dict[str, str], time: Clock) -> None:
+def test_new_day_starts_without_failures(user: dict[str, str], time: Clock) -> None:
     fail(6, user, time)
     time.now += DAY
     fail(4, user, time)
     assert attempt(user, RIGHT) is None
 
 
-def test_the_count_is_removed_after_a_day(user: dict[str, str], time: Clock) -> None:
+def test_failure_count_is_removed_after_a_day(user: dict[str, str], time: Clock) -> None:
     refused(attempt(user, WRONG), Reason.PASSWORD_WRONG)
     kept = stored(Table.BINDINGS)
     assert sorted(item["sk"] for item in kept) == ["attempts", "network"]
@@ -150,7 +150,7 @@ def test_the_count_is_removed_after_a_day(user: dict[str, str], time: Clock) -> 
         ({"source_ip": "2001:db8::1"}, {"source_ip": "2001:db8:0:1::1"}, False),
     ],
 )
-def test_failures_slow_one_name_from_one_network(
+def test_failures_throttle_one_name_from_one_network(
     one: dict[str, str], other: dict[str, str], same: bool, user: dict[str, str], time: Clock
 ) -> None:
     fail(5, user, time, **one)
@@ -159,7 +159,7 @@ def test_failures_slow_one_name_from_one_network(
     assert (fault is not None) is same
 
 
-def test_a_name_that_nobody_has_is_slowed_like_any_other(time: Clock) -> None:
+def test_unknown_name_is_throttled_like_any_other(time: Clock) -> None:
     fail(5, None, time)
     time.now -= 900_000
     refused(attempt(None, WRONG), Reason.LOGIN_THROTTLED, seconds="1")
@@ -170,7 +170,7 @@ def test_a_name_that_nobody_has_is_slowed_like_any_other(time: Clock) -> None:
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The passwords that are compared from now on."""
+    """Return the passwords that are compared from now on."""
     seen: list[str] = []
     verify = passwords.verify
 
@@ -187,7 +187,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_parallel_logins_do_not_reveal_the_right_password(
     failures: int, right: int, user: dict[str, str], time: Clock, hashed: list[str]
 ) -> None:
-    """24 logins read the same counts; then each goes on in turn, the right password as number `right`."""
+    """24 logins read the same counts, then continue one after the other; number `right` has the right password."""
     fail(failures, user, time)
     hashed.clear()
     tried = [login_attempts.Attempt("quectel", "app", "ada@x.de", HOME) for _ in range(24)]
@@ -208,8 +208,8 @@ def test_parallel_logins_do_not_reveal_the_right_password(
             refused(fault, Reason.PASSWORD_WRONG)
         else:
             refused(fault, Reason.LOGIN_THROTTLED, seconds="1")
-            assert stored(Table.BINDINGS) == before, "a refused attempt is not counted, right or wrong"
-    assert hashed == [WRONG] * free, "a refused password is not compared"
+            assert stored(Table.BINDINGS) == before, "a refused attempt was counted"
+    assert hashed == [WRONG] * free, "a refused password was compared"
     assert counted() == [failures + free]
 
 
@@ -223,7 +223,7 @@ def spray(count: int, user: dict[str, str] | None, time: Clock) -> None:
         time.now += 60_000
 
 
-def test_a_network_that_tries_many_names_is_throttled(user: dict[str, str], time: Clock, hashed: list[str]) -> None:
+def test_network_that_tries_many_names_is_throttled(user: dict[str, str], time: Clock, hashed: list[str]) -> None:
     time.now = NOW - NOW % DAY
     spray(101, None, time)
     time.now -= 60_000
@@ -238,14 +238,14 @@ def test_a_network_that_tries_many_names_is_throttled(user: dict[str, str], time
     assert attempt(user, RIGHT) is None
 
 
-def test_a_network_waits_a_minute_at_most(user: dict[str, str], time: Clock) -> None:
+def test_network_waits_at_most_a_minute(user: dict[str, str], time: Clock) -> None:
     time.now = NOW - NOW % DAY
     spray(140, None, time)
     time.now -= 60_000
     refused(attempt(user, RIGHT), Reason.LOGIN_THROTTLED, seconds="60")
 
 
-def test_successful_logins_do_not_count_for_their_network(user: dict[str, str], time: Clock) -> None:
+def test_successful_logins_do_not_count_against_their_network(user: dict[str, str], time: Clock) -> None:
     time.now = NOW - NOW % DAY
     spray(101, None, time)
     for number in range(3):
@@ -253,7 +253,7 @@ def test_successful_logins_do_not_count_for_their_network(user: dict[str, str], 
     assert counted("network") == [101]
 
 
-def test_parallel_logins_of_many_names_are_no_more_than_the_free_ones(
+def test_parallel_logins_of_many_names_get_only_free_attempts(
     user: dict[str, str], time: Clock, hashed: list[str]
 ) -> None:
     time.now = NOW - NOW % DAY

@@ -1,4 +1,4 @@
-"""Access tokens: which are accepted, which are refused, and when the issuer is asked for its keys."""
+"""Access tokens: accepted and refused tokens, and the requests to the issuer for its keys."""
 
 import base64
 import hashlib
@@ -51,12 +51,12 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
     monkeypatch.setattr(clock, "now", lambda: now)
 
 
-def test_a_token_of_the_issuer_tells_its_claims(bank: Bank):
+def test_valid_token_returns_its_claims(bank: Bank):
     assert oidc.verify(bank.token(scope="a b"))["sub"] == CUSTOMER
     assert oidc.verify(bank.token(aud=["other", "bindery"]))["aud"] == ["other", "bindery"]
 
 
-def test_es256_is_accepted_too(bank: Bank):
+def test_es256_token_is_accepted(bank: Bank):
     bank.keys.append(public("curve", ec_key("curve")))
     assert oidc.verify(bank.token(ec_key("curve"), "ES256", "curve"))["sub"] == CUSTOMER
 
@@ -88,19 +88,19 @@ def test_clocks_may_differ_by_a_minute(bank: Bank, claim: str, good: int, bad: i
     ],
     ids=str,
 )
-def test_a_token_with_a_wrong_claim_is_refused_without_asking_the_issuer(bank: Bank, changes: dict[str, Any]):
+def test_wrong_claim_is_refused_without_asking_the_issuer(bank: Bank, changes: dict[str, Any]):
     assert refused(bank.token(**changes)) is Reason.TOKEN_INVALID
     assert bank.asked == []
 
 
-def test_an_unsigned_token_is_refused_without_asking_the_issuer(bank: Bank):
+def test_unsigned_token_is_refused_without_asking_the_issuer(bank: Bank):
     for algorithm in ("none", "None", "nOnE", "", None):
         token = b".".join([part({"alg": algorithm, "kid": "key-1"}), part(bank.claims()), b""]).decode()
         assert refused(token) is Reason.TOKEN_INVALID
     assert bank.asked == []
 
 
-def test_a_public_key_is_no_hmac_secret(bank: Bank):
+def test_public_key_is_not_accepted_as_hmac_secret(bank: Bank):
     published = rsa_key("key-1").public_key()
     for encoding, form in ((Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), (Encoding.DER, PublicFormat.PKCS1)):
         signed = part({"alg": "HS256", "kid": "key-1"}) + b"." + part(bank.claims())
@@ -110,7 +110,7 @@ def test_a_public_key_is_no_hmac_secret(bank: Bank):
     assert bank.asked == []
 
 
-def test_a_secret_that_the_issuer_published_signs_nothing(bank: Bank):
+def test_published_symmetric_key_is_not_accepted(bank: Bank):
     secret = b"s" * 32
     bank.keys.append({"kty": "oct", "kid": "shared", "k": base64.urlsafe_b64encode(secret).decode()})
     for algorithm in ("HS256", "RS256"):
@@ -120,11 +120,11 @@ def test_a_secret_that_the_issuer_published_signs_nothing(bank: Bank):
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
-def test_an_algorithm_that_is_not_ours_is_refused(bank: Bank, algorithm: str):
+def test_unsupported_algorithm_is_refused(bank: Bank, algorithm: str):
     assert refused(bank.token(algorithm=algorithm)) is Reason.TOKEN_INVALID
 
 
-def test_a_key_that_is_not_for_signing_our_way_is_none(bank: Bank):
+def test_key_unsuitable_for_signing_is_ignored(bank: Bank):
     bank.keys.append(public("encrypting", rsa_key("key-1"), use="enc"))
     bank.keys.append(public("another-way", rsa_key("key-1"), alg="RS512"))
     bank.keys.append(public("curve", ec_key("curve")))
@@ -172,7 +172,7 @@ def test_key_ids_of_any_type_do_not_disable_the_others(bank: Bank):
     assert oidc.verify(bank.token())["sub"] == CUSTOMER
 
 
-def test_a_token_must_be_signed_with_the_key_that_it_names(bank: Bank):
+def test_token_must_be_signed_with_the_key_it_names(bank: Bank):
     bank.keys.append(public("key-2", rsa_key("key-2")))
     assert oidc.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
     assert refused(bank.token(rsa_key("key-2"), key_id="key-1")) is Reason.TOKEN_INVALID
@@ -180,7 +180,7 @@ def test_a_token_must_be_signed_with_the_key_that_it_names(bank: Bank):
     assert refused(bank.token(key_id=None)) is Reason.TOKEN_INVALID
 
 
-def test_a_token_that_was_changed_is_refused(bank: Bank):
+def test_changed_token_is_refused(bank: Bank):
     header, _, signature = bank.token().split(".")
     changed = part(bank.claims(sub="MIGR00003")).decode()
     assert refused(f"{header}.{changed}.{signature}") is Reason.TOKEN_INVALID
@@ -203,18 +203,18 @@ def test_a_token_that_was_changed_is_refused(bank: Bank):
         base64.urlsafe_b64encode(b"[" * 4000).decode() + ".e30.",
     ],
 )
-def test_what_is_no_token_is_refused(bank: Bank, token: str):
+def test_malformed_token_is_refused(bank: Bank, token: str):
     assert refused(token) is Reason.TOKEN_INVALID
     assert bank.asked == []
 
 
-def test_keys_are_fetched_once_and_kept(bank: Bank):
+def test_keys_are_fetched_once_and_cached(bank: Bank):
     for _ in range(3):
         oidc.verify(bank.token())
     assert bank.asked == [DISCOVERY, KEYS]
 
 
-def test_keys_are_fetched_anew_when_their_life_is_over(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_keys_are_fetched_again_when_they_expire(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     bank.keys.append(public("key-2", rsa_key("key-2")))
     token = bank.token(rsa_key("key-2"), key_id="key-2")
     oidc.verify(token)
@@ -224,14 +224,14 @@ def test_keys_are_fetched_anew_when_their_life_is_over(bank: Bank, monkeypatch: 
     assert refused(token) is Reason.TOKEN_INVALID
 
 
-def test_a_key_that_the_issuer_has_just_begun_to_use_is_fetched_at_once(bank: Bank):
+def test_new_key_of_the_issuer_is_fetched_at_once(bank: Bank):
     oidc.verify(bank.token())
     bank.keys[:] = [public("key-2", rsa_key("key-2"))]
     assert oidc.verify(bank.token(rsa_key("key-2"), key_id="key-2"))
     assert refused(bank.token()) is Reason.TOKEN_INVALID
 
 
-def test_forged_key_ids_ask_the_issuer_once_in_a_while(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_forged_key_ids_cause_few_requests_to_the_issuer(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     oidc.verify(bank.token())
     for number in range(5):
         assert refused(bank.token(key_id=f"forged-{number}")) is Reason.TOKEN_INVALID
@@ -243,7 +243,7 @@ def test_forged_key_ids_ask_the_issuer_once_in_a_while(bank: Bank, monkeypatch: 
     assert bank.asked == [DISCOVERY, KEYS] * 3
 
 
-def test_many_first_requests_at_once_ask_the_issuer_once(bank: Bank):
+def test_parallel_first_requests_fetch_the_keys_once(bank: Bank):
     token = bank.token()
     found: list[str] = []
     threads = [threading.Thread(target=lambda: found.append(oidc.verify(token)["sub"])) for _ in range(8)]
@@ -255,7 +255,7 @@ def test_many_first_requests_at_once_ask_the_issuer_once(bank: Bank):
     assert bank.asked == [DISCOVERY, KEYS]
 
 
-def test_an_issuer_that_is_gone_is_unavailable_and_asked_again_soon(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_unreachable_issuer_is_unavailable_and_retried_soon(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     bank.answers[KEYS] = (500, {}, b"")
     assert refused(bank.token()) is Reason.UNAVAILABLE
     del bank.answers[KEYS]
@@ -264,7 +264,7 @@ def test_an_issuer_that_is_gone_is_unavailable_and_asked_again_soon(bank: Bank, 
     assert oidc.verify(bank.token())
 
 
-def test_an_issuer_that_is_gone_is_not_hammered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_requests_to_an_unreachable_issuer_are_limited(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now)
     bank.answers[DISCOVERY] = (503, {}, b"")
@@ -273,7 +273,7 @@ def test_an_issuer_that_is_gone_is_not_hammered(bank: Bank, monkeypatch: pytest.
     assert bank.asked == [DISCOVERY]
 
 
-def test_known_keys_serve_while_the_issuer_is_gone(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_cached_keys_are_used_while_the_issuer_is_unreachable(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     good, unknown = bank.token(), bank.token(key_id="unknown")
     oidc.verify(good)
     bank.answers[KEYS] = (500, {}, b"")
@@ -284,7 +284,7 @@ def test_known_keys_serve_while_the_issuer_is_gone(bank: Bank, monkeypatch: pyte
     assert refused(good) is Reason.UNAVAILABLE
 
 
-def test_nobody_listening_is_unavailable(environment: pytest.MonkeyPatch):
+def test_refused_connection_is_unavailable(environment: pytest.MonkeyPatch):
     bank = Bank()
     with bank:
         bank.trusted(environment)
@@ -307,7 +307,7 @@ def test_nobody_listening_is_unavailable(environment: pytest.MonkeyPatch):
         (200, {"Content-Length": "50"}, b"{}"),
     ],
 )
-def test_a_bad_document_is_the_issuers_fault(bank: Bank, path: str, answer: tuple[int, dict[str, str], bytes]):
+def test_invalid_issuer_document_is_unavailable(bank: Bank, path: str, answer: tuple[int, dict[str, str], bytes]):
     bank.answers[path] = answer
     bank.answers["/elsewhere"] = bank.answer(DISCOVERY)
     assert refused(bank.token()) is Reason.UNAVAILABLE
@@ -315,7 +315,7 @@ def test_a_bad_document_is_the_issuers_fault(bank: Bank, path: str, answer: tupl
 
 
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
-def test_a_document_has_its_size(bank: Bank, path: str):
+def test_document_size_is_limited(bank: Bank, path: str):
     status, headers, body = bank.answer(path)
     bank.answers[path] = (status, headers, body + b" " * (oidc.SIZE_LIMIT - len(body)))
     assert oidc.verify(bank.token())
@@ -325,14 +325,14 @@ def test_a_document_has_its_size(bank: Bank, path: str):
 
 
 class Dripping:
-    """A server whose answer has no end: a byte every now and then, for as long as somebody listens."""
+    """Server with an endless response: it sends a byte at intervals until the client disconnects."""
 
     PATIENCE = 500
-    """Bytes after which it gives up itself: some ten seconds."""
+    """Bytes after which the server stops: about ten seconds."""
 
     def __init__(self, beginning: bytes) -> None:
         self.given_up = False
-        """Whether it was the client who did not want to wait any longer."""
+        """True if the client closed the connection."""
         self._beginning = beginning
 
     def __enter__(self) -> "Dripping":
@@ -372,9 +372,7 @@ class Dripping:
         b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
     ],
 )
-def test_an_answer_that_does_not_end_is_given_up(
-    beginning: bytes, path: str, bank: Bank, environment: pytest.MonkeyPatch
-):
+def test_endless_response_times_out(beginning: bytes, path: str, bank: Bank, environment: pytest.MonkeyPatch):
     environment.setattr(oidc, "TIME_LIMIT", 0.2)
     with Dripping(beginning) as dripping:
         if path == KEYS:
@@ -385,7 +383,7 @@ def test_an_answer_that_does_not_end_is_given_up(
     assert dripping.given_up
 
 
-def test_both_documents_together_have_the_time_of_one(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_both_documents_share_one_time_limit(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(oidc, "TIME_LIMIT", 0.4)
     answer = bank.answer
 
@@ -397,9 +395,7 @@ def test_both_documents_together_have_the_time_of_one(bank: Bank, monkeypatch: p
     assert refused(bank.token()) is Reason.UNAVAILABLE
 
 
-def test_a_look_up_that_does_not_end_is_given_up_and_its_late_end_is_nobodys(
-    bank: Bank, monkeypatch: pytest.MonkeyPatch
-):
+def test_endless_dns_lookup_times_out_and_its_result_is_dropped(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     over, looked_up, real = threading.Event(), 0, socket.getaddrinfo
 
     def look_up(*given: Any, **options: Any) -> Any:
@@ -421,11 +417,11 @@ def test_a_look_up_that_does_not_end_is_given_up_and_its_late_end_is_nobodys(
 
 
 VALID = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, tzinfo=UTC)
-"""OpenSSL compares with the system's clock, even if this process's clock was moved."""
+"""Validity of certificates. OpenSSL checks it with the system clock, even if this process's clock was changed."""
 
 
 def tls(folder: Path, address: str) -> ssl.SSLContext:
-    """A server's context, with a certificate of its own for an address: `certificate.pem` in the folder."""
+    """Return a server's TLS context with a new certificate for an address, and write it to `certificate.pem`."""
     key, name = ec_key("tls"), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), *VALID)
@@ -444,7 +440,7 @@ def tls(folder: Path, address: str) -> ssl.SSLContext:
     ("address", "trusted", "good"),
     [("127.0.0.1", True, True), ("127.0.0.1", False, False), ("127.0.0.2", True, False)],
 )
-def test_by_https_a_certificate_must_be_trusted_and_the_issuers(
+def test_https_certificate_must_be_trusted_and_the_issuers(
     address: str, trusted: bool, good: bool, tmp_path: Path, environment: pytest.MonkeyPatch
 ):
     with Bank(tls(tmp_path, address)) as bank:
@@ -461,7 +457,7 @@ def test_by_https_a_certificate_must_be_trusted_and_the_issuers(
             oidc._context.cache_clear()
 
 
-def test_an_issuer_that_says_it_is_another_is_not_believed(bank: Bank):
+def test_discovery_document_of_another_issuer_is_refused(bank: Bank):
     bank.discovery["issuer"] = bank.url + "/"
     assert refused(bank.token()) is Reason.UNAVAILABLE
     assert bank.asked == [DISCOVERY]
@@ -471,7 +467,7 @@ def test_an_issuer_that_says_it_is_another_is_not_believed(bank: Bank):
     "url",
     ["http://issuer.example/keys", "http://127.0.0.1.example/keys", "file:///etc/passwd", "ftp://127.0.0.1/keys", 5],
 )
-def test_keys_are_fetched_by_https_or_from_this_machine_alone(bank: Bank, url: Any, monkeypatch: pytest.MonkeyPatch):
+def test_keys_are_fetched_only_over_https_or_from_loopback(bank: Bank, url: Any, monkeypatch: pytest.MonkeyPatch):
     bank.discovery["jwks_uri"] = url
     opened: list[str] = []
     monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: opened.append(host) or [])
@@ -479,7 +475,7 @@ def test_keys_are_fetched_by_https_or_from_this_machine_alone(bank: Bank, url: A
     assert "issuer.example" not in opened
 
 
-def test_an_issuer_with_a_path_has_its_discovery_below_it(environment: pytest.MonkeyPatch):
+def test_discovery_path_is_below_the_issuers_path(environment: pytest.MonkeyPatch):
     with Bank() as bank:
         bank.url += "/realms/bank/"
         bank.discovery["issuer"] = bank.url

@@ -1,4 +1,4 @@
-"""The door, whatever the dialect: how parameters are read, and that every failure has an answer and one ERROR line."""
+"""Request handling in all dialects: parameters are parsed, and every failure gets a response and one ERROR line."""
 
 import io
 import json
@@ -64,7 +64,7 @@ def post(body: str | bytes | None, content_type: str | None = None, **changes: A
         ('{"name": "a", "other": 1e999}', "a"),
     ],
 )
-def test_a_json_object_is_read_and_its_text_trimmed(body: str | bytes, name: str) -> None:
+def test_json_object_is_read_and_its_text_trimmed(body: str | bytes, name: str) -> None:
     assert read(Named, post(body)) == name
 
 
@@ -88,7 +88,7 @@ def test_a_json_object_is_read_and_its_text_trimmed(body: str | bytes, name: str
         post('{"name": "\udc80"}'),
     ],
 )
-def test_what_is_no_json_object_of_16_KiB_of_utf_8_is_malformed(request_: dict[str, Any]) -> None:
+def test_body_must_be_a_json_object_of_at_most_16_kib(request_: dict[str, Any]) -> None:
     assert problems(Named, request_) == [("", Flaw.MALFORMED)]
     assert problems(NamedForm, request_) == [("", Flaw.MALFORMED)]
 
@@ -109,23 +109,23 @@ def test_what_is_no_json_object_of_16_KiB_of_utf_8_is_malformed(request_: dict[s
         ('"\\ud800"', Flaw.INVALID),
     ],
 )
-def test_a_parameter_that_is_not_as_it_must_be_says_how(value: str, flaw: Flaw) -> None:
+def test_invalid_parameter_reports_its_flaw(value: str, flaw: Flaw) -> None:
     assert problems(Named, post(f'{{"name": {value}}}')) == [("name", flaw)]
 
 
-def test_an_identifier_is_no_longer_than_its_key_may_be() -> None:
-    # Each of these characters is three in NFC, the form of keys.
+def test_identifier_length_is_limited_by_its_key() -> None:
+    # Each of these characters becomes three in NFC, the form used in keys.
     text = post(f'{{"name": "{chr(0x1D160) * 86}"}}')
     assert problems(Identified, text) == [("name", Flaw.TOO_LONG)]
     assert handling.parse_request(Named, Call(text))
 
 
-def test_an_absent_parameter_is_missing_and_a_blank_optional_one_is_absent() -> None:
+def test_absent_parameter_is_missing_and_blank_optional_absent() -> None:
     assert problems(Named, post("{}")) == [("name", Flaw.MISSING)]
     assert handling.parse_request(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
 
 
-def test_every_problem_is_told_once_in_the_order_of_the_fields() -> None:
+def test_each_problem_is_reported_once_in_field_order() -> None:
     assert problems(Named, post('{"note": 1}')) == [("name", Flaw.MISSING), ("note", Flaw.WRONG_TYPE)]
 
 
@@ -144,7 +144,7 @@ def test_every_problem_is_told_once_in_the_order_of_the_fields() -> None:
         ),
     ],
 )
-def test_a_form_is_read_as_form_or_json_with_numbers_as_their_text(content_type: str, body: bytes, name: str) -> None:
+def test_form_or_json_is_read_with_numbers_as_text(content_type: str, body: bytes, name: str) -> None:
     assert read(NamedForm, post(body, content_type)) == name
 
 
@@ -189,11 +189,11 @@ def test_a_form_is_read_as_form_or_json_with_numbers_as_their_text(content_type:
         ),
     ],
 )
-def test_a_form_that_is_not_as_it_must_be_is_refused(content_type: str, body: bytes, problem: Any) -> None:
+def test_invalid_form_is_refused(content_type: str, body: bytes, problem: Any) -> None:
     assert problems(NamedForm, post(body, content_type)) == [problem]
 
 
-def test_a_query_is_decoded_and_a_repeated_or_undecodable_parameter_refused() -> None:
+def test_repeated_or_undecodable_query_parameter_is_refused() -> None:
     def get(query: str) -> dict[str, Any]:
         return event("GET", "/", query=query)
 
@@ -204,7 +204,7 @@ def test_a_query_is_decoded_and_a_repeated_or_undecodable_parameter_refused() ->
     assert problems(NamedQuery, get("")) == [("name", Flaw.MISSING)]
 
 
-def test_a_path_parameter_cannot_be_overridden_by_the_body() -> None:
+def test_body_cannot_override_a_path_parameter() -> None:
     request = event("POST", "/", body='{"name": "body"}', path_parameters={"name": "path"})
     assert read(Named, request) == "path"
 
@@ -212,14 +212,14 @@ def test_a_path_parameter_cannot_be_overridden_by_the_body() -> None:
 def failing(error: Exception) -> Operation[Named, str]:
     @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
     def handler(request: Named, caller: str) -> Echo:
-        """Fail as asked."""
+        """Raise the given error."""
         raise error
 
     return handler
 
 
 def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[dict[str, Any]]]:
-    """The handler's answer, and the lines it logged."""
+    """Return the handler's response and the lines it logged."""
     written = io.StringIO()
     monkeypatch.setattr(handling.logger.registered_handler, "stream", written)
     answer = handler(event("POST", "/", body='{"name": "secret-name"}'), None)
@@ -235,7 +235,7 @@ def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tu
         EndpointConnectionError(endpoint_url="http://internal-detail"),
     ],
 )
-def test_a_bug_or_an_undeclared_reason_is_an_internal_error_and_one_error_line(
+def test_bug_or_undeclared_reason_is_logged_as_internal_error(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, lines = answers(failing(error), monkeypatch)
@@ -245,7 +245,7 @@ def test_a_bug_or_an_undeclared_reason_is_an_internal_error_and_one_error_line(
     assert "secret-name" not in str(lines)
 
 
-def test_a_registry_out_of_reach_is_503_with_retry_after_and_one_error_line(
+def test_unreachable_registry_is_503_with_one_error_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer, lines = answers(failing(Refused(Reason.UNAVAILABLE)), monkeypatch)
@@ -254,7 +254,7 @@ def test_a_registry_out_of_reach_is_503_with_retry_after_and_one_error_line(
     assert [line["level"] for line in lines] == ["ERROR", "INFO"]
 
 
-def test_a_throttled_key_range_is_answered_like_a_conflict_and_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_key_range_is_a_conflict_and_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     answer, lines = answers(failing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
     conflict, _ = answers(failing(Refused(Reason.CONFLICT)), monkeypatch)
     assert answer == conflict
@@ -264,7 +264,7 @@ def test_a_throttled_key_range_is_answered_like_a_conflict_and_is_no_error(monke
     assert lines[0]["request_id"] == lines[1]["request_id"]
 
 
-def test_an_internal_error_is_not_logged_as_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_is_not_logged_as_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = [
         answers(failing(error), monkeypatch)[1][0]["message"]
         for error in (Refused(Reason.INTERNAL), KeyError("detail"), Refused(Reason.UNAVAILABLE))
@@ -272,7 +272,7 @@ def test_an_internal_error_is_not_logged_as_an_outage(monkeypatch: pytest.Monkey
     assert messages == ["internal error", "internal error", "a service could not be reached"]
 
 
-def test_a_request_leaves_one_line_that_says_what_became_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_is_logged_in_one_line_with_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
     @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
     def handler(request: Named, caller: str) -> Echo:
         """Echo."""
@@ -286,5 +286,5 @@ def test_a_request_leaves_one_line_that_says_what_became_of_it(monkeypatch: pyte
     assert len(json.dumps(line)) < 600
 
 
-def test_a_number_of_more_digits_than_python_converts_is_malformed() -> None:
+def test_number_with_too_many_digits_for_python_is_malformed() -> None:
     assert problems(Named, post('{"n": ' + "1" * 5000 + "}")) == [("", Flaw.MALFORMED)]

@@ -1,4 +1,4 @@
-"""Passwords: what is stored of them, and what is taken for one."""
+"""Passwords: hashing and verification."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ def stored() -> str:
     return passwords.protect(PASSWORD)
 
 
-def test_what_is_stored_is_scrypt_that_names_its_parameters(stored: str) -> None:
+def test_stored_hash_is_scrypt_with_its_parameters(stored: str) -> None:
     salt, hashed = re.fullmatch(r"\$scrypt\$ln=17,r=8,p=1\$([^$]{22})\$([^$]{43})", stored).groups()
     expected = hashlib.scrypt(
         PASSWORD.encode(), salt=base64.b64decode(salt + "=="), n=2**17, r=8, p=1, maxmem=2**28, dklen=32
@@ -35,13 +35,11 @@ def test_what_is_stored_is_scrypt_that_names_its_parameters(stored: str) -> None
         ("", False),
     ],
 )
-def test_a_password_is_taken_to_the_letter_however_its_letters_are_composed(
-    password: str, good: bool, stored: str
-) -> None:
+def test_password_is_compared_exactly_in_any_unicode_form(password: str, good: bool, stored: str) -> None:
     assert passwords.verify(password, stored) is good
 
 
-def test_where_no_password_is_stored_none_is_good_and_it_takes_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_without_stored_password_fails_and_takes_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, object]] = []
     real = hashlib.scrypt
 
@@ -54,7 +52,7 @@ def test_where_no_password_is_stored_none_is_good_and_it_takes_as_long(monkeypat
     assert [parameters["n"] for parameters in made] == [2**17]
 
 
-def test_one_password_is_stored_otherwise_every_time_under_the_parameters_of_its_day(
+def test_hash_is_salted_and_valid_after_parameters_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
@@ -73,6 +71,6 @@ def test_hashes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("stored", ["", "x", "$scrypt$ln=17,r=8,p=1$$", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"])
-def test_what_is_stored_otherwise_is_an_error_of_ours(stored: str) -> None:
+def test_malformed_stored_hash_is_an_internal_error(stored: str) -> None:
     with pytest.raises(ValueError, match="stored"):
         passwords.verify("", stored)

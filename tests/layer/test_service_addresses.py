@@ -1,4 +1,4 @@
-"""Service addresses: one device each, one address a device, and no half of either."""
+"""Service addresses: one device per address, one address per device, and no partial assignments."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ def shown(device: str) -> str | None:
     return (dynamodb.get(items.device(device)) or {}).get("address")
 
 
-def test_an_address_leads_to_its_device_and_stands_with_it() -> None:
+def test_address_and_device_refer_to_each_other() -> None:
     service_addresses.assign(f" {ADDRESS.lower()} ", "one")
     found = assigned(ADDRESS)
     assert found is not None
@@ -44,7 +44,7 @@ def test_an_address_leads_to_its_device_and_stands_with_it() -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_each_user_holds_a_device_of_a_product_in_multi_mode_for_themselves(mode: Mode) -> None:
+def test_device_of_multi_mode_product_is_held_per_user(mode: Mode) -> None:
     products.create("PK", name="P", module_type="M", mode=mode)
     device = devices.manufacture("PK", "SN")
     service_addresses.assign(ADDRESS, device)
@@ -63,7 +63,7 @@ def test_each_user_holds_a_device_of_a_product_in_multi_mode_for_themselves(mode
         (ADDRESS, "one", Reason.ALREADY_EXISTS),
     ],
 )
-def test_an_address_and_a_device_have_one_another_alone(address: str, device: str, reason: Reason) -> None:
+def test_address_and_device_are_assigned_one_to_one(address: str, device: str, reason: Reason) -> None:
     service_addresses.assign(ADDRESS, "one")
     stands = everything()
     with pytest.raises(Refused) as caught:
@@ -75,7 +75,7 @@ def test_an_address_and_a_device_have_one_another_alone(address: str, device: st
 @pytest.mark.parametrize(
     "change", [lambda: service_addresses.assign(ADDRESS, "two"), lambda: service_addresses.assign(OTHER, "one")]
 )
-def test_of_two_assignments_at_once_one_fails_whole(
+def test_one_of_two_concurrent_assignments_fails_completely(
     change: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before(monkeypatch, "transact_write_items", change)
@@ -86,7 +86,7 @@ def test_of_two_assignments_at_once_one_fails_whole(
     assert len([item for item in stored(Table.DEVICES) if "address" in item]) == 1
 
 
-def test_an_address_that_is_taken_away_is_free_for_another_device() -> None:
+def test_removed_address_can_be_assigned_to_another_device() -> None:
     service_addresses.assign(ADDRESS, "one")
     service_addresses.withdraw(ADDRESS.lower())
     assert (assigned(ADDRESS), shown("one")) == (None, None)
@@ -96,13 +96,13 @@ def test_an_address_that_is_taken_away_is_free_for_another_device() -> None:
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "80:00"])
-def test_an_address_that_is_not_assigned_cannot_be_taken_away(address: str) -> None:
+def test_unassigned_address_cannot_be_removed(address: str) -> None:
     with pytest.raises(Refused) as caught:
         service_addresses.withdraw(address)
     assert caught.value.reason is Reason.NOT_FOUND
 
 
-def test_an_address_is_not_taken_from_a_device_that_has_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_reassigned_concurrently_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     service_addresses.assign(ADDRESS, "one")
 
     def move() -> None:

@@ -1,4 +1,4 @@
-"""Settings: a default until an operator says otherwise, in the JSON type that they said it in."""
+"""Settings: the default until an operator changes it, and values in the JSON type in which they were set."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_setting_of_an_earlier_version_keeps_its_type(value: settings.Setting) -
     assert (found, type(found)) == (value, type(value))
 
 
-def test_a_setting_that_nobody_set_has_its_default_and_no_item() -> None:
+def test_unset_setting_has_its_default_and_no_item() -> None:
     assert settings.get("device_management") == 1
     assert stored(Table.DIRECTORY) == []
 

@@ -1,4 +1,4 @@
-"""Issued devices: what an operator may enter."""
+"""Issued devices: values that an operator can store."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def refused(members: dict[str, Any]) -> str:
     ],
 )
 @pytest.mark.parametrize("name", ["device_id", "holder_id", "masked_card_number", "cardholder_name", "card_image_url"])
-def test_a_card_number_is_refused_wherever_it_stands_and_never_repeated(name: str, number: str):
+def test_card_number_is_refused_in_any_field_and_not_echoed(name: str, number: str):
     problems = refused(CARD | {name: number})
     hidden = name in ("device_id", "holder_id") and not number.isprintable()
     assert ("contains the invisible character" if hidden else "twelve digits in a row") in problems
@@ -80,14 +80,14 @@ def test_a_card_number_is_refused_wherever_it_stands_and_never_repeated(name: st
         "issued 2024-11-20, until 11/29",
     ],
 )
-def test_a_masked_number_is_accepted(number: str):
+def test_masked_card_number_is_accepted(number: str):
     issued_devices.enter("MIGR00002", **CARD, masked_card_number=number)
     card = issued_devices.find("MIGR00002", "C-1")
     assert isinstance(card, PaymentCard)
     assert card.masked_card_number == number
 
 
-def test_a_date_in_the_folders_of_a_url_is_no_card_number():
+def test_date_in_url_path_is_not_a_card_number():
     url = "https://cards.example.com/2026/11/21/104512/front.png"
     issued_devices.enter("MIGR00002", **CARD, card_image_url=url)
     card = issued_devices.find("MIGR00002", "C-1")
@@ -95,7 +95,7 @@ def test_a_date_in_the_folders_of_a_url_is_no_card_number():
     assert card.card_image_url == url
 
 
-def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():
+def test_stored_card_number_does_not_prevent_reads_and_changes():
     issued_devices.enter("MIGR00002", **CARD)
     place = Key(Table.DIRECTORY, "customer#MIGR00002", "issued#C-1")
     dynamodb.write(place.update(set={"holder_id": "5168_1234_5678_1234"}))
@@ -122,11 +122,11 @@ def test_what_was_entered_when_it_could_be_is_shown_and_changed_as_any_other():
         (CARD | {"expiration_date": "2099-02-30"}, "expiration_date"),
     ],
 )
-def test_what_is_no_issued_device_is_refused_by_name(members: dict[str, Any], problem: str):
+def test_invalid_issued_device_is_refused_by_field(members: dict[str, Any], problem: str):
     assert refused(members).startswith(problem)
 
 
-def test_entering_a_device_again_replaces_it():
+def test_creating_a_device_again_replaces_it():
     issued_devices.enter("MIGR00002", **TOKEN, capabilities=["hmac"])
     issued_devices.enter("MIGR00002", **TOKEN, status="blocked")
     assert stored(Table.DIRECTORY) == [
@@ -142,7 +142,7 @@ def test_entering_a_device_again_replaces_it():
     ]
 
 
-def test_the_holder_is_the_customer_unless_it_is_another():
+def test_holder_defaults_to_the_customer():
     issued_devices.enter("0101990500011", **TOKEN)
     issued_devices.enter("0101990500011", device_id="T-2", kind="smart-card", holder_id="H-1")
     assert [device.holder_id for device in issued_devices.list_devices("0101990500011")] == ["0101990500011", "H-1"]

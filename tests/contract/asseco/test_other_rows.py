@@ -1,4 +1,4 @@
-"""asseco's other operations, row by row: nicknames, push handles, blocking, classifications."""
+"""asseco: responses of the other operations: nicknames, push handles, blocking, classifications."""
 
 import json
 from collections.abc import Callable
@@ -110,7 +110,7 @@ every = pytest.mark.parametrize("act", OF_A_DEVICE.values(), ids=OF_A_DEVICE)
 
 
 @every
-def test_anothers_device_is_as_unknown_as_none_and_stays_as_it_is(act: Ask, bank: Bank) -> None:
+def test_device_of_another_customer_is_unknown_and_unchanged(act: Ask, bank: Bank) -> None:
     register(bank, SAMPLE | {"external-device-identifier": "C-1"})
     card("C-1")
     before = everything()
@@ -122,7 +122,7 @@ def test_anothers_device_is_as_unknown_as_none_and_stays_as_it_is(act: Ask, bank
 
 @every
 @pytest.mark.parametrize("identifier", [" ", "9" * 129, "\x07", "\udc80"])
-def test_what_cannot_be_an_identifier_is_as_unknown_as_none(act: Ask, identifier: str, bank: Bank) -> None:
+def test_invalid_identifier_is_answered_as_unknown(act: Ask, identifier: str, bank: Bank) -> None:
     answer = act(bank, identifier, CUSTOMER)
     assert (answer.status, answer.body) == (404, UNKNOWN)
 
@@ -137,9 +137,7 @@ def test_what_cannot_be_an_identifier_is_as_unknown_as_none(act: Ask, identifier
     ],
 )
 @pytest.mark.parametrize("status", Status)
-def test_an_operation_is_done_where_the_devices_status_allows_it_and_else_440(
-    name: str, statuses: set[str], status: Status, bank: Bank
-) -> None:
+def test_operation_in_wrong_device_status_is_440(name: str, statuses: set[str], status: Status, bank: Bank) -> None:
     register(bank, SAMPLE)
     if status is Status.BLOCKED:
         block(IMEI)
@@ -156,7 +154,7 @@ def test_an_operation_is_done_where_the_devices_status_allows_it_and_else_440(
 
 
 @pytest.mark.parametrize("name", ["nickname", "push", "block"])
-def test_a_banned_device_is_still_its_customers(name: str, bank: Bank) -> None:
+def test_banned_device_stays_with_its_customer(name: str, bank: Bank) -> None:
     register(bank, SAMPLE)
     devices.ban(f"asseco#{IMEI}", "stolen")
     done(OF_A_DEVICE[name](bank, IMEI, CUSTOMER))
@@ -165,7 +163,7 @@ def test_a_banned_device_is_still_its_customers(name: str, bank: Bank) -> None:
 # ── PUT /v1/device/owned-devices/{device-id}/nickname ─────────────────────────────────────────────────────────────────
 
 
-def test_a_rename_moves_the_nickname_and_changes_nothing_else(bank: Bank) -> None:
+def test_renaming_changes_only_the_nickname(bank: Bank) -> None:
     register(bank, SAMPLE)
     before = binding()
     done(rename(bank, {"nickname": " Old one ", "status": "blocked"}))
@@ -177,11 +175,11 @@ def test_a_rename_moves_the_nickname_and_changes_nothing_else(bank: Bank) -> Non
         "binding": before["binding"],
     }
     assert get(bank, IMEI).json()["nickname"] == "Old one"
-    # The former one is free.
+    # The previous nickname is free again.
     assert register(bank, SAMPLE | {"external-device-identifier": "2"}).status == 200
 
 
-def test_a_nickname_that_differs_in_case_alone_keeps_its_place(bank: Bank) -> None:
+def test_nickname_changed_only_in_case_keeps_its_lock(bank: Bank) -> None:
     register(bank, SAMPLE)
     before = binding()
     done(rename(bank, {"nickname": "MY PHONE"}))
@@ -189,14 +187,14 @@ def test_a_nickname_that_differs_in_case_alone_keeps_its_place(bank: Bank) -> No
     assert guards() == [("nickname#my phone", f"asseco#{IMEI}")]
 
 
-def test_the_same_nickname_again_is_no_change(bank: Bank) -> None:
+def test_setting_the_same_nickname_changes_nothing(bank: Bank) -> None:
     register(bank, SAMPLE)
     before = everything()
     done(rename(bank, {"nickname": "My Phone"}))
     assert everything() == before
 
 
-def test_a_nickname_is_set_by_either_name_of_which_the_first_with_a_value_counts(bank: Bank) -> None:
+def test_first_nonempty_nickname_field_is_used(bank: Bank) -> None:
     register(bank, SAMPLE)
     for number, body in enumerate(({"nick-name": "n0"}, {"nickname": "n1", "nick-name": "x"})):
         done(rename(bank, body))
@@ -206,7 +204,7 @@ def test_a_nickname_is_set_by_either_name_of_which_the_first_with_a_value_counts
 
 
 @pytest.mark.parametrize("blocked", [False, True])
-def test_a_nickname_that_another_device_of_the_customer_has_is_440(blocked: bool, bank: Bank) -> None:
+def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, bank: Bank) -> None:
     register(bank, SAMPLE)
     register(bank, SAMPLE | {"external-device-identifier": "2", "nickname": "Tablet"})
     register(bank, SAMPLE | {"external-device-identifier": "3", "nickname": "Watch"}, OTHER)
@@ -226,7 +224,7 @@ SETTERS = pytest.mark.parametrize("setter", [rename, name_issued])
 
 @SETTERS
 @pytest.mark.parametrize("body", [{}, {"nickname": None}, {"nickname": ""}, {"nick-name": "  "}])
-def test_no_nickname_is_440(setter: Any, body: dict[str, Any], bank: Bank) -> None:
+def test_missing_nickname_is_440(setter: Any, body: dict[str, Any], bank: Bank) -> None:
     register(bank, SAMPLE)
     card("C-1")
     before = everything()
@@ -247,7 +245,7 @@ def test_no_nickname_is_440(setter: Any, body: dict[str, Any], bank: Bank) -> No
         ("", {"body": "invalid-format"}),
     ],
 )
-def test_a_nickname_that_is_not_as_it_must_be_is_400(setter: Any, body: Any, found: dict[str, str], bank: Bank) -> None:
+def test_invalid_nickname_is_400(setter: Any, body: Any, found: dict[str, str], bank: Bank) -> None:
     register(bank, SAMPLE)
     card("C-1")
     before = everything()
@@ -267,7 +265,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.usefixtures("now")
-def test_a_push_handle_gives_the_registration_an_id_and_ninety_days(bank: Bank) -> None:
+def test_push_registration_gets_an_id_and_lasts_90_days(bank: Bank) -> None:
     register(bank, SAMPLE)
     before = binding()
     done(push(bank, PUSH | {"push-id": "mine"}))
@@ -284,7 +282,7 @@ def test_a_push_handle_gives_the_registration_an_id_and_ninety_days(bank: Bank) 
 
 
 @pytest.mark.usefixtures("now")
-def test_a_device_registered_with_both_is_registered_for_push_notifications_as_if_it_had_been_set(bank: Bank) -> None:
+def test_registering_with_push_fields_registers_for_push(bank: Bank) -> None:
     register(bank, SAMPLE | {"push-platform": "apns", "push-handle": "740f4707"})
     shown = get(bank, IMEI).json()
     assert (shown["push-id"], shown["push-expiration-date"]) == (binding()["push_id"], EXPIRES)
@@ -292,14 +290,14 @@ def test_a_device_registered_with_both_is_registered_for_push_notifications_as_i
 
 
 @pytest.mark.parametrize("half", [{"push-platform": "apns"}, {"push-handle": "740f4707"}])
-def test_one_of_the_two_is_no_registration_for_push_notifications(half: dict[str, str], bank: Bank) -> None:
+def test_push_registration_needs_platform_and_handle(half: dict[str, str], bank: Bank) -> None:
     register(bank, SAMPLE | half)
     shown = get(bank, IMEI).json()
     assert (shown["push-id"], shown["push-expiration-date"]) == (None, None)
     done(push(bank, PUSH))
 
 
-def test_the_very_same_handle_is_440_until_it_has_expired(bank: Bank, now: list[int]) -> None:
+def test_same_push_handle_is_440_until_it_expires(bank: Bank, now: list[int]) -> None:
     register(bank, SAMPLE)
     done(push(bank, PUSH))
     first, before = binding()["push_id"], everything()
@@ -314,7 +312,7 @@ def test_the_very_same_handle_is_440_until_it_has_expired(bank: Bank, now: list[
 
 
 @pytest.mark.parametrize("change", [{"push-platform": "gcm"}, {"pns-handle": "h" * 512}])
-def test_another_platform_or_handle_takes_the_place_of_the_last(change: dict[str, str], bank: Bank) -> None:
+def test_new_platform_or_handle_replaces_the_last(change: dict[str, str], bank: Bank) -> None:
     register(bank, SAMPLE)
     done(push(bank, PUSH))
     first = binding()["push_id"]
@@ -324,7 +322,7 @@ def test_another_platform_or_handle_takes_the_place_of_the_last(change: dict[str
     assert after["push_id"] != first
 
 
-def test_a_handle_may_have_the_name_that_it_has_at_registration(bank: Bank) -> None:
+def test_push_handle_accepts_the_registration_field_name(bank: Bank) -> None:
     register(bank, SAMPLE)
     done(push(bank, {"push-platform": " wns ", "pns-handle": "", "push-handle": "h"}))
     assert (binding()["push_platform"], binding()["push_handle"]) == ("wns", "h")
@@ -344,7 +342,7 @@ def test_a_handle_may_have_the_name_that_it_has_at_registration(bank: Bank) -> N
         ("{", {"body": "invalid-format"}),
     ],
 )
-def test_a_push_handle_that_is_not_as_it_must_be_is_400(body: Any, found: dict[str, str], bank: Bank) -> None:
+def test_invalid_push_handle_is_400(body: Any, found: dict[str, str], bank: Bank) -> None:
     register(bank, SAMPLE)
     before = everything()
     answer = push(bank, body)
@@ -355,7 +353,7 @@ def test_a_push_handle_that_is_not_as_it_must_be_is_400(body: Any, found: dict[s
 # ── POST /v1/device/owned-devices/{device-id}/block and /unblock ──────────────────────────────────────────────────────
 
 
-def test_a_device_is_blocked_and_active_again_and_nothing_else_changes(bank: Bank) -> None:
+def test_block_and_unblock_change_only_the_status(bank: Bank) -> None:
     register(bank, SAMPLE)
     before = everything()
     done(blocking(bank))
@@ -368,7 +366,7 @@ def test_a_device_is_blocked_and_active_again_and_nothing_else_changes(bank: Ban
 # ── PUT /v1/device/issued-devices/{device-id}/nickname ────────────────────────────────────────────────────────────────
 
 
-def test_an_issued_device_shows_the_nickname_that_it_was_given_and_none_before(bank: Bank) -> None:
+def test_issued_device_shows_its_nickname_once_set(bank: Bank) -> None:
     card("C-1", status="blocked")
     issued_devices.enter(CUSTOMER, device_id="T-1", kind="otp-token")
     assert "nickname" not in get_issued(bank, "C-1").json()
@@ -378,7 +376,7 @@ def test_an_issued_device_shows_the_nickname_that_it_was_given_and_none_before(b
     shown = get_issued(bank, "C-1").json()
     assert (shown["nickname"], shown["status"]) == ("Holiday card", "blocked")
     assert issued(bank, "sort-by=nickname").json()["devices"][0] == shown
-    # It need not be one of a kind, and may be given again.
+    # It need not be unique and can be set again.
     done(name_issued(bank, {"nick-name": "Holiday card"}, "T-1"))
     done(name_issued(bank, {"nick-name": "Holiday card"}, "T-1"))
     assert [device["nickname"] for device in issued(bank).json()["devices"]] == ["Holiday card"] * 2
@@ -388,7 +386,7 @@ def test_an_issued_device_shows_the_nickname_that_it_was_given_and_none_before(b
     "number",
     ["5168123456781234", "my 5168 1234 5678 1234", "5168 - 1234 - 5678 - 1234", "5168\u200b1234\u200b5678_1234"],
 )
-def test_a_card_number_is_no_nickname_of_an_issued_device(number: str, bank: Bank) -> None:
+def test_card_number_is_refused_as_nickname(number: str, bank: Bank) -> None:
     card("C-1")
     before = everything()
     answer = name_issued(bank, {"nickname": number})
@@ -396,7 +394,7 @@ def test_a_card_number_is_no_nickname_of_an_issued_device(number: str, bank: Ban
     assert everything() == before
 
 
-def test_whatever_the_bank_enters_of_a_device_it_keeps_its_nickname(bank: Bank) -> None:
+def test_update_by_the_bank_keeps_the_nickname(bank: Bank) -> None:
     card("C-1", card_brand="visa")
     name_issued(bank, {"nickname": "Mine"})
     card("C-1", card_status="blocked")
@@ -424,7 +422,7 @@ SCHEMAS = {
 }
 
 
-def test_the_classifications_are_listed_without_their_values(bank: Bank) -> None:
+def test_classifications_are_listed_without_values(bank: Bank) -> None:
     answer = show(bank)
     assert answer.status == 200
     assert answer.body.startswith(
@@ -434,7 +432,7 @@ def test_the_classifications_are_listed_without_their_values(bank: Bank) -> None
 
 
 @pytest.mark.parametrize("schema_id", SCHEMAS)
-def test_a_classification_has_every_word_of_its_enumeration_and_no_other(schema_id: str, bank: Bank) -> None:
+def test_classification_has_exactly_the_values_of_its_enum(schema_id: str, bank: Bank) -> None:
     answer = show(bank, schema_id)
     found = answer.json()
     info = {name: found[name] for name in ("schema-id", "name", "description")}
@@ -444,7 +442,7 @@ def test_a_classification_has_every_word_of_its_enumeration_and_no_other(schema_
     assert all(value.keys() == {"literal", "description"} and value["description"] for value in found["values"])
 
 
-def test_a_classification_to_the_byte(bank: Bank) -> None:
+def test_classification_response_is_byte_exact(bank: Bank) -> None:
     assert show(bank, "device-statuses").body == (
         '{"schema-id":"device-statuses","name":"Device Statuses","description":"What a device is good for","values":['
         '{"literal":"active","description":"Active"},{"literal":"blocked","description":"Blocked"},'
@@ -453,7 +451,7 @@ def test_a_classification_to_the_byte(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("schema_id", ["card-brands", " ", "Device-Kinds", "\udc80"])
-def test_an_unknown_classification_is_404(schema_id: str, bank: Bank) -> None:
+def test_unknown_classification_is_404(schema_id: str, bank: Bank) -> None:
     answer = show(bank, schema_id)
     assert (answer.status, answer.body) == (
         404,

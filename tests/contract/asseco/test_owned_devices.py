@@ -1,4 +1,4 @@
-"""Owned devices and their life: what others change between a request's read and its write, and lost answers."""
+"""Owned devices: concurrent changes between a request's read and its write, and lost responses."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def unregister(bank: Bank) -> Response:
 
 
 def change(bank: Bank, name: str, body: Any = None, collection: str = "owned") -> Response:
-    """One of the operations that change a device."""
+    """Call an operation that changes a device."""
     headers = {"authorization": f"Bearer {bank.token()}"}
     path = f"/v1/device/{collection}-devices/{IMEI}/x"
     request = event("PUT", path, headers=headers, path_parameters={"device-id": IMEI}, body=json.dumps(body))
@@ -101,7 +101,7 @@ def passed_on() -> None:
 
 
 def lost_answer(operation: str) -> list[bytes]:
-    """Let the first answer to a call be lost, and return what is sent: the SDK repeats the call."""
+    """Lose the first response to a call, and return the requests sent: the SDK retries the call."""
     answered: dict[bytes, Any] = {}
     sent: list[bytes] = []
 
@@ -112,7 +112,7 @@ def lost_answer(operation: str) -> list[bytes]:
         return 0
 
     def answer_alike(request: Any, **_: Any) -> Any:
-        # As DynamoDB does and moto does not: the same request under the same token is answered as the first time.
+        # DynamoDB returns the first response to a repeated request with the same token; moto does not.
         sent.append(request.body)
         return answered.get(request.body)
 
@@ -131,7 +131,7 @@ def lost_answer(operation: str) -> list[bytes]:
         (banned, "device-status-not-valid"),
     ],
 )
-def test_a_registration_that_comes_second_is_refused_and_leaves_nothing(
+def test_second_concurrent_registration_writes_nothing(
     happen: Callable[[], object], problem: str, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ):
     after: list[Any] = []
@@ -149,7 +149,7 @@ def test_a_registration_that_comes_second_is_refused_and_leaves_nothing(
         (rename, 503, "service-unavailable"),
     ],
 )
-def test_a_device_that_changed_since_it_was_read_is_not_unregistered(
+def test_device_changed_since_read_is_not_unregistered(
     happen: Callable[[], object], status: int, problem: str, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ):
     entered()
@@ -161,7 +161,7 @@ def test_a_device_that_changed_since_it_was_read_is_not_unregistered(
 
 
 @pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
-def test_the_guard_of_anothers_nickname_is_not_removed(name: str, bank: Bank):
+def test_nickname_lock_of_another_device_is_not_removed(name: str, bank: Bank):
     entered()
     guard = items.nickname_lock(CUSTOMER, "My Phone")
     dynamodb.write(guard.update(set={"binding": "another's"}))
@@ -171,7 +171,7 @@ def test_the_guard_of_anothers_nickname_is_not_removed(name: str, bank: Bank):
     assert everything() == before
 
 
-def test_a_device_that_was_blocked_meanwhile_is_unregistered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_device_blocked_concurrently_is_unregistered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     entered()
     races.before(monkeypatch, "transact_write_items", block)
     assert unregister(bank).status == 202
@@ -204,7 +204,7 @@ AGAIN = (503, "service-unavailable")
         ("block_device", None, passed_on, UNKNOWN),
     ],
 )
-def test_a_change_that_comes_second_is_refused_and_leaves_nothing(
+def test_second_concurrent_change_writes_nothing(
     name: str,
     body: Any,
     happen: Callable[[], object],
@@ -219,13 +219,13 @@ def test_a_change_that_comes_second_is_refused_and_leaves_nothing(
     monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     answer = change(bank, name, body)
     assert (answer.status, answer.json()["problem"]) == refusal
-    # No error of ours: a customer who asks for two changes at once must not undo a deployment.
+    # Not an internal error: concurrent changes by one customer must not roll back a deployment.
     assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["INFO"]
     assert [everything()] == after
 
 
 @pytest.mark.parametrize(("happen", "refusal"), [(unblock, NOT_VALID), (end, NOT_VALID), (passed_on, UNKNOWN)])
-def test_a_device_that_is_blocked_no_longer_is_not_unblocked(
+def test_device_no_longer_blocked_is_not_unblocked(
     happen: Callable[[], object], refusal: tuple[int, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
 ):
     entered()
@@ -249,7 +249,7 @@ def test_a_device_that_is_blocked_no_longer_is_not_unblocked(
         ("block_device", None, push),
     ],
 )
-def test_changes_of_different_things_do_not_stand_in_each_others_way(
+def test_changes_to_different_fields_do_not_conflict(
     name: str, body: Any, happen: Callable[[], object], bank: Bank, monkeypatch: pytest.MonkeyPatch
 ):
     entered()
@@ -267,14 +267,14 @@ def test_changes_of_different_things_do_not_stand_in_each_others_way(
         assert owner["status"] == "blocked"
 
 
-def test_blocking_a_device_ends_its_connections_in_the_same_write(bank: Bank):
+def test_blocking_ends_connections_in_the_same_write(bank: Bank):
     entered()
     dynamodb.write(items.owner(DEVICE).update(set={"leases": {"ada": 1}}))
     assert change(bank, "block_device").status == 204
     assert stored(Table.BINDINGS)[0]["leases"] == {}
 
 
-def test_an_issued_device_that_is_erased_meanwhile_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     customers = identity.customer_holder(CUSTOMER)
     dynamodb.write(Key(Table.DIRECTORY, customers, f"issued#{IMEI}").update(set={"kind": "otp-token"}))
     erase = Delete(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"))
@@ -293,7 +293,7 @@ def test_an_issued_device_that_is_erased_meanwhile_gets_no_nickname(bank: Bank, 
         ("unblock_device", None, block),
     ],
 )
-def test_a_change_whose_answer_was_lost_is_repeated_as_the_same_one(
+def test_retry_of_change_after_lost_response_is_idempotent(
     name: str, body: Any, before: Callable[[], object] | None, bank: Bank
 ):
     entered()
@@ -304,7 +304,7 @@ def test_a_change_whose_answer_was_lost_is_repeated_as_the_same_one(
     assert len(sent) == 2
 
 
-def test_a_registration_whose_answer_was_lost_is_repeated_as_the_same_one(bank: Bank):
+def test_retry_of_registration_after_lost_response_is_idempotent(bank: Bank):
     sent = lost_answer("TransactWriteItems")
     assert register(bank).body == f'{{"id":"{IMEI}","CreatedRecordStatus":"active"}}'
     assert len(sent) == 2
@@ -312,7 +312,7 @@ def test_a_registration_whose_answer_was_lost_is_repeated_as_the_same_one(bank: 
     assert len(stored(Table.BINDINGS)) == 2
 
 
-def test_what_could_not_be_written_is_our_failure(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_failed_write_is_503_with_retry_after(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     def fail() -> None:
         raise ReadTimeoutError(endpoint_url="https://dynamodb")
 
@@ -324,14 +324,14 @@ def test_what_could_not_be_written_is_our_failure(bank: Bank, monkeypatch: pytes
     assert everything() == before
 
 
-def test_a_bug_is_500_and_tells_nothing(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_unhandled_exception_is_500_without_details(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(owned_devices, "register", lambda *_, **__: 1 / 0)
     answer = register(bank)
     assert answer.status == 500
     assert answer.body == '{"problem":"internal-error","message":"Internal server error","details":null}'
 
 
-def test_a_list_is_bounded_to_two_round_trips(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_list_takes_at_most_two_round_trips(bank: Bank, monkeypatch: pytest.MonkeyPatch):
     for number in range(5):
         entered(identifier=f"{number}", nickname=f"{number}")
     query = dynamodb.client().query

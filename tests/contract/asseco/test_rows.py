@@ -1,4 +1,4 @@
-"""asseco, row by row: what each operation answers, to the byte, and what it leaves in the tables."""
+"""asseco: exact responses of each operation, and the items it writes."""
 
 import json
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ def block(identifier: str) -> None:
 
 
 def call(name: str, headers: dict[str, str]) -> Response:
-    """An operation of this dialect, with a request that lacks nothing else."""
+    """Call an operation with a request that is complete except for these headers."""
     parameters = {"imei": "990000862471854", "device-id": "T-1", "schema-id": "card-kinds"}
     return invoke(
         name, event("GET", "/v1/device/x", headers=headers, path_parameters=parameters, body=json.dumps(SAMPLE))
@@ -136,7 +136,7 @@ def call(name: str, headers: dict[str, str]) -> Response:
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": ""}, {"authorization": "bearer "}, {"authorization": "Basic YTpi"}]
 )
-def test_no_token_is_401_and_names_no_error(name: str, headers: dict[str, str]) -> None:
+def test_missing_token_is_401_without_error_code(name: str, headers: dict[str, str]) -> None:
     answer = call(name, headers)
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="device"')
     assert answer.body == '{"problem":"unauthorized","message":"An access token is required","details":null}'
@@ -144,7 +144,7 @@ def test_no_token_is_401_and_names_no_error(name: str, headers: dict[str, str]) 
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_bad_token_is_401_and_says_so(name: str, bank: Bank) -> None:
+def test_invalid_token_is_401_with_error_code(name: str, bank: Bank) -> None:
     tokens = (
         "ASSECO_TOKEN",
         bank.token(rsa_key("forger")),
@@ -161,14 +161,14 @@ def test_a_bad_token_is_401_and_says_so(name: str, bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("customer", [None, "", " ", 7, ["MIGR00002"], "C" * 257, "a\nb", "\ud800"])
-def test_a_token_that_names_no_customer_is_401(customer: Any, bank: Bank, environment: pytest.MonkeyPatch) -> None:
+def test_token_without_customer_is_401(customer: Any, bank: Bank, environment: pytest.MonkeyPatch) -> None:
     bank.trusted(environment, CUSTOMER_CLAIM="customer")
     answer = call("asseco.list_owned_devices", bearer(bank.token(customer=customer)))
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="device", error="invalid_token"'
 
 
-def test_the_customer_is_whom_the_configured_claim_names(bank: Bank, environment: pytest.MonkeyPatch) -> None:
+def test_customer_is_read_from_the_configured_claim(bank: Bank, environment: pytest.MonkeyPatch) -> None:
     bank.trusted(environment, CUSTOMER_CLAIM="customer")
     headers = bearer(bank.token(sub="somebody", customer="C" * 256))
     invoke("asseco.register_owned_device", event("POST", "/", headers=headers, body=json.dumps(SAMPLE)))
@@ -179,9 +179,7 @@ def test_the_customer_is_whom_the_configured_claim_names(bank: Bank, environment
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_scope_that_an_operation_needs_is_403_without(
-    name: str, bank: Bank, environment: pytest.MonkeyPatch
-) -> None:
+def test_missing_scope_is_403(name: str, bank: Bank, environment: pytest.MonkeyPatch) -> None:
     bank.trusted(environment, READ_SCOPE="read", WRITE_SCOPE="write")
     needed, other = ("read", "write") if name.startswith(("asseco.get_", "asseco.list_")) else ("write", "read")
     for scope in (None, "", other, f"{needed}er {other}", [other], {needed: True}, 5):
@@ -195,12 +193,12 @@ def test_the_scope_that_an_operation_needs_is_403_without(
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "Bearer", "BEARER", "Bearer  "])
-def test_the_scheme_is_case_insensitive(scheme: str, bank: Bank) -> None:
+def test_authorization_scheme_is_case_insensitive(scheme: str, bank: Bank) -> None:
     assert call("asseco.list_owned_devices", {"Authorization": f"{scheme} {bank.token()}"}).status == 200
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_issuer_out_of_reach_is_our_failure_and_may_be_tried_again(name: str, bank: Bank) -> None:
+def test_unreachable_issuer_is_a_retryable_server_error(name: str, bank: Bank) -> None:
     bank.answers["/keys"] = (500, {}, b"")
     answer = call(name, bearer(bank.token()))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
@@ -213,7 +211,7 @@ def test_an_issuer_out_of_reach_is_our_failure_and_may_be_tried_again(name: str,
 # ── POST /v1/device/owned-devices ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_documents_sample_registers_the_device(bank: Bank) -> None:
+def test_documented_sample_registers_the_device(bank: Bank) -> None:
     answer = register(bank, SAMPLE)
     assert (answer.status, answer.body) == (200, REGISTERED)
     assert answer.headers == {
@@ -253,7 +251,7 @@ def test_the_documents_sample_registers_the_device(bank: Bank) -> None:
     }
 
 
-def test_what_else_may_be_given_is_kept_and_what_may_not_is_ignored(bank: Bank) -> None:
+def test_optional_fields_are_stored_and_others_ignored(bank: Bank) -> None:
     given = {
         "imei": "app:5 é",
         "nickname": " Tablet ",
@@ -281,19 +279,19 @@ def test_what_else_may_be_given_is_kept_and_what_may_not_is_ignored(bank: Bank) 
 
 
 @pytest.mark.parametrize("name", ["external-device-identifier", "external-device-id", "imei"])
-def test_the_identifier_has_three_names(name: str, bank: Bank) -> None:
+def test_identifier_is_accepted_in_three_fields(name: str, bank: Bank) -> None:
     given = {name: "x-1", "nickname": "n", "operating-system": "o"}
     assert register(bank, given).body == '{"id":"x-1","CreatedRecordStatus":"active"}'
     assert get(bank, "x-1").status == 200
 
 
-def test_the_first_name_of_the_identifier_counts(bank: Bank) -> None:
+def test_first_identifier_field_is_used(bank: Bank) -> None:
     given = {"imei": "c", "external-device-id": "b", "external-device-identifier": "a"}
     assert register(bank, {**given, "nickname": "n", "operating-system": "o"}).json()["id"] == "a"
 
 
 @pytest.mark.parametrize("body", [json.dumps(SAMPLE), json.dumps(SAMPLE).encode()])
-def test_a_body_is_json_whatever_it_is_called(body: str | bytes, bank: Bank) -> None:
+def test_body_is_parsed_as_json_regardless_of_content_type(body: str | bytes, bank: Bank) -> None:
     headers = bearer(bank.token()) | {"content-type": "application/x-www-form-urlencoded"}
     request = event("POST", "/v1/device/owned-devices", headers=headers, body=body)
     assert invoke("asseco.register_owned_device", request).body == REGISTERED
@@ -310,7 +308,7 @@ def test_a_body_is_json_whatever_it_is_called(body: str | bytes, bank: Bank) -> 
         (["external-device-identifier", "nickname", "operating-system"], IMEI_NOT_SET),
     ],
 )
-def test_what_a_device_must_have_is_440_without(fields: list[str], refusal: str, blank: str | None, bank: Bank) -> None:
+def test_missing_required_field_is_440(fields: list[str], refusal: str, blank: str | None, bank: Bank) -> None:
     body = {name: value for name, value in SAMPLE.items() if name not in fields}
     answer = register(bank, body if blank == "absent" else body | dict.fromkeys(fields, blank))
     assert (answer.status, answer.body) == (440, refusal)
@@ -333,7 +331,7 @@ def test_what_a_device_must_have_is_440_without(fields: list[str], refusal: str,
         ({"push-handle": "h" * 513}, {"push-handle": "max-length"}),
         ({"push-platform": "pigeon"}, {"push-platform": "unknown-enum"}),
         ({"external-device-id-kind": "serial"}, {"external-device-id-kind": "unknown-enum"}),
-        # The form comes before what a device must have.
+        # The format is checked before required fields.
         ({"external-device-identifier": "", "nickname": 5}, {"nickname": "invalid-format"}),
         (
             {"model-name": 1, "nickname": "n" * 65, "operating-system": None},
@@ -341,19 +339,19 @@ def test_what_a_device_must_have_is_440_without(fields: list[str], refusal: str,
         ),
     ],
 )
-def test_a_field_that_is_not_as_it_must_be_is_400(changes: dict[str, Any], found: dict[str, str], bank: Bank) -> None:
+def test_invalid_field_is_400(changes: dict[str, Any], found: dict[str, str], bank: Bank) -> None:
     answer = register(bank, SAMPLE | changes)
     assert (answer.status, answer.body) == (400, errors(**found))
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "null", '"text"', b"\xff", b"{}" + b" " * 16384, "[" * 9000])
-def test_a_body_that_is_no_object_is_400(body: str | bytes, bank: Bank) -> None:
+def test_body_that_is_not_an_object_is_400(body: str | bytes, bank: Bank) -> None:
     answer = register(bank, body)
     assert (answer.status, answer.body) == (400, errors(body="invalid-format"))
 
 
-def test_a_text_may_have_its_whole_length(bank: Bank) -> None:
+def test_text_of_maximum_length_is_accepted(bank: Bank) -> None:
     long = {
         "imei": "é" * 128,
         "nickname": "ΐ" * 64,
@@ -367,12 +365,12 @@ def test_a_text_may_have_its_whole_length(bank: Bank) -> None:
 
 @pytest.mark.parametrize("customer", [CUSTOMER, OTHER])
 @pytest.mark.parametrize("blocked", [False, True])
-def test_an_identifier_that_is_registered_is_440_whoever_asks(customer: str, blocked: bool, bank: Bank) -> None:
+def test_registered_identifier_is_440_for_any_customer(customer: str, blocked: bool, bank: Bank) -> None:
     register(bank, SAMPLE)
     if blocked:
         block("990000862471854")
     before = everything()
-    # Also where the nickname is taken too: the identifier comes first.
+    # Even if the nickname is taken too: the identifier is checked first.
     answer = register(bank, SAMPLE, customer)
     assert (answer.status, answer.body) == (440, IMEI_NOT_UNIQUE)
     assert everything() == before
@@ -387,7 +385,7 @@ def test_identifiers_are_compared_after_nfc(bank: Bank) -> None:
 
 @pytest.mark.parametrize("blocked", [False, True])
 @pytest.mark.parametrize("nickname", ["My Phone", " my PHONE "])
-def test_a_nickname_that_another_device_of_the_customer_has_is_440(blocked: bool, nickname: str, bank: Bank) -> None:
+def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, nickname: str, bank: Bank) -> None:
     register(bank, SAMPLE)
     if blocked:
         block("990000862471854")
@@ -398,7 +396,7 @@ def test_a_nickname_that_another_device_of_the_customer_has_is_440(blocked: bool
     assert register(bank, SAMPLE | {"external-device-identifier": "2"}, OTHER).status == 200
 
 
-def test_a_banned_device_is_440_and_stays_unregistered(bank: Bank) -> None:
+def test_banned_device_cannot_be_registered(bank: Bank) -> None:
     register(bank, SAMPLE)
     unregister(bank, "990000862471854")
     devices.ban("asseco#990000862471854", "stolen")
@@ -412,13 +410,13 @@ def test_a_banned_device_is_440_and_stays_unregistered(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("name", ALIASES)
-def test_a_device_is_shown_with_exactly_the_documents_members(name: str, bank: Bank) -> None:
+def test_device_has_exactly_the_documented_members(name: str, bank: Bank) -> None:
     register(bank, SAMPLE)
     answer = get(bank, "990000862471854", name=name)
     assert (answer.status, answer.body) == (200, SHOWN)
 
 
-def test_what_was_not_given_is_shown_as_null(bank: Bank) -> None:
+def test_missing_values_are_null(bank: Bank) -> None:
     register(bank, {"imei": "1", "nickname": "n", "operating-system": "o"})
     assert get(bank, "1").body == (
         '{"imei":"1","customer-id":"MIGR00002","status":"active","nickname":"n","operating-system":"o",'
@@ -426,7 +424,7 @@ def test_what_was_not_given_is_shown_as_null(bank: Bank) -> None:
     )
 
 
-def test_a_status_is_shown_as_it_is(bank: Bank) -> None:
+def test_status_is_returned_as_stored(bank: Bank) -> None:
     register(bank, SAMPLE)
     block("990000862471854")
     assert get(bank, "990000862471854").json()["status"] == "blocked"
@@ -436,7 +434,7 @@ def test_a_status_is_shown_as_it_is(bank: Bank) -> None:
 
 @pytest.mark.parametrize("ask", [get, unregister])
 @pytest.mark.parametrize("name", ALIASES)
-def test_anothers_device_is_as_unknown_as_none(ask: Any, name: str, bank: Bank) -> None:
+def test_device_of_another_customer_is_answered_as_unknown(ask: Any, name: str, bank: Bank) -> None:
     register(bank, SAMPLE)
     before = everything()
     anothers = ask(bank, "990000862471854", OTHER, name)
@@ -449,20 +447,20 @@ def test_anothers_device_is_as_unknown_as_none(ask: Any, name: str, bank: Bank) 
 @pytest.mark.parametrize("ask", [get, unregister])
 @pytest.mark.parametrize("name", ALIASES)
 @pytest.mark.parametrize("identifier", [" ", "9" * 129, "\x07", "\udc80"])
-def test_what_cannot_be_an_identifier_is_as_unknown_as_none(ask: Any, name: str, identifier: str, bank: Bank) -> None:
+def test_invalid_identifier_is_answered_as_unknown(ask: Any, name: str, identifier: str, bank: Bank) -> None:
     answer = ask(bank, identifier, name=name)
     assert (answer.status, answer.body) == (404, UNKNOWN)
 
 
 @pytest.mark.parametrize("identifier", ["a/b", "/", ".", ".."])
-def test_an_identifier_that_no_path_could_name_is_not_registered(identifier: str, bank: Bank) -> None:
+def test_identifier_that_cannot_be_in_a_path_is_refused(identifier: str, bank: Bank) -> None:
     answer = register(bank, SAMPLE | {"external-device-identifier": identifier})
     assert (answer.status, answer.body) == (400, errors(**{"external-device-identifier": "invalid-format"}))
     assert stored(Table.BINDINGS) == []
 
 
 @pytest.mark.parametrize("blank", [None, "", " "])
-def test_an_identifier_counts_under_the_first_name_that_has_a_value(blank: str | None, bank: Bank) -> None:
+def test_first_nonempty_identifier_field_is_used(blank: str | None, bank: Bank) -> None:
     given = {"external-device-identifier": blank, "external-device-id": blank, "imei": "via-imei"}
     answer = register(bank, SAMPLE | given)
     assert (answer.status, answer.json()["id"]) == (200, "via-imei")
@@ -473,7 +471,7 @@ def test_an_identifier_counts_under_the_first_name_that_has_a_value(blank: str |
 
 @pytest.mark.parametrize("name", ALIASES)
 @pytest.mark.parametrize("blocked", [False, True])
-def test_a_device_is_unregistered_whether_blocked_or_not(name: str, blocked: bool, bank: Bank) -> None:
+def test_active_or_blocked_device_can_be_unregistered(name: str, blocked: bool, bank: Bank) -> None:
     register(bank, SAMPLE)
     if blocked:
         block("990000862471854")
@@ -497,13 +495,13 @@ def test_unregistering_twice_is_440(bank: Bank) -> None:
     assert everything() == before
 
 
-def test_a_banned_device_can_be_unregistered(bank: Bank) -> None:
+def test_banned_device_can_be_unregistered(bank: Bank) -> None:
     register(bank, SAMPLE)
     devices.ban("asseco#990000862471854", "stolen")
     assert unregister(bank, "990000862471854").status == 202
 
 
-def test_an_unregistered_device_is_its_last_owners_until_another_registers_it(bank: Bank) -> None:
+def test_unregistered_device_keeps_its_owner_until_reregistered(bank: Bank) -> None:
     register(bank, SAMPLE)
     unregister(bank, "990000862471854")
     assert get(bank, "990000862471854").json()["status"] == "unregistered"
@@ -515,7 +513,7 @@ def test_an_unregistered_device_is_its_last_owners_until_another_registers_it(ba
     assert len(stored(Table.BINDINGS)) == 2
 
 
-def test_an_unregistered_devices_identifier_and_nickname_are_free_again(bank: Bank) -> None:
+def test_unregistering_frees_identifier_and_nickname(bank: Bank) -> None:
     register(bank, SAMPLE)
     first = stored(Table.BINDINGS)[0]["binding"]
     unregister(bank, "990000862471854")
@@ -528,7 +526,7 @@ def test_an_unregistered_devices_identifier_and_nickname_are_free_again(bank: Ba
 # ── GET /v1/device/owned-devices ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_collection_holds_the_customers_devices_as_each_is_shown(bank: Bank) -> None:
+def test_list_shows_devices_like_the_single_request(bank: Bank) -> None:
     assert owned(bank).body == '{"devices":[]}'
     register(bank, SAMPLE)
     register(bank, SAMPLE | {"imei": "5", "external-device-identifier": "5"}, OTHER)
@@ -570,7 +568,7 @@ def three(bank: Bank) -> None:
         ("sort-by=nickname%20&sort-order=%20desc&page=%201", "132"),
     ],
 )
-def test_the_collection_is_filtered_sorted_and_cut_into_pages(query: str, expected: str, bank: Bank) -> None:
+def test_list_is_filtered_sorted_and_paged(query: str, expected: str, bank: Bank) -> None:
     assert "".join(device["imei"] for device in owned(bank, query).json()["devices"]) == expected
 
 
@@ -594,25 +592,25 @@ def test_the_collection_is_filtered_sorted_and_cut_into_pages(query: str, expect
         ("page-size=101", "page-size", "invalid-format"),
     ],
 )
-def test_a_parameter_that_is_not_as_it_must_be_is_400(ask: Any, query: str, tag: str, error: str, bank: Bank) -> None:
+def test_invalid_query_parameter_is_400(ask: Any, query: str, tag: str, error: str, bank: Bank) -> None:
     kind = "device" if ask is owned else "card"
     answer = ask(bank, query.format(kind))
     assert (answer.status, answer.body) == (400, errors(**{tag.format(kind): error}))
 
 
-def test_a_page_has_ten_devices_unless_it_is_told(bank: Bank) -> None:
+def test_default_page_size_is_ten(bank: Bank) -> None:
     for number in range(12):
         register(bank, {"imei": f"{number:02}", "nickname": str(number), "operating-system": "o"})
     assert [device["imei"] for device in owned(bank).json()["devices"]] == [f"{number:02}" for number in range(10)]
     assert [device["imei"] for device in owned(bank, "page=2").json()["devices"]] == ["10", "11"]
 
 
-def test_what_happens_between_two_pages_moves_nothing_that_stood_before(bank: Bank) -> None:
+def test_changes_between_pages_do_not_move_earlier_devices(bank: Bank) -> None:
     for identifier in ("8", "3", "9", "5"):
         register(bank, {"imei": identifier, "nickname": identifier, "operating-system": "o"})
     first = owned(bank, "page-size=2").json()["devices"]
     assert [device["imei"] for device in first] == ["8", "3"]
-    # Before all of them by its identifier, and last by its registration.
+    # First by identifier, last by time of registration.
     register(bank, {"imei": "1", "nickname": "1", "operating-system": "o"})
     block("8")
     unregister(bank, "3")
@@ -656,9 +654,7 @@ def wallet() -> None:
 
 
 @pytest.mark.usefixtures("wallet")
-def test_issued_devices_are_listed_and_shown_with_a_cards_members_for_cards_alone(
-    bank: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_cards_have_the_card_members(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 1795176000000)
     answer = issued(bank)
     assert (answer.status, answer.body) == (200, f'{{"devices":[{CARD},{TOKEN}]}}')
@@ -667,7 +663,7 @@ def test_issued_devices_are_listed_and_shown_with_a_cards_members_for_cards_alon
 
 
 @pytest.mark.usefixtures("wallet")
-def test_an_issued_device_of_another_customer_is_as_unknown_as_none(bank: Bank) -> None:
+def test_issued_device_of_another_customer_is_unknown(bank: Bank) -> None:
     anothers, none = get_issued(bank, "C-1", OTHER), get_issued(bank, "C-2", OTHER)
     assert (anothers.status, anothers.body, anothers.headers) == (404, UNKNOWN, none.headers)
     assert (none.status, none.body) == (404, UNKNOWN)
@@ -690,7 +686,7 @@ MIDNIGHT = 1795132800  # 2026-11-20T00:00:00Z
         ("expired", "2026-11-21", "expired"),
     ],
 )
-def test_a_card_is_expired_after_its_last_day_without_anybody_writing_it(
+def test_card_expires_after_its_last_day_without_a_write(
     entered: str, last: str | None, shown: str, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card("C-1", card_status=entered, expiration_date=last)
@@ -717,16 +713,16 @@ def test_a_card_is_expired_after_its_last_day_without_anybody_writing_it(
         ("page=2&page-size=1", ["C-2"]),
     ],
 )
-def test_issued_devices_are_filtered_sorted_and_cut_into_pages(query: str, expected: list[str], bank: Bank) -> None:
+def test_issued_devices_are_filtered_sorted_and_paged(query: str, expected: list[str], bank: Bank) -> None:
     card("C-2", card_status="blocked", is_primary=False, expiration_date="2098-01-31")
     assert [device["device-id"] for device in issued(bank, query).json()["devices"]] == expected
 
 
-# ── What every refusal has ────────────────────────────────────────────────────────────────────────────────────────────
+# ── Error rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_whatever_an_operation_refuses_for_has_its_row(name: str) -> None:
+def test_every_reason_of_an_operation_has_an_error_row(name: str) -> None:
     operation = template.function(name).load()
     rows = operation.dialect.REFUSALS
     assert operation.refuses | {Reason.NO_ROUTE, Reason.METHOD_NOT_ALLOWED} <= set(rows)

@@ -1,4 +1,4 @@
-"""bindDeviceSn when the state changes between its check and its write, and when the registry fails it."""
+"""bindDeviceSn: concurrent changes between check and write, and registry failures."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def world(registry: None) -> World:
     return World()
 
 
-# ── What changes between check and write ──────────────────────────────────────────────────────────────────────────────
+# ── Concurrent changes between check and write ────────────────────────────────────────────────────────────────────────
 
 
 def share(world: World) -> None:
@@ -62,33 +62,33 @@ def shared_by_another(world: World) -> None:
 
 
 RACES: list[tuple[str, Mode, Callable[[World], object], int]] = [
-    ("a ban", Mode.UNIQUE, quectel.banned, 5009),
-    ("a ban", Mode.ROTATING, quectel.banned, 5009),
-    ("a ban", Mode.MULTI, quectel.banned, 5009),
+    ("banned", Mode.UNIQUE, quectel.banned, 5009),
+    ("banned", Mode.ROTATING, quectel.banned, 5009),
+    ("banned", Mode.MULTI, quectel.banned, 5009),
     ("disabled", Mode.UNIQUE, lambda world: devices.set_enabled(DEVICE, False), 5009),
     ("no device key", Mode.UNIQUE, quectel.no_device_key, 5067),
-    ("a bad device key", Mode.UNIQUE, quectel.bad_device_key, 5361),
+    ("invalid device key", Mode.UNIQUE, quectel.bad_device_key, 5361),
     ("another data center", Mode.UNIQUE, quectel.other_data_center, 6083),
     ("another device key", Mode.UNIQUE, lambda world: world.manufacture(device_key="OTHER1"), 5048),
     ("another module type", Mode.UNIQUE, lambda world: world.manufacture(module_type="EC200"), 5048),
-    ("the device is gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), 5090),
-    *(("the caller's own bind", mode, quectel.mine, 5049) for mode in Mode),
-    ("another's bind", Mode.UNIQUE, quectel.bound_by_another, 5412),
-    ("another's bind and a share", Mode.UNIQUE, shared_by_another, 6040),
-    ("another's bind and a share", Mode.ROTATING, shared_by_another, 6040),
-    ("a share", Mode.MULTI, shared_by_another, 6040),
-    ("the user disabled", Mode.UNIQUE, lambda world: users.set_enabled(ME, False), 5032),
-    ("the user's tokens revoked", Mode.MULTI, lambda world: users.revoke_sessions(ME), 5032),
-    ("the user gone", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(items.user(ME))), 5032),
-    ("the user's home mode turned on", Mode.ROTATING, lambda world: users.set_home_mode(ME, True), 5636),
-    ("the user's role changed", Mode.UNIQUE, lambda world: users.change(ME, role="administrator"), 5048),
-    ("the user barred", Mode.UNIQUE, lambda world: products.bar(PK, ME), 5327),
-    ("another's bind into a family", Mode.ROTATING, bound_at_home_by_another, 5048),
+    ("device deleted", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), 5090),
+    *(("bound by the caller", mode, quectel.mine, 5049) for mode in Mode),
+    ("bound by another user", Mode.UNIQUE, quectel.bound_by_another, 5412),
+    ("bound by another user and shared", Mode.UNIQUE, shared_by_another, 6040),
+    ("bound by another user and shared", Mode.ROTATING, shared_by_another, 6040),
+    ("shared", Mode.MULTI, shared_by_another, 6040),
+    ("user disabled", Mode.UNIQUE, lambda world: users.set_enabled(ME, False), 5032),
+    ("user's sessions revoked", Mode.MULTI, lambda world: users.revoke_sessions(ME), 5032),
+    ("user deleted", Mode.UNIQUE, lambda world: dynamodb.write(dynamodb.Delete(items.user(ME))), 5032),
+    ("home mode enabled", Mode.ROTATING, lambda world: users.set_home_mode(ME, True), 5636),
+    ("role changed", Mode.UNIQUE, lambda world: users.change(ME, role="administrator"), 5048),
+    ("user blocked", Mode.UNIQUE, lambda world: products.bar(PK, ME), 5327),
+    ("bound by another user into a family", Mode.ROTATING, bound_at_home_by_another, 5048),
 ]
 
 
 @pytest.mark.parametrize(("what", "mode", "change", "code"), RACES)
-def test_what_changes_between_check_and_write_gives_the_same_code(
+def test_concurrent_change_gives_the_code_of_the_check(
     monkeypatch: pytest.MonkeyPatch,
     what: str,
     mode: Mode,
@@ -105,14 +105,14 @@ def test_what_changes_between_check_and_write_gives_the_same_code(
 @pytest.mark.parametrize(
     ("what", "change", "wanted", "code"),
     [
-        ("no member any more", lambda: families.change("F1", members=[]), "true", 5041),
-        ("no member any more", lambda: families.change("F1", members=[]), "false", 5041),
-        ("the room is gone", lambda: families.change("F1", rooms=[]), "true", 5041),
-        ("the room is gone", lambda: families.change("F1", rooms=[]), "false", 5041),
-        ("the list is full", lambda: fill("F1"), "true", 5893),
+        ("member removed", lambda: families.change("F1", members=[]), "true", 5041),
+        ("member removed", lambda: families.change("F1", members=[]), "false", 5041),
+        ("room deleted", lambda: families.change("F1", rooms=[]), "true", 5041),
+        ("room deleted", lambda: families.change("F1", rooms=[]), "false", 5041),
+        ("list full", lambda: fill("F1"), "true", 5893),
     ],
 )
-def test_what_changes_in_the_family_between_check_and_write_gives_the_same_code(
+def test_concurrent_family_change_gives_the_code_of_the_check(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     what: str,
@@ -127,7 +127,7 @@ def test_what_changes_in_the_family_between_check_and_write_gives_the_same_code(
     assert [everything()] == after
 
 
-def test_in_rotating_mode_a_share_accepted_meanwhile_is_6040(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_share_accepted_during_rotating_bind_is_6040(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     quectel.bound_by_another(world)
     before(monkeypatch, "transact_write_items", lambda: share(world))
@@ -135,7 +135,7 @@ def test_in_rotating_mode_a_share_accepted_meanwhile_is_6040(monkeypatch: pytest
     assert owner()["holder"] == f"user#{OTHER}"
 
 
-def test_a_rotation_that_met_another_one_is_refused_and_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_rotating_bind_gets_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     bound_at_home_by_another(world)
     before(monkeypatch, "transact_write_items", lambda: as_user(THIRD))
@@ -148,7 +148,7 @@ def test_a_rotation_that_met_another_one_is_refused_and_can_be_repeated(monkeypa
     assert (set(quectel.places()), common("F2")) == ({ME}, set())
 
 
-def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotating_bind_leaves_no_stale_common_list_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     bound_at_home_by_another(world)
     users.set_home_mode(THIRD, True)
@@ -162,7 +162,7 @@ def test_a_rotation_that_would_leave_a_device_on_a_list_is_refused(monkeypatch: 
     assert common("F3") == set()
 
 
-def test_an_owner_who_let_go_meanwhile_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_unbound_concurrently_can_be_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     quectel.bound_by_another(world)
     before(monkeypatch, "transact_write_items", lambda: user_devices.unbind(quectel.session(OTHER), PK, DK))
@@ -170,7 +170,7 @@ def test_an_owner_who_let_go_meanwhile_is_no_obstacle(monkeypatch: pytest.Monkey
     assert set(quectel.places()) == {ME}
 
 
-def test_in_rotating_mode_a_share_that_another_accepted_meanwhile_is_not_left_behind(
+def test_rotating_bind_leaves_no_share_accepted_concurrently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(Mode.ROTATING)
@@ -182,7 +182,7 @@ def test_in_rotating_mode_a_share_that_another_accepted_meanwhile_is_not_left_be
     assert set(quectel.places()) == {ME}
 
 
-# ── Failures of the registry ──────────────────────────────────────────────────────────────────────────────────────────
+# ── Registry failures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def throttled(*_: Any, **__: Any) -> Any:
@@ -198,7 +198,7 @@ def throttled(*_: Any, **__: Any) -> Any:
         ({"DirectoryTable", "DevicesTable"}, 5314),
     ],
 )
-def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
+def test_unread_serial_key_is_5089_and_any_other_5314(
     world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
 ) -> None:
     real = dynamodb.client().batch_get_item
@@ -221,16 +221,14 @@ def test_a_key_that_stays_unread_is_5089_for_the_serial_and_5314_for_all_else(
 
 
 @pytest.mark.parametrize("extra", [{}, {"deviceName": "n" * 255}])
-def test_a_registry_that_cannot_be_read_is_5314(
-    world: World, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str]
-) -> None:
+def test_unreadable_registry_is_5314(world: World, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str]) -> None:
     monkeypatch.setattr(dynamodb.client(), "batch_get_item", throttled)
     answer = bind(world.token, **world.parameters | extra)
     refused(answer, 5314)
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_a_write_that_fails_for_good_is_5048(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permanently_failed_write_is_5048(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     untouched = everything()
     monkeypatch.setattr(dynamodb.client(), "transact_write_items", throttled)
     answer = world.ask()
@@ -239,14 +237,14 @@ def test_a_write_that_fails_for_good_is_5048(world: World, monkeypatch: pytest.M
     assert everything() == untouched
 
 
-def test_an_error_of_ours_is_5048_and_tells_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_is_5048_without_details(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binding, "bind", lambda *_, **__: 1 / 0)
     answer = world.ask()
     refused(answer, 5048)
     assert "Retry-After" not in answer.headers
 
 
-def test_nothing_is_bound_when_the_key_cannot_be_derived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_key_derivation_binds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "auth_key", lambda binding: 1 / 0)
     untouched = everything()
     refused(world.ask(), 5048)
@@ -257,7 +255,7 @@ def test_sdk_retry_after_lost_response_is_idempotent(world: World) -> None:
     sent: list[str] = []
 
     def answer_a_known_token(request: AWSRequest, **_: Any) -> AWSResponse | None:
-        # As DynamoDB does, and moto does not.
+        # DynamoDB does this; moto does not.
         sent.append(json.loads(request.body)["ClientRequestToken"])
         return answered(request) if len(sent) > len(set(sent)) else None
 

@@ -1,4 +1,4 @@
-"""What operators enter for quectel: domains, products, families, manufactured devices, accepted shares."""
+"""Records that operators create for quectel: domains, products, families, manufactured devices, accepted shares."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def stored(key: Key) -> Item:
         lambda: families.create("F1", OTHER),
     ],
 )
-def test_what_exists_is_not_entered_again(enter: Callable[[], None]) -> None:
+def test_existing_records_cannot_be_created_again(enter: Callable[[], None]) -> None:
     World()
     untouched = everything()
     assert refusal(enter) is Reason.ALREADY_EXISTS
@@ -56,7 +56,7 @@ def test_what_exists_is_not_entered_again(enter: Callable[[], None]) -> None:
         lambda: devices.set_enabled("none", False),
     ],
 )
-def test_what_does_not_exist_cannot_be_changed(change: Callable[[], None]) -> None:
+def test_missing_records_cannot_be_changed(change: Callable[[], None]) -> None:
     World()
     untouched = everything()
     assert refusal(change) is Reason.NOT_FOUND
@@ -77,20 +77,20 @@ LONG = [str(number) for number in range(101)]
         lambda: families.change("F1", rooms=LONG),
     ],
 )
-def test_lists_are_bounded(enter: Callable[[], None]) -> None:
+def test_list_sizes_are_limited(enter: Callable[[], None]) -> None:
     World()
     untouched = everything()
     assert refusal(enter) is Reason.LIMIT_REACHED
     assert everything() == untouched
 
 
-def test_a_products_name_is_one_that_a_device_can_have() -> None:
+def test_product_name_must_be_valid_as_device_name() -> None:
     products.create("p1", name="n" * 254, module_type="M")
     assert refusal(lambda: products.create("p2", name="n" * 255, module_type="M")) is Reason.INVALID
     assert refusal(lambda: products.change("p1", name="n" * 255)) is Reason.INVALID
 
 
-def test_a_product_is_unique_and_for_everyone_unless_it_says_otherwise() -> None:
+def test_product_defaults_to_unique_mode_and_all_domains() -> None:
     products.create(f" {PK} ", name="Smart lock", module_type="BC26")
     found = stored(items.product(PK))
     assert found == {
@@ -107,7 +107,7 @@ def test_a_product_is_unique_and_for_everyone_unless_it_says_otherwise() -> None
     }
 
 
-def test_a_familys_common_list_takes_a_hundred_devices_each_once() -> None:
+def test_common_list_holds_100_distinct_devices() -> None:
     World()
     fill("F1", 99)
     families.enter_common("F1", DEVICE)
@@ -117,7 +117,7 @@ def test_a_familys_common_list_takes_a_hundred_devices_each_once() -> None:
     assert len(common("F1")) == 100
 
 
-def test_manufacturing_again_replaces_the_facts_and_touches_neither_owner_nor_ban() -> None:
+def test_manufacturing_again_keeps_owner_and_ban() -> None:
     World()
     succeeded(as_user(OTHER))
     devices.ban(DEVICE, "stolen")
@@ -130,14 +130,12 @@ def test_manufacturing_again_replaces_the_facts_and_touches_neither_owner_nor_ba
     assert (earlier["product_key"], earlier["serial"], earlier["dialect"]) == (PK, SN, "quectel")
 
 
-def test_a_device_is_told_by_product_key_and_serial_together() -> None:
+def test_device_is_identified_by_product_key_and_serial() -> None:
     assert identity.manufactured_device("a#b", "c") != identity.manufactured_device("a", "b#c")
 
 
 @pytest.mark.parametrize("uid", [ME, OTHER])
-def test_who_is_taken_out_of_a_family_leaves_the_rooms_that_it_has_by_then(
-    uid: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removing_a_member_keeps_concurrently_changed_rooms(uid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     World()
     before(monkeypatch, "update_item", lambda: families.change("F1", rooms=["R1", "R2"]))
     families.remove_member("F1", uid)

@@ -1,4 +1,4 @@
-"""A user of an app logs in: every refusal to the byte, the two tokens, and what is left in the tables."""
+"""Login of an app user: the exact error responses, the two tokens, and the items written."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ from tools.quectel_login import PATH
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
 UID = "user-with-a-long-id"
-"""No digest, random id or date can contain it."""
+"""Email address that cannot occur in a digest, a random id or a date."""
 
 TEXTS = {
     5012: "Incorrect user name or password",
@@ -39,7 +39,7 @@ TEXTS = {
 
 @pytest.fixture(autouse=True)
 def app(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A domain, and ada in it. Hashes are cheap, the one that stands for none as well."""
+    """Create a domain with the user ada. All hashes are cheap, including the one used when no password is stored."""
     monkeypatch.setattr(passwords, "_LN", 4)
     monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
     accounts.create("acme", name="Acme")
@@ -49,13 +49,13 @@ def app(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def form(**changes: Any) -> dict[str, Any]:
-    """What the app sends: signed as `changes` of email, password, domain and secret have it."""
+    """Return the form that the app sends, signed after `changes` to email, password, domain and secret."""
     given = {"email": EMAIL, "password": PASSWORD, "domain": DOMAIN, "secret": SECRET} | changes
     return quectel_login.form(**given)
 
 
 def post(fields: dict[str, Any], *, source_ip: str = SOURCE_IP) -> Response:
-    """The form as API Gateway delivers it."""
+    """Send the form as API Gateway delivers it."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
     body = urlencode(fields, doseq=True).encode()
     return invoke("quectel.email_pwd_login", event("POST", PATH, headers=headers, body=body, source_ip=source_ip))
@@ -84,7 +84,7 @@ def failures() -> list[int]:
     return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
-def test_a_login_gives_a_token_for_two_hours_and_another_for_thirty_days() -> None:
+def test_login_returns_a_two_hour_and_a_thirty_day_token() -> None:
     began = clock.seconds()
     data = tokens(log_in())
     assert list(data) == ["accessToken", "refreshToken"]
@@ -96,7 +96,7 @@ def test_a_login_gives_a_token_for_two_hours_and_another_for_thirty_days() -> No
     assert failures() == []
 
 
-def test_the_token_is_its_users_and_the_other_authenticates_nothing() -> None:
+def test_only_the_access_token_authenticates_its_user() -> None:
     data = tokens(log_in())
     assert sessions.verify(data["accessToken"]["token"], "quectel").look_up().uid == "ada"
     for dialect in ("quectel", "remoteit"):
@@ -107,11 +107,11 @@ def test_the_token_is_its_users_and_the_other_authenticates_nothing() -> None:
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@EXAMPLE.COM", " ada@example.com "])
-def test_an_address_is_taken_in_any_case(email: str) -> None:
+def test_email_address_is_case_insensitive(email: str) -> None:
     assert tokens(log_in(email=email))
 
 
-def test_json_is_taken_as_well_and_a_signature_in_either_case() -> None:
+def test_json_body_and_signature_in_any_case_are_accepted() -> None:
     fields = form()
     fields["signature"] = fields["signature"].upper()
     assert tokens(invoke("quectel.email_pwd_login", event("POST", PATH, body=json.dumps(fields))))
@@ -145,7 +145,7 @@ REFUSED: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("code", "happen", "changes"), REFUSED)
-def test_a_refusal_is_told_and_changes_nothing_but_the_count(
+def test_refused_login_changes_only_the_attempt_count(
     code: int, happen: Callable[[], object], changes: dict[str, Any]
 ) -> None:
     happen()
@@ -155,7 +155,7 @@ def test_a_refusal_is_told_and_changes_nothing_but_the_count(
     assert failures() == ([1] if code in (5031, 5012) else [])
 
 
-def test_the_checks_have_an_order() -> None:
+def test_checks_run_in_a_fixed_order() -> None:
     wrong = {"domain": "unknown", "secret": "wrong", "email": "nobody@x.de", "password": "wrong"}
     for code, right in ((5015, "domain"), (5420, "secret"), (5031, "email"), (5012, "password")):
         refused(log_in(**wrong), code)
@@ -167,7 +167,7 @@ def test_the_checks_have_an_order() -> None:
 @pytest.mark.parametrize(
     ("name", "code"), [("userDomain", 5015), ("random", 5420), ("signature", 5420), ("email", 5031), ("pwd", 5012)]
 )
-def test_a_parameter_that_is_missing_or_no_text_is_refused_as_a_wrong_one(name: str, code: int, value: Any) -> None:
+def test_missing_or_non_text_parameter_is_refused_as_wrong(name: str, code: int, value: Any) -> None:
     fields = form() | {name: value}
     if value is None:
         del fields[name]
@@ -177,12 +177,12 @@ def test_a_parameter_that_is_missing_or_no_text_is_refused_as_a_wrong_one(name: 
 
 @pytest.mark.parametrize("text", ["\U0001d4b3" * 512, "\U0001d160" * 254, "#" * 512])
 @pytest.mark.parametrize(("name", "code"), [("userDomain", 5015), ("email", 5031)])
-def test_what_is_longer_than_a_key_is_nobodys_name(name: str, code: int, text: str) -> None:
+def test_name_longer_than_a_key_is_refused_as_unknown(name: str, code: int, text: str) -> None:
     refused(post(form() | {name: text}), code)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"email", b"[]"])
-def test_a_body_that_is_no_form_signs_nothing(body: bytes) -> None:
+def test_body_that_is_not_a_form_has_no_valid_signature(body: bytes) -> None:
     refused(invoke("quectel.email_pwd_login", event("POST", PATH, body=body)), 5420)
 
 
@@ -197,20 +197,20 @@ def test_a_body_that_is_no_form_signs_nothing(body: bytes) -> None:
         quectel_login.encrypt(b"\xff\xfe", "r" * 16),
     ],
 )
-def test_a_password_that_cannot_be_decrypted_is_a_wrong_one(encrypted: str) -> None:
+def test_undecryptable_password_is_refused_as_wrong(encrypted: str) -> None:
     signature = quectel_login.sign(EMAIL, encrypted, "r" * 16, SECRET)
     refused(post(form() | {"pwd": encrypted, "random": "r" * 16, "signature": signature}), 5012)
     assert failures() == [1]
 
 
 @pytest.mark.parametrize("name", ["email", "pwd", "random"])
-def test_the_signature_is_over_what_was_sent(name: str) -> None:
+def test_signature_covers_the_fields_as_sent(name: str) -> None:
     fields = form()
     refused(post(fields | {name: fields[name] + " "}), 5420)
 
 
 @pytest.mark.parametrize("happen", [without_password, disabled], ids=["no password", "disabled"])
-def test_a_wrong_password_takes_one_hash_whoever_it_is(
+def test_wrong_password_takes_one_hash_for_any_user(
     happen: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happen()
@@ -232,7 +232,7 @@ def test_a_wrong_password_takes_one_hash_whoever_it_is(
 @pytest.mark.parametrize(
     ("error", "retry"), [(ZeroDivisionError(), None), (EndpointConnectionError(endpoint_url="http://inner"), "1")]
 )
-def test_a_failure_of_ours_lets_nobody_in(
+def test_internal_failure_refuses_the_login(
     method: str, error: Exception, retry: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
@@ -244,7 +244,7 @@ def test_a_failure_of_ours_lets_nobody_in(
     assert answer.headers.get("Retry-After") == retry
 
 
-def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptureFixture) -> None:
+def test_login_neither_logs_nor_stores_email_and_password(caplog: pytest.LogCaptureFixture) -> None:
     secret_password = "canary password"
     users.create(UID, "acme", domain=DOMAIN, email="own@x.de")
     users.set_password(UID, PASSWORD)
@@ -271,18 +271,18 @@ def test_neither_address_nor_password_is_logged_or_kept(caplog: pytest.LogCaptur
         (lambda: users.set_enabled("ada", False), 5012),
         (lambda: accounts.set_enabled("acme", False), 5012),
     ],
-    ids=["erased", "addressed otherwise", "moved", "disabled", "closed"],
+    ids=["erased", "address changed", "moved", "disabled", "closed"],
 )
-def test_who_is_gone_since_their_name_was_read_is_not_let_in(
+def test_user_removed_or_disabled_during_login_is_refused(
     happen: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is told what they would be told afterwards."""
+    """The refusal is the same as for a login after the change."""
     before(monkeypatch, "batch_get_item", lambda: before(monkeypatch, "batch_get_item", happen))
     refused(log_in(), code)
     assert failures() == [1]
 
 
-def test_password_is_not_compared_once_concurrent_logins_used_up_the_free_attempts(
+def test_no_password_check_once_parallel_logins_use_up_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fields = form()

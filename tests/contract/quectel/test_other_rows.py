@@ -1,4 +1,4 @@
-"""quectel beside bindDeviceSn, row by row: what each operation answers, and what it leaves in the tables."""
+"""quectel: responses of each operation except bindDeviceSn, and the items it writes."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ OPERATIONS = {
     "share_info": KEYS,
     "share_device": {"shareCode": "c"},
 }
-"""Each operation with the parameters that it must have."""
+"""Required parameters of each operation."""
 MODES = pytest.mark.parametrize("mode", Mode)
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
@@ -45,7 +45,7 @@ def world(registry: None) -> World:
 
 
 def data(answer: Response) -> Any:
-    """What an operation that succeeded answered."""
+    """Return the data of a successful response."""
     assert answer.status == 200
     given = answer.json()
     assert (list(given), given["code"], given["extMsg"], given["msg"]) == (
@@ -80,12 +80,12 @@ BOUND = (5049, "Device already bound")
 ACCEPTED = (6040, "Already accepted device sharing")
 
 
-# ── Who may, and with which parameters ────────────────────────────────────────────────────────────────────────────────
+# ── Authorization and parameters ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @every_operation
 @pytest.mark.parametrize("given", [True, False])
-def test_the_token_is_judged_before_anything_else(world: World, name: str, given: bool) -> None:
+def test_token_is_checked_first(world: World, name: str, given: bool) -> None:
     parameters = OPERATIONS[name] if given else {"pk": "", "shareCode": "", "page": "x"}
     refused(quectel.call(name, None, parameters), 5106, "Please enter token")
     refused(quectel.call(name, "wrong", parameters), 5032, "Token verification failed")
@@ -148,7 +148,7 @@ PARAMETERS: list[tuple[str, dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("name", "wrong", "number", "text"), PARAMETERS, ids=lambda value: str(value)[:40])
-def test_each_parameter_and_state_that_is_wrong_has_its_code_and_nothing_is_written(
+def test_each_refusal_has_its_code_and_writes_nothing(
     world: World, name: str, wrong: dict[str, Any], number: int, text: str
 ) -> None:
     untouched = everything()
@@ -156,7 +156,7 @@ def test_each_parameter_and_state_that_is_wrong_has_its_code_and_nothing_is_writ
     assert everything() == untouched
 
 
-def test_the_operations_have_both_prefixes_of_the_api(world: World) -> None:
+def test_operations_are_served_under_both_path_prefixes(world: World) -> None:
     succeeded(world.ask())
     for prefix in ("binding", "enduser"):
         answer = quectel.call("device_info", world.token, KEYS, prefix=prefix)
@@ -164,9 +164,7 @@ def test_the_operations_have_both_prefixes_of_the_api(world: World) -> None:
 
 
 @every_operation
-def test_a_registry_that_cannot_be_read_is_said_to_be_so(
-    world: World, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_registry_is_reported(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     before(monkeypatch, "batch_get_item", unreachable)
     answer = ask(ME, name, **OPERATIONS[name])
@@ -186,7 +184,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("name", "method", "number", "text"), WRITES)
-def test_a_write_that_fails_is_the_operations_own_failure(
+def test_failed_write_gets_the_code_of_its_operation(
     world: World, name: str, method: str, number: int, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     succeeded(world.ask())
@@ -196,10 +194,10 @@ def test_a_write_that_fails_is_the_operations_own_failure(
     assert everything() == untouched
 
 
-# ── Listing and looking ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── Listing and reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_device_is_shown_member_by_member(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_response_has_every_member(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.at_home()
     token = quectel.token(ME)
     monkeypatch.setattr(clock, "now", lambda: 1_795_176_000_123)
@@ -251,7 +249,7 @@ def test_a_device_is_shown_member_by_member(world: World, monkeypatch: pytest.Mo
 
 
 def fill(count: int) -> list[str]:
-    """Devices of a second product, bound one after the other."""
+    """Bind devices of a second product one after the other."""
     products.create("lamp", name="Lamp", module_type="M")
     for number in range(count):
         devices.manufacture("lamp", f"L{number}", device_key=f"LAMP{number:03}")
@@ -270,7 +268,7 @@ def fill(count: int) -> list[str]:
         (1, 1000, slice(0, 24), range(1, 2)),
     ],
 )
-def test_a_list_has_pages_and_says_where_among_them_one_is(
+def test_list_is_paged_and_reports_the_current_page(
     world: World, page: int, size: int, part: slice, numbers: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = count(clock.now())
@@ -290,14 +288,14 @@ def test_a_list_has_pages_and_says_where_among_them_one_is(
     assert (found["navigateFirstPage"], found["navigateLastPage"]) == (numbers[0], numbers[-1])
 
 
-def test_a_device_is_listed_in_whichever_millisecond_of_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_bound_at_any_millisecond_is_listed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(quectel.as_user(ME))
     token, seconds = quectel.token(ME), count(clock.seconds())
     monkeypatch.setattr(clock, "seconds", lambda: next(seconds))
     assert data(quectel.call("user_device_list", token, {}))["total"] == 1
 
 
-def test_an_empty_list_is_a_page_of_nothing(world: World) -> None:
+def test_empty_list_is_one_empty_page(world: World) -> None:
     found = data(ask(ME, "user_device_list", page=2))
     assert (found["list"], found["total"], found["pages"], found["navigatepageNums"]) == ([], 0, 0, [])
     assert (found["isLastPage"], found["hasNextPage"], found["navigateLastPage"], found["prePage"]) == (
@@ -320,7 +318,7 @@ def test_an_empty_list_is_a_page_of_nothing(world: World) -> None:
         ({"deviceName": " ", "pkList": "", "dk": ""}, [DK, "LAMP000", "LAMP001"]),
     ],
 )
-def test_a_list_is_narrowed_by_name_product_and_device_key(
+def test_list_is_filtered_by_name_product_and_device_key(
     world: World, wanted: dict[str, str], found: list[str]
 ) -> None:
     succeeded(world.ask())
@@ -329,7 +327,7 @@ def test_a_list_is_narrowed_by_name_product_and_device_key(
     assert data(ask(ME, "user_device_list", **wanted))["total"] == len(found)
 
 
-def test_nobody_sees_what_another_holds(world: World) -> None:
+def test_devices_of_another_user_are_not_shown(world: World) -> None:
     succeeded(world.ask())
     assert listed(OTHER) == []
     unknown = ask(OTHER, "device_info", pk=PK, dk="NONE")
@@ -340,7 +338,7 @@ def test_nobody_sees_what_another_holds(world: World) -> None:
     assert everything() == untouched
 
 
-def test_a_name_is_the_users_own(world: World) -> None:
+def test_device_name_is_per_user(world: World) -> None:
     succeeded(world.ask())
     share(ME, OTHER, clock.seconds() + 60)
     assert (
@@ -350,7 +348,7 @@ def test_a_name_is_the_users_own(world: World) -> None:
     assert data(ask(OTHER, "device_info", **KEYS))["deviceName"] == "Tür"
 
 
-def test_a_device_that_was_let_go_meanwhile_is_not_renamed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_unbound_concurrently_is_not_renamed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     before(monkeypatch, "update_item", lambda: ask(ME, "unbundling_device_dk", **KEYS))
     refused(ask(ME, "set_device_info", **KEYS, deviceName="D"), *NOT_BOUND)
@@ -358,7 +356,7 @@ def test_a_device_that_was_let_go_meanwhile_is_not_renamed(world: World, monkeyp
 
 
 @MODES
-def test_before_binding_an_app_is_told_the_mode_or_that_the_user_has_the_device(mode: Mode) -> None:
+def test_info_before_binding_shows_mode_or_existing_binding(mode: Mode) -> None:
     World(mode)
     expected = f'{{"activeBluetooth":false,"bindingMode":{mode},"productLogo":"","productName":"Smart lock"}}'
     body = f'{{"code":200,"data":{expected},"extMsg":"","msg":""}}'
@@ -371,17 +369,17 @@ def test_before_binding_an_app_is_told_the_mode_or_that_the_user_has_the_device(
     assert ask(THIRD, "get_device_info_by_binding", **KEYS).body == body
 
 
-# ── Letting go ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Unbinding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @MODES
-def test_whoever_unbinds_ends_their_shares_and_leaves_nothing(mode: Mode) -> None:
+def test_unbinding_deletes_the_binding_and_its_shares(mode: Mode) -> None:
     World(mode)
     first = succeeded(quectel.as_user(ME))["authKey"]
     share(ME, OTHER, clock.seconds() + 60)
     share(ME, THIRD, clock.seconds() - 1)
     assert ask(ME, "unbundling_device_dk", **KEYS).body == '{"code":200,"data":{"bindingSum":0},"extMsg":"","msg":""}'
-    # A share whose time was over before is left to expire, and is shown to nobody.
+    # A share that has already ended is left to expire and is not shown.
     assert {item["share"] for item in everything()["BINDINGS"]} == ({places()[THIRD]["share"]})
     for uid in (ME, OTHER, THIRD):
         assert listed(uid) == []
@@ -391,7 +389,7 @@ def test_whoever_unbinds_ends_their_shares_and_leaves_nothing(mode: Mode) -> Non
 
 
 @MODES
-def test_whoever_accepted_a_share_gives_it_back_and_can_accept_it_again(mode: Mode) -> None:
+def test_returned_share_can_be_accepted_again(mode: Mode) -> None:
     World(mode)
     succeeded(quectel.as_user(ME))
     shared = code()
@@ -404,7 +402,7 @@ def test_whoever_accepted_a_share_gives_it_back_and_can_accept_it_again(mode: Mo
     data(accept(OTHER, shared))
 
 
-def test_in_multi_mode_the_others_who_bound_the_device_are_counted_and_stay() -> None:
+def test_unbinding_in_multi_mode_keeps_the_other_bindings() -> None:
     World(Mode.MULTI)
     for uid in (ME, OTHER, THIRD):
         succeeded(quectel.as_user(uid))
@@ -414,7 +412,7 @@ def test_in_multi_mode_the_others_who_bound_the_device_are_counted_and_stay() ->
 
 
 @MODES
-def test_a_device_leaves_the_familys_list_with_its_last_holder_there(mode: Mode) -> None:
+def test_last_unbind_removes_the_device_from_the_common_list(mode: Mode) -> None:
     World(mode)
     uids = (ME, OTHER) if mode is Mode.MULTI else (ME,)
     for uid in uids:
@@ -426,7 +424,7 @@ def test_a_device_leaves_the_familys_list_with_its_last_holder_there(mode: Mode)
     assert quectel.common("F1") == set()
 
 
-def test_two_of_a_family_who_let_go_at_once_both_leave_its_common_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_concurrent_unbinds_both_leave_the_common_list(monkeypatch: pytest.MonkeyPatch) -> None:
     World(Mode.MULTI)
     for uid in (ME, OTHER):
         users.set_home_mode(uid, True)
@@ -436,7 +434,7 @@ def test_two_of_a_family_who_let_go_at_once_both_leave_its_common_list(monkeypat
     assert (everything()["BINDINGS"], quectel.common("F1")) == ([], set())
 
 
-def test_a_share_accepted_while_its_binding_ends_leaves_both_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_share_accepted_during_unbind_leaves_consistent_items(monkeypatch: pytest.MonkeyPatch) -> None:
     World().ask()
     shared = code()
     before(monkeypatch, "transact_write_items", lambda: data(accept(OTHER, shared)))
@@ -446,7 +444,7 @@ def test_a_share_accepted_while_its_binding_ends_leaves_both_whole(monkeypatch: 
     assert everything()["BINDINGS"] == []
 
 
-def test_a_binding_that_was_taken_over_meanwhile_is_5052_and_the_next_ones_stays(
+def test_unbinding_after_eviction_is_5052_and_keeps_the_new_owner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     World(Mode.ROTATING).ask()
@@ -456,7 +454,7 @@ def test_a_binding_that_was_taken_over_meanwhile_is_5052_and_the_next_ones_stays
 
 
 @MODES
-def test_a_share_that_ended_with_its_binding_meanwhile_is_5052(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_returning_a_share_of_an_ended_binding_is_5052(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     World(mode).ask()
     share(ME, OTHER, clock.seconds() + 60)
     before(monkeypatch, "transact_write_items", lambda: ask(ME, "unbundling_device_dk", **KEYS))
@@ -464,7 +462,7 @@ def test_a_share_that_ended_with_its_binding_meanwhile_is_5052(mode: Mode, monke
     assert everything()["BINDINGS"] == []
 
 
-def test_the_evicted_user_and_those_they_shared_with_have_the_device_no_more() -> None:
+def test_eviction_removes_the_owner_and_share_recipients() -> None:
     World(Mode.ROTATING).ask()
     share(ME, THIRD, clock.seconds() + 60)
     succeeded(quectel.as_user(OTHER))
@@ -473,7 +471,7 @@ def test_the_evicted_user_and_those_they_shared_with_have_the_device_no_more() -
         refused(ask(uid, "unbundling_device_dk", **KEYS), *NOT_BOUND)
 
 
-def test_a_banned_device_can_be_let_go(world: World) -> None:
+def test_banned_device_can_be_unbound(world: World) -> None:
     succeeded(world.ask())
     devices.ban(DEVICE, "stolen")
     assert data(ask(ME, "unbundling_device_dk", **KEYS)) == {"bindingSum": 0}
@@ -483,7 +481,7 @@ def test_a_banned_device_can_be_let_go(world: World) -> None:
 
 
 @MODES
-def test_a_share_is_seen_by_both_and_has_a_key_of_its_own(mode: Mode) -> None:
+def test_share_is_shown_to_both_and_has_its_own_key(mode: Mode) -> None:
     World(mode)
     mine = succeeded(quectel.as_user(ME, deviceName="Door", capabilitiesBitmask="5"))
     shared = code()
@@ -505,7 +503,7 @@ def test_a_share_is_seen_by_both_and_has_a_key_of_its_own(mode: Mode) -> None:
 
 
 @MODES
-def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
+def test_unacceptable_code_is_refused(mode: Mode) -> None:
     World(mode)
     succeeded(quectel.as_user(ME))
     shared = code()
@@ -514,7 +512,7 @@ def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
     untouched = everything()
     refused(accept(OTHER, shared), *ACCEPTED)
     refused(ask(OTHER, "share_info", **KEYS), 5135, "No permission to share this device")
-    # The first 32 bytes are its tag.
+    # The first 32 bytes are the tag.
     refused(accept(THIRD, "A" * 42 + shared[42:]), *NO_CODE)
     refused(accept(THIRD, shared[:-2] + ("AA" if shared[-2:] != "AA" else "BB")), *NO_CODE)
     assert everything() == untouched
@@ -524,7 +522,7 @@ def test_what_cannot_be_accepted_is_refused(mode: Mode) -> None:
     refused(accept(THIRD, shared), *NO_CODE)
 
 
-def test_a_code_is_nothing_to_users_of_another_domain_or_account(world: World) -> None:
+def test_code_is_unknown_in_another_domain_or_account(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     user_domains.create("E.DM.2")
@@ -536,7 +534,7 @@ def test_a_code_is_nothing_to_users_of_another_domain_or_account(world: World) -
         refused(ask(uid, "device_info", shareCode=shared), 5141, "No permission to query this device")
 
 
-def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> None:
+def test_code_is_invalid_after_its_sharer_moves_to_another_domain(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     user_domains.create("E.DM.2")
@@ -561,7 +559,7 @@ def test_a_code_is_worth_nothing_where_its_sharer_is_no_longer(world: World) -> 
     ],
     ids=["revoked", "disabled", "deleted"],
 )
-def test_a_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str], None]) -> None:
+def test_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str], None]) -> None:
     succeeded(world.ask())
     shared = code()
     data(accept(OTHER, shared))
@@ -569,11 +567,11 @@ def test_a_code_ends_with_its_sharers_sessions(world: World, end: Callable[[str]
     untouched = everything()
     refused(accept(THIRD, shared), *NO_CODE)
     refused(ask(THIRD, "device_info", shareCode=shared), 5141, "No permission to query this device")
-    assert everything() == untouched, "it is not a guess"
-    assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared, "accepted shares stay"
+    assert everything() == untouched, "the code was counted as a guess"
+    assert data(ask(OTHER, "device_info", **KEYS))["shareCode"] == shared, "the accepted share was removed"
 
 
-def test_a_code_that_could_not_be_read_is_not_a_guess(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outage_does_not_count_as_a_guess(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     shared, untouched, derive = code(), everything(), secrets.derive
 
@@ -588,7 +586,7 @@ def test_a_code_that_could_not_be_read_is_not_a_guess(world: World, monkeypatch:
     assert everything() == untouched
 
 
-def test_a_code_is_valid_again_once_its_sharer_is_enabled_again(world: World) -> None:
+def test_code_is_valid_again_once_its_sharer_is_enabled(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     for enabled in (False, True):
@@ -633,7 +631,7 @@ def test_user_without_a_domain_cannot_share(world: World) -> None:
     refused(accept(ME, "unknown"), 5093, "Abnormal user domain")
 
 
-def test_a_share_is_accepted_only_in_the_domains_of_the_product(world: World) -> None:
+def test_share_is_accepted_only_in_the_products_domains(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     data(accept(OTHER, shared))
@@ -648,7 +646,7 @@ def test_a_share_is_accepted_only_in_the_domains_of_the_product(world: World) ->
     data(accept(THIRD, shared))
 
 
-def test_a_product_of_other_domains_is_unknown_before_binding(world: World) -> None:
+def test_product_of_other_domains_is_unknown_before_binding(world: World) -> None:
     products.change(PK, domains=["E.DM.2"])
     unknown = ask(ME, "get_device_info_by_binding", pk="none")
     assert ask(ME, "get_device_info_by_binding", pk=PK).body == unknown.body
@@ -657,7 +655,7 @@ def test_a_product_of_other_domains_is_unknown_before_binding(world: World) -> N
     assert data(ask(ME, "get_device_info_by_binding", pk=PK))["productName"] == "Smart lock"
 
 
-def test_a_code_stays_in_its_domain_when_somebody_who_accepted_it_leaves(world: World) -> None:
+def test_code_stays_in_its_domain_when_a_recipient_moves(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     user_domains.create("E.DM.2")
@@ -670,7 +668,7 @@ def test_a_code_stays_in_its_domain_when_somebody_who_accepted_it_leaves(world: 
     data(accept(THIRD, shared))
 
 
-def test_a_code_and_a_share_end_at_their_times(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_and_share_end_at_their_times(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     tokens = {uid: quectel.token(uid) for uid in (ME, OTHER, THIRD)}
     now = clock.seconds()
@@ -689,7 +687,7 @@ def test_a_code_and_a_share_end_at_their_times(world: World, monkeypatch: pytest
     assert data(quectel.call("unbundling_device_dk", tokens[ME], KEYS)) == {"bindingSum": 0}
 
 
-def test_a_code_shows_a_stranger_the_device_without_what_binds_or_reaches_it(world: World) -> None:
+def test_code_hides_serial_auth_key_and_family_from_strangers(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     found = data(ask(OTHER, "device_info", shareCode=shared))
@@ -699,7 +697,7 @@ def test_a_code_shows_a_stranger_the_device_without_what_binds_or_reaches_it(wor
     assert secrets.auth_key(owner()["binding"]) not in shared
 
 
-def test_new_codes_end_the_last_ones_unless_they_are_to_stay(world: World) -> None:
+def test_new_code_ends_earlier_codes_unless_they_are_kept(world: World) -> None:
     succeeded(world.ask())
     later = (clock.seconds() + 10**6) * 1000
     first, second = code(), code(coverMark=2, sharingExpireAt=later)
@@ -718,9 +716,7 @@ def test_new_codes_end_the_last_ones_unless_they_are_to_stay(world: World) -> No
 
 
 @pytest.mark.parametrize("cover", [1, 3])
-def test_codes_that_were_ended_while_one_was_added_do_not_come_back(
-    world: World, cover: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_ended_concurrently_are_not_restored(world: World, cover: int, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     leaked, later = code(), (clock.seconds() + sharing.SHARING_LIMIT) * 1000
     new: list[str] = []
@@ -734,7 +730,7 @@ def test_codes_that_were_ended_while_one_was_added_do_not_come_back(
 
 
 @pytest.mark.parametrize("cover", [1, 2, 3])
-def test_a_code_whose_answer_was_lost_is_made_by_the_repetition(world: World, cover: int) -> None:
+def test_retry_after_lost_response_creates_the_code(world: World, cover: int) -> None:
     succeeded(world.ask())
     attempts_made: list[int] = []
 
@@ -747,7 +743,7 @@ def test_a_code_whose_answer_was_lost_is_made_by_the_repetition(world: World, co
     assert attempts_made == [1, 2]
 
 
-def test_a_binding_has_thirty_shares_that_last(world: World) -> None:
+def test_binding_has_at_most_30_active_shares(world: World) -> None:
     succeeded(world.ask())
     shared = code()
     now = clock.seconds()
@@ -760,7 +756,7 @@ def test_a_binding_has_thirty_shares_that_last(world: World) -> None:
     refused(accept(THIRD, shared), 5138, "Device sharing failed")
 
 
-def test_a_binding_with_all_its_shares_ends_in_one_transaction() -> None:
+def test_binding_with_all_its_shares_ends_in_one_transaction() -> None:
     World(Mode.MULTI)
     users.set_home_mode(ME, True)
     succeeded(quectel.as_user(ME, fid="F1"))
@@ -774,23 +770,23 @@ def test_a_binding_with_all_its_shares_ends_in_one_transaction() -> None:
 
 
 RACES: list[tuple[str, Mode, Callable[[], object], tuple[int, str]]] = [
-    ("a ban", Mode.UNIQUE, lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
-    ("a ban", Mode.MULTI, lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
+    ("banned", Mode.UNIQUE, lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
+    ("banned", Mode.MULTI, lambda: devices.ban(DEVICE, "stolen"), (5009, "Device verification failed")),
     ("disabled", Mode.UNIQUE, lambda: devices.set_enabled(DEVICE, False), (5009, "Device verification failed")),
-    ("a bar", Mode.UNIQUE, lambda: products.bar(PK, OTHER), (5327, "No permission for this product")),
+    ("blocked user", Mode.UNIQUE, lambda: products.bar(PK, OTHER), (5327, "No permission for this product")),
     ("disabled user", Mode.UNIQUE, lambda: users.set_enabled(OTHER, False), (5032, "Token verification failed")),
-    *(("the sharer's revocation", mode, lambda: users.revoke_sessions(ME), NO_CODE) for mode in Mode),
+    *(("sharer's sessions revoked", mode, lambda: users.revoke_sessions(ME), NO_CODE) for mode in Mode),
     ("disabled sharer", Mode.UNIQUE, lambda: users.set_enabled(ME, False), NO_CODE),
-    *(("the binding's end", mode, lambda: ask(ME, "unbundling_device_dk", **KEYS), NO_CODE) for mode in Mode),
-    ("a new series", Mode.UNIQUE, lambda: code(), NO_CODE),
-    *(("another's share", mode, lambda: share(ME, THIRD, clock.seconds() + 60), None) for mode in Mode),
+    *(("binding ended", mode, lambda: ask(ME, "unbundling_device_dk", **KEYS), NO_CODE) for mode in Mode),
+    ("new codes", Mode.UNIQUE, lambda: code(), NO_CODE),
+    *(("share of another user", mode, lambda: share(ME, THIRD, clock.seconds() + 60), None) for mode in Mode),
     *(("the same share", mode, lambda: share(ME, OTHER, clock.seconds() + 60), ACCEPTED) for mode in Mode),
-    ("an own binding", Mode.MULTI, lambda: succeeded(quectel.as_user(OTHER)), BOUND),
+    ("own binding", Mode.MULTI, lambda: succeeded(quectel.as_user(OTHER)), BOUND),
 ]
 
 
 @pytest.mark.parametrize(("what", "mode", "change", "refusal"), RACES)
-def test_what_changes_while_a_share_is_accepted_is_answered_as_if_it_had_been_so_before(
+def test_change_during_accept_is_answered_as_if_made_before(
     what: str,
     mode: Mode,
     change: Callable[[], object],
@@ -812,7 +808,7 @@ def test_what_changes_while_a_share_is_accepted_is_answered_as_if_it_had_been_so
         (lambda: products.bar(PK, OTHER), (5327, "No permission for this product")),
     ],
 )
-def test_neither_a_banned_device_nor_a_barred_user_comes_to_a_share(
+def test_banned_device_or_blocked_user_cannot_get_a_share(
     world: World, wrong: Callable[[], object], refusal: tuple[int, str]
 ) -> None:
     succeeded(world.ask())
@@ -823,7 +819,7 @@ def test_neither_a_banned_device_nor_a_barred_user_comes_to_a_share(
     assert everything() == untouched
 
 
-def test_a_code_made_while_the_binding_ends_is_5052(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_created_during_unbind_is_5052(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded(world.ask())
     before(monkeypatch, "update_item", lambda: ask(ME, "unbundling_device_dk", **KEYS))
     refused(ask(ME, "share_info", **KEYS), *NOT_BOUND)

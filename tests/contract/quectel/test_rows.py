@@ -1,4 +1,4 @@
-"""quectel, row by row: what bindDeviceSn answers, to the byte, in which order, and what it leaves in the tables."""
+"""quectel: exact responses of bindDeviceSn, the order of its checks, and the items it writes."""
 
 import json
 import re
@@ -78,12 +78,12 @@ ROWS: list[tuple[float, int, Callable[[World], None]]] = [
 NEVER_TOGETHER = {
     (11, 12): "home mode is off or on",
     (11, 13): "home mode is off or on",
-    (12, 13): "without a family id there is no family that could be a foreign one",
-    (15, 16): "a device key that is missing has no format",
-    (19, 20): "an owner cannot accept a share, and who accepted one cannot bind (row 20)",
-    (19, 21): "in unique mode the caller has it, or another",
+    (12, 13): "without a family id there is no family to check",
+    (15, 16): "a missing device key has no format",
+    (19, 20): "an owner cannot accept a share, and a share recipient cannot bind (row 20)",
+    (19, 21): "in unique mode either the caller or another user holds the device",
 }
-"""Pairs of rows that no request and no data can meet at once."""
+"""Pairs of rows that cannot apply to one request."""
 
 PAIRS = [
     (earlier, later)
@@ -98,7 +98,7 @@ def name(row: tuple[float, int, Any]) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=name)
-def test_each_row_answers_its_code_and_text_and_writes_nothing(world: World, row: tuple[float, int, Any]) -> None:
+def test_each_row_returns_its_code_and_text_and_writes_nothing(world: World, row: tuple[float, int, Any]) -> None:
     _, code, put_wrong = row
     put_wrong(world)
     before = everything()
@@ -109,7 +109,7 @@ def test_each_row_answers_its_code_and_text_and_writes_nothing(world: World, row
 
 
 @pytest.mark.parametrize(("earlier", "later"), PAIRS, ids=name)
-def test_of_two_rows_that_both_hold_the_earlier_answers(world: World, earlier: Any, later: Any) -> None:
+def test_earlier_of_two_matching_rows_is_returned(world: World, earlier: Any, later: Any) -> None:
     later[2](world)
     earlier[2](world)
     before = everything()
@@ -117,7 +117,7 @@ def test_of_two_rows_that_both_hold_the_earlier_answers(world: World, earlier: A
     assert everything() == before
 
 
-def test_no_two_neighbouring_rows_go_untested_without_a_reason() -> None:
+def test_neighbouring_rows_are_tested_in_pairs_or_excused() -> None:
     tested = {(earlier[0], later[0]) for earlier, later in PAIRS}
     neighbours = {(earlier[0], later[0]) for earlier, later in pairwise(ROWS)}
     assert neighbours - tested == {(11, 12), (12, 13), (15, 16), (19, 20)}
@@ -126,7 +126,7 @@ def test_no_two_neighbouring_rows_go_untested_without_a_reason() -> None:
 # ── Success ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_device_is_bound_and_its_keys_are_answered(world: World) -> None:
+def test_binding_returns_the_device_keys(world: World) -> None:
     answer = world.ask()
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
     key = secrets.auth_key(owner()["binding"])
@@ -171,7 +171,7 @@ def test_a_device_is_bound_and_its_keys_are_answered(world: World) -> None:
     assert key not in json.dumps(everything(), default=str)
 
 
-def test_what_the_user_says_of_the_device_is_stored(world: World) -> None:
+def test_optional_bind_parameters_are_stored(world: World) -> None:
     world.at_home()
     answer = bind(
         world.token, f"pk={PK}&sn={SN}&deviceName=%20T%C3%BCr%20&capabilitiesBitmask=15&fid=F1&frid=R1&holder=x"
@@ -192,9 +192,7 @@ def test_what_the_user_says_of_the_device_is_stored(world: World) -> None:
     ("wish", "listed"),
     [({}, True), *(({"isCommonDevice": text}, "t" in text.lower()) for text in ("true", "True", "", "false", "FALSE"))],
 )
-def test_in_home_mode_the_device_is_common_unless_that_is_declined(
-    world: World, wish: dict[str, str], listed: bool
-) -> None:
+def test_device_is_common_by_default_in_home_mode(world: World, wish: dict[str, str], listed: bool) -> None:
     world.at_home()
     listed = listed or wish.get("isCommonDevice") == ""
     succeeded(bind(world.token, **world.parameters | wish))
@@ -202,13 +200,13 @@ def test_in_home_mode_the_device_is_common_unless_that_is_declined(
     assert owner()["common"] is listed
 
 
-def test_out_of_home_mode_no_list_is_written(world: World) -> None:
+def test_common_list_is_written_only_in_home_mode(world: World) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, isCommonDevice="true"))
     assert owner()["common"] is False
     assert common("F1") == set()
 
 
-def test_the_devices_own_module_type_goes_before_the_products(world: World) -> None:
+def test_module_type_of_the_device_overrides_the_product(world: World) -> None:
     world.manufacture(module_type="EC200")
     assert succeeded(world.ask())["moduleType"] == "EC200"
 
@@ -224,7 +222,7 @@ def test_the_devices_own_module_type_goes_before_the_products(world: World) -> N
         (None, "elsewhere", False),
     ],
 )
-def test_a_device_without_a_data_center_has_its_products(
+def test_data_center_defaults_to_that_of_the_product(
     world: World, device: str | None, product: str | None, bound: bool
 ) -> None:
     products.create("p2", name="Second", module_type="BC26", data_center=product)
@@ -247,42 +245,42 @@ def test_a_device_without_a_data_center_has_its_products(
         (" 8415", 5361),
     ],
 )
-def test_a_device_key_is_4_to_32_letters_and_digits(world: World, device_key: str, code: int) -> None:
+def test_device_key_is_4_to_32_letters_and_digits(world: World, device_key: str, code: int) -> None:
     world.manufacture(device_key=device_key)
     assert world.ask().json()["code"] == code
 
 
 @pytest.mark.parametrize("name", ["é", "é" * 254, "\u0958" * 254, "\U0001d160" * 254])
-def test_a_name_of_up_to_254_characters_is_taken_however_long_it_is_in_another_form(world: World, name: str) -> None:
+def test_name_of_254_characters_is_accepted_in_any_unicode_form(world: World, name: str) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, deviceName=f" {name} "))
     assert places()[ME]["name"] == name
 
 
-def test_a_blank_name_counts_as_none(world: World) -> None:
+def test_blank_name_counts_as_missing(world: World) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, deviceName=" ", fid="", frid=" ", capabilitiesBitmask=""))
     assert places()[ME]["name"] == "Smart lock"
 
 
-def test_serials_that_differ_only_in_unicode_form_are_one_device(world: World) -> None:
+def test_serials_that_differ_only_in_unicode_form_are_equal(world: World) -> None:
     devices.manufacture(PK, "cafe\u0301", device_key=DK)
     succeeded(as_user(ME, sn="caf\u00e9"))
     refused(as_user(ME, sn=" cafe\u0301 "), 5049)
 
 
 @pytest.mark.parametrize("other", [("p11uR", "P" + SN), ("p11urp", SN), (PK, SN.lower())])
-def test_another_product_key_or_serial_is_another_device(world: World, other: tuple[str, str]) -> None:
+def test_other_product_key_or_serial_is_another_device(world: World, other: tuple[str, str]) -> None:
     world.ask()
     assert as_user(ME, pk=other[0], sn=other[1]).json()["code"] in (5553, 5090)
 
 
 @pytest.mark.parametrize("role", ["administrator", "regular"])
-def test_administrators_bind_whoever_may_bind(world: World, role: Any) -> None:
+def test_administrators_can_always_bind(world: World, role: Any) -> None:
     quectel.administrators_only(world)
     users.create("C9", "smart", domain="E.DM.1", role=role)
     assert as_user("C9").json()["code"] == (200 if role == "administrator" else 5669)
 
 
-def test_an_authorised_domain_binds_and_so_does_a_user_admitted_again(world: World) -> None:
+def test_authorised_domain_and_unblocked_user_can_bind(world: World) -> None:
     products.change(PK, domains=["E.DM.2", "E.DM.1"])
     products.bar(PK, ME)
     refused(world.ask(), 5327)
@@ -291,14 +289,14 @@ def test_an_authorised_domain_binds_and_so_does_a_user_admitted_again(world: Wor
     succeeded(world.ask())
 
 
-def test_a_user_without_a_domain_or_of_one_that_was_never_entered_is_refused(world: World) -> None:
+def test_user_of_missing_or_unknown_domain_is_refused(world: World) -> None:
     users.create("C8", "smart")
     users.create("C9", "smart", domain="E.DM.9")
     refused(as_user("C8"), 5093)
     refused(as_user("C9"), 5093)
 
 
-def test_a_room_must_be_one_of_the_family(world: World) -> None:
+def test_room_must_belong_to_the_family(world: World) -> None:
     world.at_home()
     refused(as_user(ME, fid="F1", frid="R2"), 5041)
     refused(as_user(ME, fid="F9"), 5041)
@@ -306,17 +304,17 @@ def test_a_room_must_be_one_of_the_family(world: World) -> None:
     succeeded(as_user(ME, fid="F1", frid="R1"))
 
 
-def test_a_room_without_home_mode_is_refused(world: World) -> None:
+def test_room_without_home_mode_is_refused(world: World) -> None:
     refused(as_user(ME, frid="R1"), 5624)
 
 
-def test_members_of_a_family_put_devices_into_it_as_its_owner_does(world: World) -> None:
+def test_family_members_can_add_devices_like_the_owner(world: World) -> None:
     users.set_home_mode(OTHER, True)
     succeeded(as_user(OTHER, fid="F1"))
     assert common("F1") == {DEVICE}
 
 
-def test_a_disabled_device_is_refused_until_it_is_enabled(world: World) -> None:
+def test_disabled_device_is_refused_until_it_is_enabled(world: World) -> None:
     quectel.disabled(world)
     before = everything()
     refused(world.ask(), 5009)
@@ -325,7 +323,7 @@ def test_a_disabled_device_is_refused_until_it_is_enabled(world: World) -> None:
     succeeded(world.ask())
 
 
-def test_a_ban_outlasts_another_manufacturing_record(world: World) -> None:
+def test_ban_is_kept_when_the_device_is_manufactured_again(world: World) -> None:
     devices.ban(DEVICE, "stolen")
     world.manufacture(module_type="EC200")
     refused(world.ask(), 5009)
@@ -333,11 +331,11 @@ def test_a_ban_outlasts_another_manufacturing_record(world: World) -> None:
     succeeded(world.ask())
 
 
-# ── The request on the wire ───────────────────────────────────────────────────────────────────────────────────────────
+# ── Request format ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER  ", " bEaReR "])
-def test_the_token_stands_bare_or_after_bearer_in_any_case(world: World, scheme: str) -> None:
+def test_token_is_accepted_with_or_without_bearer_in_any_case(world: World, scheme: str) -> None:
     succeeded(bind(f"{scheme}{world.token}", pk=PK, sn=SN))
 
 
@@ -354,7 +352,7 @@ def test_the_token_stands_bare_or_after_bearer_in_any_case(world: World, scheme:
         ("é", 5032),
     ],
 )
-def test_a_header_without_a_good_token_is_refused(world: World, header: str, code: int) -> None:
+def test_header_without_a_valid_token_is_refused(world: World, header: str, code: int) -> None:
     before = everything()
     refused(bind(header, pk=PK, sn=SN), code)
     assert everything() == before
@@ -386,7 +384,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("extra", MALFORMED, ids=range(len(MALFORMED)))
-def test_a_malformed_or_repeated_parameter_is_5048(world: World, extra: str) -> None:
+def test_malformed_or_repeated_parameter_is_5048(world: World, extra: str) -> None:
     quectel.disabled_domain(world)
     before = everything()
     refused(bind(world.token, f"pk={PK}&sn={SN}&" + extra.replace("%s", extra.replace("&%s", ""))), 5048)
@@ -403,11 +401,11 @@ def test_a_malformed_or_repeated_parameter_is_5048(world: World, extra: str) -> 
         f"pk=%FF&sn={SN}",
     ],
 )
-def test_a_malformed_product_key_or_serial_is_5048_and_none_is_missing(world: World, query: str) -> None:
+def test_malformed_product_key_or_serial_is_5048(world: World, query: str) -> None:
     refused(bind(world.token, query), 5048)
 
 
-def test_a_malformed_parameter_comes_after_the_rows_that_name_one(world: World) -> None:
+def test_malformed_parameter_is_checked_after_named_parameters(world: World) -> None:
     refused(bind(world.token, "isCommonDevice=maybe"), 5066)
     refused(bind(world.token, f"pk={PK}&isCommonDevice=maybe"), 5088)
     refused(bind(world.token, f"pk={PK}&sn={SN}&isCommonDevice=maybe&deviceName={'n' * 255}"), 5333)
@@ -416,18 +414,18 @@ def test_a_malformed_parameter_comes_after_the_rows_that_name_one(world: World) 
 
 
 @pytest.mark.parametrize("bits", range(1, 16))
-def test_every_capability_mask_is_taken(world: World, bits: int) -> None:
+def test_every_capability_mask_is_accepted(world: World, bits: int) -> None:
     succeeded(bind(world.token, pk=PK, sn=SN, capabilitiesBitmask=bits))
     assert places()[ME]["capabilities"] == bits
 
 
 @pytest.mark.parametrize("body", ['{"pk": "other", "isCommonDevice": 7}', "{", b"\xff\xfe", "x" * 20000])
-def test_a_body_is_ignored(world: World, body: str | bytes) -> None:
+def test_body_is_ignored(world: World, body: str | bytes) -> None:
     request = event("POST", PATH, headers={"authorization": world.token or ""}, query=world.parameters, body=body)
     succeeded(invoke("quectel.bind_device_sn", request))
 
 
-def test_parameters_of_another_name_are_ignored_even_repeated(world: World) -> None:
+def test_unknown_parameters_are_ignored_even_repeated(world: World) -> None:
     succeeded(bind(world.token, f"pk={PK}&sn={SN}&uid={OTHER}&uid=x&PK=q&colour=red"))
     assert owner()["holder"] == f"user#{ME}"
 
@@ -444,7 +442,7 @@ def test_binding_again_is_5049_in_every_mode(mode: Mode) -> None:
     assert everything() == before
 
 
-def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own() -> None:
+def test_each_user_in_multi_mode_has_their_own_binding_and_key() -> None:
     World(Mode.MULTI)
     keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
     assert len(keys) == 3
@@ -454,7 +452,7 @@ def test_in_multi_mode_each_user_has_a_binding_and_a_key_of_their_own() -> None:
     ]
 
 
-def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares() -> None:
+def test_rotating_bind_evicts_the_owner_and_their_shares() -> None:
     World(Mode.ROTATING)
     first = succeeded(as_user(OTHER))
     share(OTHER, THIRD, clock.seconds() + 60)
@@ -468,7 +466,7 @@ def test_in_rotating_mode_the_next_user_evicts_the_last_with_their_shares() -> N
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_an_accepted_share_is_6040_until_it_ends(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepted_share_is_6040_until_it_ends(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     World(mode)
     succeeded(as_user(OTHER))
     end = clock.seconds() + 60
@@ -484,7 +482,7 @@ def test_an_accepted_share_is_6040_until_it_ends(mode: Mode, monkeypatch: pytest
 
 
 FAMILIES = [
-    # (the first holder's family, is it common there, the next one's, is it common there) → what is on the two lists
+    # (first holder's family, common there, next holder's family, common there) → devices on the two lists
     (("F1", True, "F1", True), ({DEVICE}, set())),
     (("F1", True, "F1", False), (set(), set())),
     (("F1", False, "F1", True), ({DEVICE}, set())),
@@ -498,7 +496,7 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("case", "lists"), FAMILIES, ids=str)
-def test_an_eviction_moves_the_device_between_the_families_common_lists(
+def test_eviction_moves_the_device_between_common_lists(
     case: tuple[Any, ...], lists: tuple[set[str], set[str]]
 ) -> None:
     World(Mode.ROTATING)
@@ -511,7 +509,7 @@ def test_an_eviction_moves_the_device_between_the_families_common_lists(
     assert (owner()["holder"], owner()["fid"], owner()["common"]) == (f"user#{ME}", case[2], case[3])
 
 
-def test_of_two_devices_of_one_device_key_a_user_has_one(world: World) -> None:
+def test_user_can_have_one_device_per_device_key(world: World) -> None:
     succeeded(world.ask())
     devices.manufacture(PK, "SN2", device_key=DK)
     before = everything()
@@ -520,7 +518,7 @@ def test_of_two_devices_of_one_device_key_a_user_has_one(world: World) -> None:
     succeeded(as_user(OTHER, sn="SN2"))
 
 
-def test_a_full_list_takes_a_device_that_is_on_it_and_loses_none() -> None:
+def test_full_common_list_accepts_a_device_already_on_it() -> None:
     world = World(Mode.ROTATING)
     world.at_home()
     users.set_home_mode(OTHER, True)

@@ -1,4 +1,4 @@
-"""quectel's share codes are encrypted, authenticated, and valid in one account and domain."""
+"""quectel: share codes are encrypted, authenticated, and valid only in one account and domain."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def test_code_decrypts_to_its_offer() -> None:
         assert share_codes.decode(code(offer), READER) == offer
 
 
-def test_each_offer_has_one_code_of_its_own() -> None:
+def test_each_offer_has_its_own_code() -> None:
     assert code() == code(Offer(*OFFER))
     others = [
         *(OFFER._replace(**{name: "other" if isinstance(value, str) else 1}) for name, value in OFFER._asdict().items())
@@ -85,7 +85,7 @@ def test_code_with_any_bit_changed_is_refused() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 64, -1])
-def test_a_part_of_a_code_is_refused(length: int) -> None:
+def test_truncated_code_is_refused(length: int) -> None:
     assert refused(base64.urlsafe_b64encode(sealed(code())[:length]).rstrip(b"=").decode())
 
 
@@ -98,5 +98,5 @@ def test_a_part_of_a_code_is_refused(length: int) -> None:
         READER._replace(account="smartE", domain=".DM.1"),
     ],
 )
-def test_a_code_is_refused_to_users_of_another_account_or_domain(session: Session) -> None:
+def test_code_is_refused_in_another_account_or_domain(session: Session) -> None:
     assert refused(code(), session)

@@ -23,7 +23,7 @@ ADDRESS = "80:00:00:00:00:00:00:F1"
 
 @pytest.fixture(autouse=True)
 def request_(registry: None) -> dict[str, object]:
-    """A request of a user to connect to a device of their account."""
+    """Return the request of a user to connect to a device of their account."""
     accounts.create("acme", name="Acme")
     users.create("ann", "acme")
     company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
@@ -47,7 +47,7 @@ def broken() -> NoReturn:
     raise ZeroDivisionError("secret inner text")
 
 
-def test_a_connection_is_one_batch_read_and_one_transaction(request_: dict[str, object]) -> None:
+def test_connecting_takes_one_batch_read_and_one_transaction(request_: dict[str, object]) -> None:
     with calls.recording("remoteit.connect_device") as invocation:
         template.function("remoteit.connect_device").load()(request_, None)
     assert invocation.dynamodb == ["BatchGetItem", "TransactWriteItems"]
@@ -58,7 +58,7 @@ def test_a_connection_is_one_batch_read_and_one_transaction(request_: dict[str, 
     ("failure", "status", "reason"),
     [(unreachable, 503, "service unavailable, try again"), (broken, 500, "internal server error")],
 )
-def test_a_failure_of_ours_is_the_envelopes_5xx_and_makes_no_connection(
+def test_internal_failure_is_5xx_and_creates_no_connection(
     method: str,
     failure: object,
     status: int,
@@ -82,7 +82,7 @@ def test_a_failure_of_ours_is_the_envelopes_5xx_and_makes_no_connection(
         ("unbound", 403, f"[0405] {ADDRESS} is not available for public access and is not shared with you."),
     ],
 )
-def test_what_changes_between_the_read_and_the_write_is_answered_as_if_it_had_been_so(
+def test_change_after_the_read_is_answered_as_if_made_before(
     refusal: str, status: int, reason: str, request_: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = identity.company_device("acme", "M", "S")

@@ -1,4 +1,4 @@
-"""GET /apv/v27/device/list/all: the devices that a user may connect to, and of no others."""
+"""GET /apv/v27/device/list/all: lists exactly the devices that a user can connect to."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ MEMBERS = [
 
 @pytest.fixture(autouse=True)
 def headers(registry: None) -> dict[str, str]:
-    """Ann of acme, who is a bank's customer; Bob and Dan of acme; Eve of another account. Products of each mode."""
+    """Create Ann of acme, who is a bank customer; Bob and Dan of acme; Eve of another account; a product per mode."""
     user_domains.create("D")
     for account in ("acme", "other"):
         accounts.create(account, name=account)
@@ -120,7 +120,7 @@ def listed(headers: dict[str, str]) -> dict[str, dict[str, str]]:
     return {device["deviceaddress"]: device for device in found["devices"]}
 
 
-def test_a_device_is_listed_to_the_byte(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_response_is_byte_exact(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
     bound("acme", "S", 0xF1, alias="Front door", kind="camera")
     answer = list_all(headers)
@@ -133,11 +133,11 @@ def test_a_device_is_listed_to_the_byte(headers: dict[str, str], monkeypatch: py
     )
 
 
-def test_nothing_is_an_empty_list(headers: dict[str, str]) -> None:
+def test_user_without_devices_gets_an_empty_list(headers: dict[str, str]) -> None:
     assert list_all(headers).body == '{"status":"true","devices":[],"cache_expires":0,"length":0}'
 
 
-def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(headers: dict[str, str]) -> None:
+def test_list_has_exactly_the_accessible_devices(headers: dict[str, str]) -> None:
     bound_by("ann", Mode.UNIQUE, "S1", 1)
     bound_by("ann", Mode.MULTI, "S2", 2)
     bound_by("bob", Mode.MULTI, "S2", 2)
@@ -170,7 +170,7 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
     bobs = listed(as_("bob"))
     assert set(bobs) == {address(2), address(6), address(8)}
     assert bobs[address(8)]["ownerusername"] == "bob"
-    # What is listed can be connected to.
+    # Every listed device can be connected to.
     found = dynamodb.get(items.user("ann"))
     assert found is not None
     for place in shown:
@@ -183,9 +183,7 @@ def test_every_device_that_the_caller_may_reach_is_listed_and_none_of_another(he
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
-def test_a_share_has_its_own_users_name_and_time_and_nothing_that_its_sharer_says(
-    mode: Mode, headers: dict[str, str]
-) -> None:
+def test_shared_device_shows_the_recipients_name_and_time(mode: Mode, headers: dict[str, str]) -> None:
     bound_by("dan", mode, "S3", 3)
     quectel.share("dan", "ann", LATER, pk=mode.name, dk="KEYS33")
     user_devices.rename(quectel.session("ann"), mode.name, "KEYS33", "Ann's name")
@@ -202,9 +200,7 @@ def test_a_share_has_its_own_users_name_and_time_and_nothing_that_its_sharer_say
     }
 
 
-def test_what_may_not_be_reached_any_more_is_not_listed(
-    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_device_no_longer_accessible_is_not_listed(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     ended = bound("acme", "S1", 1)
     bound("acme", "S2", 2)
     bound_by("dan", Mode.UNIQUE, "S3", 3)
@@ -221,7 +217,7 @@ def test_what_may_not_be_reached_any_more_is_not_listed(
     assert listed(headers) == {}
 
 
-def test_a_device_that_cannot_be_connected_to_is_listed_as_inactive(headers: dict[str, str]) -> None:
+def test_unconnectable_device_is_listed_as_inactive(headers: dict[str, str]) -> None:
     banned, inactive = bound("acme", "S1", 1), bound("acme", "S2", 2)
     bound("acme", "S3", 3)
     devices.ban(banned, "stolen")
@@ -230,7 +226,7 @@ def test_a_device_that_cannot_be_connected_to_is_listed_as_inactive(headers: dic
     assert states == {address(1): "inactive", address(2): "inactive", address(3): "active"}
 
 
-def test_of_more_devices_than_it_looks_at_the_callers_own_come_first(
+def test_own_devices_come_first_when_the_list_is_cut_off(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "LIST_LIMIT", 2)
@@ -251,15 +247,13 @@ def test_of_more_devices_than_it_looks_at_the_callers_own_come_first(
         ({"developerkey": "A" * 40}, "invalid developer key"),
     ],
 )
-def test_credentials_are_judged_before_anything_is_read(
-    headers: dict[str, str], changes: dict[str, str], reason: str
-) -> None:
+def test_credentials_are_checked_before_any_read(headers: dict[str, str], changes: dict[str, str], reason: str) -> None:
     bound("acme", "S1", 1)
     answer = list_all(headers | changes)
     assert (answer.status, answer.body) == (401, f'{{"status":"false","reason":"{reason}"}}')
 
 
-def test_a_list_writes_nothing_and_reads_a_hundred_devices_at_a_time(
+def test_list_reads_100_devices_per_call_and_writes_nothing(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "_BATCH", 2)

@@ -1,4 +1,4 @@
-"""A user of an account logs in: every refusal to the byte, in one time, and what is left in the tables."""
+"""Login of an account's user: exact error responses, constant time, and the items written."""
 
 import json
 import re
@@ -20,13 +20,13 @@ from tests.tables import everything, stored
 PATH = "/apv/v27/user/login"
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
 UID = "user-with-a-long-id"
-"""No digest, random id or date can contain it."""
+"""Email address that cannot occur in a digest, a random id or a date."""
 WRONG = '{"status":"false","reason":"[0102] The username or password is invalid"}'
 
 
 @pytest.fixture(autouse=True)
 def key(registry: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The developer key of ada's account. Hashes are cheap, the one that stands for none as well."""
+    """Return the developer key of ada's account. All hashes are cheap, even the one used when no password is stored."""
     monkeypatch.setattr(passwords, "_LN", 4)
     monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
     for account in ("acme", "other"):
@@ -53,12 +53,12 @@ def refused(answer: Response, reason: str = "[0102] The username or password is 
 
 
 def failures() -> list[int]:
-    """Of logins: unknown keys are counted too."""
+    """Return the counts of failed logins, without those of unknown keys."""
     return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
 @pytest.mark.parametrize("header", ["developerkey", "apikey", "DeveloperKey"])
-def test_a_login_gives_a_session_and_says_whose(header: str, key: str) -> None:
+def test_login_returns_a_session_and_its_user(header: str, key: str) -> None:
     began = clock.seconds()
     answer = ask({header: key}, {"username": " ada@EXAMPLE.com", "password": PASSWORD})
     given = answer.json()
@@ -83,14 +83,14 @@ def test_a_login_gives_a_session_and_says_whose(header: str, key: str) -> None:
     assert failures() == []
 
 
-def test_who_a_user_is_stays_and_differs_from_others(key: str) -> None:
+def test_user_id_is_stable_and_unique(key: str) -> None:
     users.set_password("ben", PASSWORD)
     first, again, other = (log_in(key, email).json() for email in (EMAIL, EMAIL, "ben@x.de"))
     for name in ("guid", "service_authhash"):
         assert first[name] == again[name] != other[name]
 
 
-def test_a_login_is_a_use_of_the_developer_key(key: str) -> None:
+def test_login_counts_as_use_of_the_developer_key(key: str) -> None:
     refused(log_in(key, password="wrong password"))
     assert "last_used" not in api_keys.show(api_keys.id_of(key))
     assert log_in(key).status == 200
@@ -99,20 +99,18 @@ def test_a_login_is_a_use_of_the_developer_key(key: str) -> None:
 
 REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "wrong": (lambda: None, EMAIL, PASSWORD.strip()),
-    "nobody": (lambda: None, "nobody@x.de", PASSWORD),
-    "no address": (lambda: None, "ada", PASSWORD),
+    "unknown address": (lambda: None, "nobody@x.de", PASSWORD),
+    "user id instead of address": (lambda: None, "ada", PASSWORD),
     "of another account": (lambda: None, "far@x.de", PASSWORD),
     "without a password": (lambda: None, "ben@x.de", PASSWORD),
     "disabled": (lambda: users.set_enabled("ada", False), EMAIL, PASSWORD),
     "erased": (lambda: privacy.erase("ada"), EMAIL, PASSWORD),
-    "addressed otherwise": (lambda: users.change("ada", email="eve@x.de"), EMAIL, PASSWORD),
+    "address changed": (lambda: users.change("ada", email="eve@x.de"), EMAIL, PASSWORD),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_whoever_is_not_let_in_is_told_the_same_after_the_same_work(
-    case: str, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_logins_get_the_same_response_and_work(case: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     happen, email, password = REFUSED[case]
     happen()
     hashed: list[Any] = []
@@ -139,9 +137,9 @@ def test_whoever_is_not_let_in_is_told_the_same_after_the_same_work(
         lambda: users.change("ada", email="eve@x.de"),
         lambda: users.set_enabled("ada", False),
     ],
-    ids=["erased", "addressed otherwise", "disabled"],
+    ids=["erased", "address changed", "disabled"],
 )
-def test_who_is_gone_since_their_name_was_read_is_not_let_in(
+def test_user_removed_or_disabled_during_login_is_refused(
     happen: Callable[[], None], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before(monkeypatch, "get_item", lambda: before(monkeypatch, "get_item", happen))
@@ -154,13 +152,13 @@ def test_who_is_gone_since_their_name_was_read_is_not_let_in(
     [({}, "missing developer key"), ({"developerkey": " "}, "missing developer key"), ({"apikey": "x"}, "")],
 )
 @pytest.mark.parametrize("body", [{"username": EMAIL, "password": PASSWORD}, {}, "{"])
-def test_the_developer_key_comes_first(headers: dict[str, str], reason: str, body: Any) -> None:
+def test_developer_key_is_checked_first(headers: dict[str, str], reason: str, body: Any) -> None:
     stands = everything()
     refused(ask(headers, body), reason or "invalid developer key")
     assert everything() == stands
 
 
-def test_a_key_that_is_no_developer_key_any_more_opens_nothing(key: str) -> None:
+def test_inactive_developer_key_is_refused(key: str) -> None:
     api_keys.revoke(api_keys.id_of(key))
     refused(log_in(key), "invalid developer key")
     accounts.set_enabled("other", True)
@@ -185,12 +183,12 @@ def test_a_key_that_is_no_developer_key_any_more_opens_nothing(key: str) -> None
         ("[]", "malformed request body: a JSON object is expected"),
     ],
 )
-def test_a_bad_body_is_400(body: Any, reason: str, key: str) -> None:
+def test_invalid_body_is_400(body: Any, reason: str, key: str) -> None:
     refused(ask({"developerkey": key}, body), reason, 400)
     assert failures() == []
 
 
-def test_neither_address_nor_password_is_logged_or_kept(key: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_login_neither_logs_nor_stores_email_and_password(key: str, caplog: pytest.LogCaptureFixture) -> None:
     users.create(UID, "acme", email="own@x.de")
     users.set_password(UID, PASSWORD)
     for email, password in (

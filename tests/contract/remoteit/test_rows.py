@@ -1,4 +1,4 @@
-"""remoteit, row by row: what POST /apv/v27/device/connect answers, to the byte, and what it leaves in the tables."""
+"""remoteit: exact responses of POST /apv/v27/device/connect, and the items it writes."""
 
 import json
 import secrets
@@ -35,7 +35,7 @@ CONNECTION = (
 
 @pytest.fixture
 def certain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One moment, and no chance."""
+    """Fix the time and the random values."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr(uuid, "uuid4", lambda: ID)
     monkeypatch.setattr(secrets, "choice", lambda letters: letters[0])
@@ -43,7 +43,7 @@ def certain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def credentials(registry: None) -> dict[str, str]:
-    """The developer key of one account and the session of a user of another."""
+    """Return the developer key of one account and the session of a user of another."""
     accounts.create("tools", name="Tools")
     accounts.create("acme", name="Acme")
     users.create("ann", "acme")
@@ -55,7 +55,7 @@ def credentials(registry: None) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def device(credentials: None) -> str:
-    """A device bound to the user's account, with the document's service address."""
+    """Bind a device with the documented service address to the user's account."""
     company_devices.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
     service_addresses.assign(ADDRESS, device)
@@ -96,7 +96,7 @@ def not_shared(address: str) -> str:
         ('{"wait":" ","hostip":" ","deviceaddress":"80:00:00:00:00:00:00:F1"}', ""),
     ],
 )
-def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[str, str], device: str) -> None:
+def test_documented_samples_connect(body: str, wait: str, credentials: dict[str, str], device: str) -> None:
     for sent in (body, body.encode()):
         answer = connect(credentials, sent)
         assert answer.status == 200
@@ -126,7 +126,7 @@ def test_the_documents_samples_connect(body: str, wait: str, credentials: dict[s
     ]
 
 
-def test_a_connection_has_an_id_and_a_label_of_its_own(credentials: dict[str, str]) -> None:
+def test_each_connection_has_its_own_id_and_label(credentials: dict[str, str]) -> None:
     first, second = (connect(credentials).json() for _ in range(2))
     for made in (first, second):
         connection = made["connection"]
@@ -138,7 +138,7 @@ def test_a_connection_has_an_id_and_a_label_of_its_own(credentials: dict[str, st
     assert first["connection"]["proxy"] != second["connection"]["proxy"]
 
 
-def test_connecting_again_ends_the_callers_last_connection_and_nobody_elses(credentials: dict[str, str]) -> None:
+def test_connecting_again_ends_only_the_callers_last_connection(credentials: dict[str, str]) -> None:
     users.create("bob", "acme")
     theirs = connect(credentials | {"token": sessions.issue("bob", "remoteit", 60)[0]}).json()["connectionid"]
     connect(credentials)
@@ -146,7 +146,7 @@ def test_connecting_again_ends_the_callers_last_connection_and_nobody_elses(cred
     assert [lease["connection"] for lease in leases()] == [last, theirs]
 
 
-def test_how_long_a_connection_lasts_and_where_are_settings(
+def test_connection_lifetime_and_host_are_settings(
     credentials: dict[str, str], environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("LEASE_SECONDS", "60")
@@ -167,16 +167,14 @@ def test_how_long_a_connection_lasts_and_where_are_settings(
         ("", "203.0.113.9"),
     ],
 )
-def test_the_client_is_the_one_named_or_the_caller(hostip: str, client_ip: str, credentials: dict[str, str]) -> None:
+def test_client_defaults_to_the_caller(hostip: str, client_ip: str, credentials: dict[str, str]) -> None:
     forwarded = {"X-Forwarded-For": "198.51.100.1"}
     assert connect(credentials | forwarded, {"deviceaddress": ADDRESS, "hostip": hostip}).status == 200
     assert leases()[0]["client_ip"] == client_ip
 
 
 @pytest.mark.parametrize("header", ["developerkey", "DeveloperKey", "apikey", "APIKey"])
-def test_the_developer_key_is_taken_under_both_header_names_in_any_case(
-    header: str, credentials: dict[str, str]
-) -> None:
+def test_developer_key_is_read_from_both_headers_in_any_case(header: str, credentials: dict[str, str]) -> None:
     assert connect({header: credentials["developerkey"], "Token": credentials["token"]}).status == 200
 
 
@@ -193,7 +191,7 @@ def test_the_developer_key_is_taken_under_both_header_names_in_any_case(
     ],
 )
 @pytest.mark.parametrize("body", [{"deviceaddress": ADDRESS}, {"deviceaddress": UNKNOWN}, {}, "{"])
-def test_credentials_come_before_everything_else(
+def test_credentials_are_checked_first(
     changes: dict[str, str], reason: str, body: Any, credentials: dict[str, str]
 ) -> None:
     before = everything()
@@ -202,7 +200,7 @@ def test_credentials_come_before_everything_else(
     assert everything() == before
 
 
-def test_revoked_expired_foreign_and_closed_developer_keys_answer_as_an_unknown_one(
+def test_invalid_developer_keys_are_refused_like_unknown_ones(
     credentials: dict[str, str],
 ) -> None:
     def issue(account: str, kind: Kind = Kind.REMOTEIT, expires_at: int | None = None) -> str:
@@ -223,7 +221,7 @@ def test_revoked_expired_foreign_and_closed_developer_keys_answer_as_an_unknown_
     assert leases() == []
 
 
-def test_expired_foreign_revoked_and_disabled_sessions_answer_as_a_forged_one(
+def test_invalid_sessions_are_refused_like_forged_ones(
     credentials: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expired = sessions.issue("ann", "remoteit", -1)[0]
@@ -272,14 +270,14 @@ def test_expired_foreign_revoked_and_disabled_sessions_answer_as_a_forged_one(
         (json.dumps({"pad": "x" * 16384}), "malformed request body: a JSON object is expected"),
     ],
 )
-def test_a_bad_body_is_400_and_leaves_nothing(body: Any, reason: str, credentials: dict[str, str]) -> None:
+def test_invalid_body_is_400_and_writes_nothing(body: Any, reason: str, credentials: dict[str, str]) -> None:
     before = everything()
     answer = connect(credentials, body)
     assert (answer.status, answer.body) == (400, refusal(reason))
     assert everything() == before
 
 
-def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored(credentials: dict[str, str]) -> None:
+def test_fields_a_caller_cannot_set_are_ignored_and_not_stored(credentials: dict[str, str]) -> None:
     connect(credentials, {"deviceaddress": ADDRESS})
     expected = set(leases()[0])
     connect(credentials, {"deviceaddress": ADDRESS, "holder": "user#eve", "caller": "eve", "colour": "red"})
@@ -288,7 +286,7 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored(credent
     assert leases()[0]["caller"] == "ann"
 
 
-def test_not_yours_not_bound_and_not_there_are_one_answer(credentials: dict[str, str], device: str) -> None:
+def test_foreign_unbound_and_unknown_devices_are_answered_alike(credentials: dict[str, str], device: str) -> None:
     accounts.create("other", name="Other")
     users.create("eve", "other")
     eve = credentials | {"token": sessions.issue("eve", "remoteit", 3600)[0]}
@@ -307,9 +305,7 @@ def test_not_yours_not_bound_and_not_there_are_one_answer(credentials: dict[str,
     assert everything()["BINDINGS"] == before["BINDINGS"]
 
 
-def test_a_banned_device_is_403_for_a_reason_of_its_own_until_the_ban_is_lifted(
-    credentials: dict[str, str], device: str
-) -> None:
+def test_banned_device_is_403_until_the_ban_is_lifted(credentials: dict[str, str], device: str) -> None:
     devices.ban(device, "stolen")
     devices.deactivate(device)
     before = everything()
@@ -321,7 +317,7 @@ def test_a_banned_device_is_403_for_a_reason_of_its_own_until_the_ban_is_lifted(
     assert connect(credentials).status == 200
 
 
-def test_an_inactive_device_is_404_until_it_is_active(credentials: dict[str, str], device: str) -> None:
+def test_inactive_device_is_404_until_it_is_active(credentials: dict[str, str], device: str) -> None:
     devices.deactivate(device)
     before = everything()
     answer = connect(credentials)
@@ -331,7 +327,7 @@ def test_an_inactive_device_is_404_until_it_is_active(credentials: dict[str, str
     assert connect(credentials).status == 200
 
 
-def test_a_device_whose_address_was_taken_away_is_not_there(credentials: dict[str, str], device: str) -> None:
+def test_device_whose_address_was_removed_is_not_found(credentials: dict[str, str], device: str) -> None:
     service_addresses.withdraw(ADDRESS)
     answer = connect(credentials)
     assert (answer.status, answer.body) == (403, not_shared(ADDRESS))
@@ -339,7 +335,7 @@ def test_a_device_whose_address_was_taken_away_is_not_there(credentials: dict[st
     assert connect(credentials, {"deviceaddress": UNKNOWN}).status == 200
 
 
-def test_the_user_of_a_bank_connects_to_what_they_registered_while_it_is_active(credentials: dict[str, str]) -> None:
+def test_bank_customer_can_connect_only_to_active_registrations(credentials: dict[str, str]) -> None:
     users.create("carol", "acme", customer="MIGR00002")
     device = identity.customer_device("354162079415768")
     dynamodb.write(devices.seen(device, "asseco"))
@@ -351,7 +347,7 @@ def test_the_user_of_a_bank_connects_to_what_they_registered_while_it_is_active(
         assert connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == 403
 
 
-def test_a_player_that_nobody_holds_can_be_connected_to_by_nobody(credentials: dict[str, str]) -> None:
+def test_video_device_without_holder_cannot_be_connected_to(credentials: dict[str, str]) -> None:
     device = identity.video_device("A1B2C3D4E5F6")
     dynamodb.write(devices.seen(device, "vodlix"))
     service_addresses.assign("80:00:00:00:00:00:00:F4", device)

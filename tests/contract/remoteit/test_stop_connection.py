@@ -1,4 +1,4 @@
-"""POST /apv/v27/device/connect/stop: what it answers, what it ends, and what it leaves alone."""
+"""POST /apv/v27/device/connect/stop: its responses, and the connections it ends and keeps."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ REFUSED = (401, '{"status":"false","reason":"missing or invalid deviceaddress or
 
 @pytest.fixture(autouse=True)
 def headers(registry: None) -> dict[str, str]:
-    """Ann of acme, whose device has an address, and the developer key of her request; Eve of another account."""
+    """Create Ann of acme, whose device has an address, and Eve of another account. Return Ann's headers."""
     for account, uid, address in (("acme", "ann", ADDRESS), ("other", "eve", OTHERS)):
         accounts.create(account, name=account)
         users.create(uid, account)
@@ -72,7 +72,7 @@ def admitted(made: Connection) -> bool:
 
 
 @pytest.mark.parametrize("spelled", [str.upper, str.lower, lambda text: f" {text} "])
-def test_a_stopped_connection_lets_nobody_in_and_leaves_nothing(
+def test_stopped_connection_is_deleted_and_refuses_clients(
     headers: dict[str, str], spelled: Callable[[str], str]
 ) -> None:
     bound = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
@@ -89,7 +89,7 @@ def test_a_stopped_connection_lets_nobody_in_and_leaves_nothing(
     assert admitted(connect())
 
 
-def test_whatever_is_missing_or_wrong_is_one_refusal_and_ends_nothing(headers: dict[str, str]) -> None:
+def test_any_wrong_value_gets_one_refusal_and_ends_nothing(headers: dict[str, str]) -> None:
     users.create("bob", "acme")
     ended, theirs, colleagues = connect(), connect("eve", OTHERS), connect("bob")
     made = connect()
@@ -127,9 +127,7 @@ def test_whatever_is_missing_or_wrong_is_one_refusal_and_ends_nothing(headers: d
     assert everything() == stands
 
 
-def test_a_connection_whose_time_is_over_is_not_stopped(
-    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_expired_connection_cannot_be_stopped(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     made = connect()
     stands = everything()
     monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000)
@@ -139,7 +137,7 @@ def test_a_connection_whose_time_is_over_is_not_stopped(
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", b"\xff"])
-def test_a_body_that_is_none_is_400(headers: dict[str, str], body: str | bytes) -> None:
+def test_invalid_body_is_400(headers: dict[str, str], body: str | bytes) -> None:
     answer = stop(headers, body)
     assert (answer.status, answer.json()["reason"]) == (400, "malformed request body: a JSON object is expected")
 
@@ -153,7 +151,7 @@ def test_a_body_that_is_none_is_400(headers: dict[str, str], body: str | bytes) 
         ({"developerkey": "A" * 40}, "invalid developer key"),
     ],
 )
-def test_credentials_come_first(headers: dict[str, str], changes: dict[str, str], reason: str) -> None:
+def test_credentials_are_checked_first(headers: dict[str, str], changes: dict[str, str], reason: str) -> None:
     made = connect()
     for body in ({"deviceaddress": ADDRESS, "connectionid": made.id}, {}, "{"):
         answer = stop(headers | changes, body)
@@ -174,7 +172,7 @@ MEANWHILE: list[Callable[[], object]] = [
 
 
 @pytest.mark.parametrize("change", MEANWHILE)
-def test_what_changes_between_the_read_and_the_write_never_ends_another_connection(
+def test_concurrent_change_never_ends_another_connection(
     headers: dict[str, str], change: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company_devices.bind("acme", "M", "S2", alias=None, firmware=None, kind=None)
@@ -187,7 +185,7 @@ def test_what_changes_between_the_read_and_the_write_never_ends_another_connecti
     before(monkeypatch, "transact_write_items", happen)
     answer = stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id})
     if change is MEANWHILE[2]:
-        # The address is another device's by now; the connection to the one that had it is ended all the same.
+        # The address now belongs to another device. The connection to the previous device ends anyway.
         assert answer.status == 200
         assert not [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")]
     else:
@@ -200,7 +198,7 @@ def unreachable() -> NoReturn:
 
 
 @pytest.mark.parametrize("method", ["batch_get_item", "transact_write_items"])
-def test_a_registry_that_cannot_be_reached_is_503_and_ends_nothing(
+def test_unreachable_registry_is_503_and_ends_nothing(
     headers: dict[str, str], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = connect()
@@ -211,7 +209,7 @@ def test_a_registry_that_cannot_be_reached_is_503_and_ends_nothing(
     assert admitted(made)
 
 
-def test_a_stop_is_one_batch_read_and_one_transaction(headers: dict[str, str]) -> None:
+def test_stopping_takes_one_batch_read_and_one_transaction(headers: dict[str, str]) -> None:
     body = json.dumps({"deviceaddress": ADDRESS, "connectionid": connect().id})
     request = event("POST", "/apv/v27/device/connect/stop", headers=headers, body=body)
     with calls.recording("remoteit.stop_connection") as invocation:
@@ -219,7 +217,7 @@ def test_a_stop_is_one_batch_read_and_one_transaction(headers: dict[str, str]) -
     assert invocation.dynamodb == ["BatchGetItem", "TransactWriteItems"]
 
 
-def test_a_user_whose_share_is_over_may_still_stop_what_they_began(headers: dict[str, str]) -> None:
+def test_user_of_an_ended_share_can_stop_their_connection(headers: dict[str, str]) -> None:
     made = connect()
     dynamodb.write(items.user("ann").update(set={"customer": None}))
     dynamodb.write(items.owner(device()).update(set={"holder": "account#other"}))

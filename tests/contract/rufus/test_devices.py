@@ -1,4 +1,4 @@
-"""Unbinding: what others change meanwhile, and lost answers. Listing: how far it reads."""
+"""Unbinding: concurrent changes and lost responses. Listing: the number of reads."""
 
 import json
 from typing import Any, NoReturn
@@ -50,7 +50,7 @@ def unreachable() -> NoReturn:
     raise EndpointConnectionError(endpoint_url="https://secret.internal")
 
 
-def test_of_two_who_unbind_at_once_one_is_told_that_it_was_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_concurrent_unbind_is_404(monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind()
     after: list[Any] = []
     before(
@@ -63,7 +63,7 @@ def test_of_two_who_unbind_at_once_one_is_told_that_it_was_gone(monkeypatch: pyt
     assert [everything()] == after
 
 
-def test_a_device_that_was_bound_anew_meanwhile_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_bound_again_concurrently_is_unbound(monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind()
 
     def anew() -> None:
@@ -74,7 +74,7 @@ def test_a_device_that_was_bound_anew_meanwhile_is_let_go(monkeypatch: pytest.Mo
     assert (unbind(deviceid).status, stored(Table.BINDINGS)) == (200, [])
 
 
-def test_a_ban_meanwhile_stands_and_the_device_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_ban_is_kept_and_the_device_is_unbound(monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind()
     device = identity.company_device_of("acme", deviceid)
     before(monkeypatch, "transact_write_items", lambda: devices.ban(device, "stolen"))
@@ -82,7 +82,7 @@ def test_a_ban_meanwhile_stands_and_the_device_is_let_go(monkeypatch: pytest.Mon
     assert [item["ban_reason"] for item in stored(Table.DEVICES)] == ["stolen"]
 
 
-def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
+def test_retry_of_unbind_after_lost_response_is_idempotent() -> None:
     deviceid = bind()
     answered: dict[bytes, Any] = {}
     sent: list[bytes] = []
@@ -94,7 +94,7 @@ def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
         return 0
 
     def answer_alike(request: Any, **_: Any) -> Any:
-        # As DynamoDB does and moto does not: the same request under the same token is answered as the first time.
+        # DynamoDB returns the first response to a repeated request with the same token; moto does not.
         sent.append(request.body)
         return answered.get(request.body)
 
@@ -107,8 +107,8 @@ def test_an_unbind_whose_answer_was_lost_is_repeated_as_the_same_one() -> None:
     assert stored(Table.BINDINGS) == []
 
 
-def test_what_another_account_holds_is_neither_taken_over_nor_shown_nor_let_go() -> None:
-    # A device's key names its account, so nobody comes to hold another's; the binding says whose it is all the same.
+def test_device_of_another_account_cannot_be_bound_or_shown() -> None:
+    # A device's key includes its account, so another account cannot hold it. The binding is checked anyway.
     deviceid = bind()
     place = items.owner(identity.company_device_of("acme", deviceid))
     dynamodb.write(place.update(set={"holder": identity.account_holder("other")}))
@@ -125,7 +125,7 @@ def test_what_another_account_holds_is_neither_taken_over_nor_shown_nor_let_go()
 
 
 @pytest.mark.parametrize("method", ["get_item", "transact_write_items"])
-def test_a_table_out_of_reach_is_503_and_the_device_stays_bound(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_table_is_503_and_the_device_stays_bound(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind()
     held = everything()
     before(monkeypatch, method, unreachable)
@@ -146,7 +146,7 @@ def test_a_table_out_of_reach_is_503_and_the_device_stays_bound(method: str, mon
         ("rufus.list_devices", "GET", False, ["GetItem", "Query"]),
     ],
 )
-def test_each_is_two_round_trips(name: str, method: str, deviceid: bool, expected: list[str]) -> None:
+def test_each_operation_takes_two_round_trips(name: str, method: str, deviceid: bool, expected: list[str]) -> None:
     parameters = {"deviceid": bind()} if deviceid else {}
     request = event(method, "/v0/devices", headers={"api_key": KEY}, path_parameters=parameters)
     with calls.recording(name) as invocation:
@@ -156,7 +156,7 @@ def test_each_is_two_round_trips(name: str, method: str, deviceid: bool, expecte
 
 @pytest.fixture
 def two_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if a megabyte held two devices."""
+    """Limit each page to two devices, as if they filled a megabyte."""
     query = dynamodb.client().query
     monkeypatch.setattr(
         dynamodb.client(), "query", lambda **request: query(**request | {"Limit": min(request["Limit"], 2)})
@@ -165,7 +165,7 @@ def two_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_a_round_trip")
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 9])
-def test_a_list_longer_than_a_round_trip_is_read_on_and_counted_whole(limit: int) -> None:
+def test_list_of_several_round_trips_is_counted_completely(limit: int) -> None:
     bound = sorted(bind(f"S{number}") for number in range(9))
     shown: list[str] = []
     for number in range(1, 9 // limit + 3):
@@ -177,7 +177,7 @@ def test_a_list_longer_than_a_round_trip_is_read_on_and_counted_whole(limit: int
 
 
 @pytest.mark.usefixtures("two_a_round_trip")
-def test_a_list_is_read_to_its_bound_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_is_read_only_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(company_devices, "LIST_ROUND_TRIPS", 3)
     for number in range(9):
         bind(f"S{number}")

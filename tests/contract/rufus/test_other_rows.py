@@ -1,4 +1,4 @@
-"""rufus, row by row: what showing, listing and unbinding answer, to the byte, and what they leave in the tables."""
+"""rufus: exact responses of showing, listing and unbinding devices, and the items they write."""
 
 import json
 from typing import Any
@@ -72,7 +72,7 @@ def not_found(deviceid: str) -> str:
     )
 
 
-def test_a_device_is_shown_with_all_that_was_said_of_it() -> None:
+def test_device_is_shown_with_every_stored_field() -> None:
     deviceid = bind(alias="Front door", firmware="1.2", kind="lock")
     answer = get(deviceid)
     assert (answer.status, answer.body) == (
@@ -84,7 +84,7 @@ def test_a_device_is_shown_with_all_that_was_said_of_it() -> None:
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
 
 
-def test_what_was_never_said_is_null() -> None:
+def test_missing_values_are_null() -> None:
     result = get(bind()).json()["result"]
     assert [name for name, value in result.items() if value is None] == ["type", "alias", "firmware", "last_seen"]
 
@@ -97,7 +97,7 @@ def test_what_was_never_said_is_null() -> None:
         (NOW + 992, "2026-11-20T12:00:00.999Z"),
     ],
 )
-def test_dates_have_milliseconds_whatever_they_are(moment: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dates_always_have_milliseconds(moment: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: moment)
     deviceid = bind()
     monkeypatch.setattr(clock, "now", lambda: NOW)
@@ -105,7 +105,7 @@ def test_dates_have_milliseconds_whatever_they_are(moment: int, shown: str, monk
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.upper, lambda deviceid: f" {deviceid} "])
-def test_a_deviceid_is_found_in_any_case_and_shown_as_printed(spell: Any) -> None:
+def test_deviceid_is_case_insensitive_and_returned_as_issued(spell: Any) -> None:
     deviceid = bind()
     assert get(spell(deviceid)).json()["result"]["deviceid"] == deviceid
     assert unbind(spell(deviceid)).json()["deviceid"] == deviceid
@@ -115,7 +115,7 @@ IMPOSSIBLE = ["X", UNKNOWN[:-1], UNKNOWN + "0", "G" * 64, "日本", "a\u0000b", 
 
 
 @pytest.mark.parametrize("deviceid", [UNKNOWN, UNKNOWN.lower(), *IMPOSSIBLE])
-def test_what_is_no_devices_is_404_alike_whatever_it_looks_like(deviceid: str) -> None:
+def test_unknown_or_malformed_deviceid_is_the_same_404(deviceid: str) -> None:
     bind()
     before = everything()
     shown = deviceid.upper() if deviceid.upper() == UNKNOWN else deviceid
@@ -124,12 +124,12 @@ def test_what_is_no_devices_is_404_alike_whatever_it_looks_like(deviceid: str) -
     assert everything() == before
 
 
-def test_half_a_surrogate_pair_is_no_device() -> None:
+def test_deviceid_with_a_lone_surrogate_is_not_found() -> None:
     assert get("\ud800").body == NOT_FOUND
     assert unbind("\ud800").body == not_found("?")
 
 
-def test_another_companys_device_answers_as_one_that_does_not_exist() -> None:
+def test_device_of_another_company_is_answered_as_unknown() -> None:
     theirs = bind(account="other")
     before = everything()
     assert get(theirs) == get(UNKNOWN)
@@ -139,7 +139,7 @@ def test_another_companys_device_answers_as_one_that_does_not_exist() -> None:
     assert get(theirs, OTHER).status == 200
 
 
-def test_an_unbound_device_leaves_nothing_but_itself() -> None:
+def test_unbinding_leaves_only_the_device_item() -> None:
     deviceid = bind(alias="Front door", firmware="1.2", kind="lock")
     (device,) = stored(Table.DEVICES)
     answer = unbind(deviceid)
@@ -160,7 +160,7 @@ def test_unbinding_again_is_404() -> None:
     assert everything() == before
 
 
-def test_a_device_bound_again_has_its_deviceid_and_nothing_else_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_bound_again_keeps_only_its_deviceid(monkeypatch: pytest.MonkeyPatch) -> None:
     deviceid = bind(alias="Front door", firmware="1.2", kind="lock")
     unbind(deviceid)
     monkeypatch.setattr(clock, "now", lambda: NOW + 1000)
@@ -179,7 +179,7 @@ def test_a_device_bound_again_has_its_deviceid_and_nothing_else_of_before(monkey
     }
 
 
-def test_a_banned_device_is_shown_listed_and_let_go_and_stays_banned() -> None:
+def test_banned_device_can_be_shown_listed_and_unbound() -> None:
     deviceid = bind()
     device = identity.company_device_of("acme", deviceid)
     devices.ban(device, "stolen")
@@ -200,7 +200,7 @@ def test_a_banned_device_is_shown_listed_and_let_go_and_stays_banned() -> None:
         (Grant.READ_WRITE, True, [200, 200, 200, 201]),
     ],
 )
-def test_each_access_type_may_do_exactly_its_own(grant: Grant, may_unbind: bool, statuses: list[int]) -> None:
+def test_each_access_type_allows_only_its_operations(grant: Grant, may_unbind: bool, statuses: list[int]) -> None:
     key = api_keys.issue("acme", Kind.RUFUS, grant, alias="granted", unbind=may_unbind)
     deviceid = bind()
     body = '{"model": "Model X1", "serial_number": "DEVICE-123"}'
@@ -219,7 +219,7 @@ def test_each_access_type_may_do_exactly_its_own(grant: Grant, may_unbind: bool,
 @pytest.mark.parametrize(
     ("key", "description"), [(None, "Missing api key"), ("ror-ffffffffffffffffffff", "Invalid api key")]
 )
-def test_the_key_comes_before_everything(key: str | None, description: str) -> None:
+def test_key_is_checked_first(key: str | None, description: str) -> None:
     deviceid = bind()
     before = everything()
     for answer in (get(deviceid, key), get("X", key), page(key=key), page("limit=x", key), unbind("X", key)):
@@ -229,7 +229,7 @@ def test_the_key_comes_before_everything(key: str | None, description: str) -> N
     assert everything() == before
 
 
-def test_unbinding_notes_the_day_of_the_keys_last_use() -> None:
+def test_unbinding_records_the_day_of_the_keys_last_use() -> None:
     def last_used() -> list[Any]:
         return [
             item.get("last_used") for item in stored(Table.DIRECTORY) if item["pk"].endswith(api_keys.id_of(UNBINDER))
@@ -242,7 +242,7 @@ def test_unbinding_notes_the_day_of_the_keys_last_use() -> None:
     assert last_used() == ["2026-11-20"]
 
 
-def test_a_list_shows_the_companys_devices_those_bound_last_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_is_ordered_by_time_of_binding(monkeypatch: pytest.MonkeyPatch) -> None:
     bind("theirs", "other")
     first = bind("S2", alias="Front door", kind="lock")
     monkeypatch.setattr(clock, "now", lambda: NOW + 1)
@@ -260,7 +260,7 @@ def test_a_list_shows_the_companys_devices_those_bound_last_at_the_end(monkeypat
     assert serials(page(key=OTHER)) == ["theirs"]
 
 
-def test_an_account_without_devices_has_one_empty_page() -> None:
+def test_account_without_devices_has_one_empty_page() -> None:
     assert page().body == (
         '{"description":"Success","result":[],"pagination":{"page":1,"limit":100,"total":0,"has_more":false}}'
     )
@@ -268,7 +268,7 @@ def test_an_account_without_devices_has_one_empty_page() -> None:
 
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The serial numbers of seven devices in the order in which they were bound."""
+    """Bind seven devices and return their serial numbers in order of binding."""
     given = [f"S{number}" for number in (3, 1, 2, 7, 5, 6, 4)]
     for number, serial in enumerate(given):
         monkeypatch.setattr(clock, "now", lambda number=number: NOW + number)
@@ -277,7 +277,7 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8, 5000])
-def test_pages_part_the_list_into_all_of_it_once(limit: int, bound: list[str]) -> None:
+def test_pages_cover_the_list_exactly_once(limit: int, bound: list[str]) -> None:
     for number in range(1, 9):
         answer = page({"page": number, "limit": limit})
         assert serials(answer) == bound[(number - 1) * limit : number * limit]
@@ -289,7 +289,7 @@ def test_pages_part_the_list_into_all_of_it_once(limit: int, bound: list[str]) -
         }
 
 
-def test_a_device_bound_between_two_pages_comes_last(bound: list[str]) -> None:
+def test_device_bound_between_two_pages_comes_last(bound: list[str]) -> None:
     first = serials(page("limit=4"))
     bind("A0")
     second = page("limit=4&page=2")
@@ -297,13 +297,13 @@ def test_a_device_bound_between_two_pages_comes_last(bound: list[str]) -> None:
     assert second.json()["pagination"]["total"] == 8
 
 
-def test_binding_again_keeps_a_devices_place(bound: list[str]) -> None:
+def test_binding_again_keeps_the_position_in_the_list(bound: list[str]) -> None:
     bind(bound[0], alias="renamed")
     assert serials(page()) == bound
     assert page().json()["result"][0]["alias"] == "renamed"
 
 
-def test_what_an_account_holds_through_another_api_is_not_listed() -> None:
+def test_devices_of_another_api_are_not_listed() -> None:
     bind()
     for api in ("quectel", "rufusx"):
         elsewhere = {"holder": "account#acme", "holder_sort": bindings.holder_sort(api, NOW)}
@@ -345,12 +345,12 @@ def test_page_and_limit_have_defaults_and_bounds(query: str, pagination: tuple[i
         ("limit=true", "limit"),
     ],
 )
-def test_any_other_page_or_limit_is_400_by_name(query: str, parameters: str) -> None:
+def test_invalid_page_or_limit_is_400_naming_the_parameter(query: str, parameters: str) -> None:
     answer = page(query)
     assert (answer.status, answer.body) == (400, f'{{"description":"Invalid parameter: {parameters}"}}')
 
 
-def test_a_page_that_lambda_could_not_hand_over_is_400_and_a_smaller_one_is_not(
+def test_page_over_the_lambda_response_limit_is_400(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for serial in ("é\\", '"' * 128):
@@ -364,7 +364,7 @@ def test_a_page_that_lambda_could_not_hand_over_is_400_and_a_smaller_one_is_not(
     assert page("limit=1").status == 200
 
 
-def test_the_largest_page_of_ordinary_text_can_be_handed_over() -> None:
+def test_largest_page_of_ordinary_text_fits_the_lambda_limit() -> None:
     bind("S" * 40, alias="a" * 60, firmware="f" * 20, kind="t" * 20)
     body = page().body
     (one,) = [json.dumps(device) for device in page().json()["result"]]
@@ -372,6 +372,6 @@ def test_the_largest_page_of_ordinary_text_can_be_handed_over() -> None:
 
 
 @pytest.mark.parametrize(("method", "allowed"), [("PUT", "DELETE, GET"), ("POST", "DELETE, GET")])
-def test_a_device_has_no_other_methods(method: str, allowed: str) -> None:
+def test_other_methods_on_a_device_are_refused(method: str, allowed: str) -> None:
     answer = invoke("default.no_route", event(method, f"/v0/devices/{UNKNOWN}", route="$default"))
     assert (answer.status, answer.headers["Allow"]) == (405, allowed)

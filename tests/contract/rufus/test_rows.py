@@ -1,4 +1,4 @@
-"""rufus, row by row: what POST /v0/devices answers, to the byte, and what it leaves in the tables."""
+"""rufus: exact responses of POST /v0/devices, and the items it writes."""
 
 import json
 import re
@@ -36,14 +36,14 @@ def bind(body: Any, *, key: str | None = KEY, header: str = "api_key", **changes
     return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=text, **changes))
 
 
-def test_the_documents_sample_is_created_with_its_deviceid() -> None:
+def test_documented_sample_is_bound_and_gets_its_deviceid() -> None:
     answer = bind('{"model": "Model X1", "serial_number":"DEVICE-123"}')
     assert answer.status == 201
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
     assert re.fullmatch(r'\{"description":"Device binded succesfully","deviceid":"[0-9A-F]{64}"\}', answer.body)
 
 
-def test_a_bind_makes_the_device_and_its_binding() -> None:
+def test_bind_creates_the_device_and_its_binding() -> None:
     answer = bind({**SAMPLE, "alias": "Front door", "firmware": "1.2", "type": "lock"})
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
     (made,) = stored(Table.DEVICES)
@@ -72,19 +72,19 @@ def test_a_bind_makes_the_device_and_its_binding() -> None:
     assert device == f"rufus#acme#{secrets.fingerprint(answer.json()['deviceid'])}"
 
 
-def test_the_deviceid_stands_nowhere_in_the_tables() -> None:
+def test_deviceid_is_not_stored() -> None:
     deviceid = bind(SAMPLE).json()["deviceid"]
     assert deviceid.lower() not in json.dumps(everything(), default=str).lower()
 
 
-def test_another_installation_gives_a_device_another_deviceid() -> None:
+def test_deviceid_differs_between_installations() -> None:
     first = bind(SAMPLE).body
     boto3.client("secretsmanager").put_secret_value(SecretId="DeviceIdSecret", SecretString="o" * 64)
     secrets.clear_cache()
     assert bind(SAMPLE).body != first
 
 
-def test_binding_again_gives_the_same_deviceid_and_replaces_what_is_given() -> None:
+def test_binding_again_keeps_the_deviceid_and_updates_fields() -> None:
     first = bind({**SAMPLE, "alias": "old", "firmware": "1.0"})
     (before,) = stored(Table.BINDINGS)
     again = bind({**SAMPLE, "alias": "new", "firmware": " "})
@@ -93,7 +93,7 @@ def test_binding_again_gives_the_same_deviceid_and_replaces_what_is_given() -> N
     assert after == before | {"alias": "new"}
 
 
-def test_serials_that_differ_only_in_unicode_form_are_one_device() -> None:
+def test_serials_that_differ_only_in_unicode_form_are_equal() -> None:
     composed = bind({"model": "M", "serial_number": "caf\u00e9"})
     decomposed = bind({"model": "M", "serial_number": " cafe\u0301 "})
     assert composed.body == decomposed.body
@@ -101,11 +101,11 @@ def test_serials_that_differ_only_in_unicode_form_are_one_device() -> None:
 
 
 @pytest.mark.parametrize("other", [("Model X1D", "EVICE-123"), ("Model X1", "DEVICE-124"), ("model x1", "DEVICE-123")])
-def test_another_model_or_serial_is_another_device(other: tuple[str, str]) -> None:
+def test_other_model_or_serial_is_another_device(other: tuple[str, str]) -> None:
     assert bind(SAMPLE).body != bind({"model": other[0], "serial_number": other[1]}).body
 
 
-def test_the_same_device_in_another_company_is_another_device() -> None:
+def test_same_device_in_another_company_is_another_device() -> None:
     accounts.create("other", name="Other")
     theirs = api_keys.issue("other", Kind.RUFUS, Grant.WRITE, alias="theirs")
     assert bind(SAMPLE).body != bind(SAMPLE, key=theirs).body
@@ -136,20 +136,20 @@ def test_the_same_device_in_another_company_is_another_device() -> None:
         (json.dumps({**SAMPLE, "pad": "x" * 16384}), "Malformed request body: a JSON object is expected"),
     ],
 )
-def test_a_bad_body_is_400_and_names_every_offending_parameter(body: Any, description: str) -> None:
+def test_invalid_body_is_400_naming_every_wrong_parameter(body: Any, description: str) -> None:
     before = everything()
     answer = bind(body)
     assert (answer.status, answer.body) == (400, json.dumps({"description": description}, separators=(",", ":")))
     assert everything() == before
 
 
-def test_a_body_of_exactly_16_KiB_is_read() -> None:
+def test_body_of_exactly_16_kib_is_accepted() -> None:
     text = json.dumps({**SAMPLE, "pad": ""})
     assert bind(text.replace('"pad": ""', f'"pad": "{"x" * (16384 - len(text))}"')).status == 201
 
 
 @pytest.mark.parametrize("length", [1, 128])
-def test_text_of_up_to_128_characters_is_taken(length: int) -> None:
+def test_text_of_up_to_128_characters_is_accepted(length: int) -> None:
     assert bind({"model": "é" * length, "serial_number": "S" * length, "alias": "a" * length}).status == 201
 
 
@@ -162,14 +162,14 @@ def test_text_of_up_to_128_characters_is_taken(length: int) -> None:
         ("é", "Invalid api key"),
     ],
 )
-def test_no_or_an_unknown_key_is_403(key: str | None, description: str) -> None:
+def test_missing_or_unknown_key_is_403(key: str | None, description: str) -> None:
     before = everything()
     answer = bind(SAMPLE, key=key)
     assert (answer.status, answer.body) == (403, f'{{"description":"{description}"}}')
     assert everything() == before
 
 
-def test_revoked_expired_foreign_and_closed_keys_answer_as_an_unknown_one() -> None:
+def test_invalid_keys_are_refused_like_unknown_ones() -> None:
     revoked = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="revoked")
     api_keys.revoke(api_keys.id_of(revoked))
     expired = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="expired", expires_at=clock.now() - 1)
@@ -187,7 +187,7 @@ def test_revoked_expired_foreign_and_closed_keys_answer_as_an_unknown_one() -> N
 
 
 @pytest.mark.parametrize(("grant", "status"), [(Grant.READ, 403), (Grant.WRITE, 201), (Grant.READ_WRITE, 201)])
-def test_binding_needs_a_key_that_writes(grant: Grant, status: int) -> None:
+def test_binding_needs_a_key_with_write_access(grant: Grant, status: int) -> None:
     answer = bind(SAMPLE, key=api_keys.issue("acme", Kind.RUFUS, grant, alias="granted"))
     assert answer.status == status
     if status == 403:
@@ -195,25 +195,25 @@ def test_binding_needs_a_key_that_writes(grant: Grant, status: int) -> None:
         assert stored(Table.DEVICES) == stored(Table.BINDINGS) == []
 
 
-def test_the_key_is_checked_before_the_body() -> None:
+def test_key_is_checked_before_the_body() -> None:
     reader = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="reader")
     assert bind("{", key=reader).body == '{"description":"Wrong api key access type"}'
     assert bind("{", key=None).body == '{"description":"Missing api key"}'
 
 
 @pytest.mark.parametrize("header", ["api_key", "API_KEY", "Api_Key", "x-api-key", "X-API-Key"])
-def test_the_key_is_taken_under_both_header_names_in_any_case(header: str) -> None:
+def test_key_is_read_from_both_headers_in_any_case(header: str) -> None:
     assert bind(SAMPLE, header=header).status == 201
 
 
 @pytest.mark.parametrize("body", [json.dumps(SAMPLE), json.dumps(SAMPLE).encode()])
-def test_the_body_is_json_whatever_its_content_type_says(body: str | bytes) -> None:
+def test_body_is_parsed_as_json_regardless_of_content_type(body: str | bytes) -> None:
     for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"):
         headers = {"api_key": KEY, "content-type": content_type}
         assert invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=body)).status == 201
 
 
-def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> None:
+def test_fields_a_caller_cannot_set_are_ignored_and_not_stored() -> None:
     bind(
         {
             **SAMPLE,
@@ -232,7 +232,7 @@ def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> No
     assert binding["holder"] == "account#acme"
 
 
-def test_a_banned_device_is_refused_until_the_ban_is_lifted() -> None:
+def test_banned_device_is_refused_until_the_ban_is_lifted() -> None:
     first = bind(SAMPLE)
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
     devices.ban(device, "stolen")
@@ -244,13 +244,13 @@ def test_a_banned_device_is_refused_until_the_ban_is_lifted() -> None:
     assert bind(SAMPLE).body == first.body
 
 
-def test_a_device_that_was_unbound_comes_back_under_its_deviceid() -> None:
+def test_device_bound_again_after_unbinding_has_its_deviceid() -> None:
     first = bind(SAMPLE)
     device = identity.company_device("acme", "Model X1", "DEVICE-123")
     dynamodb.write(dynamodb.Delete(items.owner(device)))
     assert bind(SAMPLE).body == first.body
 
 
-def test_the_rule_and_the_wire_give_the_same_deviceid() -> None:
+def test_rule_and_response_give_the_same_deviceid() -> None:
     given = company_devices.bind("acme", "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
     assert bind(SAMPLE).json()["deviceid"] == given

@@ -39,7 +39,7 @@ def broken() -> NoReturn:
     raise ZeroDivisionError("secret inner text")
 
 
-def test_a_ban_between_the_read_and_the_write_is_refused_and_nothing_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_banned_after_the_read_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     video_devices.add(**(SAMPLE | {"app_name": "first"}))
     before(monkeypatch, "update_item", lambda: devices.ban("vodlix#A1B2C3D4E5F6", "stolen"))
     assert add().json()["error_code"] == "device_banned"
@@ -47,7 +47,7 @@ def test_a_ban_between_the_read_and_the_write_is_refused_and_nothing_is_stored(m
     assert (device["app_name"], device["ban_reason"]) == ("first", "stolen")
 
 
-def test_of_two_adds_at_once_the_last_stands_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_of_two_concurrent_adds_is_stored_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {name: f"their {name}" for name in SAMPLE} | {"mac_address": "a1-b2-c3-d4-e5-f6"}
     before(monkeypatch, "update_item", lambda: video_devices.add(**theirs))
     assert add().status == 200
@@ -55,7 +55,7 @@ def test_of_two_adds_at_once_the_last_stands_whole(monkeypatch: pytest.MonkeyPat
     assert SAMPLE.items() - device.items() == {("mac_address", "A1B2C3D4E5F6")}
 
 
-def test_a_table_out_of_reach_is_the_envelopes_503_and_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_table_is_503_and_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for method in ("get_item", "update_item"):
         before(monkeypatch, method, unreachable)
         answer = add()
@@ -67,7 +67,7 @@ def test_a_table_out_of_reach_is_the_envelopes_503_and_stores_nothing(monkeypatc
         assert stored(Table.DEVICES) == []
 
 
-def test_an_error_of_ours_is_the_envelopes_500_and_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_is_500_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
     before(monkeypatch, "update_item", broken)
     answer = add()
     assert (answer.status, answer.json()["error_code"]) == (500, "internal_error")
@@ -81,7 +81,7 @@ def test_an_error_of_ours_is_the_envelopes_500_and_tells_nothing(monkeypatch: py
         ("vodlix.get_configs", event("GET", "/api/base/configs"), ["GetItem"]),
     ],
 )
-def test_an_add_is_one_read_and_one_plain_write_and_the_configs_are_one_read(
+def test_adding_takes_a_read_and_a_write_and_configs_one_read(
     name: str, request_: dict[str, object], expected: list[str]
 ) -> None:
     with calls.recording(name) as invocation:
@@ -89,7 +89,7 @@ def test_an_add_is_one_read_and_one_plain_write_and_the_configs_are_one_read(
     assert invocation.dynamodb == expected
 
 
-def test_a_switch_turned_off_stops_the_next_request_and_turned_on_lets_it_in() -> None:
+def test_switch_applies_from_the_next_request() -> None:
     settings.change("device_management", 0)
     before_ = everything()
     assert add().json()["error_code"] == "device_management_disabled"

@@ -1,4 +1,4 @@
-"""vodlix, row by row: what checks and activities are answered, to the byte, and what they leave in the tables."""
+"""vodlix: exact responses to checks and activities, and the items they write."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ Ask = Callable[..., Response]
 
 @pytest.fixture(autouse=True)
 def _then(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The moment of the document's sample, when a player added itself."""
+    """Set the time to that of the documented sample, in which a device is added."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr(Call, "elapsed", lambda self: 0.58312)
     video_devices.add(MAC, **FACTS)
@@ -73,19 +73,19 @@ both = pytest.mark.parametrize("ask", [check, record])
 
 
 @both
-def test_a_known_player_is_answered_as_when_it_was_added(ask: Ask) -> None:
+def test_known_device_is_returned_as_it_was_added(ask: Ask) -> None:
     answer = ask(ACTIVITY)
     assert (answer.status, answer.body) == (200, shown())
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
 
 
-def test_a_check_changes_nothing() -> None:
+def test_check_changes_nothing() -> None:
     before = everything()
     check(ACTIVITY)
     assert everything() == before
 
 
-def test_an_activity_is_kept_with_the_player() -> None:
+def test_activity_is_stored_with_the_device() -> None:
     record(ACTIVITY)
     assert stored(Table.DEVICES) == [
         ADDED | {"current_screen": "content_info", "content_id": "1024", "content_type": "movie", "active_at": NOW}
@@ -94,7 +94,7 @@ def test_an_activity_is_kept_with_the_player() -> None:
 
 
 @pytest.mark.parametrize("absent", [{}, {"content_id": None, "content_type": " "}])
-def test_a_later_activity_replaces_the_whole_of_the_one_before(
+def test_later_activity_replaces_the_previous_one_completely(
     absent: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record(ACTIVITY)
@@ -112,7 +112,7 @@ def test_adding_again_keeps_the_latest_activity() -> None:
     assert everything() == before
 
 
-def test_a_player_with_its_latest_activity_is_one_write_unit() -> None:
+def test_device_with_its_latest_activity_costs_one_write_unit() -> None:
     video_devices.add(MAC, **dict.fromkeys(FACTS, "x" * 80))
     record({"mac_address": MAC, "current_screen": "s" * 64, "content_id": "i" * 64, "content_type": "t" * 64})
     (item,) = stored(Table.DEVICES)
@@ -121,14 +121,14 @@ def test_a_player_with_its_latest_activity_is_one_write_unit() -> None:
 
 @both
 @pytest.mark.parametrize("spelling", ["a1:b2:c3:d4:e5:f6", "A1-B2-C3-D4-E5-F6", " a1b2.c3d4.e5f6 "])
-def test_every_spelling_of_a_mac_is_one_player_shown_as_sent(ask: Ask, spelling: str) -> None:
+def test_mac_spellings_name_one_device_and_are_returned_as_sent(ask: Ask, spelling: str) -> None:
     assert ask(ACTIVITY | {"mac_address": spelling}).body == shown(spelling.strip())
     assert [item["pk"] for item in stored(Table.DEVICES)] == [DEVICE]
 
 
 @both
 @pytest.mark.parametrize("mac", ["A1B2C3D4E5F7", "STT9.221129.002", "x" * 128])
-def test_a_player_that_was_never_added_is_not_found_and_not_entered(ask: Ask, mac: str) -> None:
+def test_unknown_device_is_not_found_and_not_created(ask: Ask, mac: str) -> None:
     before = everything()
     answer = ask(ACTIVITY | {"mac_address": mac})
     assert (answer.status, answer.body) == (400, refusal("Device not found", "device_not_found"))
@@ -136,7 +136,7 @@ def test_a_player_that_was_never_added_is_not_found_and_not_entered(ask: Ask, ma
 
 
 @both
-def test_a_banned_player_is_refused_until_the_ban_is_lifted(ask: Ask) -> None:
+def test_banned_device_is_refused_until_the_ban_is_lifted(ask: Ask) -> None:
     devices.ban(DEVICE, "stolen")
     before = everything()
     for spelling in (MAC, "a1:b2:c3:d4:e5:f6"):
@@ -149,7 +149,7 @@ def test_a_banned_player_is_refused_until_the_ban_is_lifted(ask: Ask) -> None:
 
 @both
 @pytest.mark.parametrize("value", [0, "off"])
-def test_the_switch_is_for_adding_alone(ask: Ask, value: int | str) -> None:
+def test_switch_applies_only_to_adding(ask: Ask, value: int | str) -> None:
     dynamodb.write(Put(items.setting("device_management"), {"value": value}))
     assert ask(ACTIVITY).status == 200
 
@@ -164,11 +164,11 @@ def test_the_switch_is_for_adding_alone(ask: Ask, value: int | str) -> None:
         (urlencode(ACTIVITY).encode(), FORM),
     ],
 )
-def test_json_under_any_content_type_and_forms_are_taken(ask: Ask, body: Any, headers: dict[str, str]) -> None:
+def test_json_of_any_content_type_and_forms_are_accepted(ask: Ask, body: Any, headers: dict[str, str]) -> None:
     assert ask(body, headers).body == shown()
 
 
-def test_numbers_and_booleans_are_taken_as_their_text() -> None:
+def test_numbers_and_booleans_are_read_as_text() -> None:
     record(ACTIVITY | {"content_id": 1024, "content_type": True})
     (player,) = stored(Table.DEVICES)
     assert (player["content_id"], player["content_type"]) == ("1024", "true")
@@ -190,7 +190,7 @@ def test_numbers_and_booleans_are_taken_as_their_text() -> None:
         ("[]", MALFORMED, "invalid_parameter"),
     ],
 )
-def test_a_bad_address_is_400_and_changes_nothing(ask: Ask, body: Any, message: str, code: str) -> None:
+def test_invalid_address_is_400_and_changes_nothing(ask: Ask, body: Any, message: str, code: str) -> None:
     before = everything()
     assert (ask(body).status, ask(body).body) == (400, refusal(message, code))
     assert everything() == before
@@ -220,21 +220,19 @@ def test_a_bad_address_is_400_and_changes_nothing(ask: Ask, body: Any, message: 
         ),
     ],
 )
-def test_an_activity_needs_its_screen_and_the_screen_of_a_content_that_too(
-    changes: dict[str, Any], message: str, code: str
-) -> None:
+def test_activity_needs_a_screen_and_content_fields_if_shown(changes: dict[str, Any], message: str, code: str) -> None:
     before = everything()
     answer = record(ACTIVITY | changes)
     assert (answer.status, answer.body) == (400, refusal(message, code))
     assert everything() == before
 
 
-def test_the_screen_of_a_content_without_the_content_names_both_that_are_missing() -> None:
+def test_content_screen_without_content_names_both_fields() -> None:
     answer = record({"mac_address": MAC, "current_screen": " content_info "})
     assert answer.body == refusal("Missing required parameters: content_id, content_type", "missing_parameter")
 
 
-def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> None:
+def test_fields_a_caller_cannot_set_are_ignored_and_not_stored() -> None:
     record(ACTIVITY)
     before = everything()
     record(ACTIVITY | {"banned_at": 1, "inactive": True, "app_name": "x", "active_at": 1, "pk": "x", "address": "x"})

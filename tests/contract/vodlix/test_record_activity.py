@@ -1,4 +1,4 @@
-"""Activities and checks: what others change meanwhile, and what each costs."""
+"""Activities and checks: concurrent changes, and the calls of each."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def unreachable() -> NoReturn:
         (lambda: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), "device_not_found"),
     ],
 )
-def test_what_changes_just_before_the_write_refuses_it_and_nothing_is_stored(
+def test_change_just_before_the_write_refuses_the_activity(
     happen: Callable[[], object], code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     after: list[Any] = []
@@ -56,7 +56,7 @@ def test_what_changes_just_before_the_write_refuses_it_and_nothing_is_stored(
     assert [everything()] == after
 
 
-def test_of_two_activities_at_once_the_last_stands_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_of_two_concurrent_activities_is_stored_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     before(
         monkeypatch,
         "update_item",
@@ -67,7 +67,7 @@ def test_of_two_activities_at_once_the_last_stands_whole(monkeypatch: pytest.Mon
     assert ACTIVITY.items() - player.items() == {("mac_address", MAC)}
 
 
-def test_an_add_meanwhile_and_an_activity_both_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_add_and_activity_are_both_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     before(monkeypatch, "update_item", lambda: video_devices.add(MAC, **FACTS | {"app_name": "new"}))
     assert record().status == 200
     (player,) = stored(Table.DEVICES)
@@ -78,7 +78,7 @@ def test_an_add_meanwhile_and_an_activity_both_stand(monkeypatch: pytest.MonkeyP
     ("name", "request_", "method"),
     [("vodlix.check_device", CHECK, "get_item"), ("vodlix.record_activity", RECORD, "update_item")],
 )
-def test_a_table_out_of_reach_is_the_envelopes_503(
+def test_unreachable_table_is_503(
     name: str, request_: dict[str, Any], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = everything()
@@ -93,9 +93,7 @@ def test_a_table_out_of_reach_is_the_envelopes_503(
     ("name", "request_", "expected"),
     [("vodlix.check_device", CHECK, ["GetItem"]), ("vodlix.record_activity", RECORD, ["UpdateItem"])],
 )
-def test_a_check_is_one_read_and_an_activity_one_plain_write(
-    name: str, request_: dict[str, Any], expected: list[str]
-) -> None:
+def test_check_takes_one_read_and_activity_one_write(name: str, request_: dict[str, Any], expected: list[str]) -> None:
     with calls.recording(name) as invocation:
         template.function(name).load()(request_, None)
     assert invocation.dynamodb == expected

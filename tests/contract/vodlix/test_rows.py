@@ -1,4 +1,4 @@
-"""vodlix, row by row: what players are answered, to the byte, and what it leaves in the tables."""
+"""vodlix: exact responses to adding a device and reading the configuration, and the items written."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ MALFORMED = "Malformed request body: a JSON object or a form is expected"
 
 @pytest.fixture(autouse=True)
 def _then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The moment of the document's sample."""
+    """Set the time to that of the documented sample."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr(Call, "elapsed", lambda self: 0.58312)
 
@@ -54,7 +54,7 @@ def refusal(message: str, code: str, status: int = 400) -> str:
     )
 
 
-def test_the_documents_sample_is_added() -> None:
+def test_documented_sample_is_added() -> None:
     answer = add()
     assert answer.status == 200
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
@@ -75,13 +75,13 @@ def test_adding_again_replaces_everything_but_the_creation_time(monkeypatch: pyt
     ]
 
 
-def test_adding_the_same_again_answers_the_same_and_changes_nothing() -> None:
+def test_adding_the_same_device_again_is_idempotent() -> None:
     first, before = add(), everything()
     assert add() == first
     assert everything() == before
 
 
-def test_adding_again_keeps_what_operators_say_of_the_device() -> None:
+def test_adding_again_keeps_the_fields_set_by_operators() -> None:
     add()
     devices.deactivate(DEVICE)
     add()
@@ -91,14 +91,14 @@ def test_adding_again_keeps_what_operators_say_of_the_device() -> None:
 @pytest.mark.parametrize(
     "spelling", ["A1B2C3D4E5F6", "a1:b2:c3:d4:e5:f6", "A1-B2-C3-D4-E5-F6", "a1b2.c3d4.e5f6", "  a1b2C3D4e5f6\t"]
 )
-def test_every_spelling_of_a_mac_is_one_device_shown_as_sent(spelling: str) -> None:
+def test_mac_spellings_name_one_device_and_are_returned_as_sent(spelling: str) -> None:
     add()
     assert add(SAMPLE | {"mac_address": spelling}).json()["data"]["mac_address"] == spelling.strip()
     assert [item["pk"] for item in stored(Table.DEVICES)] == [DEVICE]
 
 
 @pytest.mark.parametrize("other", ["STT9.221129.002", "stt9.221129.002", "A1B2C3D4E5F", "A1B2C3D4E5F60", "a#b%c"])
-def test_anything_else_tells_devices_apart_as_it_is(other: str) -> None:
+def test_addresses_that_are_not_macs_are_compared_as_sent(other: str) -> None:
     add()
     assert add(SAMPLE | {"mac_address": other}).json()["data"]["mac_address"] == other
     assert {item["pk"] for item in stored(Table.DEVICES)} == {DEVICE, f"vodlix#{other}"}
@@ -118,12 +118,12 @@ def test_anything_else_tells_devices_apart_as_it_is(other: str) -> None:
         ('"\\u65e5\\u672c"', "日本"),
     ],
 )
-def test_numbers_and_booleans_are_taken_as_their_text(sent: str, expected: str) -> None:
+def test_numbers_and_booleans_are_read_as_text(sent: str, expected: str) -> None:
     assert add(json.dumps(SAMPLE | {"app_version": "?"}).replace('"?"', sent)).status == 200
     assert stored(Table.DEVICES)[0]["app_version"] == expected
 
 
-def test_a_number_for_a_mac_address_is_shown_as_its_text() -> None:
+def test_numeric_mac_address_is_returned_as_text() -> None:
     assert '"mac_address":"112233445566"' in add(SAMPLE | {"mac_address": 112233445566}).body
 
 
@@ -145,7 +145,7 @@ def multipart(fields: Mapping[str, str]) -> tuple[str, bytes]:
         multipart(SAMPLE),
     ],
 )
-def test_json_under_any_content_type_and_real_forms_are_taken(content_type: str | None, body: str | bytes) -> None:
+def test_json_of_any_content_type_and_forms_are_accepted(content_type: str | None, body: str | bytes) -> None:
     add()
     expected = stored(Table.DEVICES)
     answer = add(body, {} if content_type is None else {"Content-Type": content_type})
@@ -153,7 +153,7 @@ def test_json_under_any_content_type_and_real_forms_are_taken(content_type: str 
 
 
 @pytest.mark.parametrize("absent", [{}, {"app_name": None}, {"app_name": ""}, {"app_name": " \t\n"}])
-def test_a_required_parameter_that_is_missing_null_empty_or_blank_is_named(absent: dict[str, Any]) -> None:
+def test_missing_or_blank_required_parameter_is_named(absent: dict[str, Any]) -> None:
     answer = add({name: value for name, value in SAMPLE.items() if name != "app_name"} | absent)
     assert answer.status == 400
     assert answer.body == refusal("Missing required parameters: app_name", "missing_parameter")
@@ -205,7 +205,7 @@ def test_every_parameter_is_required(name: str) -> None:
         (json.dumps(SAMPLE | {"pad": "x" * 16384}), {}, MALFORMED, "invalid_parameter"),
     ],
 )
-def test_a_bad_body_is_400_and_stores_nothing(body: Any, headers: dict[str, str], message: str, code: str) -> None:
+def test_invalid_body_is_400_and_stores_nothing(body: Any, headers: dict[str, str], message: str, code: str) -> None:
     before = everything()
     answer = add(body, headers)
     assert (answer.status, answer.body) == (400, refusal(message, code))
@@ -213,24 +213,24 @@ def test_a_bad_body_is_400_and_stores_nothing(body: Any, headers: dict[str, str]
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "日"])
-def test_text_of_up_to_128_characters_is_taken(letter: str) -> None:
+def test_text_of_up_to_128_characters_is_accepted(letter: str) -> None:
     assert add(dict.fromkeys(SAMPLE, letter * 128)).status == 200
 
 
-def test_a_device_with_the_longest_ordinary_text_costs_one_write_unit() -> None:
+def test_device_with_longest_ordinary_text_costs_one_write_unit() -> None:
     add(dict.fromkeys(SAMPLE, "x" * 128))
     (item,) = stored(Table.DEVICES)
     assert sum(len(name) + len(str(value)) for name, value in item.items()) <= 1024
 
 
-def test_fields_that_the_caller_may_not_set_are_ignored_and_never_stored() -> None:
+def test_fields_a_caller_cannot_set_are_ignored_and_not_stored() -> None:
     add()
     before = everything()
     add(SAMPLE | {"banned_at": 1, "ban_status": 1, "inactive": True, "address": "x", "created_at": 1, "pk": "x"})
     assert everything() == before
 
 
-def test_a_banned_device_is_refused_unchanged_however_it_is_spelled_until_the_ban_is_lifted() -> None:
+def test_ban_applies_to_every_spelling_until_it_is_lifted() -> None:
     add()
     devices.ban(DEVICE, "stolen")
     before = everything()
@@ -243,7 +243,7 @@ def test_a_banned_device_is_refused_unchanged_however_it_is_spelled_until_the_ba
 
 
 @pytest.mark.parametrize("value", [1, "1"])
-def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) -> None:
+def test_1_as_number_or_text_enables_adding(value: int | str) -> None:
     dynamodb.write(Put(items.setting("device_management"), {"value": value}))
     assert add().status == 200
     shown = f'{{"device_management":{json.dumps(value)}}}'
@@ -251,7 +251,7 @@ def test_1_as_number_or_as_text_enables_and_is_shown_as_it_is(value: int | str) 
 
 
 @pytest.mark.parametrize("value", [0, 2, -1, "0", "", "true", "1.0", " 1", "01", "on", True, False])
-def test_anything_else_disables_is_shown_as_it_is_and_stores_nothing(value: bool | int | str) -> None:
+def test_any_other_value_disables_adding(value: bool | int | str) -> None:
     dynamodb.write(Put(items.setting("device_management"), {"value": value}))
     before = everything()
     answer = add()
@@ -264,7 +264,7 @@ def test_anything_else_disables_is_shown_as_it_is_and_stores_nothing(value: bool
     assert configs().body == f'{HEAD}"data":{shown},"configs":{shown}}}'
 
 
-def test_the_switch_is_on_by_default_and_its_answer_may_be_kept_a_minute() -> None:
+def test_switch_is_on_by_default_and_cacheable_for_a_minute() -> None:
     answer = configs()
     assert answer.status == 200
     assert answer.body == HEAD + '"data":{"device_management":1},"configs":{"device_management":1}}'
@@ -276,19 +276,17 @@ def test_the_switch_is_on_by_default_and_its_answer_may_be_kept_a_minute() -> No
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
-def test_a_device_is_banned_before_it_was_ever_added() -> None:
+def test_device_can_be_banned_before_it_is_added() -> None:
     dynamodb.write(Put(items.device(identity.video_device("STT9.1")), {"banned_at": NOW, "ban_reason": "stolen"}))
     assert add(SAMPLE | {"mac_address": "STT9.1"}).json()["error_code"] == "device_banned"
 
 
 @pytest.mark.parametrize(("elapsed", "shown"), [(0.0, "0.0"), (0.0004, "0.0"), (0.0126, "0.013"), (1.0, "1.0")])
-def test_the_time_is_a_number_of_three_decimals_at_most(
-    elapsed: float, shown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_has_at_most_three_decimals(elapsed: float, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Call, "elapsed", lambda self: elapsed)
     assert f'"time":{shown},"ip"' in add().body
 
 
-def test_the_ip_is_the_callers_and_never_a_header_of_theirs() -> None:
+def test_ip_is_the_source_ip_and_never_a_header() -> None:
     answer = add(SAMPLE, {"X-Forwarded-For": "192.0.2.1"}, source_ip="2001:db8::1")
     assert answer.json()["ip"] == "2001:db8::1"
