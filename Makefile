@@ -110,7 +110,7 @@ lint: .venv/test/.made
 types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
 
-# Prints durations and costs, and writes the table in docs/performance.md and docs/performance.svg.
+# Prints durations and costs, and draws docs/performance.svg.
 bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.made build
 	$(TEST) -m bench.bench
 

@@ -1,4 +1,4 @@
-"""`make bench`: measure Bindery, and write the results to docs/performance.md and docs/performance.svg.
+"""`make bench`: measure Bindery, print the results, and draw docs/performance.svg.
 
 All compared subjects are measured in turn in each round, so other load on the machine affects them equally. Arguments
 limit the functions whose init is measured; measuring all of them takes about four minutes on two idle cores.
@@ -7,7 +7,6 @@ limit the functions whose init is measured; measuring all of them takes about fo
 import io
 import os
 import platform
-import re
 import sys
 import tempfile
 import zipfile
@@ -26,7 +25,7 @@ from tools.engine import Engine
 from tools.template import ROOT
 
 ROUNDS = 15
-PAGE, PICTURE = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
+PICTURE = ROOT / "docs/performance.svg"
 
 
 def main() -> None:
@@ -49,11 +48,7 @@ def main() -> None:
         *throughputs(served),
         *counts(),
     ]
-    text = "\n".join(lines)
-    sys.stdout.write(text + "\n")
-    begin, end = "<!-- make bench -->\n", "<!-- end -->"
-    page = PAGE.read_text()
-    PAGE.write_text(re.sub(f"{begin}.*{end}", lambda _: f"{begin}{text}\n{end}", page, flags=re.DOTALL))
+    sys.stdout.write("\n".join(lines) + "\n")
     PICTURE.write_text(picture(fresh))
 
 
