@@ -42,7 +42,7 @@ from tests.http_api import Response, admin
 from tests.moto_registry import State, Tables, restore, state, tables
 from tools import template
 
-_PATIENCE = 20
+_PATIENCE = 120
 """Maximum number of seconds between two calls of a request. A longer pause is a bug in the tests."""
 
 _WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
