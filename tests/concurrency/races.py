@@ -43,3 +43,25 @@ def at_once(act: Callable[[int], Outcome], callers: int = CALLERS) -> list[Outco
 
     with ThreadPoolExecutor(callers) as pool:
         return list(pool.map(start, range(callers)))
+
+
+def lose_first_response(operation: str) -> list[bytes]:
+    """Lose the first response to a call, and return the requests sent: the SDK retries the call."""
+    answered: dict[bytes, Any] = {}
+    sent: list[bytes] = []
+
+    def lose(response: Any, **_: Any) -> int | None:
+        if answered:
+            return None
+        answered[sent[0]] = response[0]
+        return 0
+
+    def answer_alike(request: Any, **_: Any) -> Any:
+        # DynamoDB returns the first response to a repeated request with the same token; moto does not.
+        sent.append(request.body)
+        return answered.get(request.body)
+
+    events = dynamodb.client().meta.events
+    events.register_first(f"needs-retry.dynamodb.{operation}", lose)
+    events.register_first(f"before-send.dynamodb.{operation}", answer_alike)
+    return sent

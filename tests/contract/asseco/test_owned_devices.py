@@ -100,28 +100,6 @@ def passed_on() -> None:
     entered(OTHER)
 
 
-def lost_answer(operation: str) -> list[bytes]:
-    """Lose the first response to a call, and return the requests sent: the SDK retries the call."""
-    answered: dict[bytes, Any] = {}
-    sent: list[bytes] = []
-
-    def lose(response: Any, **_: Any) -> int | None:
-        if answered:
-            return None
-        answered[sent[0]] = response[0]
-        return 0
-
-    def answer_alike(request: Any, **_: Any) -> Any:
-        # DynamoDB returns the first response to a repeated request with the same token; moto does not.
-        sent.append(request.body)
-        return answered.get(request.body)
-
-    events = dynamodb.client().meta.events
-    events.register_first(f"needs-retry.dynamodb.{operation}", lose)
-    events.register_first(f"before-send.dynamodb.{operation}", answer_alike)
-    return sent
-
-
 @pytest.mark.parametrize(
     ("happen", "problem"),
     [
@@ -299,13 +277,13 @@ def test_retry_of_change_after_lost_response_is_idempotent(
     entered()
     if before is not None:
         before()
-    sent = lost_answer("TransactWriteItems")
+    sent = races.lose_first_response("TransactWriteItems")
     assert change(bank, name, body).status == 204
     assert len(sent) == 2
 
 
 def test_retry_of_registration_after_lost_response_is_idempotent(bank: Bank):
-    sent = lost_answer("TransactWriteItems")
+    sent = races.lose_first_response("TransactWriteItems")
     assert register(bank).body == f'{{"id":"{IMEI}","CreatedRecordStatus":"active"}}'
     assert len(sent) == 2
     assert json.loads(sent[1])["ClientRequestToken"]

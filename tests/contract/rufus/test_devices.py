@@ -14,7 +14,7 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
 from tests import calls
-from tests.concurrency.races import before
+from tests.concurrency.races import before, lose_first_response
 from tests.http_api import Response, event, invoke
 from tests.tables import everything, stored
 from tools import template
@@ -84,23 +84,7 @@ def test_concurrent_ban_is_kept_and_the_device_is_unbound(monkeypatch: pytest.Mo
 
 def test_retry_of_unbind_after_lost_response_is_idempotent() -> None:
     deviceid = bind()
-    answered: dict[bytes, Any] = {}
-    sent: list[bytes] = []
-
-    def lose(response: Any, **_: Any) -> int | None:
-        if answered:
-            return None
-        answered[sent[0]] = response[0]
-        return 0
-
-    def answer_alike(request: Any, **_: Any) -> Any:
-        # DynamoDB returns the first response to a repeated request with the same token; moto does not.
-        sent.append(request.body)
-        return answered.get(request.body)
-
-    events = dynamodb.client().meta.events
-    events.register_first("needs-retry.dynamodb.TransactWriteItems", lose)
-    events.register_first("before-send.dynamodb.TransactWriteItems", answer_alike)
+    sent = lose_first_response("TransactWriteItems")
     assert unbind(deviceid).status == 200
     assert len(sent) == 2
     assert json.loads(sent[1])["ClientRequestToken"]

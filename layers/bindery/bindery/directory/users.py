@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 from bindery import directory
 from bindery.aws import dynamodb
@@ -14,7 +14,7 @@ from bindery.directory import emails
 from bindery.registry import items
 from bindery.security import passwords, secrets
 
-Role = Literal["administrator", "regular"]
+Role = items.Role
 
 
 class User(NamedTuple):
@@ -184,7 +184,7 @@ def from_items(user: items.User, account: items.Account) -> User:
 def pseudonym(uid: str, item: items.User | items.Connection) -> str:
     """Return the name by which bindings list a user's leases, given the user's record or a lease of theirs.
 
-    It is random, so what an erasure leaves of it in bindings identifies nobody. Users created before there were
-    pseudonyms are listed by the SHA-256 of their uid.
+    It is random, so what an erasure leaves of it in bindings does not identify the user. Users created before there
+    were pseudonyms are listed by the SHA-256 of their uid.
     """
     return item.get("pseudonym") or secrets.fingerprint(uid)

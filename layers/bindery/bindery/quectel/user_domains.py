@@ -1,6 +1,6 @@
 """User domains (quectel): the apps that users belong to, and which of an app's users may bind devices."""
 
-from typing import Literal, Unpack
+from typing import Unpack
 
 from bindery import directory
 from bindery.aws import dynamodb
@@ -10,7 +10,7 @@ from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.registry import items
 
-Binders = Literal["everyone", "administrators"]
+Binders = items.Binders
 
 
 def lookup(domain: str | None) -> Read:

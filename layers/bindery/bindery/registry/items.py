@@ -4,7 +4,7 @@ Times are Unix times in milliseconds, except `expires_at`, `accepting_until`, `o
 and `leases`, which are in seconds.
 """
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from bindery.aws.dynamodb import Index, Key, Partition, T, Table
 from bindery.core import clock
@@ -22,6 +22,13 @@ BY_PROXY = Index("by_proxy", "proxy")
 
 BY_LIST = Index("by_list", "collection", "pk")
 """Directory items that operators list: those with a `collection`. Projects everything."""
+
+
+Role = Literal["administrator", "regular"]
+"""Role of a user in their user domain (quectel)."""
+
+Binders = Literal["everyone", "administrators"]
+"""Users of a user domain who may bind devices (quectel)."""
 
 
 class Stored(TypedDict, total=False):
@@ -390,7 +397,7 @@ class User(Stored, total=False):
     uid: str
     account: str
     domain: str | None
-    role: Any
+    role: Role
     home_mode: bool
     customer: str | None
     email: str | None
@@ -439,7 +446,7 @@ class UserDomain(Stored, total=False):
 
     collection: str
     domain: str
-    binders: Any
+    binders: Binders
     enabled: bool
     sealed_secret: str
     """Encrypted secret with which apps sign logins."""
