@@ -53,7 +53,7 @@ help:
 	@echo "make format          format the code"
 	@echo "make docs            write the documentation page to a folder, for hosting (SITE=)"
 	@echo "make screenshot      retake the README's picture of the documentation page"
-	@echo "make generate        regenerate what derives from the code and the template: roles, routes, OpenAPI document, tables in docs"
+	@echo "make generate        regenerate what derives from the code and the template: paths, roles, OpenAPI document, tables in docs"
 	@echo "make build           build the functions and layers for deployment (sam build)"
 	@echo "make build-check     run every built function in Lambda's runtime loop, and test a deployment locally"
 	@echo "make sam-local       run every function with its event in a Lambda container (sam local), if Docker is available"
@@ -130,9 +130,9 @@ scan: .venv/scan/.made
 docs: .venv/run/.made
 	@$(RUN) -m tools.docs "$(SITE)"
 
-# Everything that is derived from the code, template.yaml and tools/access.toml; the tests compare it.
+# Everything that is derived from the code and template.yaml, whose own generated parts come first; the tests compare it.
 generate: .venv/test/.made
-	$(TEST) -m tools.roles
+	$(TEST) -m tools.wiring
 	$(TEST) -m tools.deploying
 	$(TEST) -m tools.costs
 	$(TEST) -m tools.routes

@@ -1,20 +1,15 @@
-"""Generate the functions' roles in template.yaml from tools/access.toml (`make generate`).
+"""Roles of the functions, from `Access` in their `Metadata` in template.yaml.
 
-A statement allows actions on one table, index or secret, limited by prefix of the partition key. Every role can also
-write logs, and traces if tracing is on.
+`Access` lists actions on a table or index (`table/index`), each with patterns of the partition keys: a prefix up to the
+first `#`. `device` matches a device of any API, and `"*"` any key. A function can also read the secrets in its
+environment, and write logs, and traces if tracing is on.
 """
 
-import re
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from tools import template
-from tools.template import ROOT
-
-ACCESS = ROOT / "tools/access.toml"
-TEMPLATE = ROOT / "template.yaml"
 
 ANY_KEY = "*"
 """Any key. The statement gets no condition."""
@@ -22,50 +17,38 @@ ANY_DEVICE = "device"
 """Placeholder for `DEVICES`."""
 DEVICES = ("asseco#*", "nowhere#*", "quectel#*", "rufus#*", "vodlix#*")
 
-_BLOCK = re.compile(r"(?<=^  # <roles>\n).*?(?=^  # </roles>$)", re.MULTILINE | re.DOTALL)
-
 _SHARED = {
     "trust": '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: sts:AssumeRole, '
     "Principal: {Service: lambda.amazonaws.com}}]}",
-    "boundary": "!If [HasPermissionsBoundary, !Ref PermissionsBoundary, !Ref AWS::NoValue]",
     "log": "{Effect: Allow, Action: [logs:CreateLogStream, logs:PutLogEvents], Resource: !GetAtt FunctionLogGroup.Arn}",
     "trace": "!If [Traced, {Effect: Allow, Action: [xray:PutTraceSegments, xray:PutTelemetryRecords], "
     'Resource: "*"}, !Ref AWS::NoValue]',
 }
 """Parts of every role, as YAML anchors."""
 
-_ROLE = """\
-  {name}Role:
-    Type: AWS::IAM::Role
-    Properties:
-      AssumeRolePolicyDocument: {trust}
-      PermissionsBoundary: {boundary}
-      Policies:
-        - PolicyName: {name}
-          PolicyDocument:
-            Version: "2012-10-17"
-            Statement:
-              - {log}
-              - {trace}
-"""
+_ROLE = (
+    "{name}Role: {{Type: AWS::IAM::Role, Properties: {{AssumeRolePolicyDocument: {trust}, "
+    "PermissionsBoundary: *boundary, Policies: [{{PolicyName: {name}, "
+    'PolicyDocument: {{Version: "2012-10-17", Statement: [{log}, {trace}'
+)
 
 
 @cache
 def access() -> dict[str, dict[str, dict[str, list[str]]]]:
     """Return the key patterns of each action, by operation and resource."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for operation, granted in tomllib.loads(ACCESS.read_text()).items():
-        secrets = granted.pop("secrets", [])
-        found[operation] = {
+    secrets = dict(template.resources("AWS::SecretsManager::Secret"))
+    for function, properties in template.resources("AWS::Serverless::Function"):
+        variables = properties.get("Environment", {}).get("Variables", {}).values()
+        found[properties["Handler"].removesuffix(".handler")] = {
             resource: {f"dynamodb:{action}": patterns for action, patterns in actions.items()}
-            for resource, actions in granted.items()
-        } | {secret: {"secretsmanager:GetSecretValue": []} for secret in secrets}
+            for resource, actions in template.metadata(function).get("Access", {}).items()
+        } | {
+            variable["Ref"]: {"secretsmanager:GetSecretValue": []}
+            for variable in variables
+            if variable["Ref"] in secrets
+        }
     return found
-
-
-def rendered(text: str) -> str:
-    """Return the template with its roles regenerated."""
-    return _BLOCK.sub(lambda _: "".join(_roles()), text)
 
 
 def resource(written: dict[str, Any]) -> str:
@@ -79,11 +62,14 @@ def resource(written: dict[str, Any]) -> str:
     return f"{name}Table/{index}"
 
 
-def _roles() -> Iterator[str]:
+def written() -> Iterator[str]:
+    """Yield the lines of all roles: a head, and a line per statement."""
     shared = {name: f"&{name} {value}" for name, value in _SHARED.items()}
-    for function in template.functions():
-        yield _ROLE.format(name=function.logical_id, **shared)
-        yield from _statements(access().get(function.name, {}))
+    for function, properties in template.resources("AWS::Serverless::Function"):
+        granted = access()[properties["Handler"].removesuffix(".handler")]
+        *lines, last = (_ROLE.format(name=function, **shared), *_statements(granted))
+        yield from (f"{line}," for line in lines)
+        yield f"{last}]}}}}]}}}}"
         shared = {name: f"*{name}" for name in _SHARED}
 
 
@@ -94,7 +80,7 @@ def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
             by_keys.setdefault(tuple(keys), []).append(action)
         for patterns, together in by_keys.items():
             named = f"{{Effect: Allow, Action: [{', '.join(together)}], Resource: {_arn(resource)}"
-            yield f"              - {named}{_condition(patterns)}}}\n"
+            yield f"  {named}{_condition(patterns)}}}"
 
 
 def _condition(patterns: tuple[str, ...]) -> str:
@@ -111,7 +97,3 @@ def _arn(resource: str) -> str:
         return f"!Ref {resource}"
     held = table.removesuffix("Table") + "Arn.Value"
     return f'!Sub "${{{held}}}/index/{index}"' if index else f"!GetAtt {held}"
-
-
-if __name__ == "__main__":
-    TEMPLATE.write_text(rendered(TEMPLATE.read_text()))

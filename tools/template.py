@@ -79,6 +79,12 @@ def resources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield logical_id, resource.get("Properties", {})
 
 
+def metadata(logical_id: str) -> dict[str, Any]:
+    """Return a resource's `Metadata`. A function's has its `Routes` and its `Access` to tables."""
+    found: dict[str, Any] = document()["Resources"][logical_id]["Metadata"]
+    return found
+
+
 def api() -> dict[str, Any]:
     """Return the HTTP API's OpenAPI definition."""
     ((_, properties),) = resources("AWS::Serverless::HttpApi")

@@ -31,7 +31,7 @@ def test_policy_allows_exactly_the_recorded_calls_and_keys(function: Function):
         else (action, resource, pattern)
         for action, resource, pattern in calls.granted.get(function.name, set())
     }
-    assert allowed == seen, "tools/access.toml, then make generate"
+    assert allowed == seen, "change Access in template.yaml, then make generate"
 
 
 @every_function

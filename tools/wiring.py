@@ -1,0 +1,89 @@
+"""Generate the parts of template.yaml that derive from its functions (`make generate`).
+
+The `Routes` of a function's `Metadata` become the API's paths, an integration and a permission of API Gateway. Its
+`Access`, and the secrets in its environment, become its role.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator
+
+from tools import roles, template
+from tools.template import ANY, INTEGRATION, INTEGRATIONS, ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+
+ADMIN = "/admin/"
+"""Prefix of the paths that require AWS signatures."""
+
+_WIDTH = 140
+_URI = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${live}/invocations"
+
+
+def rendered(text: str) -> str:
+    """Return the template with its generated parts regenerated: the lines between `# <name>` and `# </name>`."""
+    gateways = {role: _aliases(role) for role in ("DialectsGatewayRole", "AdminGatewayRole")}
+    parts = {"paths": _paths(), "integrations": _integrations(), "roles": roles.written()} | gateways
+    for name, lines in parts.items():
+        head, indent, rest = re.split(rf"^( *)# <{name}>\n", text, maxsplit=1, flags=re.MULTILINE)
+        _, end, tail = rest.partition(f"{indent}# </{name}>\n")
+        text = "".join([head, f"{indent}# <{name}>\n", *(f"{indent}{line}\n" for line in lines), end, tail])
+    return text
+
+
+def _routes() -> Iterator[tuple[str, str, str]]:
+    """Yield function, method and path of each route. The default route is `$default`, for any method."""
+    for function, _ in template.resources("AWS::Serverless::Function"):
+        for route in template.metadata(function)["Routes"]:
+            method, _, path = route.rpartition(" ")
+            yield function, method or "ANY", path
+
+
+def _paths() -> Iterator[str]:
+    """One line per path."""
+    paths: dict[str, list[str]] = {}
+    for function, method, path in _routes():
+        paths.setdefault(path, []).append(_method(function, method, path))
+    for path, methods in paths.items():
+        yield f'"{path}": {{{", ".join(methods)}}}'
+
+
+def _method(function: str, method: str, path: str) -> str:
+    parameters = ", ".join(f"{{name: {name}, in: path, required: true}}" for name in re.findall(r"\{([^}]+)\}", path))
+    members = (
+        "isDefaultRoute: true" if path == "$default" else "",
+        "security: [AWS_IAM: []]" if path.startswith(ADMIN) else "",
+        f"parameters: [{parameters}]" if parameters else "",
+        f'{INTEGRATION}: {{$ref: "#/components/{INTEGRATIONS}/{function}"}}',
+    )
+    return f"{ANY if method == 'ANY' else method.lower()}: {{{', '.join(filter(None, members))}}}"
+
+
+def _roles() -> dict[str, str]:
+    """Return the role with which API Gateway invokes each function."""
+    return {
+        function: "AdminGatewayRole" if path.startswith(ADMIN) else "DialectsGatewayRole"
+        for function, _, path in _routes()
+    }
+
+
+def _integrations() -> Iterator[str]:
+    """One line per function."""
+    uri = f'&uri "{_URI}"'
+    for function, role in _roles().items():
+        yield (
+            f'{function}: {{type: aws_proxy, httpMethod: POST, payloadFormatVersion: "2.0", '
+            f"credentials: !GetAtt {role}.Arn, uri: !Sub [{uri}, {{live: !Ref {function}.Alias}}]}}"
+        )
+        uri = "*uri"
+
+
+def _aliases(role: str) -> Iterator[str]:
+    """A list of the aliases that a role may invoke, in lines that do not separate `!Ref` from its value."""
+    aliases = ", ".join(f"!Ref~{function}.Alias" for function, its in _roles().items() if its == role)
+    for line in textwrap.wrap(f"[{aliases}]", _WIDTH, break_on_hyphens=False):
+        yield line.replace("~", " ")
+
+
+if __name__ == "__main__":
+    TEMPLATE.write_text(rendered(TEMPLATE.read_text()))
