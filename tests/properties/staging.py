@@ -19,6 +19,7 @@ from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.properties import world
 from tests.properties.world import BENS, Caller, Event, World
+from tools import roles
 
 HEADERS = {
     "rufus": "api_key",
@@ -46,6 +47,14 @@ def columns(name: str) -> list[str]:
     if dialect == "remoteit":
         return ["remoteit key"] if name == "remoteit.login" else ["remoteit key", "remoteit token"]
     return [dialect]
+
+
+def holds_tenants_data(name: str) -> bool:
+    """True if an operation's role reaches items of tenants, besides API keys, failed guesses and settings."""
+    patterns = {
+        pattern for actions in roles.access()[name].values() for together in actions.values() for pattern in together
+    }
+    return not patterns <= {"key#*", "attempts#*", "setting#*"}
 
 
 def is_open(column: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from tools.template import ROOT
 
 BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MADE = ("tools.roles", "tools.openapi", "tools.deploying", "tools.routes")
+MADE = ("tools.wiring", "tools.openapi", "tools.deploying", "tools.routes")
 RECORDED = (
     "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[rufus]",
     "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[acme]",
@@ -26,7 +26,7 @@ MATRICES = (
 )
 """Tests of all operations. Only those selected by `-k` below run."""
 TESTS = (
-    "tests/contract/rufus/test_show_key.py",
+    "tests/contract/rufus/test_check_key.py",
     "tests/contract/acme/test_show_status.py",
     *(
         f"tests/stack/test_{name}.py"
@@ -90,10 +90,10 @@ def run(copy: Path, *module: str, **environment: str) -> None:
 
 def test_contributing_examples_work_and_are_complete(copy: Path) -> None:
     run(copy, "pytest", *TESTS)
-    run(copy, "pytest", *MATRICES, "-k", "acme or show_key or every_cell or operation_is or public_operation")
+    run(copy, "pytest", *MATRICES, "-k", "acme or check_key or every_cell or operation_is or public_operation")
 
 
 def test_contributing_examples_pass_ruff_and_mypy(copy: Path) -> None:
     run(copy, "ruff", "format", "--no-cache", "--check", ".")
     run(copy, "ruff", "check", "--no-cache", ".")
-    run(copy, "mypy", "--cache-dir", str(copy.parent / "types"), "functions/acme", "functions/rufus/show_key.py")
+    run(copy, "mypy", "--cache-dir", str(copy.parent / "types"), "functions/acme", "functions/rufus/check_key.py")
