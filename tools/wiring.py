@@ -26,7 +26,8 @@ def rendered(text: str) -> str:
     parts = {"paths": _paths(), "integrations": _integrations(), "roles": roles.written()} | gateways
     for name, lines in parts.items():
         head, indent, rest = re.split(rf"^( *)# <{name}>\n", text, maxsplit=1, flags=re.MULTILINE)
-        _, end, tail = rest.partition(f"{indent}# </{name}>\n")
+        end = f"{indent}# </{name}>\n"
+        _, tail = rest.split(end, 1)
         text = "".join([head, f"{indent}# <{name}>\n", *(f"{indent}{line}\n" for line in lines), end, tail])
     return text
 
