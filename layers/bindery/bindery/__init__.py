@@ -1,4 +1,4 @@
-"""Bindery's shared layer: the door, the dialects, the rules and the DynamoDB room."""
+"""Code that Bindery's functions share."""
 
 import gc
 

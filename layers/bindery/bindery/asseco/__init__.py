@@ -1,1 +1,1 @@
-"""asseco: owned and issued devices of a bank's customers."""
+"""asseco: devices of a bank's customers."""

@@ -1,4 +1,4 @@
-"""Classifications (asseco): the API's enumerations and what their values mean. Source: document 002."""
+"""Classifications (asseco): the API's enumerations."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -100,7 +100,6 @@ ALL = (
         },
     ),
 )
-"""All classifications."""
 
 _BY_ID = {classification.schema_id: classification for classification in ALL}
 

@@ -1,4 +1,4 @@
-"""Request and response format of the asseco API. Source: document 002."""
+"""Format of the asseco API (document 002)."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -32,7 +32,7 @@ from bindery.http.messages import RETRY_AFTER, Access, Answer, Body, Call, Error
 from bindery.security import oidc
 
 _ERRORS = ErrorRow(400, "errors", "")
-"""Row of invalid requests. The detail of the refusal names the problem of each invalid field."""
+"""Row of invalid requests, whose detail is by field."""
 
 REFUSALS = {
     Reason.PARAMETER_MISSING: _ERRORS,
@@ -77,10 +77,8 @@ REFUSALS = {
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.ACCESS_DENIED})
 
 IDENTIFIER = ("external-device-identifier", "external-device-id", "imei")
-"""Names of a device identifier in a request body."""
 
 NICKNAME = AliasChoices("nickname", "nick-name")
-"""Names of a new nickname in a request body."""
 
 _SCOPES = {Access.READ: "READ_SCOPE", Access.WRITE: "WRITE_SCOPE", Access.UNBIND: "WRITE_SCOPE"}
 _NOT_SET = dict.fromkeys(IDENTIFIER, Reason.IDENTIFIER_MISSING) | {
@@ -104,7 +102,7 @@ def _known(value: Any, check: ValidatorFunctionWrapHandler) -> str:
 
 
 PathIdentifier = Annotated[Identifier128, WrapValidator(_known)]
-"""A device identifier in a path. An invalid one raises `DEVICE_UNKNOWN`."""
+"""An invalid one raises `DEVICE_UNKNOWN`."""
 
 
 def hyphenated(name: str) -> str:
@@ -183,7 +181,7 @@ class NoContent(Reply):
 
 
 class Shown(Reply):
-    """An item of a collection. `state` is its member `status`, because a reply's `status` is the HTTP status."""
+    """An item of a collection. `state` is its `status`, which in a reply is the HTTP status."""
 
     model_config = ConfigDict(alias_generator=hyphenated)
 
@@ -254,7 +252,6 @@ class PaymentCard(IssuedDevice):
 
 
 Issued = PaymentCard | AuthenticationDevice
-"""An issued device in a response."""
 
 
 def issued(device: issued_devices.IssuedDevice) -> Issued:
@@ -274,11 +271,10 @@ def _split(value: Any) -> Any:
 
 
 Csv = Annotated[frozenset[Value] | None, BeforeValidator(_split)]
-"""Comma-separated values in a query parameter."""
 
 
 class member_of:  # noqa: N801 (an annotation, used like a function)
-    """Annotation of a text that must name a member of a collection's items."""
+    """A text that must name a member of an item."""
 
     def __init__(self, shown: type[Shown]) -> None:
         self._names = [str(field.serialization_alias) for field in shown.model_fields.values()]
@@ -296,7 +292,6 @@ class member_of:  # noqa: N801 (an annotation, used like a function)
 
 
 def _whole(value: Any) -> Any:
-    """Accept digits only. pydantic would also accept `1.0`, `+1` and `1_0`."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
         raise PydanticCustomError("int_parsing", "no whole number")
     return value
@@ -318,7 +313,7 @@ class Listing(Query):
         return {name: value for name, value in trimmed.items() if value != ""}
 
     def part(self, items: Iterable[Item]) -> list[Item]:
-        """Return the requested page, stably sorted. Items without a value to sort by come last."""
+        """Return the requested page. Items without a value to sort by come last."""
         if self.sort_by is None:
             found = list(items)
             return (found if self.sort_order == "asc" else found[::-1])[self._slice]
@@ -334,10 +329,7 @@ class Listing(Query):
 
 
 def authenticate(call: Call, access: Access) -> str:
-    """Return the customer whom the bearer token names.
-
-    Raises `TOKEN_MISSING`, `TOKEN_INVALID` and `ACCESS_DENIED` (scope).
-    """
+    """Return the token's customer. Raises `TOKEN_MISSING`, `TOKEN_INVALID` and `ACCESS_DENIED`."""
     scheme, _, token = (call.header("authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused(Reason.TOKEN_MISSING)
@@ -355,7 +347,7 @@ def authenticate(call: Call, access: Access) -> str:
 
 
 def invalid(problems: Sequence[Problem], caller: str) -> Refused:
-    """Return the refusal for all invalid fields, or else for the first missing one with its own reason."""
+    """Return the refusal for all invalid fields, or else for the first missing one."""
     flawed = [problem for problem in problems if problem.flaw is not Flaw.MISSING or problem.parameter not in _NOT_SET]
     if not flawed:
         return Refused(_NOT_SET[problems[0].parameter])
@@ -372,7 +364,7 @@ def _error(tag: str, literal: str, character: str) -> Error:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """Return the members of the reply, or no content."""
+    """Return the reply's members, or no content."""
     return Answer(reply.status, "" if isinstance(reply, NoContent) else reply.model_dump_json(), reply.headers())
 
 

@@ -1,7 +1,4 @@
-"""Issued devices (asseco): a bank's payment cards and authentication devices. Source: document 002.
-
-Operators enter them, and customers set nicknames. Full card numbers are refused.
-"""
+"""Issued devices (asseco): payment cards and authentication devices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -40,7 +37,6 @@ from bindery.http.fields import (
 from bindery.registry import items
 
 _MASK = "*#xX\u2022\u25cf\u2026\u2217"
-"""Characters that replace hidden digits of a card number."""
 
 _UNMASKED = str.maketrans("", "", _MASK)
 
@@ -57,7 +53,6 @@ def _no_card_number(value: str) -> str:
 
 
 Nickname = Annotated[Text64, AfterValidator(_no_card_number)]
-"""Nickname of an issued device."""
 
 
 class Kind(StrEnum):
@@ -102,7 +97,7 @@ class CardStatus(StrEnum):
 
 
 class CardKind(StrEnum):
-    """Kind of a payment card. Banks may use others."""
+    """Kind of card. Banks may use others."""
 
     DEBIT_CARD = "debit-card"
     CREDIT_CARD = "credit-card"
@@ -112,14 +107,14 @@ class CardKind(StrEnum):
 
 
 class IssuedDevice(BaseModel):
-    """A device as an operator enters it and its customer sees it."""
+    """An issued device."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device_id: Identifier128
     kind: Kind
     holder_id: OptionalIdentifier128 = None
-    """Holder of the device, if other than the customer."""
+    """Set if the holder is not the customer."""
     capabilities: list[Capability] = []
     status: Status = Status.ACTIVE
 
@@ -157,7 +152,7 @@ class PaymentCard(IssuedDevice):
 
 
 class IssuedTo(BaseModel):
-    """Identity of an issued device in an import row."""
+    """Identity in an import row."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -166,10 +161,7 @@ class IssuedTo(BaseModel):
 
 
 def enter(customer: str, **members: Any) -> None:
-    """Create or replace a device, given the members of `IssuedDevice` or `PaymentCard`. The nickname is kept.
-
-    Raises `INVALID`, also for a text that may contain a card number.
-    """
+    """Create or replace a device, except its nickname. Raises `INVALID`, also for card numbers."""
     try:
         device = _model(members.get("kind")).model_validate(members)
     except ValidationError as error:
@@ -180,12 +172,12 @@ def enter(customer: str, **members: Any) -> None:
 
 
 def import_rows(rows: Sequence[Mapping[str, Any]], *, dry_run: bool) -> bulk_import.Report:
-    """Create or replace devices. Each row has a `customer` and the members that `enter` takes."""
+    """Create or replace devices, given a `customer` and the members for `enter` in each row."""
     return bulk_import.run(rows, _from_row, dry_run=dry_run)
 
 
 def find(customer: str, device_id: str) -> IssuedDevice:
-    """Return a device issued to a customer. Raises `DEVICE_UNKNOWN`."""
+    """Return a customer's device. Raises `DEVICE_UNKNOWN`."""
     item = dynamodb.get(items.issued_device(customer, device_id))
     if item is None:
         raise Refused(Reason.DEVICE_UNKNOWN)
@@ -193,20 +185,20 @@ def find(customer: str, device_id: str) -> IssuedDevice:
 
 
 def list_devices(customer: str) -> list[IssuedDevice]:
-    """Return the devices issued to a customer, by id: at most two round trips."""
+    """Return a customer's devices, by id."""
     found = dynamodb.query(items.issued_devices(customer), consistent=True)
     return [_from_item(customer, item) for item in found]
 
 
 class Page(NamedTuple):
-    """Some issued devices, and the cursor of the next page (None after the last)."""
+    """A page, and the cursor of the next."""
 
     devices: list[IssuedDevice]
     cursor: str | None
 
 
 def list_page(customer: str, limit: int, cursor: str | None) -> Page:
-    """Return a page of the devices issued to a customer, by id."""
+    """Return a page of a customer's devices."""
     found = dynamodb.page(items.issued_devices(customer), limit, cursor)
     return Page([_from_item(customer, item) for item in found.items], found.cursor)
 
@@ -214,10 +206,7 @@ def list_page(customer: str, limit: int, cursor: str | None) -> Page:
 def change(
     customer: str, device_id: str, *, status: Status | None = None, card_status: CardStatus | None = None
 ) -> IssuedDevice:
-    """Change the status of a device or a payment card, or both, and return the device.
-
-    Raises `NOT_FOUND`, and `INVALID` for a card status of a device that is not a payment card.
-    """
+    """Change and return a device. Raises `NOT_FOUND` and `INVALID` (not a card)."""
     changes: items.IssuedDevice = {}
     if status is not None:
         changes["status"] = status
@@ -229,17 +218,17 @@ def change(
 
 
 def held_for_others(customer: str) -> Iterator[items.IssuedDevice]:
-    """Yield other customers' devices that name this customer as their holder, as the index has them."""
+    """Yield other customers' devices that this one holds, by the index."""
     return dynamodb.query(items.issued_to_others(customer), round_trips=_ROUND_TRIPS)
 
 
 def names_holder(item: items.IssuedDevice, customer: str) -> bool:
-    """True if another customer's device names this customer as its holder."""
+    """Return True if a device names this customer as its holder."""
     return item.get("collection") == items.issued_to_others(customer).value
 
 
 def remove_holder(item: items.IssuedDevice) -> None:
-    """Remove the holder's id and the cardholder's name. Raises `CONFLICT` if the holder has changed since the read."""
+    """Remove the holder's id and name. Raises `CONFLICT`."""
     removed: items.IssuedDevice = {"holder_id": None}
     if "cardholder_name" in item:
         removed["cardholder_name"] = None
@@ -248,7 +237,7 @@ def remove_holder(item: items.IssuedDevice) -> None:
 
 
 def rename(customer: str, device_id: str, nickname: str) -> None:
-    """Set the nickname, which need not be unique. Raises `DEVICE_UNKNOWN`."""
+    """Set the nickname. Raises `DEVICE_UNKNOWN`."""
     changes: items.IssuedDevice = {"nickname": nickname}
     directory.change(items.issued_device(customer, device_id), changes, _IS_ISSUED)
 
@@ -285,7 +274,6 @@ def _model(kind: object) -> type[IssuedDevice]:
 
 
 def _from_item(customer: str, item: items.IssuedDevice) -> IssuedDevice:
-    """Return a device as it is today: an inactive or valid card expires after its expiration date."""
     stored: Mapping[str, object] = item
     model = _model(item["kind"])
     device = model.model_validate({name: stored[name] for name in model.model_fields}, context=STORED)

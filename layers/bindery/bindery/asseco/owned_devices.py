@@ -1,7 +1,6 @@
-"""Owned devices (asseco): a bank's customers register their devices. Source: document 002.
+"""Owned devices (asseco): customers register their devices.
 
-While a registration is active or blocked, a lock keeps its nickname unique among the customer's devices. An
-unregistered device stays visible to its last customer until it is registered again.
+A lock keeps the nickname of an active or blocked device unique among its customer's.
 """
 
 from enum import StrEnum
@@ -15,7 +14,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.registry import bindings, devices, identity, items
 
 PUSH_LIFETIME = 90 * 24 * 3600 * 1000
-"""Lifetime of a push registration, in milliseconds."""
+"""Milliseconds."""
 
 
 class Status(StrEnum):
@@ -56,7 +55,7 @@ class OwnedDevice(NamedTuple):
     installation_id: str | None
     push_id: str | None
     push_expiration_date: int | None
-    """Milliseconds since the Unix epoch."""
+    """In milliseconds."""
 
 
 _NOT_REGISTERED = (absent() | equals("status", Status.UNREGISTERED)).raises(Reason.IDENTIFIER_TAKEN)
@@ -75,10 +74,7 @@ def register(
     push_platform: PushPlatform | None,
     push_handle: str | None,
 ) -> None:
-    """Register a device; with a platform and a handle, also for push notifications.
-
-    Raises, in this order, `DEVICE_BANNED`, `IDENTIFIER_TAKEN` (by any customer) and `NICKNAME_TAKEN`.
-    """
+    """Register a device. Raises, in this order, `DEVICE_BANNED`, `IDENTIFIER_TAKEN` and `NICKNAME_TAKEN`."""
     device = identity.customer_device(identifier)
     binding, now = bindings.new_id(), clock.now()
     registration: items.Registration = {
@@ -115,14 +111,14 @@ def find(customer: str, identifier: str) -> OwnedDevice:
 
 
 def list_devices(customer: str) -> list[OwnedDevice]:
-    """Return a customer's devices, oldest registration first: at most two round trips."""
+    """Return a customer's devices, oldest first."""
     return [_from_item(customer, item) for item in dynamodb.query(items.registrations(customer))]
 
 
 def rename(customer: str, identifier: str, nickname: str) -> None:
     """Rename an active or blocked device.
 
-    Raises, in this order, `DEVICE_UNKNOWN`, `STATUS_NOT_VALID`, `CONFLICT` (changed concurrently), `NICKNAME_TAKEN`.
+    Raises, in this order, `DEVICE_UNKNOWN`, `STATUS_NOT_VALID`, `CONFLICT` and `NICKNAME_TAKEN`.
     """
     registration = _not_ended(customer, identifier)
     if nickname == registration["nickname"]:
@@ -142,7 +138,7 @@ def rename(customer: str, identifier: str, nickname: str) -> None:
 def set_push_handle(customer: str, identifier: str, platform: PushPlatform, handle: str) -> None:
     """Register an active device for push notifications.
 
-    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` and `PUSH_REGISTERED` (same platform and handle, still valid).
+    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` and `PUSH_REGISTERED`.
     """
     now = clock.now()
     still_valid = equals("push_platform", platform) & equals("push_handle", handle) & above("push_expiration_date", now)
@@ -157,7 +153,7 @@ def set_push_handle(customer: str, identifier: str, platform: PushPlatform, hand
 
 
 def block(customer: str, identifier: str) -> None:
-    """Block an active device and end its connections. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
+    """Block an active device, ending its connections. Raises `DEVICE_UNKNOWN` and `STATUS_NOT_VALID`."""
     _change(customer, identifier, Status.ACTIVE, {"status": Status.BLOCKED, "leases": {}})
 
 
@@ -167,17 +163,14 @@ def unblock(customer: str, identifier: str) -> None:
 
 
 def unregister(customer: str, identifier: str) -> str:
-    """End a registration and return its identifier as registered.
-
-    Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` and `CONFLICT` (changed concurrently).
-    """
+    """End a registration and return its identifier. Raises `DEVICE_UNKNOWN`, `STATUS_NOT_VALID` and `CONFLICT`."""
     registration = _not_ended(customer, identifier)
     dynamodb.transact(end_registration(registration, _why_changed(registration)))
     return registration["identifier"]
 
 
 def end_registration(registration: items.Registration, raises: Verdict) -> list[Update | Delete]:
-    """Return the writes that end a registration. They fail with `raises` if it has changed since it was read."""
+    """End a registration. The writes raise `raises` if it has changed."""
     _, customer = identity.holder_parts(registration["holder"])
     return [
         items.registration(registration["pk"]).update(
@@ -190,7 +183,7 @@ def end_registration(registration: items.Registration, raises: Verdict) -> list[
 
 
 def locked(lock: items.NicknameLock) -> items.Registration | None:
-    """Return the registration that a nickname lock belongs to, or None if the lock is stale."""
+    """Return a nickname lock's registration, or None if it is stale."""
     registration = dynamodb.get(items.registration(lock["device"]))
     if registration is None or registration["binding"] != lock["binding"]:
         return None
@@ -198,7 +191,7 @@ def locked(lock: items.NicknameLock) -> items.Registration | None:
 
 
 def unlock(lock: items.NicknameLock) -> list[Check | Delete]:
-    """Return the writes that remove a stale nickname lock."""
+    """Remove a stale nickname lock."""
     stale = absent() | ~equals("binding", lock["binding"]) | equals("status", Status.UNREGISTERED)
     return [
         items.registration(lock["device"]).check(stale.raises(Reason.CONFLICT)),
@@ -207,12 +200,10 @@ def unlock(lock: items.NicknameLock) -> list[Check | Delete]:
 
 
 def _lock_belongs_to(binding: str) -> Condition:
-    """Condition: the nickname lock, if any, belongs to this binding."""
     return (absent() | equals("binding", binding)).raises(Reason.CONFLICT)
 
 
 def _unchanged_since_read(registration: items.Registration) -> Condition:
-    """Condition: the registration is active or blocked, with the binding and nickname that were read."""
     return (
         equals("binding", registration["binding"])
         & one_of("status", [Status.ACTIVE, Status.BLOCKED])
@@ -238,7 +229,6 @@ def _change(
     unless: Condition | None = None,
     otherwise: Reason = Reason.STATUS_NOT_VALID,
 ) -> None:
-    """Change a device that has this status. Raises `otherwise` if `unless` holds."""
     holder = identity.customer_holder(customer)
 
     def verdict(existing: dict[str, Any]) -> Reason:

@@ -100,7 +100,7 @@ def client(service: str) -> Any:
 
 
 def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any:
-    """Call a client's method. Raises `unavailable` after the SDK's retries, or `HotKey` for a throttled key range."""
+    """Call a client's method. Raises `unavailable`, or `HotKey` for a throttled key range."""
     try:
         return method(**request)
     except ClientError as error:
@@ -115,7 +115,7 @@ def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any
 
 
 def code(error: BaseException) -> str:
-    """Return the service's error code or the exception's class name."""
+    """Return the service's error code or the exception's name."""
     # Not the message, which may contain private data.
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 

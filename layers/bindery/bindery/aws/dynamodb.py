@@ -1,7 +1,7 @@
 """DynamoDB tables: reads, conditional writes and transactions.
 
-Raises `UNAVAILABLE` (or the reason given for a read) if a table is throttled or cannot be reached, `HotKey` if only a
-key range is throttled, and `CONFLICT` if every attempt met a concurrent write. Other errors are bugs.
+Raises `UNAVAILABLE` (or a read's own reason) if a table is throttled or unreachable, `HotKey` if only a key range is
+throttled, and `CONFLICT` after repeated conflicts.
 """
 
 import random
@@ -61,7 +61,7 @@ T = TypeVar("T", bound=Mapping[str, Any], default=dict[str, Any])
 
 
 class Key(NamedTuple, Generic[T]):
-    """Location of an item, and the writes to it."""
+    """Location of an item, and writes to it."""
 
     table: Table
     pk: str
@@ -86,7 +86,7 @@ class Key(NamedTuple, Generic[T]):
         members: Mapping[tuple[str, ...], Any] = _NO_MEMBERS,  # sets members of maps
         when: Condition | None = None,
     ) -> "Update":
-        """Update attributes, creating the item if it does not exist."""
+        """Update the item, or create it."""
         return Update(self, set or NOTHING, once or NOTHING, add or NOTHING, delete or NOTHING, remove, members, when)
 
     def delete(self, *, when: Condition | None = None) -> "Delete":
@@ -94,7 +94,7 @@ class Key(NamedTuple, Generic[T]):
         return Delete(self, when)
 
     def check(self, when: Condition) -> "Check":
-        """Check an item in a transaction without writing it."""
+        """Check an item in a transaction."""
         return Check(self, when)
 
 
@@ -107,7 +107,7 @@ class Index(NamedTuple):
 
 
 class Partition(NamedTuple, Generic[T]):
-    """Items with one partition key, or a range of them."""
+    """Items with one partition key, or a range."""
 
     table: Table
     value: str
@@ -200,9 +200,9 @@ class Batch:
 
 
 def get_many(reads: Sequence[Read]) -> Batch:
-    """Return up to 100 items in one round trip. Raises the reason of the first read that was not served.
+    """Return up to 100 items in one round trip: each strongly consistent, together not a snapshot.
 
-    Each item is strongly consistent, but together they are not a snapshot.
+    Raises the reason of the first read that was not served.
     """
     found: dict[Key[Any], Item] = {}
     left = list(dict.fromkeys(read.key for read in reads))
@@ -236,7 +236,7 @@ def query(
     round_trips: int = 2,
     unavailable: Reason = Reason.UNAVAILABLE,
 ) -> Iterator[T]:
-    """Yield a partition's items in key order, omitting those beyond `round_trips` of 1 MB (about 2,000 items)."""
+    """Yield a partition's items in key order, up to `round_trips` of 1 MB (about 2,000 items)."""
     request = _query(partition) | {"ConsistentRead": consistent}
     for _ in range(round_trips):
         answer = clients.call(unavailable, client().query, **request)
@@ -247,28 +247,28 @@ def query(
 
 
 class CursorPage(NamedTuple, Generic[T]):
-    """A page, and the cursor of the next."""
+    """A page, and the cursor of the next. An invalid cursor raises `INVALID`."""
 
     items: list[T]
     cursor: str | None
 
 
 def page(partition: Partition[T], limit: int, cursor: str | None = None) -> CursorPage[T]:
-    """Return a page in one round trip. Raises `INVALID` for an invalid cursor."""
+    """Return a page in one round trip."""
     # Concurrent writes do not shift pages: a cursor is a position in key order.
     answer = _part(_query(partition), limit, cursor)
     return CursorPage([cast("T", decode(item)) for item in answer["Items"]], answer["cursor"])
 
 
 def count(partition: Partition[Any], limit: int, cursor: str | None) -> tuple[int, str | None]:
-    """Return a page's size and next cursor. Costs as much as `page`."""
+    """Return a page's size and next cursor, at the cost of `page`."""
     answer = _part(_query(partition) | {"Select": "COUNT"}, limit, cursor)
     return answer["Count"], answer["cursor"]
 
 
 @contextmanager
 def acting(who: str) -> Iterator[None]:
-    """Set `changed_by` and `changed_at` in all items written within."""
+    """Set `changed_by` and `changed_at` in all items written."""
     token = _actor.set(who)
     try:
         yield
@@ -284,14 +284,14 @@ def actor() -> str | None:
 def write(operation: Write) -> None:
     """Execute a write. A failed condition raises its reason.
 
-    The SDK repeats a write whose response was lost. A put that finds its own item succeeds: add a random id if others
-    could write the same one. An update must be repeatable.
+    The SDK repeats a write whose response was lost, so an update must be repeatable. A put that finds its own item
+    succeeds: add a random id if others could write the same.
     """
     _write(operation)
 
 
 def update(operation: Update) -> Item:
-    """Execute a repeatable update and return the new item, at no read cost."""
+    """Execute a repeatable update and return the new item."""
     return decode(_write(operation, ReturnValues="ALL_NEW")["Attributes"])
 
 

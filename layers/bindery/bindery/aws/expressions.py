@@ -1,4 +1,4 @@
-"""DynamoDB conditions, each with the reason to raise when it fails."""
+"""DynamoDB conditions, each with the reason for its failure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -45,11 +45,11 @@ class Condition(NamedTuple):
         return ("(", *self.parts, ")") if self.joined not in ("", operator) else self.parts
 
     def raises(self, verdict: Verdict, **detail: str) -> "Condition":
-        """Add the reason and details to raise on failure."""
+        """Add the reason and details of its failure."""
         return self._replace(verdict=verdict, detail=detail)
 
     def refusal(self, existing: dict[str, Any]) -> Refused:
-        """Return the exception to raise, given the existing item."""
+        """Return the exception for an existing item."""
         if self.verdict is None:
             raise TypeError("a condition of a write needs a reason")
         return Refused(self.verdict(existing) if callable(self.verdict) else self.verdict, **self.detail)
@@ -81,7 +81,7 @@ def above(path: Path, value: int) -> Condition:
 
 
 def one_of(path: Path, values: Sequence[Any]) -> Condition:
-    """Condition: an attribute has one of up to 100 values."""
+    """Condition: an attribute has one of 100 values at most."""
     listed: list[str | _Value] = []
     for value in values:
         listed += [", ", _Value(path, value)]

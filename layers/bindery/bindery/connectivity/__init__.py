@@ -1,1 +1,1 @@
-"""Connection leases, and who may reach a device."""
+"""Connections to devices."""

@@ -1,8 +1,4 @@
-"""Who may reach a device, and whether it can be reached: as the condition of a write, and for items that were read.
-
-The holder of a device may reach it, whichever API it was bound through: the user, the bank customer that the user is,
-and every user of an account that holds it. So may a user with a share, until the share expires.
-"""
+"""Who may reach a device: its holder, and users with a live share."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -17,33 +13,33 @@ from bindery.directory.users import User
 from bindery.registry import holdings, identity, items
 
 LIST_LIMIT = 1000
-"""Maximum number of devices that `list_devices` reads: one read unit each."""
+"""Devices that `list_devices` reads: one read unit each."""
 
 _BATCH = 100
 
 
 class Listed(NamedTuple):
-    """A device with a service address, as a user who may reach it sees it."""
+    """A device as its user sees it."""
 
     address: str
     alias: str | None
-    """The holder's name for it; for a shared device, the user's own."""
+    """The holder's, or for a shared device the user's."""
     kind: str | None
     active: bool
     shared: bool
     owner: str | None
-    """The user's email address or uid, or their account. None for a device that is shared with the user."""
+    """Email address, uid or account. None for a shared device."""
     bound_at: int
-    """Time of binding, or of accepting the share."""
+    """Time of binding or acceptance."""
 
 
 def relation(device: str, uid: str, per_user: bool) -> Key[items.Binding]:
-    """Return the key of the item that relates a user to a device, if they are related."""
+    """Key of the item that relates a user to a device."""
     return items.user_binding(device, uid) if per_user else items.owner(device)
 
 
 def related(user: User, per_user: bool, now: int) -> Condition:
-    """Condition, without a reason, on the relation: the user may reach the device. `now` is in seconds."""
+    """Condition, without a reason: the user may reach the device. `now` is in seconds."""
     if per_user:
         return equals("kind", "binding") | above("expires_at", now)
     holds = one_of("holder", holders(user)) & (absent("status") | equals("status", "active"))
@@ -51,7 +47,7 @@ def related(user: User, per_user: bool, now: int) -> Condition:
 
 
 def is_related(user: User, per_user: bool, relation: Mapping[str, Any], now: int) -> bool:
-    """Return what `related` states about a relation that was read ({} for none)."""
+    """Return True if a relation ({} for none) meets `related`."""
     if per_user:
         return bool(relation.get("kind") == "binding" or relation.get("expires_at", 0) > now)
     holds = relation.get("holder") in holders(user) and relation.get("status", "active") == "active"
@@ -59,23 +55,20 @@ def is_related(user: User, per_user: bool, relation: Mapping[str, Any], now: int
 
 
 def holders(user: User) -> list[str]:
-    """Return the holders that a user may be: themselves, their bank customer, their account."""
+    """Return a user, their bank customer and their account as holders."""
     customer = [] if user.customer is None else [identity.customer_holder(user.customer)]
     return [identity.user_holder(user.uid), *customer, identity.account_holder(user.account)]
 
 
 def reachable(address: str, assignment: str) -> Condition:
-    """Condition: a device can be reached at an address, under this assignment of it.
-
-    Raises what `obstacle` returns, and `CONFLICT` for another assignment.
-    """
+    """Condition: a device can be reached. Raises the `obstacle`, or `CONFLICT` (another assignment)."""
     return every(
         [equals("address", address), equals("assignment", assignment), absent("banned_at"), absent("inactive")]
     ).raises(lambda device: obstacle(device, address) or Reason.CONFLICT, address=address)
 
 
 def obstacle(device: Mapping[str, Any], address: str) -> Reason | None:
-    """Return why a device ({} for none) cannot be reached at an address, or None."""
+    """Return why a device ({} for none) cannot be reached."""
     if device.get("address") != address:
         return Reason.NOT_SHARED
     if "banned_at" in device:
@@ -84,11 +77,9 @@ def obstacle(device: Mapping[str, Any], address: str) -> Reason | None:
 
 
 def list_devices(user: User) -> list[Listed]:
-    """Return the devices with a service address that a user may reach; banned and inactive ones are not `active`.
+    """Return, of the first `LIST_LIMIT` devices that a user may reach, those with a service address.
 
-    It reads at most `LIST_LIMIT` of the devices that the user may reach: first the user's own, then shared ones, then
-    those of the bank customer and the account, each in order of binding. The user's are read consistently; the
-    customer's and the account's from an index, a megabyte of each at most.
+    The user's own come first, then shared ones, then their customer's and account's.
     """
     related: dict[str, Mapping[str, Any]] = {}
     for device, relation in islice(_related(user), LIST_LIMIT):
@@ -106,7 +97,6 @@ def list_devices(user: User) -> list[Listed]:
 
 
 def _related(user: User) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every device that a user may reach, with what relates them: for a share, an item of kind `share`."""
     now = clock.seconds()
     own, *others = holders(user)
     held = sorted(filter(holdings.lasts, holdings.of_user(user.uid, round_trips=1)), key=lambda item: item["bound_at"])

@@ -1,15 +1,8 @@
 """Connections: leases to reach a device at its service address (document 003).
 
-The relay that serves the proxy domain calls `authorize_client` before it admits a client. A lease ends when it expires,
-when its caller connects again or stops it, and when the caller may no longer reach the device. That is checked for each
-client, so nothing has to be cleaned up when a binding, a share or a user ends.
-
-A lease is valid only while the binding that it depends on names it (`leases`: for each caller, by their pseudonym, the
-id of their one live lease and when it ends). Ending or replacing a binding therefore ends its leases in the same write,
-permanently: they do not become valid when the same holder binds the device again. Nor do they when a ban is lifted, an
-address is assigned again or a user is enabled again: a lease names the assignment of the address
-(`bindery.connectivity.service_addresses`) and the generation of its caller (`users.lease_generation`) under which it
-was made.
+A lease is valid while the binding or share that it depends on names it, so a write that ends the binding ends its
+leases. It names an assignment of the address and a generation of its caller, so lifting a ban, assigning the address
+again or enabling the user does not revive it. The relay calls `authorize_client` for each client.
 """
 
 import secrets
@@ -31,18 +24,18 @@ from bindery.registry import bindings, identity, items
 
 ANY_CLIENT = "0.0.0.0"  # noqa: S104 (not an address to listen on: the document's value for any client)
 FIRST_CLIENT = "255.255.255.255"
-"""Reserves a connection for the first client that uses it."""
+"""Reserves a connection for its first client."""
 
 CALLER_LIMIT = 50
-"""Maximum number of callers that a binding names: a few kilobytes, written again with every change of it."""
+"""Callers that a binding names: a few kilobytes in each write."""
 
 _LABEL_LENGTH = 8
 _BATCH = 25
-"""Leases checked with one round trip: each depends on four items."""
+"""Leases per round trip, with four items each."""
 
 
 class Connection(NamedTuple):
-    """A lease. `proxy` is its label under the proxy domain, `expires_at` the second at which it ends."""
+    """A lease. `proxy` is its label; `expires_at` is in seconds."""
 
     id: str
     device: str
@@ -51,25 +44,22 @@ class Connection(NamedTuple):
     expires_at: int
 
     def server(self) -> str:
-        """Return the host name at which the relay serves this connection."""
+        """Return the relay's host name for this connection."""
         return f"{self.proxy}.{env.read('PROXY_DOMAIN')}"
 
     def seconds_left(self) -> int:
-        """Return the seconds until this connection ends."""
+        """Return the remaining seconds."""
         return self.expires_at - clock.seconds()
 
 
 def connect(
     user: User, address: str, assigned: Assigned | None, client_ip: str, *, used: Update | None = None
 ) -> Connection:
-    """Open a connection for a user to the device at a service address, ending their previous one to that device.
+    """Open a connection to the device at a service address, ending the user's previous one.
 
-    `client_ip` is the only client that may use it, or `ANY_CLIENT`, or `FIRST_CLIENT`. The user's access and the state
-    of the device are conditions of the one transaction; `used` (of the `ApiKey`) is written with it. If the binding
-    names `CALLER_LIMIT` others, a second transaction makes room: expired leases are removed, or else the one that
-    expires first. Raises `NOT_SHARED` (the user may not reach the device, or there is none at this address),
-    `DEVICE_BANNED`, `DEVICE_INACTIVE` and `CONFLICT` (a concurrent request made room, or the address was assigned
-    again).
+    `client_ip` can be `ANY_CLIENT` or `FIRST_CLIENT`. `used` is written in the same transaction. If the binding names
+    `CALLER_LIMIT` others, a second one makes room. Raises `NOT_SHARED`, `DEVICE_BANNED`, `DEVICE_INACTIVE` and
+    `CONFLICT`.
     """
     assigned = assigned or _nowhere(user)
     device, now = assigned.device, clock.now()
@@ -110,10 +100,10 @@ def connect(
 
 
 def authorize_client(label: str, client_ip: str) -> Connection:
-    """Return the connection that a client may use at `label` under the proxy domain.
+    """Return the connection that a client may use at `label`.
 
-    Raises `NOT_FOUND` (no such connection, it has ended, or two have this label), `ACCESS_DENIED` (it is for another
-    client), and as `connect` does `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE`.
+    Raises `NOT_FOUND` (also if two have this label), `ACCESS_DENIED`, `NOT_SHARED`, `DEVICE_BANNED` and
+    `DEVICE_INACTIVE`.
     """
     leases = _live(label)
     client = identity.ip_address(client_ip)
@@ -130,11 +120,9 @@ def authorize_client(label: str, client_ip: str) -> Connection:
 def list_live(
     limit: int, cursor: str | None, *, device: str | None = None, caller: str | None = None
 ) -> CursorPage[items.Connection]:
-    """Return a page of the valid leases of a device, by caller, or of a caller (a uid), by time.
+    """Return a page, possibly a short one, of the valid leases of a device or caller.
 
-    Leases that are no longer valid are left out, so a page can hold fewer than `limit` and not be the last. A device's
-    leases are read consistently, a caller's from an index; what they depend on is read consistently, a hundred items a
-    round trip. Raises `INVALID` unless exactly one is given, or for an invalid cursor.
+    Raises `INVALID` unless exactly one is specified.
     """
     if (device is None) == (caller is None):
         raise Refused(Reason.INVALID, detail="Give either device or caller.")
@@ -146,32 +134,30 @@ def list_live(
 
 
 def stop(device: str, uid: str) -> None:
-    """End a user's connection to a device. Raises `NOT_FOUND` if there is none.
-
-    A transaction, because its token makes a retry after a lost response succeed too.
-    """
+    """End a user's connection to a device. Raises `NOT_FOUND`."""
     lease = dynamodb.get(items.connection(device, uid))
     if lease is None:
         raise Refused(Reason.NOT_FOUND)
     caller = users.pseudonym(uid, lease)
     live = above(("leases", caller, "until"), clock.seconds())
+    # A transaction, because its idempotency token makes a retry after a lost response succeed.
     dynamodb.transact(_end(device, uid, caller, lease["per_user"], live))
 
 
 def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
-    """`stop` a user's connection with this id to the device at a service address."""
+    """`stop` a connection by its id."""
     assigned, caller = assigned or _nowhere(user), user.pseudonym
     live = above(("leases", caller, "until"), clock.seconds()) & equals(("leases", caller, "id"), connection)
     dynamodb.transact(_end(assigned.device, user.uid, caller, assigned.per_user, live))
 
 
 def _nowhere(user: User) -> Assigned:
-    """Return a device that does not exist, so that an unassigned address takes the same write as another's."""
+    """Return a device that does not exist: an unassigned address takes the same write as any other."""
     return Assigned(identity.nowhere(user.uid), per_user=False, assignment="")
 
 
 def delete_lease(lease: items.Connection) -> None:
-    """Remove a lease, live or not, and its caller from the binding that it depends on."""
+    """Remove a lease, live or not, from its binding too."""
     device, uid = lease["pk"], lease["caller"]
     caller = users.pseudonym(uid, lease)
     try:
@@ -183,7 +169,6 @@ def delete_lease(lease: items.Connection) -> None:
 
 
 def _end(device: str, uid: str, caller: str, per_user: bool, named: Condition) -> list[Update | Delete]:
-    """End a user's lease if `named` holds of the binding; otherwise raise `NOT_FOUND`."""
     return [
         access.relation(device, uid, per_user).update(remove=[("leases", caller)], when=named.raises(Reason.NOT_FOUND)),
         # The binding names the lease that exists: both are written together.
@@ -192,13 +177,11 @@ def _end(device: str, uid: str, caller: str, per_user: bool, named: Condition) -
 
 
 def _live(label: str) -> list[items.Connection]:
-    """Return the unexpired leases with a label; the index may still list one that had it.
-
-    Raises `NOT_FOUND` if there is none. Two are unlikely: a label is one of 200,000 million.
-    """
+    """Return a label's unexpired leases. Raises `NOT_FOUND`."""
     found = dynamodb.query(items.connections_with_label(label))
     leases = [dynamodb.get(items.key_of(Table.BINDINGS, keys)) for keys in found]
     now = clock.seconds()
+    # The index may still list a lease that had this label.
     live = [lease for lease in leases if lease is not None and lease["proxy"] == label and lease["expires_at"] > now]
     if not live:
         raise Refused(Reason.NOT_FOUND)
@@ -206,24 +189,20 @@ def _live(label: str) -> list[items.Connection]:
 
 
 def _is_for(client: str, lease: items.Connection) -> bool:
-    """Return True if a lease is for this client, or for any."""
     return lease["client_ip"] in (ANY_CLIENT, FIRST_CLIENT, client)
 
 
 def _only_valid(leases: list[items.Connection]) -> items.Connection:
-    """Return the one valid lease of a label. Raises what is wrong with the first, or `NOT_FOUND` if several are valid.
-
-    A client of one must not reach the device of another.
-    """
+    """Return the only valid lease. Raises the first's obstacle, or `NOT_FOUND`."""
     judged = list(_obstacles(leases))
     valid = [lease for lease, obstacle in judged if obstacle is None]
+    # A client of one connection must not reach the device of another.
     if len(valid) != 1:
         raise Refused(judged[0][1] or Reason.NOT_FOUND)
     return valid[0]
 
 
 def _obstacles(leases: Sequence[items.Connection]) -> Iterator[tuple[items.Connection, Reason | None]]:
-    """Yield unexpired leases, each with the reason why it is no longer valid, if so."""
     for start in range(0, len(leases), _BATCH):
         batch = leases[start : start + _BATCH]
         found = dynamodb.get_many([read for lease in batch for read in _dependencies(lease)])
@@ -241,7 +220,6 @@ def _dependencies(lease: items.Connection) -> list[Read]:
 
 
 def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
-    """Return why a lease is no longer valid, given what it depends on, or None."""
     user, account = found[items.user(lease["caller"])], found[items.account(lease["account"])]
     if user is None or account is None or not user["enabled"] or not account["enabled"]:
         return Reason.NOT_SHARED
@@ -258,7 +236,6 @@ def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
 
 
 def _reserve_for(client: str, lease: items.Connection) -> None:
-    """Reserve a connection for its first client. Raises `ACCESS_DENIED` (another was first) and `NOT_FOUND`."""
     connection = lease["connection"]
     unclaimed = equals("connection", connection) & one_of("client_ip", [FIRST_CLIENT, client])
     dynamodb.write(
@@ -272,14 +249,11 @@ def _reserve_for(client: str, lease: items.Connection) -> None:
 
 
 def _names(relation: items.Binding, lease: items.Connection) -> bool:
-    """Return True if a binding names this lease as its caller's live one."""
     named = relation.get("leases", {}).get(users.pseudonym(lease["caller"], lease))
     return named is not None and named["id"] == lease["connection"]
 
 
 class _Naming:
-    """The updates by which a binding names a user's new lease, on the condition that the user may reach the device."""
-
     def __init__(self, user: User, per_user: bool, made: Connection, now: int) -> None:
         self.user, self.per_user, self.made, self.now = user, per_user, made, now
         self.path: Path = ("leases", user.pseudonym)
@@ -287,14 +261,14 @@ class _Naming:
         self.found: Mapping[str, Any] = {}
 
     def add(self) -> Update:
-        """Name it beside the others. The write raises `LIMIT_REACHED` if there is no room, or no leases yet."""
+        """Add it. The write raises `LIMIT_REACHED` without room or without `leases`."""
         room = exists("leases") & (exists(self.path) | fewer("leases", CALLER_LIMIT))
         return self._update(
             members={("leases", self.user.pseudonym): self.named}, when=room, raises=Reason.LIMIT_REACHED
         )
 
     def replace(self) -> Update:
-        """Name it instead of expired leases, or as the first. The write raises `CONFLICT` if they have changed."""
+        """Replace expired leases, or else the first to expire. Raises `CONFLICT`."""
         before: dict[str, items.Lease] | None = self.found.get("leases")
         lasting = {caller: lease for caller, lease in (before or {}).items() if lease["until"] > self.now}
         if len(lasting) >= CALLER_LIMIT:

@@ -1,7 +1,6 @@
-"""Service addresses: where a device can be reached, assigned by operators (document 003). A device has at most one.
+"""Service addresses of devices (document 003), at most one each.
 
-Each assignment has a random id, stored with the address and with its device, and named by leases. It is replaced when a
-ban is lifted or the device activated (`bindery.registry.devices`), so a lease that has ended stays ended.
+Leases name the assignment's id. Lifting a ban or activating the device replaces it, so ended leases stay ended.
 """
 
 import uuid
@@ -21,18 +20,17 @@ class Assigned(NamedTuple):
 
     device: str
     per_user: bool
-    """True if each of its users has a binding of their own (quectel: a product in multi mode)."""
+    """True in multi mode (quectel)."""
     assignment: str
-    """Id of the assignment, which leases name."""
 
     @classmethod
     def from_item(cls, item: items.ServiceAddress | None) -> Self | None:
-        """Return the device of an item, or None if there is none."""
+        """Return the device of an item, if any."""
         return None if item is None else cls(item["device"], item["per_user"], item["assignment"])
 
 
 def find(address: str) -> Assigned | None:
-    """Return the device at a service address. Raises `INVALID` if it is not a service address."""
+    """Return the device at a service address. Raises `INVALID`."""
     canonical = service_address(address)
     if canonical is None:
         raise Refused(Reason.INVALID)
@@ -40,11 +38,7 @@ def find(address: str) -> Assigned | None:
 
 
 def assign(address: str, device: str) -> None:
-    """Assign a service address to a device.
-
-    Raises `INVALID` (not a service address), `NOT_FOUND` (no such device) and `ALREADY_EXISTS` (the address is
-    assigned, or the device has one).
-    """
+    """Assign a service address. Raises `INVALID`, `NOT_FOUND` and `ALREADY_EXISTS` (for either)."""
     canonical = service_address(address)
     if canonical is None:
         raise Refused(Reason.INVALID)
@@ -74,7 +68,7 @@ def assign(address: str, device: str) -> None:
 
 
 def withdraw(address: str) -> None:
-    """Remove a service address from its device; connections to it end. Raises `NOT_FOUND`."""
+    """Remove a service address, ending its connections. Raises `NOT_FOUND`."""
     canonical = service_address(address) or address
     assigned = Assigned.from_item(dynamodb.get(items.service_address(canonical)))
     if assigned is None:
@@ -83,7 +77,7 @@ def withdraw(address: str) -> None:
 
 
 def withdraw_from(device: str) -> None:
-    """Remove a device's service address. Raises `NOT_FOUND` (no such device, or it has none)."""
+    """Remove a device's service address. Raises `NOT_FOUND`."""
     found = dynamodb.get(items.device(device))
     if found is None or "address" not in found:
         raise Refused(Reason.NOT_FOUND)
@@ -102,7 +96,7 @@ def _remove(address: str, device: str) -> None:
 
 
 def _per_user(device: items.Device) -> bool:
-    """Return True for a device of a product in multi mode. A product's mode never changes, so it is copied."""
+    """Return True in multi mode. A product's mode never changes."""
     if "product_key" not in device:
         return False
     product = dynamodb.get(items.product(device["product_key"]))

@@ -6,7 +6,7 @@ from functools import cache
 
 @cache
 def read(name: str) -> str:
-    """Return an environment variable."""
+    """Read an environment variable."""
     try:
         return os.environ[name]
     except KeyError:

@@ -1,13 +1,10 @@
-"""Reasons for refusing a request.
-
-Rules raise `Refused(reason)`; a dialect's table maps reasons to HTTP responses.
-"""
+"""Reasons for refusing a request, which a dialect maps to HTTP responses."""
 
 from enum import StrEnum, auto
 
 
 class Reason(StrEnum):
-    """The closed vocabulary of reasons."""
+    """Closed vocabulary of reasons."""
 
     # Common to all operations, which need not declare them.
     INTERNAL = auto()
@@ -98,7 +95,7 @@ class Reason(StrEnum):
 
 
 class Refused(Exception):
-    """A refused request. The caller sees `detail`, which fills the placeholders of the dialect's text."""
+    """A refused request. The caller sees `detail`, which fills the dialect's text."""
 
     def __init__(self, reason: Reason, **detail: str) -> None:
         super().__init__(reason.value)
@@ -107,7 +104,7 @@ class Refused(Exception):
 
 
 class HotKey(Refused):
-    """DynamoDB throttles one key range, such as a tenant's item, and serves all others. Not an internal error."""
+    """DynamoDB throttles one key range, such as a tenant's item. Not an internal error."""
 
     def __init__(self, unavailable: Reason, throttled: str) -> None:
         super().__init__(Reason.CONFLICT if unavailable is Reason.UNAVAILABLE else unavailable)

@@ -1,4 +1,4 @@
-"""Records that operators write and requests read: accounts, keys, users, products and settings."""
+"""Records that operators write and requests read."""
 
 from typing import Any, TypeVar
 
@@ -9,7 +9,6 @@ from bindery.core.errors import Reason, Refused
 from bindery.registry import items
 
 EXISTS = exists().raises(Reason.NOT_FOUND)
-"""Condition: the record exists."""
 
 T = TypeVar("T", bound=items.Stored)
 
@@ -23,14 +22,11 @@ def show(key: Key[T]) -> T:
 
 
 def change(key: Key[T], members: T, when: Condition = EXISTS) -> None:
-    """Replace these members of a record in one write; without members nothing is written.
-
-    Raises `NOT_FOUND`, or the reason of another condition.
-    """
+    """Replace members of a record. Raises `NOT_FOUND` or the reason of `when`."""
     if members:
         dynamodb.write(key.update(set=members, when=when))
 
 
 def set_enabled(key: Key[Any], enabled: bool, when: Condition) -> Update:
-    """Enable or disable a user or an account. Disabling raises a counter that ends leases (`lease_generation`)."""
+    """Enable or disable a user or account. Disabling ends leases."""
     return key.update(set={"enabled": enabled}, add={"suspensions": int(not enabled)}, when=when)

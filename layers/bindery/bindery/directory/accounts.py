@@ -1,4 +1,4 @@
-"""Accounts: the tenants (a company, a bank, a platform)."""
+"""Accounts: companies, banks and platforms."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,7 +21,7 @@ class KeyKind(StrEnum):
 
 
 ROTATED = "rotated"
-"""Group of an account's live keys: those of either kind that have a successor and have not expired yet."""
+"""Group of an account's unexpired keys with a successor."""
 
 
 def create(account: str, *, name: str) -> None:
@@ -47,16 +47,14 @@ def show(account: str) -> items.Account:
 
 
 def list_accounts(limit: int, cursor: str | None) -> CursorPage[items.Account]:
-    """Return a page of all accounts, by id. Raises `INVALID` for an invalid cursor."""
+    """Return a page of accounts."""
     return dynamodb.page(items.accounts(), limit, cursor)
 
 
 def set_enabled(account: str, enabled: bool) -> None:
-    """Enable or disable an account and all its keys in one transaction. Raises `NOT_FOUND`.
+    """Enable or disable an account and its keys, which repeat its state. Disabling ends its users' connections.
 
-    Disabling ends the connections of its users. Keys carry their account's state, so that a request reads only the key;
-    users are checked against the account. Raises `CONFLICT`, changing nothing, if a key was issued or revoked
-    concurrently.
+    Raises `NOT_FOUND`, and `CONFLICT` if keys changed concurrently.
     """
     live = show(account)["live_keys"]
     unchanged = equals("live_keys", live).raises(Reason.CONFLICT)
@@ -73,5 +71,5 @@ def set_enabled(account: str, enabled: bool) -> None:
 
 
 def enabled(account: Mapping[str, Any] | None) -> bool:
-    """Return True if an account exists and its callers may authenticate."""
+    """Return True if an account is enabled."""
     return account is not None and bool(account["enabled"])

@@ -1,8 +1,4 @@
-"""API keys of accounts: rufus' company keys and remoteit's developer keys.
-
-Only the SHA-256 of a key is stored, which is also its id. Every request reads its key, so revoking one takes effect at
-once.
-"""
+"""API keys (rufus) and developer keys (remoteit). Only their SHA-256 is stored."""
 
 import re
 import secrets
@@ -25,14 +21,14 @@ from bindery.security.secrets import fingerprint
 Kind = accounts.KeyKind
 
 LIVE_LIMIT = 10
-"""Maximum number of keys of one kind that an account has live: neither revoked, expired nor rotated."""
+"""Keys of one kind per account, not revoked, expired or rotated."""
 
 ROTATED_LIMIT = 20
-"""Maximum number of rotated keys of an account that have not expired yet."""
+"""Unexpired rotated keys per account."""
 
 
 class Grant(StrEnum):
-    """Access that a key gives (rufus: its access type). remoteit has no grants: its keys are READ_WRITE."""
+    """Access type of a rufus key. Developer keys are READ_WRITE."""
 
     READ = "READ"
     WRITE = "WRITE"
@@ -44,16 +40,16 @@ _PREFIXES = {Kind.RUFUS: "ror-", Kind.REMOTEIT: ""}
 
 
 class ApiKey(NamedTuple):
-    """A valid key that was presented."""
+    """A valid key."""
 
     account: str
     grant: Grant
     unbind: bool
     used: Update | None = None
-    """Records the key's first use of today; pass it to `dynamodb.transact` as `aside`."""
+    """First use today, to be written as `aside`."""
 
     def allows(self, access: Access) -> bool:
-        """Return True if the key gives this access. READ_WRITE gives both; unbinding is a permission of its own."""
+        """Return True if the key gives this access."""
         match access:
             case Access.READ:
                 return self.grant is not Grant.WRITE
@@ -64,17 +60,17 @@ class ApiKey(NamedTuple):
 
 
 def id_of(credential: str) -> str:
-    """Return the id of a key, by which operators name it."""
+    """Return a key's id."""
     return fingerprint(credential)
 
 
 def presented(credential: str) -> Key[items.ApiKey]:
-    """Return the item key of a key that a caller presents."""
+    """Return a credential's item key."""
     return items.api_key(id_of(credential))
 
 
 def check(item: items.ApiKey | None, kind: Kind) -> ApiKey:
-    """Return the key of an item. Raises `KEY_UNKNOWN`: no such key, or revoked, expired, or its account is disabled."""
+    """Return an item's key. Raises `KEY_UNKNOWN` unless it is valid."""
     if (
         item is None
         or item["kind"] != kind
@@ -87,10 +83,7 @@ def check(item: items.ApiKey | None, kind: Kind) -> ApiKey:
 
 
 def authenticate(item: items.ApiKey | None, kind: Kind, source_ip: str) -> ApiKey:
-    """Return the key of an item, presented from this IP address.
-
-    Raises `KEY_UNKNOWN` or `KEY_THROTTLED` (see `key_guesses.refuse`) if `check` refuses it.
-    """
+    """Return an item's key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`."""
     try:
         return check(item, kind)
     except Refused:
@@ -114,11 +107,9 @@ def issue(
     expires_at: int | None = None,
     chosen: str | None = None,
 ) -> str:
-    """Issue a key and return it; it cannot be shown again. `chosen` is used instead of a random one.
+    """Issue a key, random unless `chosen`, and return it. `expires_at` is in milliseconds.
 
-    `expires_at` is in milliseconds. Raises `NOT_FOUND` (the account does not exist or is disabled), `LIMIT_REACHED`
-    (the account has ten live keys of this kind), `INVALID` (a READ key cannot unbind, a developer key is always
-    READ_WRITE, a chosen key must have the form of its kind) and `ALREADY_EXISTS`.
+    Raises `NOT_FOUND` (also a disabled account), `LIMIT_REACHED`, `INVALID` and `ALREADY_EXISTS`.
     """
     _check_permissions(kind, grant, unbind)
     credential = chosen or _random(kind)
@@ -153,22 +144,20 @@ def issue(
 
 
 def show(hashed: str) -> items.ApiKey:
-    """Return a key's record, with its `id`. Raises `NOT_FOUND`."""
+    """Return a record with its `id`. Raises `NOT_FOUND`."""
     return _with_id(directory.show(items.api_key(hashed)))
 
 
 def list_keys(account: str, limit: int, cursor: str | None) -> CursorPage[items.ApiKey]:
-    """Return a page of an account's keys, by id. Raises `INVALID` for an invalid cursor."""
+    """Return a page of an account's keys."""
     found = dynamodb.page(items.api_keys(account), limit, cursor)
     return CursorPage([_with_id(item) for item in found.items], found.cursor)
 
 
 def rotate(hashed: str, overlap: int) -> str:
-    """Issue a successor of a key with the same permissions, and return it; the key expires after `overlap` seconds.
+    """Issue and return a successor with the same permissions. The key expires after `overlap` seconds.
 
-    One transaction, after reading the key and its account. Raises `NOT_FOUND`, `INVALID` (a developer key issued when
-    grants other than READ_WRITE were possible), `STATUS_NOT_VALID` (the key is revoked, expired or already rotated, or
-    its account is disabled) and `LIMIT_REACHED` (twenty rotated keys have not expired yet).
+    Raises `NOT_FOUND`, `INVALID` (permissions), `STATUS_NOT_VALID` (key or account not live) and `LIMIT_REACHED`.
     """
     key = show(hashed)
     account, kind, now = key["account"], Kind(key["kind"]), clock.now()
@@ -242,7 +231,6 @@ def _with_id(item: items.ApiKey) -> items.ApiKey:
 
 
 def _check_permissions(kind: Kind, grant: Grant, unbind: bool) -> None:
-    """Raise `INVALID` for permissions that no key of this kind has."""
     if kind is Kind.REMOTEIT and (grant is not Grant.READ_WRITE or unbind):
         raise Refused(
             Reason.INVALID,
@@ -257,7 +245,7 @@ def _random(kind: Kind) -> str:
 
 
 def _expired(account: str, group: str) -> list[str]:
-    """Return the keys of a group that are still listed as live but have expired. Raises `NOT_FOUND`."""
+    """Return expired keys that are still listed as live."""
     live = accounts.show(account)["live_keys"][group]
     return [hashed for hashed, expires_at in live.items() if 0 < expires_at <= clock.now()]
 
@@ -267,10 +255,9 @@ def _live(hashes: Sequence[str], group: str) -> list[tuple[str, ...]]:
 
 
 def _has_room(expired: Sequence[str], group: str, limit: int) -> Condition:
-    """Condition: the group has room once these expired keys are removed."""
     return every([fewer(("live_keys", group), limit + len(expired)), *map(exists, _live(expired, group))])
 
 
 def _no_room(found: Mapping[str, Any], expired: Sequence[str], group: str) -> Reason:
-    """Return `LIMIT_REACHED`, or `CONFLICT` if a concurrent request removed the expired keys."""
+    """Return `LIMIT_REACHED`, or `CONFLICT` if a concurrent request removed expired keys."""
     return Reason.LIMIT_REACHED if found["live_keys"][group].keys() >= set(expired) else Reason.CONFLICT

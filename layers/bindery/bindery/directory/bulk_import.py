@@ -1,4 +1,4 @@
-"""Bulk imports: many records in one request, each row checked by itself and written only if it changes something."""
+"""Bulk imports. Rows are checked separately, and written only if they change something."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,18 +13,16 @@ from bindery.aws.dynamodb import Key, Read, Write
 from bindery.http.fields import expected, place
 
 ROW_LIMIT = 500
-"""Maximum number of rows of one import."""
 
 _BATCH = 100
-"""Records read in one round trip."""
 
 _WRITERS = 8
-"""Concurrent writes: as many as the client has connections."""
+"""As many as the client has connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """An invalid row (by its index in the request, from 0) and why, without the invalid value."""
+    """An invalid row (by its index, from 0) and why, without the invalid value."""
 
     row: int
     problem: str
@@ -33,7 +31,7 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Numbers of rows created, changed and unchanged (or that a dry run would), and the errors of the others."""
+    """Numbers of rows created, changed and unchanged, and the errors of the others."""
 
     created: int
     changed: int
@@ -43,7 +41,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An item that must exist for a row to be valid, and the error if it does not."""
+    """An item that must exist, and the error if not."""
 
     key: Key[Any]
     problem: str
@@ -52,7 +50,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A valid row: its key, its facts, and the write that stores them over whatever exists."""
+    """A valid row and its write."""
 
     key: Key[Any]
     facts: Mapping[str, Any]
@@ -61,11 +59,9 @@ class Record:
 
 
 def run(rows: Sequence[Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Record], *, dry_run: bool) -> Report:
-    """Import rows. `parse` raises pydantic's `ValidationError` for an invalid one.
+    """Import rows. `parse` raises `ValidationError`.
 
-    The first of several rows for one record counts, the others are errors. Costs a consistent read of every record (and
-    of what it needs) and a write of every new or changed one, eight at a time: about a second for 500. Unchanged
-    records are not written, so an interrupted import (`UNAVAILABLE`, `CONFLICT`) is resumed by sending it again.
+    Only the first row for a record counts. An import interrupted by `UNAVAILABLE` or `CONFLICT` can be sent again.
     """
     records, numbers, errors = _parse(rows, parse)
     existing = _read([*records, *{record.needs.key: None for record in records.values() if record.needs}])
@@ -84,7 +80,6 @@ def run(rows: Sequence[Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], 
 def _parse(
     rows: Sequence[Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Record]
 ) -> tuple[dict[Key[Any], Record], dict[Key[Any], int], list[RowError]]:
-    """Return the valid rows and their numbers by key, and the errors of the others."""
     records: dict[Key[Any], Record] = {}
     numbers: dict[Key[Any], int] = {}
     errors: list[RowError] = []
@@ -105,7 +100,6 @@ def _parse(
 
 
 def _write(writes: Sequence[Write]) -> None:
-    """Write all; after the first that fails, some of the rest may have been written."""
     # Each in a context of its own, because the actor is in the context (`dynamodb.acting`).
     contexts = [copy_context() for _ in writes]
     with ThreadPoolExecutor(_WRITERS) as writers:
@@ -122,5 +116,4 @@ def _read(keys: Sequence[Key[Any]]) -> dict[Key[Any], Mapping[str, Any] | None]:
 
 
 def _changes(record: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> bool:
-    """Return True if an existing record lacks one of these facts."""
     return record is not None and not all(name in record and record[name] == value for name, value in facts.items())

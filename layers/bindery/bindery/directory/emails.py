@@ -1,7 +1,4 @@
-"""Email addresses as login names: unique in a user domain (quectel) and in an account (remoteit).
-
-One item for each of the two says whose an address is; it is written and removed together with the user's record.
-"""
+"""Login names: email addresses, unique in a user domain (quectel) and an account (remoteit)."""
 
 from bindery.aws.dynamodb import Key, Put
 from bindery.aws.expressions import absent, equals
@@ -10,7 +7,7 @@ from bindery.registry import items
 
 
 def names(user: items.User) -> list[Key[items.EmailName]]:
-    """Return the keys of a user's login names: up to two."""
+    """Return a user's login names."""
     email = user.get("email")
     if email is None:
         return []
@@ -19,7 +16,7 @@ def names(user: items.User) -> list[Key[items.EmailName]]:
 
 
 def claim(name: Key[items.EmailName], user: items.User) -> Put:
-    """Claim a login name for a user. The write raises `ALREADY_EXISTS` if it is another user's."""
+    """Claim a login name. The write raises `ALREADY_EXISTS`."""
     return name.put(
         {"uid": user["uid"], "account": user["account"]},
         when=(absent() | equals("uid", user["uid"])).raises(

@@ -1,8 +1,4 @@
-"""Throttle for unknown API keys: counted for each network that presents them.
-
-A caller with an unknown key is identified only by an address, which strangers may share. So a valid key is never
-throttled: the count is written after a key was not found, and never read for a valid one.
-"""
+"""Throttle for unknown API keys, by network. Strangers may share a network, so a valid key is never throttled."""
 
 from typing import Any, ClassVar, NoReturn
 
@@ -13,23 +9,22 @@ from bindery.registry import items
 from bindery.security.throttling import GuessThrottle, Limit
 
 REMEMBERED = 1000
-"""Maximum number of counts that an execution environment remembers; then it clears them."""
+"""Counts that an execution environment caches."""
 
 _counts: dict[Key[items.Attempts], dict[str, Any]] = {}
 
 
 class KeyGuesses(GuessThrottle):
-    """The unknown keys of one kind that one network presented today."""
+    """Today's unknown keys from one network."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 20, Reason.KEY_THROTTLED),)
 
 
 def refuse(kind: KeyKind, source_ip: str) -> NoReturn:
-    """Refuse an unknown key presented from this IP address, and count it: one write.
+    """Count and refuse an unknown key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`.
 
-    Raises `KEY_UNKNOWN`, and beyond the free attempts `KEY_THROTTLED`. Attempts before the delay is over are not
-    counted by the execution environment that counted last, so a flood of guesses does not flood one item with writes.
+    During a known delay it is not counted: a flood of guesses causes few writes.
     """
     key = items.key_guesses(kind, source_ip)
     guesses = KeyGuesses.accept(key, _counts.get(key))
@@ -41,5 +36,5 @@ def refuse(kind: KeyKind, source_ip: str) -> NoReturn:
 
 
 def clear_cache() -> None:
-    """Clear the remembered counts (for a process whose tables are recreated: tests)."""
+    """Clear the cache."""
     _counts.clear()

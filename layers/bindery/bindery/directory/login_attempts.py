@@ -1,8 +1,6 @@
-"""Throttle for logins: attempts are counted for each name from each network, and for each network over all names.
+"""Throttle for logins, for each name and network, and for each network.
 
-A successful login deletes the count of its name and decrements that of its network. A name is not throttled by attempts
-from other networks, so a stranger elsewhere cannot lock a user out. Names that do not exist are throttled the same way,
-so the delay does not reveal who exists.
+A stranger elsewhere cannot lock a user out, and delays do not reveal who exists.
 """
 
 from typing import ClassVar, Self
@@ -16,26 +14,26 @@ from bindery.security.throttling import GuessThrottle, Limit
 
 
 class NameAttempts(GuessThrottle):
-    """Failed logins of one name from one network."""
+    """Failed logins of a name from a network."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 4, Reason.LOGIN_THROTTLED),)
 
 
 class NetworkAttempts(GuessThrottle):
-    """Failed logins of all names from one network: many names tried with few passwords each."""
+    """Failed logins from a network."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 100, Reason.LOGIN_THROTTLED, longest=60),)
 
     def release(self) -> Update:
-        """Remove a successful attempt from the count, as if it had not been made."""
+        """Remove a successful attempt from the count."""
         latest: int = self.attempts.get("last_at", 0)
         return self.key.update(set={"last_at": latest}, add={"failures": -1})
 
 
 class Attempt:
-    """A login that is being tried: of a name, from a network."""
+    """A login attempt."""
 
     __slots__ = ("_name", "_network", "reads")
 
@@ -45,21 +43,16 @@ class Attempt:
         self.reads = [Read(self._name.key), Read(self._network.key)]
 
     def reserve(self, found: Batch) -> Self:
-        """Count this attempt as failed before anything is compared, given the items at `reads`: one transaction.
-
-        Raises `LOGIN_THROTTLED`, counting nothing, if the delay after the last attempt is not over or concurrent
-        attempts were counted first.
-        """
+        """Count this attempt as failed before comparing the password. Raises `LOGIN_THROTTLED`."""
         self._name = NameAttempts.accept(self._name.key, found[self._name.key])
         self._network = NetworkAttempts.accept(self._network.key, found[self._network.key])
         dynamodb.transact([self._name.count(), self._network.count()])
         return self
 
     def judge(self, password: str, user: items.User | None, *, aside: Update | None = None) -> items.User:
-        """Return the user if this is their password: one hash. Pass None for a user who may not log in.
+        """Return the user if the password is right, and no longer count the attempt. Raises `PASSWORD_WRONG`.
 
-        The attempt is then no longer counted: one transaction, in which `aside` is written too. Raises
-        `PASSWORD_WRONG`.
+        None is a user who may not log in. `aside` is written too.
         """
         if not passwords.verify(password, None if user is None else user.get("password")) or user is None:
             raise Refused(Reason.PASSWORD_WRONG)

@@ -1,4 +1,4 @@
-"""Products (quectel): model lines, with their binding mode and who may bind their devices."""
+"""Products (quectel), and users barred from them."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeGuard, Unpack
@@ -14,20 +14,18 @@ from bindery.registry.bindings import Mode
 from bindery.registry.identity import canonical
 
 DOMAIN_LIMIT = 99
-"""Maximum number of user domains of a product: with the product itself, one transaction."""
+"""User domains of a product: with the product, one transaction."""
 
 BARRED_LIMIT = 100
-"""Maximum number of barred users that are shown."""
 
 NAME_LIMIT = 254
-"""Maximum length of a name in characters: a device without a name gets its product's."""
+"""Characters of a name, which devices without one get."""
 
 _ROUND_TRIPS = 50
-"""Maximum number of round trips for the bars of one user: a megabyte each."""
 
 
 def serves(product: items.Product | None, domain: str | None) -> TypeGuard[items.Product]:
-    """Return True if a product exists and is for users of this domain."""
+    """Return True if a product is for users of this domain."""
     return product is not None and (product["domains"] is None or domain in product["domains"])
 
 
@@ -41,10 +39,9 @@ def create(
     data_center: str | None = None,
     references: Sequence[Check] = (),
 ) -> None:
-    """Create a product. Without `domains` it is for all domains, without `data_center` for all data centers.
+    """Create a product, by default for all domains and data centers.
 
-    Raises `ALREADY_EXISTS`, `INVALID` (a name of more than 254 characters), `LIMIT_REACHED` (over 99 domains) and
-    `NOT_FOUND` (a reference does not exist).
+    Raises `ALREADY_EXISTS`, `INVALID`, `LIMIT_REACHED` and `NOT_FOUND` (a reference).
     """
     product: items.Product = {
         "name": name,
@@ -66,15 +63,14 @@ def show(product_key: str) -> items.Product:
 
 
 def list_products(limit: int, cursor: str | None) -> CursorPage[items.Product]:
-    """Return a page of all products. Raises `INVALID` for an invalid cursor."""
+    """Return a page of products."""
     return dynamodb.page(items.products(), limit, cursor)
 
 
 def change(product_key: str, /, *, references: Sequence[Check] = (), **members: Unpack[items.Product]) -> None:
-    """Change what `create` takes, except the mode: existing bindings depend on it.
+    """Change a product, except its mode, on which bindings depend.
 
-    Raises `NOT_FOUND` (the product, or a reference), `INVALID` (a name of more than 254 characters) and `LIMIT_REACHED`
-    (over 99 domains).
+    Raises `NOT_FOUND`, `INVALID` and `LIMIT_REACHED`.
     """
     _check(members)
     if members:
@@ -82,7 +78,7 @@ def change(product_key: str, /, *, references: Sequence[Check] = (), **members: 
 
 
 def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None:
-    """Bar a user from binding devices of a product. Raises `NOT_FOUND` (the product or a reference)."""
+    """Bar a user from binding a product's devices. Raises `NOT_FOUND`."""
     barred: items.Bar = {
         "collection": items.bars_from(product_key).value,
         "product_key": product_key,
@@ -95,17 +91,17 @@ def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None
 
 
 def bars(uid: str) -> Iterator[items.Bar]:
-    """Yield the bars of a user, from a consistent read."""
+    """Yield a user's bars."""
     return dynamodb.query(items.bars(uid), consistent=True, round_trips=_ROUND_TRIPS)
 
 
 def barred_users(product_key: str) -> list[str]:
-    """Return the ids of the first hundred users who are barred from a product, from the index."""
+    """Return the first users barred from a product."""
     return [bar["uid"] for bar in dynamodb.page(items.bars_from(product_key), BARRED_LIMIT).items]
 
 
 def unbar(product_key: str, uid: str) -> None:
-    """Lift the bar of a user from a product, if there is one."""
+    """Lift a user's bar, if any."""
     dynamodb.write(items.bar(product_key, uid).delete())
 
 

@@ -1,8 +1,7 @@
-"""Session tokens of users: JWTs that this installation signs (HS256). They identify the user; permissions are read.
+"""Session tokens (JWT, HS256) identify a user. Permissions are read.
 
-Each API that has session tokens signs them with a secret of its own, so a function of one API cannot make tokens of
-another. A token is valid for one API (its audience) until it expires, as long as the user's generation is the one that
-it was issued under: revoking a user's tokens raises the generation.
+Each API has its own secret: functions of one cannot make tokens of another. Raising a user's generation revokes their
+tokens.
 """
 
 from typing import NamedTuple
@@ -23,7 +22,7 @@ _REQUIRED = ["iss", "aud", "sub", "exp", "iat", "acc", "gen"]
 
 
 class Session(NamedTuple):
-    """A token with a valid signature that has not expired. The user is checked by `confirm`."""
+    """A token with a valid signature. `confirm` checks the user."""
 
     uid: str
     account: str
@@ -31,11 +30,11 @@ class Session(NamedTuple):
     generation: int
 
     def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> list[Read]:
-        """Return the reads that `confirm` needs: the user and their account."""
+        """Return the reads that `confirm` needs."""
         return [Read(items.user(self.uid), unavailable), Read(items.account(self.account), unavailable)]
 
     def confirm(self, found: Batch) -> User:
-        """Return the user. Raises `TOKEN_INVALID`: unknown, disabled or moved, or the token was revoked."""
+        """Return the user. Raises `TOKEN_INVALID`: unknown, disabled, moved or revoked."""
         user, account = found[items.user(self.uid)], found[items.account(self.account)]
         if (
             user is None
@@ -50,15 +49,12 @@ class Session(NamedTuple):
         return users.from_items(user, account)
 
     def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:
-        """Read and `confirm` the user, for a request that reads nothing else."""
+        """Read and `confirm` the user."""
         return self.confirm(dynamodb.get_many(self.reads(unavailable)))
 
 
 def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
-    """Return a token for a user, valid for `lifetime` seconds, and the second at which it expires.
-
-    Raises `NOT_FOUND` if the user does not exist or is disabled.
-    """
+    """Return a token, valid for `lifetime` seconds, and its expiry (seconds). Raises `NOT_FOUND`, also if disabled."""
     user = dynamodb.get(items.user(uid))
     if user is None or not user["enabled"]:
         raise Refused(Reason.NOT_FOUND)
@@ -66,7 +62,7 @@ def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
 
 
 def sign(user: items.User, dialect: str, lifetime: int, *, audience: str | None = None) -> tuple[str, int]:
-    """`issue` for a user whose record was read. With another `audience` than the dialect, no API accepts the token."""
+    """`issue`, given the record. An API accepts only its dialect as `audience`."""
     issued = clock.seconds()
     claims = {
         "iss": _ISSUER,
@@ -83,7 +79,7 @@ def sign(user: items.User, dialect: str, lifetime: int, *, audience: str | None 
 
 
 def verify(token: str, dialect: str) -> Session:
-    """Return the session of a token. Raises `TOKEN_INVALID`: malformed, forged, for another API, or expired."""
+    """Return a token's session. Raises `TOKEN_INVALID`."""
     try:
         claims = jwt.decode(
             token,

@@ -1,14 +1,14 @@
-"""Version of the format of all stored items, recorded in the directory so that no release misreads another's tables."""
+"""Version of the items' format, so that no release misreads another's tables."""
 
 from bindery.aws import dynamodb
 from bindery.registry import items
 
 CURRENT = 3
-"""Increased by a release that cannot use the items of the one before. Tables of 0.1.0 have no version."""
+"""Raised by a release that cannot use earlier items. 0.1.0 recorded no version."""
 
 
 def record() -> int:
-    """Return the version of the tables, after recording the current one in tables that have none."""
+    """Return the tables' version. If they have none, record the current one."""
     found = dynamodb.get(items.STORAGE_FORMAT)
     if found is None:
         dynamodb.write(items.STORAGE_FORMAT.put({"version": CURRENT}))

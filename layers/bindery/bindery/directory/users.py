@@ -1,4 +1,4 @@
-"""Users: persons in an account, who act by session tokens."""
+"""Users: persons in an account."""
 
 import uuid
 from collections.abc import Sequence
@@ -26,14 +26,11 @@ class User(NamedTuple):
     role: Role
     home_mode: bool
     customer: str | None
-    """The bank customer (the issuer's name for them) that this user is, if any."""
+    """The bank customer that this user is."""
     email: str | None
     generation: int
-    """Generation of their sessions; revoking them raises it."""
     lease_generation: int
-    """Generation of their leases (`lease_generation`)."""
     pseudonym: str
-    """Name by which bindings list their leases."""
 
 
 def create(
@@ -47,10 +44,9 @@ def create(
     email: str | None = None,
     references: Sequence[Check] = (),
 ) -> None:
-    """Create a user. An email address is stored as given, and compared folded. `references` check what must exist.
+    """Create a user. Email addresses are compared folded.
 
-    Raises `ALREADY_EXISTS` (the uid; or the address, in the account or the domain) and `NOT_FOUND` (the account or a
-    reference does not exist).
+    Raises `ALREADY_EXISTS` (uid or address) and `NOT_FOUND` (account or reference).
     """
     record: items.User = {
         "collection": items.users(account).value,
@@ -78,21 +74,20 @@ def create(
 
 
 def show(uid: str) -> items.User:
-    """Return a user's record, including the password hash. Raises `NOT_FOUND`."""
+    """Return a user's record, with the password hash. Raises `NOT_FOUND`."""
     return directory.show(items.user(uid))
 
 
 def list_users(account: str, limit: int, cursor: str | None) -> CursorPage[items.User]:
-    """Return a page of an account's users, by uid. Raises `INVALID` for an invalid cursor."""
+    """Return a page of an account's users."""
     return dynamodb.page(items.users(account), limit, cursor)
 
 
 def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[items.User]) -> None:
-    """Change a user's role, domain, home_mode, customer or email. `references` are as in `create`.
+    """Change a user's role, domain, home_mode, customer or email.
 
-    Another domain permanently ends their tokens and connections, another customer their connections. Raises
-    `NOT_FOUND`, `ALREADY_EXISTS` (the email address is another user's, in the account or the domain) and `CONFLICT`
-    (domain, customer or address was changed concurrently; nothing was written).
+    Another domain ends tokens and connections, another customer connections. Raises `NOT_FOUND`, `ALREADY_EXISTS`
+    (address) and `CONFLICT`.
     """
     was = show(uid)
     moved = members.get("domain", was["domain"]) != was["domain"]
@@ -119,10 +114,7 @@ def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[i
 
 
 def same_names(was: items.User) -> Condition:
-    """Condition: the user still has the domain and the email address of a record that was read.
-
-    Raises `CONFLICT`, or `NOT_FOUND` if the user no longer exists.
-    """
+    """Condition: domain and email address are as read. Raises `CONFLICT` and `NOT_FOUND`."""
     same_email = absent("email") | equals("email", was.get("email"))
     return (equals("domain", was["domain"]) & same_email).raises(_changed)
 
@@ -132,41 +124,34 @@ def _changed(found: dict[str, object]) -> Reason:
 
 
 def set_enabled(uid: str, enabled: bool) -> None:
-    """Enable or disable a user. Disabling suspends their tokens and ends their connections. Raises `NOT_FOUND`."""
+    """Enable or disable a user. Disabling suspends tokens and ends connections. Raises `NOT_FOUND`."""
     dynamodb.write(directory.set_enabled(items.user(uid), enabled, directory.EXISTS))
 
 
 def set_home_mode(uid: str, home_mode: bool) -> None:
-    """Turn a user's home mode on or off. Raises `NOT_FOUND`."""
+    """Set a user's home mode. Raises `NOT_FOUND`."""
     changed: items.User = {"home_mode": home_mode}
     directory.change(items.user(uid), changed)
 
 
 def set_password(uid: str, password: str) -> None:
-    """Replace a user's password; tokens issued so far stay valid. Raises `NOT_FOUND`.
-
-    Takes about half a second of CPU and 128 MiB (`bindery.security.passwords`).
-    """
+    """Replace a user's password. Tokens stay valid. Raises `NOT_FOUND`."""
     changed: items.User = {"password": passwords.protect(password)}
     directory.change(items.user(uid), changed)
 
 
 def revoke_sessions(uid: str) -> None:
-    """Revoke every token issued to a user so far, and end their connections. Raises `NOT_FOUND`."""
+    """Revoke tokens and end connections. Raises `NOT_FOUND`."""
     dynamodb.write(items.user(uid).update(add={"generation": 1}, when=directory.EXISTS))
 
 
 def lease_generation(user: items.User, account: items.Account) -> int:
-    """Return the generation under which a user's leases are valid.
-
-    It is a sum of counters that only rise: when the user's sessions are revoked, when the user or their account is
-    disabled, and when the user becomes another bank customer.
-    """
+    """Return the generation of a user's leases. Revocation, disabling and another bank customer raise it."""
     return user["generation"] + user.get("suspensions", 0) + account.get("suspensions", 0)
 
 
 def from_items(user: items.User, account: items.Account) -> User:
-    """Return the user of a record, given their account's."""
+    """Return the user of a record."""
     return User(
         user["uid"],
         user["account"],
@@ -182,9 +167,8 @@ def from_items(user: items.User, account: items.Account) -> User:
 
 
 def pseudonym(uid: str, item: items.User | items.Connection) -> str:
-    """Return the name by which bindings list a user's leases, given the user's record or a lease of theirs.
+    """Return the name by which bindings list a user's leases. It is random: after an erasure it identifies nobody.
 
-    It is random, so what an erasure leaves of it in bindings does not identify the user. Users created before there
-    were pseudonyms are listed by the SHA-256 of their uid.
+    Users from before pseudonyms have their uid's SHA-256.
     """
     return item.get("pseudonym") or secrets.fingerprint(uid)

@@ -1,4 +1,4 @@
-"""CloudWatch metrics in each request's log line, in embedded metric format (EMF)."""
+"""CloudWatch metrics in log lines (embedded metric format)."""
 
 from functools import cache
 from typing import Any
@@ -8,7 +8,7 @@ from bindery.core.errors import Reason
 
 
 def members(operation: str, seconds: float, reason: Reason | None) -> dict[str, Any]:
-    """Return the log members of a request to an operation such as `rufus.bind_device`."""
+    """Return the log members of a request."""
     return {
         "dialect": operation.partition(".")[0],
         "operation": operation,

@@ -17,7 +17,6 @@ DIALECTS = {
     "/apv/v27/": "remoteit",
     "/api/": "vodlix",
 }
-"""Dialect of each path prefix."""
 
 ROUTES = {
     "/v0/devices": ("GET", "POST"),
@@ -61,15 +60,13 @@ ROUTES = {
     "/api/v2/device_check": ("POST",),
     "/api/v2/device_activity": ("POST",),
 }
-"""Methods of each path, in alphabetical order."""
 
 _PATHS = {re.compile(re.sub(r"\{[^/]+\}", "[^/]+", path)): methods for path, methods in ROUTES.items()}
 _NO_DIALECT = Answer(404, '{"message":"Not Found"}')
-"""API Gateway's own 404."""
 
 
 def dialect(path: str) -> Dialect[Any] | None:
-    """Return the dialect of a path, or None. It is imported only now: a request needs at most one."""
+    """Return a path's dialect, imported only now: a request needs at most one."""
     for prefix, name in DIALECTS.items():
         if path.startswith(prefix):
             found: Dialect[Any] = import_module(f"bindery.{name}.dialect")
@@ -78,12 +75,12 @@ def dialect(path: str) -> Dialect[Any] | None:
 
 
 def methods(path: str) -> tuple[str, ...]:
-    """Return the methods of a path, if it is routed."""
+    """Return the methods of a path."""
     return next((methods for pattern, methods in _PATHS.items() if pattern.fullmatch(path)), ())
 
 
 def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the Lambda response to an event (payload 2.0) that no operation handles, and log it under `name`."""
+    """Return and log the Lambda response to an event that no operation handles."""
     call = Call(event)
     path = event["rawPath"]
     allowed = methods(path)

@@ -20,17 +20,17 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def place(wrong: "ErrorDetails") -> list[str]:
-    """Return the location of an error, without the name of an unknown member, which may be a secret."""
+    """Return an error's location, without an unknown member's name, which may be a secret."""
     found = [str(part) for part in wrong["loc"]]
     return found[:-1] if wrong["type"] == "extra_forbidden" else found
 
 
 STORED: Mapping[str, Any] = MappingProxyType({})
-"""Validation context of stored values, to which rules for new ones do not apply."""
+"""Validation context of stored values, not checked again."""
 
 
 def as_identifier(value: str) -> str:
-    """Refuse an invisible character, with which two different identifiers would look the same."""
+    """Refuse invisible characters: different identifiers would look the same."""
     if found := identity.deceptive(value):
         raise PydanticCustomError(
             "invisible", "contains the invisible character {character}: remove it", {"character": f"U+{ord(found):04X}"}
@@ -64,7 +64,6 @@ _EXPECTED = {
     r"^[!-~]+$": "must be printable ASCII characters without spaces",
     r"\S": "must not be blank",
 }
-"""Meaning of the patterns for operators' values."""
 
 
 def expected(wrong: "ErrorDetails") -> str:
@@ -75,8 +74,6 @@ def expected(wrong: "ErrorDetails") -> str:
 
 
 class _Bounded:
-    """Validator of names and identifiers: trims them and checks their length and characters."""
-
     def __init__(self, limit: int, *, identifies: bool = False) -> None:
         self.limit, self.identifies = limit, identifies
 
@@ -122,7 +119,6 @@ def _trimmed(value: Any) -> Any:
 
 
 def _normalized(parse: Callable[[str], str | None]) -> AfterValidator:
-    """Replace a text by `parse(text)`; refuse it if that is None."""
 
     def check(value: str) -> str:
         parsed = parse(value)
@@ -134,7 +130,6 @@ def _normalized(parse: Callable[[str], str | None]) -> AfterValidator:
 
 
 def _normalized_or_empty(parse: Callable[[str], str | None]) -> BeforeValidator:
-    """Replace a value by `parse(value)`, or by "" if it cannot be parsed."""
     return BeforeValidator(lambda value: (parse(value) if isinstance(value, str) else None) or "")
 
 
@@ -149,7 +144,7 @@ def _digits(value: Any) -> Any:
 
 
 def digits(*, blank: int) -> BeforeValidator:
-    """Convert up to 15 decimal digits to their number, and a blank value to `blank`."""
+    """Convert up to 15 digits to their number."""
 
     def parse(value: Any) -> Any:
         found = _digits(value)
@@ -162,7 +157,6 @@ Text64 = Annotated[str, Strict(), AfterValidator(_Bounded(64)), _text_schema(64)
 Text128 = Annotated[str, Strict(), AfterValidator(_Bounded(128)), _text_schema(128)]
 Text254 = Annotated[str, Strict(), AfterValidator(_Bounded(254)), _text_schema(254)]
 Text512 = Annotated[str, Strict(), AfterValidator(_Bounded(512)), _text_schema(512)]
-"""Text for people to read."""
 
 Identifier64 = Annotated[
     str, Strict(), AfterValidator(_Bounded(64, identifies=True)), _text_schema(64, _IDENTIFIER_RULES)
@@ -184,7 +178,6 @@ def _verbatim(value: str) -> str:
 
 
 VERBATIM = r"^[^\x00-\x1f\x7f-\x9f]*$"
-"""Pattern of text without control characters."""
 
 
 def _verbatim_schema(limit: int) -> Any:
@@ -194,7 +187,6 @@ def _verbatim_schema(limit: int) -> Any:
 Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_verbatim), _verbatim_schema(512)]
 """Text that is not trimmed."""
 Verbatim2048 = Annotated[str, Strict(), Field(max_length=2048), AfterValidator(_verbatim), _verbatim_schema(2048)]
-"""Text that is not trimmed, such as an encrypted password in base64."""
 
 
 _SEGMENT = _segment("[^./]")
@@ -207,7 +199,6 @@ def _path_segment(value: str) -> str:
 
 
 DeviceSegment = Annotated[DeviceIdentifier, AfterValidator(_path_segment)]
-"""Device identifier that can be a path segment. Routes match the decoded path, so it has no slash."""
 
 OptionalIdentifier64 = Annotated[
     Identifier64 | None, BeforeValidator(_blank_as_none), _optional_text_schema(64, _IDENTIFIER_RULES)
@@ -221,13 +212,12 @@ OptionalText254 = Annotated[Text254 | None, BeforeValidator(_blank_as_none), _op
 OptionalText512 = Annotated[Text512 | None, BeforeValidator(_blank_as_none), _optional_text_schema(512)]
 
 CUSTOMER_LIMIT = 256
-"""Maximum number of characters of a customer's name."""
 # With the prefix `customer#`, the 1,024 bytes that the sort key of an index can have.
 _CUSTOMER_BYTES = 1015
 
 
 def is_customer(name: object) -> TypeGuard[str]:
-    """Return True if this may be a customer's name. It is not trimmed."""
+    """Return True if this may be a customer's name, untrimmed."""
     if not isinstance(name, str) or not name.isprintable() or not name.strip() or identity.deceptive(name):
         return False
     return len(name) <= CUSTOMER_LIMIT and len(name.encode()) <= _CUSTOMER_BYTES
@@ -252,18 +242,17 @@ Customer = Annotated[
         }
     ),
 ]
-"""Name of a bank's customer, exactly as in the issuer's tokens."""
+"""Exactly as in the issuer's tokens."""
 
 ID: Any = {"min_length": 1, "max_length": 128, "pattern": _segment("[A-Za-z0-9_:@+-]")}
-"""Constraints of an identifier that operators choose and use in paths."""
+"""For identifiers that operators choose and use in paths."""
 ID64: Any = ID | {"max_length": 64}
-"""Constraints of such an identifier that quectel's clients send too."""
+"""For those that quectel's clients send too."""
 
 DATA_CENTER: Any = {"min_length": 1, "max_length": 32, "pattern": r"^[A-Za-z0-9_-]+$"}
-"""Constraints of a data center (quectel), as of the stack's parameter."""
 
 EMAIL_LIMIT = 254
-"""Maximum number of bytes of a folded email address (RFC 5321, 4.5.3.1.3)."""
+"""Bytes of a folded address (RFC 5321, 4.5.3.1.3)."""
 
 
 def _short_folded(value: str) -> str:
@@ -286,12 +275,10 @@ Email = Annotated[
     AfterValidator(_as_email),
     WithJsonSchema({"type": "string", "maxLength": EMAIL_LIMIT, "pattern": "^[^@]+@[^@]+$"}),
 ]
-"""Email address, of which only the form is checked."""
+"""Only the form is checked."""
 
 LoginName = Annotated[Text254, AfterValidator(_short_folded)]
-"""Name that a user logs in with."""
 VerbatimEmail = Annotated[Verbatim512, AfterValidator(_short_folded)]
-"""Email address that a user logs in with, not trimmed."""
 
 ServiceAddress = Annotated[
     Identifier64,
@@ -300,7 +287,7 @@ ServiceAddress = Annotated[
 ]
 KnownServiceAddress = Annotated[str, _normalized_or_empty(identity.service_address)]
 KnownConnectionId = Annotated[str, _normalized_or_empty(identity.connection_id)]
-"""Empty if malformed, so that it is refused like one that does not exist."""
+"""Empty if malformed, to be refused like an unknown one."""
 IpAddress = Annotated[Identifier64, _normalized(identity.ip_address)]
 OptionalIpAddress = Annotated[
     IpAddress | None,
@@ -309,7 +296,6 @@ OptionalIpAddress = Annotated[
 ]
 
 Trimmed = BeforeValidator(_trimmed)
-"""Validator that trims, and converts blank to None."""
 
 OptionalFlag = Annotated[
     Annotated[bool, Strict()] | None,
@@ -319,7 +305,7 @@ OptionalFlag = Annotated[
         {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"},
     ),
 ]
-"""JSON boolean, or the text `true` or `false` in any case."""
+"""JSON boolean, or `true` or `false` in any case."""
 
 OptionalBits4 = Annotated[
     Annotated[int, Strict(), Field(ge=1, le=15)] | None,
@@ -329,10 +315,8 @@ OptionalBits4 = Annotated[
         {"type": "string", "pattern": "^0*([1-9]|1[0-5])$"},
     ),
 ]
-"""Four flags, at least one of them set, as a JSON number or decimal digits."""
+"""Four flags, not all unset."""
 
 Digits = BeforeValidator(_digits)
-"""Validator that converts decimal digits to their number, and blank to None."""
 
 OptionalWhole = Annotated[Annotated[int, Strict(), Field(ge=1, le=10**15)] | None, Digits]
-"""Whole number from 1, as a JSON number or decimal digits."""

@@ -1,4 +1,4 @@
-"""Types that request handling and the dialects share."""
+"""Types shared by request handling and the dialects."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
@@ -12,11 +12,10 @@ from bindery.core.errors import Reason, Refused
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 RETRY_AFTER: Mapping[str, str] = {"Retry-After": "1"}
-"""Headers of a refusal that may succeed when retried."""
 
 
 class Access(StrEnum):
-    """Access that an operation requires of its caller."""
+    """Access that an operation requires."""
 
     READ = auto()
     WRITE = auto()
@@ -41,23 +40,22 @@ class Call:
         self.source_ip: str = context["http"]["sourceIp"]
 
     def header(self, *names: str) -> str | None:
-        """Return the first of these headers (lower case) that is not blank, trimmed."""
+        """Return the first of these headers (lower case) that is not blank."""
         for name in names:
             if value := self.headers.get(name, "").strip():
                 return value
         return None
 
     def elapsed(self) -> float:
-        """Return the seconds since the call was received."""
+        """Return the seconds since the call."""
         return perf_counter() - self.started
 
 
 class Request(BaseModel):
-    """Parameters of an operation. Unknown fields are ignored and never stored."""
+    """Parameters of an operation. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
     source: ClassVar[Literal["path", "query", "body", "form"]] = "path"
-    """Location of the parameters besides the path."""
 
 
 class Query(Request):
@@ -73,7 +71,7 @@ class Body(Request):
 
 
 class Form(Request):
-    """Parameters in a form, or in a JSON object, whose numbers and booleans become text."""
+    """Parameters in a form, or in JSON, whose numbers and booleans become text."""
 
     source = "form"
 
@@ -100,18 +98,18 @@ class Flaw(StrEnum):
     """Kind of problem with a parameter."""
 
     MALFORMED = auto()
-    """The whole request: not UTF-8, not JSON, not an object, or too large."""
+    """Not UTF-8, not JSON, not an object, or too large."""
     MISSING = auto()
     """Absent, null, empty or blank."""
     WRONG_TYPE = auto()
-    """A JSON value of another type, or a repeated query parameter."""
+    """Another JSON type, or a repeated query parameter."""
     TOO_LONG = auto()
     UNKNOWN_VALUE = auto()
     INVALID = auto()
 
 
 class Problem(NamedTuple):
-    """An invalid parameter, by its name in the API ("" for the whole request)."""
+    """An invalid parameter ("" for the whole request)."""
 
     parameter: str
     flaw: Flaw
@@ -120,7 +118,7 @@ class Problem(NamedTuple):
 
 
 def named(problems: Sequence[Problem]) -> Refused:
-    """Return the refusal for problems: malformed, else missing, else invalid `{parameters}`."""
+    """Return the refusal: malformed, else missing, else invalid `{parameters}`."""
     if any(problem.flaw is Flaw.MALFORMED for problem in problems):
         return Refused(Reason.MALFORMED)
     missing = [problem.parameter for problem in problems if problem.flaw is Flaw.MISSING]
@@ -133,7 +131,7 @@ def _noted(problem: Problem) -> str:
 
 
 class ErrorRow(NamedTuple):
-    """Response for a reason. The refusal's detail fills `{placeholders}` in its text and headers."""
+    """Response for a reason. The refusal's detail fills `{placeholders}`."""
 
     status: int
     code: str | int
@@ -146,7 +144,7 @@ class ErrorRow(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Response, without the headers that every response has."""
+    """Response, without the common headers."""
 
     status: int
     body: str
@@ -154,4 +152,3 @@ class Answer(NamedTuple):
 
 
 RETRY_LATER: Mapping[str, str] = {"Retry-After": "{seconds}"}
-"""Headers of a throttled request: after these seconds, a retry is processed."""

@@ -1,6 +1,6 @@
 """Request handling: authenticate, parse, run the operation, respond in the dialect's format.
 
-Whatever fails, the response reveals nothing internal, and one line is logged for the request.
+Responses reveal nothing internal, and each request logs one line.
 """
 
 import base64
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
 BODY_LIMIT = 16 * 1024
-"""Maximum size of a decoded body in bytes."""
+"""Bytes, decoded."""
 
 ALWAYS = frozenset(
     {
@@ -32,7 +32,7 @@ ALWAYS = frozenset(
         Reason.PARAMETER_MISSING,
     }
 )
-"""Reasons for which any operation may refuse without declaring them."""
+"""Reasons that operations need not declare."""
 
 _UNREACHABLE = frozenset({Reason.UNAVAILABLE, Reason.LOOKUP_FAILED, Reason.SERIAL_LOOKUP_FAILED})
 _FLAWS = {
@@ -52,7 +52,7 @@ Parameters = TypeVar("Parameters", bound=Request)
 
 
 class Dialect(Protocol[Caller]):
-    """Interface of every `dialect` module, and of its `Login` class if it has one."""
+    """Interface of `dialect` modules and their `Login` classes."""
 
     @property
     def REFUSALS(self) -> Mapping[Reason, ErrorRow]:
@@ -60,13 +60,13 @@ class Dialect(Protocol[Caller]):
 
     @property
     def CREDENTIALS(self) -> frozenset[Reason]:
-        """Reasons for which `authenticate` or the confirmation of its caller refuses."""
+        """Reasons for which credentials are refused."""
 
     def authenticate(self, call: Call, access: Access, /) -> Caller:
         """Return the caller, or raise one of `CREDENTIALS`."""
 
     def invalid(self, problems: Sequence[Problem], caller: Caller, /) -> Refused:
-        """Return the refusal for problems, in the API's order of checks."""
+        """Return the refusal, in the API's order of checks."""
 
     def success(self, reply: Reply, call: Call, /) -> Answer:
         """Return the response for a reply."""
@@ -99,7 +99,7 @@ class Operation(Generic[Parameters, Caller]):
             model.model_rebuild()
 
     def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
-        """Handle an API Gateway event (payload 2.0)."""
+        """Handle an API Gateway event."""
         call = Call(event)
         reason: Reason | None = None
         try:
@@ -139,15 +139,12 @@ class Operation(Generic[Parameters, Caller]):
 def operation(
     dialect: Dialect[Caller], access: Access, refuses: Sequence[Reason] = ()
 ) -> Callable[[Callable[[Parameters, Caller], Reply]], Operation[Parameters, Caller]]:
-    """Make a function `(request, caller) -> reply` an operation.
-
-    A refusal for a reason that is not in `refuses`, `ALWAYS` or the dialect's `CREDENTIALS` is an internal error.
-    """
+    """Make a function `(request, caller) -> reply` an operation. An undeclared refusal is an internal error."""
     return lambda function: Operation(dialect, access, frozenset(refuses), function)
 
 
 def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dict[str, Any]:
-    """Log the request in one line, and return its Lambda response."""
+    """Log the request and return its Lambda response."""
     logger.info(
         name,
         extra={
@@ -165,7 +162,7 @@ def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dic
 
 
 class Invalid(Exception):
-    """The parameters do not match the operation's request model."""
+    """Parameters that do not match the request model."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems)
@@ -173,7 +170,7 @@ class Invalid(Exception):
 
 
 def parse_request(model: type[Parameters], call: Call) -> Parameters:
-    """Return the parameters of a call. Raise `Invalid` with all problems."""
+    """Return the parameters. Raise `Invalid` with all problems."""
     match model.source:
         case "body":
             given = parse_object(body(call))
@@ -204,7 +201,7 @@ def _malformed() -> Invalid:
 
 
 def body(call: Call, limit: int = BODY_LIMIT) -> bytes:
-    """Return the decoded body. Raise `Invalid` if it is malformed or longer than `limit` bytes."""
+    """Return the decoded body. Raise `Invalid` if malformed or too long."""
     text: str = call.event.get("body") or ""
     try:
         decoded = base64.b64decode(text, validate=True) if call.event.get("isBase64Encoded") else text.encode()
@@ -220,7 +217,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def parse_object(text: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """Parse a JSON object, optionally its numbers by `number`. Raise `Invalid` if it is malformed."""
+    """Parse a JSON object. Raise `Invalid` if malformed."""
     try:
         parsed = json.loads(text.decode(), parse_float=number, parse_int=number, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -269,5 +266,4 @@ def _parse_multipart(kind: str, body: bytes) -> dict[str, Any]:
 
 
 def _single(found: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return each value, or the list of a repeated parameter's values, which no text field accepts."""
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

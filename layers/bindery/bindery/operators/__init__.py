@@ -1,1 +1,1 @@
-"""Requests of operators, and what only they use."""
+"""Operators' requests."""

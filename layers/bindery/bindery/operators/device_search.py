@@ -1,4 +1,4 @@
-"""Devices of all APIs, as operators find and see them. Secrets are not shown."""
+"""Devices of all APIs, as operators see them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,6 @@ _FACTS = (
     "content_type",
     "active_at",
 )
-"""Attributes that describe a device without identifying it."""
 
 
 def find(
@@ -41,9 +40,8 @@ def find(
 ) -> CursorPage[dict[str, Any]]:
     """Return a page of the devices with a serial number, MAC address, IMEI or service address.
 
-    A serial number is also looked up as a registered identifier, which the first page has besides `limit` others.
-    Raises `INVALID` unless exactly one is specified, for an invalid service address or cursor, and for a cursor without
-    a serial number.
+    The first page also has the asseco device with the serial number. Raises `INVALID` unless exactly one is specified,
+    and for a cursor without a serial number.
     """
     if sum(value is not None for value in (serial, mac, imei, address)) != 1:
         raise Refused(Reason.INVALID, detail="Give exactly one of serial, mac, imei and address.")
@@ -62,7 +60,7 @@ def find(
 
 
 def show(device: str) -> dict[str, Any]:
-    """Return a device, its `binding`, and in multi mode its first `users`. Raises `NOT_FOUND`."""
+    """Return a device, its `binding`, and in multi mode `users`. Raises `NOT_FOUND`."""
     record = dynamodb.get(items.device(device))
     if record is None:
         raise Refused(Reason.NOT_FOUND)

@@ -1,8 +1,7 @@
-"""Health checks of an installation: tables, secrets, issuer, clock, and one round trip of each API.
+"""Health checks of an installation, with a round trip of each API.
 
-The round trips run the rules of each API in this process, on items with random names. They do not test API Gateway's
-routes or the functions' permissions. A run first stores the keys of all items that it may create, and removes the items
-at its end; the next run removes those of an interrupted one. A run makes some hundred DynamoDB calls.
+Round trips run the rules in this process, so they test neither routes nor permissions. A run first stores the keys of
+all items that it may create. It, or else the next run, removes the items.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,10 +32,9 @@ SECRETS = (
     "REMOTEIT_SESSION_SECRET",
     "DIRECTORY_SECRET",
 )
-"""Settings that name the installation's secrets."""
 
 SECRET_BYTES = 32
-"""Minimum length of a secret: HMAC-SHA-256 gains nothing from more."""
+"""HMAC-SHA-256 gains nothing from more."""
 
 INDEXES: Mapping[str, tuple[Table, str]] = {
     items.BY_SERIAL.name: (Table.DEVICES, items.BY_SERIAL.partition),
@@ -44,24 +42,22 @@ INDEXES: Mapping[str, tuple[Table, str]] = {
     items.BY_PROXY.name: (Table.BINDINGS, items.BY_PROXY.partition),
     items.BY_LIST.name: (Table.DIRECTORY, items.BY_LIST.partition),
 }
-"""Table and partition key of each index."""
 
 CLOCK_LIMIT = 5
-"""Maximum difference from DynamoDB's clock in seconds."""
+"""Seconds."""
 
 LEFT_BEHIND = 60
-"""Seconds after which a run has ended or was interrupted: no function runs as long."""
+"""Seconds within which a run ends."""
 
 LABEL_LOOKUPS = 50
-"""Maximum number of look-ups of a new proxy label: its index follows the table within milliseconds."""
+"""The index follows its table within milliseconds."""
 
 NOT_CONFIGURED = "https://issuer.invalid"
-"""The template's default issuer."""
+"""The template's default."""
 
 _DOCTOR = "doctor"
 _CLIENT = "192.0.2.1"
 _LIFETIME = 60
-"""Lifetime of a run's session tokens in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class _Unhealthy(Exception):
 
 
 def run() -> list[Check]:
-    """Run all checks. The round trips of the APIs are skipped if a table cannot be used."""
+    """Run all checks, without round trips if a table cannot be used."""
     secrets.clear_cache()
     names = _Names()
     checks = [_check(name, check) for name, check in _parts(names)]
@@ -128,7 +124,6 @@ def _parts(names: "_Names") -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def _table(key: Key[items.DoctorRun], names: "_Names") -> str:
-    """Write and read an item, in the directory the journal. Without a journal, nothing is written elsewhere."""
     if key != names.journal and dynamodb.get(names.journal) is None:
         raise _Unhealthy("not tried: the journal could not be written")
     dynamodb.write(key.put(names.entry() if key == names.journal else {"created_at": clock.now()}))
@@ -174,23 +169,20 @@ def _clock() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Random names and keys of the items of a run, known before anything is written."""
-
     run: str = field(default_factory=lambda: token_hex(16))
     address: str = field(default_factory=lambda: ":".join(f"{byte:02X}" for byte in token_bytes(8)))
     api_key: str = field(default_factory=lambda: f"ror-{token_hex(20)}")
 
     def of(self, dialect: str) -> str:
-        """Return the name of everything that a round trip creates: account, user, product, serial number…"""
+        """Return the name of all that a round trip creates."""
         return f"{_DOCTOR}-{self.run}-{dialect}"
 
     def company_device(self, dialect: str) -> str:
-        """Return the identity of the device that a company binds."""
         name = self.of(dialect)
         return identity.company_device(name, name, name)
 
     def keys(self) -> list[Key[Any]]:
-        """Return the key of every item that a run may create: fewer than a transaction takes."""
+        """Return the keys of all items that a run may create."""
         bound = [
             self.company_device("rufus"),
             identity.manufactured_device(self.of("quectel"), self.of("quectel")),
@@ -220,21 +212,17 @@ class _Names:
 
     @property
     def test_items(self) -> Mapping[Table, Key[items.DoctorRun]]:
-        """Key of the item that tests each other table."""
         return {table: items.doctor_test_item(table, self.run) for table in (Table.DEVICES, Table.BINDINGS)}
 
     def entry(self) -> items.DoctorRun:
-        """Return the journal."""
         return {"entered": [[key.table, key.pk, key.sk] for key in self.keys()], "created_at": clock.now()}
 
     def clean_up(self) -> str:
-        """Remove all items in one transaction."""
         _remove(self.journal, self.keys())
         return "everything that was entered is removed"
 
 
 def _remove_leftovers() -> str:
-    """Remove the items of interrupted runs."""
     long_ago = clock.now() - LEFT_BEHIND * 1000
     found = list(dynamodb.query(items.doctor_runs(), consistent=True))
     left = [journal for journal in found if journal["created_at"] < long_ago]

@@ -1,4 +1,4 @@
-"""Holders of a device of any API, and how operators end a binding."""
+"""Holders of a device, and how operators end bindings."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
@@ -13,18 +13,17 @@ from bindery.quectel import user_devices
 from bindery.registry import devices, identity, items
 
 USER_LIMIT = 100
-"""Maximum number of users of a device in multi mode that are shown."""
 
 
 class Holder(NamedTuple):
-    """A binding or accepted share, and its holder's name for the device."""
+    """A binding or share, and the holder's name for the device."""
 
     binding: items.Binding
     name: str | None
 
 
 def holders(device: str) -> tuple[Holder | None, list[Holder]]:
-    """Return the owner of a device, and in multi mode its first users by uid."""
+    """Return a device's owner, or in multi mode its first users."""
     found = dynamodb.page(items.holders(device), USER_LIMIT + 1).items
     owner = next((binding for binding in found if binding["sk"] == items.owner(device).sk), None)
     users = [binding for binding in found if binding is not owner][:USER_LIMIT]
@@ -35,15 +34,14 @@ def holders(device: str) -> tuple[Holder | None, list[Holder]]:
 
 
 def is_registration(binding: items.Binding) -> TypeGuard[items.Registration]:
-    """Return True for a bank customer's registration."""
+    """Return True for an asseco registration."""
     return "status" in binding
 
 
 def end(device: str, why: str, *, uid: str | None = None) -> None:
-    """End the binding of a device and its shares, or in multi mode what the user `uid` holds. Record why.
+    """End a device's binding and shares, or in multi mode what `uid` holds.
 
-    An asseco registration becomes unregistered. Raises `NOT_FOUND`, and `CONFLICT` if the binding changed concurrently:
-    nothing was written.
+    A registration becomes unregistered. Raises `NOT_FOUND` and `CONFLICT`.
     """
     binding = dynamodb.get(items.owner(device) if uid is None else items.user_binding(device, uid))
     if binding is None or (is_registration(binding) and binding["status"] == Status.UNREGISTERED):
@@ -52,7 +50,7 @@ def end(device: str, why: str, *, uid: str | None = None) -> None:
 
 
 def end_unchanged(binding: items.Binding, why: str) -> None:
-    """End a binding as `end` does. Raises `CONFLICT` if it has changed since it was read."""
+    """`end` a binding. Raises `CONFLICT` if it has changed."""
     dynamodb.transact([devices.unbound(binding["pk"], why), *_writes(binding)])
 
 

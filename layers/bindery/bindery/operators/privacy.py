@@ -1,8 +1,4 @@
-"""Export and erasure of everything stored about one user.
-
-For a bank's customer, this includes their registrations, nicknames and issued devices, and the cards of other customers
-that they hold.
-"""
+"""Export and erasure of everything stored about a user."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,10 +19,10 @@ from bindery.registry import holdings, identity, items
 from bindery.registry.bindings import Mode
 
 EXPORT_LIMIT = 1000
-"""Maximum number of records of a kind in an export, so that it fits in a Lambda response."""
+"""Records of a kind, to fit in a Lambda response."""
 
 ERASE_LIMIT = 200
-"""Maximum number of records that one call removes, in up to half a minute."""
+"""Records that one call removes, in up to half a minute."""
 
 KINDS = (
     "connections",
@@ -40,7 +36,7 @@ KINDS = (
     "cards_held",
     "users",
 )
-"""Kinds of records in the order in which they are removed."""
+"""In the order of removal."""
 
 # Round trips of a megabyte each: more than the limits above need.
 _PAGES = 50
@@ -78,7 +74,7 @@ _HIDDEN = frozenset(
 def export(uid: str) -> dict[str, Any]:
     """Return everything stored about a user, by kind. `complete` is false if a kind exceeds `EXPORT_LIMIT`.
 
-    `user` is None if only other records are left. Raises `NOT_FOUND` if nothing is stored.
+    `user` is None if only other records are left. Raises `NOT_FOUND`.
     """
     user = dynamodb.get(items.user(uid))
     customer = None if user is None else user["customer"]
@@ -103,10 +99,10 @@ def export(uid: str) -> dict[str, Any]:
 
 
 def erase(uid: str) -> tuple[dict[str, int], bool]:
-    """Remove up to `ERASE_LIMIT` records about a user. Return how many of each kind, and True if nothing is left.
+    """Remove up to `ERASE_LIMIT` records. Return their numbers by kind, and True if nothing is left.
 
-    Call it again until it returns True or raises `NOT_FOUND`, also after a `CONFLICT` with a concurrent write. Devices
-    and their bans are kept. docs/operating.md describes what an erasure can miss.
+    Call it until it returns True or raises `NOT_FOUND`, also after `CONFLICT`. docs/operating.md describes what it can
+    miss.
     """
     user = dynamodb.get(items.user(uid))
     if user is not None:
@@ -133,7 +129,6 @@ def _changed_or_erased(existing: Mapping[str, Any]) -> Reason:
 
 
 def _removals(uid: str, user: items.User | None) -> Iterator[str]:
-    """Remove one record after the other, and yield the kind of each."""
     for lease in _leases(uid):
         leases.delete_lease(lease)
         yield "connections"
@@ -200,7 +195,7 @@ def _registrations(customer: str | None) -> Iterator[items.Registration]:
 
 
 def _current(listed: Iterable[T], holder: str) -> Iterator[T]:
-    """Yield items from an index as they are now, unless deleted or held by another."""
+    """Yield items from an index as they are now."""
     for item in listed:
         now = dynamodb.get(items.key_of(Table.BINDINGS, item))
         if now is not None and now["holder"] == holder:
@@ -208,7 +203,6 @@ def _current(listed: Iterable[T], holder: str) -> Iterator[T]:
 
 
 def _every_registration(customer: str | None) -> Iterator[items.Registration]:
-    """Yield the registrations in the index, then others whose nickname is locked."""
     locked = filter(None, map(owned_devices.locked, _nicknames(customer)))
     seen: set[str] = set()
     for registration in chain(_registrations(customer), locked):
@@ -230,7 +224,6 @@ def _issued(customer: str | None) -> Iterator[items.IssuedDevice]:
 
 
 def _cards_held(customer: str | None) -> Iterator[items.IssuedDevice]:
-    """Yield other customers' devices that name this one as their holder, as they are now."""
     if customer is None:
         return
     for listed in issued_devices.held_for_others(customer):
@@ -247,7 +240,7 @@ def _families(uid: str) -> Iterator[items.Family]:
 
 
 def _expired_shares(held: items.UserDevice) -> list[items.UserDevice | items.Binding]:
-    """Return what is left of a binding's expired shares: it names the user (`by`)."""
+    """Return a binding's expired shares: they name the user (`by`)."""
     lasting = holdings.lasting(held["shares"])
     expired = [uid for uid in held["shares"] if uid not in lasting]
     entries = [items.user_device(uid, held["product_key"], held["device_key"]) for uid in expired]
@@ -257,7 +250,6 @@ def _expired_shares(held: items.UserDevice) -> list[items.UserDevice | items.Bin
 
 
 def _end_holding(uid: str, user: items.User | None, held: items.UserDevice) -> None:
-    """End a binding or accepted share, or delete its entry if it has already ended."""
     device = held["device"]
     own = dynamodb.get(items.user_binding(device, uid)) or dynamodb.get(items.owner(device))
     if held["kind"] == "binding" and own is not None and own["binding"] == held["binding"]:
@@ -274,7 +266,6 @@ def _end_holding(uid: str, user: items.User | None, held: items.UserDevice) -> N
 
 
 def _delete_unchanged(held: items.UserDevice | items.Binding) -> None:
-    """Delete an item of a binding or share unless it was replaced since it was read."""
     try:
         still_held = user_devices.still_held(cast("items.UserDevice", held))
         dynamodb.write(items.key_of(Table.BINDINGS, held).delete(when=still_held))
@@ -285,7 +276,7 @@ def _delete_unchanged(held: items.UserDevice | items.Binding) -> None:
 
 
 def _unregister(registration: items.Registration) -> None:
-    """End a registration, and delete what its last customer would still see."""
+    """End and delete a registration."""
     if registration["status"] != Status.UNREGISTERED:
         forced_unbind.end_unchanged(registration, _ERASED)
     # Another customer may have registered the device again.
@@ -294,7 +285,6 @@ def _unregister(registration: items.Registration) -> None:
 
 
 def _family(family: items.Family, uid: str) -> dict[str, Any]:
-    """Return a family without its other members."""
     return {
         "fid": family["fid"],
         "owner": family["owner"] == uid,
@@ -304,7 +294,6 @@ def _family(family: items.Family, uid: str) -> dict[str, Any]:
 
 
 def _binding(held: items.UserDevice) -> dict[str, Any]:
-    """Return a binding with the end times of its shares, without their users."""
     return _visible(held) | {"shared_until": sorted(until * 1000 for until in held["shares"].values())}
 
 
@@ -313,7 +302,6 @@ def _selected(item: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _visible(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item without hidden attributes, with the opaque id of its device."""
     visible = {name: value for name, value in item.items() if name not in _HIDDEN}
     if "expires_at" in visible:
         visible["expires_at"] *= 1000

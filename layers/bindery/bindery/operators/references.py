@@ -1,4 +1,4 @@
-"""Checks that domains and users in an operator's request exist. `at` is the member that names them."""
+"""Checks that the domains and users in a request exist."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from bindery.registry import items
 
 
 def domain(name: str | None) -> Sequence[Check]:
-    """Check that a user's domain exists, if they have one."""
+    """Check that a user's domain exists."""
     return () if name is None else [_exists(items.user_domain(name), "domain", _NO_DOMAIN)]
 
 
@@ -31,7 +31,7 @@ def user(uid: str) -> Check:
 
 
 def require_users(named: Mapping[str, str]) -> None:
-    """Raise `NOT_FOUND` if a user does not exist, given the users by the members that name them."""
+    """Raise `NOT_FOUND` unless the named users exist."""
     # Not checks: with the notes of 98 members, a family's transaction has no room for them.
     if not named:
         return

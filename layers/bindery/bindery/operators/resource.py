@@ -1,7 +1,6 @@
-"""The admin API: one Lambda function and router for each resource under /admin/v1/, behind IAM (SigV4).
+"""The admin API: a Lambda function and router for each resource under /admin/v1/, behind IAM.
 
-Refusals are problem details (RFC 9457) with a `reason` and, for invalid requests, `errors`. The signer is recorded in
-the changed items (`changed_by`) and in the log line. Times are milliseconds since the Unix epoch.
+Refusals are problem details (RFC 9457). Times are milliseconds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,13 +40,11 @@ PROBLEMS: dict[Reason, tuple[int, str]] = {
     Reason.CONFLICT: (503, "A concurrent change interfered. Try again"),
     Reason.INTERNAL: (500, "Internal error"),
 }
-"""Status and title of the response for each reason."""
 
 BODY_LIMIT = 6 * 1024 * 1024
-"""Maximum size of a decoded body in bytes: that of a Lambda event, for imports."""
+"""Bytes, decoded: a Lambda event, for imports."""
 
 PAGE_LIMIT = 100
-"""Maximum number of entries of a page."""
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Maximum number of entries of the page.")]
 Cursor = Annotated[
@@ -58,12 +55,12 @@ Entry = TypeVar("Entry")
 
 
 class RequestBody(BaseModel):
-    """Body of a request. Unknown members are refused: they may be misspelt."""
+    """Body of a request. Unknown members may be misspelt, and are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     def specified(self) -> dict[str, Any]:
-        """Return the members of the body, without defaults."""
+        """Return the members without defaults."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -74,7 +71,7 @@ UNCHANGED: Any = None
 
 @contextmanager
 def explained(texts: Mapping[Reason, str], at: str | None = None) -> Iterator[None]:
-    """Add a text to refusals for these reasons; `at` is the member of the request that causes them."""
+    """Explain refusals for these reasons; `at` is the member that causes them."""
     try:
         yield
     except Refused as refused:
@@ -92,17 +89,13 @@ class Page(BaseModel, Generic[Entry]):
 
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=VERBATIM), AfterValidator(as_name)]
-"""Text for people to read."""
 
 Id = Annotated[str, Field(**ID)]
-"""Identifier that operators choose."""
 Id64 = Annotated[str, Field(**ID64)]
-"""Identifier that quectel's clients send too."""
 PathId = Annotated[str, Path(**ID)]
 QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
-"""Identifier of a device, in any form."""
 
 
 def _future(moment: int) -> int:
@@ -131,7 +124,7 @@ PathCustomer = Annotated[
     Path(min_length=1, max_length=1354, description="The customer's name in URL-safe base64, without padding."),
     AfterValidator(_customer),
 ]
-"""Bank's customer in a path, encoded because a name may contain slashes."""
+"""Encoded, because a name may contain slashes."""
 QueryCustomer = Annotated[
     Customer, Query(description="The customer's name, exactly as in the tokens of the bank's issuer.")
 ]
@@ -141,7 +134,7 @@ _ONE_AT_A_TIME = RLock()
 
 
 class Resource:
-    """Lambda handler of a resource, with the router that its module adds operations to."""
+    """Lambda handler and router of a resource."""
 
     def __init__(self, name: str) -> None:
         self.name = f"admin.{name}"
@@ -159,7 +152,7 @@ class Resource:
         self.app.exception_handler(Exception)(_broken)
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """Handle an API Gateway event (payload 2.0) that API Gateway has authorised."""
+        """Handle an event that API Gateway authorised."""
         call = Call(event)
         who = caller(event)
         # Powertools sees JSON text in every body. It is decoded and parsed as for the five APIs.
@@ -192,7 +185,7 @@ def _routed(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def caller(event: Mapping[str, Any]) -> str:
-    """Return the ARN of the signer, verified by API Gateway. Raise `KeyError` if the route is not behind IAM."""
+    """Return the signer's ARN. Raise `KeyError` if the route is not behind IAM."""
     return str(event["requestContext"]["authorizer"]["iam"]["userArn"])
 
 

@@ -1,1 +1,1 @@
-"""quectel: consumer devices, bound by serial number and shared."""
+"""quectel: consumer devices."""

@@ -1,7 +1,6 @@
-"""quectel: bind a manufactured device by its serial number (document 001, "Bind Device Using SN").
+"""quectel: bind a device by its serial number (document 001, "Bind Device Using SN").
 
-In an exclusive mode the binding is the device's `owner` item. In multi mode each user has their own item, which an
-accepted share occupies until it ends.
+In multi mode, each user has a binding, whose place an accepted share takes until it ends.
 """
 
 import re
@@ -23,11 +22,10 @@ from bindery.security import secrets, throttling
 from bindery.security.throttling import Limit
 
 DEVICE_KEY = "[A-Za-z0-9]{4,32}"
-"""Pattern of a device key."""
 
 
 class Guesses(throttling.GuessThrottle):
-    """A user's failed guesses of serial numbers and share codes, and new bindings, of today."""
+    """A user's failed guesses and new bindings today."""
 
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (
@@ -37,7 +35,7 @@ class Guesses(throttling.GuessThrottle):
 
 
 class Bound(NamedTuple):
-    """A device that was bound, and its keys."""
+    """A bound device's keys."""
 
     auth_key: str
     device_key: str
@@ -46,8 +44,6 @@ class Bound(NamedTuple):
 
 
 class _Request(NamedTuple):
-    """A bind request."""
-
     session: Session
     product_key: str
     device: str
@@ -64,7 +60,7 @@ class _Request(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The items that a request is checked against ({} or None: not found)."""
+    """Items that were read ({} or None: not found)."""
 
     user: User
     domain: items.UserDomain
@@ -148,13 +144,12 @@ REFUSES = (
     # A concurrent write changed something that a repetition of the request takes into account.
     Reason.BINDING_FAILED,
 )
-"""The reasons for which `bind` refuses a request with a valid session, in the order of the checks."""
+"""Reasons for which `bind` refuses a valid session, in the order of the checks."""
 
 _COUNTED = frozenset({*_reasons(*_DEVICE_CHECKS, *_FAMILY_CHECKS), Reason.BOUND_BY_ANOTHER})
-"""Refusals that reveal whether a device exists, and so count as failed guesses."""
+"""Refusals that reveal whether a device exists count as failed guesses."""
 
 NOT_BARRED = absent().raises(Reason.PRODUCT_FORBIDDEN)
-"""Condition: a user is not barred from a product."""
 
 
 def bind(
@@ -168,7 +163,7 @@ def bind(
     frid: str | None,
     common: bool,
 ) -> Bound:
-    """Bind a device to the session's user; in home mode, in their family `fid` and its room `frid`.
+    """Bind a device to the session's user; in home mode, in family `fid` and room `frid`.
 
     Raises `TOKEN_INVALID` and the reasons in `REFUSES`.
     """
@@ -192,7 +187,6 @@ def bind(
 
 
 def _read(request: _Request) -> _Found:
-    """Read everything in one batch. Raises `TOKEN_INVALID` and `DOMAIN_ABNORMAL`."""
     session, uid, device = request.session, request.uid, request.device
     product, bar = items.product(request.product_key), items.bar(request.product_key, uid)
     owner, own, guesses = items.owner(device), items.user_binding(device, uid), items.guesses(uid)
@@ -241,7 +235,7 @@ def _judge(request: _Request, found: _Found) -> Guesses:
 
 
 def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str) -> list[Write | Check]:
-    """Return the writes. Their conditions repeat the checks, for the same reasons."""
+    """Return writes whose conditions repeat the checks."""
     held = _entry(request, found, binding)
     evicted: items.Binding = found.existing if found.mode is Mode.ROTATING else {}
     entry = items.user_device(request.uid, request.product_key, found.device_key)
@@ -259,7 +253,7 @@ def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str) ->
 
 
 def not_yet_bound(uid: str) -> Condition:
-    """Condition: a user has neither a binding nor a live share of a device in multi mode."""
+    """Condition: a user has no binding or live share in multi mode."""
     expired = equals("kind", "share") & at_most("expires_at", clock.seconds())
     return (absent() | expired).raises(lambda now: _why_not_replaced(now, uid, Mode.MULTI))
 
@@ -268,12 +262,11 @@ _P = ParamSpec("_P")
 
 
 def _first(checks: Sequence[tuple[Reason, Callable[_P, bool]]], *args: _P.args, **kwargs: _P.kwargs) -> Reason | None:
-    """Return the reason of the first check that applies."""
     return next((reason for reason, applies in checks if applies(*args, **kwargs)), None)
 
 
 def _counted(guesses: Guesses, refused: Refused) -> Refused:
-    """Count a refusal if it reveals whether the device exists. Raises `SERIAL_THROTTLED` and `BINDINGS_THROTTLED`."""
+    """Count a refusal that reveals whether the device exists. Raises `SERIAL_THROTTLED` and `BINDINGS_THROTTLED`."""
     if refused.reason in _COUNTED:
         # A transaction, as for a successful bind: a throttled guess makes the same calls, right or wrong.
         dynamodb.transact([guesses.count()])

@@ -1,8 +1,6 @@
-"""quectel: users bind, list, share and unbind manufactured devices.
+"""Format of the quectel API. The HTTP status is always 200: `code` has the result.
 
 Document 001 is "Bind Device Using SN"; the other operations are from the API's wider documentation.
-
-The HTTP status is always 200; check the envelope's `code` for the result.
 """
 
 from collections.abc import Sequence
@@ -96,7 +94,7 @@ _NAMED = {
     ("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
     ("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
 }
-"""The problems with parameters that have their own code, in the order of the checks."""
+"""Problems with their own code, in the order of the checks."""
 
 _LOOKUP_FAILED = (5314, "Device query failed in cloud platform")
 _FAILED = {
@@ -109,15 +107,15 @@ _FAILED = {
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
 }
-"""Code and text by which operations other than binding replace 5048."""
+"""What other operations return instead of 5048."""
 
 DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{binding.DEVICE_KEY})$")]
 ShareCode = Annotated[str, Trimmed, Strict()]
-"""A share code. Its length is not checked, because its tag decides whether it is valid."""
+"""Its tag decides whether it is valid."""
 
 
 class Device(Reply):
-    """A device of the user. `onlineStatus` is always 0, because devices do not report to this service."""
+    """A device of the user. `onlineStatus` is always 0: devices do not report to this service."""
 
     product_key: str = Field(serialization_alias="productKey")
     device_key: str = Field(serialization_alias="deviceKey")
@@ -163,7 +161,6 @@ def device(found: user_devices.Device) -> Device:
 
 
 NAVIGATED = 8
-"""Maximum number of pages in `navigatepageNums`."""
 
 
 class PageInfo(Reply):
@@ -190,7 +187,7 @@ class PageInfo(Reply):
 
 
 def page_info(found: user_devices.NumberedPage, number: int, size: int) -> PageInfo:
-    """Return page `number`, of `size` devices, in the API's format."""
+    """Return a page of `size` devices in the API's format."""
     here, pages = len(found.devices), -(-found.total // size)
     first = max(1, min(number - NAVIGATED // 2, pages - NAVIGATED + 1))
     around = list(range(first, min(first + NAVIGATED, pages + 1)))
@@ -230,7 +227,7 @@ class Envelope(BaseModel):
 
 
 def authenticate(call: Call, access: Access) -> Session:
-    """Return the session of the token in the `Authorization` header. Raises `TOKEN_MISSING` and `TOKEN_INVALID`."""
+    """Return the token's session. Raises `TOKEN_MISSING` and `TOKEN_INVALID`."""
     credential = call.header("authorization")
     if credential is None:
         raise Refused(Reason.TOKEN_MISSING)
@@ -239,7 +236,7 @@ def authenticate(call: Call, access: Access) -> Session:
 
 
 def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
-    """Return the refusal of the first problem in `_NAMED`, or `INVALID`. Raises `TOKEN_INVALID` and `LOOKUP_FAILED`."""
+    """Return the refusal of the first problem in `_NAMED`. Raises `TOKEN_INVALID` and `LOOKUP_FAILED`."""
     # The documented checks begin with the user.
     caller.look_up(Reason.LOOKUP_FAILED)
     found = {(problem.parameter, problem.flaw) for problem in problems}
@@ -247,12 +244,12 @@ def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """Return the envelope with code 200 and the reply as `data`."""
+    """Return the envelope with code 200."""
     return Answer(reply.status, Envelope(code=200, data=reply).model_dump_json(by_alias=True), reply.headers())
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """Return the envelope of a refusal: `{"code": …, "data": null, "extMsg": "", "msg": …}`."""
+    """Return `{"code": …, "data": null, "extMsg": "", "msg": …}`."""
     row = REFUSALS[fault.reason]
     code, text = row.code, row.text
     if code == REFUSALS[Reason.BINDING_FAILED].code:
@@ -262,7 +259,7 @@ def failure(fault: Refused, call: Call) -> Answer:
 
 
 class Login:
-    """The dialect of logins, which take no token. The caller is an IP address."""
+    """Dialect of logins, which take no token."""
 
     REFUSALS = REFUSALS
     CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset()
@@ -276,7 +273,7 @@ class Login:
 
     @staticmethod
     def invalid(problems: Sequence[Problem], caller: str) -> Refused:
-        """Refuse a missing or malformed parameter as if its value were wrong, in the order of the checks."""
+        """Refuse the first missing or malformed parameter as if its value were wrong."""
         names = {problem.parameter for problem in problems}
         return Refused(next((reason for name, reason in _LOGIN.items() if name in names), Reason.SIGNATURE_INVALID))
 
@@ -288,4 +285,3 @@ _LOGIN = {
     "email": Reason.EMAIL_UNKNOWN,
     "pwd": Reason.PASSWORD_WRONG,
 }
-"""The reason for which a wrong value of each login parameter is refused, in the order of the checks."""

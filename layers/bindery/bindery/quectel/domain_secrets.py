@@ -1,4 +1,4 @@
-"""The secrets of user domains (quectel), with which apps sign logins. They are stored encrypted and shown only once."""
+"""Secrets of user domains (quectel), with which apps sign logins."""
 
 import secrets
 
@@ -9,7 +9,7 @@ from bindery.registry import items
 from bindery.security import encryption
 
 SHORTEST, LONGEST = 8, 128
-"""Minimum and maximum number of characters of a secret that an operator chooses."""
+"""Characters of a chosen secret."""
 
 
 def create(domain: str, secret: str | None = None, *, enabled: bool = True, binders: Binders = "everyone") -> str:
@@ -20,7 +20,7 @@ def create(domain: str, secret: str | None = None, *, enabled: bool = True, bind
 
 
 def replace(domain: str, secret: str | None = None) -> str:
-    """Replace a domain's secret, and return the new one. Raises `NOT_FOUND`."""
+    """Replace and return a domain's secret. Raises `NOT_FOUND`."""
     secret = secret or _random()
     members: items.UserDomain = {"sealed_secret": _encrypt(domain, secret)}
     directory.change(items.user_domain(domain), members)
@@ -28,7 +28,7 @@ def replace(domain: str, secret: str | None = None) -> str:
 
 
 def of(domain: items.UserDomain) -> str | None:
-    """Return the secret of a domain, if it has one."""
+    """Return a domain's secret, if any."""
     sealed = domain.get("sealed_secret")
     return None if sealed is None else encryption.decrypt(sealed, "domain", domain["domain"])
 

@@ -1,4 +1,4 @@
-"""Families (quectel's home mode): members, rooms and common devices. A family is never deleted: bindings name it."""
+"""Families (quectel's home mode). Bindings name them, so they are never deleted."""
 
 from collections.abc import Iterator, Sequence
 from typing import Unpack
@@ -13,16 +13,13 @@ from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 
 MEMBER_LIMIT = 98
-"""Maximum number of members beside the owner: with the family and a note of each person, one transaction."""
+"""Members beside the owner: with everybody's notes, one transaction."""
 
 ROOM_LIMIT = 100
-"""Maximum number of rooms of a family."""
 
 COMMON_LIMIT = 100
-"""Maximum number of entries in a family's common list."""
 
 _ROUND_TRIPS = 50
-"""Maximum number of round trips for the notes of one user: a megabyte each."""
 
 
 def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence[str] = ()) -> None:
@@ -45,12 +42,12 @@ def show(fid: str) -> items.Family:
 
 
 def list_families(owner: str, limit: int, cursor: str | None) -> CursorPage[items.Family]:
-    """List the families that a user owns. Raises `INVALID` for an invalid cursor."""
+    """Return a page of a user's own families."""
     return dynamodb.page(items.families(owner), limit, cursor)
 
 
 def change(fid: str, /, **members: Unpack[items.Family]) -> None:
-    """Replace `members` beside the owner, `rooms`, or both. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
+    """Replace `members`, `rooms`, or both. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
     _check_limits(members)
     if "members" not in members:
         directory.change(items.family(fid), members)
@@ -60,7 +57,7 @@ def change(fid: str, /, **members: Unpack[items.Family]) -> None:
 
 
 def remove_member(fid: str, uid: str) -> None:
-    """Remove a user from a family. Raises `NOT_FOUND` and `CONFLICT` (changed concurrently)."""
+    """Remove a user. Raises `NOT_FOUND` and `CONFLICT`."""
     # Members keep a family without an owner. Without either, only its id is kept.
     family = show(fid)
     owner = "" if uid == family["owner"] else family["owner"]
@@ -75,7 +72,7 @@ def remove_member(fid: str, uid: str) -> None:
 
 
 def enter_common(fid: str, device: str) -> None:
-    """Add a device to a family's common list. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
+    """Add to the common list. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
     has_space = (exists() & _space_for(device)).raises(
         lambda found: Reason.LIMIT_REACHED if found else Reason.NOT_FOUND,
     )
@@ -89,26 +86,26 @@ def common_entry(device: str, uid: str, mode: int) -> str:
 
 
 def common(family: items.Family) -> list[str]:
-    """Return the devices in a family's common list."""
+    """Return the devices in the common list."""
     entries = family.get("common", set())
     return sorted({entry.split("#", 2)[2] if entry.startswith("user#") else entry for entry in entries})
 
 
 def has_member(family: items.Family | None, uid: str, frid: str | None) -> bool:
-    """Return True if a user belongs to a family that has the room."""
+    """Return True if a user belongs to a family with the room."""
     if not family:
         return False
     return (uid == family["owner"] or uid in family["members"]) and (frid is None or frid in family["rooms"])
 
 
 def is_full(family: items.Family, entry: str) -> bool:
-    """Return True if a common list has no space for an entry."""
+    """Return True if an entry has no space."""
     entries = family.get("common", set())
     return entry not in entries and len(entries) >= COMMON_LIMIT
 
 
 def user_is_member(uid: str, frid: str | None, *, entry: str | None) -> Condition:
-    """Condition: `has_member`, and space for the entry, if any."""
+    """Condition: `has_member`, and space for an entry."""
     condition = equals("owner", uid) | contains("members", uid)
     if frid is not None:
         condition &= contains("rooms", frid)
@@ -130,7 +127,7 @@ def remove_common(fid: str, entry: str, when: Condition | None = None) -> Update
 
 
 def memberships(uid: str) -> Iterator[str]:
-    """Yield the ids of a user's families, former ones included."""
+    """Yield a user's families, including former ones."""
     for note in dynamodb.query(items.memberships(uid), consistent=True, round_trips=_ROUND_TRIPS):
         yield note["fid"]
 

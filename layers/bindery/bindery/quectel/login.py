@@ -1,4 +1,4 @@
-"""quectel: users of an app (a user domain) log in. The app signs its request with the domain's secret."""
+"""quectel: logins of an app's users, signed by the app with its domain's secret."""
 
 import hashlib
 import hmac
@@ -12,9 +12,9 @@ from bindery.registry import items
 from bindery.security import encryption
 
 ACCESS_LIFETIME = 2 * 3600
-"""Seconds for which an access token is valid."""
+"""Seconds."""
 REFRESH_LIFETIME = 30 * 24 * 3600
-"""Seconds for which a refresh token is valid."""
+"""Seconds."""
 
 REFUSES = (
     Reason.USER_DOMAIN_UNKNOWN,
@@ -23,14 +23,11 @@ REFUSES = (
     Reason.PASSWORD_WRONG,
     Reason.LOGIN_THROTTLED,
 )
-"""The reasons for which a login is refused. An early attempt is throttled before its address is looked up."""
+"""An early attempt is throttled before its address is looked up."""
 
 
 def log_in(domain: str, email: str, encrypted: str, random: str, signature: str, *, source_ip: str) -> items.User:
-    """Return the user who logs in. The signature covers the arguments exactly as the app sent them.
-
-    Raises the reasons in `REFUSES`.
-    """
+    """Return the user. The signature covers the arguments as sent. Raises the reasons in `REFUSES`."""
     attempt = login_attempts.Attempt("quectel", domain, email, source_ip)
     app_key, name_key = items.user_domain(domain), items.email_in_domain(domain, email)
     found = dynamodb.get_many([Read(app_key), Read(name_key), *attempt.reads])

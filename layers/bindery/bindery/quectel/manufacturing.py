@@ -22,7 +22,7 @@ from bindery.registry import devices, identity, items
 
 
 class UnbindableDevice(BaseModel):
-    """A row of an import: a whole manufacturing record. A device without a device key cannot be bound."""
+    """An import's row. A device without a device key cannot be bound."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,9 +40,9 @@ class ManufacturedDevice(UnbindableDevice):
 
 
 def enter(rows: Sequence[Any], *, dry_run: bool, unbindable: bool = False) -> Report:
-    """Create devices of existing products, or replace only their manufacturing records.
+    """Create devices of existing products, or replace their manufacturing records.
 
-    Without `unbindable`, a row without a valid device key is an error.
+    Rows without a valid device key are errors unless `unbindable`.
     """
     model = UnbindableDevice if unbindable else ManufacturedDevice
     return bulk_import.run(rows, partial(_record, model), dry_run=dry_run)

@@ -1,7 +1,7 @@
-"""quectel: share codes, which are encrypted offers and are not stored.
+"""quectel: share codes, which are encrypted offers.
 
-Encryption uses a synthetic IV (RFC 5297) of HMAC-SHA-256: the tag authenticates the offer, account and user domain, and
-selects the key stream. So equal offers have equal codes, and no two offers have the same key stream.
+The synthetic IV (RFC 5297), an HMAC-SHA-256, authenticates the offer, account and user domain, and selects the key
+stream, so no two offers share one.
 """
 
 import base64
@@ -14,33 +14,33 @@ from bindery.directory.sessions import Session
 from bindery.security import secrets
 
 _BLOCK = 32
-"""Bytes of an HMAC-SHA-256: of the tag, and of each block of the key stream."""
+"""Bytes of an HMAC-SHA-256."""
 
 
 class Offer(NamedTuple):
-    """The content of a share code. Times are seconds."""
+    """Content of a share code. Times are seconds."""
 
     sharer: str
     generation: int
-    """Generation of the sharer's sessions: revoking their tokens ends the code."""
+    """Revoking the sharer's tokens ends the code."""
     product_key: str
     device_key: str
     binding: str
     series: str
-    """The sharer's codes of one series are valid together; a new series ends the previous one."""
+    """A new series ends the previous one's codes."""
     accepting_until: int
     sharing_until: int
 
 
 def encode(offer: Offer, account: str, domain: str | None) -> str:
-    """Return the code of an offer, for users of this account and domain."""
+    """Return an offer's code, for this account and domain."""
     text = json.dumps(offer, separators=(",", ":"))
     tag = _tag(text, account, domain)
     return base64.urlsafe_b64encode(tag + _crypt(tag, text.encode())).rstrip(b"=").decode()
 
 
 def decode(code: str, session: Session) -> Offer | None:
-    """Return the offer of a code, or None if it is invalid for this user."""
+    """Return a code's offer, or None if invalid for this user."""
     try:
         sealed = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
     except ValueError:
@@ -58,7 +58,6 @@ def _tag(text: str, account: str, domain: str | None) -> bytes:
 
 
 def _crypt(tag: bytes, text: bytes) -> bytes:
-    """Encrypt or decrypt by XOR with the key stream."""
     key = _key("stream")
     blocks = (hmac.digest(key, tag + block.to_bytes(4, "big"), "sha256") for block in range(-(-len(text) // _BLOCK)))
     return bytes(map(xor, text, b"".join(blocks)))

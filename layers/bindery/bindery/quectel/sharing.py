@@ -1,7 +1,7 @@
 """quectel: users share devices by share codes, for a limited time.
 
-In an exclusive mode the `owner` item names the users who have a share; in multi mode a share is the item of its user.
-Every function also raises `TOKEN_INVALID` and `LOOKUP_FAILED`.
+The `owner` item names the shares; in multi mode, each is an item. Every function also raises `TOKEN_INVALID` and
+`LOOKUP_FAILED`.
 """
 
 from enum import IntEnum
@@ -23,13 +23,12 @@ from bindery.registry.bindings import Mode
 from bindery.security.throttling import Limit
 
 ACCEPTING_SECONDS = 24 * 3600
-"""Seconds for which a share code can be accepted unless the request says otherwise."""
+"""Default time to accept a code."""
 
 ACCEPTING_LIMIT = 30 * 24 * 3600
-"""Maximum number of seconds for which a share code can be accepted."""
 
 SHARING_LIMIT = 3653 * 24 * 3600
-"""Maximum number of seconds until a share ends, and the number unless the request says otherwise: ten years."""
+"""Maximum and default: ten years."""
 
 
 class Cover(IntEnum):
@@ -40,30 +39,24 @@ class Cover(IntEnum):
     ADD = 2
     """They stay valid."""
     EXTEND = 3
-    """They end. The new code's share must not end before that of the last one."""
+    """They end. The new share must not end before the last one."""
 
 
 class _Guesses(binding.Guesses):
-    """Failed guesses when a code is accepted."""
-
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (binding.Guesses.LIMITS[0]._replace(throttled=Reason.SHARE_THROTTLED),)
 
 
 class _Looks(binding.Guesses):
-    """Failed guesses when a code is looked at."""
-
     __slots__ = ()
     LIMITS: ClassVar[tuple[Limit, ...]] = (binding.Guesses.LIMITS[0]._replace(throttled=Reason.LOOK_THROTTLED),)
 
 
 class _Found(NamedTuple):
-    """The items that a request with a share code is checked against."""
-
     user: User
     guesses: binding.Guesses
     sharers: items.UserDevice | None
-    """The sharer's entry for the device; None if the session that made the code has ended."""
+    """The sharer's entry, if their session has not ended."""
     own: items.UserDevice | None
     product: items.Product | None
 
@@ -77,10 +70,10 @@ def offer(
     sharing_until: int | None,
     cover: Cover,
 ) -> str:
-    """Return a code by which others can accept a share of the user's device. Times are milliseconds.
+    """Return a code by which others can accept a share. Times are milliseconds.
 
     Raises `TIMESTAMP_INVALID`, `SHARING_TOO_SHORT`, `DEVICE_NOT_BOUND`, `DOMAIN_ABNORMAL`, `SHARING_FORBIDDEN`,
-    `SHARING_SHORTENED`, and `CONFLICT` (the previous codes ended concurrently).
+    `SHARING_SHORTENED` and `CONFLICT`.
     """
     now = clock.seconds()
     accepting = now + ACCEPTING_SECONDS if accepting_until is None else accepting_until // 1000
@@ -111,7 +104,7 @@ def offer(
 
 
 def look(session: Session, code: str) -> Device:
-    """Return the device of a share code; before the share is accepted, without serial number, `authKey` and holder.
+    """Return a code's device; before acceptance, without serial number, `authKey` and holder.
 
     Raises `DOMAIN_ABNORMAL`, `LOOK_THROTTLED` and `NOT_SHARED`.
     """
@@ -143,11 +136,10 @@ def look(session: Session, code: str) -> Device:
 
 
 def accept(session: Session, code: str, name: str | None) -> None:
-    """Accept the share that a code offers, under `name` or the sharer's name for the device.
+    """Accept a code's share, under `name` or the sharer's name for the device.
 
     Raises `DOMAIN_ABNORMAL`, `SHARE_THROTTLED`, `ALREADY_BOUND`, `SHARE_ACCEPTED`, `SHARE_UNKNOWN`,
-    `DOMAIN_NOT_AUTHORISED`, `LIMIT_REACHED`, `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`, and `CONFLICT` or `BINDING_FAILED`
-    (changed concurrently).
+    `DOMAIN_NOT_AUTHORISED`, `LIMIT_REACHED`, `PRODUCT_FORBIDDEN`, `DEVICE_BANNED`, `CONFLICT` and `BINDING_FAILED`.
     """
     offer = _decode(session, code, _Guesses, Reason.SHARE_UNKNOWN)
     found = _read(session, offer, _Guesses)
@@ -157,7 +149,7 @@ def accept(session: Session, code: str, name: str | None) -> None:
 
 
 def _judge(session: Session, offer: Offer, found: _Found) -> items.UserDevice:
-    """Return the sharer's entry, or raise the reason of the first check that applies."""
+    """Return the sharer's entry, or raise the first reason that applies."""
     user_devices.check_not_held(found.own)
     if found.sharers is None or _is_over(offer, found.sharers):
         raise Refused(Reason.SHARE_UNKNOWN)
@@ -194,7 +186,7 @@ def _entry(session: Session, offer: Offer, sharers: items.UserDevice, name: str 
 
 
 def _writes(found: _Found, offer: Offer, sharers: items.UserDevice, accepted: items.UserDevice) -> list[Write | Check]:
-    """Return the writes. Their conditions repeat the checks, for the same reasons."""
+    """Return writes whose conditions repeat the checks."""
     user, device = found.user, accepted["device"]
     shares = holdings.lasting(sharers["shares"]) | {user.uid: offer.sharing_until}
     own_entry, sharers_entry = (
@@ -234,7 +226,7 @@ def _may_cover(cover: Cover, held: items.UserDevice, sharing: int) -> Condition:
 
 
 def _decode(session: Session, code: str, guesses: type[binding.Guesses], unknown: Reason) -> Offer:
-    """Return the offer of a code. An invalid code counts as a failed guess and raises `unknown`."""
+    """Return a code's offer. An invalid one counts as a failed guess and raises `unknown`."""
     offered = share_codes.decode(code, session)
     if offered is None:
         _, accepted, _ = _authenticate(session, guesses)
@@ -245,7 +237,6 @@ def _decode(session: Session, code: str, guesses: type[binding.Guesses], unknown
 
 
 def _read(session: Session, offer: Offer, guesses: type[binding.Guesses]) -> _Found:
-    """Read everything in one batch."""
     sharer, product = items.user(offer.sharer), items.product(offer.product_key)
     entry, own = (items.user_device(uid, offer.product_key, offer.device_key) for uid in (offer.sharer, session.uid))
     user, accepted, found = _authenticate(session, guesses, sharer, entry, own, product)
@@ -258,7 +249,6 @@ def _read(session: Session, offer: Offer, guesses: type[binding.Guesses]) -> _Fo
 def _authenticate(
     session: Session, guesses: type[binding.Guesses], *keys: Key[Any]
 ) -> tuple[User, binding.Guesses, Batch]:
-    """Return the user, their guesses, and the batch with the items of `keys`."""
     count, domain = items.guesses(session.uid), user_domains.lookup(session.domain)
     reads = [Read(key, Reason.LOOKUP_FAILED) for key in (count, *keys)]
     found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), domain, *reads])

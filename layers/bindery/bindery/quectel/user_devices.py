@@ -1,7 +1,7 @@
-"""quectel: a user's devices, by product key and device key, as clients name them.
+"""quectel: a user's devices, by product key and device key.
 
-A binding's key has the serial number instead, so each binding and share also has an entry (`items.UserDevice`) in the
-same transaction. Lists read only entries. Functions with a session also raise `TOKEN_INVALID` and `LOOKUP_FAILED`.
+Bindings have the serial number in their keys, so each binding and share also has an entry. Functions with a session
+also raise `TOKEN_INVALID` and `LOOKUP_FAILED`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ from bindery.registry.bindings import Mode
 from bindery.security import secrets
 
 SHARE_LIMIT = 30
-"""Maximum number of live shares of a binding: with all of them, a binding ends in one transaction."""
+"""Live shares of a binding, which must end in one transaction."""
 
 PAGE_LIMIT = 98
-"""Maximum number of devices on a page of a list: with the user and the account, what one batch reads."""
+"""Devices on a page: with user and account, one batch."""
 
 
 class Device(NamedTuple):
@@ -49,26 +49,26 @@ class Device(NamedTuple):
 
 
 class NumberedPage(NamedTuple):
-    """A page of devices, and the number of all devices."""
+    """A page, and the number of all devices."""
 
     devices: list[Device]
     total: int
 
 
 def key_of(binding: items.Binding) -> Key[items.UserDevice]:
-    """Return the key of the holder's entry for a binding or share."""
+    """Key of the entry for a binding or share."""
     _, uid = identity.holder_parts(binding["holder"])
     return items.user_device(uid, identity.parts(binding["pk"])["product_key"], binding["device_key"])
 
 
 def entry_available(device: str) -> Condition:
-    """Condition: a user's entry is absent, for this device, or an expired share."""
+    """Condition: an entry is absent, for this device, or an expired share."""
     expired = equals("kind", "share") & at_most("expires_at", clock.seconds())
     return (absent() | equals("device", device) | expired).raises(Reason.BINDING_FAILED)
 
 
 def find(session: Session, product_key: str | None, device_key: str | None) -> Device:
-    """Return a device of the session's user. Raises `IDENTIFIER_MISSING` (either key) and `DEVICE_NOT_BOUND`."""
+    """Return a user's device. Raises `IDENTIFIER_MISSING` and `DEVICE_NOT_BOUND`."""
     if product_key is None or device_key is None:
         session.look_up(Reason.LOOKUP_FAILED)
         raise Refused(Reason.IDENTIFIER_MISSING)
@@ -86,7 +86,7 @@ def list_devices(
     product_keys: Sequence[str] | None = None,
     device_key: str | None = None,
 ) -> NumberedPage:
-    """Return page `number` (from 1) of the user's devices, oldest first. `name` is part of a name."""
+    """Return page `number` (from 1) of the user's devices, oldest first, filtered by part of a `name`."""
     # One round trip: a megabyte, some 1,500 devices.
     matching = [
         held
@@ -122,23 +122,20 @@ def bindable_product(session: Session, product_key: str, device_key: str | None)
 
 
 def check_not_held(held: items.UserDevice | None) -> None:
-    """Raise `ALREADY_BOUND` or `SHARE_ACCEPTED` if an entry is in effect."""
+    """Raise `ALREADY_BOUND` or `SHARE_ACCEPTED` for an entry in effect."""
     if held is not None and holdings.lasts(held):
         raise Refused(Reason.SHARE_ACCEPTED if held["kind"] == "share" else Reason.ALREADY_BOUND)
 
 
 def rename(session: Session, product_key: str, device_key: str, name: str) -> None:
-    """Rename a device for the session's user alone. Raises `DEVICE_NOT_BOUND`."""
+    """Rename a device for this user. Raises `DEVICE_NOT_BOUND`."""
     _, held, _ = get_own(session, product_key, device_key)
     entry = items.user_device(session.uid, product_key, device_key)
     dynamodb.write(entry.update(set={"name": name}, when=still_held(held)))
 
 
 def unbind(session: Session, product_key: str, device_key: str) -> int:
-    """End a user's binding with its shares, or a user's share, and return the number of bindings left.
-
-    Raises `DEVICE_NOT_BOUND`, and `CONFLICT` (the shares changed concurrently).
-    """
+    """End a binding or share. Return the number of bindings left. Raises `DEVICE_NOT_BOUND` and `CONFLICT`."""
     user, held, _ = get_own(session, product_key, device_key)
     uid, multi = session.uid, held["mode"] == Mode.MULTI
     others = other_users(held["device"], uid) if multi else []
@@ -160,14 +157,14 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
 
 
 def other_users(device: str, uid: str) -> list[items.Binding]:
-    """Return the bindings and live shares of other users in multi mode."""
+    """Return other users' bindings and live shares in multi mode."""
     # One round trip: a megabyte.
     found = dynamodb.query(items.user_bindings(device), consistent=True, round_trips=1)
     return [other for other in found if other["sk"] != identity.user_holder(uid) and holdings.lasts(other)]
 
 
 def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[Delete]:
-    """Remove a binding's entry, if unchanged since it was read, and its live shares."""
+    """Remove an entry, if unchanged, and the binding's live shares."""
     product_key, device_key = held["product_key"], held["device_key"]
     same = equals("binding", held["binding"])
     unchanged = absent() | (same & equals("shares", held["shares"]))
@@ -181,7 +178,7 @@ def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[D
 
 
 def give_back(uid: str, held: items.UserDevice, raises: Verdict, pseudonym: str = "") -> list[Update | Delete]:
-    """End an accepted share; in an exclusive mode, also the lease of `pseudonym`."""
+    """End an accepted share, and the lease of `pseudonym`."""
     product_key, device_key = held["product_key"], held["device_key"]
     same_binding = equals("binding", held["binding"]).raises(raises)
     same_share = equals("share", held["share"]).raises(raises)
@@ -207,7 +204,7 @@ def leave_family(uid: str, held: items.UserDevice) -> list[Update]:
 
 
 def still_held(held: items.UserDevice) -> Condition:
-    """Condition: an entry is for the binding or share that was read."""
+    """Condition: an entry is for the same binding or share."""
     same = equals("share", held["share"]) if held["kind"] == "share" else equals("binding", held["binding"])
     return (equals("kind", held["kind"]) & same).raises(Reason.DEVICE_NOT_BOUND)
 
@@ -248,7 +245,7 @@ def _accepted_offer(held: items.UserDevice) -> Offer:
 
 
 def get_own(session: Session, product_key: str, device_key: str, *reads: Read) -> tuple[User, items.UserDevice, Batch]:
-    """Return the user, their entry, and the batch with the items of `reads`. Raises `DEVICE_NOT_BOUND`."""
+    """Return the user, their entry, and the batch. Raises `DEVICE_NOT_BOUND`."""
     entry = items.user_device(session.uid, product_key, device_key)
     found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), Read(entry, Reason.LOOKUP_FAILED), *reads])
     user, held = session.confirm(found), found[entry]

@@ -1,4 +1,4 @@
-"""User domains (quectel): the apps that users belong to, and which of an app's users may bind devices."""
+"""User domains (quectel): apps and their users."""
 
 from typing import Unpack
 
@@ -14,7 +14,7 @@ Binders = items.Binders
 
 
 def lookup(domain: str | None) -> Read:
-    """Return the read of a session's user domain, for `check`."""
+    """Return the read of a session's domain, for `check`."""
     # No domain has an empty name, so a user without a domain is refused.
     return Read(items.user_domain(domain or ""), Reason.LOOKUP_FAILED)
 
@@ -48,7 +48,7 @@ def show(domain: str) -> items.UserDomain:
 
 
 def list_domains(limit: int, cursor: str | None) -> CursorPage[items.UserDomain]:
-    """List all user domains. Raises `INVALID` for an invalid cursor."""
+    """Return a page of user domains."""
     return dynamodb.page(items.user_domains(), limit, cursor)
 
 

@@ -1,1 +1,1 @@
-"""Devices and bindings: the rules that the APIs share."""
+"""Rules for devices and bindings."""

@@ -1,8 +1,7 @@
-"""Bindings: binding modes, binding ids, and how a holder's bindings are ordered. The items are in `items`.
+"""Modes, ids and order of bindings.
 
-A device in an exclusive mode has one binding, the item `owner`, so sole ownership is one key and one condition. Writing
-or deleting it ends the previous binding with its shares and leases, which are attributes of it. In multi mode each user
-has a binding of their own.
+In an exclusive mode, a device's only binding is the item `owner`: one condition ensures one owner, and one write ends
+it with its shares and leases. In multi mode, each user has a binding.
 """
 
 import uuid
@@ -12,7 +11,7 @@ from bindery.registry import identity
 
 
 class Mode(IntEnum):
-    """How many users can bind a device of a product, by quectel's own numbers. Fixed when the product is created."""
+    """How many users can bind a product's devices, by quectel's own numbers. It never changes."""
 
     MULTI = 1
     """Any number."""
@@ -23,10 +22,10 @@ class Mode(IntEnum):
 
 
 def holder_sort(dialect: str, bound_at: int) -> str:
-    """Return the sort key of a binding among its holder's: API, then time of binding in milliseconds."""
+    """Return the sort key of a binding: API, then milliseconds."""
     return identity.join(dialect, f"{bound_at:013}")
 
 
 def new_id() -> str:
-    """Return an id for a new binding: 122 random bits, never used twice."""
+    """Return a binding's random id."""
     return uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""Devices, independent of their holders: a holder's own facts (name, firmware) are in the binding and end with it."""
+"""Devices. Holders' own facts are in the bindings."""
 
 import uuid
 
@@ -10,10 +10,9 @@ from bindery.core.errors import Reason, Refused
 from bindery.registry import identity, items
 
 NOT_BANNED = absent("banned_at").raises(Reason.DEVICE_BANNED)
-"""Condition: the device is not banned. It need not exist."""
+"""Condition: the device, if it exists, is not banned."""
 
 EXISTS = exists().raises(Reason.NOT_FOUND)
-"""Condition: the device exists."""
 
 _MANUFACTURED = exists("device_key").raises(
     lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
@@ -40,7 +39,7 @@ def manufacture(
     module_type: str | None = None,
     data_center: str | None = None,
 ) -> str:
-    """Create or replace a manufacturing record (quectel) and return the device's key. Nothing else changes."""
+    """Create or replace a manufacturing record, and return the device's key."""
     device = identity.manufactured_device(product_key, serial)
     dynamodb.write(manufactured(device, manufacturing(product_key, serial, device_key, module_type, data_center)))
     return device
@@ -71,7 +70,7 @@ def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[
 
 
 def ban(device: str, why: str) -> None:
-    """Ban a device: it can no longer be bound, added or connected to. Raises `NOT_FOUND`."""
+    """Ban a device from bindings and connections. Raises `NOT_FOUND`."""
     # An existing ban keeps its reason, time and operator.
     banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
     try:
@@ -90,19 +89,19 @@ def ban(device: str, why: str) -> None:
 
 
 def unban(device: str) -> None:
-    """Lift a ban, but keep its reason. Earlier connections stay ended. Raises `NOT_FOUND` or `CONFLICT`."""
+    """Lift a ban, but keep its reason. Raises `NOT_FOUND` or `CONFLICT`."""
     _resume(device, ["banned_at", "banned_by"], {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()})
 
 
 def unbound(device: str, why: str) -> Update:
-    """Record that an operator ended a binding. The write raises `NOT_FOUND`."""
+    """Record that an operator ended a binding. Raises `NOT_FOUND`."""
     return items.device(device).update(
         set={"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}, when=EXISTS
     )
 
 
 def set_enabled(device: str, enabled: bool) -> None:
-    """Allow or prevent new bindings (quectel). Raises `NOT_FOUND`, or `INVALID` for another API's device."""
+    """Allow or prevent new bindings. Raises `NOT_FOUND`, or `INVALID` (not quectel's)."""
     key = items.device(device)
     dynamodb.write(
         key.update(remove=["disabled"], when=_MANUFACTURED)
@@ -112,17 +111,16 @@ def set_enabled(device: str, enabled: bool) -> None:
 
 
 def activate(device: str) -> None:
-    """Allow connections again. Earlier ones stay ended. Raises `NOT_FOUND` or `CONFLICT`."""
+    """Allow connections again. Raises `NOT_FOUND` or `CONFLICT`."""
     _resume(device, ["inactive"], {})
 
 
 def deactivate(device: str) -> None:
-    """End all connections and refuse new ones. Raises `NOT_FOUND`."""
+    """Prevent connections and end those open. Raises `NOT_FOUND`."""
     dynamodb.write(items.device(device).update(set={"inactive": True}, when=EXISTS))
 
 
 def _resume(device: str, obstacles: list[str], noted: items.Device) -> None:
-    """Remove `obstacles` and store `noted`, unless the first obstacle does not exist."""
     # The service address gets a new assignment: leases refer to theirs, so earlier ones do not become valid again.
     # CONFLICT: a concurrent write changed the address.
     key = items.device(device)

@@ -1,4 +1,4 @@
-"""Canonical keys. All spellings of an identifier have the same key; different identifiers never do."""
+"""Canonical keys: equal for all spellings of an identifier, and for no two identifiers."""
 
 import base64
 import ipaddress
@@ -64,12 +64,12 @@ _CONNECTION_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{1
 
 
 def canonical(text: str) -> str:
-    """Return `text` trimmed and in Unicode NFC."""
+    """Trim text and normalize it to NFC."""
     return unicodedata.normalize("NFC", text.strip())
 
 
 def folded(text: str) -> str:
-    """Return `text` without differences in case or invisible characters."""
+    """Remove differences in case and invisible characters."""
     if not text.isascii():
         text = re.sub(_FOLDED_AWAY, "", text)
     return unicodedata.normalize("NFC", canonical(text).casefold())
@@ -88,7 +88,7 @@ def visible(text: str) -> bool:
 
 
 def is_placeholder(text: str) -> bool:
-    """Return True if the value means that there is no identifier."""
+    """Return True if the value means no identifier."""
     bare = re.sub(_SEPARATOR, "", mac(text).lower())
     return bare in _PLACEHOLDERS or re.fullmatch(_UNSET, bare) is not None
 
@@ -101,39 +101,39 @@ def join(*parts: str) -> str:
 
 
 def company_device(account: str, model: str, serial: str) -> str:
-    """Return the key of a rufus device."""
+    """Key of a rufus device."""
     # The hash of the deviceid, because some requests contain only that.
     return company_device_of(account, secrets.device_id(account, canonical(model), canonical(serial)))
 
 
 def company_device_of(account: str, device_id: str) -> str:
-    """Return the key of a rufus device, given its deviceid."""
+    """Key of a rufus device, by its deviceid."""
     return join("rufus", account, secrets.fingerprint(device_id))
 
 
 def manufactured_device(product_key: str, serial: str) -> str:
-    """Return the key of a quectel device."""
+    """Key of a quectel device."""
     return join("quectel", canonical(product_key), canonical(serial))
 
 
 def customer_device(identifier: str) -> str:
-    """Return the key of an asseco device."""
+    """Key of an asseco device."""
     # No customer in it: a device can be registered for only one.
     return join("asseco", imei(identifier))
 
 
 def video_device(mac_address: str) -> str:
-    """Return the key of a vodlix device."""
+    """Key of a vodlix device."""
     return join("vodlix", mac(mac_address))
 
 
 def nowhere(uid: str) -> str:
-    """Return a key that no device ever has."""
+    """Key that no device has."""
     return join("nowhere", uid)
 
 
 def parts(device: str) -> dict[str, str]:
-    """Split a device's key into its `dialect` and other named parts."""
+    """Split a device's key into named parts."""
     dialect = device.partition("#")[0]
     names = ("dialect", *_PARTS.get(dialect, ()))
     *scope, last = device.split("#", len(names) - 1)
@@ -150,7 +150,7 @@ _PARTS = {
 
 
 def mac(text: str) -> str:
-    """Return a MAC address or UUID in canonical form, or other text."""
+    """Normalize a MAC address or UUID; return other text."""
     text = canonical(text)
     if re.fullmatch(_MAC, text):
         return re.sub(_SEPARATOR, "", text).upper()
@@ -160,7 +160,7 @@ def mac(text: str) -> str:
 
 
 def imei(text: str) -> str:
-    """Return an IMEI or UUID in canonical form, or other text."""
+    """Normalize an IMEI or UUID; return other text."""
     text = canonical(text)
     return re.sub(r"[^0-9]", "", text) if re.fullmatch(_IMEI, text) else _uuid(text)
 
@@ -170,20 +170,20 @@ def _uuid(text: str) -> str:
 
 
 def service_address(text: str) -> str | None:
-    """Return a remoteit service address in upper case, or None."""
+    """Return a service address in upper case, or None."""
     address = text.strip()
     return address.upper() if _ADDRESS.fullmatch(address) else None
 
 
 def connection_id(text: str) -> str | None:
-    """Return a remoteit connection id in upper case, or None."""
+    """Return a connection id in upper case, or None."""
     # `uuid.UUID` would also accept braces, `urn:`, no hyphens and the digits of other scripts.
     made = text.strip()
     return made.upper() if _CONNECTION_ID.fullmatch(made) else None
 
 
 def ip_address(text: str) -> str | None:
-    """Return an IP address in canonical form, or None."""
+    """Normalize an IP address, or return None."""
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:
@@ -196,7 +196,7 @@ def ip_address(text: str) -> str | None:
 
 
 def network(address: str) -> str:
-    """Return a subscriber's network: an IPv4 address or an IPv6 /64. Raises `ValueError`."""
+    """Return an IPv4 address, or the /64 of an IPv6 address. Raises `ValueError`."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
@@ -206,22 +206,22 @@ def network(address: str) -> str:
 
 
 def account_holder(account: str) -> str:
-    """Return an account as a holder."""
+    """An account as a holder."""
     return join("account", account)
 
 
 def user_holder(uid: str) -> str:
-    """Return a user as a holder."""
+    """A user as a holder."""
     return join("user", uid)
 
 
 def customer_holder(customer: str) -> str:
-    """Return a bank's customer as a holder."""
+    """A customer as a holder."""
     return join("customer", customer)
 
 
 def caller_holder(uid: str) -> str:
-    """Return the holder of a user's leases."""
+    """Holder of a user's leases."""
     # Bindings never have it, so lists of a holder's devices contain no leases.
     return join("caller", uid)
 
@@ -233,7 +233,7 @@ def holder_parts(holder: str) -> tuple[str, str]:
 
 
 def opaque(name: str) -> str:
-    """Encode a device's key or a customer's name for operators' paths."""
+    """Encode a device's key or customer's name for paths."""
     return base64.urlsafe_b64encode(name.encode()).rstrip(b"=").decode()
 
 

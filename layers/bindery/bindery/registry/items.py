@@ -1,8 +1,4 @@
-"""The data model: all items, their attributes and their keys. See docs/data-model.md.
-
-Times are Unix times in milliseconds, except `expires_at`, `accepting_until`, `offered_until` and the values in `shares`
-and `leases`, which are in seconds.
-"""
+"""All items and their keys. Times are milliseconds, except `expires_at`, `…_until`, `shares` and `leases`: seconds."""
 
 from typing import Any, Literal, TypedDict
 
@@ -18,21 +14,21 @@ BY_HOLDER = Index("by_holder", "holder", "holder_sort")
 """Bindings and leases by holder, oldest first. Projects everything: device lists read only the index."""
 
 BY_PROXY = Index("by_proxy", "proxy")
-"""Leases by proxy label. Projects keys only: a lease must be read from the table."""
+"""Leases by proxy label. Projects keys only."""
 
 BY_LIST = Index("by_list", "collection", "pk")
-"""Directory items that operators list: those with a `collection`. Projects everything."""
+"""Directory items with a `collection`, which operators list. Projects everything."""
 
 
 Role = Literal["administrator", "regular"]
-"""Role of a user in their user domain (quectel)."""
+"""Role in a user domain (quectel)."""
 
 Binders = Literal["everyone", "administrators"]
-"""Users of a user domain who may bind devices (quectel)."""
+"""Users who may bind devices (quectel)."""
 
 
 class Stored(TypedDict, total=False):
-    """Attributes of every item. Operators' changes set `changed_by` and `changed_at`."""
+    """Attributes of every item."""
 
     pk: str
     sk: str
@@ -41,7 +37,7 @@ class Stored(TypedDict, total=False):
 
 
 def key_of(table: Table, item: T) -> Key[T]:
-    """Key of an item read from a table."""
+    """Key of an item that was read."""
     return Key(table, item["pk"], item.get("sk"))
 
 
@@ -65,7 +61,7 @@ class Device(Stored, total=False):
     """Present while an operator blocks connections."""
     address: str
     assignment: str
-    """Id of the assignment of the service address, to which leases refer."""
+    """Id of the service address's assignment, to which leases refer."""
     # rufus and quectel
     serial: str
     # rufus
@@ -104,7 +100,7 @@ def devices_with_serial(serial: str) -> Partition[Device]:
 
 
 class Lease(TypedDict):
-    """A reference from a binding to a live lease."""
+    """Reference to a live lease."""
 
     id: str
     until: int
@@ -128,7 +124,7 @@ class Binding(Stored, total=False):
     type: str
     # quectel
     kind: str
-    """In multi mode: `binding`, or `share` for an accepted share."""
+    """In multi mode: `binding` or `share`."""
     device_key: str
     fid: str | None
     common: bool
@@ -158,33 +154,33 @@ class Registration(Binding, total=False):
 
 
 def owner(device: str) -> Key[Binding]:
-    """Key of a device's only binding, unless in multi mode."""
+    """Key of a device's binding in an exclusive mode."""
     return Key(Table.BINDINGS, device, "owner")
 
 
 def registration(device: str) -> Key[Registration]:
-    """Key of a device's registration."""
+    """Key of a registration."""
     return Key(Table.BINDINGS, device, "owner")
 
 
 def user_binding(device: str, uid: str) -> Key[Binding]:
-    """Key of a user's binding or accepted share in multi mode."""
+    """Key of a binding or share in multi mode."""
     return Key(Table.BINDINGS, device, identity.user_holder(uid))
 
 
 def user_bindings(device: str) -> Partition[Binding]:
-    """A device's bindings and shares in multi mode."""
+    """Bindings and shares in multi mode."""
     return Partition(Table.BINDINGS, device, prefix=identity.user_holder(""))
 
 
 def holders(device: str) -> Partition[Binding]:
-    """A device's bindings and shares in any mode."""
+    """Bindings and shares in any mode."""
     # Leases have smaller sort keys.
     return Partition(Table.BINDINGS, device, start=owner(device).sk)
 
 
 def held_by(holder: str, dialect: str | None = None) -> Partition[Binding]:
-    """A holder's bindings, oldest first, or only those of one API."""
+    """A holder's bindings, oldest first."""
     return Partition(Table.BINDINGS, holder, BY_HOLDER, None if dialect is None else f"{dialect}#")
 
 
@@ -194,7 +190,7 @@ def registrations(customer: str) -> Partition[Registration]:
 
 
 class UserDevice(Stored, total=False):
-    """A quectel user's entry for a binding or accepted share, which the same transactions write and delete."""
+    """A quectel user's entry for a binding or accepted share, written in the same transactions."""
 
     kind: str
     """`binding` or `share`."""
@@ -211,7 +207,7 @@ class UserDevice(Stored, total=False):
     common: bool
     bound_at: int
     series: str
-    """Id of the share codes that are valid: a new series ends all earlier ones."""
+    """Id of the valid share codes: a new series ends earlier ones."""
     shares: dict[str, int]
     """The end of each user's share, by uid."""
     offered_until: int
@@ -225,7 +221,7 @@ class UserDevice(Stored, total=False):
 
 
 def user_device(uid: str, product_key: str, device_key: str) -> Key[UserDevice]:
-    """Key of a user's entry for a device."""
+    """Key of a user's entry."""
     # The item has no `holder`, so it is in no index.
     place = identity.join("device", identity.canonical(product_key), device_key)
     return Key(Table.BINDINGS, identity.user_holder(uid), place)
@@ -244,7 +240,7 @@ class NicknameLock(Stored, total=False):
 
 
 def nickname_lock(customer: str, nickname: str) -> Key[NicknameLock]:
-    """Key of a customer's nickname."""
+    """Key of a nickname."""
     # The item has no `holder`, so it is in no index.
     return Key(Table.BINDINGS, identity.customer_holder(customer), f"nickname#{identity.folded(nickname)}")
 
@@ -255,7 +251,7 @@ def nickname_locks(customer: str) -> Partition[NicknameLock]:
 
 
 class Connection(Stored, total=False):
-    """A lease: a time-limited connection of a caller to a device (remoteit). Valid while the binding refers to it."""
+    """A lease: a caller's time-limited connection to a device (remoteit), valid while the binding refers to it."""
 
     holder: str
     holder_sort: str
@@ -274,12 +270,12 @@ class Connection(Stored, total=False):
 
 
 def connection(device: str, uid: str) -> Key[Connection]:
-    """Key of a caller's lease of a device."""
+    """Key of a lease."""
     return Key(Table.BINDINGS, device, identity.join("connection", identity.user_holder(uid)))
 
 
 def connections(device: str) -> Partition[Connection]:
-    """A device's leases, by caller."""
+    """A device's leases."""
     return Partition(Table.BINDINGS, device, prefix=connection(device, "").sk)
 
 
@@ -289,12 +285,12 @@ def connections_of(uid: str) -> Partition[Connection]:
 
 
 def connections_with_label(proxy: str) -> Partition[Connection]:
-    """Leases with a proxy label, usually one."""
+    """Leases with a proxy label."""
     return Partition(Table.BINDINGS, proxy, BY_PROXY)
 
 
 class Attempts(Stored, total=False):
-    """A day's failed attempts. The key is a hash that does not reveal their source."""
+    """A day's failed attempts."""
 
     failures: int
     last_at: int
@@ -304,13 +300,13 @@ class Attempts(Stored, total=False):
 
 
 def guesses(uid: str) -> Key[Attempts]:
-    """Key of a quectel user's failed guesses and new bindings today. Erasing the user does not delete it."""
+    """Key of a user's guesses and new bindings today."""
     hashed = secrets.derive("BINDING_KEY_SECRET", "guesses", uid).hex()
     return Key(Table.BINDINGS, f"attempts#{hashed}", f"guesses#{clock.today().isoformat()}")
 
 
 def name_attempts(api: str, scope: str, name: str, source_ip: str) -> Key[Attempts]:
-    """Key of today's failed logins with a name from a network."""
+    """Key of today's failed logins with a name."""
     return _login_attempts("attempts", api, scope, identity.folded(name), identity.network(source_ip))
 
 
@@ -329,7 +325,7 @@ _NETWORK_DIGITS = 5
 
 
 def key_guesses(kind: str, source_ip: str) -> Key[Attempts]:
-    """Key of today's unknown API keys from a network."""
+    """Key of today's unknown keys from a network."""
     network = secrets.fingerprint(f"{identity.network(source_ip)} {clock.today().isoformat()}")[:_NETWORK_DIGITS]
     return Key(Table.BINDINGS, f"attempts#{kind}#{network}", "keys")
 
@@ -338,7 +334,7 @@ def key_guesses(kind: str, source_ip: str) -> Key[Attempts]:
 
 
 class Account(Stored, total=False):
-    """A tenant: a company, a bank or a platform."""
+    """A tenant: a company, bank or platform."""
 
     collection: str
     account: str
@@ -361,7 +357,7 @@ def accounts() -> Partition[Account]:
 
 
 class ApiKey(Stored, total=False):
-    """An API key (rufus) or developer key (remoteit). The id is the key's SHA-256; the key is not stored."""
+    """An API key (rufus) or developer key (remoteit). Only its SHA-256 is stored, as its id."""
 
     collection: str
     kind: str
@@ -381,12 +377,12 @@ class ApiKey(Stored, total=False):
 
 
 def api_key(hashed: str) -> Key[ApiKey]:
-    """Key of an API key, by id."""
+    """Key of an API key."""
     return Key(Table.DIRECTORY, f"key#{hashed}", "key")
 
 
 def api_keys(account: str) -> Partition[ApiKey]:
-    """An account's API keys, by id."""
+    """An account's API keys."""
     return Partition(Table.DIRECTORY, f"keys#{account}", BY_LIST)
 
 
@@ -416,7 +412,7 @@ def user(uid: str) -> Key[User]:
 
 
 def users(account: str) -> Partition[User]:
-    """An account's users, by uid."""
+    """An account's users."""
     return Partition(Table.DIRECTORY, f"users#{account}", BY_LIST)
 
 
@@ -428,12 +424,12 @@ class EmailName(Stored, total=False):
 
 
 def email_in_domain(domain: str, email: str) -> Key[EmailName]:
-    """Key of an email address in a user domain."""
+    """Key of a name in a domain."""
     return _email("domain", domain, email)
 
 
 def email_in_account(account: str, email: str) -> Key[EmailName]:
-    """Key of an email address in an account."""
+    """Key of a name in an account."""
     return _email("account", account, email)
 
 
@@ -496,7 +492,7 @@ class Bar(Stored, total=False):
 
 
 def bar(product_key: str, uid: str) -> Key[Bar]:
-    """Key of a user's bar from a product."""
+    """Key of a bar."""
     return Key(Table.DIRECTORY, identity.join("bars", uid), f"product#{identity.canonical(product_key)}")
 
 
@@ -506,7 +502,7 @@ def bars(uid: str) -> Partition[Bar]:
 
 
 def bars_from(product_key: str) -> Partition[Bar]:
-    """All users' bars from a product."""
+    """A product's bars."""
     return Partition(Table.DIRECTORY, identity.join("barred", identity.canonical(product_key)), BY_LIST)
 
 
@@ -549,7 +545,7 @@ def memberships(uid: str) -> Partition[Membership]:
 
 
 class ServiceAddress(Stored, total=False):
-    """A service address and the device that it is assigned to (remoteit)."""
+    """A service address and its device (remoteit)."""
 
     device: str
     per_user: bool
@@ -563,7 +559,7 @@ def service_address(address: str) -> Key[ServiceAddress]:
 
 
 class IssuedDevice(Stored, total=False):
-    """A card or authentication device issued to a bank's customer (asseco)."""
+    """A card or authentication device of a bank's customer (asseco)."""
 
     collection: str
     """Set only if another customer holds it."""
@@ -586,17 +582,17 @@ class IssuedDevice(Stored, total=False):
 
 
 def issued_device(customer: str, device_id: str) -> Key[IssuedDevice]:
-    """Key of a device issued to a customer."""
+    """Key of an issued device."""
     return Key(Table.DIRECTORY, identity.customer_holder(customer), f"issued#{identity.canonical(device_id)}")
 
 
 def issued_devices(customer: str) -> Partition[IssuedDevice]:
-    """Devices issued to a customer, by id."""
+    """Devices issued to a customer."""
     return Partition(Table.DIRECTORY, identity.customer_holder(customer), prefix="issued#")
 
 
 def issued_to_others(holder: str) -> Partition[IssuedDevice]:
-    """Devices issued to other customers that this one holds."""
+    """Devices that this customer holds for others."""
     return Partition(Table.DIRECTORY, identity.join("held", identity.canonical(holder)), BY_LIST)
 
 
@@ -627,7 +623,7 @@ class DoctorRun(Stored, total=False):
     """A run of the doctor, or its test item in another table. Deleted at its end."""
 
     entered: list[list[Any]]
-    """Table, pk and sk of every item that the run may create."""
+    """Table, pk and sk of all items that the run may create."""
     created_at: int
 
 
@@ -637,10 +633,10 @@ def doctor_run(run: str) -> Key[DoctorRun]:
 
 
 def doctor_runs() -> Partition[DoctorRun]:
-    """Runs that have not deleted their items."""
+    """Unfinished runs."""
     return Partition(Table.DIRECTORY, "doctor")
 
 
 def doctor_test_item(table: Table, run: str) -> Key[DoctorRun]:
-    """Key of a run's test item in another table."""
+    """Key of a test item."""
     return Key(table, f"doctor-{run}", None if table is Table.DEVICES else "doctor")

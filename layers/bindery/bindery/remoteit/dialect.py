@@ -1,4 +1,4 @@
-"""Request and response format of the remoteit API. Source: document 003."""
+"""Format of the remoteit API (document 003)."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -54,14 +54,14 @@ class ErrorBody(BaseModel):
 
 
 class Caller(NamedTuple):
-    """A developer key and a session, possibly of different accounts, not looked up yet."""
+    """A developer key and a session, possibly of different accounts."""
 
     developer_key: Key[items.ApiKey]
     session: Session
     source_ip: str
 
     def confirm(self, *more: Key[Any]) -> tuple[User, ApiKey, Batch]:
-        """Return the user, the API key, and the items at `more`: one round trip.
+        """Return the user, the API key, and the items at `more`.
 
         Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `TOKEN_INVALID`.
         """
@@ -71,15 +71,12 @@ class Caller(NamedTuple):
 
 
 def written(milliseconds: int) -> str:
-    """Return a time in ISO 8601 (UTC, whole seconds)."""
+    """Format a time (ISO 8601, UTC, whole seconds)."""
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
 def authenticate(call: Call, access: Access) -> Caller:
-    """Return the credentials in the headers `developerkey` or `apikey`, and `token`.
-
-    Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`.
-    """
+    """Return the credentials. Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`."""
     developer_key = _developer_key(call)
     token = call.header("token")
     if token is None:
@@ -94,7 +91,7 @@ def invalid(problems: Sequence[Problem], caller: Caller) -> Refused:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """Return the members of the reply that are not None."""
+    """Return the reply's members that are not None."""
     return Answer(reply.status, reply.model_dump_json(exclude_none=True), reply.headers())
 
 
@@ -106,7 +103,7 @@ def failure(fault: Refused, call: Call) -> Answer:
 
 
 class Developer(NamedTuple):
-    """A developer key, not looked up yet."""
+    """A developer key."""
 
     developer_key: Key[items.ApiKey]
     source_ip: str
@@ -117,7 +114,7 @@ class Developer(NamedTuple):
 
 
 class Login:
-    """Dialect of the login operation: a developer key without a session."""
+    """Dialect of logins, which have no session."""
 
     REFUSALS = REFUSALS
     CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED})
@@ -126,12 +123,12 @@ class Login:
 
     @staticmethod
     def authenticate(call: Call, access: Access) -> Developer:
-        """Return the credential in the header `developerkey` or `apikey`. Raises `KEY_MISSING`."""
+        """Return the credential. Raises `KEY_MISSING`."""
         return Developer(_developer_key(call), call.source_ip)
 
     @staticmethod
     def invalid(problems: Sequence[Problem], caller: Developer) -> Refused:
-        """Confirm the developer key and return the refusal."""
+        """Confirm the credential and return the refusal."""
         caller.confirm()
         return named(problems)
 

@@ -1,4 +1,4 @@
-"""Login (remoteit): by email address and password, with a developer key of the user's account."""
+"""Login (remoteit), with a developer key of the user's account."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,13 @@ from bindery.registry import items
 from bindery.security import secrets
 
 LIFETIME = 7 * 24 * 3600
-"""Lifetime of a session token, in seconds."""
+"""Seconds."""
 
 REFUSES = (Reason.PASSWORD_WRONG, Reason.LOGIN_THROTTLED)
-"""Reasons for which `log_in` refuses."""
 
 
 class LoggedIn(NamedTuple):
-    """A session token, when it expires (seconds), and the user's identifiers."""
+    """A session token, its expiry (seconds), and the user's identifiers."""
 
     token: str
     expires_at: int
@@ -28,10 +27,7 @@ class LoggedIn(NamedTuple):
 
 
 def log_in(developer_key: ApiKey, email: str, password: str, *, source_ip: str) -> LoggedIn:
-    """Log in a user of the developer key's account: four round trips.
-
-    Someone who may not log in takes as long as a wrong password. Raises the reasons in `REFUSES`.
-    """
+    """Log in a user of the key's account. Raises the reasons in `REFUSES`."""
     name = items.email_in_account(developer_key.account, email)
     attempt = login_attempts.Attempt("remoteit", developer_key.account, email, source_ip)
     found = dynamodb.get_many([Read(name), *attempt.reads])

@@ -1,7 +1,4 @@
-"""Company devices (rufus): bind, find, unbind and list. Source: document 000.
-
-A device is identified by account, model and serial number, so only its own account can hold it.
-"""
+"""Company devices (rufus). Their keys contain the account, so only that account can hold them."""
 
 from typing import NamedTuple
 
@@ -14,10 +11,8 @@ from bindery.registry import bindings, devices, identity, items
 from bindery.security import secrets
 
 LIST_ROUND_TRIPS = 40
-"""Maximum number of round trips for a page and its total."""
 
 _ROUND_TRIP = 1_000_000
-"""More devices than a round trip returns."""
 
 
 class CompanyDevice(NamedTuple):
@@ -33,7 +28,7 @@ class CompanyDevice(NamedTuple):
 
 
 class NumberedPage(NamedTuple):
-    """A page, the length of the whole list, and whether any devices follow the page."""
+    """A page, the length of the list, and whether devices follow."""
 
     devices: list[CompanyDevice]
     total: int
@@ -79,7 +74,7 @@ def bind(
 
 
 def find(account: str, device_id: str) -> CompanyDevice:
-    """Return a device of an account, even if banned. Raises `DEVICE_UNKNOWN`."""
+    """Return a device, even if banned. Raises `DEVICE_UNKNOWN`."""
     binding = dynamodb.get(items.owner(identity.company_device_of(account, device_id)))
     if binding is None or binding["holder"] != identity.account_holder(account):
         raise Refused(Reason.DEVICE_UNKNOWN)
@@ -87,10 +82,7 @@ def find(account: str, device_id: str) -> CompanyDevice:
 
 
 def unbind(account: str, device_id: str, *, used: Update | None = None) -> None:
-    """Unbind a device of an account, even if banned. `used` is written in the same transaction.
-
-    Raises `DEVICE_UNKNOWN` with the `deviceid`.
-    """
+    """Unbind a device, even if banned. Raises `DEVICE_UNKNOWN`."""
     key = items.owner(identity.company_device_of(account, device_id))
     still_held = equals("holder", identity.account_holder(account)).raises(Reason.DEVICE_UNKNOWN, deviceid=device_id)
     # A transaction, because its idempotency token makes a retry after a lost response succeed.
@@ -98,10 +90,9 @@ def unbind(account: str, device_id: str, *, used: Update | None = None) -> None:
 
 
 def list_devices(account: str, number: int, limit: int) -> NumberedPage:
-    """Return page `number` (from 1) of an account's devices, oldest binding first.
+    """Return page `number` (from 1), oldest binding first. Raises `INVALID` if it is out of reach.
 
-    If `LIST_ROUND_TRIPS`, of some four thousand devices each, do not reach the end of the list, `total` is the number
-    counted so far. Raises `INVALID` if they do not reach the end of the page.
+    `total` is the number counted in `LIST_ROUND_TRIPS`, of some four thousand devices each.
     """
     bound = items.held_by(identity.account_holder(account), "rufus")
     start, end = (number - 1) * limit, number * limit

@@ -1,4 +1,4 @@
-"""Request and response format of the rufus API. Source: document 000."""
+"""Format of the rufus API (document 000)."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ REFUSALS = {
 CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.ACCESS_DENIED})
 
 ANSWER_LIMIT = 6_000_000
-"""Maximum bytes of a response body, escaped as a JSON string. Lambda returns up to 6 MB."""
+"""Bytes, escaped as a JSON string: Lambda returns up to 6 MB."""
 
 _REQUIRED = frozenset({"model", "serial_number"})
 _DEVICE_ID = re.compile(r"[0-9A-Fa-f]{64}")
@@ -45,7 +45,7 @@ def _upper_case(value: str) -> str:
 
 
 DeviceId = Annotated[str, BeforeValidator(_upper_case)]
-"""A deviceid in a path, with its digits in any case. An invalid one matches no device."""
+"""An invalid one matches no device."""
 
 
 class ErrorBody(BaseModel):
@@ -98,10 +98,7 @@ class Device(BaseModel):
 
 
 def authenticate(call: Call, access: Access) -> ApiKey:
-    """Return the API key in the header `api_key` or `x-api-key`.
-
-    Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED` and `ACCESS_DENIED`.
-    """
+    """Return the API key. Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED` and `ACCESS_DENIED`."""
     credential = call.header("api_key", "x-api-key")
     if credential is None:
         raise Refused(Reason.KEY_MISSING)
@@ -112,7 +109,7 @@ def authenticate(call: Call, access: Access) -> ApiKey:
 
 
 def invalid(problems: Sequence[Problem], caller: ApiKey) -> Refused:
-    """Return the refusal. A required parameter that is not a text counts as missing."""
+    """Return the refusal. A required parameter that is not text counts as missing."""
     absent = [
         Problem(problem.parameter, Flaw.MISSING)
         if problem.flaw is Flaw.WRONG_TYPE and problem.parameter in _REQUIRED
@@ -123,7 +120,7 @@ def invalid(problems: Sequence[Problem], caller: ApiKey) -> Refused:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """Return the members of the reply. Raises `INVALID` if they exceed `ANSWER_LIMIT`."""
+    """Return the reply's members. Raises `INVALID` beyond `ANSWER_LIMIT`."""
     body = reply.model_dump_json()
     if len(body.encode()) + body.count('"') + body.count("\\") > ANSWER_LIMIT:
         raise Refused(Reason.INVALID, parameters="limit")
@@ -131,7 +128,7 @@ def success(reply: Reply, call: Call) -> Answer:
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """Return `{"description": …}`, and the `deviceid` if the refusal has it."""
+    """Return `{"description": …}`, and the refusal's `deviceid`."""
     row = REFUSALS[fault.reason]
     envelope = ErrorBody(description=row.text.format_map(fault.detail), deviceid=fault.detail.get("deviceid"))
     return Answer(row.status, envelope.model_dump_json(), row.headers_with(fault.detail))

@@ -16,12 +16,12 @@ def encrypt(text: str, *purpose: str) -> str:
 
 
 def decrypt(sealed: str, *purpose: str) -> str:
-    """Decrypt text. Raises `InvalidToken` if the purpose or secret differs."""
+    """Decrypt text. Raises `InvalidToken` for another purpose or secret."""
     return _fernet(purpose).decrypt(sealed).decode()
 
 
 def app_password(encrypted: str, random: str) -> str:
-    """Decrypt a password from a quectel app. Return "" if it is invalid."""
+    """Decrypt a quectel app's password, or return ""."""
     digest = hashlib.md5(random.encode(), usedforsecurity=False).hexdigest().upper()
     key = digest[8:24].encode()
     decryptor = Cipher(algorithms.AES(key), modes.CBC(key[8:] + key[:8])).decryptor()

@@ -47,7 +47,6 @@ class _Keys:
         self._reached = True
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
-        """Return a key, or None if the issuer does not publish it."""
         with self._lock:
             now = clock.seconds()
             good = now < self._good_until
@@ -71,7 +70,7 @@ NOT_CONFIGURED = "https://issuer.invalid"
 
 
 def verify(token: str) -> dict[str, Any]:
-    """Return the claims of a valid access token. Raises `TOKEN_INVALID`, or `UNAVAILABLE` if no keys can be fetched."""
+    """Return a token's claims. Raises `TOKEN_INVALID`, or `UNAVAILABLE` without keys."""
     if env.read("ISSUER") == NOT_CONFIGURED:
         raise Refused(Reason.TOKEN_INVALID)
     claims: dict[str, Any] = {
@@ -205,7 +204,6 @@ def _build(position: int, entry: Any) -> jwt.PyJWK | None:
 
 
 def _connection(parts: SplitResult) -> HTTPConnection:
-    """Return an unopened connection: HTTPS, or HTTP to the local machine."""
     host = parts.hostname or ""
     if parts.scheme == "https" and host:
         return HTTPSConnection(host, parts.port or 443, timeout=TIME_LIMIT, context=_context())

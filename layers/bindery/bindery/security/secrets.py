@@ -13,7 +13,7 @@ from bindery.core.errors import Reason
 
 @cache
 def secret(setting: str) -> bytes:
-    """Return a secret, given the setting with its ARN or name. Raises `UNAVAILABLE`."""
+    """Return the secret that a setting names. Raises `UNAVAILABLE`."""
     # Cached here: importing Powertools' Parameters would add 19 ms to every cold start.
     client = clients.client("secretsmanager")
     answer = clients.call(Reason.UNAVAILABLE, client.get_secret_value, SecretId=env.read(setting))
@@ -42,18 +42,18 @@ def fingerprint(credential: str) -> str:
 
 
 def device_id(account: str, model: str, serial: str) -> str:
-    """Return a rufus device's secret: 64 upper-case hex digits."""
+    """Return a rufus device's secret: 64 hex digits."""
     return derive("DEVICE_ID_SECRET", account, model, serial).hex().upper()
 
 
 def auth_key(binding: str) -> str:
-    """Return a quectel binding's `authKey`: base64 of 16 bytes."""
+    """Return a quectel binding's `authKey`: 16 bytes in base64."""
     # The key ends with its binding: ids of bindings are never used again.
     return base64.b64encode(derive("BINDING_KEY_SECRET", binding)[:16]).decode()
 
 
 def guid(uid: str) -> str:
-    """Return a remoteit user's id: an upper-case UUID."""
+    """Return a remoteit user's id: a UUID."""
     return str(uuid.UUID(bytes=derive("DIRECTORY_SECRET", "guid", uid)[:16], version=4)).upper()
 
 

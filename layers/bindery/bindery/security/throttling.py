@@ -34,7 +34,7 @@ class Limit(NamedTuple):
         return int(attempts[self.latest] + delay * 1000 - clock.now())
 
     def within(self, read: int) -> Condition:
-        """Condition: at most `free` attempts are counted, or none since `read`."""
+        """Condition: at most `free` attempts, or none since `read`."""
         return absent(self.counter) | at_most(self.counter, self.free) | equals(self.counter, read)
 
     def holds(self, attempts: Mapping[str, Any], read: int) -> bool:
@@ -75,7 +75,7 @@ class GuessThrottle:
         return every(limits).raises(self._exceeded, seconds="1")
 
     def fail(self) -> dict[str, Any]:
-        """Count a failed attempt regardless of limits, and return the item."""
+        """Count a failed attempt, and return the item."""
         # An SDK retry may count it twice.
         return dynamodb.update(_count(self.key, self.LIMITS[0]))
 

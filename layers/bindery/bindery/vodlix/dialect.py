@@ -1,4 +1,4 @@
-"""Request and response format of the vodlix API. Source: document 004."""
+"""Format of the vodlix API (document 004)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -70,7 +70,7 @@ def invalid(problems: Sequence[Problem], caller: str) -> Refused:
 
 
 def success(reply: Reply, call: Call) -> Answer:
-    """Return the head and the members of the reply."""
+    """Return the head and the reply's members."""
     head = Head(**_head(reply.status, "Success", call))
     return Answer(reply.status, to_json(head.model_dump() | reply.model_dump()).decode(), reply.headers())
 

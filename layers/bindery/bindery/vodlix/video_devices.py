@@ -1,4 +1,4 @@
-"""Video devices (vodlix): they add themselves at each start. Source: document 004."""
+"""Video devices (vodlix), which add themselves at each start."""
 
 from typing import cast
 
@@ -13,10 +13,7 @@ from bindery.registry import devices, identity, items
 def add(
     mac_address: str, *, device_os: str, device_version: str, device_type: str, app_version: str, app_name: str
 ) -> None:
-    """Add a device, or replace its facts: one write unit below about 800 bytes of facts and activity.
-
-    Raises `REGISTRATION_DISABLED` unless the setting `device_management` is 1, and `DEVICE_BANNED`.
-    """
+    """Add a device, or replace its facts. Raises `REGISTRATION_DISABLED` and `DEVICE_BANNED`."""
     if not _enabled(settings.get(settings.DEVICE_MANAGEMENT)):
         raise Refused(Reason.REGISTRATION_DISABLED)
     facts: items.Device = {
@@ -31,7 +28,7 @@ def add(
 
 
 def check(mac_address: str) -> None:
-    """Raise `DEVICE_UNKNOWN` or `DEVICE_BANNED` unless the device exists and is not banned."""
+    """Check a device. Raises `DEVICE_UNKNOWN` and `DEVICE_BANNED`."""
     found = dynamodb.get(items.device(identity.video_device(mac_address)))
     if obstacle := _obstacle(found or {}):
         raise Refused(obstacle)
@@ -55,7 +52,6 @@ def record_activity(mac_address: str, *, screen: str, content_id: str | None, co
 
 
 def _obstacle(device: items.Device) -> Reason | None:
-    """Return why a device ({} for none) is refused, or None."""
     if not device:
         return Reason.DEVICE_UNKNOWN
     return Reason.DEVICE_BANNED if devices.banned(device) else None
