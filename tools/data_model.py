@@ -5,7 +5,8 @@ Keys are shown as the key functions build them, with the names of their paramete
 
 import ast
 import inspect
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -15,6 +16,7 @@ from bindery.aws.dynamodb import Index, Key, Partition, Table
 from bindery.core import clock
 from bindery.registry import identity, items
 from bindery.security import secrets
+from tools import sample_items
 from tools.template import ROOT
 
 PAGE = ROOT / "docs/data-model.md"
@@ -30,6 +32,8 @@ the last has its `#` and `%` escaped. Times are milliseconds since the Unix epoc
 `accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds. Items of `bindings` with
 an `expires_at` are removed by time to live; reads do not rely on that. Every item can also have `changed_by` and
 `changed_at`: the operator who changed it last, and when.
+
+The examples are items that the rules of the operations wrote. Sets are shown as lists.
 
 ## Indexes
 
@@ -138,7 +142,7 @@ def text() -> str:
             lines.append(
                 f"| `{index.name}` | `{index.partition}` | {f'`{index.sort}`' if index.sort else ''} | {docs[name]} |"
             )
-    written = writers()
+    written, examples = writers(), sample_items.by_kind()
     for kind in kinds():
         lines += ["", f"## {_words(kind.name)}", "", kind.doc.replace("\n", " ").strip(), ""]
         lines += ["| Table | `pk` | `sk` | Function | Written in |", "|---|---|---|---|---|"]
@@ -149,12 +153,20 @@ def text() -> str:
         lines += ["", "| Attribute | Type | |", "|---|---|---|"]
         for name, type_, doc in kind.attributes:
             lines.append(f"| `{name}` | `{type_.replace('|', chr(92) + '|')}` | {doc.replace(chr(10), ' ')} |")
+        lines += ["", "```json", _example(kind, examples[kind.name]), "```"]
     lines += ["", "## Lists", "", "| List | Table or index | Partition key | Sort keys |", "|---|---|---|---|"]
     for name, (kind_name, partition) in _results(Partition).items():
         where = partition.by.name if partition.by else partition.table.name.lower()
         sort = f"`{partition.prefix}…`" if partition.prefix else f"from `{partition.start}`" if partition.start else ""
         lines.append(f"| `{name}`: {_words(kind_name)} | `{where}` | `{partition.value}` | {sort} |")
     return "\n".join(lines) + "\n"
+
+
+def _example(kind: Kind, item: Mapping[str, Any]) -> str:
+    """Return an item with its attributes in the kind's order. `ValueError`: it has another."""
+    order = ["pk", "sk", *(name for name, _, _ in kind.attributes)]
+    ordered = {name: item[name] for name in sorted(item, key=order.index)}
+    return json.dumps(ordered, indent=2, ensure_ascii=False, default=sorted)
 
 
 def _docs() -> dict[str, str]:

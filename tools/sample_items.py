@@ -1,0 +1,168 @@
+"""A sample item of each kind, written by the rules that the operations run, to tables in memory.
+
+Time and random values are fixed, so the items are the same at every run.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from bindery.asseco import issued_devices, owned_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Batch, Check, Key, Put, Read, Update, Write
+from bindery.connectivity import leases, service_addresses
+from bindery.core import clock, env
+from bindery.directory import accounts, api_keys, products, settings, storage_format, users
+from bindery.directory.api_keys import Grant, Kind
+from bindery.directory.sessions import Session
+from bindery.quectel import binding, domain_secrets, families, sharing
+from bindery.quectel.sharing import Cover
+from bindery.registry import devices, identity, items
+from bindery.security import secrets
+from tools import demo
+
+NOW = 1795176000
+"""Time at which the items are written, in seconds: that of the sample events."""
+
+_ENVIRONMENT = {"DATA_CENTER": "eu", "LEASE_SECONDS": "28800"}
+
+ACCOUNT, DOMAIN, FAMILY, RUN = "acme", "app", "home-1", "7d0c1f"
+PRODUCT_KEY, SERIAL, DEVICE_KEY = demo.PRODUCT_KEY, demo.SERIALS[""], "F4A1B2C3D4E1"
+ADDRESS, API_KEY = demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS"], demo.DOCUMENTED["RUFUS_API_KEY"]
+CUSTOMER, IDENTIFIER, NICKNAME = demo.CUSTOMERS[""], "990000862471854", "My Phone"
+CARD = demo.ISSUED[0]
+
+
+def by_kind() -> dict[str, Mapping[str, Any]]:
+    """Return an item of each kind, by the kind's name."""
+    device = identity.manufactured_device(PRODUCT_KEY, SERIAL)
+    with _fixed() as tables:
+        _write_all(device)
+        keys: dict[str, Key[Any]] = {
+            "Device": items.device(device),
+            "Binding": items.owner(device),
+            "Registration": items.registration(identity.customer_device(IDENTIFIER)),
+            "UserDevice": items.user_device("ada", PRODUCT_KEY, DEVICE_KEY),
+            "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
+            "Connection": items.connection(device, "ada"),
+            "Attempts": items.guesses("ada"),
+            "Account": items.account(ACCOUNT),
+            "ApiKey": api_keys.presented(API_KEY),
+            "User": items.user("ada"),
+            "EmailName": items.email_in_domain(DOMAIN, "ada@example.com"),
+            "UserDomain": items.user_domain(DOMAIN),
+            "Product": items.product(PRODUCT_KEY),
+            "Bar": items.bar(PRODUCT_KEY, "cleo"),
+            "Family": items.family(FAMILY),
+            "Membership": items.membership(FAMILY, "ada"),
+            "ServiceAddress": items.service_address(ADDRESS),
+            "IssuedDevice": items.issued_device(CUSTOMER, CARD["device_id"]),
+            "Setting": items.setting(settings.DEVICE_MANAGEMENT),
+            "StorageFormat": items.STORAGE_FORMAT,
+            "DoctorRun": items.doctor_run(RUN),
+        }
+        return {kind: tables[key] for kind, key in keys.items()}
+
+
+def _write_all(device: str) -> None:
+    accounts.create(ACCOUNT, name="Acme")
+    api_keys.issue(ACCOUNT, Kind.RUFUS, Grant.READ_WRITE, alias="warehouse", chosen=API_KEY)
+    domain_secrets.create(DOMAIN)
+    users.create("ada", ACCOUNT, domain=DOMAIN, home_mode=True, email="ada@example.com")
+    users.set_password("ada", "correct horse battery staple")
+    users.create("ben", ACCOUNT, domain=DOMAIN)
+    users.create("cleo", ACCOUNT, domain=DOMAIN)
+    families.create(FAMILY, "ada", members=["cleo"], rooms=["kitchen"])
+    products.create(PRODUCT_KEY, name="Lamp", module_type="FC41D")
+    products.bar(PRODUCT_KEY, "cleo")
+    devices.manufacture(PRODUCT_KEY, SERIAL, device_key=DEVICE_KEY)
+    ada, ben = _session("ada"), _session("ben")
+    binding.bind(ada, PRODUCT_KEY, SERIAL, capabilities=1, name="Kitchen lamp", fid=FAMILY, frid="kitchen", common=True)
+    code = sharing.offer(
+        ada, PRODUCT_KEY, DEVICE_KEY, accepting_until=None, sharing_until=(NOW + 30 * 86400) * 1000, cover=Cover.ADD
+    )
+    sharing.accept(ben, code, None)
+    service_addresses.assign(ADDRESS, device)
+    leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
+    owned_devices.register(
+        CUSTOMER,
+        IDENTIFIER,
+        kind=owned_devices.IdentifierKind.IMEI,
+        nickname=NICKNAME,
+        operating_system="iOS 9.x",
+        brand_name="Apple IPhone",
+        model_name="IP-6S",
+        push_platform=None,
+        push_handle=None,
+    )
+    issued_devices.enter(CUSTOMER, **CARD)
+    settings.change(settings.DEVICE_MANAGEMENT, 1)
+    storage_format.record()
+    # The doctor's own run lists some thirty items.
+    entered = [[key.table, key.pk, key.sk] for key in (items.account(f"doctor-{RUN}-rufus"),)]
+    dynamodb.write(items.doctor_run(RUN).put({"entered": entered, "created_at": clock.now()}))
+
+
+def _session(uid: str) -> Session:
+    return Session(uid, ACCOUNT, DOMAIN, generation=clock.now())
+
+
+@contextmanager
+def _fixed() -> Iterator["_Tables"]:
+    """Replace the tables, secrets, settings, clock and random numbers."""
+    tables, random = _Tables(), Random(0)  # noqa: S311 (not for secrets)
+    with ExitStack() as stack:
+        for name in ("get", "get_many", "write", "transact"):
+            stack.enter_context(patch.object(dynamodb, name, getattr(tables, name)))
+        stack.enter_context(patch.object(secrets, "secret", str.encode))
+        stack.enter_context(patch.object(env, "read", _ENVIRONMENT.__getitem__))
+        stack.enter_context(patch("time.time", lambda: float(NOW)))
+        stack.enter_context(patch("time.time_ns", lambda: NOW * 10**9))
+        for source in ("os.urandom", "random._urandom"):
+            stack.enter_context(patch(source, random.randbytes))
+        yield tables
+
+
+class _Tables(dict[Key[Any], dict[str, Any]]):
+    """The functions of `bindery.aws.dynamodb` that these rules call. Conditions are not checked."""
+
+    def get_many(self, reads: Sequence[Read]) -> Batch:
+        return Batch({read.key: self[read.key] for read in reads if read.key in self})
+
+    def transact(self, operations: Sequence[Write | Check], *, aside: Write | None = None) -> None:
+        for operation in operations if aside is None else [*operations, aside]:
+            if not isinstance(operation, Check):
+                self.write(operation)
+
+    def write(self, operation: Write) -> None:
+        key = operation.key
+        match operation:
+            case Put():
+                self[key] = {**key.attributes(), **operation.item}
+            case Update():
+                self[key] = _updated(self.get(key, key.attributes()), operation)
+            case _:
+                raise NotImplementedError
+
+
+def _updated(item: Mapping[str, Any], update: Update) -> dict[str, Any]:
+    if update.delete:
+        raise NotImplementedError
+    changed = copy.deepcopy({**update.once, **item, **update.set})
+    for name, amount in update.add.items():
+        changed[name] = changed.get(name, set()) | amount if isinstance(amount, set) else changed.get(name, 0) + amount
+    for path, value in update.members.items():
+        _parent(changed, path)[path[-1]] = value
+    for removed in update.remove:
+        path = (removed,) if isinstance(removed, str) else removed
+        _parent(changed, path).pop(path[-1], None)
+    return changed
+
+
+def _parent(item: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    for name in path[:-1]:
+        item = item[name]
+    return item
