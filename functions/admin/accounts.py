@@ -4,7 +4,6 @@ from pydantic import BaseModel
 
 from bindery.directory import accounts
 from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource
-from bindery.registry import items
 
 handler = Resource("accounts")
 
@@ -25,39 +24,34 @@ class Account(BaseModel):
     created_at: int
 
 
-def _from_item(item: items.Account) -> Account:
-    return Account.model_validate(item)
-
-
 @handler.app.post("/admin/v1/accounts")
 def create(new: NewAccount) -> Account:
     """Create an account."""
     accounts.create(new.account, name=new.name)
-    return _from_item(accounts.show(new.account))
+    return show(new.account)
 
 
 @handler.app.get("/admin/v1/accounts")
 def list_accounts(limit: Limit = 50, cursor: Cursor = None) -> Page[Account]:
     """List accounts, by id."""
-    found = accounts.list_accounts(limit, cursor)
-    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
+    return Page.of(accounts.list_accounts(limit, cursor), Account.model_validate)
 
 
 @handler.app.get("/admin/v1/accounts/<account>")
 def show(account: PathId) -> Account:
     """Show an account."""
-    return _from_item(accounts.show(account))
+    return Account.model_validate(accounts.show(account))
 
 
 @handler.app.post("/admin/v1/accounts/<account>/disable")
 def disable(account: PathId) -> Account:
     """Disable an account: its keys and its users' tokens stop authenticating at once."""
     accounts.set_enabled(account, False)
-    return _from_item(accounts.show(account))
+    return show(account)
 
 
 @handler.app.post("/admin/v1/accounts/<account>/enable")
 def enable(account: PathId) -> Account:
     """Enable a disabled account again."""
     accounts.set_enabled(account, True)
-    return _from_item(accounts.show(account))
+    return show(account)

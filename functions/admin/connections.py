@@ -57,8 +57,7 @@ def list_connections(
 ) -> Page[Connection]:
     """List the live connections to a device, or of a caller."""
     key = None if device is None else identity.device_from_opaque(device)
-    found = leases.list_live(limit, cursor, device=key, caller=caller)
-    return Page(items=[_from_item(lease) for lease in found.items], next=found.cursor)
+    return Page.of(leases.list_live(limit, cursor, device=key, caller=caller), _from_item)
 
 
 @handler.app.delete("/admin/v1/connections/<device>/<uid>")

@@ -128,10 +128,6 @@ class DeviceWithHolders(Device):
     users: Sequence[User]
 
 
-def _show(device: str) -> DeviceWithHolders:
-    return DeviceWithHolders.model_validate(device_search.show(device))
-
-
 @handler.app.post("/admin/v1/devices/import")
 def import_rows(body: Import) -> Report:
     """Import manufactured devices, or replace their manufacturing records."""
@@ -153,29 +149,27 @@ def find(
     registered identifier.
     """
     found = device_search.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
-    return Page(items=[Device.model_validate(device) for device in found.items], next=found.cursor)
+    return Page.of(found, Device.model_validate)
 
 
 @handler.app.get("/admin/v1/devices/<device>")
 def show(device: DeviceId) -> DeviceWithHolders:
     """Show a device and its holders."""
-    return _show(identity.device_from_opaque(device))
+    return DeviceWithHolders.model_validate(device_search.show(identity.device_from_opaque(device)))
 
 
 @handler.app.post("/admin/v1/devices/<device>/ban")
 def ban(device: DeviceId, body: WithReason) -> DeviceWithHolders:
     """Ban a device: it can no longer be bound, added or connected to. A banned device keeps its first reason."""
-    key = identity.device_from_opaque(device)
-    devices.ban(key, body.reason)
-    return _show(key)
+    devices.ban(identity.device_from_opaque(device), body.reason)
+    return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/unban")
 def unban(device: DeviceId) -> DeviceWithHolders:
     """Lift the ban of a device. Connections that the ban ended stay ended."""
-    key = identity.device_from_opaque(device)
-    devices.unban(key)
-    return _show(key)
+    devices.unban(identity.device_from_opaque(device))
+    return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/unbind")
@@ -184,39 +178,35 @@ def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> D
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
         forced_unbind.end(key, body.reason, uid=uid)
-    return _show(key)
+    return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/disable")
 def disable(device: DeviceId) -> DeviceWithHolders:
     """Prevent new bindings of a manufactured device. Existing bindings and connections are kept."""
-    key = identity.device_from_opaque(device)
-    devices.set_enabled(key, False)
-    return _show(key)
+    devices.set_enabled(identity.device_from_opaque(device), False)
+    return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/enable")
 def enable(device: DeviceId) -> DeviceWithHolders:
     """Allow new bindings of a manufactured device again."""
-    key = identity.device_from_opaque(device)
-    devices.set_enabled(key, True)
-    return _show(key)
+    devices.set_enabled(identity.device_from_opaque(device), True)
+    return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/activate")
 def activate(device: DeviceId) -> DeviceWithHolders:
     """Allow connections to a device again. Earlier connections stay ended."""
-    key = identity.device_from_opaque(device)
-    devices.activate(key)
-    return _show(key)
+    devices.activate(identity.device_from_opaque(device))
+    return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/deactivate")
 def deactivate(device: DeviceId) -> DeviceWithHolders:
     """End all connections to a device and refuse new ones."""
-    key = identity.device_from_opaque(device)
-    devices.deactivate(key)
-    return _show(key)
+    devices.deactivate(identity.device_from_opaque(device))
+    return show(device)
 
 
 @handler.app.put("/admin/v1/devices/<device>/address")
@@ -226,7 +216,7 @@ def assign(device: DeviceId, body: Address) -> DeviceWithHolders:
     taken = "The device has a service address already, or another device has this one."
     with explained({Reason.ALREADY_EXISTS: taken}):
         service_addresses.assign(body.address, key)
-    return _show(key)
+    return show(device)
 
 
 @handler.app.delete("/admin/v1/devices/<device>/address")
@@ -235,4 +225,4 @@ def withdraw(device: DeviceId) -> DeviceWithHolders:
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or has no service address."}):
         service_addresses.withdraw_from(key)
-    return _show(key)
+    return show(device)

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Limit, Page, PathId, RequestBody, Resource
 from bindery.quectel import domain_secrets, user_domains
 from bindery.quectel.user_domains import Binders
-from bindery.registry import items
 
 handler = Resource("domains")
 
@@ -61,10 +60,6 @@ class DomainWithSecret(Domain):
     secret: str
 
 
-def _from_item(item: items.UserDomain) -> Domain:
-    return Domain.model_validate(item)
-
-
 def _with_secret(domain: str, secret: str) -> DomainWithSecret:
     return DomainWithSecret.model_validate({**user_domains.show(domain), "secret": secret})
 
@@ -79,21 +74,20 @@ def create(new: NewDomain) -> DomainWithSecret:
 @handler.app.get("/admin/v1/domains")
 def list_domains(limit: Limit = 50, cursor: Cursor = None) -> Page[Domain]:
     """List user domains, by id."""
-    found = user_domains.list_domains(limit, cursor)
-    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
+    return Page.of(user_domains.list_domains(limit, cursor), Domain.model_validate)
 
 
 @handler.app.get("/admin/v1/domains/<domain>")
 def show(domain: PathId) -> Domain:
     """Show a user domain."""
-    return _from_item(user_domains.show(domain))
+    return Domain.model_validate(user_domains.show(domain))
 
 
 @handler.app.patch("/admin/v1/domains/<domain>")
 def change(domain: PathId, changes: Change) -> Domain:
     """Change which users of a domain can bind devices, or disable or enable the domain."""
     user_domains.change(domain, **changes.specified())
-    return _from_item(user_domains.show(domain))
+    return show(domain)
 
 
 @handler.app.post("/admin/v1/domains/<domain>/secret")

@@ -61,14 +61,13 @@ def create(new: NewFamily) -> FamilyWithDevices:
     """Create a family."""
     references.require_users({"owner": new.owner, **_by_location(new.members)})
     families.create(new.fid, new.owner, members=new.members, rooms=new.rooms)
-    return _from_item(families.show(new.fid))
+    return show(new.fid)
 
 
 @handler.app.get("/admin/v1/families")
 def list_families(owner: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Family]:
     """List the families that a user owns, by id."""
-    found = families.list_families(owner, limit, cursor)
-    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
+    return Page.of(families.list_families(owner, limit, cursor), _from_item)
 
 
 @handler.app.get("/admin/v1/families/<fid>")
@@ -82,4 +81,4 @@ def change(fid: PathId, changes: Change) -> FamilyWithDevices:
     """Replace the members of a family, its rooms, or both. Existing bindings are kept."""
     references.require_users(_by_location(changes.specified().get("members", ())))
     families.change(fid, **changes.specified())
-    return _from_item(families.show(fid))
+    return show(fid)

@@ -21,7 +21,6 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
-from bindery.registry import items
 
 handler = Resource("keys")
 
@@ -77,10 +76,6 @@ class IssuedKey(Key):
     key: str
 
 
-def _from_item(item: items.ApiKey) -> Key:
-    return Key.model_validate(item)
-
-
 def _issued(credential: str) -> IssuedKey:
     return IssuedKey.model_validate({**api_keys.show(api_keys.id_of(credential)), "key": credential})
 
@@ -98,14 +93,13 @@ def issue(new: NewKey) -> IssuedKey:
 @handler.app.get("/admin/v1/keys")
 def list_keys(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[Key]:
     """List an account's keys, including revoked and expired ones."""
-    found = api_keys.list_keys(account, limit, cursor)
-    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
+    return Page.of(api_keys.list_keys(account, limit, cursor), Key.model_validate)
 
 
 @handler.app.get("/admin/v1/keys/<key>")
 def show(key: PathId) -> Key:
     """Show the metadata of a key, by its id."""
-    return _from_item(api_keys.show(key))
+    return Key.model_validate(api_keys.show(key))
 
 
 @handler.app.post("/admin/v1/keys/<key>/rotate")
@@ -118,4 +112,4 @@ def rotate(key: PathId, rotation: Rotation) -> IssuedKey:
 def revoke(key: PathId) -> Key:
     """Revoke a key with immediate effect."""
     api_keys.revoke(key)
-    return _from_item(api_keys.show(key))
+    return show(key)

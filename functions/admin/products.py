@@ -8,7 +8,6 @@ from bindery.directory import products
 from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
 from bindery.operators import references
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
-from bindery.registry import items
 from bindery.registry.bindings import Mode
 
 handler = Resource("products")
@@ -68,10 +67,6 @@ class Barred(BaseModel):
     barred: bool
 
 
-def _from_item(item: items.Product) -> Product:
-    return Product.model_validate(item)
-
-
 @handler.app.post("/admin/v1/products")
 def create(new: NewProduct) -> Product:
     """Create a product."""
@@ -84,20 +79,19 @@ def create(new: NewProduct) -> Product:
         data_center=new.data_center,
         references=references.domains_of(new.domains),
     )
-    return _from_item(products.show(new.product_key))
+    return Product.model_validate(products.show(new.product_key))
 
 
 @handler.app.get("/admin/v1/products")
 def list_products(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
     """List products, by key."""
-    found = products.list_products(limit, cursor)
-    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
+    return Page.of(products.list_products(limit, cursor), Product.model_validate)
 
 
 @handler.app.get("/admin/v1/products/<product_key>")
 def show(product_key: PathId) -> ShownProduct:
     """Show a product, and the first hundred users who are barred from it."""
-    product = _from_item(products.show(product_key))
+    product = Product.model_validate(products.show(product_key))
     return ShownProduct(**product.model_dump(), barred=products.barred_users(product_key))
 
 
@@ -106,7 +100,7 @@ def change(product_key: PathId, changes: Change) -> Product:
     """Change a product, except its mode."""
     members = changes.specified()
     products.change(product_key, references=references.domains_of(members.get("domains")), **members)
-    return _from_item(products.show(product_key))
+    return Product.model_validate(products.show(product_key))
 
 
 @handler.app.put("/admin/v1/products/<product_key>/barred/<uid>")

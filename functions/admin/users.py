@@ -21,7 +21,6 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
-from bindery.registry import items
 from bindery.security import passwords
 
 handler = Resource("users")
@@ -91,29 +90,24 @@ class Token(BaseModel):
     expires_at: int
 
 
-def _from_item(item: items.User) -> User:
-    return User.model_validate(item)
-
-
 @handler.app.post("/admin/v1/users")
 def create(new: NewUser) -> User:
     """Create a user in an account and, for quectel, in a domain."""
     with explained({Reason.NOT_FOUND: "the account does not exist"}, "account"):
         users.create(**new.model_dump(), references=references.domain(new.domain))
-    return _from_item(users.show(new.uid))
+    return show(new.uid)
 
 
 @handler.app.get("/admin/v1/users")
 def list_users(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[User]:
     """List an account's users, by id."""
-    found = users.list_users(account, limit, cursor)
-    return Page(items=[_from_item(item) for item in found.items], next=found.cursor)
+    return Page.of(users.list_users(account, limit, cursor), User.model_validate)
 
 
 @handler.app.get("/admin/v1/users/<uid>")
 def show(uid: PathId) -> User:
     """Show a user."""
-    return _from_item(users.show(uid))
+    return User.model_validate(users.show(uid))
 
 
 @handler.app.patch("/admin/v1/users/<uid>")
@@ -121,28 +115,28 @@ def change(uid: PathId, change: Change) -> User:
     """Change the specified fields of a user. Another domain ends their tokens and connections."""
     members = change.specified()
     users.change(uid, references=references.domain(members.get("domain")), **members)
-    return _from_item(users.show(uid))
+    return show(uid)
 
 
 @handler.app.post("/admin/v1/users/<uid>/disable")
 def disable(uid: PathId) -> User:
     """Disable a user: their tokens stop authenticating at once."""
     users.set_enabled(uid, False)
-    return _from_item(users.show(uid))
+    return show(uid)
 
 
 @handler.app.post("/admin/v1/users/<uid>/enable")
 def enable(uid: PathId) -> User:
     """Enable a user again. Tokens that were issued before and not revoked are valid again."""
     users.set_enabled(uid, True)
-    return _from_item(users.show(uid))
+    return show(uid)
 
 
 @handler.app.post("/admin/v1/users/<uid>/password")
 def set_password(uid: PathId, new: NewPassword) -> User:
     """Set the password of a user."""
     users.set_password(uid, new.password)
-    return _from_item(users.show(uid))
+    return show(uid)
 
 
 @handler.app.post("/admin/v1/users/<uid>/tokens")
@@ -156,4 +150,4 @@ def issue_token(uid: PathId, new: NewToken) -> Token:
 def revoke_tokens(uid: PathId) -> User:
     """Revoke all tokens issued to a user so far, and end their connections."""
     users.revoke_sessions(uid)
-    return _from_item(users.show(uid))
+    return show(uid)

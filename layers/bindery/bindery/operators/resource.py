@@ -3,7 +3,7 @@
 Refusals are problem details (RFC 9457). Times are milliseconds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from typing import Annotated, Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError, from_json, to_json
 
 from bindery.aws import dynamodb
+from bindery.aws.dynamodb import CursorPage
 from bindery.core import clock
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.http import emf, operation
@@ -52,6 +53,7 @@ Cursor = Annotated[
 ]
 
 Entry = TypeVar("Entry")
+Item = TypeVar("Item", bound=Mapping[str, Any])
 
 
 class RequestBody(BaseModel):
@@ -86,6 +88,11 @@ class Page(BaseModel, Generic[Entry]):
 
     items: Sequence[Entry]
     next: str | None = None
+
+    @classmethod
+    def of(cls, found: CursorPage[Item], entry: Callable[[Item], Entry]) -> "Page[Entry]":
+        """Return the entries for a page of stored items."""
+        return cls(items=[entry(item) for item in found.items], next=found.cursor)
 
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=VERBATIM), AfterValidator(as_name)]
