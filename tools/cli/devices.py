@@ -11,6 +11,7 @@ from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
+from tools.cli.resource import Resource
 
 app = group("Import, find, ban and unbind devices.")
 
@@ -51,6 +52,9 @@ FOUND: output.Columns = {
     "STATE": _state,
     "ADDRESS": "address",
 }
+
+
+devices = Resource(app, "devices", device=Device)
 
 
 @command(app, name="import", failed=import_report.failed, done=import_report.summary)
@@ -103,10 +107,7 @@ def find(
     return listed(context.api, "devices", limit=limit, everything=everything, **{name: value})
 
 
-@command(app)
-def show(context: Context, device: Device) -> Any:
-    """Show a device and who holds it."""
-    return context.api.get("devices", device)
+devices.show("Show a device and who holds it.")
 
 
 @command(app, done="Banned device {device}.")
@@ -122,10 +123,7 @@ def ban(context: Context, device: Device, reason: Reason) -> Any:
     return banned
 
 
-@command(app, done="Lifted the ban on device {device}.")
-def unban(context: Context, device: Device) -> Any:
-    """Lift the ban on a device."""
-    return context.api.post("devices", device, "unban")
+devices.action("unban", "Lift the ban on a device.", done="Lifted the ban on device {device}.")
 
 
 @command(app, done="Ended the binding of device {device}.")
@@ -141,28 +139,14 @@ def unbind(
     return context.api.ask("POST", "devices", device, "unbind", body={"reason": reason}, query={"uid": uid})
 
 
-@command(app, done="Device {device} can no longer be bound. Existing bindings are kept.")
-def disable(context: Context, device: Device) -> Any:
-    """Prevent new bindings (quectel). Existing bindings are kept."""
-    return context.api.post("devices", device, "disable")
-
-
-@command(app, done="Device {device} can be bound.")
-def enable(context: Context, device: Device) -> Any:
-    """Allow new bindings again (quectel)."""
-    return context.api.post("devices", device, "enable")
-
-
-@command(app, done="Device {device} accepts connections.")
-def activate(context: Context, device: Device) -> Any:
-    """Allow connections to a device."""
-    return context.api.post("devices", device, "activate")
-
-
-@command(app, done="Device {device} no longer accepts connections.")
-def deactivate(context: Context, device: Device) -> Any:
-    """Prevent connections to a device."""
-    return context.api.post("devices", device, "deactivate")
+devices.action(
+    "disable",
+    "Prevent new bindings (quectel). Existing bindings are kept.",
+    done="Device {device} can no longer be bound. Existing bindings are kept.",
+)
+devices.action("enable", "Allow new bindings again (quectel).", done="Device {device} can be bound.")
+devices.action("activate", "Allow connections to a device.", done="Device {device} accepts connections.")
+devices.action("deactivate", "Prevent connections to a device.", done="Device {device} no longer accepts connections.")
 
 
 @command(app, done="Service address of device {device}: {address}")

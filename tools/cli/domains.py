@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.command import All, Context, Limit, Yes, changes, command, confidential, confirm, group, listed
+from tools.cli.command import Context, Yes, changes, command, confidential, confirm, group
+from tools.cli.resource import Resource
 
 app = group("Manage user domains, one per app (quectel).")
 
@@ -24,6 +25,9 @@ Given = Annotated[
 ]
 
 
+domains = Resource(app, "domains", domain=Domain)
+
+
 @command(app, once="secret", done="Created user domain {domain}.")
 def create(
     context: Context,
@@ -38,20 +42,11 @@ def create(
     return context.api.post("domains", domain=domain, enabled=enabled, binders=binders, **_secret(given))
 
 
-@command(
-    app,
-    name="list",
-    columns={"DOMAIN": "domain", "ENABLED": "enabled", "BINDERS": "binders", "CREATED": "created_at"},
+domains.list(
+    "List user domains, sorted by id.",
+    {"DOMAIN": "domain", "ENABLED": "enabled", "BINDERS": "binders", "CREATED": "created_at"},
 )
-def page(context: Context, limit: Limit = 50, everything: All = False) -> Any:
-    """List user domains, sorted by id."""
-    return listed(context.api, "domains", limit=limit, everything=everything)
-
-
-@command(app)
-def show(context: Context, domain: Domain) -> Any:
-    """Show a user domain."""
-    return context.api.get("domains", domain)
+domains.show("Show a user domain.")
 
 
 @command(app)

@@ -4,13 +4,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.command import All, Context, Limit, changes, command, group, listed
+from tools.cli.command import Context, changes, command, group
+from tools.cli.resource import Resource
 
 app = group("Manage families and their rooms (quectel home mode).")
 
 Family = Annotated[str, typer.Argument(help="Family id.")]
 Member = Annotated[list[str] | None, typer.Option(help="User id of a member (can be repeated).", show_default=False)]
 Room = Annotated[list[str] | None, typer.Option(help="Room id (can be repeated).", show_default=False)]
+families = Resource(app, "families", family=Family)
 
 
 @command(app, done="Created family {fid}.")
@@ -25,31 +27,18 @@ def create(
     return context.api.post("families", fid=family, owner=owner, members=member or [], rooms=room or [])
 
 
-@command(
-    app,
-    name="list",
-    columns={
+families.list(
+    "List the families that a user owns, sorted by id.",
+    {
         "FAMILY": "fid",
         "OWNER": "owner",
         "MEMBERS": "members",
         "ROOMS": "rooms",
         "COMMON DEVICES": "common_count",
     },
+    owner=Annotated[str, typer.Argument(help="User id of the owner.")],
 )
-def page(
-    context: Context,
-    owner: Annotated[str, typer.Argument(help="User id of the owner.")],
-    limit: Limit = 50,
-    everything: All = False,
-) -> Any:
-    """List the families that a user owns, sorted by id."""
-    return listed(context.api, "families", limit=limit, everything=everything, owner=owner)
-
-
-@command(app)
-def show(context: Context, family: Family) -> Any:
-    """Show a family and its common devices."""
-    return context.api.get("families", family)
+families.show("Show a family and its common devices.")
 
 
 @command(app)

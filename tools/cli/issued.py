@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import bulk_import, import_report
-from tools.cli.command import All, Context, Limit, changes, command, group, listed
+from tools.cli.command import Context, changes, command, group
 from tools.cli.import_rows import Columns
+from tools.cli.resource import Resource
 
 app = group("Manage cards and tokens issued by a bank (asseco).")
 
@@ -65,6 +66,9 @@ COLUMNS = Columns(
 )
 
 
+issued = Resource(app, "issued-devices")
+
+
 @command(app, name="import", failed=import_report.failed, done=import_report.summary)
 def enter(
     context: Context,
@@ -84,10 +88,9 @@ def enter(
     )
 
 
-@command(
-    app,
-    name="list",
-    columns={
+issued.list(
+    "List the devices issued to a customer, sorted by id.",
+    {
         "DEVICE": "device_id",
         "KIND": "kind",
         "STATUS": "status",
@@ -95,10 +98,8 @@ def enter(
         "EXPIRES": "expiration_date",
         "NICKNAME": "nickname",
     },
+    customer=Customer,
 )
-def page(context: Context, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
-    """List the devices issued to a customer, sorted by id."""
-    return listed(context.api, "issued-devices", limit=limit, everything=everything, customer=customer)
 
 
 @command(app)

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import output
-from tools.cli.command import All, Context, Limit, command, group, listed
+from tools.cli.accounts import Account
+from tools.cli.command import Context, command, group
+from tools.cli.resource import Resource
 
 COLUMNS: output.Columns = {
     "ID": "id",
@@ -48,10 +50,13 @@ class Grant(StrEnum):
     READ_WRITE = "READ_WRITE"
 
 
+keys = Resource(app, "keys", key=Key)
+
+
 @command(app, once="key", done="Created {kind} key {id} for account {account}.")
 def create(
     context: Context,
-    account: Annotated[str, typer.Argument(help="Account id.")],
+    account: Account,
     kind: Annotated[Kind, typer.Option(help="API that accepts the key.")],
     alias: Annotated[str, typer.Option(help="Name of the key.")],
     grant: Annotated[Grant, typer.Option(help="Permissions of the key (rufus only).")] = Grant.READ_WRITE,
@@ -67,21 +72,8 @@ def create(
     return context.api.post("keys", **members)
 
 
-@command(app, name="list", columns=COLUMNS)
-def page(
-    context: Context,
-    account: Annotated[str, typer.Argument(help="Account id.")],
-    limit: Limit = 50,
-    everything: All = False,
-) -> Any:
-    """List an account's keys, including revoked and expired ones."""
-    return listed(context.api, "keys", limit=limit, everything=everything, account=account)
-
-
-@command(app)
-def show(context: Context, key: Key) -> Any:
-    """Show a key."""
-    return context.api.get("keys", key)
+keys.list("List an account's keys, including revoked and expired ones.", COLUMNS, account=Account)
+keys.show("Show a key.")
 
 
 @command(app, once="key", done="Created {kind} key {id} with the same permissions as the key that it replaces.")
@@ -94,7 +86,4 @@ def rotate(
     return context.api.post("keys", key, "rotate", overlap_seconds=overlap)
 
 
-@command(app, done="Revoked key {id}.")
-def revoke(context: Context, key: Key) -> Any:
-    """Revoke a key, effective immediately."""
-    return context.api.post("keys", key, "revoke")
+keys.action("revoke", "Revoke a key, effective immediately.", done="Revoked key {id}.")

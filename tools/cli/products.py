@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.command import All, Context, Limit, changes, command, group, listed
+from tools.cli.command import Context, changes, command, group
+from tools.cli.resource import Resource
 
 app = group("Manage products, the model lines of devices (quectel).")
 
@@ -22,6 +23,9 @@ class Mode(StrEnum):
 
 
 MODES = dict(enumerate(Mode, 1))
+
+
+products = Resource(app, "products", product=Product)
 
 
 @command(app, done="Created product {product_key}.")
@@ -42,10 +46,9 @@ def create(
     return context.api.post("products", product_key=product, **members, domains=domain or None, data_center=data_center)
 
 
-@command(
-    app,
-    name="list",
-    columns={
+products.list(
+    "List products, sorted by key.",
+    {
         "PRODUCT": "product_key",
         "NAME": "name",
         "MODULE": "module_type",
@@ -54,15 +57,7 @@ def create(
         "DATA CENTER": "data_center",
     },
 )
-def page(context: Context, limit: Limit = 50, everything: All = False) -> Any:
-    """List products, sorted by key."""
-    return listed(context.api, "products", limit=limit, everything=everything)
-
-
-@command(app)
-def show(context: Context, product: Product) -> Any:
-    """Show a product and the first hundred users blocked from it."""
-    return context.api.get("products", product)
+products.show("Show a product and the first hundred users blocked from it.")
 
 
 @command(app)

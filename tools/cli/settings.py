@@ -5,10 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli.command import Context, command, group
+from tools.cli.resource import Resource
 
 app = group("Show and change settings of the installation.")
 
 Name = Annotated[str, typer.Argument(help="Setting name.")]
+settings = Resource(app, "settings", name=Name)
 
 
 @command(app, name="list", columns={"NAME": "name", "VALUE": "value", "DEFAULT": "default"})
@@ -17,10 +19,7 @@ def page(context: Context) -> Any:
     return iter(context.api.get("settings")["items"])
 
 
-@command(app)
-def show(context: Context, name: Name) -> Any:
-    """Show a setting."""
-    return context.api.get("settings", name)
+settings.show("Show a setting.")
 
 
 @command(app, name="set", done="{name} is now {value}.")

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.command import All, Context, Limit, changes, command, confidential, group, listed
+from tools.cli.accounts import Account
+from tools.cli.command import Context, changes, command, confidential, group
+from tools.cli.resource import Resource
 
 app = group("Manage the users in an account.")
 
@@ -36,6 +38,7 @@ class Dialect(StrEnum):
 
 
 Role = Annotated[RoleName | None, typer.Option(help="Role in the domain (quectel).", show_default=False)]
+users = Resource(app, "users", user=User)
 
 
 @command(app, done="Created user {uid} in account {account}.")
@@ -55,25 +58,12 @@ def create(
     return context.api.post("users", uid=user, account=account, **given)
 
 
-@command(
-    app,
-    name="list",
-    columns={"USER": "uid", "DOMAIN": "domain", "ROLE": "role", "EMAIL": "email", "ENABLED": "enabled"},
+users.list(
+    "List an account's users, sorted by id.",
+    {"USER": "uid", "DOMAIN": "domain", "ROLE": "role", "EMAIL": "email", "ENABLED": "enabled"},
+    account=Account,
 )
-def page(
-    context: Context,
-    account: Annotated[str, typer.Argument(help="Account id.")],
-    limit: Limit = 50,
-    everything: All = False,
-) -> Any:
-    """List an account's users, sorted by id."""
-    return listed(context.api, "users", limit=limit, everything=everything, account=account)
-
-
-@command(app)
-def show(context: Context, user: User) -> Any:
-    """Show a user."""
-    return context.api.get("users", user)
+users.show("Show a user.")
 
 
 @command(app)
@@ -91,16 +81,12 @@ def change(
     return context.api.ask("PATCH", "users", user, body=given)
 
 
-@command(app, done="Disabled user {uid}. Their tokens no longer work.")
-def disable(context: Context, user: User) -> Any:
-    """Disable a user. Their tokens stop working immediately."""
-    return context.api.post("users", user, "disable")
-
-
-@command(app, done="Enabled user {uid}.")
-def enable(context: Context, user: User) -> Any:
-    """Enable a disabled user."""
-    return context.api.post("users", user, "enable")
+users.action(
+    "disable",
+    "Disable a user. Their tokens stop working immediately.",
+    done="Disabled user {uid}. Their tokens no longer work.",
+)
+users.action("enable", "Enable a disabled user.", done="Enabled user {uid}.")
 
 
 @command(app, done="Set the password of user {uid}.")
@@ -120,7 +106,8 @@ def token(
     return context.api.post("users", user, "tokens", dialect=dialect, lifetime=lifetime)
 
 
-@command(app, done="Revoked all session tokens of user {uid} and ended their connections.")
-def revoke_tokens(context: Context, user: User) -> Any:
-    """Revoke all existing session tokens of a user, and end their connections."""
-    return context.api.post("users", user, "revoke-tokens")
+users.action(
+    "revoke-tokens",
+    "Revoke all existing session tokens of a user, and end their connections.",
+    done="Revoked all session tokens of user {uid} and ended their connections.",
+)
