@@ -108,7 +108,7 @@ def table() -> str:
 
 
 def alarm_metrics() -> int:
-    """Return the number of billed alarm metrics. One with an anomaly detection band counts as three."""
+    """Return the number of billed alarm metrics. An anomaly detection band counts three."""
     found = 0
     for _, alarm in template.resources("AWS::CloudWatch::Alarm"):
         queries = alarm.get("Metrics", [{"MetricStat": alarm}])

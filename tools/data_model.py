@@ -1,6 +1,6 @@
 """Write docs/data-model.md from `bindery.registry.items`: `python -m tools.data_model`.
 
-Keys are shown as the key functions build them, with the names of their parameters in braces.
+Keys are shown with parameters in braces.
 """
 
 import ast
@@ -45,7 +45,7 @@ _WRITES = {"put", "update", "delete"}
 
 
 class Kind(NamedTuple):
-    """A kind of item: its name, description, attributes (name, type, description) and keys by key function."""
+    """A kind of item: name, description, attributes (name, type, description), keys by key function."""
 
     name: str
     doc: str
@@ -79,7 +79,7 @@ def _attributes(tree: ast.Module, node: ast.ClassDef) -> Iterator[tuple[str, str
 
 
 def _results(wanted: type[Any]) -> dict[str, tuple[str, Any]]:
-    """Return what the functions of `items` that return `wanted` return for placeholders, with the kind of the items."""
+    """Call the functions of `items` that return `wanted` with placeholders; return results and kinds."""
     found: dict[str, tuple[str, Any]] = {}
     hashed = SimpleNamespace(hex=lambda: "{hash}")
     with (

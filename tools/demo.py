@@ -1,7 +1,7 @@
 """Demo data of the local server: the documents' sample values, and callers to use them with.
 
-Of the three users, ada (quectel, remoteit, asseco customer MIGR00002) and ben are in one account and user domain, cleo
-is in another account. Data is created at the first start, tokens are issued at every start.
+The users ada (also asseco customer MIGR00002) and ben share an account and user domain; cleo has another account.
+Data is created at the first start, tokens at every start.
 """
 
 import json
@@ -38,7 +38,7 @@ KEYS = {
     "RUFUS_UNBIND_KEY": (KeyKind.RUFUS, Grant.READ_WRITE, True),
     "REMOTEIT_DEVELOPER_KEY": (KeyKind.REMOTEIT, Grant.READ_WRITE, False),
 }
-"""Keys of each account: kind, grant, and whether it can unbind."""
+"""Kind, grant and `unbind` of each account's keys."""
 DOCUMENTED = {"RUFUS_API_KEY": "ror-ae4fc6c19681a20fad30"}
 """Keys that a document prints. The others are random."""
 

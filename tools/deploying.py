@@ -70,7 +70,7 @@ IDLE = {
     "AWS::SSM::Parameter": ("ARNs of the tables in use, for the policies", "free"),
     "AWS::SecretsManager::Secret": ("keys from which ids, authKeys and tokens are derived", "$0.40 each"),
 }
-"""Purpose of each resource type, and its monthly price without requests, in us-east-1."""
+"""Purpose of each resource type, and its idle monthly price in us-east-1."""
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def rendered(page: str) -> str:
-    """Return a page with its tables regenerated: those between `<!-- name -->` and `<!-- end -->`."""
+    """Return a page with new tables between `<!-- name -->` and `<!-- end -->`."""
     tables = {"parameters": _parameters, "statements": _statements, "resources": _resources, "outputs": _outputs}
     for name, rows in tables.items():
         head, found, rest = page.partition(f"<!-- {name} -->\n")

@@ -18,7 +18,7 @@ from tools import loopback, template
 PYTHON = template.ROOT / ".venv" / "ministack" / "bin" / "python"
 REGION = "eu-central-1"
 STOP_SECONDS = 60
-"""Time limit for saving a snapshot. The journal has every change anyway."""
+"""Time limit for saving a snapshot."""
 
 
 class EngineError(Exception):

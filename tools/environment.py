@@ -1,6 +1,6 @@
 """Create a virtual environment: `environment.py .venv/run tools/requirements.txt [pyproject.toml]`.
 
-With pyproject.toml, the project itself is installed too. Needs only the standard library.
+With pyproject.toml, it installs the project too. Needs only the standard library.
 """
 
 import fcntl

@@ -1,8 +1,7 @@
-"""Emulation of an API Gateway HTTP API: an ASGI app that calls the functions of template.yaml in this process.
+"""ASGI app that calls the functions of template.yaml in this process, like an API Gateway HTTP API.
 
-Like API Gateway, it decodes the path before routing (`%2F` separates segments) but not the query string, joins repeated
-headers and parameters with commas, takes the source address from the connection, and base64-encodes bodies unless their
-type is text. Not emulated: throttling, CORS, and Lambda's limits of 29 seconds and 6 MB.
+Like API Gateway, it decodes the path before routing (`%2F` separates segments), joins repeated headers and parameters
+with commas, and base64-encodes bodies that are not text. Not emulated: throttling, CORS, Lambda's limits (29 s, 6 MB).
 """
 
 import asyncio
@@ -69,7 +68,7 @@ class Target:
     method: str
     pattern: re.Pattern[str]
     rank: tuple[Any, ...]
-    """Priority among matching routes: literal segments before parameters before greedy parameters, then `ANY` last."""
+    """Priority of a route: literal segments before parameters before greedy ones, `ANY` last."""
     function: template.Function
     handler: Handler
     iam: bool
@@ -267,5 +266,5 @@ def _lower(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _message(status: HTTPStatus, text: str | None = None) -> Response:
-    """Return an error of the gateway. `text` replaces phrases that depend on the Python version."""
+    """Return an error of the gateway."""
     return JSONResponse({"message": text or status.phrase}, status)

@@ -15,7 +15,7 @@ CONTAINERS = "host.docker.internal"
 class Guard:
     """Route requests from this machine to `app` and from its containers to `for_containers`.
 
-    Other values of `Host` (DNS rebinding) and `Origin` (cross-site requests) are refused.
+    Any other `Host` (DNS rebinding) or `Origin` (cross-site requests) is refused.
     """
 
     def __init__(self, app: ASGIApp, for_containers: ASGIApp) -> None:

@@ -1,14 +1,13 @@
 """Process of the local registry: ministack's DynamoDB and Secrets Manager, with a journal for durability.
 
-`tools.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready` when it
-accepts requests, and stops when its standard input is closed.
+`tools.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready`, and
+stops when its standard input is closed.
 
-ministack saves its state only on a clean stop. So every change is appended to `journal-<n>` and flushed to disk before
-the response, and the next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by snapshot n+1 in one
-rename. If the journal cannot be written, the process exits without a response. A replay takes about a second per two
-thousand changes. Time to live is off, because a replay must not depend on when items expire.
+ministack saves its state only on a clean stop. So every change is flushed to `journal-<n>` before the response, and the
+next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by snapshot n+1 in one rename. Time to live
+is off, because a replay must not depend on it.
 
-Requests must have the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's
+Requests need the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's
 administration API is blocked, because it can delete everything.
 """
 
@@ -167,7 +166,7 @@ class Registry:
 
 
 def _give_up(error: OSError) -> NoReturn:
-    """Exit: memory is ahead of the journal, so no more responses may be sent."""
+    """Exit without a response: memory is ahead of the journal."""
     sys.stderr.write(f"cannot write the journal: {error}\n")
     sys.stderr.flush()
     os._exit(1)

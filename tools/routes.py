@@ -1,7 +1,6 @@
 """Lists of the routes in template.yaml that `make generate` writes and the tests compare.
 
-`bindery/http/fallback.py` needs the routes because a function sees only the layer. docs/operations.md lists them for
-readers.
+`bindery/http/fallback.py` needs them because a function sees only the layer.
 """
 
 import re
@@ -40,10 +39,7 @@ def _tuple(names: list[str]) -> str:
 
 
 def page() -> str:
-    """docs/operations.md with a table of routes for each API.
-
-    The description of a route is the one in the page, or for a new route that of its function in the template.
-    """
+    """docs/operations.md with a table of routes for each API. New routes are described as in the template."""
     text = PAGE.read_text()
     written: dict[str, str] = dict(_ROW.findall(text))
     tables: dict[str, list[str]] = {}

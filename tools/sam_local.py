@@ -1,7 +1,7 @@
 """Write the files that `sam local` needs to run functions against the local server.
 
-They are `samconfig.toml`, `sam-env.json` (environment variables) and `events/` (with demo credentials). Containers
-reach this machine over Docker's default bridge, because SAM cannot attach them to the host network.
+They are `samconfig.toml`, `sam-env.json` (variables) and `events/` (with demo credentials). Containers use Docker's
+default bridge, because SAM cannot attach them to the host network.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """`make run`: a local server for all five APIs, with a local registry and demo data.
 
-It listens on loopback. On Docker's default bridge, containers can also reach the registry, with this run's credential,
-and the issuer's public keys. The state folder, readable only by its owner, contains:
+It listens on loopback, and on Docker's default bridge for containers. The state folder, readable only by its owner,
+contains:
 
 - `registry/`, `registry.log`: see `tools.registry`;
 - `demo.env`, `postman_environment.json`: credentials of the demo callers;

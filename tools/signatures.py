@@ -1,6 +1,6 @@
 """Check AWS signatures (Version 4) on the local server's admin API, as API Gateway does.
 
-The server has its own key pair, which is valid nowhere else. botocore computes the expected signature.
+The server has its own key pair, which is valid nowhere else.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from tools import engine, files
 ACCOUNT = "000000000000"
 SERVICE = "execute-api"
 CLOCK_SKEW = 300
-"""Maximum difference between a request's date and the clock, in seconds."""
+"""Maximum difference between date and clock, in seconds."""
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^\s,]+)[, ] *SignedHeaders=([^\s,]+)[, ] *Signature=([0-9a-f]{64})"

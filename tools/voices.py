@@ -15,7 +15,7 @@ class Voice:
 
     description: str
     security: Mapping[str, Reason]
-    """Security schemes, with the reason for refusing a request without one."""
+    """Security schemes, with the reason for refusing a request without."""
     envelope: Mapping[str, Schema] = field(default_factory=dict)
     """Members around a reply. The reply is in `data` if the envelope has that member."""
     refused: Schema | None = None

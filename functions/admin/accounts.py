@@ -16,7 +16,7 @@ class NewAccount(RequestBody):
 
 
 class Account(BaseModel):
-    """An account. While it is disabled, its keys and its users' tokens do not authenticate."""
+    """An account."""
 
     account: str
     name: str
@@ -52,6 +52,6 @@ def disable(account: PathId) -> Account:
 
 @handler.app.post("/admin/v1/accounts/<account>/enable")
 def enable(account: PathId) -> Account:
-    """Enable a disabled account again."""
+    """Enable an account again."""
     accounts.set_enabled(account, True)
     return show(account)

@@ -1,4 +1,4 @@
-"""/admin/v1/connections: the live connections to a device, or of a caller."""
+"""/admin/v1/connections: live connections."""
 
 from pydantic import BaseModel
 
@@ -21,7 +21,7 @@ handler = Resource("connections")
 
 
 class Connection(BaseModel):
-    """A connection. `client_ip` is the address that may use it. Its host name at the relay is not shown."""
+    """A connection. Only the address `client_ip` may use it."""
 
     id: str
     device: str
@@ -62,7 +62,7 @@ def list_connections(
 
 @handler.app.delete("/admin/v1/connections/<device>/<uid>")
 def stop(device: DeviceId, uid: PathId) -> Stopped:
-    """End a caller's connection to a device. No client can use it any more."""
+    """End a caller's connection to a device."""
     with explained({Reason.NOT_FOUND: "The caller has no connection to the device."}):
         leases.stop(identity.device_from_opaque(device), uid)
     return Stopped(device=device, caller=uid)

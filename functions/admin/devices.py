@@ -29,9 +29,9 @@ handler = Resource("devices")
 
 
 class Import(RequestBody):
-    """Manufacturing records to import (`bindery.quectel.manufacturing.ManufacturedDevice`). Rows are independent.
+    """Manufacturing records (`bindery.quectel.manufacturing.ManufacturedDevice`). A dry run only validates.
 
-    A missing or malformed device key is an error, unless `unbindable` is true. A dry run only validates.
+    Rows are independent. Without a valid device key, they fail unless `unbindable` is true.
     """
 
     rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
@@ -40,7 +40,7 @@ class Import(RequestBody):
 
 
 class WithReason(RequestBody):
-    """The reason for an action, shown to other operators."""
+    """A reason, shown to other operators."""
 
     reason: Name
 
@@ -52,7 +52,7 @@ class Address(RequestBody):
 
 
 class Action(BaseModel):
-    """An operator's action on a device: when, why and who."""
+    """An operator's action."""
 
     at: int
     reason: str
@@ -60,10 +60,7 @@ class Action(BaseModel):
 
 
 class Device(BaseModel):
-    """A device: its identity, by its API's names, and its state. Its device key is not shown.
-
-    `unbanned` is the lifting of the last ban, with the reason for that ban.
-    """
+    """A device. `unbanned` has the reason for the ban that was lifted."""
 
     device: str
     dialect: str
@@ -86,7 +83,7 @@ class Device(BaseModel):
 
 
 class Holder(BaseModel):
-    """Holder of a device: an account, a user, or a bank's customer."""
+    """An account, a user, or a bank's customer."""
 
     kind: str
     id: str
@@ -100,7 +97,7 @@ class Share(BaseModel):
 
 
 class Binding(BaseModel):
-    """The binding of a device that has one holder at a time, or its last asseco registration, even if it has ended."""
+    """The binding of a device with one holder, or its last asseco registration, even if it has ended."""
 
     holder: Holder
     bound_at: int
@@ -111,7 +108,7 @@ class Binding(BaseModel):
 
 
 class User(BaseModel):
-    """A user of a device that several users can hold, by a binding or by a share that has not ended."""
+    """A user of a device that several users can hold, by a binding or a share."""
 
     uid: str
     kind: str
@@ -143,10 +140,9 @@ def find(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Device]:
-    """Find devices of all APIs by serial number, MAC address, IMEI or service address: exactly one of them.
+    """Find devices by serial number, MAC address, IMEI or service address: exactly one of them.
 
-    Only a search by serial number has pages. The first can have one entry more than `limit`, because it also finds a
-    registered identifier.
+    Only a search by serial number has pages. The first can have one entry more than `limit`.
     """
     found = device_search.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
     return Page.of(found, Device.model_validate)
@@ -160,21 +156,21 @@ def show(device: DeviceId) -> DeviceWithHolders:
 
 @handler.app.post("/admin/v1/devices/<device>/ban")
 def ban(device: DeviceId, body: WithReason) -> DeviceWithHolders:
-    """Ban a device: it can no longer be bound, added or connected to. A banned device keeps its first reason."""
+    """Ban a device: it can no longer be bound, added or connected to. The first reason is kept."""
     devices.ban(identity.device_from_opaque(device), body.reason)
     return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/unban")
 def unban(device: DeviceId) -> DeviceWithHolders:
-    """Lift the ban of a device. Connections that the ban ended stay ended."""
+    """Lift the ban of a device. Its connections stay ended."""
     devices.unban(identity.device_from_opaque(device))
     return show(device)
 
 
 @handler.app.post("/admin/v1/devices/<device>/unbind")
 def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> DeviceWithHolders:
-    """End the binding of a device, or that of the user `uid` if several users can hold it."""
+    """End a device's binding, or that of the user `uid` if several can hold it."""
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
         forced_unbind.end(key, body.reason, uid=uid)
@@ -183,7 +179,7 @@ def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> D
 
 @handler.app.post("/admin/v1/devices/<device>/disable")
 def disable(device: DeviceId) -> DeviceWithHolders:
-    """Prevent new bindings of a manufactured device. Existing bindings and connections are kept."""
+    """Prevent new bindings of a manufactured device. Existing ones are kept."""
     devices.set_enabled(identity.device_from_opaque(device), False)
     return show(device)
 
@@ -197,7 +193,7 @@ def enable(device: DeviceId) -> DeviceWithHolders:
 
 @handler.app.post("/admin/v1/devices/<device>/activate")
 def activate(device: DeviceId) -> DeviceWithHolders:
-    """Allow connections to a device again. Earlier connections stay ended."""
+    """Allow connections to a device again."""
     devices.activate(identity.device_from_opaque(device))
     return show(device)
 

@@ -17,7 +17,7 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """Results of all checks. `healthy` if every check is."""
+    """Results of all checks."""
 
     healthy: bool
     checks: list[Check]
@@ -27,7 +27,7 @@ class Health(BaseModel):
 def run() -> Health:
     """Check tables, indexes, secrets, issuer and clock, and run one round trip of each API.
 
-    The items that it creates are removed again. It does not test API Gateway's routes: use `bindery doctor`.
+    Items that it creates are removed again. `bindery doctor` also tests API Gateway's routes.
     """
     checks = [Check(name=check.name, healthy=check.healthy, detail=check.detail) for check in doctor.run()]
     return Health(healthy=all(check.healthy for check in checks), checks=checks)

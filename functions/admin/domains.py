@@ -22,7 +22,7 @@ Secret = Annotated[Annotated[str, _Text] | None, Field(repr=False)]
 
 
 class NewDomain(RequestBody):
-    """A user domain to create, with the secret that existing apps have, or else a random one."""
+    """A user domain to create. The default secret is random."""
 
     domain: Id
     enabled: StrictBool = True
@@ -31,20 +31,20 @@ class NewDomain(RequestBody):
 
 
 class NewSecret(RequestBody):
-    """The new secret of a user domain, or else a random one."""
+    """A new secret. The default is random."""
 
     secret: Secret = None
 
 
 class Change(RequestBody):
-    """The members of a user domain to change."""
+    """The members to change."""
 
     enabled: StrictBool = UNCHANGED
     binders: Binders = UNCHANGED
 
 
 class Domain(BaseModel):
-    """A user domain. `enabled`: its users can log in and bind devices. `binders`: those who can bind."""
+    """A user domain. While it is disabled, its users can neither log in nor bind devices."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -55,7 +55,7 @@ class Domain(BaseModel):
 
 
 class DomainWithSecret(Domain):
-    """A user domain with its secret, which will not be shown again."""
+    """A user domain and its secret, which is shown only once."""
 
     secret: str
 
@@ -85,12 +85,12 @@ def show(domain: PathId) -> Domain:
 
 @handler.app.patch("/admin/v1/domains/<domain>")
 def change(domain: PathId, changes: Change) -> Domain:
-    """Change which users of a domain can bind devices, or disable or enable the domain."""
+    """Change which users of a domain can bind devices, or disable or enable it."""
     user_domains.change(domain, **changes.specified())
     return show(domain)
 
 
 @handler.app.post("/admin/v1/domains/<domain>/secret")
 def replace_secret(domain: PathId, new: NewSecret) -> DomainWithSecret:
-    """Replace the secret of a domain. Apps that sign with the previous secret can no longer log users in."""
+    """Replace the secret of a domain. Logins signed with the previous one are refused."""
     return _with_secret(domain, domain_secrets.replace(domain, new.secret))

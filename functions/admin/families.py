@@ -13,7 +13,7 @@ handler = Resource("families")
 
 
 class NewFamily(RequestBody):
-    """A family to create: its owner, its other members, and the ids of its rooms."""
+    """A family to create, with its other members and the ids of its rooms."""
 
     fid: Id64
     owner: Id
@@ -22,7 +22,7 @@ class NewFamily(RequestBody):
 
 
 class Change(RequestBody):
-    """The lists of a family to replace."""
+    """The lists to replace."""
 
     members: list[Id] = UNCHANGED
     rooms: list[Id64] = UNCHANGED
@@ -40,7 +40,7 @@ class Family(BaseModel):
 
 
 class FamilyWithDevices(Family):
-    """A family with the ids of the devices that all members see."""
+    """A family, and the devices that all members see."""
 
     common_devices: list[str]
 
@@ -72,13 +72,13 @@ def list_families(owner: QueryId, limit: Limit = 50, cursor: Cursor = None) -> P
 
 @handler.app.get("/admin/v1/families/<fid>")
 def show(fid: PathId) -> FamilyWithDevices:
-    """Show a family, and the devices that all members see."""
+    """Show a family."""
     return _from_item(families.show(fid))
 
 
 @handler.app.patch("/admin/v1/families/<fid>")
 def change(fid: PathId, changes: Change) -> FamilyWithDevices:
-    """Replace the members of a family, its rooms, or both. Existing bindings are kept."""
+    """Replace a family's members, rooms, or both. Bindings are kept."""
     references.require_users(_by_location(changes.specified().get("members", ())))
     families.change(fid, **changes.specified())
     return show(fid)

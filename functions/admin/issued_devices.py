@@ -27,21 +27,21 @@ handler = Resource("issued_devices")
 
 
 class Import(RequestBody):
-    """Devices to create or replace. Rows are independent. A dry run only reports what would change."""
+    """Devices to import. Rows are independent. A dry run writes nothing."""
 
     rows: Annotated[Sequence[Any], Field(min_length=1, max_length=ROW_LIMIT)]
     dry_run: StrictBool = False
 
 
 class Change(RequestBody):
-    """The status or card status to change. Only a payment card has a card status."""
+    """The statuses to change. Only payment cards have a card status."""
 
     status: Status = UNCHANGED
     card_status: CardStatus = UNCHANGED
 
 
 class Issued(BaseModel):
-    """An issued device as its customer sees it."""
+    """An issued device."""
 
     customer: str
     device_id: str
@@ -87,7 +87,7 @@ def list_devices(customer: QueryCustomer, limit: Limit = 50, cursor: Cursor = No
 
 @handler.app.patch("/admin/v1/issued-devices/<customer>/<device_id>")
 def change(customer: PathCustomer, device_id: PathId, changes: Change) -> IssuedCard | Issued:
-    """Change the status of a device. Its customer sees the change at once."""
+    """Change the status of a device."""
     with explained({Reason.NOT_FOUND: "The customer has no issued device with this id."}):
         changed = issued_devices.change(customer, device_id, **changes.specified())
     return _from_device(customer, changed)

@@ -31,10 +31,7 @@ _REFUSED = {
 
 
 class NewKey(RequestBody):
-    """A key to issue. It expires at `expires_at` (milliseconds since the Unix epoch), or never.
-
-    Only rufus uses `grant` and `unbind`: a key for remoteit is READ_WRITE, without `unbind`.
-    """
+    """A key to issue. For remoteit, it must be READ_WRITE, without `unbind`."""
 
     account: Id
     kind: Kind
@@ -45,16 +42,13 @@ class NewKey(RequestBody):
 
 
 class Rotation(RequestBody):
-    """How long the old key stays valid, 30 days at most."""
+    """How long the old key stays valid."""
 
     overlap_seconds: Annotated[StrictInt, Field(ge=0, le=30 * 86400)] = 86400
 
 
 class Key(BaseModel):
-    """Metadata of a key. The key itself is not stored.
-
-    `last_used` is the last day (UTC) on which it was used to bind, unbind or connect. Reads are not recorded.
-    """
+    """Metadata of a key. `last_used` is the last day (UTC) on which it was used to bind, unbind or connect."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -71,7 +65,7 @@ class Key(BaseModel):
 
 
 class IssuedKey(Key):
-    """A new key. `key` is what callers present; it will not be shown again."""
+    """A new key. `key` is shown only once."""
 
     key: str
 
@@ -98,7 +92,7 @@ def list_keys(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Pag
 
 @handler.app.get("/admin/v1/keys/<key>")
 def show(key: PathId) -> Key:
-    """Show the metadata of a key, by its id."""
+    """Show a key."""
     return Key.model_validate(api_keys.show(key))
 
 

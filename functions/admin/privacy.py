@@ -1,4 +1,4 @@
-"""/admin/v1/privacy: export and erasure of what is stored about a user."""
+"""/admin/v1/privacy: export and erasure of a user's data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ Records = Sequence[Mapping[str, Any]]
 
 
 class Export(BaseModel):
-    """Everything stored about a user. `complete` is false if a kind has more than a thousand records.
+    """Everything stored about a user. `user` is null if only other records are left.
 
-    `user` is null if the user is erased, and something else is left.
+    `complete` is false if a kind has more than a thousand records.
     """
 
     user: Mapping[str, Any] | None
@@ -32,7 +32,7 @@ class Export(BaseModel):
 
 
 class Erasure(BaseModel):
-    """Number of removed records, by kind. Repeat the request until `complete` is true or the status is 404."""
+    """Number of removed records, by kind. Repeat the request until `complete` is true."""
 
     uid: str
     removed: Mapping[str, int]
@@ -47,9 +47,6 @@ def export(uid: PathId) -> Export:
 
 @handler.app.delete("/admin/v1/privacy/<uid>")
 def erase(uid: PathId) -> Erasure:
-    """Remove up to two hundred records about a user, or the user once nothing else is left.
-
-    Responds with 404 if nothing is stored about this uid, or not any more.
-    """
+    """Remove up to two hundred records about a user, and finally the user. 404: nothing is stored."""
     removed, complete = privacy.erase(uid)
     return Erasure(uid=uid, removed=removed, complete=complete)

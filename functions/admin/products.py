@@ -19,10 +19,7 @@ DataCenter = Annotated[str, Field(**DATA_CENTER)]
 
 
 class NewProduct(RequestBody):
-    """A product to create. The mode (1 multi, 2 unique, 3 rotating) cannot be changed later.
-
-    Without `domains`, it is for users of all domains.
-    """
+    """A product to create. The mode (1 multi, 2 unique, 3 rotating) cannot be changed later."""
 
     product_key: Id64
     name: ProductName
@@ -33,7 +30,7 @@ class NewProduct(RequestBody):
 
 
 class Change(RequestBody):
-    """The members of a product to change."""
+    """The members to change."""
 
     name: ProductName = UNCHANGED
     module_type: Name = UNCHANGED
@@ -42,7 +39,7 @@ class Change(RequestBody):
 
 
 class Product(BaseModel):
-    """A product. If `domains` is null, it is for all domains; if `data_center` is null, for all data centers."""
+    """A product. Null `domains` are all domains, and a null `data_center` is any."""
 
     product_key: str
     name: str
@@ -54,13 +51,13 @@ class Product(BaseModel):
 
 
 class ShownProduct(Product):
-    """A product with the ids of the first hundred users who are barred from it."""
+    """A product, and the first hundred users barred from it."""
 
     barred: list[str]
 
 
 class Barred(BaseModel):
-    """A user, and whether they are barred from a product."""
+    """A product, and a user who is barred or not."""
 
     product_key: str
     uid: str
@@ -90,7 +87,7 @@ def list_products(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
 
 @handler.app.get("/admin/v1/products/<product_key>")
 def show(product_key: PathId) -> ShownProduct:
-    """Show a product, and the first hundred users who are barred from it."""
+    """Show a product."""
     product = Product.model_validate(products.show(product_key))
     return ShownProduct(**product.model_dump(), barred=products.barred_users(product_key))
 
@@ -112,6 +109,6 @@ def bar(product_key: PathId, uid: PathId) -> Barred:
 
 @handler.app.delete("/admin/v1/products/<product_key>/barred/<uid>")
 def unbar(product_key: PathId, uid: PathId) -> Barred:
-    """Lift the bar of a user from a product, if there is one."""
+    """Lift a user's bar from a product, if any."""
     products.unbar(product_key, uid)
     return Barred(product_key=product_key, uid=uid, barred=False)

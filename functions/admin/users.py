@@ -39,7 +39,7 @@ class NewUser(RequestBody):
 
 
 class Change(RequestBody):
-    """The members of a user to change. Domain, customer and email can be removed (null)."""
+    """The members to change. Null removes a domain, customer or email."""
 
     role: Role = UNCHANGED
     domain: Id | None = UNCHANGED
@@ -49,7 +49,7 @@ class Change(RequestBody):
 
 
 class NewPassword(RequestBody):
-    """A password. Surrounding spaces are significant, and control characters are not allowed."""
+    """A password. Surrounding spaces are significant."""
 
     password: Annotated[
         str,
@@ -61,14 +61,14 @@ class NewPassword(RequestBody):
 
 
 class NewToken(RequestBody):
-    """A session token to issue: its API, and its lifetime in seconds, a year at most."""
+    """A session token to issue, with its lifetime in seconds."""
 
     dialect: Literal["quectel", "remoteit"]
     lifetime: Annotated[StrictInt, Field(ge=1, le=31_536_000)]
 
 
 class User(BaseModel):
-    """A user. While they are disabled, their tokens do not authenticate."""
+    """A user."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -84,7 +84,7 @@ class User(BaseModel):
 
 
 class Token(BaseModel):
-    """A session token. It will not be shown again."""
+    """A session token, which is shown only once."""
 
     token: str
     expires_at: int
@@ -92,7 +92,7 @@ class Token(BaseModel):
 
 @handler.app.post("/admin/v1/users")
 def create(new: NewUser) -> User:
-    """Create a user in an account and, for quectel, in a domain."""
+    """Create a user."""
     with explained({Reason.NOT_FOUND: "the account does not exist"}, "account"):
         users.create(**new.model_dump(), references=references.domain(new.domain))
     return show(new.uid)
@@ -112,7 +112,7 @@ def show(uid: PathId) -> User:
 
 @handler.app.patch("/admin/v1/users/<uid>")
 def change(uid: PathId, change: Change) -> User:
-    """Change the specified fields of a user. Another domain ends their tokens and connections."""
+    """Change a user. Another domain ends their tokens and connections."""
     members = change.specified()
     users.change(uid, references=references.domain(members.get("domain")), **members)
     return show(uid)
@@ -127,7 +127,7 @@ def disable(uid: PathId) -> User:
 
 @handler.app.post("/admin/v1/users/<uid>/enable")
 def enable(uid: PathId) -> User:
-    """Enable a user again. Tokens that were issued before and not revoked are valid again."""
+    """Enable a user again, and their tokens that were not revoked."""
     users.set_enabled(uid, True)
     return show(uid)
 
@@ -148,6 +148,6 @@ def issue_token(uid: PathId, new: NewToken) -> Token:
 
 @handler.app.post("/admin/v1/users/<uid>/revoke-tokens")
 def revoke_tokens(uid: PathId) -> User:
-    """Revoke all tokens issued to a user so far, and end their connections."""
+    """Revoke all tokens of a user, and end their connections."""
     users.revoke_sessions(uid)
     return show(uid)

@@ -1,4 +1,4 @@
-"""POST /v1/device/owned-devices/{device-id}/block: block an owned device (document 002)."""
+"""POST /v1/device/owned-devices/{device-id}/block (document 002)."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""GET /v1/device/classifications/{schema-id}: show an enumeration of this API (document 002)."""
+"""GET /v1/device/classifications/{schema-id} (document 002)."""
 
 from pydantic import BaseModel, Field
 
@@ -15,7 +15,7 @@ class GetClassification(Request):
 
 
 class Value(BaseModel):
-    """A value as it appears in requests and responses, and its description."""
+    """A value of requests and responses."""
 
     literal: str
     description: str
@@ -32,7 +32,7 @@ class Classification(dialect.Shown):
 
 @operation(dialect, Access.READ, refuses=[Reason.NOT_FOUND])
 def handler(request: GetClassification, caller: str) -> Classification:
-    """Return a classification and its values."""
+    """Return a classification."""
     found = classifications.find(request.schema_id)
     values = [Value(literal=literal, description=meaning) for literal, meaning in found.values.items()]
     return Classification(schema_id=found.schema_id, name=found.name, description=found.description, values=values)

@@ -1,4 +1,4 @@
-"""GET /v1/device/devices/{imei}, GET /v1/device/owned-devices/{device-id}: show an owned device (document 002)."""
+"""GET /v1/device/devices/{imei}, GET /v1/device/owned-devices/{device-id} (document 002)."""
 
 from pydantic import AliasChoices, Field
 
@@ -9,7 +9,7 @@ from bindery.http.operation import operation
 
 
 class GetDevice(Request):
-    """The device's identifier, under the name in either path."""
+    """The device's identifier."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 

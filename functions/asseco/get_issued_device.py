@@ -1,4 +1,4 @@
-"""GET /v1/device/issued-devices/{device-id}: show an issued card or token (document 002)."""
+"""GET /v1/device/issued-devices/{device-id} (document 002)."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""GET /v1/device/classifications: list the enumerations of this API (document 002)."""
+"""GET /v1/device/classifications (document 002)."""
 
 from bindery.asseco import classifications, dialect
 from bindery.http.messages import Access, Reply, Request
@@ -6,7 +6,7 @@ from bindery.http.operation import operation
 
 
 class ListClassifications(Request):
-    """A request without parameters."""
+    """No parameters."""
 
 
 class Info(dialect.Shown):
@@ -25,5 +25,5 @@ class Classifications(Reply):
 
 @operation(dialect, Access.READ)
 def handler(request: ListClassifications, caller: str) -> Classifications:
-    """List the classifications without their values. To get those, request one by id."""
+    """List the classifications."""
     return Classifications(items=[Info.model_validate(found, from_attributes=True) for found in classifications.ALL])

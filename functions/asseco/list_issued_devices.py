@@ -1,4 +1,4 @@
-"""GET /v1/device/issued-devices: list the cards and tokens issued to a customer (document 002)."""
+"""GET /v1/device/issued-devices (document 002)."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""GET /v1/device/owned-devices: list the devices that a customer registered (document 002)."""
+"""GET /v1/device/owned-devices (document 002)."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""POST /v1/device/owned-devices: register a customer's own device (document 002)."""
+"""POST /v1/device/owned-devices (document 002)."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from bindery.http.operation import operation
 
 
 class RegisterOwnedDevice(dialect.Command):
-    """A device as the customer's app describes it. The identifier is an IMEI or the id of an installed app."""
+    """A device. Its identifier is an IMEI or the id of an installed app."""
 
     identifier: DeviceSegment = Field(validation_alias=AliasChoices(*dialect.IDENTIFIER))
     nickname: Text64
@@ -38,7 +38,7 @@ class RegisterOwnedDevice(dialect.Command):
     ],
 )
 def handler(request: RegisterOwnedDevice, caller: str) -> dialect.Created:
-    """Register a device that is not registered to any customer, under a nickname that the customer does not use yet."""
+    """Register an unregistered device, under a nickname that is new to the customer."""
     owned_devices.register(
         caller,
         request.identifier,

@@ -1,4 +1,4 @@
-"""PUT /v1/device/issued-devices/{device-id}/nickname: set the nickname of an issued device (document 002)."""
+"""PUT /v1/device/issued-devices/{device-id}/nickname (document 002)."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from bindery.http.operation import operation
 
 
 class SetIssuedNickname(dialect.Command):
-    """The device's id and its new nickname, which must not contain a card number."""
+    """The new nickname, which must not contain a card number."""
 
     device_id: dialect.PathIdentifier = Field(validation_alias="device-id")
     nickname: Nickname = Field(validation_alias=dialect.NICKNAME)

@@ -1,4 +1,4 @@
-"""PUT /v1/device/owned-devices/{device-id}/nickname: rename an owned device (document 002)."""
+"""PUT /v1/device/owned-devices/{device-id}/nickname (document 002)."""
 
 from pydantic import Field
 

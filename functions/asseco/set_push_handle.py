@@ -1,4 +1,4 @@
-"""PUT /v1/device/owned-devices/{device-id}/push-notification-handle: set the push handle (document 002)."""
+"""PUT /v1/device/owned-devices/{device-id}/push-notification-handle (document 002)."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from bindery.http.operation import operation
 
 
 class SetPushHandle(dialect.Command):
-    """The device's identifier, its push platform, and the handle from that platform."""
+    """A push platform, and its handle for the device."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias="device-id")
     platform: Annotated[PushPlatform, Trimmed] = Field(validation_alias="push-platform")

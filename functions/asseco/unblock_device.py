@@ -1,4 +1,4 @@
-"""POST /v1/device/owned-devices/{device-id}/unblock: unblock an owned device (document 002)."""
+"""POST /v1/device/owned-devices/{device-id}/unblock (document 002)."""
 
 from pydantic import Field
 

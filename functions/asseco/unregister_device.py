@@ -10,7 +10,7 @@ from bindery.http.operation import operation
 
 
 class UnregisterDevice(Request):
-    """The device's identifier, under the name in either path."""
+    """The device's identifier."""
 
     identifier: dialect.PathIdentifier = Field(validation_alias=AliasChoices("imei", "device-id"))
 

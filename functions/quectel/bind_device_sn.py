@@ -1,4 +1,4 @@
-"""POST /v2/binding/enduserapi/bindDeviceSn: bind a device to the token's user by serial number (document 001)."""
+"""POST /v2/binding/enduserapi/bindDeviceSn (document 001)."""
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from bindery.quectel import binding, dialect
 
 
 class BindDeviceSn(Query):
-    """A manufactured device by product key and serial number; in home mode, also a family and one of its rooms."""
+    """A manufactured device; in home mode, also a family and one of its rooms."""
 
     pk: Identifier64
     sn: DeviceIdentifier
@@ -30,7 +30,7 @@ class BindDeviceSn(Query):
 
 
 class Binding(Reply):
-    """The bound device and the keys with which the app reaches it."""
+    """The bound device and its keys."""
 
     auth_key: str = Field(serialization_alias="authKey")
     dk: str
@@ -44,7 +44,7 @@ class Binding(Reply):
     refuses=[Reason.PRODUCT_KEY_MISSING, Reason.SERIAL_MISSING, Reason.NAME_TOO_LONG, *binding.REFUSES],
 )
 def handler(request: BindDeviceSn, caller: Session) -> Binding:
-    """Bind the device. In home mode, add it to the family's common list unless `isCommonDevice` is false."""
+    """Bind the device; in home mode, as a common device unless `isCommonDevice` is false."""
     bound = binding.bind(
         caller,
         request.pk,

@@ -1,4 +1,4 @@
-"""GET /v2/binding/enduserapi/deviceInfo: a device, by its keys or by a share code (the API's wider documentation)."""
+"""GET /v2/binding/enduserapi/deviceInfo (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from bindery.quectel import dialect, sharing, user_devices
 
 
 class DeviceInfo(Query):
-    """A device of the user by `pk` and `dk`, or the device of a share code, which takes precedence."""
+    """A device of the user, or that of a share code, which takes precedence."""
 
     pk: OptionalIdentifier64 = None
     dk: OptionalIdentifier64 = None

@@ -1,7 +1,4 @@
-"""POST /v2/enduser/enduserapi/emailPwdLogin: log in a user of an app by email address and password.
-
-From the API's wider documentation.
-"""
+"""POST /v2/enduser/enduserapi/emailPwdLogin (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -15,7 +12,7 @@ from bindery.quectel import dialect, login
 
 
 class EmailPwdLogin(Form):
-    """The login of a user, and the app's signature of it."""
+    """A login, signed by the app."""
 
     email: VerbatimEmail
     pwd: Verbatim2048
@@ -25,14 +22,14 @@ class EmailPwdLogin(Form):
 
 
 class Token(BaseModel):
-    """A token, and the time at which it expires, in seconds since the Unix epoch."""
+    """A token, and when it expires, in seconds since the Unix epoch."""
 
     token: str
     expires_at: int = Field(serialization_alias="expirationTime")
 
 
 class Tokens(Reply):
-    """The access token that the app sends with its requests, and a refresh token, which no operation accepts."""
+    """The access token, and a refresh token, which no operation accepts."""
 
     access_token: Token = Field(serialization_alias="accessToken")
     refresh_token: Token = Field(serialization_alias="refreshToken")

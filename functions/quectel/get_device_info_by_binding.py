@@ -1,7 +1,4 @@
-"""GET /v2/binding/enduserapi/getDeviceInfoByBinding: the product of a device that the user has not bound yet.
-
-From the API's wider documentation.
-"""
+"""GET /v2/binding/enduserapi/getDeviceInfoByBinding (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -23,7 +20,7 @@ class GetDeviceInfoByBinding(Query):
 
 
 class BindingDeviceInfo(Reply):
-    """The product's binding mode and name. `activeBluetooth` is always false and `productLogo` always empty."""
+    """The product. `activeBluetooth` is always false, and `productLogo` empty."""
 
     active_bluetooth: bool = Field(default=False, serialization_alias="activeBluetooth")
     binding_mode: int = Field(serialization_alias="bindingMode")

@@ -1,4 +1,4 @@
-"""PUT /v2/binding/enduserapi/setDeviceInfo: rename a device (the API's wider documentation)."""
+"""PUT /v2/binding/enduserapi/setDeviceInfo (the API's wider documentation)."""
 
 from pydantic import Field
 
@@ -32,6 +32,6 @@ class SetDeviceInfo(Query):
     ],
 )
 def handler(request: SetDeviceInfo, caller: Session) -> dialect.Done:
-    """Rename the device for this user. Its other users keep their own names for it."""
+    """Rename the device for this user only."""
     user_devices.rename(caller, request.pk, request.dk, request.device_name)
     return dialect.Done()

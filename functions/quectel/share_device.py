@@ -1,4 +1,4 @@
-"""POST /v2/binding/enduserapi/shareDevice: accept a share of a device (the API's wider documentation)."""
+"""POST /v2/binding/enduserapi/shareDevice (the API's wider documentation)."""
 
 from pydantic import Field
 

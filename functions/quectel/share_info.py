@@ -1,7 +1,4 @@
-"""POST /v2/binding/enduserapi/shareInfo: create a code by which other users accept a share of a device.
-
-From the API's wider documentation.
-"""
+"""POST /v2/binding/enduserapi/shareInfo (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -17,7 +14,7 @@ from bindery.quectel.sharing import Cover
 
 
 class ShareInfo(Query):
-    """A device of the user, and the times at which the code and the share expire, in milliseconds."""
+    """A device of the user, and when code and share expire, in milliseconds."""
 
     pk: Identifier64
     dk: dialect.DeviceKey
@@ -27,7 +24,7 @@ class ShareInfo(Query):
 
 
 class ShareCode(Reply):
-    """The share code, which is the whole `data` of the response."""
+    """The code, which is the whole `data`."""
 
     code: str
 

@@ -1,7 +1,4 @@
-"""DELETE /v2/binding/enduserapi/unbundlingDeviceDk: unbind a device, or give back a share of one.
-
-From the API's wider documentation.
-"""
+"""DELETE /v2/binding/enduserapi/unbundlingDeviceDk (the API's wider documentation)."""
 
 from pydantic import Field
 

@@ -1,7 +1,4 @@
-"""GET /v2/binding/enduserapi/userDeviceList: list the devices that the user has bound or accepted a share of.
-
-From the API's wider documentation.
-"""
+"""GET /v2/binding/enduserapi/userDeviceList (the API's wider documentation)."""
 
 from pydantic import Field
 
@@ -14,7 +11,7 @@ from bindery.quectel import dialect, user_devices
 
 
 class UserDeviceList(Query):
-    """A page number and size, and filters: part of the name, product keys (comma-separated), device key."""
+    """A page, and filters: part of the name, comma-separated product keys, device key."""
 
     page: OptionalWhole = None
     page_size: OptionalWhole = Field(default=None, alias="pageSize")
@@ -25,7 +22,7 @@ class UserDeviceList(Query):
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_KEY_MALFORMED, Reason.NAME_TOO_LONG, Reason.LOOKUP_FAILED])
 def handler(request: UserDeviceList, caller: Session) -> dialect.PageInfo:
-    """List the devices, oldest binding first, ten on a page by default."""
+    """List bound and shared devices, oldest binding first, ten on a page by default."""
     number, size = request.page or 1, min(request.page_size or 10, user_devices.PAGE_LIMIT)
     found = user_devices.list_devices(
         caller,

@@ -1,4 +1,4 @@
-"""POST /apv/v27/device/connect: connect to a device at its service address (document 003)."""
+"""POST /apv/v27/device/connect (document 003)."""
 
 from pydantic import BaseModel, Field
 
@@ -13,7 +13,7 @@ from bindery.remoteit import dialect
 
 
 class ConnectDevice(Body):
-    """A service address, and the only client that may use the connection. The default is the caller."""
+    """A service address, and the only client that may connect, by default the caller."""
 
     deviceaddress: ServiceAddress
     wait: OptionalFlag = None
@@ -21,7 +21,7 @@ class ConnectDevice(Body):
 
 
 class Connection(BaseModel):
-    """Location of the connection at the relay, and its lifetime in seconds, all as text."""
+    """The connection at the relay, all as text."""
 
     deviceaddress: str
     expirationsec: str
@@ -42,7 +42,7 @@ class Connected(Reply):
 
 @operation(dialect, Access.WRITE, refuses=[Reason.NOT_SHARED, Reason.DEVICE_BANNED, Reason.DEVICE_INACTIVE])
 def handler(request: ConnectDevice, caller: dialect.Caller) -> Connected:
-    """Open a connection and end the caller's previous one to the device. `wait` has no effect: it is ready at once."""
+    """Open a connection and end the caller's previous one to the device. `wait` has no effect."""
     address = items.service_address(request.deviceaddress)
     user, key, found = caller.confirm(address)
     made = leases.connect(

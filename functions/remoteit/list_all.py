@@ -1,4 +1,4 @@
-"""GET /apv/v27/device/list/all: list the devices that a user may connect to (the API's wider documentation)."""
+"""GET /apv/v27/device/list/all (the API's wider documentation)."""
 
 from pydantic import BaseModel, Field
 
@@ -9,11 +9,11 @@ from bindery.remoteit import dialect
 
 
 class ListAll(Request):
-    """A request without parameters."""
+    """No parameters."""
 
 
 class Device(BaseModel):
-    """A device with a service address. All members are text; unknown ones are empty."""
+    """A device with a service address. Unknown members are empty."""
 
     deviceaddress: str
     devicealias: str
@@ -33,7 +33,7 @@ class Device(BaseModel):
 
 
 class Devices(Reply):
-    """The devices and their number. Do not cache them: access can change at any time."""
+    """The devices. Do not cache them: access can change at any time."""
 
     succeeded: str = Field(default="true", serialization_alias="status")
     devices: list[Device]
@@ -43,7 +43,7 @@ class Devices(Reply):
 
 @operation(dialect, Access.READ)
 def handler(request: ListAll, caller: dialect.Caller) -> Devices:
-    """List the devices of the caller, of the caller's account and bank customer, and those shared with the caller."""
+    """List the devices of the caller, their account and bank customer, and those shared with them."""
     user, _, _ = caller.confirm()
     devices = [_device(listed) for listed in access.list_devices(user)]
     return Devices(devices=devices, length=len(devices))

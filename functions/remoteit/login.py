@@ -1,4 +1,4 @@
-"""POST /apv/v27/user/login: log in by email address and password (the API's wider documentation)."""
+"""POST /apv/v27/user/login (the API's wider documentation)."""
 
 from pydantic import Field
 
@@ -9,14 +9,14 @@ from bindery.remoteit import dialect, login
 
 
 class Login(Body):
-    """An email address, and a password, which is not trimmed."""
+    """A login. The password is not trimmed."""
 
     username: LoginName
     password: Verbatim512
 
 
 class LoggedIn(Reply):
-    """The session token, under both of its names, the second at which it expires, and the user's identifiers."""
+    """The session token under both names, when it expires, and the user's identifiers."""
 
     succeeded: str = Field(default="true", serialization_alias="status")
     token: str

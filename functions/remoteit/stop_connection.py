@@ -1,4 +1,4 @@
-"""POST /apv/v27/device/connect/stop: end a connection to a device (document 003 and the API's wider documentation)."""
+"""POST /apv/v27/device/connect/stop (document 003 and the API's wider documentation)."""
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from bindery.remoteit import dialect
 
 
 class StopConnection(Body):
-    """The service address and the id of the connection, as returned when it was opened."""
+    """The connection, as returned when it was opened."""
 
     deviceaddress: KnownServiceAddress = ""
     connectionid: KnownConnectionId = ""

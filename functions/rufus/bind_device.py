@@ -1,4 +1,4 @@
-"""POST /v0/devices: bind a device to the API key's account (document 000)."""
+"""POST /v0/devices (document 000)."""
 
 from bindery.core.errors import Reason
 from bindery.directory.api_keys import ApiKey

@@ -1,4 +1,4 @@
-"""GET /v0/devices/{deviceid}: show a device of the API key's account (the API's wider documentation)."""
+"""GET /v0/devices/{deviceid} (the API's wider documentation)."""
 
 from bindery.core.errors import Reason
 from bindery.directory.api_keys import ApiKey
@@ -14,7 +14,7 @@ class GetDevice(Request):
 
 
 class Details(dialect.Device):
-    """A device and its activity, which is always empty: devices cannot report any yet."""
+    """A device. Its activity is always empty."""
 
     sessions: int = 0
     passings: int = 0

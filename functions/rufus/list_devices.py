@@ -1,4 +1,4 @@
-"""GET /v0/devices: list the devices of the API key's account (the API's wider documentation)."""
+"""GET /v0/devices (the API's wider documentation)."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from bindery.rufus import company_devices, dialect
 
 
 class ListDevices(Query):
-    """Page number and maximum number of devices per page."""
+    """A page and its size."""
 
     page: Annotated[int, Strict(), Field(ge=1, le=999_999_999_999_999), digits(blank=1)] = 1
     limit: Annotated[int, Strict(), Field(ge=1, le=5000), digits(blank=100)] = 100
 
 
 class Pagination(BaseModel):
-    """Position of the page, number of devices in the whole list, and whether any follow the page."""
+    """Position in the whole list, which has `total` devices."""
 
     page: int
     limit: int

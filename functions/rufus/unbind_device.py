@@ -1,4 +1,4 @@
-"""DELETE /v0/devices/{deviceid}: unbind a device of the API key's account (the API's wider documentation)."""
+"""DELETE /v0/devices/{deviceid} (the API's wider documentation)."""
 
 from bindery.core.errors import Reason
 from bindery.directory.api_keys import ApiKey

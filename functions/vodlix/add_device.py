@@ -1,4 +1,4 @@
-"""POST /api/v2/device: a device adds itself, or updates its facts (document 004)."""
+"""POST /api/v2/device (document 004)."""
 
 from bindery.core.errors import Reason
 from bindery.http.fields import DeviceIdentifier, Text128

@@ -1,4 +1,4 @@
-"""POST /api/v2/device_check: check that a device exists and is not banned (the API's wider documentation)."""
+"""POST /api/v2/device_check (the API's wider documentation)."""
 
 from bindery.core.errors import Reason
 from bindery.http.fields import DeviceIdentifier
@@ -15,6 +15,6 @@ class CheckDevice(Form):
 
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN, Reason.DEVICE_BANNED])
 def handler(request: CheckDevice, caller: str) -> dialect.Known:
-    """Return a device that exists and is not banned. Devices ask every few minutes."""
+    """Return a device that exists and is not banned."""
     video_devices.check(request.mac_address)
     return dialect.Known(data=dialect.Device(mac_address=request.mac_address))

@@ -1,4 +1,4 @@
-"""GET /api/base/configs: show whether devices may add themselves (document 004)."""
+"""GET /api/base/configs (document 004)."""
 
 from pydantic import BaseModel
 
@@ -9,11 +9,11 @@ from bindery.vodlix import dialect
 
 
 class GetConfigs(Request):
-    """A request without parameters."""
+    """No parameters."""
 
 
 class Configs(BaseModel):
-    """The value that the operator set: 1 means enabled, anything else disabled."""
+    """1 means enabled, anything else disabled."""
 
     device_management: settings.Setting
 
@@ -25,7 +25,7 @@ class Configured(Reply):
     configs: Configs
 
     def headers(self) -> dict[str, str]:
-        """Allow caching for a minute: devices ask each time they start."""
+        """Allow caching for a minute."""
         return {"Cache-Control": "max-age=60"}
 
 

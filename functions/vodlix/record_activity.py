@@ -1,4 +1,4 @@
-"""POST /api/v2/device_activity: record what a device shows (the API's wider documentation)."""
+"""POST /api/v2/device_activity (the API's wider documentation)."""
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -11,7 +11,7 @@ from bindery.vodlix import dialect, video_devices
 
 
 class RecordActivity(Form):
-    """The current screen. Screen `content_info` requires the id and type of the content."""
+    """The current screen. `content_info` requires the content's id and type."""
 
     mac_address: DeviceIdentifier
     current_screen: Text128

@@ -1,8 +1,7 @@
 """Import a file of any length.
 
-The import keeps three files beside FILE: `FILE.progress.json` (deleted at the end), `FILE.errors.ndjson` and
-`FILE.failed.csv` (the rows that failed). For standard input or a read-only folder, they are kept in the state folder.
-Files that an import did not write are never overwritten.
+It keeps `FILE.progress.json` (until the end), `FILE.errors.ndjson` and `FILE.failed.csv` (the failed rows) beside FILE,
+or in the state folder for standard input or a read-only folder. It overwrites no other files.
 """
 
 import codecs
@@ -31,7 +30,7 @@ from tools.cli.import_report import Counts, ErrorsFile
 from tools.cli.import_rows import Columns, Table
 
 HEAD = 64 * 1024
-"""Number of leading bytes that, with the length, identify a file."""
+"""Number of leading bytes that identify a file."""
 
 File = Annotated[
     Path,
@@ -143,7 +142,7 @@ def _collect(
 def _print_failures(
     counts: Counts, failed: ErrorsFile, table: Table, columns: Columns, form: str, place: Path | None
 ) -> None:
-    """Print the number of empty rows and the errors, and save the failed rows beside `place` if it is not None."""
+    """Print the number of empty rows and the errors, and save the failed rows beside `place`."""
     if table.empty:
         output.note(f"Skipped {table.empty:,} empty rows.")
     if counts.errors:

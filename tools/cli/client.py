@@ -1,4 +1,4 @@
-"""HTTP client for the admin API. Signs requests with AWS Signature Version 4."""
+"""HTTP client for the admin API."""
 
 import json
 import os
@@ -59,7 +59,7 @@ _BY_STATUS = {
 
 
 class Failure(Exception):
-    """A failed command, with its exit code and error message."""
+    """A failed command."""
 
     def __init__(self, code: Exit, text: str) -> None:
         super().__init__(text)
@@ -106,9 +106,9 @@ class Client:
         query: Mapping[str, Any] | None = None,
         attempts: int = 1,
     ) -> Any:
-        """Send a request to `/admin/v1/<path>` and return the JSON response. Omits query parameters that are None.
+        """Send a request to `/admin/v1/<path>`, without query parameters that are None. Raises `Failure`.
 
-        Raises `Failure`. With several attempts, retry with exponential back-off while the API is unavailable.
+        With several attempts, retry with exponential back-off while the API is unavailable.
         """
         url = "/".join([self.endpoint, "admin/v1", *(quote(part, safe="") for part in path)])
         headers = {} if body is None else {"content-type": "application/json"}
@@ -181,7 +181,7 @@ _CONFIDENTIAL = frozenset({"password", "secret"})
 
 
 def problem(answer: httpx.Response, path: Sequence[str], sent: Mapping[str, Any]) -> str:
-    """Return the message for an error response, with the values of invalid fields."""
+    """Return the message for an error response."""
     try:
         found = answer.json()
         title = found.get("title") or found["message"]

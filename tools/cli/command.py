@@ -33,7 +33,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 
 @dataclass(frozen=True)
 class Options:
-    """Options of every command. Only commands that print a secret have `quiet`."""
+    """Options of every command; `quiet` only if it prints a secret."""
 
     endpoint: Endpoint = None
     profile: Profile = None
@@ -64,7 +64,7 @@ class Context(typer.Context):
     """Context of a command."""
 
     api: Client
-    """Client that is connected while the command runs."""
+    """Connected client."""
     obj: Result
 
 
@@ -80,7 +80,7 @@ _LOOKUP = _parameters(lookup.Options)
 
 
 class ApiCommand(TyperCommand):
-    """Command that connects to the API, calls its function, and prints the result."""
+    """Command that calls the API and prints the result."""
 
     context_class = Context
 
@@ -110,10 +110,7 @@ class ApiCommand(TyperCommand):
 
 
 class DeviceCommand(ApiCommand):
-    """Command with a device as its first argument, which lookup options can replace.
-
-    The arguments after the device then move up, so `locate`, and not typer, checks that none is missing.
-    """
+    """Command with a device as its first argument. If lookup options replace it, the other arguments move up."""
 
     def __init__(self, name: str | None, *, params: list[Any], **settings: Any) -> None:
         arguments = [parameter for parameter in params if isinstance(parameter, TyperArgument)]
@@ -152,10 +149,10 @@ def command(
     done: str | Callable[[Any], str] | None = None,
     failed: Callable[[Any], bool] = lambda answer: False,
 ) -> Callable[[Any], Any]:
-    """Add a function to a group as a command. Its first parameter is a `Context`; its result is printed.
+    """Add a function of a `Context` to a group, as a command that prints the result.
 
     `once` is the member with a secret. In a table, `done` (a template or a function of the result) replaces a record.
-    If `failed(result)`, the exit code is 1. Lookup options can replace an argument of type `lookup.Device`.
+    If `failed(result)`, the exit code is 1.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -176,7 +173,7 @@ def listed(api: Client, *path: str, limit: int, everything: bool, **query: Any) 
 
 
 def changes(**members: Any) -> dict[str, Any]:
-    """Return the specified members, with None for empty text. Raises `Failure` if there are none."""
+    """Return the specified members, with None for empty text. Raises `Failure` without any."""
     given = {name: None if value == "" else value for name, value in members.items() if value is not None}
     if not given:
         raise Failure(client.Exit.USAGE, "nothing to change. Specify at least one option (see --help)")
@@ -192,7 +189,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def confidential(what: str) -> str:
-    """Prompt for a secret, or read it from standard input. Raises `Failure` if it is empty."""
+    """Prompt for a secret, or read it from standard input. Raises `Failure` if empty."""
     if sys.stdin.isatty():
         given: str = typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
     else:

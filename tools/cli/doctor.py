@@ -43,7 +43,7 @@ def _routes() -> "list[Route]":
 
 
 def _ask(api: Client, route: "Route") -> dict[str, Any]:
-    """Send a request that the route's function refuses; for admin routes HEAD, which no resource supports."""
+    """Send a request that the route's function refuses: for admin routes, HEAD."""
     name = route.path if route.path == "$default" else f"{route.method} {route.path}"
     address = "/" if route.path == "$default" else re.sub(r"\{[^}]+\}", "doctor", route.path)
     method = "HEAD" if route.iam else "GET" if route.method in ("ANY", "$default") else route.method

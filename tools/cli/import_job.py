@@ -23,7 +23,7 @@ THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of a request, the number of rows before them, and the file position after them."""
+    """Rows of a request, number of rows before them, and file position after them."""
 
     rows: list[Row]
     start: int
@@ -33,8 +33,7 @@ class Batch:
 class JobRecord:
     """Progress file of an import.
 
-    It records the outcome of a request's dry run first: after an interruption, a repeated request may report its rows
-    as unchanged.
+    It records the outcome of each request's dry run first, because a repeated request may report rows as unchanged.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -42,11 +41,11 @@ class JobRecord:
         self._lock = threading.Lock()
         self.counts, self.errors_size = Counts(), 0
         self.begun: dict[int, dict[str, int]] = {}
-        """Row count and expected outcome of each request in flight, by start row."""
+        """Rows and expected outcome of each request in flight, by start row."""
         self.saved = False
 
     def resume(self, *, dry_run: bool, restart: bool) -> None:
-        """Load the record of an interrupted import, or delete it on restart. Raises `Failure` if it does not match."""
+        """Load the record of an interrupted import, or delete it. Raises `Failure` if it does not match."""
         try:
             found = json.loads(self.path.read_text())
         except FileNotFoundError:

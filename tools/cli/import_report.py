@@ -46,10 +46,7 @@ class ErrorsFile:
         self._stale = False
 
     def claim(self, source: int, resumed_size: int | None) -> None:
-        """Check that the path can be used. Raises `Failure` if an unrelated file is there.
-
-        `resumed_size` is the size that the import being resumed has recorded.
-        """
+        """Raise `Failure` if an unrelated file has the path. A resumed import has recorded `resumed_size`."""
         try:
             found = self.path.stat()
         except FileNotFoundError:

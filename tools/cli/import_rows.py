@@ -23,8 +23,8 @@ ROW_SIZE = 64 * 1024
 class Columns:
     """Members of a row.
 
-    `cells` converts CSV cells that are not plain text. Two rows must not share the `identity` members, nor the values
-    that `alike` returns, which messages call `alike_name`.
+    `cells` converts CSV cells that are not plain text. No two rows may share `identity` members, or `alike` values
+    (`alike_name` in messages).
     """
 
     required: Sequence[str]

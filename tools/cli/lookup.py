@@ -42,7 +42,7 @@ _GIVE = "--serial, --mac, --imei or --address"
 
 
 def given(options: Mapping[str, str | None]) -> tuple[str, str]:
-    """Return the name and value of the lookup option. Raises `Failure` unless there is exactly one."""
+    """Return the lookup option's name and value. Raises `Failure` unless there is one."""
     found = [(name, value) for name, value in options.items() if name in _NAMES and value is not None]
     if len(found) != 1:
         raise Failure(Exit.USAGE, f"specify one of {_GIVE}")

@@ -1,7 +1,7 @@
 """Print text for people and JSON for programs.
 
-Printing must not fail after a command has done its work: characters that cannot be encoded are escaped, and a secret
-that standard output does not take goes to standard error. Control, bidirectional and zero-width characters are escaped.
+Printing must not fail after a command has done its work: characters that cannot be encoded or seen are escaped, and a
+secret that standard output does not take goes to standard error.
 """
 
 import json
@@ -40,9 +40,9 @@ def show(
     secret: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Print a record, or records from an iterator. The default is a table on a terminal, else JSON.
+    """Print a record, or records from an iterator: by default as a table on a terminal, else as JSON.
 
-    In a table, `done` replaces a record. `secret` names the member that gets its own line, the only one if `quiet`.
+    In a table, `done` replaces a record. The member `secret` gets its own line, the only one if `quiet`.
     """
     if form is None:
         form = Format.TABLE if _terminal(sys.stdout) else Format.JSON
@@ -64,7 +64,7 @@ def show(
 
 
 def table(records: Sequence[Mapping[str, Any]], columns: Columns) -> list[str]:
-    """Return lines of aligned columns. In narrow terminals, the first column has its own line."""
+    """Return lines of aligned columns, if narrow with the first above the others."""
     rows = [list(columns)]
     rows += [[_text(record, column) for column in columns.values()] for record in records]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
@@ -172,7 +172,7 @@ def _encoded(text: str, stream: TextIO | None) -> str:
 
 
 def _write(text: str, *, keep: bool = False) -> bool:
-    """Write to standard output, or on failure to standard error if `keep`. Return True on success."""
+    """Write to standard output, or else to standard error if `keep`. Return True on success."""
     written = _put(sys.stdout, text)
     if not written and keep:
         _put(sys.stderr, f"bindery: cannot write to standard output. The output was:\n{text}")

@@ -1,4 +1,4 @@
-"""Commands in the form that most resources have: list, show, and actions without a body."""
+"""Commands that most resources have."""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
@@ -11,13 +11,13 @@ from tools.cli.output import Columns
 
 
 class Resource:
-    """Commands over the entries of an admin resource. The argument is that of an entry's id."""
+    """Commands over the entries of a resource, with the argument for an entry's id."""
 
     def __init__(self, app: typer.Typer, path: str, **argument: Any) -> None:
         self.app, self.path, self.argument = app, path, argument
 
     def list(self, text: str, columns: Columns, **owner: Any) -> None:
-        """Add a command that lists entries: all, or those of an owner, which is also a parameter of the request."""
+        """Add a command that lists all entries, or those of an owner."""
 
         def page(context: Context, limit: int, everything: bool, **query: Any) -> Any:
             return listed(context.api, self.path, limit=limit, everything=everything, **query)
@@ -45,7 +45,7 @@ class Resource:
 
 
 def _declared(function: Callable[..., Any], text: str, arguments: Mapping[str, Any], **defaults: Any) -> Any:
-    """Give a function the help text and the parameters that typer reads."""
+    """Give a function the help and parameters that typer reads."""
     hints = {"context": Context, **arguments}
     parameters = [
         Parameter(

@@ -1,6 +1,6 @@
 """`bindery restore` and `bindery switch`.
 
-Both call CloudFormation and DynamoDB with the operator's AWS credentials, not the admin API.
+They call CloudFormation and DynamoDB, not the admin API.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from tools.cli import output
 from tools.cli.client import Exit, Failure
 
 TABLES = ("Devices", "Bindings", "Directory")
-"""Prefixes of resources and parameters, such as `DevicesTable` and `DevicesTableName`."""
+"""Prefixes of resources and parameters, such as `DevicesTable`."""
 
 LONGEST = 72
 """Maximum length of a table name in the template."""
@@ -155,7 +155,7 @@ class _Stack:
                 raise Failure(Exit.CONFLICT, f"{target} already exists and was not restored from {table}") from None
 
     def finish(self, source: "_Stack", table: str, target: str) -> None:
-        """Wait for a table, then set what DynamoDB does not restore: recovery, time to live, tags."""
+        """Wait for a table, then set what DynamoDB does not restore."""
         self._tables.get_waiter("table_exists").wait(TableName=target, WaiterConfig=POLL)
         self._tables.update_continuous_backups(
             TableName=target, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
@@ -184,7 +184,7 @@ class _Stack:
     def use(self, tables: Mapping[str, str]) -> None:
         """Switch the stack to these tables, with "" for its own.
 
-        Canaries are off during the update, because they would write to old and new tables at the same time.
+        Canaries are off meanwhile, because they would write to old and new tables.
         """
         canaries = self.parameters()["CanaryDeployments"]
         self._update({f"{name}TableName": table for name, table in tables.items()} | {"CanaryDeployments": "false"})

@@ -1,6 +1,6 @@
 """Documentation page: the OpenAPI document in Swagger UI.
 
-`make docs` writes a read-only page. The local server's page, at /docs, has demo credentials to try operations with.
+`make docs` writes it read-only. The local server's, at /docs, has demo credentials.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Generate the OpenAPI 3.1 document of the HTTP API (`make generate`).
 
-Routes and summaries come from template.yaml, parameters and replies from the models, errors from the operations and
-their dialects, examples from events/, and admin resources from their routers.
+It derives from template.yaml, the operations' models and reasons, the dialects, events/, and the admin routers.
 """
 
 import json

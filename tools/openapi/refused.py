@@ -1,6 +1,6 @@
 """Errors in the OpenAPI document.
 
-Only errors that can occur are documented: for errors in the request's form, by sending invalid variants of the event.
+Errors in the request's form are found by sending invalid variants of the event.
 """
 
 import json

@@ -69,7 +69,7 @@ class _Asked(GenerateJsonSchema):
 
 
 class _Answered(GenerateJsonSchema):
-    """Schemas of responses, where members are required unless null ones are omitted."""
+    """Schemas of responses, whose members are required unless omitted when null."""
 
     def field_is_required(self, field: ModelField | DataclassField | TypedDictField, total: bool) -> bool:
         return not self._is_left_out(field)
