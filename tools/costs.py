@@ -11,9 +11,8 @@ from tools.template import ROOT
 PAGE = ROOT / "docs/performance.md"
 RECORDED = ROOT / "tests/performance/recorded.json"
 
-PRICED = "us-east-1 at the end of 2024"
 WRITE_UNITS, READ_UNITS, GATEWAY, INVOCATIONS = 0.625, 0.125, 1.00, 0.20
-"""Dollars per million."""
+"""Dollars per million, in us-east-1 at the end of 2024."""
 GB_SECONDS = 13.3334
 """Dollars per million, on arm64."""
 LOGGED_GB = 0.50
