@@ -184,7 +184,7 @@ class _Stack:
     def use(self, tables: Mapping[str, str]) -> None:
         """Switch the stack to these tables, with "" for its own.
 
-        Canaries are off meanwhile, because they would write to old and new tables.
+        Canaries are off during the update, because they would write to old and new tables.
         """
         canaries = self.parameters()["CanaryDeployments"]
         self._update({f"{name}TableName": table for name, table in tables.items()} | {"CanaryDeployments": "false"})
