@@ -67,7 +67,7 @@ help:
 	@echo "make clean           delete environments and builds, but not the local registry in $(STATE_DIR)"
 
 run: .venv/run/.made .venv/ministack/.made
-	@exec $(RUN) -m tools.serve --port "$(PORT)" --state "$(STATE_DIR)" --log "$(LOG)"
+	@exec $(RUN) -m tools.local.serve --port "$(PORT)" --state "$(STATE_DIR)" --log "$(LOG)"
 
 # One test process per CPU. Afterwards, test_exact.py compares the template's permissions with the calls of all processes.
 test: .venv/test/.made .venv/ministack/.made
@@ -117,7 +117,7 @@ bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.m
 # Rewrites tests/performance/recorded.json. Review the changes before you commit them.
 bench-record: .venv/test/.made .venv/ministack/.made
 	BENCH_RECORD=1 $(TEST) -W error -m pytest tests/performance
-	$(TEST) -m tools.costs
+	$(TEST) -m tools.generate.costs
 
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
@@ -133,11 +133,11 @@ docs: .venv/run/.made
 # Everything that is derived from the code and template.yaml, whose own generated parts come first; the tests compare it.
 generate: .venv/test/.made
 	$(TEST) -m tools.wiring
-	$(TEST) -m tools.deploying
-	$(TEST) -m tools.costs
-	$(TEST) -m tools.routes
-	$(TEST) -m tools.data_model
-	$(TEST) -m tools.openapi
+	$(TEST) -m tools.generate.deploying
+	$(TEST) -m tools.generate.costs
+	$(TEST) -m tools.generate.routes
+	$(TEST) -m tools.generate.data_model
+	$(TEST) -m tools.generate.openapi
 
 build: .venv/sam/.made
 	$(SAM) build

@@ -20,8 +20,10 @@ from tests.performance import recorded
 from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
 from tests.performance.test_imports import layers
-from tools import costs, serve, template
-from tools.engine import Engine
+from tools import template
+from tools.generate import costs
+from tools.local import serve
+from tools.local.engine import Engine
 from tools.template import ROOT
 
 ROUNDS = 15

@@ -29,11 +29,12 @@ from tests.openid import AUDIENCE, Bank
 from tests.performance import costs, recorded
 from tests.performance.refusals import refusals
 from tests.performance.stories import STORIES, World
-from tools import demo, serve, template
-from tools.engine import Engine
+from tools import template
+from tools.local import demo, serve
+from tools.local.engine import Engine
 
 SAVED = "registry/snapshot-1/dynamodb.json"
-"""Path, in the engine's folder, of the tables that it saved when it stopped (tools/registry.py)."""
+"""Path, in the engine's folder, of the tables that it saved when it stopped (tools/local/registry.py)."""
 
 _written: set[tuple[str, str, str | None]] = set()
 """Table and key of each item written since the tables were loaded."""

@@ -9,8 +9,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from tests import calls
-from tools import openapi
-from tools.openapi.answered import SUCCESS
+from tools.generate import openapi
+from tools.generate.openapi.answered import SUCCESS
 from tools.voices import VOICES
 
 _CODES = ("code", "msg", "problem", "error_code")

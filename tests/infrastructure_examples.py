@@ -2,7 +2,7 @@
 
 import re
 
-from tools.deploying import EXAMPLES
+from tools.generate.deploying import EXAMPLES
 
 
 def example(file: str) -> str:

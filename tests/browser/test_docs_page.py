@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests import documented
 from tests.browser.browsers import operation, visited
 from tests.server.servers import Server
-from tools import openapi
+from tools.generate import openapi
 from tools.template import ROOT
 
 OPERATIONS = sum(len(operations) for operations in openapi.document()["paths"].values())

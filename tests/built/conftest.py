@@ -6,7 +6,7 @@ import pytest
 
 from tests import runtime
 from tests.openid import Bank
-from tools.engine import Engine
+from tools.local.engine import Engine
 
 
 @pytest.fixture(scope="session")

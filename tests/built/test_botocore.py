@@ -14,8 +14,8 @@ import pytest
 
 from tests import runtime
 from tests.openid import Bank
-from tools import serve
-from tools.engine import Engine
+from tools.local import serve
+from tools.local.engine import Engine
 from tools.template import ROOT
 
 LOCKS = Path(__file__).parent / "botocore"

@@ -26,7 +26,7 @@ from tests.performance.stories import STORIES, Event, Story, World
 from tests.performance.test_counts import refused
 from tests.runtime import Slot
 from tools import template
-from tools.engine import Engine
+from tools.local.engine import Engine
 
 VARYING = {
     "rufus": {"creation_date"},

@@ -18,7 +18,7 @@ from tests import moto_registry
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, operator
 from tests.http_api import SOURCE_IP, event, invoke
-from tools import quectel_login
+from tools.local import quectel_login
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 GOOD, NEW, BAD = "correct horse", "battery staple", "a guess of mine"

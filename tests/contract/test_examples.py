@@ -18,7 +18,7 @@ from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.performance.stories import World
 from tools import template
-from tools.openapi.refused import OF_THE_FORM, provoked
+from tools.generate.openapi.refused import OF_THE_FORM, provoked
 from tools.voices import VOICES
 
 OPERATIONS = [function.name for function in template.functions() if function.name.partition(".")[0] in VOICES]

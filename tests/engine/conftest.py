@@ -7,7 +7,7 @@ import pytest
 
 from bindery.security import passwords
 from tests.conftest import clear_caches
-from tools.engine import Engine, make_secrets, make_tables
+from tools.local.engine import Engine, make_secrets, make_tables
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from bindery.quectel import domain_secrets, user_domains
 from bindery.registry import devices, identity
 from bindery.security import passwords
 from tests.tables import everything, stored
-from tools import demo
+from tools.local import demo
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -12,7 +12,7 @@ from bindery.directory.accounts import KeyKind
 from bindery.directory.api_keys import Grant
 from tests.http_api import event, invoke
 from tests.tables import everything, stored
-from tools.engine import Engine, EngineError, keep
+from tools.local.engine import Engine, EngineError, keep
 
 pytestmark = pytest.mark.usefixtures("engine")
 AT_ONCE = 16

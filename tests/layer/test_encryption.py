@@ -5,7 +5,7 @@ import pytest
 from cryptography.fernet import InvalidToken
 
 from bindery.security import encryption, secrets
-from tools import quectel_login
+from tools.local import quectel_login
 
 pytestmark = pytest.mark.usefixtures("registry")
 

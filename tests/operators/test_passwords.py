@@ -10,7 +10,7 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
 from bindery.security import passwords
 from tests.http_api import Response, admin, event, invoke
-from tools import quectel_login
+from tools.local import quectel_login
 
 pytestmark = pytest.mark.usefixtures("registry")
 

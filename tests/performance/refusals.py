@@ -20,7 +20,8 @@ from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.security.throttling import GuessThrottle
 from tests.performance.stories import Event, Story, World
-from tools import demo, quectel_login, template
+from tools import template
+from tools.local import demo, quectel_login
 
 PK = demo.PRODUCT_KEY
 DK = "ABCD1234"

@@ -18,7 +18,8 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
-from tools import demo, quectel_login, template
+from tools import template
+from tools.local import demo, quectel_login
 
 Event = dict[str, Any]
 Case = tuple[str, str, Event]

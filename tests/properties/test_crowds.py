@@ -31,7 +31,7 @@ from tests.openid import Bank
 from tests.properties.crowd import CALLERS, CAMERA, IMEI, MAC, Crowd, camera, whole
 from tests.properties.scale import rounds
 from tests.tables import stored
-from tools.engine import Engine
+from tools.local.engine import Engine
 
 ROUNDS = int(os.environ.get("PROOF_ROUNDS") or rounds(short=1, full=10))
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.properties import scale
 from tests.server.servers import Server
-from tools import openapi
+from tools.generate import openapi
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 CREDENTIALS = {

@@ -23,7 +23,8 @@ from bindery.rufus import company_devices
 from bindery.security import secrets
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
-from tools import quectel_login, template
+from tools import template
+from tools.local import quectel_login
 
 Event = dict[str, Any]
 

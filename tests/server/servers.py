@@ -14,7 +14,7 @@ from tools.template import ROOT
 
 
 class Server:
-    """`python -m tools.serve` with a free port and a state folder."""
+    """`python -m tools.local.serve` with a free port and a state folder."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -85,7 +85,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         "HTTP_PROXY": "http://127.0.0.1:9",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.serve", *arguments],
+        [sys.executable, "-m", "tools.local.serve", *arguments],
         cwd=ROOT,
         env={**os.environ, **strange},
         stdout=subprocess.PIPE,

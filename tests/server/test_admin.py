@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 
 from tests.server.servers import Server
 from tests.server.test_events import Stub, serve
-from tools.signatures import Operator
+from tools.local.signatures import Operator
 from tools.template import Route
 
 OPERATOR = Operator("LOCALKEY", "its secret")

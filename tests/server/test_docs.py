@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.server.servers import Server
-from tools import docs, openapi
+from tools import docs
+from tools.generate import openapi
 from tools.template import ROOT
 from tools.voices import SECURITY, VARIABLES, VOICES
 

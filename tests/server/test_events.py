@@ -12,8 +12,8 @@ import httpx
 import pytest
 import uvicorn
 
-from tools.gateway import BODY_LIMIT, HEADER_LIMIT, Gateway
-from tools.signatures import Operator
+from tools.local.gateway import BODY_LIMIT, HEADER_LIMIT, Gateway
+from tools.local.signatures import Operator
 from tools.template import Function, Route
 
 BARRIER = threading.Barrier(32)

@@ -9,7 +9,7 @@ import pytest
 from bindery.registry import identity
 from tests.server.servers import Server
 from tests.server.test_admin import signed
-from tools.signatures import Operator
+from tools.local.signatures import Operator
 
 IMEI = "356938035643809"
 TABLET = "app:5f0c-tablet"

@@ -9,8 +9,8 @@ from bindery.core import clock
 from bindery.registry import identity
 from tests.server.servers import Server
 from tests.server.test_admin import signed
-from tools import quectel_login
-from tools.signatures import Operator
+from tools.local import quectel_login
+from tools.local.signatures import Operator
 
 ADDRESS = "80:00:00:00:00:00:00:A1"
 

@@ -8,7 +8,7 @@ from botocore.credentials import Credentials
 
 from tests.server.servers import Server
 from tools.cli.client import Client
-from tools.engine import REGION
+from tools.local.engine import REGION
 
 LAMP = {"model": "Journey lamp", "serial_number": "REMOTE-1"}
 LAMP_ADDRESS = "80:00:00:00:00:00:0A:01"

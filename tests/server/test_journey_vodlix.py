@@ -9,7 +9,7 @@ import pytest
 
 from tests.server.servers import Server
 from tests.server.test_admin import send, signed
-from tools.signatures import Operator
+from tools.local.signatures import Operator
 
 PLAYER = {
     "mac_address": "0C:0F:FE:E0:00:01",

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.server.servers import Server
-from tools import quectel_login
+from tools.local import quectel_login
 
 
 @pytest.mark.parametrize("suffix", ["", "_OTHER"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tools import costs, template
+from tools import template
+from tools.generate import costs
 from tools.template import ROOT
 
 ROWS = list(costs.rows())

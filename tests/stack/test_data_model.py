@@ -3,7 +3,7 @@
 import ast
 
 from bindery.registry import items
-from tools import data_model
+from tools.generate import data_model
 from tools.template import ROOT
 
 PATHS = {"absent", "exists", "equals", "at_most", "above", "one_of", "contains", "fewer"}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tools import deploying, template
+from tools import template
 from tools.expanded import expand, resources
+from tools.generate import deploying
 from tools.template import ROOT
 
 PAGE = deploying.PAGE.read_text()

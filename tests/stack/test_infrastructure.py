@@ -9,7 +9,8 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.infrastructure_examples import example
-from tools import deploying, template
+from tools import template
+from tools.generate import deploying
 
 PAGE = deploying.EXAMPLES.read_text()
 PARAMETERS = template.document()["Parameters"]

@@ -11,9 +11,10 @@ from pydantic import AliasChoices
 from bindery.core.errors import Reason
 from tests import documented
 from tests.stack.test_functions import matches
-from tools import openapi, template
-from tools.openapi.answered import SUCCESS
-from tools.openapi.refused import OF_THE_FORM, can_refuse
+from tools import template
+from tools.generate import openapi
+from tools.generate.openapi.answered import SUCCESS
+from tools.generate.openapi.refused import OF_THE_FORM, can_refuse
 from tools.voices import VOICES
 
 UNDONE = 5048

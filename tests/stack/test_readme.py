@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tools import routes, template
+from tools import template
+from tools.generate import routes
 
 INVOKED = re.compile(r"sam local invoke (\w+) -e (\S+)")
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from tools.serve import Readable
+from tools.local.serve import Readable
 
 
 def record(level: int, message: str, **given: object) -> logging.LogRecord:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bindery.directory import storage_format
-from tools import state
-from tools.state import StateError
+from tools.local import state
+from tools.local.state import StateError
 
 
 def test_new_folder_is_private_and_marked_with_its_format(tmp_path: Path) -> None:

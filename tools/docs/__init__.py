@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tools import openapi
 from tools.docs.samples import Samples, samples
+from tools.generate import openapi
 from tools.voices import VARIABLES
 
 OWN = ("index.html", "page.js")

@@ -20,8 +20,8 @@ from bindery.security import passwords, secrets
 from tests.concurrency.races import before
 from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.tables import everything, stored
-from tools import quectel_login
-from tools.quectel_login import PATH
+from tools.local import quectel_login
+from tools.local.quectel_login import PATH
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "

@@ -1,7 +1,7 @@
 """Process of the local registry: ministack's DynamoDB and Secrets Manager, with a journal for durability.
 
-`tools.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready`, and
-stops when its standard input is closed.
+`tools.local.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready`,
+and stops when its standard input is closed.
 
 ministack saves its state only on a clean stop. So every change is flushed to `journal-<n>` before the response, and the
 next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by snapshot n+1 in one rename. Time to live

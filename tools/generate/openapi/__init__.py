@@ -12,9 +12,9 @@ from typing import Any
 from bindery.http.operation import Operation
 from bindery.operators.resource import PROBLEMS
 from tools import template
-from tools.openapi import admin
-from tools.openapi.answered import responses
-from tools.openapi.asked import asked
+from tools.generate.openapi import admin
+from tools.generate.openapi.answered import responses
+from tools.generate.openapi.asked import asked
 from tools.template import Function, Route
 from tools.voices import SECURITY, VOICES, Schema, Voice
 

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from tools import template
-from tools.signatures import Operator
+from tools.local.signatures import Operator
 
 BODY_LIMIT = 10 * 1024 * 1024
 """Maximum bytes of a body."""

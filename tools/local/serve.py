@@ -3,11 +3,11 @@
 It listens on loopback, and on Docker's default bridge for containers. The state folder, readable only by its owner,
 contains:
 
-- `registry/`, `registry.log`: see `tools.registry`;
+- `registry/`, `registry.log`: see `tools.local.registry`;
 - `demo.env`, `postman_environment.json`: credentials of the demo callers;
 - `admin.json`: endpoint and key pair for the `bindery` command line;
-- `samconfig.toml`, `sam-env.json`, `events/`: see `tools.sam_local`;
-- `format`, `lock`: see `tools.state`.
+- `samconfig.toml`, `sam-env.json`, `events/`: see `tools.local.sam_local`;
+- `format`, `lock`: see `tools.local.state`.
 
 The functions run in threads of this process. The user's AWS credentials are never used.
 """
@@ -32,15 +32,16 @@ from bindery.aws import dynamodb
 from bindery.directory import storage_format
 from bindery.http import operation
 from bindery.security import secrets
-from tools import demo, docs, engine, loopback, sam_local, signatures, state, template
-from tools.engine import Engine, EngineError
-from tools.gateway import Gateway
-from tools.issuer import PATH, Issuer, new_key
+from tools import docs, template
+from tools.local import demo, engine, loopback, sam_local, signatures, state
+from tools.local.engine import Engine, EngineError
+from tools.local.gateway import Gateway
+from tools.local.issuer import PATH, Issuer, new_key
 
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    arguments = argparse.ArgumentParser(prog="tools.serve", description="Run Bindery locally.")
+    arguments = argparse.ArgumentParser(prog="tools.local.serve", description="Run Bindery locally.")
     arguments.add_argument("--port", default="3000", help="port of the APIs")
     arguments.add_argument("--state", type=Path, default=Path(".local"), help="folder for all state")
     arguments.add_argument("--log", default="", help="text or json (default: text on a terminal, otherwise json)")

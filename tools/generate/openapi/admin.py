@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from bindery.operators.resource import PROBLEMS
-from tools.openapi.asked import PARAMETER, body_of, value_of
-from tools.openapi.schemas import REF, tidy
+from tools.generate.openapi.asked import PARAMETER, body_of, value_of
+from tools.generate.openapi.schemas import REF, tidy
 from tools.template import Function
 from tools.voices import Schema
 

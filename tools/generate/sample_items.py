@@ -22,7 +22,7 @@ from bindery.quectel import binding, domain_secrets, families, sharing
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.security import secrets
-from tools import demo
+from tools.local import demo
 
 NOW = 1795176000
 """Time at which the items are written, in seconds: that of the sample events."""

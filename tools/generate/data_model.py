@@ -1,4 +1,4 @@
-"""Write docs/data-model.md from `bindery.registry.items`: `python -m tools.data_model`.
+"""Write docs/data-model.md from `bindery.registry.items`: `python -m tools.generate.data_model`.
 
 Keys are shown with parameters in braces.
 """
@@ -16,7 +16,7 @@ from bindery.aws.dynamodb import Index, Key, Partition, Table
 from bindery.core import clock
 from bindery.registry import identity, items
 from bindery.security import secrets
-from tools import sample_items
+from tools.generate import sample_items
 from tools.template import ROOT
 
 PAGE = ROOT / "docs/data-model.md"

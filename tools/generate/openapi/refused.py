@@ -14,7 +14,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.http.messages import Call
 from bindery.http.operation import Invalid, Operation, parse_request
 from tools import template
-from tools.openapi.asked import body_of, names_of, shown_name
+from tools.generate.openapi.asked import body_of, names_of, shown_name
 
 Event = Mapping[str, Any]
 

@@ -20,7 +20,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from starlette.requests import Request
 
-from tools import engine, files
+from tools import files
+from tools.local import engine
 
 ACCOUNT = "000000000000"
 SERVICE = "execute-api"

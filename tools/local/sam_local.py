@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bindery.security import secrets
-from tools import engine, files, quectel_login, template
+from tools import files, template
+from tools.local import engine, quectel_login
 
 BRIDGE = b"docker0"
 _SIOCGIFADDR = 0x8915

@@ -13,7 +13,8 @@ from types import TracebackType
 import boto3
 from botocore.exceptions import ClientError
 
-from tools import loopback, template
+from tools import template
+from tools.local import loopback
 
 PYTHON = template.ROOT / ".venv" / "ministack" / "bin" / "python"
 REGION = "eu-central-1"

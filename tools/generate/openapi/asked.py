@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from bindery.http.operation import Operation
-from tools.openapi.schemas import REF, schema_of
+from tools.generate.openapi.schemas import REF, schema_of
 from tools.template import Route
 from tools.voices import Schema
 

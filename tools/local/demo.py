@@ -23,9 +23,10 @@ from bindery.directory.api_keys import Grant
 from bindery.quectel import domain_secrets, user_domains
 from bindery.registry import devices, identity
 from bindery.rufus import company_devices
-from tools import engine, files, template
-from tools.issuer import Issuer
-from tools.signatures import Operator
+from tools import files, template
+from tools.local import engine
+from tools.local.issuer import Issuer
+from tools.local.signatures import Operator
 
 TOKEN_LIFETIME = 30 * 24 * 3600
 """Lifetime of the tokens in demo.env, in seconds."""

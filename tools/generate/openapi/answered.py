@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from bindery.http.messages import Call, Reply
 from bindery.http.operation import Operation
-from tools.openapi.refused import refusals
-from tools.openapi.schemas import REF, sample, schema_of
+from tools.generate.openapi.refused import refusals
+from tools.generate.openapi.schemas import REF, sample, schema_of
 from tools.voices import VOICES, Schema, Voice
 
 SUCCESS = "success"

@@ -1,0 +1,1 @@
+"""The local server: gateway, registry, issuer, demo data."""
