@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that describe an API as a whole: credentials and response envelopes."""
+"""Credentials and response envelopes of the APIs, for the OpenAPI document."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

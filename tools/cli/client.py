@@ -220,7 +220,7 @@ def _error(error: Mapping[str, str], path: Sequence[str], sent: Mapping[str, Any
 
 
 def connect(endpoint: str | None, profile: str | None, region: str | None) -> Client:
-    """Return a client for `endpoint`, else for BINDERY_ENDPOINT, else for the local server. Raises `Failure`."""
+    """Return a client for `endpoint`, else BINDERY_ENDPOINT, else the local server. Raises `Failure`."""
     found = endpoint or os.environ.get("BINDERY_ENDPOINT")
     local = None if found or profile else _local()
     if local is not None:

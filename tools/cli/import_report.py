@@ -108,7 +108,7 @@ def _is_error(path: Path) -> bool:
 
 
 def save_failed(errors: ErrorsFile, place: Path, form: str, table: Table) -> Path:
-    """Write the failed rows to a new file that can be fixed and imported."""
+    """Write the failed rows to a new file, to fix and import."""
     stem = re.sub(r"\.failed(-\d+)?\Z", "", place.stem)
     for number in count(1):
         path = place.with_name(f"{stem}.failed{'' if number == 1 else f'-{number}'}{place.suffix or '.' + form}")

@@ -17,7 +17,7 @@ TABLES = ("Devices", "Bindings", "Directory")
 """Prefixes of resources and parameters, such as `DevicesTable`."""
 
 LONGEST = 72
-"""Maximum length of a table name in the template."""
+"""Maximum length of a table name."""
 
 POLL = {"Delay": 20, "MaxAttempts": 3 * 60 * 24}
 """Poll AWS every 20 seconds for a day."""

@@ -104,7 +104,7 @@ def _results(wanted: type[Any]) -> dict[str, tuple[str, Any]]:
 
 
 def writers() -> dict[str, list[str]]:
-    """Return, by key function, the modules of the layer that write the item."""
+    """Return the modules that write an item, by key function."""
     layer = ROOT / "layers/bindery/bindery"
     found: dict[str, set[str]] = {}
     for source in sorted(layer.rglob("*.py")):

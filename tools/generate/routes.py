@@ -1,4 +1,4 @@
-"""Lists of the routes in template.yaml that `make generate` writes and the tests compare.
+"""Lists of the routes in template.yaml (`make generate`).
 
 `bindery/http/fallback.py` needs them because a function sees only the layer.
 """
@@ -17,14 +17,14 @@ _ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| `[^`]+` \|$", re.MULTILINE)
 
 
 def routes() -> list[tuple[Route, Function]]:
-    """Every route and its function, in the order of the gateway's definition."""
+    """Every route and its function, in the gateway's order."""
     order = list(template.api()["paths"])
     found = [(route, function) for function in template.functions() for route in function.routes]
     return sorted(found, key=lambda routed: order.index(routed[0].path))
 
 
 def module() -> str:
-    """`bindery/http/fallback.py` with the methods of every public path, in alphabetical order."""
+    """`bindery/http/fallback.py` with the methods of every public path."""
     methods: dict[str, set[str]] = {}
     for route, _ in routes():
         # Requests to the operators' paths without a valid signature never reach a function.

@@ -1,6 +1,6 @@
-"""A sample item of each kind, written by the rules that the operations run, to tables in memory.
+"""A sample item of each kind, written by the operations' rules to tables in memory.
 
-Time and random values are fixed, so the items are the same at every run.
+Time and random values are fixed.
 """
 
 import copy
@@ -25,7 +25,7 @@ from bindery.security import secrets
 from tools.local import demo
 
 NOW = 1795176000
-"""Time at which the items are written, in seconds: that of the sample events."""
+"""Time of the sample events, in seconds."""
 
 _ENVIRONMENT = {"DATA_CENTER": "eu", "LEASE_SECONDS": "28800"}
 

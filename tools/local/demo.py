@@ -1,4 +1,4 @@
-"""Demo data of the local server: the documents' sample values, and callers to use them with.
+"""Demo data of the local server: the documents' sample values, and callers.
 
 The users ada (also asseco customer MIGR00002) and ben share an account and user domain; cleo has another account.
 Data is created at the first start, tokens at every start.
@@ -123,7 +123,7 @@ def _enter() -> None:
 
 
 def _enter_logins() -> None:
-    """Create the login data, which older state folders do not have."""
+    """Create the login data, which older state folders lack."""
     _once(domain_secrets.replace, DOMAIN, _domain_secret())
     for uid in dict.fromkeys(LOGINS.values()):
         _once(users.change, uid, email=_email(uid))
@@ -136,7 +136,7 @@ def write(path: Path, variables: Mapping[str, str]) -> None:
 
 
 def write_postman(path: Path, variables: Mapping[str, str]) -> None:
-    """Write a Postman environment. `baseUrl` is Postman's name for the server."""
+    """Write a Postman environment."""
     values = [
         {"key": name, "value": value, "type": "default" if name == "baseUrl" else "secret", "enabled": True}
         for name, value in variables.items()

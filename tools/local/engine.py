@@ -1,4 +1,4 @@
-"""Start and stop the local registry (DynamoDB and Secrets Manager)."""
+"""Start and stop the local registry."""
 
 import os
 import secrets
@@ -101,7 +101,7 @@ class Engine:
 
 
 def make_tables() -> None:
-    """Create the template's tables, named by logical id, if they do not exist."""
+    """Create missing tables of the template, named by logical id."""
     client = boto3.client("dynamodb")
     for logical_id, _ in template.resources("AWS::DynamoDB::Table"):
         try:
@@ -118,7 +118,7 @@ def make_secrets() -> None:
 
 
 def keep(name: str, make: Callable[[], str]) -> str:
-    """Return the secret `name`, creating it if it does not exist."""
+    """Return the secret `name`, created if missing."""
     client = boto3.client("secretsmanager")
     try:
         return client.get_secret_value(SecretId=name)["SecretString"]

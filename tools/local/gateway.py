@@ -1,4 +1,4 @@
-"""ASGI app that calls the functions of template.yaml in this process, like an API Gateway HTTP API.
+"""ASGI app that calls the functions of template.yaml in this process.
 
 Like API Gateway, it decodes the path before routing (`%2F` separates segments), joins repeated headers and parameters
 with commas, and base64-encodes bodies that are not text. Not emulated: throttling, CORS, Lambda's limits (29 s, 6 MB).

@@ -1,4 +1,4 @@
-"""Process of the local registry: ministack's DynamoDB and Secrets Manager, with a journal for durability.
+"""Local registry: ministack's DynamoDB and Secrets Manager, with a journal for durability.
 
 `tools.local.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready`,
 and stops when its standard input is closed.
@@ -8,7 +8,7 @@ next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by s
 is off, because a replay must not depend on it.
 
 Requests need the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's
-administration API is blocked, because it can delete everything.
+administration API is blocked.
 """
 
 import asyncio
@@ -243,7 +243,7 @@ async def run(state: Path, listening: list[str]) -> None:
 
 
 def _current(state: Path) -> int:
-    """Return the number of the newest snapshot, and delete all others and their journals."""
+    """Return the newest snapshot's number, and delete the others with their journals."""
     number = max((int(path.name.partition("-")[2]) for path in state.glob("snapshot-*[0-9]")), default=0)
     for path in state.iterdir():
         # Left by an interrupted stop: an incomplete snapshot, or outdated files.

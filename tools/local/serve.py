@@ -1,4 +1,4 @@
-"""`make run`: a local server for all five APIs, with a local registry and demo data.
+"""`make run`: a local server with a local registry and demo data.
 
 It listens on loopback, and on Docker's default bridge for containers. The state folder, readable only by its owner,
 contains:
@@ -9,7 +9,7 @@ contains:
 - `samconfig.toml`, `sam-env.json`, `events/`: see `tools.local.sam_local`;
 - `format`, `lock`: see `tools.local.state`.
 
-The functions run in threads of this process. The user's AWS credentials are never used.
+The user's AWS credentials are never used.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Check AWS signatures (Version 4) on the local server's admin API, as API Gateway does.
+"""AWS signatures (Version 4) on the local server's admin API.
 
 The server has its own key pair, which is valid nowhere else.
 """
@@ -102,7 +102,7 @@ def operator() -> Operator:
 
 
 def write(path: Path, url: str, operator: Operator) -> None:
-    """Write the endpoint and key pair for the command line."""
+    """Write the command line's endpoint and key pair."""
     found = {
         "endpoint": url,
         "region": engine.REGION,

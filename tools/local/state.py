@@ -1,4 +1,4 @@
-"""State folder of the local server: private, locked by one server, and in this release's format."""
+"""State folder of the local server: private, locked, in this release's format."""
 
 import fcntl
 import os

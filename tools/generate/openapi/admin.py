@@ -57,7 +57,7 @@ def resource(function: Function, version: str, schemas: dict[str, Schema]) -> di
 def _exemplify(
     operation: Schema, path: str, method: str, event: Mapping[str, Any], schemas: Mapping[str, Schema]
 ) -> None:
-    """Add examples from the resource's event, if it is a request for this operation."""
+    """Add examples from the resource's event, if it is for this operation."""
     http = event["requestContext"]["http"]
     found = re.fullmatch(PARAMETER.sub(r"(?P<\1>[^/]+)", path), http["path"])
     if found is None or http["method"].lower() != method:

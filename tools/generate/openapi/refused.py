@@ -33,7 +33,7 @@ _ANYBODY = SimpleNamespace(confirm=lambda: None, look_up=lambda reason: None)
 
 
 def refusals(operation: Operation[Any, Any], event: Event) -> Iterator[Refused]:
-    """Yield an operation's errors in the order of its dialect's table."""
+    """Yield an operation's errors in its dialect's order."""
     found = provoked(operation, event)
     for reason in operation.dialect.REFUSALS:
         if reason in OF_THE_FORM:
