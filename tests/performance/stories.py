@@ -18,10 +18,9 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
-from tools import template
-from tools.local import demo, quectel_login
+from tests.world import Event, sample
+from tools import demo, quectel_login
 
-Event = dict[str, Any]
 Case = tuple[str, str, Event]
 Story = Iterator[Case]
 
@@ -41,25 +40,18 @@ class World:
         self, name: str, *, path: dict[str, str] | None = None, body: Any = None, query: Any = None, **headers: str
     ) -> Event:
         """Return an operation's sample event with valid credentials, and with the specified parts replaced."""
-        event: Event = json.loads(template.function(name).event.read_text())
         match name.partition(".")[0]:
             case "rufus":
-                event["headers"]["api_key"] = demo._key("RUFUS_UNBIND_KEY")
+                known = {"api_key": demo._key("RUFUS_UNBIND_KEY")}
             case "quectel":
-                event["headers"]["authorization"] = self.token("ada", "quectel")
+                known = {"authorization": self.token("ada", "quectel")}
             case "asseco":
-                event["headers"]["authorization"] = f"bearer {self.bank.token(sub=demo.CUSTOMERS[''])}"
+                known = {"authorization": f"bearer {self.bank.token(sub=demo.CUSTOMERS[''])}"}
             case "remoteit":
-                event["headers"]["developerkey"] = demo._key("REMOTEIT_DEVELOPER_KEY")
-                event["headers"]["token"] = self.token("ada", "remoteit")
-        event["headers"] = {name: value for name, value in (event["headers"] | headers).items() if value}
-        if body is not None:
-            event |= {"body": body if isinstance(body, str) else json.dumps(body), "isBase64Encoded": False}
-        if path is not None:
-            event["pathParameters"] = path
-        if query is not None:
-            event["rawQueryString"] = urlencode(query)
-        return event
+                known = {"developerkey": demo._key("REMOTEIT_DEVELOPER_KEY"), "token": self.token("ada", "remoteit")}
+            case _:
+                known = {}
+        return sample(name, known | headers, path=path, query=query, body=body)
 
 
 def rufus(world: World) -> Story:

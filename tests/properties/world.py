@@ -1,7 +1,6 @@
-"""A small world for all proofs: two accounts, their users and credentials, a device of each API, and for each operation
-a request that succeeds.
+"""The installation of all proofs, and for each operation a request that succeeds in it.
 
-The requests are those of events/, with the world's credentials and values that only a running registry knows.
+The requests are those of events/, with a caller's credentials and values that only a running registry knows.
 """
 
 import base64
@@ -12,37 +11,28 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from bindery.asseco import issued_devices
-from bindery.connectivity import service_addresses
 from bindery.core import clock
-from bindery.directory import accounts, api_keys, products, sessions, users
-from bindery.directory.api_keys import Grant, Kind
-from bindery.quectel import domain_secrets
-from bindery.registry import devices, identity
-from bindery.rufus import company_devices
 from bindery.security import secrets
 from tests.http_api import Response, invoke
-from tests.openid import CUSTOMER, OTHER, Bank
-from tools import template
-from tools.local import quectel_login
+from tests.openid import Bank
+from tests.world import (
+    ADDRESS,
+    CAMERA,
+    CREDENTIALS,
+    DK,
+    DOMAIN,
+    PASSWORD,
+    PK,
+    SN,
+    Caller,
+    Event,
+    email,
+    install,
+    sample,
+)
+from tools import quectel_login, template
 
-Event = dict[str, Any]
-
-DOMAIN, PASSWORD = "demo", "correct horse battery"
-PK, SN, DK = "p1117e", "SN0000000001", "F4A1B2C3D4E1"
-ADDRESS = "80:00:00:00:00:00:00:F1"
-CAMERA = ("Camera", "CAMERA-1")
-
-
-@dataclass
-class Caller:
-    """A caller with credentials for every API."""
-
-    uid: str
-    account: str
-    customer: str
-    headers: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By API: the credentials of a request."""
+__all__ = ["ADDRESS", "CAMERA", "CREDENTIALS", "DK", "DOMAIN", "PASSWORD", "PK", "SN", "Caller", "Event", "email"]
 
 
 @dataclass
@@ -62,15 +52,10 @@ class World:
     def request(self, name: str, caller: Caller | None = None) -> Event:
         """Return the operation's sample request with a caller's credentials (default ada's) and this world's ids."""
         caller = caller or (self.ben if name in BENS else self.ada)
-        event: Event = json.loads(template.function(name).event.read_text())
-        known = caller.headers.get(name.partition(".")[0], {})
-        event["headers"] = {k: v for k, v in event["headers"].items() if k not in CREDENTIALS} | known
+        event = sample(name, caller.headers.get(name.partition(".")[0]))
         change = CHANGES.get(name)
         return event if change is None else change(self, event, caller)
 
-
-CREDENTIALS = ("api_key", "x-api-key", "authorization", "token", "developerkey", "apikey")
-"""Headers that carry a credential."""
 
 OPERATIONS = [
     function.name for function in template.functions() if not function.name.startswith(("admin.", "default."))
@@ -138,38 +123,8 @@ BEFORE: dict[str, tuple[str, ...]] = {
 
 def build(bank: Bank) -> World:
     """Create the world in an empty registry. The bank issues asseco's tokens."""
-    for account in ("acme", "other"):
-        accounts.create(account, name=account.title())
-    secret = domain_secrets.create(DOMAIN)
-    products.create(PK, name="Product", module_type="FC41D")
-    devices.manufacture(PK, SN, device_key=DK)
-    ada = _caller(bank, "ada", "acme", CUSTOMER)
-    ben = _caller(bank, "ben", "acme", OTHER)
-    cleo = _caller(bank, "cleo", "other", "MIGR00009")
-    device_id = company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
-    service_addresses.assign(ADDRESS, identity.company_device_of("acme", device_id))
-    issued_devices.enter(CUSTOMER, device_id="CARD-0001", kind="payment-card", card_status="valid")
+    secret, ada, ben, cleo = install(bank)
     return World(ada, ben, cleo, secret)
-
-
-def email(uid: str) -> str:
-    """Return a user's email address."""
-    return f"{uid}@example.com"
-
-
-def _caller(bank: Bank, uid: str, account: str, customer: str) -> Caller:
-    users.create(uid, account, domain=DOMAIN, customer=customer, email=email(uid))
-    users.set_password(uid, PASSWORD)
-    caller = Caller(uid, account, customer)
-    rufus = api_keys.issue(account, Kind.RUFUS, Grant.READ_WRITE, alias=uid, unbind=True)
-    developer = api_keys.issue(account, Kind.REMOTEIT, Grant.READ_WRITE, alias=uid)
-    caller.headers = {
-        "rufus": {"api_key": rufus},
-        "quectel": {"authorization": sessions.issue(uid, "quectel", 3600)[0]},
-        "asseco": {"authorization": f"bearer {bank.token(sub=customer)}"},
-        "remoteit": {"developerkey": developer, "token": sessions.issue(uid, "remoteit", 3600)[0]},
-    }
-    return caller
 
 
 def run(world: World, name: str, caller: Caller | None = None) -> Response:
