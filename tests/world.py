@@ -2,10 +2,13 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
+
+import pytest
 
 from bindery.asseco import issued_devices
 from bindery.connectivity import service_addresses
@@ -14,6 +17,8 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
 from bindery.registry import devices, identity
 from bindery.rufus import company_devices
+from tests import moto_registry
+from tests.conftest import clear_caches, make_environment
 from tests.http_api import SOURCE_IP, Response, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
 from tools import template
@@ -66,8 +71,8 @@ def sample(
     return event
 
 
-def ask(name: str, headers: Mapping[str, str] | None = None, *, source_ip: str = SOURCE_IP, **parts: Any) -> Response:
-    """Make an operation's sample request with these credentials, and with the specified parts replaced."""
+def send(name: str, headers: Mapping[str, str] | None = None, *, source_ip: str = SOURCE_IP, **parts: Any) -> Response:
+    """Send an operation's sample request with these credentials, and with the specified parts replaced."""
     event = sample(name, headers, **parts)
     event["requestContext"]["requestId"] = "request-1"
     event["requestContext"]["http"]["sourceIp"] = source_ip
@@ -87,6 +92,18 @@ def developer(uid: str, account: str) -> dict[str, str]:
     """Return the credentials of a remoteit request: a new developer key of an account, and a user's session."""
     key = api_keys.issue(account, Kind.REMOTEIT, Grant.READ_WRITE, alias=uid)
     return {"developerkey": key, "token": sessions.issue(uid, "remoteit", 3600)[0]}
+
+
+@contextmanager
+def empty_registry() -> Iterator[Bank]:
+    """Provide an empty registry, and a bank whose tokens it trusts, for several tests."""
+    with pytest.MonkeyPatch.context() as environment, Bank() as bank:
+        make_environment(environment)
+        bank.trusted(environment)
+        with moto_registry.empty():
+            clear_caches()
+            yield bank
+            clear_caches()
 
 
 def email(uid: str) -> str:

@@ -2,32 +2,24 @@
 
 import io
 import json
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from bindery.aws import dynamodb
-from bindery.connectivity import service_addresses
-from bindery.directory import accounts, api_keys, products, sessions, users
-from bindery.directory.api_keys import Grant, Kind
 from bindery.http import operation
-from bindery.quectel import user_domains
-from bindery.registry import devices, identity
-from bindery.rufus import company_devices
-from tests import moto_registry, openid
-from tests.conftest import clear_caches
-from tests.http_api import Response, event, invoke
+from bindery.registry import devices
+from tests import moto_registry
+from tests.http_api import Response, invoke
 from tests.tables import everything
+from tests.world import PK, Caller, empty_registry, install, sample
+from tools.openapi.asked import body_of
 
-pytestmark = pytest.mark.usefixtures("callers")
-
-ADDRESS = "80:00:00:00:00:00:00:F1"
-RUFUS_KEY = "ror-ae4fc6c19681a20fad30"
-REMOTEIT_KEY = "0" * 40
+pytestmark = pytest.mark.usefixtures("caller")
 
 
 @dataclass(frozen=True)
@@ -35,8 +27,6 @@ class Dialect:
     """Operation of a dialect, with the responses that differ between dialects."""
 
     operation: str
-    path: str
-    fields: dict[str, Any]
     text: str
     """Name of a required text field."""
     serial: str
@@ -44,63 +34,58 @@ class Dialect:
     malformed: tuple[int, str]
     internal: tuple[int, str]
     unavailable: tuple[int, str]
-    headers: Callable[[], dict[str, str]] = dict
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Fields of the sample request."""
+        given = sample(self.operation)
+        return dict(parse_qsl(given["rawQueryString"])) if self is QUECTEL else body_of(given) or {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Credentials of a caller who is allowed to send the sample."""
+        return _ada.headers.get(self.operation.partition(".")[0], {})
 
     def ask(
         self,
-        body: Any = None,
+        given: Any = None,
         *,
         content_type: str | None = None,
         headers: dict[str, str] | None = None,
         spell: Callable[[str], str] = str,
     ) -> Response:
         """Send the sample's fields, or another body (text, bytes, or an object)."""
-        given = self.fields if body is None else body
-        sent = (self.headers() if headers is None else headers) | (
-            {"content-type": content_type} if content_type else {}
-        )
-        if self.operation.startswith("quectel"):
-            request = event("POST", self.path, query=given)
-        else:
-            text = given if isinstance(given, str | bytes) else json.dumps(given, ensure_ascii=False)
-            request = event("POST", self.path, body=text)
+        given = self.fields if given is None else given
+        sent = (self.headers if headers is None else headers) | ({"content-type": content_type} if content_type else {})
+        if self is not QUECTEL:
+            given = given if isinstance(given, str | bytes) else json.dumps(given, ensure_ascii=False)
+        parts = {"query": given} if self is QUECTEL else {"body": given}
+        request = sample(self.operation, **parts)
         request["headers"] = {spell(name): value for name, value in sent.items()}
+        request["requestContext"]["requestId"] = "request-1"
         return invoke(self.operation, request)
 
 
-_bank: openid.Bank
-
-
-def _session(dialect: str) -> str:
-    return sessions.issue("ada", dialect, 600)[0]
-
+_ada: Caller
 
 RUFUS = Dialect(
     "rufus.bind_device",
-    "/v0/devices",
-    {"model": "Model X1", "serial_number": "DEVICE-123"},
     "model",
     "serial_number",
     (400, '{"description":"Malformed request body: a JSON object is expected"}'),
     (500, '{"description":"Internal server error"}'),
     (503, '{"description":"Service unavailable, try again"}'),
-    lambda: {"api_key": RUFUS_KEY},
 )
 QUECTEL = Dialect(
     "quectel.bind_device_sn",
-    "/v2/binding/enduserapi/bindDeviceSn",
-    {"pk": "p1", "sn": "SN1"},
     "sn",
     "sn",
     (200, '{"code":5048,"data":null,"extMsg":"","msg":"Device binding failed"}'),
     (200, '{"code":5048,"data":null,"extMsg":"","msg":"Device binding failed"}'),
     (200, '{"code":5314,"data":null,"extMsg":"","msg":"Device query failed in cloud platform"}'),
-    lambda: {"authorization": _session("quectel")},
 )
 ASSECO = Dialect(
     "asseco.register_owned_device",
-    "/v1/device/owned-devices",
-    {"external-device-identifier": "990000862471854", "operating-system": "iOS 9.x", "nickname": "My Phone"},
     "nickname",
     "external-device-identifier",
     (
@@ -109,30 +94,17 @@ ASSECO = Dialect(
     ),
     (500, '{"problem":"internal-error","message":"Internal server error","details":null}'),
     (503, '{"problem":"service-unavailable","message":"Service unavailable, try again","details":null}'),
-    lambda: {"authorization": f"bearer {_bank.token()}"},
 )
 REMOTEIT = Dialect(
     "remoteit.connect_device",
-    "/apv/v27/device/connect",
-    {"deviceaddress": ADDRESS},
     "deviceaddress",
     "deviceaddress",
     (400, '{"status":"false","reason":"malformed request body: a JSON object is expected"}'),
     (500, '{"status":"false","reason":"internal server error"}'),
     (503, '{"status":"false","reason":"service unavailable, try again"}'),
-    lambda: {"developerkey": REMOTEIT_KEY, "token": _session("remoteit")},
 )
 VODLIX = Dialect(
     "vodlix.add_device",
-    "/api/v2/device",
-    {
-        "mac_address": "STT9.221129.002",
-        "device_os": "iOS",
-        "device_version": "14.5",
-        "device_type": "Mobile",
-        "app_version": "2.0",
-        "app_name": "MyApp",
-    },
     "app_name",
     "mac_address",
     (400, "Malformed request body: a JSON object or a form is expected"),
@@ -147,29 +119,20 @@ every = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.oper
 with_body = pytest.mark.parametrize("dialect", WITH_BODY, ids=lambda dialect: dialect.operation)
 
 
+@pytest.fixture(scope="module")
+def installed() -> Iterator[tuple[Caller, moto_registry.State]]:
+    """Create an installation once. Return a caller who is allowed to send every sample."""
+    with empty_registry() as bank:
+        ada = install(bank)[1]
+        devices.manufacture(PK, "caf\u00e9", device_key="ABCD1234")
+        yield ada, moto_registry.state()
+
+
 @pytest.fixture
-def callers(registry: None, environment: pytest.MonkeyPatch) -> Any:
-    """Create a caller of each dialect who is allowed to send its sample."""
-    global _bank
-    moto_registry.prepare("a caller of each dialect", _enter)
-    with openid.Bank() as bank:
-        bank.trusted(environment)
-        clear_caches()
-        _bank = bank
-        yield
-
-
-def _enter() -> None:
-    accounts.create("acme", name="Acme")
-    api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a", chosen=RUFUS_KEY)
-    api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d", chosen=REMOTEIT_KEY)
-    user_domains.create("domain")
-    users.create("ada", "acme", domain="domain")
-    products.create("p1", name="Product", module_type="M")
-    for serial in ("SN1", unicodedata.normalize("NFC", "cafe\u0301")):
-        devices.manufacture("p1", serial, device_key="ABCD1234")
-    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    service_addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
+def caller(installed: tuple[Caller, moto_registry.State]) -> None:
+    global _ada
+    _ada, state = installed
+    moto_registry.restore(state)
 
 
 def succeeded(answer: Response) -> bool:
@@ -197,6 +160,12 @@ def test_body_is_parsed_as_json_regardless_of_content_type(dialect: Dialect, con
 @pytest.mark.parametrize("spell", [str.upper, str.title, str.lower])
 def test_header_names_are_case_insensitive(dialect: Dialect, spell: Callable[[str], str]) -> None:
     assert succeeded(dialect.ask(spell=spell))
+
+
+@pytest.mark.parametrize("dialect", [RUFUS, QUECTEL, ASSECO, REMOTEIT], ids=lambda dialect: dialect.operation)
+def test_credentials_are_checked_before_the_parameters(dialect: Dialect) -> None:
+    refusal = dialect.ask(headers={})
+    assert dialect.ask({}, headers={}) == refusal != dialect.ask({})
 
 
 @every
@@ -393,7 +362,7 @@ def bug() -> ClientError:
 
 @every
 def test_internal_error_is_hidden_and_logged_once(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, headers = everything(), dialect.headers()
+    before, headers = everything(), dialect.headers
     written = lines(monkeypatch)
     with monkeypatch.context() as patch:
         failing(patch, bug())
@@ -408,7 +377,7 @@ def test_internal_error_is_hidden_and_logged_once(dialect: Dialect, monkeypatch:
 
 @every
 def test_write_conflict_gets_retry_after_without_error_log(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, headers = everything(), dialect.headers()
+    before, headers = everything(), dialect.headers
     written = lines(monkeypatch)
     conflict = {"TransactionCanceledException": [{"Code": "TransactionConflict"}], "TransactionConflictException": []}
 
@@ -434,7 +403,7 @@ def test_write_conflict_gets_retry_after_without_error_log(dialect: Dialect, mon
 
 @every
 def test_unreachable_registry_gets_retry_after(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, headers = everything(), dialect.headers()
+    before, headers = everything(), dialect.headers
     written = lines(monkeypatch)
     with monkeypatch.context() as patch:
         failing(patch, EndpointConnectionError(endpoint_url="http://inner"))

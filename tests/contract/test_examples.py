@@ -12,11 +12,11 @@ from botocore.exceptions import EndpointConnectionError
 from bindery.aws import dynamodb
 from bindery.core.errors import Reason
 from bindery.http.operation import Operation
-from tests import documented, moto_registry
-from tests.conftest import clear_caches, make_environment
+from tests import documented
+from tests.conftest import clear_caches
 from tests.http_api import Response, invoke
-from tests.openid import Bank
 from tests.performance.stories import World
+from tests.world import empty_registry
 from tools import template
 from tools.generate.openapi.refused import OF_THE_FORM, provoked
 from tools.voices import VOICES
@@ -31,13 +31,8 @@ every = pytest.mark.parametrize("name", OPERATIONS)
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Create one world for all of these requests: each is refused and writes nothing."""
-    with pytest.MonkeyPatch.context() as environment, Bank() as bank:
-        make_environment(environment)
-        bank.trusted(environment)
-        with moto_registry.empty():
-            clear_caches()
-            yield World(bank)
-            clear_caches()
+    with empty_registry() as bank:
+        yield World(bank)
 
 
 def shown(name: str, answer: Response) -> set[str]:
