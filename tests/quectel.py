@@ -11,13 +11,13 @@ from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import moto_registry
-from tests.http_api import Response, admin, event, invoke
-from tests.tables import everything, stored
+from tests.http_api import Response, admin
+from tests.tables import stored
+from tests.world import send
 
 PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
 DEVICE = identity.manufactured_device(PK, SN)
 ME, OTHER, THIRD = "C31489", "C31490", "C-3#1"
-PATH = "/v2/binding/enduserapi/bindDeviceSn"
 
 TEXTS = {
     5009: "Device verification failed",
@@ -84,30 +84,15 @@ def token(uid: str, lifetime: int = 7200) -> str:
 
 
 def bind(authorization: str | None, query: str | None = None, **parameters: Any) -> Response:
-    headers = {} if authorization is None else {"Authorization": authorization}
-    return invoke("quectel.bind_device_sn", event("POST", PATH, headers=headers, query=query or parameters))
+    return call("bind_device_sn", authorization, query or parameters)
 
 
-METHODS = {
-    "user_device_list": ("GET", "userDeviceList"),
-    "device_info": ("GET", "deviceInfo"),
-    "get_device_info_by_binding": ("GET", "getDeviceInfoByBinding"),
-    "set_device_info": ("PUT", "setDeviceInfo"),
-    "unbundling_device_dk": ("DELETE", "unbundlingDeviceDk"),
-    "share_info": ("POST", "shareInfo"),
-    "share_device": ("POST", "shareDevice"),
-}
-"""Method and last path segment of each operation except binding."""
-
-
-def call(name: str, authorization: str | None, parameters: dict[str, Any], *, prefix: str = "binding") -> Response:
-    method, end = METHODS[name]
-    headers = {} if authorization is None else {"Authorization": authorization}
-    return invoke(f"quectel.{name}", event(method, f"/v2/{prefix}/enduserapi/{end}", headers=headers, query=parameters))
+def call(name: str, authorization: str | None, query: str | dict[str, Any]) -> Response:
+    return send(f"quectel.{name}", {"authorization": authorization or ""}, query=query)
 
 
 def ask(uid: str, name: str, **parameters: Any) -> Response:
-    """Call an operation other than binding as a user."""
+    """Call an operation as a user."""
     return call(name, token(uid), parameters)
 
 
@@ -176,69 +161,7 @@ def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
     dynamodb.write(items.family(fid).update(add={"common": fillers}))
 
 
-# ── Ways to make a request fail, one function each ────────────────────────────────────────────────────────────────────
-
-
-def no_token(world: World) -> None:
-    world.token = None
-
-
-def disabled_user(world: World) -> None:
-    users.set_enabled(ME, False)
-
-
-def no_pk(world: World) -> None:
-    del world.parameters["pk"]
-
-
-def no_sn(world: World) -> None:
-    world.parameters["sn"] = "  "
-
-
-def long_name(world: World) -> None:
-    world.parameters["deviceName"] = "n" * 255
-
-
-def malformed(world: World) -> None:
-    world.parameters["capabilitiesBitmask"] = "16"
-
-
-def disabled_domain(world: World) -> None:
-    user_domains.change("E.DM.1", enabled=False)
-
-
-def administrators_only(world: World) -> None:
-    user_domains.change("E.DM.1", binders="administrators")
-
-
-def unknown_pk(world: World) -> None:
-    world.parameters["pk"] = "p-unknown"
-
-
-def other_domains(world: World) -> None:
-    products.change(PK, domains=["E.DM.2"])
-
-
-def barred(world: World) -> None:
-    products.bar(PK, ME)
-
-
-def fid_without_home_mode(world: World) -> None:
-    world.parameters["fid"] = "F1"
-
-
-def no_fid_in_home_mode(world: World) -> None:
-    users.set_home_mode(ME, True)
-    world.parameters.pop("fid", None)
-
-
-def foreign_family(world: World) -> None:
-    users.set_home_mode(ME, True)
-    world.parameters["fid"] = "F2"
-
-
-def unknown_sn(world: World) -> None:
-    world.parameters["sn"] = "SN-unknown"
+# ── Ways to make a request fail ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def imported(world: World, **facts: Any) -> None:
@@ -261,28 +184,5 @@ def other_data_center(world: World) -> None:
     world.manufacture(data_center="elsewhere")
 
 
-def banned(world: World) -> None:
-    devices.ban(DEVICE, "stolen")
-
-
 def disabled(world: World) -> None:
     assert admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/disable").json()["enabled"] is False
-
-
-def mine(world: World) -> None:
-    succeeded(bind(world.token, **world.parameters | {"isCommonDevice": "false"}))
-
-
-def bound_by_another(world: World) -> None:
-    succeeded(as_user(OTHER))
-
-
-def shared_with_me(world: World) -> None:
-    if not everything()["BINDINGS"]:
-        bound_by_another(world)
-    share(OTHER, ME, clock.seconds() + 60)
-
-
-def full_common_list(world: World) -> None:
-    world.at_home()
-    fill("F1")

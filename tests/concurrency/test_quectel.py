@@ -82,9 +82,15 @@ def of_user(uid: str, does: str) -> Request:
     return operator(f"{does} {uid}", "users", "POST", f"users/{uid}/{does}", forbids=("bind",))
 
 
+def blocked(uid: str) -> Request:
+    """Block a user of the device's product."""
+    return operator(f"{uid} is blocked", "products", "PUT", f"products/{PK}/barred/{uid}", forbids=("bind",))
+
+
 def offer(uid: str, cover: str) -> Request:
     """Create a share code: 1 ends the earlier codes, 2 keeps them valid, 3 ends them if the share is not shorter."""
-    return ask(uid, "share_info", pk=PK, dk=DK, coverMark=cover)
+    asked = ask(uid, "share_info", pk=PK, dk=DK, coverMark=cover)
+    return replace(asked, forbids=() if cover == "2" else ("bind",))
 
 
 def ask(uid: str, name: str, **parameters: str) -> Request:
@@ -204,6 +210,9 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
     "an accept and the recipient's move": (mine, lambda mode: [accept(OTHER, ME), moved(OTHER)]),
     "an accept and the sharer's revocation": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "revoke-tokens")]),
     "an accept and the sharer's disabling": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "disable")]),
+    "an accept and the recipient's disabling": (mine, lambda mode: [accept(OTHER, ME), of_user(OTHER, "disable")]),
+    "an accept and the recipient's blocking": (mine, lambda mode: [accept(OTHER, ME), blocked(OTHER)]),
+    "an accept and the device's disabling": (mine, lambda mode: [accept(OTHER, ME), of_device(DEVICE, "disable")]),
     "an offer and an unbind": (mine, lambda mode: [offer(ME, "2"), unbind(ME)]),
     "an offer and another's bind": (mine, lambda mode: [offer(ME, "2"), bind(OTHER)]),
     "an offer and an end": (mine, lambda mode: [offer(ME, "2"), multi_end(mode, ME)]),

@@ -8,9 +8,8 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Item, Key
 from bindery.core.errors import Reason, Refused
 from bindery.directory import products
-from bindery.quectel import families, user_domains
+from bindery.quectel import families
 from bindery.registry import devices, identity, items
-from bindery.registry.bindings import Mode
 from tests.concurrency.races import before
 from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, common, fill, succeeded
 from tests.tables import everything
@@ -28,66 +27,6 @@ def stored(key: Key) -> Item:
     found = dynamodb.get(key)
     assert found is not None
     return found
-
-
-@pytest.mark.parametrize(
-    "enter",
-    [
-        lambda: user_domains.create("E.DM.1", binders="administrators"),
-        lambda: products.create(f" {PK} ", name="Second", module_type="M", mode=Mode.ROTATING),
-        lambda: families.create("F1", OTHER),
-    ],
-)
-def test_existing_records_cannot_be_created_again(enter: Callable[[], None]) -> None:
-    World()
-    untouched = everything()
-    assert refusal(enter) is Reason.ALREADY_EXISTS
-    assert everything() == untouched
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda: user_domains.change("none", enabled=True),
-        lambda: products.change("none", domains=None),
-        lambda: products.bar("none", ME),
-        lambda: families.change("none", members=[ME]),
-        lambda: families.enter_common("none", DEVICE),
-        lambda: devices.set_enabled("none", False),
-    ],
-)
-def test_missing_records_cannot_be_changed(change: Callable[[], None]) -> None:
-    World()
-    untouched = everything()
-    assert refusal(change) is Reason.NOT_FOUND
-    assert everything() == untouched
-
-
-LONG = [str(number) for number in range(101)]
-
-
-@pytest.mark.parametrize(
-    "enter",
-    [
-        lambda: products.create("p2", name="Second", module_type="M", domains=LONG),
-        lambda: products.change(PK, domains=LONG),
-        lambda: families.create("F9", ME, members=LONG),
-        lambda: families.create("F9", ME, rooms=LONG),
-        lambda: families.change("F1", members=LONG),
-        lambda: families.change("F1", rooms=LONG),
-    ],
-)
-def test_list_sizes_are_limited(enter: Callable[[], None]) -> None:
-    World()
-    untouched = everything()
-    assert refusal(enter) is Reason.LIMIT_REACHED
-    assert everything() == untouched
-
-
-def test_product_name_must_be_valid_as_device_name() -> None:
-    products.create("p1", name="n" * 254, module_type="M")
-    assert refusal(lambda: products.create("p2", name="n" * 255, module_type="M")) is Reason.INVALID
-    assert refusal(lambda: products.change("p1", name="n" * 255)) is Reason.INVALID
 
 
 def test_product_defaults_to_unique_mode_and_all_domains() -> None:

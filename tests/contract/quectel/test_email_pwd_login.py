@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
-from botocore.exceptions import EndpointConnectionError
 
 from bindery.aws.dynamodb import Table
 from bindery.core import clock
@@ -17,11 +16,10 @@ from bindery.directory import accounts, sessions, users
 from bindery.operators import privacy
 from bindery.quectel import domain_secrets, user_domains
 from bindery.security import passwords, secrets
-from tests.concurrency.races import before
-from tests.http_api import SOURCE_IP, Response, event, invoke
+from tests.http_api import SOURCE_IP, Response
 from tests.tables import everything, stored
-from tools.local import quectel_login
-from tools.local.quectel_login import PATH
+from tests.world import send
+from tools import quectel_login
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
@@ -54,11 +52,8 @@ def form(**changes: Any) -> dict[str, Any]:
     return quectel_login.form(**given)
 
 
-def post(fields: dict[str, Any], *, source_ip: str = SOURCE_IP) -> Response:
-    """Send the form as API Gateway delivers it."""
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    body = urlencode(fields, doseq=True).encode()
-    return invoke("quectel.email_pwd_login", event("POST", PATH, headers=headers, body=body, source_ip=source_ip))
+def post(fields: dict[str, Any]) -> Response:
+    return send("quectel.email_pwd_login", body=urlencode(fields, doseq=True).encode())
 
 
 def log_in(**changes: Any) -> Response:
@@ -114,7 +109,7 @@ def test_email_address_is_case_insensitive(email: str) -> None:
 def test_json_body_and_signature_in_any_case_are_accepted() -> None:
     fields = form()
     fields["signature"] = fields["signature"].upper()
-    assert tokens(invoke("quectel.email_pwd_login", event("POST", PATH, body=json.dumps(fields))))
+    assert tokens(send("quectel.email_pwd_login", body=json.dumps(fields)))
 
 
 def disabled(uid: str = "ada") -> None:
@@ -183,7 +178,7 @@ def test_name_longer_than_a_key_is_refused_as_unknown(name: str, code: int, text
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"email", b"[]"])
 def test_body_that_is_not_a_form_has_no_valid_signature(body: bytes) -> None:
-    refused(invoke("quectel.email_pwd_login", event("POST", PATH, body=body)), 5420)
+    refused(send("quectel.email_pwd_login", body=body), 5420)
 
 
 @pytest.mark.parametrize(
@@ -228,22 +223,6 @@ def test_wrong_password_takes_one_hash_for_any_user(
     assert len(hashed) == 1 + (happen is without_password)
 
 
-@pytest.mark.parametrize("method", ["batch_get_item", "transact_write_items"])
-@pytest.mark.parametrize(
-    ("error", "retry"), [(ZeroDivisionError(), None), (EndpointConnectionError(endpoint_url="http://inner"), "1")]
-)
-def test_internal_failure_refuses_the_login(
-    method: str, error: Exception, retry: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise error
-
-    before(monkeypatch, method, fail)
-    answer = log_in()
-    refused(answer, 5048)
-    assert answer.headers.get("Retry-After") == retry
-
-
 def test_login_neither_logs_nor_stores_email_and_password(caplog: pytest.LogCaptureFixture) -> None:
     secret_password = "canary password"
     users.create(UID, "acme", domain=DOMAIN, email="own@x.de")
@@ -260,39 +239,3 @@ def test_login_neither_logs_nor_stores_email_and_password(caplog: pytest.LogCapt
     for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
         assert text not in shown
     assert secrets.fingerprint("canary@x.de") not in shown
-
-
-@pytest.mark.parametrize(
-    ("happen", "code"),
-    [
-        (lambda: privacy.erase("ada"), 5031),
-        (lambda: users.change("ada", email="eve@x.de"), 5031),
-        (lambda: users.change("ada", domain="other"), 5031),
-        (lambda: users.set_enabled("ada", False), 5012),
-        (lambda: accounts.set_enabled("acme", False), 5012),
-    ],
-    ids=["erased", "address changed", "moved", "disabled", "closed"],
-)
-def test_user_removed_or_disabled_during_login_is_refused(
-    happen: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The refusal is the same as for a login after the change."""
-    before(monkeypatch, "batch_get_item", lambda: before(monkeypatch, "batch_get_item", happen))
-    refused(log_in(), code)
-    assert failures() == [1]
-
-
-def test_no_password_check_once_parallel_logins_use_up_attempts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fields = form()
-
-    def guesses() -> None:
-        for _ in range(5):
-            refused(log_in(password="wrong password"), 5012)
-
-    before(monkeypatch, "transact_write_items", guesses)
-    answer = post(fields)
-    refused(answer, 5012)
-    assert answer.headers["Retry-After"] == "1"
-    assert failures() == [5]
