@@ -1,19 +1,18 @@
 """asseco: every schedule of parallel requests is equivalent to some order of the requests."""
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from bindery.registry import devices, identity
+from tests import asseco
+from tests.asseco import DEVICE, IMEI
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, of_device, operator
-from tests.http_api import event, invoke
 from tests.invariants import broken
 from tests.openid import CUSTOMER, OTHER, Bank
 
-IMEI, SECOND = "990000862471854", "990000862471855"
-DEVICE = identity.customer_device(IMEI)
+SECOND = "990000862471855"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,58 +25,32 @@ def bank(environment: pytest.MonkeyPatch) -> Iterator[Bank]:
 Asked = Callable[[Bank], Request]
 
 
-def headers(bank: Bank, customer: str) -> dict[str, str]:
-    return {"authorization": f"bearer {bank.token(sub=customer)}"}
-
-
 def register(identifier: str = IMEI, nickname: str = "My Phone", customer: str = CUSTOMER) -> Asked:
-    def asked(bank: Bank) -> Request:
-        body = {"external-device-identifier": identifier, "operating-system": "iOS", "nickname": nickname}
-        request = event("POST", "/v1/device/owned-devices", headers=headers(bank, customer), body=json.dumps(body))
-        return Request(
-            f"{customer} registers {identifier} as {nickname}",
-            lambda: invoke("asseco.register_owned_device", request),
-            gains="bind",
-        )
-
-    return asked
+    body = {"external-device-identifier": identifier, "operating-system": "iOS", "nickname": nickname}
+    does = f"{customer} registers {identifier} as {nickname}"
+    return lambda bank: Request(does, lambda: asseco.register(bank, body, customer), gains="bind")
 
 
 def unregister(identifier: str = IMEI, customer: str = CUSTOMER) -> Asked:
-    def asked(bank: Bank) -> Request:
-        path = f"/v1/device/devices/{identifier}/unregister"
-        request = event("POST", path, headers=headers(bank, customer), path_parameters={"imei": identifier})
-        return Request(f"{customer} unregisters {identifier}", lambda: invoke("asseco.unregister_device", request))
-
-    return asked
+    does = f"{customer} unregisters {identifier}"
+    return lambda bank: Request(does, lambda: asseco.unregister(bank, identifier, customer))
 
 
-def owned(does: str, method: str, body: dict[str, str] | None = None) -> Asked:
-    """Return a customer's request for their device."""
-
-    def asked(bank: Bank) -> Request:
-        request = event(
-            method,
-            f"/v1/device/owned-devices/{IMEI}/{does}",
-            headers=headers(bank, CUSTOMER),
-            body=None if body is None else json.dumps(body),
-            path_parameters={"device-id": IMEI},
-        )
-        name = {"nickname": "set_nickname", "push-notification-handle": "set_push_handle"}.get(does, f"{does}_device")
-        return Request(" ".join([does, *(body or {}).values()]), lambda: invoke(f"asseco.{name}", request))
-
-    return asked
+def of_one(name: str, body: dict[str, str] | None = None, identifier: str = IMEI) -> Asked:
+    """Return a customer's request for a device."""
+    does = " ".join([name, *(body or {}).values()])
+    return lambda bank: Request(does, lambda: asseco.ask(bank, name, identifier, body))
 
 
 def rename(nickname: str) -> Asked:
-    return owned("nickname", "PUT", {"nickname": nickname})
+    return of_one("set_nickname", {"nickname": nickname})
 
 
 def push(handle: str) -> Asked:
-    return owned("push-notification-handle", "PUT", {"push-platform": "apns", "pns-handle": handle})
+    return of_one("set_push_handle", {"push-platform": "apns", "pns-handle": handle})
 
 
-BLOCK, UNBLOCK = owned("block", "POST"), owned("unblock", "POST")
+BLOCK, UNBLOCK = of_one("block_device"), of_one("unblock_device")
 
 
 def ban(bank: Bank) -> Request:
@@ -107,17 +80,7 @@ def changed(**members: str) -> Asked:
 
 
 def name_issued(nickname: str) -> Asked:
-    def asked(bank: Bank) -> Request:
-        request = event(
-            "PUT",
-            "/v1/device/issued-devices/C-1/nickname",
-            headers=headers(bank, CUSTOMER),
-            body=json.dumps({"nickname": nickname}),
-            path_parameters={"device-id": "C-1"},
-        )
-        return Request(f"name {nickname}", lambda: invoke("asseco.set_issued_nickname", request))
-
-    return asked
+    return of_one("set_issued_nickname", {"nickname": nickname}, "C-1")
 
 
 def issued(bank: Bank) -> None:
@@ -197,6 +160,9 @@ CASES: dict[str, tuple[Callable[[Bank], None], list[Asked]]] = {
     ),
     "rename, unregister, register again": (registered, [rename("Other"), unregister(), register()]),
     "two rename, unregister": (registered, [rename("Other"), rename("Third"), unregister()]),
+    "rename, unregister, another registers": (registered, [rename("Other"), unregister(), register(customer=OTHER)]),
+    "block, unregister, another registers": (registered, [BLOCK, unregister(), register(customer=OTHER)]),
+    "two unblock": (blocked, [UNBLOCK, UNBLOCK]),
     "block, unblock, unregister": (registered, [BLOCK, UNBLOCK, unregister()]),
     "block, rename, unregister": (registered, [BLOCK, rename("Other"), unregister()]),
     "rename, an end, register": (registered, [rename("Other"), end, register()]),

@@ -1,7 +1,5 @@
 """asseco: responses of the other operations: nicknames, push handles, blocking, classifications."""
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,80 +9,48 @@ from bindery.asseco.issued_devices import Capability, CardKind, CardStatus, Kind
 from bindery.asseco.owned_devices import IdentifierKind, PushPlatform, Status
 from bindery.aws.dynamodb import Table
 from bindery.core import clock
-from bindery.registry import devices
-from tests.contract.asseco.test_rows import (
-    NICKNAME_NOT_SET,
+from tests.asseco import (
+    IMEI,
     NICKNAME_NOT_UNIQUE,
+    PUSH,
+    PUSH_EXISTS,
     SAMPLE,
     STATUS_NOT_VALID,
-    UNKNOWN,
-    bank,
+    UNREGISTERED,
+    ask,
     bearer,
     block,
     card,
-    errors,
     get,
     get_issued,
     issued,
     register,
     unregister,
 )
-from tests.http_api import Response, event, invoke
+from tests.http_api import Response
 from tests.openid import CUSTOMER, OTHER, Bank
 from tests.tables import everything, stored
+from tests.world import send
 
-__all__ = ["bank"]
-
-IMEI = "990000862471854"
-PUSH = {"push-platform": "apns", "pns-handle": "740f4707"}
-PUSH_EXISTS = (
-    '{"problem":"valid-push-registration-exist","message":"The device is registered with this push handle already",'
-    '"details":null}'
-)
 NOW = 1795176000123
 EXPIRES = "2027-02-18T12:00:00Z"
 DAY = 24 * 3600 * 1000
 
-Ask = Callable[[Bank, str, str], Response]
+
+def rename(bank: Bank, body: Any) -> Response:
+    return ask(bank, "set_nickname", IMEI, body)
 
 
-def ask(
-    bank: Bank, name: str, method: str, action: str, body: Any, identifier: str, who: str, collection: str = "owned"
-) -> Response:
-    path = f"/v1/device/{collection}-devices/{identifier}/{action}"
-    text = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
-    request = event(
-        method, path, headers=bearer(bank.token(sub=who)), body=text, path_parameters={"device-id": identifier}
-    )
-    return invoke(f"asseco.{name}", request)
+def push(bank: Bank, body: Any) -> Response:
+    return ask(bank, "set_push_handle", IMEI, body)
 
 
-def rename(bank: Bank, body: Any, identifier: str = IMEI, who: str = CUSTOMER) -> Response:
-    return ask(bank, "set_nickname", "PUT", "nickname", body, identifier, who)
+def name_issued(bank: Bank, body: Any, identifier: str = "C-1") -> Response:
+    return ask(bank, "set_issued_nickname", identifier, body)
 
 
-def push(bank: Bank, body: Any, identifier: str = IMEI, who: str = CUSTOMER) -> Response:
-    return ask(bank, "set_push_handle", "PUT", "push-notification-handle", body, identifier, who)
-
-
-def blocking(bank: Bank, identifier: str = IMEI, who: str = CUSTOMER) -> Response:
-    return ask(bank, "block_device", "POST", "block", None, identifier, who)
-
-
-def unblocking(bank: Bank, identifier: str = IMEI, who: str = CUSTOMER) -> Response:
-    return ask(bank, "unblock_device", "POST", "unblock", None, identifier, who)
-
-
-def name_issued(bank: Bank, body: Any, identifier: str = "C-1", who: str = CUSTOMER) -> Response:
-    return ask(bank, "set_issued_nickname", "PUT", "nickname", body, identifier, who, "issued")
-
-
-def show(bank: Bank, path: str = "") -> Response:
-    headers = bearer(bank.token())
-    if not path:
-        return invoke("asseco.list_classifications", event("GET", "/v1/device/classifications", headers=headers))
-    request = event("GET", f"/v1/device/classifications/{path}", headers=headers, path_parameters={"schema-id": path})
-    return invoke("asseco.get_classification", request)
+def show(bank: Bank, schema_id: str) -> Response:
+    return ask(bank, "get_classification", schema_id, by="schema-id")
 
 
 def done(answer: Response) -> None:
@@ -99,65 +65,44 @@ def guards() -> list[tuple[str, str]]:
     return [(item["sk"], item["device"]) for item in stored(Table.BINDINGS) if item["sk"].startswith("nickname#")]
 
 
-OF_A_DEVICE: dict[str, Ask] = {
-    "nickname": lambda bank, identifier, who: rename(bank, {"nickname": "New"}, identifier, who),
-    "push": lambda bank, identifier, who: push(bank, PUSH, identifier, who),
-    "block": lambda bank, identifier, who: blocking(bank, identifier, who),
-    "unblock": lambda bank, identifier, who: unblocking(bank, identifier, who),
-    "issued nickname": lambda bank, identifier, who: name_issued(bank, {"nickname": "New"}, identifier, who),
+BODIES: dict[str, Any] = {
+    "unregister_device": None,
+    "set_nickname": {"nickname": "New"},
+    "set_push_handle": PUSH,
+    "block_device": None,
+    "unblock_device": None,
 }
-every = pytest.mark.parametrize("act", OF_A_DEVICE.values(), ids=OF_A_DEVICE)
-
-
-@every
-def test_device_of_another_customer_is_unknown_and_unchanged(act: Ask, bank: Bank) -> None:
-    register(bank, SAMPLE | {"external-device-identifier": "C-1"})
-    card("C-1")
-    before = everything()
-    anothers, none = act(bank, "C-1", OTHER), act(bank, "C-2", CUSTOMER)
-    assert (anothers.status, anothers.body) == (none.status, none.body) == (404, UNKNOWN)
-    assert anothers.headers == none.headers
-    assert everything() == before
-
-
-@every
-@pytest.mark.parametrize("identifier", [" ", "9" * 129, "\x07", "\udc80"])
-def test_invalid_identifier_is_answered_as_unknown(act: Ask, identifier: str, bank: Bank) -> None:
-    answer = act(bank, identifier, CUSTOMER)
-    assert (answer.status, answer.body) == (404, UNKNOWN)
+"""By operation on an owned device: the body of a valid request."""
 
 
 @pytest.mark.parametrize(
     ("name", "statuses"),
     [
-        ("nickname", {"active", "blocked"}),
-        ("push", {"active"}),
-        ("block", {"active"}),
-        ("unblock", {"blocked"}),
+        ("unregister_device", {"active", "blocked"}),
+        ("set_nickname", {"active", "blocked"}),
+        ("set_push_handle", {"active"}),
+        ("block_device", {"active"}),
+        ("unblock_device", {"blocked"}),
     ],
 )
 @pytest.mark.parametrize("status", Status)
 def test_operation_in_wrong_device_status_is_440(name: str, statuses: set[str], status: Status, bank: Bank) -> None:
     register(bank, SAMPLE)
     if status is Status.BLOCKED:
-        block(IMEI)
+        block()
     if status is Status.UNREGISTERED:
-        unregister(bank, IMEI)
-    before = everything()
-    answer = OF_A_DEVICE[name](bank, IMEI, CUSTOMER)
-    if status in statuses:
-        done(answer)
-        assert everything() != before
-    else:
+        unregister(bank)
+    before, shown = everything(), binding()
+    answer = ask(bank, name, IMEI, BODIES[name])
+    if status not in statuses:
         assert (answer.status, answer.body) == (440, STATUS_NOT_VALID)
         assert everything() == before
-
-
-@pytest.mark.parametrize("name", ["nickname", "push", "block"])
-def test_banned_device_stays_with_its_customer(name: str, bank: Bank) -> None:
-    register(bank, SAMPLE)
-    devices.ban(f"asseco#{IMEI}", "stolen")
-    done(OF_A_DEVICE[name](bank, IMEI, CUSTOMER))
+    elif name == "unregister_device":
+        assert (answer.status, answer.body) == (202, UNREGISTERED)
+    else:
+        done(answer)
+    if status in statuses and name.endswith("block_device"):
+        assert binding() == shown | {"status": "active" if status == "blocked" else "blocked"}
 
 
 # ── PUT /v1/device/owned-devices/{device-id}/nickname ─────────────────────────────────────────────────────────────────
@@ -217,41 +162,6 @@ def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, bank: 
     done(rename(bank, {"nickname": "Watch"}))
     unregister(bank, "2")
     done(rename(bank, {"nickname": "Tablet"}))
-
-
-SETTERS = pytest.mark.parametrize("setter", [rename, name_issued])
-
-
-@SETTERS
-@pytest.mark.parametrize("body", [{}, {"nickname": None}, {"nickname": ""}, {"nick-name": "  "}])
-def test_missing_nickname_is_440(setter: Any, body: dict[str, Any], bank: Bank) -> None:
-    register(bank, SAMPLE)
-    card("C-1")
-    before = everything()
-    answer = setter(bank, body)
-    assert (answer.status, answer.body) == (440, NICKNAME_NOT_SET)
-    assert everything() == before
-
-
-@SETTERS
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        ({"nickname": "n" * 65}, {"nickname": "max-length"}),
-        ({"nickname": 5}, {"nickname": "invalid-format"}),
-        ({"nickname": "a\nb"}, {"nickname": "invalid-format"}),
-        ("[]", {"body": "invalid-format"}),
-        (b"\xff", {"body": "invalid-format"}),
-        ("", {"body": "invalid-format"}),
-    ],
-)
-def test_invalid_nickname_is_400(setter: Any, body: Any, found: dict[str, str], bank: Bank) -> None:
-    register(bank, SAMPLE)
-    card("C-1")
-    before = everything()
-    answer = setter(bank, body)
-    assert (answer.status, answer.body) == (400, errors(**found))
-    assert everything() == before
 
 
 # ── PUT /v1/device/owned-devices/{device-id}/push-notification-handle ─────────────────────────────────────────────────
@@ -328,39 +238,7 @@ def test_push_handle_accepts_the_registration_field_name(bank: Bank) -> None:
     assert (binding()["push_platform"], binding()["push_handle"]) == ("wns", "h")
 
 
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        ({}, {"push-platform": "required", "pns-handle": "required"}),
-        ({"push-platform": "apns", "pns-handle": " "}, {"pns-handle": "required"}),
-        ({"push-platform": "", "pns-handle": "h"}, {"push-platform": "required"}),
-        (PUSH | {"push-platform": "pigeon"}, {"push-platform": "unknown-enum"}),
-        (PUSH | {"push-platform": 1}, {"push-platform": "unknown-enum"}),
-        (PUSH | {"pns-handle": "h" * 513}, {"pns-handle": "max-length"}),
-        (PUSH | {"pns-handle": {}}, {"pns-handle": "invalid-format"}),
-        (PUSH | {"pns-handle": "\x00"}, {"pns-handle": "invalid-format"}),
-        ("{", {"body": "invalid-format"}),
-    ],
-)
-def test_invalid_push_handle_is_400(body: Any, found: dict[str, str], bank: Bank) -> None:
-    register(bank, SAMPLE)
-    before = everything()
-    answer = push(bank, body)
-    assert (answer.status, answer.body) == (400, errors(**found))
-    assert everything() == before
-
-
 # ── POST /v1/device/owned-devices/{device-id}/block and /unblock ──────────────────────────────────────────────────────
-
-
-def test_block_and_unblock_change_only_the_status(bank: Bank) -> None:
-    register(bank, SAMPLE)
-    before = everything()
-    done(blocking(bank))
-    assert binding()["status"] == "blocked"
-    assert get(bank, IMEI).json()["status"] == "blocked"
-    done(unblocking(bank))
-    assert everything() == before
 
 
 # ── PUT /v1/device/issued-devices/{device-id}/nickname ────────────────────────────────────────────────────────────────
@@ -380,18 +258,6 @@ def test_issued_device_shows_its_nickname_once_set(bank: Bank) -> None:
     done(name_issued(bank, {"nick-name": "Holiday card"}, "T-1"))
     done(name_issued(bank, {"nick-name": "Holiday card"}, "T-1"))
     assert [device["nickname"] for device in issued(bank).json()["devices"]] == ["Holiday card"] * 2
-
-
-@pytest.mark.parametrize(
-    "number",
-    ["5168123456781234", "my 5168 1234 5678 1234", "5168 - 1234 - 5678 - 1234", "5168\u200b1234\u200b5678_1234"],
-)
-def test_card_number_is_refused_as_nickname(number: str, bank: Bank) -> None:
-    card("C-1")
-    before = everything()
-    answer = name_issued(bank, {"nickname": number})
-    assert (answer.status, answer.body) == (400, errors(nickname="invalid-format"))
-    assert everything() == before
 
 
 def test_update_by_the_bank_keeps_the_nickname(bank: Bank) -> None:
@@ -423,23 +289,18 @@ SCHEMAS = {
 
 
 def test_classifications_are_listed_without_values(bank: Bank) -> None:
-    answer = show(bank)
+    answer = send("asseco.list_classifications", bearer(bank.token()))
     assert answer.status == 200
     assert answer.body.startswith(
         '{"items":[{"schema-id":"device-kinds","name":"Device Kinds","description":"What the bank issues"},{'
     )
-    assert [found["schema-id"] for found in answer.json()["items"]] == list(SCHEMAS)
-
-
-@pytest.mark.parametrize("schema_id", SCHEMAS)
-def test_classification_has_exactly_the_values_of_its_enum(schema_id: str, bank: Bank) -> None:
-    answer = show(bank, schema_id)
-    found = answer.json()
-    info = {name: found[name] for name in ("schema-id", "name", "description")}
-    assert (answer.status, list(found)) == (200, [*info, "values"])
-    assert info in show(bank).json()["items"]
-    assert [value["literal"] for value in found["values"]] == list(SCHEMAS[schema_id])
-    assert all(value.keys() == {"literal", "description"} and value["description"] for value in found["values"])
+    listed = answer.json()["items"]
+    assert [found["schema-id"] for found in listed] == list(SCHEMAS)
+    for info, values in zip(listed, SCHEMAS.values(), strict=True):
+        shown = show(bank, info["schema-id"]).json()
+        assert list(shown.items())[:-1] == list(info.items())
+        assert [value["literal"] for value in shown["values"]] == list(values)
+        assert all(value.keys() == {"literal", "description"} and value["description"] for value in shown["values"])
 
 
 def test_classification_response_is_byte_exact(bank: Bank) -> None:

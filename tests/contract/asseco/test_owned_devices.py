@@ -1,27 +1,22 @@
-"""Owned devices: concurrent changes between a request's read and its write, and lost responses."""
+"""Owned devices: changes just before a write. tests/concurrency/test_asseco.py has the other schedules."""
 
-import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
 from bindery.asseco import owned_devices
 from bindery.asseco.owned_devices import IdentifierKind, PushPlatform
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Key, Table
-from bindery.http import operation
 from bindery.registry import devices, identity, items
 from tests import calls
+from tests.asseco import DEVICE, IMEI, SAMPLE, UNKNOWN, ask, register
 from tests.concurrency import races
-from tests.http_api import Response, event, invoke
+from tests.http_api import Response
 from tests.openid import CUSTOMER, OTHER, Bank
 from tests.tables import everything, stored
 
-IMEI = "990000862471854"
-DEVICE = identity.customer_device(IMEI)
 GIVEN = {
     "nickname": "My Phone",
     "kind": IdentifierKind.IMEI,
@@ -31,34 +26,8 @@ GIVEN = {
     "push_platform": None,
     "push_handle": None,
 }
-
-
-@pytest.fixture(autouse=True)
-def bank(registry: None, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
-    with Bank() as bank:
-        bank.trusted(environment)
-        yield bank
-
-
-def register(bank: Bank, nickname: str = "My Phone") -> Response:
-    body = json.dumps({"imei": IMEI, "nickname": nickname, "operating-system": "iOS 9.x"})
-    headers = {"authorization": f"Bearer {bank.token()}"}
-    return invoke("asseco.register_owned_device", event("POST", "/v1/device/owned-devices", headers=headers, body=body))
-
-
-def unregister(bank: Bank) -> Response:
-    headers = {"authorization": f"Bearer {bank.token()}"}
-    path = f"/v1/device/devices/{IMEI}/unregister"
-    request = event("POST", path, headers=headers, path_parameters={"imei": IMEI})
-    return invoke("asseco.unregister_device", request)
-
-
-def change(bank: Bank, name: str, body: Any = None, collection: str = "owned") -> Response:
-    """Call an operation that changes a device."""
-    headers = {"authorization": f"Bearer {bank.token()}"}
-    path = f"/v1/device/{collection}-devices/{IMEI}/x"
-    request = event("PUT", path, headers=headers, path_parameters={"device-id": IMEI}, body=json.dumps(body))
-    return invoke(f"asseco.{name}", request)
+NEW = {"nickname": "New"}
+PUSH = {"push-platform": "apns", "pns-handle": "h"}
 
 
 def entered(who: str = CUSTOMER, identifier: str = IMEI, **changes: Any) -> None:
@@ -73,8 +42,8 @@ def unblock() -> None:
     owned_devices.unblock(CUSTOMER, IMEI)
 
 
-def rename(nickname: str = "Renamed") -> None:
-    owned_devices.rename(CUSTOMER, IMEI, nickname)
+def rename() -> None:
+    owned_devices.rename(CUSTOMER, IMEI, "Renamed")
 
 
 def push(handle: str = "h") -> None:
@@ -85,9 +54,9 @@ def end() -> None:
     owned_devices.unregister(CUSTOMER, IMEI)
 
 
-def anew() -> None:
+def passed_on() -> None:
     end()
-    entered()
+    entered(OTHER)
 
 
 def banned() -> None:
@@ -95,221 +64,96 @@ def banned() -> None:
     devices.ban(DEVICE, "stolen")
 
 
-def passed_on() -> None:
-    owned_devices.unregister(CUSTOMER, IMEI)
-    entered(OTHER)
+def send(bank: Bank, name: str) -> Response:
+    """Send a customer's request for the device."""
+    if name == "register_owned_device":
+        return register(bank, SAMPLE)
+    return ask(bank, name, IMEI, {"set_nickname": NEW, "set_push_handle": PUSH}.get(name))
 
 
-@pytest.mark.parametrize(
-    ("happen", "problem"),
-    [
-        (entered, "imei-not-unique"),
-        (lambda: entered(OTHER), "imei-not-unique"),
-        (lambda: entered(identifier="another"), "nickname-not-unique"),
-        (banned, "device-status-not-valid"),
-    ],
-)
-def test_second_concurrent_registration_writes_nothing(
-    happen: Callable[[], object], problem: str, bank: Bank, monkeypatch: pytest.MonkeyPatch
-):
+NOT_VALID, NOT_EXIST = (440, "device-status-not-valid"), (404, "device-not-exist")
+REFUSED: list[tuple[str, Callable[[], object], tuple[int, str]]] = [
+    ("register_owned_device", entered, (440, "imei-not-unique")),
+    ("register_owned_device", lambda: entered(OTHER), (440, "imei-not-unique")),
+    ("register_owned_device", lambda: entered(identifier="another"), (440, "nickname-not-unique")),
+    ("register_owned_device", banned, NOT_VALID),
+    ("set_nickname", lambda: entered(identifier="another", nickname="new"), (440, "nickname-not-unique")),
+    ("set_nickname", lambda: (end(), entered()), (503, "service-unavailable")),
+    ("set_push_handle", push, (440, "valid-push-registration-exist")),
+    ("set_push_handle", block, NOT_VALID),
+    ("block_device", block, NOT_VALID),
+    ("unblock_device", unblock, NOT_VALID),
+    *(
+        (name, happen, refusal)
+        for name in ("unregister_device", "set_nickname", "set_push_handle", "block_device", "unblock_device")
+        for happen, refusal in ((end, NOT_VALID), (passed_on, NOT_EXIST))
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "happen", "refusal"), REFUSED)
+def test_change_just_before_the_write_gives_its_refusal(
+    name: str, happen: Callable[[], object], refusal: tuple[int, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name != "register_owned_device":
+        entered()
+    if name == "unblock_device":
+        block()
     after: list[Any] = []
     races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
-    answer = register(bank)
-    assert (answer.status, answer.json()["problem"]) == (440, problem)
-    assert [everything()] == after
-
-
-@pytest.mark.parametrize(
-    ("happen", "status", "problem"),
-    [
-        (end, 440, "device-status-not-valid"),
-        (passed_on, 404, "device-not-exist"),
-        (rename, 503, "service-unavailable"),
-    ],
-)
-def test_device_changed_since_read_is_not_unregistered(
-    happen: Callable[[], object], status: int, problem: str, bank: Bank, monkeypatch: pytest.MonkeyPatch
-):
-    entered()
-    after: list[Any] = []
-    races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
-    answer = unregister(bank)
-    assert (answer.status, answer.json()["problem"]) == (status, problem)
-    assert [everything()] == after
-
-
-@pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
-def test_nickname_lock_of_another_device_is_not_removed(name: str, bank: Bank):
-    entered()
-    guard = items.nickname_lock(CUSTOMER, "My Phone")
-    dynamodb.write(guard.update(set={"binding": "another's"}))
-    before = everything()
-    answer = unregister(bank) if name == "unregister_device" else change(bank, name, NEW)
-    assert (answer.status, answer.json()["problem"]) == AGAIN
-    assert everything() == before
-
-
-def test_device_blocked_concurrently_is_unregistered(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    entered()
-    races.before(monkeypatch, "transact_write_items", block)
-    assert unregister(bank).status == 202
-    assert [item["status"] for item in stored(Table.BINDINGS)] == ["unregistered"]
-
-
-NEW = {"nickname": "New"}
-PUSH = {"push-platform": "apns", "pns-handle": "h"}
-NOT_VALID = (440, "device-status-not-valid")
-UNKNOWN = (404, "device-not-exist")
-AGAIN = (503, "service-unavailable")
-
-
-@pytest.mark.parametrize(
-    ("name", "body", "happen", "refusal"),
-    [
-        ("set_nickname", NEW, end, NOT_VALID),
-        ("set_nickname", NEW, passed_on, UNKNOWN),
-        ("set_nickname", NEW, anew, AGAIN),
-        ("set_nickname", NEW, rename, AGAIN),
-        ("set_nickname", NEW, lambda: rename("new"), AGAIN),
-        ("set_nickname", NEW, lambda: entered(identifier="another", nickname="new"), (440, "nickname-not-unique")),
-        ("set_nickname", {"nickname": "MY PHONE"}, rename, AGAIN),
-        ("set_push_handle", PUSH, end, NOT_VALID),
-        ("set_push_handle", PUSH, block, NOT_VALID),
-        ("set_push_handle", PUSH, passed_on, UNKNOWN),
-        ("set_push_handle", PUSH, push, (440, "valid-push-registration-exist")),
-        ("block_device", None, end, NOT_VALID),
-        ("block_device", None, block, NOT_VALID),
-        ("block_device", None, passed_on, UNKNOWN),
-    ],
-)
-def test_second_concurrent_change_writes_nothing(
-    name: str,
-    body: Any,
-    happen: Callable[[], object],
-    refusal: tuple[int, str],
-    bank: Bank,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    entered()
-    after: list[Any] = []
-    races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
-    written = io.StringIO()
-    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
-    answer = change(bank, name, body)
-    assert (answer.status, answer.json()["problem"]) == refusal
-    # Not an internal error: concurrent changes by one customer must not roll back a deployment.
-    assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["INFO"]
-    assert [everything()] == after
-
-
-@pytest.mark.parametrize(("happen", "refusal"), [(unblock, NOT_VALID), (end, NOT_VALID), (passed_on, UNKNOWN)])
-def test_device_no_longer_blocked_is_not_unblocked(
-    happen: Callable[[], object], refusal: tuple[int, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
-):
-    entered()
-    block()
-    after: list[Any] = []
-    races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
-    answer = change(bank, "unblock_device")
+    answer = send(bank, name)
     assert (answer.status, answer.json()["problem"]) == refusal
     assert [everything()] == after
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "happen"),
+    ("name", "happen", "expected"),
     [
-        ("set_nickname", NEW, block),
-        ("set_nickname", NEW, push),
-        ("set_push_handle", PUSH, rename),
-        ("set_push_handle", PUSH, lambda: push("other")),
-        ("set_push_handle", PUSH, anew),
-        ("block_device", None, rename),
-        ("block_device", None, push),
+        ("unregister_device", block, {"status": "unregistered"}),
+        ("set_nickname", block, {"nickname": "New", "status": "blocked"}),
+        ("set_nickname", push, {"nickname": "New", "push_handle": "h"}),
+        ("set_push_handle", rename, {"nickname": "Renamed", "push_handle": "h"}),
+        ("set_push_handle", lambda: push("other"), {"push_handle": "h"}),
+        ("set_push_handle", lambda: (end(), entered()), {"push_handle": "h"}),
+        ("block_device", rename, {"nickname": "Renamed", "status": "blocked"}),
+        ("block_device", push, {"push_handle": "h", "status": "blocked"}),
     ],
 )
 def test_changes_to_different_fields_do_not_conflict(
-    name: str, body: Any, happen: Callable[[], object], bank: Bank, monkeypatch: pytest.MonkeyPatch
-):
+    name: str, happen: Callable[[], object], expected: dict[str, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entered()
     races.before(monkeypatch, "transact_write_items", happen)
-    assert change(bank, name, body).status == 204
-    owner = stored(Table.BINDINGS)[0]
-    (guard,) = stored(Table.BINDINGS)[1:]
-    assert guard["sk"] == f"nickname#{identity.folded(owner['nickname'])}"
-    assert guard["binding"] == owner["binding"]
-    if name == "set_push_handle":
-        assert owner["push_handle"] == "h"
-    if name == "set_nickname":
-        assert owner["nickname"] == "New"
-    if happen is block or name == "block_device":
-        assert owner["status"] == "blocked"
+    assert send(bank, name).status in (202, 204)
+    assert expected.items() <= stored(Table.BINDINGS)[0].items()
 
 
-def test_blocking_ends_connections_in_the_same_write(bank: Bank):
+@pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
+def test_nickname_lock_of_another_device_is_not_removed(name: str, bank: Bank) -> None:
     entered()
-    dynamodb.write(items.owner(DEVICE).update(set={"leases": {"ada": 1}}))
-    assert change(bank, "block_device").status == 204
-    assert stored(Table.BINDINGS)[0]["leases"] == {}
-
-
-def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    customers = identity.customer_holder(CUSTOMER)
-    dynamodb.write(Key(Table.DIRECTORY, customers, f"issued#{IMEI}").update(set={"kind": "otp-token"}))
-    erase = Delete(Key(Table.DIRECTORY, customers, f"issued#{IMEI}"))
-    races.before(monkeypatch, "update_item", lambda: dynamodb.write(erase))
-    answer = change(bank, "set_issued_nickname", NEW, "issued")
-    assert (answer.status, answer.json()["problem"]) == UNKNOWN
-    assert stored(Table.DIRECTORY) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "body", "before"),
-    [
-        ("set_nickname", NEW, None),
-        ("set_push_handle", PUSH, None),
-        ("block_device", None, None),
-        ("unblock_device", None, block),
-    ],
-)
-def test_retry_of_change_after_lost_response_is_idempotent(
-    name: str, body: Any, before: Callable[[], object] | None, bank: Bank
-):
-    entered()
-    if before is not None:
-        before()
-    sent = races.lose_first_response("TransactWriteItems")
-    assert change(bank, name, body).status == 204
-    assert len(sent) == 2
-
-
-def test_retry_of_registration_after_lost_response_is_idempotent(bank: Bank):
-    sent = races.lose_first_response("TransactWriteItems")
-    assert register(bank).body == f'{{"id":"{IMEI}","CreatedRecordStatus":"active"}}'
-    assert len(sent) == 2
-    assert json.loads(sent[1])["ClientRequestToken"]
-    assert len(stored(Table.BINDINGS)) == 2
-
-
-def test_failed_write_is_503_with_retry_after(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    def fail() -> None:
-        raise ReadTimeoutError(endpoint_url="https://dynamodb")
-
-    races.before(monkeypatch, "transact_write_items", fail)
+    dynamodb.write(items.nickname_lock(CUSTOMER, "My Phone").update(set={"binding": "another's"}))
     before = everything()
-    answer = register(bank)
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-    assert answer.body == '{"problem":"service-unavailable","message":"Service unavailable, try again","details":null}'
+    assert send(bank, name).status == 503
     assert everything() == before
 
 
-def test_unhandled_exception_is_500_without_details(bank: Bank, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(owned_devices, "register", lambda *_, **__: 1 / 0)
-    answer = register(bank)
-    assert answer.status == 500
-    assert answer.body == '{"problem":"internal-error","message":"Internal server error","details":null}'
+def test_blocking_ends_connections_in_the_same_write(bank: Bank) -> None:
+    entered()
+    dynamodb.write(items.owner(DEVICE).update(set={"leases": {"ada": 1}}))
+    assert send(bank, "block_device").status == 204
+    assert stored(Table.BINDINGS)[0]["leases"] == {}
 
 
-def test_list_takes_at_most_two_round_trips(bank: Bank, monkeypatch: pytest.MonkeyPatch):
+def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Key(Table.DIRECTORY, identity.customer_holder(CUSTOMER), f"issued#{IMEI}")
+    dynamodb.write(place.update(set={"kind": "otp-token"}))
+    races.before(monkeypatch, "update_item", lambda: dynamodb.write(Delete(place)))
+    answer = ask(bank, "set_issued_nickname", IMEI, NEW)
+    assert (answer.status, answer.body) == (404, UNKNOWN)
+    assert stored(Table.DIRECTORY) == []
+
+
+def test_list_takes_at_most_two_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         entered(identifier=f"{number}", nickname=f"{number}")
     query = dynamodb.client().query

@@ -1,0 +1,158 @@
+"""asseco: exact responses to invalid requests, which write nothing."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.asseco import (
+    IMEI_NOT_SET,
+    MESSAGES,
+    NICKNAME_NOT_SET,
+    OPERATING_SYSTEM_NOT_SET,
+    PUSH,
+    SAMPLE,
+    UNKNOWN,
+    bearer,
+    card,
+    register,
+)
+from tests.openid import Bank
+from tests.tables import everything
+from tests.world import send
+
+REGISTER, NICKNAME, ISSUED = "register_owned_device", "set_nickname", "set_issued_nickname"
+KIND = "external-device-id-kind"
+IDENTIFIER, SYSTEM = "external-device-identifier", "operating-system"
+
+
+def errors(**found: str) -> str:
+    listed = [{"tag": tag, "error": error, "message": MESSAGES[error]} for tag, error in found.items()]
+    return json.dumps({"errors": listed}, separators=(",", ":"))
+
+
+MISSING: list[tuple[list[str], str]] = [
+    ([IDENTIFIER], IMEI_NOT_SET),
+    (["nickname"], NICKNAME_NOT_SET),
+    ([SYSTEM], OPERATING_SYSTEM_NOT_SET),
+    (["nickname", SYSTEM], NICKNAME_NOT_SET),
+    ([IDENTIFIER, "nickname", SYSTEM], IMEI_NOT_SET),
+]
+"""Fields that are missing or blank in a registration, and the response."""
+
+INVALID: list[tuple[str, Any, dict[str, str]]] = [
+    *((REGISTER, {IDENTIFIER: wrong}, {IDENTIFIER: "invalid-format"}) for wrong in (7, "9\x00", "a/b", "/", ".", "..")),
+    (REGISTER, {IDENTIFIER: "9" * 129}, {IDENTIFIER: "max-length"}),
+    *((REGISTER, {"nickname": wrong}, {"nickname": "invalid-format"}) for wrong in (["n"], "\ud800")),
+    (REGISTER, {"nickname": "n" * 65}, {"nickname": "max-length"}),
+    (REGISTER, {SYSTEM: True}, {SYSTEM: "invalid-format"}),
+    *((REGISTER, {name: "o" * 129}, {name: "max-length"}) for name in (SYSTEM, "brand-name")),
+    (REGISTER, {"model-name": {}}, {"model-name": "invalid-format"}),
+    (REGISTER, {"push-handle": "h" * 513}, {"push-handle": "max-length"}),
+    *((REGISTER, {name: "x"}, {name: "unknown-enum"}) for name in ("push-platform", KIND)),
+    # The format is checked before required fields.
+    (REGISTER, {IDENTIFIER: "", "nickname": 5}, {"nickname": "invalid-format"}),
+    (
+        REGISTER,
+        {"model-name": 1, "nickname": "n" * 65, SYSTEM: None},
+        {"nickname": "max-length", "model-name": "invalid-format"},
+    ),
+    *(
+        (name, body, found)
+        for name in (NICKNAME, ISSUED)
+        for body, found in (
+            ({"nickname": "n" * 65}, {"nickname": "max-length"}),
+            ({"nickname": 5}, {"nickname": "invalid-format"}),
+            ({"nickname": "a\nb"}, {"nickname": "invalid-format"}),
+            ("[]", {"body": "invalid-format"}),
+            (b"\xff", {"body": "invalid-format"}),
+            ("", {"body": "invalid-format"}),
+        )
+    ),
+    *(
+        (ISSUED, {"nickname": number}, {"nickname": "invalid-format"})
+        for number in (
+            "5168123456781234",
+            "my 5168 1234 5678 1234",
+            "5168 - 1234 - 5678 - 1234",
+            "5168\u200b1234\u200b5678_1234",
+        )
+    ),
+    *(
+        ("set_push_handle", body, found)
+        for body, found in (
+            ({}, {"push-platform": "required", "pns-handle": "required"}),
+            ({"push-platform": "apns", "pns-handle": " "}, {"pns-handle": "required"}),
+            ({"push-platform": "", "pns-handle": "h"}, {"push-platform": "required"}),
+            (PUSH | {"push-platform": "pigeon"}, {"push-platform": "unknown-enum"}),
+            (PUSH | {"push-platform": 1}, {"push-platform": "unknown-enum"}),
+            (PUSH | {"pns-handle": "h" * 513}, {"pns-handle": "max-length"}),
+            (PUSH | {"pns-handle": {}}, {"pns-handle": "invalid-format"}),
+            (PUSH | {"pns-handle": "\x00"}, {"pns-handle": "invalid-format"}),
+            ("{", {"body": "invalid-format"}),
+        )
+    ),
+]
+"""Operation, body (of a registration: changes to the sample), and the error of each field."""
+
+QUERIES: list[tuple[str, str, str]] = [
+    ("{0}-statuses=lost", "{0}-statuses", "unknown-enum"),
+    ("{0}-statuses=blocked,", "{0}-statuses", "unknown-enum"),
+    ("{0}-statuses=blocked&{0}-statuses=blocked", "{0}-statuses", "invalid-format"),
+    *((f"sort-by={name}", "sort-by", "unknown-enum") for name in ("holder", "state")),
+    ("sort-order=up", "sort-order", "unknown-enum"),
+    *((f"page={text}", "page", "invalid-format") for text in ("0", "x", "1_0", "1.0", "%2B1", "1&page=2")),
+    *((f"page-size={text}", "page-size", "invalid-format") for text in ("0", "101")),
+]
+"""Query of a list, and the error of a parameter."""
+
+OF_ONE_DEVICE = {
+    "get_device": "imei",
+    "unregister_device": "imei",
+    NICKNAME: "device-id",
+    "set_push_handle": "device-id",
+    "block_device": "device-id",
+    "unblock_device": "device-id",
+    "get_issued_device": "device-id",
+    ISSUED: "device-id",
+}
+"""Name of the path parameter of each operation on a single device."""
+
+REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
+    *(
+        (REGISTER, {"body": {name: value for name, value in SAMPLE.items() if name not in fields} | blank}, 440, body)
+        for fields, body in MISSING
+        for blank in ({}, *(dict.fromkeys(fields, value) for value in (None, "", "  ")))
+    ),
+    *(
+        (name, {"body": body}, 440, NICKNAME_NOT_SET)
+        for name in (NICKNAME, ISSUED)
+        for body in ({}, {"nickname": None}, {"nickname": ""}, {"nick-name": "  "})
+    ),
+    *(
+        (name, {"body": SAMPLE | body if name == REGISTER else body}, 400, errors(**found))
+        for name, body, found in INVALID
+    ),
+    *(
+        (name, {"query": query.format(kind)}, 400, errors(**{tag.format(kind): error}))
+        for name, kind in (("list_owned_devices", "device"), ("list_issued_devices", "card"))
+        for query, tag, error in QUERIES
+    ),
+    *(
+        (name, {"path": {parameter: identifier}}, 404, UNKNOWN)
+        for name, parameter in OF_ONE_DEVICE.items()
+        for identifier in (" ", "9" * 129, "\x07", "\udc80")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "status", "body"), REFUSED, ids=range(len(REFUSED)))
+def test_invalid_request_gets_its_response_and_writes_nothing(
+    name: str, wrong: dict[str, Any], status: int, body: str, bank: Bank
+) -> None:
+    register(bank, SAMPLE)
+    card("CARD-0001")
+    before = everything()
+    answer = send(f"asseco.{name}", bearer(bank.token()), **wrong)
+    assert (answer.status, answer.body) == (status, body)
+    assert everything() == before
