@@ -1,34 +1,28 @@
 """rufus: every schedule of parallel requests is equivalent to some order of the requests."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bindery.directory import accounts, api_keys
-from bindery.directory.api_keys import Grant, Kind
+from bindery.directory import api_keys
 from bindery.registry import devices, identity
 from bindery.security import secrets
+from tests import rufus
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, of_device, operator
-from tests.http_api import event, invoke
 from tests.invariants import broken
-
-KEY = "ror-ae4fc6c19681a20fad30"
+from tests.rufus import UNBINDER
 
 
 def bind(alias: str) -> Request:
-    body = json.dumps({"model": "M", "serial_number": "S", "alias": alias})
-    request = event("POST", "/v0/devices", headers={"api_key": KEY}, body=body)
-    return Request(f"bind as {alias}", lambda: invoke("rufus.bind_device", request), gains="bind")
+    body = {"model": "M", "serial_number": "S", "alias": alias}
+    return Request(f"bind as {alias}", lambda: rufus.bind(body, UNBINDER), gains="bind")
 
 
 def unbind() -> Request:
     deviceid = secrets.device_id("acme", "M", "S")
-    path, parameters = f"/v0/devices/{deviceid}", {"deviceid": deviceid}
-    request = event("DELETE", path, headers={"api_key": KEY}, path_parameters=parameters)
-    return Request("unbind", lambda: invoke("rufus.unbind_device", request))
+    return Request("unbind", lambda: rufus.unbind(deviceid))
 
 
 def device() -> str:
@@ -48,7 +42,7 @@ def end() -> Request:
 
 
 def revoke() -> Request:
-    return operator("revoke", "keys", "POST", f"keys/{api_keys.id_of(KEY)}/revoke")
+    return operator("revoke", "keys", "POST", f"keys/{api_keys.id_of(UNBINDER)}/revoke")
 
 
 def unused() -> None:
@@ -96,11 +90,7 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_schedule_is_equivalent_to_some_order(case: str, prepared: Any) -> None:
-    def account() -> None:
-        accounts.create("acme", name="Acme")
-        api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="demo", unbind=True, chosen=KEY)
-
     given, asked = CASES[case]
-    prepared("account", account)
+    prepared("companies", rufus.install)
     given()
     assert schedules.check(asked(), broken) > 1

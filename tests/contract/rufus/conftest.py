@@ -1,0 +1,9 @@
+import pytest
+
+from tests import moto_registry, rufus
+
+
+@pytest.fixture(autouse=True)
+def companies(registry: None) -> None:
+    """Create two companies with API keys."""
+    moto_registry.prepare("rufus", rufus.install)
