@@ -1,6 +1,5 @@
 """remoteit: every schedule of parallel requests is equivalent to some order of the requests."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,19 +16,23 @@ from bindery.registry.bindings import Mode
 from tests import invariants, quectel
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, Tables, of_device, operator
-from tests.http_api import event, invoke
+from tests.http_api import Response
 from tests.properties.scale import FULL
 from tests.quectel import ME, OTHER, THIRD, World
+from tests.world import ADDRESS, send
 
-ADDRESS = "80:00:00:00:00:00:00:F1"
 DEVELOPER = "A" * 40
 
 
-def connect(uid: str, hostip: str | None = None) -> Request:
+def by(uid: str, name: str, body: dict[str, str]) -> Callable[[], Response]:
+    """Return the function that sends a user's request."""
     headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
+    return lambda: send(f"remoteit.{name}", headers, body=body)
+
+
+def connect(uid: str, hostip: str | None = None) -> Request:
     body = {"deviceaddress": ADDRESS, **({} if hostip is None else {"hostip": hostip})}
-    request = event("POST", "/apv/v27/device/connect", headers=headers, body=json.dumps(body))
-    return Request(f"{uid} connects", lambda: invoke("remoteit.connect_device", request), gains="connect")
+    return Request(f"{uid} connects", by(uid, "connect_device", body), gains="connect")
 
 
 def stop(uid: str = ME) -> Request:
@@ -41,10 +44,8 @@ def own_stop(uid: str = ME) -> Request:
     """Return the user's own request to end their current connection."""
     lease = dynamodb.get(items.connection(quectel.DEVICE, uid))
     assert lease is not None
-    headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
-    body = json.dumps({"deviceaddress": ADDRESS, "connectionid": lease["connection"]})
-    request = event("POST", "/apv/v27/device/connect/stop", headers=headers, body=body)
-    return Request(f"{uid} stops", lambda: invoke("remoteit.stop_connection", request))
+    body = {"deviceaddress": ADDRESS, "connectionid": lease["connection"]}
+    return Request(f"{uid} stops", by(uid, "stop_connection", body))
 
 
 def unbind(uid: str) -> Request:

@@ -9,16 +9,15 @@ from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.connectivity import access, leases, service_addresses
 from bindery.core import clock
-from bindery.directory import accounts, api_keys, products, sessions, users
-from bindery.directory.api_keys import Grant, Kind
+from bindery.directory import accounts, products, sessions, users
 from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
-from bindery.rufus import company_devices
-from tests import calls, quectel
-from tests.http_api import Response, event, invoke
+from tests import calls, quectel, world
+from tests.http_api import Response
 from tests.tables import everything
+from tests.world import developer, sample, send
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -56,12 +55,7 @@ def headers(registry: None) -> dict[str, str]:
     users.create("eve", "other", domain="D", customer="MIGR00003")
     for mode in Mode:
         products.create(mode.name, name=f"{mode.name} lock", module_type="FC41D", mode=mode)
-    return as_("ann")
-
-
-def as_(uid: str) -> dict[str, str]:
-    key = api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo")
-    return {"developerkey": key, "token": sessions.issue(uid, "remoteit", 3600)[0]}
+    return developer("ann", "acme")
 
 
 def address(number: int) -> str:
@@ -69,11 +63,7 @@ def address(number: int) -> str:
 
 
 def bound(account: str, serial_number: str, number: int | None = None, **given: Any) -> str:
-    company_devices.bind(account, "M", serial_number, **{"alias": None, "firmware": None, "kind": None} | given)
-    device = identity.company_device(account, "M", serial_number)
-    if number is not None:
-        service_addresses.assign(address(number), device)
-    return device
+    return world.bound(account, "M", serial_number, None if number is None else address(number), **given)
 
 
 def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:
@@ -105,7 +95,7 @@ def registered(owner: str, identifier: str, number: int) -> str:
 
 
 def list_all(headers: dict[str, str]) -> Response:
-    return invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers))
+    return send("remoteit.list_all", headers)
 
 
 def listed(headers: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -131,10 +121,6 @@ def test_list_response_is_byte_exact(headers: dict[str, str], monkeypatch: pytes
         '"createdate":"2026-11-20T12:00:00+00:00","ownerusername":"acme","servicetitle":"","shared":"not-shared",'
         '"webenabled":"","weburi":"","localurl":"","georegion":""}],"cache_expires":0,"length":1}'
     )
-
-
-def test_user_without_devices_gets_an_empty_list(headers: dict[str, str]) -> None:
-    assert list_all(headers).body == '{"status":"true","devices":[],"cache_expires":0,"length":0}'
 
 
 def test_list_has_exactly_the_accessible_devices(headers: dict[str, str]) -> None:
@@ -167,7 +153,7 @@ def test_list_has_exactly_the_accessible_devices(headers: dict[str, str]) -> Non
         address(5): ("Phone 355", "IP-6S", own, "not-shared"),
         address(6): ("Gate", "M", "acme", "not-shared"),
     }
-    bobs = listed(as_("bob"))
+    bobs = listed(developer("bob", "acme"))
     assert set(bobs) == {address(2), address(6), address(8)}
     assert bobs[address(8)]["ownerusername"] == "bob"
     # Every listed device can be connected to.
@@ -238,21 +224,6 @@ def test_own_devices_come_first_when_the_list_is_cut_off(
     assert len(found) == 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"developerkey": ""}, "missing developer key"),
-        ({"token": ""}, "missing api token"),
-        ({"token": "no.such.token"}, "invalid api token"),
-        ({"developerkey": "A" * 40}, "invalid developer key"),
-    ],
-)
-def test_credentials_are_checked_before_any_read(headers: dict[str, str], changes: dict[str, str], reason: str) -> None:
-    bound("acme", "S1", 1)
-    answer = list_all(headers | changes)
-    assert (answer.status, answer.body) == (401, f'{{"status":"false","reason":"{reason}"}}')
-
-
 def test_list_reads_100_devices_per_call_and_writes_nothing(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,9 +232,7 @@ def test_list_reads_100_devices_per_call_and_writes_nothing(
         bound("acme", f"S{number}", number)
     stands = everything()
     with calls.recording("remoteit.list_all") as invocation:
-        answer = template.function("remoteit.list_all").load()(
-            event("GET", "/apv/v27/device/list/all", headers=headers), None
-        )
+        answer = template.function("remoteit.list_all").load()(sample("remoteit.list_all", headers), None)
     assert json.loads(answer["body"])["length"] == 5
     assert invocation.dynamodb == ["BatchGetItem", *["Query"] * 3, *["BatchGetItem"] * 3]
     assert everything() == stands
