@@ -1,36 +1,30 @@
 """vodlix: every schedule of parallel requests is equivalent to some order of the requests."""
 
-import json
 from collections.abc import Callable
 
 import pytest
 
 from bindery.directory import settings
-from bindery.registry import devices, identity
+from bindery.registry import devices
+from tests import vodlix
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, of_device, operator
-from tests.http_api import event, invoke
 from tests.invariants import broken
-
-MAC = "A1B2C3D4E5F6"
-DEVICE = identity.video_device(MAC)
-FACTS = ("device_os", "device_version", "device_type", "app_version", "app_name")
+from tests.vodlix import DEVICE, FACTS, MAC
 
 
 def add(version: str) -> Request:
-    request = event("POST", "/api/v2/device", body=json.dumps({"mac_address": MAC} | dict.fromkeys(FACTS, version)))
-    return Request(f"add {version}", lambda: invoke("vodlix.add_device", request), gains="bind")
+    body = {"mac_address": MAC} | dict.fromkeys(FACTS, version)
+    return Request(f"add {version}", lambda: vodlix.add(body), gains="bind")
 
 
 def show(screen: str) -> Request:
-    body = json.dumps({"mac_address": MAC, "current_screen": screen})
-    request = event("POST", "/api/v2/device_activity", body=body)
-    return Request(f"show {screen}", lambda: invoke("vodlix.record_activity", request))
+    body = {"mac_address": MAC, "current_screen": screen}
+    return Request(f"show {screen}", lambda: vodlix.record(body))
 
 
 def look() -> Request:
-    request = event("POST", "/api/v2/device_check", body=json.dumps({"mac_address": MAC}))
-    return Request("look", lambda: invoke("vodlix.check_device", request))
+    return Request("look", lambda: vodlix.check({"mac_address": MAC}))
 
 
 def ban() -> Request:
