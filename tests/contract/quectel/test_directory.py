@@ -53,6 +53,7 @@ def test_common_list_holds_100_distinct_devices() -> None:
     families.enter_common("F1", DEVICE)
     assert len(common("F1")) == 100
     assert refusal(lambda: families.enter_common("F1", "quectel#p#another")) is Reason.LIMIT_REACHED
+    assert refusal(lambda: families.enter_common("none", DEVICE)) is Reason.NOT_FOUND
     assert len(common("F1")) == 100
 
 
