@@ -19,7 +19,7 @@ from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
 from tests.world import Event, sample
-from tools import demo, quectel_login
+from tools import demo, quectel_login, template
 
 Case = tuple[str, str, Event]
 Story = Iterator[Case]

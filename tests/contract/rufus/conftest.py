@@ -3,7 +3,7 @@ import pytest
 from tests import moto_registry, rufus
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def companies(registry: None) -> None:
     """Create two companies with API keys."""
     moto_registry.prepare("rufus", rufus.install)

@@ -9,6 +9,8 @@ from bindery.rufus import company_devices
 from tests.rufus import bound, page
 from tests.tables import everything
 
+pytestmark = pytest.mark.usefixtures("companies")
+
 
 def test_device_of_another_account_cannot_be_bound_or_shown() -> None:
     # A device's key includes its account, so another account cannot hold it. The binding is checked anyway.

@@ -13,6 +13,8 @@ from bindery.security import secrets
 from tests.rufus import OTHER, SAMPLE, bind
 from tests.tables import everything, stored
 
+pytestmark = pytest.mark.usefixtures("companies")
+
 
 def test_documented_sample_is_bound_and_gets_its_deviceid() -> None:
     answer = bind('{"model": "Model X1", "serial_number":"DEVICE-123"}')
