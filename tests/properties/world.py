@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 from bindery.core import clock
 from bindery.security import secrets
 from tests.http_api import Response, invoke
-from tests.openid import Bank
+from tests.openid import CUSTOMER, Bank
 from tests.world import (
     ADDRESS,
     CAMERA,
@@ -32,7 +32,20 @@ from tests.world import (
 )
 from tools import quectel_login, template
 
-__all__ = ["ADDRESS", "CAMERA", "CREDENTIALS", "DK", "DOMAIN", "PASSWORD", "PK", "SN", "Caller", "Event", "email"]
+__all__ = [
+    "ADDRESS",
+    "CAMERA",
+    "CREDENTIALS",
+    "CUSTOMER",
+    "DK",
+    "DOMAIN",
+    "PASSWORD",
+    "PK",
+    "SN",
+    "Caller",
+    "Event",
+    "email",
+]
 
 
 @dataclass

@@ -30,7 +30,7 @@ def test_device_of_another_account_cannot_be_bound_or_shown() -> None:
 
 
 @pytest.fixture
-def two_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+def two_a_round_trip(companies: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit each page to two devices, as if they filled a megabyte."""
     query = dynamodb.client().query
     monkeypatch.setattr(
