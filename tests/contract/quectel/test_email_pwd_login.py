@@ -178,7 +178,7 @@ def test_name_longer_than_a_key_is_refused_as_unknown(name: str, code: int, text
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"email", b"[]"])
 def test_body_that_is_not_a_form_has_no_valid_signature(body: bytes) -> None:
-    refused(send("quectel.email_pwd_login", body=body), 5420)
+    refused(send("quectel.email_pwd_login", {"content-type": ""}, body=body), 5420)
 
 
 @pytest.mark.parametrize(
