@@ -17,7 +17,7 @@ from tests import moto_registry
 from tests.http_api import Response, invoke
 from tests.tables import everything
 from tests.world import PK, Caller, empty_registry, install, sample
-from tools.openapi.asked import body_of
+from tools.generate.openapi.asked import body_of
 
 pytestmark = pytest.mark.usefixtures("caller")
 

@@ -19,7 +19,8 @@ from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
 from tests.world import Event, sample
-from tools import demo, quectel_login, template
+from tools import template
+from tools.local import demo, quectel_login
 
 Case = tuple[str, str, Event]
 Story = Iterator[Case]

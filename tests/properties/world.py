@@ -30,7 +30,8 @@ from tests.world import (
     install,
     sample,
 )
-from tools import quectel_login, template
+from tools import template
+from tools.local import quectel_login
 
 __all__ = [
     "ADDRESS",

@@ -19,7 +19,7 @@ from bindery.security import passwords, secrets
 from tests.http_api import SOURCE_IP, Response
 from tests.tables import everything, stored
 from tests.world import send
-from tools import quectel_login
+from tools.local import quectel_login
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
