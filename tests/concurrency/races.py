@@ -10,7 +10,6 @@ import pytest
 from bindery.aws import dynamodb
 from tests import calls
 
-CALLERS = 32
 Outcome = TypeVar("Outcome")
 
 
@@ -33,7 +32,7 @@ def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], ob
     monkeypatch.setattr(dynamodb.client(), method, call)
 
 
-def at_once(act: Callable[[int], Outcome], callers: int = CALLERS) -> list[Outcome]:
+def at_once(act: Callable[[int], Outcome], callers: int) -> list[Outcome]:
     """Call `act` with each caller's number, all at the same time, and return the results."""
     barrier = Barrier(callers)
 

@@ -1,51 +1,21 @@
 import secrets
-import threading
 from pathlib import Path
 
 import boto3
 import httpx
 import pytest
 
-from bindery.aws.dynamodb import Table
-from bindery.directory import accounts, api_keys
-from bindery.directory.accounts import KeyKind
-from bindery.directory.api_keys import Grant
-from tests.http_api import event, invoke
-from tests.tables import everything, stored
+from bindery.directory import accounts
+from tests.tables import everything
 from tools.local.engine import Engine, EngineError, keep
 
 pytestmark = pytest.mark.usefixtures("engine")
-AT_ONCE = 16
-
-
-def company() -> str:
-    accounts.create("acme", name="Acme")
-    return api_keys.issue("acme", KeyKind.RUFUS, Grant.WRITE, alias="key")
 
 
 @pytest.mark.parametrize("_", range(2))
 def test_every_test_has_empty_tables(_):
     assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
-    company()
-
-
-def test_parallel_bind_requests_create_one_binding():
-    request = event(
-        "POST", "/v0/devices", headers={"api_key": company()}, body='{"model":"Model X1","serial_number":"DEVICE-123"}'
-    )
-    bodies = []
-    threads = [
-        threading.Thread(target=lambda: bodies.append(invoke("rufus.bind_device", request).body))
-        for _ in range(AT_ONCE)
-    ]
-    invoke("rufus.bind_device", request)
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(bodies) == AT_ONCE
-    assert len(set(bodies)) == 1
-    assert len(stored(Table.BINDINGS)) == 1
+    accounts.create("acme", name="Acme")
 
 
 def test_secret_is_generated_once_and_kept():
