@@ -20,7 +20,7 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests.concurrency import schedules, test_remoteit
 from tests.concurrency.schedules import Request, of_device, operator
-from tests.concurrency.test_quectel import accept, bind, offer, rename, unbind
+from tests.concurrency.test_quectel import accept, bind, both_at_home, end, offer, rename, unbind
 from tests.concurrency.test_remoteit import ADDRESS, broken, connect, own_stop
 from tests.http_api import event, invoke
 from tests.properties.scale import FULL
@@ -150,6 +150,22 @@ def test_operator_and_user_requests_are_equivalent_to_some_order(act: str, asked
     assert schedules.check([ACTS[act].ask(), request], broken) > 0
 
 
+SECOND = identity.manufactured_device(PK, "SN2")
+
+OTHERS: dict[str, Act] = {
+    "another email": Act(of("users", "PATCH", f"users/{ME}", {"email": "b@example.com"})),
+    "its email": Act(of("users", "PATCH", f"users/{OTHER}", {"email": "A@EXAMPLE.com"})),
+    "leave": Act(
+        of("users", "PATCH", f"users/{ME}", {"domain": "E.DM.2"}), lambda: users.change(ME, email="c@example.com")
+    ),
+    "assign another": Act(of("devices", "PUT", ADDRESS_PATH, {"address": ADDRESS[:-1] + "2"})),
+    "assign elsewhere": Act(
+        of("devices", "PUT", f"devices/{identity.opaque(SECOND)}/address", {"address": ADDRESS}),
+        lambda: devices.manufacture(PK, "SN2", device_key="8415D0A31B2E"),
+    ),
+}
+"""Requests that are tried only with those that `NAMED` names."""
+
 NAMED = [
     ("rotate", "revoke"),
     ("unban", "assign"),
@@ -157,18 +173,35 @@ NAMED = [
     ("unban", "activate"),
     ("issue", "close"),
     ("email", "create"),
+    ("email", "another email"),
+    ("email", "its email"),
+    ("email", "leave"),
+    ("move", "role"),
+    ("ban", "import-key"),
+    ("assign", "assign another"),
+    ("assign", "assign elsewhere"),
 ]
-"""Pairs of operators' requests in which one writes what the other reads."""
+"""Operators' requests of which one writes what another reads."""
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), NAMED + [pair for pair in part(list(combinations(ACTS, 2)), 30) if pair not in NAMED]
+    "acts",
+    NAMED + [pair for pair in part(list(combinations(ACTS, 2)), 30) if pair not in NAMED],
+    ids="-".join,
 )
-def test_operator_requests_are_equivalent_to_some_order(one: str, other: str) -> None:
+def test_operator_requests_are_equivalent_to_some_order(acts: tuple[str, ...]) -> None:
+    named = ACTS | OTHERS
     # Last, because it closes the account.
-    for act in sorted((one, other), key="open".__eq__):
-        ACTS[act].given()
-    assert schedules.check([ACTS[one].ask(), ACTS[other].ask()], broken) > 0
+    for act in sorted(acts, key="open".__eq__):
+        named[act].given()
+    assert schedules.check([named[act].ask() for act in acts], broken) > 0
+
+
+@pytest.mark.parametrize("mode", [Mode.MULTI], indirect=True)
+def test_parallel_ends_in_a_family_are_equivalent_to_some_order(mode: None) -> None:
+    unbind(ME).ask()
+    both_at_home(Mode.MULTI)
+    assert schedules.check([end(ME), end(OTHER)], broken) > 0
 
 
 READ_ALONE = {"product", "domain-off", "domain-on", "binders", "close", "open", "members", "rooms"}

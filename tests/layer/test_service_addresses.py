@@ -1,11 +1,8 @@
 """Service addresses: one device per address, one address per device, and no partial assignments."""
 
-from collections.abc import Callable
-
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Table
 from bindery.connectivity import service_addresses
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason, Refused
@@ -13,7 +10,7 @@ from bindery.directory import products
 from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from tests.concurrency.races import before
-from tests.tables import everything, stored
+from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -70,20 +67,6 @@ def test_address_and_device_are_assigned_one_to_one(address: str, device: str, r
         service_addresses.assign(address, device)
     assert caught.value.reason is reason
     assert everything() == stands
-
-
-@pytest.mark.parametrize(
-    "change", [lambda: service_addresses.assign(ADDRESS, "two"), lambda: service_addresses.assign(OTHER, "one")]
-)
-def test_one_of_two_concurrent_assignments_fails_completely(
-    change: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before(monkeypatch, "transact_write_items", change)
-    with pytest.raises(Refused) as caught:
-        service_addresses.assign(ADDRESS, "one")
-    assert caught.value.reason is Reason.ALREADY_EXISTS
-    assert len(stored(Table.DIRECTORY)) == 1
-    assert len([item for item in stored(Table.DEVICES) if "address" in item]) == 1
 
 
 def test_removed_address_can_be_assigned_to_another_device() -> None:

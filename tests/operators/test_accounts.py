@@ -35,31 +35,6 @@ def test_account_is_created_once_and_shown() -> None:
     assert everything() == before
 
 
-def test_account_list_is_paginated() -> None:
-    for name in ("a", "b", "c"):
-        admin("accounts", "POST", "accounts", {"account": name, "name": name})
-    first = admin("accounts", "GET", "accounts", query={"limit": 2}).json()
-    assert [account["account"] for account in first["items"]] == ["a", "b"]
-    rest = admin("accounts", "GET", "accounts", query={"limit": 2, "cursor": first["next"]}).json()
-    assert ([account["account"] for account in rest["items"]], rest["next"]) == (["c"], None)
-
-
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "cursor=eyJhIjp7fX0="])
-def test_invalid_page_is_422(query: str) -> None:
-    assert admin("accounts", "GET", "accounts", query=query).status == 422
-
-
-@pytest.mark.parametrize(
-    "body",
-    [None, "{", [], {}, {"account": "a"}, {"account": "a/b", "name": "x"}, {"account": "a", "name": "x", "typo": 1}],
-)
-def test_invalid_body_is_reported_without_its_values(body: object) -> None:
-    answer = admin("accounts", "POST", "accounts", body)
-    assert answer.status == 422
-    assert answer.json()["reason"] == "invalid"
-    assert stored(Table.DIRECTORY) == []
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -119,20 +94,6 @@ def test_disabled_account_cannot_authenticate_until_enabled() -> None:
     assert invoke("rufus.bind_device", request).status == 403
     assert admin("accounts", "POST", "accounts/acme/enable").json()["enabled"] is True
     assert invoke("rufus.bind_device", request).status == 201
-
-
-@pytest.mark.parametrize(("method", "path"), [("GET", "accounts/x"), ("POST", "accounts/x/disable")])
-def test_unknown_account_is_404(method: str, path: str) -> None:
-    assert (admin("accounts", method, path).status, admin("accounts", method, path).json()["reason"]) == (
-        404,
-        "not_found",
-    )
-
-
-@pytest.mark.parametrize(("method", "path", "status"), [("DELETE", "accounts", 404), ("GET", "accounts/a/b/c", 404)])
-def test_unknown_operation_is_reported_as_a_problem(method: str, path: str, status: int) -> None:
-    answer = admin("accounts", method, path)
-    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
 
 
 @pytest.mark.parametrize("name", [".", ".."])

@@ -223,8 +223,3 @@ def test_next_run_deletes_the_probe_of_an_interrupted_run(monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
     assert ill(ask()) == {}
     assert everything() == NOTHING
-
-
-def test_doctor_accepts_only_post() -> None:
-    assert admin("doctor", "GET", "doctor").status == 404
-    assert everything() == NOTHING

@@ -545,13 +545,6 @@ def test_user_without_devices_can_be_exported_and_erased() -> None:
     )
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_unknown_user_is_404(method: str) -> None:
-    answer = admin("privacy", method, "privacy/nobody")
-    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
-    assert stored(Table.DIRECTORY) == []
-
-
 @pytest.mark.usefixtures("ada")
 def test_device_records_the_operator_whose_erasure_unbound_it() -> None:
     admin("privacy", "DELETE", f"privacy/{ME}")

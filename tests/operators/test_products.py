@@ -48,16 +48,6 @@ def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
     assert admin("products", "POST", "products", given).json().items() >= given.items()
 
 
-def test_product_list_is_paginated_without_blocked_users() -> None:
-    for name in ("a", "b", "c"):
-        admin("products", "POST", "products", LOCK | {"product_key": name})
-        admin("products", "PUT", f"products/{name}/barred/ada")
-    first = admin("products", "GET", "products", query={"limit": 2}).json()
-    assert [product["product_key"] for product in first["items"]] == ["a", "b"]
-    rest = admin("products", "GET", "products", query={"limit": 2, "cursor": first["next"]}).json()
-    assert ([product["product_key"] for product in rest["items"]], rest["next"]) == (["c"], None)
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -87,37 +77,6 @@ def test_change_of_product_domains_takes_effect_immediately() -> None:
     succeeded(as_user(ME))
 
 
-@pytest.mark.parametrize(
-    ("change", "at", "problem"),
-    [
-        ({"mode": 1}, "body", "extra_forbidden"),
-        ({"product_key": "p2"}, "body", "extra_forbidden"),
-        ({"name": "n" * 255}, "body.name", "string_too_long"),
-        ({"name": None}, "body.name", "string_type"),
-        ({"module_type": " "}, "body.module_type", "string_too_short"),
-        ({"domains": ["a b"]}, "body.domains.0", "string_pattern_mismatch"),
-        ({"data_center": 1}, "body.data_center", "string_type"),
-        ({"data_center": "d" * 33}, "body.data_center", "string_too_long"),
-        ({"data_center": "eu.1"}, "body.data_center", "string_pattern_mismatch"),
-    ],
-)
-def test_invalid_change_names_the_field(change: dict[str, Any], at: str, problem: str) -> None:
-    admin("products", "POST", "products", LOCK)
-    before = everything()
-    answer = admin("products", "PATCH", "products/p1", change)
-    assert answer.status == 422
-    ((found),) = answer.json()["errors"]
-    assert (found["at"], found["problem"]) == (at, problem)
-    assert everything() == before
-
-
-@pytest.mark.parametrize("mode", [0, 4, "unique", None, True, 1.5])
-def test_unknown_binding_mode_is_rejected(mode: object) -> None:
-    before = everything()
-    assert admin("products", "POST", "products", LOCK | {"mode": mode}).status == 422
-    assert everything() == before
-
-
 def test_product_has_at_most_99_domains() -> None:
     names = [f"d{number}" for number in range(100)]
     for name in names:
@@ -126,24 +85,6 @@ def test_product_has_at_most_99_domains() -> None:
     assert admin("products", "POST", "products", LOCK | {"domains": names[1:]}).status == 200
     before = everything()
     assert admin("products", "PATCH", "products/p1", {"domains": names}).json()["reason"] == "limit_reached"
-    assert everything() == before
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "at"),
-    [
-        ("POST", "products", LOCK | {"domains": ["a", "nosuch"]}, "domains.1"),
-        ("PATCH", "products/p0", {"domains": ["nosuch"]}, "domains.0"),
-        ("PUT", "products/p0/barred/nobody", None, "uid"),
-    ],
-)
-def test_unknown_reference_is_refused_by_name(method: str, path: str, body: Any, at: str) -> None:
-    admin("products", "POST", "products", LOCK | {"product_key": "p0"})
-    before = everything()
-    answer = admin("products", method, path, body)
-    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
-    (error,) = answer.json()["errors"]
-    assert (error["at"], error["message"].endswith("does not exist")) == (at, True)
     assert everything() == before
 
 
@@ -166,32 +107,6 @@ def test_blocked_user_cannot_bind_until_unblocked() -> None:
         answer = admin("products", "DELETE", f"products/{PK}/barred/{ME}")
         assert (answer.status, answer.json()) == (200, {"product_key": PK, "uid": ME, "barred": False})
     succeeded(as_user(ME))
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "products/x", None),
-        ("PATCH", "products/x", {"name": "X"}),
-        ("PATCH", "products/x", {}),
-        ("PUT", "products/x/barred/ada", None),
-    ],
-)
-def test_unknown_product_is_404(method: str, path: str, body: object) -> None:
-    before = everything()
-    assert admin("products", method, path, body).json()["reason"] == "not_found"
-    assert everything() == before
-
-
-def test_created_ids_are_short_enough_for_client_requests() -> None:
-    for length, status in ((64, 200), (65, 422)):
-        name = "n" * length
-        assert admin("products", "POST", "products", LOCK | {"product_key": name}).status == status
-        assert admin("families", "POST", "families", {"fid": name, "owner": "ada"}).status == status
-        assert admin("families", "PATCH", f"families/{'n' * 64}", {"rooms": [name]}).status == status
-    row = {"product_key": "n" * 64, "serial": "S", "device_key": "ABCD"}
-    found = admin("devices", "POST", "devices/import", {"rows": [row, row | {"data_center": "d" * 33}]}).json()
-    assert (found["created"], [error["row"] for error in found["errors"]]) == (1, [1])
 
 
 def test_data_center_matches_the_stack_parameter() -> None:

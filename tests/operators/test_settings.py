@@ -58,30 +58,3 @@ def test_device_management_setting_takes_effect_immediately() -> None:
     assert add() == 400
     put(1)
     assert add() == 200
-
-
-@pytest.mark.parametrize("value", ["on", "yes", "true", "1", "0", "", 2, -3, True, False])
-def test_invalid_setting_value_is_refused(value: Any) -> None:
-    answer = put(value)
-    assert answer.status == 422
-    assert answer.json()["errors"] == [{"at": "value", "problem": "invalid", "message": "device_management is 0 or 1"}]
-    assert stored(Table.DIRECTORY) == []
-
-
-@pytest.mark.parametrize("value", [None, 1.5, 1.0, [], {}, "x" * 1025, 2**53 + 1, -(2**53) - 1])
-def test_value_is_a_string_an_integer_or_a_boolean(value: Any) -> None:
-    assert put(value).status == 422
-    assert stored(Table.DIRECTORY) == []
-
-
-@pytest.mark.parametrize("body", [{}, None, {"value": 1, "name": "x"}, [1]])
-def test_body_with_other_fields_than_value_is_422(body: Any) -> None:
-    assert admin("settings", "PUT", "settings/device_management", body).status == 422
-    assert stored(Table.DIRECTORY) == []
-
-
-@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", {"value": 0})])
-def test_unknown_setting_is_refused(method: str, body: Any) -> None:
-    answer = admin("settings", method, "settings/device_managment", body)
-    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
-    assert stored(Table.DIRECTORY) == []

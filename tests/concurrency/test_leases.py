@@ -1,0 +1,75 @@
+"""Leases: every schedule of a relay's clients, or of connects to a full binding, is equivalent to some order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.connectivity import leases
+from bindery.connectivity.leases import FIRST_CLIENT
+from bindery.core import clock
+from bindery.core.errors import Refused
+from bindery.registry import items
+from bindery.registry.bindings import Mode
+from tests import quectel
+from tests.concurrency import schedules
+from tests.concurrency.schedules import Request
+from tests.concurrency.test_remoteit import connect, does, installation, revoke, stop, unbind
+from tests.http_api import Response
+from tests.invariants import broken
+from tests.quectel import DEVICE, ME, OTHER, THIRD
+
+
+def client(address: str = "203.0.113.9") -> Request:
+    """Return a client's use of the user's current connection, as the relay authorizes it."""
+    lease = dynamodb.get(items.connection(DEVICE, ME))
+    assert lease is not None
+
+    def asked() -> Response:
+        try:
+            return Response(200, {}, leases.authorize_client(lease["proxy"], address).id)
+        except Refused as refused:
+            return Response(403, {}, refused.reason)
+
+    return Request(f"{address} uses the connection", asked)
+
+
+def ban() -> Request:
+    return does("ban", reason="stolen")
+
+
+CLIENTS: dict[str, Callable[[], list[Request]]] = {
+    "two clients": lambda: [client(), client("203.0.113.10")],
+    "a client and a new connection": lambda: [client(), connect(ME, FIRST_CLIENT)],
+    "a client and a stop": lambda: [client(), stop()],
+    "a client and an unbind": lambda: [client(), unbind(ME)],
+    "a client and its user's tokens revoked": lambda: [client(), revoke()],
+    "a client and a ban": lambda: [client(), ban()],
+}
+
+
+@pytest.mark.parametrize("case", CLIENTS)
+def test_clients_of_a_connection_for_the_first_are_serializable(case: str, prepared: Any) -> None:
+    prepared(Mode.UNIQUE, lambda: installation(Mode.UNIQUE))
+    assert connect(ME, FIRST_CLIENT).ask().status == 200
+    assert schedules.check(CLIENTS[case](), broken) > 1
+
+
+FULL_BINDING: dict[str, Callable[[], list[Request]]] = {
+    "two connects": lambda: [connect(OTHER), connect(THIRD)],
+    "a connect and a stop": lambda: [connect(OTHER), stop()],
+    "a connect and the end of the binding": lambda: [connect(OTHER), unbind(ME)],
+    "a connect and the end of its share": lambda: [connect(OTHER), unbind(OTHER)],
+    "a connect and a ban": lambda: [connect(OTHER), ban()],
+}
+
+
+@pytest.mark.parametrize("case", FULL_BINDING)
+def test_connects_that_make_room_are_serializable(case: str, prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "CALLER_LIMIT", 1)
+    prepared(Mode.UNIQUE, lambda: installation(Mode.UNIQUE))
+    for uid in (OTHER, THIRD):
+        quectel.share(ME, uid, clock.seconds() + 1000)
+    assert connect(ME).ask().status == 200
+    assert schedules.check(FULL_BINDING[case](), broken) > 1
