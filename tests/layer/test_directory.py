@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable
 
-import jwt
 import pytest
 
 from bindery.aws import dynamodb
@@ -123,36 +122,3 @@ def test_session_ends_with_its_user_generation_or_account(end: Callable[[], obje
     token, _ = sessions.issue("ada", "quectel", 60)
     end()
     assert refused(sessions.verify(token, "quectel").look_up) is Reason.TOKEN_INVALID
-
-
-def test_forged_expired_or_foreign_session_is_refused() -> None:
-    good, _ = sessions.issue("ada", "quectel", 60)
-    claims = jwt.decode(good, options={"verify_signature": False})
-    secret = secrets.session_secret("quectel")
-    unsigned = good.rpartition(".")[0]
-    forgeries = [
-        "",
-        "x",
-        good[:-2] + ("AA" if not good.endswith("AA") else "BB"),
-        unsigned + ".",
-        jwt.encode(claims, None, "none"),
-        jwt.encode(claims, b"another secret that is long enough to sign" * 2, "HS256"),
-        jwt.encode(claims | {"exp": clock.seconds() - 1}, secret, "HS256"),
-        jwt.encode(claims | {"iss": "another"}, secret, "HS256"),
-        jwt.encode(claims | {"aud": "remoteit"}, secret, "HS256"),
-        jwt.encode(claims, secret, "HS512"),
-        *(
-            jwt.encode({k: v for k, v in claims.items() if k != name}, secret, "HS256")
-            for name in ("exp", "gen", "aud")
-        ),
-    ]
-    for token in forgeries:
-        assert refused(lambda: sessions.verify(token, "quectel")) is Reason.TOKEN_INVALID  # noqa: B023
-
-
-@pytest.mark.parametrize("changed", [{"account": "other"}, {"domain": "other"}, {"generation": 2}])
-def test_session_is_valid_only_for_its_users_current_state(changed: dict[str, str | int]) -> None:
-    accounts.create("other", name="Other")
-    token, _ = sessions.issue("ada", "quectel", 60)
-    session = sessions.verify(token, "quectel")._replace(**changed)
-    assert refused(session.look_up) is Reason.TOKEN_INVALID

@@ -88,13 +88,6 @@ def test_product_has_at_most_99_domains() -> None:
     assert everything() == before
 
 
-def test_product_shows_blocked_users() -> None:
-    made = admin("products", "POST", "products", LOCK).json()
-    assert admin("products", "GET", "products/p1").json() == made | {"barred": []}
-    admin("products", "PUT", "products/p1/barred/ada")
-    assert admin("products", "GET", "products/p1").json() == made | {"barred": ["ada"]}
-
-
 def test_blocked_user_cannot_bind_until_unblocked() -> None:
     World()
     for _ in range(2):

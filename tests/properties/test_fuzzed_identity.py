@@ -8,6 +8,7 @@ import ipaddress
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -159,7 +160,8 @@ def test_device_key_is_unique_and_decodable(dialect: str) -> None:
         canonical = [form(part) for form, part in zip(forms, given, strict=True)]
         assert identity.parts(key) == {"dialect": dialect} | dict(zip(names, canonical, strict=True))
         assert make(*canonical) == key
-        assert identity.from_opaque(identity.opaque(key)) == key
+        assert identity.from_opaque(opaque := identity.opaque(key)) == key
+        assert quote(opaque, safe="") == opaque
 
     look(search, st.lists(PARTS | GROUPS, min_size=len(names), max_size=len(names)))
 

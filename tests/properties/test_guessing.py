@@ -496,16 +496,6 @@ def test_metric_counts_every_kind_of_guess(
     assert line["reason"] in counted()
 
 
-def test_metric_does_not_count_successful_requests(
-    stage: Callable[[str, str], Stage], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged = stage(BIND, "quectel")
-    written = io.StringIO()
-    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
-    invoke(BIND, staged.request())
-    assert "reason" not in json.loads(written.getvalue())
-
-
 # ── Unguessable values ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

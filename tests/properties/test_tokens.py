@@ -62,9 +62,9 @@ def secret() -> bytes:
     return secrets.session_secret(_dialect.get())
 
 
-def other_secret() -> bytes:
-    """Return the secret that signs the session tokens of the other API."""
-    return secrets.session_secret({"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()])
+def other() -> str:
+    """Return the other API with session tokens."""
+    return {"quectel": "remoteit", "remoteit": "quectel"}[_dialect.get()]
 
 
 def session(**changes: Any) -> dict[str, Any]:
@@ -129,7 +129,7 @@ _SESSION: dict[str, Callable[[], str]] = {
     "RSA": lambda: by_rsa(RS256, session()),
     "an empty secret": lambda: by_hmac(b"", HS256, session()),
     "the secret's name": lambda: by_hmac(b"QuectelSessionSecret", HS256, session()),
-    "the secret of the other API": lambda: by_hmac(other_secret(), HS256, session()),
+    "the secret of the other API": lambda: by_hmac(secrets.session_secret(other()), HS256, session()),
     "the secret of another purpose": lambda: by_hmac(secrets.secret("DIRECTORY_SECRET"), HS256, session()),
     "a signature cut short": lambda: by_hmac(secret(), HS256, session())[:-22],
     "a signature of a hash without a key": lambda: _unkeyed(),
@@ -139,6 +139,7 @@ _SESSION: dict[str, Callable[[], str]] = {
     "no issuer": lambda: by_hmac(secret(), HS256, session(iss=None)),
     "an issuer that is a list": lambda: by_hmac(secret(), HS256, session(iss=["bindery"])),
     "no audience": lambda: by_hmac(secret(), HS256, session(aud=None)),
+    "the audience of the other API": lambda: by_hmac(secret(), HS256, session(aud=other())),
     "an unknown audience": lambda: by_hmac(secret(), HS256, session(aud="bindery")),
     "the audience of a refresh token": lambda: by_hmac(secret(), HS256, session(aud="quectel-refresh")),
     "an audience with the same prefix": lambda: by_hmac(secret(), HS256, session(aud=["quectel2", "remoteit2"])),

@@ -20,7 +20,6 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from tests.server.servers import Server
 from tests.tools.conftest import Bindery
 from tools import template
 from tools.cli import client
@@ -233,10 +232,6 @@ def test_exit_codes_are_documented(bindery: Bindery) -> None:
         assert re.search(rf"\b{int(code)}\s+\w", told)
 
 
-def test_wrong_key_pair_is_forbidden(bindery: Bindery) -> None:
-    assert bindery("accounts list", env={"BINDERY_SECRET_ACCESS_KEY": "wrong"}).exit_code == 5
-
-
 def test_list_command_follows_pagination(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         assert bindery(f"domains create paged-{number}").exit_code == 0
@@ -252,14 +247,6 @@ def test_list_command_follows_pagination(bindery: Bindery, monkeypatch: pytest.M
     assert json.loads(bindery("families list cleo").stdout) == []
 
 
-def test_local_server_is_found_in_its_folder(
-    bindery: Bindery, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / ".local").symlink_to(server.state)
-    monkeypatch.chdir(tmp_path)
-    assert bindery("accounts show demo", env=NOBODY).exit_code == 0
-
-
 def test_missing_endpoint_is_explained(bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(client, "__file__", str(tmp_path / "tools" / "cli" / "client.py"))
@@ -267,10 +254,6 @@ def test_missing_endpoint_is_explained(bindery: Bindery, tmp_path: Path, monkeyp
     assert (lost.exit_code, lost.stderr.startswith("bindery: no endpoint. Use --endpoint")) == (2, True)
     unsigned = bindery("accounts list --endpoint http://localhost:9", env=NOBODY)
     assert (unsigned.exit_code, "no key pair for http://localhost:9" in unsigned.stderr) == (2, True)
-    (tmp_path / ".local").mkdir()
-    (tmp_path / ".local" / "admin.json").write_text("{")
-    broken = bindery("accounts list", env=NOBODY)
-    assert (broken.exit_code, "cannot be read" in broken.stderr) == (2, True)
 
 
 AWS = {
@@ -284,6 +267,20 @@ AWS = {
 }
 
 
+Answering = Callable[[Callable[[httpx.Request], httpx.Response]], None]
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
+    """Return a function that replaces the endpoint by one that answers with a function."""
+
+    def answer(with_: Callable[[httpx.Request], httpx.Response]) -> None:
+        transport, made = httpx.MockTransport(with_), httpx.Client
+        monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=transport))
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("endpoint", "options", "region"),
     [
@@ -293,7 +290,7 @@ AWS = {
     ],
 )
 def test_deployed_endpoint_is_called_with_the_users_credentials(
-    bindery: Bindery, monkeypatch: pytest.MonkeyPatch, endpoint: str, options: str, region: str
+    bindery: Bindery, answering: Answering, endpoint: str, options: str, region: str
 ) -> None:
     asked: list[httpx.Request] = []
 
@@ -301,8 +298,7 @@ def test_deployed_endpoint_is_called_with_the_users_credentials(
         asked.append(request)
         return httpx.Response(200, json={"items": [], "next": None})
 
-    made = httpx.Client
-    monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=httpx.MockTransport(answer)))
+    answering(answer)
     assert bindery(f"accounts list --endpoint {endpoint} {options}", env=AWS).stdout == "[]\n"
     (request,) = asked
     assert str(request.url) == f"{endpoint.rstrip('/')}/admin/v1/accounts?limit=50"
@@ -337,12 +333,10 @@ def test_missing_aws_settings_are_reported(
     ],
 )
 def test_unexpected_responses_are_reported(
-    bindery: Bindery, monkeypatch: pytest.MonkeyPatch, status: int, code: int, body: dict[str, str] | None
+    bindery: Bindery, answering: Answering, status: int, code: int, body: dict[str, str] | None
 ) -> None:
     content = b"<html>" if body is None else json.dumps(body).encode()
-    made = httpx.Client
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
-    monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=transport))
+    answering(lambda _: httpx.Response(status, content=content))
     result = bindery("accounts show demo")
     assert (result.exit_code, result.stderr.startswith("bindery: ")) == (code, True)
 
@@ -457,15 +451,11 @@ def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
         assert bindery(line).exit_code == 3, line
 
 
-def test_erasure_without_a_user_record_ends_when_nothing_is_left(
-    bindery: Bindery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_erasure_without_a_user_record_ends_when_nothing_is_left(bindery: Bindery, answering: Answering) -> None:
     gone = httpx.Response(404, json={"title": "not found", "reason": "not_found"})
     part = httpx.Response(200, json={"uid": "ada", "removed": {"connections": 2}, "complete": False})
     answers = iter([part, part, gone, gone])
-    made = httpx.Client
-    transport = httpx.MockTransport(lambda request: next(answers))
-    monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=transport))
+    answering(lambda _: next(answers))
     result = bindery("privacy erase ada --yes")
     assert (result.exit_code, json.loads(result.stdout)) == (
         0,
@@ -496,7 +486,7 @@ def test_doctor_checks_the_registry_and_every_route(bindery: Bindery) -> None:
     assert found["POST /v0/devices"] == "HTTP 403"
 
 
-def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, answering: Answering) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/admin/v1/doctor":
             return httpx.Response(200, json={"healthy": True, "checks": []})
@@ -509,8 +499,7 @@ def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, monkeypatch: pytest.
             return httpx.Response(403 if request.url.path == "/admin/v1/users" else 500)
         return httpx.Response(500 if request.url.path == "/api/v2/device" else 404, headers={"x-request-id": "1"})
 
-    made = httpx.Client
-    monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=httpx.MockTransport(answer)))
+    answering(answer)
     result = bindery("doctor --output table")
     assert result.exit_code == 1
     assert "FAILED  POST /v0/devices: timed out\n" in result.stdout

@@ -157,14 +157,6 @@ def test_unusable_file_is_refused_before_any_request(
     assert not (tmp_path / "a.csv.progress.json").exists()
 
 
-def test_manufactured_devices_are_imported_and_found(bindery: Bindery, tmp_path: Path) -> None:
-    file = write(tmp_path / "d.csv", HEADER, *rows("D", 20), "nothing,D9,000000000009")
-    assert run(bindery, f"devices import {file}") == (1, report(created=20, errors=1))
-    assert errors(tmp_path / "d.csv.errors.ndjson") == [(22, "product_unknown")]
-    (found,) = json.loads(bindery("devices find --serial D0019").stdout)
-    assert found["product_key"] == "p1117e"
-
-
 def test_unbindable_devices_are_imported_only_if_requested(bindery: Bindery, tmp_path: Path) -> None:
     file = write(tmp_path / "u.csv", HEADER, "p1117e,U1,", "p1117e,U2,84:15")
     assert run(bindery, f"devices import {file}") == (1, report(errors=2))
@@ -362,12 +354,6 @@ def test_distant_duplicate_is_an_error_and_the_first_row_counts(
         take(api, file, restart=True)
     api.fails = None
     assert take(api, file)["errors"] == 2
-
-
-def test_issued_device_named_twice_is_an_error(bindery: Bindery, tmp_path: Path) -> None:
-    file = write(tmp_path / "twice.csv", ISSUED, *issued("W", 600), "W,W0001,smart-card")
-    assert run(bindery, f"issued import {file}") == (1, report(created=600, errors=1))
-    assert errors(tmp_path / "twice.csv.errors.ndjson") == [(602, "repeated")]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
