@@ -4,8 +4,9 @@ from typing import Any
 
 import boto3
 
+from bindery.aws import dynamodb
 from bindery.aws.attribute_values import decode
-from bindery.aws.dynamodb import Table
+from bindery.aws.dynamodb import Key, Table
 from bindery.core import env
 from bindery.registry import items
 
@@ -19,6 +20,13 @@ def stored(table: Table) -> list[dict[str, Any]]:
         for item in page["Items"]
     ]
     return sorted(found, key=lambda item: (item["pk"], item.get("sk", "")))
+
+
+def item_at(key: Key[Any]) -> dict[str, Any]:
+    """Return an item that exists."""
+    found = dynamodb.get(key)
+    assert found is not None
+    return dict(found)
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:

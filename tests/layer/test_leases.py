@@ -18,13 +18,12 @@ from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
-from bindery.rufus import company_devices
 from tests import quectel
+from tests.installation import ADDRESS, company_device, connection, registration, user
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-ADDRESS = "80:00:00:00:00:00:00:F1"
 CLIENT = "203.0.113.9"
 OTHER = "203.0.113.10"
 UID = "ann@example.com #1"
@@ -35,16 +34,9 @@ LONG_AGO = 1
 
 
 @pytest.fixture(autouse=True)
-def user(registry: None) -> users.User:
+def _user(registry: None) -> None:
     accounts.create("acme", name="Acme")
     users.create(UID, "acme", customer="MIGR00002")
-    return found()
-
-
-def found() -> users.User:
-    item = dynamodb.get(items.user(UID))
-    assert item is not None
-    return users.from_items(item, accounts.show(item["account"]))
 
 
 def device(mode: Mode = Mode.UNIQUE) -> str:
@@ -73,7 +65,7 @@ def named(place: Key) -> dict[str, Any]:
 
 
 def make(client_ip: str = CLIENT) -> Connection:
-    return connect(found(), ADDRESS, service_addresses.find(ADDRESS), client_ip)
+    return connection(UID, ADDRESS, client_ip)
 
 
 def refused(call: Callable[[], object]) -> Reason:
@@ -149,7 +141,7 @@ def test_user_without_binding_or_share_cannot_connect(mode: Mode) -> None:
 
 def test_refusal_names_the_address() -> None:
     device()
-    for call in (make, lambda: connect(found(), ADDRESS, None, CLIENT)):
+    for call in (make, lambda: connect(user(UID), ADDRESS, None, CLIENT)):
         with pytest.raises(Refused) as caught:
             call()
         assert caught.value.detail == {"address": ADDRESS}
@@ -313,10 +305,8 @@ def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]
     mine = make(ANY_CLIENT)
     accounts.create("other", name="Other")
     users.create("eve", "other")
-    company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
-    service_addresses.assign(OTHERS, identity.company_device("other", "M", "S"))
-    eve = users.from_items(users.show("eve"), accounts.show("acme"))
-    theirs = connect(eve, OTHERS, service_addresses.find(OTHERS), ANY_CLIENT)
+    service_addresses.assign(OTHERS, company_device("other"))
+    theirs = connection("eve", OTHERS)
     assert mine.proxy == theirs.proxy == "aaaaaaaa"
     return mine, theirs
 
@@ -405,10 +395,7 @@ def test_labels_are_eight_random_lower_case_letters() -> None:
 
 
 def company_bound() -> tuple[str, Callable[[], object]]:
-    def bind() -> None:
-        company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-
-    return identity.company_device("acme", "M", "S"), bind
+    return identity.company_device("acme", "M", "S"), company_device
 
 
 def user_bound(mode: Mode) -> tuple[str, Callable[[], object]]:
@@ -425,20 +412,7 @@ def user_bound(mode: Mode) -> tuple[str, Callable[[], object]]:
 
 
 def customer_bound() -> tuple[str, Callable[[], object]]:
-    def bind() -> None:
-        owned_devices.register(
-            "MIGR00002",
-            "356",
-            kind="imei",
-            nickname="Phone",
-            operating_system="iOS",
-            brand_name=None,
-            model_name=None,
-            push_platform=None,
-            push_handle=None,
-        )
-
-    return identity.customer_device("356"), bind
+    return identity.customer_device("356"), lambda: registration("MIGR00002")
 
 
 def accepted(mode: Mode) -> tuple[str, Callable[[], object]]:
@@ -544,11 +518,11 @@ def test_user_stops_only_the_connection_with_that_id() -> None:
     first, second, assigned = make(), make(), service_addresses.find(ADDRESS)
     stands = everything()
     for wrong in (first.id, "", second.id.lower()):
-        assert refused(lambda wrong=wrong: stop_one(found(), assigned, wrong)) is Reason.NOT_FOUND  # type: ignore[misc]
-    assert refused(lambda: stop_one(found(), None, second.id)) is Reason.NOT_FOUND
+        assert refused(lambda wrong=wrong: stop_one(user(UID), assigned, wrong)) is Reason.NOT_FOUND  # type: ignore[misc]
+    assert refused(lambda: stop_one(user(UID), None, second.id)) is Reason.NOT_FOUND
     assert everything() == stands
-    stop_one(found(), assigned, second.id)
+    stop_one(user(UID), assigned, second.id)
     assert refused(lambda: authorize_client(second.proxy, CLIENT)) is Reason.NOT_FOUND
     assert named(items.owner(pk)) == {}
     assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
-    assert refused(lambda: stop_one(found(), assigned, second.id)) is Reason.NOT_FOUND
+    assert refused(lambda: stop_one(user(UID), assigned, second.id)) is Reason.NOT_FOUND

@@ -6,13 +6,13 @@ import pytest
 
 from bindery.aws import dynamodb
 from bindery.connectivity import service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, Connection, authorize_client, connect
+from bindery.connectivity.leases import ANY_CLIENT, Connection, authorize_client
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
-from bindery.rufus import company_devices
 from tests.http_api import Response, admin
+from tests.installation import company_device, connection
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -27,8 +27,7 @@ def _world(registry: None) -> None:
     for uid in ("ann", "bob"):
         users.create(uid, "acme")
     for serial, address in ADDRESSES.items():
-        company_devices.bind("acme", "M", serial, alias=None, firmware=None, kind=None)
-        service_addresses.assign(address, device(serial))
+        service_addresses.assign(address, company_device(serial=serial))
 
 
 def device(serial: str) -> str:
@@ -36,14 +35,7 @@ def device(serial: str) -> str:
 
 
 def make(uid: str, serial: str = "S1") -> Connection:
-    user = dynamodb.get(items.user(uid))
-    assert user is not None
-    return connect(
-        users.from_items(user, accounts.show(user["account"])),
-        ADDRESSES[serial],
-        service_addresses.find(ADDRESSES[serial]),
-        ANY_CLIENT,
-    )
+    return connection(uid, ADDRESSES[serial])
 
 
 def listed(**query: Any) -> Response:
@@ -123,8 +115,8 @@ def test_stopped_connection_admits_nobody_until_a_new_connect() -> None:
     with pytest.raises(Refused) as caught:
         authorize_client(stopped.proxy, "203.0.113.9")
     assert caught.value.reason is Reason.NOT_FOUND
-    for connection in (other, elsewhere):
-        assert authorize_client(connection.proxy, "203.0.113.9") == connection
+    for kept in (other, elsewhere):
+        assert authorize_client(kept.proxy, "203.0.113.9") == kept
     again = stop("S1", "ann")
     assert (again.status, again.json()["reason"]) == (404, "not_found")
     made = make("ann")

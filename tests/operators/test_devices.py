@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Item, Table
 from bindery.connectivity import service_addresses
@@ -23,20 +22,12 @@ from bindery.vodlix import video_devices
 from tests import openid, quectel
 from tests.conftest import clear_caches
 from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.installation import ADDRESS, company_device, registration
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-ADDRESS = "80:00:00:00:00:00:00:F1"
-REGISTRATION = {
-    "kind": "imei",
-    "operating_system": "iOS 9.x",
-    "brand_name": None,
-    "model_name": None,
-    "push_platform": None,
-    "push_handle": None,
-}
 PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
 MAC = "A1:B2:C3:D4:E5:F6"
 RUFUS = ("acme", "Model X1", SN)
@@ -75,8 +66,7 @@ def manufactured() -> str:
 
 
 def registered() -> str:
-    owned_devices.register("MIGR00002", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
-    return identity.customer_device(SN)
+    return registration("MIGR00002", SN, "My Phone")
 
 
 def player() -> str:
@@ -102,8 +92,7 @@ def test_serial_number_is_found_in_every_api_that_has_them() -> None:
 def test_search_by_serial_number_is_paginated() -> None:
     made = {registered()}
     for account in ("a", "b", "c"):
-        company_devices.bind(account, "M", SN, alias=None, firmware=None, kind=None)
-        made.add(identity.company_device(account, "M", SN))
+        made.add(company_device(account, SN))
     first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 2})
     rest = admin("devices", "GET", "devices", query={"serial": SN, "limit": 2, "cursor": first.json()["next"]})
     assert (len(keys_of(first)), len(keys_of(rest)), rest.json()["next"]) == (3, 1, None)
@@ -393,8 +382,8 @@ def test_unbind_unregisters_and_frees_identifier_and_nickname(blocked: bool) -> 
     assert unbind(device).json()["binding"]["status"] == "unregistered"
     assert [item["sk"] for item in everything()["BINDINGS"]] == ["owner"]
     assert unbind(device).status == 404
-    owned_devices.register("MIGR00003", SN, nickname="My Phone", **REGISTRATION)  # type: ignore[arg-type]
-    owned_devices.register("MIGR00002", "OTHER", nickname="my phone", **REGISTRATION)  # type: ignore[arg-type]
+    registration("MIGR00003", SN, "My Phone")
+    registration("MIGR00002", "OTHER", "my phone")
 
 
 def test_unbind_in_multi_mode_affects_only_the_named_user(registry: None) -> None:

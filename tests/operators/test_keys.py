@@ -10,9 +10,9 @@ from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.registry import identity, items
-from bindery.rufus import company_devices
+from bindery.registry import items
 from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.installation import ADDRESS, company_device
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -193,9 +193,7 @@ def test_rotated_key_can_be_revoked_before_it_expires() -> None:
     successor = ask("POST", f"/{made['id']}/rotate", {}).json()
     ask("POST", f"/{made['id']}/revoke")
     assert [bind(made["key"]), bind(successor["key"])] == [403, 201]
-    record = dynamodb.get(items.account("acme"))
-    assert record is not None
-    assert record["live_keys"] == {"rufus": {successor["id"]: 0}, "remoteit": {}, "rotated": {}}
+    assert accounts.show("acme")["live_keys"] == {"rufus": {successor["id"]: 0}, "remoteit": {}, "rotated": {}}
 
 
 def test_key_shows_the_day_of_its_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,8 +208,7 @@ def test_key_shows_the_day_of_its_last_use(monkeypatch: pytest.MonkeyPatch) -> N
 def test_developer_key_shows_its_last_use_by_another_accounts_user() -> None:
     accounts.create("other", name="Other")
     users.create("ada", "other")
-    company_devices.bind("other", "M", "S", alias=None, firmware=None, kind=None)
-    service_addresses.assign("80:00:00:00:00:00:00:F1", identity.company_device("other", "M", "S"))
+    service_addresses.assign(ADDRESS, company_device("other"))
     made = issue(kind="remoteit", grant="READ_WRITE")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
     for address, last_used in (("F2", None), ("F1", clock.today().isoformat())):

@@ -9,7 +9,7 @@ import pytest
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Key, Put, Table
-from bindery.connectivity import leases, service_addresses
+from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, sessions, users
@@ -17,19 +17,18 @@ from bindery.operators import forced_unbind, privacy
 from bindery.quectel import binding, families, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
-from bindery.rufus import company_devices
 from bindery.security import secrets
 from tests import calls, moto_registry, quectel
 from tests.concurrency.races import before
-from tests.http_api import OPERATOR, admin
+from tests.http_api import OPERATOR, Response, admin
+from tests.installation import ADDRESS, company_device, connection, registration
 from tests.invariants import broken
-from tests.tables import everything, stored
+from tests.tables import everything, item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 ME, OTHER = "ada@example.com", "ben"
 CUSTOMER = "MIGR00002"
-ADDRESS = "80:00:00:00:00:00:00:F1"
 CARD_HELD = {
     "device_id": "C1",
     "kind": "payment-card",
@@ -45,20 +44,6 @@ def bind(uid: str, product_key: str, serial_number: str, **home: Any) -> None:
     session = sessions.verify(sessions.issue(uid, "quectel", 60)[0], "quectel")
     given: dict[str, Any] = {"fid": None, "frid": None, "common": False} | home
     binding.bind(session, product_key, serial_number, capabilities=None, name=None, **given)
-
-
-def register(owner: str, identifier: str, nickname: str) -> None:
-    owned_devices.register(
-        owner,
-        identifier,
-        kind="imei",
-        nickname=nickname,
-        operating_system="iOS",
-        brand_name=None,
-        model_name=None,
-        push_platform=None,
-        push_handle=None,
-    )
 
 
 def device(product_key: str, serial_number: str) -> str:
@@ -80,7 +65,7 @@ def others(registry: None) -> None:
     bind(OTHER, "unique", "S0", fid="ben's", common=True)
     bind(OTHER, "multi", "S0", fid="ben's", common=True)
     bind(OTHER, "multi", "S1", fid="ben's")
-    register("MIGR00003", "355", "Phone")
+    registration("MIGR00003", "355", "Phone")
     issued_devices.enter("MIGR00003", device_id="T1", kind="otp-token")
 
 
@@ -97,29 +82,16 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     bind(ME, "multi", "S0", fid="ben's", common=True)
     for key, number in (("multi", 1), ("unique", 0)):
         quectel.share(OTHER, ME, LATER, pk=key, dk=f"F4A1B2C3D4E{number}")
-    register(CUSTOMER, "356", "Phone")
-    register(CUSTOMER, "357", "Watch")
+    registration(CUSTOMER, "356", "Phone")
+    registration(CUSTOMER, "357", "Watch")
     owned_devices.unregister(CUSTOMER, "357")
     issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
     issued_devices.enter("MIGR00003", **CARD_HELD, card_status="valid")
     service_addresses.assign(ADDRESS, device("unique", "S1"))
     devices.ban(device("unique", "S2"), "stolen")
     products.bar("multi", ME)
-    connect()
+    connection(ME)
     return before
-
-
-def connect(address: str = ADDRESS) -> None:
-    found = dynamodb.get(items.user(ME))
-    assert found is not None
-    assigned = service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
-    account = accounts.show(found["account"])
-    leases.connect(users.from_items(found, account), address, assigned, leases.ANY_CLIENT)
-
-
-def company_device() -> str:
-    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    return identity.company_device("acme", "M", "S")
 
 
 def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -128,6 +100,11 @@ def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]
         {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
         for item in tables["BINDINGS"]
     ]
+
+
+def erasing(uid: str = ME) -> Response:
+    """Return the response to one pass of an erasure."""
+    return admin("privacy", "DELETE", f"privacy/{uid}")
 
 
 def export() -> dict[str, Any]:
@@ -141,7 +118,7 @@ def erase(uid: str = ME) -> dict[str, int]:
     """Erase a user as the command line does. Return the number of deleted records of each kind, without zeros."""
     removed: Counter[str] = Counter()
     for _ in range(100):
-        answer = admin("privacy", "DELETE", f"privacy/{uid}")
+        answer = erasing(uid)
         if answer.status == 404 and removed:
             break
         assert answer.status == 200, answer
@@ -216,7 +193,7 @@ def test_incomplete_export_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]]) -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
-    answer = admin("privacy", "DELETE", f"privacy/{ME}")
+    answer = erasing()
     assert (answer.status, answer.json()["complete"]) == (200, False)
     assert answer.json()["removed"] == {
         "connections": 1,
@@ -236,12 +213,10 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
     # The registry keeps devices and their bans. Of a family that was Ada's, only the id remains.
     assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
     assert devices.banned(dynamodb.get(items.device(device("unique", "S2"))))
-    shell = dynamodb.get(items.family("ada's"))
-    assert shell is not None
+    shell = item_at(items.family("ada's"))
     assert {name: shell[name] for name in ("owner", "members", "rooms")} == {"owner": "", "members": [], "rooms": []}
     assert not {"collection", "common"} & shell.keys()
-    home = dynamodb.get(items.family("ben's"))
-    assert home is not None
+    home = item_at(items.family("ben's"))
     assert (home["owner"], home["members"], home["common"]) == (
         OTHER,
         ["cleo"],
@@ -252,7 +227,7 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
     with pytest.raises(Refused) as refused:
         sessions.verify(token, "quectel").look_up()
     assert refused.value.reason is Reason.TOKEN_INVALID
-    again = admin("privacy", "DELETE", f"privacy/{ME}")
+    again = erasing()
     assert (again.status, again.json()["reason"]) == (404, "not_found")
     assert everything() == left
 
@@ -260,14 +235,14 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
 def test_second_erasure_removes_what_a_late_index_hid(ada: dict[str, list[dict[str, Any]]]) -> None:
     service_addresses.assign("80:00:00:00:00:00:00:F2", company_device())
     with moto_registry.late_indexes():
-        connect("80:00:00:00:00:00:00:F2")
+        connection(ME, "80:00:00:00:00:00:00:F2")
         removed = erase()
         assert (removed["connections"], removed["users"]) == (1, 1)
         assert dynamodb.get(items.connection(company_device(), ME)) is not None
     assert export()["user"] is None
     assert names(export()["connections"]) == [company_device()]
     assert erase() == {"connections": 1}
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 404
+    assert erasing().status == 404
     assert admin("privacy", "GET", f"privacy/{ME}").status == 404
 
 
@@ -295,7 +270,7 @@ def test_user_record_is_deleted_last() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme")
     families.create("F", ME)
-    passes = [admin("privacy", "DELETE", f"privacy/{ME}") for _ in range(3)]
+    passes = [erasing() for _ in range(3)]
     assert [answer.status for answer in passes] == [200, 200, 404]
     first, second = (answer.json() for answer in passes[:2])
     assert (first["removed"]["families"], first["removed"]["users"], first["complete"]) == (1, 0, False)
@@ -361,13 +336,11 @@ def test_erasure_that_reached_its_limit_is_repeated(
     ada: dict[str, list[dict[str, Any]]], limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
-    first = admin("privacy", "DELETE", f"privacy/{ME}").json()
+    first = erasing().json()
     assert (sum(first["removed"].values()), first["complete"]) == (limit, False)
-    user = dynamodb.get(items.user(ME))
-    assert user is not None
-    assert user["enabled"] is False
+    assert item_at(items.user(ME))["enabled"] is False
     for _ in range(20):
-        if admin("privacy", "DELETE", f"privacy/{ME}").json()["complete"]:
+        if erasing().json()["complete"]:
             break
     assert bound_items(everything()) == bound_items(ada)
     assert ME not in json.dumps(everything(), default=sorted)
@@ -387,7 +360,7 @@ def test_interrupted_erasure_can_be_repeated(
 
         with pytest.MonkeyPatch.context() as failing:
             failing.setattr(dynamodb, "write", fail)
-            answer = admin("privacy", "DELETE", f"privacy/{ME}")
+            answer = erasing()
         assert answer.status in (200, 503)
         if finished := answer.status == 200 and answer.json()["complete"]:
             break
@@ -403,7 +376,7 @@ def test_erasure_ignores_stale_index_entries() -> None:
         forced_unbind.end(device("unique", "S1"), "lost")
         dynamodb.write(Delete(items.connection(device("unique", "S1"), ME)))
         owned_devices.unregister(CUSTOMER, "356")
-        register("MIGR00003", "356", "Taken")
+        registration("MIGR00003", "356", "Taken")
         issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
         assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
         removed = erase()
@@ -416,9 +389,7 @@ def test_erasure_ignores_stale_index_entries() -> None:
         "issued_devices": 1,
         "users": 1,
     }
-    found = dynamodb.get(taken)
-    assert found is not None
-    assert found["status"] == "active"
+    assert item_at(taken)["status"] == "active"
 
 
 @pytest.mark.usefixtures("ada")
@@ -430,16 +401,16 @@ def test_device_registered_during_an_erasure_is_erased_too(
 
     def registered_meanwhile(user: Any) -> Any:
         with calls.recording("asseco.register_owned_device"):
-            register(CUSTOMER, "358", "Tablet")
+            registration(CUSTOMER, "358", "Tablet")
         return shown(user)
 
     with monkeypatch.context() as first:
         first.setattr(privacy, "_nicknames", registered_meanwhile)
-        removed = admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]
+        removed = erasing().json()["removed"]
     assert (removed["registrations"], removed["nicknames"]) == (3, 0)
     assert erase() == {"users": 1}
     assert CUSTOMER not in json.dumps(everything(), default=sorted)
-    register(CUSTOMER, "359", "Tablet")
+    registration(CUSTOMER, "359", "Tablet")
     assert broken(everything()) == []
 
 
@@ -449,12 +420,10 @@ def test_erasure_keeps_the_nickname_of_a_registered_device(monkeypatch: pytest.M
     with monkeypatch.context() as early:
         early.setattr(privacy, "_registrations", lambda user: iter(()))
         early.setattr(owned_devices, "locked", lambda item: None)
-        assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
-    found = dynamodb.get(items.owner(identity.customer_device("356")))
-    assert found is not None
-    assert found["status"] == "active"
+        assert erasing().status == 503
+    assert item_at(items.owner(identity.customer_device("356")))["status"] == "active"
     assert broken(everything()) == []
-    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["registrations"] == 2
+    assert erasing().json()["removed"]["registrations"] == 2
 
 
 def test_erasure_keeps_a_nickname_taken_by_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,10 +433,10 @@ def test_erasure_keeps_a_nickname_taken_by_another_device(monkeypatch: pytest.Mo
 
     def another() -> None:
         dynamodb.write(Delete(items.nickname_lock(CUSTOMER, "Phone")))
-        register(CUSTOMER, "358", "Phone")
+        registration(CUSTOMER, "358", "Phone")
 
     before(monkeypatch, "transact_write_items", another)
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert erasing().status == 503
     assert broken(everything()) == []
 
 
@@ -476,7 +445,7 @@ def test_erasure_deletes_a_nickname_without_a_device() -> None:
     users.create(ME, "acme", customer=CUSTOMER)
     place = items.nickname_lock(CUSTOMER, "Phone")
     dynamodb.write(Put(place, {"device": identity.customer_device("356"), "binding": "gone"}))
-    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["nicknames"] == 1
+    assert erasing().json()["removed"]["nicknames"] == 1
     assert dynamodb.get(place) is None
 
 
@@ -484,7 +453,7 @@ def test_erasure_deletes_a_nickname_without_a_device() -> None:
 def test_share_ended_by_an_unbind_is_not_exported() -> None:
     forced_unbind.end(device("unique", "S0"), "lost")
     assert names(export()["shares"]) == [device("multi", "S1")]
-    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["shares"] == 1
+    assert erasing().json()["removed"]["shares"] == 1
 
 
 @pytest.mark.usefixtures("others")
@@ -511,9 +480,9 @@ def test_user_enabled_during_an_erasure_is_not_deleted(monkeypatch: pytest.Monke
         users.set_enabled(ME, True)
         return iter(())
 
-    admin("privacy", "DELETE", f"privacy/{ME}")
+    erasing()
     monkeypatch.setattr(privacy, "_issued", let_in)
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert erasing().status == 503
     assert dynamodb.get(items.user(ME)) is not None
 
 
@@ -522,12 +491,12 @@ def test_user_enabled_during_an_erasure_is_not_deleted(monkeypatch: pytest.Monke
 def test_user_changed_during_an_erasure_is_deleted_on_retry(
     change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admin("privacy", "DELETE", f"privacy/{ME}")
+    erasing()
     before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
+    assert erasing().status == 503
     assert dynamodb.get(items.user(ME)) is not None
     assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
+    assert erasing().status == 200
     assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "email"] == []
 
 
@@ -547,9 +516,8 @@ def test_user_without_devices_can_be_exported_and_erased() -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_device_records_the_operator_whose_erasure_unbound_it() -> None:
-    admin("privacy", "DELETE", f"privacy/{ME}")
-    found = dynamodb.get(items.device(device("unique", "S1")))
-    assert found is not None
+    erasing()
+    found = item_at(items.device(device("unique", "S1")))
     assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
     assert found["unbound_at"] <= clock.now()
     assert dynamodb.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
@@ -558,47 +526,29 @@ def test_device_records_the_operator_whose_erasure_unbound_it() -> None:
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize("over", [False, True])
 def test_erasure_removes_connections_from_other_users_bindings(over: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    shared = identity.company_device("acme", "M", "S")
+    shared = company_device()
     service_addresses.assign("80:00:00:00:00:00:00:F2", shared)
-    for uid in (ME, OTHER):
-        user = dynamodb.get(items.user(uid))
-        assert user is not None
-        assigned = service_addresses.find("80:00:00:00:00:00:00:F2")
-        leases.connect(
-            users.from_items(user, accounts.show(user["account"])),
-            "80:00:00:00:00:00:00:F2",
-            assigned,
-            leases.ANY_CLIENT,
-        )
+    made, left = (connection(uid, "80:00:00:00:00:00:00:F2") for uid in (ME, OTHER))
     if over:
-        lease = dynamodb.get(items.connection(shared, ME))
-        assert lease is not None
-        monkeypatch.setattr(clock, "now", lambda: lease["expires_at"] * 1000)
-    assert admin("privacy", "DELETE", f"privacy/{ME}").json()["removed"]["connections"] == 2
-    owner, left = dynamodb.get(items.owner(shared)), dynamodb.get(items.connection(shared, OTHER))
-    assert owner is not None
-    assert left is not None
-    assert [named["id"] for named in owner["leases"].values()] == [left["connection"]]
+        monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000)
+    assert erasing().json()["removed"]["connections"] == 2
+    assert [named["id"] for named in item_at(items.owner(shared))["leases"].values()] == [left.id]
     assert dynamodb.get(items.connection(shared, ME)) is None
 
 
 @pytest.mark.usefixtures("others")
 def test_remains_in_bindings_are_not_attributed_to_a_reused_uid() -> None:
     """The lease has expired and was deleted, but its caller was not removed from the account's binding."""
-    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    place = identity.company_device("acme", "M", "S")
+    place = company_device()
     service_addresses.assign(ADDRESS, place)
     left = []
     for _ in range(2):
         users.create(ME, "acme")
-        connect()
+        connection(ME)
         dynamodb.write(Delete(items.connection(place, ME)))
         assert privacy.erase(ME)[1]
         assert all(name not in json.dumps(everything(), default=sorted) for name in (ME, secrets.fingerprint(ME)))
-        owner = dynamodb.get(items.owner(place))
-        assert owner is not None
-        left.append(set(owner["leases"]))
+        left.append(set(item_at(items.owner(place))["leases"]))
     # Remaining entries do not name a later user with the same uid.
     assert [len(names) for names in left] == [1, 2]
 
@@ -606,16 +556,14 @@ def test_remains_in_bindings_are_not_attributed_to_a_reused_uid() -> None:
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("lease_from_before", [True, False])
 def test_erasure_removes_names_written_before_pseudonyms(lease_from_before: bool) -> None:
-    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    place = identity.company_device("acme", "M", "S")
+    place = company_device()
     service_addresses.assign(ADDRESS, place)
     users.create(ME, "acme")
     dynamodb.write(items.user(ME).update(remove=["pseudonym"]))
-    connect()
+    connection(ME)
     if lease_from_before:
         dynamodb.write(items.connection(place, ME).update(remove=["pseudonym"]))
-    owner = dynamodb.get(items.owner(place))
-    assert owner is not None
+    owner = item_at(items.owner(place))
     assert set(owner["leases"]) == {secrets.fingerprint(ME)}
     assert privacy.erase(ME)[0]["connections"] == 1
     assert dynamodb.get(items.owner(place)) == owner | {"leases": {}}

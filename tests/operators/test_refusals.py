@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bindery.asseco import issued_devices, owned_devices
+from bindery.asseco import issued_devices
 from bindery.connectivity import service_addresses
 from bindery.directory import accounts, api_keys, products, users
 from bindery.directory.api_keys import Grant, Kind
@@ -17,6 +17,7 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests import moto_registry
 from tests.http_api import Response, admin
+from tests.installation import ADDRESS, registration
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -58,12 +59,11 @@ def installation() -> None:
     families.create("F1", "ada", members=["ben"], rooms=["R1"])
     for serial in ("S1", "S2"):
         devices.manufacture("p1", serial, device_key="ABCD1234")
-    service_addresses.assign("80:00:00:00:00:00:00:F1", identity.manufactured_device("p1", "S1"))
+    service_addresses.assign(ADDRESS, identity.manufactured_device("p1", "S1"))
     api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a", chosen=KEY)
     issued_devices.enter("c1", device_id="T-1", kind="otp-token")
     issued_devices.enter("c1", device_id="C-1", kind="payment-card", card_status="valid")
-    phone: dict[str, Any] = dict.fromkeys(("brand_name", "model_name", "push_platform", "push_handle"))
-    owned_devices.register("c1", "356", kind="imei", nickname="Phone", operating_system="iOS", **phone)
+    registration("c1")
 
 
 def ask(row: str, base: dict[str, Any]) -> Response:

@@ -11,11 +11,10 @@ import pytest
 from bindery.connectivity import service_addresses
 from bindery.directory import accounts, api_keys
 from bindery.http import operation
-from bindery.registry import identity
-from bindery.rufus import company_devices
 from bindery.security import passwords, secrets
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.installation import ADDRESS, company_device
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -32,8 +31,6 @@ PLANTED = [
 
 UNKNOWN_MEMBERS = [("users", "users/ada/password"), ("domains", "domains"), ("domains", "domains/app/secret")]
 """Places where a secret may be sent as the name of an unknown field."""
-
-ADDRESS = "80:00:00:00:00:00:00:F1"
 
 
 class Watch:
@@ -67,8 +64,7 @@ def watch(registry: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     monkeypatch.setattr(operation.logger.registered_handler, "stream", watching.log)
     caplog.set_level(logging.INFO)
     accounts.create("acme", name="Acme")
-    company_devices.bind("acme", "M", "S", alias=None, firmware=None, kind=None)
-    service_addresses.assign(ADDRESS, identity.company_device("acme", "M", "S"))
+    service_addresses.assign(ADDRESS, company_device())
     watching.admin("users", "POST", "users", {"uid": "ada", "account": "acme"})
     return watching
 

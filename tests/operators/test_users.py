@@ -2,14 +2,12 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.core.errors import Refused
-from bindery.directory import accounts, sessions
+from bindery.directory import accounts, sessions, users
 from bindery.operators import privacy
 from bindery.quectel import user_domains
-from bindery.registry import items
 from bindery.security import passwords
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
@@ -38,12 +36,6 @@ def create(uid: str = "ada", **members: Any) -> dict[str, Any]:
     return made
 
 
-def record(uid: str = "ada") -> dict[str, Any]:
-    found = dynamodb.get(items.user(uid))
-    assert found is not None
-    return found
-
-
 def token(dialect: str = "quectel") -> str:
     made: str = ask("POST", "/ada/tokens", {"dialect": dialect, "lifetime": 60}).json()["token"]
     return made
@@ -70,7 +62,7 @@ def test_user_is_created_once_and_shown() -> None:
     made = ask("POST", "", given)
     assert made.json() == given | {"enabled": True, "created_at": made.json()["created_at"]}
     assert ask("GET", "/ada").body == made.body
-    assert record()["changed_by"] == OPERATOR
+    assert users.show("ada")["changed_by"] == OPERATOR
     stands = everything()
     assert ask("POST", "", given).json()["reason"] == "already_exists"
     assert everything() == stands
@@ -236,10 +228,10 @@ def test_revocation_does_not_affect_later_tokens() -> None:
 
 def test_password_is_used_verbatim_and_never_shown() -> None:
     made = create()
-    assert "password" not in record()
+    assert "password" not in users.show("ada")
     set_ = ask("POST", "/ada/password", {"password": PASSWORD})
     assert (set_.status, set_.json()) == (200, made)
-    stored = record()["password"]
+    stored = users.show("ada")["password"]
     assert passwords.verify(PASSWORD, stored)
     for answer in (ask("GET", "/ada"), ask("GET", query={"account": "acme"})):
         assert stored not in answer.body
