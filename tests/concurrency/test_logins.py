@@ -77,10 +77,6 @@ def installation() -> None:
         users.set_password(uid, GOOD)
 
 
-def unused() -> None:
-    """Start without failed attempts today."""
-
-
 def failed(api: str, count: int) -> None:
     for _ in range(count):
         login_attempts.NameAttempts(key(api)).fail()

@@ -96,33 +96,6 @@ def test_disabled_account_cannot_authenticate_until_enabled() -> None:
     assert invoke("rufus.bind_device", request).status == 201
 
 
-@pytest.mark.parametrize("name", [".", ".."])
-@pytest.mark.parametrize(
-    ("resource", "body", "member"),
-    [
-        ("accounts", {"name": "Acme"}, "account"),
-        ("domains", {}, "domain"),
-        ("families", {"owner": "ada"}, "fid"),
-        ("products", {"name": "Lock", "module_type": "M"}, "product_key"),
-        ("users", {"account": "acme"}, "uid"),
-        ("issued_devices", {"customer": "c1", "kind": "otp-token"}, "device_id"),
-    ],
-)
-def test_dot_segments_are_not_identifiers(resource: str, body: dict[str, Any], member: str, name: str) -> None:
-    """Clients resolve dot segments before they send the request: `users/..` is `/admin/v1/`."""
-    admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
-    before = everything()
-    made = body | {member: name}
-    if resource == "issued_devices":
-        answer = admin(resource, "POST", "issued-devices/import", {"rows": [made]})
-        ((found),) = answer.json()["errors"]
-        assert found["message"].startswith(f"{member}: ")
-    else:
-        answer = admin(resource, "POST", resource, made)
-        assert [error["at"] for error in answer.json()["errors"]] == [f"body.{member}"]
-    assert everything() == before
-
-
 @pytest.mark.parametrize("name", ["...", ".a", "..a", "a..", "a.b", "...."])
 def test_other_identifiers_with_dots_are_accepted(name: str) -> None:
     assert admin("accounts", "POST", "accounts", {"account": name, "name": "Acme"}).status == 200

@@ -120,6 +120,7 @@ def test_row_cannot_set_a_nickname() -> None:
         (TOKEN | {"pin": "secret-value"}, "extra_forbidden", "Extra inputs are not permitted"),
         (TOKEN | {"customer": "secret\nvalue"}, "customer", "customer: no customer's name"),
         (TOKEN | {"device_id": "secret/value"}, "string_pattern_mismatch", "device_id: "),
+        (TOKEN | {"device_id": ".."}, "string_pattern_mismatch", "device_id: "),
         ({name: value for name, value in TOKEN.items() if name != "customer"}, "missing", "customer: "),
         (TOKEN, "repeated", "An earlier row"),
         ({}, "missing", "device_id: "),

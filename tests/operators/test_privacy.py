@@ -270,6 +270,7 @@ def test_user_record_is_deleted_last() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme")
     families.create("F", ME)
+    assert {kind: len(found) for kind, found in export().items() if kind in privacy.KINDS and found} == {"families": 1}
     passes = [erasing() for _ in range(3)]
     assert [answer.status for answer in passes] == [200, 200, 404]
     first, second = (answer.json() for answer in passes[:2])
@@ -289,12 +290,15 @@ def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> N
 
 @pytest.mark.usefixtures("ada")
 def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
+    token, _ = sessions.issue(ME, "quectel", 60)
     erase()
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
     found = export()
     assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
         kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
     }
+    with pytest.raises(Refused):
+        sessions.verify(token, "quectel").look_up()
     quectel.share(OTHER, ME, LATER, pk="multi", dk="F4A1B2C3D4E1")
     assert names(export()["shares"]) == [device("multi", "S1")]
 
@@ -320,15 +324,6 @@ def test_ended_shares_do_not_name_the_erased_sharer(product_key: str, number: in
     assert ME not in json.dumps(found)
     assert erase(OTHER)["shares"] == (2 if product_key == "multi" else 1)
     assert [item for item in everything()["BINDINGS"] if item.get("by") == OTHER] == []
-
-
-@pytest.mark.usefixtures("ada")
-def test_tokens_of_an_erased_user_are_invalid_for_a_reused_uid() -> None:
-    token, _ = sessions.issue(ME, "quectel", 60)
-    erase()
-    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
-    with pytest.raises(Refused):
-        sessions.verify(token, "quectel").look_up()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
@@ -498,20 +493,6 @@ def test_user_changed_during_an_erasure_is_deleted_on_retry(
     assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
     assert erasing().status == 200
     assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "email"] == []
-
-
-def test_user_without_devices_can_be_exported_and_erased() -> None:
-    accounts.create("acme", name="Acme")
-    users.create("cy", "acme")
-    found = admin("privacy", "GET", "privacy/cy").json()
-    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
-        kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
-    }
-    answer = admin("privacy", "DELETE", "privacy/cy").json()
-    assert ({kind: count for kind, count in answer["removed"].items() if count}, answer["complete"]) == (
-        {"users": 1},
-        True,
-    )
 
 
 @pytest.mark.usefixtures("ada")
