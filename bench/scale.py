@@ -16,13 +16,13 @@ from typing import Any, TextIO
 
 import boto3
 from botocore.config import Config
-from botocore.handlers import BUILTIN_HANDLERS
 
-from bindery.aws import clients, dynamodb
+from bindery.aws import dynamodb
 from bindery.aws.attribute_values import encode
 from bindery.core import clock, env
 from bindery.http.operation import logger
 from bindery.registry import bindings, devices, identity
+from tests import aws_calls
 from tests.conftest import clear_caches
 from tests.http_api import Response
 from tests.openid import AUDIENCE, Bank
@@ -42,8 +42,9 @@ _written: set[tuple[str, str, str | None]] = set()
 
 def main() -> None:
     """Run the stories for each number of devices in the arguments."""
+    aws_calls.install()
     costs.install()
-    BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _note))
+    aws_calls.before.append(_note)
     logger.handlers[0].stream = open(os.devnull, "w")  # noqa: SIM115
     os.environ["_X_AMZN_TRACE_ID"] = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
     for wanted in map(int, sys.argv[1:]):
@@ -147,14 +148,14 @@ def warm_up(wanted: int) -> None:
     assert found["Count"] == 1
 
 
-def _note(params: dict[str, Any], **_: Any) -> None:
-    for table, key in costs.keys(params):
+def _note(service: str, operation: str, request: dict[str, Any]) -> None:
+    for table, key in costs.keys(request):
         _written.add((table, key["pk"]["S"], key["sk"]["S"] if "sk" in key else None))
 
 
 def empty() -> None:
     """Delete the items that a story wrote, so that the next one starts with the loaded devices only."""
-    client = clients.client("dynamodb")
+    client = boto3.client("dynamodb")
     for table, pk, sk in sorted(_written, key=str):
         client.delete_item(TableName=table, Key=encode({"pk": pk} if sk is None else {"pk": pk, "sk": sk}))
     _written.clear()

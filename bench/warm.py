@@ -19,11 +19,10 @@ import boto3
 import jwt
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from botocore import xform_name
-from botocore.handlers import BUILTIN_HANDLERS
 from pydantic import BaseModel, Field
 
 from bench.init import Spread
-from bindery.aws import clients, dynamodb
+from bindery.aws import connections, direct, dynamodb
 from bindery.aws.attribute_values import decode
 from bindery.core import clock
 from bindery.http.operation import logger
@@ -51,26 +50,26 @@ class Kept:
 
     event: dict[str, Any]
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    answers: list[connections.Response] = field(default_factory=list)
 
 
 _keeping: Kept | None = None
 
 
-def _before(params: dict[str, Any], model: Any, **_: Any) -> None:
-    if _keeping is not None:
-        _keeping.calls.append((model.name, params))
+_send = direct.Client.send
 
 
-def _after(response_dict: dict[str, Any], **_: Any) -> None:
-    if _keeping is not None:
-        _keeping.answers.append((response_dict["status_code"], dict(response_dict["headers"]), response_dict["body"]))
+def _keep(client: direct.Client, operation: str, body: bytes) -> connections.Response:
+    response = _send(client, operation, body)
+    if _keeping is not None and client.service.name == "dynamodb":
+        _keeping.calls.append((operation, json.loads(body)))
+        _keeping.answers.append(response)
+    return response
 
 
 def install() -> None:
-    """Make all clients created from now on keep their calls and responses while a measured case runs."""
-    BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _before))
-    BUILTIN_HANDLERS.append(("response-received.dynamodb.*", _after))
+    """Keep calls and responses while a measured case runs."""
+    direct.Client.send = _keep  # type: ignore[method-assign]
 
 
 def keep(world: World) -> dict[str, Kept]:
@@ -114,7 +113,7 @@ def measure(name: str, kept: Kept, bank: Bank, rounds: int) -> dict[str, dict[st
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
         dynamodb.client.cache_clear()
         handler = template.function(name).load()
-        client = clients.client("dynamodb")
+        client = boto3.client("dynamodb")
         calls = [(getattr(client, xform_name(operation)), params) for operation, params in kept.calls]
 
         def ours() -> None:

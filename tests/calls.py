@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import Any
 
 import boto3
-from botocore.handlers import BUILTIN_HANDLERS
 
 from bindery.core import env
 from bindery.security import secrets
+from tests import aws_calls
 
 ROUND_TRIPS = 2
 """Maximum number of DynamoDB calls per operation."""
@@ -104,15 +104,14 @@ def recording(name: str) -> Iterator[Invocation]:
         _current.reset(token)
 
 
-def _record(model: Any, params: dict[str, Any], **_: Any) -> None:
+def _record(service: str, operation: str, request: dict[str, Any]) -> None:
     invocation = _current.get()
     if invocation is None:
         return
-    service = model.service_model.service_name
     if service == "dynamodb":
-        invocation.dynamodb.append(model.name)
-        assert invocation.name.startswith("admin.") or _consistent(model.name, params), (invocation.name, params)
-    granted[invocation.name].update(_needs(service, model.name, params))
+        invocation.dynamodb.append(operation)
+        assert invocation.name.startswith("admin.") or _consistent(operation, request), (invocation.name, request)
+    granted[invocation.name].update(_needs(service, operation, request))
 
 
 def _consistent(operation: str, given: dict[str, Any]) -> bool:
@@ -155,10 +154,6 @@ def _pattern(key: str) -> str:
     return f"{prefix}#*" if separator else _RANDOM.sub("*", prefix)
 
 
-def _provide(params: dict[str, Any], model: Any, **_: Any) -> None:
-    _record(model, params)
-
-
 def _observe(module: ModuleType, name: str, record: Callable[[str, str], None]) -> None:
     """Record the argument of every call of a cached function, including calls that the cache answers."""
     original = getattr(module, name)
@@ -183,8 +178,7 @@ def _secret(name: str, setting: str) -> None:
 
 def install() -> None:
     """Start recording: calls of clients created from now on, settings read and secrets used."""
-    # Every new session starts with these handlers. moto hooks into botocore in the same way.
-    BUILTIN_HANDLERS.append(("before-parameter-build", _provide))
+    aws_calls.before.append(_record)
     session = boto3.Session()
     # Create the tests' clients once per region and endpoint: creating one takes longer than most tests.
     make = cache(lambda service, *place: session.client(service))

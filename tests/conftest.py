@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import dynamodb
+from bindery.aws import credentials, dynamodb, sdk
 from bindery.core import env
 from bindery.directory import key_guesses
 from bindery.security import oidc, secrets
-from tests import calls, key_sizes, moto_registry
+from tests import aws_calls, calls, key_sizes, moto_registry
 from tools import template
 
 _connect = socket.socket.connect
@@ -32,6 +32,7 @@ def _loopback_only() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _record_calls() -> None:
+    aws_calls.install()
     calls.install()
     key_sizes.install()
     moto_registry.install()
@@ -60,6 +61,8 @@ def clear_caches() -> None:
     oidc.clear_cache()
     key_guesses.clear_cache()
     dynamodb.client.cache_clear()
+    sdk._session.cache_clear()
+    credentials.forget()
 
 
 @pytest.fixture

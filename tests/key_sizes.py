@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from botocore.exceptions import ClientError
-from botocore.handlers import BUILTIN_HANDLERS
-
+from tests import aws_calls
 from tools import template
 
 LIMITS = {"HASH": 2048, "RANGE": 1024}
@@ -48,16 +46,15 @@ def _indexes(table: str) -> list[dict[str, Any]]:
 
 
 def install() -> None:
-    """Enforce the limits on the calls of every client created from now on."""
-    for operation in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"):
-        BUILTIN_HANDLERS.append((f"before-parameter-build.dynamodb.{operation}", _check))
+    """Enforce the limits on every call."""
+    aws_calls.before.append(_check)
 
 
-def _check(params: dict[str, Any], model: Any, **_: Any) -> None:
-    for name, size, limit in _sizes(params):
+def _check(service: str, operation: str, request: dict[str, Any]) -> None:
+    for name, size, limit in _sizes(request) if service == "dynamodb" else ():
         if size > limit:
             message = f"One or more parameter values were invalid: {name} has {size} bytes, over {limit}"
-            raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, model.name)
+            raise aws_calls.error("ValidationException", message=message)
 
 
 def _sizes(params: dict[str, Any]) -> Iterator[tuple[str, int, int]]:

@@ -6,6 +6,7 @@ runtime reads the trimmed files, whatever its version: `make build-check` tests 
 
 import gzip
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ CALLED = {
 }
 """Operations that functions call, tested against their policies."""
 
+_ROOTS = (
+    "Amazon Root CA 1",
+    "Amazon Root CA 2",
+    "Amazon Root CA 3",
+    "Amazon Root CA 4",
+    "Starfield Services Root Certificate Authority - G2",
+)
+_CERTIFICATE = re.compile(r"^# Label: .*?^-----END CERTIFICATE-----\n", re.MULTILINE | re.DOTALL)
+
 
 def trim(data: Path, target: Path) -> None:
     """Write the trimmed files to `target`."""
@@ -37,6 +47,16 @@ def trim(data: Path, target: Path) -> None:
     for partition in endpoints["partitions"]:
         partition["services"] = {name: known for name, known in partition["services"].items() if name in CALLED}
     _write(target / "endpoints.json", endpoints)
+    (target / "amazon-roots.pem").write_text("".join(_amazon_roots((data.parent / "cacert.pem").read_text())))
+
+
+def _amazon_roots(bundle: str) -> list[str]:
+    """Return the certificates of Amazon's own authorities, which issue those of its endpoints."""
+    # https://www.amazontrust.com/repository: each certificate follows comments with its subject.
+    kept = [text for text in _CERTIFICATE.findall(bundle) if any(f'"{name}"' in text for name in _ROOTS)]
+    if len(kept) != len(_ROOTS):
+        raise ValueError(f"found {len(kept)} of Amazon's {len(_ROOTS)} root certificates")
+    return kept
 
 
 def _model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:

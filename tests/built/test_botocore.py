@@ -41,7 +41,7 @@ dynamodb.transact([key.put({"n": 4})])
 found.append(list(dynamodb.query(Partition(Table.DIRECTORY, "none"))))
 dynamodb.write(key.delete())
 found.append(dynamodb.get(key))
-model = dynamodb.client().meta.service_model
+model = dynamodb.client().client.meta.service_model
 found.append([sorted(model.operation_names), bool(secrets.secret("DEVICE_ID_SECRET")), botocore.__version__])
 print(json.dumps(found))
 """
@@ -55,7 +55,12 @@ def test_calls_succeed_with_the_trimmed_botocore_data(lock: str, engine: Engine,
     layer = runtime.BUILD / {"arm64": "DepsArm64Layer", "x86_64": "DepsX8664Layer"}[runtime.PROCESSOR]
     done = subprocess.run(
         [sys.executable, "-c", CALLS],
-        env=os.environ | {"AWS_DATA_PATH": str(layer / "botocore"), "PYTHONPATH": f"{tmp_path}:{ROOT}/layers/bindery"},
+        env=os.environ
+        | {
+            "AWS_CLIENT": "botocore",
+            "AWS_DATA_PATH": str(layer / "botocore"),
+            "PYTHONPATH": f"{tmp_path}:{ROOT}/layers/bindery",
+        },
         capture_output=True,
         text=True,
     )

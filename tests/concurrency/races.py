@@ -1,35 +1,38 @@
 """Concurrent events: between a request's reads and its write, or many callers at the same time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier
 from typing import Any, TypeVar
 
 import pytest
 
 from bindery.aws import dynamodb
-from tests import calls
+from bindery.aws.connections import Response
+from bindery.aws.errors import ConnectionFailed
+from tests import aws_calls, calls, wire
 
 Outcome = TypeVar("Outcome")
 
 
-def before(monkeypatch: pytest.MonkeyPatch, method: str, happen: Callable[[], object]) -> None:
-    """Run `happen` just before the DynamoDB client's next `method`: a concurrent change or, if it raises, a failure.
+def before(monkeypatch: pytest.MonkeyPatch, operation: str, happen: Callable[[], object]) -> None:
+    """Run `happen` just before DynamoDB's next `operation`: a concurrent change or, if it raises, a failure.
 
     Its own calls are not counted as the invocation's.
     """
-    real = getattr(dynamodb.client(), method)
+    left, real = [happen], aws_calls.real(operation)
 
     def call(**request: Any) -> Any:
-        monkeypatch.setattr(dynamodb.client(), method, real)
-        token = calls._current.set(None)
-        try:
-            happen()
-        finally:
-            calls._current.reset(token)
+        if left:
+            token = calls._current.set(None)
+            try:
+                left.pop()()
+            finally:
+                calls._current.reset(token)
         return real(**request)
 
-    monkeypatch.setattr(dynamodb.client(), method, call)
+    aws_calls.replace(monkeypatch, operation, call)
 
 
 def at_once(act: Callable[[int], Outcome], callers: int) -> list[Outcome]:
@@ -44,23 +47,21 @@ def at_once(act: Callable[[int], Outcome], callers: int) -> list[Outcome]:
         return list(pool.map(start, range(callers)))
 
 
-def lose_first_response(operation: str) -> list[bytes]:
-    """Lose the first response to a call, and return the requests sent: the SDK retries the call."""
-    answered: dict[bytes, Any] = {}
+@contextmanager
+def lost_response(operation: str) -> Iterator[list[bytes]]:
+    """Lose the first response to an operation, and yield the requests sent: the client repeats the request."""
+    answered: dict[bytes, Response] = {}
     sent: list[bytes] = []
 
-    def lose(response: Any, **_: Any) -> int | None:
-        if answered:
-            return None
-        answered[sent[0]] = response[0]
-        return 0
-
-    def answer_alike(request: Any, **_: Any) -> Any:
+    def answer(called: str, body: bytes, send: wire.Send) -> Response:
+        if called != operation:
+            return send()
+        sent.append(body)
+        if not answered:
+            answered[body] = send()
+            raise ConnectionFailed("injected")
         # DynamoDB returns the first response to a repeated request with the same token; moto does not.
-        sent.append(request.body)
-        return answered.get(request.body)
+        return answered.get(body) or send()
 
-    events = dynamodb.client().meta.events
-    events.register_first(f"needs-retry.dynamodb.{operation}", lose)
-    events.register_first(f"before-send.dynamodb.{operation}", answer_alike)
-    return sent
+    with wire.answered(dynamodb.client(), answer):
+        yield sent

@@ -31,13 +31,13 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 
-from bindery.aws import dynamodb
 from bindery.aws.attribute_values import decode
 from bindery.core import clock
 from bindery.directory import bulk_import
 from bindery.http.messages import Call
 from bindery.operators import resource as door
 from bindery.registry import identity
+from tests import aws_calls
 from tests.http_api import Response, admin
 from tests.moto_registry import State, Tables, restore, state, tables
 from tools import template
@@ -363,7 +363,6 @@ def _certain() -> Iterator[None]:
         own = chance(sys._getframe(1).f_globals["__name__"])
         return draw(size) if own is None else own.randbytes(size or 32).hex()
 
-    events = dynamodb.client().meta.events
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "now", now)
         patch.setattr(uuid, "uuid4", uuid4)
@@ -373,16 +372,13 @@ def _certain() -> Iterator[None]:
         patch.setattr(template.Function, "load", _load)
         patch.setattr(door, "_ONE_AT_A_TIME", nullcontext())
         patch.setattr(bulk_import, "_WRITERS", 1)
-        events.register("before-parameter-build.dynamodb", _before_call)
-        try:
-            yield
-        finally:
-            events.unregister("before-parameter-build.dynamodb", _before_call)
+        patch.setattr(aws_calls, "before", [*aws_calls.before, _before_call])
+        yield
 
 
-def _before_call(params: dict[str, Any], model: Any, **_: Any) -> None:
-    if (turn := _turn.get()) is not None:
-        turn.before(f"{model.name} {', '.join(_places(params))}".rstrip(), reads=model.name not in _WRITES)
+def _before_call(service: str, operation: str, request: dict[str, Any]) -> None:
+    if (turn := _turn.get()) is not None and service == "dynamodb":
+        turn.before(f"{operation} {', '.join(_places(request))}".rstrip(), reads=operation not in _WRITES)
 
 
 def _places(params: dict[str, Any]) -> Iterator[str]:

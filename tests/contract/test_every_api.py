@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 
 from bindery.aws import dynamodb
+from bindery.aws.errors import ConnectionFailed, ServiceError
 from bindery.http import operation
 from bindery.registry import devices
-from tests import moto_registry
+from tests import aws_calls, moto_registry
 from tests.http_api import Response, invoke
 from tests.tables import everything
 from tests.world import PK, Caller, empty_registry, install, sample
@@ -346,8 +346,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def call(**_: Any) -> None:
         raise error
 
-    for method in ("get_item", "batch_get_item", "put_item", "update_item", "transact_write_items"):
-        monkeypatch.setattr(dynamodb.client(), method, call)
+    for method in ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "TransactWriteItems"):
+        aws_calls.replace(monkeypatch, method, call)
 
 
 def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
@@ -356,8 +356,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return written
 
 
-def bug() -> ClientError:
-    return ClientError({"Error": {"Code": "ValidationException", "Message": "DevicesTable: inner text"}}, "GetItem")
+def bug() -> ServiceError:
+    return aws_calls.error("ValidationException")
 
 
 @every
@@ -383,15 +383,15 @@ def test_write_conflict_gets_retry_after_without_error_log(dialect: Dialect, mon
 
     def call(code: str) -> Callable[..., None]:
         def conflicting(**_: Any) -> None:
-            raise ClientError({"Error": {"Code": code}, "CancellationReasons": conflict[code]}, "Write")  # type: ignore[typeddict-unknown-key]
+            raise aws_calls.error(code, CancellationReasons=conflict[code])
 
         return conflicting
 
     with monkeypatch.context() as patch:
         patch.setattr(dynamodb, "_pause", lambda attempt: None)
-        patch.setattr(dynamodb.client(), "transact_write_items", call("TransactionCanceledException"))
-        for method in ("put_item", "update_item"):
-            patch.setattr(dynamodb.client(), method, call("TransactionConflictException"))
+        aws_calls.replace(patch, "TransactWriteItems", call("TransactionCanceledException"))
+        for method in ("PutItem", "UpdateItem"):
+            aws_calls.replace(patch, method, call("TransactionConflictException"))
         answer = dialect.ask(headers=headers)
     # quectel has a separate code for failed reads.
     assert told(dialect, answer) == (dialect.internal if dialect is QUECTEL else dialect.unavailable)
@@ -406,7 +406,7 @@ def test_unreachable_registry_gets_retry_after(dialect: Dialect, monkeypatch: py
     before, headers = everything(), dialect.headers
     written = lines(monkeypatch)
     with monkeypatch.context() as patch:
-        failing(patch, EndpointConnectionError(endpoint_url="http://inner"))
+        failing(patch, ConnectionFailed("EndpointConnectionError"))
         answer = dialect.ask(headers=headers)
     assert told(dialect, answer) == dialect.unavailable
     assert answer.headers["Retry-After"] == "1"

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
 
-from bindery.aws import dynamodb
+from bindery.aws.errors import ConnectionFailed
 from bindery.core.errors import Reason
 from bindery.http.operation import Operation
-from tests import documented
+from tests import aws_calls, documented
 from tests.conftest import clear_caches
 from tests.http_api import Response, invoke
 from tests.performance.stories import World
@@ -70,11 +69,11 @@ def test_internal_error_matches_its_example(name: str, world: World, monkeypatch
 @every
 def test_outage_matches_its_example(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(**_: Any) -> None:
-        raise EndpointConnectionError(endpoint_url="http://inner")
+        raise ConnectionFailed("EndpointConnectionError")
 
     event = world.sample(name)
     clear_caches()
     monkeypatch.setitem(world.bank.answers, "/keys", (500, {}, b""))
-    for method in ("get_item", "batch_get_item", "query", "put_item", "update_item", "transact_write_items"):
-        monkeypatch.setattr(dynamodb.client(), method, unreachable)
+    for method in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"):
+        aws_calls.replace(monkeypatch, method, unreachable)
     assert shown(name, invoke(name, event)) & OUT_OF_REACH

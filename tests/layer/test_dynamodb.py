@@ -1,18 +1,21 @@
 """DynamoDB adapter: the reasons raised for its errors, SDK retries, and the types of values."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from bindery.aws import dynamodb
+from bindery.aws.connections import Response
 from bindery.aws.dynamodb import Check, Delete, Key, Partition, Put, Read, Table
+from bindery.aws.errors import ConnectionFailed, ServiceError
 from bindery.aws.expressions import absent, exists
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.registry.items import BY_LIST
+from tests import aws_calls, wire
+from tests.aws_calls import error
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -35,7 +38,7 @@ def failing(
 
     With `after`, raise after the call has run.
     """
-    real = getattr(dynamodb.client(), method)
+    real = aws_calls.real(method)
     left = iter(outcomes)
     asked: list[dict[str, Any]] = []
 
@@ -48,12 +51,8 @@ def failing(
             real(**request)
         raise outcome
 
-    monkeypatch.setattr(dynamodb.client(), method, call)
+    aws_calls.replace(monkeypatch, method, call)
     return asked
-
-
-def error(code: str, **members: Any) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "secret inner text"}, **members}, "Operation")  # type: ignore[typeddict-item]
 
 
 def refused(call: Any) -> Reason:
@@ -118,7 +117,7 @@ def test_put_that_finds_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPat
 
 def test_retries_of_a_transaction_use_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
     conflict = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}])
-    asked = failing(monkeypatch, "transact_write_items", conflict, conflict)
+    asked = failing(monkeypatch, "TransactWriteItems", conflict, conflict)
     dynamodb.transact([Put(HERE, {"n": 1}, ABSENT)])
     dynamodb.transact([Put(Key(Table.DEVICES, "x"), {"n": 1}, ABSENT)])
     one, again, at_last, another = (request["ClientRequestToken"] for request in asked)
@@ -143,7 +142,7 @@ def test_failed_transaction_is_a_conflict_or_unavailable(
     reasons = [{"Code": code} for code in codes]
     failing(
         monkeypatch,
-        "transact_write_items",
+        "TransactWriteItems",
         *[error("TransactionCanceledException", CancellationReasons=reasons)] * dynamodb.ATTEMPTS,
     )
     with pytest.raises(Refused) as caught:
@@ -157,21 +156,21 @@ def test_failed_transaction_is_a_conflict_or_unavailable(
 @pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ConditionalCheckFailed"])
 def test_best_effort_write_is_dropped_if_it_fails(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     sent: list[dict[str, Any]] = []
-    dynamodb.client().meta.events.register(
-        "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: sent.append(params)
+    monkeypatch.setattr(
+        aws_calls, "before", [*aws_calls.before, lambda service, operation, request: sent.append(request)]
     )
     dynamodb.transact([Put(HERE, {"n": 1})], aside=THERE.update(set={"n": 1}))
     assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
     both = error("TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, {"Code": code}])
     alone = error("TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": code}])
     for number, outcome in enumerate((both, alone), 2):
-        asked = failing(monkeypatch, "transact_write_items", outcome)
+        asked = failing(monkeypatch, "TransactWriteItems", outcome)
         dynamodb.transact([Put(HERE, {"n": number})], aside=THERE.update(set={"n": number}))
         # The request without the best-effort write is a different request, so it needs a new token.
         assert len({request["ClientRequestToken"] for request in asked}) == len(asked) == 2
         assert dynamodb.get(HERE) == {"pk": "here", "n": number}
         assert dynamodb.get(THERE) == THERE.attributes() | {"n": 1}
-    assert [len(params["TransactItems"]) for params in sent] == [2, 1, 1]
+    assert [len(request["TransactItems"]) for request in sent if "TransactItems" in request] == [2, 1, 1]
 
 
 def test_best_effort_write_neither_causes_nor_hides_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,10 +186,10 @@ def test_best_effort_write_neither_causes_nor_hides_a_refusal(monkeypatch: pytes
 
 
 def test_single_write_conflicting_with_a_transaction_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, "update_item", error("TransactionConflictException"))
+    failing(monkeypatch, "UpdateItem", error("TransactionConflictException"))
     dynamodb.write(HERE.update(set={"n": 1}))
     assert dynamodb.get(HERE) == {"pk": "here", "n": 1}
-    failing(monkeypatch, "put_item", *[error("TransactionConflictException")] * dynamodb.ATTEMPTS)
+    failing(monkeypatch, "PutItem", *[error("TransactionConflictException")] * dynamodb.ATTEMPTS)
     assert refused(lambda: dynamodb.write(Put(HERE, {"n": 2}))) is Reason.CONFLICT
 
 
@@ -200,10 +199,10 @@ UNREACHABLE = [
     error("RequestLimitExceeded"),
     error("InternalServerError"),
     error("TransactionInProgressException"),
-    error("503", ResponseMetadata={"HTTPStatusCode": 503}),
-    EndpointConnectionError(endpoint_url="http://table"),
-    ConnectTimeoutError(endpoint_url="http://table"),
-    ReadTimeoutError(endpoint_url="http://table"),
+    error("503", 503),
+    ConnectionFailed("EndpointConnectionError"),
+    ConnectionFailed("EndpointConnectionError"),
+    ConnectionFailed("TimeoutError", timed_out=True),
 ]
 
 
@@ -211,7 +210,7 @@ UNREACHABLE = [
 def test_unreachable_table_is_unavailable_or_the_reads_reason(
     monkeypatch: pytest.MonkeyPatch, outage: Exception
 ) -> None:
-    for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
+    for method in ("GetItem", "BatchGetItem", "PutItem", "TransactWriteItems", "Query"):
         failing(monkeypatch, method, *[outage] * 3)
     assert refused(lambda: dynamodb.get(HERE)) is Reason.UNAVAILABLE
     assert refused(lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED)) is Reason.LOOKUP_FAILED
@@ -221,7 +220,7 @@ def test_unreachable_table_is_unavailable_or_the_reads_reason(
     assert refused(lambda: list(dynamodb.query(Partition(Table.BINDINGS, "x")))) is Reason.UNAVAILABLE
 
 
-def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ClientError:
+def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ServiceError:
     found = [{"reason": reason, "resource": "arn:aws:dynamodb:eu-central-1:1:table/t"} for reason in reasons]
     return error("ThrottlingException", **{member: found})
 
@@ -243,7 +242,7 @@ def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ClientError:
 def test_throttled_key_is_conflict_and_throttled_table_outage(
     monkeypatch: pytest.MonkeyPatch, reasons: list[str], hot: bool, member: str
 ) -> None:
-    for method in ("get_item", "batch_get_item", "put_item", "transact_write_items", "query"):
+    for method in ("GetItem", "BatchGetItem", "PutItem", "TransactWriteItems", "Query"):
         failing(monkeypatch, method, *[throttled(*reasons, member=member)] * 3)
     usual = Reason.CONFLICT if hot else Reason.UNAVAILABLE
     for call, reason in (
@@ -272,32 +271,32 @@ def test_throttling_reasons_are_read_from_the_dynamodb_response(
     monkeypatch: pytest.MonkeyPatch, code: str, member: str
 ) -> None:
     reason = "TableReadKeyRangeThroughputExceeded"
-    body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", member: [{"reason": reason}]}
-    response = AWSResponse("http://table", 400, {}, None)
-    monkeypatch.setattr(AWSResponse, "content", json.dumps(body).encode())
-    events = dynamodb.client().meta.events
-    events.register("before-send.dynamodb", lambda **_: response)
-    with pytest.raises(HotKey) as caught:
+    body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", member: [{"reason": reason}]})
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with (
+        wire.answered(dynamodb.client(), lambda *_: Response(400, {}, body.encode())),
+        pytest.raises(HotKey) as caught,
+    ):
         dynamodb.get(HERE)
     assert caught.value.throttled == reason
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
 def test_any_other_error_is_raised_unchanged(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    for method in ("get_item", "put_item", "transact_write_items"):
+    for method in ("GetItem", "PutItem", "TransactWriteItems"):
         failing(monkeypatch, method, error(code))
     for call in (
         lambda: dynamodb.get(HERE),
         lambda: dynamodb.write(Put(HERE, {})),
         lambda: dynamodb.transact([Put(HERE, {})]),
     ):
-        with pytest.raises(ClientError, match=code):
+        with pytest.raises(ServiceError, match=code):
             call()
 
 
 def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterator[int]:
     """Make the first `rounds` batches leave the keys of one table unprocessed, and yield a counter of batches."""
-    real = dynamodb.client().batch_get_item
+    real = aws_calls.real("BatchGetItem")
     made = iter(range(1, 100))
     count = [0]
 
@@ -310,7 +309,7 @@ def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterat
         answer = real(RequestItems=rest) if rest else {"Responses": {}}
         return answer | {"UnprocessedKeys": {name: RequestItems[name]}}
 
-    monkeypatch.setattr(dynamodb.client(), "batch_get_item", call)
+    aws_calls.replace(monkeypatch, "BatchGetItem", call)
     while True:
         yield count[0]
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
 
+from bindery.aws.errors import ConnectionFailed
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.http import operation as handling
 from bindery.http.fields import Identifier128, OptionalText128, Text128
@@ -232,7 +232,7 @@ def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tu
         KeyError("internal detail"),
         RuntimeError("internal detail"),
         Refused(Reason.BOUND_BY_ANOTHER),
-        EndpointConnectionError(endpoint_url="http://internal-detail"),
+        ConnectionFailed("EndpointConnectionError"),
     ],
 )
 def test_bug_or_undeclared_reason_is_logged_as_internal_error(

@@ -92,7 +92,7 @@ def test_address_reassigned_concurrently_is_not_removed(monkeypatch: pytest.Monk
         service_addresses.withdraw(ADDRESS)
         service_addresses.assign(ADDRESS, "two")
 
-    before(monkeypatch, "transact_write_items", move)
+    before(monkeypatch, "TransactWriteItems", move)
     with pytest.raises(Refused) as caught:
         service_addresses.withdraw(ADDRESS)
     assert caught.value.reason is Reason.NOT_FOUND

@@ -430,7 +430,7 @@ def test_erasure_keeps_a_nickname_taken_by_another_device(monkeypatch: pytest.Mo
         dynamodb.write(Delete(items.nickname_lock(CUSTOMER, "Phone")))
         registration(CUSTOMER, "358", "Phone")
 
-    before(monkeypatch, "transact_write_items", another)
+    before(monkeypatch, "TransactWriteItems", another)
     assert erasing().status == 503
     assert broken(everything()) == []
 
@@ -487,7 +487,7 @@ def test_user_changed_during_an_erasure_is_deleted_on_retry(
     change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     erasing()
-    before(monkeypatch, "transact_write_items", lambda: users.change(ME, **change))
+    before(monkeypatch, "TransactWriteItems", lambda: users.change(ME, **change))
     assert erasing().status == 503
     assert dynamodb.get(items.user(ME)) is not None
     assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2

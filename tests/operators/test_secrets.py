@@ -242,7 +242,7 @@ def test_password_is_stored_only_as_a_hash_even_on_internal_error(
     def broken() -> None:
         raise ZeroDivisionError
 
-    before(monkeypatch, "update_item", broken)
+    before(monkeypatch, "UpdateItem", broken)
     assert watch.admin("users", "POST", "users/ada/password", {"password": secret}).status == 500
     assert "ZeroDivisionError" in watch.logged()
     assert watch.admin("users", "POST", "users/ada/password", {"password": secret}).status == 200

@@ -193,7 +193,7 @@ def test_unused_email_address_is_available_again() -> None:
 
 def test_change_of_a_user_erased_concurrently_reserves_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     create(domain="app", email="ada@x.de")
-    before(monkeypatch, "transact_write_items", lambda: privacy.erase("ada"))
+    before(monkeypatch, "TransactWriteItems", lambda: privacy.erase("ada"))
     assert ask("PATCH", "/ada", {"email": "eve@x.de"}).status == 404
     assert names() == {}
 

@@ -14,7 +14,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import boto3
-from botocore.handlers import BUILTIN_HANDLERS
+
+from bindery.aws.errors import ServiceError
+from tests import aws_calls
 
 _READS = {"GetItem", "Query"}
 
@@ -29,7 +31,6 @@ class Cost:
         self.items_read = 0
         self.bytes_read = 0
         self.written: list[tuple[str, dict[str, Any]]] = []
-        self.asked: list[dict[str, Any]] = []
 
     def report(self, log: list[str] | None) -> dict[str, Any]:
         """Return all costs, including the current size of the written items and of the request's log line."""
@@ -60,40 +61,38 @@ def counting() -> Iterator[Cost]:
 
 
 def install() -> None:
-    """Make all clients created from now on report their calls to `counting`."""
-    BUILTIN_HANDLERS.append(("before-parameter-build.dynamodb.*", _before))
-    BUILTIN_HANDLERS.append(("after-call.dynamodb.*", _after))
+    """Make all calls report to `counting`."""
+    aws_calls.before.append(_before)
+    aws_calls.after.append(_after)
 
 
-def _before(params: dict[str, Any], model: Any, **_: Any) -> None:
+def _before(service: str, operation: str, request: dict[str, Any]) -> None:
     cost = _current.get()
-    if cost is not None:
-        params["ReturnConsumedCapacity"] = "INDEXES"
-        cost.calls.append(model.name)
-        cost.asked.append(params)
+    if cost is not None and service == "dynamodb":
+        request["ReturnConsumedCapacity"] = "INDEXES"
+        cost.calls.append(operation)
 
 
-def _after(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+def _after(service: str, operation: str, request: dict[str, Any], answer: dict[str, Any] | ServiceError) -> None:
     cost = _current.get()
-    if cost is None:
+    if cost is None or service != "dynamodb":
         return
-    params = cost.asked[-1]
-    if http_response.status_code < 300:
-        if model.name == "BatchGetItem":
-            cost.read += _batch(params, parsed)
-        else:
-            billed = parsed["ConsumedCapacity"]
-            for table in billed if isinstance(billed, list) else [billed]:
-                units = cost.read if model.name in _READS else cost.write
-                for name, used in _by_index(table).items():
-                    units[name] += used
-        found = _found(parsed)
-        cost.items_read += len(found)
-        cost.bytes_read += sum(map(size, found))
-        cost.written += keys(params)
+    if isinstance(answer, ServiceError):
+        for table, _key in keys(request):
+            cost.write[table] += 2 if "TransactItems" in request else 1
+        return
+    if operation == "BatchGetItem":
+        cost.read += _batch(request, answer)
     else:
-        for table, _key in keys(params):
-            cost.write[table] += 2 if "TransactItems" in params else 1
+        billed = answer["ConsumedCapacity"]
+        for table in billed if isinstance(billed, list) else [billed]:
+            units = cost.read if operation in _READS else cost.write
+            for name, used in _by_index(table).items():
+                units[name] += used
+    found = _found(answer)
+    cost.items_read += len(found)
+    cost.bytes_read += sum(map(size, found))
+    cost.written += keys(request)
 
 
 def _by_index(table: Mapping[str, Any]) -> dict[str, float]:

@@ -24,6 +24,7 @@ def test_imports_match_the_recorded_modules() -> None:
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT)]),
+            "AWS_CLIENT": "direct",
             "AWS_DEFAULT_REGION": "eu-central-1",
             "AWS_ACCESS_KEY_ID": "-",
             "AWS_SECRET_ACCESS_KEY": "-",

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import clients, dynamodb
+from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Table
 from bindery.core import clock
+from tests.conftest import clear_caches
 from tools import template
 from tools.template import ROOT
 
@@ -58,13 +59,15 @@ assert asked, "the watched functions record nothing"
 """
 
 
-def test_import_keeps_no_random_value_connection_or_time() -> None:
+@pytest.mark.parametrize("client", ["direct", "botocore"])
+def test_import_keeps_no_random_value_connection_or_time(client: str) -> None:
     subprocess.run(
         [sys.executable, "-c", WATCHED, *(f"functions.{function.name}" for function in template.functions())],
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT)]),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
+            "AWS_CLIENT": client,
             "AWS_DEFAULT_REGION": "eu-central-1",
             # Lambda sets these instead of access keys for functions that use SnapStart.
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/credentials",
@@ -74,7 +77,8 @@ def test_import_keeps_no_random_value_connection_or_time() -> None:
     )
 
 
-def test_first_request_after_a_snapshot_fetches_credentials(environment: pytest.MonkeyPatch):
+@pytest.mark.parametrize("client", ["direct", "botocore"])
+def test_first_request_after_a_snapshot_fetches_credentials(client: str, environment: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
     class Endpoint(BaseHTTPRequestHandler):
@@ -104,17 +108,17 @@ def test_first_request_after_a_snapshot_fetches_credentials(environment: pytest.
         try:
             environment.delenv("AWS_ACCESS_KEY_ID")
             environment.delenv("AWS_SECRET_ACCESS_KEY")
+            environment.setenv("AWS_CLIENT", client)
             environment.setenv("AWS_ENDPOINT_URL", url)
             environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
             environment.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token")
-            clients._session.cache_clear()
+            clear_caches()
             dynamodb.client()
             assert asked == []
             for _ in range(2):
                 assert dynamodb.get(Key(Table.DEVICES, "it")) == {"pk": "it"}
         finally:
-            clients._session.cache_clear()
-            dynamodb.client.cache_clear()
+            clear_caches()
             server.shutdown()
             thread.join()
     assert [method for method, _ in asked] == ["GET", "POST", "POST"]

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import dynamodb
 from bindery.http import operation
 from bindery.security import passwords
-from tests import moto_registry
+from tests import aws_calls, moto_registry
 from tests.conftest import clear_caches
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
@@ -40,28 +39,24 @@ def here(
     clear_caches()
 
 
-def note_writes() -> list[str]:
+def note_writes(patch: pytest.MonkeyPatch) -> list[str]:
     """Record every write that DynamoDB carries out from now on, except those that count a failed guess."""
     done: list[str] = []
 
-    def look(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        writes = [write for member in params.get("TransactItems", ()) for write in member.values()] or [params]
+    def note(service: str, operation: str, request: dict[str, Any], answer: object) -> None:
+        writes = [write for member in request.get("TransactItems", ()) for write in member.values()] or [request]
         places = [write.get("Key", {}).get("pk", {}).get("S", "") for write in writes]
-        context["miss"] = all(place.startswith("attempts#") for place in places)
+        if operation in WRITES and isinstance(answer, dict) and any(not pk.startswith("attempts#") for pk in places):
+            done.append(operation)
 
-    def note(model: Any, http_response: Any, context: dict[str, Any], **_: Any) -> None:
-        if model.name in WRITES and http_response.status_code == 200 and not context["miss"]:
-            done.append(model.name)
-
-    dynamodb.client().meta.events.register("provide-client-params.dynamodb", look)
-    dynamodb.client().meta.events.register("after-call.dynamodb", note)
+    patch.setattr(aws_calls, "after", [*aws_calls.after, note])
     return done
 
 
 @pytest.fixture
-def written(here: world.World) -> list[str]:
+def written(here: world.World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every write that DynamoDB has carried out during the test."""
-    return note_writes()
+    return note_writes(monkeypatch)
 
 
 def note_errors(patch: pytest.MonkeyPatch) -> list[str]:

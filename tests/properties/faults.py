@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.awsrequest import AWSResponse
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from bindery.aws.connections import Response
+from bindery.aws.errors import ConnectionFailed
+from tests import wire
 
 
 class Killed(BaseException):
@@ -23,55 +24,42 @@ class Kind:
     """A kind of fault; `takes_effect` if the service carries out the request nevertheless."""
 
     name: str
-    happen: Callable[[Any], AWSResponse | None]
+    happen: Callable[[str, bytes], Response]
     takes_effect: bool = False
 
 
-def _error(status: int, code: str, **members: Any) -> Callable[[Any], AWSResponse]:
+def _error(status: int, code: str, **members: Any) -> Callable[[str, bytes], Response]:
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected", **members})
-
-    def answer(request: Any) -> AWSResponse:
-        raw = _Raw(body.encode())
-        return AWSResponse(request.url, status, {"content-type": "application/x-amz-json-1.0"}, raw)
-
-    return answer
+    return lambda operation, request: Response(status, {"content-type": "application/x-amz-json-1.0"}, body.encode())
 
 
-class _Raw:
-    """A response body as urllib3 provides it."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        yield self._body
-
-
-def _raise(error: BaseException) -> Callable[[Any], None]:
-    def happen(request: Any) -> None:
+def _raise(error: BaseException) -> Callable[[str, bytes], Response]:
+    def happen(operation: str, request: bytes) -> Response:
         raise error
 
     return happen
 
 
-def _conflict(request: Any) -> AWSResponse | None:
+def _conflict(operation: str, request: bytes) -> Response:
     """Conflict with a transaction on the same items: DynamoDB cancels a transaction and refuses a single write."""
-    if request.headers["X-Amz-Target"].decode().endswith("TransactWriteItems"):
-        items = json.loads(request.body)["TransactItems"]
+    if operation == "TransactWriteItems":
+        items = json.loads(request)["TransactItems"]
         reasons = [{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in items[1:])]
-        return _error(400, "TransactionCanceledException", CancellationReasons=reasons)(request)
-    if request.headers["X-Amz-Target"].decode().rpartition(".")[2] in ("PutItem", "UpdateItem", "DeleteItem"):
-        return _error(400, "TransactionConflictException")(request)
-    return _error(500, "InternalServerError")(request)
+        return _error(400, "TransactionCanceledException", CancellationReasons=reasons)(operation, request)
+    if operation in ("PutItem", "UpdateItem", "DeleteItem"):
+        return _error(400, "TransactionConflictException")(operation, request)
+    return _error(500, "InternalServerError")(operation, request)
 
+
+_TIME_OUT = ConnectionFailed("TimeoutError", timed_out=True)
 
 KINDS = (
     Kind("throttled", _error(400, "ThrottlingException")),
     Kind("conflict", _conflict),
     Kind("internal error", _error(500, "InternalServerError")),
-    Kind("connection refused", _raise(EndpointConnectionError(endpoint_url="injected"))),
-    Kind("read time-out before it took effect", _raise(ReadTimeoutError(endpoint_url="injected"))),
-    Kind("read time-out after it took effect", _raise(ReadTimeoutError(endpoint_url="injected")), takes_effect=True),
+    Kind("connection refused", _raise(ConnectionFailed("ConnectionRefusedError"))),
+    Kind("read time-out before it took effect", _raise(_TIME_OUT)),
+    Kind("read time-out after it took effect", _raise(_TIME_OUT), takes_effect=True),
     Kind("killed right after it", _raise(Killed()), takes_effect=True),
 )
 
@@ -89,24 +77,20 @@ class Wire:
     @contextmanager
     def watched(self) -> Iterator["Wire"]:
         """Count requests and inject faults within this context."""
-        events = self._client.meta.events
-        events.register_first("before-send.dynamodb", self._before, unique_id="faults")
-        try:
+        with wire.answered(self._client, self._answer):
             yield self
-        finally:
-            events.unregister("before-send.dynamodb", self._before, unique_id="faults")
 
     def plan(self, at: int | None, kind: Kind = KINDS[0], *, lasting: bool = False) -> None:
         """Inject `kind` into the request number `at` from now; if `lasting`, also into all later ones."""
         self.sent.clear()
         self._at, self._kind, self._lasting = at, kind, lasting
 
-    def _before(self, request: Any, **_: Any) -> AWSResponse | None:
+    def _answer(self, operation: str, body: bytes, send: wire.Send) -> Response:
         number = len(self.sent)
-        self.sent.append(request.headers["X-Amz-Target"].decode().rpartition(".")[2])
+        self.sent.append(operation)
         if self._at is None or number < self._at or (number > self._at and not self._lasting):
-            return None
+            return send()
         if self._kind.takes_effect:
-            answer = self._client._endpoint.http_session.send(request)
-            assert answer.status_code < 500, answer.text
-        return self._kind.happen(request)
+            response = send()
+            assert response.status < 500, response
+        return self._kind.happen(operation, body)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from bindery.aws import clients
+from bindery.aws import connections, sdk
 from bindery.aws.dynamodb import Table
 from bindery.connectivity import leases
 from bindery.operators import forced_unbind
@@ -42,8 +42,10 @@ def crowd(running_engine: Engine) -> Iterator[Crowd]:
     with pytest.MonkeyPatch.context() as environment, Bank() as bank:
         make_environment(environment)
         # The run time on a busy machine does not matter here, and each caller has a separate connection.
+        for limit in ("CONNECT_TIMEOUT", "RESPONSE_TIMEOUT"):
+            environment.setattr(connections, limit, 60.0)
         patient = Config(connect_timeout=60, read_timeout=60, max_pool_connections=CALLERS)
-        environment.setattr(clients, "CONFIG", clients.CONFIG.merge(patient))
+        environment.setattr(sdk, "CONFIG", sdk.CONFIG.merge(patient))
         bank.trusted(environment)
         use_empty_registry(running_engine, environment)
         yield Crowd(bank)

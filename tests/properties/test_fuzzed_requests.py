@@ -5,6 +5,7 @@ No input causes an internal error, a write by a refused request, or a response w
 
 import base64
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -182,11 +183,11 @@ def _sent(event: Event, body: bytes) -> Event:
 class Door:
     """Each operation with its prerequisites, and its responses to fuzzed requests."""
 
-    def __init__(self, here: World, at_first: moto_registry.State) -> None:
+    def __init__(self, here: World, at_first: moto_registry.State, patch: pytest.MonkeyPatch) -> None:
         self.here, self.at_first = here, at_first
         self.prepared: dict[str, tuple[moto_registry.State, Event]] = {}
         self.reached = Reached(operation)
-        self.written = note_writes()
+        self.written = note_writes(patch)
         self.stands = ""
 
     def request(self, name: str) -> Event:
@@ -204,9 +205,10 @@ class Door:
 
 
 @pytest.fixture(scope="module")
-def door(built: tuple[World, Bank, moto_registry.State]) -> Door:
+def door(built: tuple[World, Bank, moto_registry.State]) -> Iterator[Door]:
     here, _, at_first = built
-    return Door(here, at_first)
+    with pytest.MonkeyPatch.context() as patch:
+        yield Door(here, at_first, patch)
 
 
 def test_fuzzed_requests_cause_no_internal_error(door: Door) -> None:

@@ -19,7 +19,7 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.http import operation
 from bindery.quectel import binding, families
 from bindery.registry import devices, identity, items
-from tests import moto_registry
+from tests import aws_calls, moto_registry
 from tests.concurrency import races
 from tests.http_api import SOURCE_IP, Response, invoke
 from tests.properties import world
@@ -149,17 +149,17 @@ def parallel(
     for number in range(requests):
         made: list[str] = []
         with monkeypatch.context() as patch:
-            for method in ("get_item", "batch_get_item", "query", "transact_write_items", *WRITES):
-                patch.setattr(binding.dynamodb.client(), method, _noted(made, method))
+            for method in ("GetItem", "BatchGetItem", "Query", "TransactWriteItems", *WRITES):
+                aws_calls.replace(patch, method, _noted(made, method))
             seen.append((ask(number), made, counts()))
     return seen
 
 
-WRITES = ("put_item", "update_item", "delete_item")
+WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 
 
 def _noted(made: list[str], method: str) -> Callable[..., Any]:
-    call = getattr(binding.dynamodb.client(), method)
+    call = aws_calls.real(method)
 
     def noted(**request: Any) -> Any:
         made.append(method)
@@ -199,7 +199,7 @@ def test_parallel_serial_number_guesses_are_throttled(
 def test_device_revealed_by_a_race_counts_as_a_failed_guess(
     here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    races.before(monkeypatch, "transact_write_items", lambda: bind(here, world.SN, here.ben))
+    races.before(monkeypatch, "TransactWriteItems", lambda: bind(here, world.SN, here.ben))
     assert code(bind(here, world.SN)) == 5412
     assert failures() == [1]
     for _ in range(20):

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 
-from bindery.aws import dynamodb
+from bindery.aws.errors import ConnectionFailed
 from bindery.http import operation
+from tests import aws_calls
 from tests.http_api import Response, invoke
 from tests.properties import world
 from tests.properties.staging import Stage, columns
@@ -136,14 +136,14 @@ def test_internal_error_is_logged_without_secrets(
 ) -> None:
     staged = stage(name, columns(name)[0])
     request = staged.request()
-    bug = ClientError({"Error": {"Code": "ValidationException", "Message": "no"}}, "GetItem")
-    error = EndpointConnectionError(endpoint_url="https://dynamodb") if broken == "out of reach" else bug
+    bug = aws_calls.error("ValidationException")
+    error = ConnectionFailed("EndpointConnectionError") if broken == "out of reach" else bug
 
     def fail(**_: Any) -> None:
         raise error
 
-    for method in ("get_item", "batch_get_item", "query", "put_item", "update_item", "transact_write_items"):
+    for method in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"):
         with monkeypatch.context() as patch:
-            patch.setattr(dynamodb.client(), method, fail)
+            aws_calls.replace(patch, method, fail)
             invoke(name, request)
     assert told(log, *sent(request), world.PASSWORD, staged.here.secret) == []

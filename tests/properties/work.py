@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 
+from bindery.aws import clients
 from bindery.http.operation import Operation
 
 CPU = "CPU of a hostile request"
@@ -35,7 +35,7 @@ class Work:
 def watching(*, calls: bool = False) -> Iterator[Work]:
     """Measure work; count `calls` only on request, because counting takes time itself."""
     work = Work()
-    answer, ask = Operation.__call__, BaseClient._make_api_call  # type: ignore[attr-defined]
+    answer, ask = Operation.__call__, clients.call
 
     def go() -> None:
         sys.setprofile(work.count if calls else None)
@@ -52,16 +52,16 @@ def watching(*, calls: bool = False) -> Iterator[Work]:
         finally:
             pause()
 
-    def asked(client: BaseClient, *args: Any) -> Any:
+    def asked(*args: Any, **request: Any) -> Any:
         pause()
         try:
-            return ask(client, *args)
+            return ask(*args, **request)
         finally:
             go()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Operation, "__call__", answered)
-        patch.setattr(BaseClient, "_make_api_call", asked)
+        patch.setattr(clients, "call", asked)
         # Garbage collection skips the tests' own objects, of which there are far more than in Lambda.
         gc.freeze()
         try:

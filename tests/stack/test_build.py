@@ -14,7 +14,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 
-from bindery.aws import clients
+from bindery.aws import sdk
 from tests.http_api import invoke
 from tests.performance.imports import left_out
 from tools import template
@@ -151,7 +151,7 @@ def test_trimmed_botocore_data_describes_calls_identically(tmp_path: Path):
 def test_client_has_the_botocore_handlers_its_events_reach(environment: pytest.MonkeyPatch):
     kinds = {event.partition(".")[0] for event, *_ in botocore.handlers.BUILTIN_HANDLERS} - {"docs"}
     for service, operations in trim().CALLED.items():
-        whole, ours = botocore.session.Session().create_client(service), clients.client(service)
+        whole, ours = botocore.session.Session().create_client(service), sdk.Client(service).client
         name = whole.meta.service_model.service_id.hyphenize()
         reached = 0
         for event in (f"{kind}.{name}.{operation}" for kind in kinds for operation in operations):

@@ -199,6 +199,7 @@ ANOTHER = {
     "SnapStart": "PublishedVersions",
     "Tracing": "Active",
     "LeaseSeconds": "600",
+    "AwsClient": "botocore",
     "SecretsVersion": "2",
 }
 

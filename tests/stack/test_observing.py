@@ -11,12 +11,11 @@ from unittest.mock import Mock
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
-from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.core import env
 from bindery.http import fallback, operation
+from tests import aws_calls
 from tests.http_api import event, invoke
 from tools import template
 from tools.template import ROOT
@@ -59,8 +58,8 @@ def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     invoke("rufus.list_devices", event("GET", "/v0/devices"))
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
     with monkeypatch.context() as patch:
-        throttled = {"Error": {"Code": "ThrottlingException"}, "ThrottlingReasons": [{"reason": HOT}]}
-        patch.setattr(dynamodb.client(), "get_item", Mock(side_effect=ClientError(throttled, "GetItem")))
+        throttled = aws_calls.error("ThrottlingException", ThrottlingReasons=[{"reason": HOT}])
+        aws_calls.replace(patch, "GetItem", Mock(side_effect=throttled))
         invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     boto3.client("dynamodb").delete_table(TableName=env.read(Table.DIRECTORY.value))
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))

@@ -10,7 +10,7 @@ from bindery.asseco.owned_devices import IdentifierKind, PushPlatform
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Key, Table
 from bindery.registry import devices, identity, items
-from tests import calls
+from tests import aws_calls, calls
 from tests.asseco import DEVICE, IMEI, SAMPLE, UNKNOWN, ask, register
 from tests.concurrency import races
 from tests.http_api import Response
@@ -100,7 +100,7 @@ def test_change_just_before_the_write_gives_its_refusal(
     if name == "unblock_device":
         block()
     after: list[Any] = []
-    races.before(monkeypatch, "transact_write_items", lambda: (happen(), after.append(everything())))
+    races.before(monkeypatch, "TransactWriteItems", lambda: (happen(), after.append(everything())))
     answer = send(bank, name)
     assert (answer.status, answer.json()["problem"]) == refusal
     assert [everything()] == after
@@ -123,7 +123,7 @@ def test_changes_to_different_fields_do_not_conflict(
     name: str, happen: Callable[[], object], expected: dict[str, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered()
-    races.before(monkeypatch, "transact_write_items", happen)
+    races.before(monkeypatch, "TransactWriteItems", happen)
     assert send(bank, name).status in (202, 204)
     assert expected.items() <= stored(Table.BINDINGS)[0].items()
 
@@ -147,7 +147,7 @@ def test_blocking_ends_connections_in_the_same_write(bank: Bank) -> None:
 def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Key(Table.DIRECTORY, identity.customer_holder(CUSTOMER), f"issued#{IMEI}")
     dynamodb.write(place.update(set={"kind": "otp-token"}))
-    races.before(monkeypatch, "update_item", lambda: dynamodb.write(Delete(place)))
+    races.before(monkeypatch, "UpdateItem", lambda: dynamodb.write(Delete(place)))
     answer = ask(bank, "set_issued_nickname", IMEI, NEW)
     assert (answer.status, answer.body) == (404, UNKNOWN)
     assert stored(Table.DIRECTORY) == []
@@ -156,8 +156,8 @@ def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypa
 def test_list_takes_at_most_two_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         entered(identifier=f"{number}", nickname=f"{number}")
-    query = dynamodb.client().query
-    monkeypatch.setattr(dynamodb.client(), "query", lambda **request: query(**request, Limit=2))
+    query = aws_calls.real("Query")
+    aws_calls.replace(monkeypatch, "Query", lambda **request: query(**request, Limit=2))
     with calls.recording("asseco.list_owned_devices") as invocation:
         assert [device.identifier for device in owned_devices.list_devices(CUSTOMER)] == ["0", "1", "2", "3"]
     assert invocation.dynamodb == ["Query", "Query"]

@@ -13,7 +13,7 @@ from bindery.quectel import families
 from bindery.registry import items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
-from tests import quectel
+from tests import aws_calls, quectel
 from tests.concurrency.races import before
 from tests.quectel import DEVICE, ME, OTHER, PK, World, as_user, fill, owner, refused, succeeded
 from tests.tables import everything, stored
@@ -61,7 +61,7 @@ def test_concurrent_change_gives_the_code_of_the_check(
     if wish:
         users.set_home_mode(OTHER, True)
     after: list[Any] = []
-    before(monkeypatch, "transact_write_items", lambda: (change(world), after.append(everything())))
+    before(monkeypatch, "TransactWriteItems", lambda: (change(world), after.append(everything())))
     refused(as_user(OTHER, **({"fid": "F1", "frid": "R1"} | wish if wish else {})), code)
     assert [everything()] == after
 
@@ -69,7 +69,7 @@ def test_concurrent_change_gives_the_code_of_the_check(
 def test_share_accepted_during_rotating_bind_is_6040(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Mode.ROTATING)
     succeeded(as_user(OTHER))
-    before(monkeypatch, "transact_write_items", lambda: quectel.share(OTHER, ME, clock.seconds() + 60))
+    before(monkeypatch, "TransactWriteItems", lambda: quectel.share(OTHER, ME, clock.seconds() + 60))
     refused(world.ask(), 6040)
     assert owner()["holder"] == f"user#{OTHER}"
 
@@ -86,7 +86,7 @@ def test_share_accepted_during_rotating_bind_is_6040(monkeypatch: pytest.MonkeyP
 def test_unread_serial_key_is_5089_and_any_other_5314(
     world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
 ) -> None:
-    real = dynamodb.client().batch_get_item
+    real = aws_calls.real("BatchGetItem")
     asked: list[set[str]] = []
 
     def answer(RequestItems: dict[str, Any]) -> Any:
@@ -97,7 +97,7 @@ def test_unread_serial_key_is_5089_and_any_other_5314(
 
     monkeypatch.setattr(dynamodb, "ATTEMPTS", 2)
     monkeypatch.setattr(dynamodb, "_pause", lambda attempt: None)
-    monkeypatch.setattr(dynamodb.client(), "batch_get_item", answer)
+    aws_calls.replace(monkeypatch, "BatchGetItem", answer)
     response = world.ask()
     refused(response, code)
     assert response.headers["Retry-After"] == "1"

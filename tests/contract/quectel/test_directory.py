@@ -77,6 +77,6 @@ def test_device_is_identified_by_product_key_and_serial() -> None:
 @pytest.mark.parametrize("uid", [ME, OTHER])
 def test_removing_a_member_keeps_concurrently_changed_rooms(uid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     World()
-    before(monkeypatch, "update_item", lambda: families.change("F1", rooms=["R1", "R2"]))
+    before(monkeypatch, "UpdateItem", lambda: families.change("F1", rooms=["R1", "R2"]))
     families.remove_member("F1", uid)
     assert stored(items.family("F1"))["rooms"] == ["R1", "R2"]

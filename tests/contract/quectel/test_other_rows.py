@@ -16,8 +16,8 @@ from bindery.quectel import families, user_devices, user_domains
 from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
-from tests import quectel
-from tests.concurrency.races import before
+from tests import aws_calls, quectel
+from tests.concurrency.races import before, lost_response
 from tests.http_api import Response
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, ask, owner, places, share, succeeded
 from tests.tables import everything
@@ -155,14 +155,14 @@ def test_each_refusal_has_its_code_and_writes_nothing(
 
 
 def unreachable() -> None:
-    raise dynamodb.ClientError({"Error": {"Code": "ThrottlingException", "Message": "inner"}}, "Operation")
+    raise aws_calls.error("ThrottlingException")
 
 
 WRITES = [
-    ("bind_device_sn", "transact_write_items", 5048, "Device binding failed"),
-    ("set_device_info", "update_item", 5054, "Device information modification failed"),
-    ("share_info", "update_item", 5134, "Failed to add device share information"),
-    ("unbundling_device_dk", "transact_write_items", 5050, "Device unbinding failed"),
+    ("bind_device_sn", "TransactWriteItems", 5048, "Device binding failed"),
+    ("set_device_info", "UpdateItem", 5054, "Device information modification failed"),
+    ("share_info", "UpdateItem", 5134, "Failed to add device share information"),
+    ("unbundling_device_dk", "TransactWriteItems", 5050, "Device unbinding failed"),
 ]
 
 
@@ -613,15 +613,10 @@ def test_new_code_ends_earlier_codes_unless_they_are_kept(bound: None) -> None:
 
 @pytest.mark.parametrize("cover", [1, 2, 3])
 def test_retry_after_lost_response_creates_the_code(bound: None, cover: int) -> None:
-    attempts_made: list[int] = []
-
-    def lose_the_first_answer(attempts: int, **_: object) -> int | None:
-        attempts_made.append(attempts)
-        return 0 if attempts == 1 else None
-
-    dynamodb.client().meta.events.register("needs-retry.dynamodb.UpdateItem", lose_the_first_answer)
-    data(accept(OTHER, code(coverMark=cover)))
-    assert attempts_made == [1, 2]
+    with lost_response("UpdateItem") as sent:
+        shared = code(coverMark=cover)
+    data(accept(OTHER, shared))
+    assert len(sent) == 2
 
 
 def test_binding_has_at_most_30_active_shares(shared: str) -> None:

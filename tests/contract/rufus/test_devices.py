@@ -6,6 +6,7 @@ from bindery.aws import dynamodb
 from bindery.core.errors import Reason, Refused
 from bindery.registry import identity, items
 from bindery.rufus import company_devices
+from tests import aws_calls
 from tests.rufus import bound, page
 from tests.tables import everything
 
@@ -32,10 +33,8 @@ def test_device_of_another_account_cannot_be_bound_or_shown() -> None:
 @pytest.fixture
 def two_a_round_trip(companies: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit each page to two devices, as if they filled a megabyte."""
-    query = dynamodb.client().query
-    monkeypatch.setattr(
-        dynamodb.client(), "query", lambda **request: query(**request | {"Limit": min(request["Limit"], 2)})
-    )
+    query = aws_calls.real("Query")
+    aws_calls.replace(monkeypatch, "Query", lambda **request: query(**request | {"Limit": min(request["Limit"], 2)}))
 
 
 @pytest.mark.usefixtures("two_a_round_trip")

@@ -1,26 +1,13 @@
-"""AWS clients: time-outs, retries and errors."""
+"""Clients of AWS services: the direct one, or the SDK if the setting `AWS_CLIENT` says so."""
 
-from collections.abc import Callable
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
-# botocore, because boto3 would only add import time (docs/performance.md).
-from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
-from botocore.exceptions import ConnectionError as EndpointError
-from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST, REGISTER_LAST
-from botocore.loaders import Loader
-from botocore.session import Session
-
+from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.core import env
 from bindery.core.errors import HotKey, Reason, Refused
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-
-# Three attempts of at most three seconds each fit into a function's time-out (template.yaml).
-CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+Service = Literal["dynamodb", "secretsmanager"]
 
 _TRANSIENT = frozenset(
     {
@@ -34,99 +21,51 @@ _TRANSIENT = frozenset(
     }
 )
 
-# Second part of the names of the events that these clients emit, such as `before-call.dynamodb.GetItem`.
-_SERVICES = frozenset({"", "*", "dynamodb", "secrets-manager"})
 
-_PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,): "register_last"}
+class Client(Protocol):
+    """Calls to one service. Threads can share it."""
 
+    def connect(self) -> None:
+        """Prepare the first call, if the client can."""
 
-class _Models(Loader):
-    def list_available_services(self, type_name: str) -> list[str]:
-        # botocore's own loader searches the folders of all 400 services.
-        return ["dynamodb", "secretsmanager"]
-
-
-class _Credentials(Credentials):
-    # The first request runs botocore's chain of providers. With SnapStart the chain uses HTTP: if it ran before the
-    # snapshot, all copies would share its connection and the credentials of that day.
-
-    def __init__(self, find: Callable[[], Credentials | None]) -> None:
-        self.method = "deferred"
-        self._find = find
-
-    @cached_property
-    def _found(self) -> Credentials:
-        found = self._find()
-        if found is None:
-            raise NoCredentialsError
-        return found
-
-    @cached_property
-    def account_id(self) -> str | None:
-        return getattr(self._found, "account_id", None)
-
-    def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        return self._found.get_frozen_credentials()
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Return an operation's output. Raises `ServiceError` or `ConnectionFailed` after the retries."""
 
 
-class _Session(Session):
-    def get_credentials(self) -> Credentials:
-        return _Credentials(super().get_credentials)
+def client(service: Service) -> Client:
+    """Create a client."""
+    if env.read("AWS_CLIENT") == "botocore":
+        from bindery.aws import sdk
+
+        return sdk.Client(service)
+    from bindery.aws import direct
+
+    return direct.Client(service)
 
 
-@cache
-def _session() -> Session:
-    session = _Session(include_builtin_handlers=False)
-    events = session.get_component("event_emitter")
-    # Skip botocore's handlers for other services: registering one includes inspecting its signature.
-    for event, handler, *place in BUILTIN_HANDLERS:
-        kind, service = (*event.split("."), "")[:2]
-        if kind != "docs" and service in _SERVICES:
-            getattr(events, _PLACES.get(tuple(place), "register"))(event, handler)
-    # AWS_DATA_PATH (template.yaml) is the folder of trimmed service models in a layer (layers/deps/trim.py). botocore
-    # reads anything missing there from its own folder, so a newer botocore or a missing layer breaks nothing.
-    path: str | None = session.get_config_variable("data_path")
-    session.register_component("data_loader", _Models(path.split(":") if path else None))
-    return session
-
-
-@overload
-def client(service: Literal["dynamodb"]) -> "DynamoDBClient": ...
-@overload
-def client(service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
-def client(service: str) -> Any:
-    """Create a client. It opens connections when called."""
-    return _session().create_client(service, config=CONFIG)
-
-
-def call(unavailable: Reason, method: Callable[..., Any], **request: Any) -> Any:
-    """Call a client's method. Raises `unavailable`, or `HotKey` for a throttled key range."""
+def call(client: Client, unavailable: Reason, operation: str, **request: Any) -> dict[str, Any]:
+    """Call an operation. Raises `unavailable` after the client's retries, or `HotKey` for a throttled key range."""
     try:
-        return method(**request)
-    except ClientError as error:
-        if (throttled := _key_range(error)) is not None:
+        return client.call(operation, **request)
+    except ServiceError as error:
+        if (throttled := _key_range(error.members)) is not None:
             raise HotKey(unavailable, throttled) from error
-        # The error code of a 5xx response without a body is its status.
-        if error.response["Error"]["Code"] in _TRANSIENT or _status(error) >= 500:
+        if error.code in _TRANSIENT or error.status >= 500:
             raise Refused(unavailable) from error
         raise
-    except (EndpointError, HTTPClientError) as error:
+    except ConnectionFailed as error:
         raise Refused(unavailable) from error
 
 
 def code(error: BaseException) -> str:
-    """Return the service's error code or the exception's name."""
-    # Not the message, which may contain private data.
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+    """Return the service's error code, the reason of a failed connection, or the exception's class name."""
+    # Not the message of another exception, which may contain private data.
+    return str(error) if isinstance(error, ServiceError | ConnectionFailed) else type(error).__name__
 
 
-def _key_range(error: ClientError) -> str | None:
-    answer: Any = error.response
+def _key_range(members: Mapping[str, Any]) -> str | None:
     # DynamoDB capitalises this member in every exception but ThrottlingException.
-    reasons = [found["reason"] for found in answer.get("ThrottlingReasons") or answer.get("throttlingReasons") or []]
+    throttled = members.get("ThrottlingReasons") or members.get("throttlingReasons") or []
+    reasons: list[str] = [found["reason"] for found in throttled]
     # The others are those of a table, an index or the account.
     return reasons[0] if reasons and all("KeyRange" in reason for reason in reasons) else None
-
-
-def _status(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -8,25 +8,22 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, cast
+from typing import Any, Generic, NamedTuple, cast
 
-from botocore.exceptions import ClientError
 from typing_extensions import TypeVar
 
 from bindery.aws import clients
 from bindery.aws.attribute_values import cursor_of, decode, encode, key_of
+from bindery.aws.errors import ConnectionFailed, ServiceError
 from bindery.aws.expressions import NOTHING, Condition, Path, Placeholders
 from bindery.core import clock, env
 from bindery.core.errors import HotKey, Reason, Refused
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
 
@@ -160,20 +157,24 @@ class Check(NamedTuple):
 
 Write = Put | Update | Delete
 
-_METHODS: dict[type[Write], str] = {Put: "put_item", Update: "update_item", Delete: "delete_item"}
+_OPERATIONS: dict[type[Write], str] = {Put: "PutItem", Update: "UpdateItem", Delete: "DeleteItem"}
 _MEMBERS: dict[type[Write | Check], str] = {Put: "Put", Update: "Update", Delete: "Delete", Check: "ConditionCheck"}
 
 
 @cache
-def client() -> "DynamoDBClient":
+def client() -> clients.Client:
     """Return the shared client."""
     return clients.client("dynamodb")
 
 
+def _call(unavailable: Reason, operation: str, **request: Any) -> dict[str, Any]:
+    return clients.call(client(), unavailable, operation, **request)
+
+
 def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
     """Return an item (strongly consistent), or None."""
-    answer = clients.call(
-        unavailable, client().get_item, TableName=_name(key.table), Key=encode(key.attributes()), ConsistentRead=True
+    answer = _call(
+        unavailable, "GetItem", TableName=_name(key.table), Key=encode(key.attributes()), ConsistentRead=True
     )
     return cast("T", decode(answer["Item"])) if "Item" in answer else None
 
@@ -181,9 +182,7 @@ def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
 def server_seconds() -> int:
     """Return DynamoDB's own time in seconds."""
     nothing: Key = Key(Table.DIRECTORY, "clock", "clock")
-    answer = clients.call(
-        Reason.UNAVAILABLE, client().get_item, TableName=_name(nothing.table), Key=encode(nothing.attributes())
-    )
+    answer = _call(Reason.UNAVAILABLE, "GetItem", TableName=_name(nothing.table), Key=encode(nothing.attributes()))
     return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
 
 
@@ -213,7 +212,7 @@ def get_many(reads: Sequence[Read]) -> Batch:
             keys = request.setdefault(_name(key.table), {"Keys": [], "ConsistentRead": True})["Keys"]
             keys.append(encode(key.attributes()))
         first = next(read.unavailable for read in reads if read.key in left)
-        answer = clients.call(first, client().batch_get_item, RequestItems=request)
+        answer = _call(first, "BatchGetItem", RequestItems=request)
         for name, returned in answer["Responses"].items():
             for item in map(decode, returned):
                 found[Key(by_name[name], item["pk"], item.get("sk"))] = item
@@ -239,7 +238,7 @@ def query(
     """Yield a partition's items in key order, up to `round_trips` of 1 MB (about 2,000 items)."""
     request = _query(partition) | {"ConsistentRead": consistent}
     for _ in range(round_trips):
-        answer = clients.call(unavailable, client().query, **request)
+        answer = _call(unavailable, "Query", **request)
         yield from cast("Iterator[T]", map(decode, answer["Items"]))
         if "LastEvaluatedKey" not in answer:
             return
@@ -297,18 +296,16 @@ def update(operation: Update) -> Item:
 
 def _write(operation: Write, **returned: str) -> dict[str, Any]:
     request = _request(operation, stamp := _stamp())
-    method = getattr(client(), _METHODS[type(operation)])
     for attempt in range(ATTEMPTS):
         try:
-            return cast("dict[str, Any]", clients.call(Reason.UNAVAILABLE, method, **request, **returned))
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "ConditionalCheckFailedException" and operation.when is not None:
-                found = decode(cast("Item", error.response.get("Item", {})))
+            return _call(Reason.UNAVAILABLE, _OPERATIONS[type(operation)], **request, **returned)
+        except ServiceError as error:
+            if error.code == "ConditionalCheckFailedException" and operation.when is not None:
+                found = decode(error.members.get("Item", {}))
                 if isinstance(operation, Put) and found == {**operation.key.attributes(), **operation.item, **stamp}:
                     return {}
                 raise operation.when.refusal(found) from None
-            if code != "TransactionConflictException":
+            if error.code != "TransactionConflictException":
                 raise
         _pause(attempt)
     raise Refused(Reason.CONFLICT)
@@ -327,14 +324,12 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
     refusal = _AGAIN["TransactionConflict"]
     for attempt in range(ATTEMPTS):
         try:
-            clients.call(
-                Reason.UNAVAILABLE, client().transact_write_items, TransactItems=items, ClientRequestToken=token
-            )
+            _call(Reason.UNAVAILABLE, "TransactWriteItems", TransactItems=items, ClientRequestToken=token)
             return
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "TransactionCanceledException":
+        except ServiceError as error:
+            if error.code != "TransactionCanceledException":
                 raise
-            reasons = error.response["CancellationReasons"]
+            reasons = error.members["CancellationReasons"]
             # Not strict: the reasons include that of `aside`, which raises nothing.
             for operation, reason in zip(operations, reasons, strict=False):
                 if reason["Code"] == "ConditionalCheckFailed" and operation.when is not None:
@@ -375,9 +370,9 @@ def _query(partition: Partition[Any]) -> dict[str, Any]:
 def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
     place = {} if cursor is None else {"ExclusiveStartKey": key_of(cursor)}
     try:
-        answer = clients.call(Reason.UNAVAILABLE, client().query, **request, Limit=limit, **place)
-    except ClientError as error:
-        if cursor is not None and error.response["Error"]["Code"] == "ValidationException":
+        answer = _call(Reason.UNAVAILABLE, "Query", **request, Limit=limit, **place)
+    except ServiceError as error:
+        if cursor is not None and error.code == "ValidationException":
             raise Refused(Reason.INVALID) from None
         raise
     last = answer.get("LastEvaluatedKey")
@@ -435,4 +430,5 @@ def _update(operation: Update, stamp: Item, placeholders: Placeholders) -> str:
 
 if env.initialising():
     # Lambda gives the init phase a full CPU, but the first request only a share of one.
-    client()
+    with suppress(ConnectionFailed):
+        client().connect()

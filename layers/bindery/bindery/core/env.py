@@ -13,6 +13,11 @@ def read(name: str) -> str:
         raise RuntimeError(f"the environment variable {name} is not set: see template.yaml") from None
 
 
+def find(name: str) -> str | None:
+    """Return an environment variable, or None if it is empty or not set."""
+    return os.environ.get(name) or None
+
+
 def clear_cache() -> None:
     """Clear the cache."""
     read.cache_clear()

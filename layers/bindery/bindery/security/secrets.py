@@ -16,7 +16,7 @@ def secret(setting: str) -> bytes:
     """Return the secret that a setting names. Raises `UNAVAILABLE`."""
     # Cached here: importing Powertools' Parameters would add 19 ms to every cold start.
     client = clients.client("secretsmanager")
-    answer = clients.call(Reason.UNAVAILABLE, client.get_secret_value, SecretId=env.read(setting))
+    answer = clients.call(client, Reason.UNAVAILABLE, "GetSecretValue", SecretId=env.read(setting))
     return bytes(answer["SecretString"].encode())
 
 

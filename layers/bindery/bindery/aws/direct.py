@@ -1,0 +1,192 @@
+"""A client of DynamoDB and Secrets Manager without the SDK, which takes most of the time of a request."""
+
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from bindery.aws import credentials, signing
+from bindery.aws.connections import Connections, Response
+from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.core import env
+
+# Three attempts of at most four seconds each fit into a function's time-out (template.yaml).
+ATTEMPTS = 3
+
+_PAUSE = 0.1  # seconds before the first retry at most; doubled for each further one
+
+# botocore's standard retry mode: what it retries, and the quota that all of a client's calls share.
+_AGAIN = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "InternalServerError",
+        "InternalServiceError",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+_QUOTA, _RETRY_COST, _TIMEOUT_COST, _SUCCESS = 500, 5, 10, 1
+
+
+class Service(NamedTuple):
+    """An AWS service that uses the JSON protocol."""
+
+    name: str
+    target: str
+    content_type: str
+    setting: str  # the environment variable with its endpoint
+
+
+SERVICES = MappingProxyType(
+    {
+        "dynamodb": Service("dynamodb", "DynamoDB_20120810", "application/x-amz-json-1.0", "AWS_ENDPOINT_URL_DYNAMODB"),
+        "secretsmanager": Service(
+            "secretsmanager", "secretsmanager", "application/x-amz-json-1.1", "AWS_ENDPOINT_URL_SECRETS_MANAGER"
+        ),
+    }
+)
+
+# The domain of each partition's endpoints, by the prefix of its regions. The first match applies.
+_DOMAINS = (
+    ("cn-", "amazonaws.com.cn"),
+    ("eusc-", "amazonaws.eu"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("", "amazonaws.com"),
+)
+
+
+class Client:
+    """Calls to one service. Threads can share it."""
+
+    def __init__(self, service: str) -> None:
+        self.service = SERVICES[service]
+        self.region = _region()
+        self.endpoint = _endpoint(self.service, self.region)
+        self._connections = Connections(self.endpoint)
+        self._quota = _Quota()
+
+    def connect(self) -> None:
+        """Open a connection for the first call. Raises `ConnectionFailed`."""
+        self._connections.open()
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._connections.close()
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Return an operation's output. Raises `ServiceError` or `ConnectionFailed` after the retries."""
+        if operation == "TransactWriteItems":
+            request.setdefault("ClientRequestToken", str(uuid.uuid4()))
+        body = json.dumps(request, separators=(",", ":")).encode()
+        spent = 0
+        for attempt in range(ATTEMPTS):
+            try:
+                answer = self._attempt(operation, body)
+            except ConnectionFailed as error:
+                cost, pause = _TIMEOUT_COST if error.timed_out else _RETRY_COST, not error.stale
+                if attempt + 1 == ATTEMPTS or not self._quota.take(cost):
+                    raise
+            except ServiceError as error:
+                cost, pause = _RETRY_COST, True
+                if not _passing(error) or attempt + 1 == ATTEMPTS or not self._quota.take(cost):
+                    raise
+            else:
+                self._quota.give(spent or _SUCCESS)
+                return answer
+            spent = cost
+            if pause:
+                # Full jitter. SystemRandom: the copies of a snapshot would share a seeded generator.
+                time.sleep(random.SystemRandom().uniform(0, _PAUSE * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def send(self, operation: str, body: bytes) -> Response:
+        """Make one attempt at a call."""
+        head = signing.head(
+            credentials=credentials.find(),
+            region=self.region,
+            service=self.service.name,
+            host=self._connections.host,
+            path=self._connections.path,
+            content_type=self.service.content_type,
+            target=f"{self.service.target}.{operation}",
+            body=body,
+        )
+        return self._connections.exchange(head + body)
+
+    def _attempt(self, operation: str, body: bytes) -> dict[str, Any]:
+        response = self.send(operation, body)
+        try:
+            members = json.loads(response.body) if response.body else {}
+        except ValueError:
+            members = {}
+            if response.status < 300:
+                raise ConnectionFailed("the response is not JSON") from None
+        if response.status >= 300:
+            raise _error(response, members if isinstance(members, dict) else {})
+        members["ResponseMetadata"] = {"HTTPHeaders": response.headers}
+        answer: dict[str, Any] = members
+        return answer
+
+
+class _Quota:
+    def __init__(self) -> None:
+        self._left = _QUOTA
+        self._lock = threading.Lock()
+
+    def take(self, cost: int) -> bool:
+        with self._lock:
+            if cost > self._left:
+                return False
+            self._left -= cost
+            return True
+
+    def give(self, cost: int) -> None:
+        with self._lock:
+            self._left = min(_QUOTA, self._left + cost)
+
+
+def _passing(error: ServiceError) -> bool:
+    return error.code in _AGAIN or error.status in (500, 502, 503, 504)
+
+
+def _error(response: Response, members: Mapping[str, Any]) -> ServiceError:
+    kind = str(members.get("__type") or response.headers.get("x-amzn-errortype") or response.status)
+    # `com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException`, or `Name:http://…` in the header.
+    return ServiceError(kind.rpartition("#")[2].partition(":")[0], response.status, members)
+
+
+def _region() -> str:
+    region = env.find("AWS_REGION") or env.find("AWS_DEFAULT_REGION")
+    if not region:
+        raise RuntimeError("no AWS region: neither AWS_REGION nor AWS_DEFAULT_REGION is set")
+    return region
+
+
+def _endpoint(service: Service, region: str) -> str:
+    for setting in (service.setting, "AWS_ENDPOINT_URL"):
+        if url := env.find(setting):
+            return url
+    for setting in ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"):
+        if (env.find(setting) or "").lower() == "true":
+            raise RuntimeError(f"{setting} needs AwsClient=botocore, or set the endpoint with {service.setting}")
+    domain = next(domain for prefix, domain in _DOMAINS if region.startswith(prefix))
+    return f"https://{service.name}.{region}.{domain}"

@@ -1,0 +1,99 @@
+"""Make moto several times as fast without changing its responses: it answers most calls of the tests."""
+
+import copy
+from functools import cache
+from typing import Any
+
+from moto.core import responses
+from moto.core.serialize import BaseJSONSerializer
+from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Expression, Node, UpdateExpressionFunction
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+
+_serialize = BaseJSONSerializer._serialize_type_structure
+_parse = UpdateExpressionParser.make.__func__
+
+
+def install() -> None:
+    """Replace moto's slow parts."""
+    BaseJSONSerializer._serialize_type_structure = _serialized
+    DepthFirstTraverser.traverse_node_recursively = _traversed
+    Node.find_clauses = _found
+    Node.__deepcopy__ = _copied_node
+    Table.__deepcopy__ = _copied_table
+    # Its results are copied before they are changed.
+    UpdateExpressionParser.make = cache(lambda expression: _parse(UpdateExpressionParser, expression))
+    responses.method_names_from_class = cache(responses.method_names_from_class)
+
+
+def _serialized(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    """Keep a value that already is in DynamoDB's JSON format: converting it again takes half of moto's time."""
+    if shape.name == "AttributeValue" and type(value) is dict:
+        serialized[key] = value
+    else:
+        _serialize(self, serialized, value, shape, key)
+
+
+# The next functions do the same as moto's with fewer instance checks, which are slow for abstract classes.
+
+
+def _traversed(self: Any, node: Any, child_id: int = -1) -> Any:
+    kind = type(node)
+    if not _is_node(kind):
+        return node
+    if node.children:
+        for number, child in enumerate(node.children):
+            self.pre_processing_of_child(node, number)
+            if _is_node(type(child)):
+                _traversed(self, child, number)
+    processors = self.__dict__.get("_processors")
+    if processors is None:
+        processors = self._processors = {}
+    if kind not in processors:
+        found = self._processing_map().items()
+        processors[kind] = next((processor for processed, processor in found if issubclass(kind, processed)), None)
+    if (processor := processors[kind]) is not None:
+        parent, node = node.parent, processor(node)
+        node.parent = parent
+        if parent:
+            parent.children[child_id] = node
+    return node
+
+
+def _found(self: Any, kinds: list[type]) -> list[Any]:
+    found: list[Any] = []
+    for child in self.children or ():
+        kind = type(child)
+        if kind in kinds:
+            found.append(child)
+        elif _has_clauses(kind):
+            found += _found(child, kinds)
+    return found
+
+
+@cache
+def _is_node(kind: type) -> bool:
+    return issubclass(kind, Node)
+
+
+@cache
+def _has_clauses(kind: type) -> bool:
+    return issubclass(kind, Expression | UpdateExpressionFunction)
+
+
+def _copied_node(node: Any, memo: dict[int, Any]) -> Any:
+    made = object.__new__(type(node))
+    made.__dict__.update(node.__dict__)
+    made.children = None if node.children is None else [copy.deepcopy(child, memo) for child in node.children]
+    for child in made.children or ():
+        if _is_node(type(child)):
+            child.parent = made
+    return made
+
+
+def _copied_table(table: Any, memo: dict[int, Any]) -> Any:
+    """Copy only the items: the rest of a table does not change."""
+    made = object.__new__(type(table))
+    made.__dict__.update(table.__dict__)
+    made.items = copy.deepcopy(table.items, memo)
+    return made
