@@ -16,8 +16,8 @@ from moto.secretsmanager.models import secretsmanager_backends
 
 from bindery.aws import direct
 from bindery.aws.attribute_values import decode
-from bindery.aws.connections import Response
 from bindery.aws.dynamodb import Table
+from bindery.aws.responses import Response
 from bindery.core import clock, env
 from tests import aws_calls, moto_speed
 from tests.tables import counts_misses

@@ -9,8 +9,8 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto.core.models import botocore_stubber
 
 from bindery.aws import direct
-from bindery.aws.connections import Response
 from bindery.aws.errors import ConnectionFailed
+from bindery.aws.responses import Response
 from tests.aws_calls import Observed
 
 Send = Callable[[], Response]
@@ -55,10 +55,10 @@ def _sent(client: Any, request: Any) -> Response:
 
 
 def _to_botocore(request: Any, response: Response) -> AWSResponse:
-    return AWSResponse(request.url, response.status, response.headers, _Raw(response.body))
+    return AWSResponse(request.url, response.status, response.headers, Raw(response.body))
 
 
-class _Raw:
+class Raw:
     """A response body as urllib3 provides it."""
 
     def __init__(self, body: bytes) -> None:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.connections import Response
 from bindery.aws.errors import ConnectionFailed
+from bindery.aws.responses import Response
 from tests import aws_calls, calls, wire
 
 Outcome = TypeVar("Outcome")

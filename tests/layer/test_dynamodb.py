@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.connections import Response
 from bindery.aws.dynamodb import Check, Delete, Key, Partition, Put, Read, Table
 from bindery.aws.errors import ConnectionFailed, ServiceError
 from bindery.aws.expressions import absent, exists
+from bindery.aws.responses import Response
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.registry.items import BY_LIST
 from tests import aws_calls, wire

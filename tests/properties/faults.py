@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bindery.aws.connections import Response
 from bindery.aws.errors import ConnectionFailed
+from bindery.aws.responses import Response
 from tests import wire
 
 

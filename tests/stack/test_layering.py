@@ -27,14 +27,17 @@ PACKAGES = (
 
 OWNERS = {
     "boto3": set(),
-    "botocore": {"aws.clients", "aws.dynamodb"},
+    "botocore": {"aws.sdk"},
     "cryptography": {"security.encryption"},
     "os": {"core.env"},
-    "time": {"aws.dynamodb", "core.clock", "http.messages", "security.oidc"},
+    "time": {
+        *("aws.connections", "aws.direct", "aws.dynamodb", "aws.responses", "aws.signing"),
+        *("core.clock", "http.messages", "security.oidc"),
+    },
     "aws_lambda_powertools": {"http.operation", "operators.resource"},
     "http": {"security.oidc"},
-    "socket": {"security.oidc"},
-    "ssl": {"security.oidc"},
+    "socket": {"aws.connections", "aws.responses", "security.oidc"},
+    "ssl": {"aws.connections", "security.oidc"},
 }
 """Modules of the layer that may import each package."""
 

@@ -3,33 +3,22 @@
 import socket
 import ssl
 import time
-import zlib
 from collections import deque
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from select import POLLIN, poll
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bindery.aws.errors import ConnectionFailed
+from bindery.aws.responses import Reader, Response
 from bindery.core import env
 
 CONNECT_TIMEOUT = 1.0  # seconds, for TCP and again for TLS
-RESPONSE_TIMEOUT = 2.0  # seconds for the whole response
+RESPONSE_TIMEOUT = 2.0  # seconds, for the request and the whole response
 IDLE_LIMIT = 20  # seconds after which a connection is not used again
 
-_HEAD_LIMIT = 64 * 1024
-_CHUNK = 64 * 1024
-_HOST_NAME_MISMATCH = 62  # X509_V_ERR_HOSTNAME_MISMATCH
-
-
-class Response(NamedTuple):
-    """An HTTP response. Header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
+_WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
 class Connections:
@@ -52,25 +41,25 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def exchange(self, request: bytes) -> Response:
         """Send a request and return its response. Raises `ConnectionFailed`."""
-        reused = True
-        connection = self._take()
-        if connection is None:
-            reused, connection = False, self._connect()
+        connection = self._take() or self._connect()
         try:
-            response = connection.exchange(request)
-        except (OSError, ValueError) as error:
-            raise _failure(error, stale=reused and not connection.answered) from error
+            return connection.exchange(request)
+        except ConnectionFailed as failed:
+            if failed.stale:
+                # The others have been idle for longer.
+                self.close()
+            raise
         finally:
             if connection.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
-        return response
 
     def _take(self) -> "_Connection | None":
         # The last one used first, so that the others time out. Wall-clock time, which goes on while Lambda freezes the
@@ -84,10 +73,11 @@ class Connections:
         return None
 
     def _connect(self) -> "_Connection":
+        roots = self._roots
         try:
-            return _Connection(self._socket(self._roots))
+            return _Connection(self._socket(roots))
         except ssl.SSLCertVerificationError as error:
-            if error.verify_code == _HOST_NAME_MISMATCH or self._roots is None:
+            if error.verify_code in _WRONG_HOST or roots is None:
                 raise _failure(error) from error
         except OSError as error:
             raise _failure(error) from error
@@ -115,7 +105,7 @@ class _Connection:
         self._poll = poll()
         self._poll.register(connected, POLLIN)
         self._used = time.time()
-        self.answered = False
+        self._idle = False
         self.reusable = False
 
     def __del__(self) -> None:
@@ -125,79 +115,33 @@ class _Connection:
         self._socket.close()
 
     def usable(self, now: float) -> bool:
-        # Anything to read between requests is the end of the connection.
-        return abs(now - self._used) < IDLE_LIMIT and not self._poll.poll(0)
+        self._idle = True
+        return abs(now - self._used) < IDLE_LIMIT and (not self._poll.poll(0) or self._only_session_tickets())
+
+    def _only_session_tickets(self) -> bool:
+        # TLS 1.3 sends them after the handshake, so a new connection may have some to read. Anything else between
+        # requests is the end of the connection.
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def exchange(self, request: bytes) -> Response:
-        self.answered = self.reusable = False
-        self._socket.settimeout(RESPONSE_TIMEOUT)
-        self._socket.sendall(request)
-        self._deadline = time.monotonic() + RESPONSE_TIMEOUT
-        self._read = bytearray()
-        end = self._find(b"\r\n\r\n")
-        start, *lines = bytes(self._read[:end]).decode("latin-1").split("\r\n")
-        del self._read[: end + 4]
-        protocol, status = start.split(" ", 2)[:2]
-        if protocol not in ("HTTP/1.1", "HTTP/1.0") or not 200 <= int(status) <= 599:
-            raise ValueError("not an HTTP response")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = self._body(headers)
-        if "x-amz-crc32" in headers and int(headers["x-amz-crc32"]) != zlib.crc32(body):
-            raise ValueError("the response was damaged")
+        self.reusable = False
+        reader = Reader(self._socket, time.monotonic() + RESPONSE_TIMEOUT)
+        try:
+            self._socket.settimeout(RESPONSE_TIMEOUT)
+            self._socket.sendall(request)
+            response = reader.read()
+        except (OSError, ValueError) as error:
+            raise _failure(error, stale=self._idle and not reader.started) from error
         self._used = time.time()
-        self.reusable = not self._read and protocol == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Response(int(status), headers, body)
-
-    def _body(self, headers: dict[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return self._chunks()
-        if "content-length" not in headers:
-            headers["connection"] = "close"
-            while self._receive():
-                pass
-            return self._cut(len(self._read))
-        return self._cut(int(headers["content-length"]))
-
-    def _chunks(self) -> bytes:
-        parts: list[bytes] = []
-        while True:
-            end = self._find(b"\r\n")
-            size = int(bytes(self._cut(end + 2)).partition(b";")[0], 16)
-            if size == 0:
-                # Trailers, if any, end with an empty line.
-                while self._cut(self._find(b"\r\n") + 2) != b"\r\n":
-                    pass
-                return b"".join(parts)
-            parts.append(self._cut(size))
-            self._cut(2)
-
-    def _cut(self, size: int) -> bytes:
-        while len(self._read) < size:
-            self._receive_more()
-        cut = bytes(self._read[:size])
-        del self._read[:size]
-        return cut
-
-    def _find(self, mark: bytes) -> int:
-        while (found := self._read.find(mark)) < 0:
-            if len(self._read) > _HEAD_LIMIT:
-                raise ValueError("not an HTTP response")
-            self._receive_more()
-        return found
-
-    def _receive_more(self) -> None:
-        if not self._receive():
-            raise ConnectionResetError("closed during a response")
-
-    def _receive(self) -> bool:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("no complete response in time")
-        self._socket.settimeout(left)
-        received = self._socket.recv(_CHUNK)
-        self._read += received
-        self.answered = self.answered or bool(received)
-        return bool(received)
+        self.reusable = reader.reusable
+        return response
 
 
 def _failure(error: Exception, *, stale: bool = False) -> ConnectionFailed:

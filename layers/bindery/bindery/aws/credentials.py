@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from bindery.aws import snapshots
 from bindery.aws.connections import Connections
 from bindery.aws.errors import ConnectionFailed
 from bindery.core import clock, env
@@ -63,7 +64,9 @@ def _fetch(url: str) -> _Fetched:
     lines = [f"GET {path or '/'} HTTP/1.1", f"host: {parts.netloc}", "accept: application/json", "connection: close"]
     if token := env.find("AWS_CONTAINER_AUTHORIZATION_TOKEN"):
         lines.append(f"authorization: {token}")
-    response = Connections(url).exchange("\r\n".join([*lines, "", ""]).encode())
+    connections = Connections(url)
+    response = connections.exchange("\r\n".join([*lines, "", ""]).encode())
+    connections.close()
     try:
         found = json.loads(response.body)
         credentials = Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
@@ -71,3 +74,6 @@ def _fetch(url: str) -> _Fetched:
     except (ValueError, KeyError, TypeError) as error:
         raise ConnectionFailed("no credentials") from error
     return _Fetched(credentials, expires)
+
+
+snapshots.after_restore(forget)

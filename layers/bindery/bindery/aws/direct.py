@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import threading
 import time
 import uuid
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bindery.aws import credentials, signing
-from bindery.aws.connections import Connections, Response
+from bindery.aws import credentials, signing, snapshots
+from bindery.aws.connections import Connections
 from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.aws.responses import Response
 from bindery.core import env
 
 # Three attempts of at most four seconds each fit into a function's time-out (template.yaml).
@@ -20,19 +22,16 @@ ATTEMPTS = 3
 _PAUSE = 0.1  # seconds before the first retry at most; doubled for each further one
 
 # botocore's standard retry mode: what it retries, and the quota that all of a client's calls share.
-_AGAIN = frozenset(
+_THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
-        "InternalServerError",
-        "InternalServiceError",
+        "EC2ThrottledException",
         "LimitExceededException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
         "SlowDown",
         "ThrottledException",
         "Throttling",
@@ -41,7 +40,9 @@ _AGAIN = frozenset(
         "TransactionInProgressException",
     }
 )
-_QUOTA, _RETRY_COST, _TIMEOUT_COST, _SUCCESS = 500, 5, 10, 1
+_TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"})
+_TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
+_QUOTA, _RETRY_COST, _THROTTLED_COST, _SUCCESS = 500, 14, 5, 1
 
 
 class Service(NamedTuple):
@@ -61,6 +62,9 @@ SERVICES = MappingProxyType(
         ),
     }
 )
+
+# Only paths that signatures contain as they are.
+_URL = re.compile(r"https?://[^/?#@\s]+(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
 
 # The domain of each partition's endpoints, by the prefix of its regions. The first match applies.
 _DOMAINS = (
@@ -83,6 +87,7 @@ class Client:
         self.endpoint = _endpoint(self.service, self.region)
         self._connections = Connections(self.endpoint)
         self._quota = _Quota()
+        snapshots.after_restore(self.close)
 
     def connect(self) -> None:
         """Open a connection for the first call. Raises `ConnectionFailed`."""
@@ -102,11 +107,11 @@ class Client:
             try:
                 answer = self._attempt(operation, body)
             except ConnectionFailed as error:
-                cost, pause = _TIMEOUT_COST if error.timed_out else _RETRY_COST, not error.stale
+                cost, pause = _RETRY_COST, not error.stale
                 if attempt + 1 == ATTEMPTS or not self._quota.take(cost):
                     raise
             except ServiceError as error:
-                cost, pause = _RETRY_COST, True
+                cost, pause = _THROTTLED_COST if error.code in _THROTTLED else _RETRY_COST, True
                 if not _passing(error) or attempt + 1 == ATTEMPTS or not self._quota.take(cost):
                     raise
             else:
@@ -134,17 +139,13 @@ class Client:
 
     def _attempt(self, operation: str, body: bytes) -> dict[str, Any]:
         response = self.send(operation, body)
-        try:
-            members = json.loads(response.body) if response.body else {}
-        except ValueError:
-            members = {}
-            if response.status < 300:
-                raise ConnectionFailed("the response is not JSON") from None
+        members = _members(response.body)
         if response.status >= 300:
-            raise _error(response, members if isinstance(members, dict) else {})
+            raise _error(response, members or {})
+        if members is None:
+            raise ConnectionFailed("the response is not a JSON object")
         members["ResponseMetadata"] = {"HTTPHeaders": response.headers}
-        answer: dict[str, Any] = members
-        return answer
+        return members
 
 
 class _Quota:
@@ -165,7 +166,15 @@ class _Quota:
 
 
 def _passing(error: ServiceError) -> bool:
-    return error.code in _AGAIN or error.status in (500, 502, 503, 504)
+    return error.code in _THROTTLED | _TRANSIENT or error.status in _TRANSIENT_STATUSES
+
+
+def _members(body: bytes) -> dict[str, Any] | None:
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
 
 
 def _error(response: Response, members: Mapping[str, Any]) -> ServiceError:
@@ -184,6 +193,8 @@ def _region() -> str:
 def _endpoint(service: Service, region: str) -> str:
     for setting in (service.setting, "AWS_ENDPOINT_URL"):
         if url := env.find(setting):
+            if _URL.fullmatch(url) is None:
+                raise RuntimeError(f"{setting} is not the URL of an endpoint: {url}")
             return url
     for setting in ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"):
         if (env.find(setting) or "").lower() == "true":

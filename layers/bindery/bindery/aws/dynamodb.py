@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, cast
 
 from typing_extensions import TypeVar
 
-from bindery.aws import clients
+from bindery.aws import clients, snapshots
 from bindery.aws.attribute_values import cursor_of, decode, encode, key_of
 from bindery.aws.errors import ConnectionFailed, ServiceError
 from bindery.aws.expressions import NOTHING, Condition, Path, Placeholders
@@ -429,6 +429,8 @@ def _update(operation: Update, stamp: Item, placeholders: Placeholders) -> str:
 
 
 if env.initialising():
-    # Lambda gives the init phase a full CPU, but the first request only a share of one.
-    with suppress(ConnectionFailed):
-        client().connect()
+    client()
+    if not snapshots.in_use():
+        # Lambda gives the init phase a full CPU, but the first request only a share of one.
+        with suppress(ConnectionFailed):
+            client().connect()

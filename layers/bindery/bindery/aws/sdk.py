@@ -1,5 +1,6 @@
 """The AWS SDK as a client: botocore, with only what its two services need."""
 
+import zlib
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
@@ -17,7 +18,7 @@ from botocore.session import Session
 from bindery.aws.errors import ConnectionFailed, ServiceError
 
 # Three attempts of at most three seconds each fit into a function's time-out (template.yaml).
-CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
 
 # Second part of the names of the events that these clients emit, such as `before-call.dynamodb.GetItem`.
 _SERVICES = frozenset({"", "*", "dynamodb", "secrets-manager"})
@@ -80,6 +81,7 @@ class Client:
 
     def __init__(self, service: str) -> None:
         self.client: Any = _session().create_client(service, config=CONFIG)
+        self.client.meta.events.register("after-call.dynamodb", _refuse_damaged)
 
     def connect(self) -> None:
         """Do nothing: botocore connects when it is called."""
@@ -97,3 +99,10 @@ class Client:
             timed_out = isinstance(error, ConnectTimeoutError | ReadTimeoutError)
             raise ConnectionFailed(type(error).__name__, timed_out=timed_out) from error
         return answer
+
+
+def _refuse_damaged(http_response: Any, **_: Any) -> None:
+    # botocore repeats the call, but after its last attempt returns what it could read, often no item.
+    checksum = http_response.headers.get("x-amz-crc32")
+    if checksum is not None and checksum != str(zlib.crc32(http_response.content)):
+        raise ConnectionFailed("the response was damaged")

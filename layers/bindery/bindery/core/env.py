@@ -26,4 +26,4 @@ def clear_cache() -> None:
 def initialising() -> bool:
     """Return True in AWS Lambda."""
     # At import time, this is the init phase.
-    return "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ
+    return find("AWS_LAMBDA_INITIALIZATION_TYPE") is not None

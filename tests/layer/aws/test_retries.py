@@ -1,0 +1,159 @@
+"""Retries: what is repeated, with which pauses, and the quota that ends them."""
+
+import uuid
+
+import pytest
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+
+from bindery.aws import connections, direct
+from bindery.aws.errors import ConnectionFailed, ServiceError
+from tests.layer.aws.conftest import CLIENTS, Call, close, name_of
+from tests.layer.aws.servers import Server, correct, end, error, reset, response, says, silent
+
+every_client = pytest.mark.parametrize("kind", CLIENTS)
+
+INTERNAL = error("500 Internal Server Error", "InternalServerError")
+THROTTLED = error("400 Bad Request", "ThrottlingException")
+
+
+def test_errors_that_are_repeated_are_those_of_botocore() -> None:
+    assert set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) == direct._THROTTLED
+    assert set(TransientRetryableChecker._TRANSIENT_ERROR_CODES) == direct._TRANSIENT
+    assert set(TransientRetryableChecker._TRANSIENT_STATUS_CODES) == direct._TRANSIENT_STATUSES
+
+
+@every_client
+@pytest.mark.parametrize(
+    "code", ["ConditionalCheckFailedException", "ValidationException", "TransactionCanceledException", "AccessDenied"]
+)
+def test_other_errors_are_not_repeated(kind: str, code: str, start: Call) -> None:
+    server: Server = start(reply=error("400 Bad Request", code))
+    client = CLIENTS[kind]("dynamodb")
+    with pytest.raises(ServiceError, match=code):
+        name_of(client, "one")
+    assert len(server.requests) == 1
+    close(client)
+
+
+@every_client
+@pytest.mark.parametrize("fault", [end, reset, INTERNAL, THROTTLED, says(b"SMTP\r\n\r\n", close=True)])
+@pytest.mark.parametrize("given", [{}, {"ClientRequestToken": "of the caller"}])
+def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given: dict[str, str], start: Call) -> None:
+    server: Server = start(fault, fault)
+    client = CLIENTS[kind]("dynamodb")
+    request = {"TransactItems": [{"Delete": {"TableName": "t", "Key": {"pk": {"S": "it"}}}}]}
+    client.call("TransactWriteItems", **request, **given)
+    client.call("TransactWriteItems", **request, **given)
+    first, second, third, other = (request.members()["ClientRequestToken"] for request in server.requests)
+    assert first == second == third
+    if given:
+        assert first == other == "of the caller"
+    else:
+        assert first != other
+        assert str(uuid.UUID(first)) == first
+    close(client)
+
+
+def attempts(client: object, server: Server) -> int:
+    """Return the attempts at a call that fails."""
+    before = len(server.requests)
+    with pytest.raises((ServiceError, ConnectionFailed)):
+        name_of(client, "one")
+    return len(server.requests) - before
+
+
+@every_client
+@pytest.mark.parametrize(("fault", "retries"), [(INTERNAL, 35), (THROTTLED, 100), (end, 35)])
+def test_exhausted_quota_ends_retries(kind: str, fault: object, retries: int, start: Call) -> None:
+    server: Server = start(reply=fault)
+    client = CLIENTS[kind]("dynamodb")
+    made = [attempts(client, server) for _ in range(retries // 2 + 4)]
+    assert sum(made) - len(made) == retries
+    assert made[-2:] == [1, 1]
+    close(client)
+
+
+@every_client
+def test_successes_refill_the_quota(kind: str, start: Call) -> None:
+    successes = 14 + 10
+    server: Server = start(*[INTERNAL] * (17 * 3 + 2 + 1), *[correct] * successes, reply=INTERNAL)
+    client = CLIENTS[kind]("dynamodb")
+    assert [attempts(client, server) for _ in range(19)] == [3] * 17 + [2, 1]
+    # What is left of 500 after 35 retries at 14 is 10: four more successes allow a retry, fourteen more another.
+    for _ in range(successes):
+        name_of(client, "one")
+    assert [attempts(client, server) for _ in range(2)] == [3, 1]
+    close(client)
+
+
+@every_client
+def test_successful_retry_returns_its_cost(kind: str, start: Call) -> None:
+    server: Server = start(*[INTERNAL, correct] * 50, reply=INTERNAL)
+    client = CLIENTS[kind]("dynamodb")
+    for _ in range(50):
+        name_of(client, "one")
+    assert attempts(client, server) == 3
+    close(client)
+
+
+def test_quota_never_exceeds_its_limit(start: Call) -> None:
+    server: Server = start(*[correct] * 20, reply=INTERNAL)
+    client = direct.Client("dynamodb")
+    for _ in range(20):
+        name_of(client, "one")
+    made = [attempts(client, server) for _ in range(20)]
+    assert sum(made) - len(made) == 35
+    client.close()
+
+
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_pauses_are_random_and_grow(
+    monkeypatch: pytest.MonkeyPatch, chance: float, start: Call, pauses: list[float]
+) -> None:
+    monkeypatch.setattr(
+        direct.random.SystemRandom, "uniform", lambda self, least, most: least + chance * (most - least)
+    )
+    start(reply=INTERNAL)
+    client = direct.Client("dynamodb")
+    with pytest.raises(ServiceError):
+        name_of(client, "one")
+    assert pauses == [0.1 * chance, 0.2 * chance]
+    client.close()
+
+
+def test_connection_closed_while_idle_is_replaced_without_a_pause(start: Call, pauses: list[float]) -> None:
+    server: Server = start(correct, reset)
+    client = direct.Client("dynamodb")
+    assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
+    assert [request.connection for request in server.requests] == [1, 1, 2]
+    assert pauses == []
+    client.close()
+
+
+def test_new_connection_that_is_closed_is_repeated_after_a_pause(start: Call, pauses: list[float]) -> None:
+    start(reset)
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    assert len(pauses) == 1
+    client.close()
+
+
+def test_time_out_of_an_idle_connection_is_repeated_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch, start: Call, pauses: list[float]
+) -> None:
+    server: Server = start(correct, silent)
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    monkeypatch.setattr(connections, "RESPONSE_TIMEOUT", 0.5)
+    assert name_of(client, "two") == "two"
+    assert [request.connection for request in server.requests] == [1, 1, 2]
+    assert len(pauses) == 1
+    client.close()
+
+
+def test_response_status_alone_can_be_repeated(start: Call) -> None:
+    server: Server = start(*[says(response(b"", "502 Bad Gateway"))] * 2)
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    assert len(server.requests) == 3
+    client.close()
