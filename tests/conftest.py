@@ -1,5 +1,6 @@
 """Give each test a registry: the template's tables and secrets in moto, its settings in the environment."""
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -77,6 +78,9 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for function in template.functions():
         for name, value in function.environment.items():
             monkeypatch.setenv(name, template.resolve(value, physical))
+    # The whole suite can run with the other client: make test BINDERY_CLIENT=botocore.
+    if client := os.environ.get("BINDERY_CLIENT"):
+        monkeypatch.setenv("AWS_CLIENT", client)
     monkeypatch.setenv("AWS_DEFAULT_REGION", moto_registry.REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -146,6 +147,23 @@ def test_trimmed_botocore_data_describes_calls_identically(tmp_path: Path):
             assert _described(found.output_shape) == _described(expected.output_shape)
             assert [shape.name for shape in found.error_shapes] == [shape.name for shape in expected.error_shapes]
             assert found.http == expected.http
+
+
+def test_bundle_has_the_root_certificates_of_amazon(tmp_path: Path):
+    trim().trim(Path(botocore.__file__).parent / "data", tmp_path)
+    roots = ssl.create_default_context(cafile=tmp_path / "amazon-roots.pem").get_ca_certs()
+    names = [value for root in roots for ((name, value),) in root["subject"] if name == "commonName"]
+    assert sorted(names) == sorted(trim()._ROOTS)
+    known = ssl.create_default_context(cafile=Path(botocore.__file__).parent / "cacert.pem").get_ca_certs()
+    for root in roots:
+        assert root["issuer"] == root["subject"]
+        assert root in known
+
+
+def test_bundle_without_a_root_of_amazon_is_an_error():
+    bundle = (Path(botocore.__file__).parent / "cacert.pem").read_text()
+    with pytest.raises(ValueError, match="found 4 of Amazon's 5 root certificates"):
+        trim()._amazon_roots(bundle.replace("Amazon Root CA 3", "Another"))
 
 
 def test_client_has_the_botocore_handlers_its_events_reach(environment: pytest.MonkeyPatch):

@@ -84,12 +84,22 @@ def silent(connection: socket.socket, request: Request) -> None:
 
 
 class Server:
-    """Gives the first requests these replies and the others `reply`. It ends with its context."""
+    """Gives the first requests these replies and the others `reply`. It ends with its context.
 
-    def __init__(self, *replies: Reply, reply: Reply = correct, tls: ssl.SSLContext | None = None) -> None:
+    `greet` gets each connection before its first request.
+    """
+
+    def __init__(
+        self,
+        *replies: Reply,
+        reply: Reply = correct,
+        tls: ssl.SSLContext | None = None,
+        greet: Callable[[socket.socket, int], None] = lambda connection, number: None,
+    ) -> None:
         self._first = deque(replies)
         self._reply = reply
         self._tls = tls
+        self._greet = greet
         self._lock = Lock()
         self._threads: list[Thread] = []
         self._open: list[socket.socket] = []
@@ -123,7 +133,8 @@ class Server:
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
-            thread.join()
+            thread.join(30)
+            assert not thread.is_alive(), "a client has not closed its connection"
 
     def _accept(self) -> None:
         while True:
@@ -142,6 +153,7 @@ class Server:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             self._open.append(connection)
+            self._greet(connection, number)
             with connection, connection.makefile("rb") as received:
                 while head := self._head(received):
                     request = Request(number, head, b"")

@@ -113,7 +113,7 @@ def test_connection_made_ahead_is_used(start: Call) -> None:
 def test_interrupted_call_closes_its_connection(
     monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException], where: str, start: Call
 ) -> None:
-    server: Server = start(*[silent] * (where != "sendall"))
+    server: Server = start(reply=lambda *given: (silent if given[1].connection == 1 else correct)(*given))
     client = direct.Client("dynamodb")
     client.connect()
 
@@ -125,14 +125,13 @@ def test_interrupted_call_closes_its_connection(
             patch.setattr(Reader, "read", interrupt)
         else:
             connection = client._connections._idle[0]
-            inner = connection._socket
-            patch.setattr(connection, "_socket", Interrupting(inner, where, interrupt))
+            patch.setattr(connection, "_socket", Interrupting(connection._socket, where, interrupt))
         with pytest.raises(interruption):
             name_of(client, "one")
-    server.wait()
     assert name_of(client, "two") == "two"
     assert server.connections == 2
     client.close()
+    server.wait()
 
 
 class Interrupting:

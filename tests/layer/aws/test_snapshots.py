@@ -1,0 +1,126 @@
+"""SnapStart: a process that continues from a snapshot uses none of its connections and credentials."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from bindery.aws import credentials, direct, snapshots
+from bindery.core import clock
+from tests.layer.aws.conftest import Call, name_of
+from tests.layer.aws.servers import Server
+from tests.layer.aws.test_credentials import provided
+from tools.template import ROOT
+
+Hooks = list[Callable[[], None]]
+
+
+@pytest.fixture
+def restored(environment: pytest.MonkeyPatch) -> Hooks:
+    """Provide the module of Lambda's runtime, and return what is to run after a restore."""
+    hooks: Hooks = []
+    runtime = ModuleType("snapshot_restore_py")
+    runtime.register_after_restore = hooks.append  # type: ignore[attr-defined]
+    environment.setitem(sys.modules, "snapshot_restore_py", runtime)
+    environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+    return hooks
+
+
+def test_connection_of_a_snapshot_is_not_used(restored: Hooks, start: Call) -> None:
+    server: Server = start()
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    for hook in restored:
+        hook()
+    assert name_of(client, "two") == "two"
+    assert [request.connection for request in server.requests] == [1, 2]
+    client.close()
+
+
+def test_credentials_of_a_snapshot_are_not_used(restored: Hooks, environment: pytest.MonkeyPatch, start: Call) -> None:
+    later = clock.seconds() + 7200
+    server: Server = start(provided("SNAPSHOT", later), provided("COPY", later))
+    environment.delenv("AWS_ACCESS_KEY_ID")
+    environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
+    # As at the module's import.
+    snapshots.after_restore(credentials.forget)
+    assert [credentials.find().access_key for _ in range(2)] == ["SNAPSHOT"] * 2
+    for hook in restored:
+        hook()
+    assert credentials.find().access_key == "COPY"
+
+
+@pytest.mark.parametrize("kind", ["on-demand", "provisioned-concurrency", ""])
+def test_hook_needs_snapstart(restored: Hooks, environment: pytest.MonkeyPatch, kind: str) -> None:
+    environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
+    snapshots.after_restore(credentials.forget)
+    assert not snapshots.in_use()
+    assert restored == []
+
+
+def test_missing_module_of_the_runtime_is_no_error(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+    environment.setitem(sys.modules, "snapshot_restore_py", None)
+    snapshots.after_restore(credentials.forget)
+    assert snapshots.in_use()
+
+
+IMPORT = """
+import sys
+from types import ModuleType
+
+runtime, hooks = ModuleType("snapshot_restore_py"), []
+runtime.register_after_restore = hooks.append
+sys.modules["snapshot_restore_py"] = runtime
+from bindery.aws import credentials, dynamodb
+
+dynamodb.client().close()
+print(*sorted(hook.__qualname__ for hook in hooks))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "connected", "hooks"),
+    [
+        ("on-demand", 1, ""),
+        ("provisioned-concurrency", 1, ""),
+        ("snap-start", 0, "Client.close forget"),
+        (None, 0, ""),
+    ],
+)
+def test_import_connects_ahead_unless_a_snapshot_follows(
+    kind: str | None, connected: int, hooks: str, start: Call
+) -> None:
+    server: Server = start()
+    made = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        env={
+            **{name: value for name, value in os.environ.items() if name != "AWS_LAMBDA_INITIALIZATION_TYPE"},
+            **({} if kind is None else {"AWS_LAMBDA_INITIALIZATION_TYPE": kind}),
+            "PYTHONPATH": str(ROOT / "layers/bindery"),
+            "AWS_CLIENT": "direct",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert made.stdout.strip() == hooks
+    assert server.connections == connected
+    assert server.requests == []
+
+
+def test_import_works_without_a_connection(environment: pytest.MonkeyPatch) -> None:
+    subprocess.run(
+        [sys.executable, "-c", "from bindery.aws import dynamodb"],
+        env={
+            **os.environ,
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "PYTHONPATH": str(ROOT / "layers/bindery"),
+            "AWS_CLIENT": "direct",
+        },
+        check=True,
+    )

@@ -1,0 +1,231 @@
+"""TLS: which certificates are accepted, from which bundle of authorities."""
+
+import os
+import socket
+import ssl
+import warnings
+from pathlib import Path
+from select import select
+from threading import Event
+
+import pytest
+
+from bindery.aws import connections, direct
+from bindery.aws.errors import ConnectionFailed
+from tests.layer.aws.authorities import Authority, self_signed
+from tests.layer.aws.conftest import CLIENTS, Call, close, name_of
+from tests.layer.aws.servers import Server
+
+every_client = pytest.mark.parametrize("kind", CLIENTS)
+
+
+@pytest.fixture
+def amazon(tmp_path: Path, environment: pytest.MonkeyPatch) -> Authority:
+    """Make an authority whose certificate is in the bundle of Amazon's roots. No other authority is known."""
+    authority = Authority(tmp_path, "amazon-roots")
+    environment.setenv("AWS_DATA_PATH", str(tmp_path))
+    environment.delenv("AWS_CA_BUNDLE", raising=False)
+    environment.setenv("SSL_CERT_FILE", os.devnull)
+    environment.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    return authority
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Authority:
+    """Make another authority."""
+    return Authority(tmp_path, "other")
+
+
+def failure(client: object) -> BaseException | None:
+    """Return the cause of a call's failure."""
+    with pytest.raises(ConnectionFailed) as caught:
+        name_of(client, "one")
+    return caught.value.__cause__
+
+
+@every_client
+def test_certificate_of_an_authority_in_the_bundle_is_accepted(
+    kind: str, other: Authority, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    server: Server = start(tls=other.server())
+    client = CLIENTS[kind]("dynamodb")
+    assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
+    assert server.connections == 1
+    close(client)
+
+
+@every_client
+@pytest.mark.parametrize("fault", ["wrong host", "expired", "self-signed", "unknown authority"])
+def test_invalid_certificate_is_refused(
+    kind: str, fault: str, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    context = {
+        "wrong host": lambda: other.server(hosts=["dynamodb.eu-central-1.amazonaws.com", "127.0.0.1"]),
+        "expired": lambda: other.server(days=-1),
+        "self-signed": lambda: self_signed(tmp_path),
+        "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
+    }[fault]()
+    server: Server = start(tls=context)
+    client = CLIENTS[kind]("dynamodb")
+    failure(client)
+    assert server.requests == []
+    close(client)
+
+
+def test_certificate_of_amazon_is_accepted_at_once(amazon: Authority, start: Call) -> None:
+    server: Server = start(tls=amazon.server())
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    assert server.connections == 1
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url"),
+    [(["example.com", "127.0.0.1"], "https://localhost"), (["localhost", "127.0.0.2"], "https://127.0.0.1")],
+)
+def test_wrong_host_is_refused_without_fallback(
+    amazon: Authority, hosts: list[str], url: str, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    # Another bundle would not change the result.
+    environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
+    server: Server = start(tls=amazon.server(hosts=hosts))
+    environment.setenv("AWS_ENDPOINT_URL", f"{url}:{server.port}")
+    client = direct.Client("dynamodb")
+    cause = failure(client)
+    assert isinstance(cause, ssl.SSLCertVerificationError)
+    assert "mismatch" in cause.verify_message or "doesn't match" in cause.verify_message
+    server.wait()
+    assert (server.connections, server.requests) == (3, [])
+
+
+@pytest.mark.parametrize("fault", ["wrong host", "expired", "self-signed", "unknown authority"])
+def test_fallback_refuses_what_the_other_bundle_refuses(
+    fault: str, amazon: Authority, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("SSL_CERT_FILE", str(other.bundle))
+    context = {
+        "wrong host": lambda: other.server(hosts=["example.com"]),
+        "expired": lambda: other.server(days=-1),
+        "self-signed": lambda: self_signed(tmp_path),
+        "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
+    }[fault]()
+    server: Server = start(tls=context)
+    client = direct.Client("dynamodb")
+    assert isinstance(failure(client), ssl.SSLCertVerificationError)
+    assert server.requests == []
+
+
+def test_expired_certificate_of_amazon_is_refused(
+    amazon: Authority, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
+    server: Server = start(tls=amazon.server(days=-1))
+    assert "expired" in str(failure(direct.Client("dynamodb")))
+    assert server.requests == []
+
+
+def test_other_authority_of_the_default_bundle_is_accepted_and_remembered(
+    amazon: Authority, other: Authority, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("SSL_CERT_FILE", str(other.bundle))
+    server: Server = start(tls=other.server())
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    # The first connection was refused with Amazon's roots.
+    assert [request.connection for request in server.requests] == [2]
+    client.close()
+    assert name_of(client, "two") == "two"
+    assert [request.connection for request in server.requests] == [2, 3]
+    client.close()
+
+
+def test_bundle_of_the_environment_replaces_amazons_roots(
+    amazon: Authority, other: Authority, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    server: Server = start(tls=other.server())
+    client = direct.Client("dynamodb")
+    assert name_of(client, "one") == "one"
+    assert server.connections == 1
+    client.close()
+    refused: Server = start(tls=amazon.server())
+    failure(direct.Client("dynamodb"))
+    assert refused.requests == []
+
+
+def test_missing_bundle_fails_the_connection(tmp_path: Path, environment: pytest.MonkeyPatch, start: Call) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    start(tls=self_signed(tmp_path))
+    assert isinstance(failure(direct.Client("dynamodb")), FileNotFoundError)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_connection_made_ahead_is_used(
+    version: ssl.TLSVersion, other: Authority, environment: pytest.MonkeyPatch, start: Call
+) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    context = other.server()
+    context.minimum_version = context.maximum_version = version
+    server: Server = start(tls=context)
+    client = direct.Client("dynamodb")
+    client.connect()
+    (made,) = client._connections._idle
+    if version is ssl.TLSVersion.TLSv1_3:
+        # The server's session tickets have arrived.
+        select([made._socket], [], [])
+    assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
+    assert server.connections == 1
+    client.close()
+
+
+def test_connection_closed_after_its_session_tickets_is_not_used(
+    other: Authority, environment: pytest.MonkeyPatch, start: Call, pauses: list[float]
+) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    ended = Event()
+
+    def greet(connection: socket.socket, number: int) -> None:
+        if number == 1:
+            connection.shutdown(socket.SHUT_RDWR)
+            ended.set()
+
+    server: Server = start(tls=other.server(), greet=greet)
+    client = direct.Client("dynamodb")
+    client.connect()
+    ended.wait()
+    assert name_of(client, "one") == "one"
+    assert [request.connection for request in server.requests] == [2]
+    assert pauses == []
+    client.close()
+
+
+def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, start: Call) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    context = other.server()
+    lenient = ssl.create_default_context(cafile=str(other.bundle))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for either in (context, lenient):
+            either.set_ciphers("ALL:@SECLEVEL=0")
+            either.minimum_version = either.maximum_version = ssl.TLSVersion.TLSv1_1
+    server: Server = start(tls=context)
+    with (
+        socket.create_connection(("127.0.0.1", server.port)) as plain,
+        lenient.wrap_socket(plain, server_hostname="localhost") as connected,
+    ):
+        assert connected.version() == "TLSv1.1"
+    cause = failure(direct.Client("dynamodb"))
+    assert isinstance(cause, ssl.SSLError)
+    assert "VERSION" in str(cause.reason)
+    assert server.requests == []
+
+
+def test_context_checks_certificates_and_host_names(other: Authority, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
+    context = connections._context(None)
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
