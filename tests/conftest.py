@@ -78,7 +78,7 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for function in template.functions():
         for name, value in function.environment.items():
             monkeypatch.setenv(name, template.resolve(value, physical))
-    # The whole suite can run with the other client: make test BINDERY_CLIENT=botocore.
+    # Tests can run with the other client: BINDERY_CLIENT=botocore python -m pytest tests/engine
     if client := os.environ.get("BINDERY_CLIENT"):
         monkeypatch.setenv("AWS_CLIENT", client)
     monkeypatch.setenv("AWS_DEFAULT_REGION", moto_registry.REGION)

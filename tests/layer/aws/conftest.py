@@ -11,9 +11,9 @@ from bindery.aws import connections, direct, sdk
 from tests.conftest import clear_caches
 from tests.layer.aws.servers import Server
 
-CLIENTS = {"direct": direct.Client, "botocore": sdk.Client}
+CLIENTS: dict[str, Any] = {"direct": direct.Client, "botocore": sdk.Client}
 
-Call = Callable[[str], Any]
+Start = Callable[..., Server]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def pauses(environment: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 @pytest.fixture
-def start(environment: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+def start(environment: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start servers and use the last one as the endpoint."""
     with ExitStack() as stack:
 

@@ -12,7 +12,7 @@ from bindery.aws import connections, credentials, direct
 from bindery.aws.credentials import Credentials
 from bindery.aws.errors import ConnectionFailed
 from bindery.core import clock
-from tests.layer.aws.conftest import CLIENTS, Call, close, name_of
+from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
 from tests.layer.aws.servers import Reply, Request, Server, correct, response, says, silent
 
 START = 1_795_996_800  # in seconds
@@ -39,14 +39,14 @@ def at(environment: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def endpoint(environment: pytest.MonkeyPatch, start: Call) -> Call:
+def endpoint(environment: pytest.MonkeyPatch, start: Start) -> Start:
     """Start an endpoint of credentials, as it is with SnapStart."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         environment.delenv(name, raising=False)
     environment.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Bearer of-this-copy")
 
     def endpoint(*replies: Reply, **options: Any) -> Server:
-        server: Server = start(*replies, **options)
+        server = start(*replies, **options)
         environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/2021-04-23/credentials?of=role")
         return server
 
@@ -75,8 +75,8 @@ def test_missing_credentials_are_an_error(environment: pytest.MonkeyPatch, missi
         credentials.find()
 
 
-def test_endpoint_gets_its_path_and_token(endpoint: Call, at: list[int]) -> None:
-    server: Server = endpoint(provided("KEY", START + 3600))
+def test_endpoint_gets_its_path_and_token(endpoint: Start, at: list[int]) -> None:
+    server = endpoint(provided("KEY", START + 3600))
     assert credentials.find() == Credentials("KEY", "secret of KEY", "token of KEY")
     (request,) = server.requests
     assert request.head.startswith(b"GET /2021-04-23/credentials?of=role HTTP/1.1\r\n")
@@ -85,8 +85,8 @@ def test_endpoint_gets_its_path_and_token(endpoint: Call, at: list[int]) -> None
     server.wait()
 
 
-def test_credentials_are_kept_until_they_are_due(endpoint: Call, at: list[int]) -> None:
-    server: Server = endpoint(provided("ONE", START + 3600), provided("TWO", START + 7200))
+def test_credentials_are_kept_until_they_are_due(endpoint: Start, at: list[int]) -> None:
+    server = endpoint(provided("ONE", START + 3600), provided("TWO", START + 7200))
     found = []
     for now in (START, START + 3600 - credentials.REFRESH, START + 3601 - credentials.REFRESH, START + 3600):
         at[0] = now
@@ -97,7 +97,7 @@ def test_credentials_are_kept_until_they_are_due(endpoint: Call, at: list[int]) 
 
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_new_credentials_sign_calls_after_the_old_ones_end(
-    kind: str, endpoint: Call, environment: pytest.MonkeyPatch
+    kind: str, endpoint: Start, environment: pytest.MonkeyPatch
 ) -> None:
     signed: list[str] = []
     keys = iter(["ONE", "TWO"])
@@ -112,7 +112,7 @@ def test_new_credentials_sign_calls_after_the_old_ones_end(
             assert request.header("x-amz-security-token") == f"token of {signed[-1]}"
             correct(connection, request)
 
-    server: Server = endpoint(reply=both)
+    server = endpoint(reply=both)
     client = CLIENTS[kind]("dynamodb")
     assert [name_of(client, name) for name in ("one", "two", "six")] == ["one", "two", "six"]
     assert signed[1:] == ["TWO", "TWO"]
@@ -122,7 +122,7 @@ def test_new_credentials_sign_calls_after_the_old_ones_end(
     close(client)
 
 
-def test_concurrent_callers_fetch_once(endpoint: Call, at: list[int]) -> None:
+def test_concurrent_callers_fetch_once(endpoint: Start, at: list[int]) -> None:
     asked, proceed = Event(), Event()
 
     def slow(connection: socket.socket, request: Request) -> None:
@@ -130,7 +130,7 @@ def test_concurrent_callers_fetch_once(endpoint: Call, at: list[int]) -> None:
         proceed.wait()
         provided("KEY", START + 3600)(connection, request)
 
-    server: Server = endpoint(slow)
+    server = endpoint(slow)
     together = Barrier(8)
 
     def find() -> str:
@@ -146,11 +146,11 @@ def test_concurrent_callers_fetch_once(endpoint: Call, at: list[int]) -> None:
 
 
 def test_endpoint_that_is_down_fails_the_call(
-    environment: pytest.MonkeyPatch, endpoint: Call, pauses: list[float]
+    environment: pytest.MonkeyPatch, endpoint: Start, pauses: list[float]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    server: Server = endpoint()
+    server = endpoint()
     environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}")
     client = direct.Client("dynamodb")
     with pytest.raises(ConnectionFailed):
@@ -158,9 +158,9 @@ def test_endpoint_that_is_down_fails_the_call(
     assert (len(pauses), server.requests) == (2, [])
 
 
-def test_silent_endpoint_is_a_time_out(environment: pytest.MonkeyPatch, endpoint: Call) -> None:
+def test_silent_endpoint_is_a_time_out(environment: pytest.MonkeyPatch, endpoint: Start) -> None:
     environment.setattr(connections, "RESPONSE_TIMEOUT", 0.3)
-    server: Server = endpoint(reply=silent)
+    server = endpoint(reply=silent)
     with pytest.raises(ConnectionFailed) as caught:
         credentials.find()
     assert caught.value.timed_out
@@ -182,8 +182,8 @@ def test_silent_endpoint_is_a_time_out(environment: pytest.MonkeyPatch, endpoint
         pytest.param(provided("KEY", START + 3600, Expiration=1), id="end as a number"),
     ],
 )
-def test_endpoint_without_credentials_is_called_again(reply: Reply, endpoint: Call, at: list[int]) -> None:
-    server: Server = endpoint(reply, provided("KEY", START + 3600))
+def test_endpoint_without_credentials_is_called_again(reply: Reply, endpoint: Start, at: list[int]) -> None:
+    server = endpoint(reply, provided("KEY", START + 3600))
     with pytest.raises(ConnectionFailed):
         credentials.find()
     assert credentials.find().access_key == "KEY"
@@ -193,7 +193,7 @@ def test_endpoint_without_credentials_is_called_again(reply: Reply, endpoint: Ca
 @pytest.mark.parametrize(
     "url", ["http://169.254.169.254/role", "http://example.com", "http://127.0.0.1.example.com", "http://0.0.0.0"]
 )
-def test_unencrypted_endpoint_must_be_local(endpoint: Call, environment: pytest.MonkeyPatch, url: str) -> None:
+def test_unencrypted_endpoint_must_be_local(endpoint: Start, environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
     with pytest.raises(RuntimeError, match="AWS_CONTAINER_CREDENTIALS_FULL_URI is not a local address"):
         credentials.find()

@@ -7,11 +7,10 @@ import pytest
 
 from bindery.aws import connections, direct, sdk
 from bindery.aws.errors import ConnectionFailed, ServiceError
-from tests.layer.aws.conftest import CLIENTS, Call, close, name_of
+from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
 from tests.layer.aws.servers import (
     Reply,
     Request,
-    Server,
     end,
     error,
     item,
@@ -102,9 +101,7 @@ CORRECT: dict[str, Reply] = {
     "chunks": says(lambda request: chunked(item(request))),
     "chunks with extensions": says(lambda request: chunked(item(request), extension=b" ;name=value")),
     "chunks with trailers": says(lambda request: chunked(item(request), trailers=b"x-a: b\r\nx-c: d\r\n")),
-    "byte by byte": says(
-        *[lambda request, at=at: response(item(request))[at : at + 1] for at in range(120)]  # type: ignore[misc]
-    ),
+    "byte by byte": says(*[lambda request, at=at: response(item(request))[at : at + 1] for at in range(120)]),
     "after an interim response": says(b"HTTP/1.1 100 Continue\r\n\r\n", lambda request: response(item(request))),
     "without a reason phrase": says(lambda request: response(item(request), "200 ")),
 }
@@ -120,8 +117,8 @@ ENDING: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize(("kind", "fault"), CASES)
-def test_call_is_repeated_after_a_fault(kind: str, fault: Reply, start: Call) -> None:
-    server: Server = start(fault)
+def test_call_is_repeated_after_a_fault(kind: str, fault: Reply, start: Start) -> None:
+    server = start(fault)
     client = CLIENTS[kind]("dynamodb")
     assert name_of(client, "one") == "one"
     assert name_of(client, "two") == "two"
@@ -131,9 +128,9 @@ def test_call_is_repeated_after_a_fault(kind: str, fault: Reply, start: Call) ->
 
 @pytest.mark.parametrize(("kind", "fault"), CASES)
 def test_lasting_fault_is_an_error_after_three_attempts(
-    kind: str, fault: Reply, start: Call, pauses: list[float]
+    kind: str, fault: Reply, start: Start, pauses: list[float]
 ) -> None:
-    server: Server = start(reply=fault)
+    server = start(reply=fault)
     client = CLIENTS[kind]("dynamodb")
     with pytest.raises((ConnectionFailed, ServiceError)):
         name_of(client, "one")
@@ -143,8 +140,8 @@ def test_lasting_fault_is_an_error_after_three_attempts(
 
 @every_client
 @pytest.mark.parametrize("name", CORRECT)
-def test_correct_response_in_another_form_is_understood(kind: str, name: str, start: Call) -> None:
-    server: Server = start(reply=CORRECT[name])
+def test_correct_response_in_another_form_is_understood(kind: str, name: str, start: Start) -> None:
+    server = start(reply=CORRECT[name])
     client = CLIENTS[kind]("dynamodb")
     assert [name_of(client, name) for name in ("one", "two", "six")] == ["one", "two", "six"]
     assert (len(server.requests), server.connections) == (3, 1)
@@ -153,8 +150,8 @@ def test_correct_response_in_another_form_is_understood(kind: str, name: str, st
 
 @every_client
 @pytest.mark.parametrize("name", ENDING)
-def test_ended_connection_is_not_used_again(kind: str, name: str, start: Call, pauses: list[float]) -> None:
-    server: Server = start(reply=ENDING[name])
+def test_ended_connection_is_not_used_again(kind: str, name: str, start: Start, pauses: list[float]) -> None:
+    server = start(reply=ENDING[name])
     client = CLIENTS[kind]("dynamodb")
     assert [name_of(client, name) for name in ("one", "two", "six")] == ["one", "two", "six"]
     assert (len(server.requests), pauses) == (3, [])
@@ -163,8 +160,8 @@ def test_ended_connection_is_not_used_again(kind: str, name: str, start: Call, p
     close(client)
 
 
-def test_other_interim_responses_precede_the_response(start: Call) -> None:
-    server: Server = start(
+def test_other_interim_responses_precede_the_response(start: Start) -> None:
+    server = start(
         says(
             b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n",
             lambda request: response(item(request)),
@@ -173,6 +170,18 @@ def test_other_interim_responses_precede_the_response(start: Call) -> None:
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     assert server.connections == len(server.requests) == 1
+    client.close()
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_response_that_cannot_have_a_body_ends_with_its_head(status: str, start: Start) -> None:
+    server = start(reply=says(f"HTTP/1.1 {status}\r\n\r\n".encode()))
+    client = direct.Client("dynamodb")
+    with pytest.raises((ConnectionFailed, ServiceError)) as caught:
+        name_of(client, "one")
+    assert not getattr(caught.value, "timed_out", False)
+    # It may be followed by a body all the same.
+    assert server.connections == len(server.requests)
     client.close()
 
 
@@ -189,8 +198,8 @@ def test_other_interim_responses_precede_the_response(start: Call) -> None:
         ({}, "400"),
     ],
 )
-def test_error_code_is_that_of_the_response(kind: str, body: dict[str, str], code: str, start: Call) -> None:
-    server: Server = start(reply=says(response(json.dumps(body).encode(), "400 Bad Request")))
+def test_error_code_is_that_of_the_response(kind: str, body: dict[str, str], code: str, start: Start) -> None:
+    server = start(reply=says(response(json.dumps(body).encode(), "400 Bad Request")))
     client = CLIENTS[kind]("dynamodb")
     with pytest.raises(ServiceError) as caught:
         name_of(client, "one")
@@ -207,8 +216,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_client
 @pytest.mark.usefixtures("impatient")
-def test_silent_server_is_a_time_out(kind: str, start: Call) -> None:
-    server: Server = start(reply=silent)
+def test_silent_server_is_a_time_out(kind: str, start: Start) -> None:
+    server = start(reply=silent)
     client = CLIENTS[kind]("dynamodb")
     with pytest.raises(ConnectionFailed) as caught:
         name_of(client, "one")
@@ -217,7 +226,7 @@ def test_silent_server_is_a_time_out(kind: str, start: Call) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_dribbling_server_is_a_time_out(start: Call) -> None:
+def test_dribbling_server_is_a_time_out(start: Start) -> None:
     def dribble(connection: socket.socket, request: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         connection.settimeout(0.05)
@@ -229,7 +238,7 @@ def test_dribbling_server_is_a_time_out(start: Call) -> None:
                 continue
             return
 
-    server: Server = start(reply=dribble)
+    server = start(reply=dribble)
     client = direct.Client("dynamodb")
     with pytest.raises(ConnectionFailed) as caught:
         name_of(client, "one")
@@ -248,7 +257,7 @@ def test_server_that_does_not_read_is_a_time_out(monkeypatch: pytest.MonkeyPatch
 
 
 @every_client
-def test_refused_connection_is_an_error_after_three_attempts(
+def test_refused_connection_gets_three_attempts(
     kind: str, environment: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:

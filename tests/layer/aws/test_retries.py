@@ -7,7 +7,7 @@ from botocore.retries.standard import ThrottledRetryableChecker, TransientRetrya
 
 from bindery.aws import connections, direct
 from bindery.aws.errors import ConnectionFailed, ServiceError
-from tests.layer.aws.conftest import CLIENTS, Call, close, name_of
+from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
 from tests.layer.aws.servers import Server, correct, end, error, reset, response, says, silent
 
 every_client = pytest.mark.parametrize("kind", CLIENTS)
@@ -26,8 +26,8 @@ def test_errors_that_are_repeated_are_those_of_botocore() -> None:
 @pytest.mark.parametrize(
     "code", ["ConditionalCheckFailedException", "ValidationException", "TransactionCanceledException", "AccessDenied"]
 )
-def test_other_errors_are_not_repeated(kind: str, code: str, start: Call) -> None:
-    server: Server = start(reply=error("400 Bad Request", code))
+def test_other_errors_are_not_repeated(kind: str, code: str, start: Start) -> None:
+    server = start(reply=error("400 Bad Request", code))
     client = CLIENTS[kind]("dynamodb")
     with pytest.raises(ServiceError, match=code):
         name_of(client, "one")
@@ -38,8 +38,8 @@ def test_other_errors_are_not_repeated(kind: str, code: str, start: Call) -> Non
 @every_client
 @pytest.mark.parametrize("fault", [end, reset, INTERNAL, THROTTLED, says(b"SMTP\r\n\r\n", close=True)])
 @pytest.mark.parametrize("given", [{}, {"ClientRequestToken": "of the caller"}])
-def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given: dict[str, str], start: Call) -> None:
-    server: Server = start(fault, fault)
+def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given: dict[str, str], start: Start) -> None:
+    server = start(fault, fault)
     client = CLIENTS[kind]("dynamodb")
     request = {"TransactItems": [{"Delete": {"TableName": "t", "Key": {"pk": {"S": "it"}}}}]}
     client.call("TransactWriteItems", **request, **given)
@@ -64,8 +64,8 @@ def attempts(client: object, server: Server) -> int:
 
 @every_client
 @pytest.mark.parametrize(("fault", "retries"), [(INTERNAL, 35), (THROTTLED, 100), (end, 35)])
-def test_exhausted_quota_ends_retries(kind: str, fault: object, retries: int, start: Call) -> None:
-    server: Server = start(reply=fault)
+def test_exhausted_quota_ends_retries(kind: str, fault: object, retries: int, start: Start) -> None:
+    server = start(reply=fault)
     client = CLIENTS[kind]("dynamodb")
     made = [attempts(client, server) for _ in range(retries // 2 + 4)]
     assert sum(made) - len(made) == retries
@@ -74,9 +74,9 @@ def test_exhausted_quota_ends_retries(kind: str, fault: object, retries: int, st
 
 
 @every_client
-def test_successes_refill_the_quota(kind: str, start: Call) -> None:
+def test_successes_refill_the_quota(kind: str, start: Start) -> None:
     successes = 14 + 10
-    server: Server = start(*[INTERNAL] * (17 * 3 + 2 + 1), *[correct] * successes, reply=INTERNAL)
+    server = start(*[INTERNAL] * (17 * 3 + 2 + 1), *[correct] * successes, reply=INTERNAL)
     client = CLIENTS[kind]("dynamodb")
     assert [attempts(client, server) for _ in range(19)] == [3] * 17 + [2, 1]
     # What is left of 500 after 35 retries at 14 is 10: four more successes allow a retry, fourteen more another.
@@ -87,8 +87,8 @@ def test_successes_refill_the_quota(kind: str, start: Call) -> None:
 
 
 @every_client
-def test_successful_retry_returns_its_cost(kind: str, start: Call) -> None:
-    server: Server = start(*[INTERNAL, correct] * 50, reply=INTERNAL)
+def test_successful_retry_returns_its_cost(kind: str, start: Start) -> None:
+    server = start(*[INTERNAL, correct] * 50, reply=INTERNAL)
     client = CLIENTS[kind]("dynamodb")
     for _ in range(50):
         name_of(client, "one")
@@ -96,8 +96,8 @@ def test_successful_retry_returns_its_cost(kind: str, start: Call) -> None:
     close(client)
 
 
-def test_quota_never_exceeds_its_limit(start: Call) -> None:
-    server: Server = start(*[correct] * 20, reply=INTERNAL)
+def test_quota_never_exceeds_its_limit(start: Start) -> None:
+    server = start(*[correct] * 20, reply=INTERNAL)
     client = direct.Client("dynamodb")
     for _ in range(20):
         name_of(client, "one")
@@ -108,7 +108,7 @@ def test_quota_never_exceeds_its_limit(start: Call) -> None:
 
 @pytest.mark.parametrize("chance", [0.0, 1.0])
 def test_pauses_are_random_and_grow(
-    monkeypatch: pytest.MonkeyPatch, chance: float, start: Call, pauses: list[float]
+    monkeypatch: pytest.MonkeyPatch, chance: float, start: Start, pauses: list[float]
 ) -> None:
     monkeypatch.setattr(
         direct.random.SystemRandom, "uniform", lambda self, least, most: least + chance * (most - least)
@@ -121,8 +121,8 @@ def test_pauses_are_random_and_grow(
     client.close()
 
 
-def test_connection_closed_while_idle_is_replaced_without_a_pause(start: Call, pauses: list[float]) -> None:
-    server: Server = start(correct, reset)
+def test_closed_idle_connection_is_replaced_without_pause(start: Start, pauses: list[float]) -> None:
+    server = start(correct, reset)
     client = direct.Client("dynamodb")
     assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
     assert [request.connection for request in server.requests] == [1, 1, 2]
@@ -130,7 +130,7 @@ def test_connection_closed_while_idle_is_replaced_without_a_pause(start: Call, p
     client.close()
 
 
-def test_new_connection_that_is_closed_is_repeated_after_a_pause(start: Call, pauses: list[float]) -> None:
+def test_closed_new_connection_is_repeated_after_a_pause(start: Start, pauses: list[float]) -> None:
     start(reset)
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
@@ -138,10 +138,10 @@ def test_new_connection_that_is_closed_is_repeated_after_a_pause(start: Call, pa
     client.close()
 
 
-def test_time_out_of_an_idle_connection_is_repeated_after_a_pause(
-    monkeypatch: pytest.MonkeyPatch, start: Call, pauses: list[float]
+def test_time_out_of_idle_connection_causes_a_pause(
+    monkeypatch: pytest.MonkeyPatch, start: Start, pauses: list[float]
 ) -> None:
-    server: Server = start(correct, silent)
+    server = start(correct, silent)
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     monkeypatch.setattr(connections, "RESPONSE_TIMEOUT", 0.5)
@@ -151,8 +151,8 @@ def test_time_out_of_an_idle_connection_is_repeated_after_a_pause(
     client.close()
 
 
-def test_response_status_alone_can_be_repeated(start: Call) -> None:
-    server: Server = start(*[says(response(b"", "502 Bad Gateway"))] * 2)
+def test_response_status_alone_can_be_repeated(start: Start) -> None:
+    server = start(*[says(response(b"", "502 Bad Gateway"))] * 2)
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     assert len(server.requests) == 3

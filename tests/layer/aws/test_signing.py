@@ -12,8 +12,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 
 from bindery.aws import direct, signing
 from bindery.aws.credentials import Credentials
-from tests.layer.aws.conftest import Call
-from tests.layer.aws.servers import Server
+from tests.layer.aws.conftest import Start
 
 SECRET = string.ascii_letters + string.digits + "+/="
 TEXT = string.printable + "äß漢字🦆\u2028\x00"
@@ -88,9 +87,9 @@ def test_signature_equals_that_of_botocore(monkeypatch: pytest.MonkeyPatch, serv
 @pytest.mark.parametrize("path", ["", "/a/b"])
 @pytest.mark.parametrize("token", ["", "token/of+the=session"])
 def test_request_is_sent_as_it_was_signed(
-    service: str, path: str, token: str, environment: pytest.MonkeyPatch, start: Call
+    service: str, path: str, token: str, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
-    server: Server = start()
+    server = start()
     environment.setenv("AWS_ENDPOINT_URL", server.url + path)
     environment.setenv("AWS_SESSION_TOKEN", token)
     client = direct.Client(service)

@@ -10,8 +10,7 @@ import pytest
 
 from bindery.aws import credentials, direct, snapshots
 from bindery.core import clock
-from tests.layer.aws.conftest import Call, name_of
-from tests.layer.aws.servers import Server
+from tests.layer.aws.conftest import Start, name_of
 from tests.layer.aws.test_credentials import provided
 from tools.template import ROOT
 
@@ -29,8 +28,8 @@ def restored(environment: pytest.MonkeyPatch) -> Hooks:
     return hooks
 
 
-def test_connection_of_a_snapshot_is_not_used(restored: Hooks, start: Call) -> None:
-    server: Server = start()
+def test_connection_of_a_snapshot_is_not_used(restored: Hooks, start: Start) -> None:
+    server = start()
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     for hook in restored:
@@ -40,9 +39,9 @@ def test_connection_of_a_snapshot_is_not_used(restored: Hooks, start: Call) -> N
     client.close()
 
 
-def test_credentials_of_a_snapshot_are_not_used(restored: Hooks, environment: pytest.MonkeyPatch, start: Call) -> None:
+def test_credentials_of_a_snapshot_are_not_used(restored: Hooks, environment: pytest.MonkeyPatch, start: Start) -> None:
     later = clock.seconds() + 7200
-    server: Server = start(provided("SNAPSHOT", later), provided("COPY", later))
+    server = start(provided("SNAPSHOT", later), provided("COPY", later))
     environment.delenv("AWS_ACCESS_KEY_ID")
     environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
     # As at the module's import.
@@ -92,9 +91,9 @@ print(*sorted(hook.__qualname__ for hook in hooks))
     ],
 )
 def test_import_connects_ahead_unless_a_snapshot_follows(
-    kind: str | None, connected: int, hooks: str, start: Call
+    kind: str | None, connected: int, hooks: str, start: Start
 ) -> None:
-    server: Server = start()
+    server = start()
     made = subprocess.run(
         [sys.executable, "-c", IMPORT],
         env={

@@ -13,8 +13,7 @@ import pytest
 from bindery.aws import connections, direct
 from bindery.aws.errors import ConnectionFailed
 from tests.layer.aws.authorities import Authority, self_signed
-from tests.layer.aws.conftest import CLIENTS, Call, close, name_of
-from tests.layer.aws.servers import Server
+from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
 
 every_client = pytest.mark.parametrize("kind", CLIENTS)
 
@@ -44,11 +43,11 @@ def failure(client: object) -> BaseException | None:
 
 
 @every_client
-def test_certificate_of_an_authority_in_the_bundle_is_accepted(
-    kind: str, other: Authority, environment: pytest.MonkeyPatch, start: Call
+def test_authority_of_the_bundle_is_accepted(
+    kind: str, other: Authority, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
-    server: Server = start(tls=other.server())
+    server = start(tls=other.server())
     client = CLIENTS[kind]("dynamodb")
     assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
     assert server.connections == 1
@@ -58,7 +57,7 @@ def test_certificate_of_an_authority_in_the_bundle_is_accepted(
 @every_client
 @pytest.mark.parametrize("fault", ["wrong host", "expired", "self-signed", "unknown authority"])
 def test_invalid_certificate_is_refused(
-    kind: str, fault: str, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Call
+    kind: str, fault: str, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     context = {
@@ -67,15 +66,15 @@ def test_invalid_certificate_is_refused(
         "self-signed": lambda: self_signed(tmp_path),
         "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
     }[fault]()
-    server: Server = start(tls=context)
+    server = start(tls=context)
     client = CLIENTS[kind]("dynamodb")
     failure(client)
     assert server.requests == []
     close(client)
 
 
-def test_certificate_of_amazon_is_accepted_at_once(amazon: Authority, start: Call) -> None:
-    server: Server = start(tls=amazon.server())
+def test_certificate_of_amazon_is_accepted_at_once(amazon: Authority, start: Start) -> None:
+    server = start(tls=amazon.server())
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     assert server.connections == 1
@@ -87,11 +86,11 @@ def test_certificate_of_amazon_is_accepted_at_once(amazon: Authority, start: Cal
     [(["example.com", "127.0.0.1"], "https://localhost"), (["localhost", "127.0.0.2"], "https://127.0.0.1")],
 )
 def test_wrong_host_is_refused_without_fallback(
-    amazon: Authority, hosts: list[str], url: str, environment: pytest.MonkeyPatch, start: Call
+    amazon: Authority, hosts: list[str], url: str, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     # Another bundle would not change the result.
     environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
-    server: Server = start(tls=amazon.server(hosts=hosts))
+    server = start(tls=amazon.server(hosts=hosts))
     environment.setenv("AWS_ENDPOINT_URL", f"{url}:{server.port}")
     client = direct.Client("dynamodb")
     cause = failure(client)
@@ -103,7 +102,7 @@ def test_wrong_host_is_refused_without_fallback(
 
 @pytest.mark.parametrize("fault", ["wrong host", "expired", "self-signed", "unknown authority"])
 def test_fallback_refuses_what_the_other_bundle_refuses(
-    fault: str, amazon: Authority, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Call
+    fault: str, amazon: Authority, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(other.bundle))
     context = {
@@ -112,26 +111,26 @@ def test_fallback_refuses_what_the_other_bundle_refuses(
         "self-signed": lambda: self_signed(tmp_path),
         "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
     }[fault]()
-    server: Server = start(tls=context)
+    server = start(tls=context)
     client = direct.Client("dynamodb")
     assert isinstance(failure(client), ssl.SSLCertVerificationError)
     assert server.requests == []
 
 
 def test_expired_certificate_of_amazon_is_refused(
-    amazon: Authority, environment: pytest.MonkeyPatch, start: Call
+    amazon: Authority, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
-    server: Server = start(tls=amazon.server(days=-1))
+    server = start(tls=amazon.server(days=-1))
     assert "expired" in str(failure(direct.Client("dynamodb")))
     assert server.requests == []
 
 
-def test_other_authority_of_the_default_bundle_is_accepted_and_remembered(
-    amazon: Authority, other: Authority, environment: pytest.MonkeyPatch, start: Call
+def test_authority_of_the_default_bundle_is_remembered(
+    amazon: Authority, other: Authority, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(other.bundle))
-    server: Server = start(tls=other.server())
+    server = start(tls=other.server())
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     # The first connection was refused with Amazon's roots.
@@ -143,20 +142,20 @@ def test_other_authority_of_the_default_bundle_is_accepted_and_remembered(
 
 
 def test_bundle_of_the_environment_replaces_amazons_roots(
-    amazon: Authority, other: Authority, environment: pytest.MonkeyPatch, start: Call
+    amazon: Authority, other: Authority, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
-    server: Server = start(tls=other.server())
+    server = start(tls=other.server())
     client = direct.Client("dynamodb")
     assert name_of(client, "one") == "one"
     assert server.connections == 1
     client.close()
-    refused: Server = start(tls=amazon.server())
+    refused = start(tls=amazon.server())
     failure(direct.Client("dynamodb"))
     assert refused.requests == []
 
 
-def test_missing_bundle_fails_the_connection(tmp_path: Path, environment: pytest.MonkeyPatch, start: Call) -> None:
+def test_missing_bundle_fails_the_connection(tmp_path: Path, environment: pytest.MonkeyPatch, start: Start) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     start(tls=self_signed(tmp_path))
     assert isinstance(failure(direct.Client("dynamodb")), FileNotFoundError)
@@ -164,12 +163,12 @@ def test_missing_bundle_fails_the_connection(tmp_path: Path, environment: pytest
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_connection_made_ahead_is_used(
-    version: ssl.TLSVersion, other: Authority, environment: pytest.MonkeyPatch, start: Call
+    version: ssl.TLSVersion, other: Authority, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     context = other.server()
     context.minimum_version = context.maximum_version = version
-    server: Server = start(tls=context)
+    server = start(tls=context)
     client = direct.Client("dynamodb")
     client.connect()
     (made,) = client._connections._idle
@@ -181,8 +180,8 @@ def test_connection_made_ahead_is_used(
     client.close()
 
 
-def test_connection_closed_after_its_session_tickets_is_not_used(
-    other: Authority, environment: pytest.MonkeyPatch, start: Call, pauses: list[float]
+def test_connection_closed_after_its_tickets_is_not_used(
+    other: Authority, environment: pytest.MonkeyPatch, start: Start, pauses: list[float]
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     ended = Event()
@@ -192,7 +191,7 @@ def test_connection_closed_after_its_session_tickets_is_not_used(
             connection.shutdown(socket.SHUT_RDWR)
             ended.set()
 
-    server: Server = start(tls=other.server(), greet=greet)
+    server = start(tls=other.server(), greet=greet)
     client = direct.Client("dynamodb")
     client.connect()
     ended.wait()
@@ -202,7 +201,7 @@ def test_connection_closed_after_its_session_tickets_is_not_used(
     client.close()
 
 
-def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, start: Call) -> None:
+def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, start: Start) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     context = other.server()
     lenient = ssl.create_default_context(cafile=str(other.bundle))
@@ -211,7 +210,7 @@ def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, s
         for either in (context, lenient):
             either.set_ciphers("ALL:@SECLEVEL=0")
             either.minimum_version = either.maximum_version = ssl.TLSVersion.TLSv1_1
-    server: Server = start(tls=context)
+    server = start(tls=context)
     with (
         socket.create_connection(("127.0.0.1", server.port)) as plain,
         lenient.wrap_socket(plain, server_hostname="localhost") as connected,
