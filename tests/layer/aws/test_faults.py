@@ -2,11 +2,13 @@
 
 import json
 import socket
+import time
 
 import pytest
 
 from bindery.aws import connections, direct, sdk
 from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.aws.responses import Reader
 from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
 from tests.layer.aws.servers import (
     Reply,
@@ -67,6 +69,7 @@ DETECTED: dict[str, Reply] = {
     "negative chunk": says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n"),
     "chunk in another notation": says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n"),
     "chunk longer than its size": says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}}\r\n0\r\n\r\n"),
+    "chunk without an end": says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}ab0\r\n\r\n"),
     "closed before the trailers": says(
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx", close=True
     ),
@@ -132,9 +135,11 @@ def test_lasting_fault_is_an_error_after_three_attempts(
 ) -> None:
     server = start(reply=fault)
     client = CLIENTS[kind]("dynamodb")
-    with pytest.raises((ConnectionFailed, ServiceError)):
+    with pytest.raises((ConnectionFailed, ServiceError)) as caught:
         name_of(client, "one")
     assert (len(server.requests), len(pauses)) == (3, 2)
+    # The fault was seen at once.
+    assert not getattr(caught.value, "timed_out", False)
     close(client)
 
 
@@ -244,6 +249,14 @@ def test_dribbling_server_is_a_time_out(start: Start) -> None:
         name_of(client, "one")
     assert (caught.value.timed_out, len(server.requests)) == (True, 3)
     client.close()
+
+
+def test_response_is_not_read_after_its_deadline() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(response(b"{}"))
+        with pytest.raises(TimeoutError):
+            Reader(here, time.monotonic() - 1).read()
 
 
 @pytest.mark.usefixtures("impatient")
