@@ -111,8 +111,8 @@ CORRECT: dict[str, Reply] = {
 """Correct responses after which the connection is used again."""
 
 ENDING: dict[str, Reply] = {
-    "Connection: close": says(lambda request: response(item(request), "200 OK", "Connection: Close"), close=True),
-    "HTTP/1.0": says(lambda request: response(item(request)).replace(b"HTTP/1.1", b"HTTP/1.0"), close=True),
+    "Connection: close": says(lambda request: response(item(request), "200 OK", "Connection: Close")),
+    "HTTP/1.0": says(lambda request: response(item(request)).replace(b"HTTP/1.1", b"HTTP/1.0")),
     "no length": says(b"HTTP/1.1 200 OK\r\n\r\n", item, close=True),
     "extra bytes": says(lambda request: response(item(request)) + response(b'{"Item": {"pk": {"S": "other"}}}')),
 }
@@ -257,6 +257,17 @@ def test_response_is_not_read_after_its_deadline() -> None:
         there.sendall(response(b"{}"))
         with pytest.raises(TimeoutError):
             Reader(here, time.monotonic() - 1).read()
+
+
+def test_reading_waits_until_the_deadline() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(3)
+        with pytest.raises(TimeoutError):
+            Reader(here, time.monotonic() + 0.1).read()
+        left = here.gettimeout()
+    assert left is not None
+    assert left <= 0.1
 
 
 @pytest.mark.usefixtures("impatient")

@@ -161,6 +161,13 @@ def test_missing_bundle_fails_the_connection(tmp_path: Path, environment: pytest
     assert isinstance(failure(direct.Client("dynamodb")), FileNotFoundError)
 
 
+def test_server_that_does_not_greet_is_a_time_out(environment: pytest.MonkeyPatch) -> None:
+    environment.setattr(connections, "CONNECT_TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        environment.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{listening.getsockname()[1]}")
+        assert isinstance(failure(direct.Client("dynamodb")), TimeoutError)
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_connection_made_ahead_is_used(
     version: ssl.TLSVersion, other: Authority, environment: pytest.MonkeyPatch, start: Start
