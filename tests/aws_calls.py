@@ -29,6 +29,9 @@ class Observed:
     def connect(self) -> None:
         self.client.connect()
 
+    def close(self) -> None:
+        self.client.close()
+
     def call(self, operation: str, **request: Any) -> Request:
         for observe in before:
             observe(self.service, operation, request)

@@ -61,6 +61,8 @@ def clear_caches() -> None:
     secrets.clear_cache()
     oidc.clear_cache()
     key_guesses.clear_cache()
+    if dynamodb.client.cache_info().currsize:
+        dynamodb.client().close()
     dynamodb.client.cache_clear()
     sdk._session.cache_clear()
     credentials.forget()

@@ -28,6 +28,9 @@ class Client(Protocol):
     def connect(self) -> None:
         """Prepare the first call, if the client can."""
 
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """Return an operation's output. Raises `ServiceError` or `ConnectionFailed` after the retries."""
 

@@ -86,6 +86,10 @@ class Client:
     def connect(self) -> None:
         """Do nothing: botocore connects when it is called."""
 
+    def close(self) -> None:
+        """Close all connections."""
+        self.client.close()
+
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """Return an operation's output. Raises `ServiceError` or `ConnectionFailed` after the retries."""
         try:
