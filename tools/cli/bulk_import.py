@@ -84,7 +84,8 @@ def run(
                 rows = islice(table.rows, record.counts.lines, None)
                 batches = import_job.batches(text, rows, record.counts.lines, dict(record.begun))
                 reports = import_job.send(api, resource, options, batches, None if dry_run else record)
-                with closing(failed):
+                # Otherwise an import that breaks off would leave its database of rows open.
+                with closing(failed), closing(table.rows):
                     _collect(reports, record, failed, size, dry_run=dry_run)
                 record.finish()
                 _print_failures(record.counts, failed, table, columns, form, None if dry_run else place)

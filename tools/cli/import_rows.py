@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -47,11 +47,14 @@ class Row:
     raw: Any = None
 
 
+Rows = Generator[Row, None, None]
+
+
 @dataclass
 class Table:
     """A file's rows and columns. `empty` counts the empty rows skipped so far."""
 
-    rows: Iterator[Row] = field(init=False)
+    rows: Rows = field(init=False)
     names: Sequence[str] = ()
     delimiter: str = ","
     empty: int = 0
@@ -64,7 +67,7 @@ def read(text: TextIO, file: Path, form: str, columns: Columns) -> Table:
     return table
 
 
-def _unrepeated(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
+def _unrepeated(rows: Rows, columns: Columns) -> Rows:
     """Yield the rows, with a problem set on each that repeats an earlier one."""
     # An unnamed SQLite database is a temporary file, so the number of rows is not limited by memory.
     with closing(sqlite3.connect("")) as seen:
@@ -107,7 +110,7 @@ def _csv(text: TextIO, file: Path, columns: Columns) -> Table:
     reader = csv.reader(chain([header], text), strict=True, delimiter=delimiter)
     table = Table(names=_names(reader, file, columns), delimiter=delimiter)
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Rows:
         while True:
             line = reader.line_num + 1
             try:
