@@ -1,5 +1,6 @@
 """The doctor: a healthy installation, each possible failure, and no leftovers."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_healthy_installation_passes_and_is_left_unchanged() -> None:
         "format",
         "issuer",
         "clock",
+        "client",
         "leftovers",
         *DIALECTS,
         "tidying up",
@@ -139,7 +141,7 @@ def test_issuer_without_a_usable_key_fails(environment: pytest.MonkeyPatch) -> N
 def test_wrong_clock_is_reported(monkeypatch: pytest.MonkeyPatch, apart: int) -> None:
     now = clock.seconds()
     monkeypatch.setattr(clock, "seconds", lambda: now)
-    monkeypatch.setattr(dynamodb, "server_seconds", lambda: now + apart)
+    monkeypatch.setattr(dynamodb, "server_seconds", lambda *_: now + apart)
     assert ill(ask()) == {"clock": "6 s apart from DynamoDB's"}
 
 
@@ -223,3 +225,8 @@ def test_next_run_deletes_the_probe_of_an_interrupted_run(monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
     assert ill(ask()) == {}
     assert everything() == NOTHING
+
+
+def test_client_and_the_times_of_its_calls_are_shown() -> None:
+    (detail,) = [check["detail"] for check in ask()["checks"] if check["name"] == "client"]
+    assert re.fullmatch(rf"{env.read('AWS_CLIENT')}: first call \d+ ms, then \d+ ms", detail)

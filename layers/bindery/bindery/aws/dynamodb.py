@@ -179,10 +179,16 @@ def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
     return cast("T", decode(answer["Item"])) if "Item" in answer else None
 
 
-def server_seconds() -> int:
-    """Return DynamoDB's own time in seconds."""
+def server_seconds(by: clients.Client | None = None) -> int:
+    """Return DynamoDB's own time in seconds, asked for by a client."""
     nothing: Key = Key(Table.DIRECTORY, "clock", "clock")
-    answer = _call(Reason.UNAVAILABLE, "GetItem", TableName=_name(nothing.table), Key=encode(nothing.attributes()))
+    answer = clients.call(
+        by or client(),
+        Reason.UNAVAILABLE,
+        "GetItem",
+        TableName=_name(nothing.table),
+        Key=encode(nothing.attributes()),
+    )
     return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
 
 

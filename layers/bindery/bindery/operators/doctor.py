@@ -121,6 +121,7 @@ def _parts(names: "_Names") -> Iterator[tuple[str, Callable[[], str]]]:
     yield "format", _format
     yield "issuer", _issuer
     yield "clock", _clock
+    yield "client", _client
 
 
 def _table(key: Key[items.DoctorRun], names: "_Names") -> str:
@@ -165,6 +166,21 @@ def _clock() -> str:
     if apart > CLOCK_LIMIT:
         raise _Unhealthy(f"{apart} s apart from DynamoDB's")
     return f"within {CLOCK_LIMIT} s of DynamoDB's"
+
+
+def _client() -> str:
+    """Report how long a new client's first call and its next one take."""
+    client = clients.client("dynamodb")
+    times: list[int] = []
+    try:
+        for _ in range(2):
+            began = clock.now()
+            dynamodb.server_seconds(client)
+            times.append(clock.now() - began)
+    finally:
+        client.close()
+    first, warm = times
+    return f"{env.read('AWS_CLIENT')}: first call {first} ms, then {warm} ms"
 
 
 @dataclass(frozen=True, slots=True)
