@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import string
 import subprocess
 from collections.abc import Callable
@@ -39,7 +38,7 @@ class Engine:
         self._state.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             log = stack.enter_context(self.log.open("wb"))
-            sockets = [stack.enter_context(socket.create_server((address, 0))) for address in self._addresses]
+            sockets = [stack.enter_context(loopback.listen(address)) for address in self._addresses]
             # ministack accepts any credentials, so a random path is the credential: SAM can pass an endpoint to a
             # container, but not a key pair. Other users can read a process's arguments, but not its environment.
             path = f"/{secrets.token_urlsafe(32)}"

@@ -56,9 +56,7 @@ def main() -> None:
         with ExitStack() as stack:
             listening = stack.enter_context(listen(given.port))
             bridge = sam_local.bridge()
-            sockets = (
-                [listening] if bridge is None else [listening, stack.enter_context(socket.create_server((bridge, 0)))]
-            )
+            sockets = [listening] if bridge is None else [listening, stack.enter_context(loopback.listen(bridge))]
             try:
                 stack.enter_context(state.take(given.state))
                 registry = stack.enter_context(Engine(given.state.resolve(), bridge))
@@ -79,7 +77,7 @@ def listen(port: str) -> socket.socket:
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
         fail(f"PORT={port} is not a port number (0 to 65535). Example: make run PORT=3001")
     try:
-        return socket.create_server(("127.0.0.1", int(port)), backlog=128)
+        return loopback.listen(loopback.ADDRESS, int(port))
     except OSError as error:
         why = "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         fail(
