@@ -71,7 +71,7 @@ run: .venv/run/.made .venv/ministack/.made
 
 # One test process per CPU. Afterwards, test_exact.py compares the template's permissions with the calls of all processes.
 test: .venv/test/.made .venv/ministack/.made
-	$(TEST) -W error -m pytest -n auto --dist loadfile
+	$(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder
 	$(TEST) -W error -m pytest tests/stack/test_exact.py
 
 # Tests of rules over midnight of a leap day, with a different order and hash seed. `make proof` adds the end of a year.

@@ -14,6 +14,15 @@ from bindery.security import oidc, secrets
 from tests import aws_calls, calls, key_sizes, moto_registry
 from tools import template
 
+_LONGEST = (
+    "test_contributing.py",
+    "test_model.py",
+    "test_quectel.py",
+    "test_remoteit.py",
+    "test_hostile.py",
+    "test_logins.py",
+)
+
 _connect = socket.socket.connect
 
 
@@ -37,6 +46,12 @@ def _record_calls() -> None:
     calls.install()
     key_sizes.install()
     moto_registry.install()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first, so that parallel processes end at about the same time."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
 
 
 @pytest.hookimpl(trylast=True)
