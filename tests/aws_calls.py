@@ -52,12 +52,12 @@ def install() -> None:
 
 
 def real(operation: str) -> Callable[..., Request]:
-    """Return what makes calls of an operation of DynamoDB at the moment."""
+    """Return a function that calls a DynamoDB operation."""
     return partial(dynamodb.client().call, operation)
 
 
 def replace(patch: pytest.MonkeyPatch, operation: str, answer: Callable[..., Any]) -> None:
-    """Let `answer` answer the calls of an operation of DynamoDB."""
+    """Replace the responses to calls of a DynamoDB operation."""
     call = dynamodb.client().call
 
     def replaced(called: str, **request: Any) -> Request:

@@ -80,7 +80,7 @@ def clear_caches() -> None:
         dynamodb.client().close()
     dynamodb.client.cache_clear()
     sdk._session.cache_clear()
-    credentials.forget()
+    credentials.clear_cache()
 
 
 @pytest.fixture

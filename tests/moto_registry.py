@@ -101,7 +101,11 @@ def late_indexes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aws_calls, "before", [*aws_calls.before, before])
         patch.setattr(aws_calls, "after", [*aws_calls.after, after])
-        yield
+        try:
+            yield
+        finally:
+            # A call that got no response.
+            after()
 
 
 def prepare(name: Hashable, enter: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from tests.aws_calls import Observed
 
 Send = Callable[[], Response]
 Answer = Callable[[str, bytes, Send], Response]
-"""Given an operation, a request's body and what sends it, returns the response or raises `ConnectionFailed`."""
+"""Returns the response to an operation's request, or raises `ConnectionFailed`. The third argument sends it."""
 
 
 @contextmanager
@@ -24,12 +24,14 @@ def answered(client: Any, answer: Answer) -> Iterator[None]:
     assert isinstance(client, Observed)
     inner = client.client
     if isinstance(inner, direct.Client):
-        send = inner.send
+        send, outer = inner.send, vars(inner).get("send")
         inner.send = lambda operation, body: answer(operation, body, lambda: send(operation, body))  # type: ignore[method-assign]
         try:
             yield
         finally:
             del inner.send
+            if outer is not None:
+                inner.send = outer  # type: ignore[method-assign]
         return
 
     def before_send(request: Any, **_: Any) -> AWSResponse:

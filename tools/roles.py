@@ -40,13 +40,18 @@ def access() -> dict[str, dict[str, dict[str, list[str]]]]:
     secrets = dict(template.resources("AWS::SecretsManager::Secret"))
     for function, properties in template.resources("AWS::Serverless::Function"):
         variables = properties.get("Environment", {}).get("Variables", {}).values()
+        granted = template.metadata(function).get("Access", {})
+        for resource, actions in granted.items():
+            for action, patterns in actions.items():
+                if not patterns:
+                    raise ValueError(f'{function}: {action} on {resource} has no key patterns ("*" matches any key)')
         found[properties["Handler"].removesuffix(".handler")] = {
             resource: {f"dynamodb:{action}": patterns for action, patterns in actions.items()}
-            for resource, actions in template.metadata(function).get("Access", {}).items()
+            for resource, actions in granted.items()
         } | {
             variable["Ref"]: {"secretsmanager:GetSecretValue": []}
             for variable in variables
-            if variable["Ref"] in secrets
+            if isinstance(variable, dict) and variable.get("Ref") in secrets
         }
     return found
 
@@ -85,6 +90,7 @@ def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
 
 def _condition(patterns: tuple[str, ...]) -> str:
     if not patterns or ANY_KEY in patterns:
+        # Only secrets have no patterns: see `access`.
         return ""
     each = [pattern for named in patterns for pattern in (DEVICES if named == ANY_DEVICE else (named,))]
     quoted = ", ".join(f'"{pattern}"' for pattern in each)

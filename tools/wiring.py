@@ -27,6 +27,8 @@ def rendered(text: str) -> str:
     for name, lines in parts.items():
         head, indent, rest = re.split(rf"^( *)# <{name}>\n", text, maxsplit=1, flags=re.MULTILINE)
         end = f"{indent}# </{name}>\n"
+        if end not in rest:
+            raise ValueError(f"template.yaml has no line '# </{name}>' with the indentation of '# <{name}>'")
         _, tail = rest.split(end, 1)
         text = "".join([head, f"{indent}# <{name}>\n", *(f"{indent}{line}\n" for line in lines), end, tail])
     return text

@@ -1,7 +1,8 @@
-"""Trim botocore's service data to the operations in use: `python trim.py BOTOCORE_DATA FOLDER`.
+"""Write trimmed botocore data and Amazon's root certificates: `python trim.py BOTOCORE_DATA FOLDER`.
 
-To create a client, botocore parses a service's whole model and all services' endpoints. The botocore of Lambda's
-runtime reads the trimmed files, whatever its version: `make build-check` tests the oldest and the newest.
+To create a client, botocore parses a service's whole model and all services' endpoints. With `AwsClient=botocore`, the
+botocore of Lambda's runtime reads the trimmed files, whatever its version: `make build-check` tests the oldest and the
+newest.
 """
 
 import gzip

@@ -50,7 +50,7 @@ def add(key: Key = COUNTER, *, told_again: bool = True, early: bool = False) -> 
     if early:
         dynamodb.write(Put(OTHER, {"count": count}))
     try:
-        # The put has its own id: DynamoDB treats a put of an identical item as a retry by the SDK.
+        # The put has its own id: DynamoDB treats a put of an identical item as a client's retry.
         dynamodb.write(Put(key, {"count": count, "by": bindings.new_id()}, condition))
     except Refused:
         return Response(503, {"Retry-After": "1"} if told_again else {}, "try again")

@@ -1,4 +1,4 @@
-"""DynamoDB adapter: the reasons raised for its errors, SDK retries, and the types of values."""
+"""DynamoDB adapter: the reasons raised for its errors, retries, and the types of values."""
 
 import json
 import time
@@ -109,7 +109,7 @@ def test_first_failed_condition_decides_and_nothing_is_written() -> None:
 
 
 def test_put_that_finds_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The SDK gets this error when it retries a put whose response was lost.
+    # The AWS client gets this error when it retries a put whose response was lost.
     dynamodb.write(Put(HERE, {"binding": "mine", "n": 1}))
     dynamodb.write(Put(HERE, {"binding": "mine", "n": 1}, ABSENT))
     assert refused(lambda: dynamodb.write(Put(HERE, {"binding": "theirs", "n": 1}, ABSENT))) is Reason.ALREADY_BOUND

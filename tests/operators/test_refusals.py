@@ -67,7 +67,7 @@ def installation() -> None:
 
 
 def ask(row: str, base: dict[str, Any]) -> Response:
-    """Send a request: its method, its path, and a query or a body over `base`, in which `x*9` stands for nine x."""
+    """Send a request: its method, its path, and a query or a body over `base`, in which `x*9` means nine x."""
     for name, place in PLACES.items():
         row = row.replace(name, place)
     method, path, given = f"{row} ".split(" ", 2)
@@ -91,6 +91,6 @@ def refusal_of(answer: Response) -> str:
 @pytest.mark.parametrize(("refusal", "row", "base"), ROWS)
 def test_refused_request_gets_a_problem_and_changes_nothing(refusal: str, row: str, base: dict[str, Any]) -> None:
     moto_registry.prepare("refusals", installation)
-    stands = everything()
+    before = everything()
     assert refusal_of(ask(row, base)) == refusal
-    assert everything() == stands
+    assert everything() == before

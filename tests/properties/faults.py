@@ -1,6 +1,6 @@
-"""Injected faults in single HTTP requests to AWS, including the SDK's own retries.
+"""Injected faults in single HTTP requests to AWS, including the client's own retries.
 
-Faults are injected below the SDK's retries because the retries are part of the system under test: the SDK repeats a
+Faults are injected below these retries because they are part of the system under test: the client repeats a
 write whose response was lost before Bindery's code learns of it.
 """
 

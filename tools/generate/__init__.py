@@ -1,1 +1,1 @@
-"""Generators of what is derived from the code and the template."""
+"""Generators of the OpenAPI document, the table of routes and the generated parts of docs/."""

@@ -33,7 +33,8 @@ the last has its `#` and `%` escaped. Times are milliseconds since the Unix epoc
 an `expires_at` are removed by time to live; reads do not rely on that. Every item can also have `changed_by` and
 `changed_at`: the operator who changed it last, and when.
 
-The examples are items that the rules of the operations wrote. Sets are shown as lists.
+The examples were written by the operations' own code, with a fixed time and fixed random values. Sets are shown as
+lists.
 
 ## Indexes
 

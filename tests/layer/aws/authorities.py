@@ -3,7 +3,7 @@
 import ipaddress
 import ssl
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -23,11 +23,11 @@ class Authority:
         self.bundle = folder / f"{name}.pem"
         self.bundle.write_bytes(own.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, *, hosts: Sequence[str] = ("localhost",), days: int = 1) -> ssl.SSLContext:
-        """Return what a server needs, with a certificate for these hosts that ends in some days."""
+    def server(self, *, hosts: Sequence[str] = ("localhost",), expired: bool = False) -> ssl.SSLContext:
+        """Return what a server needs, with a certificate for these hosts."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
-        return context(self._folder, self._certificate(name, key, hosts=hosts, days=days), key)
+        return context(self._folder, self._certificate(name, key, hosts=hosts, expired=expired), key)
 
     def _certificate(
         self,
@@ -35,10 +35,10 @@ class Authority:
         key: ec.EllipticCurvePrivateKey,
         *,
         hosts: Sequence[str] = (),
-        days: int = 1,
+        expired: bool = False,
         authority: bool = False,
     ) -> x509.Certificate:
-        return certificate(name, key, self._name, self._key, hosts=hosts, days=days, authority=authority)
+        return certificate(name, key, self._name, self._key, hosts=hosts, expired=expired, authority=authority)
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
@@ -55,19 +55,18 @@ def certificate(
     signer: ec.EllipticCurvePrivateKey,
     *,
     hosts: Sequence[str] = (),
-    days: int = 1,
+    expired: bool = False,
     authority: bool = False,
 ) -> x509.Certificate:
-    """Make a certificate that ends in some days."""
-    now = datetime.now(UTC)
+    """Make a certificate that is valid, or expired, on any day: OpenSSL does not see a clock that a test sets."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=10))
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2001 if expired else 2100, 1, 1, tzinfo=UTC))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)

@@ -13,7 +13,7 @@ from bindery.aws.credentials import Credentials
 from bindery.aws.errors import ConnectionFailed
 from bindery.core import clock
 from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
-from tests.layer.aws.servers import Reply, Request, Server, correct, response, says, silent
+from tests.layer.aws.servers import Reply, Request, Server, correct, end, response, says, silent
 
 START = 1_795_996_800  # in seconds
 
@@ -93,6 +93,16 @@ def test_credentials_are_kept_until_they_are_due(endpoint: Start, at: list[int])
         found.append(credentials.find().access_key)
     assert found == ["ONE", "ONE", "TWO", "TWO"]
     assert len(server.requests) == 2
+
+
+def test_credentials_are_used_to_their_end_if_no_others_are_provided(endpoint: Start, at: list[int]) -> None:
+    endpoint(provided("ONE", START + 3600), end, end)
+    assert credentials.find().access_key == "ONE"
+    at[0] = START + 3599
+    assert credentials.find().access_key == "ONE"
+    at[0] = START + 3600
+    with pytest.raises(ConnectionFailed):
+        credentials.find()
 
 
 @pytest.mark.parametrize("kind", CLIENTS)

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from bindery.aws import connections, direct
+from bindery.aws import connections, direct, errors
 from bindery.aws.errors import ConnectionFailed, ServiceError
 from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
 from tests.layer.aws.servers import Server, correct, end, error, reset, response, says, silent
@@ -17,8 +17,8 @@ THROTTLED = error("400 Bad Request", "ThrottlingException")
 
 
 def test_errors_that_are_repeated_are_those_of_botocore() -> None:
-    assert set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) == direct._THROTTLED
-    assert set(TransientRetryableChecker._TRANSIENT_ERROR_CODES) == direct._TRANSIENT
+    assert set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) == errors.THROTTLED
+    assert set(TransientRetryableChecker._TRANSIENT_ERROR_CODES) == errors.TRANSIENT
     assert set(TransientRetryableChecker._TRANSIENT_STATUS_CODES) == direct._TRANSIENT_STATUSES
 
 

@@ -45,7 +45,7 @@ def test_credentials_of_a_snapshot_are_not_used(restored: Hooks, environment: py
     environment.delenv("AWS_ACCESS_KEY_ID")
     environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
     # As at the module's import.
-    snapshots.after_restore(credentials.forget)
+    snapshots.after_restore(credentials.clear_cache)
     assert [credentials.find().access_key for _ in range(2)] == ["SNAPSHOT"] * 2
     for hook in restored:
         hook()
@@ -55,7 +55,7 @@ def test_credentials_of_a_snapshot_are_not_used(restored: Hooks, environment: py
 @pytest.mark.parametrize("kind", ["on-demand", "provisioned-concurrency", ""])
 def test_hook_needs_snapstart(restored: Hooks, environment: pytest.MonkeyPatch, kind: str) -> None:
     environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
-    snapshots.after_restore(credentials.forget)
+    snapshots.after_restore(credentials.clear_cache)
     assert not snapshots.in_use()
     assert restored == []
 
@@ -63,7 +63,7 @@ def test_hook_needs_snapstart(restored: Hooks, environment: pytest.MonkeyPatch, 
 def test_missing_module_of_the_runtime_is_no_error(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     environment.setitem(sys.modules, "snapshot_restore_py", None)
-    snapshots.after_restore(credentials.forget)
+    snapshots.after_restore(credentials.clear_cache)
     assert snapshots.in_use()
 
 
@@ -86,7 +86,7 @@ print(*sorted(hook.__qualname__ for hook in hooks))
     [
         ("on-demand", 1, ""),
         ("provisioned-concurrency", 1, ""),
-        ("snap-start", 0, "Client.close forget"),
+        ("snap-start", 0, "Client.close clear_cache"),
         (None, 0, ""),
     ],
 )

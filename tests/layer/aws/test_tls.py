@@ -62,7 +62,7 @@ def test_invalid_certificate_is_refused(
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     context = {
         "wrong host": lambda: other.server(hosts=["dynamodb.eu-central-1.amazonaws.com", "127.0.0.1"]),
-        "expired": lambda: other.server(days=-1),
+        "expired": lambda: other.server(expired=True),
         "self-signed": lambda: self_signed(tmp_path),
         "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
     }[fault]()
@@ -107,7 +107,7 @@ def test_fallback_refuses_what_the_other_bundle_refuses(
     environment.setenv("SSL_CERT_FILE", str(other.bundle))
     context = {
         "wrong host": lambda: other.server(hosts=["example.com"]),
-        "expired": lambda: other.server(days=-1),
+        "expired": lambda: other.server(expired=True),
         "self-signed": lambda: self_signed(tmp_path),
         "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
     }[fault]()
@@ -121,7 +121,7 @@ def test_expired_certificate_of_amazon_is_refused(
     amazon: Authority, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
-    server = start(tls=amazon.server(days=-1))
+    server = start(tls=amazon.server(expired=True))
     assert "expired" in str(failure(direct.Client("dynamodb")))
     assert server.requests == []
 
@@ -235,3 +235,13 @@ def test_context_checks_certificates_and_host_names(other: Authority, environmen
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_certificates_of_the_current_folder_are_not_trusted(
+    environment: pytest.MonkeyPatch, amazon: Authority, tmp_path: Path
+) -> None:
+    environment.chdir(tmp_path)
+    environment.delenv("AWS_DATA_PATH", raising=False)
+    assert connections._amazon_roots() is None
+    environment.setenv("AWS_DATA_PATH", str(tmp_path))
+    assert connections._amazon_roots() == str(amazon.bundle)

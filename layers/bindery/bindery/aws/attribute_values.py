@@ -29,7 +29,7 @@ def _encode_value(value: Any) -> dict[str, Any]:
             return {"L": [_encode_value(element) for element in value]}
         case dict():
             return {"M": encode(value)}
-    raise TypeError(f"no item may hold a {type(value).__name__}")
+    raise TypeError(f"cannot store a {type(value).__name__} in DynamoDB")
 
 
 def decode(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _decode_value(value: Mapping[str, Any]) -> Any:
             return [_decode_value(element) for element in content]
         case "M":
             return decode(content)
-    raise TypeError(f"no item of ours holds a {kind}")
+    raise TypeError(f"unexpected DynamoDB type {kind}")
 
 
 def cursor_of(key: Mapping[str, Any]) -> str:

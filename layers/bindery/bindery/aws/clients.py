@@ -3,23 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
-from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.aws.errors import THROTTLED, TRANSIENT, ConnectionFailed, ServiceError
 from bindery.core import env
 from bindery.core.errors import HotKey, Reason, Refused
 
 Service = Literal["dynamodb", "secretsmanager"]
 
-_TRANSIENT = frozenset(
-    {
-        "InternalServerError",
-        "InternalServiceError",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "TransactionInProgressException",
-    }
-)
+# Errors that pass, in addition to those that a client retries.
+_PASSING = frozenset({"InternalServerError", "InternalServiceError", "ServiceUnavailable"}) | THROTTLED | TRANSIENT
 
 
 class Client(Protocol):
@@ -53,7 +44,7 @@ def call(client: Client, unavailable: Reason, operation: str, **request: Any) ->
     except ServiceError as error:
         if (throttled := _key_range(error.members)) is not None:
             raise HotKey(unavailable, throttled) from error
-        if error.code in _TRANSIENT or error.status >= 500:
+        if error.code in _PASSING or error.status >= 500:
             raise Refused(unavailable) from error
         raise
     except ConnectionFailed as error:

@@ -27,7 +27,7 @@ class Connections:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"not the URL of an endpoint: {url}")
+            raise ValueError("not the URL of an endpoint")
         self._secure = parts.scheme == "https"
         self._address = parts.hostname, parts.port or (443 if self._secure else 80)
         self._idle: deque[_Connection] = deque()
@@ -153,8 +153,11 @@ def _failure(error: Exception, *, stale: bool = False) -> ConnectionFailed:
 
 def _amazon_roots() -> str | None:
     # Parsing Amazon's few root certificates takes a fraction of the time for all authorities'.
-    path = Path(env.find("AWS_DATA_PATH") or "", "amazon-roots.pem")
-    return str(path) if env.find("AWS_CA_BUNDLE") is None and path.is_file() else None
+    folder = env.find("AWS_DATA_PATH")
+    if folder is None or env.find("AWS_CA_BUNDLE") is not None:
+        return None
+    path = Path(folder, "amazon-roots.pem")
+    return str(path) if path.is_file() else None
 
 
 @cache

@@ -45,13 +45,19 @@ def find() -> Credentials:
         )
     global _fetched
     with _lock:
-        if _fetched is None or clock.seconds() > _fetched.expires - REFRESH:
-            _fetched = _fetch(url)
+        now = clock.seconds()
+        if _fetched is None or now > _fetched.expires - REFRESH:
+            try:
+                _fetched = _fetch(url)
+            except ConnectionFailed:
+                # The previous credentials are valid for some minutes more.
+                if _fetched is None or now >= _fetched.expires:
+                    raise
         return _fetched.credentials
 
 
-def forget() -> None:
-    """Fetch credentials again at the next call: those of a snapshot are of another day."""
+def clear_cache() -> None:
+    """Clear the cache: the credentials of a snapshot may have expired."""
     global _fetched
     _fetched = None
 
@@ -76,4 +82,4 @@ def _fetch(url: str) -> _Fetched:
     return _Fetched(credentials, expires)
 
 
-snapshots.after_restore(forget)
+snapshots.after_restore(clear_cache)

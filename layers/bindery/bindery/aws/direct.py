@@ -1,4 +1,4 @@
-"""A client of DynamoDB and Secrets Manager without the SDK, which takes most of the time of a request."""
+"""A client of DynamoDB and Secrets Manager without the AWS SDK, whose overhead would dominate a request."""
 
 import json
 import random
@@ -12,35 +12,17 @@ from typing import Any, NamedTuple
 
 from bindery.aws import credentials, signing, snapshots
 from bindery.aws.connections import Connections
-from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.aws.errors import THROTTLED, TRANSIENT, ConnectionFailed, ServiceError
 from bindery.aws.responses import Response
 from bindery.core import env
 
-# Three attempts of at most four seconds each fit into a function's time-out (template.yaml).
+# Three attempts of usually at most four seconds each (TCP, TLS, response) fit into a function's time-out
+# (template.yaml). The first can take longer: it may fetch credentials, or connect twice (connections.py).
 ATTEMPTS = 3
 
 _PAUSE = 0.1  # seconds before the first retry at most; doubled for each further one
 
-# botocore's standard retry mode: what it retries, and the quota that all of a client's calls share.
-_THROTTLED = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-_TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"})
+# The retry quota of botocore's standard mode, which all calls of a client share.
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 _QUOTA, _RETRY_COST, _THROTTLED_COST, _SUCCESS = 500, 14, 5, 1
 
@@ -111,7 +93,7 @@ class Client:
                 if attempt + 1 == ATTEMPTS or not self._quota.take(cost):
                     raise
             except ServiceError as error:
-                cost, pause = _THROTTLED_COST if error.code in _THROTTLED else _RETRY_COST, True
+                cost, pause = _THROTTLED_COST if error.code in THROTTLED else _RETRY_COST, True
                 if not _passing(error) or attempt + 1 == ATTEMPTS or not self._quota.take(cost):
                     raise
             else:
@@ -166,7 +148,7 @@ class _Quota:
 
 
 def _passing(error: ServiceError) -> bool:
-    return error.code in _THROTTLED | _TRANSIENT or error.status in _TRANSIENT_STATUSES
+    return error.code in THROTTLED | TRANSIENT or error.status in _TRANSIENT_STATUSES
 
 
 def _members(body: bytes) -> dict[str, Any] | None:
@@ -194,7 +176,9 @@ def _endpoint(service: Service, region: str) -> str:
     for setting in (service.setting, "AWS_ENDPOINT_URL"):
         if url := env.find(setting):
             if _URL.fullmatch(url) is None:
-                raise RuntimeError(f"{setting} is not the URL of an endpoint: {url}")
+                raise RuntimeError(
+                    f"{setting} is not the URL of an endpoint: http(s)://host[:port][/path], without user name or query"
+                )
             return url
     for setting in ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"):
         if (env.find(setting) or "").lower() == "true":

@@ -289,8 +289,8 @@ def actor() -> str | None:
 def write(operation: Write) -> None:
     """Execute a write. A failed condition raises its reason.
 
-    The SDK repeats a write whose response was lost, so an update must be repeatable. A put that finds its own item
-    succeeds: add a random id if others could write the same.
+    The AWS client repeats a write whose response was lost, so an update must be repeatable. A put that finds its own
+    item succeeds: add a random id if others could write the same.
     """
     _write(operation)
 

@@ -9,10 +9,18 @@ from typing import Any
 from botocore import xform_name
 from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, NoCredentialsError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from botocore.exceptions import ConnectionError as EndpointError
 from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST, REGISTER_LAST
 from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from bindery.aws.errors import ConnectionFailed, ServiceError
@@ -98,10 +106,11 @@ class Client:
             members: Any = error.response
             # The error code of a 5xx response without a body is its status.
             status = members.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            raise ServiceError(members["Error"]["Code"], status, members) from error
-        except (EndpointError, HTTPClientError) as error:
+            # Not chained: the message may contain private data, and tracebacks are logged.
+            raise ServiceError(members["Error"]["Code"], status, members) from None
+        except (EndpointError, HTTPClientError, CredentialRetrievalError, ResponseParserError) as error:
             timed_out = isinstance(error, ConnectTimeoutError | ReadTimeoutError)
-            raise ConnectionFailed(type(error).__name__, timed_out=timed_out) from error
+            raise ConnectionFailed(type(error).__name__, timed_out=timed_out) from None
         return answer
 
 

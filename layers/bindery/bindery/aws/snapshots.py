@@ -1,4 +1,4 @@
-"""Lambda SnapStart, which continues processes from a snapshot of an initialized one."""
+"""Lambda SnapStart, which resumes functions from a snapshot of their initialized process."""
 
 from collections.abc import Callable
 from contextlib import suppress

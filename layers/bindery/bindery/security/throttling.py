@@ -76,7 +76,7 @@ class GuessThrottle:
 
     def fail(self) -> dict[str, Any]:
         """Count a failed attempt, and return the item."""
-        # An SDK retry may count it twice.
+        # An AWS client retry may count it twice.
         return dynamodb.update(_count(self.key, self.LIMITS[0]))
 
     def _read(self, limit: Limit) -> int:
