@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -90,11 +91,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@cache
+def _settings() -> dict[str, str]:
     physical = {logical_id: logical_id for logical_id in template.document()["Resources"]}
-    for function in template.functions():
-        for name, value in function.environment.items():
-            monkeypatch.setenv(name, template.resolve(value, physical))
+    return {
+        name: template.resolve(value, physical)
+        for function in template.functions()
+        for name, value in function.environment.items()
+    }
+
+
+def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in _settings().items():
+        monkeypatch.setenv(name, value)
     # Tests can run with the other client: BINDERY_CLIENT=botocore python -m pytest tests/engine
     if client := os.environ.get("BINDERY_CLIENT"):
         monkeypatch.setenv("AWS_CLIENT", client)

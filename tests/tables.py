@@ -3,23 +3,31 @@
 from typing import Any
 
 import boto3
+from moto.core.models import botocore_stubber
 
 from bindery.aws import dynamodb
 from bindery.aws.attribute_values import decode
 from bindery.aws.dynamodb import Key, Table
 from bindery.core import env
 from bindery.registry import items
+from tests import moto_registry
+
+Tables = dict[str, list[dict[str, Any]]]
 
 
 def stored(table: Table) -> list[dict[str, Any]]:
     """Return every item of a table, sorted by key."""
-    client = boto3.client("dynamodb")
-    found = [
+    found = moto_registry.items_of(table) if botocore_stubber.enabled else _scanned(table)
+    return sorted(found, key=lambda item: (item["pk"], item.get("sk", "")))
+
+
+def _scanned(table: Table) -> list[dict[str, Any]]:
+    pages = boto3.client("dynamodb").get_paginator("scan")
+    return [
         decode(item)
-        for page in client.get_paginator("scan").paginate(TableName=env.read(table.value), ConsistentRead=True)
+        for page in pages.paginate(TableName=env.read(table.value), ConsistentRead=True)
         for item in page["Items"]
     ]
-    return sorted(found, key=lambda item: (item["pk"], item.get("sk", "")))
 
 
 def item_at(key: Key[Any]) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def item_at(key: Key[Any]) -> dict[str, Any]:
     return dict(found)
 
 
-def everything() -> dict[str, list[dict[str, Any]]]:
+def everything() -> Tables:
     """Return every item that a refused request must not change: all but failure counts and the storage format."""
     marker = items.STORAGE_FORMAT.pk
     return {

@@ -39,7 +39,8 @@ from bindery.operators import resource as door
 from bindery.registry import identity
 from tests import aws_calls
 from tests.http_api import Response, admin
-from tests.moto_registry import State, Tables, restore, state, tables
+from tests.moto_registry import State, restore, state
+from tests.tables import Tables, everything
 from tools import template
 
 _PATIENCE = 120
@@ -252,7 +253,7 @@ def _schedule(
         read = chosen if chosen.reads else None
         chosen.proceed()
     answers = tuple(turn.answer for turn in turns if turn.answer is not None)
-    return Run(requests, tuple(calls), answers, tables()), others
+    return Run(requests, tuple(calls), answers, everything()), others
 
 
 def in_turn(requests: tuple[Request, ...], order: Sequence[int], before: "State") -> Run:
@@ -266,7 +267,7 @@ def in_turn(requests: tuple[Request, ...], order: Sequence[int], before: "State"
             turn.proceed()
         assert turn.answer is not None
         answers[number] = turn.answer
-    return Run(requests, (), tuple(answers), tables())
+    return Run(requests, (), tuple(answers), everything())
 
 
 def check(
@@ -280,7 +281,7 @@ def check(
     `broken` returns the violations of an end state.
     """
     before = state()
-    assert not broken(tables()), "the requests must find a state that may be"
+    assert not broken(everything()), "the requests must find a state that may be"
     orders: dict[tuple[int, ...], Run] = {}
     judged: dict[str, Sequence[str]] = {}
     count = 0

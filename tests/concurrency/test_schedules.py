@@ -9,10 +9,10 @@ from bindery.aws.dynamodb import Key, Put, Table
 from bindery.aws.expressions import equals
 from bindery.core.errors import Reason, Refused
 from bindery.registry import bindings
-from tests import moto_registry
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request
 from tests.http_api import Response
+from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -146,7 +146,7 @@ def test_request_without_conflict_must_not_be_told_to_retry() -> None:
 
 def test_request_that_ended_before_another_began_comes_first() -> None:
     def from_a_cache() -> Response:
-        (item,) = moto_registry.tables()["DIRECTORY"]
+        (item,) = everything()["DIRECTORY"]
         look(1)()
         return told(item["count"])
 
@@ -166,7 +166,7 @@ def test_forbidden_state_is_found_in_any_end_state() -> None:
 
 
 def test_schedules_start_from_the_same_state_and_restore_it() -> None:
-    before = moto_registry.tables()
+    before = everything()
     ends = [run.tables["DIRECTORY"][0]["count"] for run in schedules.explore(of(at_once, at_once))]
     assert ends == [2, 2]
-    assert moto_registry.tables() == before
+    assert everything() == before

@@ -13,10 +13,10 @@ from bindery.registry.bindings import Mode
 from bindery.security import secrets
 from tests.concurrency.schedules import Request
 from tests.http_api import Response, admin, event, invoke
-from tests.moto_registry import Tables
 from tests.openid import Bank
 from tests.properties import world
 from tests.properties.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, NAMES, PHONES, PLAYER, Ask, Model
+from tests.tables import Tables
 
 LASTS = 24 * 3600
 """Lifetime of credentials in seconds, longer than any proof runs."""

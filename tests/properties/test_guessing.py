@@ -19,13 +19,13 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.http import operation
 from bindery.quectel import binding, families
 from bindery.registry import devices, identity, items
-from tests import aws_calls, moto_registry
+from tests import aws_calls
 from tests.concurrency import races
 from tests.http_api import SOURCE_IP, Response, invoke
 from tests.properties import world
 from tests.properties.staging import Stage
 from tests.properties.world import Caller, World
-from tests.tables import counts_misses, stored
+from tests.tables import counts_misses, everything, stored
 from tools import template
 
 BIND = "quectel.bind_device_sn"
@@ -177,7 +177,7 @@ def test_parallel_serial_number_guesses_are_throttled(
         binding.Guesses(items.guesses("ada")).fail()
     time.now += 900_000
     free = max(21 - missed, 1)
-    before = moto_registry.tables()
+    before = everything()
 
     def ask(number: int) -> Response:
         return bind(here, world.SN if number == right else f"SN9{number:09}")
@@ -190,7 +190,7 @@ def test_parallel_serial_number_guesses_are_throttled(
             revealed = number < free + (right < free and number > right)
             assert (answer.body, answer.headers.get("Retry-After")) == (UNKNOWN, None if revealed else "1")
     if right >= free:
-        assert moto_registry.tables() == before
+        assert everything() == before
         assert all(other == seen[right] for other in seen[free:]), (
             "a wrong guess gets the same response after the same calls"
         )
@@ -303,7 +303,7 @@ def test_parallel_share_code_guesses_are_throttled(
     staged = stage("quectel.share_device", "quectel")
     good = staged.here.answers["quectel.share_info"].json()["data"]
     made = staged.request()
-    before = moto_registry.tables()
+    before = everything()
 
     def ask(number: int) -> Response:
         return invoke(name, world.query(made, shareCode=good if number == right else f"{number:099}"))
@@ -312,7 +312,7 @@ def test_parallel_share_code_guesses_are_throttled(
     if right == 0:
         assert code(seen[0][0]) == 200
         return
-    assert moto_registry.tables() == before
+    assert everything() == before
     assert all(other == seen[right] for other in seen[21:]), "a wrong guess gets the same response after the same calls"
     assert {answer.body for answer, _, _ in seen} == {seen[0][0].body}
     assert ["Retry-After" in answer.headers for answer, _, _ in seen] == [False] * 21 + [True] * 5
@@ -336,7 +336,7 @@ def test_unknown_keys_are_throttled_after_twenty_a_day(
 ) -> None:
     staged = stage(name, name.partition(".")[0])
     unknown = _with(HEADERS[staged.dialect], NO_KEY)(staged)
-    before = moto_registry.tables()
+    before = everything()
     for _ in range(20):
         missed = invoke(name, unknown)
         assert "Retry-After" not in missed.headers
@@ -346,7 +346,7 @@ def test_unknown_keys_are_throttled_after_twenty_a_day(
         assert (slowed.status, slowed.body, slowed.headers["Retry-After"]) == (missed.status, missed.body, str(seconds))
     assert failures() == [23], "a throttled request is not counted"
     assert "Retry-After" not in invoke(name, _from("203.0.113.10", unknown)).headers, "another network"
-    assert moto_registry.tables() == before
+    assert everything() == before
     assert invoke(name, staged.request()).status in (200, 201), "a valid key is accepted even on a throttled network"
 
 

@@ -26,6 +26,7 @@ from tests.openid import Bank
 from tests.properties.asking import Asking, held_by, said
 from tests.properties.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, NAMES, PHONES, Ask, Model
 from tests.properties.scale import rounds
+from tests.tables import everything
 
 Asks = dict[str, list[Ask]]
 """Requests by kind."""
@@ -129,12 +130,12 @@ class Sequential(RuleBasedStateMachine):
         ask = choice(chance, asks)
         self.last = ask if ask.what in CHANGES else self.last
         note(str(ask))
-        before = moto_registry.tables()
+        before = everything()
         answer = self.asking.ask(ask)
         expected = self.model.answer(ask)
         assert said(ask, answer) == expected
         self.asking.learn(ask, answer)
-        tables = moto_registry.tables()
+        tables = everything()
         assert broken(tables) == []
         assert self.asking.held(tables) == held_by(self.model)
         assert self.asking.flagged(tables) == [self.model.entered, self.model.banned, self.model.inactive]

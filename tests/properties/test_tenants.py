@@ -13,12 +13,12 @@ import pytest
 
 from bindery.registry import holdings
 from bindery.remoteit import dialect
-from tests import moto_registry
 from tests.http_api import invoke
 from tests.properties import world
 from tests.properties.conditions import CONDITIONS
 from tests.properties.staging import Stage, columns, holds_tenants_data, is_open, refused, timeless, told
 from tests.properties.world import ADDRESS, World
+from tests.tables import everything
 from tools import template
 
 
@@ -302,10 +302,10 @@ def test_every_operation_answers_every_credential_as_documented(
     assert not refused(name, own)
     staged = stage(name, column)
     request = CONDITIONS[condition](staged)
-    before = moto_registry.tables()
+    before = everything()
     answer = timeless(invoke(name, request))
     if refused(name, answer):
-        assert moto_registry.tables() == before, "a refusal leaves nothing behind"
+        assert everything() == before, "a refusal leaves nothing behind"
     if isinstance(expected, Says):
         body = expected.body.replace("{deviceid}", world.sample_device_id(staged.here.ada))
         assert (answer.status, answer.body) == (expected.status, body)
