@@ -14,7 +14,7 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
 from bindery.registry import items
 from bindery.security import passwords
-from tests import moto_registry
+from tests import tables
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, operator
 from tests.http_api import SOURCE_IP, event, invoke
@@ -118,7 +118,7 @@ def logged_in(answer: schedules.Answer) -> bool:
 @pytest.mark.parametrize("case", CASES)
 def test_every_schedule_is_equivalent_to_some_order(case: str, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only the network's count is left out: the time of its last attempt may be that of any of the requests.
-    monkeypatch.setattr(moto_registry, "counts_misses", lambda item: item["sk"] == "network")
+    monkeypatch.setattr(tables, "counts_misses", lambda item: item["sk"] == "network")
     failures, asked = CASES[case]
     assert logged_in(schedules.answered(LOGINS[api](email=BEN)))
     failed(api, failures)
