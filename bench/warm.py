@@ -154,7 +154,11 @@ def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
     """
     app, client = APIGatewayHttpResolver(enable_validation=True), boto3.resource("dynamodb").meta.client
     calls = [(getattr(client, xform_name(operation)), _plain(params)) for operation, params in kept.calls]
-    key, public = secrets.session_secret("quectel"), rsa_key("key-1").public_key()
+    keys = {dialect: secrets.session_secret(dialect) for dialect in ("quectel", "remoteit")}
+    public = rsa_key("key-1").public_key()
+
+    def verify(dialect: str, token: str) -> None:
+        jwt.decode(token, keys[dialect], ["HS256"], options={"verify_aud": False})
 
     def make_calls() -> None:
         for method, params in calls:
@@ -171,7 +175,9 @@ def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
 
     @app.post("/v2/binding/enduserapi/bindDeviceSn")
     def quectel(pk: str, sn: str) -> dict[str, str]:
-        jwt.decode(app.current_event.headers["authorization"], key, ["HS256"], options={"verify_aud": False})
+        jwt.decode(
+            app.current_event.headers["authorization"], keys["quectel"], ["HS256"], options={"verify_aud": False}
+        )
         make_calls()
         return {"pk": pk, "sn": sn}
 
@@ -195,7 +201,7 @@ def _usual(name: str, kept: Kept, bank: Bank) -> Callable[[], None]:
 
     @app.post("/apv/v27/device/connect")
     def remoteit(connection: Connection) -> dict[str, str]:
-        jwt.decode(app.current_event.headers["token"], key, ["HS256"], options={"verify_aud": False})
+        verify("remoteit", app.current_event.headers["token"])
         make_calls()
         return {"deviceaddress": connection.deviceaddress}
 
