@@ -42,7 +42,7 @@ class NewKey(RequestBody):
 
 
 class Rotation(RequestBody):
-    """How long the old key stays valid."""
+    """Time for which the old key stays valid."""
 
     overlap_seconds: Annotated[StrictInt, Field(ge=0, le=30 * 86400)] = 86400
 

@@ -19,6 +19,7 @@ from bindery.quectel import binding, families, sharing, user_devices, user_domai
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.security.throttling import GuessThrottle
+from tests.installation import registration
 from tests.performance.stories import Event, Story, World
 from tools import template
 from tools.local import demo, quectel_login
@@ -229,17 +230,7 @@ def _asseco(world: World) -> Story:
         yield "refused: device_unknown", f"asseco.{name}", world.sample(f"asseco.{name}")
     mine, another = "990000862471854", "990000862471855"
     for identifier, nickname in ((mine, "My phone"), (another, "My other phone")):
-        owned_devices.register(
-            demo.CUSTOMERS[""],
-            identifier,
-            kind=owned_devices.IdentifierKind.IMEI,
-            nickname=nickname,
-            operating_system="iOS",
-            brand_name=None,
-            model_name=None,
-            push_platform=None,
-            push_handle=None,
-        )
+        registration(demo.CUSTOMERS[""], identifier, nickname)
     nickname = "asseco.set_nickname"
     yield "refused: nickname_missing", nickname, world.sample(nickname, body={"nickname": ""})
     yield "refused: nickname_taken", nickname, world.sample(nickname, body={"nickname": "My other phone"})

@@ -1,4 +1,4 @@
-"""Who may reach a device: its holder, and users with a live share."""
+"""Access to devices, for their holders and users with a live share."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice

@@ -167,7 +167,7 @@ def from_items(user: items.User, account: items.Account) -> User:
 
 
 def pseudonym(uid: str, item: items.User | items.Connection) -> str:
-    """Return the name by which bindings list a user's leases. It is random: after an erasure it identifies nobody.
+    """Return the random name under which bindings list a user's leases. After an erasure, it identifies nobody.
 
     Users from before pseudonyms have their uid's SHA-256.
     """

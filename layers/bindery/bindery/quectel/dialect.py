@@ -107,7 +107,7 @@ _FAILED = {
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
 }
-"""What other operations return instead of 5048."""
+"""Error codes of the other operations in place of 5048."""
 
 DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{binding.DEVICE_KEY})$")]
 ShareCode = Annotated[str, Trimmed, Strict()]

@@ -11,7 +11,7 @@ from bindery.registry import identity
 
 
 class Mode(IntEnum):
-    """How many users can bind a product's devices, by quectel's own numbers. It never changes."""
+    """Binding mode of a product, by quectel's numbers: how many users can hold a device. It never changes."""
 
     MULTI = 1
     """Any number."""
