@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -181,6 +180,9 @@ def get(key: Key[T], *, unavailable: Reason = Reason.UNAVAILABLE) -> T | None:
 
 def server_seconds(by: clients.Client | None = None) -> int:
     """Return DynamoDB's own time in seconds, asked for by a client."""
+    # Slow to import, and only the doctor asks.
+    from email.utils import parsedate_to_datetime
+
     nothing: Key = Key(Table.DIRECTORY, "clock", "clock")
     answer = clients.call(
         by or client(),
