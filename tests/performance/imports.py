@@ -53,11 +53,11 @@ def main() -> None:
 
 
 def _public(modules: set[str], of: set[str] | None = None) -> list[str]:
-    """Return Bindery's modules by name, and only the package of others, whose modules differ between versions."""
+    """Return Bindery's modules, and the packages of others. The standard library's differ between Python versions."""
     named = {
         name if name.startswith("bindery") else name.partition(".")[0]
         for name in modules
-        if not name.startswith(("_", "functions", "encodings"))
+        if not name.startswith(("_", "functions")) and name.partition(".")[0] not in sys.stdlib_module_names
     }
     return sorted(name for name in named if of is None or name.partition(".")[0] in of)
 
