@@ -34,22 +34,25 @@ NEEDS_AS = PYTHON
 
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
+PYTEST = $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PROMISES = tests/properties tests/concurrency
 CALENDAR = $(TEST) -W error -m pytest -n auto --dist loadfile -p tests.calendar tests/layer tests/contract tests/operators
 MINISTACK := .venv/ministack/bin/ministack
 # SAM keeps its settings inside the project, sends no telemetry and does not check for newer versions.
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
+.PHONY: help run test promises calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
 	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
-	@echo "make test            run the test suite"
+	@echo "make test            run the test suite (two to three minutes)"
+	@echo "make promises        attack what Bindery promises: concurrency, faults, hostile requests (minutes; see docs/proof.md)"
 	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
 	@echo "make browser         test the documentation page in Chromium"
-	@echo "make proof           run the extended tests and mutation tests (takes minutes; see docs/proof.md)"
-	@echo "make check           run everything that CI runs: lint, types, template, scan, tests, browser, build-check, sam-local"
+	@echo "make proof           run the extended form of make promises, and mutation tests (takes half an hour)"
+	@echo "make check           run everything that CI runs: lint, types, template, scan, tests, promises, browser, build-check, sam-local"
 	@echo "make format          format the code"
 	@echo "make docs            write the documentation page to a folder, for hosting (SITE=)"
 	@echo "make screenshot      retake the README's picture of the documentation page"
@@ -71,7 +74,12 @@ run: .venv/run/.made .venv/ministack/.made
 
 # One test process per CPU. Afterwards, test_exact.py compares the template's permissions with the calls of all processes.
 test: .venv/test/.made .venv/ministack/.made
-	$(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+	$(TEST) -W error -m pytest tests/stack/test_exact.py
+
+# The calls are compared again, together with those of the last `make test`.
+promises: .venv/test/.made .venv/ministack/.made
+	$(PYTEST) $(PROMISES)
 	$(TEST) -W error -m pytest tests/stack/test_exact.py
 
 # Tests of rules over midnight of a leap day, with a different order and hash seed. `make proof` adds the end of a year.
@@ -93,11 +101,11 @@ screenshot: chromium .venv/test/.browser .venv/ministack/.made
 	CHROMIUM="$(CHROMIUM)" $(TEST) -m tests.browser.screenshot
 
 proof: .venv/test/.made .venv/test/.calendar .venv/ministack/.made
-	PROOF=full $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/properties tests/concurrency tests/engine
+	PROOF=full $(PYTEST) $(PROMISES) tests/engine
 	PYTHONHASHSEED=2 $(CALENDAR) --moment 2030-12-31T23:59:50+00:00
 	$(TEST) -m tests.properties.mutations
 
-check: lint types validate scan test calendar browser build-check sam-local
+check: lint types validate scan test promises calendar browser build-check sam-local
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .

@@ -57,11 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Keep the recorded calls of a parallel run for `tests/stack/test_exact.py`, which compares them in another run."""
+    """Keep the recorded calls of a parallel run for `tests/stack/test_exact.py`, which compares them in another run.
+
+    A run of some folders adds its calls to those of the last run of `make test`.
+    """
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["noted"] = calls.noted()
     elif config.getoption("numprocesses", None):
+        if config.args_source is not config.ArgsSource.TESTPATHS:
+            calls.add(config.cache.get(calls.CACHE, calls.NOTHING))
         config.cache.set(calls.CACHE, calls.noted())
 
 

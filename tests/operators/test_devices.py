@@ -12,7 +12,6 @@ from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.operators import forced_unbind
 from bindery.quectel import families
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
@@ -395,9 +394,10 @@ def test_unbind_in_multi_mode_affects_only_the_named_user(registry: None) -> Non
     assert {user["uid"] for user in unbind(DEVICE, ME).json()["users"]} == {OTHER, THIRD}
     assert set(quectel.places()) == {OTHER, THIRD}
     assert unbind(DEVICE, ME).status == 404
-    forced_unbind.end(DEVICE, "lost", uid=THIRD)
-    assert {uid: place["shares"] for uid, place in quectel.places().items()} == {OTHER: {}}
-    quectel.share(OTHER, THIRD, clock.seconds() + 60)
+    quectel.share(OTHER, ME, clock.seconds() + 60)
+    assert unbind(DEVICE, ME).status == 200
+    assert quectel.places()[OTHER]["shares"].keys() == {THIRD}
+    assert set(quectel.places()) == {OTHER, THIRD}
     assert unbind(DEVICE, OTHER).json()["users"] == []
     assert everything()["BINDINGS"] == []
     quectel.succeeded(quectel.as_user(ME))
@@ -429,6 +429,15 @@ def test_inactive_device_accepts_no_connections(callers: Callers) -> None:
     assert "the device is not active" in callers.remoteit().body
     assert ask("POST", device, "/activate").json()["active"] is True
     assert callers.remoteit().status == 200
+
+
+def test_unassigned_address_is_free_for_another_device() -> None:
+    device, other = identity.company_device(*RUFUS), player()
+    rufus()
+    for each in (device, other):
+        assert ask("PUT", each, "/address", {"address": ADDRESS}).json()["address"] == ADDRESS
+        assert ask("DELETE", each, "/address").json()["address"] is None
+    assert stored(Table.DIRECTORY) == []
 
 
 def test_disabled_device_keeps_its_owner_and_cannot_be_bound() -> None:
