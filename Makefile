@@ -140,7 +140,7 @@ docs: .venv/run/.made
 
 # Everything that is derived from the code and template.yaml, whose own generated parts come first; the tests compare it.
 generate: .venv/test/.made
-	$(TEST) -m tools.wiring
+	$(TEST) -m tools.generate.wiring
 	$(TEST) -m tools.generate.deploying
 	$(TEST) -m tools.generate.costs
 	$(TEST) -m tools.generate.routes

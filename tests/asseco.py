@@ -8,7 +8,7 @@ from bindery.aws import dynamodb
 from bindery.registry import identity, items
 from tests.http_api import Response
 from tests.openid import CUSTOMER, Bank
-from tests.world import send
+from tests.sample_requests import send
 
 IMEI = "990000862471854"
 DEVICE = identity.customer_device(IMEI)

@@ -12,8 +12,8 @@ from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import moto_registry
 from tests.http_api import Response, admin
+from tests.sample_requests import send
 from tests.tables import stored
-from tests.world import send
 
 PK, SN, DK = "p11uRP", "D1Q22HK2B001234", "8415D0A31B2C"
 DEVICE = identity.manufactured_device(PK, SN)

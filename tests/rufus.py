@@ -6,7 +6,7 @@ from bindery.directory import accounts, api_keys
 from bindery.directory.api_keys import Grant, Kind
 from bindery.rufus import company_devices
 from tests.http_api import Response
-from tests.world import send
+from tests.sample_requests import send
 
 KEY = "ror-ae4fc6c19681a20fad30"
 READER = "ror-00000000000000000001"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.http_api import Response
-from tests.world import send
+from tests.sample_requests import send
 
 NOW = 1684581841_007
 MAC = "A1B2C3D4E5F6"

@@ -20,8 +20,9 @@ import boto3
 import pytest
 
 from tests.runtime import BUILD, PROCESSOR, layers, ready
-from tools import roles, template
+from tools import template
 from tools.expanded import expand, resources
+from tools.generate import roles
 from tools.template import ROOT, Function
 
 STACK = "bindery"

@@ -11,7 +11,7 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.errors import ConnectionFailed
 from bindery.aws.responses import Response
-from tests import aws_calls, calls, wire
+from tests import aws_calls, aws_responses, calls
 
 Outcome = TypeVar("Outcome")
 
@@ -53,7 +53,7 @@ def lost_response(operation: str) -> Iterator[list[bytes]]:
     answered: dict[bytes, Response] = {}
     sent: list[bytes] = []
 
-    def answer(called: str, body: bytes, send: wire.Send) -> Response:
+    def answer(called: str, body: bytes, send: aws_responses.Send) -> Response:
         if called != operation:
             return send()
         sent.append(body)
@@ -63,5 +63,5 @@ def lost_response(operation: str) -> Iterator[list[bytes]]:
         # DynamoDB returns the first response to a repeated request with the same token; moto does not.
         return answered.get(body) or send()
 
-    with wire.answered(dynamodb.client(), answer):
+    with aws_responses.answered(dynamodb.client(), answer):
         yield sent

@@ -19,7 +19,8 @@ from tests.concurrency.schedules import Request, Tables, of_device, operator
 from tests.http_api import Response
 from tests.properties.scale import FULL
 from tests.quectel import ME, OTHER, THIRD, World
-from tests.world import ADDRESS, send
+from tests.records import ADDRESS
+from tests.sample_requests import send
 
 DEVELOPER = "A" * 40
 

@@ -15,8 +15,9 @@ from bindery.http import operation
 from bindery.registry import devices
 from tests import aws_calls, moto_registry
 from tests.http_api import Response, invoke
+from tests.records import PK, Caller, empty_registry, install
+from tests.sample_requests import sample
 from tests.tables import everything
-from tests.world import PK, Caller, empty_registry, install, sample
 from tools.generate.openapi.asked import body_of
 
 pytestmark = pytest.mark.usefixtures("caller")

@@ -15,7 +15,7 @@ from tests import aws_calls, documented
 from tests.conftest import clear_caches
 from tests.http_api import Response, invoke
 from tests.performance.stories import World
-from tests.world import empty_registry
+from tests.records import empty_registry
 from tools import template
 from tools.generate.openapi.refused import OF_THE_FORM, provoked
 from tools.voices import VOICES

@@ -39,6 +39,7 @@ def test_interrupted_stop_leaves_nothing_behind(environment: pytest.MonkeyPatch,
         (folder / "journal-0").write_text("half")
     assert len(set(made)) == 1
     assert snapshot.name == "snapshot-3"
+    assert (tmp_path / "registry.log").read_text() == ""
 
 
 def test_failed_start_names_the_log_file(tmp_path: Path):
@@ -47,6 +48,17 @@ def test_failed_start_names_the_log_file(tmp_path: Path):
     with pytest.raises(EngineError, match=r"did not start\. See"), Engine(tmp_path):
         pass
     assert "cannot replay a change of the journal" in (tmp_path / "registry.log").read_text()
+
+
+def test_damaged_snapshot_is_kept_and_not_replaced_by_an_empty_one(tmp_path: Path):
+    with Engine(tmp_path):
+        pass
+    damaged = tmp_path / "registry" / "snapshot-1" / "dynamodb.json"
+    damaged.write_text("{")
+    with pytest.raises(EngineError), Engine(tmp_path):
+        pass
+    assert f"cannot read {damaged}" in (tmp_path / "registry.log").read_text()
+    assert damaged.read_text() == "{"
 
 
 def test_registry_requires_its_credential_and_host(engine: Engine):

@@ -14,7 +14,7 @@ from bindery.aws.expressions import absent, exists
 from bindery.aws.responses import Response
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.registry.items import BY_LIST
-from tests import aws_calls, wire
+from tests import aws_calls, aws_responses
 from tests.aws_calls import error
 from tests.tables import everything, stored
 
@@ -274,7 +274,7 @@ def test_throttling_reasons_are_read_from_the_dynamodb_response(
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", member: [{"reason": reason}]})
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with (
-        wire.answered(dynamodb.client(), lambda *_: Response(400, {}, body.encode())),
+        aws_responses.answered(dynamodb.client(), lambda *_: Response(400, {}, body.encode())),
         pytest.raises(HotKey) as caught,
     ):
         dynamodb.get(HERE)

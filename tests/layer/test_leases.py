@@ -19,7 +19,7 @@ from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import quectel
-from tests.installation import ADDRESS, company_device, connection, registration, user
+from tests.records import ADDRESS, company_device, connection, registration, user
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")

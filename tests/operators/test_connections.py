@@ -12,7 +12,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
 from tests.http_api import Response, admin
-from tests.installation import company_device, connection
+from tests.records import company_device, connection
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")

@@ -21,8 +21,8 @@ from bindery.vodlix import video_devices
 from tests import openid, quectel
 from tests.conftest import clear_caches
 from tests.http_api import OPERATOR, Response, admin, event, invoke
-from tests.installation import ADDRESS, company_device, registration
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
+from tests.records import ADDRESS, company_device, registration
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")

@@ -12,7 +12,7 @@ from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import items
 from tests.http_api import OPERATOR, Response, admin, event, invoke
-from tests.installation import ADDRESS, company_device
+from tests.records import ADDRESS, company_device
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")

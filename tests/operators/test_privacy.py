@@ -21,8 +21,8 @@ from bindery.security import secrets
 from tests import calls, moto_registry, quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
-from tests.installation import ADDRESS, company_device, connection, registration
 from tests.invariants import broken
+from tests.records import ADDRESS, company_device, connection, registration
 from tests.tables import everything, item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")

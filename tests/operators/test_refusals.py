@@ -17,7 +17,7 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests import moto_registry
 from tests.http_api import Response, admin
-from tests.installation import ADDRESS, registration
+from tests.records import ADDRESS, registration
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")

@@ -14,7 +14,7 @@ from bindery.http import operation
 from bindery.security import passwords, secrets
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin, event, invoke
-from tests.installation import ADDRESS, company_device
+from tests.records import ADDRESS, company_device
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")

@@ -19,8 +19,8 @@ from bindery.quectel import binding, families, sharing, user_devices, user_domai
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.security.throttling import GuessThrottle
-from tests.installation import registration
 from tests.performance.stories import Event, Story, World
+from tests.records import registration
 from tools import template
 from tools.local import demo, quectel_login
 

@@ -18,7 +18,7 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
-from tests.world import Event, sample
+from tests.sample_requests import Event, sample
 from tools import template
 from tools.local import demo, quectel_login
 

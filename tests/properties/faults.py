@@ -12,7 +12,7 @@ from typing import Any
 
 from bindery.aws.errors import ConnectionFailed
 from bindery.aws.responses import Response
-from tests import wire
+from tests import aws_responses
 
 
 class Killed(BaseException):
@@ -77,7 +77,7 @@ class Wire:
     @contextmanager
     def watched(self) -> Iterator["Wire"]:
         """Count requests and inject faults within this context."""
-        with wire.answered(self._client, self._answer):
+        with aws_responses.answered(self._client, self._answer):
             yield self
 
     def plan(self, at: int | None, kind: Kind = KINDS[0], *, lasting: bool = False) -> None:
@@ -85,7 +85,7 @@ class Wire:
         self.sent.clear()
         self._at, self._kind, self._lasting = at, kind, lasting
 
-    def _answer(self, operation: str, body: bytes, send: wire.Send) -> Response:
+    def _answer(self, operation: str, body: bytes, send: aws_responses.Send) -> Response:
         number = len(self.sent)
         self.sent.append(operation)
         if self._at is None or number < self._at or (number > self._at and not self._lasting):

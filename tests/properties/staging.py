@@ -19,7 +19,7 @@ from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.properties import world
 from tests.properties.world import BENS, Caller, Event, World
-from tools import roles
+from tools.generate import roles
 
 HEADERS = {
     "rufus": "api_key",

@@ -15,21 +15,8 @@ from bindery.core import clock
 from bindery.security import secrets
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, Bank
-from tests.world import (
-    ADDRESS,
-    CAMERA,
-    CREDENTIALS,
-    DK,
-    DOMAIN,
-    PASSWORD,
-    PK,
-    SN,
-    Caller,
-    Event,
-    email,
-    install,
-    sample,
-)
+from tests.records import ADDRESS, CAMERA, DK, DOMAIN, PASSWORD, PK, SN, Caller, email, install
+from tests.sample_requests import CREDENTIALS, Event, sample
 from tools import template
 from tools.local import quectel_login
 

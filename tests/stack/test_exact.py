@@ -6,7 +6,8 @@ Each function has exactly the permissions and settings that it used, and each do
 import pytest
 
 from tests import calls, documented
-from tools import roles, template
+from tools import template
+from tools.generate import roles
 from tools.template import Function
 from tools.voices import VOICES
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tools import roles, template, wiring
+from tools import template
 from tools.expanded import expand, resources
+from tools.generate import roles, wiring
 from tools.template import Function
 
 INLINE_POLICY_CHARACTERS = 10_240

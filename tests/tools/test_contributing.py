@@ -12,7 +12,7 @@ import pytest
 from tools.template import ROOT
 
 BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MADE = ("tools.wiring", "tools.generate.openapi", "tools.generate.deploying", "tools.generate.routes")
+MADE = ("tools.generate.wiring", "tools.generate.openapi", "tools.generate.deploying", "tools.generate.routes")
 RECORDED = (
     "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[rufus]",
     "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[acme]",

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from tools import roles, template
+from tools import template
 from tools.expanded import expand
+from tools.generate import roles
 from tools.template import ROOT
 
 PAGE = ROOT / "docs/deploying.md"

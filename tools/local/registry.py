@@ -3,12 +3,12 @@
 `tools.local.engine` runs `registry.py STATE_FOLDER SOCKET_DESCRIPTORS` in ministack's environment. It prints `ready`,
 and stops when its standard input is closed.
 
-ministack saves its state only on a clean stop. So every change is flushed to `journal-<n>` before the response, and the
-next start replays it on top of `snapshot-<n>/`. A clean stop replaces both by snapshot n+1 in one rename. Time to live
-is off, because a replay must not depend on it.
+Every change is flushed to `journal-<n>` before the response, and the next start replays it on top of `snapshot-<n>/`,
+in ministack's format. A clean stop replaces both by snapshot n+1 in one rename. Time to live is off, because a replay
+must not depend on it.
 
-Requests need the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's
-administration API is blocked.
+Requests need the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's own server
+is not used: it has an administration API, and takes longer than its services.
 """
 
 import asyncio
@@ -17,23 +17,31 @@ import hmac
 import json
 import os
 import shutil
+import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from email.utils import formatdate
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NoReturn
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from ministack.core import persistence, responses, router
+from ministack.services import dynamodb, secretsmanager
 
-SERVICES = (b"DynamoDB_20120810.", b"secretsmanager.")
-HOSTS = (b"127.0.0.1", b"localhost", b"host.docker.internal")
+Headers = dict[str, str]
+Answer = tuple[int, Headers, bytes]
+
+SERVICES = {"DynamoDB_20120810": dynamodb, "secretsmanager": secretsmanager}
+"""Services by prefix of `x-amz-target`."""
+STATES = {"dynamodb": dynamodb, "secretsmanager": secretsmanager}
+"""Services by name of their snapshot."""
+HOSTS = ("127.0.0.1", "localhost", "host.docker.internal")
 """Host names that this machine and its containers use."""
-KEPT = frozenset({b"authorization", b"content-type", b"x-amz-target"})
-"""Headers that identify a request's operation and region."""
-READS = (b"BatchGet", b"Describe", b"Get", b"List", b"Query", b"Scan", b"TransactGet")
-FILES = ("dynamodb.json", "secretsmanager.json")
+KEPT = ("authorization", "x-amz-target")
+"""Headers that identify a request's region and operation."""
+READS = ("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet")
 
 
 class Journal:
@@ -41,8 +49,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b", buffering=0)
-        self._flushing = asyncio.Lock()
-        self._flushed = 0
+        self._flushed: asyncio.Future[None] | None = None
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield the changes in order, and drop an incomplete last line, whose request got no response."""
@@ -50,119 +57,102 @@ class Journal:
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
         self._file.truncate(whole)
-        self._flushed = whole
         yield from map(json.loads, content[:whole].splitlines())
 
-    def append(self, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
-        """Append a change and return the journal's size."""
-        entry = {"headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]}
+    def append(self, headers: Headers, body: bytes) -> asyncio.Future[None]:
+        """Append a change, and return a future that completes when it is on disk."""
+        entry = {"headers": [(name, headers[name]) for name in KEPT if name in headers]}
         line = json.dumps(entry | {"body": body.decode("latin-1")}).encode() + b"\n"
-        if self._file.write(line) != len(line):
-            raise OSError("the disk is full")
-        return self._file.tell()
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError("the disk is full")
+        except OSError as error:
+            _give_up(error)
+        if self._flushed is None:
+            # All requests that have arrived by now share the flush.
+            loop = asyncio.get_running_loop()
+            self._flushed = loop.create_future()
+            loop.call_soon(self._flush)
+        return self._flushed
 
-    async def flush(self, end: int) -> None:
-        """Wait until the journal is on disk up to `end`."""
-        async with self._flushing:
-            if self._flushed < end:
-                reached = self._file.tell()
-                await asyncio.to_thread(os.fsync, self._file.fileno())
-                self._flushed = reached
+    def _flush(self) -> None:
+        # In this thread: between two threads, Python's lock costs more time than the disk.
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            _give_up(error)
+        assert self._flushed is not None
+        self._flushed.set_result(None)
+        self._flushed = None
 
 
 class Registry:
-    """ASGI app that writes ministack's changes to the journal."""
+    """HTTP server of ministack's services that writes changes to the journal."""
 
-    def __init__(self, ministack: App, journal: Journal, path: str) -> None:
-        self._ministack = ministack
+    def __init__(self, journal: Journal, path: str) -> None:
         self._journal = journal
-        self._path = path.encode()
+        self._path = path
         self._turn = asyncio.Lock()
 
     async def replay(self) -> None:
         """Replay the journal."""
-        # ministack saves only services that received a request, and a snapshot must contain both.
-        for target in (b"DynamoDB_20120810.ListTables", b"secretsmanager.ListSecrets"):
-            await self._answer([(b"x-amz-target", target)], b"{}")
         for entry in self._journal.entries():
-            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in entry["headers"]]
-            answer = await self._answer(headers, entry["body"].encode("latin-1"))
-            if answer[0]["status"] >= 400:
+            answer = await _answer(dict(entry["headers"]), entry["body"].encode("latin-1"))
+            if answer[0] >= 400:
                 raise RuntimeError(f"cannot replay a change of the journal: {answer}")
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Respond to a request."""
-        if scope["type"] != "http":
-            return
-        if not self._admits(scope):
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"] if name in KEPT]
-        target = dict(headers)[b"x-amz-target"]
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        if target.partition(b".")[2].startswith(READS):
-            answer = await self._answer(headers, body)
-        else:
-            answer = await self._change(headers, body)
-        for message in answer:
-            await send(message)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Respond to the requests of a connection."""
+        # A stop cancels open connections, which asyncio would log.
+        ended = (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError, ConnectionError)
+        with closing(writer), suppress(*ended):
+            while True:
+                start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                if not self._admits(start, headers):
+                    writer.write(_response(403, {}, b""))
+                    return
+                body = await reader.readexactly(int(headers["content-length"]))
+                writer.write(_response(*await self._respond(headers, body)))
+                await writer.drain()
 
-    def _admits(self, scope: Message) -> bool:
-        headers = {bytes(name): bytes(value) for name, value in scope["headers"]}
+    def _admits(self, start: str, headers: Headers) -> bool:
+        method, _, target = start.partition(" ")
         return (
-            hmac.compare_digest(bytes(scope["raw_path"]).rstrip(b"/"), self._path)
-            and headers.get(b"host", b"").rpartition(b":")[0] in HOSTS
-            and scope["method"] == "POST"
-            and headers.get(b"x-amz-target", b"").startswith(SERVICES)
+            hmac.compare_digest(target.partition(" ")[0].rstrip("/").encode(), self._path.encode())
+            and headers.get("host", "").rpartition(":")[0] in HOSTS
+            and method == "POST"
+            and headers.get("x-amz-target", "").partition(".")[0] in SERVICES
+            and headers.get("content-length", "").isdecimal()
         )
 
-    async def _change(self, headers: list[tuple[bytes, bytes]], body: bytes) -> list[Message]:
+    async def _respond(self, headers: Headers, body: bytes) -> Answer:
+        if headers["x-amz-target"].partition(".")[2].startswith(READS):
+            return await _answer(headers, body)
         async with self._turn:
-            answer = await self._answer(headers, body)
-            if answer[0]["status"] >= 400:
+            answer = await _answer(headers, body)
+            if answer[0] >= 400:
                 return answer
-            try:
-                end = self._journal.append(headers, body)
-            except OSError as error:
-                _give_up(error)
-        try:
-            await self._journal.flush(end)
-        except OSError as error:
-            _give_up(error)
+            flushed = self._journal.append(headers, body)
+        await flushed
         return answer
 
-    async def _answer(self, headers: list[tuple[bytes, bytes]], body: bytes) -> list[Message]:
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/",
-            "raw_path": b"/",
-            "query_string": b"",
-            "root_path": "",
-            "headers": headers,
-            "client": ("127.0.0.1", 0),
-            "server": None,
-        }
-        answer: list[Message] = []
 
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
+async def _answer(headers: Headers, body: bytes) -> Answer:
+    responses.set_request_region(router.extract_region(headers))
+    try:
+        service = SERVICES[headers["x-amz-target"].partition(".")[0]]
+        answer: Answer = await service.handle_request("POST", "/", headers, body, {})
+    except Exception:
+        traceback.print_exc()
+        return 500, {}, b"{}"
+    return answer
 
-        async def send(message: Message) -> None:
-            answer.append(message)
 
-        await self._ministack(scope, receive, send)
-        return answer
+def _response(status: int, headers: Headers, body: bytes) -> bytes:
+    fields = headers | {"content-length": str(len(body)), "date": formatdate(usegmt=True)}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode() + body
 
 
 def _give_up(error: OSError) -> NoReturn:
@@ -170,33 +160,6 @@ def _give_up(error: OSError) -> NoReturn:
     sys.stderr.write(f"cannot write the journal: {error}\n")
     sys.stderr.flush()
     os._exit(1)
-
-
-class Lifespan:
-    """Start and stop of ministack, which load and save a snapshot."""
-
-    def __init__(self, ministack: App) -> None:
-        self._ministack = ministack
-        self._asked: asyncio.Queue[Message] = asyncio.Queue()
-        self._said: asyncio.Queue[Message] = asyncio.Queue()
-        self._task: asyncio.Future[None] | None = None
-
-    async def start(self) -> None:
-        """Start ministack."""
-        scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
-        self._task = asyncio.ensure_future(self._ministack(scope, self._asked.get, self._said.put))
-        await self._ask("startup")
-
-    async def stop(self) -> None:
-        """Stop ministack."""
-        await self._ask("shutdown")
-        if self._task is not None:
-            await self._task
-
-    async def _ask(self, what: str) -> None:
-        await self._asked.put({"type": f"lifespan.{what}"})
-        if (await self._said.get())["type"] != f"lifespan.{what}.complete":
-            raise RuntimeError(f"ministack's {what} failed")
 
 
 def _sync(path: Path) -> None:
@@ -209,33 +172,25 @@ async def run(state: Path, listening: list[str]) -> None:
     """Serve until standard input is closed."""
     number = _current(state)
     snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
-    following = state / f"snapshot-{number + 1}"
-    making = following.with_suffix(".new")
-    os.environ |= {
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(snapshot),
-        "SERVICES": "dynamodb,secretsmanager",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "LOG_LEVEL": "WARNING",
-        "DOCKER_HOST": "unix:///nonexistent",
-    }
-    from ministack.app import app
-    from ministack.core import persistence
-
-    changes = Journal(journal)
-    registry = Registry(app, changes, os.environ.pop("BINDERY_REGISTRY_PATH"))
-    lifespan = Lifespan(app)
-    await lifespan.start()
-    persistence.STATE_DIR = str(making)
+    registry = Registry(Journal(journal), os.environ.pop("BINDERY_REGISTRY_PATH"))
+    persistence.PERSIST_STATE = True
+    persistence.STATE_DIR = str(snapshot)
+    if snapshot.exists():
+        for name, service in STATES.items():
+            if (saved := persistence.load_state(name)) is None:
+                raise RuntimeError(f"cannot read {snapshot / name}.json")
+            service.load_persisted_state(saved)
     await registry.replay()
     _sync(state)
     await _serve(registry, listening)
-    await lifespan.stop()
-    if all((making / name).exists() for name in FILES):
-        for name in FILES:
-            _sync(making / name)
-        _sync(making)
+    following = state / f"snapshot-{number + 1}"
+    making = following.with_suffix(".new")
+    persistence.STATE_DIR = str(making)
+    persistence.save_all({name: service.get_state for name, service in STATES.items()})
+    saved_files = [making / f"{name}.json" for name in STATES]
+    if all(path.exists() for path in saved_files):
+        for path in (*saved_files, making):
+            _sync(path)
         making.rename(following)
         _sync(state)
         shutil.rmtree(snapshot, ignore_errors=True)
@@ -256,18 +211,13 @@ def _current(state: Path) -> int:
 
 async def _serve(registry: Registry, listening: list[str]) -> None:
     """Print `ready`, and serve until standard input is closed."""
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
-
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
-    config = Config()
-    config.bind = [f"fd://{descriptor}" for descriptor in listening]
-    config.keep_alive_timeout = 75
-    config.loglevel = "WARNING"
+    for descriptor in listening:
+        await asyncio.start_server(registry.serve, sock=socket.socket(fileno=int(descriptor)))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    await serve(registry, config, shutdown_trigger=ended.wait)
+    await ended.wait()
 
 
 def main() -> None:

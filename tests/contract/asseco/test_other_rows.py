@@ -29,8 +29,8 @@ from tests.asseco import (
 )
 from tests.http_api import Response
 from tests.openid import CUSTOMER, OTHER, Bank
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import send
 
 NOW = 1795176000123
 EXPIRES = "2027-02-18T12:00:00Z"

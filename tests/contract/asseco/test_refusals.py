@@ -18,8 +18,8 @@ from tests.asseco import (
     register,
 )
 from tests.openid import Bank
+from tests.sample_requests import send
 from tests.tables import everything
-from tests.world import send
 
 REGISTER, NICKNAME, ISSUED = "register_owned_device", "set_nickname", "set_issued_nickname"
 KIND = "external-device-id-kind"

@@ -27,8 +27,8 @@ from tests.asseco import (
     unregister,
 )
 from tests.openid import CUSTOMER, OTHER, Bank
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import send
 from tools import template
 
 SHOWN = (

@@ -11,7 +11,7 @@ from bindery.directory import products
 from bindery.quectel import families
 from bindery.registry import devices, identity, items
 from tests.concurrency.races import before
-from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, common, fill, succeeded
+from tests.quectel import DEVICE, ME, OTHER, PK, SN, World, as_user, succeeded
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -44,17 +44,6 @@ def test_product_defaults_to_unique_mode_and_all_domains() -> None:
         "data_center": None,
         "created_at": found["created_at"],
     }
-
-
-def test_common_list_holds_100_distinct_devices() -> None:
-    World()
-    fill("F1", 99)
-    families.enter_common("F1", DEVICE)
-    families.enter_common("F1", DEVICE)
-    assert len(common("F1")) == 100
-    assert refusal(lambda: families.enter_common("F1", "quectel#p#another")) is Reason.LIMIT_REACHED
-    assert refusal(lambda: families.enter_common("none", DEVICE)) is Reason.NOT_FOUND
-    assert len(common("F1")) == 100
 
 
 def test_manufacturing_again_keeps_owner_and_ban() -> None:

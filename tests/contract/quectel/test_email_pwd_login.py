@@ -17,8 +17,8 @@ from bindery.operators import privacy
 from bindery.quectel import domain_secrets, user_domains
 from bindery.security import passwords, secrets
 from tests.http_api import SOURCE_IP, Response
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import send
 from tools.local import quectel_login
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="

@@ -36,8 +36,8 @@ from tests.quectel import (
     succeeded,
     token,
 )
+from tests.sample_requests import send
 from tests.tables import everything
-from tests.world import send
 
 pytestmark = pytest.mark.usefixtures("registry")
 

@@ -14,10 +14,11 @@ from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
-from tests import calls, quectel, world
+from tests import calls, quectel, records
 from tests.http_api import Response
+from tests.records import developer
+from tests.sample_requests import sample, send
 from tests.tables import everything
-from tests.world import developer, sample, send
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -63,7 +64,7 @@ def address(number: int) -> str:
 
 
 def bound(account: str, serial_number: str, number: int | None = None, **given: Any) -> str:
-    return world.bound(account, "M", serial_number, None if number is None else address(number), **given)
+    return records.bound(account, "M", serial_number, None if number is None else address(number), **given)
 
 
 def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:

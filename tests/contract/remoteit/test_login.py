@@ -13,8 +13,8 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.operators import privacy
 from bindery.security import passwords
 from tests.http_api import SOURCE_IP, Response
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import send
 
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
 UID = "user-with-a-long-id"

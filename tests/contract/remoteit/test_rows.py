@@ -14,8 +14,9 @@ from bindery.core import clock
 from bindery.directory import accounts, sessions, users
 from bindery.registry import devices, identity, items
 from tests.http_api import Response
+from tests.records import ADDRESS, bound, developer
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import ADDRESS, bound, developer, send
 
 pytestmark = pytest.mark.usefixtures("registry")
 

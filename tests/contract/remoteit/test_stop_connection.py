@@ -14,8 +14,9 @@ from bindery.core.errors import Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
 from tests.http_api import Response
+from tests.records import ADDRESS, bound, developer
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import ADDRESS, bound, developer, send
 
 pytestmark = pytest.mark.usefixtures("registry")
 OTHERS = "80:00:00:00:00:00:00:F2"

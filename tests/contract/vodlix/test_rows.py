@@ -12,9 +12,9 @@ from bindery.core import clock
 from bindery.http.messages import Call
 from bindery.registry import devices, identity, items
 from tests.http_api import Response
+from tests.sample_requests import send
 from tests.tables import everything, stored
 from tests.vodlix import DEVICE, FACTS, HEAD, NOW, SAMPLE, add, refusal
-from tests.world import send
 
 
 def configs() -> Response:

@@ -9,7 +9,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.session import Session
 
 from bindery.aws import clients, direct, sdk
-from tests import wire
+from tests import aws_responses
 from tests.conftest import clear_caches
 from tools import template
 
@@ -41,7 +41,7 @@ def called_by_botocore(service: str, created: Any) -> str:
 
     def before_send(request: Any, **_: Any) -> AWSResponse:
         urls.append(request.url)
-        return AWSResponse(request.url, 200, {}, wire.Raw(b"{}"))
+        return AWSResponse(request.url, 200, {}, aws_responses.Raw(b"{}"))
 
     created.meta.events.register("before-send", before_send)
     if service == "dynamodb":

@@ -6,7 +6,7 @@ from typing import Unpack
 from bindery import directory
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage, Put, Update
-from bindery.aws.expressions import Condition, absent, contains, equals, exists, fewer
+from bindery.aws.expressions import Condition, absent, contains, equals, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.registry import identity, items
@@ -71,14 +71,6 @@ def remove_member(fid: str, uid: str) -> None:
     dynamodb.write(items.family(fid).update(set=left, remove=removed, when=unchanged.raises(Reason.CONFLICT)))
 
 
-def enter_common(fid: str, device: str) -> None:
-    """Add to the common list. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
-    has_space = (exists() & _space_for(device)).raises(
-        lambda found: Reason.LIMIT_REACHED if found else Reason.NOT_FOUND,
-    )
-    dynamodb.write(add_common(fid, device, has_space))
-
-
 def common_entry(device: str, uid: str, mode: int) -> str:
     """Return a binding's entry in a common list."""
     # In multi mode each user has an entry, which ends with their binding.
@@ -111,7 +103,8 @@ def user_is_member(uid: str, frid: str | None, *, entry: str | None) -> Conditio
         condition &= contains("rooms", frid)
     if entry is None:
         return condition.raises(Reason.FAMILY_FORBIDDEN)
-    return (condition & _space_for(entry)).raises(
+    has_space = absent("common") | fewer("common", COMMON_LIMIT) | contains("common", entry)
+    return (condition & has_space).raises(
         lambda now: Reason.COMMON_LIST_FULL if has_member(now, uid, frid) else Reason.FAMILY_FORBIDDEN
     )
 
@@ -130,10 +123,6 @@ def memberships(uid: str) -> Iterator[str]:
     """Yield a user's families, including former ones."""
     for note in dynamodb.query(items.memberships(uid), consistent=True, round_trips=_ROUND_TRIPS):
         yield note["fid"]
-
-
-def _space_for(entry: str) -> Condition:
-    return absent("common") | fewer("common", COMMON_LIMIT) | contains("common", entry)
 
 
 def _notes(fid: str, uids: Sequence[str]) -> list[Put]:

@@ -1,17 +1,15 @@
-"""Installations for the tests: accounts, users with credentials for every API, devices, and requests to operations."""
+"""Records that tests create: accounts, users with credentials for every API, devices, connections."""
 
-import base64
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
-from bindery.asseco import issued_devices
-from bindery.connectivity import service_addresses
+from bindery.asseco import issued_devices, owned_devices
+from bindery.connectivity import leases, service_addresses
+from bindery.connectivity.leases import ANY_CLIENT, Connection
 from bindery.directory import accounts, api_keys, products, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
@@ -19,19 +17,12 @@ from bindery.registry import devices, identity
 from bindery.rufus import company_devices
 from tests import moto_registry
 from tests.conftest import clear_caches, make_environment
-from tests.http_api import SOURCE_IP, Response, invoke
 from tests.openid import CUSTOMER, OTHER, Bank
-from tools import template
-
-Event = dict[str, Any]
 
 DOMAIN, PASSWORD = "demo", "correct horse battery"
 PK, SN, DK = "p1117e", "SN0000000001", "F4A1B2C3D4E1"
 ADDRESS = "80:00:00:00:00:00:00:F1"
 CAMERA = ("Camera", "CAMERA-1")
-
-CREDENTIALS = ("api_key", "x-api-key", "authorization", "token", "developerkey", "apikey")
-"""Headers that carry a credential."""
 
 
 @dataclass
@@ -45,40 +36,6 @@ class Caller:
     """By API: the credentials of a request."""
 
 
-def sample(
-    name: str,
-    headers: Mapping[str, str] | None = None,
-    *,
-    path: Mapping[str, str] | None = None,
-    query: str | Mapping[str, Any] | None = None,
-    body: Any = None,
-) -> Event:
-    """Return an operation's sample request with these credentials, and with the specified parts replaced.
-
-    Bytes are base64-encoded, as the gateway does for most content types. Empty headers are left out.
-    """
-    event: Event = json.loads(template.function(name).event.read_text())
-    given = {header: value for header, value in event["headers"].items() if header not in CREDENTIALS}
-    event["headers"] = {header: value for header, value in (given | dict(headers or {})).items() if value}
-    if path is not None:
-        event["pathParameters"] = dict(path)
-    if query is not None:
-        event["rawQueryString"] = query if isinstance(query, str) else urlencode(query)
-    if isinstance(body, bytes):
-        event |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
-    elif body is not None:
-        event |= {"body": body if isinstance(body, str) else json.dumps(body), "isBase64Encoded": False}
-    return event
-
-
-def send(name: str, headers: Mapping[str, str] | None = None, *, source_ip: str = SOURCE_IP, **parts: Any) -> Response:
-    """Send an operation's sample request with these credentials, and with the specified parts replaced."""
-    event = sample(name, headers, **parts)
-    event["requestContext"]["requestId"] = "request-1"
-    event["requestContext"]["http"]["sourceIp"] = source_ip
-    return invoke(name, event)
-
-
 def bound(account: str, model: str, serial: str, address: str | None = None, **given: Any) -> str:
     """Bind a device to a company, give it a service address if one is specified, and return its key."""
     company_devices.bind(account, model, serial, **{"alias": None, "firmware": None, "kind": None} | given)
@@ -86,6 +43,38 @@ def bound(account: str, model: str, serial: str, address: str | None = None, **g
     if address is not None:
         service_addresses.assign(address, device)
     return device
+
+
+def company_device(account: str = "acme", serial: str = "S") -> str:
+    """Bind a device to an account."""
+    return bound(account, "M", serial)
+
+
+def registration(customer: str, identifier: str = "356", nickname: str = "Phone") -> str:
+    """Register a bank customer's device."""
+    owned_devices.register(
+        customer,
+        identifier,
+        kind="imei",
+        nickname=nickname,
+        operating_system="iOS",
+        brand_name=None,
+        model_name=None,
+        push_platform=None,
+        push_handle=None,
+    )
+    return identity.customer_device(identifier)
+
+
+def user(uid: str) -> users.User:
+    """Return a user as a request authenticates them."""
+    found = users.show(uid)
+    return users.from_items(found, accounts.show(found["account"]))
+
+
+def connection(uid: str, address: str = ADDRESS, client_ip: str = ANY_CLIENT) -> Connection:
+    """Connect a user to the device at a service address."""
+    return leases.connect(user(uid), address, service_addresses.find(address), client_ip)
 
 
 def developer(uid: str, account: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from tools import roles, template
+from tools import template
+from tools.generate import roles
 from tools.template import ANY, INTEGRATION, INTEGRATIONS, ROOT
 
 TEMPLATE = ROOT / "template.yaml"
