@@ -31,9 +31,16 @@ def a_device_is_held_as_its_product_says(tables: Tables) -> Iterator[str]:
 
 
 def a_binding_says_whose_it_is(tables: Tables) -> Iterator[str]:
-    """The index by holder shows the same holder, dialect and time of binding as the rest of the item."""
+    """The index by holder shows the same holder, dialect and time of binding as the rest of the item.
+
+    A company's device is held by the account in its key, in one of the parts of its list.
+    """
+    parts = {item["account"]: item.get("parts", 1) for item in tables["DIRECTORY"] if item["sk"] == "account"}
     for item in _holding(tables):
         place = f"{item['pk']} {item['sk']}"
+        account = identity.parts(item["pk"]).get("account")
+        if account in parts and item["holder"] not in _account_holders(account, parts[account]):
+            yield f"{place} is held by {item['holder']}"
         if item["sk"] not in ("owner", item["holder"]):
             yield f"{place} is held by {item['holder']}"
         if not item["holder_sort"].startswith(f"{identity.parts(item['pk'])['dialect']}#"):
@@ -112,7 +119,7 @@ def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
 def accounts_list_the_keys_that_count(tables: Tables) -> Iterator[str]:
     """An account lists, by group, each of its keys that is neither revoked nor expired, and no revoked key.
 
-    Each of these keys has the account's state.
+    Each of these keys has the account's state and number of parts.
     """
     now = clock.now()
     for account in (item for item in tables["DIRECTORY"] if item["sk"] == "account"):
@@ -121,8 +128,9 @@ def accounts_list_the_keys_that_count(tables: Tables) -> Iterator[str]:
             if key["sk"] == "key" and key["account"] == account["account"] and "revoked_at" not in key:
                 group = ROTATED if "successor" in key else key["kind"]
                 counting[key["pk"].removeprefix("key#")] = (group, key.get("expires_at", 0))
-                if key["account_enabled"] is not account["enabled"] and not 0 < key.get("expires_at", 0) <= now:
-                    yield f"{key['pk']} is enabled: {key['account_enabled']}, but its account: {account['enabled']}"
+                repeated = (key["account_enabled"], key.get("parts")), (account["enabled"], account.get("parts"))
+                if repeated[0] != repeated[1] and not 0 < key.get("expires_at", 0) <= now:
+                    yield f"{key['pk']} has the state {repeated[0]}, but its account {repeated[1]}"
         listed = {
             hashed: (group, expires_at)
             for group, found in account["live_keys"].items()
@@ -159,6 +167,10 @@ RULES: tuple[Callable[[Tables], Iterator[str]], ...] = (
 )
 
 
+def _account_holders(account: str, parts: int) -> list[str]:
+    return [identity.account_holder(account, part) for part in range(parts)]
+
+
 def _holding(tables: Tables) -> Iterator[Item]:
     """Yield the bindings, and the shares of devices of multi-mode products."""
     for item in tables["BINDINGS"]:
@@ -169,7 +181,7 @@ def _holding(tables: Tables) -> Iterator[Item]:
 def reaches(tables: Tables, uid: str, device: str) -> bool:
     """True if the user, their account or their customer holds a device, or if it is shared with the user."""
     (user,) = (item for item in tables["DIRECTORY"] if item["sk"] == "user" and item["uid"] == uid)
-    holders = {identity.user_holder(uid), identity.account_holder(user["account"])}
+    holders = {identity.user_holder(uid), *_account_holders(user["account"], identity.PARTS)}
     if user["customer"] is not None:
         holders.add(identity.customer_holder(user["customer"]))
     now = clock.seconds()

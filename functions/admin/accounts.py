@@ -1,9 +1,13 @@
 """/admin/v1/accounts: tenants."""
 
-from pydantic import BaseModel
+from typing import Annotated
 
+from pydantic import BaseModel, Field, StrictInt
+
+from bindery.core.errors import Reason
 from bindery.directory import accounts
-from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource
+from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource, explained
+from bindery.registry import identity
 
 handler = Resource("accounts")
 
@@ -15,12 +19,19 @@ class NewAccount(RequestBody):
     name: Name
 
 
+class Spread(RequestBody):
+    """Number of partitions of the device list."""
+
+    parts: Annotated[StrictInt, Field(ge=2, le=identity.PARTS)]
+
+
 class Account(BaseModel):
-    """An account."""
+    """An account. `parts` is absent unless its device list (rufus) is spread."""
 
     account: str
     name: str
     enabled: bool
+    parts: int | None = Field(None, exclude_if=lambda parts: parts is None)
     created_at: int
 
 
@@ -54,4 +65,13 @@ def disable(account: PathId) -> Account:
 def enable(account: PathId) -> Account:
     """Enable an account again."""
     accounts.set_enabled(account, True)
+    return show(account)
+
+
+@handler.app.post("/admin/v1/accounts/<account>/spread")
+def spread(account: PathId, body: Spread) -> Account:
+    """Spread an account's device list over more partitions, for more than some hundred first binds a second."""
+    fewer = "The device list of the account already has more parts. Their number can only grow."
+    with explained({Reason.STATUS_NOT_VALID: fewer}):
+        accounts.spread(account, body.parts)
     return show(account)

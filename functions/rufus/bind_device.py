@@ -35,6 +35,7 @@ def handler(request: BindDevice, caller: ApiKey) -> Bound:
         alias=request.alias,
         firmware=request.firmware,
         kind=request.type,
+        parts=caller.parts,
         used=caller.used,
     )
     return Bound(deviceid=deviceid)

@@ -101,6 +101,7 @@ ACTS: dict[str, Act] = {
     ),
     "rotate": Act(of("keys", "POST", f"{KEY_PATH}/rotate", {"overlap_seconds": 60})),
     "revoke": Act(of("keys", "POST", f"{KEY_PATH}/revoke")),
+    "spread": Act(of("accounts", "POST", "accounts/smart/spread", {"parts": 2})),
 }
 
 
@@ -172,6 +173,9 @@ NAMED = [
     ("activate", "withdraw"),
     ("unban", "activate"),
     ("issue", "close"),
+    ("issue", "spread"),
+    ("rotate", "spread"),
+    ("close", "spread"),
     ("email", "create"),
     ("email", "another email"),
     ("email", "its email"),

@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 
 from bindery.aws.dynamodb import Table
-from bindery.directory import api_keys, users
+from bindery.directory import accounts, api_keys, users
 from bindery.directory.api_keys import Grant, Kind
-from tests.http_api import OPERATOR, admin, event, invoke
+from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.invariants import broken
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -94,6 +95,40 @@ def test_disabled_account_cannot_authenticate_until_enabled() -> None:
     assert invoke("rufus.bind_device", request).status == 403
     assert admin("accounts", "POST", "accounts/acme/enable").json()["enabled"] is True
     assert invoke("rufus.bind_device", request).status == 201
+
+
+def test_spread_of_an_account_can_only_grow() -> None:
+    made = admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"}).json()
+
+    def spread(parts: int) -> Response:
+        return admin("accounts", "POST", "accounts/acme/spread", {"parts": parts})
+
+    for parts in (2, 2, 16):
+        assert (spread(parts).status, spread(parts).json()) == (200, made | {"parts": parts})
+    before = everything()
+    answer = spread(15)
+    assert (answer.status, answer.json()["reason"], answer.json()["detail"]) == (
+        409,
+        "status_not_valid",
+        "The device list of the account already has more parts. Their number can only grow.",
+    )
+    assert everything() == before
+
+
+def test_live_later_and_rotated_keys_repeat_the_number_of_parts() -> None:
+    accounts.create("acme", name="Acme")
+
+    def issue(kind: Kind = Kind.RUFUS) -> str:
+        return api_keys.id_of(api_keys.issue("acme", kind, Grant.READ_WRITE, alias="a"))
+
+    live, rotated, revoked = issue(), issue(Kind.REMOTEIT), issue()
+    first = api_keys.id_of(api_keys.rotate(rotated, 60))
+    api_keys.revoke(revoked)
+    accounts.spread("acme", 4)
+    second, later = api_keys.id_of(api_keys.rotate(live, 60)), issue()
+    found = {item["pk"].removeprefix("key#"): item.get("parts") for item in stored(Table.DIRECTORY) if "kind" in item}
+    assert found == dict.fromkeys((live, rotated, first, second, later), 4) | {revoked: None}
+    assert broken(everything()) == []
 
 
 @pytest.mark.parametrize("name", ["...", ".a", "..a", "a..", "a.b", "...."])

@@ -79,6 +79,7 @@ def rufus(world: World) -> Story:
     yield "shown", "rufus.get_device", world.sample("rufus.get_device", path=at)
     yield "refused: unknown device", "rufus.get_device", world.sample("rufus.get_device", path={"deviceid": "0" * 64})
     yield "four of them", "rufus.list_devices", world.sample("rufus.list_devices")
+    yield "four of them, by cursor", "rufus.list_devices", world.sample("rufus.list_devices", query={"cursor": ""})
     yield "unbound", "rufus.unbind_device", world.sample("rufus.unbind_device", path=at)
     yield "refused: unknown device", "rufus.unbind_device", world.sample("rufus.unbind_device", path=at)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench import warm
+from bench import ceilings, warm
+from bindery.directory import accounts
 from bindery.http.operation import ALWAYS, Operation, logger
+from bindery.registry import identity
 from tests.conftest import clear_caches
 from tests.http_api import invoke
 from tests.openid import Bank
@@ -58,6 +60,18 @@ def test_request_costs_match_the_recorded_costs(
 
 def refused(answer: Any, name: str) -> bool:
     return answer.status >= 400 or (name.startswith("quectel.") and answer.json()["code"] != 200)
+
+
+@pytest.mark.parametrize("parts", [1, 16])
+def test_partition_of_a_list_gets_its_share_of_first_binds(parts: int, bank: Bank) -> None:
+    world = stories.World(bank)
+    if parts > 1:
+        accounts.spread("demo", parts)
+    found = ceilings.units("rufus.bind_device", ceilings.rufus_binds(world))
+    written = {key: used for (table, key), used in found.write.items() if table == "BindingsTable/by_holder"}
+    assert sum(written.values()) == found.requests
+    assert written.keys() <= {identity.account_holder("demo", part) for part in range(parts)}
+    assert ceilings.share(parts, 10_000) <= 1.1 / parts
 
 
 def test_every_public_operation_is_in_a_story() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from bindery.aws import dynamodb
 from bindery.connectivity import leases, service_addresses
 from bindery.core.errors import Refused
-from bindery.directory import products, sessions
+from bindery.directory import accounts, products, sessions
 from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
@@ -40,6 +40,8 @@ class Asking:
 
     def __init__(self, bank: Bank) -> None:
         self._world = world.build(bank)
+        # The camera, bound in the first part, is in the second when it is bound again.
+        accounts.spread("acme", 2)
         self.keys = {
             **{device: identity.company_device(account, MODEL, SERIAL) for device, account in COMPANIES.items()},
             **{device: identity.manufactured_device(device.upper(), SN) for device in MODES},

@@ -51,7 +51,9 @@ class Crowd:
             self.callers.append(sessions.issue(uid, "remoteit", LASTS)[0])
             claims = bank.claims()
             self.customers.append(bank.token(sub=f"customer{number}", exp=claims["iat"] + LASTS))
-        company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None)
+        for account in ("acme", "company0"):
+            accounts.spread(account, identity.PARTS)
+        company_devices.bind("acme", *CAMERA, alias=None, firmware=None, kind=None, parts=identity.PARTS)
         service_addresses.assign(ADDRESS, camera())
 
     def at_once(self, ask: Callable[[int], Response]) -> list[Response]:

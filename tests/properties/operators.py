@@ -20,6 +20,7 @@ _PRODUCT = {"name": "Lock", "module_type": "M", "domains": ["demo"], "data_cente
 REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("accounts", "POST", "accounts", {"account": "new", "name": "New"}),
     ("accounts", "GET", "accounts?limit=2", None),
+    ("accounts", "POST", "accounts/acme/spread", {"parts": 2}),
     ("connections", "GET", "connections?caller=ada&limit=2", None),
     ("devices", "POST", "devices/import", {"rows": [_ROW], "dry_run": True}),
     ("devices", "POST", f"devices/{_DEVICE}/ban", {"reason": "stolen"}),

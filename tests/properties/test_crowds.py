@@ -93,7 +93,7 @@ def one_companys_retries(crowd: Crowd) -> None:
     answers = crowd.at_once(lambda _: crowd.bind(0))
     assert told(answers) == {201: CALLERS}
     assert len({answer.body for answer in answers}) == 1
-    assert owner(whole())["holder"] == identity.account_holder("company0")
+    assert identity.holder_parts(owner(whole())["holder"]) == ("account", "company0")
     assert crowd.bind(0).body == answers[0].body
     deviceid = answers[0].json()["deviceid"]
     ended = crowd.at_once(lambda _: crowd.unbind(0, deviceid))

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bindery.core.errors import Reason, Refused
 from bindery.http import fields
-from bindery.registry import identity
+from bindery.registry import bindings, identity
 from tests.properties.fuzzing import guide, searching
 from tests.properties.measured import report
 from tests.properties.reached import Reached
@@ -54,6 +54,7 @@ HOLDERS = {
     "customer": identity.customer_holder,
     "caller": identity.caller_holder,
 }
+ACCOUNTS = st.from_regex(fields.ID["pattern"].replace("$", r"\Z"), fullmatch=True)
 _READ = Reached(identity)
 
 
@@ -192,10 +193,24 @@ def test_company_device_key_is_unique() -> None:
 
 
 def test_holder_round_trips() -> None:
-    def search(kind: str, name: str) -> None:
+    def search(kind: str, name: str, account: str) -> None:
+        # The id of an account contains no "#".
+        name = account if kind == "account" else name
         assert identity.holder_parts(HOLDERS[kind](name)) == (kind, name)
 
-    look(search, st.sampled_from(sorted(HOLDERS)), PARTS)
+    look(search, st.sampled_from(sorted(HOLDERS)), PARTS, ACCOUNTS)
+
+
+def test_no_two_accounts_have_a_holder_in_common() -> None:
+    def search(one: str, other: str) -> None:
+        for part in range(identity.PARTS):
+            held = {"holder": identity.account_holder(one, part)}
+            assert identity.holder_parts(held["holder"]) == ("account", one)
+            assert bindings.is_held_by(held, one)
+            assert bindings.is_held_by(held, other) is (one == other)
+
+    # Ids that a part of another could resemble.
+    look(search, ACCOUNTS, ACCOUNTS | st.from_regex(r"[ab](:[0-9])?", fullmatch=True))
 
 
 def test_parts_of_a_key_do_not_overlap() -> None:

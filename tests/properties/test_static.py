@@ -36,6 +36,7 @@ COMPARED = {
 CONSTANT_TIME = {
     "layers/bindery/bindery/quectel/share_codes.py",
     "layers/bindery/bindery/quectel/login.py",
+    "layers/bindery/bindery/rufus/device_lists.py",
     "layers/bindery/bindery/security/passwords.py",
 }
 """Modules that compare secrets. API keys and deviceids are looked up by their hash; PyJWT compares tokens."""

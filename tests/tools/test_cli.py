@@ -46,6 +46,7 @@ def test_created_resource_is_shown_listed_and_changed(bindery: Bindery) -> None:
     assert shown in json.loads(bindery("accounts list").stdout)
     assert json.loads(bindery("accounts disable acme").stdout)["enabled"] is False
     assert json.loads(bindery("accounts enable acme").stdout)["enabled"] is True
+    assert json.loads(bindery("accounts spread acme 4").stdout) == shown | {"parts": 4}
 
 
 def test_tables_have_aligned_columns_and_readable_times(bindery: Bindery) -> None:

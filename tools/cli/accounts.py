@@ -30,3 +30,13 @@ accounts.action(
     done="Disabled account {account}. Its keys and its users' tokens no longer work.",
 )
 accounts.action("enable", "Enable a disabled account.", done="Enabled account {account}.")
+
+
+@command(app, done="Spread the device list of account {account} over {parts} partitions.")
+def spread(
+    context: Context,
+    account: Account,
+    parts: Annotated[int, typer.Argument(min=2, max=16, help="Number of partitions. It can only grow.")],
+) -> Any:
+    """Spread an account's device list, for more than 500 new devices per second (rufus)."""
+    return context.api.post("accounts", account, "spread", parts=parts)

@@ -5,7 +5,7 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.core.errors import Reason, Refused
 from bindery.registry import identity, items
-from bindery.rufus import company_devices
+from bindery.rufus import company_devices, device_lists
 from tests import aws_calls
 from tests.rufus import bound, page
 from tests.tables import everything
@@ -13,11 +13,12 @@ from tests.tables import everything
 pytestmark = pytest.mark.usefixtures("companies")
 
 
-def test_device_of_another_account_cannot_be_bound_or_shown() -> None:
+@pytest.mark.parametrize("account", ["other", "acme2"])
+def test_device_of_another_account_cannot_be_bound_or_shown(account: str) -> None:
     # A device's key includes its account, so another account cannot hold it. The binding is checked anyway.
     deviceid = bound()
     place = items.owner(identity.company_device_of("acme", deviceid))
-    dynamodb.write(place.update(set={"holder": identity.account_holder("other")}))
+    dynamodb.write(place.update(set={"holder": identity.account_holder(account)}))
     held = everything()
     for call, reason in (
         (bound, Reason.BOUND_BY_ANOTHER),
@@ -52,7 +53,7 @@ def test_list_of_several_round_trips_is_counted_completely(limit: int) -> None:
 
 @pytest.mark.usefixtures("two_a_round_trip")
 def test_list_is_read_only_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(company_devices, "LIST_ROUND_TRIPS", 3)
+    monkeypatch.setattr(device_lists, "LIST_ROUND_TRIPS", 3)
     for number in range(9):
         bound(f"S{number}")
     for query in ({"page": 1, "limit": 2}, {"page": 3, "limit": 2}, {"page": 1, "limit": 6}):

@@ -88,6 +88,11 @@ def one_of(path: Path, values: Sequence[Any]) -> Condition:
     return Condition((_path(path), " IN (", *listed[1:], ")"))
 
 
+def begins_with(path: Path, prefix: str) -> Condition:
+    """Condition: a text begins with another."""
+    return Condition(("begins_with(", _path(path), ", ", _Value(path, prefix), ")"))
+
+
 def contains(path: Path, member: str) -> Condition:
     """Condition: a list or set has a member."""
     return Condition(("contains(", _path(path), ", ", _Value(path, member), ")"))

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Read
-from bindery.aws.expressions import Condition, above, absent, equals, every, one_of
+from bindery.aws.expressions import Condition, above, absent, equals, every
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory.users import User
-from bindery.registry import holdings, identity, items
+from bindery.registry import bindings, holdings, identity, items
 
 LIST_LIMIT = 1000
 """Devices that `list_devices` reads: one read unit each."""
@@ -42,7 +42,7 @@ def related(user: User, per_user: bool, now: int) -> Condition:
     """Condition, without a reason: the user may reach the device. `now` is in seconds."""
     if per_user:
         return equals("kind", "binding") | above("expires_at", now)
-    holds = one_of("holder", holders(user)) & (absent("status") | equals("status", "active"))
+    holds = bindings.held_by(user.account, *_holders(user)) & (absent("status") | equals("status", "active"))
     return holds | above(("shares", user.uid), now)
 
 
@@ -50,14 +50,16 @@ def is_related(user: User, per_user: bool, relation: Mapping[str, Any], now: int
     """Return True if a relation ({} for none) meets `related`."""
     if per_user:
         return bool(relation.get("kind") == "binding" or relation.get("expires_at", 0) > now)
-    holds = relation.get("holder") in holders(user) and relation.get("status", "active") == "active"
+    holds = (
+        bindings.is_held_by(relation, user.account, *_holders(user)) and relation.get("status", "active") == "active"
+    )
     return bool(holds or relation.get("shares", {}).get(user.uid, 0) > now)
 
 
-def holders(user: User) -> list[str]:
-    """Return a user, their bank customer and their account as holders."""
+def _holders(user: User) -> list[str]:
+    """Return a user and their bank customer as holders."""
     customer = [] if user.customer is None else [identity.customer_holder(user.customer)]
-    return [identity.user_holder(user.uid), *customer, identity.account_holder(user.account)]
+    return [identity.user_holder(user.uid), *customer]
 
 
 def reachable(address: str, assignment: str) -> Condition:
@@ -98,7 +100,8 @@ def list_devices(user: User) -> list[Listed]:
 
 def _related(user: User) -> Iterator[tuple[str, Mapping[str, Any]]]:
     now = clock.seconds()
-    own, *others = holders(user)
+    own, *others = _holders(user)
+    others += [identity.account_holder(user.account, part) for part in range(user.parts)]
     held = sorted(filter(holdings.lasts, holdings.of_user(user.uid, round_trips=1)), key=lambda item: item["bound_at"])
     for kind in ("binding", "share"):
         yield from ((item["device"], {**item, "holder": own}) for item in held if item["kind"] == kind)
@@ -124,4 +127,4 @@ def _listed(user: User, device: items.Device, relation: Mapping[str, Any]) -> Li
 
 
 def _owner(user: User, holder: str) -> str:
-    return user.account if holder == identity.account_holder(user.account) else user.email or user.uid
+    return user.account if identity.holder_parts(holder)[0] == "account" else user.email or user.uid

@@ -6,8 +6,8 @@ from typing import Any
 
 from bindery import directory
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import CursorPage
-from bindery.aws.expressions import absent, equals
+from bindery.aws.dynamodb import CursorPage, Update
+from bindery.aws.expressions import Condition, absent, at_most, equals
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.registry import items
@@ -61,13 +61,41 @@ def set_enabled(account: str, enabled: bool) -> None:
     dynamodb.transact(
         [
             directory.set_enabled(items.account(account), enabled, unchanged),
-            *(
-                items.api_key(hashed).update(set={"account_enabled": enabled})
-                for group in live.values()
-                for hashed in group
-            ),
+            *_on_keys(live, {"account_enabled": enabled}),
         ]
     )
+
+
+def spread(account: str, parts: int) -> None:
+    """Spread the device list (rufus) over more parts, up to `identity.PARTS`. Bound devices stay where they are.
+
+    Raises `NOT_FOUND`, `STATUS_NOT_VALID` if it already has more, and `CONFLICT` if keys changed concurrently.
+    """
+    live = show(account)["live_keys"]
+    # Without a part, lists would miss its devices.
+    grows = absent("parts") | at_most("parts", parts)
+    when = (equals("live_keys", live) & grows).raises(
+        lambda found: Reason.STATUS_NOT_VALID if found.get("parts", 1) > parts else Reason.CONFLICT
+    )
+    dynamodb.transact(
+        [items.account(account).update(set={"parts": parts}, when=when), *_on_keys(live, {"parts": parts})]
+    )
+
+
+def repeated(account: items.Account) -> items.ApiKey:
+    """Return the members that each key of an enabled account repeats."""
+    spread: items.ApiKey = {"parts": account["parts"]} if "parts" in account else {}
+    return spread | {"account": account["account"], "account_enabled": True}
+
+
+def same_parts(read: items.Account) -> Condition:
+    """Condition: the device list has as many parts as when the account was read."""
+    return equals("parts", read["parts"]) if "parts" in read else absent("parts")
+
+
+def _on_keys(live: Mapping[str, Mapping[str, int]], members: items.ApiKey) -> list[Update]:
+    """Repeat members of an account on its live keys, so that requests need not read the account."""
+    return [items.api_key(hashed).update(set=members) for group in live.values() for hashed in group]
 
 
 def enabled(account: Mapping[str, Any] | None) -> bool:

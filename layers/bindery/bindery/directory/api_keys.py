@@ -45,6 +45,8 @@ class ApiKey(NamedTuple):
     account: str
     grant: Grant
     unbind: bool
+    parts: int = 1
+    """Parts of the account's device list."""
     used: Update | None = None
     """First use today, to be written as `aside`."""
 
@@ -79,7 +81,8 @@ def check(item: items.ApiKey | None, kind: Kind) -> ApiKey:
         or 0 < item.get("expires_at", 0) <= clock.now()
     ):
         raise Refused(Reason.KEY_UNKNOWN)
-    return ApiKey(item["account"], Grant(item["grant"]), item["unbind"], _first_use_today(item))
+    grant = Grant(item["grant"])
+    return ApiKey(item["account"], grant, item["unbind"], item.get("parts", 1), _first_use_today(item))
 
 
 def authenticate(item: items.ApiKey | None, kind: Kind, source_ip: str) -> ApiKey:
@@ -116,11 +119,10 @@ def issue(
     if not _FORMS[kind].fullmatch(credential):
         raise Refused(Reason.INVALID)
     hashed = id_of(credential)
-    key: items.ApiKey = {
+    tenant = accounts.show(account)
+    key: items.ApiKey = accounts.repeated(tenant) | {
         "collection": items.api_keys(account).value,
         "kind": kind,
-        "account": account,
-        "account_enabled": True,
         "grant": grant,
         "unbind": unbind,
         "alias": alias,
@@ -128,9 +130,9 @@ def issue(
     }
     if expires_at is not None:
         key["expires_at"] = expires_at
-    expired = _expired(account, kind)
-    room = (equals("enabled", True) & _has_room(expired, kind, LIVE_LIMIT)).raises(
-        lambda found: _no_room(found, expired, kind) if accounts.enabled(found or None) else Reason.NOT_FOUND
+    expired = _expired(tenant, kind)
+    room = (equals("enabled", True) & _has_room(tenant, expired, kind, LIVE_LIMIT)).raises(
+        lambda found: _no_room(found, tenant, expired, kind) if accounts.enabled(found or None) else Reason.NOT_FOUND
     )
     dynamodb.transact(
         [
@@ -161,28 +163,33 @@ def rotate(hashed: str, overlap: int) -> str:
     """
     key = show(hashed)
     account, kind, now = key["account"], Kind(key["kind"]), clock.now()
+    tenant = accounts.show(account)
     _check_permissions(kind, Grant(key["grant"]), key["unbind"])
     expires_at = key.get("expires_at", 0)
     ends = min(now + overlap * 1000, expires_at or now + overlap * 1000)
     credential = _random(kind)
     successor = id_of(credential)
-    expired = _expired(account, ROTATED)
+    expired = _expired(tenant, ROTATED)
     usable = absent("revoked_at") & (absent("expires_at") | above("expires_at", now))
     room = every(
-        [equals("enabled", True), exists(("live_keys", kind, hashed)), _has_room(expired, ROTATED, ROTATED_LIMIT)]
+        [
+            equals("enabled", True),
+            exists(("live_keys", kind, hashed)),
+            _has_room(tenant, expired, ROTATED, ROTATED_LIMIT),
+        ]
     )
     dynamodb.transact(
         [
             items.api_key(hashed).update(
                 set={"expires_at": ends, "successor": successor}, when=usable.raises(Reason.STATUS_NOT_VALID)
             ),
-            items.api_key(successor).put(_successor(key, now), when=absent().raises(Reason.ALREADY_EXISTS)),
+            items.api_key(successor).put(_successor(key, tenant, now), when=absent().raises(Reason.ALREADY_EXISTS)),
             items.account(account).update(
                 members={("live_keys", kind, successor): expires_at, ("live_keys", ROTATED, hashed): ends},
                 remove=[("live_keys", kind, hashed), *_live(expired, ROTATED)],
                 when=room.raises(
                     lambda found: (
-                        _no_room(found, expired, ROTATED)
+                        _no_room(found, tenant, expired, ROTATED)
                         if found["enabled"] and hashed in found["live_keys"][kind]
                         else Reason.STATUS_NOT_VALID
                     )
@@ -193,12 +200,10 @@ def rotate(hashed: str, overlap: int) -> str:
     return credential
 
 
-def _successor(key: items.ApiKey, now: int) -> items.ApiKey:
-    successor: items.ApiKey = {
+def _successor(key: items.ApiKey, tenant: items.Account, now: int) -> items.ApiKey:
+    successor: items.ApiKey = accounts.repeated(tenant) | {
         "collection": key["collection"],
         "kind": key["kind"],
-        "account": key["account"],
-        "account_enabled": True,
         "grant": key["grant"],
         "unbind": key["unbind"],
         "alias": key["alias"],
@@ -244,20 +249,21 @@ def _random(kind: Kind) -> str:
     return _PREFIXES[kind] + secrets.token_hex(20)
 
 
-def _expired(account: str, group: str) -> list[str]:
+def _expired(account: items.Account, group: str) -> list[str]:
     """Return expired keys that are still listed as live."""
-    live = accounts.show(account)["live_keys"][group]
-    return [hashed for hashed, expires_at in live.items() if 0 < expires_at <= clock.now()]
+    return [hashed for hashed, expires_at in account["live_keys"][group].items() if 0 < expires_at <= clock.now()]
 
 
 def _live(hashes: Sequence[str], group: str) -> list[tuple[str, ...]]:
     return [("live_keys", group, hashed) for hashed in hashes]
 
 
-def _has_room(expired: Sequence[str], group: str, limit: int) -> Condition:
-    return every([fewer(("live_keys", group), limit + len(expired)), *map(exists, _live(expired, group))])
+def _has_room(account: items.Account, expired: Sequence[str], group: str, limit: int) -> Condition:
+    room = fewer(("live_keys", group), limit + len(expired))
+    return every([room, accounts.same_parts(account), *map(exists, _live(expired, group))])
 
 
-def _no_room(found: Mapping[str, Any], expired: Sequence[str], group: str) -> Reason:
-    """Return `LIMIT_REACHED`, or `CONFLICT` if a concurrent request removed expired keys."""
-    return Reason.LIMIT_REACHED if found["live_keys"][group].keys() >= set(expired) else Reason.CONFLICT
+def _no_room(found: Mapping[str, Any], account: items.Account, expired: Sequence[str], group: str) -> Reason:
+    """Return `LIMIT_REACHED`, or `CONFLICT` if a concurrent request removed expired keys or spread the list."""
+    unchanged = found["live_keys"][group].keys() >= set(expired) and found.get("parts") == account.get("parts")
+    return Reason.LIMIT_REACHED if unchanged else Reason.CONFLICT

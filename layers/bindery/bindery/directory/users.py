@@ -31,6 +31,8 @@ class User(NamedTuple):
     generation: int
     lease_generation: int
     pseudonym: str
+    parts: int = 1
+    """Parts of the account's device list."""
 
 
 def create(
@@ -163,6 +165,7 @@ def from_items(user: items.User, account: items.Account) -> User:
         user["generation"],
         lease_generation(user, account),
         pseudonym(user["uid"], user),
+        account.get("parts", 1),
     )
 
 

@@ -5,8 +5,11 @@ it with its shares and leases. In multi mode, each user has a binding.
 """
 
 import uuid
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
+from bindery.aws.expressions import Condition, begins_with, one_of
 from bindery.registry import identity
 
 
@@ -24,6 +27,18 @@ class Mode(IntEnum):
 def holder_sort(dialect: str, bound_at: int) -> str:
     """Return the sort key of a binding: API, then milliseconds."""
     return identity.join(dialect, f"{bound_at:013}")
+
+
+def held_by(account: str, *others: str) -> Condition:
+    """Condition: an account, in any part of its list, or one of the other holders has the binding."""
+    first = identity.account_holder(account)
+    return one_of("holder", [*others, first]) | begins_with("holder", f"{first}#")
+
+
+def is_held_by(binding: Mapping[str, Any], account: str, *others: str) -> bool:
+    """Return True if a binding ({} for none) meets `held_by`."""
+    first, holder = identity.account_holder(account), binding.get("holder", "")
+    return holder in (*others, first) or holder.startswith(f"{first}#")
 
 
 def new_id() -> str:

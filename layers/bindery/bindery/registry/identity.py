@@ -205,9 +205,15 @@ def network(address: str) -> str:
     return str(parsed)
 
 
-def account_holder(account: str) -> str:
-    """An account as a holder."""
-    return join("account", account)
+PARTS = 16
+"""Maximum number of parts of an account's list. Each is a partition of the index by holder."""
+
+
+def account_holder(account: str, part: int = 0) -> str:
+    """An account as a holder, in a part of its list."""
+    # An account's id contains no "#", so no other account has this value.
+    first = join("account", account)
+    return f"{first}#{part}" if part else first
 
 
 def user_holder(uid: str) -> str:
@@ -227,9 +233,9 @@ def caller_holder(uid: str) -> str:
 
 
 def holder_parts(holder: str) -> tuple[str, str]:
-    """Return a holder's kind and name."""
+    """Return a holder's kind and name, whatever the part of its list."""
     kind, _, name = holder.partition("#")
-    return kind, name
+    return kind, name.partition("#")[0] if kind == "account" else name
 
 
 def opaque(name: str) -> str:

@@ -343,6 +343,8 @@ class Account(Stored, total=False):
     live_keys: dict[str, dict[str, int]]
     """Expiry of each live API key (milliseconds, 0: never), by kind and id. Rotated keys are under `rotated`."""
     suspensions: int
+    parts: int
+    """Number of parts of the device list (rufus), if not 1."""
     created_at: int
 
 
@@ -363,6 +365,8 @@ class ApiKey(Stored, total=False):
     kind: str
     account: str
     account_enabled: bool
+    parts: int
+    """The account's."""
     grant: str
     unbind: bool
     alias: str
