@@ -33,7 +33,8 @@ from tests.http_api import Response
 from tests.openid import AUDIENCE, Bank
 from tests.performance import costs
 from tests.performance.stories import World
-from tests.world import Event, bound, sample
+from tests.records import bound
+from tests.sample_requests import Event, sample
 from tools import template
 from tools.local import demo, serve
 from tools.local.engine import Engine

@@ -10,9 +10,10 @@ from bindery.directory import accounts, users
 from bindery.registry import identity
 from tests.http_api import admin
 from tests.invariants import broken
+from tests.records import bound, developer
 from tests.rufus import bind, get, page, unbind
+from tests.sample_requests import send
 from tests.tables import everything, stored
-from tests.world import bound, developer, send
 
 ADDRESS = "80:00:00:00:00:00:00:F1"
 MODEL = "Model X1"
