@@ -1,9 +1,9 @@
 """/admin/v1/accounts: tenants."""
 
-from pydantic import BaseModel
-
 from bindery.directory import accounts
 from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource
+
+from pydantic import BaseModel
 
 handler = Resource("accounts")
 

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, Strict
-
 from bindery.directory.api_keys import ApiKey
 from bindery.http.fields import digits
 from bindery.http.messages import Access, Query
 from bindery.http.operation import operation
 from bindery.rufus import company_devices, dialect
+
+from pydantic import BaseModel, Field, Strict
 
 
 class ListDevices(Query):
