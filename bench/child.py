@@ -10,7 +10,7 @@ import sys
 import time
 from importlib import import_module
 
-TURNS, REQUESTS = 3, 20
+TURNS, REQUESTS = 5, 20
 
 
 def main() -> None:
