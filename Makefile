@@ -118,9 +118,10 @@ lint: .venv/test/.made
 types: .venv/test/.made
 	$(TEST) -m mypy layers/bindery functions tools
 
-# Prints durations and costs, and draws docs/performance.svg.
+# Prints the tables of docs/performance.md and writes them there, and draws docs/performance.svg.
 bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.made build
 	$(TEST) -m bench.bench
+	$(TEST) -m bench.ceilings
 
 # Rewrites tests/performance/recorded.json. Review the changes before you commit them.
 bench-record: .venv/test/.made .venv/ministack/.made

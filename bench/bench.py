@@ -1,102 +1,198 @@
-"""`make bench`: measure Bindery, print the results, and draw docs/performance.svg.
+"""`make bench`: measure Bindery, and write the tables of docs/performance.md and its picture.
 
-All compared subjects are measured in turn in each round, so other load on the machine affects them equally. Arguments
-limit the functions whose init is measured; measuring all of them takes about four minutes on two idle cores.
+With the argument `short`, it prints the tables after two rounds of the five binding operations, and writes nothing. The
+whole run takes about ten minutes on two idle cores.
 """
 
 import io
+import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
-from bench import init, throughput, warm
-from bench.init import BARE, Spread
+from bench import cases, clients, processes, throughput
+from bench.cases import CASES, Kept
+from bench.peers import BARE, PEERS, USUAL
+from bench.processes import CORE, Spread, Subject, built
+from bindery.core import clock
 from tests import runtime
-from tests.openid import AUDIENCE, Bank
-from tests.performance import recorded
-from tests.performance.refusals import refusals
-from tests.performance.stories import STORIES, World
+from tests.openid import Bank
 from tests.performance.test_imports import layers
 from tools import template
 from tools.generate import costs
-from tools.local import serve
-from tools.local.engine import Engine
 from tools.template import ROOT
 
-ROUNDS = 15
 PICTURE = ROOT / "docs/performance.svg"
+
+Times = dict[str, dict[str, Spread]]
 
 
 def main() -> None:
-    """Measure, print the results, and write the page and the chart."""
+    """Measure, print the tables, and write the page and the picture unless the run is short."""
     runtime.ready()
+    short = sys.argv[1:] == ["short"]
+    rounds = 2 if short else 15
     os.environ["_X_AMZN_TRACE_ID"] = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = init.fresh(Path(folder), ROUNDS, sys.argv[1:])
-        emulated = init.through_the_runtime(Path(folder), [BARE, *warm.CASES], 5)
-        served = throughput.measure(Path(folder) / "state", ROUNDS)
-    warmed = warm_requests()
-    lines = [
-        f"Measured on {warm.now()}: {platform.machine()}, {os.cpu_count()} processors, Python 3.13, in turn, "
-        f"{ROUNDS} rounds (the runtime: 5). Median, the quartiles, and the median of the rounds' ratios.",
-        "",
-        *table("Init: processor ms in a fresh process", fresh, BARE),
-        *table("Init: ms through Lambda's runtime client and emulator", emulated, BARE),
-        *(line for name, found in warmed.items() for line in found_table(name, found)),
-        *sizes(),
-        *throughputs(served),
-        *counts(),
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    PICTURE.write_text(picture(fresh))
+    with tempfile.TemporaryDirectory() as name, Bank() as bank, processes.quota() as group:
+        folder = Path(name)
+        kept, secrets = cases.keep(bank)
+        with cases.stub(folder, kept["rufus.bind_device"], secrets) as stub:
+            subjects = processes.subjects(folder, stub)
+            first = processes.rounds(rounds, first_requests(folder, subjects, kept["rufus.bind_device"], group))
+            shown = [*PEERS, *CASES] if short else subjects
+            inits = processes.rounds(rounds, {name: partial(processes.run, subjects[name]) for name in shown})["init"]
+        warm = {
+            operation: warm_requests(folder, kept[operation], secrets, operation, bank, rounds) for operation in CASES
+        }
+        called = calls(folder, rounds)
+        served = throughput.measure(folder / "state", rounds)
+    tables = {
+        "run": run_line(rounds, group),
+        "requests": requests_table(inits, warm, first),
+        "first": first_table(first, limited=group is not None),
+        "clients": clients_table(called),
+        "server": f"The local server answers {served['POST /v0/devices'].median:.0f} rufus bind requests and"
+        f" {served['GET /api/base/configs'].median:.0f} vodlix settings a second, from {throughput.CALLERS} callers.\n",
+    }
+    sys.stdout.write("\n".join([*tables.values(), sizes_table()]))
+    if not short:
+        page = costs.PAGE.read_text()
+        for name, text in tables.items():
+            page = costs.filled(page, f"bench {name}", text)
+        costs.PAGE.write_text(page)
+        PICTURE.write_text(picture(inits))
 
 
-def warm_requests() -> dict[str, dict[str, dict[str, Spread]]]:
-    """Return the times of each binding operation and its peers."""
-    warm.install()
-    with tempfile.TemporaryDirectory() as folder, Engine(Path(folder)) as engine, Bank() as bank:
-        serve.prepare(engine, bank.url)
-        os.environ["AUDIENCE"] = AUDIENCE
-        warm.silence()
-        return {name: warm.measure(name, kept, bank, ROUNDS) for name, kept in warm.keep(World(bank)).items()}
+def first_requests(
+    folder: Path, subjects: dict[str, Subject], kept: Kept, group: Path | None
+) -> dict[str, partial[dict[str, float]]]:
+    """Return the measurements of rufus' bind request by name, for `processes.rounds`."""
+    asked = {name: subjects[name] for name in (BARE, USUAL)}
+    asked |= processes.variants(folder, subjects["rufus.bind_device"])
+    return {name: partial(processes.run, subject, kept, group) for name, subject in asked.items()}
 
 
-def row(*cells: object) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
+def warm_requests(folder: Path, kept: Kept, secrets: dict[str, str], operation: str, bank: Bank, rounds: int) -> Spread:
+    """Return the CPU time of an operation's warm request, relative to that of its bare calls."""
+    with cases.stub(folder, kept, secrets) as stub:
+        subjects = processes.subjects(folder, stub, bank.url)
+        asked = {name: partial(processes.run, subjects[name], kept) for name in (BARE, operation)}
+        return processes.rounds(rounds, asked)["warm"][operation]
 
 
-def figures(found: Spread, digits: int) -> tuple[str, str, str]:
-    spread = f"{found.low:.{digits}f} to {found.high:.{digits}f}"
-    return f"{found.median:.{digits}f}", spread, f"{found.ratio:.2f}"
+def calls(folder: Path, rounds: int) -> Times:
+    """Return the CPU times of each DynamoDB client: of creating it, and of two warm calls, without TLS."""
+    path = [built("Bindery") / "python", built("Deps") / "python", runtime.packages(processes.PACKAGES)]
+    answer = (200, {}, json.dumps({"Item": clients.ITEM}))
+    with cases.stub(folder, Kept({}, [], [answer]), {}, secure=False) as stub:
+        given = runtime.base(path) | {
+            "AWS_ENDPOINT_URL": stub.url,
+            "AWS_DATA_PATH": str(built("Deps") / "botocore"),
+        }
+
+        def measure(name: str) -> dict[str, float]:
+            client = "botocore" if "botocore" in name else "direct"
+            command = [runtime.python(), "-S", str(Path(clients.__file__)), name, stub.url]
+            done = subprocess.run(command, env=given | {"AWS_CLIENT": client}, stdout=subprocess.PIPE, check=True)
+            return {kind: seconds * 1000 for kind, seconds in json.loads(done.stdout).items()}
+
+        return processes.rounds(rounds, {name: partial(measure, name) for name in clients.CLIENTS})
 
 
-def table(title: str, found: dict[str, Spread], peer: str) -> list[str]:
-    rows = [row(name, *figures(each, 1)) for name, each in found.items()]
-    return ["", row(title, "median", "quartiles", f"x {peer}"), row("---", "--:", "--:", "--:"), *rows]
+def run_line(rounds: int, group: Path | None) -> str:
+    how = f"a control group with {CORE} of a processor" if group else f"CPU time divided by {CORE}"
+    machine = f"{platform.machine()}, {os.cpu_count()} processors, Python 3.13"
+    return (
+        f"Measured in turn on {clock.today():%-d %B %Y} ({machine}). Medians of {rounds} rounds. The quota:\n{how}.\n"
+    )
 
 
-def found_table(name: str, found: dict[str, dict[str, Spread]]) -> list[str]:
-    rows = [row(f"{who}, {kind}", *figures(each, 2)) for kind, times in found.items() for who, each in times.items()]
-    return ["", row(f"Warm: {name}", "median", "quartiles", "x bare calls"), row("---", "--:", "--:", "--:"), *rows]
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def sizes() -> list[str]:
-    """Return a table of each layer's size and the number of functions that use it."""
-    names = ("Bindery", "Deps", "Jwt", "Cryptography")
-    measured = {name: size(init.built(name)) for name in names}
-    having = {name: [f for f in template.functions() if name.lower() in layers(f).split(",")] for name in names[2:]}
+def requests_table(inits: dict[str, Spread], warm: dict[str, Spread], first: Times) -> str:
+    """Return a table of init and warm requests, in which functions that are not in `CASES` share a row."""
+    usual = first["warm"][USUAL]
     rows = [
-        row(
-            f"`{name}`",
-            *(f"{value / 1e6:.2f}" for value in measured[name]),
-            len(having.get(name, template.functions())),
-        )
-        for name in names
+        (name, f"{each.median:.0f}", f"{each.ratio:.2f}", *_warm(warm.get(name, usual if name == USUAL else None)))
+        for name, each in inits.items()
+        if name in PEERS or name in CASES
     ]
-    return ["", row("Layer", "MB unzipped", "MB zipped", "functions"), row("---", "--:", "--:", "--:"), *rows]
+    for kind, rest in {
+        "each other operation": [name for name in inits if not name.startswith("admin.")],
+        "each operators' function": [name for name in inits if name.startswith("admin.")],
+    }.items():
+        found = sorted(
+            (inits[name] for name in rest if name not in PEERS and name not in CASES), key=lambda each: each.ratio
+        )
+        if found:
+            low, high = found[0], found[-1]
+            rows.append(
+                (kind, f"{low.median:.0f} to {high.median:.0f}", f"{low.ratio:.2f} to {high.ratio:.2f}", "", "")
+            )
+    return table(("CPU time", "init, ms", "x bare", "warm request, ms", "x its bare calls"), rows)
+
+
+def _warm(found: Spread | None) -> tuple[str, str]:
+    return (f"{found.median:.2f}", f"{found.ratio:.2f}") if found else ("", "")
+
+
+def first_table(first: Times, *, limited: bool) -> str:
+    """Return a table of first requests. Without a control group, the times under the quota are calculated."""
+    rows = []
+    for name, cpu in first["first"].items():
+        waited = first["elapsed"][name] if limited else Spread(cpu.median / CORE, cpu.ratio)
+        init = first["init"][name].median
+        rows.append(
+            (
+                name,
+                f"{init:.0f}",
+                f"{cpu.median:.1f}",
+                f"{cpu.ratio:.2f}",
+                f"{waited.median:.1f}",
+                f"{waited.ratio:.2f}",
+            )
+        )
+    heads = ("`rufus.bind_device`", "init, CPU ms", "first request, CPU ms", "x bare", "under the quota, ms", "x bare")
+    return table(heads, rows)
+
+
+def clients_table(called: Times) -> str:
+    rows = [
+        (
+            name,
+            *(
+                text
+                for kind in called
+                for text in (f"{called[kind][name].median:.3g}", f"{called[kind][name].ratio:.2f}")
+            ),
+        )
+        for name in clients.CLIENTS
+    ]
+    heads = ("CPU time", "import and create, ms", "x", "`GetItem`, ms", "x", "`TransactWriteItems`, ms", "x")
+    return table(heads, rows)
+
+
+def sizes_table() -> str:
+    """Return a table of each layer's size and the number of functions that use it."""
+    rows = []
+    for name in ("Bindery", "Deps", "Jwt", "Cryptography"):
+        using = [
+            each
+            for each in template.functions()
+            if name in ("Bindery", "Deps") or name.lower() in layers(each).split(",")
+        ]
+        rows.append((f"`{name}`", *(f"{value / 1e6:.2f}" for value in size(built(name))), len(using)))
+    return table(("layer", "MB unzipped", "MB zipped", "functions"), rows)
 
 
 def size(folder: Path) -> tuple[int, int]:
@@ -111,56 +207,15 @@ def size(folder: Path) -> tuple[int, int]:
     return whole, len(packed.getvalue())
 
 
-def throughputs(served: dict[str, Spread]) -> list[str]:
-    """Return a table of the local server's requests per second."""
-    rows = [
-        row(f"`{name}`", f"{each.median:.0f}", f"{each.low:.0f} to {each.high:.0f}") for name, each in served.items()
-    ]
-    head = f"Requests a second of the local server, from {throughput.CALLERS} callers"
-    return ["", row(head, "median", "quartiles"), row("---", "--:", "--:"), *rows]
-
-
-def counts() -> list[str]:
-    """Return a table of each case's DynamoDB costs, and of the price of a million requests."""
-    rows = []
-    for story in (*STORIES, refusals):
-        for name, cases in recorded.read(story.__name__).items():
-            for case, cost in cases.items():
-                read, write = (sum(cost[kind].values()) for kind in ("read units", "write units"))
-                where = ", ".join(f"{index} {units:g}" for index, units in cost["write units"].items())
-                rows.append(
-                    row(
-                        f"{name}: {case}",
-                        len(cost["calls"]),
-                        f"{read:g}",
-                        f"{write:g}" + (f" ({where})" if where else ""),
-                        cost["items read"],
-                        cost["bytes written"],
-                        cost["bytes logged"],
-                        f"{costs.million(name, cost).total():.2f}",
-                    )
-                )
-    heads = (
-        "Case",
-        "calls, all in sequence",
-        "read units",
-        "write units",
-        "items read",
-        "bytes written",
-        "bytes logged",
-    )
-    return ["", row(*heads, "$ a million"), row("---", *["--:"] * 2, "---", *["--:"] * 4), *rows]
-
-
-def picture(fresh: dict[str, Spread]) -> str:
+def picture(inits: dict[str, Spread]) -> str:
     """Return an SVG bar chart of the init ratios, with a line at the baseline."""
-    shown = {name: each for name, each in fresh.items() if not name.startswith("admin.")}
-    height, left, scale = 22 * len(shown) + 60, 260, 480 / max(each.ratio for each in shown.values())
+    shown = {name.replace("`", ""): each for name, each in inits.items() if not name.startswith("admin.")}
+    height, left, scale = 22 * len(shown) + 60, 300, 440 / max(each.ratio for each in shown.values())
     limit = left + scale
     bars = []
     for number, (name, each) in enumerate(shown.items()):
         y, width = 40 + 22 * number, each.ratio * scale
-        colour = "#8a8f98" if name in init.PEERS else "#2f6fde"
+        colour = "#8a8f98" if number < len(PEERS) else "#2f6fde"
         bars.append(
             f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{name}</text>'
             f'<rect x="{left}" y="{y}" width="{width:.1f}" height="16" fill="{colour}"/>'
@@ -170,7 +225,7 @@ def picture(fresh: dict[str, Spread]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{height}" font-family="sans-serif" font-size="12"'
         f' role="img" aria-label="Init of each function beside a bare boto3 client">'
         f'<rect width="800" height="{height}" fill="#fff"/>'
-        '<text x="10" y="22" font-size="14">Init in a fresh process; a bare boto3.client("dynamodb") is 1.00</text>'
+        '<text x="10" y="22" font-size="14">Init in a new process, CPU time; a bare boto3 client is 1.00</text>'
         + "".join(bars)
         + f'<line x1="{limit}" x2="{limit}" y1="34" y2="{height - 14}" stroke="#c03" stroke-dasharray="4 3"/></svg>\n'
     )

@@ -31,11 +31,12 @@ from tests import aws_calls
 from tests.conftest import clear_caches
 from tests.http_api import Response
 from tests.openid import AUDIENCE, Bank
-from tests.performance import costs
+from tests.performance import costs as costs_of_calls
 from tests.performance.stories import World
 from tests.records import bound
 from tests.sample_requests import Event, sample
 from tools import template
+from tools.generate import costs
 from tools.local import demo, serve
 from tools.local.engine import Engine
 
@@ -72,7 +73,7 @@ class Recorder:
 
     def before(self, service: str, operation: str, request: dict[str, Any]) -> None:
         """Keep the items that a call will write."""
-        self._was = [_item(*written) for written in costs.keys(request)] if service == "dynamodb" else []
+        self._was = [_item(*written) for written in costs_of_calls.keys(request)] if service == "dynamodb" else []
 
     def after(self, service: str, operation: str, request: dict[str, Any], answer: Any) -> None:
         """Add the units of a call."""
@@ -87,7 +88,7 @@ class Recorder:
             index = f"/{request['IndexName']}" if "IndexName" in request else ""
             self.units.read[request["TableName"] + index, _asked(request)] += _read_units(request)
         else:
-            for (table, key), was in zip(costs.keys(request), self._was, strict=True):
+            for (table, key), was in zip(costs_of_calls.keys(request), self._was, strict=True):
                 self.units.write[table, key["pk"]["S"]] += 2 if "TransactItems" in request else 1
                 self.units.write.update(_in_indexes(table, was, _item(table, key)))
 
@@ -101,7 +102,7 @@ def _read_units(request: Mapping[str, Any]) -> float:
     """Return the units of a query: one for each 4 KB read, and half of that if eventually consistent."""
     # The engine reports the same for any number of items, and does not return those that it only counts.
     items = _call("Query", **{name: value for name, value in request.items() if name != "Select"})["Items"]
-    return math.ceil(sum(map(costs.size, items)) / 4096 or 1) * (1 if request["ConsistentRead"] else 0.5)
+    return math.ceil(sum(map(costs_of_calls.size, items)) / 4096 or 1) * (1 if request["ConsistentRead"] else 0.5)
 
 
 def _call(operation: str, **request: Any) -> dict[str, Any]:
@@ -137,12 +138,12 @@ def _by_table(units: Mapping[Place, float]) -> dict[str, float]:
 
 @contextmanager
 def recording() -> Iterator[Units]:
-    """Record the units of requests, and check those of writes by the engine's. Needs `costs.install`."""
+    """Record the units of requests, and check those of writes by the engine's. Needs `costs_of_calls.install`."""
     recorder = Recorder()
     aws_calls.before.append(recorder.before)
     aws_calls.after.append(recorder.after)
     try:
-        with costs.counting() as cost:
+        with costs_of_calls.counting() as cost:
             yield recorder.units
     finally:
         aws_calls.before.remove(recorder.before)
@@ -296,20 +297,22 @@ def rows(world: World) -> Iterator[tuple[str, str, Hottest, Hottest]]:
 
 
 def main() -> None:
-    """Print a Markdown table."""
+    """Print the table, and write it into docs/performance.md."""
     aws_calls.install()
-    costs.install()
+    costs_of_calls.install()
     logging.disable()
     with tempfile.TemporaryDirectory() as folder, Bank() as bank, Engine(Path(folder)) as engine:
         clear_caches()
         serve.prepare(engine, bank.url)
         os.environ["AUDIENCE"] = AUDIENCE
-        sys.stdout.write(
-            "| requests of one tenant | partition | units per request | per second | units now | per second |\n"
-        )
-        sys.stdout.write("|---|---|--:|--:|--:|--:|\n")
-        for what, partition, before, after in rows(World(bank)):
-            sys.stdout.write(f"| {what} | {partition} | {before.shown()} | {after.shown()} |\n")
+        table = [
+            "| requests of one tenant | partition | units per request | per second | units now | per second |",
+            "|---|---|--:|--:|--:|--:|",
+            *(f"| {what} | {key} | {before.shown()} | {now.shown()} |" for what, key, before, now in rows(World(bank))),
+            "",
+        ]
+    sys.stdout.write("\n".join(table))
+    costs.PAGE.write_text(costs.filled(costs.PAGE.read_text(), "ceilings", "\n".join(table)))
 
 
 if __name__ == "__main__":

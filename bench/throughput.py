@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.init import Spread
+from bench.processes import Spread
 from tests.server.servers import Server
 
 CALLERS = 4

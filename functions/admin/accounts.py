@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, StrictInt
-
 from bindery.core.errors import Reason
 from bindery.directory import accounts
 from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource, explained
 from bindery.registry import identity
+
+from pydantic import BaseModel, Field, StrictInt
 
 handler = Resource("accounts")
 

@@ -1,7 +1,5 @@
 """/admin/v1/connections: live connections."""
 
-from pydantic import BaseModel
-
 from bindery.connectivity import leases
 from bindery.core.errors import Reason
 from bindery.operators.resource import (
@@ -16,6 +14,8 @@ from bindery.operators.resource import (
     explained,
 )
 from bindery.registry import identity, items
+
+from pydantic import BaseModel
 
 handler = Resource("connections")
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictBool
-
 from bindery.connectivity import service_addresses
 from bindery.core.errors import Reason
 from bindery.directory.bulk_import import ROW_LIMIT, Report
@@ -24,6 +22,8 @@ from bindery.operators.resource import (
 )
 from bindery.quectel import manufacturing
 from bindery.registry import devices, identity
+
+from pydantic import BaseModel, Field, StrictBool
 
 handler = Resource("devices")
 

@@ -1,9 +1,9 @@
 """/admin/v1/doctor: health checks of the installation."""
 
-from pydantic import BaseModel
-
 from bindery.operators import doctor
 from bindery.operators.resource import Resource
+
+from pydantic import BaseModel
 
 handler = Resource("doctor")
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
-
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Limit, Page, PathId, RequestBody, Resource
 from bindery.quectel import domain_secrets, user_domains
 from bindery.quectel.user_domains import Binders
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 handler = Resource("domains")
 

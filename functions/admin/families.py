@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
 from bindery.operators import references
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Page, PathId, QueryId, RequestBody, Resource
 from bindery.quectel import families
 from bindery.registry import identity, items
+
+from pydantic import BaseModel
 
 handler = Resource("families")
 

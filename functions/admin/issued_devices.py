@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictBool
-
 from bindery.asseco import issued_devices
 from bindery.asseco.issued_devices import Capability, CardStatus, IssuedDevice, Kind, Status
 from bindery.core.errors import Reason
@@ -22,6 +20,8 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
+
+from pydantic import BaseModel, Field, StrictBool
 
 handler = Resource("issued_devices")
 

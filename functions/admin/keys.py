@@ -3,8 +3,6 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
-
 from bindery.core.errors import Reason
 from bindery.directory import api_keys
 from bindery.directory.api_keys import Grant, Kind
@@ -21,6 +19,8 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 handler = Resource("keys")
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from bindery.operators import privacy
 from bindery.operators.resource import PathId, Resource
+
+from pydantic import BaseModel
 
 handler = Resource("privacy")
 

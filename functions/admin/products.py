@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt
-
 from bindery.directory import products
 from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
 from bindery.operators import references
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
 from bindery.registry.bindings import Mode
+
+from pydantic import AfterValidator, BaseModel, Field, StrictInt
 
 handler = Resource("products")
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
-
 from bindery.directory import settings
 from bindery.operators.resource import Page, PathId, RequestBody, Resource
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 handler = Resource("settings")
 

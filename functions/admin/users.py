@@ -2,8 +2,6 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
-
 from bindery.core.errors import Reason
 from bindery.directory import sessions, users
 from bindery.directory.users import Role
@@ -22,6 +20,8 @@ from bindery.operators.resource import (
     explained,
 )
 from bindery.security import passwords
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 handler = Resource("users")
 

@@ -1,11 +1,11 @@
 """GET /v1/device/classifications/{schema-id} (document 002)."""
 
-from pydantic import BaseModel, Field
-
 from bindery.asseco import classifications, dialect
 from bindery.core.errors import Reason
 from bindery.http.messages import Access, Request
 from bindery.http.operation import operation
+
+from pydantic import BaseModel, Field
 
 
 class GetClassification(Request):

@@ -1,11 +1,11 @@
 """GET /v1/device/devices/{imei}, GET /v1/device/owned-devices/{device-id} (document 002)."""
 
-from pydantic import AliasChoices, Field
-
 from bindery.asseco import dialect, owned_devices
 from bindery.core.errors import Reason
 from bindery.http.messages import Access, Request
 from bindery.http.operation import operation
+
+from pydantic import AliasChoices, Field
 
 
 class GetDevice(Request):

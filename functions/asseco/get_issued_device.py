@@ -1,11 +1,11 @@
 """GET /v1/device/issued-devices/{device-id} (document 002)."""
 
-from pydantic import Field
-
 from bindery.asseco import dialect, issued_devices
 from bindery.core.errors import Reason
 from bindery.http.messages import Access, Request
 from bindery.http.operation import operation
+
+from pydantic import Field
 
 
 class GetIssuedDevice(Request):

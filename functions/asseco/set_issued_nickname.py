@@ -1,12 +1,12 @@
 """PUT /v1/device/issued-devices/{device-id}/nickname (document 002)."""
 
-from pydantic import Field
-
 from bindery.asseco import dialect, issued_devices
 from bindery.asseco.issued_devices import Nickname
 from bindery.core.errors import Reason
 from bindery.http.messages import Access
 from bindery.http.operation import operation
+
+from pydantic import Field
 
 
 class SetIssuedNickname(dialect.Command):

@@ -1,12 +1,12 @@
 """PUT /v1/device/owned-devices/{device-id}/nickname (document 002)."""
 
-from pydantic import Field
-
 from bindery.asseco import dialect, owned_devices
 from bindery.core.errors import Reason
 from bindery.http.fields import Text64
 from bindery.http.messages import Access
 from bindery.http.operation import operation
+
+from pydantic import Field
 
 
 class SetNickname(dialect.Command):

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
-
 from bindery.asseco import dialect, owned_devices
 from bindery.asseco.owned_devices import PushPlatform
 from bindery.core.errors import Reason
 from bindery.http.fields import Text512, Trimmed
 from bindery.http.messages import Access
 from bindery.http.operation import operation
+
+from pydantic import AliasChoices, Field
 
 
 class SetPushHandle(dialect.Command):

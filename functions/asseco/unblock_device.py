@@ -1,11 +1,11 @@
 """POST /v1/device/owned-devices/{device-id}/unblock (document 002)."""
 
-from pydantic import Field
-
 from bindery.asseco import dialect, owned_devices
 from bindery.core.errors import Reason
 from bindery.http.messages import Access, Request
 from bindery.http.operation import operation
+
+from pydantic import Field
 
 
 class UnblockDevice(Request):

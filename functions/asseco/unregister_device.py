@@ -1,12 +1,12 @@
 """POST /v1/device/devices/{imei}/unregister, owned-devices/{device-id}/unregister (document 002)."""
 
-from pydantic import AliasChoices, Field
-
 from bindery.asseco import dialect, owned_devices
 from bindery.asseco.owned_devices import Status
 from bindery.core.errors import Reason
 from bindery.http.messages import Access, Request
 from bindery.http.operation import operation
+
+from pydantic import AliasChoices, Field
 
 
 class UnregisterDevice(Request):

@@ -1,7 +1,5 @@
 """POST /v2/binding/enduserapi/bindDeviceSn (document 001)."""
 
-from pydantic import Field
-
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import (
@@ -15,6 +13,8 @@ from bindery.http.fields import (
 from bindery.http.messages import Access, Query, Reply
 from bindery.http.operation import operation
 from bindery.quectel import binding, dialect
+
+from pydantic import Field
 
 
 class BindDeviceSn(Query):

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field, Strict
-
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import OptionalIdentifier64, Trimmed
 from bindery.http.messages import Access, Query
 from bindery.http.operation import operation
 from bindery.quectel import dialect, sharing, user_devices
+
+from pydantic import Field, Strict
 
 
 class DeviceInfo(Query):

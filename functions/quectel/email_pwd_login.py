@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, Strict
-
 from bindery.directory import sessions
 from bindery.http.fields import ID, Verbatim512, Verbatim2048, VerbatimEmail
 from bindery.http.messages import Access, Form, Reply
 from bindery.http.operation import operation
 from bindery.quectel import dialect, login
+
+from pydantic import BaseModel, Field, Strict
 
 
 class EmailPwdLogin(Form):

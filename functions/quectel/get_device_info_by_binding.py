@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import Identifier64, Trimmed
 from bindery.http.messages import Access, Query, Reply
 from bindery.http.operation import operation
 from bindery.quectel import dialect, user_devices
+
+from pydantic import Field
 
 
 class GetDeviceInfoByBinding(Query):

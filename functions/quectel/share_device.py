@@ -1,13 +1,13 @@
 """POST /v2/binding/enduserapi/shareDevice (the API's wider documentation)."""
 
-from pydantic import Field
-
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import OptionalText254
 from bindery.http.messages import Access, Query
 from bindery.http.operation import operation
 from bindery.quectel import dialect, sharing
+
+from pydantic import Field
 
 
 class ShareDevice(Query):

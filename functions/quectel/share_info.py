@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_serializer
-
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import Digits, Identifier64, OptionalWhole
@@ -11,6 +9,8 @@ from bindery.http.messages import Access, Query, Reply
 from bindery.http.operation import operation
 from bindery.quectel import dialect, sharing
 from bindery.quectel.sharing import Cover
+
+from pydantic import Field, model_serializer
 
 
 class ShareInfo(Query):

@@ -1,13 +1,13 @@
 """GET /v2/binding/enduserapi/userDeviceList (the API's wider documentation)."""
 
-from pydantic import Field
-
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import OptionalIdentifier64, OptionalText254, OptionalText512, OptionalWhole
 from bindery.http.messages import Access, Query
 from bindery.http.operation import operation
 from bindery.quectel import dialect, user_devices
+
+from pydantic import Field
 
 
 class UserDeviceList(Query):

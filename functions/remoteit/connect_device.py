@@ -1,7 +1,5 @@
 """POST /apv/v27/device/connect (document 003)."""
 
-from pydantic import BaseModel, Field
-
 from bindery.connectivity import leases
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason
@@ -10,6 +8,8 @@ from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
 from bindery.registry import items
 from bindery.remoteit import dialect
+
+from pydantic import BaseModel, Field
 
 
 class ConnectDevice(Body):

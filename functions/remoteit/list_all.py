@@ -1,11 +1,11 @@
 """GET /apv/v27/device/list/all (the API's wider documentation)."""
 
-from pydantic import BaseModel, Field
-
 from bindery.connectivity import access
 from bindery.http.messages import Access, Reply, Request
 from bindery.http.operation import operation
 from bindery.remoteit import dialect
+
+from pydantic import BaseModel, Field
 
 
 class ListAll(Request):

@@ -1,11 +1,11 @@
 """POST /apv/v27/user/login (the API's wider documentation)."""
 
-from pydantic import Field
-
 from bindery.http.fields import LoginName, Verbatim512
 from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
 from bindery.remoteit import dialect, login
+
+from pydantic import Field
 
 
 class Login(Body):

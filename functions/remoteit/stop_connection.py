@@ -1,7 +1,5 @@
 """POST /apv/v27/device/connect/stop (document 003 and the API's wider documentation)."""
 
-from pydantic import Field
-
 from bindery.connectivity import leases
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason
@@ -10,6 +8,8 @@ from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
 from bindery.registry import items
 from bindery.remoteit import dialect
+
+from pydantic import Field
 
 
 class StopConnection(Body):

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, Strict, StringConstraints
-
 from bindery.core.errors import Reason, Refused
 from bindery.directory.api_keys import ApiKey
 from bindery.http.fields import digits
 from bindery.http.messages import Access, Query
 from bindery.http.operation import operation
 from bindery.rufus import device_lists, dialect
+
+from pydantic import BaseModel, Field, Strict, StringConstraints
 
 
 class ListDevices(Query):

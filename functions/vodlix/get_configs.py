@@ -1,11 +1,11 @@
 """GET /api/base/configs (document 004)."""
 
-from pydantic import BaseModel
-
 from bindery.directory import settings
 from bindery.http.messages import Access, Reply, Request
 from bindery.http.operation import operation
 from bindery.vodlix import dialect
+
+from pydantic import BaseModel
 
 
 class GetConfigs(Request):

@@ -1,13 +1,13 @@
 """POST /api/v2/device_activity (the API's wider documentation)."""
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
-
 from bindery.core.errors import Reason
 from bindery.http.fields import DeviceIdentifier, OptionalText128, Text128
 from bindery.http.messages import Access, Form
 from bindery.http.operation import operation
 from bindery.vodlix import dialect, video_devices
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 
 class RecordActivity(Form):

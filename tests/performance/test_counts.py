@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench import ceilings, warm
+from bench import ceilings
+from bench.cases import CASES
 from bindery.directory import accounts
 from bindery.http.operation import ALWAYS, Operation, logger
 from bindery.registry import identity
@@ -88,13 +89,13 @@ def test_every_declared_error_is_counted_or_excluded() -> None:
         operation = function.load()
         if isinstance(operation, Operation):
             declared = operation.refuses - NOT_COUNTED.keys() - NEVER.get(function.name, {}).keys()
-            if function.name not in warm.CASES:
+            if function.name not in CASES:
                 # Refusals that are common to all operations of a dialect cost the same in each.
                 declared -= operation.dialect.CREDENTIALS | ALWAYS
             assert declared <= counted[function.name], function.name
 
 
-@pytest.mark.parametrize("name", warm.CASES)
+@pytest.mark.parametrize("name", CASES)
 def test_refused_bind_request_costs_no_more_than_an_accepted_one(name: str) -> None:
     told = [recorded.read(story.__name__).get(name, {}) for story in STORIES]
     units = [("reason" in cost, sum(cost["write units"].values())) for cases in told for cost in cases.values()]

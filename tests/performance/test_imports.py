@@ -33,3 +33,18 @@ def test_imports_match_the_recorded_modules() -> None:
         check=True,
     )
     recorded.hold("imports", {name: " ".join(modules) for name, modules in json.loads(done.stdout).items()})
+
+
+def test_modules_that_only_unused_features_need_are_not_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import functions.remoteit.connect_device, sys; print(*sys.modules)"],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT), *sys.path]),
+            "AWS_CLIENT": "direct",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert not {"importlib.metadata", "jmespath", "urllib.request"} & set(done.stdout.split())

@@ -6,13 +6,14 @@ import re
 import ssl
 import subprocess
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import botocore.handlers
 import botocore.loaders
 import botocore.session
+import pydantic
 import pytest
 
 from bindery.aws import sdk
@@ -92,8 +93,9 @@ def test_shared_layer_changes_when_any_layer_changes(tmp_path: Path):
 
 @pytest.mark.usefixtures("registry")
 def test_functions_work_without_the_modules_left_out(monkeypatch: pytest.MonkeyPatch):
+    packages = Path(pydantic.__file__).parents[1]
     for module in left_out():
-        assert find_spec(module) is not None, f"{module} not found"
+        assert [*packages.glob(module.replace(".", "/") + "*")], f"{module} not found"
         monkeypatch.setitem(sys.modules, module, None)
     for function in template.functions():
         assert invoke(function.name, json.loads(function.event.read_text())).status < 500, function.name

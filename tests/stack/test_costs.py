@@ -18,10 +18,13 @@ def test_cost_table_matches_the_recorded_requests():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_columns_of_a_row_add_up_to_its_total(row: tuple[str, str, costs.Cost]):
-    *parts, total = [float(cell.strip("* ")) for cell in line(row[0], row[1]).split("|")[2:-1]]
-    assert round(sum(parts), 2) == total
-    assert min(parts) > 0
+def test_columns_of_a_row_add_up_to_its_totals(row: tuple[str, str, costs.Cost, costs.Cold]):
+    cells = [float(cell.strip("* ").replace("-", "0")) for cell in line(row[0], row[1]).split("|")[2:-1]]
+    *warm, total = cells[:6]
+    *extra, cold = cells[6:]
+    assert round(sum(warm), 2) == total
+    assert round(total + sum(extra), 2) == cold
+    assert min(warm) > 0
 
 
 def line(name: str, case: str) -> str:
@@ -30,7 +33,7 @@ def line(name: str, case: str) -> str:
 
 
 def test_login_cost_includes_hashing_time():
-    totals = {name: cost for name, _, cost in ROWS}
+    totals = {name: cost for name, _, cost, _ in ROWS}
     for name in costs.HASH_SECONDS:
         # Half a second of 1,769 MB.
         assert totals[name].lambda_time >= round(0.5 * 1769 / 1024 * costs.GB_SECONDS, 2)
@@ -41,6 +44,16 @@ def test_transaction_takes_longer_than_a_single_call():
     case = {"calls": ["GetItem"], "read units": {}, "write units": {}, "bytes logged": 500}
     single = costs.million("rufus.get_device", case).lambda_time
     assert costs.million("rufus.get_device", case | {"calls": ["TransactWriteItems"]}).lambda_time > single
+
+
+def test_cold_start_reads_each_secret_of_the_function():
+    assert costs.cold("rufus.get_device").secrets == 0
+    assert costs.cold("quectel.bind_device_sn").secrets == 2 * costs.SECRETS
+
+
+def test_encryption_uses_no_key_that_aws_bills():
+    written = (ROOT / "template.yaml").read_text()
+    assert not [name for name in ("AWS::KMS::Key", "KmsKeyId", "KMSMasterKeyId", "SSESpecification") if name in written]
 
 
 @pytest.mark.parametrize("name", ["operating.md", "deploying.md"])

@@ -28,7 +28,7 @@ def matches(route: Route, method: str, path: str) -> bool:
 
 def test_each_source_file_belongs_to_one_function():
     sources = {function.source for function in template.functions()}
-    assert files("functions") == sources | {ROOT / "functions/Makefile"}
+    assert files("functions") == sources | {ROOT / "functions/Makefile", ROOT / "functions/ruff.toml"}
 
 
 def test_each_sample_event_belongs_to_one_function():

@@ -11,19 +11,23 @@ from tools.template import ROOT
 PAGE = ROOT / "docs/performance.md"
 RECORDED = ROOT / "tests/performance/recorded.json"
 
-WRITE_UNITS, READ_UNITS, GATEWAY, INVOCATIONS = 0.625, 0.125, 1.00, 0.20
-"""Dollars per million, in us-east-1 at the end of 2024."""
+WRITE_UNITS, READ_UNITS, GATEWAY, INVOCATIONS, SECRETS = 0.625, 0.125, 1.00, 0.20, 5.00
+"""Dollars per million, in us-east-1 in September 2026."""
 GB_SECONDS = 13.3334
 """Dollars per million, on arm64."""
-LOGGED_GB = 0.50
+LOGGED_GB, SENT_GB = 0.50, 0.09
 
 OWN_SECONDS = 0.002
-"""CPU time of a request without its calls."""
+"""Duration of a request without its calls: 0.6 ms of CPU time on 0.289 of a processor."""
 CALL_SECONDS = {"TransactWriteItems": 0.015}
 OTHER_CALL_SECONDS = 0.006
 """Assumed durations of DynamoDB calls in the same region."""
 HASH_SECONDS = {"quectel.email_pwd_login": 0.5, "remoteit.login": 0.5}
 """Duration of password hashing."""
+INIT_SECONDS = 0.3
+"""Assumed duration of a cold start: the runtime, the function's init, and what a first request takes longer."""
+RESPONSE_BYTES, CONNECTION_BYTES = 1000, 5000
+"""Assumed bytes sent for a response with its headers, and for a caller's TLS handshake."""
 
 SHOWN = (
     ("rufus.bind_device", "first bind"),
@@ -46,26 +50,46 @@ SHOWN = (
 class Cost(NamedTuple):
     """Dollars per million requests, rounded to cents."""
 
-    gateway: float
-    lambda_requests: float
+    requests: float
     lambda_time: float
     dynamodb: float
     logs: float
+    sent: float
 
     def total(self) -> float:
         """Return the sum of the rounded parts."""
         return round(sum(self), 2)
 
 
+class Cold(NamedTuple):
+    """What a million requests cost in addition if each meets a cold start and opens a connection."""
+
+    init: float
+    secrets: float
+    sent: float
+
+
 def million(operation: str, case: dict[str, Any]) -> Cost:
-    """Return the cost of a million recorded requests."""
+    """Return the cost of a million recorded requests to warm functions."""
     calls = sum(CALL_SECONDS.get(call, OTHER_CALL_SECONDS) for call in case["calls"])
     seconds = OWN_SECONDS + calls + HASH_SECONDS.get(operation, 0)
     units = sum(case["read units"].values()) * READ_UNITS + sum(case["write units"].values()) * WRITE_UNITS
     # One byte per line is one megabyte per million lines.
     logged = (case["bytes logged"] + access_line()) / 1000 * LOGGED_GB
-    parts = (GATEWAY, INVOCATIONS, seconds * _memory_gb(operation) * GB_SECONDS, units, logged)
+    sent = RESPONSE_BYTES / 1000 * SENT_GB
+    parts = (GATEWAY + INVOCATIONS, seconds * _memory_gb(operation) * GB_SECONDS, units, logged, sent)
     return Cost(*(round(part, 2) for part in parts))
+
+
+def cold(operation: str) -> Cold:
+    """Return the additional cost of a million cold starts. Lambda bills an init like a request's duration."""
+    read = sum(value in _secrets() for value in template.function(operation).environment.values())
+    parts = (INIT_SECONDS * _memory_gb(operation) * GB_SECONDS, read * SECRETS, CONNECTION_BYTES / 1000 * SENT_GB)
+    return Cold(*(round(part, 2) for part in parts))
+
+
+def _secrets() -> list[Any]:
+    return [{"Ref": logical_id} for logical_id, _ in template.resources("AWS::SecretsManager::Secret")]
 
 
 def _memory_gb(operation: str) -> float:
@@ -89,21 +113,26 @@ def access_line() -> int:
     return len(line)
 
 
-def rows() -> Iterator[tuple[str, str, Cost]]:
-    """Yield operation, case and cost of each row."""
+def rows() -> Iterator[tuple[str, str, Cost, Cold]]:
+    """Yield operation, case and costs of each row."""
     recorded = json.loads(RECORDED.read_text())
     for name, case in SHOWN:
-        yield name, case, million(name, recorded[name.partition(".")[0]][name][case])
+        yield name, case, million(name, recorded[name.partition(".")[0]][name][case]), cold(name)
 
 
 def table() -> str:
     """Return the table in Markdown."""
-    heads = ("one million requests", "API Gateway", "Lambda requests", "Lambda time", "DynamoDB", "logs", "total")
-    head = f"| {' | '.join(heads)} |\n|---{'|--:' * 6}|\n"
-    return head + "".join(
-        f"| `{name}`, {case} | {' | '.join(f'{part:.2f}' for part in cost)} | **{cost.total():.2f}** |\n"
-        for name, case, cost in rows()
-    )
+    heads = "one million requests|requests|Lambda time|DynamoDB|logs|sent|**warm**|init|secrets|handshake|**cold**"
+    lines = [f"| {heads.replace('|', ' | ')} |", f"|---{'|--:' * 10}|"]
+    for name, case, warm, extra in rows():
+        total = warm.total()
+        figures = [*map(_cents, warm), f"**{total:.2f}**", *map(_cents, extra), f"**{total + sum(extra):.2f}**"]
+        lines.append(f"| `{name}`, {case} | {' | '.join(figures)} |")
+    return "\n".join([*lines, ""])
+
+
+def _cents(part: float) -> str:
+    return f"{part:.2f}" if part else "-"
 
 
 def alarm_metrics() -> int:
@@ -118,14 +147,25 @@ def alarm_metrics() -> int:
 
 def idle() -> float:
     """Return the monthly dollars for secrets and alarms."""
-    secrets = len(list(template.resources("AWS::SecretsManager::Secret")))
-    return secrets * 0.40 + alarm_metrics() * 0.10
+    return len(_secrets()) * 0.40 + alarm_metrics() * 0.10
 
 
 def rendered(page: str) -> str:
-    """Return the page with the table regenerated."""
-    begin, end = "<!-- costs -->\n", "<!-- end -->"
-    return re.sub(f"(?<={begin}).*?(?={end})", lambda _: table(), page, flags=re.DOTALL)
+    """Return the page with the costs regenerated."""
+    monthly = (
+        f"An idle installation costs ${idle():.2f} a month: {len(_secrets())} secrets, {alarm_metrics()} alarm metrics"
+    )
+    more = "Metrics in use and stored data cost more: [operating.md](operating.md#costs)."
+    return filled(page, "costs", f"{table()}\n{monthly}.\n{more}\n")
+
+
+def filled(page: str, name: str, text: str) -> str:
+    """Return a page with new text between `<!-- name -->` and `<!-- end -->`."""
+    head, begin, rest = page.partition(f"<!-- {name} -->\n")
+    _, end, tail = rest.partition("<!-- end -->\n")
+    if not end:
+        raise ValueError(f"the page has no place for {name}")
+    return head + begin + text + end + tail
 
 
 if __name__ == "__main__":
