@@ -2,8 +2,9 @@
 
 from pydantic import BaseModel
 
-from bindery.directory import accounts
-from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource
+from bindery.directory import accounts, rates
+from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RateLimit, RequestBody, Resource
+from bindery.registry import items
 
 handler = Resource("accounts")
 
@@ -22,6 +23,8 @@ class Account(BaseModel):
     name: str
     enabled: bool
     created_at: int
+    per_second: int | None = None
+    burst: int | None = None
 
 
 @handler.app.post("/admin/v1/accounts")
@@ -54,4 +57,18 @@ def disable(account: PathId) -> Account:
 def enable(account: PathId) -> Account:
     """Enable an account again."""
     accounts.set_enabled(account, True)
+    return show(account)
+
+
+@handler.app.put("/admin/v1/accounts/<account>/limit")
+def limit(account: PathId, rate: RateLimit) -> Account:
+    """Limit the requests per second of an account's users, who use quectel or remoteit."""
+    rates.limit(items.account(account), rate.per_second, rate.burst)
+    return show(account)
+
+
+@handler.app.delete("/admin/v1/accounts/<account>/limit")
+def lift_limit(account: PathId) -> Account:
+    """Remove the limit of an account."""
+    rates.lift(items.account(account))
     return show(account)
