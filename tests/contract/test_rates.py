@@ -11,8 +11,9 @@ from bindery.directory import api_keys, rates
 from bindery.registry import items
 from tests import aws_calls, calls, moto_registry
 from tests.http_api import Response, admin, invoke
+from tests.records import Caller, empty_registry, install
+from tests.sample_requests import sample
 from tests.tables import everything, item_at
-from tests.world import Caller, empty_registry, install, sample
 from tools import template
 
 FIVE_THOUSAND = '{"code":%s,"data":null,"extMsg":"","msg":"%s"}'
