@@ -144,13 +144,14 @@ def operation(
     return lambda function: Operation(dialect, access, frozenset(refuses), function)
 
 
-def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dict[str, Any]:
+def respond(answer: Answer, call: Call, name: str, reason: Reason | None, **logged: str | None) -> dict[str, Any]:
     """Log the request and return its Lambda response."""
     logger.info(
         name,
         extra={
             "request_id": call.request_id,
             "status": answer.status,
+            **logged,
             **emf.members(name, call.elapsed(), reason),
         },
     )
