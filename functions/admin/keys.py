@@ -31,7 +31,7 @@ _REFUSED = {
 
 
 class NewKey(RequestBody):
-    """A key to issue, random unless `key` is one that apps already have. remoteit's are READ_WRITE, without `unbind`."""
+    """A key to issue, random unless `key` is one that apps have. remoteit's are READ_WRITE, without `unbind`."""
 
     account: Id
     kind: Kind

@@ -90,6 +90,10 @@ def methods(path: str) -> tuple[str, ...]:
 def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return and log the Lambda response to an event that no operation handles."""
     call = Call(event)
+    method = event["requestContext"]["http"]["method"]
+    if method == "OPTIONS" and call.header("origin") and call.header("access-control-request-method"):
+        # A preflight request. API Gateway adds the CORS headers for allowed origins, without which browsers stop here.
+        return respond(Answer(204, ""), call, name, None)
     path = event["rawPath"]
     allowed = methods(path)
     reason = Reason.METHOD_NOT_ALLOWED if allowed else Reason.NO_ROUTE
@@ -99,5 +103,5 @@ def refuse(event: Mapping[str, Any], name: str) -> dict[str, Any]:
     answer = found.failure(Refused(reason), call) if found else _NO_DIALECT
     if allowed:
         answer = answer._replace(headers={**answer.headers, "Allow": ", ".join(allowed)})
-    unmatched = pattern(event["requestContext"]["http"]["method"], path)
+    unmatched = pattern(method, path)
     return respond(answer, call, name, reason, api=name_of_api, unmatched=unmatched)
