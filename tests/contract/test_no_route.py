@@ -1,9 +1,13 @@
+import io
+import json
 import re
 
 import pytest
 
-from bindery.http import fallback
+from bindery.http import fallback, operation
 from tests.http_api import SOURCE_IP, Response, event, invoke
+
+pytestmark = pytest.mark.usefixtures("environment")
 
 VOICES = {
     "rufus": {404: '{"description":"Not found"}', 405: '{"description":"Method not allowed"}'},
@@ -65,3 +69,24 @@ def test_path_outside_every_api_gets_the_gateways_404(path: str):
     answer = refused("POST", path)
     assert (answer.status, answer.body) == (404, '{"message":"Not Found"}')
     assert "Allow" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "api", "unmatched"),
+    [
+        ("PUT", "/v2/enduser/enduserapi/changePassword", "quectel", "PUT /v2/enduser/enduserapi/changePassword"),
+        ("GET", "/apv/v27/user/rename/ada@example.com", "remoteit", "GET /apv/v27/user/rename/{}"),
+        ("PATCH", "/v0/devices/0F3A1B", "rufus", "PATCH /v0/devices/{}"),
+        ("POST", "/v1/device/owned-devices/b7c1-2e/un_block", "asseco", "POST /v1/device/owned-devices/{}/un_block"),
+        ("SECRET", "/api/v3.1/" + "x" * 33, "vodlix", "{} /api/v3.1/{}"),
+        ("GET", "/" + "a/" * 20, None, "GET /a/a/a/a/a/a/a/a/..."),
+    ],
+)
+def test_log_shows_api_and_path_pattern(
+    method: str, path: str, api: str | None, unmatched: str, monkeypatch: pytest.MonkeyPatch
+):
+    log = io.StringIO()
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", log)
+    refused(method, path)
+    line = json.loads(log.getvalue())
+    assert (line.get("api"), line["unmatched"]) == (api, unmatched)

@@ -62,7 +62,8 @@ def test_key_allows_its_access_type_and_unbind_permission(grant: Grant, unbind: 
     ("chosen", "reason"),
     [
         ("ror-short", Reason.INVALID),
-        ("ROR-" + "0" * 20, Reason.INVALID),
+        ("ror-" + "0" * 20 + "\n", Reason.INVALID),
+        ("0" * 129, Reason.INVALID),
         ("ror-" + "0" * 20, Reason.ALREADY_EXISTS),
     ],
 )
