@@ -12,7 +12,7 @@ from bindery.http.operation import Dialect, respond
 DIALECTS = {
     "/v0/": "rufus",
     "/v2/binding/enduserapi/": "quectel",
-    "/v2/enduser/enduserapi/": "quectel",
+    **{f"/v2/{service}/enduserapi/": "quectel" for service in ("enduser", "sms", "family", "quecauth", "mobilepush")},
     "/v1/device/": "asseco",
     "/apv/v27/": "remoteit",
     "/api/": "vodlix",

@@ -76,8 +76,8 @@ REFUSALS = {
     Reason.UNAVAILABLE: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
     Reason.CONFLICT: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
     Reason.INTERNAL: ErrorRow(200, 5048, "Device binding failed"),
-    Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
-    Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "Method not allowed"),
+    Reason.NO_ROUTE: ErrorRow(200, 404, "Not found"),
+    Reason.METHOD_NOT_ALLOWED: ErrorRow(200, 405, "Method not allowed"),
 }
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
 
