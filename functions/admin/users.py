@@ -134,7 +134,7 @@ def enable(uid: PathId) -> User:
 
 @handler.app.post("/admin/v1/users/<uid>/password")
 def set_password(uid: PathId, new: NewPassword) -> User:
-    """Set the password of a user."""
+    """Set the password of a user, revoke all their tokens, and end their connections."""
     users.set_password(uid, new.password)
     return show(uid)
 

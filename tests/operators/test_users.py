@@ -226,8 +226,9 @@ def test_revocation_does_not_affect_later_tokens() -> None:
     assert welcome(token())
 
 
-def test_password_is_used_verbatim_and_never_shown() -> None:
+def test_password_is_used_verbatim_and_never_shown_and_revokes_tokens() -> None:
     made = create()
+    old = token()
     assert "password" not in users.show("ada")
     set_ = ask("POST", "/ada/password", {"password": PASSWORD})
     assert (set_.status, set_.json()) == (200, made)
@@ -235,6 +236,7 @@ def test_password_is_used_verbatim_and_never_shown() -> None:
     assert passwords.verify(PASSWORD, stored)
     for answer in (ask("GET", "/ada"), ask("GET", query={"account": "acme"})):
         assert stored not in answer.body
+    assert not welcome(old)
     assert welcome(token())
 
 

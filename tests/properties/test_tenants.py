@@ -236,6 +236,17 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("quectel.share_device", "quectel", "another user"): SAME,
     ("quectel.share_device", "quectel", "shared user"): HAS_SHARE,
     ("quectel.share_device", "quectel", "banned device"): BANNED,
+    **{
+        ("quectel.refresh_token", "quectel", condition): cell
+        for condition, cell in (
+            ("no credential", BAD_TOKEN),
+            ("expired", SAME),
+            ("another account", SAME),
+            ("another user", SAME),
+            ("shared user", SAME),
+            ("banned device", NO_DEVICE),
+        )
+    },
     ("asseco.register_owned_device", "asseco", "another account"): _asseco(
         440, "imei-not-unique", "A device with this identifier is registered already"
     ),

@@ -91,7 +91,7 @@ users.action("enable", "Enable a disabled user.", done="Enabled user {uid}.")
 
 @command(app, done="Set the password of user {uid}.")
 def password(context: Context, user: User) -> Any:
-    """Set a user's password, entered at a prompt or on standard input."""
+    """Set a user's password, entered at a prompt or on standard input. Their sessions and connections end."""
     return context.api.post("users", user, "password", password=confidential("Password"))
 
 

@@ -4,6 +4,7 @@ Each API has its own secret: functions of one cannot make tokens of another. Rai
 tokens.
 """
 
+import uuid
 from typing import NamedTuple
 
 import jwt
@@ -28,6 +29,10 @@ class Session(NamedTuple):
     account: str
     domain: str | None
     generation: int
+    token: str = ""
+    """Random id of the token. Tokens of earlier releases have none."""
+    expires_at: int = 0
+    """In seconds."""
 
     def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> list[Read]:
         """Return the reads that `confirm` needs."""
@@ -74,21 +79,23 @@ def sign(user: items.User, dialect: str, lifetime: int, *, audience: str | None 
         "gen": user["generation"],
         "iat": issued,
         "exp": issued + lifetime,
+        "jti": uuid.uuid4().hex,
     }
     return jwt.encode(claims, secrets.session_secret(dialect), "HS256"), issued + lifetime
 
 
-def verify(token: str, dialect: str) -> Session:
-    """Return a token's session. Raises `TOKEN_INVALID`."""
+def verify(token: str, dialect: str, *, audience: str | None = None, leeway: int = 0) -> Session:
+    """Return a token's session, until `leeway` seconds after its expiry. Raises `TOKEN_INVALID`."""
     try:
         claims = jwt.decode(
             token,
             secrets.session_secret(dialect),
             algorithms=["HS256"],
             issuer=_ISSUER,
-            audience=dialect,
+            audience=audience or dialect,
+            leeway=leeway,
             options={"require": _REQUIRED},
         )
     except jwt.PyJWTError:
         raise Refused(Reason.TOKEN_INVALID) from None
-    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"])
+    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"], claims.get("jti", ""), claims["exp"])

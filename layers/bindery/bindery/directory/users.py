@@ -137,9 +137,9 @@ def set_home_mode(uid: str, home_mode: bool) -> None:
 
 
 def set_password(uid: str, password: str) -> None:
-    """Replace a user's password. Tokens stay valid. Raises `NOT_FOUND`."""
+    """Replace a user's password, revoke tokens and end connections. Raises `NOT_FOUND`."""
     changed: items.User = {"password": passwords.protect(password)}
-    directory.change(items.user(uid), changed)
+    dynamodb.write(items.user(uid).update(set=changed, add={"generation": 1}, when=directory.EXISTS))
 
 
 def revoke_sessions(uid: str) -> None:

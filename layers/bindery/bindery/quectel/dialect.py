@@ -106,6 +106,7 @@ _FAILED = {
     "shareInfo": (5134, "Failed to add device share information"),
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
+    "refreshToken": (5048, "Token refresh failed"),
 }
 """Error codes of the other operations in place of 5048."""
 
@@ -231,8 +232,13 @@ def authenticate(call: Call, access: Access) -> Session:
     credential = call.header("authorization")
     if credential is None:
         raise Refused(Reason.TOKEN_MISSING)
+    return sessions.verify(bare_token(credential), "quectel")
+
+
+def bare_token(credential: str) -> str:
+    """Return a token without its scheme: clients send it with and without `Bearer `."""
     scheme, _, token = credential.partition(" ")
-    return sessions.verify(token.strip() if scheme.lower() == "bearer" else credential, "quectel")
+    return token.strip() if scheme.lower() == "bearer" else credential
 
 
 def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
@@ -285,3 +291,19 @@ _LOGIN = {
     "email": Reason.EMAIL_UNKNOWN,
     "pwd": Reason.PASSWORD_WRONG,
 }
+
+
+class Refresh(Login):
+    """Dialect of the operation that renews tokens. Every invalid request is an invalid token."""
+
+    CREDENTIALS = frozenset({Reason.TOKEN_INVALID})
+
+    @staticmethod
+    def authenticate(call: Call, access: Access) -> str:
+        """Return the token in the header, unchecked, or ""."""
+        return bare_token(call.header("authorization") or "")
+
+    @staticmethod
+    def invalid(problems: Sequence[Problem], caller: str) -> Refused:
+        """Refuse the token."""
+        return Refused(Reason.TOKEN_INVALID)

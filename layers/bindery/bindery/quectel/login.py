@@ -11,11 +11,6 @@ from bindery.quectel import domain_secrets
 from bindery.registry import items
 from bindery.security import encryption
 
-ACCESS_LIFETIME = 2 * 3600
-"""Seconds."""
-REFRESH_LIFETIME = 30 * 24 * 3600
-"""Seconds."""
-
 REFUSES = (
     Reason.USER_DOMAIN_UNKNOWN,
     Reason.SIGNATURE_INVALID,

@@ -320,6 +320,18 @@ def _login_attempts(kind: str, *parts: str) -> Key[Attempts]:
     return Key(Table.BINDINGS, f"attempts#{hashed.hex()}", kind)
 
 
+class UsedToken(Stored, total=False):
+    """A token that was exchanged for new ones (quectel)."""
+
+    used_at: int
+    expires_at: int
+
+
+def used_token(token: str) -> Key[UsedToken]:
+    """Key of a used token, by its random id."""
+    return Key(Table.BINDINGS, f"token#{token}", "used")
+
+
 # Hex digits of a network's hash. About 4,000 IPv4 addresses share each of the million values, so it identifies none.
 _NETWORK_DIGITS = 5
 
