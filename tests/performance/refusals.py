@@ -199,6 +199,10 @@ def _quectel_parameters(world: World) -> Story:
     for name, wrong in _PARAMETERS.items():
         for reason, query in wrong.items():
             yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=query)
+    users.create("leaver", "demo", domain=demo.DOMAIN)
+    event = world.sample("quectel.user_info", authorization=world.token("leaver", "quectel"))
+    dynamodb.write(Delete(items.user("leaver")))
+    yield "refused: user_unknown", "quectel.user_info", event
     login, secret = "quectel.email_pwd_login", demo._domain_secret()
 
     def given(email: str, domain: str, **wrong: str) -> Any:

@@ -49,6 +49,7 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
 NAMES_NOTHING = {
     "rufus.list_devices",
     "quectel.refresh_token",
+    "quectel.user_info",
     "quectel.user_device_list",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",

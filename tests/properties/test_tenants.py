@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bindery.directory import users
 from bindery.registry import holdings
 from bindery.remoteit import dialect
 from tests.http_api import invoke
@@ -70,6 +71,11 @@ def _accepted(here: World) -> str:
     """Return the time at which the share was accepted and its user got the device."""
     (place,) = holdings.of_user(here.ben.uid)
     return dialect.written(place["bound_at"])
+
+
+def _user(uid: str) -> Like:
+    """Return the response that shows this user."""
+    return Like({"uid": uid, "registerTime": lambda _: users.show(uid)["created_at"]})
 
 
 _BANNED_PLAYER = (
@@ -247,6 +253,10 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
             ("banned device", NO_DEVICE),
         )
     },
+    ("quectel.user_info", "quectel", "another account"): _user("cleo"),
+    ("quectel.user_info", "quectel", "another user"): _user("ben"),
+    ("quectel.user_info", "quectel", "shared user"): _user("ben"),
+    ("quectel.user_info", "quectel", "banned device"): NO_DEVICE,
     ("asseco.register_owned_device", "asseco", "another account"): _asseco(
         440, "imei-not-unique", "A device with this identifier is registered already"
     ),

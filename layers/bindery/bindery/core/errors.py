@@ -22,6 +22,7 @@ class Reason(StrEnum):
     KEY_THROTTLED = auto()
     TOKEN_MISSING = auto()
     TOKEN_INVALID = auto()
+    USER_UNKNOWN = auto()
     ACCESS_DENIED = auto()
 
     # Login.

@@ -38,12 +38,13 @@ class Session(NamedTuple):
         """Return the reads that `confirm` needs."""
         return [Read(items.user(self.uid), unavailable), Read(items.account(self.account), unavailable)]
 
-    def confirm(self, found: Batch) -> User:
-        """Return the user. Raises `TOKEN_INVALID`: unknown, disabled, moved or revoked."""
+    def confirm(self, found: Batch, unknown: Reason = Reason.TOKEN_INVALID) -> User:
+        """Return the user. Raises `unknown`, and `TOKEN_INVALID`: disabled, moved or revoked."""
         user, account = found[items.user(self.uid)], found[items.account(self.account)]
+        if user is None:
+            raise Refused(unknown)
         if (
-            user is None
-            or account is None
+            account is None
             or not user["enabled"]
             or user["generation"] != self.generation
             or user["account"] != self.account
@@ -53,9 +54,9 @@ class Session(NamedTuple):
             raise Refused(Reason.TOKEN_INVALID)
         return users.from_items(user, account)
 
-    def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:
+    def look_up(self, unavailable: Reason = Reason.UNAVAILABLE, unknown: Reason = Reason.TOKEN_INVALID) -> User:
         """Read and `confirm` the user."""
-        return self.confirm(dynamodb.get_many(self.reads(unavailable)))
+        return self.confirm(dynamodb.get_many(self.reads(unavailable)), unknown)
 
 
 def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:

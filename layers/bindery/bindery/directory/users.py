@@ -31,6 +31,7 @@ class User(NamedTuple):
     generation: int
     lease_generation: int
     pseudonym: str
+    created_at: int
     parts: int = 1
     """Parts of the account's device list."""
 
@@ -165,6 +166,7 @@ def from_items(user: items.User, account: items.Account) -> User:
         user["generation"],
         lease_generation(user, account),
         pseudonym(user["uid"], user),
+        user["created_at"],
         account.get("parts", 1),
     )
 

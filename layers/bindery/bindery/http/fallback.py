@@ -24,6 +24,7 @@ ROUTES = {
     "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
     "/v2/enduser/enduserapi/emailPwdLogin": ("POST",),
     "/v2/enduser/enduserapi/refreshToken": ("PUT",),
+    "/v2/enduser/enduserapi/userInfo": ("GET",),
     "/v2/binding/enduserapi/userDeviceList": ("GET",),
     "/v2/enduser/enduserapi/userDeviceList": ("GET",),
     "/v2/binding/enduserapi/deviceInfo": ("GET",),

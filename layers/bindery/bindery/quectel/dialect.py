@@ -19,6 +19,7 @@ from bindery.quectel import binding, user_devices
 REFUSALS = {
     Reason.TOKEN_MISSING: ErrorRow(200, 5106, "Please enter token"),
     Reason.TOKEN_INVALID: ErrorRow(200, 5032, "Token verification failed"),
+    Reason.USER_UNKNOWN: ErrorRow(200, 5033, "User does not exist"),
     Reason.USER_DOMAIN_UNKNOWN: ErrorRow(200, 5015, "User domain does not exist"),
     Reason.SIGNATURE_INVALID: ErrorRow(200, 5420, "Signature verification failed"),
     Reason.EMAIL_UNKNOWN: ErrorRow(200, 5031, "Email not registered"),
@@ -106,6 +107,7 @@ _FAILED = {
     "shareInfo": (5134, "Failed to add device share information"),
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
+    "userInfo": (5048, "User information query failed"),
     "refreshToken": (5048, "Token refresh failed"),
 }
 """Error codes of the other operations in place of 5048."""
