@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 from bindery.core.errors import Reason
 from bindery.directory import sessions, users
 from bindery.directory.users import Role
-from bindery.http.fields import VERBATIM, Customer, Email
+from bindery.http.fields import VERBATIM, Customer, Email, Phone
 from bindery.operators import references
 from bindery.operators.resource import (
     UNCHANGED,
@@ -36,16 +36,18 @@ class NewUser(RequestBody):
     home_mode: StrictBool = False
     customer: Customer | None = None
     email: Email | None = None
+    phone: Phone | None = None
 
 
 class Change(RequestBody):
-    """The members to change. Null removes a domain, customer or email."""
+    """The members to change. Null removes a domain, customer, email or phone."""
 
     role: Role = UNCHANGED
     domain: Id | None = UNCHANGED
     home_mode: StrictBool = UNCHANGED
     customer: Customer | None = UNCHANGED
     email: Email | None = UNCHANGED
+    phone: Phone | None = UNCHANGED
 
 
 class NewPassword(RequestBody):
@@ -79,6 +81,7 @@ class User(BaseModel):
     home_mode: bool
     customer: str | None
     email: str | None = None
+    phone: str | None = None
     enabled: bool
     created_at: int
 

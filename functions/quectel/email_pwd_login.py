@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
+from bindery.core.errors import Reason
 from bindery.http.fields import ID, Verbatim512, Verbatim2048, VerbatimEmail
 from bindery.http.messages import Access, Form
 from bindery.http.operation import operation
@@ -20,10 +21,9 @@ class EmailPwdLogin(Form):
     signature: Verbatim512
 
 
-@operation(dialect.Login, Access.WRITE, refuses=login.REFUSES)
+@operation(dialect.Login, Access.WRITE, refuses=[*login.REFUSES, Reason.EMAIL_UNKNOWN])
 def handler(request: EmailPwdLogin, source_ip: str) -> tokens.Tokens:
     """Log in. The access token is valid for two hours, the refresh token for 30 days."""
-    user = login.log_in(
-        request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
-    )
+    name = login.by_email(request.user_domain, request.email)
+    user = login.log_in(request.user_domain, name, request.pwd, request.random, request.signature, source_ip=source_ip)
     return tokens.sign(user)

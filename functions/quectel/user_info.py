@@ -19,7 +19,7 @@ class User(Reply):
     uid: str
     email: str
     nike_name: str = Field(default="", serialization_alias="nikeName")
-    phone: str = ""
+    phone: str
     lang: str = ""
     timezone: str = ""
     register_time: int = Field(serialization_alias="registerTime")
@@ -30,4 +30,4 @@ class User(Reply):
 def handler(request: UserInfo, caller: Session) -> User:
     """Show the token's user."""
     user = caller.look_up(unknown=Reason.USER_UNKNOWN)
-    return User(uid=user.uid, email=user.email or "", register_time=user.created_at)
+    return User(uid=user.uid, email=user.email or "", phone=user.phone or "", register_time=user.created_at)

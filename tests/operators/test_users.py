@@ -58,6 +58,7 @@ def test_user_is_created_once_and_shown() -> None:
         "home_mode": True,
         "customer": "MIGR00002",
         "email": "Ada@Example.COM",
+        "phone": "+447700900123",
     }
     made = ask("POST", "", given)
     assert made.json() == given | {"enabled": True, "created_at": made.json()["created_at"]}
@@ -88,6 +89,7 @@ def test_user_requires_only_an_id_and_an_account() -> None:
         "home_mode": False,
         "customer": None,
         "email": None,
+        "phone": None,
         "enabled": True,
         "created_at": made["created_at"],
     }
@@ -246,3 +248,19 @@ def test_control_character_in_a_password_is_422(code: int) -> None:
     stands = everything()
     assert ask("POST", "/ada/password", {"password": f"abcd{chr(code)}efgh"}).status == 422
     assert everything() == stands
+
+
+def test_phone_number_is_stored_with_digits_and_unique_per_domain() -> None:
+    assert create(domain="app", phone="+44 (7700) 900-123")["phone"] == "+447700900123"
+    create("ben", domain="app", phone="+447700900124")
+    assert create("eve", domain="other", phone="+447700900123")["phone"] == "+447700900123"
+    stands = everything()
+    for taken in (
+        ask("PATCH", "/ben", {"phone": "+44 7700 900123"}),
+        ask("POST", "", {"uid": "new", "account": "acme", "domain": "app", "phone": "+447700900124"}),
+        ask("PATCH", "/eve", {"domain": "app"}),
+    ):
+        assert (taken.status, taken.json()["detail"]) == (409, "The phone number is another user's.")
+    assert everything() == stands
+    assert ask("PATCH", "/ada", {"phone": None}).json()["phone"] is None
+    assert ask("PATCH", "/ben", {"phone": "+44 7700 900123"}).status == 200

@@ -18,7 +18,7 @@ from tests.http_api import invoke
 from tests.properties import world
 from tests.properties.conditions import CONDITIONS
 from tests.properties.staging import Stage, columns, holds_tenants_data, is_open, refused, timeless, told
-from tests.properties.world import ADDRESS, World
+from tests.properties.world import ADDRESS, World, phone
 from tests.tables import everything
 from tools import template
 
@@ -75,7 +75,7 @@ def _accepted(here: World) -> str:
 
 def _user(uid: str) -> Like:
     """Return the response that shows this user."""
-    return Like({"uid": uid, "registerTime": lambda _: users.show(uid)["created_at"]})
+    return Like({"uid": uid, "phone": phone(uid), "registerTime": lambda _: users.show(uid)["created_at"]})
 
 
 _BANNED_PLAYER = (

@@ -381,6 +381,7 @@ LINES = [
     ("users change dora --customer C1 --no-home-mode", {"customer": "C1", "home_mode": False}),
     ("users change dora --customer ''", {"customer": None}),
     ("users change dora --email dora@example.org", {"email": "dora@example.org"}),
+    ("users change dora --phone '+44 7700 900124'", {"phone": "+447700900124"}),
     ("users disable dora", {"enabled": False}),
     ("users enable dora", {"enabled": True}),
     ("users token dora --dialect remoteit --lifetime 60", {}),

@@ -54,7 +54,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Account": items.account(ACCOUNT),
             "ApiKey": api_keys.presented(API_KEY),
             "User": items.user("ada"),
-            "EmailName": items.email_in_domain(DOMAIN, "ada@example.com"),
+            "LoginName": items.email_in_domain(DOMAIN, "ada@example.com"),
             "UserDomain": items.user_domain(DOMAIN),
             "Product": items.product(PRODUCT_KEY),
             "Bar": items.bar(PRODUCT_KEY, "cleo"),

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     USER_DOMAIN_UNKNOWN = auto()
     SIGNATURE_INVALID = auto()
     EMAIL_UNKNOWN = auto()
+    PHONE_UNKNOWN = auto()
     PASSWORD_WRONG = auto()
     LOGIN_THROTTLED = auto()
 

@@ -1,4 +1,4 @@
-"""Login names: email addresses, unique in a user domain (quectel) and an account (remoteit)."""
+"""Login names, unique in a user domain (quectel: email address, phone number) or account (remoteit: email address)."""
 
 from bindery.aws.dynamodb import Key, Put
 from bindery.aws.expressions import absent, equals
@@ -6,20 +6,23 @@ from bindery.core.errors import Reason
 from bindery.registry import items
 
 
-def names(user: items.User) -> list[Key[items.EmailName]]:
+def names(user: items.User) -> list[Key[items.LoginName]]:
     """Return a user's login names."""
-    email = user.get("email")
-    if email is None:
-        return []
-    account = items.email_in_account(user["account"], email)
-    return [account] if user["domain"] is None else [account, items.email_in_domain(user["domain"], email)]
+    domain, email, phone = user["domain"], user.get("email"), user.get("phone")
+    found = [] if email is None else [items.email_in_account(user["account"], email)]
+    if domain is not None and email is not None:
+        found.append(items.email_in_domain(domain, email))
+    if domain is not None and phone is not None:
+        found.append(items.phone_in_domain(domain, phone))
+    return found
 
 
-def claim(name: Key[items.EmailName], user: items.User) -> Put:
+def claim(name: Key[items.LoginName], user: items.User) -> Put:
     """Claim a login name. The write raises `ALREADY_EXISTS`."""
+    kind = "phone number" if name.sk == "phone" else "email address"
     return name.put(
         {"uid": user["uid"], "account": user["account"]},
         when=(absent() | equals("uid", user["uid"])).raises(
-            Reason.ALREADY_EXISTS, detail="The email address is another user's."
+            Reason.ALREADY_EXISTS, detail=f"The {kind} is another user's."
         ),
     )

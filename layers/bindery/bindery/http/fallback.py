@@ -23,6 +23,7 @@ ROUTES = {
     "/v0/devices/{deviceid}": ("DELETE", "GET"),
     "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
     "/v2/enduser/enduserapi/emailPwdLogin": ("POST",),
+    "/v2/enduser/enduserapi/phonePwdLogin": ("POST",),
     "/v2/enduser/enduserapi/refreshToken": ("PUT",),
     "/v2/enduser/enduserapi/userInfo": ("GET",),
     "/v2/binding/enduserapi/userDeviceList": ("GET",),

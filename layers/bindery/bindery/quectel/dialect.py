@@ -23,6 +23,7 @@ REFUSALS = {
     Reason.USER_DOMAIN_UNKNOWN: ErrorRow(200, 5015, "User domain does not exist"),
     Reason.SIGNATURE_INVALID: ErrorRow(200, 5420, "Signature verification failed"),
     Reason.EMAIL_UNKNOWN: ErrorRow(200, 5031, "Email not registered"),
+    Reason.PHONE_UNKNOWN: ErrorRow(200, 5004, "Phone number not registered"),
     Reason.PASSWORD_WRONG: ErrorRow(200, 5012, "Incorrect user name or password"),
     Reason.LOGIN_THROTTLED: ErrorRow(200, 5012, "Incorrect user name or password", RETRY_LATER),
     Reason.PRODUCT_KEY_MISSING: ErrorRow(200, 5066, "Please enter Product Key"),
@@ -107,6 +108,7 @@ _FAILED = {
     "shareInfo": (5134, "Failed to add device share information"),
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
+    "phonePwdLogin": (5048, "Login failed"),
     "userInfo": (5048, "User information query failed"),
     "refreshToken": (5048, "Token refresh failed"),
 }
@@ -291,6 +293,8 @@ _LOGIN = {
     "random": Reason.SIGNATURE_INVALID,
     "signature": Reason.SIGNATURE_INVALID,
     "email": Reason.EMAIL_UNKNOWN,
+    "internationalCode": Reason.PHONE_UNKNOWN,
+    "phone": Reason.PHONE_UNKNOWN,
     "pwd": Reason.PASSWORD_WRONG,
 }
 

@@ -413,6 +413,8 @@ class User(Stored, total=False):
     home_mode: bool
     customer: str | None
     email: str | None
+    phone: str | None
+    """With its country code: + and digits."""
     enabled: bool
     generation: int
     """Incremented to revoke the user's tokens."""
@@ -432,24 +434,29 @@ def users(account: str) -> Partition[User]:
     return Partition(Table.DIRECTORY, f"users#{account}", BY_LIST)
 
 
-class EmailName(Stored, total=False):
-    """The user of an email address in a user domain (quectel) or account (remoteit)."""
+class LoginName(Stored, total=False):
+    """The user of an email address or phone number in a user domain (quectel) or account (remoteit)."""
 
     uid: str
     account: str
 
 
-def email_in_domain(domain: str, email: str) -> Key[EmailName]:
+def email_in_domain(domain: str, email: str) -> Key[LoginName]:
     """Key of a name in a domain."""
     return _email("domain", domain, email)
 
 
-def email_in_account(account: str, email: str) -> Key[EmailName]:
+def phone_in_domain(domain: str, phone: str) -> Key[LoginName]:
+    """Key of a phone number in a domain."""
+    return Key(Table.DIRECTORY, identity.join("phone", domain, phone), "phone")
+
+
+def email_in_account(account: str, email: str) -> Key[LoginName]:
     """Key of a name in an account."""
     return _email("account", account, email)
 
 
-def _email(kind: str, scope: str, email: str) -> Key[EmailName]:
+def _email(kind: str, scope: str, email: str) -> Key[LoginName]:
     return Key(Table.DIRECTORY, identity.join("email", kind, scope, identity.folded(email)), "email")
 
 
