@@ -162,10 +162,10 @@ def test_email_address_is_reserved_in_account_and_domain(change: dict[str, Any],
     assert names() == dict.fromkeys(kept, "ada")
 
 
-def test_email_address_is_unique_per_account_and_domain() -> None:
+def test_email_address_is_unique_per_domain_and_in_an_account_without_domains() -> None:
     accounts.create("other", name="Other")
     create(domain="app", email="ada@x.de")
-    create("eve", domain="second", email="eve@x.de")
+    create("eve", domain="app", email="eve@x.de")
     create("far", account="other", domain="second", email="ada@x.de")
     stands = everything()
     refused = [
@@ -264,3 +264,23 @@ def test_phone_number_is_stored_with_digits_and_unique_per_domain() -> None:
     assert everything() == stands
     assert ask("PATCH", "/ada", {"phone": None}).json()["phone"] is None
     assert ask("PATCH", "/ben", {"phone": "+44 7700 900123"}).status == 200
+
+
+def test_email_address_of_two_domains_is_the_first_users_in_the_account() -> None:
+    create(domain="app", email="ada@x.de")
+    create("ben", domain="second", email="Ada@x.de")
+    create("eve", domain="other", email="eve@x.de")
+    both = {"account#acme#ada@x.de": "ada", "domain#app#ada@x.de": "ada", "domain#second#ada@x.de": "ben"}
+    eves = {"account#acme#eve@x.de": "eve", "domain#other#eve@x.de": "eve"}
+    assert names() == both | eves
+    assert ask("PATCH", "/eve", {"email": "ada@x.de"}).status == 200
+    assert names() == both | {"domain#other#ada@x.de": "eve"}
+    stands = everything()
+    assert ask("PATCH", "/ben", {"domain": None}).json()["reason"] == "already_exists"
+    assert everything() == stands
+    assert ask("PATCH", "/eve", {"email": "eve@x.de"}).status == 200
+    assert names() == both | eves
+    assert privacy.erase("ada") == (dict.fromkeys(privacy.KINDS, 0) | {"users": 1}, True)
+    assert names() == {"domain#second#ada@x.de": "ben"} | eves
+    assert ask("PATCH", "/ben", {"email": "ada@x.de"}).status == 200
+    assert names() == {"account#acme#ada@x.de": "ben", "domain#second#ada@x.de": "ben"} | eves

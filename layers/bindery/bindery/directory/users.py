@@ -70,12 +70,14 @@ def create(
     }
     if phone is not None:
         record["phone"] = phone
+    if emails.taken_in_account(record):
+        record["only_in_domain"] = True
     dynamodb.transact(
         [
             items.user(uid).put(record, when=absent().raises(Reason.ALREADY_EXISTS)),
             items.account(account).check(directory.EXISTS),
             *references,
-            *(emails.claim(name, record) for name in emails.names(record)),
+            *emails.claims(record),
         ]
     )
 
@@ -108,21 +110,24 @@ def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[i
     if not counted and not {"email", "phone"} & members.keys():
         directory.change(items.user(uid), members)
         return
-    before, after = emails.names(was), emails.names(was | members)
+    if moved or "email" in members:
+        members["only_in_domain"] = emails.taken_in_account(was | members)
+    now = was | members
+    before, after = emails.names(was), emails.names(now)
     unchanged = same_names(was) & equals("customer", was["customer"])
     dynamodb.transact(
         [
             items.user(uid).update(set=members, add=counted, when=unchanged.raises(_changed)),
             *(references if moved else ()),
-            *(emails.claim(name, was) for name in after),
+            *emails.claims(now),
             *(name.delete() for name in before if name not in after),
         ]
     )
 
 
 def same_names(was: items.User) -> Condition:
-    """Condition: domain, email address and phone number are as read. Raises `CONFLICT` and `NOT_FOUND`."""
-    same = [absent(name) | equals(name, was.get(name)) for name in ("email", "phone")]
+    """Condition: domain and login names are as read. Raises `CONFLICT` and `NOT_FOUND`."""
+    same = [absent(name) | equals(name, was.get(name)) for name in ("email", "only_in_domain", "phone")]
     return (equals("domain", was["domain"]) & every(same)).raises(_changed)
 
 

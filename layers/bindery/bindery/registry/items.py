@@ -413,6 +413,8 @@ class User(Stored, total=False):
     home_mode: bool
     customer: str | None
     email: str | None
+    only_in_domain: bool
+    """The email address is no login name in the account: a user in another user domain has it there."""
     phone: str | None
     """With its country code: + and digits."""
     enabled: bool
