@@ -26,6 +26,7 @@ ROUND_TRIPS = 2
 MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.bind_device_sn": 3,
     "quectel.email_pwd_login": 4,
+    "quectel.phone_pwd_login": 4,
     "quectel.unbundling_device_dk": 3,
     "remoteit.connect_device": 3,
     "remoteit.list_all": 29,

@@ -30,11 +30,18 @@ VOICES = {
         ',"error_code":"method_not_allowed","data":[]}',
     },
 }
+pytestmark = pytest.mark.usefixtures("environment")
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def refused(method: str, path: str) -> Response:
     return invoke("default.no_route", event(method, path, route="$default"))
+
+
+def status(dialect: str, usual: int) -> int:
+    """Return the HTTP status of an API's response. Clients of quectel raise on any but 200 before they read `code`."""
+    return 200 if dialect == "quectel" else usual
 
 
 def timeless(body: str) -> str:
@@ -46,7 +53,8 @@ def timeless(body: str) -> str:
 @pytest.mark.parametrize("prefix", fallback.DIALECTS)
 def test_unknown_path_is_404_in_the_format_of_its_api(prefix: str, rest: str):
     answer = refused("GET", prefix + rest)
-    assert (answer.status, timeless(answer.body)) == (404, VOICES[fallback.DIALECTS[prefix]][404])
+    dialect = fallback.DIALECTS[prefix]
+    assert (answer.status, timeless(answer.body)) == (status(dialect, 404), VOICES[dialect][404])
     assert "Allow" not in answer.headers
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["x-request-id"] == "request-1"
@@ -58,7 +66,7 @@ def test_unsupported_method_is_405_with_allowed_methods(path: str):
     (dialect,) = (dialect for prefix, dialect in fallback.DIALECTS.items() if path.startswith(prefix))
     for method in set(METHODS) - set(methods):
         answer = refused(method, re.sub(r"\{.+?\}", "990000862471854", path))
-        assert (answer.status, timeless(answer.body)) == (405, VOICES[dialect][405])
+        assert (answer.status, timeless(answer.body)) == (status(dialect, 405), VOICES[dialect][405])
         assert answer.headers["Allow"] == ", ".join(methods)
 
 

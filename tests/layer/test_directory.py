@@ -105,7 +105,17 @@ def test_session_identifies_its_user_until_it_expires() -> None:
     found = sessions.verify(token, "quectel").look_up()
     ada = users.show("ada")
     assert found == users.User(
-        "ada", "acme", None, "regular", False, None, None, *[ada["generation"]] * 2, ada["pseudonym"]
+        "ada",
+        "acme",
+        None,
+        "regular",
+        False,
+        None,
+        None,
+        None,
+        *[ada["generation"]] * 2,
+        ada["pseudonym"],
+        ada["created_at"],
     )
 
 

@@ -134,6 +134,8 @@ def quectel(world: World) -> Story:
     yield "success", login, world.sample(login, body=urlencode(form))
     form = quectel_login.form("ada@example.com", "a wrong password", demo.DOMAIN, demo._domain_secret())
     yield "refused: wrong password", login, world.sample(login, body=urlencode(form))
+    query = quectel_login.query(*demo.PHONE, demo._password("cleo"), demo.DOMAIN, demo._domain_secret())
+    yield "success", "quectel.phone_pwd_login", world.sample("quectel.phone_pwd_login", query=query)
 
 
 def asseco(world: World) -> Story:

@@ -42,7 +42,7 @@ _OWNING = {
 def columns(name: str) -> list[str]:
     """Return the kinds of credentials that an operation accepts."""
     dialect = name.partition(".")[0]
-    if name == "quectel.email_pwd_login":
+    if name in ("quectel.email_pwd_login", "quectel.phone_pwd_login"):
         return ["quectel login"]
     if dialect == "remoteit":
         return ["remoteit key"] if name == "remoteit.login" else ["remoteit key", "remoteit token"]

@@ -48,6 +48,8 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
 
 NAMES_NOTHING = {
     "rufus.list_devices",
+    "quectel.refresh_token",
+    "quectel.user_info",
     "quectel.user_device_list",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
@@ -59,6 +61,7 @@ TOLD_APART = {
     "rufus.bind_device": "a device's id depends on its company, so no other tenant's resource is involved",
     "quectel.bind_device_sn": "the document has separate codes: 5412 and 5049, besides 5090",
     "quectel.email_pwd_login": "the API has a separate code for an unknown address: 5031",
+    "quectel.phone_pwd_login": "the API has a separate code for an unknown phone number: 5004",
     "asseco.register_owned_device": "the API says imei-not-unique for any owner",
     "remoteit.login": "tested below: an address in another account, and an unknown one",
     "vodlix.add_device": "video devices have no owner",

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from bindery.directory import users
 from bindery.registry import holdings
 from bindery.remoteit import dialect
 from tests.http_api import invoke
 from tests.properties import world
 from tests.properties.conditions import CONDITIONS
 from tests.properties.staging import Stage, columns, holds_tenants_data, is_open, refused, timeless, told
-from tests.properties.world import ADDRESS, World
+from tests.properties.world import ADDRESS, World, phone
 from tests.tables import everything
 from tools import template
 
@@ -70,6 +71,11 @@ def _accepted(here: World) -> str:
     """Return the time at which the share was accepted and its user got the device."""
     (place,) = holdings.of_user(here.ben.uid)
     return dialect.written(place["bound_at"])
+
+
+def _user(uid: str) -> Like:
+    """Return the response that shows this user."""
+    return Like({"uid": uid, "phone": phone(uid), "registerTime": lambda _: users.show(uid)["created_at"]})
 
 
 _BANNED_PLAYER = (
@@ -236,6 +242,21 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("quectel.share_device", "quectel", "another user"): SAME,
     ("quectel.share_device", "quectel", "shared user"): HAS_SHARE,
     ("quectel.share_device", "quectel", "banned device"): BANNED,
+    **{
+        ("quectel.refresh_token", "quectel", condition): cell
+        for condition, cell in (
+            ("no credential", BAD_TOKEN),
+            ("expired", SAME),
+            ("another account", SAME),
+            ("another user", SAME),
+            ("shared user", SAME),
+            ("banned device", NO_DEVICE),
+        )
+    },
+    ("quectel.user_info", "quectel", "another account"): _user("cleo"),
+    ("quectel.user_info", "quectel", "another user"): _user("ben"),
+    ("quectel.user_info", "quectel", "shared user"): _user("ben"),
+    ("quectel.user_info", "quectel", "banned device"): NO_DEVICE,
     ("asseco.register_owned_device", "asseco", "another account"): _asseco(
         440, "imei-not-unique", "A device with this identifier is registered already"
     ),

@@ -255,7 +255,7 @@ def test_route_throttling_limits_are_integers():
     assert {route for route in usual if route.lower().endswith("login")} == {
         route for route in routes if route.lower().endswith("login")
     }
-    assert text.count("${LoginRate}") == 4
+    assert text.count("${LoginRate}") == 6
     for rates in usual.values():
         assert rates.keys() == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
         assert all(type(limit) is int for limit in rates.values())

@@ -394,6 +394,7 @@ LINES = [
     ("users change dora --email dora@example.org", {"email": "dora@example.org"}),
     ("accounts limit demo-other --per-second 5 --burst 9", {"per_second": 5, "burst": 9}),
     ("accounts limit demo-other --none", {"per_second": None, "burst": None}),
+    ("users change dora --phone '+44 7700 900124'", {"phone": "+447700900124"}),
     ("users disable dora", {"enabled": False}),
     ("users enable dora", {"enabled": True}),
     ("users token dora --dialect remoteit --lifetime 60", {}),

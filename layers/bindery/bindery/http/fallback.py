@@ -12,7 +12,7 @@ from bindery.http.operation import Dialect, respond
 DIALECTS = {
     "/v0/": "rufus",
     "/v2/binding/enduserapi/": "quectel",
-    "/v2/enduser/enduserapi/": "quectel",
+    **{f"/v2/{service}/enduserapi/": "quectel" for service in ("enduser", "sms", "family", "quecauth", "mobilepush")},
     "/v1/device/": "asseco",
     "/apv/v27/": "remoteit",
     "/api/": "vodlix",
@@ -23,6 +23,9 @@ ROUTES = {
     "/v0/devices/{deviceid}": ("DELETE", "GET"),
     "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
     "/v2/enduser/enduserapi/emailPwdLogin": ("POST",),
+    "/v2/enduser/enduserapi/phonePwdLogin": ("POST",),
+    "/v2/enduser/enduserapi/refreshToken": ("PUT",),
+    "/v2/enduser/enduserapi/userInfo": ("GET",),
     "/v2/binding/enduserapi/userDeviceList": ("GET",),
     "/v2/enduser/enduserapi/userDeviceList": ("GET",),
     "/v2/binding/enduserapi/deviceInfo": ("GET",),

@@ -277,6 +277,21 @@ Email = Annotated[
 ]
 """Only the form is checked."""
 
+
+def _as_phone(value: str) -> str:
+    number = identity.phone(value)
+    if number is None:
+        raise PydanticCustomError("phone", "not a phone number with its country code, such as +44 7700 900123")
+    return number
+
+
+Phone = Annotated[
+    str,
+    Field(max_length=64),
+    AfterValidator(_as_phone),
+    WithJsonSchema({"type": "string", "maxLength": 64, "pattern": r"^\+[0-9 ().-]+$"}),
+]
+
 LoginName = Annotated[Text254, AfterValidator(_short_folded)]
 VerbatimEmail = Annotated[Verbatim512, AfterValidator(_short_folded)]
 

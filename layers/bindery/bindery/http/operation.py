@@ -180,6 +180,9 @@ def parse_request(model: type[Parameters], call: Call) -> Parameters:
             given = _parse_form(call)
         case "query":
             given = _parse_query(call.event.get("rawQueryString", ""))
+        case "query or form":
+            query = _parse_query(call.event.get("rawQueryString", ""))
+            given = query or (_parse_form(call) if call.event.get("body") else {})
         case "path":
             given = {}
     try:

@@ -323,6 +323,18 @@ def _login_attempts(kind: str, *parts: str) -> Key[Attempts]:
     return Key(Table.BINDINGS, f"attempts#{hashed.hex()}", kind)
 
 
+class UsedToken(Stored, total=False):
+    """A token that was exchanged for new ones (quectel)."""
+
+    used_at: int
+    expires_at: int
+
+
+def used_token(token: str) -> Key[UsedToken]:
+    """Key of a used token, by its random id."""
+    return Key(Table.BINDINGS, f"token#{token}", "used")
+
+
 # Hex digits of a network's hash. About 4,000 IPv4 addresses share each of the million values, so it identifies none.
 _NETWORK_DIGITS = 5
 
@@ -413,6 +425,10 @@ class User(Stored, total=False):
     home_mode: bool
     customer: str | None
     email: str | None
+    only_in_domain: bool
+    """The email address is no login name in the account: a user in another user domain has it there."""
+    phone: str | None
+    """With its country code: + and digits."""
     enabled: bool
     generation: int
     """Incremented to revoke the user's tokens."""
@@ -432,24 +448,29 @@ def users(account: str) -> Partition[User]:
     return Partition(Table.DIRECTORY, f"users#{account}", BY_LIST)
 
 
-class EmailName(Stored, total=False):
-    """The user of an email address in a user domain (quectel) or account (remoteit)."""
+class LoginName(Stored, total=False):
+    """The user of an email address or phone number in a user domain (quectel) or account (remoteit)."""
 
     uid: str
     account: str
 
 
-def email_in_domain(domain: str, email: str) -> Key[EmailName]:
+def email_in_domain(domain: str, email: str) -> Key[LoginName]:
     """Key of a name in a domain."""
     return _email("domain", domain, email)
 
 
-def email_in_account(account: str, email: str) -> Key[EmailName]:
+def phone_in_domain(domain: str, phone: str) -> Key[LoginName]:
+    """Key of a phone number in a domain."""
+    return Key(Table.DIRECTORY, identity.join("phone", domain, phone), "phone")
+
+
+def email_in_account(account: str, email: str) -> Key[LoginName]:
     """Key of a name in an account."""
     return _email("account", account, email)
 
 
-def _email(kind: str, scope: str, email: str) -> Key[EmailName]:
+def _email(kind: str, scope: str, email: str) -> Key[LoginName]:
     return Key(Table.DIRECTORY, identity.join("email", kind, scope, identity.folded(email)), "email")
 
 
