@@ -27,6 +27,8 @@ REFUSED = {
     "quectel.set_device_info": (200, FIVE_THOUSAND % (5054, "Device information modification failed")),
     "quectel.unbundling_device_dk": (200, FIVE_THOUSAND % (5050, "Device unbinding failed")),
     "quectel.share_info": (200, FIVE_THOUSAND % (5134, "Failed to add device share information")),
+    "quectel.refresh_token": (200, FIVE_THOUSAND % (5048, "Token refresh failed")),
+    "quectel.user_info": (200, FIVE_THOUSAND % (5048, "User information query failed")),
     "quectel.share_device": (200, FIVE_THOUSAND % (5138, "Device sharing failed")),
 }
 LIST = "rufus.list_devices"

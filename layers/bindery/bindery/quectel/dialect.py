@@ -306,7 +306,7 @@ _LOGIN = {
 class Refresh(Login):
     """Dialect of the operation that renews tokens. Every invalid request is an invalid token."""
 
-    CREDENTIALS = frozenset({Reason.TOKEN_INVALID})
+    CREDENTIALS = frozenset({Reason.TOKEN_INVALID, Reason.RATE_EXCEEDED})
 
     @staticmethod
     def authenticate(call: Call, access: Access) -> str:
