@@ -28,6 +28,8 @@ class Session(NamedTuple):
     account: str
     domain: str | None
     generation: int
+    token: str = ""
+    expires_at: int = 0
 
     def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> list[Read]:
         """Return the reads that `confirm` needs."""
@@ -91,4 +93,4 @@ def verify(token: str, dialect: str) -> Session:
         )
     except jwt.PyJWTError:
         raise Refused(Reason.TOKEN_INVALID) from None
-    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"])
+    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"], token, claims["exp"])
