@@ -202,8 +202,12 @@ def remoteit(world: World) -> Story:
     by_authhash = "remoteit.login_by_authhash"
     given = {"username": "ada@example.com", "authhash": authhash(users.show("ada"))}
     yield "success", by_authhash, world.sample(by_authhash, body=given, token="")
+    yield "refused: wrong authhash", by_authhash, world.sample(by_authhash, body=given | {"authhash": "0"}, token="")
     token = {"token": world.token("ada", "remoteit")}
     yield "success", "remoteit.check_token", world.sample("remoteit.check_token", path=token, token="")
+    # Last, because tokens of one second are the same.
+    for name in ("remoteit.get_user", "remoteit.logout"):
+        yield "success", name, world.sample(name)
 
 
 def vodlix(world: World) -> Story:

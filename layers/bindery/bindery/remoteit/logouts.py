@@ -27,7 +27,9 @@ def log_out(session: Session, user: items.User) -> None:
     if len(ends) > LIMIT:
         first = min(ends, key=ends.__getitem__)
         changed["logged_out_until"] = ends.pop(first)
-    unchanged = equals("generation", user["generation"]) & (absent("logged_out") | equals("logged_out", before))
+    # Equal to the new list too, because a write whose response was lost is repeated.
+    listed = absent("logged_out") | equals("logged_out", before) | equals("logged_out", ends)
+    unchanged = equals("generation", user["generation"]) & listed
     dynamodb.write(
         items.user(user["uid"]).update(set=changed | {"logged_out": ends}, when=unchanged.raises(Reason.CONFLICT))
     )
