@@ -59,7 +59,7 @@ def _quectel(code: int, text: str, data: str = "null") -> Says:
 
 def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> Says:
     headers = {} if bearer is None else {"WWW-Authenticate": f'Bearer realm="device"{bearer}'}
-    return Says(status, f'{{"problem":"{problem}","message":"{text}","details":null}}', headers)
+    return Says(status, f'{{"problem":"{problem}","message":"{text}"}}', headers)
 
 
 def _remoteit(status: int, text: str) -> Says:
