@@ -93,8 +93,8 @@ ASSECO = Dialect(
         400,
         '{"errors":[{"tag":"body","error":"invalid-format","message":"The value does not have the format required"}]}',
     ),
-    (500, '{"problem":"internal-error","message":"Internal server error","details":null}'),
-    (503, '{"problem":"service-unavailable","message":"Service unavailable, try again","details":null}'),
+    (500, '{"problem":"internal-error","message":"Internal server error"}'),
+    (503, '{"problem":"service-unavailable","message":"Service unavailable, try again"}'),
 )
 REMOTEIT = Dialect(
     "remoteit.connect_device",

@@ -16,8 +16,8 @@ VOICES = {
         405: '{"code":405,"data":null,"extMsg":"","msg":"Method not allowed"}',
     },
     "asseco": {
-        404: '{"problem":"not-found","message":"There is no such resource","details":null}',
-        405: '{"problem":"method-not-allowed","message":"The resource does not have this method","details":null}',
+        404: '{"problem":"not-found","message":"There is no such resource"}',
+        405: '{"problem":"method-not-allowed","message":"The resource does not have this method"}',
     },
     "remoteit": {
         404: '{"status":"false","reason":"not found"}',

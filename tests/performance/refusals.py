@@ -292,6 +292,9 @@ def _remoteit(world: World) -> Story:
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
     _miss(login_attempts.NameAttempts(items.name_attempts("remoteit", "demo", "ada@example.com", _source_ip(event))))
     yield "refused: login_throttled", login, event
+    by_authhash = "remoteit.login_by_authhash"
+    body = {"username": "ada@example.com", "authhash": "0"}
+    yield "refused: login_throttled", by_authhash, world.sample(by_authhash, body=body, token="")
 
 
 def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:

@@ -54,6 +54,8 @@ NAMES_NOTHING = {
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
     "remoteit.list_all",
+    "remoteit.logout",
+    "remoteit.get_user",
 } | {name for name in world.OPERATIONS if not holds_tenants_data(name)}
 """Operations whose responses contain only the caller's own or public data: lists, and those without access to more."""
 
@@ -64,6 +66,8 @@ TOLD_APART = {
     "quectel.phone_pwd_login": "the API has a separate code for an unknown phone number: 5004",
     "asseco.register_owned_device": "the API says imei-not-unique for any owner",
     "remoteit.login": "tested below: an address in another account, and an unknown one",
+    "remoteit.login_by_authhash": "its name is looked up as that of a login",
+    "remoteit.check_token": "a token authenticates its user, whose application asks about it",
     "vodlix.add_device": "video devices have no owner",
     "vodlix.check_device": "video devices have no owner",
     "vodlix.record_activity": "video devices have no owner",

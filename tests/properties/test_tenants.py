@@ -60,7 +60,7 @@ def _quectel(code: int, text: str, data: str = "null") -> Says:
 
 def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> Says:
     headers = {} if bearer is None else {"WWW-Authenticate": f'Bearer realm="device"{bearer}'}
-    return Says(status, f'{{"problem":"{problem}","message":"{text}","details":null}}', headers)
+    return Says(status, f'{{"problem":"{problem}","message":"{text}"}}', headers)
 
 
 def _remoteit(status: int, text: str) -> Says:
@@ -269,7 +269,14 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         (f"asseco.{name}", "asseco", "banned device"): NO_DEVICE
         for name in ("get_issued_device", "list_issued_devices", "set_issued_nickname")
     },
-    ("remoteit.login", "remoteit key", "another account"): _remoteit(401, "[0102] The username or password is invalid"),
+    **{
+        (name, "remoteit key", "another account"): _remoteit(401, "[0102] The username or password is invalid")
+        for name in ("remoteit.login", "remoteit.login_by_authhash")
+    },
+    ("remoteit.logout", "remoteit token", "another account"): SAME,
+    ("remoteit.get_user", "remoteit token", "another account"): SAME,
+    ("remoteit.logout", "remoteit token", "banned device"): NO_DEVICE,
+    ("remoteit.get_user", "remoteit token", "banned device"): NO_DEVICE,
     ("remoteit.list_all", "remoteit token", "another account"): Says(
         200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'
     ),

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from bindery.core import clock
+from bindery.directory import users
+from bindery.remoteit import login
 from bindery.security import secrets
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, Bank
@@ -98,6 +100,10 @@ CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
     "quectel.share_info": _offer,
     "quectel.share_device": _accept,
     "remoteit.login": lambda _, event, caller: body(event, username=email(caller.uid), password=PASSWORD),
+    "remoteit.login_by_authhash": lambda _, event, caller: body(
+        event, username=email(caller.uid), authhash=login.authhash(users.show(caller.uid))
+    ),
+    "remoteit.check_token": lambda _, event, caller: path(event, {"token": caller.headers["remoteit"]["token"]}),
     "remoteit.stop_connection": _stop,
 }
 """Values to insert into a sample request."""

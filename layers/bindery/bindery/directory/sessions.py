@@ -30,9 +30,10 @@ class Session(NamedTuple):
     domain: str | None
     generation: int
     token: str = ""
-    """Random id of the token. Tokens of earlier releases have none."""
     expires_at: int = 0
     """In seconds."""
+    id: str = ""
+    """Random id of the token. Tokens of earlier releases have none."""
 
     def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> list[Read]:
         """Return the reads that `confirm` needs."""
@@ -100,4 +101,5 @@ def verify(token: str, dialect: str, *, audience: str | None = None, leeway: int
         )
     except jwt.PyJWTError:
         raise Refused(Reason.TOKEN_INVALID) from None
-    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"], claims.get("jti", ""), claims["exp"])
+    user = (claims["sub"], claims["acc"], claims["dom"], claims["gen"])
+    return Session(*user, token, claims["exp"], claims.get("jti", ""))

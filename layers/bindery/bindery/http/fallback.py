@@ -15,6 +15,7 @@ DIALECTS = {
     **{f"/v2/{service}/enduserapi/": "quectel" for service in ("enduser", "sms", "family", "quecauth", "mobilepush")},
     "/v1/device/": "asseco",
     "/apv/v27/": "remoteit",
+    "/apv/v23.5/": "remoteit",
     "/api/": "vodlix",
 }
 
@@ -55,16 +56,28 @@ ROUTES = {
     "/v1/device/classifications": ("GET",),
     "/v1/device/classifications/{schema-id}": ("GET",),
     "/apv/v27/device/connect": ("POST",),
+    "/apv/v23.5/device/connect": ("POST",),
     "/apv/v27/user/login": ("POST",),
+    "/apv/v23.5/user/login": ("POST",),
+    "/apv/v27/user/login/authhash": ("POST",),
+    "/apv/v23.5/user/login/authhash": ("POST",),
+    "/apv/v27/user/logout": ("POST",),
+    "/apv/v23.5/user/logout": ("POST",),
+    "/apv/v27/user/token/{token}": ("GET",),
+    "/apv/v23.5/user/token/{token}": ("GET",),
+    "/apv/v27/user/info": ("POST",),
+    "/apv/v23.5/user/info": ("POST",),
     "/apv/v27/device/list/all": ("GET",),
+    "/apv/v23.5/device/list/all": ("GET",),
     "/apv/v27/device/connect/stop": ("POST",),
+    "/apv/v23.5/device/connect/stop": ("POST",),
     "/api/v2/device": ("POST",),
     "/api/base/configs": ("GET",),
     "/api/v2/device_check": ("POST",),
     "/api/v2/device_activity": ("POST",),
 }
 
-_PATHS = {re.compile(re.sub(r"\{[^/]+\}", "[^/]+", path)): methods for path, methods in ROUTES.items()}
+_PATHS = {re.compile(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(path))): methods for path, methods in ROUTES.items()}
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _LITERALS = frozenset("/".join((*DIALECTS, *ROUTES)).split("/"))
 _WORD = re.compile(r"(?=.{1,32}\Z)[a-z]+([A-Z_-][a-z]+)*|v[0-9]{1,2}(\.[0-9]{1,2})?")

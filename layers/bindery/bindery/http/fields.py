@@ -189,7 +189,8 @@ Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_ve
 Verbatim2048 = Annotated[str, Strict(), Field(max_length=2048), AfterValidator(_verbatim), _verbatim_schema(2048)]
 
 
-_SEGMENT = _segment("[^./]")
+# Without "?", until a deployment shows that HTTP API passes it on in a path.
+_SEGMENT = _segment("[^./?]")
 
 
 def _path_segment(value: str) -> str:

@@ -54,12 +54,12 @@ def renew(refresh_token: str | None, access_token: str) -> Tokens:
     else:
         session, leeway = sessions.verify(access_token, "quectel", leeway=REFRESH_LIFETIME), REFRESH_LIFETIME
     user_key, domain_key = items.user(session.uid), items.user_domain(session.domain or "")
-    used_key = items.used_token(session.token)
+    used_key = items.used_token(session.id)
     found = dynamodb.get_many([*session.reads(), Read(domain_key), Read(used_key)])
     session.confirm(found)
     user, domain, used = found[user_key], found[domain_key], found[used_key]
     expired = used is not None and clock.now() > used["used_at"] + GRACE
-    if user is None or domain is None or not domain["enabled"] or not session.token or expired:
+    if user is None or domain is None or not domain["enabled"] or not session.id or expired:
         raise Refused(Reason.TOKEN_INVALID)
     if used is None:
         dynamodb.write(used_key.update(once={"used_at": clock.now(), "expires_at": session.expires_at + leeway}))

@@ -1,6 +1,7 @@
 """All items and their keys.
 
-Times are milliseconds, except `expires_at`, `…_until`, `shares` and `leases` (seconds) and `full_at` (microseconds).
+Times are milliseconds, except `expires_at`, `…_until`, `logged_out`, `shares` and `leases` (seconds) and `full_at`
+(microseconds).
 """
 
 from typing import Any, Literal, TypedDict
@@ -436,6 +437,10 @@ class User(Stored, total=False):
     created_at: int
     pseudonym: str
     password: str
+    logged_out: dict[str, int]
+    """Expiry of each remoteit token that was logged out, by the token's id (seconds)."""
+    logged_out_until: int
+    """Remoteit tokens that expire no later have been logged out."""
 
 
 def user(uid: str) -> Key[User]:
