@@ -25,6 +25,7 @@ TEXTS = {
     5041: "No permission",
     5048: "Device binding failed",
     5049: "Device already bound",
+    5052: "Device not bound",
     5066: "Please enter Product Key",
     5067: "Please enter Device Key",
     5088: "Please enter device SN",

@@ -16,6 +16,7 @@ ProductName = Annotated[
     str, Field(min_length=1, max_length=products.NAME_LIMIT, pattern=VERBATIM), AfterValidator(as_name)
 ]
 DataCenter = Annotated[str, Field(**DATA_CENTER)]
+Capabilities = Annotated[StrictInt, Field(ge=1, le=15)]
 
 
 class NewProduct(RequestBody):
@@ -27,6 +28,7 @@ class NewProduct(RequestBody):
     mode: Annotated[StrictInt, Field(ge=Mode.MULTI, le=Mode.ROTATING)] = Mode.UNIQUE
     domains: list[Id] | None = None
     data_center: DataCenter | None = None
+    capabilities: Capabilities | None = None
 
 
 class Change(RequestBody):
@@ -36,6 +38,7 @@ class Change(RequestBody):
     module_type: Name = UNCHANGED
     domains: list[Id] | None = UNCHANGED
     data_center: DataCenter | None = UNCHANGED
+    capabilities: Capabilities = UNCHANGED
 
 
 class Product(BaseModel):
@@ -47,6 +50,7 @@ class Product(BaseModel):
     mode: Mode
     domains: list[str] | None
     data_center: str | None
+    capabilities: int = products.CAPABILITIES
     created_at: int
 
 
@@ -74,6 +78,7 @@ def create(new: NewProduct) -> Product:
         mode=Mode(new.mode),
         domains=new.domains,
         data_center=new.data_center,
+        capabilities=new.capabilities,
         references=references.domains_of(new.domains),
     )
     return Product.model_validate(products.show(new.product_key))

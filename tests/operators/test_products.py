@@ -27,7 +27,7 @@ def named(registry: None) -> None:
     users.create("ada", "acme")
 
 
-DEFAULTS = {"mode": 2, "domains": None, "data_center": None}
+DEFAULTS = {"mode": 2, "domains": None, "data_center": None, "capabilities": 1}
 
 
 def test_product_is_created_once_and_shown() -> None:
@@ -44,7 +44,7 @@ def test_product_is_created_once_and_shown() -> None:
 
 @pytest.mark.parametrize("mode", Mode)
 def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
-    given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu"}
+    given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu", "capabilities": 5}
     assert admin("products", "POST", "products", given).json().items() >= given.items()
 
 
@@ -57,6 +57,7 @@ def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
         {"domains": None},
         {"data_center": None},
         {"data_center": "us"},
+        {"capabilities": 15},
         {"name": "Other", "domains": ["a", "b"]},
         {},
     ],

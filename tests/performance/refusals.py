@@ -183,7 +183,10 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "name_too_long": _KEYS | {"deviceName": LONG},
         "device_not_bound": _KEYS | {"deviceName": "Door"},
     },
-    "unbundling_device_dk": {**_KEYS_WRONG, "device_not_bound": _KEYS},
+    **{
+        name: {**_KEYS_WRONG, "device_not_bound": _KEYS}
+        for name in ("unbundling_device_dk", "get_device_binding_info", "get_device_online_status")
+    },
     "share_info": {
         **_KEYS_WRONG,
         "timestamp_invalid": _KEYS | {"acceptingExpireAt": "soon"},

@@ -119,7 +119,13 @@ def quectel(world: World) -> Story:
     yield "refused: another's family", bind, world.sample(bind, query=query | {"fid": "other"})
     yield "in home mode", bind, world.sample(bind, query=query | {"fid": "home", "frid": "kitchen"})
     users.set_home_mode("ada", False)
-    for name in ("device_info", "set_device_info", "user_device_list"):
+    for name in (
+        "device_info",
+        "set_device_info",
+        "user_device_list",
+        "get_device_binding_info",
+        "get_device_online_status",
+    ):
         yield "success", f"quectel.{name}", world.sample(f"quectel.{name}")
     later = (clock.seconds() + 3600) * 1000
     offer = {"pk": demo.PRODUCT_KEY, "dk": "F4A1B2C3D4E1", "acceptingExpireAt": later, "coverMark": 1}

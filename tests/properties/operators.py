@@ -15,7 +15,7 @@ _DEVICE = identity.opaque(identity.manufactured_device(world.PK, world.SN))
 _ROW = {"product_key": world.PK, "serial": "SN2", "device_key": "ABCD1234", "module_type": "M", "data_center": "eu"}
 _CARD = {"customer": "c1", "device_id": "CARD-0002", "kind": "payment-card", "card_status": "valid"}
 _USER = {"domain": "demo", "role": "regular", "home_mode": False, "customer": "c1", "email": "dora@example.com"}
-_PRODUCT = {"name": "Lock", "module_type": "M", "domains": ["demo"], "data_center": "eu"}
+_PRODUCT = {"name": "Lock", "module_type": "M", "domains": ["demo"], "data_center": "eu", "capabilities": 1}
 
 REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("accounts", "POST", "accounts", {"account": "new", "name": "New"}),

@@ -27,11 +27,18 @@ def _by_path(name: str, value: str) -> Callable[[Event], Event]:
 NOWHERE: dict[str, Callable[[Event], Event]] = {
     "rufus.get_device": _by_path("deviceid", "F9" * 32),
     "rufus.unbind_device": _by_path("deviceid", "F9" * 32),
-    "quectel.device_info": _by_keys,
-    "quectel.get_device_info_by_binding": _by_keys,
-    "quectel.set_device_info": _by_keys,
-    "quectel.unbundling_device_dk": _by_keys,
-    "quectel.share_info": _by_keys,
+    **{
+        f"quectel.{name}": _by_keys
+        for name in (
+            "device_info",
+            "get_device_binding_info",
+            "get_device_info_by_binding",
+            "get_device_online_status",
+            "set_device_info",
+            "unbundling_device_dk",
+            "share_info",
+        )
+    },
     "quectel.share_device": lambda event: world.query(event, shareCode="A" * 200),
     "asseco.get_device": _by_path("imei", "990000862471899"),
     "asseco.unregister_device": _by_path("imei", "990000862471899"),
@@ -49,6 +56,7 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
 NAMES_NOTHING = {
     "rufus.list_devices",
     "quectel.user_device_list",
+    "quectel.get_product_list",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
     "remoteit.list_all",

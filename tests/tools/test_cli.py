@@ -391,7 +391,7 @@ LINES = [
     ("domains show other", {"domain": "other"}),
     ("products create p2 --name P2 --module-type FC41D --mode rotating --domain other", {"mode": 3}),
     ("products change p2 --all-domains --data-center eu", {"domains": None, "data_center": "eu"}),
-    ("products change p2 --data-center ''", {"data_center": None}),
+    ("products change p2 --data-center '' --capabilities 5", {"data_center": None, "capabilities": 5}),
     ("products show p2", {"product_key": "p2"}),
     ("products bar p2 dora", {"barred": True}),
     ("products show p2", {"barred": ["dora"]}),

@@ -13,6 +13,8 @@ app = group("Manage products, the model lines of devices (quectel).")
 Product = Annotated[str, typer.Argument(help="Product key.")]
 Uid = Annotated[str, typer.Argument(help="User id.")]
 
+CAPABILITIES = "Capabilities of devices bound without any: the sum of 1 (WAN), 2 (LAN), 4 (BLE) and 8 (Matter)."
+
 
 class Mode(StrEnum):
     """Binding mode: how many users can hold a device at the same time."""
@@ -40,10 +42,12 @@ def create(
         typer.Option(help="User domain that can bind its devices (can be repeated). Default: all.", show_default=False),
     ] = None,
     data_center: Annotated[str | None, typer.Option(help="Data center. Default: any.")] = None,
+    capabilities: Annotated[int | None, typer.Option(help=f"{CAPABILITIES} Default: 1.", show_default=False)] = None,
 ) -> Any:
     """Create a product."""
     members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": list(Mode).index(mode) + 1}
-    return context.api.post("products", product_key=product, **members, domains=domain or None, data_center=data_center)
+    members |= {"domains": domain or None, "data_center": data_center, "capabilities": capabilities}
+    return context.api.post("products", product_key=product, **members)
 
 
 products.list(
@@ -74,10 +78,13 @@ def change(
         bool, typer.Option("--all-domains", help="Allow all user domains to bind its devices.")
     ] = False,
     data_center: Annotated[str | None, typer.Option(help="Data center. '' removes it.", show_default=False)] = None,
+    capabilities: Annotated[int | None, typer.Option(help=CAPABILITIES, show_default=False)] = None,
 ) -> Any:
     """Change the specified fields. A product's mode cannot be changed."""
     domains = "" if all_domains else domain or None
-    given = changes(name=name, module_type=module_type, domains=domains, data_center=data_center)
+    given = changes(
+        name=name, module_type=module_type, domains=domains, data_center=data_center, capabilities=capabilities
+    )
     return context.api.ask("PATCH", "products", product, body=given)
 
 

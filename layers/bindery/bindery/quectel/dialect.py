@@ -5,7 +5,7 @@ Document 001 is "Bind Device Using SN"; the other operations are from the API's 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, Field, SerializeAsAny, Strict
 
@@ -15,6 +15,7 @@ from bindery.directory.sessions import Session
 from bindery.http.fields import Trimmed
 from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Flaw, Problem, Reply
 from bindery.quectel import binding, user_devices
+from bindery.registry import items
 
 REFUSALS = {
     Reason.TOKEN_MISSING: ErrorRow(200, 5106, "Please enter token"),
@@ -101,6 +102,9 @@ _FAILED = {
     "userDeviceList": _LOOKUP_FAILED,
     "deviceInfo": _LOOKUP_FAILED,
     "getDeviceInfoByBinding": _LOOKUP_FAILED,
+    "getDeviceBindingInfo": _LOOKUP_FAILED,
+    "getDeviceOnlineStatus": _LOOKUP_FAILED,
+    "getProductList": _LOOKUP_FAILED,
     "unbundlingDeviceDk": (5050, "Device unbinding failed"),
     "setDeviceInfo": (5054, "Device information modification failed"),
     "shareInfo": (5134, "Failed to add device share information"),
@@ -108,6 +112,15 @@ _FAILED = {
     "emailPwdLogin": (5048, "Login failed"),
 }
 """Error codes of the other operations in place of 5048."""
+
+OWN_DEVICE = (
+    Reason.PRODUCT_KEY_MISSING,
+    Reason.DEVICE_KEY_MISSING,
+    Reason.DEVICE_KEY_MALFORMED,
+    Reason.LOOKUP_FAILED,
+    Reason.DEVICE_NOT_BOUND,
+)
+"""Reasons for which operations on a device of the user refuse."""
 
 DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{binding.DEVICE_KEY})$")]
 ShareCode = Annotated[str, Trimmed, Strict()]
@@ -129,7 +142,7 @@ class Device(Reply):
     bind_mode: int = Field(serialization_alias="bindMode")
     binding_type: int = Field(default=1, serialization_alias="bindingType")
     bind_status: int = Field(default=1, serialization_alias="bindStatus")
-    capabilities_bitmask: int | None = Field(serialization_alias="capabilitiesBitmask")
+    capabilities_bitmask: int = Field(serialization_alias="capabilitiesBitmask")
     fid: str | None
     frid: str | None
     uid: str
@@ -163,10 +176,25 @@ def device(found: user_devices.Device) -> Device:
 NAVIGATED = 8
 
 
-class PageInfo(Reply):
-    """A page of devices in the format of PageHelper: numbers begin at 1, and 0 means none."""
+class Product(Reply):
+    """A product whose devices the user can bind."""
 
-    list: Sequence[Device]
+    product_key: str = Field(serialization_alias="productKey")
+    name: str
+
+
+def product(found: items.Product) -> Product:
+    """Return a product in the API's format."""
+    return Product(product_key=found["product_key"], name=found["name"])
+
+
+Entry = TypeVar("Entry")
+
+
+class Page(Reply, Generic[Entry]):
+    """A page in the format of PageHelper: numbers begin at 1, and 0 means none."""
+
+    list: Sequence[Entry]
     total: int
     page_num: int = Field(serialization_alias="pageNum")
     page_size: int = Field(serialization_alias="pageSize")
@@ -186,15 +214,26 @@ class PageInfo(Reply):
     navigate_last_page: int = Field(serialization_alias="navigateLastPage")
 
 
-def page_info(found: user_devices.NumberedPage, number: int, size: int) -> PageInfo:
-    """Return a page of `size` devices in the API's format."""
-    here, pages = len(found.devices), -(-found.total // size)
+class PageInfo(Page[Device]):
+    """A page of devices in the format of PageHelper: numbers begin at 1, and 0 means none."""
+
+
+class Products(Page[Product]):
+    """A page of products in the format of PageHelper: numbers begin at 1, and 0 means none."""
+
+
+Paged = TypeVar("Paged", bound=Page[Any])
+
+
+def page_of(model: type[Paged], entries: Sequence[Reply], total: int, number: int, size: int) -> Paged:
+    """Return page `number` of `size` entries in the API's format."""
+    here, pages = len(entries), -(-total // size)
     first = max(1, min(number - NAVIGATED // 2, pages - NAVIGATED + 1))
     around = list(range(first, min(first + NAVIGATED, pages + 1)))
     start = (number - 1) * size + 1 if here else 0
-    return PageInfo(
-        list=[device(each) for each in found.devices],
-        total=found.total,
+    return model(
+        list=entries,
+        total=total,
         page_num=number,
         page_size=size,
         pages=pages,

@@ -39,7 +39,7 @@ class Device(NamedTuple):
     auth_key: str
     mode: Mode
     shared: bool
-    capabilities: int | None
+    capabilities: int
     fid: str | None
     frid: str | None
     uid: str
@@ -222,13 +222,18 @@ def describe(session: Session, held: items.UserDevice, product: items.Product | 
         auth_key=secrets.auth_key(held["share"] if shared else held["binding"]),
         mode=Mode(held["mode"]),
         shared=shared,
-        capabilities=held["capabilities"],
+        capabilities=capabilities(held, product),
         fid=held["fid"],
         frid=held["frid"],
         uid=session.uid,
         bound_at=held["bound_at"],
         share_code=share_codes.encode(_accepted_offer(held), session.account, held["domain"]) if shared else None,
     )
+
+
+def capabilities(held: items.UserDevice, product: items.Product | None) -> int:
+    """Return the capabilities of a device, or else of its product."""
+    return held["capabilities"] or (product or {}).get("capabilities", products.CAPABILITIES)
 
 
 def _accepted_offer(held: items.UserDevice) -> Offer:

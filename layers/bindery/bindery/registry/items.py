@@ -473,6 +473,8 @@ class Product(Stored, total=False):
     module_type: str
     domains: list[str] | None
     data_center: str | None
+    capabilities: int
+    """Capabilities of devices bound without any; if absent, 1."""
     created_at: int
 
 
