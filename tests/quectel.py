@@ -33,6 +33,7 @@ TEXTS = {
     5090: "Requested device SN invalid",
     5093: "Abnormal user domain",
     5106: "Please enter token",
+    5193: "TSL query failed",
     5229: "User domain not authorized for this product",
     5314: "Device query failed in cloud platform",
     5327: "No permission for this product",

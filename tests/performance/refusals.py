@@ -177,6 +177,7 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "device_key_malformed": {"pk": PK, "dk": "84:15"},
         "product_unknown": {"pk": "unknown"},
     },
+    "product_tsl": {"product_key_missing": {}, "tsl_unknown": {"pk": "unknown"}},
     "set_device_info": {
         **{reason: wrong | {"deviceName": "Door"} for reason, wrong in _KEYS_WRONG.items()},
         "name_missing": _KEYS | {"deviceName": " "},

@@ -13,11 +13,12 @@ from bindery.core import clock
 from bindery.directory import products, sessions, settings, users
 from bindery.directory.settings import DEVICE_MANAGEMENT
 from bindery.http import fallback
-from bindery.quectel import families
+from bindery.quectel import families, tsl
 from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.openid import Bank
+from tests.records import TSL
 from tests.sample_requests import Event, sample
 from tools import template
 from tools.local import demo, quectel_login
@@ -95,6 +96,7 @@ def quectel(world: World) -> Story:
     devices.ban(device, "stolen")
     yield "refused: banned", bind, world.sample(bind)
     devices.unban(device)
+    tsl.load(demo.PRODUCT_KEY, TSL)
     preview = "quectel.get_device_info_by_binding"
     yield "success", preview, world.sample(preview)
     yield "unique mode", bind, world.sample(bind)

@@ -57,6 +57,7 @@ NAMES_NOTHING = {
     "rufus.list_devices",
     "quectel.user_device_list",
     "quectel.get_product_list",
+    "quectel.product_tsl",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
     "remoteit.list_all",

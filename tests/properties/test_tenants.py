@@ -229,9 +229,11 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("quectel.get_device_info_by_binding", "quectel", "shared user"): HAS_SHARE,
     ("quectel.user_device_list", "quectel", "another account"): EMPTY_PAGE,
     ("quectel.user_device_list", "quectel", "another user"): EMPTY_PAGE,
-    ("quectel.get_product_list", "quectel", "another account"): SAME,
-    ("quectel.get_product_list", "quectel", "another user"): SAME,
-    ("quectel.get_product_list", "quectel", "shared user"): SAME,
+    **{
+        (f"quectel.{name}", "quectel", condition): SAME
+        for name in ("get_product_list", "product_tsl")
+        for condition in ("another account", "another user", "shared user")
+    },
     ("quectel.get_device_online_status", "quectel", "shared user"): SAME,
     ("quectel.set_device_info", "quectel", "shared user"): SAME,
     ("quectel.unbundling_device_dk", "quectel", "shared user"): Like({"bindingSum": 1}),

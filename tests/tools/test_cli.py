@@ -20,6 +20,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from tests.records import TSL
 from tests.tools.conftest import Bindery
 from tools import template
 from tools.cli import client
@@ -366,6 +367,13 @@ def test_domain_secret_is_generated_or_read_and_shown_once(bindery: Bindery) -> 
     )
     assert len(json.loads(bindery("domains secret secretive --yes").stdout)["secret"]) == 64
     assert bindery("domains secret secretive --given --yes", stdin="").exit_code == 2
+
+
+def test_tsl_is_read_from_a_file(bindery: Bindery) -> None:
+    answer = bindery("products tsl p1117e -", stdin=json.dumps(TSL))
+    assert json.loads(answer.stdout) == {"product_key": "p1117e", "properties": 2}
+    assert bindery("products tsl p1117e -", stdin="[1").exit_code == 2
+    assert bindery("products tsl p1117e nosuch.json").exit_code == 2
 
 
 def test_password_is_read_and_never_printed(bindery: Bindery) -> None:

@@ -1,10 +1,12 @@
 """`bindery products`."""
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from tools.cli.client import Exit, Failure
 from tools.cli.command import Context, changes, command, group
 from tools.cli.resource import Resource
 
@@ -61,7 +63,7 @@ products.list(
         "DATA CENTER": "data_center",
     },
 )
-products.show("Show a product and the first hundred users blocked from it.")
+products.show("Show a product, whether it has a TSL, and the first hundred users blocked from it.")
 
 
 @command(app)
@@ -86,6 +88,22 @@ def change(
         name=name, module_type=module_type, domains=domains, data_center=data_center, capabilities=capabilities
     )
     return context.api.ask("PATCH", "products", product, body=given)
+
+
+@command(app, name="tsl", done="Product {product_key} has a TSL with {properties} properties.")
+def load_tsl(
+    context: Context,
+    product: Product,
+    file: Annotated[
+        typer.FileText, typer.Argument(help="JSON file with the TSL, as the vendor exports it; - for standard input.")
+    ],
+) -> Any:
+    """Set or replace a product's TSL, the properties that its devices report and accept (at most 256 KiB)."""
+    try:
+        model = json.load(file)
+    except ValueError as error:
+        raise Failure(Exit.USAGE, f"{file.name} is not JSON: {error}") from None
+    return context.api.ask("PUT", "products", product, "tsl", body=model)
 
 
 @command(app, done="User {uid} can no longer bind devices of product {product_key}.")

@@ -18,7 +18,7 @@ from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, products, settings, storage_format, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.directory.sessions import Session
-from bindery.quectel import binding, domain_secrets, families, sharing
+from bindery.quectel import binding, domain_secrets, families, sharing, tsl
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.security import secrets
@@ -34,6 +34,7 @@ PRODUCT_KEY, SERIAL, DEVICE_KEY = demo.PRODUCT_KEY, demo.SERIALS[""], "F4A1B2C3D
 ADDRESS, API_KEY = demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS"], demo.DOCUMENTED["RUFUS_API_KEY"]
 CUSTOMER, IDENTIFIER, NICKNAME = demo.CUSTOMERS[""], "990000862471854", "My Phone"
 CARD = demo.ISSUED[0]
+PROPERTY = {"id": 1, "code": "on", "name": "On", "type": "PROPERTY", "dataType": "BOOL", "subType": "RW", "specs": []}
 
 
 def by_kind() -> dict[str, Mapping[str, Any]]:
@@ -55,6 +56,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "EmailName": items.email_in_domain(DOMAIN, "ada@example.com"),
             "UserDomain": items.user_domain(DOMAIN),
             "Product": items.product(PRODUCT_KEY),
+            "Tsl": items.tsl(PRODUCT_KEY),
             "Bar": items.bar(PRODUCT_KEY, "cleo"),
             "Family": items.family(FAMILY),
             "Membership": items.membership(FAMILY, "ada"),
@@ -77,6 +79,7 @@ def _write_all(device: str) -> None:
     users.create("cleo", ACCOUNT, domain=DOMAIN)
     families.create(FAMILY, "ada", members=["cleo"], rooms=["kitchen"])
     products.create(PRODUCT_KEY, name="Lamp", module_type="FC41D")
+    tsl.load(PRODUCT_KEY, {"properties": [PROPERTY]})
     products.bar(PRODUCT_KEY, "cleo")
     devices.manufacture(PRODUCT_KEY, SERIAL, device_key=DEVICE_KEY)
     ada, ben = _session("ada"), _session("ben")

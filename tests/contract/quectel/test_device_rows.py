@@ -1,13 +1,16 @@
 """quectel: responses of the operations that show devices and products, control devices and hand out their keys."""
 
+import json
+
 import pytest
 
 from bindery.core import clock
 from bindery.directory import products
-from bindery.quectel import user_domains
+from bindery.quectel import tsl, user_domains
 from bindery.registry.bindings import Mode
 from tests.http_api import Response
 from tests.quectel import DK, ME, OTHER, PK, THIRD, World, ask, refused, share, succeeded
+from tests.records import TSL
 from tests.tables import everything
 
 KEYS = {"pk": PK, "dk": DK}
@@ -88,3 +91,20 @@ def test_product_list_has_the_products_of_the_users_domain() -> None:
     assert ask(ME, "get_product_list").json()["data"]["pageSize"] == 10
     assert ask(ME, "get_product_list", pageSize=1000).json()["data"]["pageSize"] == 100
     refused(ask(ME, "get_product_list", pageNum=0), 5314)
+
+
+def test_tsl_is_returned_as_text_and_as_members() -> None:
+    empty = '"profile":{},"properties":[],"services":[],"events":[]'
+    escaped = empty.replace('"', '\\"')
+    says(ask(ME, "product_tsl", pk=PK), f'{{"tslJson":"{{{escaped}}}",{empty}}}')
+    tsl.load(PK, TSL)
+    found = ask(ME, "product_tsl", pk=PK).json()["data"]
+    assert json.loads(found.pop("tslJson")) == found == {**TSL, "services": [], "events": []}
+
+
+@pytest.mark.parametrize(("number", "key"), [(5066, " "), (5193, "other"), (5193, "p" * 65), (5193, "elsewhere")])
+def test_tsl_of_a_product_that_is_not_open_to_the_domain_is_refused(number: int, key: str) -> None:
+    user_domains.create("E.DM.2")
+    products.create("elsewhere", name="Alarm", module_type="M", domains=["E.DM.2"])
+    tsl.load("elsewhere", TSL)
+    refused(ask(ME, "product_tsl", pk=key), number)

@@ -58,6 +58,7 @@ class Reason(StrEnum):
 
     # Look-ups.
     PRODUCT_UNKNOWN = auto()
+    TSL_UNKNOWN = auto()
     SERIAL_UNKNOWN = auto()
     SERIAL_THROTTLED = auto()
     BINDINGS_THROTTLED = auto()

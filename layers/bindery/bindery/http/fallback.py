@@ -43,6 +43,8 @@ ROUTES = {
     "/v2/enduser/enduserapi/getDeviceOnlineStatus": ("GET",),
     "/v2/enduser/enduserapi/getProductList": ("GET",),
     "/v2/binding/enduserapi/getProductList": ("GET",),
+    "/v2/binding/enduserapi/productTSL": ("GET",),
+    "/v2/enduser/enduserapi/productTSL": ("GET",),
     "/v1/device/owned-devices": ("GET", "POST"),
     "/v1/device/devices/{imei}": ("GET",),
     "/v1/device/owned-devices/{device-id}": ("GET",),

@@ -488,6 +488,19 @@ def products() -> Partition[Product]:
     return Partition(Table.DIRECTORY, "products", BY_LIST)
 
 
+class Tsl(Stored, total=False):
+    """A product's TSL: its devices' properties (quectel). Not in the product, which every bind request reads."""
+
+    compressed: str
+    """JSON, compressed with zlib, in base64."""
+    created_at: int
+
+
+def tsl(product_key: str) -> Key[Tsl]:
+    """Key of a TSL."""
+    return Key(Table.DIRECTORY, product(product_key).pk, "tsl")
+
+
 class Bar(Stored, total=False):
     """A user who cannot bind devices of a product."""
 
