@@ -151,8 +151,10 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
         ("bind_device_sn", "share_accepted", query),
         ("get_device_info_by_binding", "share_accepted", theirs),
         ("share_info", "sharing_forbidden", theirs),
+        ("get_auth_key", "not_owner", theirs),
+        ("regenerate_auth_key", "not_owner", theirs),
     ):
-        yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=asked)
+        yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", **_sent(name, asked))
     soon = (clock.seconds() + 3600) * 1000
     shorter = theirs | {"coverMark": 3, "acceptingExpireAt": soon, "sharingExpireAt": soon + 1000}
     yield "refused: sharing_shortened", offer, world.sample(offer, query=shorter, authorization=ben)
@@ -186,7 +188,26 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
     },
     **{
         name: {**_KEYS_WRONG, "device_not_bound": _KEYS}
-        for name in ("unbundling_device_dk", "get_device_binding_info", "get_device_online_status")
+        for name in (
+            "unbundling_device_dk",
+            "get_device_binding_info",
+            "get_device_online_status",
+            "get_auth_key",
+            "regenerate_auth_key",
+        )
+    },
+    "get_device_business_attributes": {
+        **_KEYS_WRONG,
+        "device_not_bound": _KEYS,
+        "query_type_missing": _KEYS | {"codeList": "switch"},
+    },
+    "batch_control_device": {
+        "command_type_missing": {},
+        "command_type_unknown": {"type": 0},
+        "command_missing": {"type": 2},
+        "command_too_long": {"type": 2, "data": "1" * 4097},
+        "devices_missing": {"type": 2, "data": "[]"},
+        "too_many_devices": {"type": 2, "data": "[]", "deviceList": [{"productKey": PK, "deviceKey": DK}] * 50},
     },
     "share_info": {
         **_KEYS_WRONG,
@@ -199,10 +220,17 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
 """Refusals of other quectel operations that depend only on the request, or concern an unbound device."""
 
 
+def _sent(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a request that has an operation's parameters."""
+    if name == "batch_control_device":
+        return {"body": given}
+    return {"body": urlencode(given)} if name.endswith("auth_key") else {"query": given}
+
+
 def _quectel_parameters(world: World) -> Story:
     for name, wrong in _PARAMETERS.items():
         for reason, query in wrong.items():
-            yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=query)
+            yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", **_sent(name, query))
     login, secret = "quectel.email_pwd_login", demo._domain_secret()
 
     def given(email: str, domain: str, **wrong: str) -> Any:

@@ -127,8 +127,13 @@ def quectel(world: World) -> Story:
         "user_device_list",
         "get_device_binding_info",
         "get_device_online_status",
+        "get_device_business_attributes",
+        "batch_control_device",
+        "get_auth_key",
     ):
         yield "success", f"quectel.{name}", world.sample(f"quectel.{name}")
+    regenerate, keys = "quectel.regenerate_auth_key", {"pk": Mode.MULTI.name, "dk": "ABCD1234"}
+    yield "success", regenerate, world.sample(regenerate, body=urlencode(keys))
     later = (clock.seconds() + 3600) * 1000
     offer = {"pk": demo.PRODUCT_KEY, "dk": "F4A1B2C3D4E1", "acceptingExpireAt": later, "coverMark": 1}
     yield "success", "quectel.share_info", world.sample("quectel.share_info", query=offer)

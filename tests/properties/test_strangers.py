@@ -13,11 +13,12 @@ from tests.properties.staging import Stage, columns, holds_tenants_data
 from tests.properties.world import Event
 from tools import template
 
+NOWHERE_DK = "0000000000F9"
 NOWHERE_ADDRESS, NOWHERE_CONNECTION = "80:00:00:00:00:00:00:F9", "00000000-0000-4000-8000-000000000000"
 
 
 def _by_keys(event: Event) -> Event:
-    return world.query(event, dk="0000000000F9")
+    return world.query(event, dk=NOWHERE_DK)
 
 
 def _by_path(name: str, value: str) -> Callable[[Event], Event]:
@@ -34,10 +35,18 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
             "get_device_binding_info",
             "get_device_info_by_binding",
             "get_device_online_status",
+            "get_device_business_attributes",
             "set_device_info",
             "unbundling_device_dk",
             "share_info",
         )
+    },
+    "quectel.batch_control_device": lambda event: world.body(
+        event, deviceList=[{"productKey": world.PK, "deviceKey": NOWHERE_DK}]
+    ),
+    **{
+        f"quectel.{name}": lambda event: event | {"body": f"pk={world.PK}&dk={NOWHERE_DK}", "isBase64Encoded": False}
+        for name in ("get_auth_key", "regenerate_auth_key")
     },
     "quectel.share_device": lambda event: world.query(event, shareCode="A" * 200),
     "asseco.get_device": _by_path("imei", "990000862471899"),
@@ -97,7 +106,9 @@ def unnamed(answer: Response, *requests: Event) -> tuple[int, dict[str, str], st
     for request in requests:
         for value in (request.get("pathParameters") or {}).values():
             body = body.replace(value, "…")
-    return answer.status, answer.headers, body.replace(NOWHERE_ADDRESS, "…").replace(world.ADDRESS, "…")
+    for value in (NOWHERE_ADDRESS, world.ADDRESS, NOWHERE_DK, world.DK):
+        body = body.replace(value, "…")
+    return answer.status, answer.headers, body
 
 
 @pytest.mark.parametrize(("name", "stranger"), STRANGERS, ids=lambda part: getattr(part, "__name__", part))

@@ -47,6 +47,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Binding": items.owner(device),
             "Registration": items.registration(identity.customer_device(IDENTIFIER)),
             "UserDevice": items.user_device("ada", PRODUCT_KEY, DEVICE_KEY),
+            "Properties": items.properties(device),
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
             "Connection": items.connection(device, "ada"),
             "Attempts": items.guesses("ada"),
@@ -88,6 +89,9 @@ def _write_all(device: str) -> None:
         ada, PRODUCT_KEY, DEVICE_KEY, accepting_until=None, sharing_until=(NOW + 30 * 86400) * 1000, cover=Cover.ADD
     )
     sharing.accept(ben, code, None)
+    # Devices will write this item themselves.
+    reported: items.Properties = {"binding": RUN, "values": {"on": {"value": "true", "at": clock.now()}}}
+    dynamodb.write(items.properties(device).put(reported))
     service_addresses.assign(ADDRESS, device)
     leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
     owned_devices.register(

@@ -31,6 +31,13 @@ REFUSALS = {
     Reason.SHARE_CODE_MISSING: ErrorRow(200, 5136, "Please enter share code"),
     Reason.SHARE_MODE_UNKNOWN: ErrorRow(200, 5133, "Override flag parameter value out of range"),
     Reason.TIMESTAMP_INVALID: ErrorRow(200, 5145, "Timestamp format incorrect"),
+    Reason.QUERY_TYPE_MISSING: ErrorRow(200, 5471, "Please enter query type for property identifiers"),
+    Reason.COMMAND_TYPE_MISSING: ErrorRow(200, 5070, "Please enter type"),
+    Reason.COMMAND_TYPE_UNKNOWN: ErrorRow(200, 5071, "Type error, types are 1: Passthrough 2: Property 3: Service"),
+    Reason.COMMAND_MISSING: ErrorRow(200, 5074, "Please enter device control command"),
+    Reason.COMMAND_TOO_LONG: ErrorRow(200, 5075, "Device control command length cannot exceed 4096"),
+    Reason.DEVICES_MISSING: ErrorRow(200, 5311, "Please enter device list"),
+    Reason.TOO_MANY_DEVICES: ErrorRow(200, 5312, "Total number of devices in list exceeds range"),
     Reason.SHARING_TOO_SHORT: ErrorRow(
         200, 5153, "Device usage expiration time must be greater than share QR code seed expiration time"
     ),
@@ -48,6 +55,7 @@ REFUSALS = {
     Reason.HOME_MODE_OFF: ErrorRow(200, 5624, "Home mode not enabled"),
     Reason.FAMILY_MISSING: ErrorRow(200, 5636, "Please enter family ID"),
     Reason.FAMILY_FORBIDDEN: ErrorRow(200, 5041, "No permission"),
+    Reason.NOT_OWNER: ErrorRow(200, 5041, "No permission"),
     Reason.SERIAL_UNKNOWN: ErrorRow(200, 5090, "Requested device SN invalid"),
     Reason.SERIAL_THROTTLED: ErrorRow(200, 5090, "Requested device SN invalid", RETRY_LATER),
     Reason.BINDINGS_THROTTLED: ErrorRow(200, 5090, "Requested device SN invalid", RETRY_LATER),
@@ -95,6 +103,12 @@ _NAMED = {
     ("acceptingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
     ("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
     ("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+    ("type", Flaw.MISSING): Reason.COMMAND_TYPE_MISSING,
+    ("type", Flaw.UNKNOWN_VALUE): Reason.COMMAND_TYPE_UNKNOWN,
+    ("data", Flaw.MISSING): Reason.COMMAND_MISSING,
+    ("data", Flaw.TOO_LONG): Reason.COMMAND_TOO_LONG,
+    ("deviceList", Flaw.MISSING): Reason.DEVICES_MISSING,
+    ("deviceList", Flaw.TOO_LONG): Reason.TOO_MANY_DEVICES,
 }
 """Problems with their own code, in the order of the checks."""
 
@@ -106,6 +120,10 @@ _FAILED = {
     "getDeviceBindingInfo": _LOOKUP_FAILED,
     "getDeviceOnlineStatus": _LOOKUP_FAILED,
     "getProductList": _LOOKUP_FAILED,
+    "getAuthKey": _LOOKUP_FAILED,
+    "regenerateAuthKey": (5054, "Device information modification failed"),
+    "getDeviceBusinessAttributes": (5114, "DMP business attribute query failed"),
+    "batchControlDevice": (5340, "Batch control devices failed"),
     "productTSL": (5193, "TSL query failed"),
     "unbundlingDeviceDk": (5050, "Device unbinding failed"),
     "setDeviceInfo": (5054, "Device information modification failed"),
@@ -252,6 +270,12 @@ def page_of(model: type[Paged], entries: Sequence[Reply], total: int, number: in
         navigate_first_page=around[0] if around else 0,
         navigate_last_page=around[-1] if around else 0,
     )
+
+
+class AuthKey(Reply):
+    """A binding's key."""
+
+    auth_key: str = Field(serialization_alias="authKey")
 
 
 class Done(Reply):

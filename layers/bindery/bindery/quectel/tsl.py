@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -41,3 +42,47 @@ def text(stored: items.Tsl | None) -> str:
     if stored is None:
         return json.dumps(EMPTY, separators=(",", ":"))
     return zlib.decompress(base64.b64decode(stored["compressed"])).decode()
+
+
+def properties(stored: items.Tsl | None) -> list[dict[str, Any]]:
+    """Return a TSL's properties."""
+    found: list[dict[str, Any]] = json.loads(text(stored))["properties"]
+    return found
+
+
+def accepts(described: Mapping[str, Any], value: Any) -> bool:
+    """Return True if a property can be set to a value, which may also be text."""
+    specs = described.get("specs") or {}
+    limits = specs if isinstance(specs, dict) else {}
+    options = specs if isinstance(specs, list) else []
+    if "W" not in described["subType"]:
+        return False
+    match described["dataType"]:
+        case "BOOL":
+            return str(value).lower() in ("true", "false", "1", "0")
+        case "ENUM":
+            return str(value) in {str(option.get("value")) for option in options}
+        case "INT" | "DATE":
+            return _within(value, limits) and float(value).is_integer()
+        case "FLOAT" | "DOUBLE":
+            return _within(value, limits)
+        case "TEXT":
+            return isinstance(value, str)
+        case "ARRAY":
+            return isinstance(value, list)
+    return isinstance(value, dict)
+
+
+def _within(value: Any, limits: Mapping[str, Any]) -> bool:
+    number, low, high = (_number(each) for each in (value, limits.get("min"), limits.get("max")))
+    return number is not None and (low is None or number >= low) and (high is None or number <= high)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
