@@ -23,6 +23,32 @@ DOMAIN, PASSWORD = "demo", "correct horse battery"
 PK, SN, DK = "p1117e", "SN0000000001", "F4A1B2C3D4E1"
 ADDRESS = "80:00:00:00:00:00:00:F1"
 CAMERA = ("Camera", "CAMERA-1")
+TSL: dict[str, Any] = {
+    "profile": {"tslVersion": "1.1.0", "productKey": PK},
+    "properties": [
+        {
+            "id": 1,
+            "code": "battery",
+            "name": "Battery",
+            "type": "PROPERTY",
+            "dataType": "INT",
+            "subType": "R",
+            "specs": {"unit": "%", "min": "0", "max": "100", "step": "1"},
+            "sort": 1,
+        },
+        {
+            "id": 9,
+            "code": "switch",
+            "name": "Schalter für Licht",
+            "type": "PROPERTY",
+            "dataType": "BOOL",
+            "subType": "RW",
+            "specs": [{"dataType": "BOOL", "name": "on", "value": "true"}],
+            "sort": 0,
+        },
+    ],
+}
+"""Thing model of a product with two properties."""
 
 
 @dataclass

@@ -1,14 +1,17 @@
 """/admin/v1/products: model lines of quectel, and the users barred from them."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from bindery.directory import products
 from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
 from bindery.operators import references
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
+from bindery.quectel import tsl
 from bindery.registry.bindings import Mode
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic_core import PydanticCustomError
 
 handler = Resource("products")
 
@@ -16,6 +19,11 @@ ProductName = Annotated[
     str, Field(min_length=1, max_length=products.NAME_LIMIT, pattern=VERBATIM), AfterValidator(as_name)
 ]
 DataCenter = Annotated[str, Field(**DATA_CENTER)]
+TSL_DEPTH = 20
+"""Levels of arrays and objects."""
+
+DataType = Literal["BOOL", "INT", "FLOAT", "DOUBLE", "ENUM", "TEXT", "DATE", "STRUCT", "ARRAY"]
+Capabilities = Annotated[StrictInt, Field(ge=1, le=15)]
 
 
 class NewProduct(RequestBody):
@@ -27,6 +35,7 @@ class NewProduct(RequestBody):
     mode: Annotated[StrictInt, Field(ge=Mode.MULTI, le=Mode.ROTATING)] = Mode.UNIQUE
     domains: list[Id] | None = None
     data_center: DataCenter | None = None
+    capabilities: Capabilities | None = None
 
 
 class Change(RequestBody):
@@ -36,6 +45,62 @@ class Change(RequestBody):
     module_type: Name = UNCHANGED
     domains: list[Id] | None = UNCHANGED
     data_center: DataCenter | None = UNCHANGED
+    capabilities: Capabilities = UNCHANGED
+
+
+class Property(BaseModel):
+    """A property that devices report (R) or accept (W). Other members are kept."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    id: Annotated[StrictInt, Field(ge=0, le=65535)]
+    code: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    name: ProductName
+    type: Literal["PROPERTY"]
+    data_type: DataType = Field(alias="dataType")
+    sub_type: Literal["R", "W", "RW"] = Field(alias="subType")
+    specs: dict[str, Any] | list[dict[str, Any]] = []
+
+
+def _distinct(properties: list[Property]) -> list[Property]:
+    for name in ("id", "code"):
+        if len({getattr(each, name) for each in properties}) < len(properties):
+            raise PydanticCustomError("repeated", "two properties have the same {name}", {"name": name})
+    return properties
+
+
+def _shallow(given: Any) -> Any:
+    # Serialization has a limit of some 200.
+    layer = [given]
+    for _ in range(TSL_DEPTH):
+        layer = [inner for each in layer for inner in _inside(each)]
+    if layer:
+        raise PydanticCustomError("too_deep", "is nested too deeply")
+    return given
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+class NewTsl(BaseModel):
+    """A thing model, as the vendor exports it. Other members are kept."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    profile: dict[str, Any] = {}
+    properties: Annotated[list[Property], AfterValidator(_distinct)]
+    services: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+
+    _depth = model_validator(mode="before")(_shallow)
+
+
+class LoadedTsl(BaseModel):
+    """A product, and the number of properties in its TSL."""
+
+    product_key: str
+    properties: int
 
 
 class Product(BaseModel):
@@ -47,12 +112,14 @@ class Product(BaseModel):
     mode: Mode
     domains: list[str] | None
     data_center: str | None
+    capabilities: int = products.CAPABILITIES
     created_at: int
 
 
 class ShownProduct(Product):
-    """A product, and the first hundred users barred from it."""
+    """A product, whether it has a TSL, and the first hundred users barred from it."""
 
+    tsl: bool
     barred: list[str]
 
 
@@ -74,6 +141,7 @@ def create(new: NewProduct) -> Product:
         mode=Mode(new.mode),
         domains=new.domains,
         data_center=new.data_center,
+        capabilities=new.capabilities,
         references=references.domains_of(new.domains),
     )
     return Product.model_validate(products.show(new.product_key))
@@ -89,7 +157,7 @@ def list_products(limit: Limit = 50, cursor: Cursor = None) -> Page[Product]:
 def show(product_key: PathId) -> ShownProduct:
     """Show a product."""
     product = Product.model_validate(products.show(product_key))
-    return ShownProduct(**product.model_dump(), barred=products.barred_users(product_key))
+    return ShownProduct(**product.model_dump(), tsl=tsl.exists(product_key), barred=products.barred_users(product_key))
 
 
 @handler.app.patch("/admin/v1/products/<product_key>")
@@ -98,6 +166,13 @@ def change(product_key: PathId, changes: Change) -> Product:
     members = changes.specified()
     products.change(product_key, references=references.domains_of(members.get("domains")), **members)
     return Product.model_validate(products.show(product_key))
+
+
+@handler.app.put("/admin/v1/products/<product_key>/tsl")
+def load_tsl(product_key: PathId, model: NewTsl) -> LoadedTsl:
+    """Set or replace a product's TSL, at most 256 KiB."""
+    tsl.load(product_key, model.model_dump(by_alias=True, exclude_unset=True))
+    return LoadedTsl(product_key=product_key, properties=len(model.properties))
 
 
 @handler.app.put("/admin/v1/products/<product_key>/barred/<uid>")

@@ -32,4 +32,4 @@ def handler(request: UserDeviceList, caller: Session) -> dialect.PageInfo:
         product_keys=None if request.pk_list is None else [key.strip() for key in request.pk_list.split(",")],
         device_key=request.dk,
     )
-    return dialect.page_info(found, number, size)
+    return dialect.page_of(dialect.PageInfo, [*map(dialect.device, found.devices)], found.total, number, size)

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -5,10 +6,11 @@ import pytest
 from bindery.aws.dynamodb import Table
 from bindery.directory import accounts, users
 from bindery.http import fields
-from bindery.quectel import user_domains
+from bindery.quectel import tsl, user_domains
 from bindery.registry.bindings import Mode
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, PK, World, as_user, refused, succeeded
+from tests.records import TSL
 from tests.tables import everything, stored
 from tools import template
 
@@ -27,14 +29,14 @@ def named(registry: None) -> None:
     users.create("ada", "acme")
 
 
-DEFAULTS = {"mode": 2, "domains": None, "data_center": None}
+DEFAULTS = {"mode": 2, "domains": None, "data_center": None, "capabilities": 1}
 
 
 def test_product_is_created_once_and_shown() -> None:
     made = admin("products", "POST", "products", LOCK)
     assert made.status == 200
     assert made.json() == {**LOCK, **DEFAULTS, "created_at": made.json()["created_at"]}
-    assert admin("products", "GET", "products/p1").json() == made.json() | {"barred": []}
+    assert admin("products", "GET", "products/p1").json() == made.json() | {"tsl": False, "barred": []}
     (record,) = [item for item in stored(Table.DIRECTORY) if item["sk"] == "product"]
     assert record["changed_by"] == OPERATOR
     before = everything()
@@ -44,7 +46,7 @@ def test_product_is_created_once_and_shown() -> None:
 
 @pytest.mark.parametrize("mode", Mode)
 def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
-    given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu"}
+    given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu", "capabilities": 5}
     assert admin("products", "POST", "products", given).json().items() >= given.items()
 
 
@@ -57,6 +59,7 @@ def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
         {"domains": None},
         {"data_center": None},
         {"data_center": "us"},
+        {"capabilities": 15},
         {"name": "Other", "domains": ["a", "b"]},
         {},
     ],
@@ -65,7 +68,7 @@ def test_change_sets_only_the_specified_fields(change: dict[str, Any]) -> None:
     made = admin("products", "POST", "products", LOCK | {"domains": ["x"], "data_center": "eu"}).json()
     changed = admin("products", "PATCH", "products/p1", change)
     assert (changed.status, changed.json()) == (200, made | change)
-    assert admin("products", "GET", "products/p1").json() == changed.json() | {"barred": []}
+    assert admin("products", "GET", "products/p1").json() == changed.json() | {"tsl": False, "barred": []}
 
 
 def test_change_of_product_domains_takes_effect_immediately() -> None:
@@ -100,6 +103,29 @@ def test_blocked_user_cannot_bind_until_unblocked() -> None:
         answer = admin("products", "DELETE", f"products/{PK}/barred/{ME}")
         assert (answer.status, answer.json()) == (200, {"product_key": PK, "uid": ME, "barred": False})
     succeeded(as_user(ME))
+
+
+def test_tsl_is_stored_beside_its_product_and_replaced() -> None:
+    admin("products", "POST", "products", LOCK)
+    (product,) = (item for item in stored(Table.DIRECTORY) if item["pk"] == "product#p1")
+    for model in (TSL, {"properties": []}):
+        answer = admin("products", "PUT", "products/p1/tsl", model)
+        assert (answer.status, answer.json()) == (200, {"product_key": "p1", "properties": len(model["properties"])})
+        assert admin("products", "GET", "products/p1").json()["tsl"] is True
+    kept, record = (item for item in stored(Table.DIRECTORY) if item["pk"] == "product#p1")
+    assert (kept, record["sk"], record["changed_by"]) == (product, "tsl", OPERATOR)
+    assert json.loads(tsl.text(record)) == {"profile": {}, "properties": [], "services": [], "events": []}
+
+
+@pytest.mark.parametrize("length", [256 * 1024, 256 * 1024 + 1])
+def test_tsl_has_at_most_256_kib(length: int) -> None:
+    admin("products", "POST", "products", LOCK)
+    model = {"profile": {}, "properties": [], "services": [], "events": [], "text": ""}
+    model["text"] = "x" * (length - len(json.dumps(model, separators=(",", ":"))))
+    answer = admin("products", "PUT", "products/p1/tsl", model)
+    assert (answer.status, answer.json().get("reason")) == (
+        (200, None) if length <= tsl.LIMIT else (409, "limit_reached")
+    )
 
 
 def test_data_center_matches_the_stack_parameter() -> None:

@@ -158,8 +158,10 @@ def _shares(world: World, query: dict[str, str], ben: str) -> Story:
         ("bind_device_sn", "share_accepted", query),
         ("get_device_info_by_binding", "share_accepted", theirs),
         ("share_info", "sharing_forbidden", theirs),
+        ("get_auth_key", "not_owner", theirs),
+        ("regenerate_auth_key", "not_owner", theirs),
     ):
-        yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=asked)
+        yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", **_sent(name, asked))
     soon = (clock.seconds() + 3600) * 1000
     shorter = theirs | {"coverMark": 3, "acceptingExpireAt": soon, "sharingExpireAt": soon + 1000}
     yield "refused: sharing_shortened", offer, world.sample(offer, query=shorter, authorization=ben)
@@ -184,13 +186,36 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "device_key_malformed": {"pk": PK, "dk": "84:15"},
         "product_unknown": {"pk": "unknown"},
     },
+    "product_tsl": {"product_key_missing": {}, "tsl_unknown": {"pk": "unknown"}},
     "set_device_info": {
         **{reason: wrong | {"deviceName": "Door"} for reason, wrong in _KEYS_WRONG.items()},
         "name_missing": _KEYS | {"deviceName": " "},
         "name_too_long": _KEYS | {"deviceName": LONG},
         "device_not_bound": _KEYS | {"deviceName": "Door"},
     },
-    "unbundling_device_dk": {**_KEYS_WRONG, "device_not_bound": _KEYS},
+    **{
+        name: {**_KEYS_WRONG, "device_not_bound": _KEYS}
+        for name in (
+            "unbundling_device_dk",
+            "get_device_binding_info",
+            "get_device_online_status",
+            "get_auth_key",
+            "regenerate_auth_key",
+        )
+    },
+    "get_device_business_attributes": {
+        **_KEYS_WRONG,
+        "device_not_bound": _KEYS,
+        "query_type_missing": _KEYS | {"codeList": "switch"},
+    },
+    "batch_control_device": {
+        "command_type_missing": {},
+        "command_type_unknown": {"type": 0},
+        "command_missing": {"type": 2},
+        "command_too_long": {"type": 2, "data": "1" * 4097},
+        "devices_missing": {"type": 2, "data": "[]"},
+        "too_many_devices": {"type": 2, "data": "[]", "deviceList": [{"productKey": PK, "deviceKey": DK}] * 50},
+    },
     "share_info": {
         **_KEYS_WRONG,
         "timestamp_invalid": _KEYS | {"acceptingExpireAt": "soon"},
@@ -202,10 +227,17 @@ _PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
 """Refusals of other quectel operations that depend only on the request, or concern an unbound device."""
 
 
+def _sent(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a request that has an operation's parameters."""
+    if name == "batch_control_device":
+        return {"body": given}
+    return {"body": urlencode(given)} if name.endswith("auth_key") else {"query": given}
+
+
 def _quectel_parameters(world: World) -> Story:
     for name, wrong in _PARAMETERS.items():
         for reason, query in wrong.items():
-            yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=query)
+            yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", **_sent(name, query))
     users.create("leaver", "demo", domain=demo.DOMAIN)
     event = world.sample("quectel.user_info", authorization=world.token("leaver", "quectel"))
     dynamodb.write(Delete(items.user("leaver")))

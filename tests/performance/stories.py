@@ -13,12 +13,13 @@ from bindery.core import clock
 from bindery.directory import products, sessions, settings, users
 from bindery.directory.settings import DEVICE_MANAGEMENT
 from bindery.http import fallback
-from bindery.quectel import families
+from bindery.quectel import families, tsl
 from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from bindery.remoteit.login import authhash
 from tests.http_api import Response
 from tests.openid import Bank
+from tests.records import TSL
 from tests.sample_requests import Event, sample
 from tools import template
 from tools.local import demo, quectel_login
@@ -96,6 +97,7 @@ def quectel(world: World) -> Story:
     devices.ban(device, "stolen")
     yield "refused: banned", bind, world.sample(bind)
     devices.unban(device)
+    tsl.load(demo.PRODUCT_KEY, TSL)
     preview = "quectel.get_device_info_by_binding"
     yield "success", preview, world.sample(preview)
     yield "unique mode", bind, world.sample(bind)
@@ -120,8 +122,19 @@ def quectel(world: World) -> Story:
     yield "refused: another's family", bind, world.sample(bind, query=query | {"fid": "other"})
     yield "in home mode", bind, world.sample(bind, query=query | {"fid": "home", "frid": "kitchen"})
     users.set_home_mode("ada", False)
-    for name in ("device_info", "set_device_info", "user_device_list"):
+    for name in (
+        "device_info",
+        "set_device_info",
+        "user_device_list",
+        "get_device_binding_info",
+        "get_device_online_status",
+        "get_device_business_attributes",
+        "batch_control_device",
+        "get_auth_key",
+    ):
         yield "success", f"quectel.{name}", world.sample(f"quectel.{name}")
+    regenerate, keys = "quectel.regenerate_auth_key", {"pk": Mode.MULTI.name, "dk": "ABCD1234"}
+    yield "success", regenerate, world.sample(regenerate, body=urlencode(keys))
     later = (clock.seconds() + 3600) * 1000
     offer = {"pk": demo.PRODUCT_KEY, "dk": "F4A1B2C3D4E1", "acceptingExpireAt": later, "coverMark": 1}
     yield "success", "quectel.share_info", world.sample("quectel.share_info", query=offer)

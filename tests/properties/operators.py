@@ -10,12 +10,13 @@ from bindery.security import secrets
 from tests.http_api import OPERATOR, event
 from tests.properties import hostile, world
 from tests.properties.hostile import Event, Named
+from tests.records import TSL
 
 _DEVICE = identity.opaque(identity.manufactured_device(world.PK, world.SN))
 _ROW = {"product_key": world.PK, "serial": "SN2", "device_key": "ABCD1234", "module_type": "M", "data_center": "eu"}
 _CARD = {"customer": "c1", "device_id": "CARD-0002", "kind": "payment-card", "card_status": "valid"}
 _USER = {"domain": "demo", "role": "regular", "home_mode": False, "customer": "c1", "email": "dora@example.com"}
-_PRODUCT = {"name": "Lock", "module_type": "M", "domains": ["demo"], "data_center": "eu"}
+_PRODUCT = {"name": "Lock", "module_type": "M", "domains": ["demo"], "data_center": "eu", "capabilities": 1}
 
 REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("accounts", "POST", "accounts", {"account": "new", "name": "New"}),
@@ -43,6 +44,7 @@ REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("products", "POST", "products", {"product_key": "p2", "mode": 2} | _PRODUCT),
     ("products", "PATCH", f"products/{world.PK}", _PRODUCT),
     ("products", "PUT", f"products/{world.PK}/barred/ada", None),
+    ("products", "PUT", f"products/{world.PK}/tsl", TSL),
     ("settings", "PUT", "settings/device_management", {"value": 1}),
     ("users", "POST", "users", {"uid": "dora", "account": "acme"} | _USER),
     ("users", "PATCH", "users/cleo", _USER),

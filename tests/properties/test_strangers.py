@@ -13,11 +13,12 @@ from tests.properties.staging import Stage, columns, holds_tenants_data
 from tests.properties.world import Event
 from tools import template
 
+NOWHERE_DK = "0000000000F9"
 NOWHERE_ADDRESS, NOWHERE_CONNECTION = "80:00:00:00:00:00:00:F9", "00000000-0000-4000-8000-000000000000"
 
 
 def _by_keys(event: Event) -> Event:
-    return world.query(event, dk="0000000000F9")
+    return world.query(event, dk=NOWHERE_DK)
 
 
 def _by_path(name: str, value: str) -> Callable[[Event], Event]:
@@ -27,11 +28,26 @@ def _by_path(name: str, value: str) -> Callable[[Event], Event]:
 NOWHERE: dict[str, Callable[[Event], Event]] = {
     "rufus.get_device": _by_path("deviceid", "F9" * 32),
     "rufus.unbind_device": _by_path("deviceid", "F9" * 32),
-    "quectel.device_info": _by_keys,
-    "quectel.get_device_info_by_binding": _by_keys,
-    "quectel.set_device_info": _by_keys,
-    "quectel.unbundling_device_dk": _by_keys,
-    "quectel.share_info": _by_keys,
+    **{
+        f"quectel.{name}": _by_keys
+        for name in (
+            "device_info",
+            "get_device_binding_info",
+            "get_device_info_by_binding",
+            "get_device_online_status",
+            "get_device_business_attributes",
+            "set_device_info",
+            "unbundling_device_dk",
+            "share_info",
+        )
+    },
+    "quectel.batch_control_device": lambda event: world.body(
+        event, deviceList=[{"productKey": world.PK, "deviceKey": NOWHERE_DK}]
+    ),
+    **{
+        f"quectel.{name}": lambda event: event | {"body": f"pk={world.PK}&dk={NOWHERE_DK}", "isBase64Encoded": False}
+        for name in ("get_auth_key", "regenerate_auth_key")
+    },
     "quectel.share_device": lambda event: world.query(event, shareCode="A" * 200),
     "asseco.get_device": _by_path("imei", "990000862471899"),
     "asseco.unregister_device": _by_path("imei", "990000862471899"),
@@ -51,6 +67,8 @@ NAMES_NOTHING = {
     "quectel.refresh_token",
     "quectel.user_info",
     "quectel.user_device_list",
+    "quectel.get_product_list",
+    "quectel.product_tsl",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
     "remoteit.list_all",
@@ -95,7 +113,9 @@ def unnamed(answer: Response, *requests: Event) -> tuple[int, dict[str, str], st
     for request in requests:
         for value in (request.get("pathParameters") or {}).values():
             body = body.replace(value, "…")
-    return answer.status, answer.headers, body.replace(NOWHERE_ADDRESS, "…").replace(world.ADDRESS, "…")
+    for value in (NOWHERE_ADDRESS, world.ADDRESS, NOWHERE_DK, world.DK):
+        body = body.replace(value, "…")
+    return answer.status, answer.headers, body
 
 
 @pytest.mark.parametrize(("name", "stranger"), STRANGERS, ids=lambda part: getattr(part, "__name__", part))

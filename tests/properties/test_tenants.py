@@ -112,6 +112,12 @@ EMPTY_PAGE = _quectel(
     '"nextPage":0,"isFirstPage":true,"isLastPage":true,"hasPreviousPage":false,"hasNextPage":false,"navigatePages":8,'
     '"navigatepageNums":[],"navigateFirstPage":0,"navigateLastPage":0}',
 )
+NOT_SENT = _quectel(
+    200,
+    "",
+    f'{{"successList":[],"failureList":[{{"data":{{"productKey":"{world.PK}","deviceKey":"{world.DK}"}},'
+    '"msg":"Device not bound"}]}',
+)
 SHARED = Like({"deviceType": 2, "uid": "ben", "deviceName": "Ada's door"})
 
 OPEN: dict[str, Cell] = dict.fromkeys(CONDITIONS, NOBODY) | {
@@ -235,6 +241,23 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("quectel.get_device_info_by_binding", "quectel", "shared user"): HAS_SHARE,
     ("quectel.user_device_list", "quectel", "another account"): EMPTY_PAGE,
     ("quectel.user_device_list", "quectel", "another user"): EMPTY_PAGE,
+    **{
+        (f"quectel.{name}", "quectel", condition): SAME
+        for name in ("get_product_list", "product_tsl")
+        for condition in ("another account", "another user", "shared user")
+    },
+    **{
+        (f"quectel.{name}", "quectel", "shared user"): SAME
+        for name in ("get_device_online_status", "get_device_business_attributes", "batch_control_device")
+    },
+    **{
+        ("quectel.batch_control_device", "quectel", condition): NOT_SENT
+        for condition in ("another account", "another user")
+    },
+    **{
+        (f"quectel.{name}", "quectel", "shared user"): _quectel(5041, "No permission")
+        for name in ("get_auth_key", "regenerate_auth_key")
+    },
     ("quectel.set_device_info", "quectel", "shared user"): SAME,
     ("quectel.unbundling_device_dk", "quectel", "shared user"): Like({"bindingSum": 1}),
     ("quectel.share_info", "quectel", "shared user"): _quectel(5135, "No permission to share this device"),

@@ -116,10 +116,21 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "rufus.list_devices": ("rufus.bind_device",),
     "rufus.unbind_device": ("rufus.bind_device",),
     "quectel.user_device_list": _BOUND,
-    "quectel.device_info": _BOUND,
-    "quectel.set_device_info": _BOUND,
-    "quectel.unbundling_device_dk": _BOUND,
-    "quectel.share_info": _BOUND,
+    **{
+        f"quectel.{name}": _BOUND
+        for name in (
+            "device_info",
+            "get_device_binding_info",
+            "get_device_online_status",
+            "get_device_business_attributes",
+            "batch_control_device",
+            "get_auth_key",
+            "regenerate_auth_key",
+            "set_device_info",
+            "unbundling_device_dk",
+            "share_info",
+        )
+    },
     "quectel.share_device": (*_BOUND, "quectel.share_info"),
     "asseco.get_device": _REGISTERED,
     "asseco.list_owned_devices": _REGISTERED,

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from tests.records import TSL
 from tests.tools.conftest import Bindery
 from tools import template
 from tools.cli import client
@@ -379,6 +380,13 @@ def test_domain_secret_is_generated_or_read_and_shown_once(bindery: Bindery) -> 
     assert bindery("domains secret secretive --given --yes", stdin="").exit_code == 2
 
 
+def test_tsl_is_read_from_a_file(bindery: Bindery) -> None:
+    answer = bindery("products tsl p1117e -", stdin=json.dumps(TSL))
+    assert json.loads(answer.stdout) == {"product_key": "p1117e", "properties": 2}
+    assert bindery("products tsl p1117e -", stdin="[1").exit_code == 2
+    assert bindery("products tsl p1117e nosuch.json").exit_code == 2
+
+
 def test_password_is_read_and_never_printed(bindery: Bindery) -> None:
     given = bindery("users password ben", stdin="correct horse battery\n")
     assert given.exit_code == 0
@@ -405,7 +413,7 @@ LINES = [
     ("domains show other", {"domain": "other"}),
     ("products create p2 --name P2 --module-type FC41D --mode rotating --domain other", {"mode": 3}),
     ("products change p2 --all-domains --data-center eu", {"domains": None, "data_center": "eu"}),
-    ("products change p2 --data-center ''", {"data_center": None}),
+    ("products change p2 --data-center '' --capabilities 5", {"data_center": None, "capabilities": 5}),
     ("products show p2", {"product_key": "p2"}),
     ("products bar p2 dora", {"barred": True}),
     ("products show p2", {"barred": ["dora"]}),

@@ -1,10 +1,12 @@
 """`bindery products`."""
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from tools.cli.client import Exit, Failure
 from tools.cli.command import Context, changes, command, group
 from tools.cli.resource import Resource
 
@@ -12,6 +14,8 @@ app = group("Manage products, the model lines of devices (quectel).")
 
 Product = Annotated[str, typer.Argument(help="Product key.")]
 Uid = Annotated[str, typer.Argument(help="User id.")]
+
+CAPABILITIES = "Capabilities of devices bound without any: the sum of 1 (WAN), 2 (LAN), 4 (BLE) and 8 (Matter)."
 
 
 class Mode(StrEnum):
@@ -40,10 +44,12 @@ def create(
         typer.Option(help="User domain that can bind its devices (can be repeated). Default: all.", show_default=False),
     ] = None,
     data_center: Annotated[str | None, typer.Option(help="Data center. Default: any.")] = None,
+    capabilities: Annotated[int | None, typer.Option(help=f"{CAPABILITIES} Default: 1.", show_default=False)] = None,
 ) -> Any:
     """Create a product."""
     members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": list(Mode).index(mode) + 1}
-    return context.api.post("products", product_key=product, **members, domains=domain or None, data_center=data_center)
+    members |= {"domains": domain or None, "data_center": data_center, "capabilities": capabilities}
+    return context.api.post("products", product_key=product, **members)
 
 
 products.list(
@@ -57,7 +63,7 @@ products.list(
         "DATA CENTER": "data_center",
     },
 )
-products.show("Show a product and the first hundred users blocked from it.")
+products.show("Show a product, whether it has a TSL, and the first hundred users blocked from it.")
 
 
 @command(app)
@@ -74,11 +80,30 @@ def change(
         bool, typer.Option("--all-domains", help="Allow all user domains to bind its devices.")
     ] = False,
     data_center: Annotated[str | None, typer.Option(help="Data center. '' removes it.", show_default=False)] = None,
+    capabilities: Annotated[int | None, typer.Option(help=CAPABILITIES, show_default=False)] = None,
 ) -> Any:
     """Change the specified fields. A product's mode cannot be changed."""
     domains = "" if all_domains else domain or None
-    given = changes(name=name, module_type=module_type, domains=domains, data_center=data_center)
+    given = changes(
+        name=name, module_type=module_type, domains=domains, data_center=data_center, capabilities=capabilities
+    )
     return context.api.ask("PATCH", "products", product, body=given)
+
+
+@command(app, name="tsl", done="Product {product_key} has a TSL with {properties} properties.")
+def load_tsl(
+    context: Context,
+    product: Product,
+    file: Annotated[
+        typer.FileText, typer.Argument(help="JSON file with the TSL, as the vendor exports it; - for standard input.")
+    ],
+) -> Any:
+    """Set or replace a product's TSL, the properties that its devices report and accept (at most 256 KiB)."""
+    try:
+        model = json.load(file)
+    except ValueError as error:
+        raise Failure(Exit.USAGE, f"{file.name} is not JSON: {error}") from None
+    return context.api.ask("PUT", "products", product, "tsl", body=model)
 
 
 @command(app, done="User {uid} can no longer bind devices of product {product_key}.")

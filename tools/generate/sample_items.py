@@ -18,7 +18,7 @@ from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, products, settings, storage_format, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.directory.sessions import Session
-from bindery.quectel import binding, domain_secrets, families, sharing
+from bindery.quectel import binding, domain_secrets, families, sharing, tsl
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.security import secrets
@@ -35,6 +35,7 @@ USED = "1d4b6e0f8a2c4f7e9b3d5a7c1e2f4b68"
 ADDRESS, API_KEY = demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS"], demo.DOCUMENTED["RUFUS_API_KEY"]
 CUSTOMER, IDENTIFIER, NICKNAME = demo.CUSTOMERS[""], "990000862471854", "My Phone"
 CARD = demo.ISSUED[0]
+PROPERTY = {"id": 1, "code": "on", "name": "On", "type": "PROPERTY", "dataType": "BOOL", "subType": "RW", "specs": []}
 
 
 def by_kind() -> dict[str, Mapping[str, Any]]:
@@ -47,6 +48,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Binding": items.owner(device),
             "Registration": items.registration(identity.customer_device(IDENTIFIER)),
             "UserDevice": items.user_device("ada", PRODUCT_KEY, DEVICE_KEY),
+            "Properties": items.properties(device),
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
             "Connection": items.connection(device, "ada"),
             "Attempts": items.guesses("ada"),
@@ -57,6 +59,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "LoginName": items.email_in_domain(DOMAIN, "ada@example.com"),
             "UserDomain": items.user_domain(DOMAIN),
             "Product": items.product(PRODUCT_KEY),
+            "Tsl": items.tsl(PRODUCT_KEY),
             "Bar": items.bar(PRODUCT_KEY, "cleo"),
             "Family": items.family(FAMILY),
             "Membership": items.membership(FAMILY, "ada"),
@@ -79,6 +82,7 @@ def _write_all(device: str) -> None:
     users.create("cleo", ACCOUNT, domain=DOMAIN)
     families.create(FAMILY, "ada", members=["cleo"], rooms=["kitchen"])
     products.create(PRODUCT_KEY, name="Lamp", module_type="FC41D")
+    tsl.load(PRODUCT_KEY, {"properties": [PROPERTY]})
     products.bar(PRODUCT_KEY, "cleo")
     devices.manufacture(PRODUCT_KEY, SERIAL, device_key=DEVICE_KEY)
     ada, ben = _session("ada"), _session("ben")
@@ -87,6 +91,9 @@ def _write_all(device: str) -> None:
         ada, PRODUCT_KEY, DEVICE_KEY, accepting_until=None, sharing_until=(NOW + 30 * 86400) * 1000, cover=Cover.ADD
     )
     sharing.accept(ben, code, None)
+    # Devices will write this item themselves.
+    reported: items.Properties = {"binding": RUN, "values": {"on": {"value": "true", "at": clock.now()}}}
+    dynamodb.write(items.properties(device).put(reported))
     service_addresses.assign(ADDRESS, device)
     leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
     owned_devices.register(

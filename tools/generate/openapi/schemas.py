@@ -49,8 +49,8 @@ def sample(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
             return first
         case {"anyOf": [first, *_]}:
             return sample(first, schemas)
-        case {"type": "object", "properties": properties}:
-            return {name: sample(properties[name], schemas) for name in schema.get("required", [])}
+        case {"type": "object"}:
+            return {name: sample(schema["properties"][name], schemas) for name in schema.get("required", [])}
         case {"type": "array", "items": items}:
             return [sample(items, schemas)]
         case {"type": "integer"}:

@@ -21,6 +21,9 @@ BARRED_LIMIT = 100
 NAME_LIMIT = 254
 """Characters of a name, which devices without one get."""
 
+CAPABILITIES = 1
+"""Default of a product's `capabilities`: WAN."""
+
 _ROUND_TRIPS = 50
 
 
@@ -37,6 +40,7 @@ def create(
     mode: Mode = Mode.UNIQUE,
     domains: Sequence[str] | None = None,
     data_center: str | None = None,
+    capabilities: int | None = None,
     references: Sequence[Check] = (),
 ) -> None:
     """Create a product, by default for all domains and data centers.
@@ -53,6 +57,8 @@ def create(
         "mode": mode,
         "created_at": clock.now(),
     }
+    if capabilities is not None:
+        product["capabilities"] = capabilities
     _check(product)
     _write(items.product(product_key).put(product, when=absent().raises(Reason.ALREADY_EXISTS)), references)
 

@@ -40,6 +40,8 @@ _FLAWS = {
     "missing": Flaw.MISSING,
     "string_type": Flaw.WRONG_TYPE,
     "string_too_long": Flaw.TOO_LONG,
+    "too_long": Flaw.TOO_LONG,
+    "too_short": Flaw.MISSING,
     "enum": Flaw.UNKNOWN_VALUE,
     "literal_error": Flaw.UNKNOWN_VALUE,
 }

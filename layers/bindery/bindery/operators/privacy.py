@@ -72,6 +72,7 @@ _HIDDEN = frozenset(
         "by",
         "series",
         "device_key",
+        "key_id",
         "proxy",
         "connection",
         "leases",

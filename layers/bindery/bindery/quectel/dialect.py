@@ -5,7 +5,7 @@ Document 001 is "Bind Device Using SN"; the other operations are from the API's 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, Field, SerializeAsAny, Strict
 
@@ -15,6 +15,7 @@ from bindery.directory.sessions import Session
 from bindery.http.fields import Trimmed
 from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Flaw, Problem, Reply
 from bindery.quectel import binding, user_devices
+from bindery.registry import items
 
 REFUSALS = {
     Reason.TOKEN_MISSING: ErrorRow(200, 5106, "Please enter token"),
@@ -33,6 +34,13 @@ REFUSALS = {
     Reason.SHARE_CODE_MISSING: ErrorRow(200, 5136, "Please enter share code"),
     Reason.SHARE_MODE_UNKNOWN: ErrorRow(200, 5133, "Override flag parameter value out of range"),
     Reason.TIMESTAMP_INVALID: ErrorRow(200, 5145, "Timestamp format incorrect"),
+    Reason.QUERY_TYPE_MISSING: ErrorRow(200, 5471, "Please enter query type for property identifiers"),
+    Reason.COMMAND_TYPE_MISSING: ErrorRow(200, 5070, "Please enter type"),
+    Reason.COMMAND_TYPE_UNKNOWN: ErrorRow(200, 5071, "Type error, types are 1: Passthrough 2: Property 3: Service"),
+    Reason.COMMAND_MISSING: ErrorRow(200, 5074, "Please enter device control command"),
+    Reason.COMMAND_TOO_LONG: ErrorRow(200, 5075, "Device control command length cannot exceed 4096"),
+    Reason.DEVICES_MISSING: ErrorRow(200, 5311, "Please enter device list"),
+    Reason.TOO_MANY_DEVICES: ErrorRow(200, 5312, "Total number of devices in list exceeds range"),
     Reason.SHARING_TOO_SHORT: ErrorRow(
         200, 5153, "Device usage expiration time must be greater than share QR code seed expiration time"
     ),
@@ -44,11 +52,13 @@ REFUSALS = {
     Reason.DOMAIN_ABNORMAL: ErrorRow(200, 5093, "Abnormal user domain"),
     Reason.ROLE_NOT_PERMITTED: ErrorRow(200, 5669, "Regular user has no permission to bind device"),
     Reason.PRODUCT_UNKNOWN: ErrorRow(200, 5553, "Product or device does not exist"),
+    Reason.TSL_UNKNOWN: ErrorRow(200, 5193, "TSL query failed"),
     Reason.DOMAIN_NOT_AUTHORISED: ErrorRow(200, 5229, "User domain not authorized for this product"),
     Reason.PRODUCT_FORBIDDEN: ErrorRow(200, 5327, "No permission for this product"),
     Reason.HOME_MODE_OFF: ErrorRow(200, 5624, "Home mode not enabled"),
     Reason.FAMILY_MISSING: ErrorRow(200, 5636, "Please enter family ID"),
     Reason.FAMILY_FORBIDDEN: ErrorRow(200, 5041, "No permission"),
+    Reason.NOT_OWNER: ErrorRow(200, 5041, "No permission"),
     Reason.SERIAL_UNKNOWN: ErrorRow(200, 5090, "Requested device SN invalid"),
     Reason.SERIAL_THROTTLED: ErrorRow(200, 5090, "Requested device SN invalid", RETRY_LATER),
     Reason.BINDINGS_THROTTLED: ErrorRow(200, 5090, "Requested device SN invalid", RETRY_LATER),
@@ -96,6 +106,12 @@ _NAMED = {
     ("acceptingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
     ("coverMark", Flaw.UNKNOWN_VALUE): Reason.SHARE_MODE_UNKNOWN,
     ("sharingExpireAt", Flaw.INVALID): Reason.TIMESTAMP_INVALID,
+    ("type", Flaw.MISSING): Reason.COMMAND_TYPE_MISSING,
+    ("type", Flaw.UNKNOWN_VALUE): Reason.COMMAND_TYPE_UNKNOWN,
+    ("data", Flaw.MISSING): Reason.COMMAND_MISSING,
+    ("data", Flaw.TOO_LONG): Reason.COMMAND_TOO_LONG,
+    ("deviceList", Flaw.MISSING): Reason.DEVICES_MISSING,
+    ("deviceList", Flaw.TOO_LONG): Reason.TOO_MANY_DEVICES,
 }
 """Problems with their own code, in the order of the checks."""
 
@@ -104,6 +120,14 @@ _FAILED = {
     "userDeviceList": _LOOKUP_FAILED,
     "deviceInfo": _LOOKUP_FAILED,
     "getDeviceInfoByBinding": _LOOKUP_FAILED,
+    "getDeviceBindingInfo": _LOOKUP_FAILED,
+    "getDeviceOnlineStatus": _LOOKUP_FAILED,
+    "getProductList": _LOOKUP_FAILED,
+    "getAuthKey": _LOOKUP_FAILED,
+    "regenerateAuthKey": (5054, "Device information modification failed"),
+    "getDeviceBusinessAttributes": (5114, "DMP business attribute query failed"),
+    "batchControlDevice": (5340, "Batch control devices failed"),
+    "productTSL": (5193, "TSL query failed"),
     "unbundlingDeviceDk": (5050, "Device unbinding failed"),
     "setDeviceInfo": (5054, "Device information modification failed"),
     "shareInfo": (5134, "Failed to add device share information"),
@@ -114,6 +138,15 @@ _FAILED = {
     "refreshToken": (5048, "Token refresh failed"),
 }
 """Error codes of the other operations in place of 5048."""
+
+OWN_DEVICE = (
+    Reason.PRODUCT_KEY_MISSING,
+    Reason.DEVICE_KEY_MISSING,
+    Reason.DEVICE_KEY_MALFORMED,
+    Reason.LOOKUP_FAILED,
+    Reason.DEVICE_NOT_BOUND,
+)
+"""Reasons for which operations on a device of the user refuse."""
 
 DeviceKey = Annotated[str, Trimmed, Strict(), Field(pattern=f"^(?:{binding.DEVICE_KEY})$")]
 ShareCode = Annotated[str, Trimmed, Strict()]
@@ -135,7 +168,7 @@ class Device(Reply):
     bind_mode: int = Field(serialization_alias="bindMode")
     binding_type: int = Field(default=1, serialization_alias="bindingType")
     bind_status: int = Field(default=1, serialization_alias="bindStatus")
-    capabilities_bitmask: int | None = Field(serialization_alias="capabilitiesBitmask")
+    capabilities_bitmask: int = Field(serialization_alias="capabilitiesBitmask")
     fid: str | None
     frid: str | None
     uid: str
@@ -169,10 +202,25 @@ def device(found: user_devices.Device) -> Device:
 NAVIGATED = 8
 
 
-class PageInfo(Reply):
-    """A page of devices in the format of PageHelper: numbers begin at 1, and 0 means none."""
+class Product(Reply):
+    """A product whose devices the user can bind."""
 
-    list: Sequence[Device]
+    product_key: str = Field(serialization_alias="productKey")
+    name: str
+
+
+def product(found: items.Product) -> Product:
+    """Return a product in the API's format."""
+    return Product(product_key=found["product_key"], name=found["name"])
+
+
+Entry = TypeVar("Entry")
+
+
+class Page(Reply, Generic[Entry]):
+    """A page in the format of PageHelper: numbers begin at 1, and 0 means none."""
+
+    list: Sequence[Entry]
     total: int
     page_num: int = Field(serialization_alias="pageNum")
     page_size: int = Field(serialization_alias="pageSize")
@@ -192,15 +240,26 @@ class PageInfo(Reply):
     navigate_last_page: int = Field(serialization_alias="navigateLastPage")
 
 
-def page_info(found: user_devices.NumberedPage, number: int, size: int) -> PageInfo:
-    """Return a page of `size` devices in the API's format."""
-    here, pages = len(found.devices), -(-found.total // size)
+class PageInfo(Page[Device]):
+    """A page of devices in the format of PageHelper: numbers begin at 1, and 0 means none."""
+
+
+class Products(Page[Product]):
+    """A page of products in the format of PageHelper: numbers begin at 1, and 0 means none."""
+
+
+Paged = TypeVar("Paged", bound=Page[Any])
+
+
+def page_of(model: type[Paged], entries: Sequence[Reply], total: int, number: int, size: int) -> Paged:
+    """Return page `number` of `size` entries in the API's format."""
+    here, pages = len(entries), -(-total // size)
     first = max(1, min(number - NAVIGATED // 2, pages - NAVIGATED + 1))
     around = list(range(first, min(first + NAVIGATED, pages + 1)))
     start = (number - 1) * size + 1 if here else 0
-    return PageInfo(
-        list=[device(each) for each in found.devices],
-        total=found.total,
+    return model(
+        list=entries,
+        total=total,
         page_num=number,
         page_size=size,
         pages=pages,
@@ -217,6 +276,12 @@ def page_info(found: user_devices.NumberedPage, number: int, size: int) -> PageI
         navigate_first_page=around[0] if around else 0,
         navigate_last_page=around[-1] if around else 0,
     )
+
+
+class AuthKey(Reply):
+    """A binding's key."""
+
+    auth_key: str = Field(serialization_alias="authKey")
 
 
 class Done(Reply):

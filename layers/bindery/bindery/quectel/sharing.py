@@ -126,7 +126,7 @@ def look(session: Session, code: str) -> Device:
         auth_key="",
         mode=Mode(sharers["mode"]),
         shared=True,
-        capabilities=sharers["capabilities"],
+        capabilities=user_devices.capabilities(sharers, product),
         fid=None,
         frid=None,
         uid=session.uid,

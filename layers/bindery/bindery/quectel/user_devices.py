@@ -39,7 +39,7 @@ class Device(NamedTuple):
     auth_key: str
     mode: Mode
     shared: bool
-    capabilities: int | None
+    capabilities: int
     fid: str | None
     frid: str | None
     uid: str
@@ -211,7 +211,7 @@ def still_held(held: items.UserDevice) -> Condition:
 
 def describe(session: Session, held: items.UserDevice, product: items.Product | None) -> Device:
     """Return a device as its user sees it."""
-    # A share has its own `authKey`, which ends with it, and its code stays in the domain where it was accepted.
+    # A share's code stays in the domain where it was accepted.
     shared = held["kind"] == "share"
     return Device(
         product_key=held["product_key"],
@@ -219,16 +219,26 @@ def describe(session: Session, held: items.UserDevice, product: items.Product | 
         device_key=held["device_key"],
         serial=held["serial"],
         name=held["name"],
-        auth_key=secrets.auth_key(held["share"] if shared else held["binding"]),
+        auth_key=auth_key(held),
         mode=Mode(held["mode"]),
         shared=shared,
-        capabilities=held["capabilities"],
+        capabilities=capabilities(held, product),
         fid=held["fid"],
         frid=held["frid"],
         uid=session.uid,
         bound_at=held["bound_at"],
         share_code=share_codes.encode(_accepted_offer(held), session.account, held["domain"]) if shared else None,
     )
+
+
+def auth_key(held: items.UserDevice) -> str:
+    """Return the `authKey` of a binding, or of a share, which has its own and ends with it."""
+    return secrets.auth_key(held["share"] if held["kind"] == "share" else held.get("key_id", held["binding"]))
+
+
+def capabilities(held: items.UserDevice, product: items.Product | None) -> int:
+    """Return the capabilities of a device, or else of its product."""
+    return held["capabilities"] or (product or {}).get("capabilities", products.CAPABILITIES)
 
 
 def _accepted_offer(held: items.UserDevice) -> Offer:

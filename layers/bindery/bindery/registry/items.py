@@ -132,6 +132,8 @@ class Binding(Stored, total=False):
     device_key: str
     fid: str | None
     common: bool
+    key_id: str
+    """Id from which the `authKey` is derived, once it was regenerated."""
     shares: dict[str, int]
     """The end of each user's share, by uid. Not in multi mode."""
     share: str
@@ -210,6 +212,8 @@ class UserDevice(Stored, total=False):
     frid: str | None
     common: bool
     bound_at: int
+    key_id: str
+    """The binding's."""
     series: str
     """Id of the valid share codes: a new series ends earlier ones."""
     shares: dict[str, int]
@@ -234,6 +238,27 @@ def user_device(uid: str, product_key: str, device_key: str) -> Key[UserDevice]:
 def user_devices(uid: str) -> Partition[UserDevice]:
     """A user's entries."""
     return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("device", ""))
+
+
+class Reported(TypedDict):
+    """A property's last value, as text, and its time."""
+
+    value: str
+    at: int
+
+
+class Properties(Stored, total=False):
+    """What a device last reported (quectel), under the named binding."""
+
+    binding: str
+    values: dict[str, Reported]
+    """By the TSL's codes."""
+
+
+def properties(device: str) -> Key[Properties]:
+    """Key of a device's properties."""
+    # A smaller sort key than those of `holders`.
+    return Key(Table.BINDINGS, device, "link#properties")
 
 
 class NicknameLock(Stored, total=False):
@@ -511,6 +536,8 @@ class Product(Stored, total=False):
     module_type: str
     domains: list[str] | None
     data_center: str | None
+    capabilities: int
+    """Capabilities of devices bound without any; if absent, 1."""
     created_at: int
 
 
@@ -522,6 +549,19 @@ def product(product_key: str) -> Key[Product]:
 def products() -> Partition[Product]:
     """All products."""
     return Partition(Table.DIRECTORY, "products", BY_LIST)
+
+
+class Tsl(Stored, total=False):
+    """A product's TSL: its devices' properties (quectel). Not in the product, which every bind request reads."""
+
+    compressed: str
+    """JSON, compressed with zlib, in base64."""
+    created_at: int
+
+
+def tsl(product_key: str) -> Key[Tsl]:
+    """Key of a TSL."""
+    return Key(Table.DIRECTORY, product(product_key).pk, "tsl")
 
 
 class Bar(Stored, total=False):
