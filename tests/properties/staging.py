@@ -162,6 +162,8 @@ VOLATILE = frozenset(
         "guid",
         "proxy",
         "proxyserver",
+        "requested",
+        "requestedAt",
         "service_authhash",
         "shareCode",
         "time",

@@ -63,7 +63,7 @@ def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> 
 
 
 def _remoteit(status: int, text: str) -> Says:
-    return Says(status, f'{{"status":"false","reason":"{text}"}}')
+    return Says(status, f'{{"status":"false","reason":"{text}","code":"GENERAL_ERROR"}}')
 
 
 def _accepted(here: World) -> str:
@@ -248,16 +248,19 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         (f"asseco.{name}", "asseco", "banned device"): NO_DEVICE
         for name in ("get_issued_device", "list_issued_devices", "set_issued_nickname")
     },
-    ("remoteit.login", "remoteit key", "another account"): _remoteit(401, "[0102] The username or password is invalid"),
+    ("remoteit.login", "remoteit key", "another account"): _remoteit(
+        401, "[0102] The username or password are invalid"
+    ),
     ("remoteit.list_all", "remoteit token", "another account"): Says(
         200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'
     ),
+    ("remoteit.list_all", "remoteit token", "another user"): Like({"ownerusername": "ben@example.com"}),
     ("remoteit.list_all", "remoteit token", "shared user"): Like(
         {
             "shared": "shared-from",
             "ownerusername": "",
             "devicealias": "Ada's door",
-            "devicetype": "",
+            "lastcontacted": _accepted,
             "createdate": _accepted,
         }
     ),

@@ -11,24 +11,27 @@ from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory.users import User
 from bindery.registry import bindings, holdings, identity, items
+from bindery.registry.items import ServiceKind
+from bindery.security import secrets
 
 LIST_LIMIT = 1000
-"""Devices that `list_devices` reads: one read unit each."""
+"""Devices that `list_services` reads, one read unit each, and services that it returns."""
 
 _BATCH = 100
 
 
 class Listed(NamedTuple):
-    """A device as its user sees it."""
+    """A service of a device as its user sees it."""
 
     address: str
+    hardware: str
+    """The same for all services of a device."""
     alias: str | None
     """The holder's, or for a shared device the user's."""
-    kind: str | None
+    kind: ServiceKind | None
+    port: int | None
     active: bool
     shared: bool
-    owner: str | None
-    """Email address, uid or account. None for a shared device."""
     bound_at: int
     """Time of binding or acceptance."""
 
@@ -65,21 +68,21 @@ def _holders(user: User) -> list[str]:
 def reachable(address: str, assignment: str) -> Condition:
     """Condition: a device can be reached. Raises the `obstacle`, or `CONFLICT` (another assignment)."""
     return every(
-        [equals("address", address), equals("assignment", assignment), absent("banned_at"), absent("inactive")]
+        [equals(("services", address, "assignment"), assignment), absent("banned_at"), absent("inactive")]
     ).raises(lambda device: obstacle(device, address) or Reason.CONFLICT, address=address)
 
 
 def obstacle(device: Mapping[str, Any], address: str) -> Reason | None:
     """Return why a device ({} for none) cannot be reached."""
-    if device.get("address") != address:
+    if address not in device.get("services", {}):
         return Reason.NOT_SHARED
     if "banned_at" in device:
         return Reason.DEVICE_BANNED
     return Reason.DEVICE_INACTIVE if "inactive" in device else None
 
 
-def list_devices(user: User) -> list[Listed]:
-    """Return, of the first `LIST_LIMIT` devices that a user may reach, those with a service address.
+def list_services(user: User) -> list[Listed]:
+    """Return the first `LIST_LIMIT` services of the first `LIST_LIMIT` devices that a user may reach.
 
     The user's own come first, then shared ones, then their customer's and account's.
     """
@@ -93,38 +96,35 @@ def list_devices(user: User) -> list[Listed]:
         batch = dynamodb.get_many([Read(key) for key in keys])
         for key in keys:
             record = batch[key]
-            if record is not None and "address" in record:
-                found.append(_listed(user, record, related[key.pk]))
-    return found
+            if record is not None:
+                found += _listed(record, related[key.pk])
+    return found[:LIST_LIMIT]
 
 
 def _related(user: User) -> Iterator[tuple[str, Mapping[str, Any]]]:
     now = clock.seconds()
-    own, *others = _holders(user)
+    others = _holders(user)[1:]
     others += [identity.account_holder(user.account, part) for part in range(user.parts)]
     held = sorted(filter(holdings.lasts, holdings.of_user(user.uid, round_trips=1)), key=lambda item: item["bound_at"])
     for kind in ("binding", "share"):
-        yield from ((item["device"], {**item, "holder": own}) for item in held if item["kind"] == kind)
+        yield from ((item["device"], item) for item in held if item["kind"] == kind)
     for holder in others:
         for binding in dynamodb.query(items.held_by(holder), round_trips=1):
             if is_related(user, "kind" in binding, binding, now):
                 yield binding["pk"], binding
 
 
-def _listed(user: User, device: items.Device, relation: Mapping[str, Any]) -> Listed:
-    shared = relation.get("kind") == "share"
+def _listed(device: items.Device, relation: Mapping[str, Any]) -> Iterator[Listed]:
     # The relation of a share is what the user holds of the device, not another user's binding.
     facts = {**device, **relation}
-    return Listed(
-        address=device["address"],
-        alias=next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None),
-        kind=next((facts[name] for name in ("type", "module_type", "model", "model_name") if facts.get(name)), None),
-        active=obstacle(device, device["address"]) is None,
-        shared=shared,
-        owner=None if shared else _owner(user, relation["holder"]),
-        bound_at=relation["bound_at"],
-    )
-
-
-def _owner(user: User, holder: str) -> str:
-    return user.account if identity.holder_parts(holder)[0] == "account" else user.email or user.uid
+    for address, service in sorted(device.get("services", {}).items()):
+        yield Listed(
+            address=address,
+            hardware=secrets.fingerprint(device["pk"])[:32],
+            alias=next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None),
+            kind=service.get("kind"),
+            port=service.get("port"),
+            active=obstacle(device, address) is None,
+            shared=relation.get("kind") == "share",
+            bound_at=relation["bound_at"],
+        )

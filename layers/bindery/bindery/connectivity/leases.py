@@ -29,7 +29,9 @@ FIRST_CLIENT = "255.255.255.255"
 CALLER_LIMIT = 50
 """Callers that a binding names: a few kilobytes in each write."""
 
-_LABEL_LENGTH = 8
+# Some clients search the response for a host name that begins with this.
+_LABEL_PREFIX = "proxy"
+_LABEL_LENGTH = 16
 _BATCH = 25
 """Leases per round trip, with four items each."""
 
@@ -67,7 +69,7 @@ def connect(
         id=str(uuid.uuid4()).upper(),
         device=device,
         address=address,
-        proxy="".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
+        proxy=_LABEL_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(env.read("LEASE_SECONDS")),
     )
     reachable = items.device(device).check(access.reachable(address, assigned.assignment))
@@ -232,7 +234,8 @@ def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
     device = found[items.device(lease["pk"])]
     if (obstacle := access.obstacle(device or {}, lease["address"])) is not None:
         return obstacle
-    return None if device is not None and device["assignment"] == lease["assignment"] else Reason.NOT_FOUND
+    assignment = None if device is None else device["services"][lease["address"]]["assignment"]
+    return None if assignment == lease["assignment"] else Reason.NOT_FOUND
 
 
 def _reserve_for(client: str, lease: items.Connection) -> None:

@@ -27,6 +27,10 @@ Binders = Literal["everyone", "administrators"]
 """Users who may bind devices (quectel)."""
 
 
+ServiceKind = Literal["tcp", "ssh", "http", "https", "vnc", "rdp", "samba", "bulk"]
+"""Type of a service (remoteit)."""
+
+
 class Stored(TypedDict, total=False):
     """Attributes of every item."""
 
@@ -44,6 +48,15 @@ def key_of(table: Table, item: T) -> Key[T]:
 # ── devices: what exists ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Service(TypedDict, total=False):
+    """A service of a device at a service address (remoteit)."""
+
+    assignment: str
+    """Id of the address's assignment, to which leases refer."""
+    kind: ServiceKind
+    port: int
+
+
 class Device(Stored, total=False):
     """A device, independent of its holder."""
 
@@ -59,9 +72,8 @@ class Device(Stored, total=False):
     unbound_by: str | None
     inactive: bool
     """Present while an operator blocks connections."""
-    address: str
-    assignment: str
-    """Id of the service address's assignment, to which leases refer."""
+    services: dict[str, Service]
+    """By service address."""
     # rufus and quectel
     serial: str
     # rufus

@@ -22,8 +22,8 @@ REFUSALS = {
     Reason.KEY_THROTTLED: ErrorRow(401, 401, "invalid developer key", RETRY_LATER),
     Reason.TOKEN_MISSING: ErrorRow(401, 401, "missing api token"),
     Reason.TOKEN_INVALID: ErrorRow(401, 401, "invalid api token"),
-    Reason.PASSWORD_WRONG: ErrorRow(401, 401, "[0102] The username or password is invalid"),
-    Reason.LOGIN_THROTTLED: ErrorRow(401, 401, "[0102] The username or password is invalid", RETRY_LATER),
+    Reason.PASSWORD_WRONG: ErrorRow(401, 401, "[0102] The username or password are invalid"),
+    Reason.LOGIN_THROTTLED: ErrorRow(401, 401, "[0102] The username or password are invalid", RETRY_LATER),
     Reason.PARAMETER_MISSING: ErrorRow(400, 400, "missing {parameters}"),
     Reason.INVALID: ErrorRow(400, 400, "invalid {parameters}"),
     Reason.MALFORMED: ErrorRow(400, 400, "malformed request body: a JSON object is expected"),
@@ -51,6 +51,7 @@ class ErrorBody(BaseModel):
 
     status: str = "false"
     reason: str
+    code: str = "GENERAL_ERROR"
 
 
 class Caller(NamedTuple):
@@ -75,6 +76,13 @@ def written(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
+def written_in_english(milliseconds: int) -> str:
+    """Format a time (UTC) as in `5/6/2020T8:59 PM`."""
+    at = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    half = "AM" if at.hour < 12 else "PM"
+    return f"{at.month}/{at.day}/{at.year}T{at.hour % 12 or 12}:{at.minute:02} {half}"
+
+
 def authenticate(call: Call, access: Access) -> Caller:
     """Return the credentials. Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`."""
     developer_key = _developer_key(call)
@@ -96,7 +104,7 @@ def success(reply: Reply, call: Call) -> Answer:
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """Return `{"status":"false","reason":…}`."""
+    """Return `{"status":"false","reason":…,"code":"GENERAL_ERROR"}`."""
     row = REFUSALS[fault.reason]
     envelope = ErrorBody(reason=row.text.format_map(fault.detail))
     return Answer(row.status, envelope.model_dump_json(), row.headers_with(fault.detail))
