@@ -102,6 +102,7 @@ screenshot: chromium .venv/test/.browser .venv/ministack/.made
 
 proof: .venv/test/.made .venv/test/.calendar .venv/ministack/.made
 	PROOF=full $(PYTEST) $(PROMISES) tests/engine
+	BINDERY_CLIENT=botocore $(PYTEST) tests/contract tests/engine tests/layer tests/operators $(PROMISES)
 	PYTHONHASHSEED=2 $(CALENDAR) --moment 2030-12-31T23:59:50+00:00
 	$(TEST) -m tests.properties.mutations
 

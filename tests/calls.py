@@ -21,7 +21,7 @@ from bindery.security import secrets
 from tests import aws_calls
 
 ROUND_TRIPS = 2
-"""Maximum number of DynamoDB calls per operation."""
+"""Maximum number of DynamoDB calls per operation, without those in `Invocation.rates`."""
 
 MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.bind_device_sn": 3,
@@ -55,6 +55,8 @@ class Invocation:
 
     name: str
     dynamodb: list[str] = field(default_factory=list)
+    rates: list[str] = field(default_factory=list)
+    """Tables whose items got a batch of requests for their token bucket: once in each batch, only if a limit is set."""
 
 
 granted: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
@@ -109,7 +111,10 @@ def _record(service: str, operation: str, request: dict[str, Any]) -> None:
     if invocation is None:
         return
     if service == "dynamodb":
-        invocation.dynamodb.append(operation)
+        if request.get("UpdateExpression", "").startswith("ADD #full_at"):
+            invocation.rates.append(request["TableName"])
+        else:
+            invocation.dynamodb.append(operation)
         assert invocation.name.startswith("admin.") or _consistent(operation, request), (invocation.name, request)
     granted[invocation.name].update(_needs(service, operation, request))
 

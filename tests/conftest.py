@@ -10,7 +10,7 @@ import pytest
 
 from bindery.aws import credentials, dynamodb, sdk
 from bindery.core import env
-from bindery.directory import key_guesses
+from bindery.directory import key_guesses, rates, settings
 from bindery.security import oidc, secrets
 from tests import aws_calls, calls, key_sizes, moto_registry
 from tools import template
@@ -82,6 +82,8 @@ def clear_caches() -> None:
     secrets.clear_cache()
     oidc.clear_cache()
     key_guesses.clear_cache()
+    rates.clear_cache()
+    settings.clear_cache()
     if dynamodb.client.cache_info().currsize:
         dynamodb.client().close()
     dynamodb.client.cache_clear()

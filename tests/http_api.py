@@ -78,6 +78,8 @@ def invoke(name: str, request: Mapping[str, Any]) -> Response:
         answer = handler(dict(request), SimpleNamespace(aws_request_id="lambda-1"))
     limit = calls.MORE_ROUND_TRIPS.get(name, calls.ROUND_TRIPS)
     assert name.startswith("admin.") or len(invocation.dynamodb) <= limit, invocation.dynamodb
+    # A request spends from the bucket of an API key, of an account, or of both.
+    assert len(invocation.rates) <= 2
     response = Response(answer["statusCode"], answer["headers"], answer["body"])
     documented.check(name, request, response.status, response.headers, response.body)
     return response

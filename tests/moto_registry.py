@@ -18,6 +18,7 @@ from bindery.aws.attribute_values import decode
 from bindery.aws.dynamodb import Table
 from bindery.aws.responses import Response
 from bindery.core import clock, env
+from bindery.directory import rates, settings
 from tests import aws_calls, moto_speed
 from tools import template
 
@@ -74,9 +75,11 @@ def state() -> State:
 
 
 def restore(items: State) -> None:
-    """Replace the content of the tables."""
+    """Replace the content of the tables, and clear the caches of it."""
     for name, table in _moto().items():
         table.items = moto_speed.copied(items[name])
+    rates.clear_cache()
+    settings.clear_cache()
 
 
 @contextmanager

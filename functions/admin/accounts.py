@@ -3,9 +3,20 @@
 from typing import Annotated
 
 from bindery.core.errors import Reason
-from bindery.directory import accounts
-from bindery.operators.resource import Cursor, Id, Limit, Name, Page, PathId, RequestBody, Resource, explained
-from bindery.registry import identity
+from bindery.directory import accounts, rates
+from bindery.operators.resource import (
+    Cursor,
+    Id,
+    Limit,
+    Name,
+    Page,
+    PathId,
+    RateLimit,
+    RequestBody,
+    Resource,
+    explained,
+)
+from bindery.registry import identity, items
 
 from pydantic import BaseModel, Field, StrictInt
 
@@ -33,6 +44,8 @@ class Account(BaseModel):
     enabled: bool
     parts: int | None = Field(None, exclude_if=lambda parts: parts is None)
     created_at: int
+    per_second: int | None = None
+    burst: int | None = None
 
 
 @handler.app.post("/admin/v1/accounts")
@@ -74,4 +87,18 @@ def spread(account: PathId, body: Spread) -> Account:
     fewer = "The device list of the account already has more parts. Their number can only grow."
     with explained({Reason.STATUS_NOT_VALID: fewer}):
         accounts.spread(account, body.parts)
+    return show(account)
+
+
+@handler.app.put("/admin/v1/accounts/<account>/limit")
+def limit(account: PathId, rate: RateLimit) -> Account:
+    """Limit the requests per second of an account's users, who use quectel or remoteit."""
+    rates.limit(items.account(account), rate.per_second, rate.burst)
+    return show(account)
+
+
+@handler.app.delete("/admin/v1/accounts/<account>/limit")
+def lift_limit(account: PathId) -> Account:
+    """Remove the limit of an account."""
+    rates.lift(items.account(account))
     return show(account)

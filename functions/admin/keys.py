@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated
 
 from bindery.core.errors import Reason
-from bindery.directory import api_keys
+from bindery.directory import api_keys, rates
 from bindery.directory.api_keys import Grant, Kind
 from bindery.operators.resource import (
     Cursor,
@@ -15,10 +15,12 @@ from bindery.operators.resource import (
     Page,
     PathId,
     QueryId,
+    RateLimit,
     RequestBody,
     Resource,
     explained,
 )
+from bindery.registry import items
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
@@ -62,6 +64,8 @@ class Key(BaseModel):
     expires_at: int | None = None
     revoked_at: int | None = None
     last_used: date | None = None
+    per_second: int | None = None
+    burst: int | None = None
 
 
 class IssuedKey(Key):
@@ -106,4 +110,18 @@ def rotate(key: PathId, rotation: Rotation) -> IssuedKey:
 def revoke(key: PathId) -> Key:
     """Revoke a key with immediate effect."""
     api_keys.revoke(key)
+    return show(key)
+
+
+@handler.app.put("/admin/v1/keys/<key>/limit")
+def limit(key: PathId, rate: RateLimit) -> Key:
+    """Limit the requests per second of a key."""
+    rates.limit(items.api_key(key), rate.per_second, rate.burst)
+    return show(key)
+
+
+@handler.app.delete("/admin/v1/keys/<key>/limit")
+def lift_limit(key: PathId) -> Key:
+    """Remove the limit of a key."""
+    rates.lift(items.api_key(key))
     return show(key)

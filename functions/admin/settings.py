@@ -46,6 +46,6 @@ def show(name: PathId) -> Setting:
 
 @handler.app.put("/admin/v1/settings/<name>")
 def change(name: PathId, new: NewValue) -> Setting:
-    """Change a setting for later requests."""
+    """Change a setting. Requests use the new value within a minute."""
     settings.change(name, new.value)
     return _get(name)

@@ -32,5 +32,5 @@ class Configured(Reply):
 @operation(dialect, Access.READ)
 def handler(request: GetConfigs, caller: str) -> Configured:
     """Return the settings for devices."""
-    configs = Configs(device_management=settings.get(settings.DEVICE_MANAGEMENT))
+    configs = Configs(device_management=settings.cached(settings.DEVICE_MANAGEMENT))
     return Configured(data=configs, configs=configs)

@@ -20,6 +20,8 @@ def test_account_is_created_once_and_shown() -> None:
         "name": "Acme Ltd",
         "enabled": True,
         "created_at": made.json()["created_at"],
+        "per_second": None,
+        "burst": None,
     }
     assert admin("accounts", "GET", "accounts/acme").body == made.body
     (record,) = stored(Table.DIRECTORY)

@@ -62,6 +62,8 @@ def test_issued_key_is_shown_only_once() -> None:
         "expires_at": 4_000_000_000_000,
         "revoked_at": None,
         "last_used": None,
+        "per_second": None,
+        "burst": None,
     }
     credential = made.pop("key")
     shown = ask("GET", f"/{made['id']}")

@@ -3,9 +3,14 @@ from typing import Any
 
 import pytest
 
+from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
+from bindery.core import clock
+from bindery.registry import items
+from tests import calls
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.tables import stored
+from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -39,7 +44,7 @@ def test_unset_setting_has_its_default() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_setting_keeps_its_type_and_takes_effect_immediately(value: Any) -> None:
+def test_setting_keeps_its_type(value: Any) -> None:
     assert put(value).status == 200
     for shown in (
         put(value).json()["value"],
@@ -52,9 +57,20 @@ def test_setting_keeps_its_type_and_takes_effect_immediately(value: Any) -> None
     assert record["changed_by"] == OPERATOR
 
 
-def test_device_management_setting_takes_effect_immediately() -> None:
+def test_device_management_takes_effect_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = clock.now()
     assert add() == 200
-    put(0)
-    assert add() == 400
+    # As another environment's write does, this leaves the cache of this environment.
+    dynamodb.write(items.setting("device_management").put({"value": 0}))
+    for passed, status in ((59_999, 200), (60_000, 400), (-1, 400)):
+        monkeypatch.setattr(clock, "now", lambda passed=passed: start + passed)
+        assert add() == status
     put(1)
     assert add() == 200
+
+
+def test_device_management_is_read_once_a_minute() -> None:
+    with calls.recording("vodlix.get_configs") as invocation:
+        for _ in range(3):
+            template.function("vodlix.get_configs").load()(event("GET", "/api/base/configs"), None)
+    assert invocation.dynamodb == ["GetItem"]

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete
+from bindery.aws.dynamodb import Delete, Key
 from bindery.core import clock
 from bindery.core.errors import Reason
-from bindery.directory import key_guesses, login_attempts, products, sessions, users
+from bindery.directory import api_keys, key_guesses, login_attempts, products, rates, sessions, users
 from bindery.directory.api_keys import Kind
 from bindery.quectel import binding, families, sharing, user_devices, user_domains
 from bindery.quectel.sharing import Cover
@@ -60,6 +60,12 @@ def _rufus(world: World) -> Story:
     body = {"model": "Model X1", "serial_number": "DEVICE-123"}
     yield "refused: invalid", bind, world.sample(bind, body=body | {"alias": "a\x00"})
     yield from _slowed_keys(bind, world.sample(bind, api_key="unknown"), Kind.RUFUS)
+    key, listed = api_keys.presented(demo._key("RUFUS_UNBIND_KEY")), "rufus.list_devices"
+    yield from _limited(bind, world.sample(bind), key)
+    rates.limit(key, 1, 2)
+    for case in ("with a limit", "with a limit, last of a batch"):
+        yield case, listed, world.sample(listed)
+    rates.lift(key)
 
 
 def _quectel(world: World) -> Story:
@@ -98,6 +104,7 @@ def _quectel(world: World) -> Story:
     users.set_home_mode("ada", False)
     ben = world.token("ben", "quectel")
     yield from _shares(world, query, ben)
+    yield from _limited(bind, world.sample(bind), items.account("demo"))
     guesses = binding.Guesses(items.guesses("ada"))
     _miss(guesses)
     for reason, slowed, asked in (
@@ -259,6 +266,7 @@ def _remoteit(world: World) -> Story:
     yield "refused: token_missing", connect, world.sample(connect, token="")
     yield "refused: not_found", stop, world.sample(stop)
     yield from _slowed_keys(connect, world.sample(connect, developerkey="unknown"), Kind.REMOTEIT)
+    yield from _limited(connect, world.sample(connect), api_keys.presented(demo._key("REMOTEIT_DEVELOPER_KEY")))
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
     _miss(login_attempts.NameAttempts(items.name_attempts("remoteit", "demo", "ada@example.com", _source_ip(event))))
     yield "refused: login_throttled", login, event
@@ -271,6 +279,13 @@ def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:
     yield "refused: key_throttled", name, event
     yield "refused: key_throttled, too early", name, event
     dynamodb.write(Delete(place))
+
+
+def _limited(name: str, event: Event, key: Key[Any]) -> Story:
+    """The refusal while a bucket is empty."""
+    dynamodb.write(key.update(set={"per_second": 1, "burst": 1, "full_at": clock.now() * 2000}))
+    yield "refused: rate_exceeded", name, event
+    rates.lift(key)
 
 
 def _vodlix(world: World) -> Story:

@@ -204,9 +204,12 @@ def vodlix(world: World) -> Story:
     add = "vodlix.add_device"
     yield "refused: a parameter is missing", add, world.sample(add, body={"mac_address": "A1B2C3D4E5F6"})
     yield "refused: unknown", "vodlix.check_device", world.sample("vodlix.check_device")
+    configs = world.sample("vodlix.get_configs")
+    yield "first request of the minute", "vodlix.get_configs", configs
+    yield "success", "vodlix.get_configs", configs
     yield "first", add, world.sample(add)
     yield "again", add, world.sample(add)
-    for name in ("check_device", "record_activity", "get_configs"):
+    for name in ("check_device", "record_activity"):
         yield "success", f"vodlix.{name}", world.sample(f"vodlix.{name}")
     device = identity.video_device("A1B2C3D4E5F6")
     devices.ban(device, "stolen")

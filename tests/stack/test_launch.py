@@ -124,9 +124,14 @@ def may(name: str, action: str) -> dict[str, list[str]]:
 
 def test_write_permission_is_limited_to_one_kind_of_item():
     assert may("asseco.set_issued_nickname", "UpdateItem") == {"DirectoryTable": ["customer#*"]}
-    # These write only counts of failed guesses.
-    for reading in ("rufus.get_device", "rufus.list_devices", "quectel.device_info", "remoteit.list_all"):
-        assert may(reading, "UpdateItem") == {"BindingsTable": ["attempts#*"]}
+    # These write only counts: of failed guesses, and of requests in the token buckets of keys and accounts.
+    for reading, buckets in (
+        ("rufus.get_device", ["key#*"]),
+        ("rufus.list_devices", ["key#*"]),
+        ("quectel.device_info", ["account#*"]),
+        ("remoteit.list_all", ["account#*", "key#*"]),
+    ):
+        assert may(reading, "UpdateItem") == {"BindingsTable": ["attempts#*"], "DirectoryTable": buckets}
 
 
 @pytest.mark.parametrize("role", resources(template.document(), "AWS::IAM::Role"))

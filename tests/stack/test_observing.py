@@ -57,12 +57,13 @@ def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     invoke("rufus.list_devices", event("GET", "/v0/devices"))
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
+    with_key = event("GET", "/v0/devices", headers={"api_key": "unknown"})
     with monkeypatch.context() as patch:
         throttled = aws_calls.error("ThrottlingException", ThrottlingReasons=[{"reason": HOT}])
         aws_calls.replace(patch, "GetItem", Mock(side_effect=throttled))
-        invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
+        invoke("rufus.list_devices", with_key)
     boto3.client("dynamodb").delete_table(TableName=env.read(Table.DIRECTORY.value))
-    invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
+    invoke("rufus.list_devices", with_key)
     found = [json.loads(line) for line in written.getvalue().splitlines()]
     assert {line["level"] for line in found} == {"INFO", "WARNING", "ERROR"}
     return found

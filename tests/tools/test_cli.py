@@ -179,6 +179,7 @@ def test_version_is_printed(bindery: Bindery) -> None:
         ),
         ("devices show --mac 02:00:00:00:00:99", 3, ["bindery: no device has MAC address 02:00:00:00:00:99\n"]),
         ("connections stop --serial SN0000000001", 2, ["Missing argument 'UID'"]),
+        ("keys limit KEY --none --burst 5", 2, ["bindery: specify either --per-second (and --burst) or --none"]),
         ("settings set device_management on", 2, ["bindery: value 'on': device_management is 0 or 1"]),
         (
             "users create eve --account demo --domain nope",
@@ -347,7 +348,9 @@ def test_secret_is_shown_only_once(bindery: Bindery) -> None:
     assert made.stderr == "Store the key now; it will not be shown again.\n"
     key = json.loads(made.stdout)
     assert (key["alias"], key["expires_at"]) == ("of the test", 4070908800000)
+    assert json.loads(bindery(f"keys limit {key['id']} --per-second 5").stdout)["burst"] == 5
     successor = json.loads(bindery(f"keys rotate {key['id']} --overlap 60").stdout)
+    assert successor["per_second"] == 5
     for line in (f"keys show {key['id']}", "keys list demo --all", f"keys revoke {key['id']}"):
         shown = bindery(line)
         assert shown.exit_code == 0
@@ -381,6 +384,8 @@ LINES = [
     ("users change dora --customer C1 --no-home-mode", {"customer": "C1", "home_mode": False}),
     ("users change dora --customer ''", {"customer": None}),
     ("users change dora --email dora@example.org", {"email": "dora@example.org"}),
+    ("accounts limit demo-other --per-second 5 --burst 9", {"per_second": 5, "burst": 9}),
+    ("accounts limit demo-other --none", {"per_second": None, "burst": None}),
     ("users disable dora", {"enabled": False}),
     ("users enable dora", {"enabled": True}),
     ("users token dora --dialect remoteit --lifetime 60", {}),

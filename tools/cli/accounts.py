@@ -24,6 +24,7 @@ accounts.list(
     {"ACCOUNT": "account", "NAME": "name", "ENABLED": "enabled", "CREATED": "created_at"},
 )
 accounts.show("Show an account.")
+accounts.limit("Limit the requests per second of an account's users (quectel, remoteit), or remove the limit.")
 accounts.action(
     "disable",
     "Disable an account. Its keys and its users' tokens stop working immediately.",

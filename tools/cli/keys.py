@@ -86,4 +86,5 @@ def rotate(
     return context.api.post("keys", key, "rotate", overlap_seconds=overlap)
 
 
+keys.limit("Limit the requests per second of a key, or remove the limit. A successor has the same limit.")
 keys.action("revoke", "Revoke a key, effective immediately.", done="Revoked key {id}.")

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, listed
 from tools.cli.output import Columns
+
+_RATE = {
+    "per_second": Annotated[int | None, typer.Option(min=1, help="Requests per second.", show_default=False)],
+    "burst": Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests that may come at once. Default: those of a second.", show_default=False),
+    ],
+    "none": Annotated[bool, typer.Option("--none", help="Remove the limit.")],
+}
 
 
 class Resource:
@@ -42,6 +52,26 @@ class Resource:
             return context.api.post(self.path, *entry.values(), name)
 
         command(self.app, name=name, done=done)(_declared(act, text, self.argument))
+
+    def limit(self, text: str) -> None:
+        """Add a command that limits the requests per second of an entry."""
+
+        def limit(context: Context, per_second: int | None, burst: int | None, none: bool, **entry: str) -> Any:
+            if (per_second is None) is not none or (none and burst is not None):
+                raise Failure(Exit.USAGE, "specify either --per-second (and --burst) or --none")
+            path = (self.path, *entry.values(), "limit")
+            if none:
+                return context.api.ask("DELETE", *path)
+            return context.api.ask("PUT", *path, body={"per_second": per_second, "burst": burst})
+
+        options = self.argument | _RATE
+        command(self.app, done=_limited)(_declared(limit, text, options, per_second=None, burst=None, none=False))
+
+
+def _limited(entry: Mapping[str, Any]) -> str:
+    if entry["per_second"] is None:
+        return "No limit."
+    return f"Limited to {entry['per_second']} requests per second, {entry['burst']} at once."
 
 
 def _declared(function: Callable[..., Any], text: str, arguments: Mapping[str, Any], **defaults: Any) -> Any:

@@ -22,9 +22,9 @@ def page(context: Context) -> Any:
 settings.show("Show a setting.")
 
 
-@command(app, name="set", done="{name} is now {value}.")
+@command(app, name="set", done="{name} is now {value}. Requests use the new value within a minute.")
 def change(
     context: Context, name: Name, value: Annotated[str, typer.Argument(help="New value, a whole number.")]
 ) -> Any:
-    """Change a setting for all later requests."""
+    """Change a setting. Requests use the new value within a minute."""
     return context.api.ask("PUT", "settings", name, body={"value": int(value) if value.isdecimal() else value})

@@ -29,9 +29,9 @@ attributes: change that module and run `make generate`.
 
 `{…}` is a value; `{hash}` is an HMAC or SHA-256 that does not reveal what it was made of. A part of a key that is not
 the last has its `#` and `%` escaped. Times are milliseconds since the Unix epoch, except `expires_at`,
-`accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds. Items of `bindings` with
-an `expires_at` are removed by time to live; reads do not rely on that. Every item can also have `changed_by` and
-`changed_at`: the operator who changed it last, and when.
+`accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds, and `full_at`, which is
+microseconds. Items of `bindings` with an `expires_at` are removed by time to live; reads do not rely on that. Every
+item can also have `changed_by` and `changed_at`: the operator who changed it last, and when.
 
 The examples were written by the operations' own code, with a fixed time and fixed random values. Sets are shown as
 lists.

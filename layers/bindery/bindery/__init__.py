@@ -1,7 +1,7 @@
 """Code that Bindery's functions share."""
 
 import gc
-import sys
+from sys import modules
 from types import ModuleType
 
 # All that imports make is there to stay: looking for garbage among it every 2000 objects is 3 % of a cold start.
@@ -17,7 +17,7 @@ _UNUSED = {
     "pydantic.plugin._loader": ("get_plugins",),
 }
 for _name, _members in _UNUSED.items():
-    if _name not in sys.modules:
-        sys.modules[_name] = ModuleType(_name)
+    if _name not in modules:
+        modules[_name] = ModuleType(_name)
         # `tuple`, because pydantic calls the last one and expects no plugins.
-        vars(sys.modules[_name]).update(dict.fromkeys(_members, tuple))
+        vars(modules[_name]).update(dict.fromkeys(_members, tuple))

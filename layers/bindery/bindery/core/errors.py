@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TOKEN_MISSING = auto()
     TOKEN_INVALID = auto()
     ACCESS_DENIED = auto()
+    RATE_EXCEEDED = auto()
 
     # Login.
     USER_DOMAIN_UNKNOWN = auto()

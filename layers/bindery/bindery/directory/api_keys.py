@@ -12,7 +12,7 @@ from bindery.aws.dynamodb import CursorPage, Key, Update
 from bindery.aws.expressions import Condition, above, absent, equals, every, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, key_guesses
+from bindery.directory import accounts, key_guesses, rates
 from bindery.directory.accounts import ROTATED
 from bindery.http.messages import Access
 from bindery.registry import items
@@ -86,11 +86,13 @@ def check(item: items.ApiKey | None, kind: Kind) -> ApiKey:
 
 
 def authenticate(item: items.ApiKey | None, kind: Kind, source_ip: str) -> ApiKey:
-    """Return an item's key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`."""
+    """Return an item's key. Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `RATE_EXCEEDED`."""
     try:
-        return check(item, kind)
+        key = check(item, kind)
     except Refused:
         key_guesses.refuse(kind, source_ip)
+    rates.spend(item or {})
+    return key
 
 
 def _first_use_today(item: items.ApiKey) -> Update | None:
@@ -211,6 +213,8 @@ def _successor(key: items.ApiKey, tenant: items.Account, now: int) -> items.ApiK
     }
     if "expires_at" in key:
         successor["expires_at"] = key["expires_at"]
+    if "per_second" in key:
+        successor |= {"per_second": key["per_second"], "burst": key["burst"]}
     return successor
 
 

@@ -12,7 +12,7 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Read
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.directory import users
+from bindery.directory import rates, users
 from bindery.directory.users import User
 from bindery.registry import items
 from bindery.security import secrets
@@ -34,7 +34,7 @@ class Session(NamedTuple):
         return [Read(items.user(self.uid), unavailable), Read(items.account(self.account), unavailable)]
 
     def confirm(self, found: Batch) -> User:
-        """Return the user. Raises `TOKEN_INVALID`: unknown, disabled, moved or revoked."""
+        """Return the user. Raises `TOKEN_INVALID` (unknown, disabled, moved or revoked) and `RATE_EXCEEDED`."""
         user, account = found[items.user(self.uid)], found[items.account(self.account)]
         if (
             user is None
@@ -46,6 +46,7 @@ class Session(NamedTuple):
             or not account["enabled"]
         ):
             raise Refused(Reason.TOKEN_INVALID)
+        rates.spend(account)
         return users.from_items(user, account)
 
     def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:

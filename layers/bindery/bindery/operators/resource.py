@@ -19,6 +19,7 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage
 from bindery.core import clock
 from bindery.core.errors import HotKey, Reason, Refused
+from bindery.directory import rates
 from bindery.http import emf, operation
 from bindery.http.fields import ID, ID64, VERBATIM, Customer, OptionalIdentifier128, as_name, expected, place
 from bindery.http.messages import RETRY_AFTER, Call
@@ -64,6 +65,13 @@ class RequestBody(BaseModel):
     def specified(self) -> dict[str, Any]:
         """Return the members without defaults."""
         return self.model_dump(exclude_unset=True)
+
+
+class RateLimit(RequestBody):
+    """Requests per second, and how many may come at once (default: those of a second)."""
+
+    per_second: Annotated[StrictInt, Field(ge=1, le=rates.FASTEST)]
+    burst: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
 
 
 # A null in the body is validated like any other value.

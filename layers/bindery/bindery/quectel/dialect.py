@@ -19,6 +19,7 @@ from bindery.quectel import binding, user_devices
 REFUSALS = {
     Reason.TOKEN_MISSING: ErrorRow(200, 5106, "Please enter token"),
     Reason.TOKEN_INVALID: ErrorRow(200, 5032, "Token verification failed"),
+    Reason.RATE_EXCEEDED: ErrorRow(200, 5048, "Device binding failed", RETRY_LATER),
     Reason.USER_DOMAIN_UNKNOWN: ErrorRow(200, 5015, "User domain does not exist"),
     Reason.SIGNATURE_INVALID: ErrorRow(200, 5420, "Signature verification failed"),
     Reason.EMAIL_UNKNOWN: ErrorRow(200, 5031, "Email not registered"),
@@ -79,7 +80,7 @@ REFUSALS = {
     Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
     Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "Method not allowed"),
 }
-CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID})
+CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.RATE_EXCEEDED})
 
 _NAMED = {
     ("pk", Flaw.MISSING): Reason.PRODUCT_KEY_MISSING,
@@ -236,7 +237,10 @@ def authenticate(call: Call, access: Access) -> Session:
 
 
 def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
-    """Return the refusal of the first problem in `_NAMED`. Raises `TOKEN_INVALID` and `LOOKUP_FAILED`."""
+    """Return the refusal of the first problem in `_NAMED`.
+
+    Raises `TOKEN_INVALID`, `RATE_EXCEEDED` and `LOOKUP_FAILED`.
+    """
     # The documented checks begin with the user.
     caller.look_up(Reason.LOOKUP_FAILED)
     found = {(problem.parameter, problem.flaw) for problem in problems}

@@ -1,4 +1,7 @@
-"""All items and their keys. Times are milliseconds, except `expires_at`, `…_until`, `shares` and `leases`: seconds."""
+"""All items and their keys.
+
+Times are milliseconds, except `expires_at`, `…_until`, `shares` and `leases` (seconds) and `full_at` (microseconds).
+"""
 
 from typing import Any, Literal, TypedDict
 
@@ -345,7 +348,16 @@ def key_guesses(kind: str, source_ip: str) -> Key[Attempts]:
 # ── directory: what operators write and requests read ─────────────────────────────────────────────────────────────────
 
 
-class Account(Stored, total=False):
+class Limited(Stored, total=False):
+    """An item with a token bucket, if the requests that read it are limited."""
+
+    per_second: int
+    burst: int
+    full_at: int
+    """When the bucket is full again, in microseconds."""
+
+
+class Account(Limited, total=False):
     """A tenant: a company, bank or platform."""
 
     collection: str
@@ -370,7 +382,7 @@ def accounts() -> Partition[Account]:
     return Partition(Table.DIRECTORY, "accounts", BY_LIST)
 
 
-class ApiKey(Stored, total=False):
+class ApiKey(Limited, total=False):
     """An API key (rufus) or developer key (remoteit). Only its SHA-256 is stored, as its id."""
 
     collection: str

@@ -22,6 +22,7 @@ REFUSALS = {
     Reason.KEY_THROTTLED: ErrorRow(401, 401, "invalid developer key", RETRY_LATER),
     Reason.TOKEN_MISSING: ErrorRow(401, 401, "missing api token"),
     Reason.TOKEN_INVALID: ErrorRow(401, 401, "invalid api token"),
+    Reason.RATE_EXCEEDED: ErrorRow(429, 429, "rate limit exceeded", RETRY_LATER),
     Reason.PASSWORD_WRONG: ErrorRow(401, 401, "[0102] The username or password are invalid"),
     Reason.LOGIN_THROTTLED: ErrorRow(401, 401, "[0102] The username or password are invalid", RETRY_LATER),
     Reason.PARAMETER_MISSING: ErrorRow(400, 400, "missing {parameters}"),
@@ -40,7 +41,14 @@ REFUSALS = {
     Reason.CONFLICT: ErrorRow(503, 503, "service unavailable, try again", RETRY_AFTER),
 }
 CREDENTIALS = frozenset(
-    {Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.TOKEN_MISSING, Reason.TOKEN_INVALID}
+    {
+        Reason.KEY_MISSING,
+        Reason.KEY_UNKNOWN,
+        Reason.KEY_THROTTLED,
+        Reason.TOKEN_MISSING,
+        Reason.TOKEN_INVALID,
+        Reason.RATE_EXCEEDED,
+    }
 )
 
 
@@ -64,7 +72,7 @@ class Caller(NamedTuple):
     def confirm(self, *more: Key[Any]) -> tuple[User, ApiKey, Batch]:
         """Return the user, the API key, and the items at `more`.
 
-        Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `TOKEN_INVALID`.
+        Raises `KEY_UNKNOWN`, `KEY_THROTTLED`, `TOKEN_INVALID` and `RATE_EXCEEDED`.
         """
         found = dynamodb.get_many([Read(self.developer_key), *self.session.reads(), *map(Read, more)])
         key = api_keys.authenticate(found[self.developer_key], Kind.REMOTEIT, self.source_ip)
@@ -117,7 +125,7 @@ class Developer(NamedTuple):
     source_ip: str
 
     def confirm(self) -> ApiKey:
-        """Return the API key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`."""
+        """Return the API key. Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `RATE_EXCEEDED`."""
         return api_keys.authenticate(dynamodb.get(self.developer_key), Kind.REMOTEIT, self.source_ip)
 
 
@@ -125,7 +133,7 @@ class Login:
     """Dialect of logins, which have no session."""
 
     REFUSALS = REFUSALS
-    CREDENTIALS: ClassVar[frozenset[Reason]] = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED})
+    CREDENTIALS: ClassVar[frozenset[Reason]] = CREDENTIALS - {Reason.TOKEN_MISSING, Reason.TOKEN_INVALID}
     success = staticmethod(success)
     failure = staticmethod(failure)
 

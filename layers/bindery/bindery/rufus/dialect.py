@@ -22,6 +22,7 @@ REFUSALS = {
     Reason.KEY_UNKNOWN: ErrorRow(403, 403, "Invalid api key"),
     Reason.KEY_THROTTLED: ErrorRow(403, 403, "Invalid api key", RETRY_LATER),
     Reason.ACCESS_DENIED: ErrorRow(403, 403, "Wrong api key access type"),
+    Reason.RATE_EXCEEDED: ErrorRow(429, 429, "Rate limit exceeded", RETRY_LATER),
     Reason.DEVICE_BANNED: ErrorRow(403, 403, "Device banned"),
     Reason.DEVICE_UNKNOWN: ErrorRow(404, 404, "Device not found"),
     Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
@@ -30,7 +31,9 @@ REFUSALS = {
     Reason.UNAVAILABLE: ErrorRow(503, 503, "Service unavailable, try again", RETRY_AFTER),
     Reason.CONFLICT: ErrorRow(503, 503, "Service unavailable, try again", RETRY_AFTER),
 }
-CREDENTIALS = frozenset({Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.ACCESS_DENIED})
+CREDENTIALS = frozenset(
+    {Reason.KEY_MISSING, Reason.KEY_UNKNOWN, Reason.KEY_THROTTLED, Reason.RATE_EXCEEDED, Reason.ACCESS_DENIED}
+)
 
 ANSWER_LIMIT = 6_000_000
 """Bytes, escaped as a JSON string: Lambda returns up to 6 MB."""
@@ -98,7 +101,10 @@ class Device(BaseModel):
 
 
 def authenticate(call: Call, access: Access) -> ApiKey:
-    """Return the API key. Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED` and `ACCESS_DENIED`."""
+    """Return the API key.
+
+    Raises `KEY_MISSING`, `KEY_UNKNOWN`, `KEY_THROTTLED`, `RATE_EXCEEDED` and `ACCESS_DENIED`.
+    """
     credential = call.header("api_key", "x-api-key")
     if credential is None:
         raise Refused(Reason.KEY_MISSING)

@@ -14,7 +14,7 @@ def add(
     mac_address: str, *, device_os: str, device_version: str, device_type: str, app_version: str, app_name: str
 ) -> None:
     """Add a device, or replace its facts. Raises `REGISTRATION_DISABLED` and `DEVICE_BANNED`."""
-    if not _enabled(settings.get(settings.DEVICE_MANAGEMENT)):
+    if not _enabled(settings.cached(settings.DEVICE_MANAGEMENT)):
         raise Refused(Reason.REGISTRATION_DISABLED)
     facts: items.Device = {
         "device_os": device_os,
