@@ -13,6 +13,7 @@ from bindery.operators.resource import (
     DeviceId,
     Limit,
     Name,
+    OptionalQueryAddress,
     OptionalQueryId,
     OptionalQueryIdentifier,
     Page,
@@ -24,12 +25,9 @@ from bindery.quectel import manufacturing
 from bindery.registry import devices, identity
 from bindery.registry.items import ServiceKind
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 handler = Resource("devices")
-
-OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
 
 
 class Import(RequestBody):

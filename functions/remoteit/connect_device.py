@@ -2,7 +2,6 @@
 
 from bindery.connectivity import leases
 from bindery.connectivity.service_addresses import Assigned
-from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.http.fields import OptionalIpAddress, OptionalSwitch, ServiceAddress
 from bindery.http.messages import Access, Body, Reply
@@ -59,14 +58,13 @@ def handler(request: ConnectDevice, caller: dialect.Caller) -> Connected:
         request.hostip or caller.source_ip,
         used=key.used,
     )
-    now = clock.now()
     connection = Connection(
         deviceaddress=made.address,
         expirationsec=str(made.seconds_left()),
         proxy=f"https://{made.server()}",
         connectionid=made.id,
         proxyserver=made.server(),
-        requested=dialect.written_in_english(now),
-        requested_at=dialect.written(now),
+        requested=dialect.written_in_english(made.created_at),
+        requested_at=dialect.written(made.created_at),
     )
     return Connected(connection=connection, connectionid=made.id, wait=request.wait)

@@ -160,6 +160,7 @@ VOLATILE = frozenset(
         "expirationTime",
         "expirationsec",
         "guid",
+        "hardwareid",
         "proxy",
         "proxyserver",
         "requested",

@@ -37,13 +37,14 @@ _BATCH = 25
 
 
 class Connection(NamedTuple):
-    """A lease. `proxy` is its label; `expires_at` is in seconds."""
+    """A lease. `proxy` is its label; `expires_at` is in seconds, `created_at` in milliseconds."""
 
     id: str
     device: str
     address: str
     proxy: str
     expires_at: int
+    created_at: int
 
     def server(self) -> str:
         """Return the relay's host name for this connection."""
@@ -71,6 +72,7 @@ def connect(
         address=address,
         proxy=_LABEL_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(env.read("LEASE_SECONDS")),
+        created_at=now,
     )
     reachable = items.device(device).check(access.reachable(address, assigned.assignment))
     lease = items.connection(device, user.uid).put(
@@ -88,7 +90,7 @@ def connect(
             "client_ip": identity.ip_address(client_ip) or client_ip,
             "proxy": connection.proxy,
             "expires_at": connection.expires_at,
-            "created_at": now,
+            "created_at": connection.created_at,
         }
     )
     naming = _Naming(user, assigned.per_user, connection, now // 1000)
@@ -116,7 +118,9 @@ def authorize_client(label: str, client_ip: str) -> Connection:
         raise Refused(Reason.ACCESS_DENIED)
     if lease["client_ip"] == FIRST_CLIENT:
         _reserve_for(client, lease)
-    return Connection(lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"])
+    return Connection(
+        lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"], lease["created_at"]
+    )
 
 
 def list_live(

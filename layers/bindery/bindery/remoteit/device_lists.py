@@ -67,7 +67,7 @@ class Devices(Reply):
 
 
 def reply(listed: Sequence[Listed], user: User, source_ip: str) -> Devices:
-    """Return a list. `source_ip` stands in for the address of devices, which is unknown."""
+    """Return a list. The addresses of devices are unknown, so `source_ip` replaces them."""
     devices = [_device(service, user, source_ip) for service in listed]
     return Devices(devices=devices, length=len(devices))
 
