@@ -28,7 +28,10 @@ MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.email_pwd_login": 4,
     "quectel.unbundling_device_dk": 3,
     "remoteit.connect_device": 3,
+    "remoteit.count_devices": 29,
+    "remoteit.find_by_name": 29,
     "remoteit.list_all": 29,
+    "remoteit.list_metadata": 29,
     "remoteit.login": 5,
     "rufus.list_devices": 41,
 }

@@ -51,7 +51,10 @@ NAMES_NOTHING = {
     "quectel.user_device_list",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
+    "remoteit.count_devices",
+    "remoteit.find_by_name",
     "remoteit.list_all",
+    "remoteit.list_metadata",
 } | {name for name in world.OPERATIONS if not holds_tenants_data(name)}
 """Operations whose responses contain only the caller's own or public data: lists, and those without access to more."""
 

@@ -251,20 +251,37 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("remoteit.login", "remoteit key", "another account"): _remoteit(
         401, "[0102] The username or password are invalid"
     ),
-    ("remoteit.list_all", "remoteit token", "another account"): Says(
-        200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'
+    **{
+        (name, "remoteit token", condition): says
+        for name in ("remoteit.list_all", "remoteit.find_by_name")
+        for condition, says in {
+            "another account": Says(200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'),
+            "another user": Like({"ownerusername": "ben@example.com"}),
+            "shared user": Like(
+                {
+                    "shared": "shared-from",
+                    "ownerusername": "",
+                    "devicealias": "Ada's door",
+                    "lastcontacted": _accepted,
+                    "createdate": _accepted,
+                }
+            ),
+            "banned device": Like({"devicestate": "inactive"}),
+        }.items()
+    },
+    ("remoteit.count_devices", "remoteit token", "another account"): Like(
+        dict.fromkeys(("mine", "active", "services", "registered", "activated"), 0)
     ),
-    ("remoteit.list_all", "remoteit token", "another user"): Like({"ownerusername": "ben@example.com"}),
-    ("remoteit.list_all", "remoteit token", "shared user"): Like(
-        {
-            "shared": "shared-from",
-            "ownerusername": "",
-            "devicealias": "Ada's door",
-            "lastcontacted": _accepted,
-            "createdate": _accepted,
-        }
+    ("remoteit.count_devices", "remoteit token", "another user"): SAME,
+    ("remoteit.count_devices", "remoteit token", "shared user"): Like(
+        {"mine": 0, "friends": 1, "registered": 0, "activated": 0}
     ),
-    ("remoteit.list_all", "remoteit token", "banned device"): Like({"devicestate": "inactive"}),
+    ("remoteit.count_devices", "remoteit token", "banned device"): Like({"active": 0}),
+    ("remoteit.list_metadata", "remoteit token", "another account"): Says(200, '{"status":"true","devices":{}}'),
+    **{
+        ("remoteit.list_metadata", "remoteit token", condition): SAME
+        for condition in ("another user", "shared user", "banned device")
+    },
     ("remoteit.stop_connection", "remoteit token", "another account"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "another user"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "shared user"): NOT_STOPPED,

@@ -90,6 +90,7 @@ CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
     "quectel.email_pwd_login": _login,
     "quectel.share_info": _offer,
     "quectel.share_device": _accept,
+    "remoteit.find_by_name": lambda _, event, caller: body(event, devicename=""),
     "remoteit.login": lambda _, event, caller: body(event, username=email(caller.uid), password=PASSWORD),
     "remoteit.stop_connection": _stop,
 }

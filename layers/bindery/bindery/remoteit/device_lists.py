@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from bindery.connectivity.access import Listed
 from bindery.directory.users import User
 from bindery.http.messages import Reply
+from bindery.registry import identity
 from bindery.registry.items import ServiceKind
 from bindery.remoteit import dialect
 
@@ -66,6 +67,16 @@ class Devices(Reply):
     length: int
 
 
+def matching(listed: Sequence[Listed], name: str, state: str) -> list[Listed]:
+    """Return the services in a state, or in any (`all`), whose alias contains a name in any case."""
+    wanted = identity.folded(name)
+    return [
+        service
+        for service in listed
+        if state in ("all", _state(service)) and wanted in identity.folded(_alias(service))
+    ]
+
+
 def reply(listed: Sequence[Listed], user: User, source_ip: str) -> Devices:
     """Return a list. The addresses of devices are unknown, so `source_ip` replaces them."""
     devices = [_device(service, user, source_ip) for service in listed]
@@ -77,8 +88,8 @@ def _device(service: Listed, user: User, source_ip: str) -> Device:
     since = dialect.written(service.bound_at)
     return Device(
         deviceaddress=service.address,
-        devicealias=service.alias or service.address,
-        devicestate="active" if service.active else "inactive",
+        devicealias=_alias(service),
+        devicestate=_state(service),
         devicetype=_type(kind.number, service.port or kind.port),
         devicelastip=source_ip,
         lastcontacted=since,
@@ -89,6 +100,14 @@ def _device(service: Listed, user: User, source_ip: str) -> Device:
         webenabled="1" if service.kind in ("http", "https") else "0",
         hardwareid=service.hardware,
     )
+
+
+def _alias(service: Listed) -> str:
+    return service.alias or service.address
+
+
+def _state(service: Listed) -> str:
+    return "active" if service.active else "inactive"
 
 
 def _type(number: int, port: int) -> str:
