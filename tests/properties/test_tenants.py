@@ -282,6 +282,7 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         ("remoteit.list_metadata", "remoteit token", condition): SAME
         for condition in ("another user", "shared user", "banned device")
     },
+    ("remoteit.rename_device", "remoteit token", "banned device"): SAME,
     ("remoteit.stop_connection", "remoteit token", "another account"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "another user"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "shared user"): NOT_STOPPED,

@@ -4,23 +4,34 @@ from typing import Any
 
 import pytest
 
-from bindery.connectivity import service_addresses
-from bindery.directory import accounts, users
+from bindery.connectivity import access, service_addresses
+from bindery.core.errors import Reason, Refused
+from bindery.directory import accounts, sessions, users
 from bindery.registry import devices
-from tests.records import bound, developer
+from tests.http_api import Response
+from tests.records import bound, developer, user
 from tests.sample_requests import send
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-DOOR, SHELL, GATE = (f"80:00:00:00:00:00:00:F{number}" for number in (1, 2, 3))
+DOOR, SHELL, GATE, FAR = (f"80:00:00:00:00:00:00:F{number}" for number in (1, 2, 3, 4))
+
+
+def refusal(reason: str) -> str:
+    return f'{{"status":"false","reason":"{reason}","code":"GENERAL_ERROR"}}'
 
 
 @pytest.fixture(autouse=True)
 def ann(registry: None) -> dict[str, str]:
-    """Create Ann of acme, whose first device has two services and whose second has one that is inactive."""
-    accounts.create("acme", name="Acme")
+    """Create Ann of acme, whose first device has two services and whose second has one that is inactive.
+
+    Another account's device has the address FAR.
+    """
+    for account in ("acme", "other"):
+        accounts.create(account, name=account)
     users.create("ann", "acme", email="ann@example.com")
+    bound("other", "M", "S1", FAR)
     service_addresses.assign(SHELL, bound("acme", "M", "S1", DOOR, alias="Front Door"), "ssh")
     devices.deactivate(bound("acme", "M", "S2", GATE, alias="Gate \u00c4"))
     return developer("ann", "acme")
@@ -48,8 +59,7 @@ def test_services_are_found_by_part_of_their_name(body: Any, found: list[str], a
 @pytest.mark.parametrize("state", ["online", 1, []])
 def test_unknown_state_is_refused(state: Any, ann: dict[str, str]) -> None:
     answer = send("remoteit.find_by_name", ann, body={"devicestate": state})
-    refusal = '{"status":"false","reason":"invalid devicestate","code":"GENERAL_ERROR"}'
-    assert (answer.status, answer.body) == (400, refusal)
+    assert (answer.status, answer.body) == (400, refusal("invalid devicestate"))
 
 
 def test_services_are_counted(ann: dict[str, str]) -> None:
@@ -70,4 +80,52 @@ def test_metadata_groups_the_services_of_a_device(ann: dict[str, str]) -> None:
         "status": "true",
         "devices": {place: {"hardwareid": own} | dict.fromkeys(names, "") for place, own in hardware.items()},
     }
+    assert everything() == before
+
+
+def aliases(headers: dict[str, str]) -> dict[str, str]:
+    devices = send("remoteit.list_all", headers).json()["devices"]
+    return {device["deviceaddress"]: device["devicealias"] for device in devices}
+
+
+def rename(headers: dict[str, str], address: Any = DOOR, alias: Any = "Web") -> Response:
+    return send("remoteit.rename_device", headers, body={"deviceaddress": address, "devicealias": alias})
+
+
+def test_each_user_names_a_service_for_themselves(ann: dict[str, str]) -> None:
+    users.create("bob", "acme")
+    bob = {**ann, "token": sessions.issue("bob", "remoteit", 60)[0]}
+    named = {DOOR: "Front Door", SHELL: "Front Door", GATE: "Gate \u00c4"}
+    answer = rename(ann, SHELL.lower(), " Shell ")
+    assert (answer.status, answer.body) == (200, '{"status":"true"}')
+    rename(bob, SHELL, "Bob's")
+    rename(ann, GATE, "Old")
+    rename(ann, GATE, "New")
+    assert aliases(ann) == named | {SHELL: "Shell", GATE: "New"}
+    assert aliases(bob) == named | {SHELL: "Bob's"}
+
+
+@pytest.mark.parametrize(
+    ("address", "alias", "status", "reason"),
+    [
+        (" ", None, 400, "missing deviceaddress, devicealias"),
+        ("80:00", "Web", 400, "invalid deviceaddress"),
+        (DOOR, "x" * 129, 400, "invalid devicealias"),
+        (FAR, "Web", 403, f"[0405] {FAR} is not available for public access and is not shared with you."),
+    ],
+)
+def test_refused_name_changes_nothing(address: Any, alias: Any, status: int, reason: str, ann: dict[str, str]) -> None:
+    before = everything()
+    answer = rename(ann, address, alias)
+    assert (answer.status, answer.body) == (status, refusal(reason))
+    assert everything() == before
+
+
+def test_user_disabled_meanwhile_leaves_no_name() -> None:
+    known, place = user("ann"), service_addresses.find(DOOR)
+    users.set_enabled("ann", False)
+    before = everything()
+    with pytest.raises(Refused) as caught:
+        access.rename(known, DOOR, place, "Web", used=None)
+    assert caught.value.reason is Reason.TOKEN_INVALID
     assert everything() == before

@@ -1,12 +1,13 @@
 """Access to devices, for their holders and users with a live share."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Read
+from bindery.aws.dynamodb import Key, Read, Update
 from bindery.aws.expressions import Condition, above, absent, equals, every
+from bindery.connectivity.service_addresses import Assigned
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory.users import User
@@ -27,7 +28,7 @@ class Listed(NamedTuple):
     hardware: str
     """The same for all services of a device."""
     alias: str | None
-    """The holder's, or for a shared device the user's."""
+    """The user's own, else the holder's, or for a shared device the recipient's."""
     kind: ServiceKind | None
     port: int | None
     active: bool
@@ -86,8 +87,10 @@ def list_services(user: User) -> list[Listed]:
 
     The user's own come first, then shared ones, then their customer's and account's.
     """
+    own = list(dynamodb.query(items.user_devices_and_names(user.uid), consistent=True, round_trips=1))
+    names = {item["sk"].partition("#")[2]: item["name"] for item in own if item["kind"] == "name"}
     related: dict[str, Mapping[str, Any]] = {}
-    for device, relation in islice(_related(user), LIST_LIMIT):
+    for device, relation in islice(_related(user, own), LIST_LIMIT):
         related.setdefault(device, relation)
     found: list[Listed] = []
     identities = list(related)
@@ -97,31 +100,48 @@ def list_services(user: User) -> list[Listed]:
         for key in keys:
             record = batch[key]
             if record is not None:
-                found += _listed(record, related[key.pk])
+                found += _listed(record, related[key.pk], names)
     return found[:LIST_LIMIT]
 
 
-def _related(user: User) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rename(user: User, address: str, assigned: Assigned | None, name: str, *, used: Update | None) -> None:
+    """Name a service for a user. `used` is written in the same transaction. Raises `NOT_SHARED` and `TOKEN_INVALID`."""
+    assigned = assigned or Assigned.nowhere(user.uid)
+    reaches = related(user, assigned.per_user, clock.seconds()).raises(Reason.NOT_SHARED, address=address)
+    # An erasure disables the user before it removes their names.
+    valid = (equals("generation", user.generation) & equals("enabled", True)).raises(Reason.TOKEN_INVALID)
+    dynamodb.transact(
+        [
+            relation(assigned.device, user.uid, assigned.per_user).check(reaches),
+            items.user(user.uid).check(valid),
+            items.service_name(user.uid, address).put({"kind": "name", "name": name}),
+        ],
+        aside=used,
+    )
+
+
+def _related(user: User, own: Sequence[items.UserDevice]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     now = clock.seconds()
     others = _holders(user)[1:]
     others += [identity.account_holder(user.account, part) for part in range(user.parts)]
-    held = sorted(filter(holdings.lasts, holdings.of_user(user.uid, round_trips=1)), key=lambda item: item["bound_at"])
     for kind in ("binding", "share"):
-        yield from ((item["device"], item) for item in held if item["kind"] == kind)
+        held = [item for item in own if item["kind"] == kind and holdings.lasts(item)]
+        yield from ((item["device"], item) for item in sorted(held, key=lambda item: item["bound_at"]))
     for holder in others:
         for binding in dynamodb.query(items.held_by(holder), round_trips=1):
             if is_related(user, "kind" in binding, binding, now):
                 yield binding["pk"], binding
 
 
-def _listed(device: items.Device, relation: Mapping[str, Any]) -> Iterator[Listed]:
+def _listed(device: items.Device, relation: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Listed]:
     # The relation of a share is what the user holds of the device, not another user's binding.
     facts = {**device, **relation}
+    alias = next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None)
     for address, service in sorted(device.get("services", {}).items()):
         yield Listed(
             address=address,
             hardware=secrets.fingerprint(device["pk"])[:32],
-            alias=next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None),
+            alias=names.get(address, alias),
             kind=service.get("kind"),
             port=service.get("port"),
             active=obstacle(device, address) is None,

@@ -64,7 +64,7 @@ def connect(
     `CALLER_LIMIT` others, a second one makes room. Raises `NOT_SHARED`, `DEVICE_BANNED`, `DEVICE_INACTIVE` and
     `CONFLICT`.
     """
-    assigned = assigned or _nowhere(user)
+    assigned = assigned or Assigned.nowhere(user.uid)
     device, now = assigned.device, clock.now()
     connection = Connection(
         id=str(uuid.uuid4()).upper(),
@@ -152,14 +152,9 @@ def stop(device: str, uid: str) -> None:
 
 def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
     """`stop` a connection by its id."""
-    assigned, caller = assigned or _nowhere(user), user.pseudonym
+    assigned, caller = assigned or Assigned.nowhere(user.uid), user.pseudonym
     live = above(("leases", caller, "until"), clock.seconds()) & equals(("leases", caller, "id"), connection)
     dynamodb.transact(_end(assigned.device, user.uid, caller, assigned.per_user, live))
-
-
-def _nowhere(user: User) -> Assigned:
-    """Return a device that does not exist: an unassigned address takes the same write as any other."""
-    return Assigned(identity.nowhere(user.uid), per_user=False, assignment="")
 
 
 def delete_lease(lease: items.Connection) -> None:

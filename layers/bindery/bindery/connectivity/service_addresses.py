@@ -12,7 +12,7 @@ from bindery.aws.dynamodb import Table, Update
 from bindery.aws.expressions import absent, equals, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import items
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 from bindery.registry.identity import service_address
 from bindery.registry.items import ServiceKind
@@ -33,6 +33,11 @@ class Assigned(NamedTuple):
     def from_item(cls, item: items.ServiceAddress | None) -> Self | None:
         """Return the device of an item, if any."""
         return None if item is None else cls(item["device"], item["per_user"], item["assignment"])
+
+    @classmethod
+    def nowhere(cls, uid: str) -> Self:
+        """Return a device that does not exist: an unassigned address takes the same write as any other."""
+        return cls(identity.nowhere(uid), per_user=False, assignment="")
 
 
 def find(address: str) -> Assigned | None:

@@ -57,6 +57,7 @@ ROUTES = {
     "/apv/v27/device/find/by/name": ("POST",),
     "/apv/v27/device/count": ("GET",),
     "/apv/v27/device/metadata/list/me": ("GET",),
+    "/apv/v27/device/name": ("POST",),
     "/apv/v27/device/connect/stop": ("POST",),
     "/api/v2/device": ("POST",),
     "/api/base/configs": ("GET",),

@@ -247,6 +247,29 @@ def user_devices(uid: str) -> Partition[UserDevice]:
     return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("device", ""))
 
 
+class ServiceName(Stored, total=False):
+    """A user's own name for a service (remoteit)."""
+
+    kind: str
+    """`name`."""
+    name: str
+
+
+def service_name(uid: str, address: str) -> Key[ServiceName]:
+    """Key of a service's name."""
+    return Key(Table.BINDINGS, identity.user_holder(uid), identity.join("device-name", address))
+
+
+def service_names(uid: str) -> Partition[ServiceName]:
+    """A user's names for services."""
+    return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("device-name", ""))
+
+
+def user_devices_and_names(uid: str) -> Partition[UserDevice]:
+    """A user's entries, then their names for services, as read by one query."""
+    return Partition(Table.BINDINGS, identity.user_holder(uid), prefix="device")
+
+
 class NicknameLock(Stored, total=False):
     """A nickname of a customer's active or blocked device (asseco)."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Key, Read
@@ -60,6 +60,12 @@ class ErrorBody(BaseModel):
     status: str = "false"
     reason: str
     code: str = "GENERAL_ERROR"
+
+
+class Done(Reply):
+    """The request succeeded."""
+
+    succeeded: str = Field(default="true", serialization_alias="status")
 
 
 class Caller(NamedTuple):
