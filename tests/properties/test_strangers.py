@@ -42,6 +42,7 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
     "asseco.get_issued_device": _by_path("device-id", "CARD-0099"),
     "asseco.set_issued_nickname": _by_path("device-id", "CARD-0099"),
     "remoteit.connect_device": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
+    "remoteit.delete_device": _by_path("address", NOWHERE_ADDRESS),
     "remoteit.rename_device": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
     "remoteit.stop_connection": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
 }

@@ -93,6 +93,7 @@ BAD_BEARER = _asseco(401, "unauthorized", "The access token is not valid", ', er
 BAD_DEVELOPER_KEY = _remoteit(401, "invalid developer key")
 BAD_API_TOKEN = _remoteit(401, "invalid api token")
 NOT_SHARED = _remoteit(403, f"[0405] {ADDRESS} is not available for public access and is not shared with you.")
+NO_SERVICE = _remoteit(404, "[0861] no such service")
 NOT_STOPPED = _remoteit(401, "missing or invalid deviceaddress or connectionid")
 NOT_BOUND = _quectel(5052, "Device not bound")
 NOT_OWNED = _asseco(404, "device-not-exist", "The device does not exist")
@@ -282,6 +283,9 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         ("remoteit.list_metadata", "remoteit token", condition): SAME
         for condition in ("another user", "shared user", "banned device")
     },
+    ("remoteit.delete_device", "remoteit token", "another account"): NO_SERVICE,
+    ("remoteit.delete_device", "remoteit token", "shared user"): NO_SERVICE,
+    ("remoteit.delete_device", "remoteit token", "banned device"): SAME,
     ("remoteit.rename_device", "remoteit token", "banned device"): SAME,
     ("remoteit.stop_connection", "remoteit token", "another account"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "another user"): NOT_STOPPED,

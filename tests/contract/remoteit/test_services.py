@@ -4,18 +4,20 @@ from typing import Any
 
 import pytest
 
-from bindery.connectivity import access, service_addresses
+from bindery.aws import dynamodb
+from bindery.connectivity import access, leases, service_addresses
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, sessions, users
-from bindery.registry import devices
+from bindery.directory import accounts, products, sessions, users
+from bindery.registry import devices, identity, items
+from bindery.registry.bindings import Mode
 from tests.http_api import Response
-from tests.records import bound, developer, user
+from tests.records import bound, connection, developer, user
 from tests.sample_requests import send
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-DOOR, SHELL, GATE, FAR = (f"80:00:00:00:00:00:00:F{number}" for number in (1, 2, 3, 4))
+DOOR, SHELL, GATE, FAR, SHARED = (f"80:00:00:00:00:00:00:F{number}" for number in range(1, 6))
 
 
 def refusal(reason: str) -> str:
@@ -129,3 +131,39 @@ def test_user_disabled_meanwhile_leaves_no_name() -> None:
         access.rename(known, DOOR, place, "Web", used=None)
     assert caught.value.reason is Reason.TOKEN_INVALID
     assert everything() == before
+
+
+def delete(headers: dict[str, str], address: str = SHELL) -> Response:
+    return send("remoteit.delete_device", headers, path={"address": address})
+
+
+def test_deleted_service_is_gone_and_its_device_stays_bound(ann: dict[str, str]) -> None:
+    made = connection("ann", SHELL)
+    answer = delete(ann, SHELL.lower())
+    assert (answer.status, answer.body) == (200, '{"status":"true","reason":""}')
+    assert list(aliases(ann)) == [DOOR, GATE]
+    with pytest.raises(Refused) as caught:
+        leases.authorize_client(made.proxy, "203.0.113.9")
+    assert caught.value.reason is Reason.NOT_SHARED
+    service_addresses.assign(SHELL, identity.company_device("acme", "M", "S2"))
+    assert list(aliases(ann)) == [DOOR, SHELL, GATE]
+
+
+@pytest.mark.parametrize("address", [FAR, "80:00:00:00:00:00:00:F9", "80:00", SHARED])
+def test_service_that_the_user_does_not_hold_alone_is_not_deleted(address: str, ann: dict[str, str]) -> None:
+    products.create("MULTI", name="Lock", module_type="M", mode=Mode.MULTI)
+    service_addresses.assign(SHARED, devices.manufacture("MULTI", "S1", device_key="KEY00001"))
+    before = everything()
+    answer = delete(ann, address)
+    assert (answer.status, answer.body) == (404, refusal("[0861] no such service"))
+    assert everything() == before
+
+
+def test_recipient_of_a_share_cannot_delete_the_service(ann: dict[str, str]) -> None:
+    device = identity.company_device("other", "M", "S1")
+    dynamodb.write(items.owner(device).update(set={"shares": {"ann": 4_000_000_000}}))
+    before = everything()
+    assert delete(ann, FAR).status == 404
+    assert everything() == before
+    assert FAR not in aliases(ann)
+    assert connection("ann", FAR).address == FAR

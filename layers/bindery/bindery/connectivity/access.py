@@ -46,8 +46,11 @@ def related(user: User, per_user: bool, now: int) -> Condition:
     """Condition, without a reason: the user may reach the device. `now` is in seconds."""
     if per_user:
         return equals("kind", "binding") | above("expires_at", now)
-    holds = bindings.held_by(user.account, *_holders(user)) & (absent("status") | equals("status", "active"))
-    return holds | above(("shares", user.uid), now)
+    return _holds(user) | above(("shares", user.uid), now)
+
+
+def _holds(user: User) -> Condition:
+    return bindings.held_by(user.account, *_holders(user)) & (absent("status") | equals("status", "active"))
 
 
 def is_related(user: User, per_user: bool, relation: Mapping[str, Any], now: int) -> bool:
@@ -115,6 +118,28 @@ def rename(user: User, address: str, assigned: Assigned | None, name: str, *, us
             relation(assigned.device, user.uid, assigned.per_user).check(reaches),
             items.user(user.uid).check(valid),
             items.service_name(user.uid, address).put({"kind": "name", "name": name}),
+        ],
+        aside=used,
+    )
+
+
+def delete_service(user: User, address: str, assigned: Assigned | None, *, used: Update | None) -> None:
+    """Remove a service from a device that the user or their account or bank customer holds alone.
+
+    `used` is written in the same transaction. Raises `SERVICE_UNKNOWN`.
+    """
+    if assigned is None or assigned.per_user:
+        # In multi mode, the service is other users' too.
+        assigned = Assigned.nowhere(user.uid)
+    unchanged = equals("assignment", assigned.assignment)
+    there = equals(("services", address, "assignment"), assigned.assignment)
+    dynamodb.transact(
+        [
+            items.owner(assigned.device).check(_holds(user).raises(Reason.SERVICE_UNKNOWN)),
+            items.service_address(address).delete(when=unchanged.raises(Reason.SERVICE_UNKNOWN)),
+            items.device(assigned.device).update(
+                remove=[("services", address)], when=there.raises(Reason.SERVICE_UNKNOWN)
+            ),
         ],
         aside=used,
     )

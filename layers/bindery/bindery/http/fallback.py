@@ -58,6 +58,7 @@ ROUTES = {
     "/apv/v27/device/count": ("GET",),
     "/apv/v27/device/metadata/list/me": ("GET",),
     "/apv/v27/device/name": ("POST",),
+    "/apv/v27/developer/device/delete/registered/{address}": ("POST",),
     "/apv/v27/device/connect/stop": ("POST",),
     "/api/v2/device": ("POST",),
     "/api/base/configs": ("GET",),

@@ -34,6 +34,7 @@ REFUSALS = {
     Reason.DEVICE_BANNED: ErrorRow(403, 403, "the device is banned"),
     Reason.DEVICE_INACTIVE: ErrorRow(404, 404, "the device is not active"),
     Reason.NOT_FOUND: ErrorRow(401, 401, "missing or invalid deviceaddress or connectionid"),
+    Reason.SERVICE_UNKNOWN: ErrorRow(404, 404, "[0861] no such service"),
     Reason.NO_ROUTE: ErrorRow(404, 404, "not found"),
     Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "method not allowed"),
     Reason.INTERNAL: ErrorRow(500, 500, "internal server error"),
