@@ -8,6 +8,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 PORT ?= 3000
 STATE_DIR ?= .local
 LOG ?=
+ALLOWED_ORIGINS ?=
 ENVIRONMENT ?= default
 STACK ?=
 BUCKET ?=
@@ -46,7 +47,7 @@ SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __S
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
-	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json)"
+	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json, ALLOWED_ORIGINS=)"
 	@echo "make test            run the test suite (two to three minutes)"
 	@echo "make promises        attack what Bindery promises: concurrency, faults, hostile requests (minutes; see docs/proof.md)"
 	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
@@ -70,7 +71,7 @@ help:
 	@echo "make clean           delete environments and builds, but not the local registry in $(STATE_DIR)"
 
 run: .venv/run/.made .venv/ministack/.made
-	@exec $(RUN) -m tools.local.serve --port "$(PORT)" --state "$(STATE_DIR)" --log "$(LOG)"
+	@exec $(RUN) -m tools.local.serve --port "$(PORT)" --state "$(STATE_DIR)" --log "$(LOG)" --origins "$(ALLOWED_ORIGINS)"
 
 # One test process per CPU. Afterwards, test_exact.py compares the template's permissions with the calls of all processes.
 test: .venv/test/.made .venv/ministack/.made

@@ -24,27 +24,18 @@ PUSH = {"push-platform": "apns", "pns-handle": "740f4707"}
 
 REGISTERED = '{"id":"990000862471854","CreatedRecordStatus":"active"}'
 UNREGISTERED = '{"id":"990000862471854","CreatedRecordStatus":"unregistered"}'
-UNKNOWN = '{"problem":"device-not-exist","message":"The device does not exist","details":null}'
-STATUS_NOT_VALID = (
-    '{"problem":"device-status-not-valid","message":"The device\'s status does not allow this","details":null}'
-)
-IMEI_NOT_UNIQUE = (
-    '{"problem":"imei-not-unique","message":"A device with this identifier is registered already","details":null}'
-)
-NICKNAME_NOT_UNIQUE = (
-    '{"problem":"nickname-not-unique","message":"Another device of the customer has this nickname","details":null}'
-)
-FORBIDDEN = (
-    '{"problem":"forbidden","message":"The access token does not have the scope that this needs","details":null}'
-)
-IMEI_NOT_SET = '{"problem":"imei-not-set","message":"The device\'s identifier is not set","details":null}'
-NICKNAME_NOT_SET = '{"problem":"nickname-not-set","message":"The device\'s nickname is not set","details":null}'
+UNKNOWN = '{"problem":"device-not-exist","message":"The device does not exist"}'
+STATUS_NOT_VALID = '{"problem":"device-status-not-valid","message":"The device\'s status does not allow this"}'
+IMEI_NOT_UNIQUE = '{"problem":"imei-not-unique","message":"A device with this identifier is registered already"}'
+NICKNAME_NOT_UNIQUE = '{"problem":"nickname-not-unique","message":"Another device of the customer has this nickname"}'
+FORBIDDEN = '{"problem":"forbidden","message":"The access token does not have the scope that this needs"}'
+IMEI_NOT_SET = '{"problem":"imei-not-set","message":"The device\'s identifier is not set"}'
+NICKNAME_NOT_SET = '{"problem":"nickname-not-set","message":"The device\'s nickname is not set"}'
 OPERATING_SYSTEM_NOT_SET = (
-    '{"problem":"operating-system-not-set","message":"The device\'s operating system is not set","details":null}'
+    '{"problem":"operating-system-not-set","message":"The device\'s operating system is not set"}'
 )
 PUSH_EXISTS = (
-    '{"problem":"valid-push-registration-exist","message":"The device is registered with this push handle already",'
-    '"details":null}'
+    '{"problem":"valid-push-registration-exist","message":"The device is registered with this push handle already"}'
 )
 MESSAGES = {
     "required": "A value is required",

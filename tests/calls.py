@@ -26,6 +26,7 @@ ROUND_TRIPS = 2
 MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.bind_device_sn": 3,
     "quectel.email_pwd_login": 4,
+    "quectel.phone_pwd_login": 4,
     "quectel.unbundling_device_dk": 3,
     "remoteit.connect_device": 3,
     "remoteit.count_devices": 29,
@@ -33,6 +34,7 @@ MORE_ROUND_TRIPS: dict[str, int] = {
     "remoteit.list_all": 29,
     "remoteit.list_metadata": 29,
     "remoteit.login": 5,
+    "remoteit.login_by_authhash": 5,
     "rufus.list_devices": 41,
 }
 """Maximum number of calls of the operations that need more. docs/decisions.md gives the reasons."""

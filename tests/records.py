@@ -100,6 +100,11 @@ def email(uid: str) -> str:
     return f"{uid}@example.com"
 
 
+def phone(uid: str) -> str:
+    """Return the phone number of ada, ben or cleo."""
+    return f"+447700900{ord(uid[0])}"
+
+
 def install(bank: Bank) -> tuple[str, Caller, Caller, Caller]:
     """Create two accounts, a user domain, a product with a device, and a device of each other API that needs one.
 
@@ -120,7 +125,7 @@ def install(bank: Bank) -> tuple[str, Caller, Caller, Caller]:
 
 
 def _caller(bank: Bank, uid: str, account: str, customer: str) -> Caller:
-    users.create(uid, account, domain=DOMAIN, customer=customer, email=email(uid))
+    users.create(uid, account, domain=DOMAIN, customer=customer, email=email(uid), phone=phone(uid))
     users.set_password(uid, PASSWORD)
     rufus = api_keys.issue(account, Kind.RUFUS, Grant.READ_WRITE, alias=uid, unbind=True)
     headers = {

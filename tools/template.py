@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
 INTEGRATIONS = "x-amazon-apigateway-integrations"
+CORS = "x-amazon-apigateway-cors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,12 @@ def api() -> dict[str, Any]:
     ((_, properties),) = resources("AWS::Serverless::HttpApi")
     definition: dict[str, Any] = properties["DefinitionBody"]
     return definition
+
+
+def cors(origins: str) -> dict[str, Any]:
+    """Return the CORS configuration for a value of AllowedOrigins; without origins, an empty one."""
+    _, configured, _ = api()[CORS]["Fn::If"]
+    return configured | {"allowOrigins": origins.split(",")} if origins else {}
 
 
 def _routes() -> dict[str, list[Route]]:

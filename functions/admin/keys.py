@@ -33,7 +33,7 @@ _REFUSED = {
 
 
 class NewKey(RequestBody):
-    """A key to issue. For remoteit, it must be READ_WRITE, without `unbind`."""
+    """A key to issue, random unless `key` is one that apps have. remoteit's are READ_WRITE, without `unbind`."""
 
     account: Id
     kind: Kind
@@ -41,6 +41,7 @@ class NewKey(RequestBody):
     unbind: StrictBool = False
     alias: Name
     expires_at: FutureTime | None = None
+    key: Annotated[Annotated[str, Field(pattern=api_keys.FORM)] | None, Field(repr=False)] = None
 
 
 class Rotation(RequestBody):
@@ -83,7 +84,13 @@ def issue(new: NewKey) -> IssuedKey:
     """Issue a key. An account can have ten valid keys of each kind."""
     with explained(_REFUSED, "account"):
         key = api_keys.issue(
-            new.account, new.kind, new.grant, alias=new.alias, unbind=new.unbind, expires_at=new.expires_at
+            new.account,
+            new.kind,
+            new.grant,
+            alias=new.alias,
+            unbind=new.unbind,
+            expires_at=new.expires_at,
+            chosen=new.key,
         )
     return _issued(key)
 

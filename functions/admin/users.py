@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from bindery.core.errors import Reason
 from bindery.directory import sessions, users
 from bindery.directory.users import Role
-from bindery.http.fields import VERBATIM, Customer, Email
+from bindery.http.fields import VERBATIM, Customer, Email, Phone
 from bindery.operators import references
 from bindery.operators.resource import (
     UNCHANGED,
@@ -36,16 +36,18 @@ class NewUser(RequestBody):
     home_mode: StrictBool = False
     customer: Customer | None = None
     email: Email | None = None
+    phone: Phone | None = None
 
 
 class Change(RequestBody):
-    """The members to change. Null removes a domain, customer or email."""
+    """The members to change. Null removes a domain, customer, email or phone."""
 
     role: Role = UNCHANGED
     domain: Id | None = UNCHANGED
     home_mode: StrictBool = UNCHANGED
     customer: Customer | None = UNCHANGED
     email: Email | None = UNCHANGED
+    phone: Phone | None = UNCHANGED
 
 
 class NewPassword(RequestBody):
@@ -79,6 +81,7 @@ class User(BaseModel):
     home_mode: bool
     customer: str | None
     email: str | None = None
+    phone: str | None = None
     enabled: bool
     created_at: int
 
@@ -134,7 +137,7 @@ def enable(uid: PathId) -> User:
 
 @handler.app.post("/admin/v1/users/<uid>/password")
 def set_password(uid: PathId, new: NewPassword) -> User:
-    """Set the password of a user."""
+    """Set the password of a user, revoke all their tokens, and end their connections."""
     users.set_password(uid, new.password)
     return show(uid)
 

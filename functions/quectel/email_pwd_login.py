@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from bindery.directory import sessions
+from bindery.core.errors import Reason
 from bindery.http.fields import ID, Verbatim512, Verbatim2048, VerbatimEmail
-from bindery.http.messages import Access, Form, Reply
+from bindery.http.messages import Access, Form
 from bindery.http.operation import operation
-from bindery.quectel import dialect, login
+from bindery.quectel import dialect, login, tokens
 
-from pydantic import BaseModel, Field, Strict
+from pydantic import Field, Strict
 
 
 class EmailPwdLogin(Form):
@@ -21,29 +21,9 @@ class EmailPwdLogin(Form):
     signature: Verbatim512
 
 
-class Token(BaseModel):
-    """A token, and when it expires, in seconds since the Unix epoch."""
-
-    token: str
-    expires_at: int = Field(serialization_alias="expirationTime")
-
-
-class Tokens(Reply):
-    """The access token, and a refresh token, which no operation accepts."""
-
-    access_token: Token = Field(serialization_alias="accessToken")
-    refresh_token: Token = Field(serialization_alias="refreshToken")
-
-
-@operation(dialect.Login, Access.WRITE, refuses=login.REFUSES)
-def handler(request: EmailPwdLogin, source_ip: str) -> Tokens:
+@operation(dialect.Login, Access.WRITE, refuses=[*login.REFUSES, Reason.EMAIL_UNKNOWN])
+def handler(request: EmailPwdLogin, source_ip: str) -> tokens.Tokens:
     """Log in. The access token is valid for two hours, the refresh token for 30 days."""
-    user = login.log_in(
-        request.user_domain, request.email, request.pwd, request.random, request.signature, source_ip=source_ip
-    )
-    access, access_ends = sessions.sign(user, "quectel", login.ACCESS_LIFETIME)
-    refresh, refresh_ends = sessions.sign(user, "quectel", login.REFRESH_LIFETIME, audience="quectel-refresh")
-    return Tokens(
-        access_token=Token(token=access, expires_at=access_ends),
-        refresh_token=Token(token=refresh, expires_at=refresh_ends),
-    )
+    name = login.by_email(request.user_domain, request.email)
+    user = login.log_in(request.user_domain, name, request.pwd, request.random, request.signature, source_ip=source_ip)
+    return tokens.sign(user)

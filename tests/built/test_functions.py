@@ -8,6 +8,7 @@ Responses are compared member by member. Members that are random or depend on th
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -90,7 +91,7 @@ class Built:
         self._physical["Issuer"] = bank.url
         self._folder = folder
         self._stack = ExitStack()
-        self.slots: dict[str, Slot] = {}
+        self.slots: dict[str, list[Slot]] = defaultdict(list)
 
     def __enter__(self) -> "Built":
         return self
@@ -100,12 +101,14 @@ class Built:
 
     def answer(self, name: str, event: Event) -> Response:
         """Invoke a function, check the response against the OpenAPI document, and return it."""
-        if name not in self.slots:
+        # An environment keeps vodlix' setting for a minute, so each of its requests gets a new one.
+        if name not in self.slots or name.startswith("vodlix."):
             function = template.function(name)
             given = runtime.environment(function, runtime.opt(function, self._folder), self._physical)
-            self.slots[name] = self._stack.enter_context(Slot(function.handler, given | self._registry))
-        answered = self.slots[name].invoke(event)
-        assert "statusCode" in answered, (name, answered, self.slots[name].said())
+            self.slots[name].append(self._stack.enter_context(Slot(function.handler, given | self._registry)))
+        slot = self.slots[name][-1]
+        answered = slot.invoke(event)
+        assert "statusCode" in answered, (name, answered, slot.said())
         response = Response(answered["statusCode"], answered["headers"], answered["body"])
         documented.check(name, event, response.status, response.headers, response.body)
         return response
@@ -114,7 +117,8 @@ class Built:
         """Return a function's log lines, waiting until there is one per request."""
         deadline = time.monotonic() + LOG_SECONDS
         while True:
-            lines = [json.loads(line) for line in self.slots[name].said().splitlines() if line.startswith("{")]
+            said = [line for slot in self.slots[name] for line in slot.said().splitlines()]
+            lines = [json.loads(line) for line in said if line.startswith("{")]
             if len(lines) >= requests or time.monotonic() > deadline:
                 return lines
             time.sleep(0.05)

@@ -93,8 +93,8 @@ ASSECO = Dialect(
         400,
         '{"errors":[{"tag":"body","error":"invalid-format","message":"The value does not have the format required"}]}',
     ),
-    (500, '{"problem":"internal-error","message":"Internal server error","details":null}'),
-    (503, '{"problem":"service-unavailable","message":"Service unavailable, try again","details":null}'),
+    (500, '{"problem":"internal-error","message":"Internal server error"}'),
+    (503, '{"problem":"service-unavailable","message":"Service unavailable, try again"}'),
 )
 REMOTEIT = Dialect(
     "remoteit.connect_device",
@@ -321,7 +321,7 @@ def test_spellings_of_an_identifier_name_one_device(dialect: Dialect, spellings:
         "null",
         "7",
         '"text"',
-        "\ufeff{}",
+        "\ufeff",
         b"\xff\xfe",
         '{"a": NaN}',
         '{"a":' * 3000,
@@ -333,6 +333,11 @@ def test_body_must_be_a_json_object_of_at_most_16_kib(dialect: Dialect, body: An
     before = everything()
     assert told(dialect, dialect.ask(body)) == dialect.malformed
     assert everything() == before
+
+
+@with_body
+def test_byte_order_mark_before_a_body_is_ignored(dialect: Dialect) -> None:
+    assert succeeded(dialect.ask("\ufeff" + json.dumps(dialect.fields)))
 
 
 @with_body

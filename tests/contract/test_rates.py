@@ -27,6 +27,8 @@ REFUSED = {
     "quectel.set_device_info": (200, FIVE_THOUSAND % (5054, "Device information modification failed")),
     "quectel.unbundling_device_dk": (200, FIVE_THOUSAND % (5050, "Device unbinding failed")),
     "quectel.share_info": (200, FIVE_THOUSAND % (5134, "Failed to add device share information")),
+    "quectel.refresh_token": (200, FIVE_THOUSAND % (5048, "Token refresh failed")),
+    "quectel.user_info": (200, FIVE_THOUSAND % (5048, "User information query failed")),
     "quectel.share_device": (200, FIVE_THOUSAND % (5138, "Device sharing failed")),
 }
 LIST = "rufus.list_devices"
@@ -38,7 +40,8 @@ def operations() -> Iterator[tuple[str, str]]:
         api = function.name.partition(".")[0]
         if api in ("rufus", "remoteit"):
             yield function.name, {"rufus": "api_key", "remoteit": "developerkey"}[api]
-        if api in ("quectel", "remoteit") and "login" not in function.name:
+        # check_token's token is in its path.
+        if api in ("quectel", "remoteit") and "login" not in function.name and function.name != "remoteit.check_token":
             yield function.name, "account"
 
 

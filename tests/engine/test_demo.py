@@ -73,7 +73,7 @@ def test_older_registry_gets_logins_and_keeps_its_data(monkeypatch):
     assert passwords.verify(demo._password("ada"), users.show("ada")["password"])
     assert domain_secrets.of(user_domains.show(demo.DOMAIN)) == demo._domain_secret()
     emails = {item["uid"]: item["email"] for item in stored(Table.DIRECTORY) if item["sk"] == "user"}
-    assert emails == {"ada": "ada@example.com", "cleo": None, "mine": "cleo@example.com"}
+    assert emails == {"ada": "ada@example.com", "cleo": "cleo@example.com", "mine": "cleo@example.com"}
 
 
 def test_demo_keys_are_not_stored_in_clear():

@@ -62,7 +62,8 @@ def test_key_allows_its_access_type_and_unbind_permission(grant: Grant, unbind: 
     ("chosen", "reason"),
     [
         ("ror-short", Reason.INVALID),
-        ("ROR-" + "0" * 20, Reason.INVALID),
+        ("ror-" + "0" * 20 + "\n", Reason.INVALID),
+        ("0" * 129, Reason.INVALID),
         ("ror-" + "0" * 20, Reason.ALREADY_EXISTS),
     ],
 )
@@ -104,7 +105,17 @@ def test_session_identifies_its_user_until_it_expires() -> None:
     found = sessions.verify(token, "quectel").look_up()
     ada = users.show("ada")
     assert found == users.User(
-        "ada", "acme", None, "regular", False, None, None, *[ada["generation"]] * 2, ada["pseudonym"]
+        "ada",
+        "acme",
+        None,
+        "regular",
+        False,
+        None,
+        None,
+        None,
+        *[ada["generation"]] * 2,
+        ada["pseudonym"],
+        ada["created_at"],
     )
 
 

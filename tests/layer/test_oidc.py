@@ -157,6 +157,15 @@ def test_key_ids_of_any_type_do_not_disable_the_others(bank: Bank):
     assert oidc.verify(bank.token())["sub"] == CUSTOMER
 
 
+def test_keys_of_different_types_may_share_a_key_id(bank: Bank):
+    for position in (0, len(bank.keys)):
+        bank.keys.insert(position, public("key-1", ec_key("curve")))
+        oidc.clear_cache()
+        assert oidc.verify(bank.token())["sub"] == oidc.verify(bank.token(ec_key("curve"), "ES256"))["sub"] == CUSTOMER
+        del bank.keys[position]
+    assert oidc.published() == ["key-1"]
+
+
 def test_token_must_be_signed_with_the_key_it_names(bank: Bank):
     bank.keys.append(public("key-2", rsa_key("key-2")))
     assert oidc.verify(bank.token(rsa_key("key-2"), key_id="key-2"))

@@ -62,6 +62,8 @@ def post(body: str | bytes | None, content_type: str | None = None, **changes: A
         ('\t\n{"name": "\u00e9"}', "é"),
         ('{"name": "a", "name": "b"}', "b"),
         ('{"name": "a", "other": 1e999}', "a"),
+        ('\ufeff{"name": "a"}', "a"),
+        (b'\xef\xbb\xbf{"name": "a"}', "a"),
     ],
 )
 def test_json_object_is_read_and_its_text_trimmed(body: str | bytes, name: str) -> None:
@@ -78,7 +80,7 @@ def test_json_object_is_read_and_its_text_trimmed(body: str | bytes, name: str) 
         post('{"name": "a"'),
         post('{"name": Infinity}'),
         post('{"name": -NaN}'),
-        post("\ufeff{}"),
+        post("\ufeff\ufeff{}"),
         post('{"name": "a"}'.encode("utf-16")),
         post(b"\xff{}"),
         post('{"a":' * 8000),

@@ -73,6 +73,12 @@ def test_issued_key_is_shown_only_once() -> None:
     assert {record["changed_by"] for record in stored(Table.DIRECTORY)} == {OPERATOR}
 
 
+def test_key_of_released_apps_can_be_entered() -> None:
+    chosen = "Vendor+Key/2019_of-ACME=="
+    assert issue(key=chosen)["id"] == api_keys.id_of(chosen)
+    assert bind(chosen) == 201
+
+
 def test_key_list_is_paginated_and_includes_revoked_keys() -> None:
     accounts.create("other", name="Other")
     issue(account="other")

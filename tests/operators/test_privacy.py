@@ -145,6 +145,7 @@ def test_export_contains_all_data_and_no_secrets() -> None:
         "home_mode": True,
         "customer": CUSTOMER,
         "email": "Ada@Example.com",
+        "phone": None,
         "enabled": True,
         "created_at": found["user"]["created_at"],
         "changed_at": None,

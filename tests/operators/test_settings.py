@@ -59,6 +59,7 @@ def test_setting_keeps_its_type(value: Any) -> None:
 
 def test_device_management_takes_effect_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     start = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: start)
     assert add() == 200
     # As another environment's write does, this leaves the cache of this environment.
     dynamodb.write(items.setting("device_management").put({"value": 0}))

@@ -58,6 +58,7 @@ def test_user_is_created_once_and_shown() -> None:
         "home_mode": True,
         "customer": "MIGR00002",
         "email": "Ada@Example.COM",
+        "phone": "+447700900123",
     }
     made = ask("POST", "", given)
     assert made.json() == given | {"enabled": True, "created_at": made.json()["created_at"]}
@@ -88,6 +89,7 @@ def test_user_requires_only_an_id_and_an_account() -> None:
         "home_mode": False,
         "customer": None,
         "email": None,
+        "phone": None,
         "enabled": True,
         "created_at": made["created_at"],
     }
@@ -160,10 +162,10 @@ def test_email_address_is_reserved_in_account_and_domain(change: dict[str, Any],
     assert names() == dict.fromkeys(kept, "ada")
 
 
-def test_email_address_is_unique_per_account_and_domain() -> None:
+def test_email_address_is_unique_per_domain_and_in_an_account_without_domains() -> None:
     accounts.create("other", name="Other")
     create(domain="app", email="ada@x.de")
-    create("eve", domain="second", email="eve@x.de")
+    create("eve", domain="app", email="eve@x.de")
     create("far", account="other", domain="second", email="ada@x.de")
     stands = everything()
     refused = [
@@ -226,8 +228,9 @@ def test_revocation_does_not_affect_later_tokens() -> None:
     assert welcome(token())
 
 
-def test_password_is_used_verbatim_and_never_shown() -> None:
+def test_password_is_used_verbatim_and_never_shown_and_revokes_tokens() -> None:
     made = create()
+    old = token()
     assert "password" not in users.show("ada")
     set_ = ask("POST", "/ada/password", {"password": PASSWORD})
     assert (set_.status, set_.json()) == (200, made)
@@ -235,6 +238,7 @@ def test_password_is_used_verbatim_and_never_shown() -> None:
     assert passwords.verify(PASSWORD, stored)
     for answer in (ask("GET", "/ada"), ask("GET", query={"account": "acme"})):
         assert stored not in answer.body
+    assert not welcome(old)
     assert welcome(token())
 
 
@@ -244,3 +248,39 @@ def test_control_character_in_a_password_is_422(code: int) -> None:
     stands = everything()
     assert ask("POST", "/ada/password", {"password": f"abcd{chr(code)}efgh"}).status == 422
     assert everything() == stands
+
+
+def test_phone_number_is_stored_with_digits_and_unique_per_domain() -> None:
+    assert create(domain="app", phone="+44 (7700) 900-123")["phone"] == "+447700900123"
+    create("ben", domain="app", phone="+447700900124")
+    assert create("eve", domain="other", phone="+447700900123")["phone"] == "+447700900123"
+    stands = everything()
+    for taken in (
+        ask("PATCH", "/ben", {"phone": "+44 7700 900123"}),
+        ask("POST", "", {"uid": "new", "account": "acme", "domain": "app", "phone": "+447700900124"}),
+        ask("PATCH", "/eve", {"domain": "app"}),
+    ):
+        assert (taken.status, taken.json()["detail"]) == (409, "The phone number is another user's.")
+    assert everything() == stands
+    assert ask("PATCH", "/ada", {"phone": None}).json()["phone"] is None
+    assert ask("PATCH", "/ben", {"phone": "+44 7700 900123"}).status == 200
+
+
+def test_email_address_of_two_domains_is_the_first_users_in_the_account() -> None:
+    create(domain="app", email="ada@x.de")
+    create("ben", domain="second", email="Ada@x.de")
+    create("eve", domain="other", email="eve@x.de")
+    both = {"account#acme#ada@x.de": "ada", "domain#app#ada@x.de": "ada", "domain#second#ada@x.de": "ben"}
+    eves = {"account#acme#eve@x.de": "eve", "domain#other#eve@x.de": "eve"}
+    assert names() == both | eves
+    assert ask("PATCH", "/eve", {"email": "ada@x.de"}).status == 200
+    assert names() == both | {"domain#other#ada@x.de": "eve"}
+    stands = everything()
+    assert ask("PATCH", "/ben", {"domain": None}).json()["reason"] == "already_exists"
+    assert everything() == stands
+    assert ask("PATCH", "/eve", {"email": "eve@x.de"}).status == 200
+    assert names() == both | eves
+    assert privacy.erase("ada") == (dict.fromkeys(privacy.KINDS, 0) | {"users": 1}, True)
+    assert names() == {"domain#second#ada@x.de": "ben"} | eves
+    assert ask("PATCH", "/ben", {"email": "ada@x.de"}).status == 200
+    assert names() == {"account#acme#ada@x.de": "ben", "domain#second#ada@x.de": "ben"} | eves

@@ -206,6 +206,10 @@ def _quectel_parameters(world: World) -> Story:
     for name, wrong in _PARAMETERS.items():
         for reason, query in wrong.items():
             yield f"refused: {reason}", f"quectel.{name}", world.sample(f"quectel.{name}", query=query)
+    users.create("leaver", "demo", domain=demo.DOMAIN)
+    event = world.sample("quectel.user_info", authorization=world.token("leaver", "quectel"))
+    dynamodb.write(Delete(items.user("leaver")))
+    yield "refused: user_unknown", "quectel.user_info", event
     login, secret = "quectel.email_pwd_login", demo._domain_secret()
 
     def given(email: str, domain: str, **wrong: str) -> Any:
@@ -219,6 +223,24 @@ def _quectel_parameters(world: World) -> Story:
     _miss(
         login_attempts.NameAttempts(items.name_attempts("quectel", demo.DOMAIN, "ada@example.com", _source_ip(event)))
     )
+    yield "refused: login_throttled", login, event
+    yield from _phone_login(world, secret)
+
+
+def _phone_login(world: World, secret: str) -> Story:
+    login = "quectel.phone_pwd_login"
+
+    def given(phone: str, domain: str, **wrong: str) -> Any:
+        return world.sample(login, query=quectel_login.query("44", phone, "a password", domain, secret) | wrong)
+
+    code, phone = demo.PHONE
+    yield "refused: signature_invalid", login, given(phone, demo.DOMAIN, signature="forged")
+    yield "refused: user_domain_unknown", login, given(phone, "unknown")
+    yield "refused: phone_unknown", login, given("1", demo.DOMAIN)
+    yield "refused: password_wrong", login, given(phone, demo.DOMAIN)
+    event = given(phone, demo.DOMAIN)
+    key = items.name_attempts("quectel", demo.DOMAIN, f"+{code}{phone}", _source_ip(event))
+    _miss(login_attempts.NameAttempts(key))
     yield "refused: login_throttled", login, event
 
 
@@ -270,6 +292,9 @@ def _remoteit(world: World) -> Story:
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
     _miss(login_attempts.NameAttempts(items.name_attempts("remoteit", "demo", "ada@example.com", _source_ip(event))))
     yield "refused: login_throttled", login, event
+    by_authhash = "remoteit.login_by_authhash"
+    body = {"username": "ada@example.com", "authhash": "0"}
+    yield "refused: login_throttled", by_authhash, world.sample(by_authhash, body=body, token="")
 
 
 def _slowed_keys(name: str, event: Event, kind: Kind) -> Story:

@@ -16,6 +16,7 @@ from bindery.http import fallback
 from bindery.quectel import families
 from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
+from bindery.remoteit.login import authhash
 from tests.http_api import Response
 from tests.openid import Bank
 from tests.sample_requests import Event, sample
@@ -134,6 +135,8 @@ def quectel(world: World) -> Story:
     yield "success", login, world.sample(login, body=urlencode(form))
     form = quectel_login.form("ada@example.com", "a wrong password", demo.DOMAIN, demo._domain_secret())
     yield "refused: wrong password", login, world.sample(login, body=urlencode(form))
+    query = quectel_login.query(*demo.PHONE, demo._password("cleo"), demo.DOMAIN, demo._domain_secret())
+    yield "success", "quectel.phone_pwd_login", world.sample("quectel.phone_pwd_login", query=query)
 
 
 def asseco(world: World) -> Story:
@@ -198,6 +201,15 @@ def remoteit(world: World) -> Story:
     given = {"username": "ada@example.com", "password": demo._password("ada")}
     yield "success", login, world.sample(login, body=given, token="")
     yield "refused: wrong password", login, world.sample(login, body=given | {"password": "wrong"}, token="")
+    by_authhash = "remoteit.login_by_authhash"
+    given = {"username": "ada@example.com", "authhash": authhash(users.show("ada"))}
+    yield "success", by_authhash, world.sample(by_authhash, body=given, token="")
+    yield "refused: wrong authhash", by_authhash, world.sample(by_authhash, body=given | {"authhash": "0"}, token="")
+    token = {"token": world.token("ada", "remoteit")}
+    yield "success", "remoteit.check_token", world.sample("remoteit.check_token", path=token, token="")
+    # Last, because tokens of one second are the same.
+    for name in ("remoteit.get_user", "remoteit.logout"):
+        yield "success", name, world.sample(name)
 
 
 def vodlix(world: World) -> Story:

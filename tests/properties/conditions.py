@@ -161,7 +161,8 @@ def _key(stage: Stage, *, expires_at: int | None = None) -> str:
 
 
 def _signed(event: Event, signature: str | None) -> Event:
-    form = dict(parse_qsl(base64.b64decode(event["body"]).decode()))
+    in_body = "body" in event
+    form = dict(parse_qsl(base64.b64decode(event["body"]).decode() if in_body else event["rawQueryString"]))
     del form["signature"]
     text = urlencode(form if signature is None else form | {"signature": signature})
-    return event | {"body": base64.b64encode(text.encode()).decode()}
+    return event | ({"body": base64.b64encode(text.encode()).decode()} if in_body else {"rawQueryString": text})

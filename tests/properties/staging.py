@@ -12,6 +12,7 @@ from bindery.connectivity import service_addresses
 from bindery.core import env
 from bindery.directory import key_guesses
 from bindery.registry import identity
+from bindery.remoteit.dialect import Login
 from bindery.security import oidc, passwords
 from tests import moto_registry
 from tests.conftest import clear_caches, make_environment
@@ -19,6 +20,7 @@ from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.properties import world
 from tests.properties.world import BENS, Caller, Event, World
+from tools import template
 from tools.generate import roles
 
 HEADERS = {
@@ -42,10 +44,11 @@ _OWNING = {
 def columns(name: str) -> list[str]:
     """Return the kinds of credentials that an operation accepts."""
     dialect = name.partition(".")[0]
-    if name == "quectel.email_pwd_login":
+    if name in ("quectel.email_pwd_login", "quectel.phone_pwd_login"):
         return ["quectel login"]
     if dialect == "remoteit":
-        return ["remoteit key"] if name == "remoteit.login" else ["remoteit key", "remoteit token"]
+        has_token = template.function(name).load().dialect is not Login
+        return ["remoteit key", "remoteit token"] if has_token else ["remoteit key"]
     return [dialect]
 
 
@@ -149,6 +152,7 @@ def stage(
 
 VOLATILE = frozenset(
     {
+        "apikey",
         "authKey",
         "auth_expiration",
         "auth_token",
@@ -156,13 +160,16 @@ VOLATILE = frozenset(
         "creation_date",
         "deviceBindTime",
         "deviceBindTimeTs",
+        "developer_key",
         "email",
         "expirationTime",
         "expirationsec",
         "guid",
         "hardwareid",
+        "member_since",
         "proxy",
         "proxyserver",
+        "pubsub_channel",
         "requested",
         "requestedAt",
         "service_authhash",
@@ -170,6 +177,7 @@ VOLATILE = frozenset(
         "time",
         "timestamp",
         "token",
+        "token_index",
     }
 )
 """Fields that differ by caller or over time."""

@@ -54,6 +54,7 @@ REPEATED = {
     "asseco.block_device": 440,
     "asseco.unblock_device": 440,
     "remoteit.delete_device": 404,
+    "remoteit.logout": 401,
     "remoteit.stop_connection": 401,
 }
 """Response to the retry of a request whose first response was lost, where the API has no better code for it."""

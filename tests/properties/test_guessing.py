@@ -27,6 +27,7 @@ from tests.properties.staging import Stage
 from tests.properties.world import Caller, World
 from tests.tables import counts_misses, everything, stored
 from tools import template
+from tools.local import quectel_login
 
 BIND = "quectel.bind_device_sn"
 UNKNOWN = '{"code":5090,"data":null,"extMsg":"","msg":"Requested device SN invalid"}'
@@ -453,6 +454,12 @@ GUESSES: dict[str, tuple[str, Callable[[Stage], dict[str, Any]]]] = {
     "a developer key, at the login": ("remoteit.login", _with("developerkey", "0" * 40)),
     "a password": ("remoteit.login", lambda stage: world.body(stage.request(), password="guess")),
     "an email address": ("remoteit.login", lambda stage: world.body(stage.request(), username="who@example.com")),
+    "a phone number": (
+        "quectel.phone_pwd_login",
+        lambda stage: world.query(
+            stage.request(), **quectel_login.query("44", "1", "a password", world.DOMAIN, stage.here.secret)
+        ),
+    ),
     "an app's secret": ("quectel.email_pwd_login", lambda stage: _signed(stage)),
     "a serial number": (BIND, lambda stage: world.query(stage.request(), sn="SN9")),
     "a share code": ("quectel.share_device", lambda stage: world.query(stage.request(), shareCode="A" * 99)),

@@ -50,6 +50,8 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
 
 NAMES_NOTHING = {
     "rufus.list_devices",
+    "quectel.refresh_token",
+    "quectel.user_info",
     "quectel.user_device_list",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
@@ -57,6 +59,8 @@ NAMES_NOTHING = {
     "remoteit.find_by_name",
     "remoteit.list_all",
     "remoteit.list_metadata",
+    "remoteit.logout",
+    "remoteit.get_user",
 } | {name for name in world.OPERATIONS if not holds_tenants_data(name)}
 """Operations whose responses contain only the caller's own or public data: lists, and those without access to more."""
 
@@ -64,8 +68,11 @@ TOLD_APART = {
     "rufus.bind_device": "a device's id depends on its company, so no other tenant's resource is involved",
     "quectel.bind_device_sn": "the document has separate codes: 5412 and 5049, besides 5090",
     "quectel.email_pwd_login": "the API has a separate code for an unknown address: 5031",
+    "quectel.phone_pwd_login": "the API has a separate code for an unknown phone number: 5004",
     "asseco.register_owned_device": "the API says imei-not-unique for any owner",
     "remoteit.login": "tested below: an address in another account, and an unknown one",
+    "remoteit.login_by_authhash": "its name is looked up as that of a login",
+    "remoteit.check_token": "a token authenticates its user, whose application asks about it",
     "vodlix.add_device": "video devices have no owner",
     "vodlix.check_device": "video devices have no owner",
     "vodlix.record_activity": "video devices have no owner",

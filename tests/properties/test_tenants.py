@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from bindery.directory import users
 from bindery.registry import holdings
 from bindery.remoteit import dialect
 from tests.http_api import invoke
 from tests.properties import world
 from tests.properties.conditions import CONDITIONS
 from tests.properties.staging import Stage, columns, holds_tenants_data, is_open, refused, timeless, told
-from tests.properties.world import ADDRESS, World
+from tests.properties.world import ADDRESS, World, phone
 from tests.tables import everything
 from tools import template
 
@@ -59,7 +60,7 @@ def _quectel(code: int, text: str, data: str = "null") -> Says:
 
 def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> Says:
     headers = {} if bearer is None else {"WWW-Authenticate": f'Bearer realm="device"{bearer}'}
-    return Says(status, f'{{"problem":"{problem}","message":"{text}","details":null}}', headers)
+    return Says(status, f'{{"problem":"{problem}","message":"{text}"}}', headers)
 
 
 def _remoteit(status: int, text: str) -> Says:
@@ -70,6 +71,11 @@ def _accepted(here: World) -> str:
     """Return the time at which the share was accepted and its user got the device."""
     (place,) = holdings.of_user(here.ben.uid)
     return dialect.written(place["bound_at"])
+
+
+def _user(uid: str) -> Like:
+    """Return the response that shows this user."""
+    return Like({"uid": uid, "phone": phone(uid), "registerTime": lambda _: users.show(uid)["created_at"]})
 
 
 _BANNED_PLAYER = (
@@ -237,6 +243,21 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("quectel.share_device", "quectel", "another user"): SAME,
     ("quectel.share_device", "quectel", "shared user"): HAS_SHARE,
     ("quectel.share_device", "quectel", "banned device"): BANNED,
+    **{
+        ("quectel.refresh_token", "quectel", condition): cell
+        for condition, cell in (
+            ("no credential", BAD_TOKEN),
+            ("expired", SAME),
+            ("another account", SAME),
+            ("another user", SAME),
+            ("shared user", SAME),
+            ("banned device", NO_DEVICE),
+        )
+    },
+    ("quectel.user_info", "quectel", "another account"): _user("cleo"),
+    ("quectel.user_info", "quectel", "another user"): _user("ben"),
+    ("quectel.user_info", "quectel", "shared user"): _user("ben"),
+    ("quectel.user_info", "quectel", "banned device"): NO_DEVICE,
     ("asseco.register_owned_device", "asseco", "another account"): _asseco(
         440, "imei-not-unique", "A device with this identifier is registered already"
     ),
@@ -249,9 +270,14 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         (f"asseco.{name}", "asseco", "banned device"): NO_DEVICE
         for name in ("get_issued_device", "list_issued_devices", "set_issued_nickname")
     },
-    ("remoteit.login", "remoteit key", "another account"): _remoteit(
-        401, "[0102] The username or password are invalid"
-    ),
+    **{
+        (name, "remoteit key", "another account"): _remoteit(401, "[0102] The username or password are invalid")
+        for name in ("remoteit.login", "remoteit.login_by_authhash")
+    },
+    ("remoteit.logout", "remoteit token", "another account"): SAME,
+    ("remoteit.get_user", "remoteit token", "another account"): SAME,
+    ("remoteit.logout", "remoteit token", "banned device"): NO_DEVICE,
+    ("remoteit.get_user", "remoteit token", "banned device"): NO_DEVICE,
     **{
         (name, "remoteit token", condition): says
         for name in ("remoteit.list_all", "remoteit.find_by_name")

@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from bindery.core import clock
+from bindery.directory import users
+from bindery.remoteit import login
 from bindery.security import secrets
 from tests.http_api import Response, invoke
 from tests.openid import CUSTOMER, Bank
-from tests.records import ADDRESS, CAMERA, DK, DOMAIN, PASSWORD, PK, SN, Caller, email, install
+from tests.records import ADDRESS, CAMERA, DK, DOMAIN, PASSWORD, PK, SN, Caller, email, install, phone
 from tests.sample_requests import CREDENTIALS, Event, sample
 from tools import template
 from tools.local import quectel_login
@@ -33,6 +35,7 @@ __all__ = [
     "Caller",
     "Event",
     "email",
+    "phone",
 ]
 
 
@@ -72,6 +75,11 @@ def _login(world: World, event: Event, caller: Caller) -> Event:
     return event | {"body": base64.b64encode(urlencode(form).encode()).decode(), "isBase64Encoded": True}
 
 
+def _phone_login(world: World, event: Event, caller: Caller) -> Event:
+    number = phone(caller.uid).removeprefix("+44")
+    return query(event, **quectel_login.query("44", number, PASSWORD, DOMAIN, world.secret, random="a1B2c3D4e5F6g7H8"))
+
+
 def _offer(world: World, event: Event, caller: Caller) -> Event:
     return query(event, acceptingExpireAt=str(clock.now() + 3_600_000))
 
@@ -88,10 +96,15 @@ CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
     "rufus.get_device": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
     "rufus.unbind_device": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
     "quectel.email_pwd_login": _login,
+    "quectel.phone_pwd_login": _phone_login,
     "quectel.share_info": _offer,
     "quectel.share_device": _accept,
     "remoteit.find_by_name": lambda _, event, caller: body(event, devicename=""),
     "remoteit.login": lambda _, event, caller: body(event, username=email(caller.uid), password=PASSWORD),
+    "remoteit.login_by_authhash": lambda _, event, caller: body(
+        event, username=email(caller.uid), authhash=login.authhash(users.show(caller.uid))
+    ),
+    "remoteit.check_token": lambda _, event, caller: path(event, {"token": caller.headers["remoteit"]["token"]}),
     "remoteit.stop_connection": _stop,
 }
 """Values to insert into a sample request."""

@@ -33,7 +33,8 @@ COMMAND = re.search(r"^sam local invoke .*$", (ROOT / "docs/operations.md").read
 ORDER = {
     "rufus": "bind_device get_device list_devices unbind_device",
     "quectel": "get_device_info_by_binding bind_device_sn device_info set_device_info user_device_list share_info"
-    " share_device unbundling_device_dk email_pwd_login",
+    " share_device unbundling_device_dk email_pwd_login phone_pwd_login refresh_token"
+    " user_info",
     "asseco": "register_owned_device get_device list_owned_devices set_nickname set_push_handle block_device"
     " unblock_device unregister_device list_issued_devices get_issued_device set_issued_nickname list_classifications"
     " get_classification",

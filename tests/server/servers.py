@@ -16,9 +16,9 @@ from tools.template import ROOT
 class Server:
     """`python -m tools.local.serve` with a free port and a state folder."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *arguments: str) -> None:
         self.state = state
-        self.process = start("--port", "0", "--state", str(state))
+        self.process = start("--port", "0", "--state", str(state), *arguments)
         self.output: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:

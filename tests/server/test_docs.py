@@ -42,6 +42,8 @@ def test_samples_filled_in_by_the_local_server_succeed(server: Server, client: h
     assert samples["rufus.get_device"] == samples["rufus.unbind_device"] == {"deviceid": bound["deviceid"]}
     login = client.post("/v2/enduser/enduserapi/emailPwdLogin", data=samples["quectel.email_pwd_login"]).json()
     assert login["code"] == 200
+    login = client.post("/v2/enduser/enduserapi/phonePwdLogin", params=samples["quectel.phone_pwd_login"]).json()
+    assert login["code"] == 200
     developer = {"developerkey": server.environment["REMOTEIT_DEVELOPER_KEY"]}
     login = client.post("/apv/v27/user/login", headers=developer, json=samples["remoteit.login"]).json()
     assert login["status"] == "true"

@@ -51,11 +51,12 @@ every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
 
 @pytest.fixture
 def lines(registry: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Log lines of a success, a refusal, an admin request, a throttled key range and an internal error."""
+    """Log lines of a success, two refusals, an admin request, a throttled key range and an internal error."""
     written = io.StringIO()
     monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
     invoke("vodlix.get_configs", event("GET", "/api/base/configs"))
     invoke("rufus.list_devices", event("GET", "/v0/devices"))
+    invoke("default.no_route", event("GET", "/v0/nothing", route="$default"))
     invoke("admin.accounts", json.loads(template.function("admin.accounts").event.read_text()))
     with_key = event("GET", "/v0/devices", headers={"api_key": "unknown"})
     with monkeypatch.context() as patch:

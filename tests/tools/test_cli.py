@@ -359,6 +359,14 @@ def test_secret_is_shown_only_once(bindery: Bindery) -> None:
     assert json.loads(bindery(f"keys revoke {successor['id']}").stdout)["revoked_at"]
 
 
+def test_given_key_is_read_from_standard_input(bindery: Bindery) -> None:
+    line = "keys create demo --kind remoteit --alias released --given"
+    made = json.loads(bindery(line, stdin="RELEASED-APP-KEY-00000001\n").stdout)
+    assert made["key"] == "RELEASED-APP-KEY-00000001"
+    assert bindery(f"keys revoke {made['id']}").exit_code == 0
+    assert bindery(line, stdin="").exit_code == 2
+
+
 def test_domain_secret_is_generated_or_read_and_shown_once(bindery: Bindery) -> None:
     made = bindery("domains create secretive")
     assert len(json.loads(made.stdout)["secret"]) == 64
@@ -386,6 +394,7 @@ LINES = [
     ("users change dora --email dora@example.org", {"email": "dora@example.org"}),
     ("accounts limit demo-other --per-second 5 --burst 9", {"per_second": 5, "burst": 9}),
     ("accounts limit demo-other --none", {"per_second": None, "burst": None}),
+    ("users change dora --phone '+44 7700 900124'", {"phone": "+447700900124"}),
     ("users disable dora", {"enabled": False}),
     ("users enable dora", {"enabled": True}),
     ("users token dora --dialect remoteit --lifetime 60", {}),

@@ -10,7 +10,7 @@ import typer
 
 from tools.cli import output
 from tools.cli.accounts import Account
-from tools.cli.command import Context, command, group
+from tools.cli.command import Context, command, confidential, group
 from tools.cli.resource import Resource
 
 COLUMNS: output.Columns = {
@@ -64,11 +64,16 @@ def create(
     expires_at: Annotated[
         datetime | None, typer.Option("--expires", help="Expiration time (UTC). Default: never.", show_default=False)
     ] = None,
+    given: Annotated[
+        bool, typer.Option("--given", help="Enter the key (prompt or standard input). Default: a random one.")
+    ] = False,
 ) -> Any:
-    """Create a key. It is shown only once."""
+    """Create a key, or enter one that released apps already have. It is shown only once."""
     members: dict[str, Any] = {"account": account, "kind": kind, "grant": grant, "unbind": unbind, "alias": alias}
     if expires_at is not None:
         members["expires_at"] = int(expires_at.replace(tzinfo=UTC).timestamp() * 1000)
+    if given:
+        members["key"] = confidential("Key")
     return context.api.post("keys", **members)
 
 

@@ -18,6 +18,12 @@ Customer = Annotated[
     typer.Option(help="Customer id, as in the issuer's tokens (asseco). '' removes it.", show_default=False),
 ]
 Email = Annotated[str | None, typer.Option(help="Email address to log in with. '' removes it.", show_default=False)]
+Phone = Annotated[
+    str | None,
+    typer.Option(
+        help="Phone number to log in with (quectel), with its country code. '' removes it.", show_default=False
+    ),
+]
 HomeMode = Annotated[
     bool | None, typer.Option("--home-mode/--no-home-mode", help="Home mode (quectel).", show_default=False)
 ]
@@ -51,10 +57,11 @@ def create(
     home_mode: HomeMode = None,
     customer: Customer = None,
     email: Email = None,
+    phone: Phone = None,
 ) -> Any:
     """Create a user."""
-    members = {"domain": domain, "role": role, "home_mode": home_mode, "customer": customer, "email": email}
-    given = {name: value for name, value in members.items() if value is not None}
+    members = {"domain": domain, "role": role, "home_mode": home_mode, "customer": customer}
+    given = {name: value for name, value in (members | {"email": email, "phone": phone}).items() if value is not None}
     return context.api.post("users", uid=user, account=account, **given)
 
 
@@ -75,9 +82,10 @@ def change(
     home_mode: HomeMode = None,
     customer: Customer = None,
     email: Email = None,
+    phone: Phone = None,
 ) -> Any:
     """Change the specified fields. A change of domain invalidates the user's session tokens."""
-    given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer, email=email)
+    given = changes(role=role, domain=domain, home_mode=home_mode, customer=customer, email=email, phone=phone)
     return context.api.ask("PATCH", "users", user, body=given)
 
 
@@ -91,7 +99,7 @@ users.action("enable", "Enable a disabled user.", done="Enabled user {uid}.")
 
 @command(app, done="Set the password of user {uid}.")
 def password(context: Context, user: User) -> Any:
-    """Set a user's password, entered at a prompt or on standard input."""
+    """Set a user's password, entered at a prompt or on standard input. Their sessions and connections end."""
     return context.api.post("users", user, "password", password=confidential("Password"))
 
 

@@ -22,7 +22,7 @@ OWN_SECONDS = 0.002
 CALL_SECONDS = {"TransactWriteItems": 0.015}
 OTHER_CALL_SECONDS = 0.006
 """Assumed durations of DynamoDB calls in the same region."""
-HASH_SECONDS = {"quectel.email_pwd_login": 0.5, "remoteit.login": 0.5}
+HASH_SECONDS = {"quectel.email_pwd_login": 0.5, "quectel.phone_pwd_login": 0.5, "remoteit.login": 0.5}
 """Duration of password hashing."""
 INIT_SECONDS = 0.3
 """Assumed duration of a cold start: the runtime, the function's init, and what a first request takes longer."""

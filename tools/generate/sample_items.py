@@ -31,6 +31,7 @@ _ENVIRONMENT = {"DATA_CENTER": "eu", "LEASE_SECONDS": "28800"}
 
 ACCOUNT, DOMAIN, FAMILY, RUN = "acme", "app", "home-1", "7d0c1f"
 PRODUCT_KEY, SERIAL, DEVICE_KEY = demo.PRODUCT_KEY, demo.SERIALS[""], "F4A1B2C3D4E1"
+USED = "1d4b6e0f8a2c4f7e9b3d5a7c1e2f4b68"
 ADDRESS, API_KEY = demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS"], demo.DOCUMENTED["RUFUS_API_KEY"]
 CUSTOMER, IDENTIFIER, NICKNAME = demo.CUSTOMERS[""], "990000862471854", "My Phone"
 CARD = demo.ISSUED[0]
@@ -49,10 +50,11 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
             "Connection": items.connection(device, "ada"),
             "Attempts": items.guesses("ada"),
+            "UsedToken": items.used_token(USED),
             "Account": items.account(ACCOUNT),
             "ApiKey": api_keys.presented(API_KEY),
             "User": items.user("ada"),
-            "EmailName": items.email_in_domain(DOMAIN, "ada@example.com"),
+            "LoginName": items.email_in_domain(DOMAIN, "ada@example.com"),
             "UserDomain": items.user_domain(DOMAIN),
             "Product": items.product(PRODUCT_KEY),
             "Bar": items.bar(PRODUCT_KEY, "cleo"),
@@ -103,13 +105,15 @@ def _write_all(device: str) -> None:
     issued_devices.enter(CUSTOMER, **CARD)
     settings.change(settings.DEVICE_MANAGEMENT, 1)
     storage_format.record()
+    # Tokens are checked against the real time, so renewing one would fail.
+    dynamodb.write(items.used_token(USED).put({"used_at": clock.now(), "expires_at": NOW + 30 * 86400}))
     # The doctor's own run lists some thirty items.
     entered = [[key.table, key.pk, key.sk] for key in (items.account(f"doctor-{RUN}-rufus"),)]
     dynamodb.write(items.doctor_run(RUN).put({"entered": entered, "created_at": clock.now()}))
 
 
 def _session(uid: str) -> Session:
-    return Session(uid, ACCOUNT, DOMAIN, generation=clock.now())
+    return Session(uid, ACCOUNT, DOMAIN, users.show(uid)["generation"])
 
 
 @contextmanager

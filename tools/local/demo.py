@@ -61,6 +61,8 @@ LOGINS = {
     ("REMOTEIT_USERNAME", "REMOTEIT_PASSWORD", "_OTHER"): "cleo",
 }
 """User who logs in with each pair of variables."""
+PHONE = ("44", "7700900123")
+"""Country code and phone number of cleo."""
 ADDRESSES = {
     "REMOTEIT_DEVICE_ADDRESS": "80:00:00:00:00:00:00:F1",
     "REMOTEIT_DEVICE_ADDRESS_OTHER": "80:00:00:00:00:00:00:F2",
@@ -92,11 +94,12 @@ ISSUED: tuple[dict[str, Any], ...] = (
 
 _LOADED = Key(Table.DIRECTORY, "demo", "loaded")
 _LOGINS_LOADED = Key(Table.DIRECTORY, "demo", "logins")
+_PHONES_LOADED = Key(Table.DIRECTORY, "demo", "phones")
 
 
 def load() -> None:
     """Create the demo data, unless an earlier start did."""
-    for note, enter in ((_LOADED, _enter), (_LOGINS_LOADED, _enter_logins)):
+    for note, enter in ((_LOADED, _enter), (_LOGINS_LOADED, _enter_logins), (_PHONES_LOADED, _enter_phones)):
         if dynamodb.get(note) is None:
             enter()
             dynamodb.write(Put(note, {"created_at": clock.now()}))
@@ -128,6 +131,11 @@ def _enter_logins() -> None:
     for uid in dict.fromkeys(LOGINS.values()):
         _once(users.change, uid, email=_email(uid))
         _once(users.set_password, uid, _password(uid))
+
+
+def _enter_phones() -> None:
+    """Create the phone number, which older state folders lack."""
+    _once(users.change, "cleo", phone="+" + "".join(PHONE))
 
 
 def write(path: Path, variables: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """ASGI app that calls the functions of template.yaml in this process.
 
 Like API Gateway, it decodes the path before routing (`%2F` separates segments), joins repeated headers and parameters
-with commas, and base64-encodes bodies that are not text. Not emulated: throttling, CORS, Lambda's limits (29 s, 6 MB).
+with commas, and base64-encodes bodies that are not text. Not emulated: throttling, Lambda's limits (29 s, 6 MB).
 """
 
 import asyncio
@@ -108,8 +108,13 @@ def _target(route: template.Route, function: template.Function, handler: Handler
 class Gateway:
     """The ASGI app. Routes with IAM authorization accept only requests that `operator` signed."""
 
-    def __init__(self, functions: Iterable[template.Function], operator: Operator | None = None) -> None:
+    def __init__(
+        self, functions: Iterable[template.Function], operator: Operator | None = None, origins: str = ""
+    ) -> None:
+        """`origins` is the template's parameter AllowedOrigins."""
         self._operator = operator
+        self._cors = template.cors(origins)
+        self.origins: tuple[str, ...] = tuple(self._cors.get("allowOrigins", ()))
         found = [(route, function, function.load()) for function in functions for route in function.routes]
         self._targets = sorted(
             (_target(*entry) for entry in found if entry[0].path != "$default"), key=lambda target: target.rank
@@ -162,8 +167,26 @@ class Gateway:
             # API Gateway responds this way to any exception.
             logger.exception("%s failed", function.name)
             return _message(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._add_cors(request, response)
         response.headers["apigw-requestid"] = made["requestContext"]["requestId"]
         return response
+
+    def _add_cors(self, request: Request, response: Response) -> None:
+        """Replace the function's CORS headers, as API Gateway does if CORS is configured."""
+        if not self.origins:
+            return
+        for name in [name for name in response.headers if name.startswith("access-control-")]:
+            del response.headers[name]
+        origin = request.headers.get("origin")
+        allowed = [each for each in self.origins if each in (origin, "*")]
+        if origin is None or not allowed:
+            return
+        response.headers["access-control-allow-origin"] = allowed[0]
+        response.headers["access-control-expose-headers"] = ",".join(self._cors["exposeHeaders"])
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            response.headers["access-control-allow-methods"] = ",".join(self._cors["allowMethods"])
+            response.headers["access-control-allow-headers"] = ",".join(self._cors["allowHeaders"])
+            response.headers["access-control-max-age"] = str(self._cors["maxAge"])
 
 
 def event(request: Request, body: bytes, key: str, parameters: Mapping[str, str]) -> dict[str, Any]:

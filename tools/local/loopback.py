@@ -1,6 +1,7 @@
 """Protect the local server from other machines and websites."""
 
 import socket
+from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -25,12 +26,13 @@ def listen(address: str, port: int = 0) -> socket.socket:
 class Guard:
     """Route requests from this machine to `app` and from its containers to `for_containers`.
 
-    Any other `Host` (DNS rebinding) or `Origin` (cross-site requests) is refused.
+    Any other `Host` (DNS rebinding) or `Origin` (cross-site requests) is refused, unless it is one of `origins`.
     """
 
-    def __init__(self, app: ASGIApp, for_containers: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, for_containers: ASGIApp, origins: Collection[str]) -> None:
         self._app = app
         self._for_containers = for_containers
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route or refuse a request."""
@@ -38,7 +40,8 @@ class Guard:
         host = headers.get("host", "")
         name = host.partition(":")[0]
         app: ASGIApp = JSONResponse({"message": "Forbidden"}, HTTPStatus.FORBIDDEN)
-        if headers.get("origin", f"http://{host}") == f"http://{host}":
+        origin = headers.get("origin", f"http://{host}")
+        if origin == f"http://{host}" or not {origin, "*"}.isdisjoint(self._origins):
             if name in NAMES and scope["server"][0] == ADDRESS:
                 app = self._app
             elif name == CONTAINERS:

@@ -1,4 +1,4 @@
-"""Login form of quectel apps."""
+"""Logins of quectel apps."""
 
 import base64
 import hashlib
@@ -14,14 +14,25 @@ _LETTERS = string.ascii_letters + string.digits
 
 def form(email: str, password: str, domain: str, secret: str, *, random: str | None = None) -> dict[str, str]:
     """Return a signed login form."""
+    return _signed({"email": email}, password, domain, secret, random)
+
+
+def query(
+    code: str, phone: str, password: str, domain: str, secret: str, *, random: str | None = None
+) -> dict[str, str]:
+    """Return the signed query of a login by phone number."""
+    return _signed({"internationalCode": code, "phone": phone}, password, domain, secret, random)
+
+
+def _signed(name: dict[str, str], password: str, domain: str, secret: str, random: str | None) -> dict[str, str]:
     random = random or "".join(secrets.choice(_LETTERS) for _ in range(16))
     encrypted = encrypt(password.encode(), random)
     return {
-        "email": email,
+        **name,
         "pwd": encrypted,
         "random": random,
         "userDomain": domain,
-        "signature": sign(email, encrypted, random, secret),
+        "signature": sign("".join(name.values()), encrypted, random, secret),
     }
 
 
@@ -34,6 +45,6 @@ def encrypt(password: bytes, random: str) -> str:
     return base64.b64encode(encryptor.update(password + bytes([fill]) * fill) + encryptor.finalize()).decode()
 
 
-def sign(email: str, encrypted: str, random: str, secret: str) -> str:
-    """Sign the fields of a login form."""
-    return hashlib.sha256(f"{email}{encrypted}{random}{secret}".encode()).hexdigest()
+def sign(name: str, encrypted: str, random: str, secret: str) -> str:
+    """Sign the fields of a login."""
+    return hashlib.sha256(f"{name}{encrypted}{random}{secret}".encode()).hexdigest()

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from bindery.security import secrets
 from tools import files, template
 from tools.local import engine, quectel_login
+from tools.local.demo import PHONE
 
 BRIDGE = b"docker0"
 _SIOCGIFADDR = 0x8915
@@ -84,6 +85,10 @@ def event(function: template.Function, demo: Mapping[str, str]) -> dict[str, Any
                 demo["QUECTEL_DOMAIN_SECRET"],
             )
             made["body"] = base64.b64encode(urlencode(form).encode()).decode()
+        case "quectel" if operation == "phone_pwd_login":
+            password, secret = demo["REMOTEIT_PASSWORD_OTHER"], demo["QUECTEL_DOMAIN_SECRET"]
+            signed = quectel_login.query(*PHONE, password, demo["QUECTEL_USER_DOMAIN"], secret)
+            made["rawQueryString"] = urlencode(signed)
         case "quectel":
             given["authorization"] = demo["QUECTEL_TOKEN_OTHER" if operation == "share_device" else "QUECTEL_TOKEN"]
         case "asseco":

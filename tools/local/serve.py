@@ -45,6 +45,7 @@ def main() -> None:
     arguments.add_argument("--port", default="3000", help="port of the APIs")
     arguments.add_argument("--state", type=Path, default=Path(".local"), help="folder for all state")
     arguments.add_argument("--log", default="", help="text or json (default: text on a terminal, otherwise json)")
+    arguments.add_argument("--origins", default="", help="origins of web pages that may call the APIs (AllowedOrigins)")
     given = arguments.parse_args()
     if given.log not in ("", "text", "json"):
         fail(f"LOG={given.log} is not a log format. Use make run LOG=text or make run LOG=json")
@@ -63,7 +64,7 @@ def main() -> None:
             except (EngineError, state.StateError, OSError) as error:
                 fail(str(error))
             try:
-                run(registry, sockets, given.state)
+                run(registry, sockets, given.state, given.origins)
             finally:
                 # A second Ctrl-C must not interrupt saving.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -105,7 +106,7 @@ class Readable(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def run(registry: Engine, sockets: list[socket.socket], folder: Path) -> None:
+def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: str) -> None:
     """Set up and serve on sockets for this machine (first) and for containers (last)."""
     url, for_containers = (
         f"http://{host}:{each.getsockname()[1]}"
@@ -124,13 +125,13 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path) -> None:
     settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url}
     sam_local.write(folder, settings, demo.variables(theirs, operator))
 
-    gateway = Gateway(template.functions(), operator)
+    gateway = Gateway(template.functions(), operator, origins)
     pages = [*issuer.routes(), *docs.routes(variables)]
     app = docs.Start(Router(pages, redirect_slashes=False, default=gateway))
     server = Server(
         [*banner(url, environment), f"ready on {url}"],
         uvicorn.Config(
-            loopback.Guard(app, Router(theirs.routes(), redirect_slashes=False)),
+            loopback.Guard(app, Router(theirs.routes(), redirect_slashes=False), gateway.origins),
             access_log=False,
             lifespan="off",
             log_level="warning",

@@ -316,5 +316,5 @@ def test_unknown_classification_is_404(schema_id: str, bank: Bank) -> None:
     answer = show(bank, schema_id)
     assert (answer.status, answer.body) == (
         404,
-        '{"problem":"classification-not-exist","message":"The classification does not exist","details":null}',
+        '{"problem":"classification-not-exist","message":"The classification does not exist"}',
     )

@@ -41,7 +41,10 @@ MISSING: list[tuple[list[str], str]] = [
 """Fields that are missing or blank in a registration, and the response."""
 
 INVALID: list[tuple[str, Any, dict[str, str]]] = [
-    *((REGISTER, {IDENTIFIER: wrong}, {IDENTIFIER: "invalid-format"}) for wrong in (7, "9\x00", "a/b", "/", ".", "..")),
+    *(
+        (REGISTER, {IDENTIFIER: wrong}, {IDENTIFIER: "invalid-format"})
+        for wrong in (7, "9\x00", "a/b", "a?b", "/", ".", "..")
+    ),
     (REGISTER, {IDENTIFIER: "9" * 129}, {IDENTIFIER: "max-length"}),
     *((REGISTER, {"nickname": wrong}, {"nickname": "invalid-format"}) for wrong in (["n"], "\ud800")),
     (REGISTER, {"nickname": "n" * 65}, {"nickname": "max-length"}),

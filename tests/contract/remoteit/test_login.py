@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,22 @@ from tests.sample_requests import send
 from tests.tables import everything, stored
 
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
+FIXED = {
+    "status": "true",
+    "service_token": "",
+    "service_level": "BASIC",
+    "storage_plan": "FREE",
+    "secondary_auth": "",
+    "commerical_setting": "FREE",
+    "language": "en",
+    "developer_plan": "",
+    "portal_plan": "free_plan",
+    "portal_plan_expires": "2038-01-01 00:00:00",
+    "service_features": "",
+    "announcements": [],
+    "index": "true",
+    "aws_identity": "",
+}
 UID = "user-with-a-long-id"
 """Email address that cannot occur in a digest, a random id or a date."""
 WRONG = '{"status":"false","reason":"[0102] The username or password are invalid","code":"GENERAL_ERROR"}'
@@ -60,21 +77,20 @@ def test_login_returns_a_session_and_its_user(header: str, key: str) -> None:
     answer = ask({header: key}, {"username": " ada@EXAMPLE.com", "password": PASSWORD})
     given = answer.json()
     assert answer.status == 200
-    assert list(given) == [
-        "status",
-        "token",
-        "auth_token",
-        "auth_expiration",
-        "email",
-        "guid",
-        "service_authhash",
-    ]
-    assert given["status"] == "true"
+    assert {name: value for name, value in given.items() if name in FIXED} == FIXED
+    assert given.keys() - FIXED.keys() == {
+        *("token", "token_index", "email", "guid", "auth_token", "auth_expiration", "service_authhash"),
+        *("apikey", "developer_key", "member_since", "pubsub_channel"),
+    }
+    assert given["developer_key"] == given["apikey"] == key
+    assert given["pubsub_channel"] == given["guid"]
+    assert datetime.fromisoformat(given["member_since"] + "Z").timestamp() == users.show("ada")["created_at"] // 1000
     assert given["token"] == given["auth_token"]
     assert type(given["auth_expiration"]) is int
     assert 0 <= given["auth_expiration"] - began - 7 * 86400 <= 5
     assert given["email"] == EMAIL
-    assert re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", given["guid"])
+    for name in ("guid", "token_index"):
+        assert re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", given[name])
     assert re.fullmatch("[0-9a-f]{64}", given["service_authhash"])
     assert sessions.verify(given["token"], "remoteit").look_up().uid == "ada"
     assert failures() == []

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from bindery.aws import credentials, direct, snapshots
+from bindery.aws import clients, credentials, snapshots
 from bindery.core import clock
 from tests.layer.aws.conftest import Start, name_of
 from tests.layer.aws.test_credentials import provided
@@ -30,7 +30,7 @@ def restored(environment: pytest.MonkeyPatch) -> Hooks:
 
 def test_connection_of_a_snapshot_is_not_used(restored: Hooks, start: Start) -> None:
     server = start()
-    client = direct.Client("dynamodb")
+    client = clients.client("dynamodb")
     assert name_of(client, "one") == "one"
     for hook in restored:
         hook()

@@ -9,6 +9,7 @@ from importlib import import_module
 from inspect import cleandoc
 from typing import Any
 
+from bindery.core.errors import Reason
 from bindery.http.operation import Operation
 from bindery.operators.resource import PROBLEMS
 from tools import template
@@ -99,6 +100,9 @@ def _operation(function: Function, route: Route, schemas: dict[str, Schema]) -> 
 
 def _security(operation: Operation[Any, Any], voice: Voice) -> list[dict[str, list[str]]]:
     needed = {scheme: list[str]() for scheme, reason in voice.security.items() if reason in operation.refuses}
+    if not needed and Reason.TOKEN_INVALID in operation.refuses:
+        # The token can also be a parameter.
+        return [{scheme: list[str]() for scheme in voice.security}, {}]
     return [needed] if needed else []
 
 

@@ -38,7 +38,7 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
         for name, info in shown.items()
         if not any(path in names_of(name, info) for path in in_path)
     }
-    if source == "query":
+    if "query" in source:
         examples = {name: values[0] for name, values in parse_qs(event.get("rawQueryString", "")).items()}
         for name, property_ in rest.items():
             required = {"required": True} if name in schema.get("required", []) else {}
@@ -48,9 +48,9 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
             blank = {"allowEmptyValue": True} if _absent_when_blank(model, name) else {}
             parameters.append({"name": name, "in": "query", **required, **blank, "schema": schema_, **style, **example})
     found: Schema = {"parameters": parameters} if parameters else {}
-    if source in ("body", "form") and rest:
+    if source not in ("path", "query") and rest:
         body = body_of(event)
-        if source == "form":
+        if "form" in source:
             # Swagger UI fills in forms only from the examples of members.
             shown_as = {name: {"examples": [value]} for name, value in (body or {}).items()}
             rest = {name: _as_sent(inner) | shown_as.get(name, {}) for name, inner in rest.items()}
@@ -58,7 +58,7 @@ def asked(operation: Operation[Any, Any], route: Route, event: Mapping[str, Any]
         schema["required"] = [name for name in schema.get("required", []) if name in rest]
         reference = {"$ref": REF.format(model=f"{operation.name}.{model.__name__}")}
         kinds = ["application/json"]
-        if source == "form":
+        if "form" in source:
             kinds += ["application/x-www-form-urlencoded", "multipart/form-data"]
             # Clients choose the first content type, so it must be the one of the event.
             kinds.sort(key=lambda kind: kind != event["headers"]["content-type"])

@@ -68,7 +68,7 @@ def _put_wrong(operation: Operation[Any, Any], event: Event) -> Iterator[Event]:
         yield from (dict(event, pathParameters=in_path | {name: value}) for value in _WRONG if isinstance(value, str))
     named = [names_of(shown_name(name, info), info) for name, info in model.model_fields.items()]
     names = [names[0] for names in named if not in_path.keys() & set(names)]
-    if model.source == "query":
+    if "query" in model.source:
         given: dict[str, Any] = dict(parse_qsl(event.get("rawQueryString", "")))
     elif model.source in ("body", "form"):
         given = body_of(event) or {}
@@ -80,7 +80,7 @@ def _put_wrong(operation: Operation[Any, Any], event: Event) -> Iterator[Event]:
         *({known: value for known, value in given.items() if known != name} for name in names),
         *(given | {name: value} for value in _WRONG for name in names),
     ):
-        if model.source == "query":
+        if "query" in model.source:
             yield dict(event, rawQueryString=urlencode(asked, doseq=True))
         else:
             yield _with(event, json.dumps(asked))

@@ -132,7 +132,6 @@ class ErrorBody(BaseModel):
 
     problem: str
     message: str
-    details: None = None
 
 
 class Error(BaseModel):
@@ -337,13 +336,15 @@ def authenticate(call: Call, access: Access) -> str:
     customer = claims.get(env.read("CUSTOMER_CLAIM"))
     if not is_customer(customer):
         raise Refused(Reason.TOKEN_INVALID)
-    # RFC 9068: a space-separated text. Some issuers send a list.
-    scope = claims.get("scope")
-    granted = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else []
     needed = env.read(_SCOPES[access])
-    if needed and needed not in granted:
+    # RFC 9068: `scope`, a space-separated text. Some issuers send a list, or call it `scp`.
+    if needed and not any(needed in _texts(claims.get(name)) for name in ("scope", "scp")):
         raise Refused(Reason.ACCESS_DENIED)
     return customer
+
+
+def _texts(claim: Any) -> Sequence[Any]:
+    return claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
 
 
 def invalid(problems: Sequence[Problem], caller: str) -> Refused:
@@ -369,7 +370,7 @@ def success(reply: Reply, call: Call) -> Answer:
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """Return `{"problem", "message", "details"}`, or `{"errors": […]}` for an invalid request."""
+    """Return `{"problem", "message"}`, or `{"errors": […]}` for an invalid request."""
     row = REFUSALS[fault.reason]
     envelope: BaseModel
     if row is _ERRORS:

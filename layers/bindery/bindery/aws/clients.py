@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
+from bindery.aws import snapshots
 from bindery.aws.errors import THROTTLED, TRANSIENT, ConnectionFailed, ServiceError
 from bindery.core import env
 from bindery.core.errors import HotKey, Reason, Refused
@@ -27,7 +28,14 @@ class Client(Protocol):
 
 
 def client(service: Service) -> Client:
-    """Create a client."""
+    """Create a client for all requests of the process."""
+    created = create(service)
+    snapshots.after_restore(created.close)
+    return created
+
+
+def create(service: Service) -> Client:
+    """Create a client. The caller closes it."""
     if env.read("AWS_CLIENT") == "botocore":
         from bindery.aws import sdk
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bindery.aws import credentials, signing, snapshots
+from bindery.aws import credentials, signing
 from bindery.aws.connections import Connections
 from bindery.aws.errors import THROTTLED, TRANSIENT, ConnectionFailed, ServiceError
 from bindery.aws.responses import Response
@@ -69,7 +69,6 @@ class Client:
         self.endpoint = _endpoint(self.service, self.region)
         self._connections = Connections(self.endpoint)
         self._quota = _Quota()
-        snapshots.after_restore(self.close)
 
     def connect(self) -> None:
         """Open a connection for the first call. Raises `ConnectionFailed`."""

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     KEY_THROTTLED = auto()
     TOKEN_MISSING = auto()
     TOKEN_INVALID = auto()
+    USER_UNKNOWN = auto()
     ACCESS_DENIED = auto()
     RATE_EXCEEDED = auto()
 
@@ -29,6 +30,7 @@ class Reason(StrEnum):
     USER_DOMAIN_UNKNOWN = auto()
     SIGNATURE_INVALID = auto()
     EMAIL_UNKNOWN = auto()
+    PHONE_UNKNOWN = auto()
     PASSWORD_WRONG = auto()
     LOGIN_THROTTLED = auto()
 

@@ -50,11 +50,16 @@ class Attempt:
         return self
 
     def judge(self, password: str, user: items.User | None, *, aside: Update | None = None) -> items.User:
-        """Return the user if the password is right, and no longer count the attempt. Raises `PASSWORD_WRONG`.
+        """`settle`, with a password."""
+        stored = None if user is None else user.get("password")
+        return self.settle(passwords.verify(password, stored), user, aside=aside)
+
+    def settle(self, right: bool, user: items.User | None, *, aside: Update | None = None) -> items.User:
+        """Return the user if the guess was right, and no longer count the attempt. Raises `PASSWORD_WRONG`.
 
         None is a user who may not log in. `aside` is written too.
         """
-        if not passwords.verify(password, None if user is None else user.get("password")) or user is None:
+        if not right or user is None:
             raise Refused(Reason.PASSWORD_WRONG)
         dynamodb.transact([self._name.key.delete(), self._network.release()], aside=aside)
         return user

@@ -4,6 +4,7 @@ Each API has its own secret: functions of one cannot make tokens of another. Rai
 tokens.
 """
 
+import uuid
 from typing import NamedTuple
 
 import jwt
@@ -28,17 +29,23 @@ class Session(NamedTuple):
     account: str
     domain: str | None
     generation: int
+    token: str = ""
+    expires_at: int = 0
+    """In seconds."""
+    id: str = ""
+    """Random id of the token. Tokens of earlier releases have none."""
 
     def reads(self, unavailable: Reason = Reason.UNAVAILABLE) -> list[Read]:
         """Return the reads that `confirm` needs."""
         return [Read(items.user(self.uid), unavailable), Read(items.account(self.account), unavailable)]
 
-    def confirm(self, found: Batch) -> User:
-        """Return the user. Raises `TOKEN_INVALID` (unknown, disabled, moved or revoked) and `RATE_EXCEEDED`."""
+    def confirm(self, found: Batch, unknown: Reason = Reason.TOKEN_INVALID) -> User:
+        """Return the user. Raises `unknown`, `TOKEN_INVALID` (disabled, moved or revoked) and `RATE_EXCEEDED`."""
         user, account = found[items.user(self.uid)], found[items.account(self.account)]
+        if user is None:
+            raise Refused(unknown)
         if (
-            user is None
-            or account is None
+            account is None
             or not user["enabled"]
             or user["generation"] != self.generation
             or user["account"] != self.account
@@ -49,9 +56,9 @@ class Session(NamedTuple):
         rates.spend(account)
         return users.from_items(user, account)
 
-    def look_up(self, unavailable: Reason = Reason.UNAVAILABLE) -> User:
+    def look_up(self, unavailable: Reason = Reason.UNAVAILABLE, unknown: Reason = Reason.TOKEN_INVALID) -> User:
         """Read and `confirm` the user."""
-        return self.confirm(dynamodb.get_many(self.reads(unavailable)))
+        return self.confirm(dynamodb.get_many(self.reads(unavailable)), unknown)
 
 
 def issue(uid: str, dialect: str, lifetime: int) -> tuple[str, int]:
@@ -75,21 +82,24 @@ def sign(user: items.User, dialect: str, lifetime: int, *, audience: str | None 
         "gen": user["generation"],
         "iat": issued,
         "exp": issued + lifetime,
+        "jti": uuid.uuid4().hex,
     }
     return jwt.encode(claims, secrets.session_secret(dialect), "HS256"), issued + lifetime
 
 
-def verify(token: str, dialect: str) -> Session:
-    """Return a token's session. Raises `TOKEN_INVALID`."""
+def verify(token: str, dialect: str, *, audience: str | None = None, leeway: int = 0) -> Session:
+    """Return a token's session, until `leeway` seconds after its expiry. Raises `TOKEN_INVALID`."""
     try:
         claims = jwt.decode(
             token,
             secrets.session_secret(dialect),
             algorithms=["HS256"],
             issuer=_ISSUER,
-            audience=dialect,
+            audience=audience or dialect,
+            leeway=leeway,
             options={"require": _REQUIRED},
         )
     except jwt.PyJWTError:
         raise Refused(Reason.TOKEN_INVALID) from None
-    return Session(claims["sub"], claims["acc"], claims["dom"], claims["gen"])
+    user = (claims["sub"], claims["acc"], claims["dom"], claims["gen"])
+    return Session(*user, token, claims["exp"], claims.get("jti", ""))

@@ -7,7 +7,7 @@ from typing import NamedTuple, Unpack
 from bindery import directory
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Check, CursorPage
-from bindery.aws.expressions import Condition, absent, equals
+from bindery.aws.expressions import Condition, absent, equals, every
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory import emails
@@ -28,9 +28,11 @@ class User(NamedTuple):
     customer: str | None
     """The bank customer that this user is."""
     email: str | None
+    phone: str | None
     generation: int
     lease_generation: int
     pseudonym: str
+    created_at: int
     parts: int = 1
     """Parts of the account's device list."""
 
@@ -44,11 +46,12 @@ def create(
     home_mode: bool = False,
     customer: str | None = None,
     email: str | None = None,
+    phone: str | None = None,
     references: Sequence[Check] = (),
 ) -> None:
     """Create a user. Email addresses are compared folded.
 
-    Raises `ALREADY_EXISTS` (uid or address) and `NOT_FOUND` (account or reference).
+    Raises `ALREADY_EXISTS` (uid, address or phone number) and `NOT_FOUND` (account or reference).
     """
     record: items.User = {
         "collection": items.users(account).value,
@@ -65,12 +68,16 @@ def create(
         "created_at": clock.now(),
         "pseudonym": uuid.uuid4().hex,
     }
+    if phone is not None:
+        record["phone"] = phone
+    if emails.taken_in_account(record):
+        record["only_in_domain"] = True
     dynamodb.transact(
         [
             items.user(uid).put(record, when=absent().raises(Reason.ALREADY_EXISTS)),
             items.account(account).check(directory.EXISTS),
             *references,
-            *(emails.claim(name, record) for name in emails.names(record)),
+            *emails.claims(record),
         ]
     )
 
@@ -86,10 +93,10 @@ def list_users(account: str, limit: int, cursor: str | None) -> CursorPage[items
 
 
 def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[items.User]) -> None:
-    """Change a user's role, domain, home_mode, customer or email.
+    """Change a user's role, domain, home_mode, customer, email or phone.
 
     Another domain ends tokens and connections, another customer connections. Raises `NOT_FOUND`, `ALREADY_EXISTS`
-    (address) and `CONFLICT`.
+    (address or phone number) and `CONFLICT`.
     """
     was = show(uid)
     moved = members.get("domain", was["domain"]) != was["domain"]
@@ -100,25 +107,28 @@ def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[i
         counted["generation"] = 1
     if members.get("customer", was["customer"]) != was["customer"]:
         counted["suspensions"] = 1
-    if not counted and "email" not in members:
+    if not counted and not {"email", "phone"} & members.keys():
         directory.change(items.user(uid), members)
         return
-    before, after = emails.names(was), emails.names(was | members)
+    if moved or "email" in members:
+        members["only_in_domain"] = emails.taken_in_account(was | members)
+    now = was | members
+    before, after = emails.names(was), emails.names(now)
     unchanged = same_names(was) & equals("customer", was["customer"])
     dynamodb.transact(
         [
             items.user(uid).update(set=members, add=counted, when=unchanged.raises(_changed)),
             *(references if moved else ()),
-            *(emails.claim(name, was) for name in after),
+            *emails.claims(now),
             *(name.delete() for name in before if name not in after),
         ]
     )
 
 
 def same_names(was: items.User) -> Condition:
-    """Condition: domain and email address are as read. Raises `CONFLICT` and `NOT_FOUND`."""
-    same_email = absent("email") | equals("email", was.get("email"))
-    return (equals("domain", was["domain"]) & same_email).raises(_changed)
+    """Condition: domain and login names are as read. Raises `CONFLICT` and `NOT_FOUND`."""
+    same = [absent(name) | equals(name, was.get(name)) for name in ("email", "only_in_domain", "phone")]
+    return (equals("domain", was["domain"]) & every(same)).raises(_changed)
 
 
 def _changed(found: dict[str, object]) -> Reason:
@@ -137,9 +147,9 @@ def set_home_mode(uid: str, home_mode: bool) -> None:
 
 
 def set_password(uid: str, password: str) -> None:
-    """Replace a user's password. Tokens stay valid. Raises `NOT_FOUND`."""
+    """Replace a user's password, revoke tokens and end connections. Raises `NOT_FOUND`."""
     changed: items.User = {"password": passwords.protect(password)}
-    directory.change(items.user(uid), changed)
+    dynamodb.write(items.user(uid).update(set=changed, add={"generation": 1}, when=directory.EXISTS))
 
 
 def revoke_sessions(uid: str) -> None:
@@ -162,9 +172,11 @@ def from_items(user: items.User, account: items.Account) -> User:
         user["home_mode"],
         user["customer"],
         user.get("email"),
+        user.get("phone"),
         user["generation"],
         lease_generation(user, account),
         pseudonym(user["uid"], user),
+        user["created_at"],
         account.get("parts", 1),
     )
 

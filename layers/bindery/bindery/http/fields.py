@@ -189,7 +189,8 @@ Verbatim512 = Annotated[str, Strict(), Field(max_length=512), AfterValidator(_ve
 Verbatim2048 = Annotated[str, Strict(), Field(max_length=2048), AfterValidator(_verbatim), _verbatim_schema(2048)]
 
 
-_SEGMENT = _segment("[^./]")
+# Without "?", until a deployment shows that HTTP API passes it on in a path.
+_SEGMENT = _segment("[^./?]")
 
 
 def _path_segment(value: str) -> str:
@@ -276,6 +277,21 @@ Email = Annotated[
     WithJsonSchema({"type": "string", "maxLength": EMAIL_LIMIT, "pattern": "^[^@]+@[^@]+$"}),
 ]
 """Only the form is checked."""
+
+
+def _as_phone(value: str) -> str:
+    number = identity.phone(value)
+    if number is None:
+        raise PydanticCustomError("phone", "not a phone number with its country code, such as +44 7700 900123")
+    return number
+
+
+Phone = Annotated[
+    str,
+    Field(max_length=64),
+    AfterValidator(_as_phone),
+    WithJsonSchema({"type": "string", "maxLength": 64, "pattern": r"^\+[0-9 ().-]+$"}),
+]
 
 LoginName = Annotated[Text254, AfterValidator(_short_folded)]
 VerbatimEmail = Annotated[Verbatim512, AfterValidator(_short_folded)]

@@ -55,7 +55,7 @@ class Request(BaseModel):
     """Parameters of an operation. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
-    source: ClassVar[Literal["path", "query", "body", "form"]] = "path"
+    source: ClassVar[Literal["path", "query", "body", "form", "query or form"]] = "path"
 
 
 class Query(Request):
@@ -79,6 +79,12 @@ class Form(Request):
     @classmethod
     def _booleans_as_text(cls, value: Any) -> Any:
         return str(value).lower() if isinstance(value, bool) else value
+
+
+class QueryOrForm(Request):
+    """Parameters in the query string or, without one, in a form or in JSON."""
+
+    source = "query or form"
 
 
 class Reply(BaseModel):

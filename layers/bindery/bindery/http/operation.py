@@ -5,6 +5,7 @@ Responses reveal nothing internal, and each request logs one line.
 
 import base64
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import parse_qsl
@@ -143,13 +144,14 @@ def operation(
     return lambda function: Operation(dialect, access, frozenset(refuses), function)
 
 
-def respond(answer: Answer, call: Call, name: str, reason: Reason | None) -> dict[str, Any]:
+def respond(answer: Answer, call: Call, name: str, reason: Reason | None, **logged: str | None) -> dict[str, Any]:
     """Log the request and return its Lambda response."""
     logger.info(
         name,
         extra={
             "request_id": call.request_id,
             "status": answer.status,
+            **logged,
             **emf.members(name, call.elapsed(), reason),
         },
     )
@@ -178,6 +180,9 @@ def parse_request(model: type[Parameters], call: Call) -> Parameters:
             given = _parse_form(call)
         case "query":
             given = _parse_query(call.event.get("rawQueryString", ""))
+        case "query or form":
+            query = _parse_query(call.event.get("rawQueryString", ""))
+            given = query or (_parse_form(call) if call.event.get("body") else {})
         case "path":
             given = {}
     try:
@@ -201,7 +206,7 @@ def _malformed() -> Invalid:
 
 
 def body(call: Call, limit: int = BODY_LIMIT) -> bytes:
-    """Return the decoded body. Raise `Invalid` if malformed or too long."""
+    """Return the decoded body without a byte order mark. Raise `Invalid` if malformed or too long."""
     text: str = call.event.get("body") or ""
     try:
         decoded = base64.b64decode(text, validate=True) if call.event.get("isBase64Encoded") else text.encode()
@@ -209,7 +214,8 @@ def body(call: Call, limit: int = BODY_LIMIT) -> bytes:
         raise _malformed() from error
     if len(decoded) > limit:
         raise _malformed()
-    return decoded
+    # RFC 8259, section 8.1: a parser may ignore the mark. Some clients send it.
+    return decoded.removeprefix(BOM_UTF8)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -44,7 +44,19 @@ _PAGES = 50
 
 _ERASED = "erased at the request of its user"
 # Not what authenticates a user: the password's hash and the generation of tokens.
-_USER = ("uid", "account", "domain", "role", "home_mode", "customer", "email", "enabled", "created_at", "changed_at")
+_USER = (
+    "uid",
+    "account",
+    "domain",
+    "role",
+    "home_mode",
+    "customer",
+    "email",
+    "phone",
+    "enabled",
+    "created_at",
+    "changed_at",
+)
 # Of another customer's card, nothing about that customer.
 _CARD_HELD = ("device_id", "kind", "holder_id", "cardholder_name", "card_kind", "card_brand")
 # Keys and internals, credentials of clients, and whatever is about other users.

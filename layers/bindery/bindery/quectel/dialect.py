@@ -20,9 +20,11 @@ REFUSALS = {
     Reason.TOKEN_MISSING: ErrorRow(200, 5106, "Please enter token"),
     Reason.TOKEN_INVALID: ErrorRow(200, 5032, "Token verification failed"),
     Reason.RATE_EXCEEDED: ErrorRow(200, 5048, "Device binding failed", RETRY_LATER),
+    Reason.USER_UNKNOWN: ErrorRow(200, 5033, "User does not exist"),
     Reason.USER_DOMAIN_UNKNOWN: ErrorRow(200, 5015, "User domain does not exist"),
     Reason.SIGNATURE_INVALID: ErrorRow(200, 5420, "Signature verification failed"),
     Reason.EMAIL_UNKNOWN: ErrorRow(200, 5031, "Email not registered"),
+    Reason.PHONE_UNKNOWN: ErrorRow(200, 5004, "Phone number not registered"),
     Reason.PASSWORD_WRONG: ErrorRow(200, 5012, "Incorrect user name or password"),
     Reason.LOGIN_THROTTLED: ErrorRow(200, 5012, "Incorrect user name or password", RETRY_LATER),
     Reason.PRODUCT_KEY_MISSING: ErrorRow(200, 5066, "Please enter Product Key"),
@@ -77,8 +79,8 @@ REFUSALS = {
     Reason.UNAVAILABLE: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
     Reason.CONFLICT: ErrorRow(200, 5048, "Device binding failed", RETRY_AFTER),
     Reason.INTERNAL: ErrorRow(200, 5048, "Device binding failed"),
-    Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
-    Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "Method not allowed"),
+    Reason.NO_ROUTE: ErrorRow(200, 404, "Not found"),
+    Reason.METHOD_NOT_ALLOWED: ErrorRow(200, 405, "Method not allowed"),
 }
 CREDENTIALS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.RATE_EXCEEDED})
 
@@ -107,6 +109,9 @@ _FAILED = {
     "shareInfo": (5134, "Failed to add device share information"),
     "shareDevice": (5138, "Device sharing failed"),
     "emailPwdLogin": (5048, "Login failed"),
+    "phonePwdLogin": (5048, "Login failed"),
+    "userInfo": (5048, "User information query failed"),
+    "refreshToken": (5048, "Token refresh failed"),
 }
 """Error codes of the other operations in place of 5048."""
 
@@ -232,8 +237,13 @@ def authenticate(call: Call, access: Access) -> Session:
     credential = call.header("authorization")
     if credential is None:
         raise Refused(Reason.TOKEN_MISSING)
+    return sessions.verify(bare_token(credential), "quectel")
+
+
+def bare_token(credential: str) -> str:
+    """Return a token without its scheme: clients send it with and without `Bearer `."""
     scheme, _, token = credential.partition(" ")
-    return sessions.verify(token.strip() if scheme.lower() == "bearer" else credential, "quectel")
+    return token.strip() if scheme.lower() == "bearer" else credential
 
 
 def invalid(problems: Sequence[Problem], caller: Session) -> Refused:
@@ -287,5 +297,23 @@ _LOGIN = {
     "random": Reason.SIGNATURE_INVALID,
     "signature": Reason.SIGNATURE_INVALID,
     "email": Reason.EMAIL_UNKNOWN,
+    "internationalCode": Reason.PHONE_UNKNOWN,
+    "phone": Reason.PHONE_UNKNOWN,
     "pwd": Reason.PASSWORD_WRONG,
 }
+
+
+class Refresh(Login):
+    """Dialect of the operation that renews tokens. Every invalid request is an invalid token."""
+
+    CREDENTIALS = frozenset({Reason.TOKEN_INVALID, Reason.RATE_EXCEEDED})
+
+    @staticmethod
+    def authenticate(call: Call, access: Access) -> str:
+        """Return the token in the header, unchecked, or ""."""
+        return bare_token(call.header("authorization") or "")
+
+    @staticmethod
+    def invalid(problems: Sequence[Problem], caller: str) -> Refused:
+        """Refuse the token."""
+        return Refused(Reason.TOKEN_INVALID)

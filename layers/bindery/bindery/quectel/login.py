@@ -2,57 +2,73 @@
 
 import hashlib
 import hmac
+from typing import NamedTuple
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Read
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, login_attempts
+from bindery.directory import accounts, emails, login_attempts
 from bindery.quectel import domain_secrets
-from bindery.registry import items
+from bindery.registry import identity, items
 from bindery.security import encryption
-
-ACCESS_LIFETIME = 2 * 3600
-"""Seconds."""
-REFRESH_LIFETIME = 30 * 24 * 3600
-"""Seconds."""
 
 REFUSES = (
     Reason.USER_DOMAIN_UNKNOWN,
     Reason.SIGNATURE_INVALID,
-    Reason.EMAIL_UNKNOWN,
     Reason.PASSWORD_WRONG,
     Reason.LOGIN_THROTTLED,
 )
-"""An early attempt is throttled before its address is looked up."""
+"""An early attempt is throttled before its name is looked up."""
+
+DOMESTIC = "86"
+"""Country code of phone numbers without one, as in the API's documentation."""
 
 
-def log_in(domain: str, email: str, encrypted: str, random: str, signature: str, *, source_ip: str) -> items.User:
-    """Return the user. The signature covers the arguments as sent. Raises the reasons in `REFUSES`."""
-    attempt = login_attempts.Attempt("quectel", domain, email, source_ip)
-    app_key, name_key = items.user_domain(domain), items.email_in_domain(domain, email)
-    found = dynamodb.get_many([Read(app_key), Read(name_key), *attempt.reads])
-    app, name = found[app_key], found[name_key]
+class Name(NamedTuple):
+    """The name of a login, and the reason if no user has it."""
+
+    signed: str
+    """As sent: the beginning of the signed text."""
+    counted: str
+    key: Key[items.LoginName]
+    unknown: Reason
+
+
+def by_email(domain: str, email: str) -> Name:
+    """Return an email address as a login name."""
+    return Name(email, email, items.email_in_domain(domain, email), Reason.EMAIL_UNKNOWN)
+
+
+def by_phone(domain: str, code: str | None, phone: str) -> Name:
+    """Return a phone number as a login name. No user has a malformed one."""
+    # Apps send the code with and without + or 00.
+    digits = (code or DOMESTIC).lstrip("+0")
+    number = identity.phone(f"+{digits}{phone}") or ""
+    return Name(f"{code or ''}{phone}", number, items.phone_in_domain(domain, number), Reason.PHONE_UNKNOWN)
+
+
+def log_in(domain: str, name: Name, encrypted: str, random: str, signature: str, *, source_ip: str) -> items.User:
+    """Return the user. The signature covers name, password and random number. Raises `REFUSES` and `name.unknown`."""
+    attempt = login_attempts.Attempt("quectel", domain, name.counted, source_ip)
+    app_key = items.user_domain(domain)
+    found = dynamodb.get_many([Read(app_key), Read(name.key), *attempt.reads])
+    app, claimed = found[app_key], found[name.key]
     if app is None or not app["enabled"]:
         raise Refused(Reason.USER_DOMAIN_UNKNOWN)
-    if not _is_signed(email + encrypted + random, domain_secrets.of(app), signature):
+    if not _is_signed(name.signed + encrypted + random, domain_secrets.of(app), signature):
         raise Refused(Reason.SIGNATURE_INVALID)
     attempt.reserve(found)
-    if name is None:
-        raise Refused(Reason.EMAIL_UNKNOWN)
-    user_key, account_key = items.user(name["uid"]), items.account(name["account"])
+    if claimed is None:
+        raise Refused(name.unknown)
+    user_key, account_key = items.user(claimed["uid"]), items.account(claimed["account"])
     known = dynamodb.get_many([Read(user_key), Read(account_key)])
     user = known[user_key]
-    # A concurrent change may have removed the user, or their address, since its name was read.
-    if user is None or not _has_name(user, name_key):
-        raise Refused(Reason.EMAIL_UNKNOWN)
+    # A concurrent change may have removed the user, or their name, since it was read.
+    if user is None or name.key not in emails.names(user):
+        raise Refused(name.unknown)
     # A user who may not log in has no correct password.
     may_log_in = user["enabled"] and accounts.enabled(known[account_key])
     return attempt.judge(encryption.app_password(encrypted, random), user if may_log_in else None)
-
-
-def _has_name(user: items.User, name: Key[items.EmailName]) -> bool:
-    domain, email = user["domain"], user.get("email")
-    return domain is not None and email is not None and items.email_in_domain(domain, email) == name
 
 
 def _is_signed(text: str, secret: str | None, signature: str) -> bool:

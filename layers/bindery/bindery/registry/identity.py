@@ -59,6 +59,8 @@ _PLACEHOLDERS = frozenset(
 # An unset MAC address, IMEI or UUID: all zeros or all ones.
 _UNSET = "0{12,}|f{12,}"
 
+# E.164, after spaces and punctuation were removed.
+_PHONE = re.compile(r"\+[1-9][0-9]{4,14}", re.ASCII)
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 _CONNECTION_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -180,6 +182,12 @@ def connection_id(text: str) -> str | None:
     # `uuid.UUID` would also accept braces, `urn:`, no hyphens and the digits of other scripts.
     made = text.strip()
     return made.upper() if _CONNECTION_ID.fullmatch(made) else None
+
+
+def phone(text: str) -> str | None:
+    """Return a phone number with its country code as + and digits, or None."""
+    number = re.sub(r"[ ().-]", "", text)
+    return number if _PHONE.fullmatch(number) else None
 
 
 def ip_address(text: str) -> str | None:

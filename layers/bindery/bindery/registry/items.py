@@ -1,6 +1,7 @@
 """All items and their keys.
 
-Times are milliseconds, except `expires_at`, `…_until`, `shares` and `leases` (seconds) and `full_at` (microseconds).
+Times are milliseconds, except `expires_at`, `…_until`, `logged_out`, `shares` and `leases` (seconds) and `full_at`
+(microseconds).
 """
 
 from typing import Any, Literal, TypedDict
@@ -358,6 +359,18 @@ def _login_attempts(kind: str, *parts: str) -> Key[Attempts]:
     return Key(Table.BINDINGS, f"attempts#{hashed.hex()}", kind)
 
 
+class UsedToken(Stored, total=False):
+    """A token that was exchanged for new ones (quectel)."""
+
+    used_at: int
+    expires_at: int
+
+
+def used_token(token: str) -> Key[UsedToken]:
+    """Key of a used token, by its random id."""
+    return Key(Table.BINDINGS, f"token#{token}", "used")
+
+
 # Hex digits of a network's hash. About 4,000 IPv4 addresses share each of the million values, so it identifies none.
 _NETWORK_DIGITS = 5
 
@@ -448,6 +461,10 @@ class User(Stored, total=False):
     home_mode: bool
     customer: str | None
     email: str | None
+    only_in_domain: bool
+    """The email address is no login name in the account: a user in another user domain has it there."""
+    phone: str | None
+    """With its country code: + and digits."""
     enabled: bool
     generation: int
     """Incremented to revoke the user's tokens."""
@@ -455,6 +472,10 @@ class User(Stored, total=False):
     created_at: int
     pseudonym: str
     password: str
+    logged_out: dict[str, int]
+    """Expiry of each remoteit token that was logged out, by the token's id (seconds)."""
+    logged_out_until: int
+    """Remoteit tokens that expire no later have been logged out."""
 
 
 def user(uid: str) -> Key[User]:
@@ -467,24 +488,29 @@ def users(account: str) -> Partition[User]:
     return Partition(Table.DIRECTORY, f"users#{account}", BY_LIST)
 
 
-class EmailName(Stored, total=False):
-    """The user of an email address in a user domain (quectel) or account (remoteit)."""
+class LoginName(Stored, total=False):
+    """The user of an email address or phone number in a user domain (quectel) or account (remoteit)."""
 
     uid: str
     account: str
 
 
-def email_in_domain(domain: str, email: str) -> Key[EmailName]:
+def email_in_domain(domain: str, email: str) -> Key[LoginName]:
     """Key of a name in a domain."""
     return _email("domain", domain, email)
 
 
-def email_in_account(account: str, email: str) -> Key[EmailName]:
+def phone_in_domain(domain: str, phone: str) -> Key[LoginName]:
+    """Key of a phone number in a domain."""
+    return Key(Table.DIRECTORY, identity.join("phone", domain, phone), "phone")
+
+
+def email_in_account(account: str, email: str) -> Key[LoginName]:
     """Key of a name in an account."""
     return _email("account", account, email)
 
 
-def _email(kind: str, scope: str, email: str) -> Key[EmailName]:
+def _email(kind: str, scope: str, email: str) -> Key[LoginName]:
     return Key(Table.DIRECTORY, identity.join("email", kind, scope, identity.folded(email)), "email")
 
 

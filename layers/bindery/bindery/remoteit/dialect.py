@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,7 @@ from bindery.directory.sessions import Session
 from bindery.directory.users import User
 from bindery.http.messages import RETRY_AFTER, RETRY_LATER, Access, Answer, Call, ErrorRow, Problem, Reply, named
 from bindery.registry import items
+from bindery.remoteit import logouts
 
 REFUSALS = {
     Reason.KEY_MISSING: ErrorRow(401, 401, "missing developer key"),
@@ -75,6 +76,13 @@ class Caller(NamedTuple):
     developer_key: Key[items.ApiKey]
     session: Session
     source_ip: str
+    credential: str
+    """The developer key as presented."""
+
+    @classmethod
+    def of(cls, credential: str, token: str, source_ip: str) -> Self:
+        """Return a caller with these credentials. Raises `TOKEN_INVALID`."""
+        return cls(api_keys.presented(credential), sessions.verify(token, "remoteit"), source_ip, credential)
 
     def confirm(self, *more: Key[Any]) -> tuple[User, ApiKey, Batch]:
         """Return the user, the API key, and the items at `more`.
@@ -83,7 +91,14 @@ class Caller(NamedTuple):
         """
         found = dynamodb.get_many([Read(self.developer_key), *self.session.reads(), *map(Read, more)])
         key = api_keys.authenticate(found[self.developer_key], Kind.REMOTEIT, self.source_ip)
-        return self.session.confirm(found), key, found
+        user = self.session.confirm(found)
+        logouts.check(self.session, found[items.user(user.uid)])
+        return user, key, found
+
+    def record(self) -> items.User:
+        """`confirm`, and return the user's record."""
+        _, _, found = self.confirm()
+        return cast("items.User", found[items.user(self.session.uid)])
 
 
 def written(milliseconds: int) -> str:
@@ -100,11 +115,11 @@ def written_in_english(milliseconds: int) -> str:
 
 def authenticate(call: Call, access: Access) -> Caller:
     """Return the credentials. Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`."""
-    developer_key = _developer_key(call)
+    credential = _credential(call)
     token = call.header("token")
     if token is None:
         raise Refused(Reason.TOKEN_MISSING)
-    return Caller(developer_key, sessions.verify(token, "remoteit"), call.source_ip)
+    return Caller.of(credential, token, call.source_ip)
 
 
 def invalid(problems: Sequence[Problem], caller: Caller) -> Refused:
@@ -126,14 +141,25 @@ def failure(fault: Refused, call: Call) -> Answer:
 
 
 class Developer(NamedTuple):
-    """A developer key."""
+    """A developer key, as presented."""
 
-    developer_key: Key[items.ApiKey]
+    credential: str
     source_ip: str
 
     def confirm(self) -> ApiKey:
         """Return the API key. Raises `KEY_UNKNOWN`, `KEY_THROTTLED` and `RATE_EXCEEDED`."""
-        return api_keys.authenticate(dynamodb.get(self.developer_key), Kind.REMOTEIT, self.source_ip)
+        return api_keys.authenticate(dynamodb.get(api_keys.presented(self.credential)), Kind.REMOTEIT, self.source_ip)
+
+    def user_of(self, token: str) -> items.User | None:
+        """`confirm`, and return the user of a session token if it is valid."""
+        try:
+            return Caller.of(self.credential, token, self.source_ip).record()
+        except Refused as refused:
+            if refused.reason is not Reason.TOKEN_INVALID:
+                raise
+        # A forged token is refused before the developer key was read.
+        self.confirm()
+        return None
 
 
 class Login:
@@ -147,7 +173,7 @@ class Login:
     @staticmethod
     def authenticate(call: Call, access: Access) -> Developer:
         """Return the credential. Raises `KEY_MISSING`."""
-        return Developer(_developer_key(call), call.source_ip)
+        return Developer(_credential(call), call.source_ip)
 
     @staticmethod
     def invalid(problems: Sequence[Problem], caller: Developer) -> Refused:
@@ -156,8 +182,8 @@ class Login:
         return named(problems)
 
 
-def _developer_key(call: Call) -> Key[items.ApiKey]:
+def _credential(call: Call) -> str:
     credential = call.header("developerkey", "apikey")
     if credential is None:
         raise Refused(Reason.KEY_MISSING)
-    return api_keys.presented(credential)
+    return credential

@@ -38,15 +38,19 @@ _CHECKS: Any = {"require": ["iss", "aud", "exp"], "enforce_minimum_key_length": 
 _CLAIMS_ALONE: Any = _CHECKS | {f"verify_{claim}": True for claim in ("exp", "nbf", "iat", "aud", "iss")}
 
 
+_KeyId = tuple[str, str]
+"""`kid` and algorithm: keys of different types may share a `kid` (RFC 7517, section 4.5)."""
+
+
 class _Keys:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._keys: Mapping[_KeyId, jwt.PyJWK] = {}
         self._good_until = 0
         self._ask_from = 0
         self._reached = True
 
-    def find(self, key_id: str) -> jwt.PyJWK | None:
+    def find(self, key_id: _KeyId) -> jwt.PyJWK | None:
         with self._lock:
             now = clock.seconds()
             good = now < self._good_until
@@ -81,7 +85,7 @@ def verify(token: str) -> dict[str, Any]:
     try:
         # Check the claims first, so that only a plausible token causes a request to the issuer.
         header = jwt.decode_complete(token, options={"verify_signature": False} | _CLAIMS_ALONE, **claims)["header"]
-        key = _keys.find(header["kid"]) if header["alg"] in ALGORITHMS else None
+        key = _keys.find((header["kid"], header["alg"])) if header["alg"] in ALGORITHMS else None
         if key is None:
             raise Refused(Reason.TOKEN_INVALID)
         return jwt.decode(token, key, ALGORITHMS, _CHECKS, **claims)
@@ -91,7 +95,7 @@ def verify(token: str) -> dict[str, Any]:
 
 def published() -> list[str]:
     """Fetch the ids of the issuer's usable keys."""
-    return list(_fetch_keys(env.read("ISSUER")))
+    return [key_id for key_id, _ in _fetch_keys(env.read("ISSUER"))]
 
 
 def clear_cache() -> None:
@@ -100,7 +104,7 @@ def clear_cache() -> None:
     _keys = _Keys()
 
 
-def _fetch_keys(issuer: str) -> dict[str, jwt.PyJWK]:
+def _fetch_keys(issuer: str) -> dict[_KeyId, jwt.PyJWK]:
     deadline = time.monotonic() + TIME_LIMIT
     # Wait until an abandoned request has ended.
     if not _turn.acquire(timeout=TIME_LIMIT):
@@ -122,12 +126,12 @@ class _Asking(threading.Thread):
     def __init__(self, issuer: str) -> None:
         super().__init__(daemon=True)
         self._issuer = issuer
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: dict[_KeyId, jwt.PyJWK] = {}
         self._error: BaseException | None = None
         self._socket: socket.socket | None = None
         self._given_up = False
 
-    def answer(self, seconds: float) -> dict[str, jwt.PyJWK]:
+    def answer(self, seconds: float) -> dict[_KeyId, jwt.PyJWK]:
         """Wait for the keys for a limited time."""
         self.join(seconds)
         if self.is_alive():
@@ -148,7 +152,7 @@ class _Asking(threading.Thread):
         finally:
             _turn.release()
 
-    def _published(self) -> dict[str, jwt.PyJWK]:
+    def _published(self) -> dict[_KeyId, jwt.PyJWK]:
         discovery = self._fetch(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
         # UNAVAILABLE, because an invalid document is not the caller's error.
         if discovery.get("issuer") != self._issuer:
@@ -158,7 +162,7 @@ class _Asking(threading.Thread):
         if not any(built):
             raise Refused(Reason.UNAVAILABLE)
         return {
-            key.key_id: key
+            (key.key_id, key.algorithm_name): key
             for key in built
             if key
             and isinstance(key.key_id, str)

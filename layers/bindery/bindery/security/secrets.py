@@ -61,12 +61,6 @@ def guid(uid: str) -> str:
     return str(uuid.UUID(bytes=derive("DIRECTORY_SECRET", "guid", uid)[:16], version=4)).upper()
 
 
-def service_authhash(uid: str) -> str:
-    """Return a remoteit user's `service_authhash`."""
-    # Applications present it to the vendor's own services; nothing here accepts it.
-    return derive("DIRECTORY_SECRET", "service", uid).hex()
-
-
 def clear_cache() -> None:
     """Clear the cache, and close the connection."""
     secret.cache_clear()

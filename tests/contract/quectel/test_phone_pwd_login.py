@@ -1,0 +1,129 @@
+"""Login by phone number: spellings of the number, the exact error responses, and the items written."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bindery.aws.dynamodb import Table
+from bindery.directory import accounts, sessions, users
+from bindery.operators import privacy
+from bindery.quectel import domain_secrets, user_domains
+from bindery.security import passwords
+from tests.http_api import Response
+from tests.sample_requests import send
+from tests.tables import everything, stored
+from tools.local import quectel_login
+
+DOMAIN, SECRET, PASSWORD = "E.DM.1", "q7Zr/fZ+9bc=", "correct horse"
+CODE, PHONE = "44", "7700900123"
+
+TEXTS = {
+    5004: "Phone number not registered",
+    5012: "Incorrect user name or password",
+    5015: "User domain does not exist",
+    5420: "Signature verification failed",
+}
+
+
+@pytest.fixture(autouse=True)
+def app(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create a domain with the user ada, and another domain with the same secret. Hashes are cheap."""
+    monkeypatch.setattr(passwords, "_LN", 4)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
+    accounts.create("acme", name="Acme")
+    for domain in (DOMAIN, "other"):
+        domain_secrets.create(domain, SECRET)
+    users.create("ada", "acme", domain=DOMAIN, phone=f"+{CODE}{PHONE}")
+    users.set_password("ada", PASSWORD)
+
+
+def query(**changes: Any) -> dict[str, str]:
+    """Return the query that the app sends, signed after these changes."""
+    given = {"code": CODE, "phone": PHONE, "password": PASSWORD, "domain": DOMAIN, "secret": SECRET}
+    return quectel_login.query(**given | changes)
+
+
+def post(fields: dict[str, Any]) -> Response:
+    return send("quectel.phone_pwd_login", query={name: value for name, value in fields.items() if value is not None})
+
+
+def log_in(**changes: Any) -> Response:
+    return post(query(**changes))
+
+
+def refused(answer: Response, code: int) -> None:
+    assert (answer.status, answer.body) == (
+        200,
+        f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}',
+    )
+
+
+def failures() -> list[int]:
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
+
+
+@pytest.mark.parametrize(
+    ("code", "phone"), [(CODE, PHONE), ("+44", PHONE), ("0044", PHONE), (CODE, "7700 900-123"), (CODE, "(7700) 900123")]
+)
+def test_login_returns_working_tokens_for_every_spelling(code: str, phone: str) -> None:
+    answer = log_in(code=code, phone=phone)
+    assert (answer.status, answer.json()["code"]) == (200, 200)
+    token = answer.json()["data"]["accessToken"]["token"]
+    assert sessions.verify(token, "quectel").look_up().phone == "+447700900123"
+    assert failures() == []
+
+
+def test_number_without_a_country_code_is_chinese() -> None:
+    users.change("ada", phone="+8613800138000")
+    fields = query(code="", phone="13800138000")
+    for given in (fields, fields | {"internationalCode": None}):
+        assert post(given).json()["code"] == 200
+
+
+REFUSED: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
+    (5015, lambda: user_domains.change(DOMAIN, enabled=False), {}),
+    (5420, lambda: None, {"secret": "wrong"}),
+    (5004, lambda: None, {"phone": "7700900124"}),
+    (5004, lambda: None, {"phone": "no number"}),
+    (5004, lambda: None, {"code": "1"}),
+    (5004, lambda: None, {"domain": "other"}),
+    (5004, lambda: users.change("ada", phone=None), {}),
+    (5004, lambda: users.change("ada", domain="other"), {}),
+    (5004, lambda: privacy.erase("ada"), {}),
+    (5012, lambda: None, {"password": "wrong password"}),
+    (5012, lambda: users.set_enabled("ada", False), {}),
+    (5012, lambda: accounts.set_enabled("acme", False), {}),
+]
+
+
+@pytest.mark.parametrize(("code", "happen", "changes"), REFUSED)
+def test_refused_login_changes_only_the_attempt_count(
+    code: int, happen: Callable[[], object], changes: dict[str, Any]
+) -> None:
+    happen()
+    stands = everything()["DIRECTORY"]
+    refused(log_in(**changes), code)
+    assert everything()["DIRECTORY"] == stands
+    assert failures() == ([1] if code in (5004, 5012) else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("userDomain", 5015), ("random", 5420), ("signature", 5420), ("phone", 5004), ("pwd", 5012)]
+)
+def test_missing_parameter_is_refused_as_wrong(name: str, code: int) -> None:
+    refused(post(query() | {name: None}), code)
+    assert failures() == []
+
+
+@pytest.mark.parametrize("name", ["internationalCode", "phone", "pwd", "random"])
+def test_signature_covers_the_parameters(name: str) -> None:
+    refused(post(query() | {name: "1"}), 5420)
+
+
+def test_failed_logins_are_throttled() -> None:
+    for _ in range(5):
+        refused(log_in(password="wrong password"), 5012)
+    answer = log_in()
+    refused(answer, 5012)
+    assert answer.headers["Retry-After"] == "1"
