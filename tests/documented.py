@@ -54,8 +54,9 @@ def _closed(schema: Mapping[str, Any], *, part: bool = False) -> dict[str, Any]:
     closed = dict(schema)
     for word in {"anyOf", "oneOf", "allOf"} & schema.keys():
         closed[word] = [_closed(option, part=word == "allOf") for option in schema[word]]
-    if "items" in schema:
-        closed["items"] = _closed(schema["items"])
+    for word in ("items", "additionalProperties"):
+        if isinstance(schema.get(word), dict):
+            closed[word] = _closed(schema[word])
     closed["properties"] = {name: _closed(member) for name, member in schema.get("properties", {}).items()}
     if not part and (schema.get("type") == "object" or "allOf" in schema):
         closed.setdefault("unevaluatedProperties", False)

@@ -106,13 +106,17 @@ def what_is_held_has_its_place_with_its_holder(tables: Tables) -> Iterator[str]:
 
 
 def addresses_and_devices_name_each_other(tables: Tables) -> Iterator[str]:
-    """A device has a service address if and only if the address has the device, with the same assignment."""
+    """A device has a service at an address if and only if the address has the device, with the same assignment."""
     assigned = {
         (item["device"], item["pk"].removeprefix("address#"), item["assignment"])
         for item in tables["DIRECTORY"]
         if item["sk"] == "address"
     }
-    named = {(item["pk"], item["address"], item["assignment"]) for item in tables["DEVICES"] if "address" in item}
+    named = {
+        (item["pk"], address, service["assignment"])
+        for item in tables["DEVICES"]
+        for address, service in item.get("services", {}).items()
+    }
     yield from map(str, assigned ^ named)
 
 

@@ -13,6 +13,7 @@ from bindery.operators.resource import (
     DeviceId,
     Limit,
     Name,
+    OptionalQueryAddress,
     OptionalQueryId,
     OptionalQueryIdentifier,
     Page,
@@ -22,8 +23,9 @@ from bindery.operators.resource import (
 )
 from bindery.quectel import manufacturing
 from bindery.registry import devices, identity
+from bindery.registry.items import ServiceKind
 
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 handler = Resource("devices")
 
@@ -45,10 +47,12 @@ class WithReason(RequestBody):
     reason: Name
 
 
-class Address(RequestBody):
-    """A service address."""
+class Service(RequestBody):
+    """A service address. Apps show and filter by the type of service and its port."""
 
     address: ServiceAddress
+    service: ServiceKind | None = None
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
 
 
 class Action(BaseModel):
@@ -73,7 +77,7 @@ class Device(BaseModel):
     device_key_set: bool | None
     enabled: bool
     active: bool
-    address: str | None
+    services: Sequence[Service]
     ban: Action | None
     unbanned: Action | None
     unbound: Action | None
@@ -206,19 +210,22 @@ def deactivate(device: DeviceId) -> DeviceWithHolders:
 
 
 @handler.app.put("/admin/v1/devices/<device>/address")
-def assign(device: DeviceId, body: Address) -> DeviceWithHolders:
-    """Assign a service address to a device that has none."""
+def assign(device: DeviceId, body: Service) -> DeviceWithHolders:
+    """Assign a service address to a device, which can have 16."""
     key = identity.device_from_opaque(device)
-    taken = "The device has a service address already, or another device has this one."
-    with explained({Reason.ALREADY_EXISTS: taken}):
-        service_addresses.assign(body.address, key)
+    texts = {
+        Reason.ALREADY_EXISTS: "A device has this service address already.",
+        Reason.LIMIT_REACHED: f"The device has {service_addresses.LIMIT} service addresses already.",
+    }
+    with explained(texts):
+        service_addresses.assign(body.address, key, body.service, body.port)
     return show(device)
 
 
 @handler.app.delete("/admin/v1/devices/<device>/address")
-def withdraw(device: DeviceId) -> DeviceWithHolders:
-    """Withdraw the service address of a device."""
+def withdraw(device: DeviceId, address: OptionalQueryAddress = None) -> DeviceWithHolders:
+    """Withdraw a service address of a device, by default all of them."""
     key = identity.device_from_opaque(device)
-    with explained({Reason.NOT_FOUND: "The device does not exist, or has no service address."}):
-        service_addresses.withdraw_from(key)
+    with explained({Reason.NOT_FOUND: "The device does not exist, or does not have this service address."}):
+        service_addresses.withdraw_from(key, address)
     return show(device)

@@ -28,6 +28,7 @@ class Export(BaseModel):
     registrations: Records
     issued_devices: Records
     cards_held: Records
+    service_names: Records
     complete: bool
 
 

@@ -3,25 +3,27 @@
 from bindery.connectivity import leases
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason
-from bindery.http.fields import OptionalFlag, OptionalIpAddress, ServiceAddress
+from bindery.http.fields import OptionalIpAddress, OptionalSwitch, ServiceAddress
 from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
 from bindery.registry import items
 from bindery.remoteit import dialect
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ConnectDevice(Body):
     """A service address, and the only client that may connect, by default the caller."""
 
     deviceaddress: ServiceAddress
-    wait: OptionalFlag = None
+    wait: OptionalSwitch = None
     hostip: OptionalIpAddress = None
 
 
 class Connection(BaseModel):
     """The connection at the relay, all as text."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     deviceaddress: str
     expirationsec: str
@@ -29,6 +31,10 @@ class Connection(BaseModel):
     connectionid: str
     proxyserver: str
     proxyport: str = "443"
+    requested: str
+    requested_at: str = Field(serialization_alias="requestedAt")
+    status: str = "running"
+    imageintervalms: str = "1000"
 
 
 class Connected(Reply):
@@ -58,5 +64,7 @@ def handler(request: ConnectDevice, caller: dialect.Caller) -> Connected:
         proxy=f"https://{made.server()}",
         connectionid=made.id,
         proxyserver=made.server(),
+        requested=dialect.written_in_english(made.created_at),
+        requested_at=dialect.written(made.created_at),
     )
     return Connected(connection=connection, connectionid=made.id, wait=request.wait)

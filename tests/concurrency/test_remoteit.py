@@ -25,10 +25,14 @@ from tests.sample_requests import send
 DEVELOPER = "A" * 40
 
 
-def by(uid: str, name: str, body: dict[str, str]) -> Callable[[], Response]:
+def by(uid: str, name: str, body: dict[str, str], **more: Any) -> Callable[[], Response]:
     """Return the function that sends a user's request."""
     headers = {"developerkey": DEVELOPER, "token": sessions.issue(uid, "remoteit", 600)[0]}
-    return lambda: send(f"remoteit.{name}", headers, body=body)
+    return lambda: send(f"remoteit.{name}", headers, body=body, **more)
+
+
+def delete(uid: str = ME) -> Request:
+    return Request(f"{uid} deletes", by(uid, "delete_device", {}, path={"address": ADDRESS}))
 
 
 def connect(uid: str, hostip: str | None = None) -> Request:
@@ -155,6 +159,9 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
     "a connect again and its user's tokens revoked": (connected, lambda mode: [connect(ME), revoke()]),
     "the user's own stop and their tokens revoked": (connected, lambda mode: [own_stop(), revoke()]),
     "a connect and the address withdrawn": (connected, lambda mode: [connect(ME), withdraw()]),
+    "a connect and the service deleted by its owner": (connected, lambda mode: [connect(ME), delete()]),
+    "the service deleted by its owner and withdrawn": (connected, lambda mode: [delete(), withdraw()]),
+    "the service deleted by its owner and an unbind": (connected, lambda mode: [delete(), unbind(ME)]),
     "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
     "a connect and the user's own stop": (connected, lambda mode: [connect(ME), own_stop()]),
     "a connect elsewhere, a connect and the user's own stop": (

@@ -100,9 +100,9 @@ REMOTEIT = Dialect(
     "remoteit.connect_device",
     "deviceaddress",
     "deviceaddress",
-    (400, '{"status":"false","reason":"malformed request body: a JSON object is expected"}'),
-    (500, '{"status":"false","reason":"internal server error"}'),
-    (503, '{"status":"false","reason":"service unavailable, try again"}'),
+    (400, '{"status":"false","reason":"malformed request body: a JSON object is expected","code":"GENERAL_ERROR"}'),
+    (500, '{"status":"false","reason":"internal server error","code":"GENERAL_ERROR"}'),
+    (503, '{"status":"false","reason":"service unavailable, try again","code":"GENERAL_ERROR"}'),
 )
 VODLIX = Dialect(
     "vodlix.add_device",
@@ -225,7 +225,7 @@ INVALID = {
         '{"errors":[{"tag":"external-device-identifier","error":"invalid-format",'
         '"message":"The value does not have the format required"}]}',
     ),
-    REMOTEIT.operation: (400, '{"status":"false","reason":"invalid deviceaddress"}'),
+    REMOTEIT.operation: (400, '{"status":"false","reason":"invalid deviceaddress","code":"GENERAL_ERROR"}'),
     VODLIX.operation: (400, "Invalid parameters: mac_address"),
 }
 """Response of each dialect to an invalid identifier."""

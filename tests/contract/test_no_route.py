@@ -20,8 +20,8 @@ VOICES = {
         405: '{"problem":"method-not-allowed","message":"The resource does not have this method"}',
     },
     "remoteit": {
-        404: '{"status":"false","reason":"not found"}',
-        405: '{"status":"false","reason":"method not allowed"}',
+        404: '{"status":"false","reason":"not found","code":"GENERAL_ERROR"}',
+        405: '{"status":"false","reason":"method not allowed","code":"GENERAL_ERROR"}',
     },
     "vodlix": {
         404: f'{{"status":404,"timestamp":0,"time":0,"ip":"{SOURCE_IP}","message":"Not found","error_code":"not_found"'

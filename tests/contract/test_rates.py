@@ -19,7 +19,7 @@ from tools import template
 FIVE_THOUSAND = '{"code":%s,"data":null,"extMsg":"","msg":"%s"}'
 REFUSED = {
     "rufus": (429, '{"description":"Rate limit exceeded"}'),
-    "remoteit": (429, '{"status":"false","reason":"rate limit exceeded"}'),
+    "remoteit": (429, '{"status":"false","reason":"rate limit exceeded","code":"GENERAL_ERROR"}'),
     "quectel.bind_device_sn": (200, FIVE_THOUSAND % (5048, "Device binding failed")),
     "quectel.user_device_list": (200, FIVE_THOUSAND % (5314, "Device query failed in cloud platform")),
     "quectel.device_info": (200, FIVE_THOUSAND % (5314, "Device query failed in cloud platform")),

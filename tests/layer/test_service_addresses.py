@@ -1,4 +1,4 @@
-"""Service addresses: one device per address, one address per device, and no partial assignments."""
+"""Service addresses: one device per address, up to 16 addresses per device, and no partial assignments."""
 
 import pytest
 
@@ -28,8 +28,8 @@ def assigned(address: str) -> Assigned | None:
     return service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
 
 
-def shown(device: str) -> str | None:
-    return (dynamodb.get(items.device(device)) or {}).get("address")
+def shown(device: str) -> list[str]:
+    return list((dynamodb.get(items.device(device)) or {}).get("services", {}))
 
 
 def test_address_and_device_refer_to_each_other() -> None:
@@ -37,7 +37,7 @@ def test_address_and_device_refer_to_each_other() -> None:
     found = assigned(ADDRESS)
     assert found is not None
     assert (found.device, found.per_user) == ("one", False)
-    assert (shown("one"), shown("two")) == (ADDRESS, None)
+    assert (shown("one"), shown("two")) == ([ADDRESS], [])
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -56,11 +56,10 @@ def test_device_of_multi_mode_product_is_held_per_user(mode: Mode) -> None:
         ("80:00", "two", Reason.INVALID),
         (OTHER, "three", Reason.NOT_FOUND),
         (ADDRESS, "two", Reason.ALREADY_EXISTS),
-        (OTHER, "one", Reason.ALREADY_EXISTS),
         (ADDRESS, "one", Reason.ALREADY_EXISTS),
     ],
 )
-def test_address_and_device_are_assigned_one_to_one(address: str, device: str, reason: Reason) -> None:
+def test_address_has_one_device(address: str, device: str, reason: Reason) -> None:
     service_addresses.assign(ADDRESS, "one")
     stands = everything()
     with pytest.raises(Refused) as caught:
@@ -72,10 +71,36 @@ def test_address_and_device_are_assigned_one_to_one(address: str, device: str, r
 def test_removed_address_can_be_assigned_to_another_device() -> None:
     service_addresses.assign(ADDRESS, "one")
     service_addresses.withdraw(ADDRESS.lower())
-    assert (assigned(ADDRESS), shown("one")) == (None, None)
+    assert (assigned(ADDRESS), shown("one")) == (None, [])
     service_addresses.assign(ADDRESS, "two")
     service_addresses.assign(OTHER, "one")
-    assert (shown("one"), shown("two")) == (OTHER, ADDRESS)
+    assert (shown("one"), shown("two")) == ([OTHER], [ADDRESS])
+
+
+def test_device_has_up_to_16_services_each_with_its_type() -> None:
+    for number in range(16):
+        service_addresses.assign(f"80:00:00:00:00:00:00:{number:02X}", "one", "ssh" if number else None, number or None)
+    device = dynamodb.get(items.device("one"))
+    assert device is not None
+    services = [(service.get("kind"), service.get("port")) for service in device["services"].values()]
+    assert services == [(None, None), *(("ssh", number) for number in range(1, 16))]
+    stands = everything()
+    with pytest.raises(Refused) as caught:
+        service_addresses.assign(ADDRESS, "one")
+    assert caught.value.reason is Reason.LIMIT_REACHED
+    assert everything() == stands
+    service_addresses.withdraw("80:00:00:00:00:00:00:05")
+    service_addresses.assign(ADDRESS, "one")
+    service_addresses.withdraw_from("one")
+    assert shown("one") == []
+
+
+def test_first_services_of_a_device_are_not_lost_to_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    before(monkeypatch, "TransactWriteItems", lambda: service_addresses.assign(OTHER, "one"))
+    with pytest.raises(Refused) as caught:
+        service_addresses.assign(ADDRESS, "one")
+    assert caught.value.reason is Reason.CONFLICT
+    assert shown("one") == [OTHER]
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "80:00"])
@@ -96,4 +121,4 @@ def test_address_reassigned_concurrently_is_not_removed(monkeypatch: pytest.Monk
     with pytest.raises(Refused) as caught:
         service_addresses.withdraw(ADDRESS)
     assert caught.value.reason is Reason.NOT_FOUND
-    assert (shown("one"), shown("two")) == (None, ADDRESS)
+    assert (shown("one"), shown("two")) == ([], [ADDRESS])

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
 MAC = "A1:B2:C3:D4:E5:F6"
 RUFUS = ("acme", "Model X1", SN)
-STATE = {"enabled": True, "active": True, "address": None, "ban": None, "unbanned": None, "unbound": None}
+STATE = {"enabled": True, "active": True, "services": [], "ban": None, "unbanned": None, "unbound": None}
 NOBODY = dict.fromkeys(
     ("account", "product_key", "serial", "imei", "mac", "changed_at", "changed_by", "device_key_set")
 )
@@ -435,8 +435,9 @@ def test_unassigned_address_is_free_for_another_device() -> None:
     device, other = identity.company_device(*RUFUS), player()
     rufus()
     for each in (device, other):
-        assert ask("PUT", each, "/address", {"address": ADDRESS}).json()["address"] == ADDRESS
-        assert ask("DELETE", each, "/address").json()["address"] is None
+        services = [{"address": ADDRESS, "service": None, "port": None}]
+        assert ask("PUT", each, "/address", {"address": ADDRESS}).json()["services"] == services
+        assert ask("DELETE", each, "/address").json()["services"] == []
     assert stored(Table.DIRECTORY) == []
 
 

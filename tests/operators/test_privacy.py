@@ -9,7 +9,7 @@ import pytest
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Key, Put, Table
-from bindery.connectivity import service_addresses
+from bindery.connectivity import access, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, sessions, users
@@ -22,7 +22,7 @@ from tests import calls, moto_registry, quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
 from tests.invariants import broken
-from tests.records import ADDRESS, company_device, connection, registration
+from tests.records import ADDRESS, company_device, connection, registration, user
 from tests.tables import everything, item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -91,6 +91,7 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     devices.ban(device("unique", "S2"), "stolen")
     products.bar("multi", ME)
     connection(ME)
+    access.rename(user(ME), ADDRESS, service_addresses.find(ADDRESS), "My door", used=None)
     return before
 
 
@@ -166,6 +167,7 @@ def test_export_contains_all_data_and_no_secrets() -> None:
     assert [entry["nickname"] for entry in found["registrations"]] == ["Phone", "Watch"]
     assert [entry["device_id"] for entry in found["issued_devices"]] == ["T2"]
     assert found["cards_held"] == [CARD_HELD]
+    assert found["service_names"] == [{"address": ADDRESS, "name": "My door"}]
     assert found["complete"] is True
     assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
@@ -198,6 +200,7 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
     assert (answer.status, answer.json()["complete"]) == (200, False)
     assert answer.json()["removed"] == {
         "connections": 1,
+        "service_names": 1,
         "families": 3,
         "bars": 1,
         "shares": 2,
@@ -257,6 +260,7 @@ def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, 
         assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [("356", "active")]
         assert [entry["fid"] for entry in found["families"]] == ["ada's", "ben's", "theirs"]
         assert erase() == {
+            "service_names": 1,
             "families": 3,
             "bars": 1,
             "shares": 2,
@@ -282,7 +286,7 @@ def test_user_record_is_deleted_last() -> None:
 def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
     dynamodb.write(Delete(items.user(ME)))
     assert export()["user"] is None
-    assert erase() == {"connections": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
+    assert erase() == {"connections": 1, "service_names": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
     assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
         items.email_in_account("acme", "ada@example.com").pk,
         items.email_in_domain("D", "ada@example.com").pk,
@@ -377,6 +381,7 @@ def test_erasure_ignores_stale_index_entries() -> None:
         assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
         removed = erase()
     assert removed == {
+        "service_names": 1,
         "families": 3,
         "bars": 1,
         "shares": 2,

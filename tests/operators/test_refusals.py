@@ -73,7 +73,7 @@ def ask(row: str, base: dict[str, Any]) -> Response:
     method, path, given = f"{row} ".split(" ", 2)
     given = re.sub(r"(\w)\*(\d+)", lambda found: found[1] * int(found[2]), given[:-1])
     resource = path.split("/")[0].replace("-", "_")
-    if method == "GET":
+    if method in ("GET", "DELETE"):
         return admin(resource, method, path, query=given)
     return admin(resource, method, path, json.dumps(base | json.loads(given)) if base else given or None)
 

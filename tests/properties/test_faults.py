@@ -53,6 +53,7 @@ REPEATED = {
     "asseco.set_push_handle": 440,
     "asseco.block_device": 440,
     "asseco.unblock_device": 440,
+    "remoteit.delete_device": 404,
     "remoteit.logout": 401,
     "remoteit.stop_connection": 401,
 }

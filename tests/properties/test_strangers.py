@@ -58,6 +58,8 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
     "asseco.get_issued_device": _by_path("device-id", "CARD-0099"),
     "asseco.set_issued_nickname": _by_path("device-id", "CARD-0099"),
     "remoteit.connect_device": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
+    "remoteit.delete_device": _by_path("address", NOWHERE_ADDRESS),
+    "remoteit.rename_device": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
     "remoteit.stop_connection": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),
 }
 """By operation on a single resource: the request for a resource that does not exist."""
@@ -71,7 +73,10 @@ NAMES_NOTHING = {
     "quectel.product_tsl",
     "asseco.list_owned_devices",
     "asseco.list_issued_devices",
+    "remoteit.count_devices",
+    "remoteit.find_by_name",
     "remoteit.list_all",
+    "remoteit.list_metadata",
     "remoteit.logout",
     "remoteit.get_user",
 } | {name for name in world.OPERATIONS if not holds_tenants_data(name)}

@@ -64,7 +64,7 @@ def _asseco(status: int, problem: str, text: str, bearer: str | None = None) -> 
 
 
 def _remoteit(status: int, text: str) -> Says:
-    return Says(status, f'{{"status":"false","reason":"{text}"}}')
+    return Says(status, f'{{"status":"false","reason":"{text}","code":"GENERAL_ERROR"}}')
 
 
 def _accepted(here: World) -> str:
@@ -99,6 +99,7 @@ BAD_BEARER = _asseco(401, "unauthorized", "The access token is not valid", ', er
 BAD_DEVELOPER_KEY = _remoteit(401, "invalid developer key")
 BAD_API_TOKEN = _remoteit(401, "invalid api token")
 NOT_SHARED = _remoteit(403, f"[0405] {ADDRESS} is not available for public access and is not shared with you.")
+NO_SERVICE = _remoteit(404, "[0861] no such service")
 NOT_STOPPED = _remoteit(401, "missing or invalid deviceaddress or connectionid")
 NOT_BOUND = _quectel(5052, "Device not bound")
 NOT_OWNED = _asseco(404, "device-not-exist", "The device does not exist")
@@ -293,26 +294,48 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         for name in ("get_issued_device", "list_issued_devices", "set_issued_nickname")
     },
     **{
-        (name, "remoteit key", "another account"): _remoteit(401, "[0102] The username or password is invalid")
+        (name, "remoteit key", "another account"): _remoteit(401, "[0102] The username or password are invalid")
         for name in ("remoteit.login", "remoteit.login_by_authhash")
     },
     ("remoteit.logout", "remoteit token", "another account"): SAME,
     ("remoteit.get_user", "remoteit token", "another account"): SAME,
     ("remoteit.logout", "remoteit token", "banned device"): NO_DEVICE,
     ("remoteit.get_user", "remoteit token", "banned device"): NO_DEVICE,
-    ("remoteit.list_all", "remoteit token", "another account"): Says(
-        200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'
+    **{
+        (name, "remoteit token", condition): says
+        for name in ("remoteit.list_all", "remoteit.find_by_name")
+        for condition, says in {
+            "another account": Says(200, '{"status":"true","devices":[],"cache_expires":0,"length":0}'),
+            "another user": Like({"ownerusername": "ben@example.com"}),
+            "shared user": Like(
+                {
+                    "shared": "shared-from",
+                    "ownerusername": "",
+                    "devicealias": "Ada's door",
+                    "lastcontacted": _accepted,
+                    "createdate": _accepted,
+                }
+            ),
+            "banned device": Like({"devicestate": "inactive"}),
+        }.items()
+    },
+    ("remoteit.count_devices", "remoteit token", "another account"): Like(
+        dict.fromkeys(("mine", "active", "services", "registered", "activated"), 0)
     ),
-    ("remoteit.list_all", "remoteit token", "shared user"): Like(
-        {
-            "shared": "shared-from",
-            "ownerusername": "",
-            "devicealias": "Ada's door",
-            "devicetype": "",
-            "createdate": _accepted,
-        }
+    ("remoteit.count_devices", "remoteit token", "another user"): SAME,
+    ("remoteit.count_devices", "remoteit token", "shared user"): Like(
+        {"mine": 0, "friends": 1, "registered": 0, "activated": 0}
     ),
-    ("remoteit.list_all", "remoteit token", "banned device"): Like({"devicestate": "inactive"}),
+    ("remoteit.count_devices", "remoteit token", "banned device"): Like({"active": 0}),
+    ("remoteit.list_metadata", "remoteit token", "another account"): Says(200, '{"status":"true","devices":{}}'),
+    **{
+        ("remoteit.list_metadata", "remoteit token", condition): SAME
+        for condition in ("another user", "shared user", "banned device")
+    },
+    ("remoteit.delete_device", "remoteit token", "another account"): NO_SERVICE,
+    ("remoteit.delete_device", "remoteit token", "shared user"): NO_SERVICE,
+    ("remoteit.delete_device", "remoteit token", "banned device"): SAME,
+    ("remoteit.rename_device", "remoteit token", "banned device"): SAME,
     ("remoteit.stop_connection", "remoteit token", "another account"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "another user"): NOT_STOPPED,
     ("remoteit.stop_connection", "remoteit token", "shared user"): NOT_STOPPED,

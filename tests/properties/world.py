@@ -99,6 +99,7 @@ CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
     "quectel.phone_pwd_login": _phone_login,
     "quectel.share_info": _offer,
     "quectel.share_device": _accept,
+    "remoteit.find_by_name": lambda _, event, caller: body(event, devicename=""),
     "remoteit.login": lambda _, event, caller: body(event, username=email(caller.uid), password=PASSWORD),
     "remoteit.login_by_authhash": lambda _, event, caller: body(
         event, username=email(caller.uid), authhash=login.authhash(users.show(caller.uid))

@@ -134,7 +134,7 @@ def test_device_is_listed_connected_unbound_and_bound_again(
         "Lamp in the hall",
         "active",
         "not-shared",
-        "demo",
+        "ada@example.com",
     )
     first = ada.connected(shown["deviceaddress"])
     assert operators.live(device) == [first]

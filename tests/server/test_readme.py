@@ -13,7 +13,10 @@ from tools.template import ROOT
 
 EXAMPLE = re.compile(r"^\*\*(\w+)\*\*.*?^```sh\n(.*?)^```\n```json\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall((ROOT / "README.md").read_text())
-VARYING = {"deviceid", "authKey", "timestamp", "time", "expirationsec", "connectionid", "proxy", "proxyserver"}
+VARYING = {"deviceid", "authKey", "timestamp", "time", "expirationsec", "connectionid", "proxy", "proxyserver"} | {
+    "requested",
+    "requestedAt",
+}
 """Members whose value differs between installations or requests. All others must match the README exactly."""
 
 
@@ -29,7 +32,7 @@ def shape(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return [(member, shape(content, member)) for member, content in value.items()]
     if name in VARYING:
-        return type(value), len(value) if isinstance(value, str) else None
+        return type(value), len(value) if isinstance(value, str) and name != "requested" else None
     return value
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,20 @@ from tools.cli.lookup import Device
 from tools.cli.resource import Resource
 
 app = group("Import, find, ban and unbind devices.")
+
+
+class Service(StrEnum):
+    """Type of a service (remoteit)."""
+
+    TCP = "tcp"
+    SSH = "ssh"
+    HTTP = "http"
+    HTTPS = "https"
+    VNC = "vnc"
+    RDP = "rdp"
+    SAMBA = "samba"
+    BULK = "bulk"
+
 
 Reason = Annotated[str, typer.Option(help="Reason, shown to other operators.")]
 IMPORTED = Columns(
@@ -50,7 +65,7 @@ FOUND: output.Columns = {
     "ACCOUNT/PRODUCT": lambda device: device["account"] or device["product_key"],
     "IDENTIFIER": lambda device: device["serial"] or device["imei"] or device["mac"],
     "STATE": _state,
-    "ADDRESS": "address",
+    "ADDRESSES": lambda device: ", ".join(service["address"] for service in device["services"]),
 }
 
 
@@ -149,18 +164,31 @@ devices.action("activate", "Allow connections to a device.", done="Device {devic
 devices.action("deactivate", "Prevent connections to a device.", done="Device {device} no longer accepts connections.")
 
 
-@command(app, done="Service address of device {device}: {address}")
+def _services(device: Mapping[str, Any]) -> str:
+    shown = (
+        " ".join(str(service[name]) for name in ("address", "service", "port") if service[name] is not None)
+        for service in device["services"]
+    )
+    return ", ".join(shown) or "none"
+
+
+@command(app, done=lambda device: f"Service addresses of device {device['device']}: {_services(device)}")
 def address(
     context: Context,
     device: Device,
     given: Annotated[
-        str | None, typer.Argument(metavar="[ADDRESS]", help="Service address to assign.", show_default=False)
+        str | None, typer.Argument(metavar="[ADDRESS]", help="Service address to assign or remove.", show_default=False)
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the service address.")] = False,
+    service: Annotated[
+        Service | None, typer.Option(help="Type of the service, by which apps filter.", show_default=False)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the service on the device.", show_default=False)] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the service address, or all of them.")] = False,
 ) -> Any:
-    """Assign a service address to a device, or remove its address."""
-    if (given is None) is not remove:
-        raise Failure(Exit.USAGE, "specify either an address or --remove")
+    """Assign a service address to a device, or remove addresses. A device can have 16."""
     if remove:
-        return context.api.ask("DELETE", "devices", device, "address")
-    return context.api.ask("PUT", "devices", device, "address", body={"address": given})
+        return context.api.ask("DELETE", "devices", device, "address", query={"address": given})
+    if given is None:
+        raise Failure(Exit.USAGE, "specify either an address or --remove")
+    body = {"address": given, "service": service, "port": port}
+    return context.api.ask("PUT", "devices", device, "address", body=body)

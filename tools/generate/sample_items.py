@@ -13,7 +13,7 @@ from unittest.mock import patch
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Check, Key, Put, Read, Update, Write
-from bindery.connectivity import leases, service_addresses
+from bindery.connectivity import access, leases, service_addresses
 from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, products, settings, storage_format, users
 from bindery.directory.api_keys import Grant, Kind
@@ -63,6 +63,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Bar": items.bar(PRODUCT_KEY, "cleo"),
             "Family": items.family(FAMILY),
             "Membership": items.membership(FAMILY, "ada"),
+            "ServiceName": items.service_name("ada", ADDRESS),
             "ServiceAddress": items.service_address(ADDRESS),
             "IssuedDevice": items.issued_device(CUSTOMER, CARD["device_id"]),
             "Setting": items.setting(settings.DEVICE_MANAGEMENT),
@@ -95,6 +96,7 @@ def _write_all(device: str) -> None:
     reported: items.Properties = {"binding": RUN, "values": {"on": {"value": "true", "at": clock.now()}}}
     dynamodb.write(items.properties(device).put(reported))
     service_addresses.assign(ADDRESS, device)
+    access.rename(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "Kitchen", used=None)
     leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
     owned_devices.register(
         CUSTOMER,

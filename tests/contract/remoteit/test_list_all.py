@@ -1,5 +1,6 @@
 """GET /apv/v27/device/list/all: lists exactly the devices that a user can connect to."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -41,6 +42,9 @@ MEMBERS = [
     "weburi",
     "localurl",
     "georegion",
+    "webviewerurl",
+    "scripting",
+    "hardwareid",
 ]
 
 
@@ -107,20 +111,25 @@ def listed(headers: dict[str, str]) -> dict[str, dict[str, str]]:
     assert (found["status"], found["cache_expires"], found["length"]) == ("true", 0, len(found["devices"]))
     for device in found["devices"]:
         assert list(device) == MEMBERS
+        assert device.pop("scripting") is False
         assert {type(value) for value in device.values()} == {str}
     return {device["deviceaddress"]: device for device in found["devices"]}
 
 
 def test_list_response_is_byte_exact(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
-    bound("acme", "S", 0xF1, alias="Front door", kind="camera")
+    device = bound("acme", "S", alias="Front door", kind="camera")
+    service_addresses.assign(address(0xF1), device, "ssh", 2222)
     answer = list_all(headers)
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
     assert answer.body == (
         '{"status":"true","devices":[{"deviceaddress":"80:00:00:00:00:00:00:F1","devicealias":"Front door",'
-        '"devicestate":"active","devicetype":"camera","devicelastip":"","lastcontacted":"","lastinternalip":"",'
-        '"createdate":"2026-11-20T12:00:00+00:00","ownerusername":"acme","servicetitle":"","shared":"not-shared",'
-        '"webenabled":"","weburi":"","localurl":"","georegion":""}],"cache_expires":0,"length":1}'
+        '"devicestate":"active","devicetype":"00:1C:00:00:00:01:00:00:04:60:08:AE:00:01:00:00",'
+        '"devicelastip":"203.0.113.9","lastcontacted":"2026-11-20T12:00:00+00:00","lastinternalip":"",'
+        '"createdate":"2026-11-20T12:00:00+00:00","ownerusername":"Ann@Example.com","servicetitle":"SSH",'
+        '"shared":"not-shared","webenabled":"0","weburi":"","localurl":"bm9uZQ==","georegion":"","webviewerurl":"",'
+        f'"scripting":false,"hardwareid":"{hashlib.sha256(device.encode()).hexdigest()[:32]}"}}],'
+        '"cache_expires":0,"length":1}'
     )
 
 
@@ -141,18 +150,18 @@ def test_list_has_exactly_the_accessible_devices(headers: dict[str, str]) -> Non
     bound("other", "S10", 10)
 
     shown = {
-        place: (device["devicealias"], device["devicetype"], device["ownerusername"], device["shared"])
+        place: (device["devicealias"], device["ownerusername"], device["shared"])
         for place, device in listed(headers).items()
     }
 
     own = "Ann@Example.com"
     assert shown == {
-        address(1): ("UNIQUE lock", "FC41D", own, "not-shared"),
-        address(2): ("MULTI lock", "FC41D", own, "not-shared"),
-        address(3): ("UNIQUE lock", "FC41D", "", "shared-from"),
-        address(4): ("MULTI lock", "FC41D", "", "shared-from"),
-        address(5): ("Phone 355", "IP-6S", own, "not-shared"),
-        address(6): ("Gate", "M", "acme", "not-shared"),
+        address(1): ("UNIQUE lock", own, "not-shared"),
+        address(2): ("MULTI lock", own, "not-shared"),
+        address(3): ("UNIQUE lock", "", "shared-from"),
+        address(4): ("MULTI lock", "", "shared-from"),
+        address(5): ("Phone 355", own, "not-shared"),
+        address(6): ("Gate", own, "not-shared"),
     }
     bobs = listed(developer("bob", "acme"))
     assert set(bobs) == {address(2), address(6), address(8)}
@@ -177,14 +186,33 @@ def test_shared_device_shows_the_recipients_name_and_time(mode: Mode, headers: d
     user_devices.rename(quectel.session("dan"), mode.name, "KEYS33", "Dan's name")
     dynamodb.write(items.user_device("ann", mode.name, "KEYS33").update(set={"bound_at": NOW}))
     (shown,) = list_all(headers).json()["devices"]
-    assert {name: value for name, value in shown.items() if value} == {
-        "deviceaddress": address(3),
-        "devicealias": "Ann's name",
-        "devicestate": "active",
-        "devicetype": "FC41D",
-        "createdate": "2026-11-20T12:00:00+00:00",
-        "shared": "shared-from",
-    }
+    assert (shown["devicealias"], shown["createdate"]) == ("Ann's name", "2026-11-20T12:00:00+00:00")
+    assert (shown["shared"], shown["ownerusername"]) == ("shared-from", "")
+
+
+SERVICES = {
+    None: ("00:00", "00:00", "", "0"),
+    "tcp": ("00:01", "00:00", "TCP", "0"),
+    "vnc": ("00:04", "17:0C", "VNC", "0"),
+    "rdp": ("00:05", "0D:3D", "RDP", "0"),
+    "ssh": ("00:1C", "00:16", "SSH", "0"),
+    "http": ("00:1E", "00:50", "HTTP", "1"),
+    "https": ("00:21", "01:BB", "HTTPS", "1"),
+    "samba": ("00:22", "01:BD", "Samba", "0"),
+    "bulk": ("00:23", "FF:FF", "Bulk Service", "0"),
+}
+"""By type of service: its number, its usual port, its title, and if browsers can open it."""
+
+
+def test_each_service_of_a_device_is_listed_with_its_type(headers: dict[str, str]) -> None:
+    device = bound("acme", "S1")
+    for number, kind in enumerate(SERVICES):
+        service_addresses.assign(address(number), device, kind)
+    shown = listed(headers)
+    for place, (number, port, title, web) in zip(sorted(shown), SERVICES.values(), strict=True):
+        assert shown[place]["devicetype"] == f"{number}:00:00:00:01:00:00:04:60:{port}:00:01:00:00"
+        assert (shown[place]["servicetitle"], shown[place]["webenabled"]) == (title, web)
+    assert len({service["hardwareid"] for service in shown.values()}) == 1
 
 
 def test_device_no_longer_accessible_is_not_listed(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,10 +247,8 @@ def test_own_devices_come_first_when_the_list_is_cut_off(
     monkeypatch.setattr(access, "LIST_LIMIT", 2)
     for number in (1, 2, 3):
         bound("acme", f"S{number}", number)
-    bound_by("ann", Mode.UNIQUE, "S9", 9)
-    found = listed(headers)
-    assert next(iter(found)) == address(9)
-    assert len(found) == 2
+    service_addresses.assign(address(8), bound_by("ann", Mode.UNIQUE, "S9", 9))
+    assert list(listed(headers)) == [address(8), address(9)]
 
 
 def test_list_reads_100_devices_per_call_and_writes_nothing(

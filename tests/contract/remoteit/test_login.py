@@ -36,7 +36,7 @@ FIXED = {
 }
 UID = "user-with-a-long-id"
 """Email address that cannot occur in a digest, a random id or a date."""
-WRONG = '{"status":"false","reason":"[0102] The username or password is invalid"}'
+WRONG = '{"status":"false","reason":"[0102] The username or password are invalid","code":"GENERAL_ERROR"}'
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +62,8 @@ def log_in(key: str, username: Any = EMAIL, password: Any = PASSWORD) -> Respons
     return ask({"developerkey": key}, {"username": username, "password": password})
 
 
-def refused(answer: Response, reason: str = "[0102] The username or password is invalid", status: int = 401) -> None:
-    assert (answer.status, answer.body) == (status, f'{{"status":"false","reason":"{reason}"}}')
+def refused(answer: Response, reason: str = "[0102] The username or password are invalid", status: int = 401) -> None:
+    assert (answer.status, answer.body) == (status, f'{{"status":"false","reason":"{reason}","code":"GENERAL_ERROR"}}')
 
 
 def failures() -> list[int]:

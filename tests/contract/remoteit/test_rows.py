@@ -1,5 +1,6 @@
 """remoteit: exact responses of POST /apv/v27/device/connect, and the items it writes."""
 
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -25,8 +26,9 @@ UNKNOWN = "80:00:00:00:00:00:00:F9"
 ID = uuid.UUID("0b7cdb0e-5f9d-4c6b-9f43-8b8ad0b8a001")
 CONNECTION = (
     '{"connection":{"deviceaddress":"80:00:00:00:00:00:00:F1","expirationsec":"28800",'
-    '"proxy":"https://aaaaaaaa.proxy.example.com","connectionid":"0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",'
-    '"proxyserver":"aaaaaaaa.proxy.example.com","proxyport":"443"},'
+    '"proxy":"https://proxyaaaaaaaaaaaaaaaa.proxy.example.com","connectionid":"0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001",'
+    '"proxyserver":"proxyaaaaaaaaaaaaaaaa.proxy.example.com","proxyport":"443","requested":"11/20/2026T12:00 PM",'
+    '"requestedAt":"2026-11-20T12:00:00+00:00","status":"running","imageintervalms":"1000"},'
     '"status":"true","connectionid":"0B7CDB0E-5F9D-4C6B-9F43-8B8AD0B8A001"'
 )
 
@@ -63,7 +65,7 @@ def leases() -> list[dict[str, Any]]:
 
 
 def refusal(reason: str) -> str:
-    return f'{{"status":"false","reason":"{reason}"}}'
+    return f'{{"status":"false","reason":"{reason}","code":"GENERAL_ERROR"}}'
 
 
 def not_shared(address: str) -> str:
@@ -80,6 +82,8 @@ def not_shared(address: str) -> str:
         ('{"wait":"true ","deviceaddress":" 80:00:00:00:00:00:00:f1 "}', ',"wait":true'),
         ('{"wait":"FALSE","deviceaddress":"80:00:00:00:00:00:00:F1"}', ',"wait":false'),
         ('{"wait":false,"deviceaddress":"80:00:00:00:00:00:00:F1"}', ',"wait":false'),
+        *((f'{{"wait":{sent},"deviceaddress":"{ADDRESS}"}}', ',"wait":true') for sent in ("1", '"1"', '" 1 "')),
+        *((f'{{"wait":{sent},"deviceaddress":"{ADDRESS}"}}', ',"wait":false') for sent in ("0", '"0"')),
         ('{"wait":null,"hostip":null,"deviceaddress":"80:00:00:00:00:00:00:F1"}', ""),
         ('{"wait":" ","hostip":" ","deviceaddress":"80:00:00:00:00:00:00:F1"}', ""),
     ],
@@ -107,7 +111,7 @@ def test_documented_samples_connect(body: str, wait: str, credentials: dict[str,
             "per_user": False,
             "address": ADDRESS,
             "client_ip": "203.0.113.9",
-            "proxy": "aaaaaaaa",
+            "proxy": "proxyaaaaaaaaaaaaaaaa",
             "expires_at": NOW // 1000 + 28800,
             "created_at": NOW,
         }
@@ -120,7 +124,8 @@ def test_each_connection_has_its_own_id_and_label(credentials: dict[str, str]) -
         connection = made["connection"]
         assert str(uuid.UUID(made["connectionid"])).upper() == made["connectionid"] == connection["connectionid"]
         label, _, domain = connection["proxyserver"].partition(".")
-        assert (len(label), label.isalpha(), label.islower(), domain) == (8, True, True, "proxy.example.com")
+        assert re.fullmatch("proxy[a-z]{16}", label)
+        assert domain == "proxy.example.com"
         assert connection["proxy"] == f"https://{connection['proxyserver']}"
     assert first["connectionid"] != second["connectionid"]
     assert first["connection"]["proxy"] != second["connection"]["proxy"]
@@ -183,7 +188,7 @@ def test_developer_key_is_read_from_both_headers_in_any_case(header: str, creden
         ({"deviceaddress": ADDRESS, "hostip": "203.0.113.9/32"}, "invalid hostip"),
         ({"deviceaddress": ADDRESS, "hostip": 3405803785}, "invalid hostip"),
         ({"deviceaddress": ADDRESS, "wait": "yes"}, "invalid wait"),
-        ({"deviceaddress": ADDRESS, "wait": 1}, "invalid wait"),
+        *(({"deviceaddress": ADDRESS, "wait": wrong}, "invalid wait") for wrong in (2, 1.0, "2", "00")),
         ({"deviceaddress": ADDRESS, "wait": []}, "invalid wait"),
         ({"deviceaddress": "x", "wait": "x", "hostip": "x"}, "invalid deviceaddress, wait, hostip"),
     ],

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 OTHERS = "80:00:00:00:00:00:00:F2"
 ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
 NOWHERE = "80:00:00:00:00:00:00:F9"
-REFUSED = (401, '{"status":"false","reason":"missing or invalid deviceaddress or connectionid"}')
+REFUSED = (401, '{"status":"false","reason":"missing or invalid deviceaddress or connectionid","code":"GENERAL_ERROR"}')
 
 
 @pytest.fixture(autouse=True)

@@ -1,34 +1,38 @@
 """Access to devices, for their holders and users with a live share."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Read
+from bindery.aws.dynamodb import Key, Read, Update
 from bindery.aws.expressions import Condition, above, absent, equals, every
+from bindery.connectivity.service_addresses import Assigned
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory.users import User
 from bindery.registry import bindings, holdings, identity, items
+from bindery.registry.items import ServiceKind
+from bindery.security import secrets
 
 LIST_LIMIT = 1000
-"""Devices that `list_devices` reads: one read unit each."""
+"""Devices that `list_services` reads, one read unit each, and services that it returns."""
 
 _BATCH = 100
 
 
 class Listed(NamedTuple):
-    """A device as its user sees it."""
+    """A service of a device as its user sees it."""
 
     address: str
+    hardware: str
+    """The same for all services of a device."""
     alias: str | None
-    """The holder's, or for a shared device the user's."""
-    kind: str | None
+    """The user's own, else the holder's, or for a shared device the recipient's."""
+    kind: ServiceKind | None
+    port: int | None
     active: bool
     shared: bool
-    owner: str | None
-    """Email address, uid or account. None for a shared device."""
     bound_at: int
     """Time of binding or acceptance."""
 
@@ -42,8 +46,11 @@ def related(user: User, per_user: bool, now: int) -> Condition:
     """Condition, without a reason: the user may reach the device. `now` is in seconds."""
     if per_user:
         return equals("kind", "binding") | above("expires_at", now)
-    holds = bindings.held_by(user.account, *_holders(user)) & (absent("status") | equals("status", "active"))
-    return holds | above(("shares", user.uid), now)
+    return _holds(user) | above(("shares", user.uid), now)
+
+
+def _holds(user: User) -> Condition:
+    return bindings.held_by(user.account, *_holders(user)) & (absent("status") | equals("status", "active"))
 
 
 def is_related(user: User, per_user: bool, relation: Mapping[str, Any], now: int) -> bool:
@@ -65,26 +72,28 @@ def _holders(user: User) -> list[str]:
 def reachable(address: str, assignment: str) -> Condition:
     """Condition: a device can be reached. Raises the `obstacle`, or `CONFLICT` (another assignment)."""
     return every(
-        [equals("address", address), equals("assignment", assignment), absent("banned_at"), absent("inactive")]
+        [equals(("services", address, "assignment"), assignment), absent("banned_at"), absent("inactive")]
     ).raises(lambda device: obstacle(device, address) or Reason.CONFLICT, address=address)
 
 
 def obstacle(device: Mapping[str, Any], address: str) -> Reason | None:
     """Return why a device ({} for none) cannot be reached."""
-    if device.get("address") != address:
+    if address not in device.get("services", {}):
         return Reason.NOT_SHARED
     if "banned_at" in device:
         return Reason.DEVICE_BANNED
     return Reason.DEVICE_INACTIVE if "inactive" in device else None
 
 
-def list_devices(user: User) -> list[Listed]:
-    """Return, of the first `LIST_LIMIT` devices that a user may reach, those with a service address.
+def list_services(user: User) -> list[Listed]:
+    """Return the first `LIST_LIMIT` services of the first `LIST_LIMIT` devices that a user may reach.
 
     The user's own come first, then shared ones, then their customer's and account's.
     """
+    own = list(dynamodb.query(items.user_devices_and_names(user.uid), consistent=True, round_trips=1))
+    names = {item["sk"].partition("#")[2]: item["name"] for item in own if item["kind"] == "name"}
     related: dict[str, Mapping[str, Any]] = {}
-    for device, relation in islice(_related(user), LIST_LIMIT):
+    for device, relation in islice(_related(user, own), LIST_LIMIT):
         related.setdefault(device, relation)
     found: list[Listed] = []
     identities = list(related)
@@ -93,38 +102,74 @@ def list_devices(user: User) -> list[Listed]:
         batch = dynamodb.get_many([Read(key) for key in keys])
         for key in keys:
             record = batch[key]
-            if record is not None and "address" in record:
-                found.append(_listed(user, record, related[key.pk]))
-    return found
+            if record is not None:
+                found += _listed(record, related[key.pk], names)
+    return found[:LIST_LIMIT]
 
 
-def _related(user: User) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rename(user: User, address: str, assigned: Assigned | None, name: str, *, used: Update | None) -> None:
+    """Name a service for a user. `used` is written in the same transaction. Raises `NOT_SHARED` and `TOKEN_INVALID`."""
+    assigned = assigned or Assigned.nowhere(user.uid)
+    reaches = related(user, assigned.per_user, clock.seconds()).raises(Reason.NOT_SHARED, address=address)
+    # An erasure disables the user before it removes their names.
+    valid = (equals("generation", user.generation) & equals("enabled", True)).raises(Reason.TOKEN_INVALID)
+    dynamodb.transact(
+        [
+            relation(assigned.device, user.uid, assigned.per_user).check(reaches),
+            items.user(user.uid).check(valid),
+            items.service_name(user.uid, address).put({"kind": "name", "name": name}),
+        ],
+        aside=used,
+    )
+
+
+def delete_service(user: User, address: str, assigned: Assigned | None, *, used: Update | None) -> None:
+    """Remove a service from a device that the user or their account or bank customer holds alone.
+
+    `used` is written in the same transaction. Raises `SERVICE_UNKNOWN`.
+    """
+    if assigned is None or assigned.per_user:
+        # In multi mode, the service is other users' too.
+        assigned = Assigned.nowhere(user.uid)
+    unchanged = equals("assignment", assigned.assignment)
+    there = equals(("services", address, "assignment"), assigned.assignment)
+    dynamodb.transact(
+        [
+            items.owner(assigned.device).check(_holds(user).raises(Reason.SERVICE_UNKNOWN)),
+            items.service_address(address).delete(when=unchanged.raises(Reason.SERVICE_UNKNOWN)),
+            items.device(assigned.device).update(
+                remove=[("services", address)], when=there.raises(Reason.SERVICE_UNKNOWN)
+            ),
+        ],
+        aside=used,
+    )
+
+
+def _related(user: User, own: Sequence[items.UserDevice]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     now = clock.seconds()
-    own, *others = _holders(user)
+    others = _holders(user)[1:]
     others += [identity.account_holder(user.account, part) for part in range(user.parts)]
-    held = sorted(filter(holdings.lasts, holdings.of_user(user.uid, round_trips=1)), key=lambda item: item["bound_at"])
     for kind in ("binding", "share"):
-        yield from ((item["device"], {**item, "holder": own}) for item in held if item["kind"] == kind)
+        held = [item for item in own if item["kind"] == kind and holdings.lasts(item)]
+        yield from ((item["device"], item) for item in sorted(held, key=lambda item: item["bound_at"]))
     for holder in others:
         for binding in dynamodb.query(items.held_by(holder), round_trips=1):
             if is_related(user, "kind" in binding, binding, now):
                 yield binding["pk"], binding
 
 
-def _listed(user: User, device: items.Device, relation: Mapping[str, Any]) -> Listed:
-    shared = relation.get("kind") == "share"
+def _listed(device: items.Device, relation: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Listed]:
     # The relation of a share is what the user holds of the device, not another user's binding.
     facts = {**device, **relation}
-    return Listed(
-        address=device["address"],
-        alias=next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None),
-        kind=next((facts[name] for name in ("type", "module_type", "model", "model_name") if facts.get(name)), None),
-        active=obstacle(device, device["address"]) is None,
-        shared=shared,
-        owner=None if shared else _owner(user, relation["holder"]),
-        bound_at=relation["bound_at"],
-    )
-
-
-def _owner(user: User, holder: str) -> str:
-    return user.account if identity.holder_parts(holder)[0] == "account" else user.email or user.uid
+    alias = next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None)
+    for address, service in sorted(device.get("services", {}).items()):
+        yield Listed(
+            address=address,
+            hardware=secrets.fingerprint(device["pk"])[:32],
+            alias=names.get(address, alias),
+            kind=service.get("kind"),
+            port=service.get("port"),
+            active=obstacle(device, address) is None,
+            shared=relation.get("kind") == "share",
+            bound_at=relation["bound_at"],
+        )

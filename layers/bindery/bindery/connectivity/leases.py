@@ -29,19 +29,22 @@ FIRST_CLIENT = "255.255.255.255"
 CALLER_LIMIT = 50
 """Callers that a binding names: a few kilobytes in each write."""
 
-_LABEL_LENGTH = 8
+# Some clients search the response for a host name that begins with this.
+_LABEL_PREFIX = "proxy"
+_LABEL_LENGTH = 16
 _BATCH = 25
 """Leases per round trip, with four items each."""
 
 
 class Connection(NamedTuple):
-    """A lease. `proxy` is its label; `expires_at` is in seconds."""
+    """A lease. `proxy` is its label; `expires_at` is in seconds, `created_at` in milliseconds."""
 
     id: str
     device: str
     address: str
     proxy: str
     expires_at: int
+    created_at: int
 
     def server(self) -> str:
         """Return the relay's host name for this connection."""
@@ -61,14 +64,15 @@ def connect(
     `CALLER_LIMIT` others, a second one makes room. Raises `NOT_SHARED`, `DEVICE_BANNED`, `DEVICE_INACTIVE` and
     `CONFLICT`.
     """
-    assigned = assigned or _nowhere(user)
+    assigned = assigned or Assigned.nowhere(user.uid)
     device, now = assigned.device, clock.now()
     connection = Connection(
         id=str(uuid.uuid4()).upper(),
         device=device,
         address=address,
-        proxy="".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
+        proxy=_LABEL_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
         expires_at=now // 1000 + int(env.read("LEASE_SECONDS")),
+        created_at=now,
     )
     reachable = items.device(device).check(access.reachable(address, assigned.assignment))
     lease = items.connection(device, user.uid).put(
@@ -86,7 +90,7 @@ def connect(
             "client_ip": identity.ip_address(client_ip) or client_ip,
             "proxy": connection.proxy,
             "expires_at": connection.expires_at,
-            "created_at": now,
+            "created_at": connection.created_at,
         }
     )
     naming = _Naming(user, assigned.per_user, connection, now // 1000)
@@ -114,7 +118,9 @@ def authorize_client(label: str, client_ip: str) -> Connection:
         raise Refused(Reason.ACCESS_DENIED)
     if lease["client_ip"] == FIRST_CLIENT:
         _reserve_for(client, lease)
-    return Connection(lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"])
+    return Connection(
+        lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"], lease["created_at"]
+    )
 
 
 def list_live(
@@ -146,14 +152,9 @@ def stop(device: str, uid: str) -> None:
 
 def stop_one(user: User, assigned: Assigned | None, connection: str) -> None:
     """`stop` a connection by its id."""
-    assigned, caller = assigned or _nowhere(user), user.pseudonym
+    assigned, caller = assigned or Assigned.nowhere(user.uid), user.pseudonym
     live = above(("leases", caller, "until"), clock.seconds()) & equals(("leases", caller, "id"), connection)
     dynamodb.transact(_end(assigned.device, user.uid, caller, assigned.per_user, live))
-
-
-def _nowhere(user: User) -> Assigned:
-    """Return a device that does not exist: an unassigned address takes the same write as any other."""
-    return Assigned(identity.nowhere(user.uid), per_user=False, assignment="")
 
 
 def delete_lease(lease: items.Connection) -> None:
@@ -232,7 +233,8 @@ def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
     device = found[items.device(lease["pk"])]
     if (obstacle := access.obstacle(device or {}, lease["address"])) is not None:
         return obstacle
-    return None if device is not None and device["assignment"] == lease["assignment"] else Reason.NOT_FOUND
+    assignment = None if device is None else device["services"][lease["address"]]["assignment"]
+    return None if assignment == lease["assignment"] else Reason.NOT_FOUND
 
 
 def _reserve_for(client: str, lease: items.Connection) -> None:

@@ -1,18 +1,24 @@
-"""Service addresses of devices (document 003), at most one each.
+"""Service addresses of devices (document 003): one for each service.
 
 Leases name the assignment's id. Lifting a ban or activating the device replaces it, so ended leases stay ended.
 """
 
 import uuid
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from bindery.aws import dynamodb
-from bindery.aws.expressions import absent, equals, exists
+from bindery.aws.dynamodb import Table, Update
+from bindery.aws.expressions import absent, equals, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import items
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 from bindery.registry.identity import service_address
+from bindery.registry.items import ServiceKind
+
+LIMIT = 16
+"""Services of a device."""
 
 
 class Assigned(NamedTuple):
@@ -28,6 +34,11 @@ class Assigned(NamedTuple):
         """Return the device of an item, if any."""
         return None if item is None else cls(item["device"], item["per_user"], item["assignment"])
 
+    @classmethod
+    def nowhere(cls, uid: str) -> Self:
+        """Return a device that does not exist: an unassigned address takes the same write as any other."""
+        return cls(identity.nowhere(uid), per_user=False, assignment="")
+
 
 def find(address: str) -> Assigned | None:
     """Return the device at a service address. Raises `INVALID`."""
@@ -37,34 +48,46 @@ def find(address: str) -> Assigned | None:
     return Assigned.from_item(dynamodb.get(items.service_address(canonical)))
 
 
-def assign(address: str, device: str) -> None:
-    """Assign a service address. Raises `INVALID`, `NOT_FOUND` and `ALREADY_EXISTS` (for either)."""
+def assign(address: str, device: str, kind: ServiceKind | None = None, port: int | None = None) -> None:
+    """Assign a service address, which can be untyped.
+
+    Raises `INVALID`, `NOT_FOUND`, `ALREADY_EXISTS` (the address), `LIMIT_REACHED` and `CONFLICT`.
+    """
     canonical = service_address(address)
     if canonical is None:
         raise Refused(Reason.INVALID)
     found = dynamodb.get(items.device(device))
     if found is None:
         raise Refused(Reason.NOT_FOUND)
-    assignment = uuid.uuid4().hex
+    service: items.Service = {"assignment": uuid.uuid4().hex}
+    if kind is not None:
+        service["kind"] = kind
+    if port is not None:
+        service["port"] = port
     dynamodb.transact(
         [
             items.service_address(canonical).put(
                 {
                     "device": device,
                     "per_user": _per_user(found),
-                    "assignment": assignment,
+                    "assignment": service["assignment"],
                     "created_at": clock.now(),
                 },
                 when=absent().raises(Reason.ALREADY_EXISTS),
             ),
-            items.device(device).update(
-                set={"address": canonical, "assignment": assignment},
-                when=(exists() & absent("address")).raises(
-                    lambda found: Reason.ALREADY_EXISTS if found else Reason.NOT_FOUND
-                ),
-            ),
+            _added(found, canonical, service),
         ]
     )
+
+
+def _added(device: items.Device, address: str, service: items.Service) -> Update:
+    key = items.key_of(Table.DEVICES, device)
+    if "services" in device:
+        room = fewer("services", LIMIT).raises(Reason.LIMIT_REACHED)
+        return key.update(members={("services", address): service}, when=room)
+    # A concurrent assignment creates the map too.
+    first = (exists() & absent("services")).raises(Reason.CONFLICT)
+    return key.update(set={"services": {address: service}}, when=first)
 
 
 def withdraw(address: str) -> None:
@@ -73,24 +96,25 @@ def withdraw(address: str) -> None:
     assigned = Assigned.from_item(dynamodb.get(items.service_address(canonical)))
     if assigned is None:
         raise Refused(Reason.NOT_FOUND)
-    _remove(canonical, assigned.device)
+    _remove([canonical], assigned.device)
 
 
-def withdraw_from(device: str) -> None:
-    """Remove a device's service address. Raises `NOT_FOUND`."""
+def withdraw_from(device: str, address: str | None = None) -> None:
+    """Remove one or all of a device's service addresses. Raises `NOT_FOUND`."""
     found = dynamodb.get(items.device(device))
-    if found is None or "address" not in found:
+    addresses = [each for each in (found or {}).get("services", {}) if address in (None, each)]
+    if not addresses:
         raise Refused(Reason.NOT_FOUND)
-    _remove(found["address"], device)
+    _remove(addresses, device)
 
 
-def _remove(address: str, device: str) -> None:
+def _remove(addresses: Iterable[str], device: str) -> None:
     # Address and device name each other as long as either exists: both are written together.
     unchanged = equals("device", device).raises(Reason.NOT_FOUND)
     dynamodb.transact(
         [
-            items.service_address(address).delete(when=unchanged),
-            items.device(device).update(remove=["address", "assignment"]),
+            *(items.service_address(address).delete(when=unchanged) for address in addresses),
+            items.device(device).update(remove=[("services", address) for address in addresses]),
         ]
     )
 

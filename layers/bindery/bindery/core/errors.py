@@ -74,6 +74,7 @@ class Reason(StrEnum):
     SERIAL_THROTTLED = auto()
     BINDINGS_THROTTLED = auto()
     DEVICE_UNKNOWN = auto()
+    SERVICE_UNKNOWN = auto()
     DEVICE_KEY_MISSING = auto()
     DEVICE_KEY_MALFORMED = auto()
     DATA_CENTER_MISMATCH = auto()

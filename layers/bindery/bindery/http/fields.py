@@ -323,6 +323,24 @@ OptionalFlag = Annotated[
 ]
 """JSON boolean, or `true` or `false` in any case."""
 
+
+def _switch(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.strip()
+    return {"0": False, "1": True}.get(str(value), value) if isinstance(value, int | str) else value
+
+
+OptionalSwitch = Annotated[
+    OptionalFlag,
+    BeforeValidator(_switch),
+    _optional_schema(
+        {"type": "boolean"},
+        {"type": "integer", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": "^([01]|[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"},
+    ),
+]
+"""As `OptionalFlag`, or 1 or 0 as a number or text."""
+
 OptionalBits4 = Annotated[
     Annotated[int, Strict(), Field(ge=1, le=15)] | None,
     BeforeValidator(_digits),

@@ -95,7 +95,10 @@ def _describe(device: items.Device) -> dict[str, Any]:
         "device_key_set": bool(device["device_key"]) if "device_key" in device else None,
         "enabled": "disabled" not in device,
         "active": "inactive" not in device,
-        "address": device.get("address"),
+        "services": [
+            {"address": address, "service": service.get("kind"), "port": service.get("port")}
+            for address, service in sorted(device.get("services", {}).items())
+        ],
         "ban": _action(stored, "banned_at", "ban_reason", "banned_by"),
         "unbanned": _action(stored, "unbanned_at", "ban_reason", "unbanned_by"),
         "unbound": _action(stored, "unbound_at", "unbind_reason", "unbound_by"),

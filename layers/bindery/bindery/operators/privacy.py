@@ -26,6 +26,7 @@ ERASE_LIMIT = 200
 
 KINDS = (
     "connections",
+    "service_names",
     "families",
     "bars",
     "shares",
@@ -97,6 +98,9 @@ def export(uid: str) -> dict[str, Any]:
         "families": (_family(family, uid) for family in _families(uid)),
         "bars": ({"product_key": bar["product_key"], "created_at": bar["created_at"]} for bar in products.bars(uid)),
         "connections": map(_visible, _leases(uid)),
+        "service_names": (
+            {"address": name["sk"].partition("#")[2], "name": name["name"]} for name in _service_names(uid)
+        ),
         "registrations": map(_visible, _every_registration(customer)),
         "issued_devices": map(_visible, _issued(customer)),
         "cards_held": (_selected(card, _CARD_HELD) for card in _cards_held(customer)),
@@ -145,6 +149,9 @@ def _removals(uid: str, user: items.User | None) -> Iterator[str]:
     for lease in _leases(uid):
         leases.delete_lease(lease)
         yield "connections"
+    for name in _service_names(uid):
+        dynamodb.write(items.key_of(Table.BINDINGS, name).delete())
+        yield "service_names"
     for fid in families.memberships(uid):
         families.remove_member(fid, uid)
         dynamodb.write(items.membership(fid, uid).delete())
@@ -197,6 +204,10 @@ def _held(uid: str) -> Iterator[items.UserDevice]:
 
 def _leases(uid: str) -> Iterator[items.Connection]:
     return _current(dynamodb.query(items.connections_of(uid), round_trips=_PAGES), identity.caller_holder(uid))
+
+
+def _service_names(uid: str) -> Iterator[items.ServiceName]:
+    return dynamodb.query(items.service_names(uid), consistent=True, round_trips=_PAGES)
 
 
 def _registrations(customer: str | None) -> Iterator[items.Registration]:

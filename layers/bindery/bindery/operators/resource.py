@@ -21,7 +21,17 @@ from bindery.core import clock
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.directory import rates
 from bindery.http import emf, operation
-from bindery.http.fields import ID, ID64, VERBATIM, Customer, OptionalIdentifier128, as_name, expected, place
+from bindery.http.fields import (
+    ID,
+    ID64,
+    VERBATIM,
+    Customer,
+    OptionalIdentifier128,
+    ServiceAddress,
+    as_name,
+    expected,
+    place,
+)
 from bindery.http.messages import RETRY_AFTER, Call
 from bindery.http.operation import Invalid, logger
 from bindery.registry import identity
@@ -111,6 +121,7 @@ PathId = Annotated[str, Path(**ID)]
 QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
+OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
 
 
 def _future(moment: int) -> int:

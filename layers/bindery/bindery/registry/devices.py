@@ -121,24 +121,25 @@ def deactivate(device: str) -> None:
 
 
 def _resume(device: str, obstacles: list[str], noted: items.Device) -> None:
-    # The service address gets a new assignment: leases refer to theirs, so earlier ones do not become valid again.
-    # CONFLICT: a concurrent write changed the address.
+    # The service addresses get a new assignment: leases refer to theirs, so earlier ones do not become valid again.
+    # CONFLICT: a concurrent write changed the addresses.
     key = items.device(device)
     found = dynamodb.get(key)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
     if obstacles[0] not in found:
         return
-    if "address" not in found:
-        no_address = (exists() & absent("address")).raises(Reason.CONFLICT)
-        dynamodb.write(key.update(set=noted, remove=obstacles, when=no_address))
+    if "services" not in found:
+        no_services = (exists() & absent("services")).raises(Reason.CONFLICT)
+        dynamodb.write(key.update(set=noted, remove=obstacles, when=no_services))
         return
-    assignment = uuid.uuid4().hex
-    renewed: items.Device = {"assignment": assignment}
-    unchanged = equals("assignment", found["assignment"]).raises(Reason.CONFLICT)
+    services, assignment = found["services"], uuid.uuid4().hex
+    renewed: dict[str, items.Service] = {at: {**old, "assignment": assignment} for at, old in services.items()}
+    unchanged = equals("services", services).raises(Reason.CONFLICT)
+    # Addresses and device change in the same transactions, so only the device's condition can fail.
     dynamodb.transact(
         [
-            key.update(set=renewed | noted, remove=obstacles, when=unchanged),
-            items.service_address(found["address"]).update(set={"assignment": assignment}, when=unchanged),
+            key.update(set={**noted, "services": renewed}, remove=obstacles, when=unchanged),
+            *(items.service_address(at).update(set={"assignment": assignment}) for at in services),
         ]
     )

@@ -31,6 +31,10 @@ Binders = Literal["everyone", "administrators"]
 """Users who may bind devices (quectel)."""
 
 
+ServiceKind = Literal["tcp", "ssh", "http", "https", "vnc", "rdp", "samba", "bulk"]
+"""Type of a service (remoteit)."""
+
+
 class Stored(TypedDict, total=False):
     """Attributes of every item."""
 
@@ -48,6 +52,15 @@ def key_of(table: Table, item: T) -> Key[T]:
 # ── devices: what exists ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Service(TypedDict, total=False):
+    """A service of a device at a service address (remoteit)."""
+
+    assignment: str
+    """Id of the address's assignment, to which leases refer."""
+    kind: ServiceKind
+    port: int
+
+
 class Device(Stored, total=False):
     """A device, independent of its holder."""
 
@@ -63,9 +76,8 @@ class Device(Stored, total=False):
     unbound_by: str | None
     inactive: bool
     """Present while an operator blocks connections."""
-    address: str
-    assignment: str
-    """Id of the service address's assignment, to which leases refer."""
+    services: dict[str, Service]
+    """By service address."""
     # rufus and quectel
     serial: str
     # rufus
@@ -259,6 +271,29 @@ def properties(device: str) -> Key[Properties]:
     """Key of a device's properties."""
     # A smaller sort key than those of `holders`.
     return Key(Table.BINDINGS, device, "link#properties")
+
+
+class ServiceName(Stored, total=False):
+    """A user's own name for a service (remoteit)."""
+
+    kind: str
+    """`name`."""
+    name: str
+
+
+def service_name(uid: str, address: str) -> Key[ServiceName]:
+    """Key of a service's name."""
+    return Key(Table.BINDINGS, identity.user_holder(uid), identity.join("device-name", address))
+
+
+def service_names(uid: str) -> Partition[ServiceName]:
+    """A user's names for services."""
+    return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("device-name", ""))
+
+
+def user_devices_and_names(uid: str) -> Partition[UserDevice]:
+    """A user's entries, then their names for services, as read by one query."""
+    return Partition(Table.BINDINGS, identity.user_holder(uid), prefix="device")
 
 
 class NicknameLock(Stored, total=False):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Key, Read
@@ -24,8 +24,8 @@ REFUSALS = {
     Reason.TOKEN_MISSING: ErrorRow(401, 401, "missing api token"),
     Reason.TOKEN_INVALID: ErrorRow(401, 401, "invalid api token"),
     Reason.RATE_EXCEEDED: ErrorRow(429, 429, "rate limit exceeded", RETRY_LATER),
-    Reason.PASSWORD_WRONG: ErrorRow(401, 401, "[0102] The username or password is invalid"),
-    Reason.LOGIN_THROTTLED: ErrorRow(401, 401, "[0102] The username or password is invalid", RETRY_LATER),
+    Reason.PASSWORD_WRONG: ErrorRow(401, 401, "[0102] The username or password are invalid"),
+    Reason.LOGIN_THROTTLED: ErrorRow(401, 401, "[0102] The username or password are invalid", RETRY_LATER),
     Reason.PARAMETER_MISSING: ErrorRow(400, 400, "missing {parameters}"),
     Reason.INVALID: ErrorRow(400, 400, "invalid {parameters}"),
     Reason.MALFORMED: ErrorRow(400, 400, "malformed request body: a JSON object is expected"),
@@ -35,6 +35,7 @@ REFUSALS = {
     Reason.DEVICE_BANNED: ErrorRow(403, 403, "the device is banned"),
     Reason.DEVICE_INACTIVE: ErrorRow(404, 404, "the device is not active"),
     Reason.NOT_FOUND: ErrorRow(401, 401, "missing or invalid deviceaddress or connectionid"),
+    Reason.SERVICE_UNKNOWN: ErrorRow(404, 404, "[0861] no such service"),
     Reason.NO_ROUTE: ErrorRow(404, 404, "not found"),
     Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "method not allowed"),
     Reason.INTERNAL: ErrorRow(500, 500, "internal server error"),
@@ -60,6 +61,13 @@ class ErrorBody(BaseModel):
 
     status: str = "false"
     reason: str
+    code: str = "GENERAL_ERROR"
+
+
+class Done(Reply):
+    """The request succeeded."""
+
+    succeeded: str = Field(default="true", serialization_alias="status")
 
 
 class Caller(NamedTuple):
@@ -98,6 +106,13 @@ def written(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
+def written_in_english(milliseconds: int) -> str:
+    """Format a time (UTC) as in `5/6/2020T8:59 PM`."""
+    at = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    half = "AM" if at.hour < 12 else "PM"
+    return f"{at.month}/{at.day}/{at.year}T{at.hour % 12 or 12}:{at.minute:02} {half}"
+
+
 def authenticate(call: Call, access: Access) -> Caller:
     """Return the credentials. Raises `KEY_MISSING`, `TOKEN_MISSING` and `TOKEN_INVALID`."""
     credential = _credential(call)
@@ -119,7 +134,7 @@ def success(reply: Reply, call: Call) -> Answer:
 
 
 def failure(fault: Refused, call: Call) -> Answer:
-    """Return `{"status":"false","reason":…}`."""
+    """Return `{"status":"false","reason":…,"code":"GENERAL_ERROR"}`."""
     row = REFUSALS[fault.reason]
     envelope = ErrorBody(reason=row.text.format_map(fault.detail))
     return Answer(row.status, envelope.model_dump_json(), row.headers_with(fault.detail))
