@@ -22,6 +22,10 @@ def test_quectel_login_returns_working_tokens(suffix: str, server: Server, clien
             "/v2/binding/enduserapi/bindDeviceSn?pk=none&sn=SN-NONE", headers={"Authorization": tokens[token]["token"]}
         )
         assert answer.json()["code"] == code
+    path = "/v2/enduser/enduserapi/refreshToken"
+    renewed = client.put(path, data={"refreshToken": tokens["refreshToken"]["token"]}).json()["data"]["accessToken"]
+    assert client.put(path, headers={"Authorization": f"Bearer {renewed['token']}"}).json()["code"] == 200
+    assert client.put(path, params={"refreshToken": renewed["token"]}).json()["code"] == 5032
 
 
 @pytest.mark.parametrize("suffix", ["", "_OTHER"])

@@ -34,7 +34,7 @@ def line(name: str, case: str) -> str:
 
 def test_login_cost_includes_hashing_time():
     totals = {name: cost for name, _, cost, _ in ROWS}
-    for name in costs.HASH_SECONDS.keys() & totals:
+    for name in costs.HASH_SECONDS.keys() & totals.keys():
         # Half a second of 1,769 MB.
         assert totals[name].lambda_time >= round(0.5 * 1769 / 1024 * costs.GB_SECONDS, 2)
         assert totals[name].total() > 4 * totals["rufus.get_device"].total()

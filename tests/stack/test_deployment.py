@@ -64,7 +64,7 @@ def named(part: Any) -> Iterator[str]:
 
 
 def larger() -> dict[str, Any]:
-    """Return the template with more operations, each with its own route."""
+    """Return the template with `ROOM` more operations, each with its own route."""
     grown: dict[str, Any] = copy.deepcopy(template.document())
     definition = grown["Resources"]["Api"]["Properties"]["DefinitionBody"]
     roles = grown["Resources"]["DialectsGatewayRole"]["Properties"]["Policies"]
@@ -81,7 +81,7 @@ def larger() -> dict[str, Any]:
     return grown
 
 
-def test_fifteen_more_operations_fit_the_cloudformation_limits():
+def test_more_operations_fit_the_cloudformation_limits():
     expanded = expand(larger())
     assert len(resources(expanded, "AWS::Lambda::Function")) == len(template.functions()) + ROOM
     assert len(expanded["Resources"]) <= RESOURCES
