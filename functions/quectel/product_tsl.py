@@ -1,6 +1,5 @@
 """GET /v2/binding/enduserapi/productTSL (the API's wider documentation)."""
 
-import json
 from typing import Any
 
 from bindery.core.errors import Reason
@@ -32,5 +31,5 @@ class Tsl(Reply):
 @operation(dialect, Access.READ, refuses=[Reason.PRODUCT_KEY_MISSING, Reason.LOOKUP_FAILED, Reason.TSL_UNKNOWN])
 def handler(request: ProductTsl, caller: Session) -> Tsl:
     """Return the TSL as the operator loaded it. Without one, all lists are empty."""
-    text = user_products.tsl_of(caller, request.pk)
-    return Tsl(tsl_json=text, **json.loads(text))
+    model = user_products.tsl_of(caller, request.pk)
+    return Tsl(tsl_json=model.text, **model.members)

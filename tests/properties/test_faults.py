@@ -38,7 +38,7 @@ VOLATILE = frozenset(
             "proxy",
         ),
         *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
-        *("series", "offered_until", "pseudonym"),
+        *("series", "offered_until", "pseudonym", "key_id"),
     ]
 )
 """Fields with different values in every run: ids and times."""

@@ -380,10 +380,10 @@ def test_domain_secret_is_generated_or_read_and_shown_once(bindery: Bindery) -> 
     assert bindery("domains secret secretive --given --yes", stdin="").exit_code == 2
 
 
-def test_tsl_is_read_from_a_file(bindery: Bindery) -> None:
-    answer = bindery("products tsl p1117e -", stdin=json.dumps(TSL))
-    assert json.loads(answer.stdout) == {"product_key": "p1117e", "properties": 2}
-    assert bindery("products tsl p1117e -", stdin="[1").exit_code == 2
+def test_tsl_is_read_from_a_file(bindery: Bindery, tmp_path: Path) -> None:
+    for text, code in ((json.dumps(TSL), 0), ("[1", 2)):
+        (tmp_path / "tsl.json").write_text(text)
+        assert bindery(f"products tsl p1117e {tmp_path}/tsl.json").exit_code == code
     assert bindery("products tsl p1117e nosuch.json").exit_code == 2
 
 

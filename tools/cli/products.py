@@ -2,6 +2,7 @@
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -94,15 +95,13 @@ def change(
 def load_tsl(
     context: Context,
     product: Product,
-    file: Annotated[
-        typer.FileText, typer.Argument(help="JSON file with the TSL, as the vendor exports it; - for standard input.")
-    ],
+    file: Annotated[Path, typer.Argument(help="JSON file with the TSL, as the vendor exports it.")],
 ) -> Any:
     """Set or replace a product's TSL, the properties that its devices report and accept (at most 256 KiB)."""
     try:
-        model = json.load(file)
-    except ValueError as error:
-        raise Failure(Exit.USAGE, f"{file.name} is not JSON: {error}") from None
+        model = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Failure(Exit.USAGE, f"cannot read a TSL from {file}: {error}") from None
     return context.api.ask("PUT", "products", product, "tsl", body=model)
 
 

@@ -1,5 +1,8 @@
 """quectel: products as a user sees them. Every function also raises `TOKEN_INVALID` and `LOOKUP_FAILED`."""
 
+import json
+from typing import Any, NamedTuple
+
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Read
 from bindery.core.errors import Reason, Refused
@@ -20,12 +23,21 @@ def list_products(session: Session) -> list[items.Product]:
     return [product for product in found if products.serves(product, session.domain)]
 
 
-def tsl_of(session: Session, product_key: str) -> str:
-    """Return a product's TSL as JSON. Raises `TSL_UNKNOWN`, also for a product that is not open to the domain."""
+class ThingModel(NamedTuple):
+    """A product's TSL."""
+
+    text: str
+    """JSON."""
+    members: dict[str, Any]
+
+
+def tsl_of(session: Session, product_key: str) -> ThingModel:
+    """Return a product's TSL. Raises `TSL_UNKNOWN`, also for a product that is not open to the domain."""
     product, model = items.product(product_key), items.tsl(product_key)
     reads = [Read(key, Reason.LOOKUP_FAILED) for key in (product, model)]
     found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
     session.confirm(found)
     if not products.serves(found[product], session.domain):
         raise Refused(Reason.TSL_UNKNOWN)
-    return tsl.text(found[model])
+    text = tsl.text(found[model])
+    return ThingModel(text, json.loads(text))
