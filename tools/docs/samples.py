@@ -23,6 +23,8 @@ def samples(demo: Mapping[str, str]) -> Samples:
     return {
         "rufus.get_device": device,
         "rufus.unbind_device": device,
+        "rufus.open_session": device,
+        "rufus.list_passings": device,
         "quectel.email_pwd_login": _signed(*(demo[name] for name in _LOGIN)),
         "remoteit.login": {"username": demo["REMOTEIT_USERNAME"], "password": demo["REMOTEIT_PASSWORD"]},
     }

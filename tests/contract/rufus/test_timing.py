@@ -105,7 +105,7 @@ def test_passing_is_inserted_once() -> None:
     assert activity(deviceid)[1] == len(listed(deviceid).json()["result"]) == 3
 
 
-def test_long_list_is_inserted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_list_is_inserted_in_parts() -> None:
     deviceid = bound()
     answer = inserted(token(deviceid), *numbered(*range(200)))
     assert (answer.status, answer.json()["inserted_count"]) == (201, 200)
@@ -121,6 +121,14 @@ def test_passings_are_listed_page_by_page() -> None:
         found += [passing["num_passing"] for passing in body["result"]]
         cursor = body["pagination"]["cursor"]
     assert (found, cursor) == ([1, 2, 3], None)
+
+
+def test_passings_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    deviceid = bound()
+    inserted(token(deviceid), FIRST)
+    for days, left in ((89, 1), (90, 0)):
+        monkeypatch.setattr(clock, "now", lambda later=NOW + days * 86_400_000: later)
+        assert len(listed(deviceid).json()["result"]) == left
 
 
 @pytest.mark.parametrize(

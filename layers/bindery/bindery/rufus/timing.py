@@ -104,12 +104,14 @@ class _Writer(NamedTuple):
 def page(account: str, device_id: str, limit: int, cursor: str | None) -> Page:
     """Return a page of a device's passings, in the order of their times. Raises `INVALID` (cursor).
 
-    They outlive the binding. An unknown device has none.
+    They outlive the binding. An unknown device has none. A page can be shorter than `limit`.
     """
     device = identity.company_device_of(account, device_id)
     start = None if cursor is None else _start(device, cursor)
     read = dynamodb.page(items.passings(device), limit, start)
-    return Page(read.items, None if read.cursor is None else identity.opaque(read.items[-1]["sk"]))
+    # DynamoDB deletes expired items only within days.
+    kept = [passing for passing in read.items if passing["expires_at"] > clock.seconds()]
+    return Page(kept, None if read.cursor is None else identity.opaque(read.items[-1]["sk"]))
 
 
 def _start(device: str, cursor: str) -> str:
