@@ -35,6 +35,7 @@ MORE_ROUND_TRIPS: dict[str, int] = {
     "remoteit.list_metadata": 29,
     "remoteit.login": 5,
     "remoteit.login_by_authhash": 5,
+    "rufus.insert_passings": 10,
     "rufus.list_devices": 41,
 }
 """Maximum number of calls of the operations that need more. docs/decisions.md gives the reasons."""

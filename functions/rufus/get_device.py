@@ -14,11 +14,11 @@ class GetDevice(Request):
 
 
 class Details(dialect.Device):
-    """A device. Its activity is always empty."""
+    """A device and its activity since it was bound."""
 
-    sessions: int = 0
-    passings: int = 0
-    last_seen: str | None = None
+    sessions: int
+    passings: int
+    last_seen: str | None
 
 
 class Found(dialect.Success):
@@ -30,4 +30,12 @@ class Found(dialect.Success):
 @operation(dialect, Access.READ, refuses=[Reason.DEVICE_UNKNOWN])
 def handler(request: GetDevice, caller: ApiKey) -> Found:
     """Return a device, even if banned."""
-    return Found(result=Details.of(company_devices.find(caller.account, request.deviceid)))
+    device = company_devices.find(caller.account, request.deviceid)
+    return Found(
+        result=Details(
+            **dialect.Device.of(device).model_dump(),
+            sessions=device.sessions,
+            passings=device.passings,
+            last_seen=None if device.last_seen is None else dialect.written(device.last_seen),
+        )
+    )

@@ -82,6 +82,19 @@ def rufus(world: World) -> Story:
     yield "refused: unknown device", "rufus.get_device", world.sample("rufus.get_device", path={"deviceid": "0" * 64})
     yield "four of them", "rufus.list_devices", world.sample("rufus.list_devices")
     yield "four of them, by cursor", "rufus.list_devices", world.sample("rufus.list_devices", query={"cursor": ""})
+    opened = "rufus.open_session"
+    yield "success", opened, world.sample(opened, body=at)
+    passings = world.sample("rufus.insert_passings")
+    given = json.loads(passings["body"]) | {"token_session": world.last.json()["token_session"]}
+    yield "two of them", "rufus.insert_passings", world.sample("rufus.insert_passings", body=given)
+    yield "two again", "rufus.insert_passings", world.sample("rufus.insert_passings", body=given)
+    yield "two of them", "rufus.list_passings", world.sample("rufus.list_passings", path=at)
+    yield "refused: unknown session", "rufus.insert_passings", passings
+    yield "refused: unknown device", opened, world.sample(opened)
+    devices.ban(device, "stolen")
+    yield "refused: banned", opened, world.sample(opened, body=at)
+    yield "refused: banned", "rufus.insert_passings", world.sample("rufus.insert_passings", body=given)
+    devices.unban(device)
     yield "unbound", "rufus.unbind_device", world.sample("rufus.unbind_device", path=at)
     yield "refused: unknown device", "rufus.unbind_device", world.sample("rufus.unbind_device", path=at)
 

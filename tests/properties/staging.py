@@ -178,6 +178,7 @@ VOLATILE = frozenset(
         "timestamp",
         "token",
         "token_index",
+        "token_session",
     }
 )
 """Fields that differ by caller or over time."""

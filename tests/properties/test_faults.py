@@ -38,10 +38,10 @@ VOLATILE = frozenset(
             "proxy",
         ),
         *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
-        *("series", "offered_until", "pseudonym", "key_id"),
+        *("series", "offered_until", "pseudonym", "key_id", "session", "sessions", "last_seen"),
     ]
 )
-"""Fields with different values in every run: ids and times."""
+"""Fields with different values in every run: ids and times. A retry opens another session."""
 
 REPEATED = {
     "rufus.unbind_device": 404,

@@ -18,7 +18,17 @@ from tests.properties import world
 from tests.properties.staging import Stage, columns
 from tests.properties.world import Event
 
-SHOWN = ("deviceid", "authKey", "token", "auth_token", "service_authhash", "shareCode", "connectionid", "proxy")
+SHOWN = (
+    "deviceid",
+    "token_session",
+    "authKey",
+    "token",
+    "auth_token",
+    "service_authhash",
+    "shareCode",
+    "connectionid",
+    "proxy",
+)
 """Response fields that hold a credential, or reveal the network location of a connection."""
 
 LINE = {

@@ -1,5 +1,6 @@
 """Responses for another tenant's resources, and the calls that produce them, are as for resources that do not exist."""
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -28,6 +29,9 @@ def _by_path(name: str, value: str) -> Callable[[Event], Event]:
 NOWHERE: dict[str, Callable[[Event], Event]] = {
     "rufus.get_device": _by_path("deviceid", "F9" * 32),
     "rufus.unbind_device": _by_path("deviceid", "F9" * 32),
+    "rufus.open_session": lambda event: world.body(event, deviceid="F9" * 32),
+    "rufus.insert_passings": lambda event: world.body(event, token_session="F9" * 48),
+    "rufus.list_passings": _by_path("deviceid", "F9" * 32),
     **{
         f"quectel.{name}": _by_keys
         for name in (
@@ -116,7 +120,8 @@ def unnamed(answer: Response, *requests: Event) -> tuple[int, dict[str, str], st
     """Return a response without the requested resource's id."""
     body = answer.body
     for request in requests:
-        for value in (request.get("pathParameters") or {}).values():
+        named = (request.get("pathParameters") or {}).values()
+        for value in (*named, json.loads(request.get("body") or "{}").get("deviceid", "…")):
             body = body.replace(value, "…")
     for value in (NOWHERE_ADDRESS, world.ADDRESS, NOWHERE_DK, world.DK):
         body = body.replace(value, "…")

@@ -232,6 +232,15 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("rufus.unbind_device", "rufus", "another account"): Says(
         404, '{"description":"Device not found","deviceid":"{deviceid}"}'
     ),
+    ("rufus.open_session", "rufus", "another account"): Says(
+        404, '{"description":"Device not found","deviceid":"{deviceid}"}'
+    ),
+    ("rufus.open_session", "rufus", "banned device"): _rufus(403, "Device banned"),
+    ("rufus.insert_passings", "rufus", "another account"): _rufus(404, "Session not found or closed"),
+    ("rufus.insert_passings", "rufus", "banned device"): _rufus(403, "Device banned"),
+    ("rufus.list_passings", "rufus", "another account"): Says(
+        200, '{"description":"Success","result":[],"pagination":{"limit":100,"has_more":false,"cursor":null}}'
+    ),
     ("rufus.bind_device", "rufus", "banned device"): _rufus(403, "Device banned"),
     ("quectel.bind_device_sn", "quectel", "another account"): TAKEN,
     ("quectel.bind_device_sn", "quectel", "another user"): TAKEN,

@@ -95,6 +95,11 @@ def _stop(world: World, event: Event, caller: Caller) -> Event:
 CHANGES: dict[str, Callable[[World, Event, Caller], Event]] = {
     "rufus.get_device": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
     "rufus.unbind_device": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
+    "rufus.open_session": lambda _, event, caller: body(event, deviceid=sample_device_id(caller)),
+    "rufus.insert_passings": lambda here, event, _: body(
+        event, token_session=here.answers["rufus.open_session"].json()["token_session"]
+    ),
+    "rufus.list_passings": lambda _, event, caller: path(event, {"deviceid": sample_device_id(caller)}),
     "quectel.email_pwd_login": _login,
     "quectel.phone_pwd_login": _phone_login,
     "quectel.share_info": _offer,
@@ -116,6 +121,9 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "rufus.get_device": ("rufus.bind_device",),
     "rufus.list_devices": ("rufus.bind_device",),
     "rufus.unbind_device": ("rufus.bind_device",),
+    "rufus.open_session": ("rufus.bind_device",),
+    "rufus.insert_passings": ("rufus.bind_device", "rufus.open_session"),
+    "rufus.list_passings": ("rufus.bind_device", "rufus.open_session", "rufus.insert_passings"),
     "quectel.user_device_list": _BOUND,
     **{
         f"quectel.{name}": _BOUND

@@ -25,6 +25,8 @@ def samples(demo: Mapping[str, str]) -> Samples:
     return {
         "rufus.get_device": device,
         "rufus.unbind_device": device,
+        "rufus.open_session": device,
+        "rufus.list_passings": device,
         "quectel.email_pwd_login": _signed(*app, demo["QUECTEL_PASSWORD"], {"email": demo["QUECTEL_EMAIL"]}),
         "quectel.phone_pwd_login": _signed(*app, demo["REMOTEIT_PASSWORD_OTHER"], phone),
         "remoteit.login": {"username": demo["REMOTEIT_USERNAME"], "password": demo["REMOTEIT_PASSWORD"]},

@@ -21,13 +21,14 @@ from bindery.directory.sessions import Session
 from bindery.quectel import binding, domain_secrets, families, sharing, tsl
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
+from bindery.rufus import company_devices, timing
 from bindery.security import secrets
 from tools.local import demo
 
 NOW = 1795176000
 """Time of the sample events, in seconds."""
 
-_ENVIRONMENT = {"DATA_CENTER": "eu", "LEASE_SECONDS": "28800"}
+_ENVIRONMENT = {"DATA_CENTER": "eu", "LEASE_SECONDS": "28800", "PASSING_DAYS": "90"}
 
 ACCOUNT, DOMAIN, FAMILY, RUN = "acme", "app", "home-1", "7d0c1f"
 PRODUCT_KEY, SERIAL, DEVICE_KEY = demo.PRODUCT_KEY, demo.SERIALS[""], "F4A1B2C3D4E1"
@@ -49,6 +50,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Registration": items.registration(identity.customer_device(IDENTIFIER)),
             "UserDevice": items.user_device("ada", PRODUCT_KEY, DEVICE_KEY),
             "Properties": items.properties(device),
+            "Passing": next(key for key in tables if key.sk and key.sk.startswith("at#")),
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
             "Connection": items.connection(device, "ada"),
             "Attempts": items.guesses("ada"),
@@ -109,6 +111,10 @@ def _write_all(device: str) -> None:
         push_platform=None,
         push_handle=None,
     )
+    deviceid = company_devices.bind(ACCOUNT, "Model X1", "DEVICE-123", alias=None, firmware=None, kind=None)
+    token = timing.open_session(ACCOUNT, deviceid)
+    passing: items.Passing = {"at": NOW * 1000, "num_passing": 1, "bib": "17", "chip": "000000000000017"}
+    timing.insert(ACCOUNT, token, [passing])
     issued_devices.enter(CUSTOMER, **CARD)
     settings.change(settings.DEVICE_MANAGEMENT, 1)
     storage_format.record()

@@ -22,6 +22,9 @@ DIALECTS = {
 ROUTES = {
     "/v0/devices": ("GET", "POST"),
     "/v0/devices/{deviceid}": ("DELETE", "GET"),
+    "/v0/sessions": ("POST",),
+    "/v0/passings": ("POST",),
+    "/v0/devices/{deviceid}/passings": ("GET",),
     "/v2/binding/enduserapi/bindDeviceSn": ("POST",),
     "/v2/enduser/enduserapi/emailPwdLogin": ("POST",),
     "/v2/enduser/enduserapi/phonePwdLogin": ("POST",),

@@ -138,6 +138,13 @@ class Binding(Stored, total=False):
     alias: str
     firmware: str
     type: str
+    session: str
+    """SHA-256 of the active timing session's secret."""
+    sessions: int
+    """Number of sessions opened since binding."""
+    passings: int
+    """Number of passings inserted since binding."""
+    last_seen: int
     # quectel
     kind: str
     """In multi mode: `binding` or `share`."""
@@ -189,6 +196,35 @@ def user_binding(device: str, uid: str) -> Key[Binding]:
 def user_bindings(device: str) -> Partition[Binding]:
     """Bindings and shares in multi mode."""
     return Partition(Table.BINDINGS, device, prefix=identity.user_holder(""))
+
+
+class Passing(Stored, total=False):
+    """A race passing that a device reported (rufus)."""
+
+    at: int
+    """Time that the device reported."""
+    num_passing: int
+    """Number within the session."""
+    bib: str
+    participant_id: str | None
+    chip: str | None
+    latitude: str | None
+    longitude: str | None
+    status: str | None
+    timezone: str | None
+    gender: str | None
+    expires_at: int
+
+
+def passing(device: str, at: int, session: str, number: int) -> Key[Passing]:
+    """Key of a passing of a session."""
+    # Smaller than `owner`, so that it is not one of the `holders`.
+    return Key(Table.BINDINGS, device, identity.join("at", f"{at:015}", session[:16], str(number)))
+
+
+def passings(device: str) -> Partition[Passing]:
+    """A device's passings, in the order of their times."""
+    return Partition(Table.BINDINGS, device, prefix="at#")
 
 
 def holders(device: str) -> Partition[Binding]:

@@ -12,7 +12,7 @@ from bindery.security import secrets
 
 
 class CompanyDevice(NamedTuple):
-    """A bound device. `bound_at` is in milliseconds."""
+    """A bound device, and its sessions and passings since then. Times are in milliseconds."""
 
     device_id: str
     model: str
@@ -21,6 +21,9 @@ class CompanyDevice(NamedTuple):
     firmware: str | None
     kind: str | None
     bound_at: int
+    sessions: int
+    passings: int
+    last_seen: int | None
 
 
 def bind(
@@ -106,4 +109,7 @@ def from_item(device_id: str, binding: items.Binding) -> CompanyDevice:
         binding.get("firmware"),
         binding.get("type"),
         binding["bound_at"],
+        binding.get("sessions", 0),
+        binding.get("passings", 0),
+        binding.get("last_seen"),
     )

@@ -25,6 +25,7 @@ REFUSALS = {
     Reason.RATE_EXCEEDED: ErrorRow(429, 429, "Rate limit exceeded", RETRY_LATER),
     Reason.DEVICE_BANNED: ErrorRow(403, 403, "Device banned"),
     Reason.DEVICE_UNKNOWN: ErrorRow(404, 404, "Device not found"),
+    Reason.NOT_FOUND: ErrorRow(404, 404, "Session not found or closed"),
     Reason.NO_ROUTE: ErrorRow(404, 404, "Not found"),
     Reason.METHOD_NOT_ALLOWED: ErrorRow(405, 405, "Method not allowed"),
     Reason.INTERNAL: ErrorRow(500, 500, "Internal server error"),
@@ -38,7 +39,7 @@ CREDENTIALS = frozenset(
 ANSWER_LIMIT = 6_000_000
 """Bytes, escaped as a JSON string: Lambda returns up to 6 MB."""
 
-_REQUIRED = frozenset({"model", "serial_number"})
+_REQUIRED = frozenset({"model", "serial_number", "deviceid", "token_session"})
 _DEVICE_ID = re.compile(r"[0-9A-Fa-f]{64}")
 
 
@@ -98,6 +99,11 @@ class Device(BaseModel):
             serial_number=device.serial,
             creation_date=clock.iso(device.bound_at),
         )
+
+
+def written(milliseconds: int) -> str:
+    """Format a time."""
+    return clock.iso(milliseconds)
 
 
 def authenticate(call: Call, access: Access) -> ApiKey:
