@@ -319,6 +319,11 @@ def _remoteit(world: World) -> Story:
     yield "refused: invalid", connect, world.sample(connect, body={"deviceaddress": "none"})
     yield "refused: token_missing", connect, world.sample(connect, token="")
     yield "refused: not_found", stop, world.sample(stop)
+    rename, delete = "remoteit.rename_device", "remoteit.delete_device"
+    unassigned = "80:00:00:00:00:00:00:00"
+    body = {"deviceaddress": unassigned, "devicealias": "Door"}
+    yield "refused: not_shared", rename, world.sample(rename, body=body)
+    yield "refused: service_unknown", delete, world.sample(delete, path={"address": unassigned})
     yield from _slowed_keys(connect, world.sample(connect, developerkey="unknown"), Kind.REMOTEIT)
     yield from _limited(connect, world.sample(connect), api_keys.presented(demo._key("REMOTEIT_DEVELOPER_KEY")))
     event = world.sample(login, body={"username": "ada@example.com", "password": "a password"}, token="")
