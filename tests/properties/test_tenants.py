@@ -331,7 +331,6 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
     ("remoteit.count_devices", "remoteit token", "another account"): Like(
         dict.fromkeys(("mine", "active", "services", "registered", "activated"), 0)
     ),
-    ("remoteit.count_devices", "remoteit token", "another user"): SAME,
     ("remoteit.count_devices", "remoteit token", "shared user"): Like(
         {"mine": 0, "friends": 1, "registered": 0, "activated": 0}
     ),

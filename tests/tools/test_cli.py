@@ -97,7 +97,7 @@ def test_secret_is_printed_on_one_line_at_80_columns(terminal: Callable[[str], s
 
 def test_device_id_is_not_truncated_at_80_columns(terminal: Callable[[str], str]) -> None:
     title, titles, device, row = terminal("devices find --serial SN0000000001").splitlines()
-    assert [title, *titles.split()] == ["DEVICE", "API", "ACCOUNT/PRODUCT", "IDENTIFIER", "STATE", "ADDRESS"]
+    assert [title, *titles.split()] == ["DEVICE", "API", "ACCOUNT/PRODUCT", "IDENTIFIER", "STATE", "ADDRESSES"]
     assert [device, *row.split()[:4]] == [DEVICE, "quectel", "p1117e", "SN0000000001", "active"]
 
 

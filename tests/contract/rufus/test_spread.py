@@ -83,7 +83,7 @@ def test_users_of_a_spread_account_see_and_reach_its_devices(spread: list[str]) 
     bound("acme", MODEL, f"S{elsewhere}", address=ADDRESS)
     caller = developer("ada", "acme")
     (device,) = send("remoteit.list_all", caller).json()["devices"]
-    assert (device["deviceaddress"], device["ownerusername"]) == (ADDRESS, "acme")
+    assert (device["deviceaddress"], device["ownerusername"]) == (ADDRESS, "ada")
     body = {"deviceaddress": ADDRESS}
     assert send("remoteit.connect_device", caller, body=body).status == 200
     users.create("eve", "other")

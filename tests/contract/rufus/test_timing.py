@@ -191,7 +191,7 @@ def test_banned_device_is_refused() -> None:
         ({"token_session": 7}, "Missing required parameter: token_session"),
         ({"passings_list": None}, "Missing required parameter: passings_list"),
         ({"passings_list": "x"}, "Invalid parameter: passings_list"),
-        ({"passings_list": []}, "Invalid parameter: passings_list"),
+        ({"passings_list": []}, "Missing required parameter: passings_list"),
         *(
             ({"passings_list": [FIRST | flaw]}, "Invalid parameter: passings_list")
             for flaw in (
