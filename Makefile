@@ -43,12 +43,13 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test promises calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
+.PHONY: help run test clients promises calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
 	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json, ALLOWED_ORIGINS=)"
 	@echo "make test            run the test suite (two to three minutes)"
+	@echo "make clients         run small clients of each API (Python, Node.js, curl) against a local server"
 	@echo "make promises        attack what Bindery promises: concurrency, faults, hostile requests (minutes; see docs/proof.md)"
 	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
 	@echo "make browser         test the documentation page in Chromium"
@@ -77,6 +78,10 @@ run: .venv/run/.made .venv/ministack/.made
 test: .venv/test/.made .venv/ministack/.made
 	$(PYTEST)
 	$(TEST) -W error -m pytest tests/stack/test_exact.py
+
+# Part of make test, too. Names the programs that are missing: node, curl or openssl.
+clients: .venv/test/.made .venv/ministack/.made
+	$(TEST) -W error -m pytest -rs tests/clients
 
 # The calls are compared again, together with those of the last `make test`.
 promises: .venv/test/.made .venv/ministack/.made

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import credentials, dynamodb, sdk
+from bindery.aws import credentials, dynamodb, functions, sdk
 from bindery.core import env
 from bindery.directory import key_guesses, rates, settings
 from bindery.security import oidc, secrets
 from tests import aws_calls, calls, key_sizes, moto_registry
 from tools import template
+from tools.local.gateway import Functions
 
 _LONGEST = (
     "test_contributing.py",
@@ -108,6 +109,12 @@ def _settings() -> dict[str, str]:
     }
 
 
+class _Recorded(Functions):
+    def run(self, function: template.Function, event: dict[str, Any]) -> Any:
+        with calls.recording(function.name):
+            return super().run(function, event)
+
+
 def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in _settings().items():
         monkeypatch.setenv(name, value)
@@ -117,6 +124,7 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", moto_registry.REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setattr(functions, "client", _Recorded)
     clear_caches()
 
 

@@ -158,7 +158,8 @@ def resolve(value: Any, physical: Mapping[str, str]) -> str:
     """Resolve `!Ref X` to `physical["X"]` or the default of parameter X, `!If` to its last value, and stack names."""
     if isinstance(value, dict):
         if "Fn::Sub" in value:
-            return str(value["Fn::Sub"]).replace("${AWS::StackName}", "bindery")
+            text = value["Fn::Sub"] if isinstance(value["Fn::Sub"], str) else value["Fn::Sub"][0]
+            return str(text).replace("${AWS::StackName}", "bindery").replace("${stack}", "local")
         (name,) = value.values()
         if isinstance(name, list):
             return resolve(name[-1], physical)

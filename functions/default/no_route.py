@@ -7,5 +7,5 @@ from bindery.http import fallback
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Return 404 or 405 in the error format of the path's API."""
-    return fallback.refuse(event, "default.no_route")
+    """Accept paths with extra slashes. Otherwise return 404 or 405 in the error format of the path's API."""
+    return fallback.handle(event, "default.no_route")

@@ -200,14 +200,17 @@ def test_role_is_limited_to_tables_and_secrets_of_the_stack(function: Function, 
     assert found == [
         (["logs:CreateLogStream", "logs:PutLogEvents"], log, None),
         *(
-            (statement["Action"], used(roles.resource(statement["Resource"]), physical), statement.get("Condition"))
+            (statement["Action"], used(statement["Resource"], physical), statement.get("Condition"))
             for statement in function.policies
         ),
     ]
 
 
-def used(name: str, physical: dict[str, str]) -> str:
-    """Return what a policy names: the ARN of a table or index, or a secret."""
+def used(written: Any, physical: dict[str, str]) -> Any:
+    """Return what a policy names: the ARN of a table or index, a secret, or the ARNs of aliases."""
+    if isinstance(written, list):
+        return [physical[alias["Ref"].replace(".Alias", "Aliaslive")] for alias in written]
+    name = roles.resource(written)
     table, _, index = name.partition("/")
     if not table.endswith("Table"):
         return physical[table]

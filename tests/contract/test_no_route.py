@@ -1,11 +1,18 @@
 import io
 import json
 import re
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from bindery.aws import functions
+from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.core.errors import Reason
 from bindery.http import fallback, operation
+from bindery.rufus import dialect as rufus
 from tests.http_api import SOURCE_IP, Response, event, invoke
+from tools import template
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -49,7 +56,7 @@ def timeless(body: str) -> str:
     return re.sub(r'("timestamp"|"time"):[\d.]+', r"\1:0", body)
 
 
-@pytest.mark.parametrize("rest", ["", "nothing", "devices/", "devices//unregister", "base/configs/", "é%"])
+@pytest.mark.parametrize("rest", ["", "nothing", "nothing/", "devices//un//known", "é%"])
 @pytest.mark.parametrize("prefix", fallback.DIALECTS)
 def test_unknown_path_is_404_in_the_format_of_its_api(prefix: str, rest: str):
     answer = refused("GET", prefix + rest)
@@ -62,12 +69,77 @@ def test_unknown_path_is_404_in_the_format_of_its_api(prefix: str, rest: str):
 
 @pytest.mark.parametrize("path", fallback.ROUTES)
 def test_unsupported_method_is_405_with_allowed_methods(path: str):
-    methods = fallback.ROUTES[path]
+    methods = list(fallback.ROUTES[path])
     (dialect,) = (dialect for prefix, dialect in fallback.DIALECTS.items() if path.startswith(prefix))
     for method in set(METHODS) - set(methods):
         answer = refused(method, re.sub(r"\{.+?\}", "990000862471854", path))
         assert (answer.status, timeless(answer.body)) == (status(dialect, 405), VOICES[dialect][405])
         assert answer.headers["Allow"] == ", ".join(methods)
+
+
+ROUTED = [(method, path, name) for path, found in fallback.ROUTES.items() for method, name in found.items()]
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(("method", "path", "name"), ROUTED)
+def test_extra_slashes_in_a_path_change_nothing(method: str, path: str, name: str):
+    """Each variant gets the response of the path itself."""
+    names = re.findall(r"\{(.+?)\}", path)
+    given = {"headers": {"content-type": "text/plain"}, "body": "{"}
+    plain = re.sub(r"\{.+?\}", "990000862471854", path)
+    routed = event(
+        method,
+        plain,
+        path_parameters=dict.fromkeys(names, "990000862471854"),
+        route=f"{method} {path}",
+        **given,
+    )
+    expected = invoke(name, routed)
+    head, _, tail = plain[1:].partition("/")
+    for variant in (f"/{plain}", f"{plain}/", f"/{head}//{tail}", f"{plain.replace('/', '//')}//"):
+        answer = invoke("default.no_route", event(method, variant, route="$default", **given))
+        assert (answer.status, timeless(answer.body)) == (expected.status, timeless(expected.body))
+
+
+@pytest.mark.usefixtures("registry")
+def test_operation_gets_the_event_of_its_route(monkeypatch: pytest.MonkeyPatch):
+    class Lambda:
+        def call(self, operation: str, **request: Any) -> dict[str, Any]:
+            events.append(
+                (operation, request.pop("FunctionName"), request.pop("Qualifier"), json.loads(request["Payload"]))
+            )
+            return {"Payload": io.BytesIO(b'{"statusCode": 200, "headers": {}, "body": "{}"}')}
+
+    events: list[Any] = []
+    monkeypatch.setattr(functions, "client", Lambda)
+    given: dict[str, Any] = {"headers": {"authorization": "bearer x"}, "query": "a=%2F&a=b", "body": b"\xff"}
+    template.function("default.no_route").load()(
+        event("GET", "//v1/device/devices/a%2F//", route="$default", **given), None
+    )
+    path = "/v1/device/devices/a%2F"
+    expected = event("GET", path, route="GET /v1/device/devices/{imei}", path_parameters={"imei": "a%2F"}, **given)
+    assert events == [("Invoke", "bindery-local-asseco-get_device", "live", expected)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (ServiceError("TooManyRequestsException", 429, {}), 503),
+        (ServiceError("ServiceException", 500, {}), 503),
+        (ConnectionFailed("TimeoutError", timed_out=True), 503),
+        (ServiceError("AccessDeniedException", 403, {}), 500),
+        ({"Payload": io.BytesIO(b'{"errorMessage": "secret"}'), "FunctionError": "Unhandled"}, 500),
+        ({"Payload": io.BytesIO(b"")}, 500),
+    ],
+    ids=range(6),
+)
+def test_failed_invocation_is_an_internal_error(answer: Any, status: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(functions, "client", lambda: Mock(call=Mock(side_effect=[answer])))
+    failed = refused("GET", "/v0/devices/")
+    assert failed.status == status
+    assert failed.json() == {
+        "description": rufus.REFUSALS[Reason.UNAVAILABLE if status == 503 else Reason.INTERNAL].text
+    }
 
 
 @pytest.mark.parametrize(

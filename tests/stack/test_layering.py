@@ -138,7 +138,7 @@ def test_code_never_scans_a_table(source: Path):
 
 
 UNAVAILABLE = {
-    *("aws.clients", "aws.dynamodb", "core.errors", "http.operation"),
+    *("aws.clients", "aws.dynamodb", "aws.functions", "core.errors", "http.operation"),
     *("operators.resource", "security.oidc", "security.secrets"),
 }
 """Modules that detect or report an unreachable service."""

@@ -118,6 +118,7 @@ def _statements() -> Iterator[tuple[str, ...]]:
         (roles.resource(statement["Resource"]), action.partition(":")[2], function.name)
         for function in template.functions()
         for statement in function.policies
+        if statement["Action"] != [roles.INVOKE]
         for action in statement["Action"]
     }
     order = list(WHY)
@@ -125,6 +126,11 @@ def _statements() -> Iterator[tuple[str, ...]]:
         sorted(granted, key=lambda row: (order.index(row[:2]), row[2])), lambda row: row[:2]
     ):
         yield f"`{resource}`", f"`{action}`", WHY[resource, action], ", ".join(name for _, _, name in rows)
+    for function in template.functions():
+        for statement in function.policies:
+            if statement["Action"] == [roles.INVOKE]:
+                aliases = f"the alias `live` of {len(statement['Resource'])} functions"
+                yield aliases, f"`{roles.INVOKE.partition(':')[2]}`", "paths with extra slashes", function.name
     functions = {f"{function.logical_id}Role" for function in template.functions()}
     for name, role in template.resources("AWS::IAM::Role"):
         if name not in functions:

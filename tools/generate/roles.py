@@ -2,7 +2,8 @@
 
 `Access` lists actions on a table or index (`table/index`), each with patterns of the partition keys: a prefix up to the
 first `#`. `device` matches a device of any API, and `"*"` any key. A function can also read the secrets in its
-environment, and write logs, and traces if tracing is on.
+environment, and write logs, and traces if tracing is on. The default route's can invoke the live versions of the five
+APIs' operations.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 from tools import template
 
+INVOKE = "lambda:InvokeFunction"
 ANY_KEY = "*"
 """Any key. The statement gets no condition."""
 ANY_DEVICE = "device"
@@ -72,7 +74,8 @@ def written() -> Iterator[str]:
     shared = {name: f"&{name} {value}" for name, value in _SHARED.items()}
     for function, properties in template.resources("AWS::Serverless::Function"):
         granted = access()[properties["Handler"].removesuffix(".handler")]
-        *lines, last = (_ROLE.format(name=function, **shared), *_statements(granted))
+        invoked = _invocations() if template.metadata(function)["Routes"] == ["$default"] else []
+        *lines, last = (_ROLE.format(name=function, **shared), *_statements(granted), *invoked)
         yield from (f"{line}," for line in lines)
         yield f"{last}]}}}}]}}}}"
         shared = {name: f"*{name}" for name in _SHARED}
@@ -86,6 +89,15 @@ def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
         for patterns, together in by_keys.items():
             named = f"{{Effect: Allow, Action: [{', '.join(together)}], Resource: {_arn(resource)}"
             yield f"  {named}{_condition(patterns)}}}"
+
+
+def _invocations() -> Iterator[str]:
+    aliases = ", ".join(
+        f"!Ref {function}.Alias"
+        for function, _ in template.resources("AWS::Serverless::Function")
+        if not any("/admin/" in route or route == "$default" for route in template.metadata(function)["Routes"])
+    )
+    yield f"  {{Effect: Allow, Action: [{INVOKE}], Resource: [{aliases}]}}"
 
 
 def _condition(patterns: tuple[str, ...]) -> str:

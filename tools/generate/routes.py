@@ -24,18 +24,18 @@ def routes() -> list[tuple[Route, Function]]:
 
 
 def module() -> str:
-    """`bindery/http/fallback.py` with the methods of every public path."""
-    methods: dict[str, set[str]] = {}
-    for route, _ in routes():
+    """`bindery/http/fallback.py` with the operation of every public path and method."""
+    operations: dict[str, dict[str, str]] = {}
+    for route, function in routes():
         # Requests to the operators' paths without a valid signature never reach a function.
         if route.path != "$default" and not route.iam:
-            methods.setdefault(route.path, set()).add(route.method)
-    lines = [f'    "{path}": ({_tuple(sorted(found))}),\n' for path, found in methods.items()]
+            operations.setdefault(route.path, {})[route.method] = function.name
+    lines = [f'    "{path}": {{{_members(found)}}},\n' for path, found in operations.items()]
     return _METHODS.sub(lambda _: "".join(lines), MODULE.read_text())
 
 
-def _tuple(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "")
+def _members(found: dict[str, str]) -> str:
+    return ", ".join(f'"{method}": "{name}"' for method, name in sorted(found.items()))
 
 
 def page() -> str:

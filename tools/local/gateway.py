@@ -6,6 +6,7 @@ with commas, and base64-encodes bodies that are not text. Not emulated: throttli
 
 import asyncio
 import base64
+import json
 import logging
 import re
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -103,6 +105,26 @@ def _target(route: template.Route, function: template.Function, handler: Handler
         handler,
         route.iam,
     )
+
+
+class Functions:
+    """Client of Lambda that runs the functions in this process, passing events and responses as JSON."""
+
+    def connect(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Return the output of `Invoke`."""
+        name = request["FunctionName"].removeprefix("bindery-local-").replace("-", ".", 1)
+        answer = self.run(template.function(name), json.loads(request["Payload"]))
+        return {"Payload": BytesIO(json.dumps(answer).encode())}
+
+    def run(self, function: template.Function, event: dict[str, Any]) -> Any:
+        """Return a function's response."""
+        return function.load()(event, Context(function))
 
 
 class Gateway:

@@ -22,20 +22,21 @@ import socket
 import sys
 import threading
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import uvicorn
 from starlette.routing import Router
 
-from bindery.aws import dynamodb
+from bindery.aws import dynamodb, functions
 from bindery.directory import storage_format
 from bindery.http import operation
 from bindery.security import secrets
 from tools import docs, template
 from tools.local import demo, engine, loopback, sam_local, signatures, state
 from tools.local.engine import Engine, EngineError
-from tools.local.gateway import Gateway
+from tools.local.gateway import Functions, Gateway
 from tools.local.issuer import PATH, Issuer, new_key
 
 
@@ -125,6 +126,7 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: s
     settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url}
     sam_local.write(folder, settings, demo.variables(theirs, operator))
 
+    functions.client = cache(Functions)
     gateway = Gateway(template.functions(), operator, origins)
     pages = [*issuer.routes(), *docs.routes(variables)]
     app = docs.Start(Router(pages, redirect_slashes=False, default=gateway))

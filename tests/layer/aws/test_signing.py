@@ -68,15 +68,17 @@ def test_signature_equals_that_of_botocore(monkeypatch: pytest.MonkeyPatch, serv
             path=path,
             content_type=known.content_type,
             target=f"{known.target}.{some(chance, string.ascii_letters, 1, 30)}",
+            query=(query := chance.choice(["", "Qualifier=live"])),
             body=body,
             moment=moment,
         )
         first, headers = fields(head)
-        assert first == f"POST {path} HTTP/1.1"
+        url = f"{path}?{query}" if query else path
+        assert first == f"POST {url} HTTP/1.1"
         assert headers["content-length"] == str(len(body))
         sent = {name: value for name, value in headers.items() if name not in ("authorization", "content-length")}
         expected = signed_by_botocore(
-            monkeypatch, f"https://{host}{path}", dict(sent), body, moment, credentials, service, region
+            monkeypatch, f"https://{host}{url}", dict(sent), body, moment, credentials, service, region
         )
         assert headers["authorization"] == expected
         # Everything but the length is signed.

@@ -24,11 +24,13 @@ _WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP
 class Connections:
     """Connections to the host of a URL. Any number of threads may use them: each request has one of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = RESPONSE_TIMEOUT) -> None:
+        """`timeout` is the limit for a request and its whole response, in seconds."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not the URL of an endpoint")
         self._secure = parts.scheme == "https"
+        self._timeout = timeout
         self._address = parts.hostname, parts.port or (443 if self._secure else 80)
         self._idle: deque[_Connection] = deque()
         self._roots = _amazon_roots()
@@ -49,7 +51,7 @@ class Connections:
         """Send a request and return its response. Raises `ConnectionFailed`."""
         connection = self._take() or self._connect()
         try:
-            return connection.exchange(request)
+            return connection.exchange(request, self._timeout)
         except ConnectionFailed as failed:
             if failed.stale:
                 # The others have been idle for longer.
@@ -130,11 +132,11 @@ class _Connection:
             pass
         return False
 
-    def exchange(self, request: bytes) -> Response:
+    def exchange(self, request: bytes, timeout: float) -> Response:
         self.reusable = False
-        reader = Reader(self._socket, time.monotonic() + RESPONSE_TIMEOUT)
+        reader = Reader(self._socket, time.monotonic() + timeout)
         try:
-            self._socket.settimeout(RESPONSE_TIMEOUT)
+            self._socket.settimeout(timeout)
             self._socket.sendall(request)
             response = reader.read()
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A client of DynamoDB and Secrets Manager without the AWS SDK, whose overhead would dominate a request."""
+"""A client of DynamoDB, Secrets Manager and Lambda without the AWS SDK, whose overhead would dominate a request."""
 
 import json
 import random
@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -44,6 +45,9 @@ SERVICES = MappingProxyType(
         ),
     }
 )
+
+_LAMBDA = Service("lambda", "", "application/json", "AWS_ENDPOINT_URL_LAMBDA")
+_INVOCATION_TIMEOUT = 25.0  # seconds, less than the 29 of the function that waits (template.yaml)
 
 # Only paths that signatures contain as they are.
 _URL = re.compile(r"https?://[^/?#@\s]+(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
@@ -127,6 +131,51 @@ class Client:
             raise ConnectionFailed("the response is not a JSON object")
         members["ResponseMetadata"] = {"HTTPHeaders": response.headers}
         return members
+
+
+class Functions:
+    """Invocations of Lambda functions. Threads can share it."""
+
+    def __init__(self) -> None:
+        self.region = _region()
+        self._connections = Connections(_endpoint(_LAMBDA, self.region), _INVOCATION_TIMEOUT)
+        snapshots.after_restore(self.close)
+
+    def connect(self) -> None:
+        """Open a connection for the first call. Raises `ConnectionFailed`."""
+        self._connections.open()
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._connections.close()
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Make one attempt at `Invoke`, the only operation. Raises `ServiceError` or `ConnectionFailed`."""
+        name, alias, event = request["FunctionName"], request["Qualifier"], request["Payload"]
+        try:
+            response = self._attempt(name, alias, event)
+        except ConnectionFailed as error:
+            # The function may have run although its response was lost, unless the connection was already closed.
+            if not error.stale:
+                raise
+            response = self._attempt(name, alias, event)
+        if response.status >= 300:
+            raise _error(response, _members(response.body) or {})
+        return {"Payload": BytesIO(response.body), "FunctionError": response.headers.get("x-amz-function-error")}
+
+    def _attempt(self, name: str, alias: str, event: bytes) -> Response:
+        path = f"{self._connections.path.rstrip('/')}/2015-03-31/functions/{name}/invocations"
+        head = signing.head(
+            credentials=credentials.find(),
+            region=self.region,
+            service=_LAMBDA.name,
+            host=self._connections.host,
+            path=path,
+            query=f"Qualifier={alias}",
+            content_type=_LAMBDA.content_type,
+            body=event,
+        )
+        return self._connections.exchange(head + event)
 
 
 class _Quota:

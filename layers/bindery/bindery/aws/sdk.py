@@ -28,6 +28,9 @@ from bindery.aws.errors import ConnectionFailed, ServiceError
 # Three attempts of at most three seconds each fit into a function's time-out (template.yaml).
 CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
 
+# An invocation is not repeated: a function may have run although its response was lost.
+INVOCATIONS = Config(connect_timeout=1, read_timeout=25, retries={"total_max_attempts": 1})
+
 # Second part of the names of the events that these clients emit, such as `before-call.dynamodb.GetItem`.
 _SERVICES = frozenset({"", "*", "dynamodb", "secrets-manager"})
 
@@ -37,7 +40,7 @@ _PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,)
 class _Models(Loader):
     def list_available_services(self, type_name: str) -> list[str]:
         # botocore's own loader searches the folders of all 400 services.
-        return ["dynamodb", "secretsmanager"]
+        return ["dynamodb", "secretsmanager", "lambda"]
 
 
 class _Credentials(Credentials):
@@ -88,7 +91,7 @@ class Client:
     """Calls to one service. Threads can share it."""
 
     def __init__(self, service: str) -> None:
-        self.client: Any = _session().create_client(service, config=CONFIG)
+        self.client: Any = _session().create_client(service, config=INVOCATIONS if service == "lambda" else CONFIG)
         self.client.meta.events.register("after-call.dynamodb", _refuse_damaged)
 
     def connect(self) -> None:

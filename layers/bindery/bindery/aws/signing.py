@@ -16,27 +16,29 @@ def head(
     host: str,
     path: str,
     content_type: str,
-    target: str,
     body: bytes,
+    target: str = "",
+    query: str = "",
     moment: float | None = None,
 ) -> bytes:
-    """Return the head of a signed HTTP request: a POST of `body`."""
+    """Return the head of a signed HTTP request: a POST of `body`. `query` is canonical."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     headers = f"content-type:{content_type}\nhost:{host}\nx-amz-date:{stamp}\n"
-    signed = "content-type;host;x-amz-date;"
+    signed = "content-type;host;x-amz-date"
     if credentials.token:
         headers += f"x-amz-security-token:{credentials.token}\n"
-        signed += "x-amz-security-token;"
-    headers += f"x-amz-target:{target}\n"
-    signed += "x-amz-target"
-    canonical = f"POST\n{path}\n\n{headers}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
+        signed += ";x-amz-security-token"
+    if target:
+        headers += f"x-amz-target:{target}\n"
+        signed += ";x-amz-target"
+    canonical = f"POST\n{path}\n{query}\n{headers}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(credentials.secret_key, stamp[:8], region, service)
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     return (
         (
-            f"POST {path} HTTP/1.1\n{headers}content-length:{len(body)}\n"
+            f"POST {path}{query and '?' + query} HTTP/1.1\n{headers}content-length:{len(body)}\n"
             f"authorization:AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope},"
             f" SignedHeaders={signed}, Signature={signature}\n\n"
         )
