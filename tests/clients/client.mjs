@@ -62,7 +62,7 @@ const clients = {
     const call = (method, path, json) => request(method, `/apv/v27/${path}`, { headers, json });
     headers.token = (await call("POST", "/user/login", { username: env.REMOTEIT_USERNAME, password: env.REMOTEIT_PASSWORD })).token;
     const { devices } = await call("GET", "/device/list/all");
-    const [{ deviceaddress }] = devices.filter((device) => texts(device).devicestate === "active");
+    const [{ deviceaddress }] = devices.filter(({ scripting, ...device }) => typeof scripting === "boolean" && texts(device).devicestate === "active");
     const { connection, connectionid } = await call("POST", "device/connect", { deviceaddress, wait: "true", hostip: "203.0.113.5" });
     assert.match(texts(connection).proxy, /^https?:\/\/(\S+?)(:\d+)?$/);
     assert.strictEqual((await call("POST", "/device/connect/stop/", { deviceaddress, connectionid })).status, "true");

@@ -95,7 +95,7 @@ def remoteit() -> None:
     user = developer | {"token": login["token"]}
     listed = typed(ask("GET", "apv/v27//device/list/all", user), status=str, devices=list, length=int)
     for device in listed["devices"]:
-        typed(device, **dict.fromkeys(device, str))
+        typed(device, **dict.fromkeys(device, str) | {"scripting": bool})
     address = {"deviceaddress": ENV["REMOTEIT_DEVICE_ADDRESS"]}
     answer = ask("POST", "apv/v27/device/connect/", user, address | {"wait": "true"})
     typed(answer["connection"], **dict.fromkeys(answer["connection"], str))

@@ -81,7 +81,9 @@ COVETED: dict[str, Any] = {
 }
 """Names a caller might try to set: record attributes, rule arguments, token claims and response fields."""
 
-AT_RANDOM = frozenset({"binding", "connection", "id", "last_at", "proxy", "push_id", "series", "share"})
+AT_RANDOM = frozenset(
+    {"binding", "connection", "id", "last_at", "proxy", "key_id", "push_id", "series", "session", "share"}
+)
 """Attributes with random values."""
 
 

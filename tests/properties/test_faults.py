@@ -38,7 +38,7 @@ VOLATILE = frozenset(
             "proxy",
         ),
         *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
-        *("series", "offered_until", "pseudonym", "key_id", "session", "sessions", "last_seen"),
+        *("series", "offered_until", "pseudonym", "key_id", "session", "sessions", "last_seen", "used_at"),
     ]
 )
 """Fields with different values in every run: ids and times. A retry opens another session."""

@@ -121,7 +121,8 @@ def unnamed(answer: Response, *requests: Event) -> tuple[int, dict[str, str], st
     body = answer.body
     for request in requests:
         named = (request.get("pathParameters") or {}).values()
-        for value in (*named, json.loads(request.get("body") or "{}").get("deviceid", "…")):
+        sent = request.get("body") or ""
+        for value in (*named, json.loads(sent).get("deviceid", "…") if sent.startswith("{") else "…"):
             body = body.replace(value, "…")
     for value in (NOWHERE_ADDRESS, world.ADDRESS, NOWHERE_DK, world.DK):
         body = body.replace(value, "…")

@@ -139,7 +139,6 @@ class Functions:
     def __init__(self) -> None:
         self.region = _region()
         self._connections = Connections(_endpoint(_LAMBDA, self.region), _INVOCATION_TIMEOUT)
-        snapshots.after_restore(self.close)
 
     def connect(self) -> None:
         """Open a connection for the first call. Raises `ConnectionFailed`."""
