@@ -3,7 +3,7 @@
 from bindery.aws import dynamodb
 from bindery.registry import items
 
-CURRENT = 3
+CURRENT = 4
 """Raised by a release that cannot use earlier items. 0.1.0 recorded no version."""
 
 
