@@ -14,6 +14,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/deploying.md",
+    "docs/compatibility.md",
     "docs/operating.md",
     "docs/operations.md",
     "docs/performance.md",
