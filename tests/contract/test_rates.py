@@ -12,7 +12,7 @@ from bindery.registry import items
 from tests import aws_calls, calls, moto_registry
 from tests.http_api import Response, admin, invoke
 from tests.records import Caller, empty_registry, install
-from tests.sample_requests import sample
+from tests.sample_requests import Event, sample
 from tests.tables import everything, item_at
 from tools import template
 
@@ -48,8 +48,7 @@ def operations() -> Iterator[tuple[str, str]]:
         api = function.name.partition(".")[0]
         if api in ("rufus", "remoteit"):
             yield function.name, {"rufus": "api_key", "remoteit": "developerkey"}[api]
-        # check_token's token is in its path.
-        if api in ("quectel", "remoteit") and "login" not in function.name and function.name != "remoteit.check_token":
+        if api in ("quectel", "remoteit") and "login" not in function.name:
             yield function.name, "account"
 
 
@@ -84,15 +83,20 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 def ask(name: str, caller: Caller) -> Response:
-    event = sample(name, caller.headers[name.partition(".")[0]])
+    event = request(name, caller)
     event["requestContext"]["requestId"] = "request-1"
     return invoke(name, event)
+
+
+def request(name: str, caller: Caller) -> Event:
+    headers = caller.headers[name.partition(".")[0]]
+    return sample(name, headers, path={"token": headers["token"]} if name == "remoteit.check_token" else None)
 
 
 def called(name: str, caller: Caller) -> calls.Invocation:
     """Ask, and return the calls of the request."""
     with calls.recording(name) as invocation:
-        template.function(name).load()(sample(name, caller.headers[name.partition(".")[0]]), None)
+        template.function(name).load()(request(name, caller), None)
     return invocation
 
 

@@ -73,7 +73,9 @@ def others(registry: None) -> None:
 def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     """Create Ada, with data of every kind. Return the tables as they were before."""
     before = everything()
-    users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com")
+    users.create(
+        ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com", phone="+447700900123"
+    )
     families.create("ada's", ME, rooms=["R1"])
     families.change("ben's", members=[ME, "cleo"])
     families.change("theirs", members=[OTHER, ME])
@@ -145,7 +147,7 @@ def test_export_contains_all_data_and_no_secrets() -> None:
         "home_mode": True,
         "customer": CUSTOMER,
         "email": "Ada@Example.com",
-        "phone": None,
+        "phone": "+447700900123",
         "enabled": True,
         "created_at": found["user"]["created_at"],
         "changed_at": None,
@@ -290,6 +292,7 @@ def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> N
     assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
         items.email_in_account("acme", "ada@example.com").pk,
         items.email_in_domain("D", "ada@example.com").pk,
+        items.phone_in_domain("D", "+447700900123").pk,
     }
 
 

@@ -17,7 +17,7 @@ from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-DOOR, SHELL, GATE, FAR, SHARED = (f"80:00:00:00:00:00:00:F{number}" for number in range(1, 6))
+FAR, DOOR, SHELL, GATE, SHARED = (f"80:00:00:00:00:00:00:F{number}" for number in range(1, 6))
 
 
 def refusal(reason: str) -> str:

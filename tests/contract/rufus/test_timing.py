@@ -8,6 +8,8 @@ import pytest
 
 from bindery.aws.dynamodb import Table
 from bindery.core import clock
+from bindery.directory import api_keys
+from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import devices, identity
 from tests.http_api import Response
 from tests.rufus import KEY, OTHER, READER, bound, get, unbind
@@ -61,6 +63,13 @@ def test_session_is_opened_and_counted() -> None:
     assert given[1] not in str(everything())
     assert given[1][64:] not in str(everything())
     assert activity(deviceid) == (1, 0, SHOWN_NOW)
+
+
+def test_key_needs_the_access_of_the_operation() -> None:
+    deviceid = bound()
+    writer = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="writer")
+    for answer in (opened(deviceid, READER), inserted(token(deviceid), FIRST, key=READER), listed(deviceid, writer)):
+        assert (answer.status, answer.body) == (403, '{"description":"Wrong api key access type"}')
 
 
 def test_passings_are_inserted_counted_and_listed_by_time() -> None:

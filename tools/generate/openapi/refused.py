@@ -22,8 +22,8 @@ OF_THE_FORM = frozenset({Reason.MALFORMED, Reason.PARAMETER_MISSING, Reason.INVA
 """Reasons that operations do not declare."""
 
 _ADDRESS = "80:00:00:00:00:00:00:F1"
-_NAMES_ITS_DEVICE = {("rufus.unbind_device", Reason.DEVICE_UNKNOWN)}
-"""Errors that name the path's parameter."""
+_NAMES_ITS_DEVICE = {("rufus.unbind_device", Reason.DEVICE_UNKNOWN), ("rufus.open_session", Reason.DEVICE_UNKNOWN)}
+"""Errors that name the request's deviceid."""
 
 _WRONG: tuple[str | list[str], ...] = ("x" * 1000, "\x07", ["one", "two"])
 """Values that most parameters refuse: too long, not printable, repeated."""
@@ -93,7 +93,7 @@ def _with(event: Event, body: str) -> Event:
 def _detail(operation: Operation[Any, Any], reason: Reason, event: Event) -> dict[str, str]:
     refusal = operation.dialect.REFUSALS[reason]
     if (operation.name, reason) in _NAMES_ITS_DEVICE:
-        return dict(event["pathParameters"])
+        return {"deviceid": (event.get("pathParameters") or body_of(event))["deviceid"]}
     texts = (refusal.text, *refusal.headers.values())
     names = {name for text in texts for _, name, _, _ in Formatter().parse(text) if name}
     return {name: _ADDRESS if name == "address" else name for name in names}
