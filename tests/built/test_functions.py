@@ -31,11 +31,12 @@ from tools import template
 from tools.local.engine import Engine
 
 VARYING = {
-    "rufus": {"creation_date"},
-    "quectel": {"authKey", "data", "deviceBindTime", "deviceBindTimeTs", "expirationTime", "token"},
+    "rufus": {"creation_date", "last_seen", "token_session"},
+    "quectel": {"authKey", "data", "deviceBindTime", "deviceBindTimeTs", "expirationTime", "registerTime", "token"},
     "remoteit": {
         *("auth_expiration", "auth_token", "connectionid", "createdate", "expirationsec", "proxy", "proxyserver"),
-        "token",
+        *("apikey", "authhash", "developer_key", "lastcontacted", "member_since", "requested", "requestedAt", "token"),
+        *("service_authhash", "service_token", "index", "token_index", "pubsub_channel"),
     },
     "vodlix": {"time", "timestamp"},
     "admin": {"created_at", "id", "key", "secret"},
