@@ -54,7 +54,7 @@ help:
 	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
 	@echo "make browser         test the documentation page in Chromium"
 	@echo "make proof           run the extended form of make promises, and mutation tests (takes half an hour)"
-	@echo "make check           run everything that CI runs: lint, types, template, scan, tests, promises, browser, build-check, sam-local"
+	@echo "make check           run everything that CI runs: lint, types, template, scan, tests, promises, clients, browser, build-check, sam-local"
 	@echo "make format          format the code"
 	@echo "make docs            write the documentation page to a folder, for hosting (SITE=)"
 	@echo "make screenshot      retake the README's picture of the documentation page"
@@ -81,7 +81,7 @@ test: .venv/test/.made .venv/ministack/.made
 
 # Part of make test, too. Names the programs that are missing: node, curl or openssl.
 clients: .venv/test/.made .venv/ministack/.made
-	$(TEST) -W error -m pytest -rs tests/clients
+	$(TEST) -W error -m pytest tests/clients
 
 # The calls are compared again, together with those of the last `make test`.
 promises: .venv/test/.made .venv/ministack/.made
@@ -112,7 +112,7 @@ proof: .venv/test/.made .venv/test/.calendar .venv/ministack/.made
 	PYTHONHASHSEED=2 $(CALENDAR) --moment 2030-12-31T23:59:50+00:00
 	$(TEST) -m tests.properties.mutations
 
-check: lint types validate scan test promises calendar browser build-check sam-local
+check: lint types validate scan test promises clients calendar browser build-check sam-local
 
 format: .venv/test/.made
 	$(TEST) -m ruff format .

@@ -91,7 +91,7 @@ def change(
     return context.api.ask("PATCH", "products", product, body=given)
 
 
-@command(app, name="tsl", done="Product {product_key} has a TSL with {properties} properties.")
+@command(app, name="tsl", done="Product {product_key} has a TSL. Number of properties: {properties}.")
 def load_tsl(
     context: Context,
     product: Product,

@@ -29,6 +29,7 @@ def samples(demo: Mapping[str, str]) -> Samples:
         "rufus.list_passings": device,
         "quectel.email_pwd_login": _signed(*app, demo["QUECTEL_PASSWORD"], {"email": demo["QUECTEL_EMAIL"]}),
         "quectel.phone_pwd_login": _signed(*app, demo["REMOTEIT_PASSWORD_OTHER"], phone),
+        "remoteit.check_token": {"token": demo.get("REMOTEIT_TOKEN", "")},
         "remoteit.login": {"username": demo["REMOTEIT_USERNAME"], "password": demo["REMOTEIT_PASSWORD"]},
     }
 

@@ -21,6 +21,11 @@ from tools import files, template
 from tools.local import engine, quectel_login
 from tools.local.demo import PHONE
 
+SAMPLE_DEVICE_ID = "65A1B7E0C6BC3D32C268C1506E3F6F39E225DC6ED79573E177E7243E8E38115B"
+"""deviceid in the sample events of rufus."""
+SAMPLE_SESSION = "the-session-token-of-a-user"
+"""Session token in the sample events of remoteit."""
+
 BRIDGE = b"docker0"
 _SIOCGIFADDR = 0x8915
 
@@ -67,16 +72,16 @@ def architecture() -> str:
 
 def event(function: template.Function, demo: Mapping[str, str]) -> dict[str, Any]:
     """Return a sample event with demo credentials. Tokens of deleted users are empty."""
-    made: dict[str, Any] = json.loads(function.event.read_text())
+    demo = defaultdict(str, demo)
+    text = function.event.read_text().replace(SAMPLE_SESSION, demo["REMOTEIT_TOKEN"])
+    made: dict[str, Any] = json.loads(
+        text.replace(SAMPLE_DEVICE_ID, secrets.device_id("demo", "Model X1", "DEVICE-123"))
+    )
     api, _, operation = function.name.partition(".")
-    given, demo = made["headers"], defaultdict(str, demo)
+    given = made["headers"]
     match api:
         case "rufus":
             given["api_key"] = demo["RUFUS_UNBIND_KEY"]
-            if "pathParameters" in made:
-                known = secrets.device_id("demo", "Model X1", "DEVICE-123")
-                made["rawPath"] = made["requestContext"]["http"]["path"] = f"/v0/devices/{known}"
-                made["pathParameters"]["deviceid"] = known
         case "quectel" if operation == "email_pwd_login":
             form = quectel_login.form(
                 demo["QUECTEL_EMAIL"],
@@ -98,6 +103,4 @@ def event(function: template.Function, demo: Mapping[str, str]) -> dict[str, Any
             if operation == "login":
                 login = {"username": demo["REMOTEIT_USERNAME"], "password": demo["REMOTEIT_PASSWORD"]}
                 made["body"] = json.dumps(login)
-            else:
-                given["token"] = demo["REMOTEIT_TOKEN"]
     return made
