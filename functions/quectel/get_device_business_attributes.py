@@ -37,7 +37,7 @@ class Attribute(Reply):
 
 
 class BusinessAttributes(Reply):
-    """What the device last reported. It reports neither its module nor its location."""
+    """Properties that the device reported last. It reports neither its module nor its location."""
 
     customize_tsl_info: list[Attribute] = Field(serialization_alias="customizeTslInfo")
     device_data: None = Field(default=None, serialization_alias="deviceData")

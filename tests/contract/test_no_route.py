@@ -23,7 +23,7 @@ VOICES = {
         405: '{"code":405,"data":null,"extMsg":"","msg":"Method not allowed"}',
     },
     "asseco": {
-        404: '{"problem":"not-found","message":"There is no such resource"}',
+        404: '{"problem":"not-found","message":"The resource does not exist"}',
         405: '{"problem":"method-not-allowed","message":"The resource does not have this method"}',
     },
     "remoteit": {

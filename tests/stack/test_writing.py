@@ -13,7 +13,7 @@ CODE = [path for folder in ("layers", "functions", "tools") for path in sorted((
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 QUESTION = re.compile(r"(What|Where|That|Whether|Who|Whoever|Whom|Whose|Why|How)\b")
-"""A function docstring says what the function does; it does not begin like a question."""
+"""A docstring says what a function does or a class is; it does not begin like a question."""
 
 AVOIDED = re.compile(
     r"\b(anew|whoever|meanwhile|came between|stands? (in|at|under|with)|stood there|is good (for|in|while)|of ours"
@@ -24,9 +24,11 @@ AVOIDED = re.compile(
 """Words with a plainer equivalent."""
 
 
-def functions(path: Path) -> Iterator[tuple[str, str]]:
+def docstrings(path: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (docstring := ast.get_docstring(node)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and (
+            docstring := ast.get_docstring(node)
+        ):
             yield f"{path.relative_to(ROOT)}:{node.lineno}", docstring
 
 
@@ -42,8 +44,8 @@ def words(path: Path) -> Iterator[str]:
     yield from re.findall(r"^\s*# (.*)$", source, re.MULTILINE)
 
 
-def test_function_docstring_does_not_begin_like_a_question() -> None:
-    assert [name for path in CODE for name, docstring in functions(path) if QUESTION.match(docstring)] == []
+def test_docstring_does_not_begin_like_a_question() -> None:
+    assert [name for path in CODE for name, docstring in docstrings(path) if QUESTION.match(docstring)] == []
 
 
 @pytest.mark.parametrize("path", [*CODE, *PAGES], ids=lambda path: str(path.relative_to(ROOT)))

@@ -240,7 +240,7 @@ class Api(Client):
         return {"created": created, "changed": 0, "unchanged": len(serials) - created, "errors": []}
 
     def lost(self, serials: list[str]) -> None:
-        """What becomes of the request whose answer nobody gets: nothing."""
+        """Handle a request whose response is lost: do nothing."""
 
 
 def take(

@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 
 
 class Cold(NamedTuple):
-    """What a million requests cost in addition if each meets a cold start and opens a connection."""
+    """Additional cost of a million requests that each meet a cold start and open a connection."""
 
     init: float
     secrets: float

@@ -56,7 +56,7 @@ REFUSALS = {
     ),
     Reason.DEVICE_UNKNOWN: ErrorRow(404, "device-not-exist", "The device does not exist"),
     Reason.NOT_FOUND: ErrorRow(404, "classification-not-exist", "The classification does not exist"),
-    Reason.NO_ROUTE: ErrorRow(404, "not-found", "There is no such resource"),
+    Reason.NO_ROUTE: ErrorRow(404, "not-found", "The resource does not exist"),
     Reason.METHOD_NOT_ALLOWED: ErrorRow(405, "method-not-allowed", "The resource does not have this method"),
     Reason.IDENTIFIER_MISSING: ErrorRow(440, "imei-not-set", "The device's identifier is not set"),
     Reason.NICKNAME_MISSING: ErrorRow(440, "nickname-not-set", "The device's nickname is not set"),

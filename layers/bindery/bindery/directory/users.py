@@ -10,7 +10,7 @@ from bindery.aws.dynamodb import Check, CursorPage
 from bindery.aws.expressions import Condition, absent, equals, every
 from bindery.core import clock
 from bindery.core.errors import Reason
-from bindery.directory import emails
+from bindery.directory import login_names
 from bindery.registry import items
 from bindery.security import passwords, secrets
 
@@ -70,14 +70,14 @@ def create(
     }
     if phone is not None:
         record["phone"] = phone
-    if emails.taken_in_account(record):
+    if login_names.taken_in_account(record):
         record["only_in_domain"] = True
     dynamodb.transact(
         [
             items.user(uid).put(record, when=absent().raises(Reason.ALREADY_EXISTS)),
             items.account(account).check(directory.EXISTS),
             *references,
-            *emails.claims(record),
+            *login_names.claims(record),
         ]
     )
 
@@ -111,15 +111,15 @@ def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[i
         directory.change(items.user(uid), members)
         return
     if moved or "email" in members:
-        members["only_in_domain"] = emails.taken_in_account(was | members)
+        members["only_in_domain"] = login_names.taken_in_account(was | members)
     now = was | members
-    before, after = emails.names(was), emails.names(now)
+    before, after = login_names.names(was), login_names.names(now)
     unchanged = same_names(was) & equals("customer", was["customer"])
     dynamodb.transact(
         [
             items.user(uid).update(set=members, add=counted, when=unchanged.raises(_changed)),
             *(references if moved else ()),
-            *emails.claims(now),
+            *login_names.claims(now),
             *(name.delete() for name in before if name not in after),
         ]
     )

@@ -12,7 +12,7 @@ from bindery.aws.dynamodb import T, Table
 from bindery.aws.expressions import absent, equals
 from bindery.connectivity import leases
 from bindery.core.errors import Reason, Refused
-from bindery.directory import emails, products, users
+from bindery.directory import login_names, products, users
 from bindery.operators import forced_unbind
 from bindery.quectel import families, user_devices
 from bindery.registry import holdings, identity, items
@@ -137,7 +137,7 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
         raise Refused(Reason.NOT_FOUND)
     unchanged = users.same_names(user) & equals("enabled", False)
     deletion = items.user(uid).delete(when=unchanged.raises(_changed_or_erased))
-    dynamodb.transact([deletion, *(name.delete() for name in emails.names(user))])
+    dynamodb.transact([deletion, *(name.delete() for name in login_names.names(user))])
     return dict(removed | {"users": 1}), True
 
 

@@ -25,7 +25,7 @@ class Kind(IntEnum):
 
 
 class Failure(StrEnum):
-    """Why a device did not get a command, as the user sees it."""
+    """Reason that a device did not get a command, as the user sees it."""
 
     NOT_BOUND = "Device not bound"
     NOT_ACCEPTED = "Device control command does not match the TSL"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Read
 from bindery.core.errors import Reason, Refused
-from bindery.directory import accounts, emails, login_attempts
+from bindery.directory import accounts, login_attempts, login_names
 from bindery.quectel import domain_secrets
 from bindery.registry import identity, items
 from bindery.security import encryption
@@ -64,7 +64,7 @@ def log_in(domain: str, name: Name, encrypted: str, random: str, signature: str,
     known = dynamodb.get_many([Read(user_key), Read(account_key)])
     user = known[user_key]
     # A concurrent change may have removed the user, or their name, since it was read.
-    if user is None or name.key not in emails.names(user):
+    if user is None or name.key not in login_names.names(user):
         raise Refused(name.unknown)
     # A user who may not log in has no correct password.
     may_log_in = user["enabled"] and accounts.enabled(known[account_key])

@@ -296,7 +296,7 @@ class Reported(TypedDict):
 
 
 class Properties(Stored, total=False):
-    """What a device last reported (quectel), under the named binding."""
+    """Properties that a device reported last (quectel), and the binding at that time."""
 
     binding: str
     values: dict[str, Reported]

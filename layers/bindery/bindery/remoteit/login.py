@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Read
 from bindery.core.errors import Reason
-from bindery.directory import emails, login_attempts, sessions
+from bindery.directory import login_attempts, login_names, sessions
 from bindery.directory.api_keys import ApiKey
 from bindery.directory.login_attempts import Attempt
 from bindery.registry import items
@@ -57,7 +57,7 @@ def _begin(developer_key: ApiKey, email: str, source_ip: str) -> tuple[Attempt, 
     # Read a user for an unknown address too: a missing round trip would reveal that it is unknown.
     user = dynamodb.get(items.user("" if owner is None else owner["uid"]))
     # The user may have been deleted, or their address changed, since the name was read.
-    may_log_in = user is not None and user["enabled"] and name in emails.names(user)
+    may_log_in = user is not None and user["enabled"] and name in login_names.names(user)
     return attempt, user if may_log_in else None
 
 
