@@ -18,7 +18,7 @@ class GetDeviceBusinessAttributes(Query):
     pk: Identifier64
     dk: dialect.DeviceKey
     type: Annotated[Annotated[str, Strict(), Field(pattern="^[123](, ?[123])*$")] | None, Trimmed] = None
-    code_list: Annotated[Annotated[str, Strict(), Field(max_length=8192)] | None, Trimmed] = Field(
+    code_list: Annotated[Annotated[str, Strict(), Field(pattern="^[ -~]*$", max_length=2048)] | None, Trimmed] = Field(
         default=None, alias="codeList"
     )
 
