@@ -121,8 +121,14 @@ def test_throttling_is_per_user_and_per_day(here: World, time: Clock) -> None:
 def test_guess_count_is_per_caller_anonymous_and_expires(here: World, time: Clock) -> None:
     guess(here, 1)
     (count,) = counts()
-    assert "ada" not in str(count)
-    assert count["expires_at"] == time.now // 1000 + 86_400
+    # Nothing else is stored.
+    assert {name: value for name, value in count.items() if name not in ("pk", "sk")} == {
+        "failures": 1,
+        "last_at": time.now,
+        "expires_at": time.now // 1000 + 86_400,
+    }
+    assert re.fullmatch(r"attempts#[0-9a-f]{64}", count["pk"])
+    assert count["sk"] == f"guesses#{clock.today().isoformat()}"
     assert items.guesses("ada") != items.guesses("ben")
     unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
     assert items.guesses("ada").pk.removeprefix("attempts#") not in unkeyed
