@@ -172,7 +172,7 @@ def test_gain_whose_last_call_follows_the_response_of_a_ban_comes_after_the_ban(
     bind = Request("bind", look_then_bind, gains="bind")
     # Without a promise, a bind request that looked before the ban may come first.
     assert schedules.check([bind, Request("ban", ban)]) == 3
-    with pytest.raises(AssertionError, match="bind would be answered .*banned"):
+    with pytest.raises(AssertionError, match=r"bind would be answered .*banned"):
         schedules.check([bind, Request("ban", ban, forbids=("bind",))])
 
 

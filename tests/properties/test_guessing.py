@@ -444,6 +444,7 @@ def test_metric_counts_only_reasons_that_operations_return() -> None:
     assert len(pattern()) <= 1024
     refused_for = {reason for name in world.OPERATIONS for reason in template.function(name).load().refuses}
     assert {Reason(reason) for reason in counted()} <= refused_for
+    assert {reason for reason in refused_for if reason.endswith("_throttled")} <= counted()
 
 
 def _with(header: str, value: str) -> Callable[[Stage], dict[str, Any]]:
