@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 COUNTER = Key(Table.DIRECTORY, "counter", "counter")
 OTHER = Key(Table.DIRECTORY, "other", "other")
+BAN = Key(Table.DIRECTORY, "ban", "ban")
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +156,24 @@ def test_request_that_ended_before_another_began_comes_first() -> None:
         schedules.check(of(at_once, from_a_cache))
     assert "a, then b:" in str(shown.value)
     assert "b, then a:" not in str(shown.value)
+
+
+def test_gain_whose_last_call_follows_the_response_of_a_ban_comes_after_the_ban() -> None:
+    def look_then_bind() -> Response:
+        if dynamodb.get(BAN) is not None:
+            return Response(403, {}, "banned")
+        at_once()
+        return Response(200, {}, "bound")
+
+    def ban() -> Response:
+        dynamodb.write(Put(BAN, {"banned": True}))
+        return Response(200, {}, "")
+
+    bind = Request("bind", look_then_bind, gains="bind")
+    # Without a promise, a bind request that looked before the ban may come first.
+    assert schedules.check([bind, Request("ban", ban)]) == 3
+    with pytest.raises(AssertionError, match=r"bind would be answered .*banned"):
+        schedules.check([bind, Request("ban", ban, forbids=("bind",))])
 
 
 def test_forbidden_state_is_found_in_any_end_state() -> None:

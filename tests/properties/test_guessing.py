@@ -121,8 +121,14 @@ def test_throttling_is_per_user_and_per_day(here: World, time: Clock) -> None:
 def test_guess_count_is_per_caller_anonymous_and_expires(here: World, time: Clock) -> None:
     guess(here, 1)
     (count,) = counts()
-    assert "ada" not in str(count)
-    assert count["expires_at"] == time.now // 1000 + 86_400
+    # Nothing else is stored.
+    assert {name: value for name, value in count.items() if name not in ("pk", "sk")} == {
+        "failures": 1,
+        "last_at": time.now,
+        "expires_at": time.now // 1000 + 86_400,
+    }
+    assert re.fullmatch(r"attempts#[0-9a-f]{64}", count["pk"])
+    assert count["sk"] == f"guesses#{clock.today().isoformat()}"
     assert items.guesses("ada") != items.guesses("ben")
     unkeyed = {hashlib.new(name, b"ada").hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
     assert items.guesses("ada").pk.removeprefix("attempts#") not in unkeyed
@@ -438,6 +444,7 @@ def test_metric_counts_only_reasons_that_operations_return() -> None:
     assert len(pattern()) <= 1024
     refused_for = {reason for name in world.OPERATIONS for reason in template.function(name).load().refuses}
     assert {Reason(reason) for reason in counted()} <= refused_for
+    assert {reason for reason in refused_for if reason.endswith("_throttled")} <= counted()
 
 
 def _with(header: str, value: str) -> Callable[[Stage], dict[str, Any]]:

@@ -2,12 +2,15 @@
 
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -139,6 +142,11 @@ def test_printed_requests_work_unchanged(server: Server):
         timeout=60,
     )
     assert ran.stdout.split() == ["201", "200", "200", "200", "200"], ran.stderr
+
+
+def test_start_names_the_operators_command_line(server: Server):
+    (named,) = [line for line in server.output if line.startswith("command line for operators: ")]
+    assert named.endswith("bindery doctor\n")
 
 
 def test_demo_env_has_two_callers_of_each_kind(server: Server):
@@ -339,6 +347,19 @@ def test_sam_local_events_contain_the_demo_credentials(server: Server, client: h
     assert {path.name for path in server.state.glob("events/*/*.json")} == {
         function.event.name for function in template.functions()
     }
+
+
+def test_sam_local_is_configured_for_the_local_registry_and_this_machine(server: Server):
+    config = tomllib.loads((server.state / "samconfig.toml").read_text())["default"]
+    architecture = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+    for command in ("local_invoke", "local_start_lambda"):
+        options = config[command]["parameters"]
+        assert options["parameter_overrides"] == f"Architecture={architecture}"
+        settings = json.loads(Path(options["env_vars"]).read_text())["Parameters"]
+        # SAM passes only variables that the template declares.
+        declared = {name for function in template.functions() for name in function.environment}
+        assert settings.keys() <= declared
+        assert re.fullmatch(r"http://host\.docker\.internal:\d+/[\w-]{43}", settings["AWS_ENDPOINT_URL"])
 
 
 def test_second_server_on_the_same_state_is_refused(server: Server):

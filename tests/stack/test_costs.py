@@ -1,5 +1,7 @@
 """The cost table adds up, and the documented costs match the template."""
 
+import re
+
 import pytest
 
 from tools import template
@@ -34,10 +36,28 @@ def line(name: str, case: str) -> str:
 
 def test_login_cost_includes_hashing_time():
     totals = {name: cost for name, _, cost, _ in ROWS}
+    full_processor = {
+        properties["Handler"].removesuffix(".handler")
+        for _, properties in template.resources("AWS::Serverless::Function")
+        if properties.get("MemorySize") == 1769
+    }
+    assert costs.HASH_SECONDS.keys() == full_processor
     for name in costs.HASH_SECONDS.keys() & totals.keys():
         # Half a second of 1,769 MB.
         assert totals[name].lambda_time >= round(0.5 * 1769 / 1024 * costs.GB_SECONDS, 2)
         assert totals[name].total() > 4 * totals["rufus.get_device"].total()
+
+
+def test_documented_cost_of_an_attack_on_logins_matches_the_table():
+    totals = {name: cost.total() for name, _, cost, _ in ROWS}
+    rate = template.document()["Parameters"]["LoginRate"]["Default"]
+    day = 86_400 / 1_000_000 * totals["quectel.email_pwd_login"]
+    told = re.search(
+        r"about \$(\d+) a day per login route.*?at 1,000 it would be \$([\d,]+) and", page("deploying.md"), re.DOTALL
+    )
+    assert told
+    assert float(told[1]) == pytest.approx(rate * day, rel=0.05)
+    assert float(told[2].replace(",", "")) == pytest.approx(1000 * day, rel=0.05)
 
 
 def test_transaction_takes_longer_than_a_single_call():

@@ -48,6 +48,13 @@ def test_parameter_has_one_row(name: str):
     assert PAGE.count(f"| `{name}` |") == 1
 
 
+def test_page_begins_with_the_quota_for_concurrent_executions():
+    first, second = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)[:2]
+    assert (first, second) == ("Before the first deployment", "First deployment")
+    before = PAGE.partition(f"## {first}\n")[2].partition(f"## {second}\n")[0]
+    assert "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384" in before
+
+
 def test_linked_headings_and_make_targets_exist():
     pages = {"": PAGE} | {name: (ROOT / "docs" / name).read_text() for name in ("operating.md", "performance.md")}
     for file, anchor in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", PAGE):

@@ -216,7 +216,7 @@ def test_warm_throughput_is_optional_for_table_and_indexes(table: str):
         {"Fn::Equals": [parameter("WarmWrites", 4000), 4000]},
     ]
     for warmed in (properties(table), *properties(table)["GlobalSecondaryIndexes"]):
-        assert warmed["WarmThroughput"] == {
+        assert warmed.get("WarmThroughput") == {
             "Fn::If": [
                 "Warmed",
                 {"ReadUnitsPerSecond": {"Ref": "WarmReads"}, "WriteUnitsPerSecond": {"Ref": "WarmWrites"}},

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from tools.cli import devices, issued
 from tools.cli.main import app
 from tools.template import ROOT
 
@@ -48,6 +49,12 @@ def test_documented_command_can_be_parsed(command: str) -> None:
         name, *words = words
         found = found.commands[name]
     found.make_context(found.name, words)
+
+
+def test_every_column_of_an_import_is_documented() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs/operating.md").read_text()))
+    for columns in (devices.IMPORTED, issued.COLUMNS):
+        assert {*columns.required, *columns.optional} <= words
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

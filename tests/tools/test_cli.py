@@ -493,6 +493,21 @@ def test_erasure_without_a_user_record_ends_when_nothing_is_left(bindery: Binder
     assert bindery("privacy erase ada --yes").exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("users revoke-tokens ada", "Revoked all session tokens of user ada and ended their connections."),
+        ("users disable ben", "Disabled user ben. Their tokens no longer work."),
+        ("users enable ben", "Enabled user ben."),
+        (f"devices disable {DEVICE}", f"Device {DEVICE} can no longer be bound. Existing bindings are kept."),
+        (f"devices enable {DEVICE}", f"Device {DEVICE} can be bound."),
+        ("settings set device_management 1", "device_management is now 1. Requests use the new value within a minute."),
+    ],
+)
+def test_action_says_what_it_did(bindery: Bindery, line: str, said: str) -> None:
+    assert bindery(f"{line} --output table").stdout == f"{said}\n"
+
+
 def test_every_existing_command_is_tested() -> None:
     source = Path(__file__).read_text() + (Path(__file__).with_name("test_imports.py")).read_text()
     for name, module in GROUPS.items():
