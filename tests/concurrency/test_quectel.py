@@ -93,11 +93,6 @@ def offer(uid: str, cover: str) -> Request:
     return replace(asked, forbids=() if cover == "2" else ("bind",))
 
 
-def regenerate(uid: str) -> Request:
-    """Replace the authKey of the user's binding."""
-    return ask(uid, "regenerate_auth_key", pk=PK, dk=DK)
-
-
 def ask(uid: str, name: str, **parameters: str) -> Request:
     token = quectel.token(uid)
     return Request(f"{uid}: {name}", lambda: quectel.call(name, token, parameters))
@@ -184,19 +179,6 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
     "a rename and an end": (mine, lambda mode: [rename(ME, "a"), multi_end(mode, ME)]),
     "a rename and another's bind": (mine, lambda mode: [rename(ME, "a"), bind(OTHER)]),
     "two renames": (mine, lambda mode: [rename(ME, "a"), rename(ME, "b")]),
-    "two new authKeys": (mine, lambda mode: [regenerate(ME), regenerate(ME)]),
-    "a new authKey and a look at it": (mine, lambda mode: [regenerate(ME), ask(ME, "get_auth_key", pk=PK, dk=DK)]),
-    "a new authKey and a rename": (mine, lambda mode: [regenerate(ME), rename(ME, "a")]),
-    "a new authKey and an unbind": (mine, lambda mode: [regenerate(ME), unbind(ME)]),
-    "a new authKey and an end": (mine, lambda mode: [regenerate(ME), multi_end(mode, ME)]),
-    "a new authKey and another's bind": (mine, lambda mode: [regenerate(ME), bind(OTHER)]),
-    "a new authKey and a ban": (mine, lambda mode: [regenerate(ME), ban()]),
-    "a new authKey and an accept": (mine, lambda mode: [regenerate(ME), accept(OTHER, ME)]),
-    "a new authKey and the tokens' revocation": (
-        mine,
-        lambda mode: [regenerate(ME), replace(of_user(ME, "revoke-tokens"), forbids=())],
-    ),
-    "a new authKey, an unbind and a bind": (mine, lambda mode: [regenerate(ME), unbind(ME), bind(ME)]),
     "an accept and an unbind": (mine, lambda mode: [accept(OTHER, ME), unbind(ME)]),
     "two accepts": (mine, lambda mode: [accept(OTHER, ME), accept(THIRD, ME)]),
     "an accept twice": (mine, lambda mode: [accept(OTHER, ME), accept(OTHER, ME)]),
@@ -245,7 +227,6 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
 
 
 LONG = (
-    "a new authKey, an unbind and a bind",
     "an unbind, a bind and an accept",
     "a ban, a bind and an unban",
     "an offer that adds, one that ends the codes, and an accept",
