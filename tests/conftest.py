@@ -11,7 +11,7 @@ import pytest
 from bindery.aws import credentials, dynamodb, functions, sdk
 from bindery.core import env
 from bindery.directory import key_guesses, rates, settings
-from bindery.security import oidc, secrets
+from bindery.security import oidc, passwords, secrets
 from tests import aws_calls, calls, key_sizes, moto_registry
 from tools import template
 from tools.local.gateway import Functions
@@ -126,6 +126,13 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setattr(functions, "client", _Recorded)
     clear_caches()
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make password hashes cheap, also the one that is computed if no password is stored."""
+    monkeypatch.setattr(passwords, "_LN", 2)
+    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
 
 
 @pytest.fixture

@@ -20,7 +20,11 @@ DEVICE = identity.manufactured_device(PK, SN)
 ME, OTHER, THIRD = "C31489", "C31490", "C-3#1"
 
 TEXTS = {
+    5004: "Phone number not registered",
     5009: "Device verification failed",
+    5012: "Incorrect user name or password",
+    5015: "User domain does not exist",
+    5031: "Email not registered",
     5032: "Token verification failed",
     5041: "No permission",
     5048: "Device binding failed",
@@ -49,6 +53,7 @@ TEXTS = {
     5340: "Batch control devices failed",
     5361: "Incorrect DK format",
     5412: "Product binding mode is unique, cannot bind repeatedly",
+    5420: "Signature verification failed",
     5471: "Please enter query type for property identifiers",
     5553: "Product or device does not exist",
     5624: "Home mode not enabled",
@@ -127,6 +132,11 @@ def succeeded(answer: Response) -> dict[str, str]:
     assert (given["code"], given["extMsg"], given["msg"]) == (200, "", "")
     assert list(given["data"]) == ["authKey", "dk", "moduleType", "pk"]
     return dict(given["data"])
+
+
+def login_failures() -> list[int]:
+    """Return the numbers of failed logins that are counted for a name."""
+    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
 def owner() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One registry for all tests of a file. Each test starts from a prepared state, which several tests may share."""
 
+import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -45,3 +46,9 @@ def prepared(
         moto_registry.restore(worlds[name])
 
     return prepare
+
+
+@pytest.fixture
+def fixed_hashes(cheap_hashes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make password hashes cheap and deterministic."""
+    monkeypatch.setattr(secrets, "token_bytes", bytes)

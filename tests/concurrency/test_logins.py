@@ -1,7 +1,6 @@
 """Logins: every schedule of parallel requests is equivalent to some order of the requests."""
 
 import json
-import secrets
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -13,25 +12,21 @@ from bindery.directory import accounts, api_keys, login_attempts, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
 from bindery.registry import items
-from bindery.security import passwords
+from bindery.remoteit.login import authhash
 from tests import tables
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, operator
 from tests.http_api import SOURCE_IP, event, invoke
+from tests.sample_requests import send
 from tools.local import quectel_login
 
-ADA, BEN = "ada@example.com", "ben@example.com"
+ADA, BEN, NEW_ADDRESS = "ada@example.com", "ben@example.com", "new@example.com"
 GOOD, NEW, BAD = "correct horse", "battery staple", "a guess of mine"
 DEVELOPER, SECRET = "A" * 40, "s" * 32
 RANDOM = "a1B2c3D4e5F6g7H8"
+CODE, PHONES = "44", {ADA: "7700900001", BEN: "7700900002", NEW_ADDRESS: "7700900003"}
 
-
-@pytest.fixture(autouse=True)
-def _quick_and_certain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make hashes cheap and deterministic."""
-    monkeypatch.setattr(passwords, "_LN", 2)
-    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
-    monkeypatch.setattr(secrets, "token_bytes", bytes)
+pytestmark = pytest.mark.usefixtures("fixed_hashes")
 
 
 def quectel(password: str = GOOD, email: str = ADA) -> Request:
@@ -47,13 +42,38 @@ def remoteit(password: str = GOOD, email: str = ADA) -> Request:
     return Request(f"{email} logs in with {password}", lambda: invoke("remoteit.login", asked))
 
 
+def by_phone(password: str = GOOD, email: str = ADA) -> Request:
+    """Return a login with the phone number of the user who has or gets this address."""
+    fields = quectel_login.query(CODE, PHONES[email], password, "demo", SECRET, random=RANDOM)
+    return Request(f"{email} logs in by phone with {password}", lambda: send("quectel.phone_pwd_login", query=fields))
+
+
+def by_authhash(password: str = GOOD, email: str = ADA) -> Request:
+    """Return a login with ada's or ben's current authhash, or with a wrong one."""
+    uid = email.partition("@")[0]
+    right = authhash(users.show("ada" if uid == "new" else uid))
+    body = {"username": email, "authhash": right if password == GOOD else password}
+    headers = {"developerkey": DEVELOPER}
+    return Request(
+        f"{email} logs in by authhash with {password}",
+        lambda: send("remoteit.login_by_authhash", headers, body=body),
+    )
+
+
 Login = Callable[..., Request]
-LOGINS: dict[str, Login] = {"quectel": quectel, "remoteit": remoteit}
+LOGINS: dict[str, Login] = {
+    "quectel": quectel,
+    "quectel, by phone": by_phone,
+    "remoteit": remoteit,
+    "remoteit, by authhash": by_authhash,
+}
 
 
 def key(api: str) -> Any:
     """Return the key of the item with ada's attempts."""
-    return items.name_attempts(api, "demo" if api == "quectel" else "acme", ADA, SOURCE_IP)
+    name = f"+{CODE}{PHONES[ADA]}" if "phone" in api else ADA
+    dialect = api.partition(",")[0]
+    return items.name_attempts(dialect, "demo" if dialect == "quectel" else "acme", name, SOURCE_IP)
 
 
 def of_user(does: str, body: Any = None, method: str = "POST") -> Request:
@@ -62,6 +82,11 @@ def of_user(does: str, body: Any = None, method: str = "POST") -> Request:
 
 def password(new: str = NEW) -> Request:
     return of_user("password", {"password": new})
+
+
+def renamed() -> Request:
+    """Give ada another email address and phone number."""
+    return of_user("", {"email": NEW_ADDRESS, "phone": f"+{CODE}{PHONES[NEW_ADDRESS]}"}, "PATCH")
 
 
 def close() -> Request:
@@ -73,7 +98,7 @@ def installation() -> None:
     domain_secrets.create("demo", SECRET)
     api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="demo", chosen=DEVELOPER)
     for uid, email in (("ada", ADA), ("ben", BEN)):
-        users.create(uid, "acme", domain="demo", email=email)
+        users.create(uid, "acme", domain="demo", email=email, phone=f"+{CODE}{PHONES[email]}")
         users.set_password(uid, GOOD)
 
 
@@ -90,10 +115,10 @@ CASES: dict[str, tuple[int, Callable[[Login], list[Request]]]] = {
     "a login and the user's disabling": (0, lambda login: [login(), of_user("disable")]),
     "a login, disabling and enabling": (0, lambda login: [login(), of_user("disable"), of_user("enable")]),
     "a login and the tokens' revocation": (0, lambda login: [login(), of_user("revoke-tokens")]),
-    "a login and another address": (0, lambda login: [login(), of_user("", {"email": "new@example.com"}, "PATCH")]),
+    "a login and another address": (0, lambda login: [login(), renamed()]),
     "a login under the new address and that": (
         0,
-        lambda login: [login(GOOD, "new@example.com"), of_user("", {"email": "new@example.com"}, "PATCH")],
+        lambda login: [login(GOOD, NEW_ADDRESS), renamed()],
     ),
     "a login and another domain": (0, lambda login: [login(), of_user("", {"domain": "other"}, "PATCH")]),
     "a login and the account's closing": (0, lambda login: [login(), close()]),

@@ -31,13 +31,27 @@ def by(uid: str, name: str, body: dict[str, str], **more: Any) -> Callable[[], R
     return lambda: send(f"remoteit.{name}", headers, body=body, **more)
 
 
-def delete(uid: str = ME) -> Request:
-    return Request(f"{uid} deletes", by(uid, "delete_device", {}, path={"address": ADDRESS}))
+SHELL = ADDRESS[:-1] + "2"
+"""Service address of a second service."""
 
 
-def connect(uid: str, hostip: str | None = None) -> Request:
-    body = {"deviceaddress": ADDRESS, **({} if hostip is None else {"hostip": hostip})}
-    return Request(f"{uid} connects", by(uid, "connect_device", body), gains="connect")
+def delete(uid: str = ME, address: str = ADDRESS) -> Request:
+    return Request(f"{uid} deletes {address}", by(uid, "delete_device", {}, path={"address": address}))
+
+
+def name(uid: str = ME, alias: str = "Door") -> Request:
+    body = {"deviceaddress": ADDRESS, "devicealias": alias}
+    return Request(f"{uid} names {alias}", by(uid, "rename_device", body))
+
+
+def connect(uid: str, hostip: str | None = None, address: str = ADDRESS) -> Request:
+    body = {"deviceaddress": address, **({} if hostip is None else {"hostip": hostip})}
+    return Request(f"{uid} connects to {address}", by(uid, "connect_device", body), gains="connect")
+
+
+def assign(address: str = SHELL) -> Request:
+    path = f"devices/{identity.opaque(quectel.DEVICE)}/address"
+    return operator(f"assign {address}", "devices", "PUT", path, {"address": address, "service": "ssh"})
 
 
 def stop(uid: str = ME) -> Request:
@@ -72,9 +86,11 @@ def end(mode: Mode, uid: str = ME) -> Request:
     return of_device(quectel.DEVICE, "unbind", query={"uid": uid} if mode is Mode.MULTI else "", reason="lost")
 
 
-def withdraw() -> Request:
+def withdraw(address: str | None = None) -> Request:
+    """Withdraw a service address, or all."""
     path = f"devices/{identity.opaque(quectel.DEVICE)}/address"
-    return operator("withdraw", "devices", "DELETE", path)
+    query = "" if address is None else {"address": address}
+    return operator(f"withdraw {address or 'all'}", "devices", "DELETE", path, query=query)
 
 
 def revoke(uid: str = ME) -> Request:
@@ -106,6 +122,12 @@ def shared() -> None:
 def shared_and_connected() -> None:
     shared()
     assert connect(OTHER).ask().status == 200
+
+
+def two_services() -> None:
+    """Give the device a second service, and connect to the first."""
+    service_addresses.assign(SHELL, quectel.DEVICE, "ssh")
+    connected()
 
 
 def banned() -> None:
@@ -162,6 +184,38 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
     "a connect and the service deleted by its owner": (connected, lambda mode: [connect(ME), delete()]),
     "the service deleted by its owner and withdrawn": (connected, lambda mode: [delete(), withdraw()]),
     "the service deleted by its owner and an unbind": (connected, lambda mode: [delete(), unbind(ME)]),
+    "the service deleted twice": (connected, lambda mode: [delete(), delete()]),
+    "the service deleted by its owner and an end": (connected, lambda mode: [delete(), end(mode)]),
+    "the service deleted by its owner and another's bind": (connected, lambda mode: [delete(), bind(OTHER)]),
+    "the service deleted by its owner and an unban": (banned, lambda mode: [delete(), does("unban")]),
+    "the service deleted by its owner and a ban": (connected, lambda mode: [delete(), does("ban", reason="stolen")]),
+    "the service deleted by its owner and another assigned": (connected, lambda mode: [delete(), assign()]),
+    "both services deleted": (two_services, lambda mode: [delete(), delete(ME, SHELL)]),
+    "a service deleted by its owner and all withdrawn": (two_services, lambda mode: [delete(), withdraw()]),
+    "the service deleted, an unbind and a bind": (connected, lambda mode: [delete(), unbind(ME), bind(ME)]),
+    "a connect and a service assigned": (alone, lambda mode: [connect(ME, address=SHELL), assign()]),
+    "a connect and another service assigned": (connected, lambda mode: [connect(ME), assign()]),
+    "a connect and another service withdrawn": (two_services, lambda mode: [connect(ME), withdraw(SHELL)]),
+    "a connect to another service and its withdrawal": (
+        two_services,
+        lambda mode: [connect(ME, address=SHELL), withdraw(SHELL)],
+    ),
+    "connects to two services": (two_services, lambda mode: [connect(ME), connect(ME, address=SHELL)]),
+    "a service withdrawn and all withdrawn": (two_services, lambda mode: [withdraw(SHELL), withdraw()]),
+    "a service assigned and all withdrawn": (connected, lambda mode: [assign(), withdraw()]),
+    "a connect, the address withdrawn and assigned": (
+        connected,
+        lambda mode: [connect(ME), withdraw(ADDRESS), assign(ADDRESS)],
+    ),
+    "two names": (alone, lambda mode: [name(), name(ME, "Gate")]),
+    "a name and an unbind": (alone, lambda mode: [name(), unbind(ME)]),
+    "a name and an end": (alone, lambda mode: [name(), end(mode)]),
+    "a name and another's bind": (alone, lambda mode: [name(), bind(OTHER)]),
+    "a name and a connect": (alone, lambda mode: [name(), connect(ME)]),
+    "a name and the service deleted": (alone, lambda mode: [name(), delete()]),
+    "a name and the user's tokens revoked": (alone, lambda mode: [name(), revoke()]),
+    "a name by a share and its end": (shared, lambda mode: [name(OTHER), unbind(OTHER)]),
+    "a name by a share and the end of its binding": (shared, lambda mode: [name(OTHER), unbind(ME)]),
     "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
     "a connect and the user's own stop": (connected, lambda mode: [connect(ME), own_stop()]),
     "a connect elsewhere, a connect and the user's own stop": (
@@ -201,6 +255,8 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
 
 
 LONG = (
+    "the service deleted, an unbind and a bind",
+    "a connect, the address withdrawn and assigned",
     "a connect, an unbind and a bind",
     "a connect, an end and another's bind",
     "a connect elsewhere, a connect and the user's own stop",

@@ -8,10 +8,13 @@ import pytest
 
 from bindery.aws import functions
 from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.core import clock
 from bindery.core.errors import Reason
+from bindery.directory import api_keys, rates
 from bindery.http import fallback, operation
 from bindery.rufus import dialect as rufus
 from tests.http_api import SOURCE_IP, Response, event, invoke
+from tests.rufus import KEY, install
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -71,10 +74,12 @@ def test_unknown_path_is_404_in_the_format_of_its_api(prefix: str, rest: str):
 def test_unsupported_method_is_405_with_allowed_methods(path: str):
     methods = list(fallback.ROUTES[path])
     (dialect,) = (dialect for prefix, dialect in fallback.DIALECTS.items() if path.startswith(prefix))
+    plain = re.sub(r"\{.+?\}", "990000862471854", path)
     for method in set(METHODS) - set(methods):
-        answer = refused(method, re.sub(r"\{.+?\}", "990000862471854", path))
-        assert (answer.status, timeless(answer.body)) == (status(dialect, 405), VOICES[dialect][405])
-        assert answer.headers["Allow"] == ", ".join(methods)
+        for variant in (plain, f"/{plain}/"):
+            answer = refused(method, variant)
+            assert (answer.status, timeless(answer.body)) == (status(dialect, 405), VOICES[dialect][405])
+            assert answer.headers["Allow"] == ", ".join(methods)
 
 
 ROUTED = [(method, path, name) for path, found in fallback.ROUTES.items() for method, name in found.items()]
@@ -121,6 +126,30 @@ def test_operation_gets_the_event_of_its_route(monkeypatch: pytest.MonkeyPatch):
     assert events == [("Invoke", "bindery-local-asseco-get_device", "live", expected)]
 
 
+def listed(path: str, key: str) -> Response:
+    return invoke("default.no_route", event("GET", path, headers={"api_key": key}, route="$default"))
+
+
+@pytest.fixture
+def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+
+
+@pytest.mark.usefixtures("registry", "frozen_clock")
+def test_limit_includes_requests_on_paths_with_extra_slashes():
+    install()
+    rates.limit(api_keys.presented(KEY), 1, 2)
+    assert [listed(path, KEY).status for path in ("//v0/devices", "/v0/devices/", "/v0//devices")] == [200, 200, 429]
+
+
+@pytest.mark.usefixtures("registry", "frozen_clock")
+def test_guesses_on_paths_with_extra_slashes_are_throttled():
+    answers = [listed(f"{'/' * number}/v0/devices/", f"ror-{number:020}") for number in range(21)]
+    assert {answer.status for answer in answers} == {403}
+    assert ["Retry-After" in answer.headers for answer in answers] == [False] * 20 + [True]
+
+
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
@@ -143,7 +172,8 @@ def test_failed_invocation_is_an_internal_error(answer: Any, status: int, monkey
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/favicon.ico", "/v0", "/v1/devices", "/v2/binding", "/apv/v28/device", "/apis/"]
+    "path",
+    ["/", "/favicon.ico", "/v0", "/v1/devices", "/v2/binding", "/apv/v28/device", "/apis/", "//admin/v1/accounts/"],
 )
 def test_path_outside_every_api_gets_the_gateways_404(path: str):
     answer = refused("POST", path)

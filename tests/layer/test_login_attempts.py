@@ -24,11 +24,9 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def time(registry: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def time(registry: None, cheap_hashes: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock_ = Clock()
     monkeypatch.setattr(clock, "now", lambda: clock_.now)
-    monkeypatch.setattr(passwords, "_LN", 4)
-    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
     return clock_
 
 

@@ -17,6 +17,7 @@ from bindery.operators import privacy
 from bindery.quectel import domain_secrets, user_domains
 from bindery.security import passwords, secrets
 from tests.http_api import SOURCE_IP, Response
+from tests.quectel import login_failures, refused
 from tests.sample_requests import send
 from tests.tables import everything, stored
 from tools.local import quectel_login
@@ -26,20 +27,10 @@ EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
 UID = "user-with-a-long-id"
 """Email address that cannot occur in a digest, a random id or a date."""
 
-TEXTS = {
-    5012: "Incorrect user name or password",
-    5015: "User domain does not exist",
-    5031: "Email not registered",
-    5048: "Login failed",
-    5420: "Signature verification failed",
-}
-
 
 @pytest.fixture(autouse=True)
-def app(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Create a domain with the user ada. All hashes are cheap, including the one used when no password is stored."""
-    monkeypatch.setattr(passwords, "_LN", 4)
-    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
+def app(registry: None, cheap_hashes: None) -> None:
+    """Create a domain with the user ada."""
     accounts.create("acme", name="Acme")
     domain_secrets.create(DOMAIN, SECRET)
     users.create("ada", "acme", domain=DOMAIN, email=EMAIL)
@@ -60,23 +51,12 @@ def log_in(**changes: Any) -> Response:
     return post(form(**changes))
 
 
-def refused(answer: Response, code: int) -> None:
-    assert (answer.status, answer.body) == (
-        200,
-        f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}',
-    )
-
-
 def tokens(answer: Response) -> dict[str, Any]:
     given: dict[str, Any] = answer.json()
     assert (answer.status, given["code"]) == (200, 200), given
     assert list(given) == ["code", "data", "extMsg", "msg"]
     data: dict[str, Any] = given["data"]
     return data
-
-
-def failures() -> list[int]:
-    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
 
 
 def test_login_returns_a_two_hour_and_a_thirty_day_token() -> None:
@@ -88,7 +68,7 @@ def test_login_returns_a_two_hour_and_a_thirty_day_token() -> None:
         assert 0 <= data[token]["expirationTime"] - began - lifetime <= 5
         claims = jwt.decode(data[token]["token"], options={"verify_signature": False})
         assert (claims["uid"], claims["exp"]) == ("ada", data[token]["expirationTime"])
-    assert failures() == []
+    assert login_failures() == []
 
 
 def test_only_the_access_token_authenticates_its_user() -> None:
@@ -147,7 +127,7 @@ def test_refused_login_changes_only_the_attempt_count(
     stands = everything()["DIRECTORY"]
     refused(log_in(**changes), code)
     assert everything()["DIRECTORY"] == stands
-    assert failures() == ([1] if code in (5031, 5012) else [])
+    assert login_failures() == ([1] if code in (5031, 5012) else [])
 
 
 def test_checks_run_in_a_fixed_order() -> None:
@@ -167,7 +147,7 @@ def test_missing_or_non_text_parameter_is_refused_as_wrong(name: str, code: int,
     if value is None:
         del fields[name]
     refused(post(fields), code)
-    assert failures() == []
+    assert login_failures() == []
 
 
 @pytest.mark.parametrize("text", ["\U0001d4b3" * 512, "\U0001d160" * 254, "#" * 512])
@@ -195,7 +175,7 @@ def test_body_that_is_not_a_form_has_no_valid_signature(body: bytes) -> None:
 def test_undecryptable_password_is_refused_as_wrong(encrypted: str) -> None:
     signature = quectel_login.sign(EMAIL, encrypted, "r" * 16, SECRET)
     refused(post(form() | {"pwd": encrypted, "random": "r" * 16, "signature": signature}), 5012)
-    assert failures() == [1]
+    assert login_failures() == [1]
 
 
 @pytest.mark.parametrize("name", ["email", "pwd", "random"])

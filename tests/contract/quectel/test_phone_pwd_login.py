@@ -5,32 +5,22 @@ from typing import Any
 
 import pytest
 
-from bindery.aws.dynamodb import Table
 from bindery.directory import accounts, sessions, users
 from bindery.operators import privacy
 from bindery.quectel import domain_secrets, user_domains
-from bindery.security import passwords
 from tests.http_api import Response
+from tests.quectel import login_failures, refused
 from tests.sample_requests import send
-from tests.tables import everything, stored
+from tests.tables import everything
 from tools.local import quectel_login
 
 DOMAIN, SECRET, PASSWORD = "E.DM.1", "q7Zr/fZ+9bc=", "correct horse"
 CODE, PHONE = "44", "7700900123"
 
-TEXTS = {
-    5004: "Phone number not registered",
-    5012: "Incorrect user name or password",
-    5015: "User domain does not exist",
-    5420: "Signature verification failed",
-}
-
 
 @pytest.fixture(autouse=True)
-def app(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Create a domain with the user ada, and another domain with the same secret. Hashes are cheap."""
-    monkeypatch.setattr(passwords, "_LN", 4)
-    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
+def app(registry: None, cheap_hashes: None) -> None:
+    """Create a domain with the user ada, and another domain with the same secret."""
     accounts.create("acme", name="Acme")
     for domain in (DOMAIN, "other"):
         domain_secrets.create(domain, SECRET)
@@ -52,17 +42,6 @@ def log_in(**changes: Any) -> Response:
     return post(query(**changes))
 
 
-def refused(answer: Response, code: int) -> None:
-    assert (answer.status, answer.body) == (
-        200,
-        f'{{"code":{code},"data":null,"extMsg":"","msg":"{TEXTS[code]}"}}',
-    )
-
-
-def failures() -> list[int]:
-    return [item["failures"] for item in stored(Table.BINDINGS) if item["sk"] == "attempts"]
-
-
 @pytest.mark.parametrize(
     ("code", "phone"), [(CODE, PHONE), ("+44", PHONE), ("0044", PHONE), (CODE, "7700 900-123"), (CODE, "(7700) 900123")]
 )
@@ -71,7 +50,7 @@ def test_login_returns_working_tokens_for_every_spelling(code: str, phone: str) 
     assert (answer.status, answer.json()["code"]) == (200, 200)
     token = answer.json()["data"]["accessToken"]["token"]
     assert sessions.verify(token, "quectel").look_up().phone == "+447700900123"
-    assert failures() == []
+    assert login_failures() == []
 
 
 def test_number_without_a_country_code_is_chinese() -> None:
@@ -105,7 +84,7 @@ def test_refused_login_changes_only_the_attempt_count(
     stands = everything()["DIRECTORY"]
     refused(log_in(**changes), code)
     assert everything()["DIRECTORY"] == stands
-    assert failures() == ([1] if code in (5004, 5012) else [])
+    assert login_failures() == ([1] if code in (5004, 5012) else [])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +92,7 @@ def test_refused_login_changes_only_the_attempt_count(
 )
 def test_missing_parameter_is_refused_as_wrong(name: str, code: int) -> None:
     refused(post(query() | {name: None}), code)
-    assert failures() == []
+    assert login_failures() == []
 
 
 @pytest.mark.parametrize("name", ["internationalCode", "phone", "pwd", "random"])

@@ -40,10 +40,8 @@ WRONG = '{"status":"false","reason":"[0102] The username or password are invalid
 
 
 @pytest.fixture(autouse=True)
-def key(registry: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the developer key of ada's account. All hashes are cheap, even the one used when no password is stored."""
-    monkeypatch.setattr(passwords, "_LN", 4)
-    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=4"))
+def key(registry: None, cheap_hashes: None) -> str:
+    """Return the developer key of ada's account."""
     for account in ("acme", "other"):
         accounts.create(account, name=account)
     users.create("ada", "acme", email=EMAIL)
@@ -138,7 +136,7 @@ def test_refused_logins_get_the_same_response_and_work(case: str, key: str, monk
     answer = log_in(key, email, password)
     assert (answer.status, answer.body) == (401, WRONG)
     assert "Retry-After" not in answer.headers
-    assert hashed == [(password, (4, 8, 1))]
+    assert hashed == [(password, (2, 8, 1))]
     assert failures() == [1]
     assert everything()["DIRECTORY"] == stands
 

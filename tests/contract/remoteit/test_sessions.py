@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
+from bindery.aws import dynamodb
 from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
+from bindery.registry import items
 from bindery.remoteit import logouts
-from bindery.security import passwords
+from tests.concurrency import races
 from tests.http_api import Response
 from tests.sample_requests import send
 from tests.tables import everything
@@ -17,9 +19,8 @@ EMAIL, PASSWORD = "ada@example.com", "correct horse"
 
 
 @pytest.fixture(autouse=True)
-def key(registry: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the developer key of ada's account. Hashes are cheap."""
-    monkeypatch.setattr(passwords, "_LN", 2)
+def key(registry: None, cheap_hashes: None) -> str:
+    """Return the developer key of ada's account."""
     accounts.create("acme", name="Acme")
     users.create("ada", "acme", email=EMAIL)
     users.set_password("ada", PASSWORD)
@@ -115,6 +116,14 @@ def test_list_of_logged_out_tokens_is_bounded(key: str, monkeypatch: pytest.Monk
     assert with_token("remoteit.logout", key, last).status == 200
     # The third token expired, so it leaves the list without consequences.
     assert (len(users.show("ada")["logged_out"]), users.show("ada")["logged_out_until"]) == (2, until)
+
+
+def test_logout_during_an_erasure_leaves_nothing(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = by_password(key).json()["token"]
+    races.before(monkeypatch, "UpdateItem", lambda: dynamodb.write(items.user("ada").delete()))
+    answer = with_token("remoteit.logout", key, token)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert dynamodb.get(items.user("ada")) is None
 
 
 def test_user_of_a_token_is_described_as_by_the_login(key: str) -> None:

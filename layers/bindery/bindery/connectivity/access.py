@@ -126,20 +126,22 @@ def rename(user: User, address: str, assigned: Assigned | None, name: str, *, us
 def delete_service(user: User, address: str, assigned: Assigned | None, *, used: Update | None) -> None:
     """Remove a service from a device that the user or their account or bank customer holds alone.
 
-    `used` is written in the same transaction. Raises `SERVICE_UNKNOWN`.
+    `used` is written in the same transaction. Raises `SERVICE_UNKNOWN` and `CONFLICT`.
     """
     if assigned is None or assigned.per_user:
         # In multi mode, the service is other users' too.
         assigned = Assigned.nowhere(user.uid)
-    unchanged = equals("assignment", assigned.assignment)
+    device = assigned.device
+    unchanged = equals("assignment", assigned.assignment).raises(
+        # Lifting a ban or activating the device replaces the assignment.
+        lambda found: Reason.CONFLICT if found.get("device") == device else Reason.SERVICE_UNKNOWN
+    )
     there = equals(("services", address, "assignment"), assigned.assignment)
     dynamodb.transact(
         [
-            items.owner(assigned.device).check(_holds(user).raises(Reason.SERVICE_UNKNOWN)),
-            items.service_address(address).delete(when=unchanged.raises(Reason.SERVICE_UNKNOWN)),
-            items.device(assigned.device).update(
-                remove=[("services", address)], when=there.raises(Reason.SERVICE_UNKNOWN)
-            ),
+            items.owner(device).check(_holds(user).raises(Reason.SERVICE_UNKNOWN)),
+            items.service_address(address).delete(when=unchanged),
+            items.device(device).update(remove=[("services", address)], when=there.raises(Reason.SERVICE_UNKNOWN)),
         ],
         aside=used,
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table, Update
-from bindery.aws.expressions import absent, equals, exists, fewer
+from bindery.aws.expressions import Condition, absent, equals, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.registry import identity, items
@@ -100,21 +100,21 @@ def withdraw(address: str) -> None:
 
 
 def withdraw_from(device: str, address: str | None = None) -> None:
-    """Remove one or all of a device's service addresses. Raises `NOT_FOUND`."""
-    found = dynamodb.get(items.device(device))
-    addresses = [each for each in (found or {}).get("services", {}) if address in (None, each)]
+    """Remove one or all of a device's service addresses. Raises `NOT_FOUND`, or `CONFLICT` (all)."""
+    services = (dynamodb.get(items.device(device)) or {}).get("services", {})
+    addresses = [each for each in services if address in (None, each)]
     if not addresses:
         raise Refused(Reason.NOT_FOUND)
-    _remove(addresses, device)
+    _remove(addresses, device, equals("services", services).raises(Reason.CONFLICT) if address is None else None)
 
 
-def _remove(addresses: Iterable[str], device: str) -> None:
+def _remove(addresses: Iterable[str], device: str, when: Condition | None = None) -> None:
     # Address and device name each other as long as either exists: both are written together.
     unchanged = equals("device", device).raises(Reason.NOT_FOUND)
     dynamodb.transact(
         [
+            items.device(device).update(remove=[("services", address) for address in addresses], when=when),
             *(items.service_address(address).delete(when=unchanged) for address in addresses),
-            items.device(device).update(remove=[("services", address) for address in addresses]),
         ]
     )
 
