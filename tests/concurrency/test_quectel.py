@@ -17,6 +17,7 @@ from tests.http_api import Response
 from tests.invariants import broken
 from tests.properties.scale import FULL
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
+from tests.sample_requests import send
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -91,6 +92,16 @@ def offer(uid: str, cover: str) -> Request:
     """Create a share code: 1 ends the earlier codes, 2 keeps them valid, 3 ends them if the share is not shorter."""
     asked = ask(uid, "share_info", pk=PK, dk=DK, coverMark=cover)
     return replace(asked, forbids=() if cover == "2" else ("bind",))
+
+
+def auth_key(uid: str, name: str) -> Request:
+    headers = {"authorization": quectel.token(uid)}
+    return Request(f"{uid}: {name}", lambda: send(f"quectel.{name}", headers, body={"pk": PK, "dk": DK}))
+
+
+def regenerate(uid: str) -> Request:
+    """Replace the authKey of the user's binding."""
+    return auth_key(uid, "regenerate_auth_key")
 
 
 def ask(uid: str, name: str, **parameters: str) -> Request:
@@ -179,6 +190,19 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
     "a rename and an end": (mine, lambda mode: [rename(ME, "a"), multi_end(mode, ME)]),
     "a rename and another's bind": (mine, lambda mode: [rename(ME, "a"), bind(OTHER)]),
     "two renames": (mine, lambda mode: [rename(ME, "a"), rename(ME, "b")]),
+    "two new authKeys": (mine, lambda mode: [regenerate(ME), regenerate(ME)]),
+    "a new authKey and a look at it": (mine, lambda mode: [regenerate(ME), auth_key(ME, "get_auth_key")]),
+    "a new authKey and a rename": (mine, lambda mode: [regenerate(ME), rename(ME, "a")]),
+    "a new authKey and an unbind": (mine, lambda mode: [regenerate(ME), unbind(ME)]),
+    "a new authKey and an end": (mine, lambda mode: [regenerate(ME), multi_end(mode, ME)]),
+    "a new authKey and another's bind": (mine, lambda mode: [regenerate(ME), bind(OTHER)]),
+    "a new authKey and a ban": (mine, lambda mode: [regenerate(ME), ban()]),
+    "a new authKey and an accept": (mine, lambda mode: [regenerate(ME), accept(OTHER, ME)]),
+    "a new authKey and the tokens' revocation": (
+        mine,
+        lambda mode: [regenerate(ME), replace(of_user(ME, "revoke-tokens"), forbids=())],
+    ),
+    "a new authKey, an unbind and a bind": (mine, lambda mode: [regenerate(ME), unbind(ME), bind(ME)]),
     "an accept and an unbind": (mine, lambda mode: [accept(OTHER, ME), unbind(ME)]),
     "two accepts": (mine, lambda mode: [accept(OTHER, ME), accept(THIRD, ME)]),
     "an accept twice": (mine, lambda mode: [accept(OTHER, ME), accept(OTHER, ME)]),
@@ -227,6 +251,7 @@ CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]
 
 
 LONG = (
+    "a new authKey, an unbind and a bind",
     "an unbind, a bind and an accept",
     "a ban, a bind and an unban",
     "an offer that adds, one that ends the codes, and an accept",
