@@ -76,7 +76,7 @@ const clients = {
     assert.strictEqual(texts(device, "deviceName", "productName", "sn", "authKey", "uid").authKey, replaced.authKey);
     await assert.rejects(owner.call("GET", "getDeviceUpgradePlan", { pk, dk }), { code: 404 });
 
-    const expiry = { acceptingExpireAt: Date.now() + 60000, sharingExpireAt: Date.now() + 120000, coverMark: 1 };
+    const expiry = { acceptingExpireAt: Date.now() + 3600e3, sharingExpireAt: Date.now() + 86400e3, coverMark: 1 };
     const shareCode = await owner.call("POST", "shareInfo", { pk, dk, ...expiry });
     const guest = await user(env.QUECTEL_EMAIL_OTHER, env.QUECTEL_PASSWORD_OTHER);
     assert.strictEqual((await guest.call("GET", "deviceInfo", { shareCode })).deviceName, "Door");
