@@ -43,13 +43,13 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test clients promises calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
+.PHONY: help run test clients languages promises calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
 	build-check sam-local deploy deploy-built package infrastructure smoke clean
 
 help:
 	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json, ALLOWED_ORIGINS=)"
 	@echo "make test            run the test suite (two to three minutes)"
-	@echo "make clients         run small clients of each API (Python, Node.js, curl) against a local server"
+	@echo "make clients         run small clients of each API (Python, Node.js, curl, PHP, Go) against a local server"
 	@echo "make promises        attack what Bindery promises: concurrency, faults, hostile requests (minutes; see docs/proof.md)"
 	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
 	@echo "make browser         test the documentation page in Chromium"
@@ -79,9 +79,23 @@ test: .venv/test/.made .venv/ministack/.made
 	$(PYTEST)
 	$(TEST) -W error -m pytest tests/stack/test_exact.py
 
-# Part of make test, too. Names the programs that are missing: node, curl or openssl.
-clients: .venv/test/.made .venv/ministack/.made
+clients: languages .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest tests/clients
+
+# Uses the system's programs. If some are missing, root on Debian installs their packages.
+languages:
+	@look() { \
+		missing=; \
+		for each in curl openssl node:nodejs php:php-cli go:golang-go; do \
+			command -v "$${each%:*}" >/dev/null || missing="$$missing $${each#*:}"; \
+		done; \
+		[ -z "$$missing" ]; \
+	}; \
+	look || { \
+		[ "$$(id -u)" = 0 ] && echo "bindery: installing Debian's$$missing" && apt-get -qq update >/dev/null && \
+			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing >/dev/null; \
+		look; } || { \
+		echo "bindery: the clients need programs that were not found. Install them (as root: apt-get install$$missing)" >&2; exit 1; }
 
 # The calls are compared again, together with those of the last `make test`.
 promises: .venv/test/.made .venv/ministack/.made

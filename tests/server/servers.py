@@ -14,11 +14,11 @@ from tools.template import ROOT
 
 
 class Server:
-    """`python -m tools.local.serve` with a free port and a state folder."""
+    """`python -m tools.local.serve`, or another module that calls it, with a free port and a state folder."""
 
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(self, state: Path, *arguments: str, module: str = "tools.local.serve") -> None:
         self.state = state
-        self.process = start("--port", "0", "--state", str(state), *arguments)
+        self.process = start("--port", "0", "--state", str(state), *arguments, module=module)
         self.output: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -75,7 +75,7 @@ class Server:
         return int(head.split()[1]), head.decode().lower(), body
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, module: str = "tools.local.serve") -> subprocess.Popen[str]:
     """Start the server's process, with AWS settings that it must ignore, as a user's own settings would be."""
     strange = {
         "AWS_PROFILE": "someone",
@@ -85,7 +85,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         "HTTP_PROXY": "http://127.0.0.1:9",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.local.serve", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env={**os.environ, **strange},
         stdout=subprocess.PIPE,
