@@ -168,6 +168,7 @@ generate: .venv/test/.made
 	$(TEST) -m tools.generate.routes
 	$(TEST) -m tools.generate.data_model
 	$(TEST) -m tools.generate.openapi
+	$(TEST) -m tools.generate.response_members
 
 build: .venv/sam/.made
 	$(SAM) build

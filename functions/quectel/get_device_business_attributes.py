@@ -36,11 +36,18 @@ class Attribute(Reply):
     create_time: str = Field(serialization_alias="createTime")
 
 
+class DeviceData(Reply):
+    """The device. It reports nothing about its module, but clients rely on an object here."""
+
+    device_key: str = Field(serialization_alias="deviceKey")
+    product_key: str = Field(serialization_alias="productKey")
+
+
 class BusinessAttributes(Reply):
-    """Properties that the device reported last. It reports neither its module nor its location."""
+    """Properties that the device reported last. It does not report its location."""
 
     customize_tsl_info: list[Attribute] = Field(serialization_alias="customizeTslInfo")
-    device_data: None = Field(default=None, serialization_alias="deviceData")
+    device_data: DeviceData = Field(serialization_alias="deviceData")
     device_locate_info: None = Field(default=None, serialization_alias="deviceLocateInfo")
 
 
@@ -60,5 +67,6 @@ def handler(request: GetDeviceBusinessAttributes, caller: Session) -> BusinessAt
                 create_time=str(each.reported_at),
             )
             for each in found
-        ]
+        ],
+        device_data=DeviceData(device_key=request.dk, product_key=request.pk),
     )

@@ -14,7 +14,7 @@ class UserInfo(Query):
 
 
 class User(Reply):
-    """The user. `registerTime` is in milliseconds; unknown texts are empty."""
+    """The user. Both times of registration are the same, in milliseconds; unknown texts are empty."""
 
     uid: str
     email: str
@@ -23,6 +23,7 @@ class User(Reply):
     lang: str = ""
     timezone: str = ""
     register_time: int = Field(serialization_alias="registerTime")
+    register_time_ts: int = Field(serialization_alias="registerTimeTs")
     state: int = Field(default=1, serialization_alias="status")
 
 
@@ -30,4 +31,10 @@ class User(Reply):
 def handler(request: UserInfo, caller: Session) -> User:
     """Show the token's user."""
     user = caller.look_up(unknown=Reason.USER_UNKNOWN)
-    return User(uid=user.uid, email=user.email or "", phone=user.phone or "", register_time=user.created_at)
+    return User(
+        uid=user.uid,
+        email=user.email or "",
+        phone=user.phone or "",
+        register_time=user.created_at,
+        register_time_ts=user.created_at,
+    )

@@ -16,7 +16,6 @@ class GetDevice(Request):
 class Details(dialect.Device):
     """A device and its activity since it was bound."""
 
-    sessions: int
     passings: int
     last_seen: str | None
 
@@ -34,7 +33,6 @@ def handler(request: GetDevice, caller: ApiKey) -> Found:
     return Found(
         result=Details(
             **dialect.Device.of(device).model_dump(),
-            sessions=device.sessions,
             passings=device.passings,
             last_seen=None if device.last_seen is None else dialect.written(device.last_seen),
         )

@@ -20,6 +20,7 @@ DOCUMENTS = (
     "docs/operations.md",
     "docs/performance.md",
     "docs/proof.md",
+    "docs/response-members.md",
     "docs/runbook.md",
 )
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)

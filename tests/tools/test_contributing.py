@@ -12,7 +12,7 @@ import pytest
 from tools.template import ROOT
 
 BLOCK = re.compile(r"^\*\*`([^`]+)`\*\*(?:, after `([^`]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MADE = ("tools.generate.wiring", "tools.generate.openapi", "tools.generate.deploying", "tools.generate.routes")
+MADE = tuple(f"tools.generate.{name}" for name in ("wiring", "openapi", "response_members", "deploying", "routes"))
 RECORDED = (
     "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[rufus]",
     "tests/performance/test_counts.py::test_request_costs_match_the_recorded_costs[acme]",
@@ -39,6 +39,7 @@ TESTS = (
             "layering",
             "openapi",
             "readme",
+            "response_members",
         )
     ),
 )

@@ -378,6 +378,16 @@ def test_only_cards_have_the_card_members(bank: Bank, monkeypatch: pytest.Monkey
     assert [get_issued(bank, "C-1").body, get_issued(bank, "T-1").body] == [CARD, TOKEN]
 
 
+def test_unknown_members_of_a_card_are_absent(bank: Bank) -> None:
+    card("C-1", masked_card_number="516812******1234")
+    shown = get_issued(bank, "C-1").body
+    assert shown == (
+        '{"device-id":"C-1","kind":"payment-card","holder-id":"MIGR00002","capabilities":[],"status":"active",'
+        '"masked-card-number":"516812******1234","card-status":"valid"}'
+    )
+    assert issued(bank).body == f'{{"devices":[{shown}]}}'
+
+
 MIDNIGHT = 1795132800  # 2026-11-20T00:00:00Z
 
 

@@ -160,7 +160,7 @@ def test_tsl_of_a_product_that_is_not_open_to_the_domain_is_refused(world: World
 
 # ── Reported properties ───────────────────────────────────────────────────────────────────────────────────────────────
 
-NOTHING = '{"customizeTslInfo":[],"deviceData":null,"deviceLocateInfo":null}'
+NOTHING = f'{{"customizeTslInfo":[],"deviceData":{{"deviceKey":"{DK}","productKey":"{PK}"}},"deviceLocateInfo":null}}'
 
 
 def report(binding: str, at: int, **values: str) -> None:

@@ -22,7 +22,8 @@ def ask(authorization: str) -> Response:
 def test_user_is_shown_with_every_member_in_its_type() -> None:
     made, stands = users.show(ME)["created_at"], everything()
     given = (
-        f'{{"uid":"{ME}","email":"","nikeName":"","phone":"","lang":"","timezone":"","registerTime":{made},"status":1}}'
+        f'{{"uid":"{ME}","email":"","nikeName":"","phone":"","lang":"","timezone":"","registerTime":{made},'
+        f'"registerTimeTs":{made},"status":1}}'
     )
     for authorization in (token(ME), f"Bearer {token(ME)}"):
         answer = ask(authorization)

@@ -112,6 +112,7 @@ def listed(headers: dict[str, str]) -> dict[str, dict[str, str]]:
     for device in found["devices"]:
         assert list(device) == MEMBERS
         assert device.pop("scripting") is False
+        assert (device.pop("weburi"), device.pop("webviewerurl")) == ([None], [None])
         assert {type(value) for value in device.values()} == {str}
     return {device["deviceaddress"]: device for device in found["devices"]}
 
@@ -127,7 +128,7 @@ def test_list_response_is_byte_exact(headers: dict[str, str], monkeypatch: pytes
         '"devicestate":"active","devicetype":"00:1C:00:00:00:01:00:00:04:60:08:AE:00:01:00:00",'
         '"devicelastip":"203.0.113.9","lastcontacted":"2026-11-20T12:00:00+00:00","lastinternalip":"",'
         '"createdate":"2026-11-20T12:00:00+00:00","ownerusername":"Ann@Example.com","servicetitle":"SSH",'
-        '"shared":"not-shared","webenabled":"0","weburi":"","localurl":"bm9uZQ==","georegion":"","webviewerurl":"",'
+        '"shared":"not-shared","webenabled":"0","weburi":[null],"localurl":"bm9uZQ==","georegion":"","webviewerurl":[null],'
         f'"scripting":false,"hardwareid":"{hashlib.sha256(device.encode()).hexdigest()[:32]}"}}],'
         '"cache_expires":0,"length":1}'
     )

@@ -170,9 +170,9 @@ def test_list_is_ordered_by_time_of_binding(monkeypatch: pytest.MonkeyPatch) -> 
         200,
         '{"description":"Success","result":['
         f'{{"deviceid":"{first}","type":"lock","model":"Model X1","alias":"Front door","firmware":null,'
-        f'"serial_number":"S2","creation_date":"{SHOWN_NOW}"}},'
+        f'"serial_number":"S2","creation_date":"{SHOWN_NOW}","sessions":0}},'
         f'{{"deviceid":"{second}","type":null,"model":"Model X1","alias":null,"firmware":"1.2",'
-        '"serial_number":"S1","creation_date":"2026-11-20T12:00:00.008Z"}'
+        '"serial_number":"S1","creation_date":"2026-11-20T12:00:00.008Z","sessions":0}'
         '],"pagination":{"page":1,"limit":100,"total":2,"has_more":false}}',
     )
     assert serials(page(key=OTHER)) == ["theirs"]

@@ -217,6 +217,11 @@ def owned(device: OwnedDevice) -> Device:
     )
 
 
+Value = TypeVar("Value")
+Known = Annotated[Value | None, Field(exclude_if=lambda value: value is None)]
+"""A member that is absent if it is null."""
+
+
 class IssuedDevice(Shown):
     """An issued device. `nickname` is present only if it was set."""
 
@@ -225,7 +230,7 @@ class IssuedDevice(Shown):
     holder_id: str
     capabilities: list[Capability]
     state: issued_devices.Status = Field(validation_alias="status", serialization_alias="status")
-    nickname: str | None = Field(None, exclude_if=lambda nickname: nickname is None)
+    nickname: Known[str] = None
 
 
 class AuthenticationDevice(IssuedDevice):
@@ -235,19 +240,19 @@ class AuthenticationDevice(IssuedDevice):
 
 
 class PaymentCard(IssuedDevice):
-    """A payment card."""
+    """A payment card. Unknown members are absent: the vendor's schema has no null."""
 
     kind: Literal[Kind.PAYMENT_CARD]
-    masked_card_number: str | None
-    is_primary: bool | None
+    masked_card_number: Known[str]
+    is_primary: Known[bool]
     card_status: CardStatus
-    cardholder_name: str | None
-    delivery_date: date | None
-    activation_date: date | None
-    expiration_date: date | None
-    card_kind: str | None
-    card_brand: str | None
-    card_image_url: str | None
+    cardholder_name: Known[str]
+    delivery_date: Known[date]
+    activation_date: Known[date]
+    expiration_date: Known[date]
+    card_kind: Known[str]
+    card_brand: Known[str]
+    card_image_url: Known[str]
 
 
 Issued = PaymentCard | AuthenticationDevice
@@ -260,7 +265,6 @@ def issued(device: issued_devices.IssuedDevice) -> Issued:
 
 
 Item = TypeVar("Item", bound=Shown)
-Value = TypeVar("Value")
 
 
 def _split(value: Any) -> Any:

@@ -35,6 +35,10 @@ TYPES: Mapping[ServiceKind, Type] = {
 """As the vendor's applications know them."""
 
 
+NO_TEXT = (None,)
+"""The vendor's `[null]`, in place of an address that a service does not have. Typed clients expect a list."""
+
+
 class Device(BaseModel):
     """A service. Unknown members are empty."""
 
@@ -50,10 +54,10 @@ class Device(BaseModel):
     servicetitle: str
     shared: str
     webenabled: str
-    weburi: str = ""
+    weburi: tuple[None] = NO_TEXT
     localurl: str = "bm9uZQ=="
     georegion: str = ""
-    webviewerurl: str = ""
+    webviewerurl: tuple[None] = NO_TEXT
     scripting: bool = False
     hardwareid: str
 

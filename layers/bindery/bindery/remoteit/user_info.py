@@ -34,7 +34,7 @@ class UserInfo(Reply):
     portal_plan: str = "free_plan"
     portal_plan_expires: str = "2038-01-01 00:00:00"
     service_features: str = ""
-    announcements: list[str] = Field(default_factory=list)
+    announcements: tuple[()] = ()
     member_since: str
     index: str = "true"
     pubsub_channel: str

@@ -86,6 +86,7 @@ class Device(BaseModel):
     firmware: str | None
     serial_number: str
     creation_date: str
+    sessions: int
 
     @classmethod
     def of(cls, device: CompanyDevice) -> Self:
@@ -98,6 +99,7 @@ class Device(BaseModel):
             firmware=device.firmware,
             serial_number=device.serial,
             creation_date=clock.iso(device.bound_at),
+            sessions=device.sessions,
         )
 
 

@@ -41,7 +41,7 @@ class ErrorBody(Head):
 
     model_config = ConfigDict(defer_build=True)
 
-    error_code: str | int
+    error_code: str
     data: tuple[()] = ()
 
 
@@ -79,7 +79,7 @@ def failure(fault: Refused, call: Call) -> Answer:
     """Return the head, `error_code` and an empty `data`."""
     row = REFUSALS[fault.reason]
     head = _head(row.status, row.text.format_map(fault.detail), call)
-    return Answer(row.status, ErrorBody(**head, error_code=row.code).model_dump_json(), row.headers)
+    return Answer(row.status, ErrorBody(**head, error_code=str(row.code)).model_dump_json(), row.headers)
 
 
 def _head(status: int, message: str, call: Call) -> dict[str, Any]:
