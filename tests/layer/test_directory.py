@@ -11,7 +11,6 @@ from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.http.messages import Access
 from bindery.registry import items
 from bindery.security import secrets
 from tests.tables import everything, stored
@@ -43,37 +42,6 @@ def test_key_is_stored_only_as_its_hash() -> None:
     assert (key.account, key.grant, key.unbind) == ("acme", Grant.READ_WRITE, True)
 
 
-@pytest.mark.parametrize(
-    ("grant", "unbind", "allowed"),
-    [
-        (Grant.READ, False, {Access.READ}),
-        (Grant.WRITE, False, {Access.WRITE}),
-        (Grant.WRITE, True, {Access.WRITE, Access.UNBIND}),
-        (Grant.READ_WRITE, False, {Access.READ, Access.WRITE}),
-        (Grant.READ_WRITE, True, {Access.READ, Access.WRITE, Access.UNBIND}),
-    ],
-)
-def test_key_allows_its_access_type_and_unbind_permission(grant: Grant, unbind: bool, allowed: set[Access]) -> None:
-    key = api_keys.ApiKey("acme", grant, unbind)
-    assert {access for access in Access if key.allows(access)} == allowed
-
-
-@pytest.mark.parametrize(
-    ("chosen", "reason"),
-    [
-        ("ror-short", Reason.INVALID),
-        ("ror-" + "0" * 20 + "\n", Reason.INVALID),
-        ("0" * 129, Reason.INVALID),
-        ("ror-" + "0" * 20, Reason.ALREADY_EXISTS),
-    ],
-)
-def test_chosen_key_must_be_well_formed_and_new(chosen: str, reason: Reason) -> None:
-    api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a", chosen="ror-" + "0" * 20)
-    before = everything()
-    assert refused(lambda: api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="b", chosen=chosen)) is reason
-    assert everything() == before
-
-
 def test_key_without_expiry_stays_valid_during_a_slow_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -97,26 +65,6 @@ def test_unknown_or_closed_account_gets_no_key() -> None:
     accounts.set_enabled("acme", False)
     for account in ("acme", "nobody"):
         assert refused(lambda: api_keys.issue(account, Kind.RUFUS, Grant.READ, alias="a")) is Reason.NOT_FOUND  # noqa: B023
-
-
-def test_session_identifies_its_user_until_it_expires() -> None:
-    token, expires_at = sessions.issue("ada", "quectel", 60)
-    assert 58 <= expires_at - clock.seconds() <= 60
-    found = sessions.verify(token, "quectel").look_up()
-    ada = users.show("ada")
-    assert found == users.User(
-        "ada",
-        "acme",
-        None,
-        "regular",
-        False,
-        None,
-        None,
-        None,
-        *[ada["generation"]] * 2,
-        ada["pseudonym"],
-        ada["created_at"],
-    )
 
 
 @pytest.mark.parametrize(

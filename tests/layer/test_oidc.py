@@ -6,24 +6,19 @@ import hmac
 import json
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
 from bindery.security import oidc
+from tests.layer.aws.authorities import Authority
 from tests.openid import CUSTOMER, Bank, ec_key, public, rsa_key
 
 DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
@@ -410,26 +405,6 @@ def test_endless_dns_lookup_times_out_and_its_result_is_dropped(bank: Bank, monk
     assert (looked_up, bank.asked) == (3, [DISCOVERY, KEYS])
 
 
-VALID = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, tzinfo=UTC)
-"""Validity of certificates. OpenSSL checks it with the system clock, even if this process's clock was changed."""
-
-
-def tls(folder: Path, address: str) -> ssl.SSLContext:
-    """Return a server's TLS context with a new certificate for an address, and write it to `certificate.pem`."""
-    key, name = ec_key("tls"), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), *VALID)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "key.pem").write_bytes(secret)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    return context
-
-
 @pytest.mark.parametrize(
     ("address", "trusted", "good"),
     [("127.0.0.1", True, True), ("127.0.0.1", False, False), ("127.0.0.2", True, False)],
@@ -437,10 +412,11 @@ def tls(folder: Path, address: str) -> ssl.SSLContext:
 def test_https_certificate_must_be_trusted_and_the_issuers(
     address: str, trusted: bool, good: bool, tmp_path: Path, environment: pytest.MonkeyPatch
 ):
-    with Bank(tls(tmp_path, address)) as bank:
+    authority = Authority(tmp_path, "authority")
+    with Bank(authority.server(hosts=[address])) as bank:
         bank.trusted(environment)
         if trusted:
-            environment.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+            environment.setenv("SSL_CERT_FILE", str(authority.bundle))
         oidc._context.cache_clear()
         try:
             if good:

@@ -247,15 +247,6 @@ def test_bug_or_undeclared_reason_is_logged_as_internal_error(
     assert "secret-name" not in str(lines)
 
 
-def test_unreachable_registry_is_503_with_one_error_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answer, lines = answers(failing(Refused(Reason.UNAVAILABLE)), monkeypatch)
-    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
-    assert answer["body"] == '{"description":"Service unavailable, try again"}'
-    assert [line["level"] for line in lines] == ["ERROR", "INFO"]
-
-
 def test_throttled_key_range_is_a_conflict_and_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     answer, lines = answers(failing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
     conflict, _ = answers(failing(Refused(Reason.CONFLICT)), monkeypatch)

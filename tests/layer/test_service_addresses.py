@@ -68,15 +68,6 @@ def test_address_has_one_device(address: str, device: str, reason: Reason) -> No
     assert everything() == stands
 
 
-def test_removed_address_can_be_assigned_to_another_device() -> None:
-    service_addresses.assign(ADDRESS, "one")
-    service_addresses.withdraw(ADDRESS.lower())
-    assert (assigned(ADDRESS), shown("one")) == (None, [])
-    service_addresses.assign(ADDRESS, "two")
-    service_addresses.assign(OTHER, "one")
-    assert (shown("one"), shown("two")) == ([OTHER], [ADDRESS])
-
-
 def test_device_has_up_to_16_services_each_with_its_type() -> None:
     for number in range(16):
         service_addresses.assign(f"80:00:00:00:00:00:00:{number:02X}", "one", "ssh" if number else None, number or None)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from bindery.aws.dynamodb import Table
-from bindery.directory import accounts, api_keys, users
+from bindery.directory import accounts, api_keys
 from bindery.directory.api_keys import Grant, Kind
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.invariants import broken
@@ -85,18 +85,6 @@ def asked(body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
     request = event("POST", "/admin/v1/accounts", headers=headers, body=body)
     request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
     return request
-
-
-def test_disabled_account_cannot_authenticate_until_enabled() -> None:
-    admin("accounts", "POST", "accounts", {"account": "acme", "name": "Acme"})
-    users.create("ada", "acme")
-    key = api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")
-    request = event("POST", "/v0/devices", headers={"api_key": key}, body='{"model": "M", "serial_number": "S"}')
-    assert invoke("rufus.bind_device", request).status == 201
-    assert admin("accounts", "POST", "accounts/acme/disable").json()["enabled"] is False
-    assert invoke("rufus.bind_device", request).status == 403
-    assert admin("accounts", "POST", "accounts/acme/enable").json()["enabled"] is True
-    assert invoke("rufus.bind_device", request).status == 201
 
 
 def test_spread_of_an_account_can_only_grow() -> None:

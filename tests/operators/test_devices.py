@@ -1,7 +1,6 @@
 """Device operations of the admin API, through the handler: find, show, ban, unbind, activate, address, import."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,17 +9,14 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Item, Table
 from bindery.connectivity import service_addresses
 from bindery.core import clock
-from bindery.directory import accounts, api_keys, sessions, users
-from bindery.directory.api_keys import Grant, Kind
-from bindery.quectel import families
+from bindery.directory import users
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
 from bindery.security import secrets
 from bindery.vodlix import video_devices
-from tests import openid, quectel
-from tests.conftest import clear_caches
-from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests import quectel
+from tests.http_api import OPERATOR, Response, admin
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.records import ADDRESS, company_device, registration
 from tests.tables import everything, stored
@@ -109,12 +105,6 @@ def test_device_is_found_by_its_unique_identifiers(query: dict[str, str]) -> Non
 @pytest.mark.parametrize("query", [{"mac": MAC}, {"imei": SN}, {"address": ADDRESS}, {"serial": SN}])
 def test_search_without_a_match_returns_an_empty_page(query: dict[str, str]) -> None:
     assert admin("devices", "GET", "devices", query=query).json() == {"items": [], "next": None}
-
-
-def test_first_page_adds_the_registered_identifier_to_its_limit() -> None:
-    made = [registered(), rufus()]
-    first = admin("devices", "GET", "devices", query={"serial": SN, "limit": 1})
-    assert keys_of(first) == made
 
 
 # ── Showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,84 +230,6 @@ def test_device_secrets_are_not_shown(world: World) -> None:
 # ── Bans ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Callers:
-    """One caller of each API, each authorized for their requests."""
-
-    def __init__(self, bank: openid.Bank) -> None:
-        World()
-        accounts.create("acme", name="Acme")
-        users.create("ann", "acme")
-        service_addresses.assign(ADDRESS, rufus())
-        self.company = {"api_key": api_keys.issue("acme", Kind.RUFUS, Grant.WRITE, alias="a")}
-        self.app = {
-            "developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="d"),
-            "token": sessions.issue("ann", "remoteit", 600)[0],
-        }
-        self.customer = {"authorization": f"bearer {bank.token()}"}
-
-    def rufus(self) -> Response:
-        body = json.dumps({"model": RUFUS[1], "serial_number": RUFUS[2]})
-        return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=self.company, body=body))
-
-    def quectel(self) -> Response:
-        return quectel.as_user(ME)
-
-    def asseco(self) -> Response:
-        body = {"external-device-identifier": SN, "operating-system": "iOS 9.x", "nickname": "My Phone"}
-        path = "/v1/device/owned-devices"
-        request = event("POST", path, headers=self.customer, body=json.dumps(body))
-        return invoke("asseco.register_owned_device", request)
-
-    def remoteit(self) -> Response:
-        path, body = "/apv/v27/device/connect", json.dumps({"deviceaddress": ADDRESS})
-        return invoke("remoteit.connect_device", event("POST", path, headers=self.app, body=body))
-
-    def vodlix(self) -> Response:
-        body = json.dumps({"mac_address": MAC, **PLAYER})
-        return invoke("vodlix.add_device", event("POST", "/api/v2/device", body=body))
-
-
-@pytest.fixture
-def callers(registry: None, environment: pytest.MonkeyPatch) -> Iterator[Callers]:
-    with openid.Bank() as bank:
-        bank.trusted(environment)
-        clear_caches()
-        yield Callers(bank)
-
-
-BANNED: list[tuple[Callable[[Callers], Response], Callable[[], str], tuple[int, str]]] = [
-    (Callers.rufus, lambda: identity.company_device(*RUFUS), (403, "Device banned")),
-    (Callers.quectel, lambda: DEVICE, (200, '"code":5009,')),
-    (Callers.asseco, lambda: identity.customer_device(SN), (440, "device-status-not-valid")),
-    (Callers.remoteit, lambda: identity.company_device(*RUFUS), (403, "the device is banned")),
-    (Callers.vodlix, lambda: identity.video_device(MAC), (400, "device_banned")),
-]
-
-
-@pytest.mark.parametrize(("operation", "device", "refusal"), BANNED)
-def test_ban_applies_to_every_api_until_it_is_lifted(
-    operation: Callable[[Callers], Response], device: Callable[[], str], refusal: tuple[int, str], callers: Callers
-) -> None:
-    if dynamodb.get(items.device(device())) is None:
-        dynamodb.write(devices.seen(device(), "test"))
-    answer = ask("POST", device(), "/ban", {"reason": "stolen"})
-    assert (answer.status, answer.json()["ban"]["reason"]) == (200, "stolen")
-    banned = devices_table()
-
-    rows = [{"product_key": PK, "serial": SN, "device_key": "NEWKEY99"}]
-    assert admin("devices", "POST", "devices/import", {"rows": rows}).json()["errors"] == []
-    for _ in range(2):
-        refused = operation(callers)
-        assert refused.status == refusal[0], refused.body
-        assert refusal[1] in refused.body
-    assert devices_table()[device()]["banned_at"] == banned[device()]["banned_at"]
-
-    assert ask("POST", device(), "/unban").json()["ban"] is None
-    done = operation(callers)
-    assert done.status in (200, 201)
-    assert '"code":50' not in done.body
-
-
 def devices_table() -> dict[str, Item]:
     return {item["pk"]: item for item in stored(Table.DEVICES)}
 
@@ -365,14 +277,6 @@ def test_unbind_ends_shares_and_the_family_list_entry(mode: Mode, now: int) -> N
     assert quectel.succeeded(quectel.as_user(OTHER, fid="F2"))["authKey"] != first["authKey"]
 
 
-def test_company_can_bind_again_after_an_unbind() -> None:
-    device = rufus()
-    assert unbind(device).json()["binding"] is None
-    assert everything()["BINDINGS"] == []
-    assert rufus() == device
-    assert ask("GET", device).json()["binding"]["name"] == "Front door"
-
-
 @pytest.mark.parametrize("blocked", [False, True])
 def test_unbind_unregisters_and_frees_identifier_and_nickname(blocked: bool) -> None:
     device = registered()
@@ -403,32 +307,7 @@ def test_unbind_in_multi_mode_affects_only_the_named_user(registry: None) -> Non
     quectel.succeeded(quectel.as_user(ME))
 
 
-def at_home(*uids: str) -> None:
-    """Let these users of family F1 bind a multi-mode device and list it in the family."""
-    World(Mode.MULTI)
-    for uid in uids:
-        users.set_home_mode(uid, True)
-        quectel.succeeded(quectel.as_user(uid, fid="F1"))
-
-
-def test_device_stays_listed_while_another_family_member_has_it(registry: None) -> None:
-    at_home(ME, OTHER)
-    assert quectel.common("F1") == {families.common_entry(DEVICE, uid, Mode.MULTI) for uid in (ME, OTHER)}
-    assert unbind(DEVICE, ME).status == 200
-    assert quectel.common("F1") == {families.common_entry(DEVICE, OTHER, Mode.MULTI)}
-    assert unbind(DEVICE, OTHER).status == 200
-    assert quectel.common("F1") == set()
-
-
 # ── Activity and address ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_inactive_device_accepts_no_connections(callers: Callers) -> None:
-    device = identity.company_device(*RUFUS)
-    assert ask("POST", device, "/deactivate").json()["active"] is False
-    assert "the device is not active" in callers.remoteit().body
-    assert ask("POST", device, "/activate").json()["active"] is True
-    assert callers.remoteit().status == 200
 
 
 def test_unassigned_address_is_free_for_another_device() -> None:

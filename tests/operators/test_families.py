@@ -4,11 +4,13 @@ import pytest
 
 from bindery.aws.dynamodb import Table
 from bindery.directory import accounts, users
-from bindery.registry import identity
+from bindery.quectel import families
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
+from tests.concurrency.races import before
 from tests.http_api import OPERATOR, admin
 from tests.quectel import DEVICE, ME, OTHER, World, as_user, fill, refused, succeeded
-from tests.tables import everything, stored
+from tests.tables import everything, item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -89,3 +91,11 @@ def test_family_has_at_most_98_members_and_100_rooms(known: None, name: str, lim
     before = everything()
     assert admin("families", "PATCH", "families/F1", {name: ids}).json()["reason"] == "limit_reached"
     assert everything() == before
+
+
+@pytest.mark.parametrize("uid", [ME, OTHER])
+def test_removing_a_member_keeps_concurrently_changed_rooms(uid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    World()
+    before(monkeypatch, "UpdateItem", lambda: families.change("F1", rooms=["R1", "R2"]))
+    families.remove_member("F1", uid)
+    assert item_at(items.family("F1"))["rooms"] == ["R1", "R2"]

@@ -192,7 +192,8 @@ def test_all_keys_of_a_disabled_account_are_refused() -> None:
     made = issue()
     successor = ask("POST", f"/{made['id']}/rotate", {}).json()
     for enabled, status in ((False, 403), (True, 201)):
-        accounts.set_enabled("acme", enabled)
+        changed = admin("accounts", "POST", f"accounts/acme/{'enable' if enabled else 'disable'}")
+        assert changed.json()["enabled"] is enabled
         assert [bind(made["key"]), bind(successor["key"])] == [status, status]
 
 

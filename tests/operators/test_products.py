@@ -76,7 +76,7 @@ def test_change_of_product_domains_takes_effect_immediately() -> None:
     user_domains.create("E.DM.2")
     admin("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2"]})
     refused(as_user(ME), 5229)
-    admin("products", "PATCH", f"products/{PK}", {"domains": None})
+    admin("products", "PATCH", f"products/{PK}", {"domains": ["E.DM.2", "E.DM.1"]})
     succeeded(as_user(ME))
 
 

@@ -12,10 +12,11 @@ from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
 from tests.concurrency.schedules import Request
-from tests.http_api import Response, admin, event, invoke
+from tests.http_api import Response, admin
 from tests.openid import Bank
 from tests.properties import world
 from tests.properties.model import ACCOUNTS, ADDRESSED, COMPANIES, MODES, NAMES, PHONES, PLAYER, Ask, Model
+from tests.sample_requests import send
 from tests.tables import Tables
 
 LASTS = 24 * 3600
@@ -26,12 +27,17 @@ SN, DK = "SN1", "ABCD1234"
 ADDRESSES = {device: f"80:00:00:00:00:00:01:{number:02X}" for number, device in enumerate(ADDRESSED)} | {
     "acme/camera": world.ADDRESS
 }
-PATHS = {
-    "block": ("POST", "block_device"),
-    "unblock": ("POST", "unblock_device"),
-    "unregister": ("POST", "unregister_device"),
-    "rename": ("PUT", "set_nickname"),
-    "push": ("PUT", "set_push_handle"),
+OPERATIONS = {
+    "quectel_bind": "quectel.bind_device_sn",
+    "quectel_let_go": "quectel.unbundling_device_dk",
+    "quectel_offer": "quectel.share_info",
+    "quectel_accept": "quectel.share_device",
+    "quectel_rename": "quectel.set_device_info",
+    "quectel_list": "quectel.user_device_list",
+    "asseco_register": "asseco.register_owned_device",
+    "asseco_list": "asseco.list_owned_devices",
+    "asseco_rename": "asseco.set_nickname",
+    "asseco_push": "asseco.set_push_handle",
 }
 
 
@@ -102,73 +108,56 @@ class Asking:
     def _rufus(self, what: str, ask: Ask) -> Response:
         headers = self._callers[ask.who].headers["rufus"]
         if what == "bind":
-            body = json.dumps({"model": MODEL, "serial_number": SERIAL})
-            return invoke("rufus.bind_device", event("POST", "/v0/devices", headers=headers, body=body))
+            return send("rufus.bind_device", headers, body={"model": MODEL, "serial_number": SERIAL})
         if what == "list":
-            return invoke("rufus.list_devices", event("GET", "/v0/devices", headers=headers))
+            return send("rufus.list_devices", headers, query="")
         deviceid = secrets.device_id(ACCOUNTS[ask.who], MODEL, SERIAL)
-        method = "DELETE" if what == "unbind" else "GET"
-        path = f"/v0/devices/{deviceid}"
-        asked = event(method, path, headers=headers, path_parameters={"deviceid": deviceid})
-        return invoke(f"rufus.{what}_device", asked)
+        return send(f"rufus.{what}_device", headers, path={"deviceid": deviceid})
 
     def _quectel(self, what: str, ask: Ask) -> Response:
         query = {"pk": ask.device.upper(), "dk": DK}
         if what == "bind":
-            method, name, operation, query = "POST", "bindDeviceSn", "bind_device_sn", query | {"sn": SN}
-        elif what == "let_go":
-            method, name, operation = "DELETE", "unbundlingDeviceDk", "unbundling_device_dk"
+            query["sn"] = SN
         elif what == "offer":
-            method, name, operation = "POST", "shareInfo", "share_info"
-            query |= {"coverMark": "1" if ask.more == "replace" else "2"}
+            query["coverMark"] = "1" if ask.more == "replace" else "2"
         elif what == "rename":
-            method, name, operation, query = "PUT", "setDeviceInfo", "set_device_info", query | {"deviceName": ask.more}
+            query["deviceName"] = ask.more
         elif what == "accept":
             sharer, which = ask.more
             codes = self.codes.get((sharer, ask.device), [])
-            method, name, operation = "POST", "shareDevice", "share_device"
             query = {"shareCode": codes[-1 - which] if which < len(codes) else "nonsense"}
-        else:
-            method, name, operation, query = "GET", "userDeviceList", "user_device_list", {}
-        headers = self._callers[ask.who].headers["quectel"]
-        asked = event(method, f"/v2/binding/enduserapi/{name}", headers=headers, query=query)
-        return invoke(f"quectel.{operation}", asked)
+        elif what == "list":
+            query = {}
+        return send(OPERATIONS[ask.what], self._callers[ask.who].headers["quectel"], query=query)
 
     def _asseco(self, what: str, ask: Ask) -> Response:
-        headers, path = self._callers[ask.who].headers["asseco"], "/v1/device/owned-devices"
-        if what == "register":
-            body = {"external-device-identifier": ask.device, "operating-system": "iOS 9.x", "nickname": ask.more}
-            asked = event("POST", path, headers=headers, body=json.dumps(body))
-            return invoke("asseco.register_owned_device", asked)
-        if what == "list":
-            return invoke("asseco.list_owned_devices", event("GET", path, headers=headers))
-        method, operation = PATHS[what]
-        bodies = {"rename": {"nickname": ask.more}, "push": {"push-platform": "apns", "pns-handle": ask.more}}
-        asked = event(
-            method,
-            f"{path}/{ask.device}/x",
-            headers=headers,
-            body=json.dumps(bodies[what]) if what in bodies else "",
-            path_parameters={"device-id": ask.device},
-        )
-        return invoke(f"asseco.{operation}", asked)
+        bodies = {
+            "register": {
+                "external-device-identifier": ask.device,
+                "operating-system": "iOS 9.x",
+                "nickname": ask.more,
+            },
+            "rename": {"nickname": ask.more},
+            "push": {"push-platform": "apns", "pns-handle": ask.more},
+        }
+        parts = {"path": {"device-id": ask.device}} if what not in ("register", "list") else {}
+        parts |= {"body": bodies[what]} if what in bodies else {"query": {}}
+        operation = OPERATIONS.get(ask.what, f"asseco.{what}_device")
+        return send(operation, self._callers[ask.who].headers["asseco"], **parts)
 
     def _remoteit(self, what: str, ask: Ask) -> Response:
         headers = self._callers[ask.who].headers["remoteit"]
         if what == "list":
-            return invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers))
+            return send("remoteit.list_all", headers)
         body = {"deviceaddress": ADDRESSES[ask.device]}
-        if what == "stop":
-            body["connectionid"] = self._connection(ask)[0]
-        path, operation = ("connect/stop", "stop_connection") if what == "stop" else ("connect", "connect_device")
-        asked = event("POST", f"/apv/v27/device/{path}", headers=headers, body=json.dumps(body))
-        return invoke(f"remoteit.{operation}", asked)
+        if what == "connect":
+            return send("remoteit.connect_device", headers, body=body)
+        return send("remoteit.stop_connection", headers, body=body | {"connectionid": self._connection(ask)[0]})
 
-    def _vodlix(self, what: str, ask: Ask) -> Response:
+    def _vodlix(self, what: str, _: Ask) -> Response:
         names = ("device_os", "device_version", "device_type", "app_version", "app_name")
         body = {"mac_address": "A1B2C3D4E5F6"} | dict.fromkeys(names, "value")
-        path = "/api/v2/device" if what == "add" else "/api/v2/device_check"
-        return invoke(f"vodlix.{what}_device", event("POST", path, body=json.dumps(body)))
+        return send(f"vodlix.{what}_device", body=body)
 
     def _operator(self, ask: Ask) -> Response:
         if ask.what == "relay":

@@ -6,10 +6,11 @@ import sys
 
 import httpx
 import pytest
+from botocore.credentials import Credentials
 
 from tests.deployed.smoke import challenge
 from tests.server.servers import Server
-from tests.server.test_journey_vodlix import Administration
+from tools.cli.client import REGION, Client
 from tools.template import ROOT
 
 COMMAND = "-W error -m pytest --noconftest --tb=short tests/deployed/smoke.py"
@@ -32,16 +33,17 @@ def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
 
 def test_smoke_tests_pass_and_clean_up(server: Server):
     assert f"$(TEST) {COMMAND}\n" in (ROOT / "Makefile").read_text()
-    operators = Administration(server)
+    operators = Client(server.url, Credentials(*(server.environment[name] for name in KEYS)), REGION)
     for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
         run = smoke(server, **more)
         assert "6 passed" in run.stdout, run.stdout
-        assert operators.ask("GET", "accounts/smoke")["enabled"] is False
-        assert operators.ask("GET", "users?account=smoke")["items"] == []
-        keys = operators.ask("GET", "keys?account=smoke")["items"]
+        assert operators.get("accounts", "smoke")["enabled"] is False
+        assert operators.get("users", account="smoke")["items"] == []
+        keys = operators.get("keys", account="smoke")["items"]
         assert [key for key in keys if key["revoked_at"] is None] == []
-        (device,) = operators.ask("GET", "devices?serial=SMOKE-1")["items"]
-        assert operators.ask("GET", f"devices/{device['device']}")["binding"] is None
+        (device,) = operators.get("devices", serial="SMOKE-1")["items"]
+        assert operators.get("devices", device["device"])["binding"] is None
+    operators.close()
 
 
 @pytest.mark.parametrize("name", ["WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"])

@@ -13,7 +13,6 @@ from tests.tables import stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-TOKEN = {"device_id": "T-1", "kind": "otp-token"}
 CARD = {"device_id": "C-1", "kind": "payment-card", "card_status": "valid"}
 
 
@@ -101,48 +100,3 @@ def test_stored_card_number_does_not_prevent_reads_and_changes():
     dynamodb.write(place.update(set={"holder_id": "5168_1234_5678_1234"}))
     assert issued_devices.find("MIGR00002", "C-1").holder_id == "5168_1234_5678_1234"
     assert issued_devices.change("MIGR00002", "C-1", status="blocked").status == "blocked"
-
-
-@pytest.mark.parametrize(
-    ("members", "problem"),
-    [
-        ({}, "device_id"),
-        ({"device_id": "T-1"}, "kind"),
-        (TOKEN | {"device_id": " "}, "device_id"),
-        (TOKEN | {"device_id": "T" * 129}, "device_id"),
-        (TOKEN | {"kind": "phone"}, "kind"),
-        (TOKEN | {"kind": ["payment-card"]}, "kind"),
-        (TOKEN | {"capabilities": ["flying"]}, "capabilities"),
-        (TOKEN | {"status": "lost"}, "status"),
-        (TOKEN | {"card_status": "valid"}, "card_status"),
-        (TOKEN | {"masked_card_number": "1234"}, "masked_card_number"),
-        (TOKEN | {"pin": "1234"}, "pin"),
-        ({"device_id": "C-1", "kind": "payment-card"}, "card_status"),
-        (CARD | {"card_status": "lost"}, "card_status"),
-        (CARD | {"expiration_date": "2099-02-30"}, "expiration_date"),
-    ],
-)
-def test_invalid_issued_device_is_refused_by_field(members: dict[str, Any], problem: str):
-    assert refused(members).startswith(problem)
-
-
-def test_creating_a_device_again_replaces_it():
-    issued_devices.enter("MIGR00002", **TOKEN, capabilities=["hmac"])
-    issued_devices.enter("MIGR00002", **TOKEN, status="blocked")
-    assert stored(Table.DIRECTORY) == [
-        {
-            "pk": "customer#MIGR00002",
-            "sk": "issued#T-1",
-            "device_id": "T-1",
-            "kind": "otp-token",
-            "holder_id": None,
-            "capabilities": [],
-            "status": "blocked",
-        }
-    ]
-
-
-def test_holder_defaults_to_the_customer():
-    issued_devices.enter("0101990500011", **TOKEN)
-    issued_devices.enter("0101990500011", device_id="T-2", kind="smart-card", holder_id="H-1")
-    assert [device.holder_id for device in issued_devices.list_devices("0101990500011")] == ["0101990500011", "H-1"]

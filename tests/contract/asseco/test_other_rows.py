@@ -238,9 +238,6 @@ def test_push_handle_accepts_the_registration_field_name(bank: Bank) -> None:
     assert (binding()["push_platform"], binding()["push_handle"]) == ("wns", "h")
 
 
-# ── POST /v1/device/owned-devices/{device-id}/block and /unblock ──────────────────────────────────────────────────────
-
-
 # ── PUT /v1/device/issued-devices/{device-id}/nickname ────────────────────────────────────────────────────────────────
 
 

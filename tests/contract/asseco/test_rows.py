@@ -434,6 +434,3 @@ def test_card_expires_after_its_last_day_without_a_write(
 def test_issued_devices_are_filtered_sorted_and_paged(query: str, expected: list[str], bank: Bank) -> None:
     card("C-2", card_status="blocked", is_primary=False, expiration_date="2098-01-31")
     assert [device["device-id"] for device in issued(bank, query).json()["devices"]] == expected
-
-
-# ── Error rows ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,11 +21,6 @@ from tests.tables import everything, stored
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-@pytest.fixture
-def world(registry: None) -> World:
-    return World()
-
-
 CHANGES: list[tuple[Callable[[World], object], int, dict[str, str]]] = [
     (quectel.disabled, 5009, {}),
     (quectel.no_device_key, 5067, {}),

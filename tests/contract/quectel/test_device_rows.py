@@ -42,17 +42,6 @@ pytestmark = pytest.mark.usefixtures("registry")
 KEYS = {"pk": PK, "dk": DK}
 
 
-@pytest.fixture
-def world(registry: None) -> World:
-    return World()
-
-
-@pytest.fixture
-def bound(world: World) -> None:
-    """Bind the device to the user."""
-    succeeded(world.ask())
-
-
 def says(answer: Response, data: str) -> None:
     assert (answer.status, answer.body) == (200, f'{{"code":200,"data":{data},"extMsg":"","msg":""}}')
 

@@ -39,11 +39,6 @@ OPERATIONS = {
 MODES = pytest.mark.parametrize("mode", Mode)
 
 
-@pytest.fixture
-def world(registry: None) -> World:
-    return World()
-
-
 def data(answer: Response) -> Any:
     """Return the data of a successful response."""
     given = answer.json()
@@ -52,12 +47,6 @@ def data(answer: Response) -> Any:
         [("code", 200), ("data", given["data"]), ("extMsg", ""), ("msg", "")],
     )
     return given["data"]
-
-
-@pytest.fixture
-def bound(world: World) -> None:
-    """Bind the device to the user."""
-    succeeded(world.ask())
 
 
 @pytest.fixture

@@ -14,18 +14,13 @@ from bindery.directory import accounts, sessions, users
 from bindery.quectel import tokens, user_domains
 from bindery.registry import items
 from tests.http_api import Response
-from tests.quectel import ME, World, refused
+from tests.quectel import ME, refused
 from tests.sample_requests import send
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("world")
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture
-def world(registry: None) -> World:
-    return World()
 
 
 def by_query(token: str) -> Response:

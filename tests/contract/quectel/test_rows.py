@@ -42,11 +42,6 @@ from tests.tables import everything
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-@pytest.fixture
-def world(registry: None) -> World:
-    return World()
-
-
 def shared_with_me(world: World) -> None:
     if not everything()["BINDINGS"]:
         succeeded(as_user(OTHER))
@@ -291,15 +286,6 @@ def test_administrators_can_always_bind(world: World, role: Any) -> None:
     user_domains.change("E.DM.1", binders="administrators")
     users.create("C9", "smart", domain="E.DM.1", role=role)
     assert as_user("C9").json()["code"] == (200 if role == "administrator" else 5669)
-
-
-def test_authorised_domain_and_unblocked_user_can_bind(world: World) -> None:
-    products.change(PK, domains=["E.DM.2", "E.DM.1"])
-    products.bar(PK, ME)
-    refused(world.ask(), 5327)
-    products.bar(PK, OTHER)
-    products.unbar(PK, ME)
-    succeeded(world.ask())
 
 
 def test_user_of_missing_or_unknown_domain_is_refused(world: World) -> None:

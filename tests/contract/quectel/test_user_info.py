@@ -6,13 +6,10 @@ from bindery.aws import dynamodb
 from bindery.directory import users
 from bindery.registry import items
 from tests.http_api import Response
-from tests.quectel import ME, World, call, token
+from tests.quectel import ME, call, token
 from tests.tables import everything
 
-
-@pytest.fixture(autouse=True)
-def world(registry: None) -> World:
-    return World()
+pytestmark = pytest.mark.usefixtures("world")
 
 
 def ask(authorization: str) -> Response:

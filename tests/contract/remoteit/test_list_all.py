@@ -8,12 +8,12 @@ import pytest
 
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
-from bindery.connectivity import access, leases, service_addresses
+from bindery.connectivity import access, service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, products, sessions, users
 from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
-from bindery.registry import devices, identity, items
+from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from tests import calls, quectel, records
 from tests.http_api import Response
@@ -83,18 +83,7 @@ def bound_by(uid: str, mode: Mode, serial_number: str, number: int) -> str:
 
 
 def registered(owner: str, identifier: str, number: int) -> str:
-    owned_devices.register(
-        owner,
-        identifier,
-        kind="imei",
-        nickname=f"Phone {identifier}",
-        operating_system="iOS",
-        brand_name="Apple",
-        model_name="IP-6S",
-        push_platform=None,
-        push_handle=None,
-    )
-    device = identity.customer_device(identifier)
+    device = records.registration(owner, identifier, f"Phone {identifier}")
     service_addresses.assign(address(number), device)
     return device
 
@@ -168,15 +157,8 @@ def test_list_has_exactly_the_accessible_devices(headers: dict[str, str]) -> Non
     assert set(bobs) == {address(2), address(6), address(8)}
     assert bobs[address(8)]["ownerusername"] == "bob"
     # Every listed device can be connected to.
-    found = dynamodb.get(items.user("ann"))
-    assert found is not None
     for place in shown:
-        leases.connect(
-            users.from_items(found, accounts.show(found["account"])),
-            place,
-            service_addresses.find(place),
-            leases.ANY_CLIENT,
-        )
+        records.connection("ann", place)
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])

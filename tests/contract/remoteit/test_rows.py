@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Put, Table
+from bindery.aws.dynamodb import Delete, Table
 from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, sessions, users
@@ -240,26 +240,6 @@ def test_banned_or_inactive_device_is_refused_until_it_is_restored(
     devices.unban(device)
     devices.activate(device)
     assert connect(credentials).status == 200
-
-
-def test_device_whose_address_was_removed_is_not_found(credentials: dict[str, str], device: str) -> None:
-    service_addresses.withdraw(ADDRESS)
-    answer = connect(credentials)
-    assert (answer.status, answer.body) == (403, not_shared(ADDRESS))
-    service_addresses.assign(UNKNOWN, device)
-    assert connect(credentials, {"deviceaddress": UNKNOWN}).status == 200
-
-
-def test_bank_customer_can_connect_only_to_active_registrations(credentials: dict[str, str]) -> None:
-    users.create("carol", "acme", customer="MIGR00002")
-    device = identity.customer_device("354162079415768")
-    dynamodb.write(devices.seen(device, "asseco"))
-    service_addresses.assign("80:00:00:00:00:00:00:F3", device)
-    carol = credentials | {"token": sessions.issue("carol", "remoteit", 3600)[0]}
-    for status, expected in (("active", 200), ("blocked", 403), ("unregistered", 403)):
-        dynamodb.write(Put(items.owner(device), {"holder": "customer#MIGR00002", "status": status, "binding": "b"}))
-        assert connect(carol, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == expected
-        assert connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F3"}).status == 403
 
 
 def test_video_device_without_holder_cannot_be_connected_to(credentials: dict[str, str]) -> None:

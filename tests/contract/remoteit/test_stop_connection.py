@@ -7,14 +7,14 @@ import pytest
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
-from bindery.connectivity import leases, service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, Connection
+from bindery.connectivity import leases
+from bindery.connectivity.leases import Connection
 from bindery.core import clock
 from bindery.core.errors import Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
 from tests.http_api import Response
-from tests.records import ADDRESS, bound, developer
+from tests.records import ADDRESS, bound, connection, developer
 from tests.sample_requests import send
 from tests.tables import everything, stored
 
@@ -43,14 +43,6 @@ def device() -> str:
     return identity.company_device("acme", "M", "S")
 
 
-def connect(uid: str = "ann", address: str = ADDRESS) -> Connection:
-    user = dynamodb.get(items.user(uid))
-    assert user is not None
-    return leases.connect(
-        users.from_items(user, accounts.show(user["account"])), address, service_addresses.find(address), ANY_CLIENT
-    )
-
-
 def admitted(made: Connection) -> bool:
     try:
         return leases.authorize_client(made.proxy, "203.0.113.9") == made
@@ -63,8 +55,8 @@ def test_stopped_connection_is_deleted_and_refuses_clients(
     headers: dict[str, str], spelled: Callable[[str], str]
 ) -> None:
     bound = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
-    theirs = connect("eve", OTHERS)
-    made = connect()
+    theirs = connection("eve", OTHERS)
+    made = connection("ann")
     answer = stop(headers, {"deviceaddress": spelled(ADDRESS), "connectionid": spelled(made.id)})
     assert (answer.status, answer.body) == (200, f'{{"status":"true","connectionid":"{made.id}"}}')
     assert (admitted(made), admitted(theirs)) == (False, True)
@@ -73,13 +65,13 @@ def test_stopped_connection_is_deleted_and_refuses_clients(
     ]
     again = stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id})
     assert (again.status, again.body) == REFUSED
-    assert admitted(connect())
+    assert admitted(connection("ann"))
 
 
 def test_any_wrong_value_gets_one_refusal_and_ends_nothing(headers: dict[str, str]) -> None:
     users.create("bob", "acme")
-    ended, theirs, colleagues = connect(), connect("eve", OTHERS), connect("bob")
-    made = connect()
+    ended, theirs, colleagues = connection("ann"), connection("eve", OTHERS), connection("bob")
+    made = connection("ann")
     stands = everything()
     for body in (
         {},
@@ -115,7 +107,7 @@ def test_any_wrong_value_gets_one_refusal_and_ends_nothing(headers: dict[str, st
 
 
 def test_expired_connection_cannot_be_stopped(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = connect()
+    made = connection("ann")
     stands = everything()
     monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000)
     over = stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id})
@@ -124,7 +116,7 @@ def test_expired_connection_cannot_be_stopped(headers: dict[str, str], monkeypat
 
 
 def test_user_of_an_ended_share_can_stop_their_connection(headers: dict[str, str]) -> None:
-    made = connect()
+    made = connection("ann")
     dynamodb.write(items.user("ann").update(set={"customer": None}))
     dynamodb.write(items.owner(device()).update(set={"holder": "account#other"}))
     assert stop(headers, {"deviceaddress": ADDRESS, "connectionid": made.id}).status == 200

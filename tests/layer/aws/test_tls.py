@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from select import select
 from threading import Event
@@ -42,6 +43,15 @@ def failure(client: object) -> BaseException | None:
     return caught.value.__cause__
 
 
+FAULTS: dict[str, Callable[[Authority, Path], ssl.SSLContext]] = {
+    "wrong host": lambda authority, _: authority.server(hosts=["dynamodb.eu-central-1.amazonaws.com", "127.0.0.1"]),
+    "expired": lambda authority, _: authority.server(expired=True),
+    "self-signed": lambda _, folder: self_signed(folder),
+    "unknown authority": lambda _, folder: Authority(folder, "unknown").server(),
+}
+"""What a server needs to show an invalid certificate. The authority is in the bundle."""
+
+
 @every_client
 def test_authority_of_the_bundle_is_accepted(
     kind: str, other: Authority, environment: pytest.MonkeyPatch, start: Start
@@ -55,18 +65,12 @@ def test_authority_of_the_bundle_is_accepted(
 
 
 @every_client
-@pytest.mark.parametrize("fault", ["wrong host", "expired", "self-signed", "unknown authority"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_invalid_certificate_is_refused(
     kind: str, fault: str, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
-    context = {
-        "wrong host": lambda: other.server(hosts=["dynamodb.eu-central-1.amazonaws.com", "127.0.0.1"]),
-        "expired": lambda: other.server(expired=True),
-        "self-signed": lambda: self_signed(tmp_path),
-        "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
-    }[fault]()
-    server = start(tls=context)
+    server = start(tls=FAULTS[fault](other, tmp_path))
     client = CLIENTS[kind]("dynamodb")
     failure(client)
     assert server.requests == []
@@ -100,18 +104,12 @@ def test_wrong_host_is_refused_without_fallback(
     assert (server.connections, server.requests) == (3, [])
 
 
-@pytest.mark.parametrize("fault", ["wrong host", "expired", "self-signed", "unknown authority"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_fallback_refuses_what_the_other_bundle_refuses(
     fault: str, amazon: Authority, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(other.bundle))
-    context = {
-        "wrong host": lambda: other.server(hosts=["example.com"]),
-        "expired": lambda: other.server(expired=True),
-        "self-signed": lambda: self_signed(tmp_path),
-        "unknown authority": lambda: Authority(tmp_path, "unknown").server(),
-    }[fault]()
-    server = start(tls=context)
+    server = start(tls=FAULTS[fault](other, tmp_path))
     client = direct.Client("dynamodb")
     assert isinstance(failure(client), ssl.SSLCertVerificationError)
     assert server.requests == []
@@ -227,14 +225,6 @@ def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, s
     assert isinstance(cause, ssl.SSLError)
     assert "VERSION" in str(cause.reason)
     assert server.requests == []
-
-
-def test_context_checks_certificates_and_host_names(other: Authority, environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
-    context = connections._context(None)
-    assert context.check_hostname
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 def test_certificates_of_the_current_folder_are_not_trusted(

@@ -1,0 +1,14 @@
+import pytest
+
+from tests.quectel import World, succeeded
+
+
+@pytest.fixture
+def world(registry: None) -> World:
+    return World()
+
+
+@pytest.fixture
+def bound(world: World) -> None:
+    """Bind the device to the user."""
+    succeeded(world.ask())
