@@ -1,6 +1,6 @@
 """Device operations of the admin API, through the handler: find, show, ban, unbind, activate, address, import."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -460,3 +460,21 @@ def test_interrupted_import_can_be_sent_again(world: World, monkeypatch: pytest.
     again = send(row(1), row(2), row(3))
     assert again["created"] + again["unchanged"] == 3
     assert len(stored(Table.DEVICES)) == 4
+
+
+@pytest.mark.parametrize(("obstacle", "lifting"), [("ban", "unban"), ("deactivate", "activate")])
+def test_service_addresses_are_assigned_again_when_connections_are_allowed_again(obstacle: str, lifting: str) -> None:
+    device = rufus()
+    service_addresses.assign(ADDRESS, device)
+    assigned = [found["assignment"] for found in _assignments(device)]
+    assert ask("POST", device, f"/{obstacle}", {"reason": "stolen"} if obstacle == "ban" else None).status == 200
+    assert ask("POST", device, f"/{lifting}").status == 200
+    again = [found["assignment"] for found in _assignments(device)]
+    assert again[0] == again[1] != assigned[0] == assigned[1]
+
+
+def _assignments(device: str) -> Iterator[Any]:
+    """Yield the address and the device's service, which name the same assignment."""
+    yield dynamodb.get(items.service_address(ADDRESS))
+    record = dynamodb.get(items.device(device))
+    yield record and record["services"][ADDRESS]
