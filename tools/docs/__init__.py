@@ -62,7 +62,8 @@ class Start:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Redirect or forward a request."""
         browser = scope["path"] == "/" and "text/html" in Headers(scope=scope).get("accept", "")
-        app = RedirectResponse("/docs/") if browser and scope["method"] == "GET" else self._app
+        # WebSockets have no method.
+        app = RedirectResponse("/docs/") if browser and scope.get("method") == "GET" else self._app
         await app(scope, receive, send)
 
 
