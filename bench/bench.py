@@ -188,7 +188,7 @@ def sizes_table() -> str:
     for name in ("Bindery", "Deps", "Jwt", "Cryptography"):
         using = [
             each
-            for each in template.functions()
+            for each in template.http_functions()
             if name in ("Bindery", "Deps") or name.lower() in layers(each).split(",")
         ]
         rows.append((f"`{name}`", *(f"{value / 1e6:.2f}" for value in size(built(name))), len(using)))

@@ -72,7 +72,7 @@ def subjects(folder: Path, stub: Stub, issuer: str = "") -> dict[str, Subject]:
         case = {"AWS_ENDPOINT_URL": stub.url, "AWS_CA_BUNDLE": bundle, "BENCH_CASE": str(folder / "stub.json")}
         found[name] = Subject(f"peer{number}", peer | case)
     physical = {logical_id: logical_id for logical_id in template.document()["Resources"]} | {"Issuer": issuer}
-    for function in template.functions():
+    for function in template.http_functions():
         given = runtime.environment(function, runtime.opt(function, folder / "opt"), physical)
         changed = {"AWS_ENDPOINT_URL": stub.url, "AWS_DATA_PATH": str(data), "BUNDLE": bundle, "AUDIENCE": AUDIENCE}
         found[function.name] = Subject(function.name, given | changed)

@@ -19,12 +19,16 @@ import boto3
 from bindery.core import env
 from bindery.security import secrets
 from tests import aws_calls
+from tools.generate import roles
 
 ROUND_TRIPS = 2
 """Maximum number of DynamoDB calls per operation, without those in `Invocation.rates`."""
 
 MORE_ROUND_TRIPS: dict[str, int] = {
+    "link.authorize": 6,
+    "link.message": 10,
     "quectel.bind_device_sn": 3,
+    "quectel.device_info": 3,
     "quectel.email_pwd_login": 4,
     "quectel.phone_pwd_login": 4,
     "quectel.unbundling_device_dk": 3,
@@ -40,8 +44,8 @@ MORE_ROUND_TRIPS: dict[str, int] = {
 }
 """Maximum number of calls of the operations that need more. docs/decisions.md gives the reasons."""
 
-UNPREFIXED = frozenset({"by_serial", "by_proxy"})
-"""Indexes whose partition keys have no prefix: serial numbers and random labels."""
+UNPREFIXED = frozenset({"by_credential", "by_serial", "by_proxy"})
+"""Indexes whose partition keys have no prefix: serial numbers, random labels and hashes."""
 
 _PARTITION = re.compile(r"#\w+ = (:\w+)")
 _RANDOM = re.compile(r"(?<=-)[0-9a-f]{32}.*")
@@ -110,6 +114,13 @@ def recording(name: str) -> Iterator[Invocation]:
         yield invocation
     finally:
         _current.reset(token)
+
+
+def managed(method: str) -> None:
+    """Record a call of the WebSocket API's management API."""
+    if (invocation := _current.get()) is not None:
+        granted[invocation.name].add((roles.MANAGE, f"{roles.LINK}/{method}", ""))
+        env.read("LINK_ENDPOINT")
 
 
 def _record(service: str, operation: str, request: dict[str, Any]) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import credentials, dynamodb, functions, sdk
+from bindery.aws import credentials, dynamodb, functions, links, sdk
 from bindery.core import env
 from bindery.directory import key_guesses, rates, settings
 from bindery.security import oidc, passwords, secrets
-from tests import aws_calls, calls, key_sizes, moto_registry
+from tests import aws_calls, calls, device_link, key_sizes, moto_registry
 from tools import template
 from tools.local.gateway import Functions
 
@@ -125,6 +125,7 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setattr(functions, "client", _Recorded)
+    monkeypatch.setattr(links, "client", cache(device_link.Gateway))
     clear_caches()
 
 

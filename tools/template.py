@@ -86,6 +86,30 @@ def metadata(logical_id: str) -> dict[str, Any]:
     return found
 
 
+def routes(logical_id: str) -> list[str]:
+    """Return a function's `Routes`. Functions of the device link have none."""
+    found: list[str] = metadata(logical_id).get("Routes", [])
+    return found
+
+
+def link() -> dict[str, Function]:
+    """Return the functions of the WebSocket API by route key, and its `authorizer`."""
+    (authorizer,) = (found["AuthorizerUri"] for _, found in resources("AWS::ApiGatewayV2::Authorizer"))
+    integrations = dict(resources("AWS::ApiGatewayV2::Integration"))
+    uris = {
+        found["RouteKey"]: integrations[found["Target"]["Fn::Sub"].removeprefix("integrations/${")[:-1]].get(
+            "IntegrationUri"
+        )
+        for _, found in resources("AWS::ApiGatewayV2::Route")
+    } | {"authorizer": authorizer}
+    by_id = {function.logical_id: function for function in functions()}
+    return {
+        key: by_id[uri["Fn::Sub"][1]["live"]["Ref"].removesuffix(".Alias")]
+        for key, uri in uris.items()
+        if uri is not None
+    }
+
+
 def api() -> dict[str, Any]:
     """Return the HTTP API's OpenAPI definition."""
     ((_, properties),) = resources("AWS::Serverless::HttpApi")
@@ -125,6 +149,19 @@ def functions() -> tuple[Function, ...]:
         )
         for logical_id, properties in resources("AWS::Serverless::Function")
     )
+
+
+@cache
+def http_functions() -> tuple[Function, ...]:
+    """Return the functions of the HTTP API."""
+    return tuple(function for function in functions() if function.routes)
+
+
+def pong() -> str:
+    """Return the WebSocket API's answer to a ping."""
+    ((_, properties),) = resources("AWS::ApiGatewayV2::IntegrationResponse")
+    (answer,) = properties["ResponseTemplates"].values()
+    return str(answer)
 
 
 def statements(role: str) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """/admin/v1/devices: the devices of all APIs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from bindery.connectivity import service_addresses
+from bindery.connectivity import device_connections, device_credentials, service_addresses
 from bindery.core.errors import Reason
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
@@ -111,6 +111,13 @@ class Binding(BaseModel):
     shares: Sequence[Share]
 
 
+class IssuedKey(BaseModel):
+    """A device key, shown only once."""
+
+    device: str
+    key: str
+
+
 class User(BaseModel):
     """A user of a device that several users can hold, by a binding or a share."""
 
@@ -122,8 +129,20 @@ class User(BaseModel):
     expires_at: int | None
 
 
+class Presence(BaseModel):
+    """State of a device's connection under its present binding. Times are in milliseconds."""
+
+    state: Literal["never connected", "online", "offline"]
+    connected_at: int | None = None
+    last_seen_at: int | None = None
+    ip: str | None = None
+    agent: str | None = None
+
+
 class DeviceWithHolders(Device):
     """A device and its holders. `users` are the first hundred."""
+
+    presence: Presence
 
     binding: Binding | None
     users: Sequence[User]
@@ -161,7 +180,7 @@ def show(device: DeviceId) -> DeviceWithHolders:
 @handler.app.post("/admin/v1/devices/<device>/ban")
 def ban(device: DeviceId, body: WithReason) -> DeviceWithHolders:
     """Ban a device: it can no longer be bound, added or connected to. The first reason is kept."""
-    devices.ban(identity.device_from_opaque(device), body.reason)
+    device_connections.ban(identity.device_from_opaque(device), body.reason)
     return show(device)
 
 
@@ -178,6 +197,21 @@ def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> D
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
         forced_unbind.end(key, body.reason, uid=uid)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/key")
+def issue_key(device: DeviceId) -> IssuedKey:
+    """Issue a key with which a device connects. An earlier key stops working."""
+    key = identity.device_from_opaque(device)
+    return IssuedKey(device=device, key=device_credentials.issue(key))
+
+
+@handler.app.post("/admin/v1/devices/<device>/revoke-key")
+def revoke_key(device: DeviceId) -> DeviceWithHolders:
+    """Revoke a device's key, and disconnect the device if it uses it."""
+    with explained({Reason.NOT_FOUND: "The device does not exist, or has no key."}):
+        device_credentials.revoke(identity.device_from_opaque(device))
     return show(device)
 
 

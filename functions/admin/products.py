@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from bindery.directory import products
+from bindery.directory import products, tsl
 from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
 from bindery.operators import references
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
-from bindery.quectel import tsl
 from bindery.registry.bindings import Mode
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator

@@ -8,7 +8,7 @@ from bindery.http.fields import Digits, Identifier64, Trimmed
 from bindery.http.messages import Access, Body, Reply
 from bindery.http.operation import operation
 from bindery.quectel import control, dialect
-from bindery.quectel.control import Kind, Target
+from bindery.quectel.control import Failure, Kind, Target, Ticket
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
@@ -54,7 +54,7 @@ class NotSent(Reply):
 
 
 class Outcome(Reply):
-    """Each device is in one of the lists. The first is always empty: devices cannot connect to this service."""
+    """Each device is in one of the lists."""
 
     success_list: list[Sent] = Field(serialization_alias="successList")
     failure_list: list[NotSent] = Field(serialization_alias="failureList")
@@ -76,9 +76,12 @@ class Outcome(Reply):
 def handler(request: BatchControlDevice, caller: Session) -> Outcome:
     """Send a command to devices that are online. Values of properties are checked against the TSL."""
     targets = [Target(each.product_key, each.device_key) for each in request.device_list]
-    failures = control.send(caller, request.type, request.data, targets)
-    not_sent = [
-        NotSent(data=Device(product_key=target.product_key, device_key=target.device_key), msg=why)
-        for target, why in zip(targets, failures, strict=True)
+    outcomes = control.send(caller, request.type, request.data, targets)
+    told = [
+        (Device(product_key=target.product_key, device_key=target.device_key), outcome)
+        for target, outcome in zip(targets, outcomes, strict=True)
     ]
-    return Outcome(success_list=[], failure_list=not_sent)
+    return Outcome(
+        success_list=[Sent(data=device, ticket=ticket) for device, ticket in told if isinstance(ticket, Ticket)],
+        failure_list=[NotSent(data=device, msg=why) for device, why in told if isinstance(why, Failure)],
+    )

@@ -15,14 +15,15 @@ class GetDeviceOnlineStatus(Query):
 
 
 class OnlineStatus(Reply):
-    """The same value twice: clients read either. Always 0, offline: devices do not report to this service."""
+    """1 if the device is connected, twice: clients read either."""
 
-    online: int = 0
-    value: int = 0
+    online: int
+    value: int
 
 
 @operation(dialect, Access.READ, refuses=dialect.OWN_DEVICE)
 def handler(request: GetDeviceOnlineStatus, caller: Session) -> OnlineStatus:
     """Return whether the device is online."""
-    user_devices.get_own(caller, request.pk, request.dk)
-    return OnlineStatus()
+    _, held, _ = user_devices.get_own(caller, request.pk, request.dk)
+    online = int(user_devices.is_online(held))
+    return OnlineStatus(online=online, value=online)

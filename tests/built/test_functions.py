@@ -162,7 +162,7 @@ def test_built_functions_respond_like_their_sources(story: Telling, engine: Engi
 def test_every_function_is_in_a_story() -> None:
     public = {name for story in STORIES for name in recorded.read(story.__name__)}
     asked = public | {f"admin.{resource}" for resource in operators.ASKED}
-    assert asked == {function.name for function in template.functions()}
+    assert asked == {function.name for function in template.http_functions()}
 
 
 @pytest.mark.parametrize("layer", ["Deps", "Cryptography"])

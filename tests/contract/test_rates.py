@@ -22,7 +22,7 @@ LIST = "rufus.list_devices"
 
 def operations() -> Iterator[tuple[str, str]]:
     """Yield each operation, with the header of its API key, or `account` for its user's account."""
-    for function in template.functions():
+    for function in template.http_functions():
         api = function.name.partition(".")[0]
         if api in ("rufus", "remoteit"):
             yield function.name, {"rufus": "api_key", "remoteit": "developerkey"}[api]

@@ -26,7 +26,16 @@ pytestmark = pytest.mark.usefixtures("registry")
 PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
 MAC = "A1:B2:C3:D4:E5:F6"
 RUFUS = ("acme", "Model X1", SN)
-STATE = {"enabled": True, "active": True, "services": [], "ban": None, "unbanned": None, "unbound": None}
+NEVER = {"state": "never connected", "connected_at": None, "last_seen_at": None, "ip": None, "agent": None}
+STATE = {
+    "enabled": True,
+    "active": True,
+    "services": [],
+    "ban": None,
+    "unbanned": None,
+    "unbound": None,
+    "presence": NEVER,
+}
 NOBODY = dict.fromkeys(
     ("account", "product_key", "serial", "imei", "mac", "changed_at", "changed_by", "device_key_set")
 )
@@ -175,7 +184,7 @@ def test_device_is_shown_with_identity_facts_state_and_owner(
     answer = ask("GET", device)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     assert answer.json() == expected
-    listed = {name: value for name, value in expected.items() if name not in ("binding", "users")}
+    listed = {name: value for name, value in expected.items() if name not in ("binding", "presence", "users")}
     (word,) = [name for name in ("mac", "imei", "serial") if expected[name]]
     assert admin("devices", "GET", "devices", query={word: expected[word]}).json()["items"] == [listed]
 

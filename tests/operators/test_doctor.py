@@ -56,6 +56,7 @@ def test_healthy_installation_passes_and_is_left_unchanged() -> None:
         "index by_serial",
         "index by_holder",
         "index by_proxy",
+        "index by_credential",
         "index by_list",
         "secret device_id",
         "secret binding_key",

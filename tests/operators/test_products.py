@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from bindery.aws.dynamodb import Table
-from bindery.directory import accounts, users
+from bindery.directory import accounts, tsl, users
 from bindery.http import fields
-from bindery.quectel import tsl, user_domains
+from bindery.quectel import user_domains
 from bindery.registry.bindings import Mode
 from tests.http_api import OPERATOR, admin
 from tests.quectel import ME, PK, World, as_user, refused, succeeded

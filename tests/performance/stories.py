@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bindery.core import clock
-from bindery.directory import products, sessions, settings, users
+from bindery.directory import products, sessions, settings, tsl, users
 from bindery.directory.settings import DEVICE_MANAGEMENT
 from bindery.http import fallback
-from bindery.quectel import families, tsl
+from bindery.quectel import families
 from bindery.registry import devices, identity
 from bindery.registry.bindings import Mode
 from bindery.remoteit.login import authhash
@@ -269,7 +269,7 @@ def _whole(dialect: str) -> Callable[[World], Story]:
         for case, name, event in _WRITTEN[dialect](world) if dialect in _WRITTEN else ():
             mentioned.add(name)
             yield case, name, event
-        for function in template.functions():
+        for function in template.http_functions():
             if function.name.startswith(f"{dialect}.") and function.name not in mentioned:
                 yield "success", function.name, world.sample(function.name)
 

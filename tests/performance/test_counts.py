@@ -77,7 +77,7 @@ def test_partition_of_a_list_gets_its_share_of_first_binds(parts: int, bank: Ban
 
 def test_every_public_operation_is_in_a_story() -> None:
     told = {name for story in STORIES for name in recorded.read(story.__name__)}
-    assert told == {function.name for function in template.functions() if not function.name.startswith("admin.")}
+    assert told == {function.name for function in template.http_functions() if not function.name.startswith("admin.")}
 
 
 def test_every_declared_error_is_counted_or_excluded() -> None:
@@ -85,7 +85,7 @@ def test_every_declared_error_is_counted_or_excluded() -> None:
     for story in STORIES:
         for name, cases in recorded.read(story.__name__).items():
             counted.setdefault(name, set()).update(cost.get("reason") for cost in cases.values())
-    for function in template.functions():
+    for function in template.http_functions():
         operation = function.load()
         if isinstance(operation, Operation):
             declared = operation.refuses - NOT_COUNTED.keys() - NEVER.get(function.name, {}).keys()

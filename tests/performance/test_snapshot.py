@@ -62,7 +62,7 @@ assert asked, "the watched functions record nothing"
 @pytest.mark.parametrize("client", ["direct", "botocore"])
 def test_import_keeps_no_random_value_connection_or_time(client: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", WATCHED, *(f"functions.{function.name}" for function in template.functions())],
+        [sys.executable, "-c", WATCHED, *(f"functions.{function.name}" for function in template.http_functions())],
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/bindery"), str(ROOT)]),

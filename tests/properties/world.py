@@ -62,7 +62,7 @@ class World:
 
 
 OPERATIONS = [
-    function.name for function in template.functions() if not function.name.startswith(("admin.", "default."))
+    function.name for function in template.http_functions() if not function.name.startswith(("admin.", "default."))
 ]
 """Every documented operation."""
 

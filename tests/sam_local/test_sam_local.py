@@ -137,7 +137,7 @@ def test_every_function_handles_its_event_in_a_container(server: Server, invoke:
 
     with ThreadPoolExecutor(2) as threads:
         told = [name for names in threads.map(tell, ORDER) for name in names]
-    assert sorted(told) == sorted(function.name for function in template.functions())
+    assert sorted(told) == sorted(function.name for function in template.http_functions())
 
 
 def test_documented_command_returns_the_readmes_response(server: Server, environment: dict[str, str]):

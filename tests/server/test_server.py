@@ -72,6 +72,7 @@ NAMES = [
         "ASSECO_TOKEN",
     ),
     *("REMOTEIT_DEVELOPER_KEY", "REMOTEIT_TOKEN", "REMOTEIT_DEVICE_ADDRESS", "REMOTEIT_USERNAME", "REMOTEIT_PASSWORD"),
+    "REMOTEIT_DEVICE_CREDENTIAL",
 ]
 
 
@@ -137,7 +138,7 @@ def test_start_names_the_operators_command_line(server: Server):
 def test_demo_env_has_two_callers_of_each_kind(server: Server):
     demo = server.environment
     operator = {"BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"}
-    app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET"}
+    app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET", "DEVICES_URL", "RUFUS_DEVICE_CREDENTIAL"}
     assert set(demo) - operator - app == {name + suffix for name in NAMES for suffix in ("", "_OTHER")}
     assert operator | app <= set(demo)
     assert stat.S_IMODE((server.state / "demo.env").stat().st_mode) == 0o600
@@ -293,7 +294,7 @@ def test_sam_local_events_contain_the_demo_credentials(server: Server, client: h
     assert event["headers"]["api_key"] == server.environment["RUFUS_UNBIND_KEY"]
     assert client.get(event["rawPath"], headers={"api_key": event["headers"]["api_key"]}).status_code == 200
     assert {path.name for path in server.state.glob("events/*/*.json")} == {
-        function.event.name for function in template.functions()
+        function.event.name for function in template.http_functions()
     }
 
 

@@ -35,7 +35,7 @@ def public() -> Iterator[tuple[str, ast.FunctionDef]]:
 
 @pytest.mark.parametrize(
     "function",
-    [function for function in template.functions() if not function.name.startswith(("admin.", "default."))],
+    [function for function in template.http_functions() if not function.name.startswith(("admin.", "default."))],
     ids=lambda function: function.name,
 )
 def test_operation_docstring_names_its_route_and_document(function: Function):

@@ -14,6 +14,7 @@ from tools.template import ROOT, Function, Route
 DEFAULT = Route("$default", "$default")
 
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
+every_http_function = pytest.mark.parametrize("function", template.http_functions(), ids=lambda function: function.name)
 
 
 def files(folder: str) -> set[Path]:
@@ -32,12 +33,13 @@ def test_each_source_file_belongs_to_one_function():
 
 
 def test_each_sample_event_belongs_to_one_function():
-    assert files("events") == {function.event for function in template.functions()}
+    assert files("events") == {function.event for function in template.http_functions()}
 
 
 def test_functions_share_no_route_or_handler():
     taken = [route for function in template.functions() for route in function.routes]
-    assert all(function.routes for function in template.functions())
+    without = {function.name for function in template.functions() if not function.routes}
+    assert without == {function.name for function in template.link().values()}
     assert len(taken) == len(set(taken))
     assert len({function.name for function in template.functions()}) == len(template.functions())
     assert DEFAULT in taken
@@ -50,7 +52,7 @@ def test_function_description_names_its_api(function: Function):
     assert properties["Description"].startswith("$default: " if dialect == "default" else f"{dialect}: ")
 
 
-@every_function
+@every_http_function
 @pytest.mark.usefixtures("registry")
 def test_sample_event_is_complete_and_accepted(function: Function):
     event = json.loads(function.event.read_text())

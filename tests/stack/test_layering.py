@@ -14,7 +14,7 @@ LAYER = ROOT / "layers/bindery/bindery"
 
 PACKAGES = (
     {"operators"},
-    set(fallback.DIALECTS.values()),
+    {*fallback.DIALECTS.values(), "link"},
     {"connectivity"},
     {"directory"},
     {"http"},
@@ -32,7 +32,7 @@ OWNERS = {
     "os": {"core.env"},
     "time": {
         *("aws.connections", "aws.direct", "aws.dynamodb", "aws.responses", "aws.signing"),
-        *("core.clock", "http.messages", "security.oidc"),
+        *("core.clock", "http.messages", "link.events", "security.oidc"),
     },
     "aws_lambda_powertools": {"http.operation", "operators.resource"},
     "http": {"security.oidc"},
@@ -138,7 +138,7 @@ def test_code_never_scans_a_table(source: Path):
 
 
 UNAVAILABLE = {
-    *("aws.clients", "aws.dynamodb", "aws.functions", "core.errors", "http.operation"),
+    *("aws.clients", "aws.dynamodb", "aws.functions", "aws.links", "core.errors", "http.operation", "link.events"),
     *("operators.resource", "security.oidc", "security.secrets"),
 }
 """Modules that detect or report an unreachable service."""
@@ -165,7 +165,7 @@ def patterns(source: Path) -> Iterator[tuple[str, bool]]:
                 yield text, "MULTILINE" in "".join(map(ast.dump, others))
 
 
-@pytest.mark.parametrize("folder", ["layers", "functions", "tools"])
+@pytest.mark.parametrize("folder", ["agent", "layers", "functions", "tools"])
 def test_patterns_do_not_end_in_a_dollar_sign(folder: str) -> None:
     r"""Python's `$` also matches before a line feed at the end; `fullmatch` and `\Z` do not."""
     found = [

@@ -36,7 +36,7 @@ def test_document_is_valid(document):
 
 def test_document_describes_exactly_the_deployed_routes(document):
     described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
-    routes = [route for function in template.functions() for route in function.routes if route.path != "$default"]
+    routes = [route for function in template.http_functions() for route in function.routes if route.path != "$default"]
     undocumented = [
         route
         for route in routes
@@ -84,7 +84,7 @@ def test_every_example_matches_its_schema(document):
 
 
 def test_every_accepted_parameter_name_is_documented(document):
-    for function in template.functions():
+    for function in template.http_functions():
         if function.name.partition(".")[0] not in VOICES:
             continue
         described = [
@@ -105,7 +105,7 @@ def test_every_accepted_parameter_name_is_documented(document):
 
 
 def test_every_declared_error_has_an_example(document):
-    for function in template.functions():
+    for function in template.http_functions():
         dialect = function.name.partition(".")[0]
         if dialect not in VOICES:
             continue

@@ -14,6 +14,7 @@ from tools.template import ROOT
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/agent.md",
     "docs/deploying.md",
     "docs/compatibility.md",
     "docs/operating.md",

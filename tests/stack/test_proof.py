@@ -16,7 +16,7 @@ def test_document_lists_the_current_mutations() -> None:
 
 
 def test_every_promise_has_a_mutation() -> None:
-    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "contract"}
+    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "contract"}
 
 
 def test_mutations_are_unique() -> None:

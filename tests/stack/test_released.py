@@ -6,7 +6,12 @@ from tools import template
 
 KEYS = {
     "DevicesTable": {"": "pk", "by_serial": "serial pk KEYS_ONLY"},
-    "BindingsTable": {"": "pk sk", "by_holder": "holder holder_sort ALL", "by_proxy": "proxy KEYS_ONLY"},
+    "BindingsTable": {
+        "": "pk sk",
+        "by_holder": "holder holder_sort ALL",
+        "by_proxy": "proxy KEYS_ONLY",
+        "by_credential": "credential KEYS_ONLY",
+    },
     "DirectoryTable": {"": "pk sk", "by_list": "collection pk ALL"},
 }
 """Keys of each table and its indexes, and the projection of each index.

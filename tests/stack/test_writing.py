@@ -9,7 +9,7 @@ import pytest
 
 from tools.template import ROOT
 
-CODE = [path for folder in ("layers", "functions", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+CODE = [path for folder in ("agent", "layers", "functions", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 QUESTION = re.compile(r"(What|Where|That|Whether|Who|Whoever|Whom|Whose|Why|How)\b")

@@ -27,6 +27,7 @@ from tools.cli import client
 from tools.cli.main import GROUPS, app
 
 DEVICE = "cXVlY3RlbCNwMTExN2UjU04wMDAwMDAwMDAx"  # quectel, p1117e, SN0000000001
+NEVER = {"state": "never connected", "connected_at": None, "last_seen_at": None, "ip": None, "agent": None}
 NOBODY = {"BINDERY_ENDPOINT": None, "BINDERY_ACCESS_KEY_ID": None, "BINDERY_SECRET_ACCESS_KEY": None}
 
 
@@ -89,6 +90,10 @@ def test_secret_is_printed_on_one_line_at_80_columns(terminal: Callable[[str], s
     assert re.search(r"\n[\w.-]{81,}\n$", token)
     made = terminal("keys create demo --kind rufus --alias on-screen")
     assert re.search(r"\nror-[0-9a-f]{40}\n$", made)
+    issued = terminal(f"devices key {DEVICE}")
+    assert issued.startswith(f"Issued a key to device {DEVICE}. An earlier key no longer works.\n\n")
+    assert re.search(r"\n\nKey \(store it now; it will not be shown again\):\nbdk_[\w-]{43}\n$", issued)
+    assert terminal(f"devices revoke-key {DEVICE}").startswith(f"Revoked the key of device {DEVICE}.\n")
     listed = terminal("keys list demo --all")
     (identifier,) = re.findall(r"^Created rufus key ([0-9a-f]{64}) for account demo\.", made)
     assert re.search(rf"^{identifier}\n  rufus +READ_WRITE  on-screen +valid +-$", listed, re.MULTILINE)
@@ -437,6 +442,8 @@ LINES = [
     (f"devices unban {DEVICE}", {"ban": None}),
     ("devices ban --serial SN0000000001 --product p1117e --reason lost", {"device": DEVICE}),
     ("devices unban --serial SN0000000001", {"device": DEVICE, "ban": None}),
+    (f"devices key {DEVICE}", {"device": DEVICE}),
+    (f"devices revoke-key {DEVICE}", {"device": DEVICE, "presence": NEVER}),
     (f"devices disable {DEVICE}", {"enabled": False}),
     (f"devices enable {DEVICE}", {"enabled": True}),
     (f"devices deactivate {DEVICE}", {"active": False}),

@@ -164,6 +164,19 @@ devices.action("activate", "Allow connections to a device.", done="Device {devic
 devices.action("deactivate", "Prevent connections to a device.", done="Device {device} no longer accepts connections.")
 
 
+@command(app, once="key", done="Issued a key to device {device}. An earlier key no longer works.")
+def key(context: Context, device: Device) -> Any:
+    """Issue a key with which a device connects. It is shown only once, and replaces an earlier key."""
+    return context.api.post("devices", device, "key")
+
+
+devices.action(
+    "revoke-key",
+    "Revoke a device's key, and disconnect the device if it uses it.",
+    done="Revoked the key of device {device}.",
+)
+
+
 def _services(device: Mapping[str, Any]) -> str:
     shown = (
         " ".join(str(service[name]) for name in ("address", "service", "port") if service[name] is not None)

@@ -29,6 +29,7 @@ WHY = {
     ("BindingsTable", "Query"): "list a user's devices or a device's holders",
     ("BindingsTable/by_holder", "Query"): "list the devices or connections of an account, a customer or a user",
     ("BindingsTable/by_proxy", "Query"): "check the relay's lookup",
+    ("BindingsTable/by_credential", "Query"): "find the device that connects",
     ("DirectoryTable", "BatchGetItem"): "read caller, account, domain and product",
     ("DirectoryTable", "GetItem"): "read the caller's key or user, or a record that an operator asks for",
     ("DirectoryTable", "PutItem"): "create accounts, keys, users, domains, products, settings and service addresses",
@@ -42,14 +43,21 @@ WHY = {
     ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel session tokens",
     ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit session tokens",
     ("DirectorySecret", "GetSecretValue"): "encrypt secrets of user domains; count failed logins; derive guids",
+    ("LinkApi/DELETE", "ManageConnections"): "disconnect devices",
+    ("LinkApi/POST", "ManageConnections"): "send messages to devices",
 }
-"""Purpose of each action on a table, an index or a secret."""
+"""Purpose of each action on a table, an index, a secret or the WebSocket API."""
 
 IDLE = {
-    "AWS::ApiGatewayV2::Api": ("the HTTP API", "free"),
+    "AWS::ApiGatewayV2::Api": ("the HTTP API; the WebSocket API of devices", "free"),
     "AWS::ApiGatewayV2::ApiMapping": ("maps `DomainName` to the API", "free"),
+    "AWS::ApiGatewayV2::Authorizer": ("checks a device's credential", "free"),
     "AWS::ApiGatewayV2::DomainName": ("`DomainName`, if set", "free"),
-    "AWS::ApiGatewayV2::Stage": ("rate limits and access log", "free"),
+    "AWS::ApiGatewayV2::Integration": ("functions of the WebSocket API", "free"),
+    "AWS::ApiGatewayV2::IntegrationResponse": ("the answer to a device's ping", "free"),
+    "AWS::ApiGatewayV2::Route": ("routes of the WebSocket API", "free"),
+    "AWS::ApiGatewayV2::RouteResponse": ("the answer to a device's ping", "free"),
+    "AWS::ApiGatewayV2::Stage": ("rate limits, and the access log of the HTTP API", "free"),
     "AWS::CloudWatch::Alarm": (
         "notify `AlarmEmail`; `ErrorsAlarm` rolls back deployments",
         "$0.10 or $0.30 per metric",
@@ -58,9 +66,9 @@ IDLE = {
     "AWS::CodeDeploy::Application": ("contains the deployment groups", "free"),
     "AWS::CodeDeploy::DeploymentGroup": ("shift a function's traffic, with `CanaryDeployments`", "free"),
     "AWS::DynamoDB::Table": ("the registry", "$0.25 per GB, and $0.20 per GB for point-in-time recovery"),
-    "AWS::IAM::Role": ("one per function, two for API Gateway, one for CodeDeploy", "free"),
+    "AWS::IAM::Role": ("one per function, three for API Gateway, one for CodeDeploy", "free"),
     "AWS::Lambda::Alias": ("`live`: the version that is called", "free"),
-    "AWS::Lambda::Function": ("one per operation", "free"),
+    "AWS::Lambda::Function": ("one per operation, three for devices", "free"),
     "AWS::Lambda::LayerVersion": ("shared code; only those of one processor are deployed", "free"),
     "AWS::Lambda::Version": ("deployed versions, to roll back to", "free; with `SnapStart`, its snapshot"),
     "AWS::Logs::LogGroup": ("logs of the functions and of API Gateway", "$0.03 per GB stored"),

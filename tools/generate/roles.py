@@ -1,9 +1,9 @@
 """Roles of the functions, from `Access` in their `Metadata` in template.yaml.
 
 `Access` lists actions on a table or index (`table/index`), each with patterns of the partition keys: a prefix up to the
-first `#`. `device` matches a device of any API, and `"*"` any key. A function can also read the secrets in its
-environment, and write logs, and traces if tracing is on. The default route's can invoke the live versions of the five
-APIs' operations.
+first `#`. `device` matches a device of any API, and `"*"` any key. For the WebSocket API, it lists the methods with
+which a function manages connections. A function can also read the secrets in its environment, and write logs, and
+traces if tracing is on. The default route's can invoke the live versions of the five APIs' operations.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,9 @@ from typing import Any
 from tools import template
 
 INVOKE = "lambda:InvokeFunction"
+MANAGE = "execute-api:ManageConnections"
+LINK = "LinkApi"
+"""The WebSocket API."""
 ANY_KEY = "*"
 """Any key. The statement gets no condition."""
 ANY_DEVICE = "device"
@@ -45,16 +48,21 @@ def access() -> dict[str, dict[str, dict[str, list[str]]]]:
         granted = template.metadata(function).get("Access", {})
         for resource, actions in granted.items():
             for action, patterns in actions.items():
-                if not patterns:
+                if not patterns and resource != LINK:
                     raise ValueError(f'{function}: {action} on {resource} has no key patterns ("*" matches any key)')
-        found[properties["Handler"].removesuffix(".handler")] = {
-            resource: {f"dynamodb:{action}": patterns for action, patterns in actions.items()}
-            for resource, actions in granted.items()
-        } | {
-            variable["Ref"]: {"secretsmanager:GetSecretValue": []}
-            for variable in variables
-            if isinstance(variable, dict) and variable.get("Ref") in secrets
-        }
+        found[properties["Handler"].removesuffix(".handler")] = (
+            {
+                resource: {f"dynamodb:{action}": patterns for action, patterns in actions.items()}
+                for resource, actions in granted.items()
+                if resource != LINK
+            }
+            | {f"{LINK}/{method}": {MANAGE: []} for method in granted.get(LINK, {})}
+            | {
+                variable["Ref"]: {"secretsmanager:GetSecretValue": []}
+                for variable in variables
+                if isinstance(variable, dict) and variable.get("Ref") in secrets
+            }
+        )
     return found
 
 
@@ -65,6 +73,8 @@ def resource(written: dict[str, Any]) -> str:
         return str(value)
     if intrinsic == "Fn::GetAtt":
         return str(value[0]).removesuffix("Arn") + "Table"
+    if "/@connections/" in value:
+        return f"{LINK}/{value.split('/')[-3]}"
     name, _, index = value.removeprefix("${").partition("Arn.Value}/index/")
     return f"{name}Table/{index}"
 
@@ -74,7 +84,7 @@ def written() -> Iterator[str]:
     shared = {name: f"&{name} {value}" for name, value in _SHARED.items()}
     for function, properties in template.resources("AWS::Serverless::Function"):
         granted = access()[properties["Handler"].removesuffix(".handler")]
-        invoked = _invocations() if template.metadata(function)["Routes"] == ["$default"] else []
+        invoked = _invocations() if template.routes(function) == ["$default"] else []
         *lines, last = (_ROLE.format(name=function, **shared), *_statements(granted), *invoked)
         yield from (f"{line}," for line in lines)
         yield f"{last}]}}}}]}}}}"
@@ -95,14 +105,14 @@ def _invocations() -> Iterator[str]:
     aliases = ", ".join(
         f"!Ref {function}.Alias"
         for function, _ in template.resources("AWS::Serverless::Function")
-        if not any("/admin/" in route or route == "$default" for route in template.metadata(function)["Routes"])
+        if any("/admin/" not in route and route != "$default" for route in template.routes(function))
     )
     yield f"  {{Effect: Allow, Action: [{INVOKE}], Resource: [{aliases}]}}"
 
 
 def _condition(patterns: tuple[str, ...]) -> str:
     if not patterns or ANY_KEY in patterns:
-        # Only secrets have no patterns: see `access`.
+        # Only secrets and connections have no patterns: see `access`.
         return ""
     each = [pattern for named in patterns for pattern in (DEVICES if named == ANY_DEVICE else (named,))]
     quoted = ", ".join(f'"{pattern}"' for pattern in each)
@@ -110,6 +120,10 @@ def _condition(patterns: tuple[str, ...]) -> str:
 
 
 def _arn(resource: str) -> str:
+    if resource.startswith(f"{LINK}/"):
+        method = resource.removeprefix(f"{LINK}/")
+        api = f"arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:${{{LINK}}}"
+        return f'!Sub "{api}/link/{method}/@connections/*"'
     table, _, index = resource.partition("/")
     if not table.endswith("Table"):
         return f"!Ref {resource}"

@@ -13,12 +13,12 @@ from unittest.mock import patch
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Check, Key, Put, Read, Update, Write
-from bindery.connectivity import access, leases, service_addresses
+from bindery.connectivity import access, device_credentials, leases, presence, service_addresses
 from bindery.core import clock, env
-from bindery.directory import accounts, api_keys, products, settings, storage_format, users
+from bindery.directory import accounts, api_keys, products, settings, storage_format, tsl, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.directory.sessions import Session
-from bindery.quectel import binding, domain_secrets, families, sharing, tsl
+from bindery.quectel import binding, domain_secrets, families, sharing
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices, timing
@@ -49,6 +49,8 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Binding": items.owner(device),
             "Registration": items.registration(identity.customer_device(IDENTIFIER)),
             "UserDevice": items.user_device("ada", PRODUCT_KEY, DEVICE_KEY),
+            "DeviceKey": items.device_key(device),
+            "Presence": items.presence(device),
             "Properties": items.properties(device),
             "Passing": next(key for key in tables if key.sk and key.sk.startswith("at#")),
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
@@ -94,9 +96,7 @@ def _write_all(device: str) -> None:
         ada, PRODUCT_KEY, DEVICE_KEY, accepting_until=None, sharing_until=(NOW + 30 * 86400) * 1000, cover=Cover.ADD
     )
     sharing.accept(ben, code, None)
-    # Devices will write this item themselves.
-    reported: items.Properties = {"binding": RUN, "values": {"on": {"value": "true", "at": clock.now()}}}
-    dynamodb.write(items.properties(device).put(reported))
+    _write_link(device)
     service_addresses.assign(ADDRESS, device)
     access.rename(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "Kitchen", used=None)
     leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
@@ -123,6 +123,27 @@ def _write_all(device: str) -> None:
     # The doctor's own run lists some thirty items.
     entered = [[key.table, key.pk, key.sk] for key in (items.account(f"doctor-{RUN}-rufus"),)]
     dynamodb.write(items.doctor_run(RUN).put({"entered": entered, "created_at": clock.now()}))
+
+
+def _write_link(device: str) -> None:
+    device_credentials.issue(device)
+    last: items.Presence = {
+        "binding": RUN,
+        "connection": "JKJaXmPLvHcESHA=",
+        "key": False,
+        "ip": "203.0.113.77",
+        "agent": "bindery-agent/0.2",
+        "connected_at": clock.now(),
+        "until": clock.now() + presence.LIFETIME * 1000,
+    }
+    dynamodb.write(items.presence(device).put(last))
+    # Devices will write this item themselves.
+    reported: items.Properties = {
+        "binding": RUN,
+        "values": {"on": {"value": "true", "at": clock.now()}},
+        "version": RUN,
+    }
+    dynamodb.write(items.properties(device).put(reported))
 
 
 def _session(uid: str) -> Session:

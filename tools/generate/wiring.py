@@ -38,7 +38,7 @@ def rendered(text: str) -> str:
 def _routes() -> Iterator[tuple[str, str, str]]:
     """Yield function, method and path of each route. The default route is `$default`, for any method."""
     for function, _ in template.resources("AWS::Serverless::Function"):
-        for route in template.metadata(function)["Routes"]:
+        for route in template.routes(function):
             method, _, path = route.rpartition(" ")
             yield function, method or "ANY", path
 

@@ -23,6 +23,7 @@ from bindery.directory.api_keys import Grant
 from bindery.quectel import domain_secrets, user_domains
 from bindery.registry import devices, identity
 from bindery.rufus import company_devices
+from bindery.security.secrets import device_id
 from tools import files, template
 from tools.local import engine
 from tools.local.issuer import Issuer
@@ -91,6 +92,13 @@ ISSUED: tuple[dict[str, Any], ...] = (
     {"device_id": "TOKEN-0001", "kind": "otp-token", "capabilities": ["hmac", "display"]},
 )
 """Devices issued to customer MIGR00002."""
+
+CREDENTIALS = {
+    "RUFUS_DEVICE_CREDENTIAL": ("demo", "Model X1", "DEVICE-123"),
+    "REMOTEIT_DEVICE_CREDENTIAL": ("demo", "Camera", "CAMERA-1"),
+    "REMOTEIT_DEVICE_CREDENTIAL_OTHER": ("demo-other", "Camera", "CAMERA-1"),
+}
+"""Devices that can connect, the first once it is bound: account, model and serial number."""
 
 _LOADED = Key(Table.DIRECTORY, "demo", "loaded")
 _LOGINS_LOADED = Key(Table.DIRECTORY, "demo", "logins")
@@ -208,6 +216,8 @@ def _variables(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
         claims = {"sub": customer, parameters["CustomerClaim"]: customer, "aud": parameters["Audience"], "scope": scope}
         yield "ASSECO_TOKEN" + suffix, issuer.token(claims, TOKEN_LIFETIME)
     yield from ADDRESSES.items()
+    for name, place in CREDENTIALS.items():
+        yield name, device_id(*place)
     yield "BINDERY_ACCESS_KEY_ID", operator.access_key_id
     yield "BINDERY_SECRET_ACCESS_KEY", operator.secret_access_key
 

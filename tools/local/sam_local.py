@@ -59,7 +59,7 @@ def write(state: Path, settings: Mapping[str, str], demo: Mapping[str, str]) -> 
         "\n".join([f"[default.{command}.parameters]", *lines]) for command in ("local_invoke", "local_start_lambda")
     ]
     files.replace(state / "samconfig.toml", "\n\n".join(["version = 0.1", *sections]) + "\n")
-    for function in template.functions():
+    for function in template.http_functions():
         path = state / function.event.relative_to(template.ROOT)
         path.parent.mkdir(parents=True, exist_ok=True)
         files.replace(path, json.dumps(event(function, demo), indent=2) + "\n")

@@ -28,16 +28,18 @@ from typing import NoReturn
 
 import uvicorn
 from starlette.routing import Router
+from starlette.types import ASGIApp
 
-from bindery.aws import dynamodb, functions
+from bindery.aws import dynamodb, functions, links
 from bindery.directory import storage_format
 from bindery.http import operation
 from bindery.security import secrets
 from tools import docs, template
-from tools.local import demo, engine, loopback, sam_local, signatures, state
+from tools.local import demo, engine, frames, loopback, sam_local, signatures, state
 from tools.local.engine import Engine, EngineError
 from tools.local.gateway import Functions, Gateway
 from tools.local.issuer import PATH, Issuer, new_key
+from tools.local.link import STAGE, LinkGateway
 
 
 def main() -> None:
@@ -118,7 +120,7 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: s
     demo.load()
     environment = folder / "demo.env"
     operator = signatures.operator()
-    variables = demo.variables(issuer, operator)
+    variables = demo.variables(issuer, operator) | {"DEVICES_URL": f"ws{url.removeprefix('http')}/{STAGE}"}
     demo.write(environment, variables)
     signatures.write(folder / "admin.json", url, operator)
     demo.write_postman(folder / "postman_environment.json", {"baseUrl": url, **variables})
@@ -128,23 +130,12 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: s
 
     functions.client = cache(Functions)
     gateway = Gateway(template.functions(), operator, origins)
-    pages = [*issuer.routes(), *docs.routes(variables)]
+    devices = LinkGateway(template.link(), {"ping": template.pong()})
+    links.client = cache(lambda: devices)
+    pages = [*issuer.routes(), *docs.routes(variables), *devices.routes()]
     app = docs.Start(Router(pages, redirect_slashes=False, default=gateway))
-    server = Server(
-        [*banner(url, environment), f"ready on {url}"],
-        uvicorn.Config(
-            loopback.Guard(app, Router(theirs.routes(), redirect_slashes=False), gateway.origins),
-            access_log=False,
-            lifespan="off",
-            log_level="warning",
-            loop="asyncio",
-            http="h11",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        ),
-    )
+    guarded = loopback.Guard(app, Router(theirs.routes(), redirect_slashes=False), gateway.origins)
+    server = Server([*banner(url, environment), f"ready on {url}"], configured(guarded))
 
     def watch() -> None:
         registry.process.wait()
@@ -154,6 +145,25 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: s
     server.run(sockets)
     if registry.process.poll() is not None:
         fail(f"the local registry stopped unexpectedly (exit code {registry.process.returncode}). See {registry.log}")
+
+
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """Return the server's settings."""
+    return uvicorn.Config(
+        app,
+        access_log=False,
+        lifespan="off",
+        log_level="warning",
+        loop="asyncio",
+        http="h11",
+        ws=frames.Protocol,
+        # API Gateway neither sends pings nor compresses.
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
 
 
 class Server(uvicorn.Server):

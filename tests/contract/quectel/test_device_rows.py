@@ -10,8 +10,8 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.core import clock
-from bindery.directory import products
-from bindery.quectel import tsl, user_domains
+from bindery.directory import products, tsl
+from bindery.quectel import user_domains
 from bindery.registry import items
 from bindery.registry.bindings import Mode
 from tests.concurrency.races import before

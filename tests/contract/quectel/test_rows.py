@@ -155,6 +155,7 @@ def test_binding_returns_the_device_keys(world: World) -> None:
         "bound_at": owner()["bound_at"],
         "holder_sort": f"quectel#{owner()['bound_at']}",
         "leases": {},
+        "credential": secrets.fingerprint(key),
         "device_key": DK,
         "fid": None,
         "common": False,

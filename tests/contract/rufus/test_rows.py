@@ -43,6 +43,7 @@ def test_bind_creates_the_device_and_its_binding() -> None:
         "bound_at": binding["bound_at"],
         "holder_sort": f"rufus#{binding['bound_at']}",
         "leases": {},
+        "credential": device.rpartition("#")[2],
         "model": "Model X1",
         "serial": "DEVICE-123",
         "alias": "Front door",

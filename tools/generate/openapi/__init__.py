@@ -43,7 +43,7 @@ def document() -> Schema:
     """Return the document."""
     paths: dict[str, Schema] = {}
     schemas: dict[str, Schema] = {"admin.Problem": _PROBLEM}
-    for function in template.functions():
+    for function in template.http_functions():
         dialect = function.name.partition(".")[0]
         if dialect == "admin":
             for path, operations in admin.resource(function, _version(), schemas).items():

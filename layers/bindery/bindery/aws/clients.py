@@ -8,7 +8,7 @@ from bindery.aws.errors import THROTTLED, TRANSIENT, ConnectionFailed, ServiceEr
 from bindery.core import env
 from bindery.core.errors import HotKey, Reason, Refused
 
-Service = Literal["dynamodb", "secretsmanager", "lambda"]
+Service = Literal["dynamodb", "secretsmanager", "lambda", "apigatewaymanagementapi"]
 
 # Errors that pass, in addition to those that a client retries.
 _PASSING = frozenset({"InternalServerError", "InternalServiceError", "ServiceUnavailable"}) | THROTTLED | TRANSIENT
@@ -42,7 +42,12 @@ def create(service: Service) -> Client:
         return sdk.Client(service)
     from bindery.aws import direct
 
-    return direct.Functions() if service == "lambda" else direct.Client(service)
+    match service:
+        case "lambda":
+            return direct.Functions()
+        case "apigatewaymanagementapi":
+            return direct.Links()
+    return direct.Client(service)
 
 
 def call(client: Client, unavailable: Reason, operation: str, **request: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A client of DynamoDB, Secrets Manager and Lambda without the AWS SDK, whose overhead would dominate a request."""
+"""Clients of AWS services without the AWS SDK, whose overhead would dominate a request."""
 
 import json
 import random
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from bindery.aws import credentials, signing
 from bindery.aws.connections import Connections
@@ -104,8 +105,7 @@ class Client:
                 return answer
             spent = cost
             if pause:
-                # Full jitter. SystemRandom: the copies of a snapshot would share a seeded generator.
-                time.sleep(random.SystemRandom().uniform(0, _PAUSE * 2**attempt))
+                _pause(attempt)
         raise AssertionError("unreachable")
 
     def send(self, operation: str, body: bytes) -> Response:
@@ -175,6 +175,64 @@ class Functions:
             body=event,
         )
         return self._connections.exchange(head + event)
+
+
+class Links:
+    """The management API of the WebSocket API. Threads can share it."""
+
+    def __init__(self) -> None:
+        self.region = _region()
+        self._connections = Connections(env.read("LINK_ENDPOINT"))
+
+    def connect(self) -> None:
+        """Open a connection for the first call. Raises `ConnectionFailed`."""
+        self._connections.open()
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._connections.close()
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Call `PostToConnection` or `DeleteConnection`. Raises `ServiceError` or `ConnectionFailed`.
+
+        A message may be sent twice.
+        """
+        method, body = ("POST", request["Data"]) if operation == "PostToConnection" else ("DELETE", b"")
+        for attempt in range(ATTEMPTS):
+            try:
+                response = self._attempt(method, request["ConnectionId"], body)
+            except ConnectionFailed as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                pause = not error.stale
+            else:
+                if response.status < 300:
+                    return {}
+                failed = _error(response, _members(response.body) or {})
+                if not _passing(failed) or attempt + 1 == ATTEMPTS:
+                    raise failed
+                pause = True
+            if pause:
+                _pause(attempt)
+        raise AssertionError("unreachable")
+
+    def _attempt(self, method: str, connection: str, body: bytes) -> Response:
+        head = signing.head(
+            credentials=credentials.find(),
+            region=self.region,
+            service="execute-api",
+            host=self._connections.host,
+            path=f"{self._connections.path}/@connections/{quote(connection, safe='')}",
+            content_type="application/json",
+            body=body,
+            method=method,
+        )
+        return self._connections.exchange(head + body)
+
+
+def _pause(attempt: int) -> None:
+    # Full jitter. SystemRandom: the copies of a snapshot would share a seeded generator.
+    time.sleep(random.SystemRandom().uniform(0, _PAUSE * 2**attempt))
 
 
 class _Quota:

@@ -24,6 +24,7 @@ from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from bindery.aws.errors import ConnectionFailed, ServiceError
+from bindery.core import env
 
 # Three attempts of at most three seconds each fit into a function's time-out (template.yaml).
 CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
@@ -40,7 +41,7 @@ _PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,)
 class _Models(Loader):
     def list_available_services(self, type_name: str) -> list[str]:
         # botocore's own loader searches the folders of all 400 services.
-        return ["dynamodb", "secretsmanager", "lambda"]
+        return ["dynamodb", "secretsmanager", "lambda", "apigatewaymanagementapi"]
 
 
 class _Credentials(Credentials):
@@ -91,7 +92,9 @@ class Client:
     """Calls to one service. Threads can share it."""
 
     def __init__(self, service: str) -> None:
-        self.client: Any = _session().create_client(service, config=INVOCATIONS if service == "lambda" else CONFIG)
+        config = INVOCATIONS if service == "lambda" else CONFIG
+        endpoint = env.read("LINK_ENDPOINT") if service == "apigatewaymanagementapi" else None
+        self.client: Any = _session().create_client(service, config=config, endpoint_url=endpoint)
         self.client.meta.events.register("after-call.dynamodb", _refuse_damaged)
 
     def connect(self) -> None:

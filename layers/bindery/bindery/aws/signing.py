@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from functools import lru_cache
+from urllib.parse import quote
 
 from bindery.aws.credentials import Credentials
 
@@ -19,9 +20,10 @@ def head(
     body: bytes,
     target: str = "",
     query: str = "",
+    method: str = "POST",
     moment: float | None = None,
 ) -> bytes:
-    """Return the head of a signed HTTP request: a POST of `body`. `query` is canonical."""
+    """Return the head of a signed HTTP request. `query` is canonical."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     headers = f"content-type:{content_type}\nhost:{host}\nx-amz-date:{stamp}\n"
     signed = "content-type;host;x-amz-date"
@@ -31,14 +33,14 @@ def head(
     if target:
         headers += f"x-amz-target:{target}\n"
         signed += ";x-amz-target"
-    canonical = f"POST\n{path}\n{query}\n{headers}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
+    canonical = f"{method}\n{quote(path, safe='/~')}\n{query}\n{headers}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(credentials.secret_key, stamp[:8], region, service)
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     return (
         (
-            f"POST {path}{query and '?' + query} HTTP/1.1\n{headers}content-length:{len(body)}\n"
+            f"{method} {path}{query and '?' + query} HTTP/1.1\n{headers}content-length:{len(body)}\n"
             f"authorization:AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope},"
             f" SignedHeaders={signed}, Signature={signature}\n\n"
         )

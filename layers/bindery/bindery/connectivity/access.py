@@ -7,18 +7,21 @@ from typing import Any, NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Read, Update
 from bindery.aws.expressions import Condition, above, absent, equals, every
+from bindery.connectivity import presence
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core import clock
 from bindery.core.errors import Reason
 from bindery.directory.users import User
 from bindery.registry import bindings, holdings, identity, items
+from bindery.registry.bindings import Mode
 from bindery.registry.items import ServiceKind
 from bindery.security import secrets
 
 LIST_LIMIT = 1000
 """Devices that `list_services` reads, one read unit each, and services that it returns."""
 
-_BATCH = 100
+_BATCH = 50
+"""Devices of a batch, with their presences."""
 
 
 class Listed(NamedTuple):
@@ -32,9 +35,14 @@ class Listed(NamedTuple):
     kind: ServiceKind | None
     port: int | None
     active: bool
+    """False if an operator blocks connections, or the device was connected and is not."""
     shared: bool
     bound_at: int
     """Time of binding or acceptance."""
+    last_seen: int | None
+    """None if the device has not connected yet."""
+    ip: str | None
+    """From which the device connected last."""
 
 
 def relation(device: str, uid: str, per_user: bool) -> Key[items.Binding]:
@@ -98,12 +106,13 @@ def list_services(user: User) -> list[Listed]:
     found: list[Listed] = []
     identities = list(related)
     for start in range(0, len(identities), _BATCH):
-        keys = [items.device(each) for each in identities[start : start + _BATCH]]
+        part = identities[start : start + _BATCH]
+        keys: list[Key[Any]] = [make(each) for each in part for make in (items.device, items.presence)]
         batch = dynamodb.get_many([Read(key) for key in keys])
-        for key in keys:
-            record = batch[key]
+        for each in part:
+            record = batch[items.device(each)]
             if record is not None:
-                found += _listed(record, related[key.pk], names)
+                found += _listed(record, related[each], batch[items.presence(each)], names)
     return found[:LIST_LIMIT]
 
 
@@ -160,7 +169,12 @@ def _related(user: User, own: Sequence[items.UserDevice]) -> Iterator[tuple[str,
                 yield binding["pk"], binding
 
 
-def _listed(device: items.Device, relation: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Listed]:
+def _listed(
+    device: items.Device, relation: Mapping[str, Any], last: items.Presence | None, names: Mapping[str, str]
+) -> Iterator[Listed]:
+    per_user = "kind" in relation and relation.get("mode", Mode.MULTI) == Mode.MULTI
+    last = presence.under(last, None if per_user else relation["binding"])
+    present = last is None or presence.is_online(last)
     # The relation of a share is what the user holds of the device, not another user's binding.
     facts = {**device, **relation}
     alias = next((facts[name] for name in ("name", "alias", "nickname") if facts.get(name)), None)
@@ -171,7 +185,9 @@ def _listed(device: items.Device, relation: Mapping[str, Any], names: Mapping[st
             alias=names.get(address, alias),
             kind=service.get("kind"),
             port=service.get("port"),
-            active=obstacle(device, address) is None,
+            active=present and obstacle(device, address) is None,
             shared=relation.get("kind") == "share",
             bound_at=relation["bound_at"],
+            last_seen=None if last is None else presence.last_seen(last),
+            ip=None if last is None else last["ip"],
         )

@@ -1,6 +1,9 @@
-"""Throttle for unknown API keys, by network. Strangers may share a network, so a valid key is never throttled."""
+"""Throttle for unknown API keys and credentials of devices, by network.
 
-from typing import Any, ClassVar, NoReturn
+Strangers may share a network, so a valid key is never throttled.
+"""
+
+from typing import Any, ClassVar, Literal, NoReturn
 
 from bindery.aws.dynamodb import Key
 from bindery.core.errors import Reason, Refused
@@ -21,7 +24,7 @@ class KeyGuesses(GuessThrottle):
     LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 20, Reason.KEY_THROTTLED),)
 
 
-def refuse(kind: KeyKind, source_ip: str) -> NoReturn:
+def refuse(kind: KeyKind | Literal["device"], source_ip: str) -> NoReturn:
     """Count and refuse an unknown key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`.
 
     During a known delay it is not counted: a flood of guesses causes few writes.

@@ -5,7 +5,7 @@ from typing import Any
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage, Read
-from bindery.connectivity import service_addresses
+from bindery.connectivity import presence, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.operators import forced_unbind
@@ -66,8 +66,12 @@ def show(device: str) -> dict[str, Any]:
         raise Refused(Reason.NOT_FOUND)
     owner, users = forced_unbind.holders(device)
     now = clock.seconds()
+    # In multi mode, any user's binding keeps the device online.
+    bound = owner is not None or bool(users)
+    last = presence.under(presence.find(device), None if owner is None else owner.binding["binding"]) if bound else None
     return {
         **_describe(record),
+        "presence": _presence(last),
         "binding": None if owner is None else _binding(owner, now),
         "users": [_user(user) for user in users if user.binding.get("expires_at", now + 1) > now],
     }
@@ -102,6 +106,18 @@ def _describe(device: items.Device) -> dict[str, Any]:
         "ban": _action(stored, "banned_at", "ban_reason", "banned_by"),
         "unbanned": _action(stored, "unbanned_at", "ban_reason", "unbanned_by"),
         "unbound": _action(stored, "unbound_at", "unbind_reason", "unbound_by"),
+    }
+
+
+def _presence(last: items.Presence | None) -> dict[str, object]:
+    if last is None:
+        return {"state": "never connected"}
+    return {
+        "state": "online" if presence.is_online(last) else "offline",
+        "connected_at": last["connected_at"],
+        "last_seen_at": presence.last_seen(last),
+        "ip": last["ip"],
+        "agent": last["agent"],
     }
 
 

@@ -40,6 +40,7 @@ INDEXES: Mapping[str, tuple[Table, str]] = {
     items.BY_SERIAL.name: (Table.DEVICES, items.BY_SERIAL.partition),
     items.BY_HOLDER.name: (Table.BINDINGS, items.BY_HOLDER.partition),
     items.BY_PROXY.name: (Table.BINDINGS, items.BY_PROXY.partition),
+    items.BY_CREDENTIAL.name: (Table.BINDINGS, items.BY_CREDENTIAL.partition),
     items.BY_LIST.name: (Table.DIRECTORY, items.BY_LIST.partition),
 }
 

@@ -8,6 +8,7 @@ from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Delete, Read, Table, Update
 from bindery.aws.expressions import equals
+from bindery.connectivity import device_connections
 from bindery.core.errors import Reason, Refused
 from bindery.quectel import user_devices
 from bindery.registry import devices, identity, items
@@ -50,8 +51,10 @@ def end(device: str, why: str, *, uid: str | None = None) -> None:
 
 
 def end_unchanged(binding: items.Binding, why: str) -> None:
-    """`end` a binding. Raises `CONFLICT` if it has changed."""
+    """`end` a binding, and disconnect the device. Raises `CONFLICT` if it has changed."""
     dynamodb.transact([devices.unbound(binding["pk"], why), *_writes(binding)])
+    if binding.get("kind") != "share":
+        device_connections.close(binding["pk"], binding["binding"], "unbound")
 
 
 def _holder(binding: items.Binding, entries: Batch) -> Holder:

@@ -75,6 +75,7 @@ _HIDDEN = frozenset(
         "device_key",
         "proxy",
         "connection",
+        "credential",
         "leases",
         "generation",
         "key_id",

@@ -29,7 +29,7 @@ def regenerate(session: Session, product_key: str, device_key: str) -> str:
     same = equals("binding", held["binding"]).raises(Reason.DEVICE_NOT_BOUND)
     dynamodb.transact(
         [
-            binding.update(set={"key_id": key_id}, when=same),
+            binding.update(set={"key_id": key_id, "credential": secrets.fingerprint(auth_key)}, when=same),
             entry.update(set={"key_id": key_id}, when=user_devices.still_held(held)),
         ]
     )

@@ -180,7 +180,7 @@ def bind(
         found.product["product_key"],
     )
     try:
-        dynamodb.transact(_writes(request, found, guesses, binding))
+        dynamodb.transact(_writes(request, found, guesses, binding, bound.auth_key))
     except Refused as refused:
         raise _counted(guesses, refused) from None
     return bound
@@ -234,7 +234,7 @@ def _judge(request: _Request, found: _Found) -> Guesses:
     return guesses
 
 
-def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str) -> list[Write | Check]:
+def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str, auth_key: str) -> list[Write | Check]:
     """Return writes whose conditions repeat the checks."""
     held = _entry(request, found, binding)
     evicted: items.Binding = found.existing if found.mode is Mode.ROTATING else {}
@@ -245,7 +245,7 @@ def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str) ->
         items.user(request.uid).check(_user_still_valid(request, found)),
         items.bar(request.product_key, request.uid).check(NOT_BARRED),
         items.device(request.device).check(_device_unchanged(found.device, found.product)),
-        _put_binding(request, found.mode, held, evicted),
+        _put_binding(request, found.mode, held, evicted, secrets.fingerprint(auth_key)),
         entry.put(held, when=user_devices.entry_available(request.device)),
         *_end_evicted(request.device, evicted),
         *_change_families(request, found.mode, held, evicted),
@@ -342,13 +342,14 @@ def _entry(request: _Request, found: _Found, binding: str) -> items.UserDevice:
     }
 
 
-def _put_binding(request: _Request, mode: Mode, held: items.UserDevice, evicted: items.Binding) -> Put:
+def _put_binding(request: _Request, mode: Mode, held: items.UserDevice, evicted: items.Binding, credential: str) -> Put:
     facts: items.Binding = {
         "holder": identity.user_holder(request.uid),
         "holder_sort": bindings.holder_sort("quectel", held["bound_at"]),
         "leases": {},
         "binding": held["binding"],
         "bound_at": held["bound_at"],
+        "credential": credential,
         "device_key": held["device_key"],
         "fid": held["fid"],
         "common": held["common"],

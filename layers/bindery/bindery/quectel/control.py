@@ -1,15 +1,17 @@
 """quectel: send commands to devices. Also raises `TOKEN_INVALID` and `LOOKUP_FAILED`."""
 
 import json
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
-from bindery.aws import dynamodb
+from bindery.aws import dynamodb, links
 from bindery.aws.dynamodb import Read
 from bindery.core.errors import Reason, Refused
+from bindery.directory import tsl
 from bindery.directory.sessions import Session
-from bindery.quectel import tsl
+from bindery.quectel import user_devices
 from bindery.registry import holdings, items
 
 DEVICE_LIMIT = 49
@@ -32,6 +34,10 @@ class Failure(StrEnum):
     OFFLINE = "Device offline"
 
 
+class Ticket(str):
+    """Id of a command that was sent."""
+
+
 class Target(NamedTuple):
     """A device."""
 
@@ -39,8 +45,8 @@ class Target(NamedTuple):
     device_key: str
 
 
-def send(session: Session, kind: Kind, command: str, targets: Sequence[Target]) -> list[Failure]:
-    """Return for each device why it did not get the command: at best it is offline, because devices cannot connect.
+def send(session: Session, kind: Kind, command: str, targets: Sequence[Target]) -> list[Ticket | Failure]:
+    """Send a command to devices. Return for each a ticket, or why the device did not get it.
 
     The command for properties is JSON: a list of objects with values by code. Raises `INVALID`.
     """
@@ -51,17 +57,30 @@ def send(session: Session, kind: Kind, command: str, targets: Sequence[Target]) 
     found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
     session.confirm(found)
     values = list(_values(command)) if kind is Kind.PROPERTY else []
-    return [_failure(found[entry], found[model], values) for entry, model in zip(entries, models, strict=True)]
+    accepted = [_accepted(found[entry], found[model], values) for entry, model in zip(entries, models, strict=True)]
+    online = user_devices.connections([held for held in accepted if not isinstance(held, Failure)])
+    content: dict[str, Any] = {"data": command} if kind is not Kind.PROPERTY else {"values": dict(values)}
+    message = {"type": "command", "kind": kind.name.lower(), **content}
+    return [held if isinstance(held, Failure) else _sent(online[held["device"]], message) for held in accepted]
 
 
-def _failure(held: items.UserDevice | None, model: items.Tsl | None, values: list[tuple[str, Any]]) -> Failure:
-    if not holdings.lasts(held):
+def _accepted(
+    held: items.UserDevice | None, model: items.Tsl | None, values: list[tuple[str, Any]]
+) -> items.UserDevice | Failure:
+    if held is None or not holdings.lasts(held):
         return Failure.NOT_BOUND
     if values:
         described = {each["code"]: each for each in tsl.properties(model)}
         if not all(code in described and tsl.accepts(described[code], value) for code, value in values):
             return Failure.NOT_ACCEPTED
-    return Failure.OFFLINE
+    return held
+
+
+def _sent(connection: str | None, message: Mapping[str, Any]) -> Ticket | Failure:
+    ticket = Ticket(uuid.uuid4().hex)
+    if connection is None or not links.send(connection, {**message, "id": ticket}):
+        return Failure.OFFLINE
+    return ticket
 
 
 def _values(command: str) -> Iterator[tuple[str, Any]]:

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Read
 from bindery.core.errors import Reason, Refused
+from bindery.directory import tsl
 from bindery.directory.sessions import Session
-from bindery.quectel import tsl, user_devices
+from bindery.quectel import user_devices
 from bindery.registry import items
 
 PROPERTIES = "2"

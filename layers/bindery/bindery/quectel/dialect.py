@@ -154,7 +154,7 @@ ShareCode = Annotated[str, Trimmed, Strict()]
 
 
 class Device(Reply):
-    """A device of the user. `onlineStatus` is always 0: devices do not report to this service."""
+    """A device of the user."""
 
     product_key: str = Field(serialization_alias="productKey")
     device_key: str = Field(serialization_alias="deviceKey")
@@ -162,8 +162,8 @@ class Device(Reply):
     product_name: str = Field(serialization_alias="productName")
     sn: str
     auth_key: str = Field(serialization_alias="authKey")
-    online_status: int = Field(default=0, serialization_alias="onlineStatus")
-    device_status: str = Field(default="Offline", serialization_alias="deviceStatus")
+    online_status: int = Field(serialization_alias="onlineStatus")
+    device_status: str = Field(serialization_alias="deviceStatus")
     device_type: int = Field(serialization_alias="deviceType")
     bind_mode: int = Field(serialization_alias="bindMode")
     binding_type: int = Field(default=1, serialization_alias="bindingType")
@@ -187,6 +187,8 @@ def device(found: user_devices.Device) -> Device:
         product_name=found.product_name,
         sn=found.serial,
         auth_key=found.auth_key,
+        online_status=int(found.online),
+        device_status="Online" if found.online else "Offline",
         device_type=2 if found.shared else 1,
         bind_mode=found.mode,
         capabilities_bitmask=found.capabilities,

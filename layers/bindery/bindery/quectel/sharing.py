@@ -114,7 +114,7 @@ def look(session: Session, code: str) -> Device:
     dynamodb.transact([found.guesses.key.check(found.guesses.within())])
     own, sharers, product = found.own, found.sharers, found.product
     if own is not None and holdings.lasts(own) and own["binding"] == offer.binding:
-        return user_devices.describe(session, own, product)
+        return user_devices.describe(session, own, product, user_devices.is_online(own))
     if not products.serves(product, session.domain) or sharers is None or _is_over(offer, sharers):
         raise Refused(Reason.NOT_SHARED)
     return Device(
@@ -132,6 +132,7 @@ def look(session: Session, code: str) -> Device:
         uid=session.uid,
         bound_at=None,
         share_code=code,
+        online=False,
     )
 
 

@@ -5,11 +5,12 @@ also raise `TOKEN_INVALID` and `LOOKUP_FAILED`.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Delete, Key, Read, Update
 from bindery.aws.expressions import Condition, Verdict, absent, at_most, equals
+from bindery.connectivity import presence
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import products
@@ -24,8 +25,8 @@ from bindery.security import secrets
 SHARE_LIMIT = 30
 """Live shares of a binding, which must end in one transaction."""
 
-PAGE_LIMIT = 98
-"""Devices on a page: with user and account, one batch."""
+PAGE_LIMIT = 49
+"""Devices on a page: with their products, their presences, user and account, one batch."""
 
 
 class Device(NamedTuple):
@@ -46,6 +47,7 @@ class Device(NamedTuple):
     bound_at: int | None
     """In milliseconds."""
     share_code: str | None
+    online: bool
 
 
 class NumberedPage(NamedTuple):
@@ -74,7 +76,31 @@ def find(session: Session, product_key: str | None, device_key: str | None) -> D
         raise Refused(Reason.IDENTIFIER_MISSING)
     product = items.product(product_key)
     _, held, found = get_own(session, product_key, device_key, Read(product, Reason.LOOKUP_FAILED))
-    return describe(session, held, found[product])
+    return describe(session, held, found[product], is_online(held))
+
+
+def is_online(held: items.UserDevice) -> bool:
+    """Return True if the device of an entry is connected. Raises `LOOKUP_FAILED`."""
+    last = dynamodb.get(items.presence(held["device"]), unavailable=Reason.LOOKUP_FAILED)
+    return presence.is_online(presence.under(last, _binding(held)))
+
+
+def connections(held: Sequence[items.UserDevice]) -> dict[str, str | None]:
+    """Return the open connection of each device, if any. Raises `LOOKUP_FAILED`."""
+    if not held:
+        return {}
+    keys = {each["device"]: items.presence(each["device"]) for each in held}
+    found = dynamodb.get_many([Read(key, Reason.LOOKUP_FAILED) for key in keys.values()])
+    last = {each["device"]: presence.under(found[keys[each["device"]]], _binding(each)) for each in held}
+    return {
+        device: known["connection"] if known is not None and presence.is_online(known) else None
+        for device, known in last.items()
+    }
+
+
+def _binding(held: items.UserDevice) -> str | None:
+    """Return the binding under which the device connects; in multi mode, None for any."""
+    return None if held["mode"] == Mode.MULTI else held["binding"]
 
 
 def list_devices(
@@ -98,11 +124,20 @@ def list_devices(
     ]
     matching.sort(key=lambda held: (held["bound_at"], held["sk"]))
     part = matching[(number - 1) * size : number * size]
-    keys = dict.fromkeys(items.product(held["product_key"]) for held in part)
-    reads = [Read(product, Reason.LOOKUP_FAILED) for product in keys]
+    keys: list[Key[Any]] = [items.product(held["product_key"]) for held in part]
+    keys += [items.presence(held["device"]) for held in part]
+    reads = [Read(key, Reason.LOOKUP_FAILED) for key in keys]
     found = dynamodb.get_many([*session.reads(Reason.LOOKUP_FAILED), *reads])
     session.confirm(found)
-    devices = [describe(session, held, found[items.product(held["product_key"])]) for held in part]
+    devices = [
+        describe(
+            session,
+            held,
+            found[items.product(held["product_key"])],
+            presence.is_online(presence.under(found[items.presence(held["device"])], _binding(held))),
+        )
+        for held in part
+    ]
     return NumberedPage(devices, len(matching))
 
 
@@ -209,7 +244,7 @@ def still_held(held: items.UserDevice) -> Condition:
     return (equals("kind", held["kind"]) & same).raises(Reason.DEVICE_NOT_BOUND)
 
 
-def describe(session: Session, held: items.UserDevice, product: items.Product | None) -> Device:
+def describe(session: Session, held: items.UserDevice, product: items.Product | None, online: bool) -> Device:
     """Return a device as its user sees it."""
     # A share's code stays in the domain where it was accepted.
     shared = held["kind"] == "share"
@@ -228,6 +263,7 @@ def describe(session: Session, held: items.UserDevice, product: items.Product | 
         uid=session.uid,
         bound_at=held["bound_at"],
         share_code=share_codes.encode(_accepted_offer(held), session.account, held["domain"]) if shared else None,
+        online=online,
     )
 
 

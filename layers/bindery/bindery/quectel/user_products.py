@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Read
 from bindery.core.errors import Reason, Refused
-from bindery.directory import products
+from bindery.directory import products, tsl
 from bindery.directory.sessions import Session
-from bindery.quectel import tsl
 from bindery.registry import items
 
 PAGE_LIMIT = 100

@@ -3,7 +3,7 @@
 import uuid
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import CursorPage, Update
+from bindery.aws.dynamodb import CursorPage, Delete, Update
 from bindery.aws.expressions import absent, equals, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
@@ -69,20 +69,14 @@ def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[
     return dynamodb.page(items.devices_with_serial(serial), limit, cursor)
 
 
-def ban(device: str, why: str) -> None:
-    """Ban a device from bindings and connections. Raises `NOT_FOUND`."""
+def ban(device: str, why: str, *also: Delete) -> None:
+    """Ban a device from bindings and connections, and delete `also`. Raises `NOT_FOUND`."""
     # An existing ban keeps its reason, time and operator.
     banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
+    new = (exists() & absent("banned_at")).raises(lambda found: Reason.DEVICE_BANNED if found else Reason.NOT_FOUND)
+    record = items.device(device).update(set=banned_now, remove=["unbanned_at", "unbanned_by"], when=new)
     try:
-        dynamodb.write(
-            items.device(device).update(
-                set=banned_now,
-                remove=["unbanned_at", "unbanned_by"],
-                when=(exists() & absent("banned_at")).raises(
-                    lambda found: Reason.DEVICE_BANNED if found else Reason.NOT_FOUND
-                ),
-            )
-        )
+        dynamodb.transact([record, *also])
     except Refused as refused:
         if refused.reason is not Reason.DEVICE_BANNED:
             raise

@@ -20,6 +20,9 @@ BY_HOLDER = Index("by_holder", "holder", "holder_sort")
 BY_PROXY = Index("by_proxy", "proxy")
 """Leases by proxy label. Projects keys only."""
 
+BY_CREDENTIAL = Index("by_credential", "credential")
+"""Bindings and device keys by the SHA-256 of a device's credential. Projects keys only."""
+
 BY_LIST = Index("by_list", "collection", "pk")
 """Directory items with a `collection`, which operators list. Projects everything."""
 
@@ -132,6 +135,8 @@ class Binding(Stored, total=False):
     bound_at: int
     leases: dict[str, Lease]
     """Live leases by the caller's pseudonym, one for each."""
+    credential: str
+    """SHA-256 of the credential with which the device connects: deviceid (rufus) or `authKey` (quectel)."""
     # rufus
     model: str
     serial: str
@@ -301,12 +306,56 @@ class Properties(Stored, total=False):
     binding: str
     values: dict[str, Reported]
     """By the TSL's codes."""
+    version: str
+    """Random id of the last change."""
 
 
 def properties(device: str) -> Key[Properties]:
     """Key of a device's properties."""
     # A smaller sort key than those of `holders`.
     return Key(Table.BINDINGS, device, "link#properties")
+
+
+class DeviceKey(Stored, total=False):
+    """A key that an operator issued to a device."""
+
+    credential: str
+    """Its SHA-256."""
+    created_at: int
+
+
+def device_key(device: str) -> Key[DeviceKey]:
+    """Key of a device's key."""
+    # A smaller sort key than those of `holders`.
+    return Key(Table.BINDINGS, device, "link#key")
+
+
+def with_credential(hashed: str) -> Partition[Stored]:
+    """Bindings and device keys with a credential."""
+    return Partition(Table.BINDINGS, hashed, BY_CREDENTIAL)
+
+
+class Presence(Stored, total=False):
+    """A device's last connection. Void under another binding."""
+
+    binding: str
+    """The binding when the device connected."""
+    connection: str
+    """API Gateway's id of the connection."""
+    key: bool
+    """True if the device connected with its device key."""
+    ip: str
+    agent: str
+    """User-Agent."""
+    connected_at: int
+    until: int
+    """End of the connection, or its latest possible end."""
+
+
+def presence(device: str) -> Key[Presence]:
+    """Key of a device's presence."""
+    # A smaller sort key than those of `holders`.
+    return Key(Table.BINDINGS, device, "link#presence")
 
 
 class ServiceName(Stored, total=False):

@@ -82,7 +82,7 @@ def matching(listed: Sequence[Listed], name: str, state: str) -> list[Listed]:
 
 
 def reply(listed: Sequence[Listed], user: User, source_ip: str) -> Devices:
-    """Return a list. The addresses of devices are unknown, so `source_ip` replaces them."""
+    """Return a list. `source_ip` replaces the unknown address of a device that has not connected yet."""
     devices = [_device(service, user, source_ip) for service in listed]
     return Devices(devices=devices, length=len(devices))
 
@@ -95,8 +95,8 @@ def _device(service: Listed, user: User, source_ip: str) -> Device:
         devicealias=_alias(service),
         devicestate=_state(service),
         devicetype=_type(kind.number, service.port or kind.port),
-        devicelastip=source_ip,
-        lastcontacted=since,
+        devicelastip=service.ip or source_ip,
+        lastcontacted=since if service.last_seen is None else dialect.written(service.last_seen),
         createdate=since,
         ownerusername="" if service.shared else user.email or user.uid,
         servicetitle=kind.title,

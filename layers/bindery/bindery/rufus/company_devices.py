@@ -43,7 +43,8 @@ def bind(
     written in the same transaction. Raises `DEVICE_BANNED`.
     """
     model, serial = identity.canonical(model), identity.canonical(serial)
-    device = identity.company_device(account, model, serial)
+    device_id = secrets.device_id(account, model, serial)
+    device = identity.company_device_of(account, device_id)
     facts: items.Binding = {"model": model, "serial": serial}
     now = clock.now()
     dynamodb.transact(
@@ -57,13 +58,14 @@ def bind(
                     "holder_sort": bindings.holder_sort("rufus", now),
                     "holder": identity.account_holder(account, part(device, parts)),
                     "leases": {},
+                    "credential": secrets.fingerprint(device_id),
                 },
                 when=(absent("holder") | bindings.held_by(account)).raises(Reason.BOUND_BY_ANOTHER),
             ),
         ],
         aside=used,
     )
-    return secrets.device_id(account, model, serial)
+    return device_id
 
 
 def part(device: str, parts: int) -> int:

@@ -52,11 +52,14 @@ def properties(stored: items.Tsl | None) -> list[dict[str, Any]]:
 
 def accepts(described: Mapping[str, Any], value: Any) -> bool:
     """Return True if a property can be set to a value, which may also be text."""
+    return "W" in described["subType"] and fits(described, value)
+
+
+def fits(described: Mapping[str, Any], value: Any) -> bool:
+    """Return True if a property can have a value, which may also be text."""
     specs = described.get("specs") or {}
     limits = specs if isinstance(specs, dict) else {}
     options = specs if isinstance(specs, list) else []
-    if "W" not in described["subType"]:
-        return False
     match described["dataType"]:
         case "BOOL":
             return str(value).lower() in ("true", "false", "1", "0")

@@ -1,0 +1,121 @@
+"""Connections of devices: their validity, and their end."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bindery.aws import dynamodb, links
+from bindery.aws.dynamodb import Batch, Check, Key, Read, Table, Update, Write
+from bindery.aws.expressions import Condition, absent, equals
+from bindery.connectivity import presence
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.registry import devices, items
+
+RETRY_AFTER = 600
+"""Seconds after which a disconnected device may connect again."""
+
+_BAN_ATTEMPTS = 3
+"""Attempts to ban a device that keeps connecting."""
+
+
+class Link(NamedTuple):
+    """A device's connection under a binding."""
+
+    connection: str
+    device: str
+    binding: str
+    sort_key: str
+    """The binding's."""
+    connected_at: int
+    """In milliseconds."""
+
+    @property
+    def bound(self) -> Key[items.Binding]:
+        """Key of the binding."""
+        return Key(Table.BINDINGS, self.device, self.sort_key)
+
+
+def unchanged(last: items.Presence | None) -> Condition:
+    """Condition: the device has not connected since. Raises `CONFLICT`."""
+    same = absent() if last is None else equals("connection", last["connection"])
+    return same.raises(Reason.CONFLICT)
+
+
+def check(link: Link, *reads: Read) -> Batch:
+    """Check that a connection is still valid, and return what was read.
+
+    Raises `DEVICE_BANNED`, `DEVICE_NOT_BOUND` and `NOT_FOUND` (replaced).
+    """
+    record, bound, last = items.device(link.device), link.bound, items.presence(link.device)
+    found = dynamodb.get_many([Read(record), Read(bound), Read(last), *reads])
+    if devices.banned(found[record]):
+        raise Refused(Reason.DEVICE_BANNED)
+    if (found[bound] or {}).get("binding") != link.binding:
+        raise Refused(Reason.DEVICE_NOT_BOUND)
+    if (found[last] or {}).get("connection") != link.connection:
+        raise Refused(Reason.NOT_FOUND)
+    return found
+
+
+def disconnect(last: items.Presence | None, why: str) -> None:
+    """Tell a connected device why its connection ends, and end it."""
+    if last is not None and presence.is_online(last):
+        links.send(last["connection"], {"type": "bye", "why": why, "after": RETRY_AFTER})
+        links.close(last["connection"])
+
+
+def close(device: str, binding: str, why: str) -> None:
+    """Forget the presence of a device under a binding that has ended, and disconnect the device."""
+    last = presence.under(presence.find(device), binding)
+    if last is not None:
+        _settle([items.presence(device).delete(when=_is_last(last["connection"]))])
+        disconnect(last, why)
+
+
+def ban(device: str, why: str) -> None:
+    """Ban a device, and disconnect it. Raises `NOT_FOUND` and `CONFLICT`."""
+    for _ in range(_BAN_ATTEMPTS):
+        last = presence.find(device)
+        try:
+            devices.ban(device, why, items.presence(device).delete(when=unchanged(last)))
+        except Refused as refused:
+            # The device has connected again.
+            if refused.reason is not Reason.CONFLICT:
+                raise
+            continue
+        disconnect(last, "banned")
+        return
+    raise Refused(Reason.CONFLICT)
+
+
+def seen(bound: Key[items.Binding], still: Condition) -> Update | Check:
+    """Check a binding, and for a company device, of which requests read nothing else, record when it was seen."""
+    if not _is_companys(bound.pk):
+        return bound.check(still)
+    return bound.update(set={"last_seen": clock.now()}, when=still)
+
+
+def end(link: Link) -> None:
+    """Record that a connection has ended, unless the device has connected again or is not bound any more."""
+    ended: items.Presence = {"until": clock.now()}
+    writes: list[Write | Check] = [items.presence(link.device).update(set=ended, when=_is_last(link.connection))]
+    if _is_companys(link.device):
+        writes.append(seen(link.bound, equals("binding", link.binding).raises(Reason.NOT_FOUND)))
+    _settle(writes)
+
+
+def _is_companys(device: str) -> bool:
+    return device.startswith("rufus#")
+
+
+def _is_last(connection: str) -> Condition:
+    return equals("connection", connection).raises(Reason.NOT_FOUND)
+
+
+def _settle(writes: Sequence[Write | Check]) -> None:
+    """Write, unless a condition raises `NOT_FOUND`: then there is nothing left to change."""
+    try:
+        dynamodb.transact(writes)
+    except Refused as refused:
+        if refused.reason is not Reason.NOT_FOUND:
+            raise

@@ -1,0 +1,148 @@
+"""Credentials with which devices connect: a binding's own (deviceid, `authKey`), or a device key from an operator."""
+
+import secrets as random
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Check, Key, Read, Table, Write
+from bindery.aws.expressions import Condition, absent, equals, every, exists
+from bindery.connectivity import device_connections, presence
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
+from bindery.directory import key_guesses
+from bindery.registry import devices, identity, items
+from bindery.security import secrets
+
+_PREFIX = "bdk_"
+
+
+class Connected(NamedTuple):
+    """A device that may connect, under a binding."""
+
+    device: str
+    binding: str
+    sort_key: str
+    """The binding's."""
+    replaced: str | None
+    """The device's earlier connection, if it may still be open."""
+
+
+def issue(device: str) -> str:
+    """Return a new device key, which replaces an earlier one. Raises `NOT_FOUND` and `CONFLICT`."""
+    key = _PREFIX + random.token_urlsafe(32)
+    issued: items.DeviceKey = {"credential": secrets.fingerprint(key), "created_at": clock.now()}
+    _replace_key(device, [items.device(device).check(devices.EXISTS), items.device_key(device).put(issued)])
+    return key
+
+
+def revoke(device: str) -> None:
+    """Revoke a device's key. Raises `NOT_FOUND` and `CONFLICT`."""
+    _replace_key(device, [items.device_key(device).delete(when=exists().raises(Reason.NOT_FOUND))])
+
+
+def _replace_key(device: str, writes: Sequence[Write | Check]) -> None:
+    """Replace or revoke a device key, and disconnect the device if it used the key."""
+    last = presence.find(device)
+    ends = last is not None and last["key"]
+    unchanged = device_connections.unchanged(last)
+    key = items.presence(device)
+    dynamodb.transact([*writes, key.delete(when=unchanged) if ends else key.check(unchanged)])
+    if ends:
+        device_connections.disconnect(last, "revoked")
+
+
+def connect(credential: str, connection: str, source_ip: str, agent: str) -> Connected:
+    """Record that a device connects with a credential.
+
+    Raises `KEY_UNKNOWN`, `KEY_THROTTLED`, `DEVICE_NOT_BOUND`, `DEVICE_BANNED`, `ACCESS_DENIED` (holder disabled) and
+    `CONFLICT`.
+    """
+    hashed = secrets.fingerprint(credential)
+    found = _find(hashed)
+    if found is None:
+        key_guesses.refuse("device", source_ip)
+    key, binding, last = found
+    device = binding["pk"]
+    _check_holder(binding["holder"])
+    now = clock.now()
+    made: items.Presence = {
+        "binding": binding["binding"],
+        "connection": connection,
+        "key": key == items.device_key(device),
+        "ip": source_ip,
+        "agent": agent,
+        "connected_at": now,
+        "until": now + presence.LIFETIME * 1000,
+    }
+    dynamodb.transact(
+        [
+            items.device(device).check(devices.NOT_BANNED),
+            *_key_unchanged(key, binding, hashed),
+            device_connections.seen(Key(Table.BINDINGS, device, binding["sk"]), _still_bound(key, binding, hashed)),
+            items.presence(device).put(made, when=device_connections.unchanged(last)),
+        ]
+    )
+    replaced = last["connection"] if last is not None and presence.is_online(last) else None
+    return Connected(device, binding["binding"], binding["sk"], replaced)
+
+
+class _Found(NamedTuple):
+    key: Key[Any]
+    """Of the item with the credential."""
+    binding: items.Binding
+    last: items.Presence | None
+
+
+def _find(hashed: str) -> _Found | None:
+    """Return the binding of a credential. Raises `DEVICE_NOT_BOUND`."""
+    for listed in dynamodb.query(items.with_credential(hashed), round_trips=1):
+        key: Key[Any] = items.key_of(Table.BINDINGS, listed)
+        last = items.presence(listed["pk"])
+        owner = items.owner(listed["pk"])
+        found = dynamodb.get_many([Read(key), Read(owner), Read(last)])
+        named = found[key]
+        # The index may be out of date.
+        if named is None or named.get("credential") != hashed:
+            continue
+        if key != items.device_key(listed["pk"]):
+            return _Found(key, named, found[last])
+        binding = found[owner] or _first_user(listed["pk"])
+        if binding is None:
+            raise Refused(Reason.DEVICE_NOT_BOUND)
+        return _Found(key, binding, found[last])
+    return None
+
+
+def _first_user(device: str) -> items.Binding | None:
+    """Return the first binding in multi mode."""
+    users = dynamodb.query(items.user_bindings(device), consistent=True, round_trips=1)
+    return next((user for user in users if user["kind"] == "binding"), None)
+
+
+def _check_holder(holder: str) -> None:
+    """Raise `ACCESS_DENIED` for the device of a disabled user or account."""
+    # Read, not checked in the transaction: all of an account's devices may connect at once.
+    kind, account = identity.holder_parts(holder)
+    if kind == "user":
+        user = dynamodb.get(items.user(account))
+        if user is None or not user["enabled"]:
+            raise Refused(Reason.ACCESS_DENIED)
+        account = user["account"]
+    elif kind != "account":
+        return
+    found = dynamodb.get(items.account(account))
+    if found is None or not found["enabled"]:
+        raise Refused(Reason.ACCESS_DENIED)
+
+
+def _key_unchanged(key: Key[Any], binding: items.Binding, hashed: str) -> list[Check]:
+    if key.sk == binding["sk"]:
+        return []
+    return [key.check(equals("credential", hashed).raises(Reason.KEY_UNKNOWN))]
+
+
+def _still_bound(key: Key[Any], binding: items.Binding, hashed: str) -> Condition:
+    own = [equals("credential", hashed)] if key.sk == binding["sk"] else []
+    in_effect = absent("status") | equals("status", "active")
+    return every([equals("binding", binding["binding"]), in_effect, *own]).raises(Reason.DEVICE_NOT_BOUND)

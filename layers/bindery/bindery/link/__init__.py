@@ -1,0 +1,1 @@
+"""The device link: the WebSocket connections of devices."""

@@ -1,0 +1,58 @@
+"""Beginning and end of devices' connections."""
+
+from typing import Any
+
+from bindery.aws import links
+from bindery.connectivity import device_connections, device_credentials
+from bindery.core.errors import Reason
+from bindery.link import events
+from bindery.link.events import Event
+
+_SCHEME = "bearer "
+_AGENT_LENGTH = 128
+
+
+def authorize(event: Event) -> dict[str, Any]:
+    """Return the decision on a connection, with what its later events are told of it."""
+    context = event["requestContext"]
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    given = headers.get("authorization", "").strip()
+    credential = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else given
+
+    def allow() -> dict[str, Any]:
+        made = device_credentials.connect(
+            credential,
+            context["connectionId"],
+            context["identity"]["sourceIp"],
+            headers.get("user-agent", "")[:_AGENT_LENGTH],
+        )
+        if made.replaced is not None:
+            # The other agent, if there are two, waits: otherwise they would replace each other for ever.
+            links.send(made.replaced, {"type": "bye", "why": "replaced", "after": device_connections.RETRY_AFTER})
+            links.close(made.replaced)
+        told = {"device": made.device, "binding": made.binding, "sort_key": made.sort_key}
+        return _decision(event, "Allow") | {"context": told}
+
+    def deny(_: Reason) -> dict[str, Any]:
+        return _decision(event, "Deny")
+
+    return events.handle("link.authorize", event, allow, deny)
+
+
+def _decision(event: Event, effect: str) -> dict[str, Any]:
+    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": event["methodArn"]}
+    return {"principalId": "device", "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
+
+
+def end(event: Event) -> dict[str, Any]:
+    """Record that a connection has ended."""
+    link = events.link(event)
+
+    def ended() -> dict[str, Any]:
+        device_connections.end(link)
+        return {"statusCode": 200}
+
+    def kept(_: Reason) -> dict[str, Any]:
+        return {"statusCode": 200}
+
+    return events.handle("link.disconnect", event, ended, kept)

@@ -1,0 +1,51 @@
+"""Events of the WebSocket API, and the log line of each."""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, TypeVar
+
+from bindery.connectivity.device_connections import Link
+from bindery.core.errors import HotKey, Reason, Refused
+from bindery.http import emf
+from bindery.http.operation import logger
+
+Event = Mapping[str, Any]
+Result = TypeVar("Result")
+
+
+def link(event: Event) -> Link:
+    """Return the connection of an event after `$connect`."""
+    context = event["requestContext"]
+    known = context["authorizer"]
+    return Link(
+        context["connectionId"], known["device"], known["binding"], known["sort_key"], int(context["connectedAt"])
+    )
+
+
+def handle(
+    name: str, event: Event, rule: Callable[[], Result], refused: Callable[[Reason], Result], **logged: str
+) -> Result:
+    """Return the result of a rule, or that of its refusal. Logs one line.
+
+    Raises `Refused` if a service fails, and any other exception: API Gateway then reports an internal error.
+    """
+    started = perf_counter()
+    reason: Reason | None = None
+    try:
+        result = rule()
+    except Refused as error:
+        reason = error.reason
+        if isinstance(error, HotKey) or reason in (Reason.UNAVAILABLE, Reason.CONFLICT):
+            logger.warning("a device could not be served", extra={"request_id": _request_id(event), "reason": reason})
+            raise
+        result = refused(reason)
+    logger.info(
+        name,
+        extra={"request_id": _request_id(event), **logged, **emf.members(name, perf_counter() - started, reason)},
+    )
+    return result
+
+
+def _request_id(event: Event) -> str:
+    found: str = event["requestContext"]["requestId"]
+    return found

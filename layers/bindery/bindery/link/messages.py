@@ -1,0 +1,142 @@
+"""Messages from devices, each an invocation of its own: they arrive in any order, and possibly twice."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from bindery.aws import links
+from bindery.connectivity import device_connections, device_reports, presence
+from bindery.connectivity.device_connections import Link
+from bindery.core.errors import Reason, Refused
+from bindery.http.operation import logger
+from bindery.link import events
+from bindery.link.events import Event
+
+HEARTBEAT = 540
+"""Seconds between a device's pings, less than the ten minutes after which API Gateway ends an idle connection."""
+
+_BYES = {
+    Reason.INVALID: ("invalid", 60),
+    Reason.NOT_FOUND: ("replaced", device_connections.RETRY_AFTER),
+    Reason.DEVICE_NOT_BOUND: ("unbound", device_connections.RETRY_AFTER),
+    Reason.DEVICE_BANNED: ("banned", device_connections.RETRY_AFTER),
+}
+"""Why a connection ends, and after how many seconds the device may connect again."""
+
+_REFUSALS = {
+    Reason.PRODUCT_UNKNOWN: "only devices with a product report values",
+    Reason.LIMIT_REACHED: f"more than {device_reports.CODE_LIMIT} values, or {device_reports.SIZE_LIMIT // 1024} KiB",
+}
+"""Why a message has no effect. The connection stays."""
+
+_SERVICE = "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
+
+
+class Message(BaseModel):
+    """A message from a device."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Hello(Message):
+    """The first message of a connection."""
+
+    # Not Literal: that accepts true.
+    v: Annotated[int, Field(ge=1, le=1)]
+    services: list[Annotated[str, StringConstraints(pattern=f"^{_SERVICE}$")]] = Field(default=[], max_length=16)
+    internal_ip: Annotated[str, StringConstraints(max_length=45)] | None = None
+
+
+class Report(Message):
+    """Values of properties, by their codes."""
+
+    values: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any] = Field(min_length=1)
+
+    @field_validator("values")
+    @classmethod
+    def _can_be_stored(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # Raises an error for a lone surrogate and for a number that is not JSON.
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+        return values
+
+
+class Result(Message):
+    """A command's outcome."""
+
+    id: Annotated[str, StringConstraints(max_length=64)]
+    ok: bool
+
+
+def receive(event: Event) -> dict[str, Any]:
+    """Answer a message. One that is not valid ends the connection."""
+    link = events.link(event)
+    return events.handle("link.message", event, lambda: _answer(link, event), lambda reason: _refuse(link, reason))
+
+
+def _answer(link: Link, event: Event) -> dict[str, Any]:
+    kind, given = _parse(event.get("body") or "")
+    if kind not in _KINDS:
+        _tell(link, {"type": "refused", "why": f"unknown type: {kind[:32]}"})
+        return _DONE
+    model, act = _KINDS[kind]
+    try:
+        message = model.model_validate(given)
+    except ValidationError as error:
+        raise Refused(Reason.INVALID) from error
+    act(link, message, event["requestContext"])
+    return _DONE
+
+
+def _refuse(link: Link, reason: Reason) -> dict[str, Any]:
+    if reason in _REFUSALS:
+        _tell(link, {"type": "refused", "why": _REFUSALS[reason]})
+        return _DONE
+    why, after = _BYES[reason]
+    _tell(link, {"type": "bye", "why": why, "after": after})
+    links.close(link.connection)
+    return _DONE
+
+
+def _parse(body: str) -> tuple[str, dict[str, Any]]:
+    """Return the type of a message, and the message. Raises `INVALID`."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(Reason.INVALID) from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise Refused(Reason.INVALID)
+    return message["type"], message
+
+
+def _tell(link: Link, message: Mapping[str, Any]) -> None:
+    # False: the device is gone, and reads no answer.
+    links.send(link.connection, message)
+
+
+def _welcome(link: Link, _: Message, __: Event) -> None:
+    device_connections.check(link)
+    until = link.connected_at + presence.LIFETIME * 1000
+    _tell(link, {"type": "welcome", "until": until, "heartbeat": HEARTBEAT})
+
+
+def _record(link: Link, report: Report, context: Event) -> None:
+    unfit = device_reports.record(link, report.values, context["requestTimeEpoch"])
+    if unfit:
+        why = f"not in the product's TSL, or not with such a value: {', '.join(unfit)}"
+        _tell(link, {"type": "refused", "why": why[:1000]})
+
+
+def _note(link: Link, result: Result, context: Event) -> None:
+    device_connections.check(link)
+    extra = {"request_id": context["requestId"], "command": result.id, "ok": result.ok}
+    logger.info("a device answered a command", extra=extra)
+
+
+_DONE: dict[str, Any] = {"statusCode": 200}
+_KINDS: Mapping[str, tuple[type[Message], Callable[[Link, Any, Event], None]]] = {
+    "hello": (Hello, _welcome),
+    "report": (Report, _record),
+    "result": (Result, _note),
+}

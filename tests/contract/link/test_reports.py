@@ -1,0 +1,176 @@
+"""link: properties that devices report, and commands that they get."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bindery.aws import dynamodb
+from bindery.connectivity import device_reports
+from bindery.core import clock
+from bindery.directory import tsl
+from bindery.registry import items
+from bindery.registry.bindings import Mode
+from bindery.security import secrets
+from tests import quectel, rufus
+from tests.device_link import Connection, connected, gateway
+from tests.quectel import DEVICE, DK, ME, PK, World, owner, succeeded, token
+from tests.records import TSL
+from tests.sample_requests import send
+
+
+@pytest.fixture
+def device(registry: None) -> Connection:
+    """A bound device with a TSL, connected with its authKey."""
+    succeeded(World().ask())
+    tsl.load(PK, TSL)
+    return connected(secrets.auth_key(owner()["binding"]))
+
+
+def report(device: Connection, at: int | None = None, **values: Any) -> list[dict[str, Any]]:
+    """Report values, and return what the device is told."""
+    before = len(device.received)
+    device.send({"type": "report", "values": values}, at=at)
+    return device.received[before:]
+
+
+def stored() -> dict[str, Any]:
+    found = dynamodb.get(items.properties(DEVICE))
+    return {} if found is None else {code: each["value"] for code, each in found["values"].items()}
+
+
+def shown() -> dict[str, str]:
+    answer = send("quectel.get_device_business_attributes", {"authorization": token(ME)}, query={"pk": PK, "dk": DK})
+    return {each["resourceCode"]: each["resourceValce"] for each in answer.json()["data"]["customizeTslInfo"]}
+
+
+def control(**more: Any) -> dict[str, Any]:
+    given = {"data": '[{"switch":true}]', "deviceList": [{"productKey": PK, "deviceKey": DK}], "type": 2} | more
+    found: dict[str, Any] = send("quectel.batch_control_device", {"authorization": token(ME)}, body=given).json()[
+        "data"
+    ]
+    return found
+
+
+def test_owner_sees_what_the_device_reported(device: Connection):
+    assert report(device, battery=98, switch=True) == []
+    assert shown() == {"battery": "98", "switch": "true"}
+    assert report(device, battery=97) == []
+    assert shown() == {"battery": "97", "switch": "true"}
+
+
+def test_values_that_the_tsl_does_not_have_are_refused_and_the_others_kept(device: Connection):
+    (told,) = report(device, battery=101, unknown=1, switch="1")
+    assert told == {
+        "type": "refused",
+        "why": "not in the product's TSL, or not with such a value: battery, unknown",
+    }
+    assert stored() == {"switch": "1"}
+
+
+def test_a_late_report_does_not_replace_a_newer_value(device: Connection):
+    now = clock.now()
+    report(device, now, battery=50)
+    report(device, now - 1000, battery=60, switch=True)
+    assert stored() == {"battery": "50", "switch": "true"}
+
+
+def test_a_report_that_arrives_twice_is_written_once(device: Connection):
+    now = clock.now()
+    report(device, now, battery=50)
+    before = dynamodb.get(items.properties(DEVICE))
+    report(device, now, battery=50)
+    assert dynamodb.get(items.properties(DEVICE)) == before
+
+
+def test_a_new_owner_starts_without_values(registry: None):
+    world = World(Mode.ROTATING)
+    succeeded(world.ask())
+    tsl.load(PK, TSL)
+    first = connected(secrets.auth_key(owner()["binding"]))
+    report(first, battery=98)
+    succeeded(quectel.bind(token(quectel.OTHER), pk=PK, sn=quectel.SN))
+    second = connected(secrets.auth_key(owner()["binding"]))
+    report(second, switch=True)
+    assert stored() == {"switch": "true"}
+
+
+def test_a_device_that_is_not_bound_any_more_cannot_report(device: Connection):
+    ask = {"pk": PK, "dk": DK}
+    succeeded_unbind = send("quectel.unbundling_device_dk", {"authorization": token(ME)}, query=ask)
+    assert succeeded_unbind.json()["code"] == 200
+    (told,) = report(device, battery=98)
+    assert told == {"type": "bye", "why": "unbound", "after": 600}
+    assert (device.is_open, stored()) == (False, {})
+
+
+def test_a_device_without_a_product_cannot_report(registry: None):
+    rufus.install()
+    device = connected(rufus.bound())
+    (told,) = report(device, battery=98)
+    assert told == {"type": "refused", "why": "only devices with a product report values"}
+    assert device.is_open
+
+
+def test_kept_values_are_bounded(device: Connection):
+    text = {"id": 1, "name": "T", "type": "PROPERTY", "dataType": "TEXT", "subType": "R", "specs": {}}
+    tsl.load(PK, {"properties": [text | {"code": f"t{number}"} for number in range(device_reports.CODE_LIMIT + 1)]})
+    full = {f"t{number}": "x" for number in range(device_reports.CODE_LIMIT)}
+    assert report(device, **full) == []
+    refused = [{"type": "refused", "why": "more than 200 values, or 16 KiB"}]
+    assert report(device, **{f"t{device_reports.CODE_LIMIT}": "x"}) == refused
+    assert report(device, t0="x" * device_reports.SIZE_LIMIT) == refused
+    assert stored() == full
+
+
+@pytest.mark.parametrize("values", [{}, [], None, {"": 1}, {"c" * 65: 1}, {"a": float("nan")}, {"a": "\ud800"}])
+def test_a_malformed_report_ends_the_connection(device: Connection, values: Any):
+    device.send(json.dumps({"type": "report", "values": values}))
+    assert device.received[-1] == {"type": "bye", "why": "invalid", "after": 60}
+    assert (device.is_open, stored()) == (False, {})
+
+
+def test_concurrent_reports_are_both_kept(device: Connection, monkeypatch: pytest.MonkeyPatch):
+    check = device_reports.device_connections.check
+
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.setattr(device_reports.device_connections, "check", check)
+        found = check(*given)
+        report(device, switch=True)
+        return found
+
+    monkeypatch.setattr(device_reports.device_connections, "check", overtaken)
+    report(device, battery=98)
+    assert stored() == {"battery": "98", "switch": "true"}
+
+
+def test_a_command_reaches_the_device_and_its_ticket_the_user(device: Connection):
+    found = control()
+    (sent,) = found["successList"]
+    assert sent == {"data": {"productKey": PK, "deviceKey": DK}, "ticket": sent["ticket"]}
+    assert found["failureList"] == []
+    assert device.received == [
+        {"type": "command", "kind": "property", "values": {"switch": True}, "id": sent["ticket"]}
+    ]
+    device.send({"type": "result", "id": sent["ticket"], "ok": True})
+    assert device.is_open
+
+
+@pytest.mark.parametrize(("number", "kind"), [(1, "passthrough"), (3, "service")])
+def test_other_commands_are_passed_on_as_they_are(device: Connection, number: int, kind: str):
+    (sent,) = control(type=number, data="a0b1")["successList"]
+    assert device.received == [{"type": "command", "kind": kind, "data": "a0b1", "id": sent["ticket"]}]
+
+
+def test_a_command_for_a_device_that_is_gone_fails(device: Connection):
+    # API Gateway has not told yet that the connection has ended.
+    del gateway().open[device.id]
+    failed = {"data": {"productKey": PK, "deviceKey": DK}, "msg": "Device offline"}
+    assert control() == {"successList": [], "failureList": [failed]}
+
+
+def test_a_command_is_not_sent_to_an_earlier_owners_connection(device: Connection):
+    assert send("quectel.unbundling_device_dk", {"authorization": token(ME)}, query={"pk": PK, "dk": DK}).status == 200
+    succeeded(quectel.as_user(ME))
+    assert control()["successList"] == []
+    assert device.received == []

@@ -1,0 +1,188 @@
+"""link: the APIs and operators see whether a device is online, but never under an earlier owner's binding."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bindery.connectivity import service_addresses
+from bindery.core import clock
+from bindery.directory import accounts, users
+from bindery.registry import identity
+from bindery.registry.bindings import Mode
+from tests import quectel, rufus
+from tests.device_link import SOURCE_IP, connected
+from tests.http_api import SOURCE_IP as CALLER_IP
+from tests.http_api import admin
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
+from tests.records import ADDRESS, developer
+from tests.sample_requests import send
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+class Clock:
+    """The time, some minutes ago."""
+
+    def __init__(self) -> None:
+        self.now = clock.now() // 1000 * 1000 - 600_000
+
+    def advance(self) -> str:
+        """Let a minute pass, and return the new time as the APIs show it."""
+        self.now += 60_000
+        return datetime.fromtimestamp(self.now // 1000, UTC).isoformat()
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch, registry: None) -> Clock:
+    """Set the time."""
+    made = Clock()
+    monkeypatch.setattr(clock, "now", lambda: made.now)
+    return made
+
+
+# ── quectel ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def statuses(uid: str) -> list[tuple[int, str]]:
+    """Return a device's status in each operation that has it."""
+    (listed,) = quectel.ask(uid, "user_device_list").json()["data"]["list"]
+    shown = [quectel.ask(uid, name, pk=PK, dk=DK).json()["data"] for name in ("device_info", "get_device_binding_info")]
+    found = [(device["onlineStatus"], device["deviceStatus"]) for device in (listed, *shown)]
+    assert quectel.ask(uid, "get_device_online_status", pk=PK, dk=DK).json()["data"] == dict.fromkeys(
+        ("online", "value"), found[0][0]
+    )
+    return found
+
+
+OFFLINE, ONLINE = [(0, "Offline")] * 3, [(1, "Online")] * 3
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_quectel_shows_whether_the_device_is_online(mode: Mode) -> None:
+    World(mode)
+    key = succeeded(as_user(ME))["authKey"]
+    assert statuses(ME) == OFFLINE
+    connection = connected(key)
+    assert statuses(ME) == ONLINE
+    connection.end()
+    assert statuses(ME) == OFFLINE
+
+
+def test_quectel_shows_a_lost_connection_as_offline_after_two_hours(time: Clock) -> None:
+    World()
+    key, end = succeeded(as_user(ME))["authKey"], time.now
+    time.now -= 7_200_000
+    connected(key)
+    for moment, status in ((end - 1, 1), (end, 0)):
+        time.now = moment
+        assert quectel.ask(ME, "user_device_list").json()["data"]["list"][0]["onlineStatus"] == status
+
+
+def test_quectel_shows_recipients_of_a_share_that_the_device_is_online() -> None:
+    World()
+    key = succeeded(as_user(ME))["authKey"]
+    quectel.share(ME, OTHER, clock.seconds() + 1000)
+    connected(key)
+    assert statuses(OTHER) == ONLINE
+
+
+def test_quectel_shows_every_user_of_a_shared_mode_that_the_device_is_online() -> None:
+    World(Mode.MULTI)
+    connected(succeeded(as_user(ME))["authKey"])
+    succeeded(as_user(OTHER))
+    assert statuses(OTHER) == ONLINE
+
+
+@pytest.mark.parametrize("evicted", [True, False])
+def test_quectel_shows_no_presence_of_an_earlier_owner(evicted: bool) -> None:
+    World(Mode.ROTATING if evicted else Mode.UNIQUE)
+    connection = connected(succeeded(as_user(ME))["authKey"])
+    if not evicted:
+        assert quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK).json()["code"] == 200
+    key = succeeded(as_user(OTHER))["authKey"]
+    assert statuses(OTHER) == OFFLINE
+    assert connection.hello()["why"] == "unbound"
+    connected(key)
+    assert statuses(OTHER) == ONLINE
+
+
+# ── remoteit ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def listed(headers: dict[str, str]) -> tuple[str, str, str]:
+    (device,) = send("remoteit.list_all", headers).json()["devices"]
+    return device["devicestate"], device["devicelastip"], device["lastcontacted"]
+
+
+def test_remoteit_shows_state_address_and_time_of_the_last_contact(time: Clock) -> None:
+    rufus.install()
+    users.create("ann", "acme")
+    headers = developer("ann", "acme")
+    bound_at = time.advance()
+    deviceid = rufus.bound()
+    service_addresses.assign(ADDRESS, identity.company_device_of("acme", deviceid))
+    time.advance()
+    assert listed(headers) == ("active", CALLER_IP, bound_at)
+    connection = connected(deviceid)
+    left_at = time.advance()
+    assert listed(headers) == ("active", SOURCE_IP, left_at)
+    connection.end()
+    time.advance()
+    assert listed(headers) == ("inactive", SOURCE_IP, left_at)
+    rufus.unbind(deviceid)
+    rufus.bound()
+    assert listed(headers)[:2] == ("active", CALLER_IP)
+
+
+# ── rufus and operators ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def seen(deviceid: str) -> str | None:
+    """Return when a device was last seen."""
+    found: str | None = rufus.get(deviceid).json()["result"]["last_seen"]
+    return found
+
+
+def test_rufus_shows_when_a_device_was_last_seen(time: Clock) -> None:
+    rufus.install()
+    deviceid = rufus.bound()
+    assert seen(deviceid) is None
+    connected_at = time.advance()
+    connection = connected(deviceid)
+    assert seen(deviceid) == connected_at.replace("+00:00", ".000Z")
+    left_at = time.advance()
+    connection.end()
+    assert seen(deviceid) == left_at.replace("+00:00", ".000Z")
+
+
+def test_device_of_another_account_is_never_shown() -> None:
+    rufus.install()
+    accounts.create("third", name="Third")
+    mine, others = rufus.bound(), rufus.bound(account="other")
+    connected(others)
+    assert seen(mine) is None
+    assert rufus.get(others).status == 404
+
+
+def presence() -> Any:
+    return admin("devices", "GET", f"devices/{identity.opaque(DEVICE)}").json()["presence"]
+
+
+def test_operators_see_the_presence_of_the_present_binding(time: Clock) -> None:
+    never = {"state": "never connected", "connected_at": None, "last_seen_at": None, "ip": None, "agent": None}
+    World()
+    key = succeeded(as_user(ME))["authKey"]
+    assert presence() == never
+    connection = connected(key)
+    online = {"state": "online", "connected_at": time.now, "last_seen_at": time.now}
+    device = {"ip": SOURCE_IP, "agent": "bindery-agent/1"}
+    assert presence() == online | device
+    time.advance()
+    connection.end()
+    offline = online | device | {"state": "offline", "last_seen_at": time.now}
+    time.advance()
+    assert presence() == offline
+    quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK)
+    succeeded(as_user(OTHER))
+    assert presence() == never

@@ -1,0 +1,104 @@
+"""Calls of the WebSocket API's management API, with either client."""
+
+import re
+from typing import Any
+
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from bindery.aws import clients, links
+from bindery.aws.errors import ConnectionFailed
+from bindery.core import env
+from bindery.core.errors import Refused
+from tests import aws_calls
+from tests.layer.aws.conftest import Start
+from tests.layer.aws.servers import Request, Server, response, says
+
+CONNECTION = "JKJaXmPLvHcESHA="
+MESSAGE = {"type": "bye"}
+DONE = says(lambda request: response(b""))
+
+
+def refusal(status: str, code: str) -> Any:
+    return says(lambda request: response(b'{"message": "no"}', status, f"x-amzn-errortype: {code}:http://internal/"))
+
+
+@pytest.fixture(params=["direct", "botocore"])
+def serve(request: Any, start: Start, environment: pytest.MonkeyPatch) -> Any:
+    """Return a function that starts a server, which the module calls with either client."""
+    opened: list[clients.Client] = []
+
+    def made(*replies: Any) -> Server:
+        server = start(*replies)
+        environment.setenv("AWS_CLIENT", request.param)
+        environment.setenv("LINK_ENDPOINT", f"{server.url}/link")
+        env.clear_cache()
+        opened.append(aws_calls._create("apigatewaymanagementapi"))
+        environment.setattr(links, "client", lambda: opened[-1])
+        return server
+
+    yield made
+    for client in opened:
+        client.close()
+
+
+def signature(request: Request, method: str, names: list[str]) -> str:
+    """Return the signature of a request with these headers that botocore makes."""
+    path = request.head.split()[1].decode()
+    headers = {name: request.header(name) for name in names if name != "host"}
+    signed = AWSRequest(method, f"http://{request.header('host')}{path}", headers, request.body)
+    signed.context["timestamp"] = request.header("x-amz-date")
+    signer = botocore.auth.SigV4Auth(Credentials("testing", "testing"), "execute-api", "eu-central-1")
+    return signer.signature(signer.string_to_sign(signed, signer.canonical_request(signed)), signed)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_connection_id_is_encoded_and_the_request_signed(method: str, serve: Any) -> None:
+    server = serve(DONE)
+    assert links.send(CONNECTION, MESSAGE) if method == "POST" else links.close(CONNECTION)
+    (request,) = server.requests
+    assert re.match(rf"{method} /link/(@|%40)connections/JKJaXmPLvHcESHA%3D HTTP/1.1\r\n", request.head.decode())
+    assert request.body == (b'{"type": "bye"}' if method == "POST" else b"")
+    given = re.search(r"SignedHeaders=([\w;-]+), Signature=(\w+)$", request.header("authorization") or "")
+    assert given is not None
+    names = given[1].split(";")
+    assert {"host", "x-amz-date"} <= set(names)
+    assert given[2] == signature(request, method, names)
+
+
+def test_closed_connection_is_not_an_error(serve: Any) -> None:
+    server = serve(refusal("410 Gone", "GoneException"), refusal("410 Gone", "GoneException"))
+    assert not links.send(CONNECTION, MESSAGE)
+    assert not links.close(CONNECTION)
+    assert len(server.requests) == 2
+
+
+def test_throttled_message_is_sent_again(serve: Any, pauses: list[float]) -> None:
+    server = serve(refusal("429 Too Many", "LimitExceededException"), DONE)
+    assert links.send(CONNECTION, MESSAGE)
+    assert len(server.requests) == 2
+    assert len(pauses) == 1
+
+
+def test_lasting_refusal_is_unavailable(serve: Any) -> None:
+    server = serve(*[refusal("429 Too Many", "LimitExceededException")] * 3)
+    with pytest.raises(Refused) as raised:
+        links.send(CONNECTION, MESSAGE)
+    assert raised.value.reason == "unavailable"
+    assert len(server.requests) == 3
+
+
+def test_lost_response_is_repeated(serve: Any) -> None:
+    server = serve(says(b"", close=True), DONE)
+    assert links.send(CONNECTION, MESSAGE)
+    assert len(server.requests) == 2
+
+
+def test_missing_permission_is_an_error_and_not_repeated(serve: Any) -> None:
+    server = serve(refusal("403 Forbidden", "ForbiddenException"))
+    with pytest.raises(Exception, match="ForbiddenException") as raised:
+        links.send(CONNECTION, MESSAGE)
+    assert not isinstance(raised.value, (Refused, ConnectionFailed))
+    assert len(server.requests) == 1
