@@ -5,8 +5,12 @@ admin API. These tests are not collected with the others, which need no AWS acco
 them against the local server.
 """
 
+import asyncio
+import json
 import os
 import secrets
+import ssl
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +19,7 @@ import boto3
 import httpx
 import pytest
 
+from agent.bindery_agent import NORMAL, WebSocket, parse_url
 from tools.cli.client import Client, Exit, Failure, connect
 
 NAME = "smoke"
@@ -87,13 +92,20 @@ def challenge(headers: httpx.Headers) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> str:
-    """URL of the stack in BINDERY_STACK, or the value of BINDERY_ENDPOINT."""
+def outputs() -> dict[str, str]:
+    """Outputs of the stack in BINDERY_STACK. Without it, the values of BINDERY_ENDPOINT and DEVICES_URL."""
     stack, given = os.environ.get("BINDERY_STACK"), os.environ.get("BINDERY_ENDPOINT")
     if not stack:
-        return given or pytest.exit("no stack specified. Use: make smoke STACK=…", returncode=2)
+        if given is None:
+            pytest.exit("no stack specified. Use: make smoke STACK=…", returncode=2)
+        return {"ApiUrl": given, "DevicesUrl": os.environ["DEVICES_URL"]}
     (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return next(output["OutputValue"] for output in found["Outputs"] if output["OutputKey"] == "ApiUrl")
+    return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+
+
+@pytest.fixture(scope="module")
+def endpoint(outputs: dict[str, str]) -> str:
+    return outputs["ApiUrl"]
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +192,38 @@ def test_vodlix_adds_checks_and_records(installation: Installation) -> None:
     assert (added["status"], added["data"]["ban_status"]) == (200, 0), added
     for path, body in (("device_check", PLAYER), ("device_activity", PLAYER | {"current_screen": "home"})):
         assert installation.http.post(f"/api/v2/{path}", json=body).json()["status"] == 200
+
+
+def test_device_is_online_while_connected(
+    installation: Installation, outputs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serial, deviceid = installation.bound(installation.key("rufus"))
+
+    def state() -> str:
+        (device,) = installation.api.get("devices", serial=serial)["items"]
+        return str(installation.api.get("devices", device["device"])["presence"]["state"])
+
+    async def connected() -> tuple[float, str]:
+        """Return the seconds of a ping message's round trip, and the device's state meanwhile."""
+        server = parse_url(outputs["DevicesUrl"])
+        socket = await WebSocket.open(server, deviceid, ssl.create_default_context() if server.tls else None)
+        try:
+            await socket.send(json.dumps({"type": "hello", "v": 1, "services": []}))
+            assert json.loads(await socket.receive())["type"] == "welcome"
+            asked = time.monotonic()
+            await socket.send(json.dumps({"type": "ping"}))
+            assert json.loads(await socket.receive()) == {"type": "pong"}
+            return time.monotonic() - asked, await asyncio.to_thread(state)
+        finally:
+            await socket.close(NORMAL)
+
+    seconds, meanwhile = asyncio.run(asyncio.wait_for(connected(), 60))
+    with capsys.disabled():
+        sys.stdout.write(f"a ping message took {seconds * 1000:.0f} ms\n")
+    assert meanwhile == "online"
+    # The end of the connection is recorded only if its event has what the authorizer told of the device.
+    for _ in range(30):
+        if state() == "offline":
+            return
+        time.sleep(1)
+    raise AssertionError("the device is still online half a minute after it disconnected")

@@ -15,11 +15,12 @@ from tools.template import ROOT
 
 COMMAND = "-W error -m pytest --noconftest --tb=short tests/deployed/smoke.py"
 KEYS = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
+GIVEN = (*KEYS, "DEVICES_URL")
 
 
 def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the smoke tests against a server, as `make smoke` does."""
-    given = {name: server.environment[name] for name in KEYS} | {"BINDERY_ENDPOINT": server.url} | more
+    given = {name: server.environment[name] for name in GIVEN} | {"BINDERY_ENDPOINT": server.url} | more
     return subprocess.run(
         [sys.executable, *COMMAND.split()],
         cwd=ROOT,
@@ -36,7 +37,7 @@ def test_smoke_tests_pass_and_clean_up(server: Server):
     operators = Client(server.url, Credentials(*(server.environment[name] for name in KEYS)), REGION)
     for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
         run = smoke(server, **more)
-        assert "6 passed" in run.stdout, run.stdout
+        assert "7 passed" in run.stdout, run.stdout
         assert operators.get("accounts", "smoke")["enabled"] is False
         assert operators.get("users", account="smoke")["items"] == []
         keys = operators.get("keys", account="smoke")["items"]
