@@ -18,6 +18,11 @@ from tests.invariants import broken as broken_tables
 from tests.quectel import ME, OTHER, PK, World, as_user, succeeded
 
 
+@pytest.fixture(autouse=True)
+def _no_connections(registry: None) -> None:
+    device_link.gateway().open.clear()
+
+
 def connect(credential: str, name: str = "new", *, stays: bool = False) -> Request:
     """Let a device connect. Unless it `stays`, no other request delivers its `$disconnect`."""
 

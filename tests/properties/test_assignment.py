@@ -33,6 +33,7 @@ COVETED: dict[str, Any] = {
     "card-status": "blocked",
     "leases": {"planted": {"id": "planted", "until": 9999999999}},
     "created_at": 1,
+    "credential": "planted",
     "changed_by": "planted",
     "CreatedRecordStatus": "unregistered",
     "customer": "MIGR00009",
@@ -82,7 +83,7 @@ COVETED: dict[str, Any] = {
 """Names a caller might try to set: record attributes, rule arguments, token claims and response fields."""
 
 AT_RANDOM = frozenset(
-    {"binding", "connection", "id", "last_at", "proxy", "key_id", "push_id", "series", "session", "share"}
+    {"binding", "connection", "credential", "id", "last_at", "proxy", "key_id", "push_id", "series", "session", "share"}
 )
 """Attributes with random values."""
 

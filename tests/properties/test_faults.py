@@ -35,6 +35,7 @@ VOLATILE = frozenset(
             "changed_at",
             "leases",
             "connection",
+            "credential",
             "proxy",
         ),
         *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),

@@ -75,7 +75,8 @@ def _accepted(here: World) -> str:
 
 def _user(uid: str) -> Like:
     """Return the response that shows this user."""
-    return Like({"uid": uid, "phone": phone(uid), "registerTime": lambda _: users.show(uid)["created_at"]})
+    registered = {name: lambda _: users.show(uid)["created_at"] for name in ("registerTime", "registerTimeTs")}
+    return Like({"uid": uid, "phone": phone(uid), **registered})
 
 
 _BANNED_PLAYER = (

@@ -9,11 +9,12 @@ from bindery.aws import dynamodb
 from bindery.connectivity import device_reports
 from bindery.core import clock
 from bindery.directory import tsl
-from bindery.registry import items
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
 from tests import quectel, rufus
 from tests.device_link import Connection, connected, gateway
+from tests.http_api import admin
 from tests.quectel import DEVICE, DK, ME, PK, World, owner, succeeded, token
 from tests.records import TSL
 from tests.sample_requests import send
@@ -93,6 +94,20 @@ def test_a_new_owner_starts_without_values(registry: None):
     second = connected(secrets.auth_key(owner()["binding"]))
     report(second, switch=True)
     assert stored() == {"switch": "true"}
+
+
+def test_unbinding_deletes_what_the_device_reported(device: Connection):
+    report(device, battery=98)
+    assert send("quectel.unbundling_device_dk", {"authorization": token(ME)}, query={"pk": PK, "dk": DK}).status == 200
+    assert [dynamodb.get(key) for key in (items.properties(DEVICE), items.presence(DEVICE))] == [None, None]
+
+
+def test_a_forced_unbind_deletes_what_the_device_reported(device: Connection):
+    report(device, battery=98)
+    answer = admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/unbind", {"reason": "lost"})
+    assert answer.status == 200
+    assert [dynamodb.get(key) for key in (items.properties(DEVICE), items.presence(DEVICE))] == [None, None]
+    assert not device.is_open
 
 
 def test_a_device_that_is_not_bound_any_more_cannot_report(device: Connection):

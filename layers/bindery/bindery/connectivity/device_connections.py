@@ -65,8 +65,9 @@ def disconnect(last: items.Presence | None, why: str) -> None:
 
 
 def close(device: str, binding: str, why: str) -> None:
-    """Forget the presence of a device under a binding that has ended, and disconnect the device."""
+    """Forget the presence and properties of a device under a binding that has ended, and disconnect the device."""
     last = presence.under(presence.find(device), binding)
+    _settle([items.properties(device).delete(when=equals("binding", binding).raises(Reason.NOT_FOUND))])
     if last is not None:
         _settle([items.presence(device).delete(when=_is_last(last["connection"]))])
         disconnect(last, why)

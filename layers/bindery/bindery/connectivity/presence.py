@@ -5,6 +5,7 @@ deletes it.
 """
 
 from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete
 from bindery.core import clock
 from bindery.registry import items
 
@@ -30,3 +31,8 @@ def last_seen(presence: items.Presence) -> int:
 def find(device: str) -> items.Presence | None:
     """Return a device's presence, even if void."""
     return dynamodb.get(items.presence(device))
+
+
+def forget(device: str) -> list[Delete]:
+    """Delete what is known of a device from its connections. For the transaction that ends its binding."""
+    return [items.presence(device).delete(), items.properties(device).delete()]

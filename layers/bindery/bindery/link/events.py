@@ -46,6 +46,11 @@ def handle(
     return result
 
 
+def log_result(request_id: str, command: str, ok: bool) -> None:
+    """Log the outcome of a command."""
+    logger.info("a device answered a command", extra={"request_id": request_id, "command": command, "ok": ok})
+
+
 def _request_id(event: Event) -> str:
     found: str = event["requestContext"]["requestId"]
     return found

@@ -10,7 +10,6 @@ from bindery.aws import links
 from bindery.connectivity import device_connections, device_reports, presence
 from bindery.connectivity.device_connections import Link
 from bindery.core.errors import Reason, Refused
-from bindery.http.operation import logger
 from bindery.link import events
 from bindery.link.events import Event
 
@@ -130,8 +129,7 @@ def _record(link: Link, report: Report, context: Event) -> None:
 
 def _note(link: Link, result: Result, context: Event) -> None:
     device_connections.check(link)
-    extra = {"request_id": context["requestId"], "command": result.id, "ok": result.ok}
-    logger.info("a device answered a command", extra=extra)
+    events.log_result(context["requestId"], result.id, result.ok)
 
 
 _DONE: dict[str, Any] = {"statusCode": 200}

@@ -87,7 +87,7 @@ def unbind(account: str, device_id: str, *, used: Update | None = None) -> None:
     key = items.owner(identity.company_device_of(account, device_id))
     still_held = bindings.held_by(account).raises(Reason.DEVICE_UNKNOWN, deviceid=device_id)
     # A transaction, because its idempotency token makes a retry after a lost response succeed.
-    dynamodb.transact([key.delete(when=still_held)], aside=used)
+    dynamodb.transact([key.delete(when=still_held), items.presence(key.pk).delete()], aside=used)
 
 
 def _specified(alias: str | None, firmware: str | None, kind: str | None) -> items.Binding:
