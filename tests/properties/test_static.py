@@ -46,7 +46,7 @@ CONSTANT_TIME = {
 }
 """Modules that compare secrets. API keys and deviceids are looked up by their hash; PyJWT compares tokens."""
 
-LOGGED = {"reason", "by", "error", "position", "request", "request_id", "status", "throttled"}
+LOGGED = {"reason", "by", "command", "error", "ok", "position", "request", "request_id", "status", "throttled"}
 """Fields of a log line besides its name, level, time and `metrics.members`."""
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))

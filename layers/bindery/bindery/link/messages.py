@@ -64,7 +64,8 @@ class Report(Message):
 class Result(Message):
     """A command's outcome."""
 
-    id: Annotated[str, StringConstraints(max_length=64)]
+    # As the server makes them: they are logged.
+    id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
     ok: bool
 
 
