@@ -45,9 +45,8 @@ def _replace_key(device: str, writes: Sequence[Write | Check]) -> None:
     """Replace or revoke a device key, and disconnect the device if it used the key."""
     last = presence.find(device)
     ends = last is not None and last["key"]
-    unchanged = device_connections.unchanged(last)
-    key = items.presence(device)
-    dynamodb.transact([*writes, key.delete(when=unchanged) if ends else key.check(unchanged)])
+    known, unchanged = items.presence(device), device_connections.unchanged(last)
+    dynamodb.transact([*writes, known.delete(when=unchanged) if ends else known.check(unchanged)])
     if ends:
         device_connections.disconnect(last, "revoked")
 

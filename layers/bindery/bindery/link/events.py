@@ -22,9 +22,7 @@ def link(event: Event) -> Link:
     )
 
 
-def handle(
-    name: str, event: Event, rule: Callable[[], Result], refused: Callable[[Reason], Result], **logged: str
-) -> Result:
+def handle(name: str, event: Event, rule: Callable[[], Result], refused: Callable[[Reason], Result]) -> Result:
     """Return the result of a rule, or that of its refusal. Logs one line.
 
     Raises `Refused` if a service fails, and any other exception: API Gateway then reports an internal error.
@@ -41,7 +39,7 @@ def handle(
         result = refused(reason)
     logger.info(
         name,
-        extra={"request_id": _request_id(event), **logged, **emf.members(name, perf_counter() - started, reason)},
+        extra={"request_id": _request_id(event), **emf.members(name, perf_counter() - started, reason)},
     )
     return result
 
