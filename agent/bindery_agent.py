@@ -686,6 +686,7 @@ class Agent:
         self.obey: Obey | None = None
         """Carries out a command: values by property, or the text of another kind. Raises ValueError to refuse it."""
         self._results: dict[str, dict[str, Any]] = {}
+        self._reports = 0
         self._tls = self._trust(ca_file) if self.server.tls else None
         self._links: list[Link] = []
 
@@ -718,8 +719,9 @@ class Agent:
         welcomed = [link for link in self._links if link.welcomed.done()]
         if not welcomed:
             return False
+        self._reports += 1
         try:
-            await welcomed[-1].send({"type": "report", "values": values})
+            await welcomed[-1].send({"type": "report", "n": self._reports, "values": values})
         except Offline:
             return False
         return True
@@ -822,6 +824,9 @@ class Agent:
             await self.obey(message.get("values", message.get("data")))
         except ValueError as error:
             return {"ok": False, "why": str(error)[:256]}
+        except Exception:
+            log.exception("a command failed")
+            return {"ok": False, "why": "the command failed"}
         return {"ok": True}
 
     async def _refused(self, link: Link, message: dict[str, Any]) -> None:
@@ -834,6 +839,7 @@ class Agent:
             "unbound": "the device was unbound, so its credential is no longer valid",
             "banned": "the device is banned",
             "revoked": "the device's key was revoked or replaced",
+            "disabled": "the device's user or account is disabled",
             "invalid": "the server did not accept this agent's messages. Check for a newer agent",
         }
         raise Offline(reasons.get(bye.why, f"the server ended the connection ({bye.why})"), bye=bye)

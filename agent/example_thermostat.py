@@ -17,6 +17,8 @@ async def main(url: str, credential_file: str, sensor_file: str) -> None:
     agent = Agent(url, credential_file)
 
     async def obey(values: Any) -> None:
+        if not isinstance(values, dict) or values.keys() != {"switch"}:
+            raise ValueError("this device has only a switch")
         await agent.report(switch=values["switch"])
 
     agent.obey = obey

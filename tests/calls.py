@@ -25,13 +25,15 @@ ROUND_TRIPS = 2
 """Maximum number of DynamoDB calls per operation, without those in `Invocation.rates`."""
 
 MORE_ROUND_TRIPS: dict[str, int] = {
-    "link.authorize": 6,
-    "link.message": 10,
+    "link.authorize": 30,
+    "link.message": 20,
+    "quectel.batch_control_device": 51,
     "quectel.bind_device_sn": 3,
     "quectel.device_info": 3,
     "quectel.email_pwd_login": 4,
     "quectel.phone_pwd_login": 4,
-    "quectel.unbundling_device_dk": 3,
+    "quectel.regenerate_auth_key": 3,
+    "quectel.unbundling_device_dk": 4,
     "remoteit.connect_device": 3,
     "remoteit.count_devices": 29,
     "remoteit.find_by_name": 29,

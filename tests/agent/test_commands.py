@@ -32,19 +32,26 @@ async def test_command_that_arrives_twice_is_carried_out_once(tmp_path: Path) ->
     assert carried_out == [{"switch": True}, "a0"]
 
 
-@pytest.mark.parametrize("why", ["the switch is locked", None])
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ValueError("the switch is locked"), "the switch is locked"),
+        (KeyError("switch"), "the command failed"),
+        (None, "this device takes no commands"),
+    ],
+)
 @in_loop
-async def test_refused_command_is_answered_with_the_reason(tmp_path: Path, why: str | None) -> None:
+async def test_refused_command_is_answered_with_the_reason(tmp_path: Path, error: Exception | None, why: str) -> None:
     async def obey(_: Any) -> None:
-        raise ValueError(why)
+        assert error
+        raise error
 
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        agent.agent.obey = None if why is None else obey
+        agent.agent.obey = obey if error else None
         link = await server.accept()
         await link.welcome()
         link.send(COMMAND)
-        expected = {"type": "result", "id": "1", "ok": False, "why": why or "this device takes no commands"}
-        assert await link.message() == expected
+        assert await link.message() == {"type": "result", "id": "1", "ok": False, "why": why}
 
 
 @in_loop
@@ -55,7 +62,7 @@ async def test_report_needs_a_connection(tmp_path: Path) -> None:
         await link.welcome()
         await agent.line("online")
         assert await agent.agent.report(temperature=20.5)
-        assert await link.message() == {"type": "report", "values": {"temperature": 20.5}}
+        assert await link.message() == {"type": "report", "n": 1, "values": {"temperature": 20.5}}
 
 
 @in_loop
@@ -68,11 +75,11 @@ async def test_example_reports_the_temperature_and_the_switch(tmp_path: Path) ->
         try:
             link = await server.accept()
             await link.welcome()
-            assert await link.message() == {"type": "report", "values": {"temperature": 20.5}}
+            assert await link.message() == {"type": "report", "n": 1, "values": {"temperature": 20.5}}
             link.send(COMMAND)
             told = [await link.message(), await link.message()]
             assert told == [
-                {"type": "report", "values": {"switch": True}},
+                {"type": "report", "n": 2, "values": {"switch": True}},
                 {"type": "result", "id": "1", "ok": True},
             ]
         finally:

@@ -140,8 +140,7 @@ def _write_link(device: str) -> None:
     # Devices will write this item themselves.
     reported: items.Properties = {
         "binding": RUN,
-        "values": {"on": {"value": "true", "at": clock.now()}},
-        "version": RUN,
+        "values": {"on": {"value": "true", "at": clock.now(), "order": clock.now() * 1_000_000}},
     }
     dynamodb.write(items.properties(device).put(reported))
 

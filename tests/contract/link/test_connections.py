@@ -6,10 +6,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
-from bindery.connectivity import presence
+from bindery.connectivity import device_credentials, presence
 from bindery.core import clock
 from bindery.core.errors import Refused
 from bindery.directory import accounts, users
@@ -22,6 +23,7 @@ from tests.device_link import connect, connected
 from tests.http_api import Response, admin
 from tests.openid import CUSTOMER, Bank
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
+from tests.records import registration
 from tests.sample_requests import send
 from tests.tables import everything, stored
 
@@ -292,9 +294,8 @@ def test_device_is_offline_for_all_users_when_the_one_it_connected_for_has_left(
     connection = connected(bind())
     bind(OTHER)
     assert quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK).json()["code"] == 200
-    assert online(DEVICE)
-    connection.end()
     assert not online(DEVICE)
+    assert connection.hello() == {"type": "bye", "why": "unbound", "after": 600}
 
 
 def test_forced_unbind_disconnects_the_device(deviceid: str, device: str) -> None:
@@ -395,3 +396,33 @@ def test_no_credential_is_logged_or_stored(
     assert "link.authorize" in kept
     for secret in (auth_key, key, "wrong-credential"):
         assert secret not in kept
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_regenerated_auth_key_ends_the_connection(registry: None, mode: Mode) -> None:
+    World(mode)
+    connection = connected(bind())
+    new = quectel.send("quectel.regenerate_auth_key", {"authorization": quectel.token(ME)}, body={"pk": PK, "dk": DK})
+    assert (connection.is_open, online(DEVICE)) == (False, False)
+    assert connection.received == [{"type": "bye", "why": "revoked", "after": 600}]
+    assert connect(new.json()["data"]["authKey"]) is not None
+
+
+@pytest.mark.parametrize("which", ["users", "accounts"])
+def test_connection_ends_when_the_holder_is_disabled(registry: None, which: str) -> None:
+    World()
+    connection = connected(bind())
+    path = f"users/{ME}" if which == "users" else "accounts/smart"
+    assert admin(which, "POST", f"{path}/disable").status == 200
+    assert connection.hello() == {"type": "bye", "why": "disabled", "after": 600}
+    assert not connection.is_open
+
+
+def test_connection_of_a_blocked_registration_ends(registry: None) -> None:
+    device = registration("MIGR00002", "990000862471854", "My Phone")
+    connection = connected(device_credentials.issue(device))
+    owned_devices.block("MIGR00002", "990000862471854")
+    assert (
+        admin("devices", "GET", f"devices/{identity.opaque(device)}").json()["presence"]["state"] == "never connected"
+    )
+    assert connection.hello() == {"type": "bye", "why": "unbound", "after": 600}

@@ -1,13 +1,16 @@
 """link: properties that devices report, and commands that they get."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from bindery.aws import dynamodb
-from bindery.connectivity import device_reports
+from bindery.aws.errors import ServiceError
+from bindery.connectivity import device_connections, device_reports, presence
 from bindery.core import clock
+from bindery.core.errors import Reason, Refused
 from bindery.directory import tsl
 from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
@@ -66,7 +69,7 @@ def test_values_that_the_tsl_does_not_have_are_refused_and_the_others_kept(devic
         "type": "refused",
         "why": "not in the product's TSL, or not with such a value: battery, unknown",
     }
-    assert stored() == {"switch": "1"}
+    assert stored() == {"switch": "true"}
 
 
 def test_a_late_report_does_not_replace_a_newer_value(device: Connection):
@@ -129,13 +132,26 @@ def test_a_device_without_a_product_cannot_report(registry: None):
 
 def test_kept_values_are_bounded(device: Connection):
     text = {"id": 1, "name": "T", "type": "PROPERTY", "dataType": "TEXT", "subType": "R", "specs": {}}
-    tsl.load(PK, {"properties": [text | {"code": f"t{number}"} for number in range(device_reports.CODE_LIMIT + 1)]})
-    full = {f"t{number}": "x" for number in range(device_reports.CODE_LIMIT)}
-    assert report(device, **full) == []
+    codes = [f"t{number}" for number in range(device_reports.CODE_LIMIT + 1)]
+    tsl.load(PK, {"properties": [text | {"code": code} for code in codes]})
+    size = device_reports.REPORT_LIMIT
+    for start in range(0, device_reports.CODE_LIMIT, size):
+        assert report(device, **dict.fromkeys(codes[start : start + size], "x")) == []
+    full = stored()
+    assert len(full) == device_reports.CODE_LIMIT
     refused = [{"type": "refused", "why": "more than 200 values, or 16 KiB"}]
-    assert report(device, **{f"t{device_reports.CODE_LIMIT}": "x"}) == refused
+    assert report(device, **{codes[-1]: "x"}) == refused
     assert report(device, t0="x" * device_reports.SIZE_LIMIT) == refused
     assert stored() == full
+    (bye,) = report(device, **dict.fromkeys(codes[: size + 1], "x"))
+    assert bye["why"] == "invalid"
+
+
+def test_of_two_reports_in_a_millisecond_the_higher_number_is_later(device: Connection):
+    now = clock.now()
+    for number, battery in ((2, 20), (1, 10)):
+        device.send({"type": "report", "n": number, "values": {"battery": battery}}, at=now)
+    assert stored() == {"battery": "20"}
 
 
 @pytest.mark.parametrize("values", [{}, [], None, {"": 1}, {"c" * 65: 1}, {"a": float("nan")}, {"a": "\ud800"}])
@@ -146,17 +162,41 @@ def test_a_malformed_report_ends_the_connection(device: Connection, values: Any)
 
 
 def test_concurrent_reports_are_both_kept(device: Connection, monkeypatch: pytest.MonkeyPatch):
-    check = device_reports.device_connections.check
-
-    def overtaken(*given: Any) -> Any:
-        monkeypatch.setattr(device_reports.device_connections, "check", check)
-        found = check(*given)
-        report(device, switch=True)
-        return found
-
-    monkeypatch.setattr(device_reports.device_connections, "check", overtaken)
+    """The first report of a device creates the item."""
+    overtake(monkeypatch, lambda: report(device, switch=True))
     report(device, battery=98)
     assert stored() == {"battery": "98", "switch": "true"}
+
+
+def test_concurrent_reports_of_a_value_keep_the_later_one(device: Connection, monkeypatch: pytest.MonkeyPatch):
+    now = clock.now()
+    report(device, now - 1000, switch=True)
+    overtake(monkeypatch, lambda: report(device, now, battery=50))
+    report(device, now - 500, battery=60)
+    assert stored() == {"battery": "50", "switch": "true"}
+
+
+def test_a_report_that_is_always_overtaken_is_refused(device: Connection, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device_reports, "_keep", conflict)
+    assert report(device, battery=98) == [{"type": "refused", "why": "too many messages at once: send it again later"}]
+    assert device.is_open
+
+
+def conflict(*_: object) -> None:
+    raise Refused(Reason.CONFLICT)
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen between the read and the write of the next report."""
+    check = device_connections.check
+
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.setattr(device_connections, "check", check)
+        found = check(*given)
+        act()
+        return found
+
+    monkeypatch.setattr(device_connections, "check", overtaken)
 
 
 def test_a_command_reaches_the_device_and_its_ticket_the_user(device: Connection):
@@ -181,7 +221,30 @@ def test_a_command_for_a_device_that_is_gone_fails(device: Connection):
     # API Gateway has not told yet that the connection has ended.
     del gateway().open[device.id]
     failed = {"data": {"productKey": PK, "deviceKey": DK}, "msg": "Device offline"}
+    assert presence.is_online(presence.find(DEVICE))
     assert control() == {"successList": [], "failureList": [failed]}
+    assert not presence.is_online(presence.find(DEVICE))
+
+
+def test_a_command_that_cannot_be_sent_fails_for_its_device_only(device: Connection, monkeypatch: pytest.MonkeyPatch):
+    def busy(operation: str, **_: object) -> None:
+        raise ServiceError("LimitExceededException", 429, {})
+
+    monkeypatch.setattr(gateway(), "call", busy)
+    failed = {"data": {"productKey": PK, "deviceKey": DK}, "msg": "Device control failed"}
+    assert control() == {"successList": [], "failureList": [failed]}
+
+
+@pytest.mark.parametrize(("given", "sent"), [("false", False), (1, True), ("1", True)])
+def test_values_of_a_command_have_the_types_of_the_tsl(device: Connection, given: Any, sent: bool):
+    control(data=json.dumps([{"switch": given}]))
+    assert device.received[-1]["values"] == {"switch": sent}
+
+
+def test_a_command_with_a_lone_surrogate_is_refused(device: Connection):
+    given = {"data": '[{"switch":"\\ud800"}]', "deviceList": [{"productKey": PK, "deviceKey": DK}], "type": 2}
+    assert send("quectel.batch_control_device", {"authorization": token(ME)}, body=given).json()["code"] == 5340
+    assert device.received == []
 
 
 def test_a_command_is_not_sent_to_an_earlier_owners_connection(device: Connection):

@@ -1,15 +1,15 @@
 """Connections of devices: their validity, and their end."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb, links
 from bindery.aws.dynamodb import Batch, Check, Key, Read, Table, Update, Write
-from bindery.aws.expressions import Condition, absent, equals
+from bindery.aws.expressions import Condition, equals
 from bindery.connectivity import presence
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import devices, items
+from bindery.registry import devices, identity, items
 
 RETRY_AFTER = 600
 """Seconds after which a disconnected device may connect again."""
@@ -26,6 +26,9 @@ class Link(NamedTuple):
     binding: str
     sort_key: str
     """The binding's."""
+    holder: str
+    account: str
+    """The holder's; empty for a bank's customer."""
     connected_at: int
     """In milliseconds."""
 
@@ -35,33 +38,41 @@ class Link(NamedTuple):
         return Key(Table.BINDINGS, self.device, self.sort_key)
 
 
-def unchanged(last: items.Presence | None) -> Condition:
-    """Condition: the device has not connected since. Raises `CONFLICT`."""
-    same = absent() if last is None else equals("connection", last["connection"])
-    return same.raises(Reason.CONFLICT)
-
-
 def check(link: Link, *reads: Read) -> Batch:
     """Check that a connection is still valid, and return what was read.
 
-    Raises `DEVICE_BANNED`, `DEVICE_NOT_BOUND` and `NOT_FOUND` (replaced).
+    Raises `DEVICE_BANNED`, `DEVICE_NOT_BOUND`, `ACCESS_DENIED` (holder disabled) and `NOT_FOUND` (replaced).
     """
     record, bound, last = items.device(link.device), link.bound, items.presence(link.device)
-    found = dynamodb.get_many([Read(record), Read(bound), Read(last), *reads])
+    holders = _enabled(link.holder, link.account)
+    found = dynamodb.get_many([Read(record), Read(bound), Read(last), *map(Read, holders), *reads])
     if devices.banned(found[record]):
         raise Refused(Reason.DEVICE_BANNED)
-    if (found[bound] or {}).get("binding") != link.binding:
+    binding: Mapping[str, Any] | None = found[bound]
+    if binding is None or binding["binding"] != link.binding or binding.get("status", "active") != "active":
         raise Refused(Reason.DEVICE_NOT_BOUND)
+    if not all((found[key] or {}).get("enabled") for key in holders):
+        raise Refused(Reason.ACCESS_DENIED)
     if (found[last] or {}).get("connection") != link.connection:
         raise Refused(Reason.NOT_FOUND)
     return found
 
 
+def _enabled(holder: str, account: str) -> list[Key[Any]]:
+    """Return the items that say whether a holder is enabled."""
+    kind, name = identity.holder_parts(holder)
+    keys: list[Key[Any]] = [items.user(name)] if kind == "user" else []
+    return [*keys, items.account(account)] if account else keys
+
+
 def disconnect(last: items.Presence | None, why: str) -> None:
-    """Tell a connected device why its connection ends, and end it."""
+    """Tell a connected device why its connection ends, and end it. Raises `UNAVAILABLE`."""
     if last is not None and presence.is_online(last):
-        links.send(last["connection"], {"type": "bye", "why": why, "after": RETRY_AFTER})
-        links.close(last["connection"])
+        try:
+            links.send(last["connection"], {"type": "bye", "why": why, "after": RETRY_AFTER})
+        finally:
+            # A device that does not read must not keep its connection.
+            links.close(last["connection"])
 
 
 def close(device: str, binding: str, why: str) -> None:
@@ -78,7 +89,7 @@ def ban(device: str, why: str) -> None:
     for _ in range(_BAN_ATTEMPTS):
         last = presence.find(device)
         try:
-            devices.ban(device, why, items.presence(device).delete(when=unchanged(last)))
+            devices.ban(device, why, items.presence(device).delete(when=presence.unchanged(last)))
         except Refused as refused:
             # The device has connected again.
             if refused.reason is not Reason.CONFLICT:
@@ -103,6 +114,12 @@ def end(link: Link) -> None:
     if _is_companys(link.device):
         writes.append(seen(link.bound, equals("binding", link.binding).raises(Reason.NOT_FOUND)))
     _settle(writes)
+
+
+def gone(device: str, connection: str) -> None:
+    """Record that API Gateway has no such connection any more."""
+    ended: items.Presence = {"until": clock.now()}
+    _settle([items.presence(device).update(set=ended, when=_is_last(connection))])
 
 
 def _is_companys(device: str) -> bool:

@@ -17,6 +17,10 @@ from bindery.security import secrets
 _PREFIX = "bdk_"
 
 
+ATTEMPTS = 5
+"""Attempts to connect a device of which another agent connects at the same time."""
+
+
 class Connected(NamedTuple):
     """A device that may connect, under a binding."""
 
@@ -24,8 +28,11 @@ class Connected(NamedTuple):
     binding: str
     sort_key: str
     """The binding's."""
-    replaced: str | None
-    """The device's earlier connection, if it may still be open."""
+    holder: str
+    account: str
+    """The holder's; empty for a bank's customer."""
+    replaced: items.Presence | None
+    """The device's earlier connection."""
 
 
 def issue(device: str) -> str:
@@ -45,7 +52,7 @@ def _replace_key(device: str, writes: Sequence[Write | Check]) -> None:
     """Replace or revoke a device key, and disconnect the device if it used the key."""
     last = presence.find(device)
     ends = last is not None and last["key"]
-    known, unchanged = items.presence(device), device_connections.unchanged(last)
+    known, unchanged = items.presence(device), presence.unchanged(last)
     dynamodb.transact([*writes, known.delete(when=unchanged) if ends else known.check(unchanged)])
     if ends:
         device_connections.disconnect(last, "revoked")
@@ -57,13 +64,22 @@ def connect(credential: str, connection: str, source_ip: str, agent: str) -> Con
     Raises `KEY_UNKNOWN`, `KEY_THROTTLED`, `DEVICE_NOT_BOUND`, `DEVICE_BANNED`, `ACCESS_DENIED` (holder disabled) and
     `CONFLICT`.
     """
-    hashed = secrets.fingerprint(credential)
+    for attempt in range(ATTEMPTS):
+        try:
+            return _connect(secrets.fingerprint(credential), connection, source_ip, agent)
+        except Refused as refused:
+            if refused.reason is not Reason.CONFLICT or attempt + 1 == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _connect(hashed: str, connection: str, source_ip: str, agent: str) -> Connected:
     found = _find(hashed)
     if found is None:
         key_guesses.refuse("device", source_ip)
     key, binding, last = found
     device = binding["pk"]
-    _check_holder(binding["holder"])
+    account = _account(binding["holder"])
     now = clock.now()
     made: items.Presence = {
         "binding": binding["binding"],
@@ -79,11 +95,10 @@ def connect(credential: str, connection: str, source_ip: str, agent: str) -> Con
             items.device(device).check(devices.NOT_BANNED),
             *_key_unchanged(key, binding, hashed),
             device_connections.seen(Key(Table.BINDINGS, device, binding["sk"]), _still_bound(key, binding, hashed)),
-            items.presence(device).put(made, when=device_connections.unchanged(last)),
+            items.presence(device).put(made, when=presence.unchanged(last)),
         ]
     )
-    replaced = last["connection"] if last is not None and presence.is_online(last) else None
-    return Connected(device, binding["binding"], binding["sk"], replaced)
+    return Connected(device, binding["binding"], binding["sk"], binding["holder"], account, last)
 
 
 class _Found(NamedTuple):
@@ -119,8 +134,8 @@ def _first_user(device: str) -> items.Binding | None:
     return next((user for user in users if user["kind"] == "binding"), None)
 
 
-def _check_holder(holder: str) -> None:
-    """Raise `ACCESS_DENIED` for the device of a disabled user or account."""
+def _account(holder: str) -> str:
+    """Return a holder's account, or "" for a bank's customer. Raises `ACCESS_DENIED` if either is disabled."""
     # Read, not checked in the transaction: all of an account's devices may connect at once.
     kind, account = identity.holder_parts(holder)
     if kind == "user":
@@ -129,10 +144,11 @@ def _check_holder(holder: str) -> None:
             raise Refused(Reason.ACCESS_DENIED)
         account = user["account"]
     elif kind != "account":
-        return
+        return ""
     found = dynamodb.get(items.account(account))
     if found is None or not found["enabled"]:
         raise Refused(Reason.ACCESS_DENIED)
+    return account
 
 
 def _key_unchanged(key: Key[Any], binding: items.Binding, hashed: str) -> list[Check]:

@@ -4,9 +4,13 @@ It names the binding at the time of connection, so unbinding makes it void. In m
 deletes it.
 """
 
+from typing import NamedTuple
+
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete
+from bindery.aws.dynamodb import Check, Delete
+from bindery.aws.expressions import Condition, absent, equals
 from bindery.core import clock
+from bindery.core.errors import Reason
 from bindery.registry import items
 
 LIFETIME = 2 * 3600
@@ -36,3 +40,24 @@ def find(device: str) -> items.Presence | None:
 def forget(device: str) -> list[Delete]:
     """Delete what is known of a device from its connections. For the transaction that ends its binding."""
     return [items.presence(device).delete(), items.properties(device).delete()]
+
+
+def unchanged(last: items.Presence | None) -> Condition:
+    """Condition: the device has not connected since. Raises `CONFLICT`."""
+    same = absent() if last is None else equals("connection", last["connection"])
+    return same.raises(Reason.CONFLICT)
+
+
+class Ending(NamedTuple):
+    """The presence that ends with a binding or its credential, if any, and the write that ends it."""
+
+    last: items.Presence | None
+    write: Check | Delete
+
+
+def ending(device: str, binding: str) -> Ending:
+    """Return the end of a device's presence under a binding. Its write raises `CONFLICT` if the device connects."""
+    found, key = find(device), items.presence(device)
+    if under(found, binding) is None:
+        return Ending(None, key.check(unchanged(found)))
+    return Ending(found, key.delete(when=unchanged(found)))

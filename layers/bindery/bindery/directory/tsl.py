@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -55,14 +56,16 @@ def accepts(described: Mapping[str, Any], value: Any) -> bool:
     return "W" in described["subType"] and fits(described, value)
 
 
-def fits(described: Mapping[str, Any], value: Any) -> bool:
-    """Return True if a property can have a value, which may also be text."""
+def fits(described: Mapping[str, Any] | None, value: Any) -> bool:
+    """Return True if a property (None: unknown) can have a value, which may also be text."""
+    if described is None:
+        return False
     specs = described.get("specs") or {}
     limits = specs if isinstance(specs, dict) else {}
     options = specs if isinstance(specs, list) else []
     match described["dataType"]:
         case "BOOL":
-            return str(value).lower() in ("true", "false", "1", "0")
+            return str(value).lower() in _BOOLEANS
         case "ENUM":
             return str(value) in {str(option.get("value")) for option in options}
         case "INT" | "DATE":
@@ -76,6 +79,22 @@ def fits(described: Mapping[str, Any], value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def typed(described: Mapping[str, Any], value: Any) -> Any:
+    """Return a value that `fits` in the property's type: `true` for "1", 21 for "21"."""
+    match described["dataType"]:
+        case "BOOL":
+            return _BOOLEANS[str(value).lower()]
+        case "INT" | "DATE":
+            return value if isinstance(value, int) else int(float(value))
+        case "FLOAT" | "DOUBLE" if isinstance(value, str):
+            return float(value)
+    return value
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
 def _within(value: Any, limits: Mapping[str, Any]) -> bool:
     number, low, high = (_number(each) for each in (value, limits.get("min"), limits.get("max")))
     return number is not None and (low is None or number >= low) and (high is None or number <= high)
@@ -83,6 +102,9 @@ def _within(value: Any, limits: Mapping[str, Any]) -> bool:
 
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    # Python's own rule also accepts underscores, spaces and the digits of other scripts.
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return None
     try:
         number = float(value)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from bindery.aws import links
 from bindery.connectivity import device_connections, device_credentials
 from bindery.core.errors import Reason
 from bindery.link import events
@@ -13,7 +12,7 @@ _AGENT_LENGTH = 128
 
 
 def authorize(event: Event) -> dict[str, Any]:
-    """Return the decision on a connection, with what its later events are told of it."""
+    """Return the decision on a connection, and the context of its later events."""
     context = event["requestContext"]
     headers = {name.lower(): value for name, value in event["headers"].items()}
     given = headers.get("authorization", "").strip()
@@ -26,12 +25,10 @@ def authorize(event: Event) -> dict[str, Any]:
             context["identity"]["sourceIp"],
             headers.get("user-agent", "")[:_AGENT_LENGTH],
         )
-        if made.replaced is not None:
-            # The other agent, if there are two, waits: otherwise they would replace each other for ever.
-            links.send(made.replaced, {"type": "bye", "why": "replaced", "after": device_connections.RETRY_AFTER})
-            links.close(made.replaced)
-        told = {"device": made.device, "binding": made.binding, "sort_key": made.sort_key}
-        return _decision(event, "Allow") | {"context": told}
+        # If there are two agents, the other one waits. Otherwise they would replace each other endlessly.
+        device_connections.disconnect(made.replaced, "replaced")
+        names = ("device", "binding", "sort_key", "holder", "account")
+        return _decision(event, "Allow") | {"context": {name: getattr(made, name) for name in names}}
 
     def deny(_: Reason) -> dict[str, Any]:
         return _decision(event, "Deny")

@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from bindery.connectivity.device_connections import Link
-from bindery.core.errors import HotKey, Reason, Refused
+from bindery.core.errors import Reason, Refused
 from bindery.http import emf
 from bindery.http.operation import logger
 
@@ -18,14 +18,20 @@ def link(event: Event) -> Link:
     context = event["requestContext"]
     known = context["authorizer"]
     return Link(
-        context["connectionId"], known["device"], known["binding"], known["sort_key"], int(context["connectedAt"])
+        context["connectionId"],
+        known["device"],
+        known["binding"],
+        known["sort_key"],
+        known["holder"],
+        known["account"],
+        int(context["connectedAt"]),
     )
 
 
 def handle(name: str, event: Event, rule: Callable[[], Result], refused: Callable[[Reason], Result]) -> Result:
-    """Return the result of a rule, or that of its refusal. Logs one line.
+    """Return what a rule returns, or else what `refused` returns for its reason. Logs one line.
 
-    Raises `Refused` if a service fails, and any other exception: API Gateway then reports an internal error.
+    Raises `UNAVAILABLE` and any other exception: API Gateway then reports an internal error.
     """
     started = perf_counter()
     reason: Reason | None = None
@@ -33,7 +39,7 @@ def handle(name: str, event: Event, rule: Callable[[], Result], refused: Callabl
         result = rule()
     except Refused as error:
         reason = error.reason
-        if isinstance(error, HotKey) or reason in (Reason.UNAVAILABLE, Reason.CONFLICT):
+        if reason is Reason.UNAVAILABLE:
             logger.warning("a device could not be served", extra={"request_id": _request_id(event), "reason": reason})
             raise
         result = refused(reason)

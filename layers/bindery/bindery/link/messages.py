@@ -21,10 +21,13 @@ _BYES = {
     Reason.NOT_FOUND: ("replaced", device_connections.RETRY_AFTER),
     Reason.DEVICE_NOT_BOUND: ("unbound", device_connections.RETRY_AFTER),
     Reason.DEVICE_BANNED: ("banned", device_connections.RETRY_AFTER),
+    Reason.ACCESS_DENIED: ("disabled", device_connections.RETRY_AFTER),
 }
 """Why a connection ends, and after how many seconds the device may connect again."""
 
 _REFUSALS = {
+    # Also for a throttled item of one device, which only that device's messages cause.
+    Reason.CONFLICT: "too many messages at once: send it again later",
     Reason.PRODUCT_UNKNOWN: "only devices with a product report values",
     Reason.LIMIT_REACHED: f"more than {device_reports.CODE_LIMIT} values, or {device_reports.SIZE_LIMIT // 1024} KiB",
 }
@@ -51,7 +54,11 @@ class Hello(Message):
 class Report(Message):
     """Values of properties, by their codes."""
 
-    values: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any] = Field(min_length=1)
+    values: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any] = Field(
+        min_length=1, max_length=device_reports.REPORT_LIMIT
+    )
+    n: Annotated[int, Field(ge=0)] = 0
+    """Number of the report: of two that arrive in the same millisecond, the higher one is later."""
 
     @field_validator("values")
     @classmethod
@@ -83,7 +90,7 @@ def _answer(link: Link, event: Event) -> dict[str, Any]:
     model, act = _KINDS[kind]
     try:
         message = model.model_validate(given)
-    except ValidationError as error:
+    except (ValidationError, RecursionError) as error:
         raise Refused(Reason.INVALID) from error
     act(link, message, event["requestContext"])
     return _DONE
@@ -122,7 +129,7 @@ def _welcome(link: Link, _: Message, __: Event) -> None:
 
 
 def _record(link: Link, report: Report, context: Event) -> None:
-    unfit = device_reports.record(link, report.values, context["requestTimeEpoch"])
+    unfit = device_reports.record(link, report.values, context["requestTimeEpoch"], report.n)
     if unfit:
         why = f"not in the product's TSL, or not with such a value: {', '.join(unfit)}"
         _tell(link, {"type": "refused", "why": why[:1000]})

@@ -67,7 +67,7 @@ def show(device: str) -> dict[str, Any]:
     owner, users = forced_unbind.holders(device)
     now = clock.seconds()
     # In multi mode, any user's binding keeps the device online.
-    bound = owner is not None or bool(users)
+    bound = bool(users) if owner is None else owner.binding.get("status", "active") == "active"
     last = presence.under(presence.find(device), None if owner is None else owner.binding["binding"]) if bound else None
     return {
         **_describe(record),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb, links
 from bindery.aws.dynamodb import Read
+from bindery.connectivity import device_connections
 from bindery.core.errors import Reason, Refused
 from bindery.directory import tsl
 from bindery.directory.sessions import Session
@@ -32,6 +33,7 @@ class Failure(StrEnum):
     NOT_BOUND = "Device not bound"
     NOT_ACCEPTED = "Device control command does not match the TSL"
     OFFLINE = "Device offline"
+    NOT_SENT = "Device control failed"
 
 
 class Ticket(str):
@@ -59,9 +61,12 @@ def send(session: Session, kind: Kind, command: str, targets: Sequence[Target]) 
     values = list(_values(command)) if kind is Kind.PROPERTY else []
     accepted = [_accepted(found[entry], found[model], values) for entry, model in zip(entries, models, strict=True)]
     online = user_devices.connections([held for held in accepted if not isinstance(held, Failure)])
-    content: dict[str, Any] = {"data": command} if kind is not Kind.PROPERTY else {"values": dict(values)}
-    message = {"type": "command", "kind": kind.name.lower(), **content}
-    return [held if isinstance(held, Failure) else _sent(online[held["device"]], message) for held in accepted]
+    return [
+        held
+        if isinstance(held, Failure)
+        else _sent(held["device"], online[held["device"]], _message(kind, command, values, found[model]))
+        for held, model in zip(accepted, models, strict=True)
+    ]
 
 
 def _accepted(
@@ -76,16 +81,36 @@ def _accepted(
     return held
 
 
-def _sent(connection: str | None, message: Mapping[str, Any]) -> Ticket | Failure:
-    ticket = Ticket(uuid.uuid4().hex)
-    if connection is None or not links.send(connection, {**message, "id": ticket}):
+def _message(kind: Kind, command: str, values: list[tuple[str, Any]], model: items.Tsl | None) -> dict[str, Any]:
+    """Return the message of an accepted command, with values in the types of the TSL."""
+    message = {"type": "command", "kind": kind.name.lower()}
+    if kind is not Kind.PROPERTY:
+        return {**message, "data": command}
+    described = {each["code"]: each for each in tsl.properties(model)}
+    return {**message, "values": {code: tsl.typed(described[code], value) for code, value in values}}
+
+
+def _sent(device: str, connection: str | None, message: Mapping[str, Any]) -> Ticket | Failure:
+    if connection is None:
         return Failure.OFFLINE
-    return ticket
+    ticket = Ticket(uuid.uuid4().hex)
+    try:
+        if links.send(connection, {**message, "id": ticket}):
+            return ticket
+    except Refused as refused:
+        # The device does not read. Commands to other devices have been sent already.
+        if refused.reason is not Reason.UNAVAILABLE:
+            raise
+        return Failure.NOT_SENT
+    device_connections.gone(device, connection)
+    return Failure.OFFLINE
 
 
 def _values(command: str) -> Iterator[tuple[str, Any]]:
     try:
         parts = json.loads(command)
+        # A device cannot report a lone surrogate either.
+        json.dumps(parts, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Refused(Reason.INVALID) from None
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) and part for part in parts):

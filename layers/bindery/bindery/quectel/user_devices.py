@@ -182,8 +182,12 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
         dynamodb.transact(
             [
                 binding.delete(when=same.raises(Reason.DEVICE_NOT_BOUND)),
-                # In multi mode, they are other users' too.
-                *([] if multi else presence.forget(held["device"])),
+                # In multi mode, the device can stay connected for other users.
+                *(
+                    [presence.ending(held["device"], held["binding"]).write]
+                    if multi
+                    else presence.forget(held["device"])
+                ),
                 *end_binding(uid, held, Reason.CONFLICT),
                 *leave_family(uid, held),
             ]

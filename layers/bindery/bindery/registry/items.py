@@ -298,6 +298,8 @@ class Reported(TypedDict):
 
     value: str
     at: int
+    order: int
+    """Time and number of the report."""
 
 
 class Properties(Stored, total=False):
@@ -306,8 +308,6 @@ class Properties(Stored, total=False):
     binding: str
     values: dict[str, Reported]
     """By the TSL's codes."""
-    version: str
-    """Random id of the last change."""
 
 
 def properties(device: str) -> Key[Properties]:
