@@ -96,7 +96,8 @@ const clients = {
     const call = (method, path, json) => request(method, `/apv/v27/${path}`, { headers, json });
     headers.token = (await call("POST", "/user/login", { username: env.REMOTEIT_USERNAME, password: env.REMOTEIT_PASSWORD })).token;
     const { devices } = await call("GET", "/device/list/all");
-    const usable = devices.filter(({ scripting, ...device }) => typeof scripting === "boolean" && texts(device).devicestate === "active");
+    const usable = devices.filter(({ scripting, weburi, webviewerurl, ...device }) =>
+      typeof scripting === "boolean" && [weburi, webviewerurl].every(Array.isArray) && texts(device).devicestate === "active");
     const { deviceaddress } = usable.find(({ webenabled, servicetitle }) => webenabled === "1" && servicetitle === "HTTP");
     await call("POST", "device/name", { deviceaddress, devicealias: "Hall camera" });
     const named = await call("POST", "device/find/by/name", { devicename: "hall", devicestate: "all" });

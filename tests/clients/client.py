@@ -140,7 +140,7 @@ def remoteit() -> None:
 
     listed = typed(ask("GET", "apv/v27//device/list/all", user), status=str, devices=list, length=int)
     for device in listed["devices"]:
-        typed(device, **dict.fromkeys(device, str) | {"scripting": bool})
+        typed(device, **dict.fromkeys(device, str) | {"scripting": bool, "weburi": list, "webviewerurl": list})
     (address,) = [each["deviceaddress"] for each in listed["devices"] if each["servicetitle"] == "SSH"]
     counts = ask("GET", "apv/v27/device/count", user)
     assert typed(counts, mine=int, active=int, friends=int)["services"] == listed["length"]

@@ -22,7 +22,8 @@ func remoteit() {
 		Length  whole
 		Devices []struct {
 			DeviceAddress, DeviceAlias, DeviceState, DeviceType, DeviceLastIP, LastInternalIP, OwnerUsername, ServiceTitle text
-			Shared, WebEnabled, WebURI, LocalURL, GeoRegion, WebViewerURL, HardwareID                                      text
+			Shared, WebEnabled, LocalURL, GeoRegion, HardwareID                                                            text
+			WebURI, WebViewerURL                                                                                           []*string
 			LastContacted, CreateDate                                                                                      time.Time
 			Scripting                                                                                                      bool
 		}

@@ -247,8 +247,11 @@ def test_a_command_with_a_lone_surrogate_is_refused(device: Connection):
     assert device.received == []
 
 
-def test_a_command_is_not_sent_to_an_earlier_owners_connection(device: Connection):
-    assert send("quectel.unbundling_device_dk", {"authorization": token(ME)}, query={"pk": PK, "dk": DK}).status == 200
+def test_a_command_is_not_sent_to_an_earlier_owners_connection(registry: None):
+    World(Mode.ROTATING)
+    succeeded(quectel.as_user(quectel.OTHER))
+    device = connected(secrets.auth_key(owner()["binding"]))
     succeeded(quectel.as_user(ME))
+    tsl.load(PK, TSL)
     assert control()["successList"] == []
     assert device.received == []
