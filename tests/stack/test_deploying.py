@@ -129,3 +129,25 @@ def test_workflow_session_duration_matches_the_role():
     (allowed,) = re.findall(r"--max-session-duration (\d+)", PAGE)
     workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
     assert set(re.findall(r"role-duration-seconds: (\d+)", workflow)) == {allowed}
+
+
+def test_only_tags_deploy_and_an_own_subject_can_be_read():
+    policies = re.findall(r"environments/\S+/deployment-branch-policies\" (.*)$", PAGE, re.MULTILINE)
+    assert policies == ['-f "name=v*" -f type=tag']
+    assert "for environment in staging prod; do" in PAGE
+    assert "gh api repos/OWNER/REPOSITORY --jq" in PAGE
+
+
+def test_page_tells_how_to_go_back_after_a_change_of_parameters_only():
+    _, _, section = PAGE.partition("**After a change of parameters only**")
+    command = re.search(r"sam deploy .*--parameter-overrides (.*)$", section, re.MULTILINE)
+    assert command is not None
+    names = {given.partition("=")[0] for given in command[1].split()}
+    assert "CanaryDeployments" in names <= template.document()["Parameters"].keys()
+
+
+def test_runbook_does_not_blame_dynamodb_for_every_internal_error():
+    runbook = (ROOT / "docs/runbook.md").read_text()
+    logged = re.findall(r'"(internal error|a service could not be reached)"', runbook)
+    assert {*logged} == {"internal error", "a service could not be reached"}
+    assert "the registry could not be reached" not in runbook
