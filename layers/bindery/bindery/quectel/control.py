@@ -97,10 +97,8 @@ def _sent(device: str, connection: str | None, message: Mapping[str, Any]) -> Ti
     try:
         if links.send(connection, {**message, "id": ticket}):
             return ticket
-    except Refused as refused:
+    except Refused:
         # The device does not read. Commands to other devices have been sent already.
-        if refused.reason is not Reason.UNAVAILABLE:
-            raise
         return Failure.NOT_SENT
     device_connections.gone(device, connection)
     return Failure.OFFLINE
