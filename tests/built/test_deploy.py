@@ -35,7 +35,11 @@ PARAMETERS = {"Architecture": PROCESSOR, "CanaryDeployments": "false"}
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 
 
-UNKNOWN = {"AWS::Logs::QueryDefinition"}
+UNKNOWN = {
+    "AWS::ApiGatewayV2::IntegrationResponse",
+    "AWS::ApiGatewayV2::RouteResponse",
+    "AWS::Logs::QueryDefinition",
+}
 """Other resource types that ministack does not support. It names them when it rejects a template."""
 
 

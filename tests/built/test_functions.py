@@ -32,7 +32,10 @@ from tools.local.engine import Engine
 
 VARYING = {
     "rufus": {"creation_date", "last_seen", "token_session"},
-    "quectel": {"authKey", "data", "deviceBindTime", "deviceBindTimeTs", "expirationTime", "registerTime", "token"},
+    "quectel": {
+        *("authKey", "data", "deviceBindTime", "deviceBindTimeTs", "expirationTime"),
+        *("registerTime", "registerTimeTs", "token"),
+    },
     "remoteit": {
         *("auth_expiration", "auth_token", "connectionid", "createdate", "expirationsec", "proxy", "proxyserver"),
         *("apikey", "authhash", "developer_key", "lastcontacted", "member_since", "requested", "requestedAt", "token"),
