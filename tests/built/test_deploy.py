@@ -185,6 +185,8 @@ def test_live_version_has_the_tables_and_secrets_of_the_stack(function: Function
     if "FUNCTION_PREFIX" in told:
         # `local` in place of a part of the stack's UUID.
         told["FUNCTION_PREFIX"] = physical[function.logical_id].removesuffix(function.name.replace(".", "-"))
+    if "LINK_ENDPOINT" in told:
+        told["LINK_ENDPOINT"] = f"https://{physical['LinkApi']}.execute-api.{REGION}.amazonaws.com/link"
     assert found["Environment"]["Variables"] == told
     assert (found["Handler"], found["Architectures"]) == (function.handler, [PROCESSOR])
     named = [f"{STACK}-{layer}" for layer in layers(function)]
@@ -214,11 +216,14 @@ def test_role_is_limited_to_tables_and_secrets_of_the_stack(function: Function, 
 
 
 def used(written: Any, physical: dict[str, str]) -> Any:
-    """Return what a policy names: the ARN of a table or index, a secret, or the ARNs of aliases."""
+    """Return what a policy names: the ARN of a table or index, a secret, connections, or the ARNs of aliases."""
     if isinstance(written, list):
         return [physical[alias["Ref"].replace(".Alias", "Aliaslive")] for alias in written]
     name = roles.resource(written)
     table, _, index = name.partition("/")
+    if table == roles.LINK:
+        account = boto3.client("sts").get_caller_identity()["Account"]
+        return f"arn:aws:execute-api:{REGION}:{account}:{physical[table]}/link/{index}/@connections/*"
     if not table.endswith("Table"):
         return physical[table]
     arn = boto3.client("dynamodb").describe_table(TableName=physical[table])["Table"]["TableArn"]
