@@ -61,7 +61,7 @@ help:
 	@echo "make generate        regenerate what derives from the code and the template: paths, roles, OpenAPI document, tables in docs"
 	@echo "make build           build the functions and layers for deployment (sam build)"
 	@echo "make build-check     run every built function in Lambda's runtime loop, and test a deployment locally"
-	@echo "make sam-local       run every function with its event in a Lambda container (sam local), if Docker is available"
+	@echo "make sam-local       run every function of the HTTP API with its event in a Lambda container (sam local), if Docker is available"
 	@echo "make deploy          build, and deploy a stack (ENVIRONMENT=default, dev, staging or prod, from samconfig.toml)"
 	@echo "make deploy-built    deploy an existing build (ENVIRONMENT=)"
 	@echo "make package         build, and upload a template with its artifacts to S3, for use in your own stacks (BUCKET=)"
