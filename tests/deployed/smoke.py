@@ -204,7 +204,7 @@ def test_device_is_online_while_connected(
         return str(installation.api.get("devices", device["device"])["presence"]["state"])
 
     async def connected() -> tuple[float, str]:
-        """Return the seconds of a ping message's round trip, and the device's state meanwhile."""
+        """Return the seconds of a ping message's round trip, and the state of the connected device."""
         server = parse_url(outputs["DevicesUrl"])
         socket = await WebSocket.open(server, deviceid, ssl.create_default_context() if server.tls else None)
         try:
@@ -217,10 +217,10 @@ def test_device_is_online_while_connected(
         finally:
             await socket.close(NORMAL)
 
-    seconds, meanwhile = asyncio.run(asyncio.wait_for(connected(), 60))
+    seconds, connected_state = asyncio.run(asyncio.wait_for(connected(), 60))
     with capsys.disabled():
         sys.stdout.write(f"a ping message took {seconds * 1000:.0f} ms\n")
-    assert meanwhile == "online"
+    assert connected_state == "online"
     # The end of the connection is recorded only if its event has what the authorizer told of the device.
     for _ in range(30):
         if state() == "offline":

@@ -37,7 +37,7 @@ from tools.local.gateway import THREADS, Context
 
 STAGE = "link"
 ARN = f"arn:aws:execute-api:{engine.REGION}:000000000000:local/{STAGE}/$connect"
-"""What the authorizer's policy must allow."""
+"""Resource that the authorizer's policy must allow."""
 BUFFER_LIMIT = 512 * 1024
 """Maximum bytes that wait for a client to read them."""
 CLOSE_SECONDS = 1

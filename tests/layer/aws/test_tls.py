@@ -49,7 +49,7 @@ FAULTS: dict[str, Callable[[Authority, Path], ssl.SSLContext]] = {
     "self-signed": lambda _, folder: self_signed(folder),
     "unknown authority": lambda _, folder: Authority(folder, "unknown").server(),
 }
-"""What a server needs to show an invalid certificate. The authority is in the bundle."""
+"""Settings of a server with an invalid certificate. The authority is in the bundle."""
 
 
 @every_client

@@ -69,7 +69,7 @@ def shape(schema: Schema, named: Mapping[str, Schema]) -> Shape:
 
 
 def schema_of(notation: Any) -> Schema:
-    """Return the schema that a notation stands for: a text, or a table of an object's members."""
+    """Return the schema for a notation: a text, or a table of an object's members."""
     if isinstance(notation, Mapping):
         return {
             "type": "object",

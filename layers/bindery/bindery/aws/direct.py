@@ -217,12 +217,14 @@ class Links:
         raise AssertionError("unreachable")
 
     def _attempt(self, method: str, connection: str, body: bytes) -> Response:
+        path = f"{self._connections.path}/@connections/{quote(connection, safe='')}"
         head = signing.head(
             credentials=credentials.find(),
             region=self.region,
             service="execute-api",
             host=self._connections.host,
-            path=f"{self._connections.path}/@connections/{quote(connection, safe='')}",
+            path=path,
+            canonical_path=quote(path),
             content_type="application/json",
             body=body,
             method=method,

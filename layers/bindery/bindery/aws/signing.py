@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import time
 from functools import lru_cache
-from urllib.parse import quote
 
 from bindery.aws.credentials import Credentials
 
@@ -21,9 +20,10 @@ def head(
     target: str = "",
     query: str = "",
     method: str = "POST",
+    canonical_path: str = "",
     moment: float | None = None,
 ) -> bytes:
-    """Return the head of a signed HTTP request. `query` is canonical."""
+    """Return the head of a signed HTTP request. `query` is canonical, and `path` unless `canonical_path` is set."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     headers = f"content-type:{content_type}\nhost:{host}\nx-amz-date:{stamp}\n"
     signed = "content-type;host;x-amz-date"
@@ -33,7 +33,7 @@ def head(
     if target:
         headers += f"x-amz-target:{target}\n"
         signed += ";x-amz-target"
-    canonical = f"{method}\n{quote(path, safe='/~')}\n{query}\n{headers}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
+    canonical = f"{method}\n{canonical_path or path}\n{query}\n{headers}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(credentials.secret_key, stamp[:8], region, service)

@@ -103,7 +103,7 @@ def _connect(hashed: str, connection: str, source_ip: str, agent: str) -> Connec
 
 class _Found(NamedTuple):
     key: Key[Any]
-    """Of the item with the credential."""
+    """Key of the item that has the credential."""
     binding: items.Binding
     last: items.Presence | None
 
