@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import base64
 import calendar
+import errno
 import hashlib
 import ipaddress
 import json
@@ -20,6 +21,7 @@ import os
 import random
 import re
 import signal
+import socket
 import ssl
 import stat
 import struct
@@ -63,6 +65,47 @@ MAX_CREDENTIAL = 4096
 MAX_SERVICES = 16
 MAX_RESULTS = 100
 """Results that are kept, in case a command arrives again."""
+
+STREAM_MESSAGES = ("open", "data", "ack", "need", "still", "reset")
+MAX_STREAMS = 64
+"""Streams that can be open at the same time."""
+MAX_STREAM_ID = 200
+MAX_EARLY = 64
+"""Frames that wait for the first one of their streams."""
+MAX_ENDED = 256
+"""Streams that are remembered after their end."""
+MAX_HELD = 4 * 1024 * 1024
+"""Bytes of all streams that are kept in memory."""
+MAX_DATA = 92160
+"""Bytes in a frame of a stream. In base64 they fit into MAX_MESSAGE."""
+SMALL_DATA = 16384
+"""Bytes in a frame when memory is short."""
+WINDOW = 8
+"""Frames that may be sent before an acknowledgement."""
+MAX_WINDOW = 64
+ACK_EVERY = 4
+ACK_DELAY = 0.2
+RETRIES = (1.0, 2.0, 4.0, 5.0)
+"""Seconds without progress before each time that a frame is sent again; the last one repeats."""
+SILENCE = 60.0
+"""Seconds without a message of the peer before it is asked, or before a stream without `acks` ends."""
+LOST = 60.0
+"""Seconds without an acknowledgement after which a stream is lost."""
+EARLY = 5.0
+"""Seconds that frames wait for the first one of their stream."""
+LINGER = 30.0
+"""Seconds that an ended stream still answers its peer."""
+SHORT_LINGER = 5.0
+"""The same when memory is short, or when there are many such streams."""
+HOLD = 0.01
+"""Seconds that a frame waits for more data. Without `acks` each frame costs more than this."""
+SERVICE_TIMEOUT = 10.0
+"""Seconds in which a service must accept a connection."""
+READ_LIMIT = 16 * 1024
+"""Half the bytes that are kept from a service while its stream takes none."""
+RECEIVE_BUFFER = 64 * 1024
+"""Bytes that the system keeps from a service; asyncio reads as many at once."""
+FOREVER = float("inf")
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED, INVALID_TEXT, TOO_LARGE = 1000, 1001, 1002, 1003, 1007, 1009
@@ -286,7 +329,7 @@ def accept_for(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode() + ACCEPT_GUID).digest()).decode()  # noqa: S324 (required by RFC 6455)
 
 
-def upgrade_request(server: Server, key: str, credential: str) -> bytes:
+def upgrade_request(server: Server, key: str, credential: str, *headers: str) -> bytes:
     """Return the HTTP request that opens a WebSocket."""
     lines = (
         f"GET {server.path} HTTP/1.1",
@@ -297,6 +340,7 @@ def upgrade_request(server: Server, key: str, credential: str) -> bytes:
         "Sec-WebSocket-Version: 13",
         f"Authorization: Bearer {credential}",
         f"User-Agent: {USER_AGENT}",
+        *headers,
     )
     return "\r\n".join((*lines, "", "")).encode()
 
@@ -373,14 +417,14 @@ class WebSocket:
         """Time at which the last frame arrived."""
 
     @classmethod
-    async def open(cls, server: Server, credential: str, tls: ssl.SSLContext | None) -> WebSocket:
+    async def open(cls, server: Server, credential: str, tls: ssl.SSLContext | None, *headers: str) -> WebSocket:
         """Connect to a server. Raises Offline."""
         try:
             # Without a delay, a network with broken IPv6 would use up the time before IPv4 is tried.
             reader, writer = await asyncio.open_connection(server.host, server.port, ssl=tls, happy_eyeballs_delay=0.25)
             try:
                 key = base64.b64encode(os.urandom(16)).decode()
-                writer.write(upgrade_request(server, key, credential))
+                writer.write(upgrade_request(server, key, credential, *headers))
                 head = await reader.readuntil(b"\r\n\r\n")
                 return cls(reader, writer, check_upgrade(head[:-4], key))
             except BaseException:
@@ -566,6 +610,678 @@ def parse_lifetime(until: object, date: str) -> float:
     return lifetime if 0 < lifetime <= LIFETIME else LIFETIME
 
 
+# ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Part(NamedTuple):
+    """Content of one frame of a stream."""
+
+    data: bytes
+    fin: bool
+    """True if the direction ends after this frame."""
+
+
+def parse_count(value: object) -> int:
+    """Return a JSON integer from 0, or -1 if the value is something else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else -1
+
+
+def parse_part(message: dict[str, Any]) -> Part | None:
+    """Return the content of an `open` or `data` message, or None if it is invalid."""
+    text, fin = message.get("d", ""), message.get("fin", False)
+    if not isinstance(text, str) or not isinstance(fin, bool):
+        return None
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError:
+        return None
+    return Part(data, fin) if len(data) <= MAX_DATA else None
+
+
+class Stream:
+    """One end of a stream: numbers, acknowledges and repeats its frames. It does no input or output.
+
+    `receive` takes the peer's messages, and `outgoing` returns the messages for the peer. `peek` and `consume` return
+    what arrived; `write` and `finish` send.
+    """
+
+    def __init__(
+        self,
+        s: str,
+        opens: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        free: Callable[[], int] = lambda: MAX_HELD,
+    ) -> None:
+        self.s = s
+        self.service = opens
+        """Name of the service; None until the opener's first frame arrives."""
+        self.acks = opens is not None
+        """True if both ends repeat their frames until they are acknowledged."""
+        self.why: str | None = None
+        """Reason, if either end reset the stream."""
+        self.ended = False
+        """True once there is nothing left to send or to repeat."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called when one of the methods has a new result."""
+        self._opens = opens is not None
+        self._clock = clock
+        self._free = free
+        self._outgoing: dict[int, Part] = {}
+        """Frames that the peer has not acknowledged."""
+        self._acked = self._sent = self._written = 0
+        """Numbers of the first outgoing frame that is not acknowledged, not sent, not written."""
+        self._again: set[int] = set()
+        self._limit = WINDOW
+        """Number before which frames may be sent."""
+        self._finished = False
+        self._incoming: dict[int, Part] = {}
+        self._consumed = self._arrived = 0
+        """Numbers of the first incoming frame that is not consumed, that has not arrived."""
+        self._peer_finished = False
+        self._told = (0, WINDOW)
+        """`_arrived` and limit of the last acknowledgement."""
+        self._owes = ""
+        """Type of a message that answers the peer's `need`, or is one."""
+        self._resets = False
+        self._attempts = 0
+        self._probing = False
+        self._waiting_since = clock()
+        self._hold_until = -FOREVER
+        self._ack_at = FOREVER
+        self._check_at = clock() + SILENCE
+        self._end_at = FOREVER if self._opens else clock() + EARLY
+        if self._opens:
+            self._append(Part(b"", False))
+
+    @property
+    def held(self) -> int:
+        """Number of bytes in memory."""
+        return sum(len(part.data) for parts in (self._outgoing, self._incoming) for part in parts.values())
+
+    @property
+    def early(self) -> int:
+        """Number of frames that wait for the opener's first one."""
+        return 0 if self.service is not None else len(self._incoming)
+
+    @property
+    def settled(self) -> bool:
+        """True if the peer has acknowledged everything, or the stream has ended."""
+        return self.ended or self.why is not None or (self._finished and self._acked == self._written)
+
+    # sending
+
+    def room(self) -> int:
+        """Return the number of bytes that can be written now."""
+        if self.why is not None or self.ended or self._finished:
+            return 0
+        short = self._free() < MAX_DATA
+        last, most = self._unsent(), SMALL_DATA if short else MAX_DATA
+        if last and len(last.data) < most:
+            return most - len(last.data)
+        # Without `acks`, the peer acknowledges every fourth frame: fewer would have to wait for its `need`.
+        limit = self._acked + ACK_EVERY if short else self._limit
+        return most if self._written < min(limit, self._limit) else 0
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, of which there must be no more than `room`."""
+        last = self._unsent()
+        if last and len(last.data) + len(data) <= MAX_DATA:
+            self._outgoing[self._written - 1] = Part(last.data + data, False)
+        else:
+            self._append(Part(data, False))
+            # What follows shortly shares the frame: mostly the end of an HTTP response.
+            if not self.acks:
+                self._hold_until = self._clock() + HOLD
+        self.notify()
+
+    def finish(self) -> None:
+        """End the outgoing direction."""
+        if self.why is not None or self.ended or self._finished:
+            return
+        last = self._unsent()
+        if last:
+            self._outgoing[self._written - 1] = Part(last.data, True)
+        else:
+            self._append(Part(b"", True))
+        self._finished = True
+        self.notify()
+
+    def reset(self, why: str) -> None:
+        """End both directions, and send the reason to the peer."""
+        if self.why is None and not self.ended:
+            self._break(why)
+            self._resets = True
+            self.notify()
+
+    def retry(self) -> None:
+        """Ask for what may have been lost with a connection. The other end does the same."""
+        if self.acks and self._check_at < FOREVER:
+            self._owes = "need"
+
+    def hurry(self) -> None:
+        """End now, if the answer was sent and the peer did not ask for any of it again for some time."""
+        now = self._clock()
+        answered = self.service is not None and not self.acks and self._end_at < FOREVER
+        if answered and now >= max(self._end_at - LINGER, self._check_at - SILENCE) + SHORT_LINGER:
+            self._end()
+
+    def outgoing(self) -> dict[str, Any] | None:
+        """Return the next message for the peer, or None."""
+        now = self._clock()
+        if self._resets:
+            self._resets = False
+            self.ended = True
+            return {"type": "reset", "s": self.s, "why": self.why}
+        if self.why is not None or self.ended:
+            return None
+        number = self._next_frame(now)
+        shared = self.acks and (number is not None or self._owes == "need")
+        if now >= self._ack_at and not shared:
+            return self._tell({"type": "ack", "s": self.s, "n": self._arrived}, always=True)
+        owes, self._owes = self._owes, ""
+        if owes == "need":
+            return self._tell({"type": "need", "s": self.s, "from": self._arrived, "not": self._beyond_gap()})
+        if number is not None:
+            return self._frame(number, now)
+        return {"type": "still", "s": self.s} if owes else None
+
+    def _unsent(self) -> Part | None:
+        """Return the last frame, if it can still be extended."""
+        return self._outgoing[self._written - 1] if self._sent < self._written else None
+
+    def _append(self, part: Part) -> None:
+        self._outgoing[self._written] = part
+        self._written += 1
+
+    def _next_frame(self, now: float) -> int | None:
+        if self._again:
+            return min(self._again)
+        if self._sent >= min(self._written, self._limit):
+            return None
+        part = self._outgoing[self._sent]
+        held_back = self._sent == self._written - 1 and now < self._hold_until
+        return None if held_back and not part.fin and len(part.data) < MAX_DATA else self._sent
+
+    def _frame(self, number: int, now: float) -> dict[str, Any]:
+        part = self._outgoing[number]
+        message: dict[str, Any] = {"type": "data", "s": self.s, "n": number}
+        if number == 0 and self._opens:
+            message = {"type": "open", "s": self.s, "svc": self.service, "n": 0, "acks": True}
+        if part.data:
+            message["d"] = base64.b64encode(part.data).decode()
+        if part.fin:
+            message["fin"] = True
+            if not self.acks and number == self._sent:
+                self._end_at = now + LINGER
+        self._again.discard(number)
+        if self.acks and self._acked == self._sent:
+            self._waiting_since = now
+        self._sent = max(self._sent, number + 1)
+        if self.acks:
+            self._check_at = now + self._delay()
+            if self._news() or now >= self._ack_at:
+                message["ack"] = self._arrived
+                self._tell(message)
+        return message
+
+    def _tell(self, message: dict[str, Any], *, always: bool = False) -> dict[str, Any]:
+        """Add the window to a message that acknowledges what arrived. Without a window, it is WINDOW."""
+        window = self._consumed + WINDOW - self._arrived
+        if always or window != WINDOW:
+            message["window"] = window
+        self._told = (self._arrived, self._consumed + WINDOW)
+        self._ack_at = FOREVER
+        return message
+
+    # receiving
+
+    def receive(self, message: dict[str, Any]) -> None:
+        """Take a message of the peer. An invalid one has no effect."""
+        if self.why is not None or self.ended:
+            return
+        before = self._acked, self._limit
+        kind = message.get("type")
+        if kind in ("open", "data"):
+            self._on_frame(message)
+        elif kind == "ack":
+            self._acknowledge(message.get("n"), message.get("window", WINDOW))
+        elif kind == "need":
+            self._on_need(message)
+        elif kind == "reset":
+            self._break(printable(str(message.get("why"))))
+            self.ended = True
+        if not self.ended:
+            self._hear(progress=before != (self._acked, self._limit))
+        self.notify()
+
+    def peek(self) -> Part | None:
+        """Return the first part that arrived and was not consumed, or None."""
+        return self._incoming[self._consumed] if self._consumed < self._arrived else None
+
+    def consume(self) -> None:
+        """Drop the part that `peek` returns, so that the peer may send another."""
+        if self._consumed < self._arrived:
+            self._drop_first()
+            self._after_arrival()
+            self.notify()
+
+    def _on_frame(self, message: dict[str, Any]) -> None:
+        number, part = parse_count(message.get("n")), parse_part(message)
+        opening = message["type"] == "open"
+        if part is None or number < 0 or opening != (number == 0 and not self._opens):
+            return
+        if opening and not isinstance(message.get("svc"), str):
+            return
+        if "ack" in message:
+            self._acknowledge(message["ack"], message.get("window", WINDOW))
+        if number < self._arrived or number in self._incoming:
+            if self.acks:
+                self._ack_at = self._clock()
+            return
+        beyond = number >= self._consumed + WINDOW or self._peer_finished
+        needed = number == self._arrived == self._consumed
+        if beyond or (not needed and self._free() < len(part.data)):
+            return  # as if it had been lost
+        self._incoming[number] = part
+        if opening:
+            self.service = message["svc"]
+            self.acks = message.get("acks") is True
+            self._end_at = FOREVER
+        while not self._peer_finished and self._arrived in self._incoming:
+            self._peer_finished = self._incoming[self._arrived].fin
+            self._arrived += 1
+        self._after_arrival()
+
+    def _drop_first(self) -> None:
+        del self._incoming[self._consumed]
+        self._consumed += 1
+
+    def _after_arrival(self) -> None:
+        while (part := self.peek()) and not part.data and not part.fin:
+            self._drop_first()
+        self._plan_ack()
+        self._complete()
+
+    def _plan_ack(self) -> None:
+        if not self.acks:
+            if self._consumed >= self._told[1] - WINDOW + ACK_EVERY:
+                self._ack_at = self._clock()
+        elif self._news():
+            delay = 0 if self._news() >= ACK_EVERY else ACK_DELAY
+            self._ack_at = min(self._ack_at, self._clock() + delay)
+
+    def _news(self) -> int:
+        """Return the number of frames by which the next acknowledgement differs from the last."""
+        arrived, limit = self._told
+        return max(self._arrived - arrived, self._consumed + WINDOW - limit)
+
+    def _acknowledge(self, before: object, window: object) -> None:
+        number, more = parse_count(before), parse_count(window)
+        if number > self._sent or number < 0 or more < 0:
+            return
+        for acked in range(self._acked, number):
+            del self._outgoing[acked]
+            self._again.discard(acked)
+        self._acked = max(self._acked, number)
+        self._limit = max(self._limit, number + min(more, MAX_WINDOW))
+
+    def _on_need(self, message: dict[str, Any]) -> None:
+        first, arrived = parse_count(message.get("from")), message.get("not", [])
+        if not 0 <= first <= self._sent or not isinstance(arrived, list):
+            return
+        self._acknowledge(first, message.get("window", WINDOW))
+        missing = [number for number in range(self._acked, self._sent) if number not in arrived[:MAX_WINDOW]]
+        self._again.update(missing)
+        if missing:
+            return
+        if self._arrived == 0 or self._beyond_gap():
+            self._owes = "need"
+        elif self._peer_finished:
+            self._owes = self._owes or "still"
+        else:
+            self._ack_at = self._clock()
+            if not self.acks and self._arrived < self._consumed + WINDOW:
+                # The last frame that the peer sent may be lost: without `acks`, it does not notice that itself.
+                self._owes = "need"
+
+    def _beyond_gap(self) -> list[int]:
+        return sorted(number for number in self._incoming if number >= self._arrived)
+
+    def notify(self) -> None:
+        """Call the listeners."""
+        for listener in self.listeners:
+            listener()
+
+    def _break(self, why: str) -> None:
+        self.why = why
+        self._outgoing.clear()
+        self._incoming.clear()
+        self._again.clear()
+        self._consumed = self._arrived
+
+    # time
+
+    def due(self) -> float:
+        """Return the time at which `tick` has something to do, or `outgoing` a message, if nothing else happens."""
+        if self.why is not None or self.ended:
+            return FOREVER
+        held_back = self._hold_until if self._sent < min(self._written, self._limit) else FOREVER
+        return min(self._ack_at, self._end_at, self._check_at, held_back)
+
+    def tick(self) -> None:
+        """Do what is due."""
+        now = self._clock()
+        if self.why is not None or self.ended:
+            return
+        if now >= self._end_at:
+            self._end()
+        elif now >= self._check_at:
+            self._check(now)
+
+    def _end(self) -> None:
+        self._outgoing.clear()
+        self._incoming.clear()
+        self.ended = True
+        self.notify()
+
+    def _check(self, now: float) -> None:
+        if not (self._waiting() or self._probing):
+            self._probing = True
+            self._waiting_since = now
+        if not self.acks or now - self._waiting_since >= LOST:
+            self.reset("lost")
+            return
+        if self._acked < self._sent:
+            self._again.add(self._acked)
+        else:
+            self._owes = "need"
+        self._check_at = now + self._delay()
+        self._attempts += 1
+
+    def _waiting(self) -> bool:
+        """Return True if the peer owes an acknowledgement, or a larger window."""
+        return self._acked < self._sent or (
+            self._sent >= self._limit and not (self._finished and self._sent == self._written)
+        )
+
+    def _delay(self) -> float:
+        return RETRIES[min(self._attempts, len(RETRIES) - 1)]
+
+    def _hear(self, *, progress: bool) -> None:
+        """Plan the next attempt to hear from the peer, of which a message arrived now."""
+        now = self._clock()
+        self._probing = False
+        waiting = self._waiting()
+        if progress or not waiting:
+            self._attempts = 0
+        if progress or self._acked == self._sent:
+            self._waiting_since = now
+            self._check_at = now + (self._delay() if self.acks and waiting else SILENCE)
+        if not self.acks:
+            self._check_at = now + SILENCE
+        self._complete()
+
+    def _complete(self) -> None:
+        """End the stream if the peer needs nothing more, or later if it may still need the last acknowledgement."""
+        if not self._finished or self._acked < self._written:
+            return
+        if not self.acks:
+            self._end()
+        elif self._peer_finished and not self._incoming and self._end_at == FOREVER:
+            self._check_at = FOREVER
+            self._end_at = self._clock() + LINGER
+
+
+class Streams:
+    """The streams of one end, which share its connections."""
+
+    def __init__(
+        self,
+        serve: Callable[[Stream], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Without `serve`, the coroutine function for each stream that the peer opens, the peer can open none."""
+        self._serve = serve
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: dict[str, str] = {}
+        """Reasons of the last streams, so that a late message does not open one again."""
+        self._answers: dict[str, dict[str, Any]] = {}
+        """Messages about streams that are not open, by stream."""
+        self._short = False
+        self._sleeper: asyncio.Future[None] | None = None
+
+    def open(self, s: str, service: str) -> Stream:
+        """Open a stream to a service of the peer."""
+        stream = self._add(Stream(s, service, self._clock, self._free))
+        self._wake()
+        return stream
+
+    def receive(self, message: dict[str, Any]) -> None:
+        """Take a message of the peer. An invalid one has no effect."""
+        s = message.get("s")
+        if not isinstance(s, str) or not 0 < len(s) <= MAX_STREAM_ID:
+            log.debug("ignored a message without a valid stream")
+            return
+        stream = self._streams.get(s) or self._unknown(s, message)
+        if stream is None:
+            return
+        new = stream.service is None
+        stream.receive(message)
+        if new and stream.service is not None and self._serve:
+            self._tasks[s] = asyncio.ensure_future(self._attend(stream, self._serve))
+            self._tasks[s].add_done_callback(lambda _: self._tasks.pop(s))
+        if self._short or len(self._streams) > MAX_ENDED:
+            self._short = False
+            for other in self._streams.values():
+                other.hurry()
+                other.notify()
+
+    async def run(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> NoReturn:
+        """Send the messages of all streams in turn, until cancelled. Then all streams end."""
+        try:
+            while True:
+                message = self.outgoing()
+                if message is None:
+                    await self._sleep()
+                else:
+                    await send(message)
+        finally:
+            for task in list(self._tasks.values()):
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def outgoing(self) -> dict[str, Any] | None:
+        """Return the next message for the peer, or None."""
+        if self._answers:
+            return self._answers.pop(next(iter(self._answers)))
+        now = self._clock()
+        for s, stream in list(self._streams.items()):
+            if now >= stream.due():
+                stream.tick()
+            message = stream.outgoing()
+            if stream.ended:
+                self._forget(stream)
+            if message:
+                if not stream.ended:
+                    # The other streams' turn.
+                    self._streams[s] = self._streams.pop(s)
+                return message
+        return None
+
+    def due(self) -> float:
+        """Return the time at which `outgoing` must be called if nothing else happens."""
+        return min((stream.due() for stream in self._streams.values()), default=FOREVER)
+
+    def retry(self) -> None:
+        """Ask for what may have been lost with a connection."""
+        for stream in self._streams.values():
+            stream.retry()
+        self._wake()
+
+    def end(self) -> None:
+        """End all streams, of which the peer has no use any more."""
+        for stream in self._streams.values():
+            stream.receive({"type": "reset", "why": "ended"})
+
+    def _add(self, stream: Stream) -> Stream:
+        self._streams[stream.s] = stream
+        stream.listeners.append(self._wake)
+        return stream
+
+    def _unknown(self, s: str, message: dict[str, Any]) -> Stream | None:
+        """Return a new stream for a message of a stream that is not open, or answer the message."""
+        kind = message.get("type")
+        if kind not in ("open", "data", "need"):
+            return None
+        if s in self._ended:
+            self._refuse(s, self._ended[s])
+        elif self._serve is None:
+            self._refuse(s, "unknown")
+        elif kind == "need":
+            self._answer({"type": "need", "s": s, "from": 0, "not": []})
+        elif kind == "open" and len(self._tasks) >= MAX_STREAMS:
+            self._remember(s, "busy")
+            self._refuse(s, "busy")
+        elif kind == "open" or self._early() < MAX_EARLY:
+            return self._add(Stream(s, None, self._clock, self._free))
+        return None
+
+    def _early(self) -> int:
+        return sum(max(1, stream.early) for stream in self._streams.values() if stream.service is None)
+
+    def _refuse(self, s: str, why: str) -> None:
+        self._answer({"type": "reset", "s": s, "why": why})
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        if len(self._answers) < MAX_STREAMS:
+            self._answers[message["s"]] = message
+            self._wake()
+
+    def _forget(self, stream: Stream) -> None:
+        del self._streams[stream.s]
+        if stream.service is not None:
+            self._remember(stream.s, stream.why or "unknown")
+
+    def _remember(self, s: str, why: str) -> None:
+        self._ended[s] = why
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def _free(self) -> int:
+        """Return the number of bytes that streams may still hold."""
+        free = MAX_HELD - sum(stream.held for stream in self._streams.values())
+        self._short = self._short or free < MAX_DATA
+        return free
+
+    async def _attend(self, stream: Stream, serve: Callable[[Stream], Awaitable[None]]) -> None:
+        try:
+            await serve(stream)
+        except Exception:
+            log.exception("a stream failed")
+            stream.reset("closed")
+
+    def _wake(self) -> None:
+        if self._sleeper and not self._sleeper.done():
+            self._sleeper.set_result(None)
+
+    async def _sleep(self) -> None:
+        loop = asyncio.get_event_loop()
+        self._sleeper = loop.create_future()
+        due = self.due()
+        timer = loop.call_later(due - self._clock(), self._wake) if due < FOREVER else None
+        try:
+            await self._sleeper
+        finally:
+            if timer:
+                timer.cancel()
+
+
+class Carrier:
+    """Carries bytes between a stream and a connection."""
+
+    def __init__(self, stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._writer = writer
+        self._changed = asyncio.Event()
+        self._finished = False
+
+    async def run(self) -> None:
+        """Carry until both directions end, or raise OSError if the connection breaks. Ends if the stream is reset."""
+        # With a limit of 0, drain() returns once the connection has taken everything.
+        self._writer.transport.set_write_buffer_limits(0)
+        self._stream.listeners.append(self._changed.set)
+        ended = asyncio.ensure_future(self._until(lambda: self._stream.why is not None or self._stream.ended))
+        tasks = [asyncio.ensure_future(work) for work in (self._to_connection(), self._from_connection())]
+        both: asyncio.Future[Any] = asyncio.gather(*tasks)
+        try:
+            await asyncio.wait({both, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if both.done():
+                both.result()
+        finally:
+            self._stream.listeners.remove(self._changed.set)
+            for task in (*tasks, ended):
+                task.cancel()
+            await asyncio.gather(*tasks, ended, both, return_exceptions=True)
+
+    async def _until(self, ready: Callable[[], Any]) -> None:
+        while not ready():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _to_connection(self) -> None:
+        fin = False
+        while not fin:
+            await self._until(self._stream.peek)
+            data, fin = self._stream.peek() or Part(b"", False)
+            try:
+                self._writer.write(data)
+                await self._writer.drain()
+                if fin and self._writer.can_write_eof():
+                    self._writer.write_eof()
+            except OSError:
+                # After the end of its data, the connection may refuse more, as servers do with the rest of a request.
+                if not self._finished:
+                    raise
+            self._stream.consume()
+
+    async def _from_connection(self) -> None:
+        while True:
+            await self._until(self._stream.room)
+            data = await self._reader.read(self._stream.room())
+            if not data:
+                self._finished = True
+                self._stream.finish()
+                return
+            self._stream.write(data)
+
+
+async def carry(stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry bytes between a stream and a connection until both directions end, and close the connection.
+
+    If one of them is reset, so is the other.
+    """
+    try:
+        await Carrier(stream, reader, writer).run()
+    except OSError as error:
+        log.debug("stream %s: %s", printable(stream.s), error)
+        stream.reset("closed")
+    finally:
+        if stream.why is not None:
+            reset_connection(writer)
+        writer.close()
+
+
+def reset_connection(writer: asyncio.StreamWriter) -> None:
+    """Close a connection so that its other end sees an error, not the end of the data."""
+    connection = writer.get_extra_info("socket")
+    if connection and not writer.transport.is_closing():
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 # ── the agent ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -579,10 +1295,10 @@ def parse_message(text: str) -> dict[str, Any] | None:
 
 
 class Link:
-    """One connection of the agent."""
+    """One connection of the agent, or of another client."""
 
-    def __init__(self, agent: Agent, socket: WebSocket) -> None:
-        self._agent = agent
+    def __init__(self, on_message: Handler, socket: WebSocket) -> None:
+        self._on_message = on_message
         self._socket = socket
         self._code = NORMAL
         self.superseded = False
@@ -637,7 +1353,7 @@ class Link:
             if message is None:
                 log.debug("ignored a message that is not a JSON object")
             else:
-                await self._agent.on_message(self, message)
+                await self._on_message(self, message)
 
     async def _probe(self) -> NoReturn:
         """Find a dead connection with ping frames, which also keep address translation (NAT) alive."""
@@ -681,6 +1397,7 @@ class Agent:
             "bye": self._bye,
             "command": self._command,
             "refused": self._refused,
+            **dict.fromkeys(STREAM_MESSAGES, self._stream),
         }
         """Coroutine functions by type of message. They must return soon: no other message is read until then."""
         self.obey: Obey | None = None
@@ -689,6 +1406,8 @@ class Agent:
         self._reports = 0
         self._tls = self._trust(ca_file) if self.server.tls else None
         self._links: list[Link] = []
+        self._streams = Streams(self._serve)
+        self._online: asyncio.Event
 
     @staticmethod
     def _trust(ca_file: str | None) -> ssl.SSLContext:
@@ -700,6 +1419,8 @@ class Agent:
         """Stay online until cancelled, and then close the connection."""
         schedule = Schedule()
         link: Link | None = None
+        self._online = asyncio.Event()  # not earlier: before Python 3.10, it belongs to the loop that is current then
+        streams = asyncio.ensure_future(self._streams.run(self._send))
         try:
             while True:
                 link = await self._attempt(schedule, link)
@@ -711,20 +1432,41 @@ class Agent:
                 if link is None:
                     await asyncio.sleep(schedule.wait())
         finally:
+            streams.cancel()
+            await asyncio.wait({streams})
             for opened in self._links:
                 await opened.close(GOING_AWAY)
 
     async def report(self, **values: Any) -> bool:
         """Report values of properties. Return False while the device is offline."""
-        welcomed = [link for link in self._links if link.welcomed.done()]
-        if not welcomed:
+        link = self._newest()
+        if not link:
             return False
         self._reports += 1
         try:
-            await welcomed[-1].send({"type": "report", "n": self._reports, "values": values})
+            await link.send({"type": "report", "n": self._reports, "values": values})
         except Offline:
             return False
         return True
+
+    def _newest(self) -> Link | None:
+        """Return the last connection on which the server welcomed the device."""
+        welcomed = [link for link in self._links if link.welcomed.done() and not link.task.done()]
+        return welcomed[-1] if welcomed else None
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        """Send a message of a stream, over the next connection if this one fails."""
+        while True:
+            link = self._newest()
+            if link is None:
+                self._online.clear()
+                await self._online.wait()
+                continue
+            try:
+                await link.send(message)
+                return
+            except Offline:
+                await asyncio.wait({link.task})
 
     async def _attempt(self, schedule: Schedule, old: Link | None) -> Link | None:
         """Return a new connection after closing the old one, or the old one if there is no new one."""
@@ -734,6 +1476,8 @@ class Agent:
             link = await within(CONNECT_TIMEOUT, self._connect())
         except Offline as failure:
             schedule.failed(failure.status, failure.bye)
+            if old is None and (failure.bye or failure.status in (401, 403)):
+                self._streams.end()
             doing = "cannot renew the connection, but still online" if old else "offline"
             log.warning("%s: %s; next attempt in %.1f s", doing, failure, schedule.wait())
             return old
@@ -745,12 +1489,13 @@ class Agent:
         else:
             names = ", ".join(self.services) or "none"
             log.info("online: connected to %s; services: %s", self.server.url, names)
+            self._streams.retry()
         return link
 
     async def _connect(self) -> Link:
         """Open a connection, and return it once the server has welcomed the device."""
         credential = read_credential(self.credential_file)
-        link = Link(self, await WebSocket.open(self.server, credential, self._tls))
+        link = Link(self.on_message, await WebSocket.open(self.server, credential, self._tls))
         self._links.append(link)
         try:
             await link.send({"type": "hello", "v": 1, "services": list(self.services), "internal_ip": link.local_ip})
@@ -769,6 +1514,9 @@ class Agent:
         reason = link.task.result()
         ours = link.superseded and reason.bye is not None and reason.bye.why == "replaced"
         schedule.ended(None if ours else reason.bye)
+        if reason.bye and not ours:
+            # Nobody may use the services any more. Other lost connections are opened again, and the streams go on.
+            self._streams.end()
         log.warning("offline: %s; next attempt in %.1f s", reason, schedule.wait())
 
     async def on_message(self, link: Link, message: dict[str, Any]) -> None:
@@ -802,6 +1550,28 @@ class Agent:
         link.lifetime = parse_lifetime(message.get("until"), link.headers.get("date", ""))
         if not link.welcomed.done():
             link.welcomed.set_result(None)
+            self._online.set()
+
+    async def _stream(self, link: Link, message: dict[str, Any]) -> None:
+        self._streams.receive(message)
+
+    async def _serve(self, stream: Stream) -> None:
+        """Connect a stream to its service."""
+        service = self.services.get(stream.service or "")
+        if service is None:
+            stream.reset("unknown-service")
+            return
+        opening = asyncio.open_connection(service.host, service.port, limit=READ_LIMIT, happy_eyeballs_delay=0.25)
+        try:
+            reader, writer = await within(SERVICE_TIMEOUT, opening)
+        except (OSError, Offline) as error:
+            log.warning("cannot connect to the service %s: %s", service.name, error)
+            # For a name with several addresses, the error is not a ConnectionRefusedError.
+            refused = isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error)
+            stream.reset("refused" if refused else "unreachable")
+            return
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        await carry(stream, reader, writer)
 
     async def _pong(self, link: Link, message: dict[str, Any]) -> None:
         log.debug("pong")

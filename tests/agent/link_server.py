@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, Self
 
-from agent.bindery_agent import Agent, log
+from agent.bindery_agent import Agent, log, mask
 from tools.template import ROOT
 
 AGENT = ROOT / "agent" / "bindery_agent.py"
@@ -25,7 +25,9 @@ CREDENTIAL = "65A1B7E0C6BC3D32C268C1506E3F6F39E225DC6ED79573E177E7243E8E38115B"
 CONNECTED = 1795176000
 """Unix time of the server's Date header."""
 DATE = "Fri, 20 Nov 2026 12:00:00 GMT"
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+FRAME = 32 * 1024
+"""Size of the frames in which API Gateway sends messages."""
 TIME_LIMIT = 60
 
 
@@ -90,7 +92,7 @@ class Connection:
                 head += struct.calcsize(form)
                 (size,) = struct.unpack(form, await self._reader.readexactly(struct.calcsize(form)))
             key = await self._reader.readexactly(4)
-            payload = bytes(byte ^ key[index % 4] for index, byte in enumerate(await self._reader.readexactly(size)))
+            payload = mask(await self._reader.readexactly(size), key)
             received = Received(first & 0x0F, payload, bool(first & 0x80), head + size)
             if received.opcode != PING:
                 return received
@@ -99,18 +101,26 @@ class Connection:
                 self.send_raw(bytes([0x80 | PONG, len(payload)]) + payload)
 
     async def message(self) -> Any:
-        """Return the next text message, which must be one frame."""
+        """Return the next text message."""
         frame = await self.frame()
-        assert (frame.opcode, frame.fin) == (TEXT, True), frame
-        return json.loads(frame.payload)
+        assert frame.opcode == TEXT, frame
+        payload = frame.payload
+        while not frame.fin:
+            frame = await self.frame()
+            assert frame.opcode == CONTINUATION, frame
+            payload += frame.payload
+        return json.loads(payload)
 
     def send_raw(self, data: bytes) -> None:
         self._writer.write(data)
 
     def send_text(self, text: str) -> None:
         payload = text.encode()
-        head = bytes([0x81, len(payload)]) if len(payload) < 126 else b"\x81\x7e" + struct.pack("!H", len(payload))
-        self.send_raw(head + payload)
+        parts = [payload[start : start + FRAME] for start in range(0, len(payload) or 1, FRAME)]
+        for index, part in enumerate(parts):
+            first = (CONTINUATION if index else TEXT) | (0x80 if index == len(parts) - 1 else 0)
+            size = bytes([len(part)]) if len(part) < 126 else b"\x7e" + struct.pack("!H", len(part))
+            self.send_raw(bytes([first]) + size + part)
 
     def send(self, message: dict[str, Any]) -> None:
         self.send_text(json.dumps(message))
@@ -268,6 +278,10 @@ class AgentProcess:
             if re.search(pattern, text):
                 return text
         raise AssertionError(f"the agent ended without {pattern!r}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

@@ -12,8 +12,21 @@ from tests.agent.link_server import AGENT
 from tools.template import ROOT
 
 OPENWRT = {
-    "light": {"argparse", "base64", "calendar", "hashlib", "ipaddress", "json", "os", "random", "re", "signal", "ssl"}
-    | {"__future__", "stat", "struct", "sys", "time", "typing"},
+    "light": {
+        "argparse",
+        "base64",
+        "calendar",
+        "errno",
+        "hashlib",
+        "ipaddress",
+        "json",
+        "os",
+        "random",
+        "re",
+        "signal",
+        "ssl",
+    }
+    | {"__future__", "socket", "stat", "struct", "sys", "time", "typing"},
     "asyncio": {"asyncio"},
     "logging": {"logging"},
     "urllib": {"urllib.parse"},

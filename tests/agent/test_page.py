@@ -1,5 +1,7 @@
 """The test vectors of docs/agent.md are what the agent sends and understands."""
 
+import asyncio
+import base64
 import json
 import re
 from pathlib import Path
@@ -7,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from agent.bindery_agent import CLOSE, PING, PONG, TEXT, Service, accept_for, encode_frame
+from agent.bindery_agent import CLOSE, PING, PONG, TEXT, Service, Stream, Streams, accept_for, encode_frame
 from tests.agent.link_server import LinkServer, Online, in_loop
+from tests.agent.simulation import simulated
 from tests.agent.test_websocket import read
 from tools.template import ROOT
 
 PAGE = (ROOT / "docs/agent.md").read_text()
+EXCHANGES = re.findall(r"^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SENT, RECEIVED = (block.splitlines() for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 FRAMES = dict(re.findall(r"^\| ((?:agent|server): .*) \| `([0-9a-f]+)` \|$", PAGE, re.MULTILINE))
 KEY = bytes.fromhex("37fa213d")
@@ -69,3 +73,38 @@ def test_documented_frame_is_that_of_the_agent(name: str, opcode: int, payload: 
         assert frame == encode_frame(opcode, payload, KEY)
     else:
         assert read(frame) == (True, opcode, payload)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=["request", "lost request", "tunnel", "unknown"])
+@simulated
+async def test_documented_exchange_is_that_of_the_agent(exchange: str) -> None:
+    sent: list[str] = []
+    opened: list[Stream] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(json.dumps(message, separators=(",", ":")))
+
+    async def serve(stream: Stream) -> None:
+        opened.append(stream)
+        stream.listeners.append(stream.consume)
+
+    streams = Streams(serve, asyncio.get_running_loop().time)
+    running = asyncio.create_task(streams.run(send))
+    for line in exchange.splitlines():
+        actor, text = line.split(maxsplit=1)
+        if actor == "server":
+            streams.receive(json.loads(text))
+            await asyncio.sleep(0)
+        elif actor == "service" and text == "end":
+            opened[0].finish()
+        elif actor == "service":
+            opened[0].write(base64.b64decode(text))
+        elif actor == "wait":
+            await asyncio.sleep(float(text))
+        else:
+            await asyncio.sleep(0.02)
+            assert sent.pop(0) == text
+    await asyncio.sleep(0.02)
+    assert sent == []
+    running.cancel()
+    await asyncio.wait({running})

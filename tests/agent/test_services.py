@@ -1,0 +1,284 @@
+"""The agent carries streams to its services, through lost and renewed connections and within bounded memory."""
+
+import asyncio
+import base64
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import bindery_agent
+from agent.bindery_agent import Service, Streams, carry
+from tests.agent.link_server import AgentProcess, Connection, LinkServer, Online, in_loop
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def service(serve: Serve, name: str = "echo") -> AsyncIterator[Service]:
+    """Listen on loopback."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Service(name, "127.0.0.1", server.sockets[0].getsockname()[1])
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(100_000):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def wait_for_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        await reader.read()
+    finally:
+        writer.close()
+
+
+def opening(s: str = "s", svc: str = "echo", data: bytes = b"", **more: Any) -> dict[str, Any]:
+    return {"type": "open", "s": s, "svc": svc, "n": 0, "d": base64.b64encode(data).decode(), **more}
+
+
+@in_loop
+async def test_request_is_answered_by_the_service(tmp_path: Path) -> None:
+    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
+        link = await server.accept()
+        await link.welcome()
+        link.send(opening(data=b"hello", fin=True))
+        assert await link.message() == {"type": "data", "s": "s", "n": 0, "d": "aGVsbG8=", "fin": True}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@in_loop
+async def test_closed_port_is_refused(tmp_path: Path, host: str) -> None:
+    async with service(echo) as closed:
+        pass
+    services = [closed._replace(host=host)]
+    async with LinkServer() as server, Online(server.url, tmp_path, services=services) as agent:
+        link = await server.accept()
+        await link.welcome()
+        link.send(opening())
+        assert await link.message() == {"type": "reset", "s": "s", "why": "refused"}
+        await agent.line("cannot connect to the service echo")
+
+
+@in_loop
+async def test_name_without_address_is_unreachable(tmp_path: Path) -> None:
+    services = [Service("echo", "device.invalid", 80)]
+    async with LinkServer() as server, Online(server.url, tmp_path, services=services):
+        link = await server.accept()
+        await link.welcome()
+        link.send(opening())
+        assert await link.message() == {"type": "reset", "s": "s", "why": "unreachable"}
+
+
+@in_loop
+async def test_only_services_of_the_agent_are_opened(tmp_path: Path) -> None:
+    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
+        link = await server.accept()
+        await link.welcome()
+        for name in ("ssh", f"127.0.0.1:{http.port}", ""):
+            link.send(opening(s=f"s{name}", svc=name))
+            assert await link.message() == {"type": "reset", "s": f"s{name}", "why": "unknown-service"}
+
+
+@in_loop
+async def test_reset_closes_the_services_connection_with_an_error(tmp_path: Path) -> None:
+    ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        try:
+            await reader.read()
+        except ConnectionResetError as error:
+            ended.set_result(error)
+        writer.close()
+
+    async with service(serve) as ssh, LinkServer() as server, Online(server.url, tmp_path, services=[ssh]):
+        link = await server.accept()
+        await link.welcome()
+        link.send(opening())
+        assert (await link.message())["d"] == "aGVsbG8="
+        link.send({"type": "reset", "s": "s", "why": "ended"})
+        assert isinstance(await ended, ConnectionResetError)
+
+
+def say_bye(link: Connection, server: LinkServer) -> None:
+    link.send({"type": "bye", "why": "unbound", "after": 600})
+
+
+def refuse_the_credential(link: Connection, server: LinkServer) -> None:
+    server.responses = [b"HTTP/1.1 403 Forbidden\r\n\r\n"]
+    link.drop()
+
+
+@pytest.mark.parametrize("end", [say_bye, refuse_the_credential])
+@in_loop
+async def test_end_of_access_ends_streams(tmp_path: Path, end: Callable[[Connection, LinkServer], None]) -> None:
+    ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        try:
+            await reader.read()
+        except ConnectionResetError as error:
+            ended.set_result(error)
+        writer.close()
+
+    async with service(serve) as ssh, LinkServer() as server, Online(server.url, tmp_path, services=[ssh]):
+        link = await server.accept()
+        await link.welcome()
+        link.send(opening())
+        assert (await link.message())["d"] == "aGVsbG8="
+        end(link, server)
+        assert isinstance(await ended, ConnectionResetError)
+
+
+@in_loop
+async def test_invalid_stream_messages_leave_the_agent_online(tmp_path: Path) -> None:
+    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
+        link = await server.accept()
+        await link.welcome()
+        for kind in ("open", "data", "ack", "need", "still", "reset"):
+            for s in (None, 1, "", "x" * 201, {}):
+                link.send({"type": kind, "s": s, "n": 0, "svc": "echo"})
+            link.send({"type": kind, "s": "s"})
+        link.send(opening(s="last", data=b"hello", fin=True))
+        assert await link.message() == {"type": "data", "s": "last", "n": 0, "d": "aGVsbG8=", "fin": True}
+
+
+class Tunnel:
+    """Client of a stream with acks, over the newest of several connections to the agent."""
+
+    def __init__(self, data: bytes) -> None:
+        self.streams = Streams()
+        self.received = asyncio.StreamReader()
+        self._data = data
+        self._links: list[Connection] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def use(self, link: Connection) -> None:
+        """Send over a connection from now on, and receive from it too."""
+        self._links.append(link)
+        self._tasks.append(asyncio.create_task(self._receive(link)))
+        self.streams.retry()
+
+    async def _receive(self, link: Connection) -> None:
+        with suppress(EOFError, ConnectionError, AssertionError):  # the connection was closed
+            while True:
+                self.streams.receive(await link.message())
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self._links[-1].send(message)
+        await asyncio.sleep(0.001)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stream = self.streams.open("s", "echo")
+        await carry(stream, reader, writer)
+        assert stream.why is None
+
+    async def exchange(self, progress: Callable[[int], Awaitable[None]]) -> bytes:
+        """Send the data through the tunnel, and return what comes back."""
+        self._tasks.append(asyncio.create_task(self.streams.run(self._send)))
+        received = bytearray()
+        async with service(self._accept) as local:
+            reader, writer = await asyncio.open_connection(local.host, local.port)
+            writer.write(self._data)
+            writer.write_eof()
+            while data := await reader.read(65536):
+                received += data
+                await progress(len(received))
+            writer.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return bytes(received)
+
+
+@in_loop
+async def test_stream_survives_a_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bindery_agent, "FIRST_BACKOFF", 0.01)
+    tunnel = Tunnel(random.Random(1).randbytes(2_000_000))
+    drops = [500_000, 1_500_000]
+    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
+        links = [await server.accept()]
+        await links[0].welcome()
+        tunnel.use(links[0])
+
+        async def drop(size: int) -> None:
+            if drops and size > drops[0]:
+                del drops[0]
+                links[-1].drop()
+                links.append(await server.accept())
+                await links[-1].welcome()
+                tunnel.use(links[-1])
+
+        assert await tunnel.exchange(drop) == tunnel._data
+    assert len(links) == 3
+
+
+@in_loop
+async def test_stream_survives_the_renewal_of_the_connection(tmp_path: Path) -> None:
+    tunnel = Tunnel(random.Random(1).randbytes(2_000_000))
+    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
+        first = await server.accept()
+        await first.welcome(seconds=1)
+        tunnel.use(first)
+        renewed = False
+
+        async def wait_for_renewal(size: int) -> None:
+            nonlocal renewed
+            if not renewed:
+                renewed = True
+                second = await server.accept()
+                await second.welcome()
+                tunnel.use(second)
+
+        assert await tunnel.exchange(wait_for_renewal) == tunnel._data
+        assert renewed
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Return a process's memory in MB, now and at most."""
+    lines = Path(f"/proc/{pid}/status").read_text()
+    return {name: int(size) / 1024 for name, size in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", lines, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("acks", [True, False])
+@in_loop
+async def test_memory_of_the_process_is_bounded(tmp_path: Path, acks: bool) -> None:
+    """20 streams of services that send 4 MB each as fast as they can."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(bytes(4_000_000))
+        writer.write_eof()
+        await wait_for_end(reader, writer)
+
+    async with service(serve) as http, LinkServer() as server:
+        arguments = ["--service", f"echo=127.0.0.1:{http.port}"]
+        async with AgentProcess(server.url, tmp_path, *arguments) as agent:
+            link = await server.accept()
+            await link.welcome()
+            await agent.line("online")
+            before = memory(agent.pid)["VmRSS"]
+            for s in range(20):
+                link.send(opening(s=str(s), data=b"GET", fin=True, acks=acks))
+            arrived = {str(s): 0 for s in range(20)}
+            sizes = dict(arrived)
+            while arrived:
+                message = await link.message()
+                s, number = message["s"], message.get("n")
+                if message["type"] == "data" and number == arrived.get(s):
+                    arrived[s] += 1
+                    sizes[s] += len(base64.b64decode(message.get("d", "")))
+                    if message.get("fin"):
+                        del arrived[s]
+                    if message.get("fin") or number % 4 == 3:
+                        link.send({"type": "ack", "s": s, "n": number + 1, "window": 8})
+            assert set(sizes.values()) == {4_000_000}
+            assert memory(agent.pid)["VmHWM"] - before <= 12
