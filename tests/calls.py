@@ -33,12 +33,13 @@ MORE_ROUND_TRIPS: dict[str, int] = {
     "quectel.email_pwd_login": 4,
     "quectel.phone_pwd_login": 4,
     "quectel.regenerate_auth_key": 3,
-    "quectel.unbundling_device_dk": 4,
+    "quectel.unbundling_device_dk": 5,
     "remoteit.connect_device": 3,
     "remoteit.count_devices": 29,
     "remoteit.find_by_name": 29,
     "remoteit.list_all": 29,
     "remoteit.list_metadata": 29,
+    "rufus.unbind_device": 3,
     "remoteit.login": 5,
     "remoteit.login_by_authhash": 5,
     "rufus.insert_passings": 10,
@@ -46,7 +47,7 @@ MORE_ROUND_TRIPS: dict[str, int] = {
 }
 """Maximum number of calls of the operations that need more. docs/decisions.md gives the reasons."""
 
-UNPREFIXED = frozenset({"by_credential", "by_serial", "by_proxy"})
+UNPREFIXED = frozenset({"by_credential", "by_serial", "by_label"})
 """Indexes whose partition keys have no prefix: serial numbers, random labels and hashes."""
 
 _PARTITION = re.compile(r"#\w+ = (:\w+)")
@@ -118,6 +119,16 @@ def recording(name: str) -> Iterator[Invocation]:
         _current.reset(token)
 
 
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Record nothing in the `with` block: what others do meanwhile."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def managed(method: str) -> None:
     """Record a call of the WebSocket API's management API."""
     if (invocation := _current.get()) is not None:
@@ -164,6 +175,9 @@ def _needs(service: str, operation: str, given: dict[str, Any]) -> Iterator[tupl
 
 def _leading(given: dict[str, Any]) -> str:
     """Return the pattern of the partition key of the table or index that a call uses."""
+    if given.keys().isdisjoint({"Key", "Item", "KeyConditionExpression"}):
+        # A scan.
+        return "*"
     if "KeyConditionExpression" not in given:
         return _pattern((given.get("Key") or given["Item"])["pk"]["S"])
     if given.get("IndexName") in UNPREFIXED:

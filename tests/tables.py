@@ -14,6 +14,8 @@ from tests import moto_registry
 
 Tables = dict[str, list[dict[str, Any]]]
 
+NOTHING: Tables = {table.name: [] for table in Table}
+
 
 def stored(table: Table) -> list[dict[str, Any]]:
     """Return every item of a table, sorted by key."""

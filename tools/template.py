@@ -1,7 +1,8 @@
 """Tables, functions, routes, environment variables and policies of template.yaml."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -101,6 +102,7 @@ def link() -> dict[str, Function]:
             "IntegrationUri"
         )
         for _, found in resources("AWS::ApiGatewayV2::Route")
+        if found["ApiId"] == {"Ref": "LinkApi"}
     } | {"authorizer": authorizer}
     by_id = {function.logical_id: function for function in functions()}
     return {
@@ -145,7 +147,7 @@ def functions() -> tuple[Function, ...]:
             properties["Handler"],
             tuple(routes.get(logical_id, ())),
             shared | properties.get("Environment", {}).get("Variables", {}),
-            tuple(statement for statement in statements(f"{logical_id}Role") if statement not in _shared()),
+            tuple(statement for statement in statements(role(properties)) if statement not in _shared()),
         )
         for logical_id, properties in resources("AWS::Serverless::Function")
     )
@@ -155,6 +157,11 @@ def functions() -> tuple[Function, ...]:
 def http_functions() -> tuple[Function, ...]:
     """Return the functions of the HTTP API."""
     return tuple(function for function in functions() if function.routes)
+
+
+def relay() -> Function:
+    """Return the function of the relay's HTTP API, which has only the default route."""
+    return replace(function("relay.forward"), routes=(Route("$default", "$default"),))
 
 
 def pong() -> str:
@@ -170,9 +177,14 @@ def statements(role: str) -> list[dict[str, Any]]:
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
+def role(properties: Mapping[str, Any]) -> str:
+    """Return the logical id of a function's role."""
+    return str(properties["Role"]["Fn::GetAtt"][0])
+
+
 def _shared() -> list[dict[str, Any]]:
-    first = statements(f"{next(resources('AWS::Serverless::Function'))[0]}Role")
-    return first[:2]
+    _, first = next(resources("AWS::Serverless::Function"))
+    return statements(role(first))[:2]
 
 
 def function(name: str) -> Function:
@@ -186,9 +198,9 @@ def table_properties(logical_id: str) -> dict[str, Any]:
     made = {name: properties[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
     indexes = [
         {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
-        for index in properties["GlobalSecondaryIndexes"]
+        for index in properties.get("GlobalSecondaryIndexes", ())
     ]
-    return made | {"GlobalSecondaryIndexes": indexes}
+    return made | ({"GlobalSecondaryIndexes": indexes} if indexes else {})
 
 
 def resolve(value: Any, physical: Mapping[str, str]) -> str:
@@ -196,7 +208,8 @@ def resolve(value: Any, physical: Mapping[str, str]) -> str:
     if isinstance(value, dict):
         if "Fn::Sub" in value:
             text = value["Fn::Sub"] if isinstance(value["Fn::Sub"], str) else value["Fn::Sub"][0]
-            return str(text).replace("${AWS::StackName}", "bindery").replace("${stack}", "local")
+            text = str(text).replace("${AWS::StackName}", "bindery").replace("${stack}", "local")
+            return re.sub(r"\$\{(\w+)\}", lambda found: resolve({"Ref": found[1]}, physical), text)
         (name,) = value.values()
         if isinstance(name, list):
             return resolve(name[-1], physical)

@@ -1,6 +1,6 @@
 """/admin/v1/connections: live connections."""
 
-from bindery.connectivity import leases
+from bindery.connectivity import leases, tunnels
 from bindery.core.errors import Reason
 from bindery.operators.resource import (
     Cursor,
@@ -10,6 +10,8 @@ from bindery.operators.resource import (
     OptionalQueryId,
     Page,
     PathId,
+    QueryClient,
+    QueryPort,
     Resource,
     explained,
 )
@@ -40,6 +42,15 @@ class Stopped(BaseModel):
     caller: str
 
 
+class RelayAccess(BaseModel):
+    """A client's access at a port of the relay host: the credential of a tunnel."""
+
+    credential: str
+    device: str
+    caller: str
+    expires_at: int
+
+
 def _from_item(lease: items.Connection) -> Connection:
     return Connection.model_validate(
         {
@@ -58,6 +69,19 @@ def list_connections(
     """List the live connections to a device, or of a caller."""
     key = None if device is None else identity.device_from_opaque(device)
     return Page.of(leases.list_live(limit, cursor, device=key, caller=caller), _from_item)
+
+
+@handler.app.get("/admin/v1/connections/relay")
+def admit_at_port(port: QueryPort, client: QueryClient) -> RelayAccess:
+    """Return what the relay host needs to carry a client's connection at one of its ports."""
+    with explained({Reason.NOT_FOUND: "The client has no connection at this port."}):
+        lease = tunnels.at_port(port, client)
+    return RelayAccess(
+        credential=f"{lease['label']}.{lease['connection']}",
+        device=identity.opaque(lease["pk"]),
+        caller=lease["caller"],
+        expires_at=lease["expires_at"] * 1000,
+    )
 
 
 @handler.app.delete("/admin/v1/connections/<device>/<uid>")

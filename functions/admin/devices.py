@@ -7,7 +7,7 @@ from bindery.connectivity import device_connections, device_credentials, service
 from bindery.core.errors import Reason
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
-from bindery.operators import device_search, forced_unbind
+from bindery.operators import connected_devices, credential_backfill, device_search, forced_unbind
 from bindery.operators.resource import (
     Cursor,
     DeviceId,
@@ -148,10 +148,46 @@ class DeviceWithHolders(Device):
     users: Sequence[User]
 
 
+class Start(RequestBody):
+    """Beginning of a part: `next` of the previous response."""
+
+    cursor: Annotated[str, Field(max_length=4096)] | None = None
+
+
+class Backfill(BaseModel):
+    """Bindings examined and changed. Repeat the request with `next` as `cursor` until it is null."""
+
+    examined: int
+    changed: int
+    next: str | None
+
+
+class OnlineDevice(BaseModel):
+    """A connected device: since when, from which address, and with which agent."""
+
+    device: str
+    dialect: str
+    account: str | None = None
+    product_key: str | None = None
+    serial: str | None = None
+    imei: str | None = None
+    mac: str | None = None
+    connected_at: int
+    ip: str
+    agent: str
+
+
 @handler.app.post("/admin/v1/devices/import")
 def import_rows(body: Import) -> Report:
     """Import manufactured devices, or replace their manufacturing records."""
     return manufacturing.enter(body.rows, dry_run=body.dry_run, unbindable=body.unbindable)
+
+
+@handler.app.post("/admin/v1/devices/backfill-credentials")
+def backfill_credentials(body: Start) -> Backfill:
+    """Give up to 500 bindings of an earlier version the credentials with which their devices connect."""
+    done = credential_backfill.run(body.cursor)
+    return Backfill(examined=done.examined, changed=done.changed, next=done.cursor)
 
 
 @handler.app.get("/admin/v1/devices")
@@ -169,6 +205,16 @@ def find(
     """
     found = device_search.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
     return Page.of(found, Device.model_validate)
+
+
+# Not a device's id, which is much longer.
+@handler.app.get("/admin/v1/devices/online")
+def online(limit: Limit = 50, cursor: Cursor = None) -> Page[OnlineDevice]:
+    """List the connected devices, those that connected first first.
+
+    A page can have fewer entries than `limit`. A device that connects again is listed again, later.
+    """
+    return Page.of(connected_devices.find(limit, cursor), OnlineDevice.model_validate)
 
 
 @handler.app.get("/admin/v1/devices/<device>")

@@ -25,6 +25,9 @@ class Export(BaseModel):
     families: Records
     bars: Records
     connections: Records
+    tunnels: Records
+    presences: Records
+    properties: Records
     registrations: Records
     issued_devices: Records
     cards_held: Records

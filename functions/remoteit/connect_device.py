@@ -30,7 +30,7 @@ class Connection(BaseModel):
     proxy: str
     connectionid: str
     proxyserver: str
-    proxyport: str = "443"
+    proxyport: str
     requested: str
     requested_at: str = Field(serialization_alias="requestedAt")
     status: str = "running"
@@ -58,12 +58,14 @@ def handler(request: ConnectDevice, caller: dialect.Caller) -> Connected:
         request.hostip or caller.source_ip,
         used=key.used,
     )
+    server, port = made.server()
     connection = Connection(
         deviceaddress=made.address,
         expirationsec=str(made.seconds_left()),
-        proxy=f"https://{made.server()}",
+        proxy=made.proxy(),
         connectionid=made.id,
-        proxyserver=made.server(),
+        proxyserver=server,
+        proxyport=str(port),
         requested=dialect.written_in_english(made.created_at),
         requested_at=dialect.written(made.created_at),
     )

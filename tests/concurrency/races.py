@@ -25,11 +25,8 @@ def before(monkeypatch: pytest.MonkeyPatch, operation: str, happen: Callable[[],
 
     def call(**request: Any) -> Any:
         if left:
-            token = calls._current.set(None)
-            try:
+            with calls.unrecorded():
                 left.pop()()
-            finally:
-                calls._current.reset(token)
         return real(**request)
 
     aws_calls.replace(monkeypatch, operation, call)

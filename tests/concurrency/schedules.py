@@ -84,6 +84,12 @@ def of_device(device: str, does: str, *, query: Any = "", **body: str) -> Reques
     return operator(does, "devices", "POST", path, body or None, query=query, forbids=_FORBIDS.get(does, ()))
 
 
+def of_operators(device: str) -> tuple[Request, Request, Request]:
+    """Return operators' requests to ban, unban and forcibly unbind a device."""
+    ban, end = of_device(device, "ban", reason="stolen"), of_device(device, "unbind", reason="lost")
+    return ban, of_device(device, "unban"), end
+
+
 _FORBIDS = {"ban": ("bind", "connect"), "disable": ("bind",), "deactivate": ("connect",)}
 """Operators' actions on a device that forbid something."""
 

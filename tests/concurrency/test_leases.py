@@ -15,7 +15,7 @@ from bindery.registry.bindings import Mode
 from tests import quectel
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request
-from tests.concurrency.test_remoteit import connect, does, installation, revoke, stop, unbind
+from tests.concurrency.test_remoteit import BAN, connect, installation, revoke, stop, unbind
 from tests.http_api import Response
 from tests.invariants import broken
 from tests.quectel import DEVICE, ME, OTHER, THIRD
@@ -28,15 +28,11 @@ def client(address: str = "203.0.113.9") -> Request:
 
     def asked() -> Response:
         try:
-            return Response(200, {}, leases.authorize_client(lease["proxy"], address).id)
+            return Response(200, {}, leases.admit(lease["label"], address).lease["connection"])
         except Refused as refused:
             return Response(403, {}, refused.reason)
 
     return Request(f"{address} uses the connection", asked)
-
-
-def ban() -> Request:
-    return does("ban", reason="stolen")
 
 
 CLIENTS: dict[str, Callable[[], list[Request]]] = {
@@ -45,7 +41,7 @@ CLIENTS: dict[str, Callable[[], list[Request]]] = {
     "a client and a stop": lambda: [client(), stop()],
     "a client and an unbind": lambda: [client(), unbind(ME)],
     "a client and its user's tokens revoked": lambda: [client(), revoke()],
-    "a client and a ban": lambda: [client(), ban()],
+    "a client and a ban": lambda: [client(), BAN],
 }
 
 
@@ -61,7 +57,7 @@ FULL_BINDING: dict[str, Callable[[], list[Request]]] = {
     "a connect and a stop": lambda: [connect(OTHER), stop()],
     "a connect and the end of the binding": lambda: [connect(OTHER), unbind(ME)],
     "a connect and the end of its share": lambda: [connect(OTHER), unbind(OTHER)],
-    "a connect and a ban": lambda: [connect(OTHER), ban()],
+    "a connect and a ban": lambda: [connect(OTHER), BAN],
 }
 
 

@@ -16,7 +16,7 @@ from bindery.remoteit.login import authhash
 from tests import tables
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request, operator
-from tests.http_api import SOURCE_IP, event, invoke
+from tests.http_api import SOURCE_IP
 from tests.sample_requests import send
 from tools.local import quectel_login
 
@@ -31,15 +31,13 @@ pytestmark = pytest.mark.usefixtures("fixed_hashes")
 
 def quectel(password: str = GOOD, email: str = ADA) -> Request:
     form = quectel_login.form(email, password, "demo", SECRET, random=RANDOM)
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    asked = event("POST", quectel_login.PATH, headers=headers, body=urlencode(form).encode())
-    return Request(f"{email} logs in with {password}", lambda: invoke("quectel.email_pwd_login", asked))
+    body = urlencode(form).encode()
+    return Request(f"{email} logs in with {password}", lambda: send("quectel.email_pwd_login", body=body))
 
 
 def remoteit(password: str = GOOD, email: str = ADA) -> Request:
-    body = json.dumps({"username": email, "password": password})
-    asked = event("POST", "/apv/v27/user/login", headers={"developerkey": DEVELOPER}, body=body)
-    return Request(f"{email} logs in with {password}", lambda: invoke("remoteit.login", asked))
+    headers, body = {"developerkey": DEVELOPER}, {"username": email, "password": password}
+    return Request(f"{email} logs in with {password}", lambda: send("remoteit.login", headers, body=body))
 
 
 def by_phone(password: str = GOOD, email: str = ADA) -> Request:
@@ -55,8 +53,7 @@ def by_authhash(password: str = GOOD, email: str = ADA) -> Request:
     body = {"username": email, "authhash": right if password == GOOD else password}
     headers = {"developerkey": DEVELOPER}
     return Request(
-        f"{email} logs in by authhash with {password}",
-        lambda: send("remoteit.login_by_authhash", headers, body=body),
+        f"{email} logs in by authhash with {password}", lambda: send("remoteit.login_by_authhash", headers, body=body)
     )
 
 
@@ -116,10 +113,7 @@ CASES: dict[str, tuple[int, Callable[[Login], list[Request]]]] = {
     "a login, disabling and enabling": (0, lambda login: [login(), of_user("disable"), of_user("enable")]),
     "a login and the tokens' revocation": (0, lambda login: [login(), of_user("revoke-tokens")]),
     "a login and another address": (0, lambda login: [login(), renamed()]),
-    "a login under the new address and that": (
-        0,
-        lambda login: [login(GOOD, NEW_ADDRESS), renamed()],
-    ),
+    "a login under the new address and that": (0, lambda login: [login(GOOD, NEW_ADDRESS), renamed()]),
     "a login and another domain": (0, lambda login: [login(), of_user("", {"domain": "other"}, "PATCH")]),
     "a login and the account's closing": (0, lambda login: [login(), close()]),
     "a login and a failure": (3, lambda login: [login(), login(BAD)]),

@@ -12,7 +12,7 @@ from bindery.registry import devices
 from bindery.registry.bindings import Mode
 from tests import quectel
 from tests.concurrency import schedules
-from tests.concurrency.schedules import Request, of_device, operator
+from tests.concurrency.schedules import Request, of_device, of_operators, operator
 from tests.http_api import Response
 from tests.invariants import broken
 from tests.properties.scale import FULL
@@ -27,17 +27,7 @@ def bind(uid: str, **parameters: str) -> Request:
     return Request(f"{uid} binds", lambda: quectel.bind(token, pk=PK, sn=SN, **parameters), gains="bind")
 
 
-def ban() -> Request:
-    return of_device(DEVICE, "ban", reason="stolen")
-
-
-def unban() -> Request:
-    return of_device(DEVICE, "unban")
-
-
-def end(uid: str | None = None) -> Request:
-    """Return a forced unbind; in multi mode, that of `uid`."""
-    return of_device(DEVICE, "unbind", query="" if uid is None else {"uid": uid}, reason="lost")
+BAN, UNBAN, END = of_operators(DEVICE)
 
 
 def bound(uid: str, **parameters: str) -> None:
@@ -94,14 +84,10 @@ def offer(uid: str, cover: str) -> Request:
     return replace(asked, forbids=() if cover == "2" else ("bind",))
 
 
-def auth_key(uid: str, name: str) -> Request:
-    headers = {"authorization": quectel.token(uid)}
-    return Request(f"{uid}: {name}", lambda: send(f"quectel.{name}", headers, body={"pk": PK, "dk": DK}))
-
-
-def regenerate(uid: str) -> Request:
-    """Replace the authKey of the user's binding."""
-    return auth_key(uid, "regenerate_auth_key")
+def auth_key(name: str = "regenerate_auth_key") -> Request:
+    """Show the authKey of the user's binding, or replace it."""
+    headers = {"authorization": quectel.token(ME)}
+    return Request(name, lambda: send(f"quectel.{name}", headers, body={"pk": PK, "dk": DK}))
 
 
 def ask(uid: str, name: str, **parameters: str) -> Request:
@@ -114,139 +100,120 @@ def accepted(uid: str, sharer: str) -> None:
     assert answer.json()["code"] == 200, answer.body
 
 
-def multi_end(mode: Mode, uid: str) -> Request:
-    return end(uid if mode is Mode.MULTI else None)
+def end(mode: Mode, uid: str = ME) -> Request:
+    """Return a forced unbind; in multi mode, that of `uid`."""
+    return of_device(DEVICE, "unbind", query={"uid": uid}, reason="lost") if mode is Mode.MULTI else END
 
 
-def nothing(mode: Mode) -> None:
-    """Leave the device unbound."""
-
-
-def mine(mode: Mode) -> None:
-    bound(ME)
-
-
-def others(mode: Mode) -> None:
-    bound(OTHER)
-
-
-def mine_at_home(mode: Mode) -> None:
+def mine_at_home() -> None:
     at_home()
     bound(ME, fid="F1")
 
 
-def shared(mode: Mode) -> None:
-    bound(ME)
-    accepted(OTHER, ME)
-
-
 def both_at_home(mode: Mode) -> None:
-    mine_at_home(mode)
+    mine_at_home()
     if mode is Mode.MULTI:
         bound(OTHER, fid="F1")
 
 
-def banned(mode: Mode) -> None:
-    devices.ban(DEVICE, "stolen")
+GIVEN: dict[str, Callable[[Mode], object]] = {
+    "nothing": lambda mode: None,
+    "mine": lambda mode: bound(ME),
+    "others": lambda mode: bound(OTHER),
+    "thirds": lambda mode: bound(THIRD),
+    "at home": lambda mode: at_home(),
+    "mine at home": lambda mode: mine_at_home(),
+    "both at home": both_at_home,
+    "shared": lambda mode: (bound(ME), accepted(OTHER, ME)),
+    "banned": lambda mode: devices.ban(DEVICE, "stolen"),
+}
 
 
-CASES: dict[str, tuple[Callable[[Mode], object], Callable[[Mode], list[Request]]]] = {
-    "one user binds twice": (nothing, lambda mode: [bind(ME), bind(ME)]),
-    "two users bind": (nothing, lambda mode: [bind(ME), bind(OTHER)]),
-    "two users bind another user's device": (lambda mode: bound(THIRD), lambda mode: [bind(ME), bind(OTHER)]),
-    "the owner binds again, and another user binds": (mine, lambda mode: [bind(ME), bind(OTHER)]),
-    "two of a family bind": (
-        lambda mode: at_home(),
-        lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F1")],
-    ),
-    "two bind into their families": (
-        lambda mode: at_home(),
-        lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F2")],
-    ),
+CASES: dict[str, tuple[str, Callable[[Mode], list[Request]]]] = {
+    "one user binds twice": ("nothing", lambda mode: [bind(ME), bind(ME)]),
+    "two users bind": ("nothing", lambda mode: [bind(ME), bind(OTHER)]),
+    "two users bind another user's device": ("thirds", lambda mode: [bind(ME), bind(OTHER)]),
+    "the owner binds again, and another user binds": ("mine", lambda mode: [bind(ME), bind(OTHER)]),
+    "two of a family bind": ("at home", lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F1")]),
+    "two bind into their families": ("at home", lambda mode: [bind(ME, fid="F1"), bind(OTHER, fid="F2")]),
     "two bind a device listed in a family": (
-        mine_at_home,
+        "mine at home",
         lambda mode: [bind(OTHER, fid="F1"), bind(OTHER, fid="F2", isCommonDevice="false")],
     ),
-    "a bind and a ban": (nothing, lambda mode: [bind(ME), ban()]),
-    "a bind and an unban": (banned, lambda mode: [bind(ME), unban()]),
-    "a bind and the end of the user's own binding": (mine, lambda mode: [bind(ME), multi_end(mode, ME)]),
-    "a bind and the end of another user's binding": (others, lambda mode: [bind(ME), multi_end(mode, OTHER)]),
-    "a bind and the end of no binding": (nothing, lambda mode: [bind(ME), multi_end(mode, ME)]),
-    "a bind and an end in two families": (mine_at_home, lambda mode: [bind(OTHER, fid="F2"), multi_end(mode, ME)]),
-    "a bind and an unbind": (mine, lambda mode: [bind(ME), unbind(ME)]),
-    "another's bind and an unbind": (mine, lambda mode: [bind(OTHER), unbind(ME)]),
-    "another's bind and an unbind in a family": (
-        mine_at_home,
-        lambda mode: [bind(OTHER, fid="F1"), unbind(ME)],
-    ),
-    "another's bind and an end in a family": (
-        mine_at_home,
-        lambda mode: [bind(OTHER, fid="F1"), multi_end(mode, ME)],
-    ),
-    "an unbind and an end": (mine, lambda mode: [unbind(ME), multi_end(mode, ME)]),
-    "two unbinds": (mine, lambda mode: [unbind(ME), unbind(ME)]),
-    "an unbind and a ban": (mine, lambda mode: [unbind(ME), ban()]),
-    "an unbind and a rename": (mine, lambda mode: [unbind(ME), rename(ME, "a")]),
-    "a rename and an end": (mine, lambda mode: [rename(ME, "a"), multi_end(mode, ME)]),
-    "a rename and another's bind": (mine, lambda mode: [rename(ME, "a"), bind(OTHER)]),
-    "two renames": (mine, lambda mode: [rename(ME, "a"), rename(ME, "b")]),
-    "two new authKeys": (mine, lambda mode: [regenerate(ME), regenerate(ME)]),
-    "a new authKey and a look at it": (mine, lambda mode: [regenerate(ME), auth_key(ME, "get_auth_key")]),
-    "a new authKey and a rename": (mine, lambda mode: [regenerate(ME), rename(ME, "a")]),
-    "a new authKey and an unbind": (mine, lambda mode: [regenerate(ME), unbind(ME)]),
-    "a new authKey and an end": (mine, lambda mode: [regenerate(ME), multi_end(mode, ME)]),
-    "a new authKey and another's bind": (mine, lambda mode: [regenerate(ME), bind(OTHER)]),
-    "a new authKey and a ban": (mine, lambda mode: [regenerate(ME), ban()]),
-    "a new authKey and an accept": (mine, lambda mode: [regenerate(ME), accept(OTHER, ME)]),
+    "a bind and a ban": ("nothing", lambda mode: [bind(ME), BAN]),
+    "a bind and an unban": ("banned", lambda mode: [bind(ME), UNBAN]),
+    "a bind and the end of the user's own binding": ("mine", lambda mode: [bind(ME), end(mode)]),
+    "a bind and the end of another user's binding": ("others", lambda mode: [bind(ME), end(mode, OTHER)]),
+    "a bind and the end of no binding": ("nothing", lambda mode: [bind(ME), end(mode)]),
+    "a bind and an end in two families": ("mine at home", lambda mode: [bind(OTHER, fid="F2"), end(mode)]),
+    "a bind and an unbind": ("mine", lambda mode: [bind(ME), unbind(ME)]),
+    "another's bind and an unbind": ("mine", lambda mode: [bind(OTHER), unbind(ME)]),
+    "another's bind and an unbind in a family": ("mine at home", lambda mode: [bind(OTHER, fid="F1"), unbind(ME)]),
+    "another's bind and an end in a family": ("mine at home", lambda mode: [bind(OTHER, fid="F1"), end(mode)]),
+    "an unbind and an end": ("mine", lambda mode: [unbind(ME), end(mode)]),
+    "two unbinds": ("mine", lambda mode: [unbind(ME), unbind(ME)]),
+    "an unbind and a ban": ("mine", lambda mode: [unbind(ME), BAN]),
+    "an unbind and a rename": ("mine", lambda mode: [unbind(ME), rename(ME, "a")]),
+    "a rename and an end": ("mine", lambda mode: [rename(ME, "a"), end(mode)]),
+    "a rename and another's bind": ("mine", lambda mode: [rename(ME, "a"), bind(OTHER)]),
+    "two renames": ("mine", lambda mode: [rename(ME, "a"), rename(ME, "b")]),
+    "two new authKeys": ("mine", lambda mode: [auth_key(), auth_key()]),
+    "a new authKey and a look at it": ("mine", lambda mode: [auth_key(), auth_key("get_auth_key")]),
+    "a new authKey and a rename": ("mine", lambda mode: [auth_key(), rename(ME, "a")]),
+    "a new authKey and an unbind": ("mine", lambda mode: [auth_key(), unbind(ME)]),
+    "a new authKey and an end": ("mine", lambda mode: [auth_key(), end(mode)]),
+    "a new authKey and another's bind": ("mine", lambda mode: [auth_key(), bind(OTHER)]),
+    "a new authKey and a ban": ("mine", lambda mode: [auth_key(), BAN]),
+    "a new authKey and an accept": ("mine", lambda mode: [auth_key(), accept(OTHER, ME)]),
     "a new authKey and the tokens' revocation": (
-        mine,
-        lambda mode: [regenerate(ME), replace(of_user(ME, "revoke-tokens"), forbids=())],
+        "mine",
+        lambda mode: [auth_key(), replace(of_user(ME, "revoke-tokens"), forbids=())],
     ),
-    "a new authKey, an unbind and a bind": (mine, lambda mode: [regenerate(ME), unbind(ME), bind(ME)]),
-    "an accept and an unbind": (mine, lambda mode: [accept(OTHER, ME), unbind(ME)]),
-    "two accepts": (mine, lambda mode: [accept(OTHER, ME), accept(THIRD, ME)]),
-    "an accept twice": (mine, lambda mode: [accept(OTHER, ME), accept(OTHER, ME)]),
-    "an accept and the recipient's bind": (mine, lambda mode: [accept(OTHER, ME), bind(OTHER)]),
-    "an accept and another's bind": (mine, lambda mode: [accept(OTHER, ME), bind(THIRD)]),
-    "an accept and a ban": (mine, lambda mode: [accept(OTHER, ME), ban()]),
-    "an accept and an end": (mine, lambda mode: [accept(OTHER, ME), multi_end(mode, ME)]),
-    "an accept and a rename": (mine, lambda mode: [accept(OTHER, ME), rename(ME, "a")]),
-    "a share given back and an unbind": (shared, lambda mode: [unbind(OTHER), unbind(ME)]),
-    "a share given back twice": (shared, lambda mode: [unbind(OTHER), unbind(OTHER)]),
-    "a share given back and accepted": (shared, lambda mode: [unbind(OTHER), accept(OTHER, ME)]),
-    "a share given back and an end": (shared, lambda mode: [unbind(OTHER), multi_end(mode, ME)]),
-    "a share given back and another's bind": (shared, lambda mode: [unbind(OTHER), bind(THIRD)]),
-    "a share given back and the recipient's bind": (shared, lambda mode: [unbind(OTHER), bind(OTHER)]),
-    "two offers": (mine, lambda mode: [offer(ME, "1"), offer(ME, "1")]),
-    "an offer that adds, and one that ends the codes": (mine, lambda mode: [offer(ME, "2"), offer(ME, "1")]),
+    "a new authKey, an unbind and a bind": ("mine", lambda mode: [auth_key(), unbind(ME), bind(ME)]),
+    "an accept and an unbind": ("mine", lambda mode: [accept(OTHER, ME), unbind(ME)]),
+    "two accepts": ("mine", lambda mode: [accept(OTHER, ME), accept(THIRD, ME)]),
+    "an accept twice": ("mine", lambda mode: [accept(OTHER, ME), accept(OTHER, ME)]),
+    "an accept and the recipient's bind": ("mine", lambda mode: [accept(OTHER, ME), bind(OTHER)]),
+    "an accept and another's bind": ("mine", lambda mode: [accept(OTHER, ME), bind(THIRD)]),
+    "an accept and a ban": ("mine", lambda mode: [accept(OTHER, ME), BAN]),
+    "an accept and an end": ("mine", lambda mode: [accept(OTHER, ME), end(mode)]),
+    "an accept and a rename": ("mine", lambda mode: [accept(OTHER, ME), rename(ME, "a")]),
+    "a share given back and an unbind": ("shared", lambda mode: [unbind(OTHER), unbind(ME)]),
+    "a share given back twice": ("shared", lambda mode: [unbind(OTHER), unbind(OTHER)]),
+    "a share given back and accepted": ("shared", lambda mode: [unbind(OTHER), accept(OTHER, ME)]),
+    "a share given back and an end": ("shared", lambda mode: [unbind(OTHER), end(mode)]),
+    "a share given back and another's bind": ("shared", lambda mode: [unbind(OTHER), bind(THIRD)]),
+    "a share given back and the recipient's bind": ("shared", lambda mode: [unbind(OTHER), bind(OTHER)]),
+    "two offers": ("mine", lambda mode: [offer(ME, "1"), offer(ME, "1")]),
+    "an offer that adds, and one that ends the codes": ("mine", lambda mode: [offer(ME, "2"), offer(ME, "1")]),
     "an offer that adds, and one that ends the codes for longer": (
-        mine,
+        "mine",
         lambda mode: [offer(ME, "2"), offer(ME, "3")],
     ),
-    "an offer for longer, and one that adds": (mine, lambda mode: [offer(ME, "3"), offer(ME, "2")]),
-    "two offers that add": (mine, lambda mode: [offer(ME, "2"), offer(ME, "2")]),
-    "an offer and an accept": (mine, lambda mode: [offer(ME, "1"), accept(OTHER, ME)]),
+    "an offer for longer, and one that adds": ("mine", lambda mode: [offer(ME, "3"), offer(ME, "2")]),
+    "two offers that add": ("mine", lambda mode: [offer(ME, "2"), offer(ME, "2")]),
+    "an offer and an accept": ("mine", lambda mode: [offer(ME, "1"), accept(OTHER, ME)]),
     "an offer that adds, one that ends the codes, and an accept": (
-        mine,
+        "mine",
         lambda mode: [offer(ME, "2"), offer(ME, "1"), accept(OTHER, ME)],
     ),
-    "an accept and the sharer's move": (mine, lambda mode: [accept(OTHER, ME), moved(ME)]),
-    "an accept and the recipient's move": (mine, lambda mode: [accept(OTHER, ME), moved(OTHER)]),
-    "an accept and the sharer's revocation": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "revoke-tokens")]),
-    "an accept and the sharer's disabling": (mine, lambda mode: [accept(OTHER, ME), of_user(ME, "disable")]),
-    "an accept and the recipient's disabling": (mine, lambda mode: [accept(OTHER, ME), of_user(OTHER, "disable")]),
-    "an accept and the recipient's blocking": (mine, lambda mode: [accept(OTHER, ME), blocked(OTHER)]),
-    "an accept and the device's disabling": (mine, lambda mode: [accept(OTHER, ME), of_device(DEVICE, "disable")]),
-    "an offer and an unbind": (mine, lambda mode: [offer(ME, "2"), unbind(ME)]),
-    "an offer and another's bind": (mine, lambda mode: [offer(ME, "2"), bind(OTHER)]),
-    "an offer and an end": (mine, lambda mode: [offer(ME, "2"), multi_end(mode, ME)]),
-    "two of a family unbind": (both_at_home, lambda mode: [unbind(ME), unbind(OTHER)]),
-    "a bind, an unbind and a bind": (mine, lambda mode: [bind(ME), unbind(ME), bind(OTHER)]),
-    "an unbind, a bind and an accept": (mine, lambda mode: [unbind(ME), bind(OTHER), accept(THIRD, ME)]),
-    "a ban, a bind and an unban": (nothing, lambda mode: [ban(), bind(ME), unban()]),
-    "two ends": (mine, lambda mode: [multi_end(mode, ME), multi_end(mode, ME)]),
-    "an end and a ban": (mine, lambda mode: [multi_end(mode, ME), ban()]),
-    "a ban and an unban": (banned, lambda mode: [ban(), unban()]),
+    "an accept and the sharer's move": ("mine", lambda mode: [accept(OTHER, ME), moved(ME)]),
+    "an accept and the recipient's move": ("mine", lambda mode: [accept(OTHER, ME), moved(OTHER)]),
+    "an accept and the sharer's revocation": ("mine", lambda mode: [accept(OTHER, ME), of_user(ME, "revoke-tokens")]),
+    "an accept and the sharer's disabling": ("mine", lambda mode: [accept(OTHER, ME), of_user(ME, "disable")]),
+    "an accept and the recipient's disabling": ("mine", lambda mode: [accept(OTHER, ME), of_user(OTHER, "disable")]),
+    "an accept and the recipient's blocking": ("mine", lambda mode: [accept(OTHER, ME), blocked(OTHER)]),
+    "an accept and the device's disabling": ("mine", lambda mode: [accept(OTHER, ME), of_device(DEVICE, "disable")]),
+    "an offer and an unbind": ("mine", lambda mode: [offer(ME, "2"), unbind(ME)]),
+    "an offer and another's bind": ("mine", lambda mode: [offer(ME, "2"), bind(OTHER)]),
+    "an offer and an end": ("mine", lambda mode: [offer(ME, "2"), end(mode)]),
+    "two of a family unbind": ("both at home", lambda mode: [unbind(ME), unbind(OTHER)]),
+    "a bind, an unbind and a bind": ("mine", lambda mode: [bind(ME), unbind(ME), bind(OTHER)]),
+    "an unbind, a bind and an accept": ("mine", lambda mode: [unbind(ME), bind(OTHER), accept(THIRD, ME)]),
+    "a ban, a bind and an unban": ("nothing", lambda mode: [BAN, bind(ME), UNBAN]),
+    "two ends": ("mine", lambda mode: [end(mode), end(mode)]),
+    "an end and a ban": ("mine", lambda mode: [end(mode), BAN]),
+    "a ban and an unban": ("banned", lambda mode: [BAN, UNBAN]),
 }
 
 
@@ -266,5 +233,5 @@ LONG = (
 def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepared: Any) -> None:
     given, asked = CASES[case]
     prepared(mode, lambda: World(mode))
-    given(mode)
+    GIVEN[given](mode)
     assert schedules.check(asked(mode), broken) > 1

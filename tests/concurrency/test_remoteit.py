@@ -15,7 +15,8 @@ from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import invariants, quectel
 from tests.concurrency import schedules
-from tests.concurrency.schedules import Request, Tables, of_device, operator
+from tests.concurrency.schedules import Request, Tables, of_device, of_operators, operator
+from tests.concurrency.test_quectel import bind, end, unbind
 from tests.http_api import Response
 from tests.properties.scale import FULL
 from tests.quectel import ME, OTHER, THIRD, World
@@ -67,23 +68,7 @@ def own_stop(uid: str = ME) -> Request:
     return Request(f"{uid} stops", by(uid, "stop_connection", body))
 
 
-def unbind(uid: str) -> Request:
-    token = quectel.token(uid)
-    parameters = {"pk": quectel.PK, "dk": quectel.DK}
-    return Request(f"{uid} unbinds", lambda: quectel.call("unbundling_device_dk", token, parameters))
-
-
-def bind(uid: str) -> Request:
-    token = quectel.token(uid)
-    return Request(f"{uid} binds", lambda: quectel.bind(token, pk=quectel.PK, sn=quectel.SN), gains="bind")
-
-
-def does(what: str, **body: str) -> Request:
-    return of_device(quectel.DEVICE, what, **body)
-
-
-def end(mode: Mode, uid: str = ME) -> Request:
-    return of_device(quectel.DEVICE, "unbind", query={"uid": uid} if mode is Mode.MULTI else "", reason="lost")
+BAN, UNBAN, _ = of_operators(quectel.DEVICE)
 
 
 def withdraw(address: str | None = None) -> Request:
@@ -106,32 +91,23 @@ def installation(mode: Mode) -> None:
     service_addresses.assign(ADDRESS, quectel.DEVICE)
 
 
-def alone() -> None:
-    """Start without connections."""
-
-
-def connected() -> None:
-    assert connect(ME).ask().status == 200
+def connected(uid: str = ME, address: str = ADDRESS) -> None:
+    assert connect(uid, address=address).ask().status == 200
 
 
 def shared() -> None:
-    """Share the device with the other user, without connections."""
+    """Share the device with the other user."""
     quectel.share(ME, OTHER, clock.seconds() + 1000)
 
 
-def shared_and_connected() -> None:
-    shared()
-    assert connect(OTHER).ask().status == 200
-
-
-def two_services() -> None:
-    """Give the device a second service, and connect to the first."""
-    service_addresses.assign(SHELL, quectel.DEVICE, "ssh")
-    connected()
-
-
-def banned() -> None:
-    devices.ban(quectel.DEVICE, "stolen")
+GIVEN: dict[str, Callable[[], object]] = {
+    "alone": lambda: None,
+    "connected": connected,
+    "shared": shared,
+    "share connected": lambda: (shared(), connected(OTHER)),
+    "two services": lambda: (service_addresses.assign(SHELL, quectel.DEVICE, "ssh"), connected()),
+    "banned": lambda: devices.ban(quectel.DEVICE, "stolen"),
+}
 
 
 def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
@@ -148,7 +124,7 @@ def broken(tables: Tables) -> list[str]:
     for lease in tables["BINDINGS"]:
         if lease["sk"].startswith("connection#"):
             try:
-                leases.authorize_client(lease["proxy"], "203.0.113.9")
+                leases.admit(lease["label"], "203.0.113.9")
             except Refused:
                 continue
             if not invariants.reaches(tables, lease["caller"], lease["pk"]):
@@ -160,109 +136,105 @@ def broken(tables: Tables) -> list[str]:
     return found
 
 
-CASES: dict[str, tuple[Callable[[], None], Callable[[Mode], list[Request]]]] = {
-    "two connects of one user": (alone, lambda mode: [connect(ME), connect(ME, "198.51.100.1")]),
-    "two users connect": (alone, lambda mode: [connect(ME), connect(OTHER)]),
-    "a connect and a stop": (connected, lambda mode: [connect(ME), stop()]),
-    "a connect and a stop of none": (alone, lambda mode: [connect(ME), stop()]),
-    "two stops": (connected, lambda mode: [stop(), stop()]),
-    "a connect and a ban": (alone, lambda mode: [connect(ME), does("ban", reason="stolen")]),
-    "a connect and an unban": (banned, lambda mode: [connect(ME), does("unban")]),
-    "a connect and a deactivation": (alone, lambda mode: [connect(ME), does("deactivate")]),
-    "a connect and an unbind": (alone, lambda mode: [connect(ME), unbind(ME)]),
-    "a connect again and an unbind": (connected, lambda mode: [connect(ME), unbind(ME)]),
-    "a stop and an unbind": (connected, lambda mode: [stop(), unbind(ME)]),
-    "a connect, an unbind and a bind": (connected, lambda mode: [connect(ME), unbind(ME), bind(ME)]),
-    "a connect and an end": (alone, lambda mode: [connect(ME), end(mode)]),
-    "a connect again and an end": (connected, lambda mode: [connect(ME), end(mode)]),
-    "a connect and another's bind": (alone, lambda mode: [connect(ME), bind(OTHER)]),
-    "another's connect and bind": (connected, lambda mode: [connect(OTHER), bind(OTHER)]),
-    "a connect and its user's tokens revoked": (alone, lambda mode: [connect(ME), revoke()]),
-    "a connect again and its user's tokens revoked": (connected, lambda mode: [connect(ME), revoke()]),
-    "the user's own stop and their tokens revoked": (connected, lambda mode: [own_stop(), revoke()]),
-    "a connect and the address withdrawn": (connected, lambda mode: [connect(ME), withdraw()]),
-    "a connect and the service deleted by its owner": (connected, lambda mode: [connect(ME), delete()]),
-    "the service deleted by its owner and withdrawn": (connected, lambda mode: [delete(), withdraw()]),
-    "the service deleted by its owner and an unbind": (connected, lambda mode: [delete(), unbind(ME)]),
-    "the service deleted twice": (connected, lambda mode: [delete(), delete()]),
-    "the service deleted by its owner and an end": (connected, lambda mode: [delete(), end(mode)]),
-    "the service deleted by its owner and another's bind": (connected, lambda mode: [delete(), bind(OTHER)]),
-    "the service deleted by its owner and an unban": (banned, lambda mode: [delete(), does("unban")]),
-    "the service deleted by its owner and a ban": (connected, lambda mode: [delete(), does("ban", reason="stolen")]),
-    "the service deleted by its owner and another assigned": (connected, lambda mode: [delete(), assign()]),
-    "both services deleted": (two_services, lambda mode: [delete(), delete(ME, SHELL)]),
-    "a service deleted by its owner and all withdrawn": (two_services, lambda mode: [delete(), withdraw()]),
-    "the service deleted, an unbind and a bind": (connected, lambda mode: [delete(), unbind(ME), bind(ME)]),
-    "a connect and a service assigned": (alone, lambda mode: [connect(ME, address=SHELL), assign()]),
-    "a connect and another service assigned": (connected, lambda mode: [connect(ME), assign()]),
-    "a connect and another service withdrawn": (two_services, lambda mode: [connect(ME), withdraw(SHELL)]),
+CASES: dict[str, tuple[str, Callable[[Mode], list[Request]]]] = {
+    "two connects of one user": ("alone", lambda mode: [connect(ME), connect(ME, "198.51.100.1")]),
+    "two users connect": ("alone", lambda mode: [connect(ME), connect(OTHER)]),
+    "a connect and a stop": ("connected", lambda mode: [connect(ME), stop()]),
+    "a connect and a stop of none": ("alone", lambda mode: [connect(ME), stop()]),
+    "two stops": ("connected", lambda mode: [stop(), stop()]),
+    "a connect and a ban": ("alone", lambda mode: [connect(ME), BAN]),
+    "a connect and an unban": ("banned", lambda mode: [connect(ME), UNBAN]),
+    "a connect and a deactivation": ("alone", lambda mode: [connect(ME), of_device(quectel.DEVICE, "deactivate")]),
+    "a connect and an unbind": ("alone", lambda mode: [connect(ME), unbind(ME)]),
+    "a connect again and an unbind": ("connected", lambda mode: [connect(ME), unbind(ME)]),
+    "a stop and an unbind": ("connected", lambda mode: [stop(), unbind(ME)]),
+    "a connect, an unbind and a bind": ("connected", lambda mode: [connect(ME), unbind(ME), bind(ME)]),
+    "a connect and an end": ("alone", lambda mode: [connect(ME), end(mode)]),
+    "a connect again and an end": ("connected", lambda mode: [connect(ME), end(mode)]),
+    "a connect and another's bind": ("alone", lambda mode: [connect(ME), bind(OTHER)]),
+    "another's connect and bind": ("connected", lambda mode: [connect(OTHER), bind(OTHER)]),
+    "a connect and its user's tokens revoked": ("alone", lambda mode: [connect(ME), revoke()]),
+    "a connect again and its user's tokens revoked": ("connected", lambda mode: [connect(ME), revoke()]),
+    "the user's own stop and their tokens revoked": ("connected", lambda mode: [own_stop(), revoke()]),
+    "a connect and the address withdrawn": ("connected", lambda mode: [connect(ME), withdraw()]),
+    "a connect and the service deleted by its owner": ("connected", lambda mode: [connect(ME), delete()]),
+    "the service deleted by its owner and withdrawn": ("connected", lambda mode: [delete(), withdraw()]),
+    "the service deleted by its owner and an unbind": ("connected", lambda mode: [delete(), unbind(ME)]),
+    "the service deleted twice": ("connected", lambda mode: [delete(), delete()]),
+    "the service deleted by its owner and an end": ("connected", lambda mode: [delete(), end(mode)]),
+    "the service deleted by its owner and another's bind": ("connected", lambda mode: [delete(), bind(OTHER)]),
+    "the service deleted by its owner and an unban": ("banned", lambda mode: [delete(), UNBAN]),
+    "the service deleted by its owner and a ban": ("connected", lambda mode: [delete(), BAN]),
+    "the service deleted by its owner and another assigned": ("connected", lambda mode: [delete(), assign()]),
+    "both services deleted": ("two services", lambda mode: [delete(), delete(ME, SHELL)]),
+    "a service deleted by its owner and all withdrawn": ("two services", lambda mode: [delete(), withdraw()]),
+    "the service deleted, an unbind and a bind": ("connected", lambda mode: [delete(), unbind(ME), bind(ME)]),
+    "a connect and a service assigned": ("alone", lambda mode: [connect(ME, address=SHELL), assign()]),
+    "a connect and another service assigned": ("connected", lambda mode: [connect(ME), assign()]),
+    "a connect and another service withdrawn": ("two services", lambda mode: [connect(ME), withdraw(SHELL)]),
     "a connect to another service and its withdrawal": (
-        two_services,
+        "two services",
         lambda mode: [connect(ME, address=SHELL), withdraw(SHELL)],
     ),
-    "connects to two services": (two_services, lambda mode: [connect(ME), connect(ME, address=SHELL)]),
-    "a service withdrawn and all withdrawn": (two_services, lambda mode: [withdraw(SHELL), withdraw()]),
-    "a service assigned and all withdrawn": (connected, lambda mode: [assign(), withdraw()]),
+    "connects to two services": ("two services", lambda mode: [connect(ME), connect(ME, address=SHELL)]),
+    "a service withdrawn and all withdrawn": ("two services", lambda mode: [withdraw(SHELL), withdraw()]),
+    "a service assigned and all withdrawn": ("connected", lambda mode: [assign(), withdraw()]),
     "a connect, the address withdrawn and assigned": (
-        connected,
+        "connected",
         lambda mode: [connect(ME), withdraw(ADDRESS), assign(ADDRESS)],
     ),
-    "two names": (alone, lambda mode: [name(), name(ME, "Gate")]),
-    "a name and an unbind": (alone, lambda mode: [name(), unbind(ME)]),
-    "a name and an end": (alone, lambda mode: [name(), end(mode)]),
-    "a name and another's bind": (alone, lambda mode: [name(), bind(OTHER)]),
-    "a name and a connect": (alone, lambda mode: [name(), connect(ME)]),
-    "a name and the service deleted": (alone, lambda mode: [name(), delete()]),
-    "a name and the user's tokens revoked": (alone, lambda mode: [name(), revoke()]),
-    "a name by a share and its end": (shared, lambda mode: [name(OTHER), unbind(OTHER)]),
-    "a name by a share and the end of its binding": (shared, lambda mode: [name(OTHER), unbind(ME)]),
-    "a connect, an end and another's bind": (connected, lambda mode: [connect(ME), end(mode), bind(OTHER)]),
-    "a connect and the user's own stop": (connected, lambda mode: [connect(ME), own_stop()]),
+    "two names": ("alone", lambda mode: [name(), name(ME, "Gate")]),
+    "a name and an unbind": ("alone", lambda mode: [name(), unbind(ME)]),
+    "a name and an end": ("alone", lambda mode: [name(), end(mode)]),
+    "a name and another's bind": ("alone", lambda mode: [name(), bind(OTHER)]),
+    "a name and a connect": ("alone", lambda mode: [name(), connect(ME)]),
+    "a name and the service deleted": ("alone", lambda mode: [name(), delete()]),
+    "a name and the user's tokens revoked": ("alone", lambda mode: [name(), revoke()]),
+    "a name by a share and its end": ("shared", lambda mode: [name(OTHER), unbind(OTHER)]),
+    "a name by a share and the end of its binding": ("shared", lambda mode: [name(OTHER), unbind(ME)]),
+    "a connect, an end and another's bind": ("connected", lambda mode: [connect(ME), end(mode), bind(OTHER)]),
+    "a connect and the user's own stop": ("connected", lambda mode: [connect(ME), own_stop()]),
     "a connect elsewhere, a connect and the user's own stop": (
-        connected,
+        "connected",
         lambda mode: [connect(ME), connect(ME, "198.51.100.1"), own_stop()],
     ),
-    "the user's own stop, twice": (connected, lambda mode: [own_stop(), own_stop()]),
-    "the user's own stop and an operator's": (connected, lambda mode: [own_stop(), stop()]),
-    "the user's own stop and an unbind": (connected, lambda mode: [own_stop(), unbind(ME)]),
-    "the user's own stop and an end": (connected, lambda mode: [own_stop(), end(mode)]),
-    "the user's own stop and a ban": (connected, lambda mode: [own_stop(), does("ban", reason="stolen")]),
-    "the user's own stop and another's bind": (connected, lambda mode: [own_stop(), bind(OTHER)]),
-    "the user's own stop, an unbind and a bind": (connected, lambda mode: [own_stop(), unbind(ME), bind(ME)]),
-    "the user's own stop and the address withdrawn": (connected, lambda mode: [own_stop(), withdraw()]),
-    "a connect by a share and the end of its binding": (shared, lambda mode: [connect(OTHER), unbind(ME)]),
-    "a connect by a share and its end": (shared, lambda mode: [connect(OTHER), unbind(OTHER)]),
-    "a connect by a share and an end by force": (shared, lambda mode: [connect(OTHER), end(mode)]),
-    "a connect by a share and a ban": (shared, lambda mode: [connect(OTHER), does("ban", reason="stolen")]),
-    "a connect by a share and another's bind": (shared, lambda mode: [connect(OTHER), bind(THIRD)]),
-    "a connect by a share and by its owner": (shared, lambda mode: [connect(OTHER), connect(ME)]),
-    "a connect again by a share and its end": (shared_and_connected, lambda mode: [connect(OTHER), unbind(OTHER)]),
+    "the user's own stop, twice": ("connected", lambda mode: [own_stop(), own_stop()]),
+    "the user's own stop and an operator's": ("connected", lambda mode: [own_stop(), stop()]),
+    "the user's own stop and an unbind": ("connected", lambda mode: [own_stop(), unbind(ME)]),
+    "the user's own stop and an end": ("connected", lambda mode: [own_stop(), end(mode)]),
+    "the user's own stop and a ban": ("connected", lambda mode: [own_stop(), BAN]),
+    "the user's own stop and another's bind": ("connected", lambda mode: [own_stop(), bind(OTHER)]),
+    "the user's own stop, an unbind and a bind": ("connected", lambda mode: [own_stop(), unbind(ME), bind(ME)]),
+    "the user's own stop and the address withdrawn": ("connected", lambda mode: [own_stop(), withdraw()]),
+    "a connect by a share and the end of its binding": ("shared", lambda mode: [connect(OTHER), unbind(ME)]),
+    "a connect by a share and its end": ("shared", lambda mode: [connect(OTHER), unbind(OTHER)]),
+    "a connect by a share and an end by force": ("shared", lambda mode: [connect(OTHER), end(mode)]),
+    "a connect by a share and a ban": ("shared", lambda mode: [connect(OTHER), BAN]),
+    "a connect by a share and another's bind": ("shared", lambda mode: [connect(OTHER), bind(THIRD)]),
+    "a connect by a share and by its owner": ("shared", lambda mode: [connect(OTHER), connect(ME)]),
+    "a connect again by a share and its end": ("share connected", lambda mode: [connect(OTHER), unbind(OTHER)]),
     "a connect again by a share and the end of its binding": (
-        shared_and_connected,
+        "share connected",
         lambda mode: [connect(OTHER), unbind(ME)],
     ),
-    "a stop by a share's recipient and its end": (shared_and_connected, lambda mode: [own_stop(OTHER), unbind(OTHER)]),
+    "a stop by a share's recipient and its end": ("share connected", lambda mode: [own_stop(OTHER), unbind(OTHER)]),
     "a stop by a share's recipient and the end of its binding": (
-        shared_and_connected,
+        "share connected",
         lambda mode: [own_stop(OTHER), unbind(ME)],
     ),
     "a connect by a share, its end and the device's bind": (
-        shared,
+        "shared",
         lambda mode: [connect(OTHER), unbind(OTHER), bind(OTHER)],
     ),
-    "another connects and binds, and an end": (connected, lambda mode: [connect(OTHER), bind(OTHER), end(mode)]),
+    "another connects and binds, and an end": ("connected", lambda mode: [connect(OTHER), bind(OTHER), end(mode)]),
 }
 
 
 LONG = (
-    "the service deleted, an unbind and a bind",
-    "a connect, the address withdrawn and assigned",
-    "a connect, an unbind and a bind",
-    "a connect, an end and another's bind",
-    "a connect elsewhere, a connect and the user's own stop",
-    "the user's own stop, an unbind and a bind",
-    "a connect by a share, its end and the device's bind",
-    "another connects and binds, and an end",
+    *("the service deleted, an unbind and a bind", "a connect, the address withdrawn and assigned"),
+    *("a connect, an unbind and a bind", "a connect, an end and another's bind"),
+    *("a connect elsewhere, a connect and the user's own stop", "the user's own stop, an unbind and a bind"),
+    *("a connect by a share, its end and the device's bind", "another connects and binds, and an end"),
 )
 """Cases of three requests, with the most schedules. `make test` runs them in one mode only."""
 
@@ -274,5 +246,5 @@ LONG = (
 def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepared: Any) -> None:
     given, asked = CASES[case]
     prepared(mode, lambda: installation(mode))
-    given()
+    GIVEN[given]()
     assert schedules.check(asked(mode), broken) > 1

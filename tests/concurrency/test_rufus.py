@@ -62,14 +62,8 @@ def insert(*numbers: int) -> Request:
     passings = [{"timestamp": "2026-11-20T09:20:25Z", "num_passing": number, "bib": "7"} for number in numbers]
     body = {"token_session": device().rpartition("#")[2] + SECRET, "passings_list": passings}
     return Request(
-        f"insert {numbers}",
-        lambda: send("rufus.insert_passings", {"api_key": UNBINDER}, body=body),
-        gains="connect",
+        f"insert {numbers}", lambda: send("rufus.insert_passings", {"api_key": UNBINDER}, body=body), gains="connect"
     )
-
-
-def unused() -> None:
-    """Start with a key that was not used today, so its first use is recorded."""
 
 
 def bound() -> None:
@@ -90,56 +84,57 @@ def inserted() -> None:
     assert insert(1, 2).ask().json()["inserted_count"] == 2
 
 
-def unbound() -> None:
-    bound()
-    assert end().ask().status == 200
+GIVEN: dict[str, Callable[[], object]] = {
+    # The first use of the key on this day is recorded.
+    "unused": lambda: None,
+    "bound": bound,
+    "opened": opened,
+    "inserted": inserted,
+    "unbound": lambda: (bound(), end().ask()),
+    "banned": lambda: (bound(), devices.ban(device(), "stolen")),
+}
 
 
-def banned() -> None:
-    bound()
-    devices.ban(device(), "stolen")
-
-
-CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
-    "two bind, the key's first uses": (unused, lambda: [bind("a"), bind("b")]),
-    "two bind an unbound device": (unbound, lambda: [bind("a"), bind("b")]),
-    "two bind again": (bound, lambda: [bind("a"), bind("b")]),
-    "a bind and a ban": (unbound, lambda: [bind("a"), ban()]),
-    "a bind again and a ban": (bound, lambda: [bind("a"), ban()]),
-    "a bind and an unban": (banned, lambda: [bind("a"), unban()]),
-    "a bind and an end": (bound, lambda: [bind("a"), end()]),
-    "a bind and the end of nothing": (unbound, lambda: [bind("a"), end()]),
-    "a bind and an unbind": (bound, lambda: [bind("a"), unbind()]),
-    "a bind and the unbind of nothing": (unbound, lambda: [bind("a"), unbind()]),
-    "two unbinds": (bound, lambda: [unbind(), unbind()]),
-    "an unbind and an end": (bound, lambda: [unbind(), end()]),
-    "an unbind and a ban": (bound, lambda: [unbind(), ban()]),
-    "a bind and the key's revocation": (bound, lambda: [bind("a"), revoke()]),
-    "a bind, an unbind and a bind": (bound, lambda: [bind("a"), unbind(), bind("b")]),
-    "an unbind, a bind and an end": (bound, lambda: [unbind(), bind("a"), end()]),
-    "an unbind, a bind and a ban": (bound, lambda: [unbind(), bind("a"), ban()]),
-    "two ends": (bound, lambda: [end(), end()]),
-    "three bind an unbound device": (unbound, lambda: [bind("a"), bind("b"), bind("c")]),
-    "a bind, an end and a bind": (bound, lambda: [bind("a"), end(), bind("b")]),
-    "a bind, a ban and an unban": (bound, lambda: [bind("a"), ban(), unban()]),
-    "two sessions": (bound, lambda: [session(), session()]),
-    "a session and a bind again": (bound, lambda: [session(), bind("a")]),
-    "a session and an unbind": (opened, lambda: [session(), unbind()]),
-    "a session and an end": (opened, lambda: [session(), end()]),
-    "a session and a ban": (bound, lambda: [session(), ban()]),
-    "a session and the key's revocation": (bound, lambda: [session(), revoke()]),
-    "a session, an unbind and a bind": (opened, lambda: [session(), unbind(), bind("a")]),
-    "two inserts of different passings": (opened, lambda: [insert(1), insert(2)]),
-    "two inserts of the same passings": (opened, lambda: [insert(1, 2), insert(1, 2)]),
-    "two inserts with a common passing": (opened, lambda: [insert(1, 2), insert(2, 3)]),
-    "a repeated insert and one with a common passing": (inserted, lambda: [insert(1, 2), insert(2, 3)]),
-    "an insert and a session": (inserted, lambda: [insert(2, 3), session()]),
-    "an insert and a bind again": (inserted, lambda: [insert(2, 3), bind("a")]),
-    "an insert and an unbind": (inserted, lambda: [insert(2, 3), unbind()]),
-    "an insert and an end": (inserted, lambda: [insert(2, 3), end()]),
-    "an insert and a ban": (inserted, lambda: [insert(2, 3), ban()]),
-    "an insert and the key's revocation": (opened, lambda: [insert(1), revoke()]),
-    "an insert, an unbind and a bind": (inserted, lambda: [insert(3), unbind(), bind("a")]),
+CASES: dict[str, tuple[str, Callable[[], list[Request]]]] = {
+    "two bind, the key's first uses": ("unused", lambda: [bind("a"), bind("b")]),
+    "two bind an unbound device": ("unbound", lambda: [bind("a"), bind("b")]),
+    "two bind again": ("bound", lambda: [bind("a"), bind("b")]),
+    "a bind and a ban": ("unbound", lambda: [bind("a"), ban()]),
+    "a bind again and a ban": ("bound", lambda: [bind("a"), ban()]),
+    "a bind and an unban": ("banned", lambda: [bind("a"), unban()]),
+    "a bind and an end": ("bound", lambda: [bind("a"), end()]),
+    "a bind and the end of nothing": ("unbound", lambda: [bind("a"), end()]),
+    "a bind and an unbind": ("bound", lambda: [bind("a"), unbind()]),
+    "a bind and the unbind of nothing": ("unbound", lambda: [bind("a"), unbind()]),
+    "two unbinds": ("bound", lambda: [unbind(), unbind()]),
+    "an unbind and an end": ("bound", lambda: [unbind(), end()]),
+    "an unbind and a ban": ("bound", lambda: [unbind(), ban()]),
+    "a bind and the key's revocation": ("bound", lambda: [bind("a"), revoke()]),
+    "a bind, an unbind and a bind": ("bound", lambda: [bind("a"), unbind(), bind("b")]),
+    "an unbind, a bind and an end": ("bound", lambda: [unbind(), bind("a"), end()]),
+    "an unbind, a bind and a ban": ("bound", lambda: [unbind(), bind("a"), ban()]),
+    "two ends": ("bound", lambda: [end(), end()]),
+    "three bind an unbound device": ("unbound", lambda: [bind("a"), bind("b"), bind("c")]),
+    "a bind, an end and a bind": ("bound", lambda: [bind("a"), end(), bind("b")]),
+    "a bind, a ban and an unban": ("bound", lambda: [bind("a"), ban(), unban()]),
+    "two sessions": ("bound", lambda: [session(), session()]),
+    "a session and a bind again": ("bound", lambda: [session(), bind("a")]),
+    "a session and an unbind": ("opened", lambda: [session(), unbind()]),
+    "a session and an end": ("opened", lambda: [session(), end()]),
+    "a session and a ban": ("bound", lambda: [session(), ban()]),
+    "a session and the key's revocation": ("bound", lambda: [session(), revoke()]),
+    "a session, an unbind and a bind": ("opened", lambda: [session(), unbind(), bind("a")]),
+    "two inserts of different passings": ("opened", lambda: [insert(1), insert(2)]),
+    "two inserts of the same passings": ("opened", lambda: [insert(1, 2), insert(1, 2)]),
+    "two inserts with a common passing": ("opened", lambda: [insert(1, 2), insert(2, 3)]),
+    "a repeated insert and one with a common passing": ("inserted", lambda: [insert(1, 2), insert(2, 3)]),
+    "an insert and a session": ("inserted", lambda: [insert(2, 3), session()]),
+    "an insert and a bind again": ("inserted", lambda: [insert(2, 3), bind("a")]),
+    "an insert and an unbind": ("inserted", lambda: [insert(2, 3), unbind()]),
+    "an insert and an end": ("inserted", lambda: [insert(2, 3), end()]),
+    "an insert and a ban": ("inserted", lambda: [insert(2, 3), ban()]),
+    "an insert and the key's revocation": ("opened", lambda: [insert(1), revoke()]),
+    "an insert, an unbind and a bind": ("inserted", lambda: [insert(3), unbind(), bind("a")]),
 }
 
 
@@ -147,7 +142,7 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
 def test_every_schedule_is_equivalent_to_some_order(case: str, prepared: Any) -> None:
     given, asked = CASES[case]
     prepared("companies", rufus.install)
-    given()
+    GIVEN[given]()
     assert schedules.check(asked(), broken) > 1
 
 

@@ -8,7 +8,7 @@ from bindery.directory import settings
 from bindery.registry import devices
 from tests import vodlix
 from tests.concurrency import schedules
-from tests.concurrency.schedules import Request, of_device, operator
+from tests.concurrency.schedules import Request, of_operators, operator
 from tests.invariants import broken
 from tests.vodlix import DEVICE, FACTS, MAC
 
@@ -27,48 +27,35 @@ def look() -> Request:
     return Request("look", lambda: vodlix.check({"mac_address": MAC}))
 
 
-def ban() -> Request:
-    return of_device(DEVICE, "ban", reason="stolen")
-
-
-def unban() -> Request:
-    return of_device(DEVICE, "unban")
-
-
-def switch_off() -> Request:
-    path = f"settings/{settings.DEVICE_MANAGEMENT}"
-    return operator("switch off", "settings", "PUT", path, {"value": 0})
-
-
-def nothing() -> None:
-    """Start with an unknown device."""
+BAN, UNBAN, _ = of_operators(DEVICE)
+SWITCH_OFF = operator("switch off", "settings", "PUT", f"settings/{settings.DEVICE_MANAGEMENT}", {"value": 0})
 
 
 def added() -> None:
     assert add("1").ask().status == 200
 
 
-def banned() -> None:
-    added()
-    devices.ban(DEVICE, "stolen")
-
-
-CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
-    "two add": (nothing, lambda: [add("2"), add("3")]),
-    "two add again": (added, lambda: [add("2"), add("3")]),
-    "three add again": (added, lambda: [add("2"), add("3"), add("4")]),
-    "an add and a ban": (added, lambda: [add("2"), ban()]),
-    "an add and a ban of an unknown device": (nothing, lambda: [add("2"), ban()]),
-    "an add and an unban": (banned, lambda: [add("2"), unban()]),
-    "an add, a ban and an unban": (added, lambda: [add("2"), ban(), unban()]),
-    "two add and a ban": (added, lambda: [add("2"), ban(), add("3")]),
-    "an activity and a ban": (added, lambda: [show("home"), ban()]),
-    "an activity and an add": (nothing, lambda: [show("home"), add("2")]),
-    "two activities": (added, lambda: [show("home"), show("menu")]),
-    "an activity, an add and a ban": (added, lambda: [show("home"), add("2"), ban()]),
-    "a check, a ban and an unban": (added, lambda: [look(), ban(), unban()]),
-    "a check and an add": (nothing, lambda: [look(), add("2")]),
-    "an add and the switch": (added, lambda: [add("2"), switch_off()]),
+GIVEN: dict[str, Callable[[], object]] = {
+    "nothing": lambda: None,
+    "added": added,
+    "banned": lambda: (added(), devices.ban(DEVICE, "stolen")),
+}
+CASES: dict[str, tuple[str, Callable[[], list[Request]]]] = {
+    "two add": ("nothing", lambda: [add("2"), add("3")]),
+    "two add again": ("added", lambda: [add("2"), add("3")]),
+    "three add again": ("added", lambda: [add("2"), add("3"), add("4")]),
+    "an add and a ban": ("added", lambda: [add("2"), BAN]),
+    "an add and a ban of an unknown device": ("nothing", lambda: [add("2"), BAN]),
+    "an add and an unban": ("banned", lambda: [add("2"), UNBAN]),
+    "an add, a ban and an unban": ("added", lambda: [add("2"), BAN, UNBAN]),
+    "two add and a ban": ("added", lambda: [add("2"), BAN, add("3")]),
+    "an activity and a ban": ("added", lambda: [show("home"), BAN]),
+    "an activity and an add": ("nothing", lambda: [show("home"), add("2")]),
+    "two activities": ("added", lambda: [show("home"), show("menu")]),
+    "an activity, an add and a ban": ("added", lambda: [show("home"), add("2"), BAN]),
+    "a check, a ban and an unban": ("added", lambda: [look(), BAN, UNBAN]),
+    "a check and an add": ("nothing", lambda: [look(), add("2")]),
+    "an add and the switch": ("added", lambda: [add("2"), SWITCH_OFF]),
 }
 
 
@@ -76,5 +63,5 @@ CASES: dict[str, tuple[Callable[[], None], Callable[[], list[Request]]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_every_schedule_is_equivalent_to_some_order(case: str) -> None:
     given, asked = CASES[case]
-    given()
+    GIVEN[given]()
     assert schedules.check(asked(), broken) > 1

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from bindery.directory import accounts
-from tests.tables import everything
+from tests.tables import NOTHING, everything
 from tools.local.engine import Engine, EngineError, keep
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 @pytest.mark.parametrize("_", range(2))
 def test_every_test_has_empty_tables(_):
-    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+    assert everything() == NOTHING
     accounts.create("acme", name="Acme")
 
 
@@ -84,4 +84,5 @@ def test_registry_generates_a_new_credential_at_every_start(engine: Engine, tmp_
 def test_only_tables_and_secrets_are_reachable(engine: Engine, target: str):
     assert httpx.post(f"{engine.endpoint}/_ministack/reset", headers={"x-amz-target": target}).status_code == 403
     assert httpx.get(f"{engine.endpoint}/_ministack/health").status_code == 403
-    assert boto3.client("dynamodb").list_tables()["TableNames"] == ["BindingsTable", "DevicesTable", "DirectoryTable"]
+    tables = ["BindingsTable", "DevicesTable", "DirectoryTable", "FramesTable"]
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == tables

@@ -42,9 +42,7 @@ def test_key_is_stored_only_as_its_hash() -> None:
     assert (key.account, key.grant, key.unbind) == ("acme", Grant.READ_WRITE, True)
 
 
-def test_key_without_expiry_stays_valid_during_a_slow_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_key_without_expiry_stays_valid_during_a_slow_check(monkeypatch: pytest.MonkeyPatch) -> None:
     credential = api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="a")
     ticks = itertools.count(clock.now(), 1000)
     monkeypatch.setattr(clock, "now", lambda: next(ticks))

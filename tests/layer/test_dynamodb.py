@@ -16,7 +16,7 @@ from bindery.core.errors import HotKey, Reason, Refused
 from bindery.registry.items import BY_LIST
 from tests import aws_calls, aws_responses
 from tests.aws_calls import error
-from tests.tables import everything, stored
+from tests.tables import NOTHING, everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -105,7 +105,7 @@ def test_failed_condition_raises_its_reason_or_the_items_reason() -> None:
 def test_first_failed_condition_decides_and_nothing_is_written() -> None:
     operations = [Put(THERE, {"n": 1}), Check(HERE, PRESENT), Delete(Key(Table.DEVICES, "x"), PRESENT)]
     assert refused(lambda: dynamodb.transact(operations)) is Reason.DEVICE_UNKNOWN
-    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+    assert everything() == NOTHING
 
 
 def test_put_that_finds_its_own_item_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_failed_transaction_is_a_conflict_or_unavailable(
     assert caught.value.reason is reason
     hot = "ThrottlingError" in codes and reason is Reason.CONFLICT
     assert isinstance(caught.value, HotKey) is hot
-    assert everything() == {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
+    assert everything() == NOTHING
 
 
 @pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ConditionalCheckFailed"])
@@ -210,14 +210,24 @@ UNREACHABLE = [
 def test_unreachable_table_is_unavailable_or_the_reads_reason(
     monkeypatch: pytest.MonkeyPatch, outage: Exception
 ) -> None:
+    refused_calls(monkeypatch, outage, Reason.UNAVAILABLE, hot=False)
+
+
+def refused_calls(monkeypatch: pytest.MonkeyPatch, error: Exception, usual: Reason, *, hot: bool) -> None:
+    """Check that every kind of call raises `usual` after this error, unless a read has a reason of its own."""
     for method in ("GetItem", "BatchGetItem", "PutItem", "TransactWriteItems", "Query"):
-        failing(monkeypatch, method, *[outage] * 3)
-    assert refused(lambda: dynamodb.get(HERE)) is Reason.UNAVAILABLE
-    assert refused(lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED)) is Reason.LOOKUP_FAILED
-    assert refused(lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)])) is Reason.LOOKUP_FAILED
-    assert refused(lambda: dynamodb.write(Put(HERE, {}))) is Reason.UNAVAILABLE
-    assert refused(lambda: dynamodb.transact([Put(HERE, {})])) is Reason.UNAVAILABLE
-    assert refused(lambda: list(dynamodb.query(Partition(Table.BINDINGS, "x")))) is Reason.UNAVAILABLE
+        failing(monkeypatch, method, *[error] * 3)
+    for call, reason in (
+        (lambda: dynamodb.get(HERE), usual),
+        (lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED), Reason.LOOKUP_FAILED),
+        (lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)]), Reason.LOOKUP_FAILED),
+        (lambda: dynamodb.write(Put(HERE, {})), usual),
+        (lambda: dynamodb.transact([Put(HERE, {})]), usual),
+        (lambda: list(dynamodb.query(Partition(Table.BINDINGS, "x"))), usual),
+    ):
+        with pytest.raises(Refused) as caught:
+            call()
+        assert (caught.value.reason, isinstance(caught.value, HotKey)) == (reason, hot)
 
 
 def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ServiceError:
@@ -242,21 +252,8 @@ def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ServiceError:
 def test_throttled_key_is_conflict_and_throttled_table_outage(
     monkeypatch: pytest.MonkeyPatch, reasons: list[str], hot: bool, member: str
 ) -> None:
-    for method in ("GetItem", "BatchGetItem", "PutItem", "TransactWriteItems", "Query"):
-        failing(monkeypatch, method, *[throttled(*reasons, member=member)] * 3)
-    usual = Reason.CONFLICT if hot else Reason.UNAVAILABLE
-    for call, reason in (
-        (lambda: dynamodb.get(HERE), usual),
-        (lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED), Reason.LOOKUP_FAILED),
-        (lambda: dynamodb.get_many([Read(HERE, Reason.LOOKUP_FAILED)]), Reason.LOOKUP_FAILED),
-        (lambda: dynamodb.write(Put(HERE, {})), usual),
-        (lambda: dynamodb.transact([Put(HERE, {})]), usual),
-        (lambda: list(dynamodb.query(Partition(Table.BINDINGS, "x"))), usual),
-    ):
-        with pytest.raises(Refused) as caught:
-            call()
-        assert caught.value.reason is reason
-        assert isinstance(caught.value, HotKey) is hot
+    error = throttled(*reasons, member=member)
+    refused_calls(monkeypatch, error, Reason.CONFLICT if hot else Reason.UNAVAILABLE, hot=hot)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 from cryptography.fernet import InvalidToken
 
 from bindery.security import encryption, secrets
-from tools.local import quectel_login
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -32,12 +31,6 @@ def test_other_secret_or_changed_ciphertext_fails_to_decrypt() -> None:
     secrets.clear_cache()
     with pytest.raises(InvalidToken):
         encryption.decrypt(sealed, "domain", "app")
-
-
-@pytest.mark.parametrize("password", ["", "p", "sixteen letters.", "corr\u00e8ct horse " * 20])
-def test_app_password_is_decrypted(password: str) -> None:
-    random = "a1B2c3D4e5F6g7H8"
-    assert encryption.app_password(quectel_login.encrypt(password.encode(), random), random) == password
 
 
 def test_app_password_encrypted_by_openssl_is_decrypted() -> None:

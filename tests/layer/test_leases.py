@@ -9,7 +9,7 @@ from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Key, Put, Table
 from bindery.connectivity import leases, service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, authorize_client, stop, stop_one
+from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, admit, stop, stop_one
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, sessions, users
@@ -123,11 +123,11 @@ def test_each_holder_in_multi_mode_connects_by_own_binding(facts: dict[str, Any]
 def held_to(made: Connection, may: bool) -> None:
     """Check that both forms of the rule, the write condition and the read, agree."""
     if may:
-        assert authorize_client(made.proxy, CLIENT) == made
+        assert admit(made.label, CLIENT).lease["connection"] == made.id
         assert make().id != made.id
     else:
         before_ = everything()
-        assert refused(lambda: authorize_client(made.proxy, CLIENT)) == refused(make) == Reason.NOT_SHARED
+        assert refused(lambda: admit(made.label, CLIENT)) == refused(make) == Reason.NOT_SHARED
         assert everything() == before_
 
 
@@ -159,12 +159,12 @@ def test_revoking_sessions_ends_connections_permanently(revoke: Callable[[], Non
     assert lasting(pk) == {made.id}
     revoke()
     stands = everything()
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(made.label, CLIENT)) is Reason.NOT_FOUND
     assert lasting(pk) == set()
     assert everything() == stands
     again = make()
-    assert authorize_client(again.proxy, CLIENT) == again
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert admit(again.label, CLIENT).lease["connection"] == again.id
+    assert refused(lambda: admit(made.label, CLIENT)) is Reason.NOT_FOUND
     assert lasting(pk) == {again.id}
 
 
@@ -219,14 +219,14 @@ def test_ended_lease_stays_ended_when_its_obstacle_is_lifted(case: str) -> None:
     made = make(FIRST_CLIENT)
     end(pk)
     stands = everything()
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is reason
+    assert refused(lambda: admit(made.label, CLIENT)) is reason
     assert lasting(pk) == set()
     assert everything() == stands
     lift(pk)
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(made.label, CLIENT)) is Reason.NOT_FOUND
     assert lasting(pk) == set()
     again = make()
-    assert authorize_client(again.proxy, CLIENT) == again
+    assert admit(again.label, CLIENT).lease["connection"] == again.id
     assert lasting(pk) == {again.id}
 
 
@@ -247,7 +247,7 @@ def test_user_without_access_does_not_learn_of_a_ban() -> None:
     made = make()
     devices.ban(pk, "stolen")
     own(pk, holder="user#eve")
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) == refused(make) == Reason.NOT_SHARED
+    assert refused(lambda: admit(made.label, CLIENT)) == refused(make) == Reason.NOT_SHARED
 
 
 @pytest.mark.parametrize("lift", [devices.unban, devices.activate])
@@ -256,7 +256,7 @@ def test_needless_unban_or_activation_keeps_connections(lift: Callable[[str], ob
     own(pk)
     made = make()
     lift(pk)
-    assert authorize_client(made.proxy, CLIENT) == made
+    assert admit(made.label, CLIENT).lease["connection"] == made.id
 
 
 @pytest.mark.parametrize(
@@ -276,9 +276,9 @@ def test_connection_is_for_a_named_any_or_the_first_client(host_ip: str, comers:
     made = make(host_ip)
     for comer, may in comers:
         if may:
-            assert authorize_client(made.proxy, comer) == made
+            assert admit(made.label, comer).lease["connection"] == made.id
         else:
-            assert refused(lambda comer=comer: authorize_client(made.proxy, comer)) is Reason.ACCESS_DENIED  # type: ignore[misc]
+            assert refused(lambda comer=comer: admit(made.label, comer)) is Reason.ACCESS_DENIED  # type: ignore[misc]
 
 
 OTHERS = "80:00:00:00:00:00:00:F2"
@@ -294,15 +294,13 @@ def same_label(monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, Connection]
     users.create("eve", "other")
     service_addresses.assign(OTHERS, company_device("other"))
     theirs = connection("eve", OTHERS)
-    assert mine.proxy == theirs.proxy == LABEL
+    assert mine.label == theirs.label == LABEL
     return mine, theirs
 
 
-def test_two_connections_with_one_label_are_both_refused(
-    same_label: tuple[Connection, Connection],
-) -> None:
+def test_two_connections_with_one_label_are_both_refused(same_label: tuple[Connection, Connection]) -> None:
     stands = everything()
-    assert refused(lambda: authorize_client(LABEL, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(LABEL, CLIENT)) is Reason.NOT_FOUND
     assert everything() == stands
 
 
@@ -323,47 +321,43 @@ def test_ended_connection_does_not_hide_one_with_the_same_label(
 ) -> None:
     end(same_label[ended])
     left = same_label[1 - ended]
-    assert authorize_client(LABEL, CLIENT) == left
+    assert admit(LABEL, CLIENT).lease["connection"] == left.id
     end(left)
-    assert refused(lambda: authorize_client(LABEL, CLIENT)) in (
+    assert refused(lambda: admit(LABEL, CLIENT)) in (
         Reason.NOT_FOUND,
         Reason.NOT_SHARED,
         Reason.DEVICE_BANNED,
     )
 
 
-def test_client_cannot_use_anothers_connection_of_same_label(
-    same_label: tuple[Connection, Connection],
-) -> None:
+def test_client_cannot_use_anothers_connection_of_same_label(same_label: tuple[Connection, Connection]) -> None:
     mine, theirs = same_label
     lease = items.connection(theirs.device, "eve")
     dynamodb.write(lease.update(set={"client_ip": OTHER}))
-    assert refused(lambda: authorize_client(LABEL, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(LABEL, CLIENT)) is Reason.NOT_FOUND
     devices.ban(mine.device, "stolen")
-    assert refused(lambda: authorize_client(LABEL, CLIENT)) is Reason.ACCESS_DENIED
-    assert authorize_client(LABEL, OTHER) == theirs
+    assert refused(lambda: admit(LABEL, CLIENT)) is Reason.ACCESS_DENIED
+    assert admit(LABEL, OTHER).lease["connection"] == theirs.id
 
 
-def test_connection_ends_at_its_expiry_even_if_still_stored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_connection_ends_at_its_expiry_even_if_still_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device())
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
     made = make()
     assert (made.expires_at, made.seconds_left()) == (1_028_800, 28800)
     monkeypatch.setattr(clock, "now", lambda: 1_028_799_999)
-    assert authorize_client(made.proxy, CLIENT) == made
+    assert admit(made.label, CLIENT).lease["connection"] == made.id
     monkeypatch.setattr(clock, "now", lambda: 1_028_800_000)
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(made.label, CLIENT)) is Reason.NOT_FOUND
 
 
 def test_share_ends_at_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     own(device(), holder="user#eve", shares={UID: 1_000_001})
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
     made = make()
-    assert authorize_client(made.proxy, CLIENT) == made
+    assert admit(made.label, CLIENT).lease["connection"] == made.id
     monkeypatch.setattr(clock, "now", lambda: 1_000_001_000)
-    assert refused(make) == refused(lambda: authorize_client(made.proxy, CLIENT)) == Reason.NOT_SHARED
+    assert refused(make) == refused(lambda: admit(made.label, CLIENT)) == Reason.NOT_SHARED
 
 
 # A lease is valid only while the binding names it.
@@ -427,17 +421,17 @@ def test_lease_stays_ended_when_its_holder_binds_again(case: str) -> None:
     bind()
     service_addresses.assign(ADDRESS, pk)
     lease = make()
-    assert authorize_client(lease.proxy, CLIENT) == lease
+    assert admit(lease.label, CLIENT).lease["connection"] == lease.id
     assert [item["connection"] for item in leases.list_live(10, None, device=pk).items] == [lease.id]
     end(pk)
-    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_SHARED
+    assert refused(lambda: admit(lease.label, CLIENT)) is Reason.NOT_SHARED
     bind()
-    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(lease.label, CLIENT)) is Reason.NOT_FOUND
     assert leases.list_live(10, None, device=pk).items == leases.list_live(10, None, caller=UID).items == []
     assert refused(lambda: stop(pk, UID)) is Reason.NOT_FOUND
     again = make()
-    assert authorize_client(again.proxy, CLIENT) == again
-    assert refused(lambda: authorize_client(lease.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert admit(again.label, CLIENT).lease["connection"] == again.id
+    assert refused(lambda: admit(lease.label, CLIENT)) is Reason.NOT_FOUND
 
 
 def test_retry_of_a_bind_keeps_its_connections() -> None:
@@ -446,7 +440,7 @@ def test_retry_of_a_bind_keeps_its_connections() -> None:
     service_addresses.assign(ADDRESS, pk)
     made = make()
     bind()
-    assert authorize_client(made.proxy, CLIENT) == made
+    assert admit(made.label, CLIENT).lease["connection"] == made.id
 
 
 def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
@@ -471,7 +465,7 @@ def test_full_binding_drops_callers_to_make_room(until: Callable[[int], int], le
     own(pk, leases=others(pk, until))
     made = make()
     assert names_met(pk) == left | {made.id}
-    assert authorize_client(made.proxy, CLIENT) == made
+    assert admit(made.label, CLIENT).lease["connection"] == made.id
     again = make()
     assert names_met(pk) == left | {again.id}
 
@@ -482,9 +476,9 @@ def test_binding_without_leases_records_the_first_one() -> None:
         Put(items.owner(pk), {"holder": identity.user_holder(UID), "binding": "b", "holder_sort": "quectel#1"})
     )
     made = make()
-    assert authorize_client(made.proxy, CLIENT) == made
+    assert admit(made.label, CLIENT).lease["connection"] == made.id
     dynamodb.write(items.owner(pk).update(remove=["leases"]))
-    assert refused(lambda: authorize_client(made.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(made.label, CLIENT)) is Reason.NOT_FOUND
 
 
 def test_user_stops_only_the_connection_with_that_id() -> None:
@@ -497,7 +491,7 @@ def test_user_stops_only_the_connection_with_that_id() -> None:
     assert refused(lambda: stop_one(user(UID), None, second.id)) is Reason.NOT_FOUND
     assert everything() == stands
     stop_one(user(UID), assigned, second.id)
-    assert refused(lambda: authorize_client(second.proxy, CLIENT)) is Reason.NOT_FOUND
+    assert refused(lambda: admit(second.label, CLIENT)) is Reason.NOT_FOUND
     assert named(items.owner(pk)) == {}
     assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
     assert refused(lambda: stop_one(user(UID), assigned, second.id)) is Reason.NOT_FOUND

@@ -52,9 +52,7 @@ def test_check_without_stored_password_fails_and_takes_as_long(monkeypatch: pyte
     assert [parameters["n"] for parameters in made] == [2**17]
 
 
-def test_hash_is_salted_and_valid_after_parameters_change(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_hash_is_salted_and_valid_after_parameters_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_LN", 4)
     first, second = passwords.protect("a" * 8), passwords.protect("a" * 8)
     assert first != second

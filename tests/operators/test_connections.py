@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import dynamodb
 from bindery.connectivity import service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, Connection, authorize_client
-from bindery.core import clock
+from bindery.connectivity.leases import ANY_CLIENT, Connection, admit
+from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, users
-from bindery.registry import identity, items
+from bindery.registry import identity
 from tests.http_api import Response, admin
 from tests.records import company_device, connection
 from tests.tables import everything
@@ -18,6 +17,7 @@ from tests.tables import everything
 pytestmark = pytest.mark.usefixtures("registry")
 
 ADDRESSES = {"S1": "80:00:00:00:00:00:00:F1", "S2": "80:00:00:00:00:00:00:F2"}
+SSH = "80:00:00:00:00:00:00:F3"
 LEASE = 28800
 
 
@@ -53,9 +53,7 @@ def ids(answer: Response) -> list[str]:
     return [lease["id"] for lease in answer.json()["items"]]
 
 
-def test_leases_are_listed_by_device_and_by_caller_without_labels(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_leases_are_listed_by_device_and_by_caller_without_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
     first, second, third = make("ann"), make("bob"), make("ann", "S2")
     answer = listed(device=device("S1"))
@@ -71,17 +69,9 @@ def test_leases_are_listed_by_device_and_by_caller_without_labels(
         "created_at": 1_000_000_999,
         "expires_at": (1_000_000 + LEASE) * 1000,
     }
-    assert first.proxy not in answer.body
+    assert first.label not in answer.body
     assert set(ids(listed(caller="ann"))) == {first.id, third.id}
     assert ids(listed(caller="eve")) == ids(listed(device="rufus#x#y")) == []
-
-
-def test_callers_leases_have_their_own_index_partition() -> None:
-    make("ann")
-    for holder in (identity.user_holder("ann"), identity.customer_holder("ann")):
-        assert not list(dynamodb.query(items.held_by(holder)))
-    held = dynamodb.query(items.held_by(identity.account_holder("acme")))
-    assert [item["sk"] for item in held] == ["owner", "owner"]
 
 
 @pytest.mark.parametrize("by", ["device", "caller"])
@@ -94,9 +84,7 @@ def test_list_is_paginated(by: str) -> None:
     assert {*ids(first), *ids(rest)} == made
 
 
-def test_ended_lease_is_neither_listed_nor_stopped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_ended_lease_is_neither_listed_nor_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 1_000_000_999)
     made = make("ann")
     monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000 - 1)
@@ -113,11 +101,34 @@ def test_stopped_connection_admits_nobody_until_a_new_connect() -> None:
     answer = stop("S1", "ann")
     assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device("S1")), "caller": "ann"})
     with pytest.raises(Refused) as caught:
-        authorize_client(stopped.proxy, "203.0.113.9")
+        admit(stopped.label, "203.0.113.9")
     assert caught.value.reason is Reason.NOT_FOUND
     for kept in (other, elsewhere):
-        assert authorize_client(kept.proxy, "203.0.113.9") == kept
+        assert admit(kept.label, "203.0.113.9").lease["connection"] == kept.id
     again = stop("S1", "ann")
     assert (again.status, again.json()["reason"]) == (404, "not_found")
     made = make("ann")
-    assert authorize_client(made.proxy, "203.0.113.9") == made
+    assert admit(made.label, "203.0.113.9").lease["connection"] == made.id
+
+
+def test_relay_host_gets_the_credential_of_a_client_at_its_port(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RELAY_HOST", "relay.example.com:34168-34199")
+    env.clear_cache()
+    service_addresses.assign(SSH, device("S1"), "ssh", 22)
+    made = connection("ann", SSH, "203.0.113.9")
+    asked = {"port": 34168, "client": "203.0.113.9"}
+    answer = admin("connections", "GET", "connections/relay", query=asked)
+    assert (answer.status, answer.json()) == (
+        200,
+        {
+            "credential": f"port#34168.{made.id}",
+            "device": identity.opaque(device("S1")),
+            "caller": "ann",
+            "expires_at": made.expires_at * 1000,
+        },
+    )
+    for other in ({"port": 34169}, {"client": "203.0.113.10"}):
+        refused = admin("connections", "GET", "connections/relay", query=asked | other)
+        assert (refused.status, refused.json()["detail"]) == (404, "The client has no connection at this port.")
+    stop("S1", "ann")
+    assert admin("connections", "GET", "connections/relay", query=asked).status == 404

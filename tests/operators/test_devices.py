@@ -1,6 +1,6 @@
 """Device operations of the admin API, through the handler: find, show, ban, unbind, activate, address, import."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from tests import quectel
 from tests.http_api import OPERATOR, Response, admin
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.records import ADDRESS, company_device, registration
-from tests.tables import everything, stored
+from tests.tables import everything, item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -455,35 +455,17 @@ def test_errors_are_reported_in_row_order(world: World) -> None:
     assert admin("devices", "POST", "devices/import", {"rows": [{}] * 501}).status == 422
 
 
-def test_interrupted_import_can_be_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = dynamodb.write
-
-    def fail(operation: dynamodb.Write) -> None:
-        if operation.key.pk.endswith("N2"):
-            raise dynamodb.Refused(dynamodb.Reason.UNAVAILABLE)
-        real(operation)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dynamodb, "write", fail)
-        assert admin("devices", "POST", "devices/import", {"rows": [row(1), row(2), row(3)]}).status == 503
-    again = send(row(1), row(2), row(3))
-    assert again["created"] + again["unchanged"] == 3
-    assert len(stored(Table.DEVICES)) == 4
-
-
 @pytest.mark.parametrize(("obstacle", "lifting"), [("ban", "unban"), ("deactivate", "activate")])
 def test_service_addresses_are_assigned_again_when_connections_are_allowed_again(obstacle: str, lifting: str) -> None:
     device = rufus()
     service_addresses.assign(ADDRESS, device)
-    assigned = [found["assignment"] for found in _assignments(device)]
+
+    def assignments() -> list[str]:
+        named = item_at(items.service_address(ADDRESS)), item_at(items.device(device))["services"][ADDRESS]
+        return [each["assignment"] for each in named]
+
+    assigned = assignments()
     assert ask("POST", device, f"/{obstacle}", {"reason": "stolen"} if obstacle == "ban" else None).status == 200
     assert ask("POST", device, f"/{lifting}").status == 200
-    again = [found["assignment"] for found in _assignments(device)]
+    again = assignments()
     assert again[0] == again[1] != assigned[0] == assigned[1]
-
-
-def _assignments(device: str) -> Iterator[Any]:
-    """Yield the address and the device's service, which name the same assignment."""
-    yield dynamodb.get(items.service_address(ADDRESS))
-    record = dynamodb.get(items.device(device))
-    yield record and record["services"][ADDRESS]

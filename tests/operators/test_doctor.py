@@ -10,6 +10,7 @@ import pytest
 from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
+from bindery.connectivity import service_addresses
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, settings
@@ -17,14 +18,14 @@ from bindery.operators import doctor
 from bindery.registry import devices, identity
 from bindery.rufus import company_devices
 from bindery.vodlix import video_devices
+from tests.device_link import connect
 from tests.http_api import admin
 from tests.openid import Bank
-from tests.tables import everything
+from tests.tables import NOTHING, everything
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-NOTHING: dict[str, list[Any]] = {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 DIALECTS = ["rufus", "quectel", "asseco", "remoteit", "vodlix"]
 
 
@@ -53,9 +54,10 @@ def test_healthy_installation_passes_and_is_left_unchanged() -> None:
         "table directory",
         "table devices",
         "table bindings",
+        "table frames",
         "index by_serial",
         "index by_holder",
-        "index by_proxy",
+        "index by_label",
         "index by_credential",
         "index by_list",
         "secret device_id",
@@ -153,7 +155,7 @@ def test_wrong_clock_is_reported(monkeypatch: pytest.MonkeyPatch, apart: int) ->
         ("asseco", owned_devices, "unregister"),
         ("quectel", devices, "manufacture"),
         ("vodlix", video_devices, "add"),
-        ("remoteit", doctor, "_authorize_client"),
+        ("remoteit", doctor, "_admitted"),
     ],
 )
 def test_failed_round_trip_leaves_nothing_behind(
@@ -171,7 +173,7 @@ def test_failed_round_trip_leaves_nothing_behind(
     [
         (lambda patch: patch.setattr(company_devices, "bind", lambda *_, **__: ""), "rufus", "not its holder's"),
         (lambda patch: patch.setattr(video_devices, "add", lambda *_, **__: None), "vodlix", "is not there"),
-        (lambda patch: patch.setattr(doctor, "LABEL_LOOKUPS", 0), "remoteit", "by its proxy label"),
+        (lambda patch: patch.setattr(doctor, "INDEX_LOOKUPS", 0), "remoteit", "by its proxy label"),
     ],
 )
 def test_lost_write_is_detected(
@@ -182,9 +184,7 @@ def test_lost_write_is_detected(
     assert everything() == NOTHING
 
 
-def test_next_run_deletes_only_leftovers_of_an_interrupted_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_next_run_deletes_only_leftovers_of_an_interrupted_run(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts.create("acme", name="Acme")
     dynamodb.write(devices.seen(identity.video_device("A1B2C3D4E5F6"), "vodlix"))
     before = everything()
@@ -231,3 +231,68 @@ def test_next_run_deletes_the_probe_of_an_interrupted_run(monkeypatch: pytest.Mo
 def test_client_and_the_times_of_its_calls_are_shown() -> None:
     (detail,) = [check["detail"] for check in ask()["checks"] if check["name"] == "client"]
     assert re.fullmatch(rf"{env.read('AWS_CLIENT')}: first call \d+ ms, then \d+ ms", detail)
+
+
+# ── A device and a connection for a test of the device link ───────────────────────────────────────────────────────────
+
+
+def test_link_test_has_credentials_of_a_device_and_a_tunnel_and_leaves_nothing_behind(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("LINK_ENDPOINT", "https://link.example.com/link")
+    answer = admin("doctor", "POST", "doctor/link")
+    assert answer.status == 200
+    test = answer.json()
+    assert test["url"] == "wss://link.example.com/link"
+    device = connect(test["device_key"])
+    headers = {"Authorization": f"Bearer {test['credential']}", "Bindery-Session": test["run"]}
+    tunnel = connect("", headers=headers)
+    assert device is not None
+    assert tunnel is not None
+    device.hello()
+    tunnel.send({"type": "open", "s": "a" * 32, "svc": "echo", "n": 0})
+    assert device.received[-1]["type"] == "open"
+    tunnel.end()
+    device.end()
+    ended = admin("doctor", "DELETE", f"doctor/link/{test['run']}")
+    assert (ended.status, ended.json()) == (200, {"run": test["run"]})
+    assert everything() == NOTHING
+    assert connect(test["device_key"]) is None
+    assert connect("", headers=headers) is None
+
+
+def test_link_test_whose_device_is_still_connected_leaves_nothing_behind() -> None:
+    test = admin("doctor", "POST", "doctor/link").json()
+    device = connect(test["device_key"])
+    assert device is not None
+    admin("doctor", "DELETE", f"doctor/link/{test['run']}")
+    device.end()
+    assert everything() == NOTHING
+
+
+def test_link_test_begins_once_the_indexes_have_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, listed = dynamodb.query, []
+
+    def query(partition: dynamodb.Partition, **given: Any) -> Any:
+        listed.append(partition.by)
+        return iter(()) if listed.count(partition.by) < 3 else real(partition, **given)
+
+    monkeypatch.setattr(dynamodb, "query", query)
+    assert admin("doctor", "POST", "doctor/link").status == 200
+    assert [index.name for index in listed] == ["by_credential"] * 3 + ["by_label"] * 3
+    monkeypatch.setattr(doctor, "INDEX_LOOKUPS", 2)
+    listed.clear()
+    assert admin("doctor", "POST", "doctor/link").status == 503
+
+
+def test_next_run_deletes_leftovers_of_an_interrupted_link_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(service_addresses, "assign", fail)
+        assert admin("doctor", "POST", "doctor/link").status == 503
+    test = admin("doctor", "POST", "doctor/link").json()
+    assert connect(test["device_key"]) is not None
+    monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
+    assert ill(ask()) == {}
+    assert everything() == NOTHING
+    again = admin("doctor", "DELETE", f"doctor/link/{test['run']}")
+    assert (again.status, again.json()["detail"]) == (404, "The run has ended.")

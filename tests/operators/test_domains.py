@@ -11,24 +11,6 @@ from tests.tables import everything, stored
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-def test_domain_is_created_once_and_shown() -> None:
-    made = admin("domains", "POST", "domains", {"domain": "E.DM.1"})
-    assert made.status == 200
-    shown = {
-        "domain": "E.DM.1",
-        "enabled": True,
-        "binders": "everyone",
-        "created_at": made.json()["created_at"],
-    }
-    assert made.json() == shown | {"secret": made.json()["secret"]}
-    assert admin("domains", "GET", "domains/E.DM.1").json() == shown
-    (record,) = stored(Table.DIRECTORY)
-    assert record["changed_by"] == OPERATOR
-    before = everything()
-    assert admin("domains", "POST", "domains", {"domain": "E.DM.1", "enabled": False}).status == 409
-    assert everything() == before
-
-
 def test_domain_is_created_with_the_specified_fields() -> None:
     given = {"domain": "d", "enabled": False, "binders": "administrators", "secret": "q7Zr/fZ+9bc="}
     assert admin("domains", "POST", "domains", given).json().items() >= given.items()

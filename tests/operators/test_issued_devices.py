@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,8 +9,9 @@ from bindery.aws.dynamodb import Put, Table
 from bindery.core import clock
 from bindery.directory import accounts
 from bindery.registry import identity
-from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.http_api import OPERATOR, Response, admin
 from tests.openid import CUSTOMER, OTHER, Bank
+from tests.sample_requests import send
 from tests.tables import everything, stored
 
 TOKEN: dict[str, Any] = {"customer": CUSTOMER, "device_id": "T-1", "kind": "otp-token"}
@@ -26,11 +26,7 @@ CARD: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def bank(registry: None, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
-    with Bank() as bank:
-        bank.trusted(environment)
-        yield bank
+pytestmark = pytest.mark.usefixtures("registry", "bank")
 
 
 def load(*rows: Any, dry_run: bool = False) -> Response:
@@ -48,13 +44,8 @@ def change(customer: str, device_id: str, body: Any, *, who: str = OPERATOR) -> 
 
 def seen(bank: Bank, device_id: str, customer: str = CUSTOMER) -> Any:
     """Return the device as the customer's app sees it."""
-    request = event(
-        "GET",
-        f"/v1/device/issued-devices/{device_id}",
-        headers={"authorization": f"bearer {bank.token(sub=customer)}"},
-        path_parameters={"device-id": device_id},
-    )
-    return invoke("asseco.get_issued_device", request).json()
+    headers = {"authorization": f"bearer {bank.token(sub=customer)}"}
+    return send("asseco.get_issued_device", headers, path={"device-id": device_id}).json()
 
 
 # ── Import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -87,9 +78,7 @@ def test_row_replaces_the_whole_device(bank: Bank) -> None:
     assert "card_status" not in record
 
 
-def test_import_keeps_the_nickname_and_does_not_count_it_as_changed(
-    bank: Bank,
-) -> None:
+def test_import_keeps_the_nickname_and_does_not_count_it_as_changed(bank: Bank) -> None:
     load(TOKEN, CARD)
     issued_devices.rename(CUSTOMER, "C-1", "Holiday card")
     before = everything()
@@ -154,9 +143,7 @@ def test_every_error_in_a_row_is_reported() -> None:
     }
 
 
-def test_import_takes_500_rows_and_reads_100_records_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_import_takes_500_rows_and_reads_100_records_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(501)]
     answer = load(*rows)
     assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "body.rows")
@@ -215,8 +202,7 @@ def test_operators_can_use_any_customer_id_of_the_issuer(name: str, bank: Bank) 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a\u200bb", "C" * 257, "\U0001f600" * 254, 5])
 def test_customer_id_that_no_token_can_have_is_rejected(name: Any, bank: Bank) -> None:
-    request = event("GET", "/v1/device/issued-devices", headers={"authorization": f"bearer {bank.token(sub=name)}"})
-    assert invoke("asseco.list_issued_devices", request).status == 401
+    assert send("asseco.list_issued_devices", {"authorization": f"bearer {bank.token(sub=name)}"}).status == 401
     assert [error["row"] for error in load(TOKEN | {"customer": name}).json()["errors"]] == [0]
     accounts.create("acme", name="Acme")
     assert admin("users", "POST", "users", {"uid": "ada", "account": "acme", "customer": name}).status == 422

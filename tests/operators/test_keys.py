@@ -1,4 +1,3 @@
-import json
 import re
 from typing import Any
 
@@ -11,8 +10,9 @@ from bindery.core import clock
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import items
-from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.http_api import OPERATOR, Response, admin
 from tests.records import ADDRESS, company_device
+from tests.sample_requests import send
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -39,8 +39,7 @@ def issue(**changes: Any) -> dict[str, Any]:
 
 
 def bind(key: str) -> int:
-    body = '{"model": "M", "serial_number": "S"}'
-    return invoke("rufus.bind_device", event("POST", "/v0/devices", headers={"api_key": key}, body=body)).status
+    return send("rufus.bind_device", {"api_key": key}).status
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
@@ -97,11 +96,8 @@ def test_legacy_developer_key_works_but_cannot_be_rotated(rights: tuple[str, boo
     dynamodb.write(items.api_key(made["id"]).update(set={"grant": rights[0], "unbind": rights[1]}))
     users.create("ada", "acme")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
-    assert invoke("remoteit.list_all", event("GET", "/apv/v27/device/list/all", headers=headers)).status == 200
-    connect = event(
-        "POST", "/apv/v27/device/connect", headers=headers, body='{"deviceaddress":"80:00:00:00:00:00:00:F1"}'
-    )
-    assert "[0405]" in invoke("remoteit.connect_device", connect).body
+    assert send("remoteit.list_all", headers).status == 200
+    assert "[0405]" in send("remoteit.connect_device", headers, body={"deviceaddress": ADDRESS}).body
     stands = everything()
     answer = ask("POST", f"/{made['id']}/rotate", {})
     assert (answer.status, answer.json()["detail"]) == (422, NO_GRANTS)
@@ -123,11 +119,7 @@ def test_rotated_key_is_valid_until_the_overlap_ends(monkeypatch: pytest.MonkeyP
     now = made["created_at"] + DAY
     at(monkeypatch, now)
     successor = ask("POST", f"/{made['id']}/rotate", {"overlap_seconds": 3600}).json()
-    assert successor == made | {
-        "id": api_keys.id_of(successor["key"]),
-        "key": successor["key"],
-        "created_at": now,
-    }
+    assert successor == made | {"id": api_keys.id_of(successor["key"]), "key": successor["key"], "created_at": now}
     assert successor["key"] != made["key"]
     assert ask("GET", f"/{made['id']}").json()["expires_at"] == now + 3600_000
     at(monkeypatch, now + 3600_000 - 1)
@@ -221,8 +213,7 @@ def test_developer_key_shows_its_last_use_by_another_accounts_user() -> None:
     made = issue(kind="remoteit", grant="READ_WRITE")
     headers = {"developerkey": made["key"], "token": sessions.issue("ada", "remoteit", 60)[0]}
     for address, last_used in (("F2", None), ("F1", clock.today().isoformat())):
-        body = json.dumps({"deviceaddress": f"80:00:00:00:00:00:00:{address}"})
-        invoke("remoteit.connect_device", event("POST", "/apv/v27/device/connect", headers=headers, body=body))
+        send("remoteit.connect_device", headers, body={"deviceaddress": f"80:00:00:00:00:00:00:{address}"})
         assert ask("GET", f"/{made['id']}").json()["last_used"] == last_used
 
 

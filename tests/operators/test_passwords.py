@@ -1,6 +1,5 @@
 """Every password that an operator can set works in every login."""
 
-import json
 from urllib.parse import urlencode
 
 import pytest
@@ -9,7 +8,8 @@ from bindery.directory import accounts, api_keys, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.quectel import domain_secrets
 from bindery.security import passwords
-from tests.http_api import Response, admin, event, invoke
+from tests.http_api import Response, admin
+from tests.sample_requests import send
 from tools.local import quectel_login
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -37,14 +37,12 @@ def user(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def remoteit(password: str) -> Response:
     headers = {"developerkey": api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool")}
-    body = json.dumps({"username": EMAIL, "password": password})
-    return invoke("remoteit.login", event("POST", "/apv/v27/user/login", headers=headers, body=body))
+    return send("remoteit.login", headers, body={"username": EMAIL, "password": password})
 
 
 def quectel(password: str) -> Response:
     body = urlencode(quectel_login.form(EMAIL, password, DOMAIN, SECRET)).encode()
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    return invoke("quectel.email_pwd_login", event("POST", quectel_login.PATH, headers=headers, body=body))
+    return send("quectel.email_pwd_login", body=body)
 
 
 @pytest.mark.parametrize("case", PASSWORDS)

@@ -37,6 +37,10 @@ CARD_HELD = {
     "card_kind": "debit-card",
     "card_brand": "maestro",
 }
+PERSON: dict[str, Any] = {"domain": "D", "home_mode": True, "customer": CUSTOMER}
+PERSON |= {"email": "Ada@Example.com", "phone": "+447700900123"}
+REMOVED = {"service_names": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
+"""Records of Ada that every erasure removes, whatever happened before."""
 LATER = 4_000_000_000
 
 
@@ -73,9 +77,7 @@ def others(registry: None) -> None:
 def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     """Create Ada, with data of every kind. Return the tables as they were before."""
     before = everything()
-    users.create(
-        ME, "acme", domain="D", home_mode=True, customer=CUSTOMER, email="Ada@Example.com", phone="+447700900123"
-    )
+    users.create(ME, "acme", **PERSON)
     families.create("ada's", ME, rooms=["R1"])
     families.change("ben's", members=[ME, "cleo"])
     families.change("theirs", members=[OTHER, ME])
@@ -139,20 +141,8 @@ def names(records: list[dict[str, Any]]) -> list[str]:
 def test_export_contains_all_data_and_no_secrets() -> None:
     users.set_password(ME, "correct horse battery staple")
     found = export()
-    assert found["user"] == {
-        "uid": ME,
-        "account": "acme",
-        "domain": "D",
-        "role": "regular",
-        "home_mode": True,
-        "customer": CUSTOMER,
-        "email": "Ada@Example.com",
-        "phone": "+447700900123",
-        "enabled": True,
-        "created_at": found["user"]["created_at"],
-        "changed_at": None,
-        "has_password": True,
-    }
+    own = {"uid": ME, "account": "acme", "role": "regular", "enabled": True, "changed_at": None, "has_password": True}
+    assert found["user"] == own | PERSON | {"created_at": found["user"]["created_at"]}
     assert names(found["bindings"]) == [device("multi", "S0"), device("unique", "S1"), device("unique", "S2")]
     assert names(found["shares"]) == [device("multi", "S1"), device("unique", "S0")]
     assert {share["expires_at"] for share in found["shares"]} == {LATER * 1000}
@@ -173,20 +163,20 @@ def test_export_contains_all_data_and_no_secrets() -> None:
     assert found["complete"] is True
     assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
-    (lease,) = [item for item in stored(Table.BINDINGS) if "proxy" in item]
+    (lease,) = [item for item in stored(Table.BINDINGS) if "label" in item]
     for secret in (
         '"password"',
         '"leases"',
         lease["connection"],
         "generation",
         "scrypt",
-        lease["proxy"],
+        lease["label"],
         "cleo",
         OTHER + '"',
     ):
         assert secret not in shown
     for item in stored(Table.BINDINGS):
-        assert item.get("binding", lease["proxy"]) not in shown
+        assert item.get("binding", lease["label"]) not in shown
 
 
 @pytest.mark.usefixtures("ada")
@@ -200,19 +190,16 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
     token, _ = sessions.issue(ME, "quectel", 60)
     answer = erasing()
     assert (answer.status, answer.json()["complete"]) == (200, False)
-    assert answer.json()["removed"] == {
+    others = {
         "connections": 1,
-        "service_names": 1,
-        "families": 3,
-        "bars": 1,
-        "shares": 2,
-        "bindings": 3,
+        "tunnels": 0,
         "registrations": 2,
         "nicknames": 0,
         "issued_devices": 1,
         "cards_held": 1,
         "users": 0,
     }
+    assert answer.json()["removed"] == REMOVED | others
     assert erase() == {"users": 1}
     left = everything()
     assert bound_items(left) == bound_items(ada)
@@ -261,16 +248,7 @@ def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, 
         found = export()
         assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [("356", "active")]
         assert [entry["fid"] for entry in found["families"]] == ["ada's", "ben's", "theirs"]
-        assert erase() == {
-            "service_names": 1,
-            "families": 3,
-            "bars": 1,
-            "shares": 2,
-            "bindings": 3,
-            "registrations": 1,
-            "issued_devices": 1,
-            "users": 1,
-        }
+        assert erase() == REMOVED | {"registrations": 1, "issued_devices": 1, "users": 1}
 
 
 def test_user_record_is_deleted_last() -> None:
@@ -288,7 +266,7 @@ def test_user_record_is_deleted_last() -> None:
 def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
     dynamodb.write(Delete(items.user(ME)))
     assert export()["user"] is None
-    assert erase() == {"connections": 1, "service_names": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
+    assert erase() == REMOVED | {"connections": 1}
     assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
         items.email_in_account("acme", "ada@example.com").pk,
         items.email_in_domain("D", "ada@example.com").pk,
@@ -303,7 +281,7 @@ def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
     found = export()
     assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
-        kind: [] for kind in privacy.KINDS if kind not in ("nicknames", "users")
+        kind: [] for kind in (*privacy.KINDS, "presences", "properties") if kind not in ("nicknames", "users")
     }
     with pytest.raises(Refused):
         sessions.verify(token, "quectel").look_up()
@@ -383,23 +361,12 @@ def test_erasure_ignores_stale_index_entries() -> None:
         issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
         assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
         removed = erase()
-    assert removed == {
-        "service_names": 1,
-        "families": 3,
-        "bars": 1,
-        "shares": 2,
-        "bindings": 2,
-        "registrations": 1,
-        "issued_devices": 1,
-        "users": 1,
-    }
+    assert removed == REMOVED | {"bindings": 2, "registrations": 1, "issued_devices": 1, "users": 1}
     assert item_at(taken)["status"] == "active"
 
 
 @pytest.mark.usefixtures("ada")
-def test_device_registered_during_an_erasure_is_erased_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_device_registered_during_an_erasure_is_erased_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bank's tokens remain valid whatever happens to the user."""
     shown = privacy._nicknames
 

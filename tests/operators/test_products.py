@@ -29,46 +29,10 @@ def named(registry: None) -> None:
     users.create("ada", "acme")
 
 
-DEFAULTS = {"mode": 2, "domains": None, "data_center": None, "capabilities": 1}
-
-
-def test_product_is_created_once_and_shown() -> None:
-    made = admin("products", "POST", "products", LOCK)
-    assert made.status == 200
-    assert made.json() == {**LOCK, **DEFAULTS, "created_at": made.json()["created_at"]}
-    assert admin("products", "GET", "products/p1").json() == made.json() | {"tsl": False, "barred": []}
-    (record,) = [item for item in stored(Table.DIRECTORY) if item["sk"] == "product"]
-    assert record["changed_by"] == OPERATOR
-    before = everything()
-    assert admin("products", "POST", "products", LOCK | {"mode": 3}).status == 409
-    assert everything() == before
-
-
 @pytest.mark.parametrize("mode", Mode)
 def test_product_is_created_with_the_specified_fields(mode: Mode) -> None:
     given = LOCK | {"mode": mode, "domains": ["a"], "data_center": "eu", "capabilities": 5}
     assert admin("products", "POST", "products", given).json().items() >= given.items()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"name": "n" * 254},
-        {"module_type": "EC200"},
-        {"domains": []},
-        {"domains": None},
-        {"data_center": None},
-        {"data_center": "us"},
-        {"capabilities": 15},
-        {"name": "Other", "domains": ["a", "b"]},
-        {},
-    ],
-)
-def test_change_sets_only_the_specified_fields(change: dict[str, Any]) -> None:
-    made = admin("products", "POST", "products", LOCK | {"domains": ["x"], "data_center": "eu"}).json()
-    changed = admin("products", "PATCH", "products/p1", change)
-    assert (changed.status, changed.json()) == (200, made | change)
-    assert admin("products", "GET", "products/p1").json() == changed.json() | {"tsl": False, "barred": []}
 
 
 def test_change_of_product_domains_takes_effect_immediately() -> None:

@@ -15,6 +15,7 @@ from bindery.security import passwords, secrets
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.records import ADDRESS, company_device
+from tests.sample_requests import send
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -43,8 +44,8 @@ class Watch:
     def admin(self, resource: str, method: str, path: str, body: Any = None, **given: Any) -> Response:
         return self.noted(admin(resource, method, path, body, **given))
 
-    def invoke(self, name: str, method: str, path: str, **given: Any) -> Response:
-        return self.noted(invoke(name, event(method, path, **given)))
+    def send(self, name: str, headers: dict[str, str], **given: Any) -> Response:
+        return self.noted(send(name, headers, **given))
 
     def noted(self, answer: Response) -> Response:
         self.answers.append(json.dumps([answer.headers, answer.body]))
@@ -76,23 +77,14 @@ def kept_nowhere(watch: Watch, secret: str) -> None:
 
 def use(watch: Watch, key: str, developer_key: str, tokens: dict[str, str]) -> list[int]:
     """Make a request in every API that accepts one of Bindery's credentials."""
-    body = '{"model": "M", "serial_number": "S"}'
     answers = [
-        watch.invoke("rufus.bind_device", "POST", "/v0/devices", headers={"api_key": key}, body=body),
-        watch.invoke(
+        watch.send("rufus.bind_device", {"api_key": key}),
+        watch.send(
             "remoteit.connect_device",
-            "POST",
-            "/apv/v27/device/connect",
-            headers={"developerkey": developer_key, "token": tokens["remoteit"]},
-            body=json.dumps({"deviceaddress": ADDRESS}),
+            {"developerkey": developer_key, "token": tokens["remoteit"]},
+            body={"deviceaddress": ADDRESS},
         ),
-        watch.invoke(
-            "quectel.bind_device_sn",
-            "POST",
-            "/v2/binding/enduserapi/bindDeviceSn",
-            headers={"authorization": f"Bearer {tokens['quectel']}"},
-            query="pk=P&sn=S",
-        ),
+        watch.send("quectel.bind_device_sn", {"authorization": f"Bearer {tokens['quectel']}"}),
     ]
     return [answer.status for answer in answers]
 
@@ -181,10 +173,7 @@ def test_misplaced_secret_is_neither_stored_nor_shown(
             assert watch.admin(resource, method, resource + path).status >= 400
         for query in ({"account": secret}, {"account": "acme", "cursor": secret}, {"account": "acme", "limit": secret}):
             watch.admin(resource, "GET", resource, query=query)
-    for action, body in [
-        ("rotate", {}),
-        ("revoke", None),
-    ]:
+    for action, body in [("rotate", {}), ("revoke", None)]:
         assert watch.admin("keys", "POST", f"keys/{secret}/{action}", body).status >= 400
     new = {"account": "acme", "kind": "rufus", "grant": "WRITE", "alias": "a"}
     for name in ("account", "kind", "grant", "unbind", "expires_at"):
@@ -207,14 +196,11 @@ def test_misplaced_secret_is_neither_stored_nor_shown(
     for body in ({"dialect": secret, "lifetime": 60}, {"dialect": "quectel", "lifetime": secret}):
         assert watch.admin("users", "POST", "users/ada/tokens", body).status >= 400
     for body in ({"username": secret, "password": secret}, {"username": "ada@x.de", "password": secret}, secret):
-        text = body if isinstance(body, str) else json.dumps(body)
         for key in (secret, developer_key):
-            path = "/apv/v27/user/login"
-            assert watch.invoke("remoteit.login", "POST", path, headers={"developerkey": key}, body=text).status >= 400
+            assert watch.send("remoteit.login", {"developerkey": key}, body=body).status >= 400
     names = ("email", "pwd", "random", "userDomain", "signature")
     for fields in (dict.fromkeys(names, secret), *({name: secret} for name in names)):
-        path = "/v2/enduser/enduserapi/emailPwdLogin"
-        answer = watch.invoke("quectel.email_pwd_login", "POST", path, body=json.dumps(fields))
+        answer = watch.send("quectel.email_pwd_login", {}, body=json.dumps(fields))
         assert answer.json()["code"] in (5015, 5420)
     assert watch.shown(secret) == 0
     kept_nowhere(watch, secret)

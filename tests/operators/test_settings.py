@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pytest
@@ -8,20 +7,12 @@ from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.registry import items
 from tests import calls
-from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.http_api import OPERATOR, Response, admin
+from tests.sample_requests import sample, send
 from tests.tables import stored
 from tools import template
 
 pytestmark = pytest.mark.usefixtures("registry")
-
-PLAYER = {
-    "mac_address": "A1B2C3D4E5F6",
-    "device_os": "iOS",
-    "device_version": "14.5",
-    "device_type": "Mobile",
-    "app_version": "2.0",
-    "app_name": "MyApp",
-}
 
 
 def put(value: Any) -> Response:
@@ -29,11 +20,11 @@ def put(value: Any) -> Response:
 
 
 def configs() -> Any:
-    return invoke("vodlix.get_configs", event("GET", "/api/base/configs")).json()["data"]["device_management"]
+    return send("vodlix.get_configs").json()["data"]["device_management"]
 
 
 def add() -> int:
-    return invoke("vodlix.add_device", event("POST", "/api/v2/device", body=json.dumps(PLAYER))).status
+    return send("vodlix.add_device").status
 
 
 def test_unset_setting_has_its_default() -> None:
@@ -73,5 +64,5 @@ def test_device_management_takes_effect_within_a_minute(monkeypatch: pytest.Monk
 def test_device_management_is_read_once_a_minute() -> None:
     with calls.recording("vodlix.get_configs") as invocation:
         for _ in range(3):
-            template.function("vodlix.get_configs").load()(event("GET", "/api/base/configs"), None)
+            template.function("vodlix.get_configs").load()(sample("vodlix.get_configs"), None)
     assert invocation.dynamodb == ["GetItem"]

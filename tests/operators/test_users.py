@@ -10,7 +10,7 @@ from bindery.operators import privacy
 from bindery.quectel import user_domains
 from bindery.security import passwords
 from tests.concurrency.races import before
-from tests.http_api import OPERATOR, Response, admin
+from tests.http_api import Response, admin
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -49,26 +49,6 @@ def welcome(token: str, dialect: str = "quectel") -> bool:
     return True
 
 
-def test_user_is_created_once_and_shown() -> None:
-    given = {
-        "uid": "ada",
-        "account": "acme",
-        "domain": "E.DM.1",
-        "role": "administrator",
-        "home_mode": True,
-        "customer": "MIGR00002",
-        "email": "Ada@Example.COM",
-        "phone": "+447700900123",
-    }
-    made = ask("POST", "", given)
-    assert made.json() == given | {"enabled": True, "created_at": made.json()["created_at"]}
-    assert ask("GET", "/ada").body == made.body
-    assert users.show("ada")["changed_by"] == OPERATOR
-    stands = everything()
-    assert ask("POST", "", given).json()["reason"] == "already_exists"
-    assert everything() == stands
-
-
 def test_email_address_is_shown_as_given_and_compared_folded() -> None:
     """Case folding can change the mailbox, so the folded address is used only for comparison."""
     assert create(email="X@straße.example")["email"] == "X@straße.example"
@@ -93,30 +73,6 @@ def test_user_requires_only_an_id_and_an_account() -> None:
         "enabled": True,
         "created_at": made["created_at"],
     }
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"role": "administrator"},
-        {"home_mode": True},
-        {"customer": "MIGR00003"},
-        {"customer": None},
-        {"domain": "E.DM.2"},
-        {"domain": None},
-        {"domain": "E.DM.2", "role": "administrator"},
-        {"domain": "E.DM.1"},
-        {"email": "eve@example.com"},
-        {"email": None},
-        {"email": "ada@example.com", "domain": "E.DM.2", "role": "administrator"},
-        {},
-    ],
-)
-def test_change_sets_only_the_specified_fields(change: dict[str, Any]) -> None:
-    made = create(domain="E.DM.1", customer="MIGR00002", email="ada@example.com")
-    changed = ask("PATCH", "/ada", change)
-    assert (changed.status, changed.json()) == (200, made | change)
-    assert ask("GET", "/ada").json() == made | change
 
 
 @pytest.mark.parametrize(
@@ -179,18 +135,6 @@ def test_email_address_is_unique_per_domain_and_in_an_account_without_domains() 
         assert (answer.status, answer.json()["reason"]) == (409, "already_exists")
         assert answer.json()["detail"] == "The email address is another user's."
     assert everything() == stands
-
-
-def test_unused_email_address_is_available_again() -> None:
-    create(domain="app", email="ada@x.de")
-    assert ask("PATCH", "/ada", {"email": "eve@x.de"}).status == 200
-    create("ben", domain="app", email="ada@x.de")
-    assert names() == {
-        "account#acme#ada@x.de": "ben",
-        "domain#app#ada@x.de": "ben",
-        "account#acme#eve@x.de": "ada",
-        "domain#app#eve@x.de": "ada",
-    }
 
 
 def test_change_of_a_user_erased_concurrently_reserves_no_address(monkeypatch: pytest.MonkeyPatch) -> None:

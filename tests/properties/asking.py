@@ -132,11 +132,7 @@ class Asking:
 
     def _asseco(self, what: str, ask: Ask) -> Response:
         bodies = {
-            "register": {
-                "external-device-identifier": ask.device,
-                "operating-system": "iOS 9.x",
-                "nickname": ask.more,
-            },
+            "register": {"external-device-identifier": ask.device, "operating-system": "iOS 9.x", "nickname": ask.more},
             "rename": {"nickname": ask.more},
             "push": {"push-platform": "apns", "pns-handle": ask.more},
         }
@@ -162,7 +158,7 @@ class Asking:
     def _operator(self, ask: Ask) -> Response:
         if ask.what == "relay":
             try:
-                leases.authorize_client(self._connection(ask)[1], "203.0.113.9")
+                leases.admit(self._connection(ask)[1], "203.0.113.9")
             except Refused as fault:
                 return Response(0, {}, json.dumps(fault.reason.name))
             return Response(200, {}, '""')

@@ -138,18 +138,8 @@ def banned_device(stage: Stage) -> Event:
 CONDITIONS: dict[str, Callable[[Stage], Event]] = {
     condition.__name__.replace("_", " "): condition
     for condition in (
-        no_credential,
-        malformed,
-        expired,
-        revoked,
-        of_another_api,
-        read_only,
-        another_account,
-        another_user,
-        shared_user,
-        disabled_account,
-        disabled_user,
-        banned_device,
+        *(no_credential, malformed, expired, revoked, of_another_api, read_only, another_account, another_user),
+        *(shared_user, disabled_account, disabled_user, banned_device),
     )
 }
 """The rows of the matrix."""

@@ -11,7 +11,7 @@ from tests import aws_calls, moto_registry
 from tests.conftest import clear_caches
 from tests.engine.conftest import engine, running_engine
 from tests.openid import Bank
-from tests.properties import measured, world
+from tests.properties import world
 from tests.properties.staging import built, stage
 
 __all__ = ["built", "engine", "running_engine", "stage"]
@@ -74,22 +74,3 @@ def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Internal errors that were logged during the test."""
     return note_errors(monkeypatch)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Pass the measurements of a worker process to the main process."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["measured"] = measured.noted()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Add the measurements of a worker process that ended normally."""
-    measured.add(getattr(node, "workeroutput", {}).get("measured", measured.NOTHING))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the measurements."""
-    for line in measured.lines():
-        terminalreporter.write_line(line)

@@ -20,82 +20,36 @@ INTERNAL = re.compile(
 
 LIMIT = 16 * 1024
 VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    10**30,
-    2**31,
-    -(2**63) - 1,
-    [],
-    ["a"],
-    {},
-    {"a": {"b": []}},
-    "",
-    " \t\n",
-    "\x00",
-    "a\x00b",
-    "\x1b[31m",
-    "\u202e",
-    "\ufeff",
-    "DEVICE\u200b123",
-    "\u3164",
-    "02:00:00:00:00:00",
-    "\ud800",
-    "\udfff\ud800",
-    "e\u0301" * 60,
-    "é" * 128,
-    "\U0001d4b3" * 128,
-    "\U0001d4b3" * 512,
-    "\U0001d160" * 254,
-    "#" * 512,
-    "%" * 512,
-    "x" * 129,
-    "x" * 15_000,
-    "#",
-    "%23",
-    "owner",
-    "user#ada",
-    "../../etc/passwd",
-    "{parameters}",
-    "{0.__class__}",
-    "%s%n",
-    "'; DROP TABLE devices; --",
-    "${jndi:ldap://x}",
-    "<script>alert(1)</script>",
-    "attribute_not_exists(pk)",
-    "true",
-    "NaN",
+    *(None, True, 0, -1, 1.5, 10**30, 2**31, -(2**63) - 1, [], ["a"], {}, {"a": {"b": []}}, "", " \t\n", "\x00"),
+    *("a\x00b", "\x1b[31m", "\u202e", "\ufeff", "DEVICE\u200b123", "\u3164", "02:00:00:00:00:00"),
+    *("\ud800", "\udfff\ud800"),
+    *("e\u0301" * 60, "é" * 128, "\U0001d160" * 254, "\u1f80" * 64, "%" * 512, "x" * 129, "x" * 15_000, "#", "%23"),
+    *("owner", "user#ada", "../../etc/passwd", "{parameters}", "{0.__class__}", "%s%n", "'; DROP TABLE devices; --"),
+    *("${jndi:ldap://x}", "<script>alert(1)</script>", "attribute_not_exists(pk)", "true", "NaN"),
     "１２",  # noqa: RUF001 (digits that are not ASCII)
 )
 """Replacements for each parameter."""
 SOME = slice(None, None, scale.rounds(4, 1))
-"""Values: all in the full form, every fourth in the short form."""
+"""All of a corpus in the full form, every fourth element in the short form."""
+LONG = tuple(character * size for character in ("\U0001d4b3", "\U0001d160", "#") for size in (128, 512))
+"""Texts that are longer in a key: characters of four bytes, of which NFC makes twelve, and an escaped character.
+`tests.key_sizes` refuses keys that are too long for DynamoDB, moto does not."""
 
-FORBIDDEN = ("pk", "sk", "owner", "holder", "status", "account", "banned_at", "binding", "uid", "role", "collection")
-"""Record attributes, which callers must not set."""
+FORBIDDEN = (
+    *("pk", "sk", "owner", "holder", "status", "account", "banned_at", "binding", "uid", "role", "collection", "acc"),
+    *("ban_status", "banned_by", "bindingMode", "bound_at", "caller", "card-status", "leases", "created_at", "sub"),
+    *("credential", "changed_by", "CreatedRecordStatus", "customer", "customer-id", "data_center", "device", "domain"),
+    *("device_key", "dialect", "disabled", "enabled", "expires_at", "gen", "generation", "grant", "holder-id", "user"),
+    *("identifier", "inactive", "installation-id", "is-primary", "masked-card-number", "mode", "push-id", "series"),
+    *("push-expiration-date", "serial", "share", "shares", "holder_sort", "unbind", "userId", "device_management"),
+)
+"""Record attributes, token claims, and fields of responses, which callers must not set."""
+
+EVIL = "planted by the caller"
 
 RAW: tuple[str, ...] = (
-    "",
-    "%00",
-    "%FF",
-    "%ED%A0%80",
-    "%EF%BF%BF",
-    "%C3%A9",
-    "e%CC%81",
-    "%2F",
-    "%2e%2e",
-    "%",
-    "%zz",
-    "+",
-    "2147483648",
-    "-2147483649",
-    "1e3",
-    "0x10",
-    "1_0",
-    "%EF%BC%91",
-    "a" * 9000,
+    *("", "%00", "%FF", "%ED%A0%80", "%EF%BF%BF", "%C3%A9", "e%CC%81", "%2F", "%2e%2e", "%", "%zz", "+", "2147483648"),
+    *("-2147483649", "1e3", "0x10", "1_0", "%EF%BC%91", "a" * 9000),
 )
 """Raw query values as they appear in the URL."""
 
@@ -132,27 +86,28 @@ BODIES: tuple[tuple[str, bytes], ...] = (
 )
 
 TYPES = (
-    None,
-    "application/json",
-    "application/json; charset=utf-7",
-    "text/plain",
-    "application/x-www-form-urlencoded",
-    "multipart/form-data",
-    "multipart/form-data; boundary=x",
-    "multipart/form-data; boundary*=utf-8''%00",
-    "multipart/form-data; boundary*0=x; boundary*=x",
-    "x" * 500,
-    "\xff\xfe",
+    *(None, "application/json", "application/json; charset=utf-7", "text/plain", "application/x-www-form-urlencoded"),
+    *("multipart/form-data", "multipart/form-data; boundary=x", "multipart/form-data; boundary*=utf-8''%00"),
+    *("multipart/form-data; boundary*0=x; boundary*=x", "x" * 500, "\xff\xfe"),
 )
 
 
 def everything(good: Event) -> Iterator[Named]:
     """Yield every hostile request derived from a valid one."""
+    yield planted(good)
     yield from bodies(good)
     yield from members(good)
     yield from queries(good)
     yield from paths(good)
     yield from headers(good)
+
+
+def planted(good: Event) -> Named:
+    """Return a request that also tries to set every forbidden field, and is otherwise valid."""
+    given, evil = given_of(good), dict.fromkeys(FORBIDDEN, EVIL)
+    query = dict(parse_qsl(good.get("rawQueryString", ""), keep_blank_values=True))
+    made = good if given is None else with_body(good, json.dumps(evil | given).encode())
+    return "forbidden fields", made | {"rawQueryString": urlencode(evil | query)}
 
 
 def bodies(good: Event) -> Iterator[Named]:
@@ -190,10 +145,8 @@ def members(good: Event) -> Iterator[Named]:
         return
     for name in given:
         yield f"without {name}", with_body(good, json.dumps({k: v for k, v in given.items() if k != name}).encode())
-        for value in VALUES[SOME]:
+        for value in (*VALUES[SOME], *LONG):
             yield f"{name} = {_short(value)}", with_body(good, json.dumps(given | {name: value}).encode())
-    forbidden = dict.fromkeys(FORBIDDEN, "evil")
-    yield "members that nobody may set", with_body(good, json.dumps(forbidden | given).encode())
     yield "prototype", with_body(good, json.dumps(given | {"__proto__": {"a": 1}, "__class__": 1, "": 1}).encode())
 
 
@@ -207,7 +160,7 @@ def queries(good: Event) -> Iterator[Named]:
         for raw in RAW[SOME]:
             rest = urlencode(others)
             yield f"?{name}={raw[:20]}", good | {"rawQueryString": f"{rest}&{name}={raw}"}
-        for other in VALUES[SOME]:
+        for other in (*VALUES[SOME], *LONG):
             if isinstance(other, str):
                 text = quote(other.encode("utf-8", "surrogatepass"))
                 yield f"?{name}={_short(other)}", good | {"rawQueryString": f"{urlencode(others)}&{name}={text}"}
@@ -218,7 +171,7 @@ def queries(good: Event) -> Iterator[Named]:
 def paths(good: Event) -> Iterator[Named]:
     """Yield requests with each path parameter set to each text, decoded as by API Gateway."""
     for name in good.get("pathParameters") or {}:
-        for value in VALUES[SOME]:
+        for value in (*VALUES[SOME], *LONG):
             if isinstance(value, str) and value:
                 yield f"/{name}={_short(value)}", good | {"pathParameters": good["pathParameters"] | {name: value}}
 

@@ -152,33 +152,10 @@ def stage(
 
 VOLATILE = frozenset(
     {
-        "apikey",
-        "authKey",
-        "auth_expiration",
-        "auth_token",
-        "connectionid",
-        "creation_date",
-        "deviceBindTime",
-        "deviceBindTimeTs",
-        "developer_key",
-        "email",
-        "expirationTime",
-        "expirationsec",
-        "guid",
-        "hardwareid",
-        "member_since",
-        "proxy",
-        "proxyserver",
-        "pubsub_channel",
-        "requested",
-        "requestedAt",
-        "service_authhash",
-        "shareCode",
-        "time",
-        "timestamp",
-        "token",
-        "token_index",
-        "token_session",
+        *("apikey", "authKey", "auth_expiration", "auth_token", "connectionid", "creation_date", "deviceBindTime"),
+        *("deviceBindTimeTs", "developer_key", "email", "expirationTime", "expirationsec", "guid", "hardwareid"),
+        *("member_since", "proxy", "proxyserver", "pubsub_channel", "requested", "requestedAt", "service_authhash"),
+        *("shareCode", "time", "timestamp", "token", "token_index", "token_session"),
     }
 )
 """Fields that differ by caller or over time."""

@@ -1,12 +1,11 @@
-"""Hostile input for every operation: no internal error, no partial write, and no internal text in responses."""
+"""Hostile input: no internal error, partial write, internal text, or change of a field that callers may not set."""
 
 import pytest
 
 from tests.http_api import invoke
 from tests.properties import hostile, operators, world
-from tests.properties.measured import most
 from tests.properties.staging import refused
-from tests.properties.work import CPU, watching
+from tests.tables import everything
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)
@@ -17,16 +16,16 @@ def test_hostile_requests_cause_no_errors_or_partial_writes(
     tried = 0
     for what, event in hostile.everything(here.request(name)):
         written.clear()
-        with watching() as work:
-            answer = invoke(name, event)
-        if tried:  # the first request is a cold start
-            most(CPU, work.seconds * 1000, f"{name}, {what}")
+        answer = invoke(name, event)
         tried += 1
         assert answer.status < 500, (what, answer)
         assert errors == [], (what, answer)
         assert not hostile.INTERNAL.search(answer.body), (what, answer)
         if refused(name, answer):
             assert written == [], (what, answer)
+        if tried == 1:
+            assert not refused(name, answer), what
+            assert hostile.EVIL not in str(everything())
     assert tried > 40
 
 

@@ -19,14 +19,7 @@ from tests.properties.staging import Stage, columns
 from tests.properties.world import Event
 
 SHOWN = (
-    "deviceid",
-    "token_session",
-    "authKey",
-    "token",
-    "auth_token",
-    "service_authhash",
-    "shareCode",
-    "connectionid",
+    *("deviceid", "token_session", "authKey", "token", "auth_token", "service_authhash", "shareCode", "connectionid"),
     "proxy",
 )
 """Response fields that hold a credential, or reveal the network location of a connection."""

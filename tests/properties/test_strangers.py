@@ -35,14 +35,8 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
     **{
         f"quectel.{name}": _by_keys
         for name in (
-            "device_info",
-            "get_device_binding_info",
-            "get_device_info_by_binding",
-            "get_device_online_status",
-            "get_device_business_attributes",
-            "set_device_info",
-            "unbundling_device_dk",
-            "share_info",
+            *("device_info", "get_device_binding_info", "get_device_info_by_binding", "get_device_online_status"),
+            *("get_device_business_attributes", "set_device_info", "unbundling_device_dk", "share_info"),
         )
     },
     "quectel.batch_control_device": lambda event: world.body(
@@ -69,20 +63,10 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
 """By operation on a single resource: the request for a resource that does not exist."""
 
 NAMES_NOTHING = {
-    "rufus.list_devices",
-    "quectel.refresh_token",
-    "quectel.user_info",
-    "quectel.user_device_list",
-    "quectel.get_product_list",
-    "quectel.product_tsl",
-    "asseco.list_owned_devices",
-    "asseco.list_issued_devices",
-    "remoteit.count_devices",
-    "remoteit.find_by_name",
-    "remoteit.list_all",
-    "remoteit.list_metadata",
-    "remoteit.logout",
-    "remoteit.get_user",
+    *("rufus.list_devices", "quectel.refresh_token", "quectel.user_info", "quectel.user_device_list"),
+    *("quectel.get_product_list", "quectel.product_tsl", "asseco.list_owned_devices", "asseco.list_issued_devices"),
+    *("remoteit.count_devices", "remoteit.find_by_name", "remoteit.list_all", "remoteit.list_metadata"),
+    *("remoteit.logout", "remoteit.get_user"),
 } | {name for name in world.OPERATIONS if not holds_tenants_data(name)}
 """Operations whose responses contain only the caller's own or public data: lists, and those without access to more."""
 

@@ -179,10 +179,7 @@ MATRIX: dict[str, dict[str, Cell]] = {
         "revoked": BAD_BEARER,  # the issuer withdrew the key
         "of another api": BAD_BEARER,
         "read only": _asseco(
-            403,
-            "forbidden",
-            "The access token does not have the scope that this needs",
-            ', error="insufficient_scope"',
+            403, "forbidden", "The access token does not have the scope that this needs", ', error="insufficient_scope"'
         ),
         "another account": NOT_OWNED,  # another customer
         "another user": BANK,
@@ -227,8 +224,7 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         {"deviceid": lambda here: world.sample_device_id(here.cleo)}
     ),
     ("rufus.list_devices", "rufus", "another account"): Says(
-        200,
-        '{"description":"Success","result":[],"pagination":{"page":1,"limit":100,"total":0,"has_more":false}}',
+        200, '{"description":"Success","result":[],"pagination":{"page":1,"limit":100,"total":0,"has_more":false}}'
     ),
     ("rufus.unbind_device", "rufus", "another account"): Says(
         404, '{"description":"Device not found","deviceid":"{deviceid}"}'
@@ -280,10 +276,7 @@ EXCEPTIONS: dict[tuple[str, str, str], Cell] = {
         ("quectel.refresh_token", "quectel", condition): cell
         for condition, cell in (
             ("no credential", BAD_TOKEN),
-            ("expired", SAME),
-            ("another account", SAME),
-            ("another user", SAME),
-            ("shared user", SAME),
+            *((text, SAME) for text in ("expired", "another account", "another user", "shared user")),
             ("banned device", NO_DEVICE),
         )
     },

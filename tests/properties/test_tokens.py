@@ -191,12 +191,6 @@ def test_forged_session_token_is_refused_like_a_malformed_one(
 # ── Access tokens, signed by the bank's issuer ────────────────────────────────────────────────────────────────────────
 
 ES256 = {"alg": "ES256", "kid": "curve"}
-_PUBLISHED = {
-    "PEM": (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-    "PEM of PKCS#1": (Encoding.PEM, PublicFormat.PKCS1),
-    "DER": (Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-    "OpenSSH": (Encoding.OpenSSH, PublicFormat.OpenSSH),
-}
 
 
 def evil() -> dict[str, Any]:
@@ -226,12 +220,11 @@ _ACCESS: dict[str, Callable[[Bank], str]] = {
     "a key id twice, the forger's last": lambda bank: by_rsa(
         members(("alg", "RS256"), ("kid", "key-1"), ("kid", "forger")), bank.claims()
     ),
-    **{
-        f"the published key as an HMAC secret: {name}": lambda bank, form=form: by_hmac(
-            rsa_key("key-1").public_key().public_bytes(*form), {"alg": "HS256", "kid": "key-1"}, bank.claims()
-        )
-        for name, form in _PUBLISHED.items()
-    },
+    "the published key as an HMAC secret: PEM": lambda bank: by_hmac(
+        rsa_key("key-1").public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        {"alg": "HS256", "kid": "key-1"},
+        bank.claims(),
+    ),
     "the published key as an HMAC secret: JWK": lambda bank: by_hmac(
         json.dumps(bank.keys[0]).encode(), {"alg": "HS256", "kid": "key-1"}, bank.claims()
     ),
@@ -262,10 +255,6 @@ _ACCESS: dict[str, Callable[[Bank], str]] = {
     "an expiry of many digits": lambda bank: by_rsa(RS256, b'{"exp":' + b"9" * 5000 + b"}"),
     "an infinite not-before time": lambda bank: by_rsa(RS256, bank.claims(nbf=float("inf"))),
     "nobody": lambda bank: by_rsa(RS256, bank.claims(sub=None)),
-    "a customer that is a list": lambda bank: by_rsa(RS256, bank.claims(sub=[CUSTOMER])),
-    "a customer that is blank": lambda bank: by_rsa(RS256, bank.claims(sub=" ")),
-    "a customer with a control character": lambda bank: by_rsa(RS256, bank.claims(sub=f"{CUSTOMER}\n")),
-    "a customer that is a lone surrogate": lambda bank: by_rsa(RS256, bank.claims(sub="\ud800")),
     "deeply nested claims": lambda bank: by_rsa(RS256, b'{"a":' * 1500 + b"1" + b"}" * 1500),
     "a Bindery session token": lambda bank: by_hmac(
         secrets.session_secret("quectel"), HS256, session(iss=bank.url, aud="bindery")

@@ -22,21 +22,8 @@ from tests.sample_requests import CREDENTIALS, Event, sample
 from tools import template
 from tools.local import quectel_login
 
-__all__ = [
-    "ADDRESS",
-    "CAMERA",
-    "CREDENTIALS",
-    "CUSTOMER",
-    "DK",
-    "DOMAIN",
-    "PASSWORD",
-    "PK",
-    "SN",
-    "Caller",
-    "Event",
-    "email",
-    "phone",
-]
+__all__ = ["ADDRESS", "CAMERA", "CREDENTIALS", "CUSTOMER", "DK", "DOMAIN", "PASSWORD", "PK", "SN", "Caller", "Event"]
+__all__ += ["email", "phone"]
 
 
 @dataclass
@@ -128,15 +115,8 @@ BEFORE: dict[str, tuple[str, ...]] = {
     **{
         f"quectel.{name}": _BOUND
         for name in (
-            "device_info",
-            "get_device_binding_info",
-            "get_device_online_status",
-            "get_device_business_attributes",
-            "batch_control_device",
-            "get_auth_key",
-            "regenerate_auth_key",
-            "set_device_info",
-            "unbundling_device_dk",
+            *("device_info", "get_device_binding_info", "get_device_online_status", "get_device_business_attributes"),
+            *("batch_control_device", "get_auth_key", "regenerate_auth_key", "set_device_info", "unbundling_device_dk"),
             "share_info",
         )
     },

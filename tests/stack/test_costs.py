@@ -34,6 +34,29 @@ def line(name: str, case: str) -> str:
     return found
 
 
+def test_rows_of_the_device_link_add_up_to_their_totals():
+    lines = costs.link_table().splitlines()[2:]
+    assert len(lines) == len(costs.LINK_SHOWN)
+    for line in lines:
+        *parts, total = (float(cell.strip("* ").replace("-", "0")) for cell in line.split("|")[2:-1])
+        assert round(sum(parts), 2) == total
+        assert parts[0] > 0
+
+
+def test_tunnel_costs_less_than_the_relay_for_large_data():
+    totals = {text: cost.total() for text, cost in costs.link_rows()}
+    relayed = totals["a million HTTP requests, with responses of 1 MB"]
+    for text in ("1,000 GB through tunnels, from devices", "1,000 GB through tunnels, to devices"):
+        assert totals[text] < relayed / 2
+
+
+def test_larger_message_counts_as_several():
+    case = {"messages received": [1], "messages sent": [], "invocations": [], "read units": {}, "write units": {}}
+    sizes = [1, costs.MESSAGE_BYTES, costs.MESSAGE_BYTES + 1, 122_880]
+    prices = [costs.traffic(case | {"messages received": [size], "bytes logged": 0}).requests for size in sizes]
+    assert prices == [1, 1, 2, 4]
+
+
 def test_login_cost_includes_hashing_time():
     totals = {name: cost for name, _, cost, _ in ROWS}
     full_processor = {

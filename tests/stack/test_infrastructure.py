@@ -17,11 +17,7 @@ PARAMETERS = template.document()["Parameters"]
 OUTPUTS = template.document()["Outputs"]
 
 URL = "https://my-artifacts.s3.eu-central-1.amazonaws.com/bindery/template.yaml"
-FILES = {
-    "template.yaml": r"Outputs\.(\w+)",
-    "app.py": r"Outputs\.(\w+)",
-    "main.tf": r"outputs\[\"(\w+)\"\]",
-}
+FILES = {"template.yaml": r"Outputs\.(\w+)", "app.py": r"Outputs\.(\w+)", "main.tf": r"outputs\[\"(\w+)\"\]"}
 """Pattern of an output reference, by example file."""
 
 SET = {"ProxyDomain": "proxy.example.com", "AlarmEmail": "on-call@example.com", "LogRetentionDays": "90"}

@@ -15,7 +15,7 @@ import pytest
 from bindery.aws.dynamodb import Table
 from bindery.core import env
 from bindery.http import fallback, operation
-from tests import aws_calls
+from tests import aws_calls, device_link
 from tests.http_api import event, invoke
 from tools import template
 from tools.template import ROOT
@@ -29,6 +29,13 @@ AWS = {
     ("AWS/ApiGateway", "4xx", ("ApiId",)),
     ("AWS/ApiGateway", "5xx", ("ApiId",)),
     ("AWS/ApiGateway", "Latency", ("ApiId",)),
+    *(
+        ("AWS/ApiGateway", name, ("ApiId",))
+        for name in (
+            *("ConnectCount", "MessageCount", "IntegrationLatency"),
+            *("ClientError", "ExecutionError", "IntegrationError"),
+        )
+    ),
     ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName",)),
     ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName",)),
     ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
@@ -126,7 +133,8 @@ def drawn() -> Iterator[Metric]:
         for row in widget["properties"].get("metrics", []):
             if isinstance(row[0], dict):
                 found = re.fullmatch(
-                    r"SEARCH\('\{\"([^\"]+)\",([a-z,]+)\} MetricName=\"(\w+)\"( dialect=\"DIALECT\")?', '\w+', 300\)",
+                    r"SEARCH\('\{\"([^\"]+)\",([a-z,]+)\} MetricName=\"(\w+)\"( dialect=\"(?:DIALECT|link|relay)\")?', "
+                    r"'\w+', 300\)",
                     row[0]["expression"],
                 )
                 assert found, row
@@ -181,11 +189,22 @@ def test_hot_key_is_counted_without_triggering_a_rollback(lines: list[dict[str, 
     assert [line["message"] for line in lines if counts("ErrorsMetricFilter", line)] == ["internal error"]
 
 
+def test_hot_key_of_a_connecting_device_is_counted(
+    registry: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttled = aws_calls.error("ThrottlingException", ThrottlingReasons=[{"reason": HOT}])
+    aws_calls.replace(monkeypatch, "Query", Mock(side_effect=throttled))
+    assert device_link.connect("a credential") is None
+    warning, refusal = (json.loads(operation.logger.registered_formatter.format(record)) for record in caplog.records)
+    assert (warning["level"], refusal["level"], refusal["reason"]) == ("WARNING", "INFO", "conflict")
+    assert [counts("HotKeys", line) for line in (warning, refusal)] == [True, False]
+
+
 def test_every_table_and_index_has_throttle_alarms() -> None:
     indexes = {
         index["IndexName"]
         for _, table in template.resources("AWS::DynamoDB::Table")
-        for index in table["GlobalSecondaryIndexes"]
+        for index in table.get("GlobalSecondaryIndexes", ())
     }
     for name, count in (("ThrottledTablesAlarm", len(Table)), ("ThrottledIndexesAlarm", len(indexes))):
         seen = [(json.dumps(metric["Dimensions"]), metric["MetricName"]) for metric in measured(alarms[name])]
@@ -247,7 +266,7 @@ def test_dashboard_shows_all_alarms_and_apis_without_overlap() -> None:
     (shown,) = [widget for widget in dashboard()["widgets"] if widget["type"] == "alarm"]
     assert sorted(shown["properties"]["alarms"]) == sorted(alarms)
     (variable,) = dashboard()["variables"]
-    assert {value["value"] for value in variable["values"]} == {*DIALECTS, "admin"}
+    assert {value["value"] for value in variable["values"]} == {*DIALECTS, "link", "relay", "admin"}
     assert variable["pattern"] in json.dumps(dashboard()["widgets"])
     taken: set[tuple[int, int]] = set()
     for widget in dashboard()["widgets"]:

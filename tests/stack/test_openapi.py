@@ -64,10 +64,7 @@ def test_every_example_matches_its_schema(document):
     shown = [
         (holder["schema"], holder["example"])
         for operation in described
-        for holder in (
-            *operation.get("parameters", ()),
-            *operation.get("requestBody", {}).get("content", {}).values(),
-        )
+        for holder in (*operation.get("parameters", ()), *operation.get("requestBody", {}).get("content", {}).values())
         if "example" in holder
     ]
     answered = [

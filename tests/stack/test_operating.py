@@ -12,15 +12,8 @@ from tools.cli.main import app
 from tools.template import ROOT
 
 DOCUMENTS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/agent.md",
-    "docs/deploying.md",
-    "docs/compatibility.md",
-    "docs/operating.md",
-    "docs/operations.md",
-    "docs/performance.md",
-    "docs/proof.md",
+    *("README.md", "CONTRIBUTING.md", "docs/agent.md", "docs/deploying.md", "docs/compatibility.md"),
+    *("docs/connections.md", "docs/operating.md", "docs/operations.md", "docs/performance.md", "docs/proof.md"),
     "docs/response-members.md",
     "docs/runbook.md",
 )

@@ -1,11 +1,8 @@
 """docs/proof.md lists every mutation, and every mutation matches the code and names existing tests."""
 
-import json
-from types import SimpleNamespace
-
 import pytest
 
-from tests.properties import conftest, measured, mutations
+from tests.properties import mutations
 from tests.properties.mutations import ROOT, Mutation
 
 every_mutation = pytest.mark.parametrize("mutation", mutations.mutations(), ids=lambda mutation: mutation.name)
@@ -16,7 +13,7 @@ def test_document_lists_the_current_mutations() -> None:
 
 
 def test_every_promise_has_a_mutation() -> None:
-    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "contract"}
+    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "11", "contract"}
 
 
 def test_mutations_are_unique() -> None:
@@ -41,22 +38,3 @@ def test_mutation_matches_one_text_and_names_existing_checks(mutation: Mutation)
 )
 def test_standard_is_cited_in_its_current_edition(page: str, said: str) -> None:
     assert said in (ROOT / "docs" / page).read_text()
-
-
-def test_measurements_of_several_processes_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "FULL", True)
-    ended = []
-    for milliseconds in (2.0, 3.0, 1.0):
-        monkeypatch.setattr(measured, "_lines", [])
-        monkeypatch.setattr(measured, "_most", {})
-        measured.report("fuzzing", "all lines")
-        measured.most("CPU", milliseconds, "a body")
-        worker = SimpleNamespace(workeroutput={})
-        conftest.pytest_sessionfinish(SimpleNamespace(config=worker))
-        ended.append(json.loads(json.dumps(worker.workeroutput)))
-    monkeypatch.setattr(measured, "_lines", [])
-    monkeypatch.setattr(measured, "_most", {})
-    for output in ended:
-        conftest.pytest_testnodedown(SimpleNamespace(workeroutput=output))
-    conftest.pytest_testnodedown(SimpleNamespace())
-    assert measured.lines() == ["fuzzing: all lines"] * 3 + ["CPU: 3.0 ms at the most, a body"]

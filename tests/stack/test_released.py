@@ -9,9 +9,10 @@ KEYS = {
     "BindingsTable": {
         "": "pk sk",
         "by_holder": "holder holder_sort ALL",
-        "by_proxy": "proxy KEYS_ONLY",
         "by_credential": "credential KEYS_ONLY",
+        "by_label": "label INCLUDE caller account per_user expires_at",
     },
+    "FramesTable": {"": "pk sk"},
     "DirectoryTable": {"": "pk sk", "by_list": "collection pk ALL"},
 }
 """Keys of each table and its indexes, and the projection of each index.
@@ -26,9 +27,10 @@ DynamoDB adds or removes one index per table in an update, so change at most one
 def test_keys_and_indexes_are_unchanged_since_the_release(table: str):
     properties = template.document()["Resources"][table]["Properties"]
     found = {"": " ".join(key["AttributeName"] for key in properties["KeySchema"])}
-    for index in properties["GlobalSecondaryIndexes"]:
-        keys = [key["AttributeName"] for key in index["KeySchema"]]
-        found[index["IndexName"]] = " ".join([*keys, index["Projection"]["ProjectionType"]])
+    for index in properties.get("GlobalSecondaryIndexes", ()):
+        keys, projection = [key["AttributeName"] for key in index["KeySchema"]], index["Projection"]
+        projected = [projection["ProjectionType"], *projection.get("NonKeyAttributes", ())]
+        found[index["IndexName"]] = " ".join([*keys, *projected])
     assert found == KEYS[table], "see the docstring of KEYS"
     assert {attribute["AttributeType"] for attribute in properties["AttributeDefinitions"]} == {"S"}
 

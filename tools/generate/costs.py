@@ -1,6 +1,7 @@
-"""Generate the cost table of docs/performance.md (`make generate`)."""
+"""Generate the cost tables of docs/performance.md (`make generate`)."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,12 +17,18 @@ WRITE_UNITS, READ_UNITS, GATEWAY, INVOCATIONS, SECRETS = 0.625, 0.125, 1.00, 0.2
 GB_SECONDS = 13.3334
 """Dollars per million, on arm64."""
 LOGGED_GB, SENT_GB = 0.50, 0.09
+MESSAGES, CONNECTION_MINUTES = 1.00, 0.25
+"""Dollars per million, of a WebSocket API."""
+MESSAGE_BYTES, REQUEST_BYTES = 32 * 1024, 512 * 1024
+"""A larger message of a WebSocket API, or request of an HTTP API, counts as several."""
 
 OWN_SECONDS = 0.002
 """Duration of a request without its calls: 0.6 ms of CPU time on 0.289 of a processor."""
 CALL_SECONDS = {"TransactWriteItems": 0.015}
 OTHER_CALL_SECONDS = 0.006
 """Assumed durations of DynamoDB calls in the same region."""
+POST_SECONDS = 0.010
+"""Assumed duration of sending a message to a device or client."""
 HASH_SECONDS = {"quectel.email_pwd_login": 0.5, "quectel.phone_pwd_login": 0.5, "remoteit.login": 0.5}
 """Duration of password hashing."""
 INIT_SECONDS = 0.3
@@ -45,6 +52,27 @@ SHOWN = (
     ("vodlix.record_activity", "success"),
 )
 """Operations and cases in the table."""
+
+
+MONTH_MINUTES = 30 * 24 * 60
+PING_MINUTES, RENEWAL_MINUTES = 9, 104.5
+"""Minutes between an agent's `ping` messages, and on average between its connections."""
+PINGS, PONGS = [15], [15]
+"""Sizes of a `ping` message and its response."""
+
+GIGABYTES = 1e9 / (11 * 92_160)
+"""Recorded tunnel cases, of 11 full frames, in a gigabyte."""
+
+LINK_SHOWN = (
+    ("1,000 idle devices, a month", None),
+    ("a million ends and beginnings of a connection", "connection"),
+    ("a million messages with a reported property", "report"),
+    ("a million HTTP requests, with responses of 1 KB", "request"),
+    ("a million HTTP requests, with responses of 1 MB", "large_response"),
+    ("1,000 GB through tunnels, from devices", "from_device"),
+    ("1,000 GB through tunnels, to devices", "to_device"),
+)
+"""Rows of the table of the device link, and their recorded cases."""
 
 
 class Cost(NamedTuple):
@@ -79,6 +107,64 @@ def million(operation: str, case: dict[str, Any]) -> Cost:
     sent = RESPONSE_BYTES / 1000 * SENT_GB
     parts = (GATEWAY + INVOCATIONS, seconds * _memory_gb(operation) * GB_SECONDS, units, logged, sent)
     return Cost(*(round(part, 2) for part in parts))
+
+
+def traffic(case: dict[str, Any]) -> Cost:
+    """Return the cost of a million recorded cases of the device link or the relay."""
+    messages = [*case["messages received"], *case["messages sent"]]
+    sent = sum(case["messages sent"])
+    gateway = MESSAGES * sum(math.ceil(size / MESSAGE_BYTES) for size in messages)
+    seconds = len(case["messages sent"]) * POST_SECONDS * _memory_gb("link.message")
+    for name, *calls in case["invocations"]:
+        used = OWN_SECONDS + sum(CALL_SECONDS.get(call, OTHER_CALL_SECONDS) for call in calls)
+        if name == "relay.forward":
+            # The relay waits for the device, and returns what the device has sent.
+            used += case["milliseconds waited"] / 1000
+            response = sum(case["messages received"]) * 3 // 4
+            gateway += GATEWAY * math.ceil(response / REQUEST_BYTES)
+            sent += RESPONSE_BYTES + response
+        seconds += used * _memory_gb(name)
+    parts = (
+        gateway + INVOCATIONS * len(case["invocations"]),
+        seconds * GB_SECONDS,
+        sum(case["read units"].values()) * READ_UNITS + sum(case["write units"].values()) * WRITE_UNITS,
+        case["bytes logged"] / 1000 * LOGGED_GB,
+        sent / 1000 * SENT_GB,
+    )
+    return Cost(*(round(part, 2) for part in parts))
+
+
+def idle_devices(renewal: dict[str, Any]) -> Cost:
+    """Return the monthly cost of a thousand devices that are connected but send nothing."""
+    pings = MONTH_MINUTES / PING_MINUTES * (len(PINGS) + len(PONGS)) * MESSAGES
+    kept = traffic(renewal)
+    renewals = MONTH_MINUTES / RENEWAL_MINUTES
+    parts = [part * renewals for part in kept]
+    parts[0] += pings + MONTH_MINUTES * CONNECTION_MINUTES
+    parts[4] += MONTH_MINUTES / PING_MINUTES * sum(PONGS) / 1000 * SENT_GB
+    return Cost(*(round(part / 1000, 2) for part in parts))
+
+
+def link_rows() -> Iterator[tuple[str, Cost]]:
+    """Yield the text and costs of each row of the table of the device link."""
+    recorded = json.loads(RECORDED.read_text())
+    for text, case in LINK_SHOWN:
+        if case is None:
+            yield text, idle_devices(recorded["link: renewal"])
+            continue
+        cost = traffic(recorded[f"link: {case}"])
+        # A thousand gigabytes are about a million cases.
+        cases = GIGABYTES / 1000 if "GB" in text else 1
+        yield text, Cost(*(round(part * cases, 2) for part in cost))
+
+
+def link_table() -> str:
+    """Return the table of the device link in Markdown."""
+    heads = "US dollars|API Gateway, invocations|Lambda time|DynamoDB|logs|sent|**total**"
+    lines = [f"| {heads.replace('|', ' | ')} |", f"|---{'|--:' * 6}|"]
+    for text, cost in link_rows():
+        lines.append(f"| {text} | {' | '.join(map(_cents, cost))} | **{cost.total():.2f}** |")
+    return "\n".join([*lines, ""])
 
 
 def cold(operation: str) -> Cold:
@@ -156,6 +242,7 @@ def rendered(page: str) -> str:
         f"An idle installation costs ${idle():.2f} a month: {len(_secrets())} secrets, {alarm_metrics()} alarm metrics"
     )
     more = "Metrics in use and stored data cost more: [operating.md](operating.md#costs)."
+    page = filled(page, "link costs", link_table())
     return filled(page, "costs", f"{table()}\n{monthly}.\n{more}\n")
 
 

@@ -4,6 +4,7 @@ Keys are shown with parameters in braces.
 """
 
 import ast
+import base64
 import inspect
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ PAGE = ROOT / "docs/data-model.md"
 
 HEAD = """# Data model
 
-Every item in the three tables. This page is generated from
+Every item in the four tables. This page is generated from
 [`bindery/registry/items.py`](../layers/bindery/bindery/registry/items.py), the only module that builds keys and names
 attributes: change that module and run `make generate`.
 
@@ -34,7 +35,7 @@ microseconds. Items of `bindings` with an `expires_at` are removed by time to li
 item can also have `changed_by` and `changed_at`: the operator who changed it last, and when.
 
 The examples were written by the operations' own code, with a fixed time and fixed random values. Sets are shown as
-lists.
+lists, and binary values in base64.
 
 ## Indexes
 
@@ -167,7 +168,11 @@ def _example(kind: Kind, item: Mapping[str, Any]) -> str:
     """Return an item with its attributes in the kind's order. `ValueError`: it has another."""
     order = ["pk", "sk", *(name for name, _, _ in kind.attributes)]
     ordered = {name: item[name] for name in sorted(item, key=order.index)}
-    return json.dumps(ordered, indent=2, ensure_ascii=False, default=sorted)
+    return json.dumps(ordered, indent=2, ensure_ascii=False, default=_shown)
+
+
+def _shown(value: set[str] | bytes) -> object:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else sorted(value)
 
 
 def _docs() -> dict[str, str]:

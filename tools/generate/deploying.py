@@ -28,7 +28,8 @@ WHY = {
     ("BindingsTable", "ConditionCheckItem"): "check failed guesses; free the nickname of an ended registration",
     ("BindingsTable", "Query"): "list a user's devices or a device's holders",
     ("BindingsTable/by_holder", "Query"): "list the devices or connections of an account, a customer or a user",
-    ("BindingsTable/by_proxy", "Query"): "check the relay's lookup",
+    ("BindingsTable/by_holder", "Scan"): "find bindings without a credential, after an upgrade",
+    ("BindingsTable/by_label", "Query"): "find the connection that a client uses",
     ("BindingsTable/by_credential", "Query"): "find the device that connects",
     ("DirectoryTable", "BatchGetItem"): "read caller, account, domain and product",
     ("DirectoryTable", "GetItem"): "read the caller's key or user, or a record that an operator asks for",
@@ -38,24 +39,34 @@ WHY = {
     ("DirectoryTable", "ConditionCheckItem"): "write only if user, product block and domain have not changed",
     ("DirectoryTable", "Query"): "list a customer's issued devices, or records of a user",
     ("DirectoryTable/by_list", "Query"): "list records for operators",
+    ("FramesTable", "GetItem"): "check that the table is readable",
+    ("FramesTable", "PutItem"): "store what a device sends to the relay",
+    ("FramesTable", "DeleteItem"): "delete the doctor's test item",
+    ("FramesTable", "Query"): "read what a device sent to the relay",
     ("DeviceIdSecret", "GetSecretValue"): "derive rufus device ids",
     ("BindingKeySecret", "GetSecretValue"): "derive quectel authKeys; encrypt share codes",
     ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel session tokens",
     ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit session tokens",
-    ("DirectorySecret", "GetSecretValue"): "encrypt secrets of user domains; count failed logins; derive guids",
+    (
+        "DirectorySecret",
+        "GetSecretValue",
+    ): "encrypt secrets of user domains; count failed logins; derive guids; sign ids of streams",
     ("LinkApi/DELETE", "ManageConnections"): "disconnect devices",
     ("LinkApi/POST", "ManageConnections"): "send messages to devices",
 }
 """Purpose of each action on a table, an index, a secret or the WebSocket API."""
 
 IDLE = {
-    "AWS::ApiGatewayV2::Api": ("the HTTP API; the WebSocket API of devices", "free"),
-    "AWS::ApiGatewayV2::ApiMapping": ("maps `DomainName` to the API", "free"),
+    "AWS::ApiGatewayV2::Api": (
+        "the HTTP API; the WebSocket API of devices; the relay, if `ProxyCertificateArn` is set",
+        "free",
+    ),
+    "AWS::ApiGatewayV2::ApiMapping": ("maps `DomainName` to the API, and `ProxyDomain` to the relay", "free"),
     "AWS::ApiGatewayV2::Authorizer": ("checks a device's credential", "free"),
-    "AWS::ApiGatewayV2::DomainName": ("`DomainName`, if set", "free"),
-    "AWS::ApiGatewayV2::Integration": ("functions of the WebSocket API", "free"),
+    "AWS::ApiGatewayV2::DomainName": ("`DomainName` and `*.ProxyDomain`, if set", "free"),
+    "AWS::ApiGatewayV2::Integration": ("functions of the WebSocket API and the relay", "free"),
     "AWS::ApiGatewayV2::IntegrationResponse": ("the answer to a device's ping", "free"),
-    "AWS::ApiGatewayV2::Route": ("routes of the WebSocket API", "free"),
+    "AWS::ApiGatewayV2::Route": ("routes of the WebSocket API and the relay", "free"),
     "AWS::ApiGatewayV2::RouteResponse": ("the answer to a device's ping", "free"),
     "AWS::ApiGatewayV2::Stage": ("rate limits, and the access log of the HTTP API", "free"),
     "AWS::CloudWatch::Alarm": (
@@ -64,9 +75,12 @@ IDLE = {
     ),
     "AWS::CloudWatch::Dashboard": ("shows all APIs", "free; $3 after the account's first three"),
     "AWS::CodeDeploy::Application": ("contains the deployment groups", "free"),
-    "AWS::CodeDeploy::DeploymentGroup": ("shift a function's traffic, with `CanaryDeployments`", "free"),
+    "AWS::CodeDeploy::DeploymentGroup": ("shift the traffic of canaries, with `CanaryDeployments`", "free"),
     "AWS::DynamoDB::Table": ("the registry", "$0.25 per GB, and $0.20 per GB for point-in-time recovery"),
-    "AWS::IAM::Role": ("one per function, three for API Gateway, one for CodeDeploy", "free"),
+    "AWS::IAM::Role": (
+        "one per function, or for several with the same access; three for API Gateway, one for CodeDeploy",
+        "free",
+    ),
     "AWS::Lambda::Alias": ("`live`: the version that is called", "free"),
     "AWS::Lambda::Function": ("one per operation, three for devices", "free"),
     "AWS::Lambda::LayerVersion": ("shared code; only those of one processor are deployed", "free"),
@@ -76,7 +90,6 @@ IDLE = {
     "AWS::Logs::QueryDefinition": ("saved log queries", "free"),
     "AWS::SNS::Subscription": ("`AlarmEmail`, if set", "free"),
     "AWS::SNS::Topic": ("alarm notifications", "free"),
-    "AWS::SSM::Parameter": ("ARNs of the tables in use, for the policies", "free"),
     "AWS::SecretsManager::Secret": ("keys from which ids, authKeys and tokens are derived", "$0.40 each"),
 }
 """Purpose of each resource type, and its idle monthly price in us-east-1."""

@@ -3,7 +3,8 @@
 `Access` lists actions on a table or index (`table/index`), each with patterns of the partition keys: a prefix up to the
 first `#`. `device` matches a device of any API, and `"*"` any key. For the WebSocket API, it lists the methods with
 which a function manages connections. A function can also read the secrets in its environment, and write logs, and
-traces if tracing is on. The default route's can invoke the live versions of the five APIs' operations.
+traces if tracing is on. The default route's can invoke the live versions of the five APIs' operations. Functions with
+the same statements share a role, which has the name of the first.
 """
 
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ _SHARED = {
     'Resource: "*"}, !Ref AWS::NoValue]',
 }
 """Parts of every role, as YAML anchors."""
+
+_TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${table}"
 
 _ROLE = (
     "{name}Role: {{Type: AWS::IAM::Role, Properties: {{AssumeRolePolicyDocument: {trust}, "
@@ -72,23 +75,42 @@ def resource(written: dict[str, Any]) -> str:
     if intrinsic == "Ref":
         return str(value)
     if intrinsic == "Fn::GetAtt":
-        return str(value[0]).removesuffix("Arn") + "Table"
-    if "/@connections/" in value:
+        return str(value[0])
+    if isinstance(value, str):
         return f"{LINK}/{value.split('/')[-3]}"
-    name, _, index = value.removeprefix("${").partition("Arn.Value}/index/")
-    return f"{name}Table/{index}"
+    arn, named = value
+    _, _, index = arn.partition("/index/")
+    table = str(named["table"]["Fn::If"][2]["Ref"])
+    return f"{table}/{index}" if index else table
 
 
 def written() -> Iterator[str]:
     """Yield the lines of all roles: a head, and a line per statement."""
     shared = {name: f"&{name} {value}" for name, value in _SHARED.items()}
-    for function, properties in template.resources("AWS::Serverless::Function"):
-        granted = access()[properties["Handler"].removesuffix(".handler")]
-        invoked = _invocations() if template.routes(function) == ["$default"] else []
-        *lines, last = (_ROLE.format(name=function, **shared), *_statements(granted), *invoked)
+    for function, statements in _by_function().items():
+        if owner(function) != function:
+            continue
+        *lines, last = (_ROLE.format(name=function, **shared), *statements)
         yield from (f"{line}," for line in lines)
         yield f"{last}]}}}}]}}}}"
         shared = {name: f"*{name}" for name in _SHARED}
+
+
+def owner(function: str) -> str:
+    """Return the first function with the same statements, whose role both use."""
+    by_function = _by_function()
+    return next(first for first, lines in by_function.items() if lines == by_function[function])
+
+
+@cache
+def _by_function() -> dict[str, tuple[str, ...]]:
+    """Return the lines of each function's statements, except those of all functions."""
+    found: dict[str, tuple[str, ...]] = {}
+    for function, properties in template.resources("AWS::Serverless::Function"):
+        granted = access()[properties["Handler"].removesuffix(".handler")]
+        invoked = _invocations() if template.routes(function) == ["$default"] else []
+        found[function] = (*_statements(granted), *invoked)
+    return found
 
 
 def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
@@ -127,5 +149,7 @@ def _arn(resource: str) -> str:
     table, _, index = resource.partition("/")
     if not table.endswith("Table"):
         return f"!Ref {resource}"
-    held = table.removesuffix("Table") + "Arn.Value"
-    return f'!Sub "${{{held}}}/index/{index}"' if index else f"!GetAtt {held}"
+    if f"{table}Name" not in template.document()["Parameters"]:
+        return f"!GetAtt {table}.Arn"
+    arn = f"{_TABLE}/index/{index}" if index else _TABLE
+    return f'!Sub ["{arn}", {{table: *{table.removesuffix("Table").lower()}}}]'

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Check, Key, Put, Read, Update, Write
-from bindery.connectivity import access, device_credentials, leases, presence, service_addresses
+from bindery.connectivity import access, device_credentials, frames, leases, presence, service_addresses
 from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, products, settings, storage_format, tsl, users
 from bindery.directory.api_keys import Grant, Kind
@@ -52,6 +52,8 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "DeviceKey": items.device_key(device),
             "Presence": items.presence(device),
             "Properties": items.properties(device),
+            "Tunnel": items.tunnel(device, USED),
+            "Frame": items.frame(USED, 0),
             "Passing": next(key for key in tables if key.sk and key.sk.startswith("at#")),
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
             "Connection": items.connection(device, "ada"),
@@ -99,7 +101,8 @@ def _write_all(device: str) -> None:
     _write_link(device)
     service_addresses.assign(ADDRESS, device)
     access.rename(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "Kitchen", used=None)
-    leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
+    lease = leases.connect(ada.look_up(), ADDRESS, service_addresses.find(ADDRESS), "203.0.113.9")
+    _write_tunnel(device, lease)
     owned_devices.register(
         CUSTOMER,
         IDENTIFIER,
@@ -115,11 +118,29 @@ def _write_all(device: str) -> None:
     token = timing.open_session(ACCOUNT, deviceid)
     passing: items.Passing = {"at": NOW * 1000, "num_passing": 1, "bib": "17", "chip": "000000000000017"}
     timing.insert(ACCOUNT, token, [passing])
+    # Tokens are checked against the real time, so renewing one would fail.
+    dynamodb.write(items.used_token(USED).put({"used_at": clock.now(), "expires_at": NOW + 30 * 86400}))
+    _write_settings()
+
+
+def _write_tunnel(device: str, lease: leases.Connection) -> None:
+    tunnel: items.Tunnel = {
+        "holder": identity.tunnel_holder("ada"),
+        "holder_sort": USED,
+        "lease": lease.id,
+        "caller": "ada",
+        "account": ACCOUNT,
+        "per_user": False,
+        "connection": "KLLbYmQMwIdFTIB=",
+        "expires_at": lease.expires_at,
+    }
+    dynamodb.write(items.tunnel(device, USED).put(tunnel))
+
+
+def _write_settings() -> None:
     issued_devices.enter(CUSTOMER, **CARD)
     settings.change(settings.DEVICE_MANAGEMENT, 1)
     storage_format.record()
-    # Tokens are checked against the real time, so renewing one would fail.
-    dynamodb.write(items.used_token(USED).put({"used_at": clock.now(), "expires_at": NOW + 30 * 86400}))
     # The doctor's own run lists some thirty items.
     entered = [[key.table, key.pk, key.sk] for key in (items.account(f"doctor-{RUN}-rufus"),)]
     dynamodb.write(items.doctor_run(RUN).put({"entered": entered, "created_at": clock.now()}))
@@ -128,7 +149,9 @@ def _write_all(device: str) -> None:
 def _write_link(device: str) -> None:
     device_credentials.issue(device)
     last: items.Presence = {
+        **presence.listed(device, "JKJaXmPLvHcESHA=", clock.now()),
         "binding": RUN,
+        "sort_key": "owner",
         "connection": "JKJaXmPLvHcESHA=",
         "key": False,
         "ip": "203.0.113.77",
@@ -143,6 +166,7 @@ def _write_link(device: str) -> None:
         "values": {"on": {"value": "true", "at": clock.now(), "order": clock.now() * 1_000_000}},
     }
     dynamodb.write(items.properties(device).put(reported))
+    frames.put(USED, 0, "SFRUUC8xLjEgMjAwIE9LDQoNCg==", fin=True)
 
 
 def _session(uid: str) -> Session:

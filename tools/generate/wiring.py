@@ -1,7 +1,7 @@
 """Generate the parts of template.yaml that derive from its functions (`make generate`).
 
 The `Routes` of a function's `Metadata` become the API's paths, an integration and a permission of API Gateway. Its
-`Access`, and the secrets in its environment, become its role.
+`Access`, and the secrets in its environment, become its role, which its `Role` names.
 """
 
 import re
@@ -18,6 +18,7 @@ ADMIN = "/admin/"
 """Prefix of the paths that require AWS signatures."""
 
 _WIDTH = 140
+_HANDLER = r"Handler: (?P<handler>[\w.]+),\s+Role: "
 _URI = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${live}/invocations"
 
 
@@ -32,7 +33,15 @@ def rendered(text: str) -> str:
             raise ValueError(f"template.yaml has no line '# </{name}>' with the indentation of '# <{name}>'")
         _, tail = rest.split(end, 1)
         text = "".join([head, f"{indent}# <{name}>\n", *(f"{indent}{line}\n" for line in lines), end, tail])
-    return text
+    return re.sub(rf"({_HANDLER}!GetAtt )\w+", lambda found: f"{found[1]}{_role(found['handler'])}", text)
+
+
+def _role(handler: str) -> str:
+    return next(
+        f"{roles.owner(function)}Role"
+        for function, properties in template.resources("AWS::Serverless::Function")
+        if properties["Handler"] == handler
+    )
 
 
 def _routes() -> Iterator[tuple[str, str, str]]:

@@ -257,21 +257,6 @@ def test_issued_device_shows_its_nickname_once_set(bank: Bank) -> None:
     assert [device["nickname"] for device in issued(bank).json()["devices"]] == ["Holiday card"] * 2
 
 
-def test_update_by_the_bank_keeps_the_nickname(bank: Bank) -> None:
-    card("C-1", card_brand="visa")
-    name_issued(bank, {"nickname": "Mine"})
-    card("C-1", card_status="blocked")
-    shown = get_issued(bank, "C-1").json()
-    assert (shown["nickname"], shown["card-status"], shown.get("card-brand")) == ("Mine", "blocked", None)
-    issued_devices.change(CUSTOMER, "C-1", card_status="valid")
-    issued_devices.enter(CUSTOMER, device_id="C-1", kind="smart-card")
-    assert get_issued(bank, "C-1").body == (
-        '{"device-id":"C-1","kind":"smart-card","holder-id":"MIGR00002","capabilities":[],"status":"active",'
-        '"nickname":"Mine"}'
-    )
-    assert "card_status" not in stored(Table.DIRECTORY)[0]
-
-
 # ── GET /v1/device/classifications ────────────────────────────────────────────────────────────────────────────────────
 
 SCHEMAS = {

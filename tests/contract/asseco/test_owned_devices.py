@@ -42,10 +42,6 @@ def unblock() -> None:
     owned_devices.unblock(CUSTOMER, IMEI)
 
 
-def rename() -> None:
-    owned_devices.rename(CUSTOMER, IMEI, "Renamed")
-
-
 def push(handle: str = "h") -> None:
     owned_devices.set_push_handle(CUSTOMER, IMEI, PushPlatform.APNS, handle)
 
@@ -106,28 +102,6 @@ def test_change_just_before_the_write_gives_its_refusal(
     assert [everything()] == after
 
 
-@pytest.mark.parametrize(
-    ("name", "happen", "expected"),
-    [
-        ("unregister_device", block, {"status": "unregistered"}),
-        ("set_nickname", block, {"nickname": "New", "status": "blocked"}),
-        ("set_nickname", push, {"nickname": "New", "push_handle": "h"}),
-        ("set_push_handle", rename, {"nickname": "Renamed", "push_handle": "h"}),
-        ("set_push_handle", lambda: push("other"), {"push_handle": "h"}),
-        ("set_push_handle", lambda: (end(), entered()), {"push_handle": "h"}),
-        ("block_device", rename, {"nickname": "Renamed", "status": "blocked"}),
-        ("block_device", push, {"push_handle": "h", "status": "blocked"}),
-    ],
-)
-def test_changes_to_different_fields_do_not_conflict(
-    name: str, happen: Callable[[], object], expected: dict[str, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entered()
-    races.before(monkeypatch, "TransactWriteItems", happen)
-    assert send(bank, name).status in (202, 204)
-    assert expected.items() <= stored(Table.BINDINGS)[0].items()
-
-
 @pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
 def test_nickname_lock_of_another_device_is_not_removed(name: str, bank: Bank) -> None:
     entered()
@@ -135,13 +109,6 @@ def test_nickname_lock_of_another_device_is_not_removed(name: str, bank: Bank) -
     before = everything()
     assert send(bank, name).status == 503
     assert everything() == before
-
-
-def test_blocking_ends_connections_in_the_same_write(bank: Bank) -> None:
-    entered()
-    dynamodb.write(items.owner(DEVICE).update(set={"leases": {"ada": 1}}))
-    assert send(bank, "block_device").status == 204
-    assert stored(Table.BINDINGS)[0]["leases"] == {}
 
 
 def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:

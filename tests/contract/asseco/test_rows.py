@@ -28,7 +28,7 @@ from tests.asseco import (
 )
 from tests.openid import CUSTOMER, OTHER, Bank
 from tests.sample_requests import send
-from tests.tables import everything, stored
+from tests.tables import NOTHING, everything, stored
 from tools import template
 
 SHOWN = (
@@ -38,7 +38,6 @@ SHOWN = (
 )
 ALIASES = ("imei", "device-id")
 """Names of the path parameter."""
-NOTHING: dict[str, list[Any]] = {"DEVICES": [], "BINDINGS": [], "DIRECTORY": []}
 
 
 # ── Access tokens ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -203,13 +202,6 @@ def test_first_nonempty_identifier_field_is_used(given: dict[str, str | None], i
     assert get(bank, identifier).status == 200
 
 
-def test_identifiers_are_compared_after_nfc(bank: Bank) -> None:
-    register(bank, SAMPLE | {"external-device-identifier": "e\u0301"})
-    answer = register(bank, SAMPLE | {"external-device-identifier": "\u00e9", "nickname": "other"})
-    assert answer.body == IMEI_NOT_UNIQUE
-    assert get(bank, "\u00e9").json()["imei"] == "e\u0301"
-
-
 @pytest.mark.parametrize("blocked", [False, True])
 @pytest.mark.parametrize("nickname", ["My Phone", " my PHONE "])
 def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, nickname: str, bank: Bank) -> None:
@@ -266,16 +258,6 @@ def test_unregistered_device_keeps_its_owner_until_reregistered(bank: Bank) -> N
     assert unregister(bank).body == UNKNOWN
     assert get(bank, IMEI, OTHER).json()["status"] == "active"
     assert len(stored(Table.BINDINGS)) == 2
-
-
-def test_unregistering_frees_identifier_and_nickname(bank: Bank) -> None:
-    register(bank, SAMPLE)
-    first = stored(Table.BINDINGS)[0]["binding"]
-    unregister(bank)
-    assert register(bank, SAMPLE | {"external-device-identifier": "2"}).status == 200
-    assert register(bank, SAMPLE).body == NICKNAME_NOT_UNIQUE
-    assert register(bank, SAMPLE | {"nickname": "Old one"}).status == 200
-    assert first not in [item["binding"] for item in stored(Table.BINDINGS)]
 
 
 # ── GET /v1/device/owned-devices ──────────────────────────────────────────────────────────────────────────────────────

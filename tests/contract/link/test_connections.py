@@ -218,9 +218,24 @@ def test_device_of_a_disabled_account_or_user_is_refused(deviceid: str) -> None:
     connected(auth_key)
 
 
-def test_unbound_device_is_refused_and_its_connection_ends_at_hello(deviceid: str, device: str) -> None:
+def test_unbound_device_is_disconnected_and_refused(deviceid: str, device: str) -> None:
     connection = connected(deviceid)
     assert rufus.unbind(deviceid).status == 200
+    assert connection.received == [BYE | {"why": "unbound"}]
+    assert not connection.is_open
+    assert connect(deviceid) is None
+
+
+def test_device_is_unbound_even_if_it_cannot_be_told(
+    deviceid: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionFailed("EndpointConnectionError")
+
+    connection = connected(deviceid)
+    with monkeypatch.context() as unreachable:
+        unreachable.setattr(device_link.Gateway, "call", fail)
+        assert rufus.unbind(deviceid).status == 200
     assert connect(deviceid) is None
     assert connection.hello() == BYE | {"why": "unbound"}
     assert not connection.is_open

@@ -47,11 +47,7 @@ tests/concurrency/test_quectel.py has the changes that other requests make.
 
 @pytest.mark.parametrize(("change", "code", "wish"), CHANGES)
 def test_concurrent_change_gives_the_code_of_the_check(
-    world: World,
-    change: Callable[[World], object],
-    code: int,
-    wish: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
+    world: World, change: Callable[[World], object], code: int, wish: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if wish:
         users.set_home_mode(OTHER, True)

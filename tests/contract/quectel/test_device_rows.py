@@ -14,7 +14,6 @@ from bindery.directory import products, tsl
 from bindery.quectel import user_domains
 from bindery.registry import items
 from bindery.registry.bindings import Mode
-from tests.concurrency.races import before
 from tests.http_api import Response
 from tests.quectel import (
     DEVICE,
@@ -314,17 +313,3 @@ def test_auth_key_is_only_for_the_owner(bound: None, name: str) -> None:
     untouched = everything()
     refused(sent(OTHER, name, **KEYS), 5041)
     assert everything() == untouched
-
-
-@pytest.mark.parametrize("mode", Mode)
-def test_key_of_a_concurrently_ended_binding_is_not_regenerated(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    World(mode)
-    succeeded(as_user(ME))
-
-    def rebind() -> None:
-        ask(ME, "unbundling_device_dk", **KEYS)
-        succeeded(as_user(ME))
-
-    before(monkeypatch, "TransactWriteItems", rebind)
-    refused(sent(ME, "regenerate_auth_key", **KEYS), 5052)
-    assert "key_id" not in places()[ME]

@@ -15,7 +15,7 @@ from bindery.core.errors import Refused
 from bindery.directory import accounts, sessions, users
 from bindery.operators import privacy
 from bindery.quectel import domain_secrets, user_domains
-from bindery.security import passwords, secrets
+from bindery.security import secrets
 from tests.http_api import SOURCE_IP, Response
 from tests.quectel import login_failures, refused
 from tests.sample_requests import send
@@ -150,12 +150,6 @@ def test_missing_or_non_text_parameter_is_refused_as_wrong(name: str, code: int,
     assert login_failures() == []
 
 
-@pytest.mark.parametrize("text", ["\U0001d4b3" * 512, "\U0001d160" * 254, "#" * 512])
-@pytest.mark.parametrize(("name", "code"), [("userDomain", 5015), ("email", 5031)])
-def test_name_longer_than_a_key_is_refused_as_unknown(name: str, code: int, text: str) -> None:
-    refused(post(form() | {name: text}), code)
-
-
 @pytest.mark.parametrize("body", [b"", b"\xff", b"email", b"[]"])
 def test_body_that_is_not_a_form_has_no_valid_signature(body: bytes) -> None:
     refused(send("quectel.email_pwd_login", {"content-type": ""}, body=body), 5420)
@@ -182,25 +176,6 @@ def test_undecryptable_password_is_refused_as_wrong(encrypted: str) -> None:
 def test_signature_covers_the_fields_as_sent(name: str) -> None:
     fields = form()
     refused(post(fields | {name: fields[name] + " "}), 5420)
-
-
-@pytest.mark.parametrize("happen", [without_password, disabled], ids=["no password", "disabled"])
-def test_wrong_password_takes_one_hash_for_any_user(
-    happen: Callable[[], object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    happen()
-    hashed: list[str] = []
-    real = passwords._hash
-
-    def hash_(password: str, *parameters: Any) -> bytes:
-        hashed.append(password)
-        return real(password, *parameters)
-
-    monkeypatch.setattr(passwords, "_hash", hash_)
-    for email in (EMAIL, "ben@x.de"):
-        log_in(email=email, password="wrong password")
-    assert set(hashed) == {"wrong password"}
-    assert len(hashed) == 1 + (happen is without_password)
 
 
 def test_login_neither_logs_nor_stores_email_and_password(caplog: pytest.LogCaptureFixture) -> None:

@@ -177,50 +177,23 @@ def test_device_response_has_every_member(world: World, monkeypatch: pytest.Monk
     token = quectel.token(ME)
     monkeypatch.setattr(clock, "now", lambda: 1_795_176_000_123)
     bound = succeeded(quectel.bind(token, pk=PK, sn=SN, fid="F1", frid="R1", capabilitiesBitmask="7", deviceName="D"))
-    expected = {
-        "productKey": PK,
-        "deviceKey": DK,
-        "deviceName": "D",
-        "productName": "Smart lock",
-        "sn": SN,
-        "authKey": bound["authKey"],
-        "onlineStatus": 0,
-        "deviceStatus": "Offline",
-        "deviceType": 1,
-        "bindMode": 2,
-        "bindingType": 1,
-        "bindStatus": 1,
-        "capabilitiesBitmask": 7,
-        "fid": "F1",
-        "frid": "R1",
-        "uid": ME,
-        "deviceBindTime": "2026-11-20 12:00:00",
-        "deviceBindTimeTs": 1_795_176_000_123,
-        "shareCode": None,
-    }
-    found = data(quectel.call("device_info", token, KEYS))
-    assert list(found.items()) == list(expected.items())
-    page = data(quectel.call("user_device_list", token, {}))
-    assert page["list"] == [found]
-    assert list(page.items())[1:] == [
-        ("total", 1),
-        ("pageNum", 1),
-        ("pageSize", 10),
-        ("pages", 1),
-        ("size", 1),
-        ("startRow", 1),
-        ("endRow", 1),
-        ("prePage", 0),
-        ("nextPage", 0),
-        ("isFirstPage", True),
-        ("isLastPage", True),
-        ("hasPreviousPage", False),
-        ("hasNextPage", False),
-        ("navigatePages", 8),
-        ("navigatepageNums", [1]),
-        ("navigateFirstPage", 1),
-        ("navigateLastPage", 1),
-    ]
+    expected = (
+        f'{{"productKey":"{PK}","deviceKey":"{DK}","deviceName":"D","productName":"Smart lock","sn":"{SN}",'
+        f'"authKey":"{bound["authKey"]}","onlineStatus":0,"deviceStatus":"Offline","deviceType":1,"bindMode":2,'
+        '"bindingType":1,"bindStatus":1,"capabilitiesBitmask":7,"fid":"F1","frid":"R1",'
+        f'"uid":"{ME}","deviceBindTime":"2026-11-20 12:00:00","deviceBindTimeTs":1795176000123,"shareCode":null}}'
+    )
+    page = (
+        '"total":1,"pageNum":1,"pageSize":10,"pages":1,"size":1,"startRow":1,"endRow":1,"prePage":0,"nextPage":0,'
+        '"isFirstPage":true,"isLastPage":true,"hasPreviousPage":false,"hasNextPage":false,"navigatePages":8,'
+        '"navigatepageNums":[1],"navigateFirstPage":1,"navigateLastPage":1'
+    )
+    for name, query, shown in (
+        ("device_info", KEYS, expected),
+        ("user_device_list", {}, f'{{"list":[{expected}],{page}}}'),
+    ):
+        answer = quectel.call(name, token, query)
+        assert answer.body == f'{{"code":200,"data":{shown},"extMsg":"","msg":""}}'
 
 
 def fill(count: int) -> list[str]:
@@ -356,15 +329,6 @@ def test_returned_share_can_be_accepted_again(mode: Mode) -> None:
     data(accept(OTHER, shared))
 
 
-def test_unbinding_in_multi_mode_keeps_the_other_bindings() -> None:
-    World(Mode.MULTI)
-    for uid in (ME, OTHER, THIRD):
-        succeeded(quectel.as_user(uid))
-    assert data(ask(ME, "unbundling_device_dk", **KEYS)) == {"bindingSum": 2}
-    assert data(ask(OTHER, "unbundling_device_dk", **KEYS)) == {"bindingSum": 1}
-    assert listed(THIRD) == [DK]
-
-
 @MODES
 def test_last_unbind_removes_the_device_from_the_common_list(mode: Mode) -> None:
     World(mode)
@@ -376,11 +340,6 @@ def test_last_unbind_removes_the_device_from_the_common_list(mode: Mode) -> None
         assert quectel.common("F1") == {families.common_entry(DEVICE, left, mode) for left in uids[number:]}
         data(ask(uid, "unbundling_device_dk", **KEYS))
     assert quectel.common("F1") == set()
-
-
-def test_banned_device_can_be_unbound(bound: None) -> None:
-    devices.ban(DEVICE, "stolen")
-    assert data(ask(ME, "unbundling_device_dk", **KEYS)) == {"bindingSum": 0}
 
 
 # ── Sharing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -498,10 +457,7 @@ def test_code_is_valid_again_once_its_sharer_is_enabled(shared: str) -> None:
     ("end", "start"),
     [
         (lambda: user_domains.change("E.DM.1", enabled=False), lambda: user_domains.change("E.DM.1", enabled=True)),
-        (
-            lambda: dynamodb.write(dynamodb.Delete(items.user_domain("E.DM.1"))),
-            lambda: user_domains.create("E.DM.1"),
-        ),
+        (lambda: dynamodb.write(dynamodb.Delete(items.user_domain("E.DM.1"))), lambda: user_domains.create("E.DM.1")),
     ],
     ids=["disabled", "deleted"],
 )

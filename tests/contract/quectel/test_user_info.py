@@ -34,7 +34,4 @@ def test_deleted_user_does_not_exist() -> None:
     given = token(ME)
     dynamodb.write(items.user(ME).delete())
     answer = ask(given)
-    assert (answer.status, answer.body) == (
-        200,
-        '{"code":5033,"data":null,"extMsg":"","msg":"User does not exist"}',
-    )
+    assert (answer.status, answer.body) == (200, '{"code":5033,"data":null,"extMsg":"","msg":"User does not exist"}')

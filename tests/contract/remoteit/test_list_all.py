@@ -27,24 +27,9 @@ pytestmark = pytest.mark.usefixtures("registry")
 NOW = 1795176000_250
 LATER = 4_000_000_000
 MEMBERS = [
-    "deviceaddress",
-    "devicealias",
-    "devicestate",
-    "devicetype",
-    "devicelastip",
-    "lastcontacted",
-    "lastinternalip",
-    "createdate",
-    "ownerusername",
-    "servicetitle",
-    "shared",
-    "webenabled",
-    "weburi",
-    "localurl",
-    "georegion",
-    "webviewerurl",
-    "scripting",
-    "hardwareid",
+    *("deviceaddress", "devicealias", "devicestate", "devicetype", "devicelastip", "lastcontacted", "lastinternalip"),
+    *("createdate", "ownerusername", "servicetitle", "shared", "webenabled", "weburi", "localurl", "georegion"),
+    *("webviewerurl", "scripting", "hardwareid"),
 ]
 
 

@@ -11,9 +11,10 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Table
 from bindery.connectivity import service_addresses
-from bindery.core import clock
+from bindery.core import clock, env
 from bindery.directory import accounts, sessions, users
 from bindery.registry import devices, identity, items
+from bindery.registry.items import ServiceKind
 from tests.http_api import Response
 from tests.records import ADDRESS, bound, developer
 from tests.sample_requests import send
@@ -110,8 +111,9 @@ def test_documented_samples_connect(body: str, wait: str, credentials: dict[str,
             "pseudonym": ann["pseudonym"],
             "per_user": False,
             "address": ADDRESS,
+            "kind": None,
             "client_ip": "203.0.113.9",
-            "proxy": "proxyaaaaaaaaaaaaaaaa",
+            "label": "proxyaaaaaaaaaaaaaaaa",
             "expires_at": NOW // 1000 + 28800,
             "created_at": NOW,
         }
@@ -131,22 +133,30 @@ def test_each_connection_has_its_own_id_and_label(credentials: dict[str, str]) -
     assert first["connection"]["proxy"] != second["connection"]["proxy"]
 
 
-def test_connecting_again_ends_only_the_callers_last_connection(credentials: dict[str, str]) -> None:
-    users.create("bob", "acme")
-    theirs = connect(credentials | {"token": sessions.issue("bob", "remoteit", 60)[0]}).json()["connectionid"]
-    connect(credentials)
-    last = connect(credentials).json()["connectionid"]
-    assert [lease["connection"] for lease in leases()] == [last, theirs]
-
-
 def test_connection_lifetime_and_host_are_settings(
     credentials: dict[str, str], environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("LEASE_SECONDS", "60")
-    environment.setenv("PROXY_DOMAIN", "p18.rt3.io")
+    environment.setenv("PROXY_URL", "https://p18.rt3.io:8443")
     connection = connect(credentials).json()["connection"]
     assert 59 <= int(connection["expirationsec"]) <= 60
     assert connection["proxyserver"].endswith(".p18.rt3.io")
+    assert connection["proxyport"] == "8443"
+    assert connection["proxy"] == f"https://{connection['proxyserver']}:8443"
+
+
+@pytest.mark.parametrize("kind", ["ssh", "http"])
+def test_port_of_a_relay_host_is_for_services_other_than_http(
+    kind: ServiceKind, credentials: dict[str, str], device: str, environment: pytest.MonkeyPatch
+) -> None:
+    service_addresses.withdraw(ADDRESS)
+    service_addresses.assign(ADDRESS, device, kind)
+    assert connect(credentials).json()["connection"]["proxyport"] == "443"
+    environment.setenv("RELAY_HOST", "127.0.0.1:34168-34267")
+    env.clear_cache()
+    connection = connect(credentials).json()["connection"]
+    found = (connection["proxy"], connection["proxyserver"], connection["proxyport"])
+    assert (found == ("http://127.0.0.1:34168", "127.0.0.1", "34168")) == (kind == "ssh")
 
 
 @pytest.mark.parametrize(
@@ -175,21 +185,16 @@ def test_developer_key_is_read_from_both_headers_in_any_case(header: str, creden
     ("body", "reason"),
     [
         ({}, "missing deviceaddress"),
-        ({"deviceaddress": None}, "missing deviceaddress"),
-        ({"deviceaddress": " ", "hostip": "x"}, "missing deviceaddress"),
-        ({"deviceaddress": 8}, "invalid deviceaddress"),
-        ({"deviceaddress": ADDRESS[:-3]}, "invalid deviceaddress"),
-        ({"deviceaddress": ADDRESS + ":00"}, "invalid deviceaddress"),
-        ({"deviceaddress": ADDRESS.replace(":", "-")}, "invalid deviceaddress"),
-        ({"deviceaddress": "80:00:00:00:00:00:00:FG"}, "invalid deviceaddress"),
-        ({"deviceaddress": "8" * 200}, "invalid deviceaddress"),
-        ({"deviceaddress": ADDRESS, "hostip": "host.example.com"}, "invalid hostip"),
-        ({"deviceaddress": ADDRESS, "hostip": "203.0.113.256"}, "invalid hostip"),
-        ({"deviceaddress": ADDRESS, "hostip": "203.0.113.9/32"}, "invalid hostip"),
-        ({"deviceaddress": ADDRESS, "hostip": 3405803785}, "invalid hostip"),
-        ({"deviceaddress": ADDRESS, "wait": "yes"}, "invalid wait"),
-        *(({"deviceaddress": ADDRESS, "wait": wrong}, "invalid wait") for wrong in (2, 1.0, "2", "00")),
-        ({"deviceaddress": ADDRESS, "wait": []}, "invalid wait"),
+        *(({"deviceaddress": blank, "hostip": "x"}, "missing deviceaddress") for blank in (None, " ")),
+        *(
+            ({"deviceaddress": wrong}, "invalid deviceaddress")
+            for wrong in (8, ADDRESS[:-3], ADDRESS + ":00", ADDRESS.replace(":", "-"), ADDRESS[:-1] + "G", "8" * 200)
+        ),
+        *(
+            ({"deviceaddress": ADDRESS, "hostip": wrong}, "invalid hostip")
+            for wrong in ("host.example.com", "203.0.113.256", "203.0.113.9/32", 3405803785)
+        ),
+        *(({"deviceaddress": ADDRESS, "wait": wrong}, "invalid wait") for wrong in ("yes", 2, 1.0, "2", "00", [])),
         ({"deviceaddress": "x", "wait": "x", "hostip": "x"}, "invalid deviceaddress, wait, hostip"),
     ],
 )

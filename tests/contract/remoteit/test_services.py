@@ -143,7 +143,7 @@ def test_deleted_service_is_gone_and_its_device_stays_bound(ann: dict[str, str])
     assert (answer.status, answer.body) == (200, '{"status":"true","reason":""}')
     assert list(aliases(ann)) == [DOOR, GATE]
     with pytest.raises(Refused) as caught:
-        leases.authorize_client(made.proxy, "203.0.113.9")
+        leases.admit(made.label, "203.0.113.9")
     assert caught.value.reason is Reason.NOT_SHARED
     service_addresses.assign(SHELL, identity.company_device("acme", "M", "S2"))
     assert list(aliases(ann)) == [DOOR, SHELL, GATE]

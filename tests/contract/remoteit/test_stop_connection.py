@@ -45,7 +45,7 @@ def device() -> str:
 
 def admitted(made: Connection) -> bool:
     try:
-        return leases.authorize_client(made.proxy, "203.0.113.9") == made
+        return leases.admit(made.label, "203.0.113.9").lease["connection"] == made.id
     except Refused:
         return False
 
@@ -73,32 +73,16 @@ def test_any_wrong_value_gets_one_refusal_and_ends_nothing(headers: dict[str, st
     ended, theirs, colleagues = connection("ann"), connection("eve", OTHERS), connection("bob")
     made = connection("ann")
     stands = everything()
+    wrong_addresses = (None, " ", 8, "no address", ADDRESS[:-3], NOWHERE, OTHERS)
+    wrong_ids = (
+        *(None, " ", ["x"], theirs.id, colleagues.id, ended.id, "no id", f"{{{made.id}}}", f"urn:uuid:{made.id}"),
+        *(made.id.replace("-", ""), made.id.translate(ARABIC), f"-{made.id}", "\ud800", "x" * 10_000, made.label),
+    )
     for body in (
-        {},
-        {"deviceaddress": ADDRESS},
-        {"connectionid": made.id},
-        {"deviceaddress": None, "connectionid": None},
-        {"deviceaddress": " ", "connectionid": made.id},
-        {"deviceaddress": ADDRESS, "connectionid": " "},
-        {"deviceaddress": 8, "connectionid": made.id},
-        {"deviceaddress": ADDRESS, "connectionid": ["x"]},
-        {"deviceaddress": "no address", "connectionid": made.id},
-        {"deviceaddress": ADDRESS[:-3], "connectionid": made.id},
-        {"deviceaddress": NOWHERE, "connectionid": made.id},
-        {"deviceaddress": OTHERS, "connectionid": made.id},
+        *({}, {"deviceaddress": ADDRESS}, {"connectionid": made.id}),
         {"deviceaddress": OTHERS, "connectionid": theirs.id},
-        {"deviceaddress": ADDRESS, "connectionid": theirs.id},
-        {"deviceaddress": ADDRESS, "connectionid": colleagues.id},
-        {"deviceaddress": ADDRESS, "connectionid": ended.id},
-        {"deviceaddress": ADDRESS, "connectionid": "no id"},
-        {"deviceaddress": ADDRESS, "connectionid": f"{{{made.id}}}"},
-        {"deviceaddress": ADDRESS, "connectionid": f"urn:uuid:{made.id}"},
-        {"deviceaddress": ADDRESS, "connectionid": made.id.replace("-", "")},
-        {"deviceaddress": ADDRESS, "connectionid": made.id.translate(ARABIC)},
-        {"deviceaddress": ADDRESS, "connectionid": f"-{made.id}"},
-        {"deviceaddress": ADDRESS, "connectionid": "\ud800"},
-        {"deviceaddress": ADDRESS, "connectionid": "x" * 10_000},
-        {"deviceaddress": ADDRESS, "connectionid": made.proxy},
+        *({"deviceaddress": address, "connectionid": made.id} for address in wrong_addresses),
+        *({"deviceaddress": ADDRESS, "connectionid": wrong} for wrong in wrong_ids),
     ):
         answer = stop(headers, body)
         assert (answer.status, answer.body) == REFUSED, body

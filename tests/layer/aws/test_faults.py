@@ -10,17 +10,7 @@ from bindery.aws import connections, direct, sdk
 from bindery.aws.errors import ConnectionFailed, ServiceError
 from bindery.aws.responses import Reader
 from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
-from tests.layer.aws.servers import (
-    Reply,
-    Request,
-    end,
-    error,
-    item,
-    reset,
-    response,
-    says,
-    silent,
-)
+from tests.layer.aws.servers import Reply, Request, end, error, item, reset, response, says, silent
 
 every_client = pytest.mark.parametrize("kind", CLIENTS)
 

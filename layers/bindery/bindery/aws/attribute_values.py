@@ -21,6 +21,8 @@ def _encode_value(value: Any) -> dict[str, Any]:
             return {"BOOL": value}
         case str():
             return {"S": value}
+        case bytes():
+            return {"B": value}
         case int():
             return {"N": str(value)}
         case set() | frozenset():
@@ -44,6 +46,9 @@ def _decode_value(value: Mapping[str, Any]) -> Any:
             return content
         case "N":
             return int(content)
+        case "B":
+            # The SDK decodes it.
+            return content if isinstance(content, bytes) else base64.b64decode(content)
         case "NULL":
             return None
         case "SS":

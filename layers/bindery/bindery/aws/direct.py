@@ -6,6 +6,7 @@ import re
 import threading
 import time
 import uuid
+from base64 import b64encode
 from collections.abc import Mapping
 from io import BytesIO
 from types import MappingProxyType
@@ -87,7 +88,7 @@ class Client:
         """Return an operation's output. Raises `ServiceError` or `ConnectionFailed` after the retries."""
         if operation == "TransactWriteItems":
             request.setdefault("ClientRequestToken", str(uuid.uuid4()))
-        body = json.dumps(request, separators=(",", ":")).encode()
+        body = json.dumps(request, separators=(",", ":"), default=_base64).encode()
         spent = 0
         for attempt in range(ATTEMPTS):
             try:
@@ -256,6 +257,13 @@ class _Quota:
 
 def _passing(error: ServiceError) -> bool:
     return error.code in THROTTLED | TRANSIENT or error.status in _TRANSIENT_STATUSES
+
+
+def _base64(value: object) -> str:
+    """Encode a binary value for JSON."""
+    if not isinstance(value, bytes):
+        raise TypeError(type(value).__name__)
+    return b64encode(value).decode()
 
 
 def _members(body: bytes) -> dict[str, Any] | None:

@@ -43,11 +43,12 @@ _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
 
 
 class Table(StrEnum):
-    """The three tables, by environment variable."""
+    """The tables, by environment variable."""
 
     DEVICES = "DEVICES_TABLE"
     BINDINGS = "BINDINGS_TABLE"
     DIRECTORY = "DIRECTORY_TABLE"
+    FRAMES = "FRAMES_TABLE"
 
 
 _NO_MEMBERS: Mapping[tuple[str, ...], Any] = MappingProxyType({})
@@ -263,14 +264,36 @@ class CursorPage(NamedTuple, Generic[T]):
 def page(partition: Partition[T], limit: int, cursor: str | None = None) -> CursorPage[T]:
     """Return a page in one round trip."""
     # Concurrent writes do not shift pages: a cursor is a position in key order.
-    answer = _part(_query(partition), limit, cursor)
+    answer = _part("Query", _query(partition), limit, cursor)
     return CursorPage([cast("T", decode(item)) for item in answer["Items"]], answer["cursor"])
 
 
 def count(partition: Partition[Any], limit: int, cursor: str | None) -> tuple[int, str | None]:
     """Return a page's size and next cursor, at the cost of `page`."""
-    answer = _part(_query(partition) | {"Select": "COUNT"}, limit, cursor)
+    answer = _part("Query", _query(partition) | {"Select": "COUNT"}, limit, cursor)
     return answer["Count"], answer["cursor"]
+
+
+class Scanned(NamedTuple):
+    """Items of a part of an index that meet a condition, the number of its entries, and the next part's cursor."""
+
+    items: list[Item]
+    examined: int
+    cursor: str | None
+
+
+def scan(table: Table, index: Index, filtered: Condition, limit: int, cursor: str | None) -> Scanned:
+    """Examine up to `limit` entries of a whole index. For operators: its cost grows with the index."""
+    placeholders = Placeholders()
+    request = {
+        "TableName": _name(table),
+        "IndexName": index.name,
+        "FilterExpression": placeholders.condition(filtered),
+        "ExpressionAttributeNames": placeholders.names,
+        "ExpressionAttributeValues": encode(placeholders.values),
+    }
+    answer = _part("Scan", request, limit, cursor)
+    return Scanned(list(map(decode, answer["Items"])), answer["ScannedCount"], answer["cursor"])
 
 
 @contextmanager
@@ -375,10 +398,10 @@ def _query(partition: Partition[Any]) -> dict[str, Any]:
     return request if index is None else request | {"IndexName": index.name}
 
 
-def _part(request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
+def _part(operation: str, request: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
     place = {} if cursor is None else {"ExclusiveStartKey": key_of(cursor)}
     try:
-        answer = _call(Reason.UNAVAILABLE, "Query", **request, Limit=limit, **place)
+        answer = _call(Reason.UNAVAILABLE, operation, **request, Limit=limit, **place)
     except ServiceError as error:
         if cursor is not None and error.code == "ValidationException":
             raise Refused(Reason.INVALID) from None

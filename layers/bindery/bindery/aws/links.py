@@ -7,7 +7,11 @@ from typing import Any
 
 from bindery.aws import clients
 from bindery.aws.errors import ServiceError
-from bindery.core.errors import Reason
+from bindery.core.errors import Reason, Refused
+
+
+class Busy(Refused):
+    """Messages are sent faster than API Gateway or the device takes them."""
 
 
 @cache
@@ -17,7 +21,7 @@ def client() -> clients.Client:
 
 
 def send(connection: str, message: Mapping[str, Any]) -> bool:
-    """Send a message. Return False if the connection does not exist. Raises `UNAVAILABLE`."""
+    """Send a message. Return False if the connection does not exist. Raises `UNAVAILABLE`, if possible as `Busy`."""
     return _call("PostToConnection", ConnectionId=connection, Data=json.dumps(message).encode())
 
 
@@ -33,4 +37,8 @@ def _call(operation: str, **request: Any) -> bool:
         if error.code != "GoneException":
             raise
         return False
+    except Refused as refused:
+        if refused.__cause__ is not None and clients.code(refused.__cause__) == "LimitExceededException":
+            raise Busy(Reason.UNAVAILABLE) from refused
+        raise
     return True

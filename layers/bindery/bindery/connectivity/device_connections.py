@@ -1,6 +1,7 @@
 """Connections of devices: their validity, and their end."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb, links
@@ -75,6 +76,13 @@ def disconnect(last: items.Presence | None, why: str) -> None:
             links.close(last["connection"])
 
 
+def release(last: items.Presence | None) -> None:
+    """`disconnect` a device that was unbound, if the gateway can be reached."""
+    # Otherwise the device learns it at its next message: its connection is void.
+    with suppress(Refused):
+        disconnect(last, "unbound")
+
+
 def close(device: str, binding: str, why: str) -> None:
     """Forget the presence and properties of a device under a binding that has ended, and disconnect the device."""
     last = presence.under(presence.find(device), binding)
@@ -109,8 +117,7 @@ def seen(bound: Key[items.Binding], still: Condition) -> Update | Check:
 
 def end(link: Link) -> None:
     """Record that a connection has ended, unless the device has connected again or is not bound any more."""
-    ended: items.Presence = {"until": clock.now()}
-    writes: list[Write | Check] = [items.presence(link.device).update(set=ended, when=_is_last(link.connection))]
+    writes: list[Write | Check] = [_ended(link.device, link.connection)]
     if _is_companys(link.device):
         writes.append(seen(link.bound, equals("binding", link.binding).raises(Reason.NOT_FOUND)))
     _settle(writes)
@@ -118,8 +125,13 @@ def end(link: Link) -> None:
 
 def gone(device: str, connection: str) -> None:
     """Record that API Gateway has no such connection any more."""
+    _settle([_ended(device, connection)])
+
+
+def _ended(device: str, connection: str) -> Update:
     ended: items.Presence = {"until": clock.now()}
-    _settle([items.presence(device).update(set=ended, when=_is_last(connection))])
+    unlisted = ["holder", "holder_sort"]
+    return items.presence(device).update(set=ended, remove=unlisted, when=_is_last(connection))
 
 
 def _is_companys(device: str) -> bool:

@@ -37,10 +37,15 @@ class Connected(NamedTuple):
 
 def issue(device: str) -> str:
     """Return a new device key, which replaces an earlier one. Raises `NOT_FOUND` and `CONFLICT`."""
-    key = _PREFIX + random.token_urlsafe(32)
-    issued: items.DeviceKey = {"credential": secrets.fingerprint(key), "created_at": clock.now()}
+    key, issued = new_key()
     _replace_key(device, [items.device(device).check(devices.EXISTS), items.device_key(device).put(issued)])
     return key
+
+
+def new_key() -> tuple[str, items.DeviceKey]:
+    """Return a new device key, and its item."""
+    key = _PREFIX + random.token_urlsafe(32)
+    return key, {"credential": secrets.fingerprint(key), "created_at": clock.now()}
 
 
 def revoke(device: str) -> None:
@@ -82,7 +87,9 @@ def _connect(hashed: str, connection: str, source_ip: str, agent: str) -> Connec
     account = _account(binding["holder"])
     now = clock.now()
     made: items.Presence = {
+        **presence.listed(device, connection, now),
         "binding": binding["binding"],
+        "sort_key": binding["sk"],
         "connection": connection,
         "key": key == items.device_key(device),
         "ip": source_ip,

@@ -2,29 +2,37 @@
 
 A lease is valid while the binding or share that it depends on names it, so a write that ends the binding ends its
 leases. It names an assignment of the address and a generation of its caller, so lifting a ban, assigning the address
-again or enabling the user does not revive it. The relay calls `authorize_client` for each client.
+again or enabling the user does not revive it. The relay calls `admit` for each client, and `readmit` while it lasts.
+
+Clients find it by its label: the first part of a host name, or a port of the relay host.
 """
 
+import hmac
 import secrets
 import string
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, CursorPage, Delete, Read, Table, Update
 from bindery.aws.expressions import Condition, Path, above, absent, equals, exists, fewer, one_of
-from bindery.connectivity import access
+from bindery.connectivity import access, presence
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
 from bindery.directory import users
 from bindery.directory.users import User
 from bindery.registry import bindings, identity, items
+from bindery.registry.items import ServiceKind
 
 ANY_CLIENT = "0.0.0.0"  # noqa: S104 (not an address to listen on: the document's value for any client)
 FIRST_CLIENT = "255.255.255.255"
 """Reserves a connection for its first client."""
+
+RELAY_PORT = "port#"
+"""Prefix of the label of a lease at a port of the relay host. No host name has it."""
 
 CALLER_LIMIT = 50
 """Callers that a binding names: a few kilobytes in each write."""
@@ -32,23 +40,38 @@ CALLER_LIMIT = 50
 # Some clients search the response for a host name that begins with this.
 _LABEL_PREFIX = "proxy"
 _LABEL_LENGTH = 16
+_PORT_ATTEMPTS = 4
+"""Ports that are tried before one is shared, which works unless both have the same client."""
+_HTTP = (None, "http", "https")
+"""Types of services that clients reach at a host name."""
 _BATCH = 25
 """Leases per round trip, with four items each."""
+_SAME_LABEL = 16
+"""Leases with one label that `admit` reads, with six items each."""
 
 
 class Connection(NamedTuple):
-    """A lease. `proxy` is its label; `expires_at` is in seconds, `created_at` in milliseconds."""
+    """A lease. `expires_at` is in seconds, `created_at` in milliseconds."""
 
     id: str
     device: str
     address: str
-    proxy: str
+    label: str
     expires_at: int
     created_at: int
 
-    def server(self) -> str:
-        """Return the relay's host name for this connection."""
-        return f"{self.proxy}.{env.read('PROXY_DOMAIN')}"
+    def proxy(self) -> str:
+        """Return the URL at which the client reaches the service."""
+        if self.label.startswith(RELAY_PORT):
+            host, _, _ = env.read("RELAY_HOST").partition(":")
+            return f"http://{host}:{self.label.removeprefix(RELAY_PORT)}"
+        scheme, _, domain = env.read("PROXY_URL").partition("://")
+        return f"{scheme}://{self.label}.{domain}"
+
+    def server(self) -> tuple[str, int]:
+        """Return host and port of `proxy`."""
+        url = urlsplit(self.proxy())
+        return url.hostname or "", url.port or {"http": 80, "https": 443}[url.scheme]
 
     def seconds_left(self) -> int:
         """Return the remaining seconds."""
@@ -70,7 +93,7 @@ def connect(
         id=str(uuid.uuid4()).upper(),
         device=device,
         address=address,
-        proxy=_LABEL_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH)),
+        label=_label(assigned.kind),
         expires_at=now // 1000 + int(env.read("LEASE_SECONDS")),
         created_at=now,
     )
@@ -87,8 +110,9 @@ def connect(
             "pseudonym": user.pseudonym,
             "per_user": assigned.per_user,
             "address": address,
+            "kind": assigned.kind,
             "client_ip": identity.ip_address(client_ip) or client_ip,
-            "proxy": connection.proxy,
+            "label": connection.label,
             "expires_at": connection.expires_at,
             "created_at": connection.created_at,
         }
@@ -103,24 +127,58 @@ def connect(
     return connection
 
 
-def authorize_client(label: str, client_ip: str) -> Connection:
-    """Return the connection that a client may use at `label`.
+class Admitted(NamedTuple):
+    """A client's access to a device's service, as of now."""
 
-    Raises `NOT_FOUND` (also if two have this label), `ACCESS_DENIED`, `NOT_SHARED`, `DEVICE_BANNED` and
-    `DEVICE_INACTIVE`.
+    lease: items.Connection
+    link: str | None
+    """API Gateway's id of the device's connection, or None if it is offline."""
+
+
+def admit(label: str, client_ip: str | None, connection: str | None = None) -> Admitted:
+    """Return the access that a client (None: any) has at a label, to a connection if its id is given.
+
+    Raises `NOT_FOUND` (also if two have this label), `ACCESS_DENIED` (another client), `NOT_SHARED`, `DEVICE_BANNED`
+    and `DEVICE_INACTIVE`.
     """
-    leases = _live(label)
-    client = identity.ip_address(client_ip)
-    if client is None or not any(_is_for(client, lease) for lease in leases):
+    listed = list(dynamodb.query(items.connections_with_label(label)))[:_SAME_LABEL]
+    found = dynamodb.get_many([read for lease in listed for read in _admission(lease)]) if listed else None
+    leases = [found[items.key_of(Table.BINDINGS, lease)] for lease in listed] if found else []
+    now = clock.seconds()
+    # The index may still list a lease that had this label.
+    live = [lease for lease in leases if lease is not None and lease["label"] == label and lease["expires_at"] > now]
+    if connection is not None:
+        live = [lease for lease in live if hmac.compare_digest(lease["connection"], connection)]
+    if found is None or not live:
+        raise Refused(Reason.NOT_FOUND)
+    client = None if client_ip is None else identity.ip_address(client_ip) or ""
+    if label.startswith(RELAY_PORT):
+        # Unlike host names, ports are shared by several clients.
+        live = [lease for lease in live if _is_for(client, lease)]
+    if not any(_is_for(client, lease) for lease in live):
         raise Refused(Reason.ACCESS_DENIED)
-    lease = _only_valid(leases)
+    lease = _only_valid(live, found)
     if not _is_for(client, lease):
         raise Refused(Reason.ACCESS_DENIED)
-    if lease["client_ip"] == FIRST_CLIENT:
+    if client is not None and lease["client_ip"] == FIRST_CLIENT:
         _reserve_for(client, lease)
-    return Connection(
-        lease["connection"], lease["pk"], lease["address"], label, lease["expires_at"], lease["created_at"]
-    )
+    return Admitted(lease, _link(lease, found))
+
+
+def readmit(lease: items.Connection, *reads: Read) -> tuple[Admitted, Batch]:
+    """Return a lease's access again, and what else was read. `lease` can be without what `admit` checked.
+
+    Raises `NOT_FOUND` (it has ended), `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE`.
+    """
+    found = dynamodb.get_many([*_admission(lease), *reads])
+    now = found[items.key_of(Table.BINDINGS, lease)]
+    if now is None or now["expires_at"] <= clock.seconds():
+        raise Refused(Reason.NOT_FOUND)
+    if not hmac.compare_digest(now["connection"], lease["connection"]):
+        raise Refused(Reason.NOT_FOUND)
+    if (obstacle := _obstacle(now, found)) is not None:
+        raise Refused(obstacle)
+    return Admitted(now, _link(now, found)), found
 
 
 def list_live(
@@ -177,29 +235,17 @@ def _end(device: str, uid: str, caller: str, per_user: bool, named: Condition) -
     ]
 
 
-def _live(label: str) -> list[items.Connection]:
-    """Return a label's unexpired leases. Raises `NOT_FOUND`."""
-    found = dynamodb.query(items.connections_with_label(label))
-    leases = [dynamodb.get(items.key_of(Table.BINDINGS, keys)) for keys in found]
-    now = clock.seconds()
-    # The index may still list a lease that had this label.
-    live = [lease for lease in leases if lease is not None and lease["proxy"] == label and lease["expires_at"] > now]
-    if not live:
-        raise Refused(Reason.NOT_FOUND)
-    return live
+def _is_for(client: str | None, lease: items.Connection) -> bool:
+    return client is None or (client != "" and lease["client_ip"] in (ANY_CLIENT, FIRST_CLIENT, client))
 
 
-def _is_for(client: str, lease: items.Connection) -> bool:
-    return lease["client_ip"] in (ANY_CLIENT, FIRST_CLIENT, client)
-
-
-def _only_valid(leases: list[items.Connection]) -> items.Connection:
+def _only_valid(leases: list[items.Connection], found: Batch) -> items.Connection:
     """Return the only valid lease. Raises the first's obstacle, or `NOT_FOUND`."""
-    judged = list(_obstacles(leases))
-    valid = [lease for lease, obstacle in judged if obstacle is None]
+    obstacles = [_obstacle(lease, found) for lease in leases]
+    valid = [lease for lease, obstacle in zip(leases, obstacles, strict=True) if obstacle is None]
     # A client of one connection must not reach the device of another.
     if len(valid) != 1:
-        raise Refused(judged[0][1] or Reason.NOT_FOUND)
+        raise Refused(obstacles[0] or Reason.NOT_FOUND)
     return valid[0]
 
 
@@ -220,6 +266,24 @@ def _dependencies(lease: items.Connection) -> list[Read]:
     ]
 
 
+def _admission(lease: items.Connection) -> list[Read]:
+    """Return what `admit` reads of a lease that the index lists."""
+    return [
+        Read(items.key_of(Table.BINDINGS, lease)),
+        *_dependencies(lease),
+        Read(items.presence(lease["pk"])),
+    ]
+
+
+def _link(lease: items.Connection, found: Batch) -> str | None:
+    """Return the device's connection, if it is under the binding that the lease depends on."""
+    relation = found[access.relation(lease["pk"], lease["caller"], lease["per_user"])] or {}
+    last = presence.under(
+        found[items.presence(lease["pk"])], None if lease["per_user"] else relation.get("binding", "")
+    )
+    return last["connection"] if last is not None and presence.is_online(last) else None
+
+
 def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
     user, account = found[items.user(lease["caller"])], found[items.account(lease["account"])]
     if user is None or account is None or not user["enabled"] or not account["enabled"]:
@@ -235,6 +299,30 @@ def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
         return obstacle
     assignment = None if device is None else device["services"][lease["address"]]["assignment"]
     return None if assignment == lease["assignment"] else Reason.NOT_FOUND
+
+
+def _label(kind: ServiceKind | None) -> str:
+    """Return a port of the relay host, if there is one, for a service other than HTTP, or else part of a host name."""
+    if kind not in _HTTP and (ports := _relay_ports()) is not None:
+        return _free_port(ports)
+    return _LABEL_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH))
+
+
+def _relay_ports() -> range | None:
+    """Return the ports of the relay host, if there is one."""
+    first, _, last = env.read("RELAY_HOST").partition(":")[2].partition("-")
+    return range(int(first), int(last) + 1) if last else None
+
+
+def _free_port(ports: range) -> str:
+    """Return the label of a port of the relay host: its first one if it is free, otherwise a random one."""
+    label = f"{RELAY_PORT}{ports[0]}"
+    for _ in range(_PORT_ATTEMPTS):
+        now = clock.seconds()
+        if all(lease["expires_at"] <= now for lease in dynamodb.query(items.connections_with_label(label))):
+            break
+        label = f"{RELAY_PORT}{secrets.choice(ports)}"
+    return label
 
 
 def _reserve_for(client: str, lease: items.Connection) -> None:

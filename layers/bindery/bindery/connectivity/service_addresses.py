@@ -28,11 +28,12 @@ class Assigned(NamedTuple):
     per_user: bool
     """True in multi mode (quectel)."""
     assignment: str
+    kind: ServiceKind | None = None
 
     @classmethod
     def from_item(cls, item: items.ServiceAddress | None) -> Self | None:
         """Return the device of an item, if any."""
-        return None if item is None else cls(item["device"], item["per_user"], item["assignment"])
+        return None if item is None else cls(item["device"], item["per_user"], item["assignment"], item.get("kind"))
 
     @classmethod
     def nowhere(cls, uid: str) -> Self:
@@ -71,6 +72,7 @@ def assign(address: str, device: str, kind: ServiceKind | None = None, port: int
                     "device": device,
                     "per_user": _per_user(found),
                     "assignment": service["assignment"],
+                    "kind": kind,
                     "created_at": clock.now(),
                 },
                 when=absent().raises(Reason.ALREADY_EXISTS),

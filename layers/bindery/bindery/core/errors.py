@@ -96,6 +96,20 @@ class Reason(StrEnum):
     PUSH_REGISTERED = auto()
     REGISTRATION_DISABLED = auto()
 
+    # Requests at a connection's host name.
+    NOT_HTTP = auto()
+    UPGRADE_REQUESTED = auto()
+    HEADERS_TOO_LONG = auto()
+    BODY_TOO_LONG = auto()
+    DEVICE_OFFLINE = auto()
+    DEVICE_LEFT = auto()
+    DEVICE_RESTARTED = auto()
+    DEVICE_SILENT = auto()
+    STREAM_RESET = auto()
+    RESPONSE_MALFORMED = auto()
+    RESPONSE_TOO_LONG = auto()
+    TIMED_OUT = auto()
+
     # Unavailable tables, for an API that distinguishes these cases.
     SERIAL_LOOKUP_FAILED = auto()
     LOOKUP_FAILED = auto()

@@ -1,4 +1,4 @@
-"""Throttle for unknown API keys and credentials of devices, by network.
+"""Throttle for unknown API keys, credentials of devices and labels of connections, by network.
 
 Strangers may share a network, so a valid key is never throttled.
 """
@@ -24,7 +24,7 @@ class KeyGuesses(GuessThrottle):
     LIMITS: ClassVar[tuple[Limit, ...]] = (Limit("failures", "last_at", 20, Reason.KEY_THROTTLED),)
 
 
-def refuse(kind: KeyKind | Literal["device"], source_ip: str) -> NoReturn:
+def refuse(kind: KeyKind | Literal["device", "label"], source_ip: str) -> NoReturn:
     """Count and refuse an unknown key. Raises `KEY_UNKNOWN` and `KEY_THROTTLED`.
 
     During a known delay it is not counted: a flood of guesses causes few writes.

@@ -1,14 +1,16 @@
-"""Beginning and end of devices' connections."""
+"""Beginning and end of connections: devices' and tunnels'."""
 
 from typing import Any
 
-from bindery.connectivity import device_connections, device_credentials
+from bindery.connectivity import device_connections, device_credentials, tunnels
 from bindery.core.errors import Reason
 from bindery.link import events
 from bindery.link.events import Event
 
 _SCHEME = "bearer "
 _AGENT_LENGTH = 128
+_SESSION = "bindery-session"
+"""Header with a tunnel's session."""
 
 
 def authorize(event: Event) -> dict[str, Any]:
@@ -19,6 +21,16 @@ def authorize(event: Event) -> dict[str, Any]:
     credential = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else given
 
     def allow() -> dict[str, Any]:
+        if tunnels.is_credential(credential):
+            tunnel = tunnels.connect(
+                credential,
+                headers.get(_SESSION, ""),
+                context["connectionId"],
+                context["identity"]["sourceIp"],
+            )
+            known = tunnel._asdict() | {"per_user": "true" if tunnel.per_user else "false", "ends": str(tunnel.ends)}
+            del known["connection"]
+            return _decision(event, "Allow") | {"context": known}
         made = device_credentials.connect(
             credential,
             context["connectionId"],
@@ -43,10 +55,11 @@ def _decision(event: Event, effect: str) -> dict[str, Any]:
 
 def end(event: Event) -> dict[str, Any]:
     """Record that a connection has ended."""
-    link = events.link(event)
 
     def ended() -> dict[str, Any]:
-        device_connections.end(link)
+        # A tunnel's session stays: its client may connect again.
+        if events.tunnel(event) is None:
+            device_connections.end(events.link(event))
         return {"statusCode": 200}
 
     def kept(_: Reason) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from bindery.aws import links
 from bindery.connectivity import device_connections, device_reports, presence
 from bindery.connectivity.device_connections import Link
+from bindery.connectivity.tunnels import Tunnel
 from bindery.core.errors import Reason, Refused
-from bindery.link import events
+from bindery.link import events, stream_messages
 from bindery.link.events import Event
 
 HEARTBEAT = 540
@@ -34,6 +35,9 @@ _REFUSALS = {
 """Why a message has no effect. The connection stays."""
 
 _SERVICE = "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 class Message(BaseModel):
@@ -78,6 +82,8 @@ class Result(Message):
 
 def receive(event: Event) -> dict[str, Any]:
     """Answer a message. One that is not valid ends the connection."""
+    if (tunnel := events.tunnel(event)) is not None:
+        return events.handle("link.message", event, lambda: _carry(tunnel, event), lambda reason: _end(tunnel, reason))
     link = events.link(event)
     return events.handle("link.message", event, lambda: _answer(link, event), lambda reason: _refuse(link, reason))
 
@@ -88,12 +94,8 @@ def _answer(link: Link, event: Event) -> dict[str, Any]:
         _tell(link, {"type": "refused", "why": f"unknown type: {kind[:32]}"})
         return _DONE
     model, act = _KINDS[kind]
-    try:
-        message = model.model_validate(given)
-    except (ValidationError, RecursionError) as error:
-        raise Refused(Reason.INVALID) from error
-    act(link, message, event["requestContext"])
-    return _DONE
+    act(link, _validated(model, given), event["requestContext"])
+    return events.PASSED if kind in stream_messages.KINDS else _DONE
 
 
 def _refuse(link: Link, reason: Reason) -> dict[str, Any]:
@@ -104,6 +106,36 @@ def _refuse(link: Link, reason: Reason) -> dict[str, Any]:
     _tell(link, {"type": "bye", "why": why, "after": after})
     links.close(link.connection)
     return _DONE
+
+
+def _carry(tunnel: Tunnel, event: Event) -> dict[str, Any]:
+    """Answer a message of a tunnel's client, or pass it on."""
+    kind, given = _parse(event.get("body") or "")
+    if kind in stream_messages.KINDS:
+        stream_messages.from_client(tunnel, _validated(stream_messages.KINDS[kind], given))
+        return events.PASSED
+    if kind == "hello":
+        tunnel.admit()
+        until = event["requestContext"]["connectedAt"] + presence.LIFETIME * 1000
+        links.send(tunnel.connection, {"type": "welcome", "until": until, "heartbeat": HEARTBEAT})
+    else:
+        links.send(tunnel.connection, {"type": "refused", "why": f"unknown type: {kind[:32]}"})
+    return _DONE
+
+
+def _end(tunnel: Tunnel, reason: Reason) -> dict[str, Any]:
+    why = "invalid" if reason is Reason.INVALID else "ended"
+    links.send(tunnel.connection, {"type": "bye", "why": why, "after": 0})
+    links.close(tunnel.connection)
+    return _DONE
+
+
+def _validated(model: type[Parsed], given: dict[str, Any]) -> Parsed:
+    """Return a message. Raises `INVALID`."""
+    try:
+        return model.model_validate(given)
+    except (ValidationError, RecursionError) as error:
+        raise Refused(Reason.INVALID) from error
 
 
 def _parse(body: str) -> tuple[str, dict[str, Any]]:
@@ -141,8 +173,9 @@ def _note(link: Link, result: Result, context: Event) -> None:
 
 
 _DONE: dict[str, Any] = {"statusCode": 200}
-_KINDS: Mapping[str, tuple[type[Message], Callable[[Link, Any, Event], None]]] = {
+_KINDS: Mapping[str, tuple[type[BaseModel], Callable[[Link, Any, Event], None]]] = {
     "hello": (Hello, _welcome),
     "report": (Report, _record),
     "result": (Result, _note),
+    **{name: (model, stream_messages.from_device) for name, model in stream_messages.KINDS.items() if name != "open"},
 }

@@ -1,7 +1,8 @@
 """Health checks of an installation, with a round trip of each API.
 
-Round trips run the rules in this process, so they test neither routes nor permissions. A run first stores the keys of
-all items that it may create. It, or else the next run, removes the items.
+Round trips run the rules in this process, so they test neither routes nor permissions. `bindery doctor` tests the
+device link, with a device and a connection that it asks for. A run first stores the keys of all items that it may
+create. It, or else the next run, removes the items.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from bindery.asseco import owned_devices
 from bindery.aws import clients, dynamodb
 from bindery.aws.dynamodb import Index, Key, Partition, Table
-from bindery.connectivity import leases, service_addresses
+from bindery.connectivity import device_credentials, leases, service_addresses
 from bindery.connectivity.service_addresses import Assigned
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
@@ -39,7 +40,7 @@ SECRET_BYTES = 32
 INDEXES: Mapping[str, tuple[Table, str]] = {
     items.BY_SERIAL.name: (Table.DEVICES, items.BY_SERIAL.partition),
     items.BY_HOLDER.name: (Table.BINDINGS, items.BY_HOLDER.partition),
-    items.BY_PROXY.name: (Table.BINDINGS, items.BY_PROXY.partition),
+    items.BY_LABEL.name: (Table.BINDINGS, items.BY_LABEL.partition),
     items.BY_CREDENTIAL.name: (Table.BINDINGS, items.BY_CREDENTIAL.partition),
     items.BY_LIST.name: (Table.DIRECTORY, items.BY_LIST.partition),
 }
@@ -50,8 +51,8 @@ CLOCK_LIMIT = 5
 LEFT_BEHIND = 60
 """Seconds within which a run ends."""
 
-LABEL_LOOKUPS = 50
-"""The index follows its table within milliseconds."""
+INDEX_LOOKUPS = 50
+"""An index follows its table within milliseconds."""
 
 NOT_CONFIGURED = "https://issuer.invalid"
 """The template's default."""
@@ -185,10 +186,9 @@ def _client() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class _Run:
     run: str = field(default_factory=lambda: token_hex(16))
     address: str = field(default_factory=lambda: ":".join(f"{byte:02X}" for byte in token_bytes(8)))
-    api_key: str = field(default_factory=lambda: f"ror-{token_hex(20)}")
 
     def of(self, dialect: str) -> str:
         """Return the name of all that a round trip creates."""
@@ -200,6 +200,22 @@ class _Names:
 
     def keys(self) -> list[Key[Any]]:
         """Return the keys of all items that a run may create."""
+        raise NotImplementedError
+
+    @property
+    def journal(self) -> Key[items.DoctorRun]:
+        """Key of the item that lists all others."""
+        return items.doctor_run(self.run)
+
+    def entry(self) -> items.DoctorRun:
+        return {"entered": [[key.table, key.pk, key.sk] for key in self.keys()], "created_at": clock.now()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Names(_Run):
+    api_key: str = field(default_factory=lambda: f"ror-{token_hex(20)}")
+
+    def keys(self) -> list[Key[Any]]:
         bound = [
             self.company_device("rufus"),
             identity.manufactured_device(self.of("quectel"), self.of("quectel")),
@@ -223,20 +239,96 @@ class _Names:
         ]
 
     @property
-    def journal(self) -> Key[items.DoctorRun]:
-        """Key of the item that lists all others."""
-        return items.doctor_run(self.run)
-
-    @property
     def test_items(self) -> Mapping[Table, Key[items.DoctorRun]]:
-        return {table: items.doctor_test_item(table, self.run) for table in (Table.DEVICES, Table.BINDINGS)}
-
-    def entry(self) -> items.DoctorRun:
-        return {"entered": [[key.table, key.pk, key.sk] for key in self.keys()], "created_at": clock.now()}
+        return {table: items.doctor_test_item(table, self.run) for table in Table if table is not Table.DIRECTORY}
 
     def clean_up(self) -> str:
         _remove(self.journal, self.keys())
         return "everything that was entered is removed"
+
+
+# ── The device link ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTest:
+    """A temporary device, and a connection to it."""
+
+    run: str
+    """Also the session of the tunnel."""
+    url: str
+    """URL of the device link."""
+    device_key: str
+    address: str
+    credential: str
+    """Credential of a tunnel."""
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Link(_Run):
+    def keys(self) -> list[Key[Any]]:
+        name, device = self.of("link"), self.company_device("link")
+        return [
+            items.account(name),
+            items.user(name),
+            items.device(device),
+            items.owner(device),
+            items.device_key(device),
+            items.presence(device),
+            items.service_address(self.address),
+            items.connection(device, name),
+            items.tunnel(device, self.run),
+        ]
+
+
+def open_link() -> LinkTest:
+    """Create a device and a connection to it, which `close_link` removes. Raises `UNAVAILABLE`."""
+    made = _Link()
+    name, device = made.of("link"), made.company_device("link")
+    dynamodb.write(made.journal.put(made.entry()))
+    accounts.create(name, name=name)
+    users.create(name, name)
+    company_devices.bind(name, name, name, alias=None, firmware=None, kind=None)
+    key, issued = device_credentials.new_key()
+    # The device is new, so there is no connection to end.
+    dynamodb.write(items.device_key(device).put(issued))
+    connection = _lease(name, made.address, device)
+    # After a refusal, an agent waits for minutes.
+    for partition in (items.with_credential(issued["credential"]), items.connections_with_label(connection.label)):
+        _wait_for(partition)
+    url = f"ws{env.read('LINK_ENDPOINT').removeprefix('http')}"
+    credential = f"{connection.label}.{connection.id}"
+    return LinkTest(made.run, url, key, made.address, credential, connection.expires_at)
+
+
+def _wait_for(partition: Partition[Any]) -> None:
+    """Wait until an index lists an item."""
+    for _ in range(INDEX_LOOKUPS):
+        if next(dynamodb.query(partition), None) is not None:
+            return
+    raise Refused(Reason.UNAVAILABLE)
+
+
+def close_link(run: str) -> None:
+    """Remove what `open_link` has created. Raises `NOT_FOUND`."""
+    journal = items.doctor_run(run)
+    found = dynamodb.get(journal)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND)
+    _remove(journal, _entered(found))
+
+
+def _lease(user: str, address: str, device: str) -> leases.Connection:
+    """Open a user's connection to their device at a new service address."""
+    service_addresses.assign(address, device)
+    token, _ = sessions.issue(user, "remoteit", _LIFETIME)
+    assigned = Assigned.from_item(dynamodb.get(items.service_address(address)))
+    return leases.connect(sessions.verify(token, "remoteit").look_up(), address, assigned, leases.ANY_CLIENT)
+
+
+def _entered(journal: items.DoctorRun) -> list[Key[Any]]:
+    return [Key(Table(table), pk, sk) for table, pk, sk in journal["entered"]]
 
 
 def _remove_leftovers() -> str:
@@ -244,7 +336,7 @@ def _remove_leftovers() -> str:
     found = list(dynamodb.query(items.doctor_runs(), consistent=True))
     left = [journal for journal in found if journal["created_at"] < long_ago]
     for journal in left:
-        _remove(items.doctor_run(journal["sk"]), [Key(Table(table), pk, sk) for table, pk, sk in journal["entered"]])
+        _remove(items.doctor_run(journal["sk"]), _entered(journal))
     return f"of interrupted runs, removed: {len(left)}"
 
 
@@ -303,20 +395,17 @@ def _remoteit(names: _Names) -> str:
     accounts.create(name, name=name)
     users.create(name, name)
     company_devices.bind(name, name, name, alias=None, firmware=None, kind=None)
-    service_addresses.assign(names.address, names.company_device("remoteit"))
-    token, _ = sessions.issue(name, "remoteit", _LIFETIME)
-    user = sessions.verify(token, "remoteit").look_up()
-    assigned = Assigned.from_item(dynamodb.get(items.service_address(names.address)))
-    made = leases.connect(user, names.address, assigned, leases.ANY_CLIENT)
-    if _authorize_client(made.proxy).id != made.id:
+    made = _lease(name, names.address, names.company_device("remoteit"))
+    if _admitted(made.label) != made.id:
         raise _Unhealthy("a client was let through to another connection")
     return "a connection was leased and let a client through"
 
 
-def _authorize_client(label: str) -> leases.Connection:
-    for _ in range(LABEL_LOOKUPS):
+def _admitted(label: str) -> str:
+    """Return the id of the connection at a label."""
+    for _ in range(INDEX_LOOKUPS):
         try:
-            return leases.authorize_client(label, _CLIENT)
+            return leases.admit(label, _CLIENT).lease["connection"]
         except Refused as refused:
             if refused.reason is not Reason.NOT_FOUND:
                 raise

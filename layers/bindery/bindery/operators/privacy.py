@@ -1,16 +1,16 @@
 """Export and erasure of everything stored about a user."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, cast
 
 from bindery.asseco import issued_devices, owned_devices
 from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import T, Table
+from bindery.aws.dynamodb import Key, Read, T, Table
 from bindery.aws.expressions import absent, equals
-from bindery.connectivity import leases
+from bindery.connectivity import device_connections, leases, presence
 from bindery.core.errors import Reason, Refused
 from bindery.directory import login_names, products, users
 from bindery.operators import forced_unbind
@@ -26,6 +26,7 @@ ERASE_LIMIT = 200
 
 KINDS = (
     "connections",
+    "tunnels",
     "service_names",
     "families",
     "bars",
@@ -41,6 +42,8 @@ KINDS = (
 
 # Round trips of a megabyte each: more than the limits above need.
 _PAGES = 50
+
+_BATCH = 100
 
 _ERASED = "erased at the request of its user"
 # Not what authenticates a user: the password's hash and the generation of tokens.
@@ -73,7 +76,7 @@ _HIDDEN = frozenset(
         "by",
         "series",
         "device_key",
-        "proxy",
+        "label",
         "connection",
         "credential",
         "leases",
@@ -99,6 +102,9 @@ def export(uid: str) -> dict[str, Any]:
         "families": (_family(family, uid) for family in _families(uid)),
         "bars": ({"product_key": bar["product_key"], "created_at": bar["created_at"]} for bar in products.bars(uid)),
         "connections": map(_visible, _leases(uid)),
+        "tunnels": map(_tunnel, _tunnels(uid)),
+        "presences": (_presence(last) for last in _known(items.presence, uid, customer)),
+        "properties": (_properties(last) for last in _known(items.properties, uid, customer)),
         "service_names": (
             {"address": name["sk"].partition("#")[2], "name": name["name"]} for name in _service_names(uid)
         ),
@@ -150,6 +156,9 @@ def _removals(uid: str, user: items.User | None) -> Iterator[str]:
     for lease in _leases(uid):
         leases.delete_lease(lease)
         yield "connections"
+    for tunnel in _tunnels(uid):
+        dynamodb.write(items.key_of(Table.BINDINGS, tunnel).delete())
+        yield "tunnels"
     for name in _service_names(uid):
         dynamodb.write(items.key_of(Table.BINDINGS, name).delete())
         yield "service_names"
@@ -205,6 +214,23 @@ def _held(uid: str) -> Iterator[items.UserDevice]:
 
 def _leases(uid: str) -> Iterator[items.Connection]:
     return _current(dynamodb.query(items.connections_of(uid), round_trips=_PAGES), identity.caller_holder(uid))
+
+
+def _tunnels(uid: str) -> Iterator[items.Tunnel]:
+    return _current(dynamodb.query(items.tunnels_of(uid), round_trips=_PAGES), identity.tunnel_holder(uid))
+
+
+def _known(kind: Callable[[str], Key[Any]], uid: str, customer: str | None) -> Iterator[Mapping[str, Any]]:
+    """Yield what is known of the user's devices from their connections under the user's bindings."""
+    held = ((each["device"], each["binding"]) for each in _held(uid) if each["kind"] == "binding")
+    registered = ((each["pk"], each["binding"]) for each in _every_registration(customer))
+    bindings = chain(held, registered)
+    while part := list(islice(bindings, _BATCH)):
+        found = dynamodb.get_many([Read(kind(device)) for device, _ in part])
+        for device, binding in part:
+            known = found[kind(device)]
+            if known is not None and known["binding"] == binding:
+                yield known
 
 
 def _service_names(uid: str) -> Iterator[items.ServiceName]:
@@ -278,6 +304,8 @@ def _end_holding(uid: str, user: items.User | None, held: items.UserDevice) -> N
     device = held["device"]
     own = dynamodb.get(items.user_binding(device, uid)) or dynamodb.get(items.owner(device))
     if held["kind"] == "binding" and own is not None and own["binding"] == held["binding"]:
+        # First, because an interrupted erasure does not find the device any more once its binding has ended.
+        device_connections.close(device, own["binding"], "unbound")
         forced_unbind.end_unchanged(own, _ERASED)
         return
     if held["kind"] == "share":
@@ -304,6 +332,8 @@ def _unregister(registration: items.Registration) -> None:
     """End and delete a registration."""
     if registration["status"] != Status.UNREGISTERED:
         forced_unbind.end_unchanged(registration, _ERASED)
+    # The customer may have ended the registration, which keeps what is known of the device.
+    device_connections.close(registration["pk"], registration["binding"], "unbound")
     # Another customer may have registered the device again.
     unchanged = (absent() | equals("binding", registration["binding"])).raises(Reason.CONFLICT)
     dynamodb.write(items.key_of(Table.BINDINGS, registration).delete(when=unchanged))
@@ -320,6 +350,24 @@ def _family(family: items.Family, uid: str) -> dict[str, Any]:
 
 def _binding(held: items.UserDevice) -> dict[str, Any]:
     return _visible(held) | {"shared_until": sorted(until * 1000 for until in held["shares"].values())}
+
+
+def _tunnel(tunnel: items.Tunnel) -> dict[str, Any]:
+    return {"device": identity.opaque(tunnel["pk"]), "expires_at": tunnel["expires_at"] * 1000}
+
+
+def _presence(last: Mapping[str, Any]) -> dict[str, Any]:
+    shown = _selected(last, ("ip", "agent", "connected_at"))
+    return {
+        "device": identity.opaque(last["pk"]),
+        **shown,
+        "last_seen_at": presence.last_seen(cast("items.Presence", last)),
+    }
+
+
+def _properties(last: Mapping[str, Any]) -> dict[str, Any]:
+    values = {code: {"value": each["value"], "at": each["at"]} for code, each in last["values"].items()}
+    return {"device": identity.opaque(last["pk"]), "values": values}
 
 
 def _selected(item: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from bindery.http.fields import (
     ID64,
     VERBATIM,
     Customer,
+    IpAddress,
     OptionalIdentifier128,
     ServiceAddress,
     as_name,
@@ -151,6 +152,8 @@ PathCustomer = Annotated[
     AfterValidator(_customer),
 ]
 """Encoded, because a name may contain slashes."""
+QueryPort = Annotated[int, Query(ge=1, le=65535, description="Port of the relay host.")]
+QueryClient = Annotated[IpAddress, Query(description="IP address of a client.")]
 QueryCustomer = Annotated[
     Customer, Query(description="The customer's name, exactly as in the tokens of the bank's issuer.")
 ]

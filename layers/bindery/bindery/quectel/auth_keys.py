@@ -31,7 +31,7 @@ def regenerate(session: Session, product_key: str, device_key: str) -> str:
     ending = presence.ending(device, held["binding"])
     dynamodb.transact(
         [
-            ending.write,
+            *ending.writes,
             binding.update(set={"key_id": key_id, "credential": secrets.fingerprint(auth_key)}, when=same),
             entry.update(set={"key_id": key_id}, when=user_devices.still_held(held)),
         ]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Delete, Key, Read, Update
 from bindery.aws.expressions import Condition, Verdict, absent, at_most, equals
-from bindery.connectivity import presence
+from bindery.connectivity import device_connections, presence
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import products
@@ -179,19 +179,18 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
     else:
         binding = items.user_binding(held["device"], uid) if multi else items.owner(held["device"])
         same = equals("binding", held["binding"])
+        device = held["device"]
+        # In multi mode, the device can stay connected for other users.
+        ending = presence.ending(device, held["binding"]) if multi else presence.forgetting(device)
         dynamodb.transact(
             [
                 binding.delete(when=same.raises(Reason.DEVICE_NOT_BOUND)),
-                # In multi mode, the device can stay connected for other users.
-                *(
-                    [presence.ending(held["device"], held["binding"]).write]
-                    if multi
-                    else presence.forget(held["device"])
-                ),
+                *ending.writes,
                 *end_binding(uid, held, Reason.CONFLICT),
                 *leave_family(uid, held),
             ]
         )
+        device_connections.release(ending.last)
     if multi:
         return sum(other["kind"] == "binding" for other in others)
     return 1 if held["kind"] == "share" else 0

@@ -240,6 +240,16 @@ def caller_holder(uid: str) -> str:
     return join("caller", uid)
 
 
+def tunnel_holder(uid: str) -> str:
+    """Holder of a user's tunnels."""
+    return join("tunnel", uid)
+
+
+def online_holder(shard: int) -> str:
+    """Holder of the presences of connected devices in a part of their list."""
+    return join("online", str(shard))
+
+
 def holder_parts(holder: str) -> tuple[str, str]:
     """Return a holder's kind and name, whatever the part of its list."""
     kind, _, name = holder.partition("#")

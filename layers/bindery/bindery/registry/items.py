@@ -15,10 +15,10 @@ BY_SERIAL = Index("by_serial", "serial", "pk")
 """Devices by serial number, for operators. Projects keys only."""
 
 BY_HOLDER = Index("by_holder", "holder", "holder_sort")
-"""Bindings and leases by holder, oldest first. Projects everything: device lists read only the index."""
+"""Bindings and leases by holder, and connected devices, oldest first. Projects everything: lists read only it."""
 
-BY_PROXY = Index("by_proxy", "proxy")
-"""Leases by proxy label. Projects keys only."""
+BY_LABEL = Index("by_label", "label")
+"""Leases by label. Projects what locates the items on which a lease depends."""
 
 BY_CREDENTIAL = Index("by_credential", "credential")
 """Bindings and device keys by the SHA-256 of a device's credential. Projects keys only."""
@@ -338,8 +338,14 @@ def with_credential(hashed: str) -> Partition[Stored]:
 class Presence(Stored, total=False):
     """A device's last connection. Void under another binding."""
 
+    holder: str
+    """Present until the connection ends, so that the index lists connected devices."""
+    holder_sort: str
+    """Time and id of the connection."""
     binding: str
     """The binding when the device connected."""
+    sort_key: str
+    """The binding's."""
     connection: str
     """API Gateway's id of the connection."""
     key: bool
@@ -356,6 +362,11 @@ def presence(device: str) -> Key[Presence]:
     """Key of a device's presence."""
     # A smaller sort key than those of `holders`.
     return Key(Table.BINDINGS, device, "link#presence")
+
+
+def online(shard: int, start: str) -> Partition[Presence]:
+    """Presences of connected devices in a part of their list, from a time on, oldest first."""
+    return Partition(Table.BINDINGS, identity.online_holder(shard), BY_HOLDER, start=start)
 
 
 class ServiceName(Stored, total=False):
@@ -412,8 +423,10 @@ class Connection(Stored, total=False):
     pseudonym: str
     per_user: bool
     address: str
+    kind: ServiceKind | None
+    """Type of the service."""
     client_ip: str
-    proxy: str
+    label: str
     expires_at: int
     created_at: int
 
@@ -433,9 +446,64 @@ def connections_of(uid: str) -> Partition[Connection]:
     return Partition(Table.BINDINGS, identity.caller_holder(uid), BY_HOLDER)
 
 
-def connections_with_label(proxy: str) -> Partition[Connection]:
-    """Leases with a proxy label."""
-    return Partition(Table.BINDINGS, proxy, BY_PROXY)
+def connections_with_label(label: str) -> Partition[Connection]:
+    """Leases with a label."""
+    return Partition(Table.BINDINGS, label, BY_LABEL)
+
+
+class Tunnel(Stored, total=False):
+    """A client's session at a lease: where its streams end."""
+
+    holder: str
+    """So that the index lists a caller's tunnels."""
+    holder_sort: str
+    """The session."""
+    lease: str
+    """Id of the lease."""
+    caller: str
+    account: str
+    per_user: bool
+    connection: str
+    """API Gateway's id of the client's connection."""
+    expires_at: int
+
+
+def tunnel(device: str, session: str) -> Key[Tunnel]:
+    """Key of a tunnel."""
+    # A smaller sort key than those of `holders`.
+    return Key(Table.BINDINGS, device, f"link#tunnel#{session}")
+
+
+def tunnels_of(uid: str) -> Partition[Tunnel]:
+    """A caller's tunnels."""
+    return Partition(Table.BINDINGS, identity.tunnel_holder(uid), BY_HOLDER)
+
+
+class Frame(Stored, total=False):
+    """Part of what a device sends in a stream, or its last signal of a kind, until the relay reads it."""
+
+    data: bytes
+    fin: bool
+    """True for the last frame."""
+    signal: dict[str, Any]
+    expires_at: int
+
+
+def frame(stream: str, number: int) -> Key[Frame]:
+    """Key of a frame."""
+    return Key(Table.FRAMES, f"stream#{stream}", f"{number:08}")
+
+
+def signal(stream: str, kind: str) -> Key[Frame]:
+    """Key of a signal."""
+    # A greater sort key than those of frames.
+    return Key(Table.FRAMES, f"stream#{stream}", f"~{kind}")
+
+
+def frames(stream: str, number: int) -> Partition[Frame]:
+    """A stream's frames from a number on, and its signals."""
+    first = frame(stream, number)
+    return Partition(Table.FRAMES, first.pk, start=first.sk)
 
 
 class Attempts(Stored, total=False):
@@ -752,6 +820,7 @@ class ServiceAddress(Stored, total=False):
     device: str
     per_user: bool
     assignment: str
+    kind: ServiceKind | None
     created_at: int
 
 

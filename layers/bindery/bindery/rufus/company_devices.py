@@ -5,6 +5,7 @@ from typing import NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Update
 from bindery.aws.expressions import absent
+from bindery.connectivity import device_connections, presence
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.registry import bindings, devices, identity, items
@@ -86,8 +87,10 @@ def unbind(account: str, device_id: str, *, used: Update | None = None) -> None:
     """Unbind a device, even if banned. Raises `DEVICE_UNKNOWN`."""
     key = items.owner(identity.company_device_of(account, device_id))
     still_held = bindings.held_by(account).raises(Reason.DEVICE_UNKNOWN, deviceid=device_id)
+    last = presence.find(key.pk)
     # A transaction, because its idempotency token makes a retry after a lost response succeed.
     dynamodb.transact([key.delete(when=still_held), items.presence(key.pk).delete()], aside=used)
+    device_connections.release(last)
 
 
 def _specified(alias: str | None, firmware: str | None, kind: str | None) -> items.Binding:

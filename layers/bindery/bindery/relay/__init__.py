@@ -1,0 +1,1 @@
+"""The relay: HTTP requests at a connection's host name, which the device's service answers."""
