@@ -43,14 +43,16 @@ MINISTACK := .venv/ministack/bin/ministack
 SAM_HOME := .venv/sam/home
 SAM = PATH="$(patsubst %/,%:,$(dir $(PYTHON313)))$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$(CURDIR)/$(SAM_HOME)" .venv/sam/bin/sam
 
-.PHONY: help run test clients languages promises calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
-	build-check sam-local deploy deploy-built package infrastructure smoke clean
+.PHONY: help run test clients ssh languages promises relayed calendar browser chromium proof check format lint types validate scan generate docs screenshot bench bench-record build \
+	build-check sam-local deploy deploy-built package infrastructure smoke smoke-long clean
 
 help:
 	@echo "make run             start Bindery on http://127.0.0.1:$(PORT) (PORT=, STATE_DIR=, LOG=text or json, ALLOWED_ORIGINS=)"
 	@echo "make test            run the test suite (two to three minutes)"
 	@echo "make clients         run small clients of each API (Python, Node.js, curl, PHP, Go) against a local server"
+	@echo "make ssh             run OpenSSH through a tunnel"
 	@echo "make promises        attack what Bindery promises: concurrency, faults, hostile requests (minutes; see docs/proof.md)"
+	@echo "make relayed         attack the relay, with real agents: load, faults, restarts, floods (one to two minutes; part of make promises)"
 	@echo "make calendar        run the tests of rules with the clock at midnight of a leap day"
 	@echo "make browser         test the documentation page in Chromium"
 	@echo "make proof           run the extended form of make promises, and mutation tests (takes half an hour)"
@@ -67,6 +69,7 @@ help:
 	@echo "make package         build, and upload a template with its artifacts to S3, for use in your own stacks (BUCKET=)"
 	@echo "make infrastructure  test the examples of docs/infrastructure-as-code.md locally"
 	@echo "make smoke           test each API once on a deployed stack (STACK=)"
+	@echo "make smoke-long      test how the device link's connections end (STACK=; takes two and a half hours)"
 	@echo "make bench           measure cold starts, warm requests, sizes and costs, and compare them with other implementations"
 	@echo "make bench-record    record the costs of requests and the imports of functions again"
 	@echo "make clean           delete environments and builds, but not the local registry in $(STATE_DIR)"
@@ -81,6 +84,12 @@ test: .venv/test/.made .venv/ministack/.made
 
 clients: languages .venv/test/.made .venv/ministack/.made
 	$(TEST) -W error -m pytest tests/clients
+
+# Uses the system's OpenSSH. The server's package is not installed here, because it would also start a server on port 22.
+ssh: .venv/test/.made .venv/ministack/.made
+	@PATH="$$PATH:/usr/sbin"; command -v ssh >/dev/null && command -v sshd >/dev/null || { \
+		echo "bindery: OpenSSH's client and server were not found. Install them (Debian: openssh-client, openssh-server)" >&2; exit 1; }
+	$(TEST) -W error -m pytest tests/ssh
 
 # Uses the system's programs. If some are missing, root on Debian installs their packages.
 languages:
@@ -98,9 +107,12 @@ languages:
 		echo "bindery: the clients need programs that were not found. Install them (as root: apt-get install$$missing)" >&2; exit 1; }
 
 # The calls are compared again, together with those of the last `make test`.
-promises: .venv/test/.made .venv/ministack/.made
+promises: relayed
 	$(PYTEST) $(PROMISES)
 	$(TEST) -W error -m pytest tests/stack/test_exact.py
+
+relayed: .venv/test/.made .venv/ministack/.made
+	$(PYTEST) tests/relayed
 
 # Tests of rules over midnight of a leap day, with a different order and hash seed. `make proof` adds the end of a year.
 calendar: .venv/test/.calendar
@@ -145,6 +157,7 @@ types: .venv/test/.made
 bench: .venv/test/.made .venv/ministack/.made .venv/bench/.made .venv/runtime/.made build
 	$(TEST) -m bench.bench
 	$(TEST) -m bench.ceilings
+	$(TEST) -m bench.relayed
 
 # Rewrites tests/performance/recorded.json. Review the changes before you commit them.
 bench-record: .venv/test/.made .venv/ministack/.made
@@ -202,6 +215,9 @@ infrastructure: build .venv/test/.made .venv/ministack/.made .venv/runtime/.made
 # Runs without tests/conftest.py, which blocks access to AWS.
 smoke: .venv/test/.made
 	@BINDERY_STACK="$(STACK)" $(TEST) -W error -m pytest --noconftest --tb=short tests/deployed/smoke.py
+
+smoke-long: .venv/test/.made
+	@BINDERY_STACK="$(STACK)" $(TEST) -W error -m pytest --noconftest --tb=short tests/deployed/long.py
 
 clean:
 	rm -rf .venv .aws-sam

@@ -67,7 +67,7 @@ def keep(bank: Bank) -> tuple[dict[str, Kept], dict[str, str]]:
     for handler in logger.handlers:
         handler.stream = open(os.devnull, "w")  # noqa: SIM115 (for the process' life)
     with tempfile.TemporaryDirectory() as folder, Engine(Path(folder)) as engine:
-        serve.prepare(engine, bank.url)
+        serve.prepare(engine, bank.url, proxy="http://localhost")
         os.environ["AUDIENCE"] = AUDIENCE
         world = World(bank)
         for story in STORIES:

@@ -118,7 +118,7 @@ def _item(table: str, key: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _in_indexes(table: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Place]:
     """Yield the index partitions that a write changes, once per unit: the item is smaller than a kilobyte."""
-    for index in template.table_properties(table)["GlobalSecondaryIndexes"]:
+    for index in template.table_properties(table).get("GlobalSecondaryIndexes", ()):
         names = [part["AttributeName"] for part in index["KeySchema"]]
         entries = [item if all(name in item for name in names) else {} for item in (was, now)]
         keys = [[entry.get(name) for name in names] for entry in entries]
@@ -306,7 +306,7 @@ def main() -> None:
     logging.disable()
     with tempfile.TemporaryDirectory() as folder, Bank() as bank, Engine(Path(folder)) as engine:
         clear_caches()
-        serve.prepare(engine, bank.url)
+        serve.prepare(engine, bank.url, proxy="http://localhost")
         os.environ["AUDIENCE"] = AUDIENCE
         table = [
             "| requests of one tenant | partition | units per request | per second | units now | per second |",

@@ -77,7 +77,7 @@ def compare_all(folder: Path, wanted: int, bank: Bank) -> None:
 def prepare(engine: Engine, bank: Bank) -> None:
     """Configure this process to use the engine, its tables and its secrets."""
     clear_caches()
-    serve.prepare(engine, bank.url)
+    serve.prepare(engine, bank.url, proxy="http://localhost")
     os.environ["AUDIENCE"] = AUDIENCE
 
 

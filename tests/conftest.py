@@ -1,6 +1,7 @@
 """Give each test a registry: the template's tables and secrets in moto, its settings in the environment."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,7 @@ from bindery.core import env
 from bindery.directory import key_guesses, rates, settings
 from bindery.security import oidc, passwords, secrets
 from tests import aws_calls, calls, device_link, key_sizes, moto_registry
+from tests.openid import Bank
 from tools import template
 from tools.local.gateway import Functions
 
@@ -25,6 +27,7 @@ _LONGEST = (
     "test_logins.py",
 )
 
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
 _connect = socket.socket.connect
 
 
@@ -33,7 +36,7 @@ def _loopback_only() -> Iterator[None]:
     """Refuse every connection of a test to the network."""
 
     def connect(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        if self.family != socket.AF_UNIX and not _LOOPBACK.fullmatch(address[0]):
             raise RuntimeError(f"a test tried to reach {address}")
         _connect(self, address)
 
@@ -127,6 +130,14 @@ def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(functions, "client", _Recorded)
     monkeypatch.setattr(links, "client", cache(device_link.Gateway))
     clear_caches()
+
+
+@pytest.fixture
+def bank(environment: pytest.MonkeyPatch) -> Iterator[Bank]:
+    """Trust the access tokens of a bank."""
+    with Bank() as bank:
+        bank.trusted(environment)
+        yield bank
 
 
 @pytest.fixture

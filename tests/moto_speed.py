@@ -2,6 +2,7 @@
 
 import copy
 import json
+from base64 import b64encode
 from collections import defaultdict
 from functools import cache
 from typing import Any
@@ -40,7 +41,8 @@ def install() -> None:
 def _serialized(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
     """Keep a value that already is in DynamoDB's JSON format: converting it again takes half of moto's time."""
     if shape.name == "AttributeValue" and type(value) is dict:
-        serialized[key] = value
+        # Binary values have been decoded.
+        serialized[key] = {"B": b64encode(value["B"]).decode()} if "B" in value else value
     else:
         _serialize(self, serialized, value, shape, key)
 

@@ -13,7 +13,7 @@ FLAGS = (
     "--disable-quic",
     "--disable-sync",
     "--no-proxy-server",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE *.localhost",
 )
 """Command-line flags in addition to those of Playwright, which turn off updates and similar requests."""
 

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import ssl
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -21,12 +22,17 @@ import pytest
 
 from agent.bindery_agent import NORMAL, WebSocket, parse_url
 from tools.cli.client import Client, Exit, Failure, connect
+from tools.tunnel import round_trip
 
 NAME = "smoke"
 """Name of the account, the domain and the product. All runs use the same ones, so test data does not accumulate."""
 SERIAL = "SMOKE-1"
 PLAYER = {"mac_address": "02:5A:0C:E0:00:01"}
 HOUR = 3600
+KEY_HOURS = 3
+"""Long enough for `tests.deployed.long` too."""
+ECHOES = 20
+MEGABYTE = 1_000_000
 
 
 class Installation:
@@ -59,7 +65,7 @@ class Installation:
 
     def key(self, kind: str) -> str:
         """Create a key of the account, which is revoked after the run."""
-        expires = int((time.time() + HOUR) * 1000)
+        expires = int((time.time() + KEY_HOURS * HOUR) * 1000)
         made = self.api.post(
             "keys",
             account=NAME,
@@ -227,3 +233,16 @@ def test_device_is_online_while_connected(
             return
         time.sleep(1)
     raise AssertionError("the device is still online half a minute after it disconnected")
+
+
+def test_bytes_go_through_the_device_link_to_a_device_and_back(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = installation.api.post("doctor", "link")
+    installation.made.callback(installation.api.ask, "DELETE", "doctor", "link", test["run"])
+    *echoes, large = round_trip.measure(test, [1] * ECHOES + [MEGABYTE])
+    with capsys.disabled():
+        sys.stdout.write(
+            f"through the device link, a byte took {statistics.median(echoes) * 1000:.0f} ms there and back,"
+            f" and 1 MB {large:.1f} s ({1 / large:.1f} MB/s)\n"
+        )

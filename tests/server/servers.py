@@ -8,8 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import uvicorn
+from starlette.types import ASGIApp
+
+from tools.local import serve
 from tools.template import ROOT
 
 
@@ -92,3 +98,22 @@ def start(*arguments: str, module: str = "tools.local.serve") -> subprocess.Pope
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def free_port() -> int:
+    """Return a port on which no program listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve an app in a thread, with the settings of the local server, and yield its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = uvicorn.Server(serve.configured(app))
+        thread = threading.Thread(target=running.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        running.should_exit = True
+        thread.join()

@@ -13,8 +13,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.server.servers import Server
-from tests.server.test_events import Stub, serve
+from tests.server.servers import Server, serving
+from tests.server.test_events import Stub
+from tools.local.gateway import Gateway
 from tools.local.signatures import Operator
 from tools.template import Route
 
@@ -27,7 +28,8 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    yield from serve([ECHO], OPERATOR)
+    with serving(Gateway([ECHO], OPERATOR)) as url:
+        yield url
 
 
 def signed(
@@ -159,7 +161,7 @@ def test_host_header_must_be_signed(url: str) -> None:
 
 
 def test_no_signature_is_accepted_without_an_operator() -> None:
-    for url in serve([ECHO]):
+    with serving(Gateway([ECHO])) as url:
         assert send(f"{url}/admin/v1/things", "GET", signed("GET", f"{url}/admin/v1/things"))[0] == 403
 
 

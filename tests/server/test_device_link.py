@@ -1,20 +1,15 @@
 """Real devices: the agent against the local server, as its users see it."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.server.programs import agent, eventually, operate
 from tests.server.servers import Server
-from tools.template import ROOT
 
 TSL = {
     "properties": [
@@ -29,31 +24,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("link") / "state")
     yield running
     assert running.stop() == 0, running.output
-
-
-@contextmanager
-def agent(server: Server, folder: Path, credential: str, program: str, *arguments: str) -> Iterator[None]:
-    """Run a program of the agent's folder with a credential."""
-    path = folder / "credential"
-    path.touch(mode=0o600)
-    path.write_text(credential)
-    url = server.environment["DEVICES_URL"]
-    options = [url, str(path)] if program.startswith("example") else ["--url", url, "--credential-file", str(path)]
-    process = subprocess.Popen([sys.executable, ROOT / "agent" / program, *options, *arguments], stderr=subprocess.PIPE)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def eventually(ask: Callable[[], Any], expected: Any) -> None:
-    """Wait until a question has the expected answer."""
-    for _ in range(300):
-        if (found := ask()) == expected:
-            return
-        time.sleep(0.1)
-    assert found == expected
 
 
 def test_company_sees_its_device_online_and_unbinding_takes_it_offline(server: Server, tmp_path: Path):
@@ -74,7 +44,10 @@ def test_company_sees_its_device_online_and_unbinding_takes_it_offline(server: S
     with agent(server, tmp_path, bound, "bindery_agent.py", "--service", "http=127.0.0.1:80"):
         eventually(state, "online")
         assert last_seen() is not None
+        (listed,) = operate(server, "online")
+        assert (listed["serial"], listed["ip"]) == ("DEVICE-123", "127.0.0.1")
     eventually(state, "offline")
+    assert operate(server, "online") == []
     with agent(server, tmp_path, bound, "bindery_agent.py"):
         eventually(state, "online")
         assert httpx.delete(f"{server.url}/v0/devices/{bound}", headers=unbinder).status_code == 200
@@ -109,15 +82,3 @@ def test_user_reads_and_controls_a_device(server: Server, tmp_path: Path):
         assert (sent["successList"][0]["data"], sent["failureList"]) == (target, [])
         eventually(values, {"temperature": "20.5", "switch": "true"})
     eventually(online, 0)
-
-
-def operate(server: Server, *arguments: str, group: str = "devices") -> Any:
-    """Run a command of the operators' command line, and return its result."""
-    program = Path(sys.executable).with_name("bindery")
-    environment = {"PATH": os.environ["PATH"], "BINDERY_ENDPOINT": server.url} | {
-        name: server.environment[name] for name in ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
-    }
-    ran = subprocess.run(
-        [program, group, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=60
-    )
-    return json.loads(ran.stdout)

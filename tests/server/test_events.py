@@ -2,7 +2,6 @@
 
 import base64
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from tools.local.gateway import BODY_LIMIT, HEADER_LIMIT, Gateway
-from tools.local.signatures import Operator
+from tests.server.servers import serving
+from tools.local.gateway import BODY_LIMIT, HEADER_LIMIT, PAYLOAD_LIMIT, Gateway
 from tools.template import Function, Route
 
 BARRIER = threading.Barrier(32)
@@ -42,6 +40,14 @@ def together(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"statusCode": 204}
 
 
+def size(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return {"statusCode": 200, "body": str(len(event["body"]))}
+
+
+def huge(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return {"statusCode": 200, "body": "a" * PAYLOAD_LIMIT}
+
+
 class Stub(Function):
     """A function whose handler is one of those above."""
 
@@ -63,31 +69,21 @@ FUNCTIONS = [
     stub("Broken", "broken", ("GET", "/broken")),
     stub("Binary", "binary", ("GET", "/binary")),
     stub("Together", "together", ("GET", "/together")),
+    stub("Size", "size", ("POST", "/size")),
+    stub("Huge", "huge", ("GET", "/huge")),
 ]
-
-
-def serve(functions: list[Stub], operator: Operator | None = None) -> Iterator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            Gateway(functions, operator), lifespan="off", log_level="critical", proxy_headers=False, ws="none"
-        )
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        running.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    yield from serve(FUNCTIONS)
+    with serving(Gateway(FUNCTIONS)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def bare_url() -> Iterator[str]:
-    yield from serve(FUNCTIONS[1:])
+    with serving(Gateway(FUNCTIONS[1:])) as url:
+        yield url
 
 
 def ask(url: str, method: str = "GET", path: str = "/", **request: Any) -> Any:
@@ -217,12 +213,20 @@ def test_empty_body_is_omitted_from_the_event(url: str, method: str):
     assert event["isBase64Encoded"] is False
 
 
-def test_body_over_ten_megabytes_is_413(url: str):
-    assert (
-        len(ask(url, "POST", content=b"a" * BODY_LIMIT, headers={"Content-Type": "text/plain"})["body"]) == BODY_LIMIT
-    )
-    answer = httpx.post(url, content=b"a" * (BODY_LIMIT + 1))
+def test_largest_event_reaches_the_function(url: str):
+    body = b"a" * (PAYLOAD_LIMIT - 5000)
+    assert ask(url, "POST", "/size", content=body, headers={"Content-Type": "text/plain"}) == len(body)
+
+
+@pytest.mark.parametrize("size", [PAYLOAD_LIMIT, BODY_LIMIT, BODY_LIMIT + 1])
+def test_larger_body_is_413(url: str, size: int):
+    answer = httpx.post(f"{url}/size", content=b"a" * size, headers={"Content-Type": "text/plain"})
     assert (answer.status_code, answer.text) == (413, '{"message":"Request Entity Too Large"}')
+
+
+def test_response_that_lambda_does_not_return_is_500(url: str):
+    answer = httpx.get(f"{url}/huge")
+    assert (answer.status_code, answer.text) == (500, '{"message":"Internal Server Error"}')
 
 
 def test_headers_over_the_gateway_limit_are_431(url: str):

@@ -139,6 +139,7 @@ def test_demo_env_has_two_callers_of_each_kind(server: Server):
     demo = server.environment
     operator = {"BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"}
     app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET", "DEVICES_URL", "RUFUS_DEVICE_CREDENTIAL"}
+    app |= {"REMOTEIT_HTTP_ADDRESS", "REMOTEIT_SSH_ADDRESS"}
     assert set(demo) - operator - app == {name + suffix for name in NAMES for suffix in ("", "_OTHER")}
     assert operator | app <= set(demo)
     assert stat.S_IMODE((server.state / "demo.env").stat().st_mode) == 0o600
@@ -188,6 +189,16 @@ def test_remoteit_user_connects_only_to_their_own_device(server: Server, client:
         for name in ("REMOTEIT_DEVICE_ADDRESS", "REMOTEIT_DEVICE_ADDRESS_OTHER")
     ]
     assert statuses == ([200, 403] if suffix == "" else [403, 200])
+
+
+def test_connection_has_a_label_of_this_server(server: Server, client: httpx.Client):
+    demo = server.environment
+    headers = {"developerkey": demo["REMOTEIT_DEVELOPER_KEY"], "token": demo["REMOTEIT_TOKEN"]}
+    address = {"deviceaddress": demo["REMOTEIT_DEVICE_ADDRESS"]}
+    made = client.post("/apv/v27/device/connect", headers=headers, json=address).json()["connection"]
+    assert re.fullmatch(r"proxy[a-z]{16}\.localhost", made["proxyserver"])
+    assert made["proxyport"] == str(server.port)
+    assert made["proxy"] == f"http://{made['proxyserver']}:{server.port}"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The smoke tests of deployed stacks pass against the local server and clean up."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,16 +15,17 @@ from tests.server.servers import Server
 from tools.cli.client import REGION, Client
 from tools.template import ROOT
 
-COMMAND = "-W error -m pytest --noconftest --tb=short tests/deployed/smoke.py"
+COMMAND = "-W error -m pytest --noconftest --tb=short tests/deployed/"
 KEYS = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
 GIVEN = (*KEYS, "DEVICES_URL")
 
 
-def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the smoke tests against a server, as `make smoke` does."""
+def smoke(server: Server, module: str = "smoke.py", *options: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a module against a server, as `make smoke` and `make smoke-long` do."""
+    assert f"$(TEST) {COMMAND}{module}\n" in (ROOT / "Makefile").read_text()
     given = {name: server.environment[name] for name in GIVEN} | {"BINDERY_ENDPOINT": server.url} | more
     return subprocess.run(
-        [sys.executable, *COMMAND.split()],
+        [sys.executable, *f"{COMMAND}{module}".split(), *options],
         cwd=ROOT,
         env=dict(os.environ) | given,
         stdout=subprocess.PIPE,
@@ -33,11 +36,11 @@ def smoke(server: Server, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_smoke_tests_pass_and_clean_up(server: Server):
-    assert f"$(TEST) {COMMAND}\n" in (ROOT / "Makefile").read_text()
     operators = Client(server.url, Credentials(*(server.environment[name] for name in KEYS)), REGION)
     for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
         run = smoke(server, **more)
-        assert "7 passed" in run.stdout, run.stdout
+        assert "8 passed" in run.stdout, run.stdout
+        assert re.search(r"a byte took \d+ ms there and back, and 1 MB \d+\.\d s", run.stdout)
         assert operators.get("accounts", "smoke")["enabled"] is False
         assert operators.get("users", account="smoke")["items"] == []
         keys = operators.get("keys", account="smoke")["items"]
@@ -45,6 +48,21 @@ def test_smoke_tests_pass_and_clean_up(server: Server):
         (device,) = operators.get("devices", serial="SMOKE-1")["items"]
         assert operators.get("devices", device["device"])["binding"] is None
     operators.close()
+
+
+def test_idle_connection_is_reported(server: Server):
+    run = smoke(server, "long.py", "-kidle", SMOKE_IDLE="1")
+    assert "1 passed" in run.stdout, run.stdout
+    assert "ping frames alone keep a connection open for 2 s\n" in run.stdout
+
+
+def test_end_of_a_connection_is_reported(tmp_path: Path):
+    server = Server(tmp_path, module="tests.server.brief")
+    run = smoke(server, "long.py", "-kends", SMOKE_IDLE="1")
+    assert "1 passed" in run.stdout, run.stdout
+    ended = r"the connection ended after \d+ s: the server closed the connection .*1001"
+    assert re.search(ended, run.stdout), run.stdout
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("name", ["WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"])

@@ -24,7 +24,9 @@ from tests.records import TSL
 from tests.tools.conftest import Bindery
 from tools import template
 from tools.cli import client
+from tools.cli.client import Exit, Failure
 from tools.cli.main import GROUPS, app
+from tools.tunnel import round_trip
 
 DEVICE = "cXVlY3RlbCNwMTExN2UjU04wMDAwMDAwMDAx"  # quectel, p1117e, SN0000000001
 NEVER = {"state": "never connected", "connected_at": None, "last_seen_at": None, "ip": None, "agent": None}
@@ -34,8 +36,8 @@ NOBODY = {"BINDERY_ENDPOINT": None, "BINDERY_ACCESS_KEY_ID": None, "BINDERY_SECR
 def test_each_resource_has_its_commands() -> None:
     resources = {route.path.split("/")[3] for found in template.functions() for route in found.routes if route.iam}
     singles = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    on_the_stack = {"restore", "switch"}
-    assert resources | on_the_stack == {"issued-devices" if name == "issued" else name for name in GROUPS} | singles
+    of_no_resource = {"relay_host", "restore", "switch", "tunnel"}
+    assert resources | of_no_resource == {"issued-devices" if name == "issued" else name for name in GROUPS} | singles
 
 
 def test_created_resource_is_shown_listed_and_changed(bindery: Bindery) -> None:
@@ -461,6 +463,8 @@ LINES = [
         {"services": [{"address": "80:00:00:00:00:00:00:AB", "service": None, "port": None}]},
     ),
     ("devices address --address 80:00:00:00:00:00:00:AB --remove", {"services": []}),
+    ("devices online", []),
+    ("devices backfill-credentials", {"changed": 0}),
     ("connections list --serial SN0000000001", []),
     (f"connections list --device {DEVICE}", []),
     ("connections list --caller dora", []),
@@ -535,12 +539,40 @@ def test_doctor_checks_the_registry_and_every_route(bindery: Bindery) -> None:
     # An operators' function that is asked for what no resource has says so itself.
     assert (found["ANY /admin/v1/users"], found["ANY /admin/v1/users/{proxy+}"]) == ("HTTP 404", "HTTP 404")
     assert found["POST /v0/devices"] == "HTTP 403"
+    assert re.fullmatch(r"64 KB there and back in \d\.\d\d s", found["device link"])
+
+
+def test_backfill_reports_its_progress_and_how_to_continue(bindery: Bindery, answering: Answering) -> None:
+    sent: list[Any] = []
+    parts = [
+        httpx.Response(200, json={"examined": 6000, "changed": 2, "next": "abc="}),
+        httpx.Response(200, json={"examined": 6000, "changed": 1, "next": "def="}),
+        httpx.Response(403, json={"message": "Forbidden"}),
+        httpx.Response(200, json={"examined": 500, "changed": 4, "next": None}),
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return parts.pop(0)
+
+    answering(answer)
+    interrupted = bindery("devices backfill-credentials")
+    assert (interrupted.exit_code, interrupted.stdout) == (5, "")
+    examined, stopped, _ = interrupted.stderr.split("\n", 2)
+    command = "bindery devices backfill-credentials --from def="
+    assert examined == f"Examined 12,000 entries, changed 3 bindings. To continue from here: {command}"
+    assert stopped == f"Interrupted after 12,000 entries, with 3 bindings changed. To continue: {command}"
+    continued = bindery(command.removeprefix("bindery ") + " --output table")
+    assert continued.stdout == "Examined 500 entries, changed 4 bindings.\n"
+    assert sent == [{}, {"cursor": "abc="}, {"cursor": "def="}, {"cursor": "def="}]
 
 
 def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, answering: Answering) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/admin/v1/doctor":
             return httpx.Response(200, json={"healthy": True, "checks": []})
+        if request.url.path == "/admin/v1/doctor/link":
+            return httpx.Response(503, json={"title": "The registry could not be reached. Try again"})
         if request.url.path == "/v0/devices":
             raise httpx.ReadTimeout("timed out")
         if request.url.path.startswith("/admin/"):
@@ -554,11 +586,64 @@ def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, answering: Answering
     result = bindery("doctor --output table")
     assert result.exit_code == 1
     assert "FAILED  POST /v0/devices: timed out\n" in result.stdout
+    assert "FAILED  device link: The registry could not be reached. Try again (HTTP 503)\n" in result.stdout
     assert "FAILED  POST /api/v2/device: HTTP 500\n" in result.stdout
     assert "ok      GET /api/base/configs: HTTP 404\n" in result.stdout
     assert "ok      ANY /admin/v1/users: skipped: you do not have permission to call it" in result.stdout
     assert "FAILED  ANY /admin/v1/keys: HTTP 500\n" in result.stdout
     assert re.search(r"\n\n\d+ checks: \d+ failed \(.*POST /v0/devices.*\)\n", result.stdout)
+
+
+ADVICE = "This machine must be able to open WebSockets to that host. The log of link.authorize has refused ones"
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        (
+            {"url": "ws://127.0.0.1:9/link"},
+            "a device cannot connect to ws://127.0.0.1:9/link: Connect call failed ('127.0.0.1', 9). " + ADVICE,
+        ),
+        (
+            {"device_key": "bdk_unknown"},
+            "a device cannot connect to {url}: the server refused the credential (HTTP 403). " + ADVICE,
+        ),
+        ({"credential": "unknown"}, "the server refused the tunnel, or ended it"),
+        ({"run": "0" * 31}, "the server refused the tunnel, or ended it"),
+    ],
+)
+def test_doctor_reports_who_cannot_use_the_device_link(
+    bindery: Bindery, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], detail: str
+) -> None:
+    made = {}
+
+    def measure(test: dict[str, Any], sizes: list[int]) -> list[float]:
+        made.update(test)
+        return real(test | changed, sizes)
+
+    real = round_trip.measure
+    monkeypatch.setattr(round_trip, "measure", measure)
+    monkeypatch.setattr(round_trip, "_ONLINE_SECONDS", 3)
+    result = bindery("doctor")
+    assert result.exit_code == 1
+    (found,) = [check for check in json.loads(result.stdout)["checks"] if not check["healthy"]]
+    assert found == {"name": "device link", "healthy": False, "detail": detail.format(url=made["url"])}
+    # What was created for the test is removed.
+    assert bindery(f"accounts show doctor-{made['run']}-link").exit_code == Exit.NOT_FOUND
+
+
+def test_doctor_skips_the_device_link_without_permission(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = client.Client.post
+
+    def post(self: client.Client, *path: str, **body: Any) -> Any:
+        if path == ("doctor", "link"):
+            raise Failure(Exit.FORBIDDEN, "Forbidden")
+        return real(self, *path, **body)
+
+    monkeypatch.setattr(client.Client, "post", post)
+    result = bindery("doctor")
+    found = {check["name"]: check["detail"] for check in json.loads(result.stdout)["checks"]}
+    assert (result.exit_code, found["device link"]) == (0, "skipped: you do not have permission to test it")
 
 
 def test_secrets_are_never_arguments_or_options() -> None:

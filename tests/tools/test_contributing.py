@@ -31,14 +31,7 @@ TESTS = (
     *(
         f"tests/stack/test_{name}.py"
         for name in (
-            "deploying",
-            "deployment",
-            "docstrings",
-            "functions",
-            "launch",
-            "layering",
-            "openapi",
-            "readme",
+            *("deploying", "deployment", "docstrings", "functions", "launch", "layering", "openapi", "readme"),
             "response_members",
         )
     ),

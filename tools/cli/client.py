@@ -26,9 +26,10 @@ REGION = "eu-central-1"
 """Region of local servers."""
 ATTEMPTS = 7
 """Maximum number of attempts: about half a minute."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Hosts of local servers."""
 
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?\Z")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _READ_ITS_KEYS = (
     "Run the command in the folder where `make run` started that server, or load its credentials: . …/demo.env"
 )
@@ -90,7 +91,7 @@ class Client:
     def __init__(self, endpoint: str, credentials: Any, region: str) -> None:
         self.endpoint = endpoint.rstrip("/")
         # Requests to a local server must not go through a proxy.
-        away = httpx.URL(endpoint).host not in _LOOPBACK
+        away = httpx.URL(endpoint).host not in LOOPBACK
         self.http = httpx.Client(timeout=httpx.Timeout(60, connect=10), trust_env=away)
         self._signature = _Signature(credentials, region)
 
@@ -189,7 +190,7 @@ def problem(answer: httpx.Response, path: Sequence[str], sent: Mapping[str, Any]
     except (ValueError, LookupError, AttributeError, TypeError):
         return f"HTTP {answer.status_code}: this is not a response of Bindery's admin API"
     if answer.status_code == 403 and "title" not in found:
-        here = answer.url.host in _LOOPBACK
+        here = answer.url.host in LOOPBACK
         why = (
             f"the key pair may belong to another local server. {_READ_ITS_KEYS}"
             if here
@@ -221,24 +222,34 @@ def _error(error: Mapping[str, str], path: Sequence[str], sent: Mapping[str, Any
 
 def connect(endpoint: str | None, profile: str | None, region: str | None) -> Client:
     """Return a client for `endpoint`, else BINDERY_ENDPOINT, else the local server. Raises `Failure`."""
+    found, local = _locate(endpoint, or_local=profile is None)
+    host = httpx.URL(found).host
+    if host in LOOPBACK and profile is None:
+        return Client(found, _local_key_pair(found, local), region or (local.region if local else REGION))
+    return _deployed(found, host, profile, region)
+
+
+def base_url(endpoint: str | None) -> str:
+    """Return `endpoint`, else BINDERY_ENDPOINT, else the local server's. Raises `Failure`."""
+    return _locate(endpoint, or_local=True)[0].rstrip("/")
+
+
+def _locate(endpoint: str | None, *, or_local: bool) -> "tuple[str, _Local | None]":
     found = endpoint or os.environ.get("BINDERY_ENDPOINT")
-    local = None if found or profile else _local()
+    local = _local() if or_local and not found else None
     if local is not None:
         found = local.endpoint
         sys.stderr.write(f"bindery: using the local server {found} ({local.file})\n")
-    if found is None:
+    if not found:
         raise Failure(
             Exit.USAGE, "no endpoint. Use --endpoint, set BINDERY_ENDPOINT, or start a local server: make run"
         )
     url = httpx.URL(found)
-    here = url.host in _LOOPBACK
     if url.scheme not in ("http", "https") or not url.host:
         raise Failure(Exit.USAGE, f"{found!r} is not an endpoint. Example: https://api.example.com")
-    if url.scheme == "http" and not here:
+    if url.scheme == "http" and url.host not in LOOPBACK:
         raise Failure(Exit.USAGE, f"{found} does not use https. Only a local server can be reached over http")
-    if here and profile is None:
-        return Client(found, _local_key_pair(found, local), region or (local.region if local else REGION))
-    return _deployed(found, url.host, profile, region)
+    return found, local
 
 
 def _local_key_pair(endpoint: str, local: "_Local | None") -> Credentials:
@@ -305,7 +316,7 @@ def _local() -> _Local | None:
             raise _untrusted(file, f"belongs to another user (uid {owned.st_uid})")
         if owned.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise _untrusted(file, "is writable by other users")
-        if url.scheme != "http" or url.host not in _LOOPBACK:
+        if url.scheme != "http" or url.host not in LOOPBACK:
             raise _untrusted(file, f"names {found.endpoint}, which is not a server on this machine")
         return found
     return None

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -165,6 +166,20 @@ def command(
         return function
 
     return register
+
+
+def exit_on_failure(function: Callable[..., None]) -> Callable[..., None]:
+    """Print a failure of a command that does not call the admin API, and exit with its code."""
+
+    @wraps(function)
+    def run(**arguments: Any) -> None:
+        try:
+            function(**arguments)
+        except Failure as failure:
+            output.note(f"bindery: {failure.text}")
+            raise typer.Exit(failure.code) from None
+
+    return run
 
 
 def listed(api: Client, *path: str, limit: int, everything: bool, **query: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import bulk_import, import_report, lookup, output
+from tools.cli import backfill, bulk_import, import_report, lookup, output
 from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.import_rows import Columns
@@ -68,6 +68,16 @@ FOUND: output.Columns = {
     "ADDRESSES": lambda device: ", ".join(service["address"] for service in device["services"]),
 }
 
+ONLINE: output.Columns = {
+    "DEVICE": "device",
+    "API": "dialect",
+    "ACCOUNT/PRODUCT": lambda device: device["account"] or device["product_key"],
+    "IDENTIFIER": lambda device: device["serial"] or device["imei"] or device["mac"],
+    "SINCE": "connected_at",
+    "FROM": "ip",
+    "AGENT": "agent",
+}
+
 
 devices = Resource(app, "devices", device=Device)
 
@@ -120,6 +130,12 @@ def find(
         found = context.api.pages("devices", limit=None, **{name: value})
         return (each for each in found if each["product_key"] == product)
     return listed(context.api, "devices", limit=limit, everything=everything, **{name: value})
+
+
+@command(app, columns=ONLINE)
+def online(context: Context, limit: Limit = 50, everything: All = False) -> Any:
+    """List the devices that are connected, those that connected first first."""
+    return listed(context.api, "devices", "online", limit=limit, everything=everything)
 
 
 devices.show("Show a device and who holds it.")
@@ -175,6 +191,15 @@ devices.action(
     "Revoke a device's key, and disconnect the device if it uses it.",
     done="Revoked the key of device {device}.",
 )
+
+
+@command(app, name="backfill-credentials", done="Examined {examined} entries, changed {changed} bindings.")
+def backfill_credentials(context: Context, start: backfill.Start = None) -> Any:
+    """Let devices that an earlier version bound connect with their deviceid (rufus) or authKey (quectel).
+
+    Run it once after an upgrade. Running it again changes nothing.
+    """
+    return backfill.run(context.api, start)
 
 
 def _services(device: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import httpx
 import typer
 
 from tools.cli import output
-from tools.cli.client import Client
+from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import Context, command
 
 if TYPE_CHECKING:
@@ -29,11 +29,38 @@ def _summary(health: Mapping[str, Any]) -> str:
     return "\n".join([*map(output.escape, lines), "", summary])
 
 
+BYTES = 65536
+"""Sent through the device link."""
+
+
 def doctor(context: Context) -> Any:
-    """Check an installation's registry and every route. The exit code is 1 if any check fails."""
+    """Check an installation's registry, its device link and every route. The exit code is 1 if any check fails."""
     health = context.api.post("doctor")
-    checks = [*health["checks"], *(_ask(context.api, route) for route in _routes())]
+    checks = [*health["checks"], _link(context.api), *(_ask(context.api, route) for route in _routes())]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}
+
+
+def _link(api: Client) -> dict[str, Any]:
+    """Send bytes to a temporary device and back."""
+    from tools.tunnel import round_trip  # slow to import, and only needed here
+
+    try:
+        test = api.post("doctor", "link")
+        try:
+            (seconds,) = round_trip.measure(test, [BYTES])
+        finally:
+            api.ask("DELETE", "doctor", "link", test["run"])
+    except Failure as failure:
+        if failure.code is Exit.FORBIDDEN:
+            return _found("device link", "skipped: you do not have permission to test it")
+        return _found("device link", failure.text, healthy=False)
+    except round_trip.LinkError as error:
+        return _found("device link", str(error), healthy=False)
+    return _found("device link", f"{BYTES // 1024} KB there and back in {seconds:.2f} s")
+
+
+def _found(name: str, detail: str, *, healthy: bool = True) -> dict[str, Any]:
+    return {"name": name, "healthy": healthy, "detail": detail}
 
 
 def _routes() -> "list[Route]":
@@ -50,9 +77,9 @@ def _ask(api: Client, route: "Route") -> dict[str, Any]:
     try:
         answer = api.probe(method, address, signed=route.iam)
     except httpx.TransportError as error:
-        return {"name": name, "healthy": False, "detail": str(error) or repr(error)}
+        return _found(name, str(error) or repr(error), healthy=False)
     answered = "x-request-id" in answer.headers
     if route.iam and answer.status_code == httpx.codes.FORBIDDEN and not answered:
         # The gateway denied access, so it has the route.
-        return {"name": name, "healthy": True, "detail": "skipped: you do not have permission to call it"}
-    return {"name": name, "healthy": answered and answer.status_code < 500, "detail": f"HTTP {answer.status_code}"}
+        return _found(name, "skipped: you do not have permission to call it")
+    return _found(name, f"HTTP {answer.status_code}", healthy=answered and answer.status_code < 500)

@@ -16,8 +16,10 @@ from tools.cli import (
     keys,
     privacy,
     products,
+    relay_host,
     restore,
     settings,
+    tunnel,
     users,
 )
 
@@ -26,7 +28,8 @@ HELP = """Administer a Bindery installation through its admin API.
 The endpoint is --endpoint, else BINDERY_ENDPOINT, else the local server whose
 .local folder is in the current folder. Requests to a local server are signed
 with its own key pair, requests to a deployed one with your AWS profile's
-credentials. `restore` and `switch` take the name of a stack instead.
+credentials. `restore` and `switch` take the name of a stack instead, and
+`tunnel` uses a user's credentials.
 
 Exit codes: 0 success; 1 refused or failed; 2 invalid usage or input;
 3 not found; 4 conflict; 5 forbidden; 6 unavailable.
@@ -67,3 +70,5 @@ for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
 doctor.register(app)
 restore.register(app)
+tunnel.register(app)
+relay_host.register(app)

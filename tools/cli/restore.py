@@ -12,6 +12,7 @@ import typer
 
 from tools.cli import output
 from tools.cli.client import Exit, Failure
+from tools.cli.command import exit_on_failure
 
 TABLES = ("Devices", "Bindings", "Directory")
 """Prefixes of resources and parameters, such as `DevicesTable`."""
@@ -29,8 +30,8 @@ Region = Annotated[str | None, typer.Option(help="AWS region of the stack.", sho
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command()(_exit_on_failure(restore))
-    app.command()(_exit_on_failure(switch))
+    app.command()(_exit_on_any_failure(restore))
+    app.command()(_exit_on_any_failure(switch))
 
 
 def restore(
@@ -219,21 +220,18 @@ class _Stack:
             ) from None
 
 
-def _exit_on_failure(command: Callable[..., None]) -> Callable[..., None]:
-    """Print failures as one line and exit with their code."""
+def _exit_on_any_failure(command: Callable[..., None]) -> Callable[..., None]:
+    """Print failures, also those of AWS, as one line and exit with their code."""
 
+    @exit_on_failure
     @wraps(command)
     def run(**arguments: Any) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             command(**arguments)
-        except Failure as failure:
-            output.note(f"bindery: {failure.text}")
-            raise typer.Exit(failure.code) from None
         except (BotoCoreError, ClientError) as error:
-            output.note(f"bindery: {error}")
-            raise typer.Exit(Exit.REFUSED) from None
+            raise Failure(Exit.REFUSED, str(error)) from None
 
     return run
 

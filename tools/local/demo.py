@@ -21,7 +21,8 @@ from bindery.directory import accounts, api_keys, products, sessions, users
 from bindery.directory.accounts import KeyKind
 from bindery.directory.api_keys import Grant
 from bindery.quectel import domain_secrets, user_domains
-from bindery.registry import devices, identity
+from bindery.registry import devices, identity, items
+from bindery.registry.items import ServiceKind
 from bindery.rufus import company_devices
 from bindery.security.secrets import device_id
 from tools import files, template
@@ -74,6 +75,11 @@ REACHABLE = (
     ("demo-other", "CAMERA-1", ADDRESSES["REMOTEIT_DEVICE_ADDRESS_OTHER"]),
 )
 """Account, serial number and service address of devices that accept connections."""
+SERVICES: dict[str, tuple[str, ServiceKind, int]] = {
+    "REMOTEIT_HTTP_ADDRESS": ("80:00:00:00:00:00:01:01", "http", 80),
+    "REMOTEIT_SSH_ADDRESS": ("80:00:00:00:00:00:01:02", "ssh", 22),
+}
+"""Service addresses of the first of `CREDENTIALS`, with type and port."""
 ISSUED: tuple[dict[str, Any], ...] = (
     {
         "device_id": "CARD-0001",
@@ -103,11 +109,17 @@ CREDENTIALS = {
 _LOADED = Key(Table.DIRECTORY, "demo", "loaded")
 _LOGINS_LOADED = Key(Table.DIRECTORY, "demo", "logins")
 _PHONES_LOADED = Key(Table.DIRECTORY, "demo", "phones")
+_SERVICES_LOADED = Key(Table.DIRECTORY, "demo", "services")
 
 
 def load() -> None:
     """Create the demo data, unless an earlier start did."""
-    for note, enter in ((_LOADED, _enter), (_LOGINS_LOADED, _enter_logins), (_PHONES_LOADED, _enter_phones)):
+    for note, enter in (
+        (_LOADED, _enter),
+        (_LOGINS_LOADED, _enter_logins),
+        (_PHONES_LOADED, _enter_phones),
+        (_SERVICES_LOADED, _enter_services),
+    ):
         if dynamodb.get(note) is None:
             enter()
             dynamodb.write(Put(note, {"created_at": clock.now()}))
@@ -144,6 +156,17 @@ def _enter_logins() -> None:
 def _enter_phones() -> None:
     """Create the phone number, which older state folders lack."""
     _once(users.change, "cleo", phone="+" + "".join(PHONE))
+
+
+def _enter_services() -> None:
+    """Create a device that is not bound yet, with its service addresses."""
+    account, model, serial = CREDENTIALS["RUFUS_DEVICE_CREDENTIAL"]
+    device = identity.company_device(account, model, serial)
+    if dynamodb.get(items.device(device)) is None:
+        deviceid = company_devices.bind(account, model, serial, alias=None, firmware=None, kind=None)
+        company_devices.unbind(account, deviceid)
+    for address, kind, port in SERVICES.values():
+        _once(service_addresses.assign, address, device, kind, port)
 
 
 def write(path: Path, variables: Mapping[str, str]) -> None:
@@ -216,6 +239,7 @@ def _variables(issuer: Issuer, operator: Operator) -> Iterator[tuple[str, str]]:
         claims = {"sub": customer, parameters["CustomerClaim"]: customer, "aud": parameters["Audience"], "scope": scope}
         yield "ASSECO_TOKEN" + suffix, issuer.token(claims, TOKEN_LIFETIME)
     yield from ADDRESSES.items()
+    yield from ((name, address) for name, (address, _, _) in SERVICES.items())
     for name, place in CREDENTIALS.items():
         yield name, device_id(*place)
     yield "BINDERY_ACCESS_KEY_ID", operator.access_key_id

@@ -1,7 +1,7 @@
 """ASGI app that calls the functions of template.yaml in this process.
 
 Like API Gateway, it decodes the path before routing (`%2F` separates segments), joins repeated headers and parameters
-with commas, and base64-encodes bodies that are not text. Not emulated: throttling, Lambda's limits (29 s, 6 MB).
+with commas, and base64-encodes bodies that are not text. Not emulated: throttling and Lambda's time limit (29 s).
 """
 
 import asyncio
@@ -28,6 +28,8 @@ from tools.local.signatures import Operator
 
 BODY_LIMIT = 10 * 1024 * 1024
 """Maximum bytes of a body."""
+PAYLOAD_LIMIT = 6 * 1024 * 1024
+"""Maximum bytes of an event, and of a function's response, as JSON: Lambda's limit."""
 HEADER_LIMIT = 10_240
 """Maximum bytes of request line and headers."""
 THREADS = 64
@@ -182,8 +184,18 @@ class Gateway:
         made = event(request, bytes(body), key, parameters)
         if authorizer is not None:
             made["requestContext"]["authorizer"] = authorizer
+        return await self._invoke(function, handler, request, made)
+
+    async def _invoke(
+        self, function: template.Function, handler: Handler, request: Request, made: dict[str, Any]
+    ) -> Response:
+        """Return a function's response to the event of a request, or an error of the gateway."""
+        if len(json.dumps(made)) > PAYLOAD_LIMIT:
+            return _message(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
         try:
             answered = await asyncio.get_running_loop().run_in_executor(self._threads, handler, made, Context(function))
+            if len(json.dumps(answered)) > PAYLOAD_LIMIT:
+                raise ValueError(f"the response has more than {PAYLOAD_LIMIT} bytes")
             response = _response(answered)
         except Exception:
             # API Gateway responds this way to any exception.
@@ -264,11 +276,12 @@ def _client(request: Request) -> str:
 
 def _request_context(request: Request, key: str, headers: Mapping[str, str]) -> dict[str, Any]:
     now = time.time()
+    domain = headers.get("host", "").partition(":")[0]
     return {
         "accountId": "000000000000",
         "apiId": "local",
-        "domainName": headers.get("host", ""),
-        "domainPrefix": "local",
+        "domainName": domain,
+        "domainPrefix": domain.partition(".")[0],
         "http": {
             "method": request.method,
             "path": request.scope["path"],

@@ -13,6 +13,7 @@ The user's AWS credentials are never used.
 """
 
 import argparse
+import asyncio
 import errno
 import logging
 import os
@@ -21,10 +22,11 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from starlette.routing import Router
@@ -35,7 +37,7 @@ from bindery.directory import storage_format
 from bindery.http import operation
 from bindery.security import secrets
 from tools import docs, template
-from tools.local import demo, engine, frames, loopback, sam_local, signatures, state
+from tools.local import demo, engine, frames, labels, loopback, relay, sam_local, signatures, state
 from tools.local.engine import Engine, EngineError
 from tools.local.gateway import Functions, Gateway
 from tools.local.issuer import PATH, Issuer, new_key
@@ -62,12 +64,13 @@ def main() -> None:
             bridge = sam_local.bridge()
             sockets = [listening] if bridge is None else [listening, stack.enter_context(loopback.listen(bridge))]
             try:
+                ports = relay.listen(stack)
                 stack.enter_context(state.take(given.state))
                 registry = stack.enter_context(Engine(given.state.resolve(), bridge))
             except (EngineError, state.StateError, OSError) as error:
                 fail(str(error))
             try:
-                run(registry, sockets, given.state, given.origins)
+                run(registry, sockets, ports, given.state, given.origins)
             finally:
                 # A second Ctrl-C must not interrupt saving.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,23 +112,26 @@ class Readable(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: str) -> None:
-    """Set up and serve on sockets for this machine (first) and for containers (last)."""
+def run(registry: Engine, sockets: list[socket.socket], ports: list[socket.socket], folder: Path, origins: str) -> None:
+    """Set up and serve on sockets for this machine (first) and for containers (last), and on the relay host's ports."""
     url, for_containers = (
         f"http://{host}:{each.getsockname()[1]}"
         for host, each in ((loopback.ADDRESS, sockets[0]), (loopback.CONTAINERS, sockets[-1]))
     )
-    prepare(registry, issuer=url + PATH)
+    proxy = {"PROXY_URL": f"http://localhost:{sockets[0].getsockname()[1]}", "RELAY_HOST": relay.setting(ports)}
+    prepare(registry, url + PATH, **proxy)
+    os.environ["LINK_ENDPOINT"] = f"{url}/{STAGE}"
     issuer = Issuer(url + PATH, engine.keep("DemoIssuerKey", new_key))
     demo.load()
     environment = folder / "demo.env"
     operator = signatures.operator()
-    variables = demo.variables(issuer, operator) | {"DEVICES_URL": f"ws{url.removeprefix('http')}/{STAGE}"}
+    devices_url = f"ws{url.removeprefix('http')}/{STAGE}"
+    variables = demo.variables(issuer, operator) | {"DEVICES_URL": devices_url}
     demo.write(environment, variables)
     signatures.write(folder / "admin.json", url, operator)
     demo.write_postman(folder / "postman_environment.json", {"baseUrl": url, **variables})
     theirs = Issuer(for_containers + PATH, issuer.pem)
-    settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url}
+    settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url, **proxy}
     sam_local.write(folder, settings, demo.variables(theirs, operator))
 
     functions.client = cache(Functions)
@@ -133,9 +139,11 @@ def run(registry: Engine, sockets: list[socket.socket], folder: Path, origins: s
     devices = LinkGateway(template.link(), {"ping": template.pong()})
     links.client = cache(lambda: devices)
     pages = [*issuer.routes(), *docs.routes(variables), *devices.routes()]
-    app = docs.Start(Router(pages, redirect_slashes=False, default=gateway))
-    guarded = loopback.Guard(app, Router(theirs.routes(), redirect_slashes=False), gateway.origins)
-    server = Server([*banner(url, environment), f"ready on {url}"], configured(guarded))
+    start = docs.Start(Router(pages, redirect_slashes=False, default=gateway))
+    guarded = loopback.Guard(start, Router(theirs.routes(), redirect_slashes=False), gateway.origins)
+    app = labels.Labels(labels.gateway(), guarded)
+    relaying = partial(relay.host(url, devices_url, operator).run, ports)
+    server = Server([*banner(url, environment), f"ready on {url}"], configured(app), relaying)
 
     def watch() -> None:
         registry.process.wait()
@@ -167,20 +175,30 @@ def configured(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """Server that prints a message when it is ready."""
+    """Server that prints a message when it is ready, and runs something else beside."""
 
-    def __init__(self, ready: list[str], config: uvicorn.Config) -> None:
+    def __init__(
+        self, ready: list[str], config: uvicorn.Config, beside: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._beside = beside
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept requests."""
         await super().startup(sockets)
+        self._task = asyncio.create_task(self._beside())
         say(*self._ready)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        await super().shutdown(sockets)
 
-def prepare(registry: Engine, issuer: str) -> None:
-    """Set up the functions' environment, tables and secrets."""
+
+def prepare(registry: Engine, issuer: str, **more: str) -> None:
+    """Set up the functions' environment, with `more` settings in place of the template's, tables and secrets."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             del os.environ[name]
@@ -193,7 +211,7 @@ def prepare(registry: Engine, issuer: str) -> None:
             if settings.setdefault(name, resolved) != resolved:
                 raise RuntimeError(f"functions have different values for {name}, and one process cannot run both")
     # The registry's address replaces the template's empty AWS_ENDPOINT_URL.
-    os.environ |= settings | registry.environment() | {"NO_PROXY": "*", "no_proxy": "*"}
+    os.environ |= settings | more | registry.environment() | {"NO_PROXY": "*", "no_proxy": "*"}
     engine.make_tables()
     engine.make_secrets()
     # More than ten concurrent connections are normal here. Do not log that the pool discards them.

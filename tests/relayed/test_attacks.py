@@ -1,0 +1,182 @@
+"""A device that misbehaves, and slow clients: refused with a reason, and no other device notices."""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from wsproto.events import BytesMessage, Event, TextMessage
+
+from tests.relayed.fleet import TIME_LIMIT, Device, Site, Tenant, dribble
+from tests.server.test_link_gateway import Client
+
+FRAME = 30_000
+FLOOD: list[dict[str, Any]] = [
+    {"type": "ping"},
+    {"type": "hello", "v": 1},
+    {"type": "data", "n": 0, "d": "AAAA" * 1000},
+    {"type": "still"},
+    {"type": "report", "values": {"temperature": 20.5}},
+    {"type": "no such type"},
+]
+SLOW_CLIENTS = 200
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+
+
+@pytest.fixture(scope="module")
+def victim(site: Site) -> Iterator[Device]:
+    """Another account's device, which must not notice anything."""
+    made = Device(Tenant(site))
+    with made.online():
+        yield made
+        assert made.answer(b"at the end") == "right"
+    made.service.close()
+
+
+class Attacker(Client):
+    """A device without an agent."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device.site.server, authorization=f"Bearer {device.credential}")  # type: ignore[arg-type]
+        self.say({"type": "hello", "v": 1, "services": ["http"]})
+        assert json.loads(self.message())["type"] == "welcome"
+
+    def text(self, text: str) -> None:
+        """Send a message in frames that are short enough."""
+        for start in range(0, len(text), FRAME):
+            end = start + FRAME
+            self.send(TextMessage(data=text[start:end], message_finished=end >= len(text)))
+
+    def say(self, message: Any) -> None:
+        self.text(json.dumps(message, separators=(",", ":")))
+
+    def event(self) -> Event:
+        while True:
+            for event in self.connection.events():
+                return event
+            data = self.socket.recv(65536)
+            assert data, "the server closed the connection without a reason"
+            self.connection.receive_data(data)
+
+    def heard(self, kind: str) -> dict[str, Any]:
+        """Return the next message of a type."""
+        while (found := json.loads(self.message()))["type"] != kind:
+            pass
+        return dict(found)
+
+    def answer(self, opened: dict[str, Any], response: bytes) -> None:
+        self.say({"type": "data", "s": opened["s"], "n": 0, "d": base64.b64encode(response).decode(), "fin": True})
+
+
+@contextmanager
+def attacker(device: Device) -> Iterator[Attacker]:
+    made = Attacker(device)
+    yield made
+    made.socket.close()
+
+
+BROKEN: dict[str, tuple[Callable[[Attacker], None], str | int]] = {
+    "not JSON": (lambda client: client.text("{"), "invalid"),
+    "not an object": (lambda client: client.say([]), "invalid"),
+    "no type": (lambda client: client.say({"s": "x"}), "invalid"),
+    "deep": (lambda client: client.text("[" * 50_000), "invalid"),
+    "a frame that is too long": (
+        lambda client: client.say({"type": "data", "s": "x", "n": 0, "d": "A" * 122_884}),
+        "invalid",
+    ),
+    "binary": (lambda client: client.send(BytesMessage(data=b"x")), 1003),
+    "a WebSocket frame that is too long": (lambda client: client.send(TextMessage(data="x" * 33_000)), 1009),
+    "a message that is too long": (lambda client: client.text("x" * 140_000), 1009),
+}
+
+
+@pytest.mark.parametrize(("send", "reason"), BROKEN.values(), ids=BROKEN)
+def test_invalid_message_ends_the_connection_with_a_reason(
+    device: Device, victim: Device, send: Callable[[Attacker], None], reason: str | int
+):
+    with attacker(device) as client:
+        send(client)
+        if isinstance(reason, str):
+            assert client.heard("bye") == {"type": "bye", "why": reason, "after": 60}
+        assert client.closed() == (reason if isinstance(reason, int) else 1000)
+    assert victim.answer(b"unimpressed") == "right"
+
+
+def test_unknown_type_is_refused_and_the_connection_stays(device: Device):
+    with attacker(device) as client:
+        client.say({"type": "open sesame"})
+        assert client.heard("refused") == {"type": "refused", "why": "unknown type: open sesame"}
+        client.say({"type": "hello", "v": 1})
+        assert client.heard("welcome")["heartbeat"] == 540
+
+
+def test_device_cannot_answer_for_another(device: Device, site: Site):
+    other = Device(Tenant(site))
+    with attacker(device) as thief, attacker(other) as owner, ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(other.ask)
+        opened = owner.heard("open")
+        for stream in (opened["s"], opened["s"].replace(".", ".0", 1), "", "..0.", opened["s"][:-1]):
+            thief.say({"type": "data", "s": stream, "n": 0, "d": base64.b64encode(POISON).decode(), "fin": True})
+            refused = thief.heard("reset")
+            assert (refused["s"], refused["why"]) == (stream, "unknown")
+            # Not answered, and without any effect.
+            thief.say({"type": "reset", "s": stream, "why": "closed"})
+        thief.say({"type": "hello", "v": 1})
+        thief.heard("welcome")
+        owner.answer(opened, POISON.replace(b"poison", b"cured!"))
+        assert asking.result(TIME_LIMIT).text == "cured!"
+    other.service.close()
+
+
+def test_device_cannot_use_a_stream_again(device: Device):
+    with attacker(device) as client, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(device.ask)
+        old = client.heard("open")
+        client.answer(old, POISON.replace(b"poison", b"first!"))
+        assert first.result(TIME_LIMIT).text == "first!"
+        second = threads.submit(device.ask)
+        new = client.heard("open")
+        client.answer(old, POISON)
+        client.answer(new, POISON.replace(b"poison", b"second"))
+        assert second.result(TIME_LIMIT).text == "second"
+
+
+def test_flood_of_one_device_does_not_reach_others(device: Device, victim: Device):
+    bodies = [b"%d" % number * 1000 for number in range(20)]
+    sent, ended = 0, threading.Event()
+    with attacker(device) as client, ThreadPoolExecutor(10) as threads:
+
+        def flood() -> None:
+            nonlocal sent
+            # Posts are refused once the device does not read.
+            while not ended.is_set():
+                for message in FLOOD:
+                    client.say(message | {"s": f"..{sent}."})
+                    sent += 1
+
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        found = [answered for _ in range(5) for answered in threads.map(victim.answer, bodies)]
+        ended.set()
+        flooding.join()
+    assert found == ["right"] * 100
+    assert sent > 1000
+
+
+def test_slow_clients_hold_up_nobody(victim: Device):
+    host, port = victim.host, victim.site.server.port
+    beginnings = [
+        f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nx",
+        f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Slow: ",
+        f"GET /link HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-",
+        "P",
+    ]
+    with ExitStack() as stack, ThreadPoolExecutor(10) as threads:
+        for number in range(SLOW_CLIENTS):
+            stack.enter_context(dribble(port, beginnings[number % len(beginnings)].encode()))
+        bodies = [b"%d" % number * 1000 for number in range(20)]
+        assert list(threads.map(victim.answer, bodies)) == ["right"] * 20

@@ -1,0 +1,45 @@
+"""Bodies arrive unchanged although one message in ten is lost, half are repeated, and all are reordered."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.relayed.fleet import LARGE, Device, Site, Tenant
+
+SIZES = (0, 1, 90 * 1024 - 1, 90 * 1024, 1024 * 1024)
+
+
+@pytest.fixture(scope="module")
+def distant(faulty: Site) -> Iterator[Device]:
+    made = Device(Tenant(faulty))
+    with made.online():
+        yield made
+    made.service.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bodies_arrive_unchanged_in_both_directions_despite_faults(distant: Device, size: int):
+    assert distant.answer(random.Random(size).randbytes(size)) == "right"
+
+
+def test_largest_request_arrives_unchanged_despite_faults(distant: Device):
+    answer = distant.insist("POST", "/hash", LARGE)
+    assert (answer.status_code, answer.text) == (200, hashlib.sha256(LARGE).hexdigest())
+
+
+def test_largest_response_arrives_unchanged_despite_faults(distant: Device):
+    answer = distant.insist("GET", "/large")
+    assert (answer.status_code, answer.content == LARGE) == (200, True)
+
+
+def test_lost_disconnect_delays_neither_refusals_nor_the_next_connection(faulty: Site):
+    device = Device(Tenant(faulty))
+    with device.online() as agent:
+        agent.kill()
+        # The registry still has the device online, at a connection that does not exist.
+        assert device.ask().status_code == 503
+    with device.online():
+        assert device.answer(b"again") == "right"
+    device.service.close()

@@ -1,0 +1,148 @@
+"""Ports of the relay host: the local server's own, and those of the program."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server.programs import BINDERY, TIME_LIMIT, agent, echo, eventually, operate, read_all, serving_tcp, user
+from tests.server.servers import Server
+
+ANYWHERE, FIRST = "0.0.0.0", "255.255.255.255"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("relay")
+    running = Server(folder / "state")
+    demo = running.environment
+    device = {"model": "Model X1", "serial_number": "DEVICE-123"}
+    bound = httpx.post(f"{running.url}/v0/devices", headers={"api_key": demo["RUFUS_API_KEY"]}, json=device).json()
+    with (
+        serving_tcp(echo) as port,
+        agent(running, folder, bound["deviceid"], "bindery_agent.py", f"--service=ssh=127.0.0.1:{port}"),
+    ):
+        address = demo["REMOTEIT_SSH_ADDRESS"]
+        eventually(lambda: operate(running, "show", "--address", address)["presence"]["state"], "online")
+        yield running
+    assert running.stop() == 0, running.output
+
+
+def lease(server: Server, **more: str) -> dict[str, Any]:
+    """Open a connection to the ssh service."""
+    demo = server.environment
+    headers = {"token": demo["REMOTEIT_TOKEN"], "developerkey": demo["REMOTEIT_DEVELOPER_KEY"]}
+    asked = {"deviceaddress": demo["REMOTEIT_SSH_ADDRESS"], **more}
+    answer = httpx.post(f"{server.url}/apv/v27/device/connect", headers=headers, json=asked)
+    made: dict[str, Any] = answer.json()["connection"]
+    return made
+
+
+def stop(server: Server) -> None:
+    operate(server, "stop", "--address", server.environment["REMOTEIT_SSH_ADDRESS"], "ada", group="connections")
+
+
+def connect(port: int, client: str = "127.0.0.1", host: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection((host, port), TIME_LIMIT, source_address=(client, 0))
+
+
+def exchange(opened: socket.socket, data: bytes) -> bytes:
+    """Send data and its end, and return the answer; nothing, if the connection is refused."""
+    with opened:
+        try:
+            opened.sendall(data)
+            opened.shutdown(socket.SHUT_WR)
+            return read_all(opened)
+        except (ConnectionError, OSError):
+            return b""
+
+
+def test_client_reaches_a_service_at_the_port_of_its_connection(server: Server):
+    made = lease(server)
+    port = int(made["proxyport"])
+    assert made["proxy"] == f"http://127.0.0.1:{port}"
+    assert made["proxyserver"] == "127.0.0.1"
+    sent = bytes(range(256)) * 1000
+    assert exchange(connect(port), sent) == sent
+    assert exchange(connect(port), b"again") == b"again"
+
+
+def test_other_clients_and_ports_are_refused(server: Server):
+    port = int(lease(server)["proxyport"])
+    assert exchange(connect(port, client="127.0.0.2"), b"x") == b""
+    assert exchange(connect(port + 1, client="127.0.0.3"), b"x") == b""
+    assert exchange(connect(port), b"x") == b"x"
+
+
+def test_connection_for_the_first_client_is_for_no_other(server: Server):
+    port = int(lease(server, hostip=FIRST)["proxyport"])
+    assert exchange(connect(port, client="127.0.0.4"), b"x") == b"x"
+    assert exchange(connect(port), b"x") == b""
+    port = int(lease(server, hostip=ANYWHERE)["proxyport"])
+    for client in ("127.0.0.5", "127.0.0.6"):
+        assert exchange(connect(port, client=client), b"x") == b"x"
+
+
+def test_end_of_a_connection_ends_its_use(server: Server):
+    port = int(lease(server)["proxyport"])
+    with connect(port) as opened:
+        opened.sendall(b"x")
+        assert opened.recv(1) == b"x"
+        stop(server)
+        with pytest.raises(ConnectionResetError):
+            opened.recv(opened.send(b"x"))
+    assert exchange(connect(port), b"x") == b""
+
+
+@contextmanager
+def relay_host(server: Server, first: int, address: str = "127.0.0.9") -> Iterator["subprocess.Popen[str]"]:
+    """The program at ports of the local server's own relay host, at another address."""
+    operator = {name: server.environment[name] for name in ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")}
+    command = [BINDERY, "relay-host", f"--listen={address}", f"--ports={first}-{first + 1}"]
+    process = subprocess.Popen(command, env=user(server) | operator, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.endswith(f"listening on {address}, ports {first} to {first + 1}\n"), line + process.stderr.read()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_program_carries_connections_and_logs_them(server: Server):
+    port = int(lease(server)["proxyport"])
+    with relay_host(server, port) as process:
+        assert exchange(connect(port, host="127.0.0.9"), b"hello") == b"hello"
+        assert exchange(connect(port + 1, host="127.0.0.9"), b"hello") == b""
+        with connect(port, client="127.0.0.7", host="127.0.0.9") as refused:
+            assert refused.recv(1) == b""
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=TIME_LIMIT)
+    assert process.returncode == 0
+    lines = [line.split(" ", 1)[1] for line in said.splitlines()]
+    assert lines[0].startswith(f"127.0.0.1 at port {port} reaches device ")
+    assert lines[0].endswith(" as ada")
+    assert lines[1:] == [
+        f"127.0.0.1 at port {port} has left",
+        f"127.0.0.1 at port {port + 1} was refused: The client has no connection at this port.",
+        f"127.0.0.7 at port {port} was refused: The client has no connection at this port.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--listen=127.0.0.1", "--ports=2-1"], "2-1 is not a range of ports. Example: 34168-34267"),
+        (["--listen=127.0.0.1", "--ports=1"], "1 is not a range of ports. Example: 34168-34267"),
+        (["--listen=127.0.0.1", "--ports=65535-65536"], "65535-65536 is not a range of ports. Example: 34168-34267"),
+    ],
+)
+def test_invalid_option_is_a_one_line_error(server: Server, options: list[str], said: str):
+    ran = subprocess.run([BINDERY, "relay-host", *options], env=user(server), capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (2, f"bindery: {said}\n")

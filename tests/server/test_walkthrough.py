@@ -1,0 +1,131 @@
+"""The README's walkthrough, command by command: a device comes online, carries traffic, and everything ends.
+
+`ssh` is a program that connects as OpenSSH's client does, and prints what the server says first; `make ssh` runs
+OpenSSH itself.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server.programs import BINDERY, TIME_LIMIT, eventually, serving_tcp
+from tests.server.servers import Server, free_port
+from tools.template import ROOT
+
+SECTION = re.search(r"^## Connect a device\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+assert SECTION is not None
+START, SHOW, CONNECT, SSH, TUNNEL, UNBIND = re.findall(r"^```sh\n(.*?)^```\n", SECTION[1], re.MULTILINE | re.DOTALL)
+BIND = re.search(r"^```sh\n(curl -X POST.*?)^```\n", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+BANNER = b"SSH-2.0-Device\r\n"
+CLIENT = f"""#!{sys.executable}
+import socket, subprocess, sys
+option, value, target = sys.argv[1:]
+if option == "-p":
+    with socket.create_connection((target.partition("@")[2], int(value)), {TIME_LIMIT}) as connection:
+        said = connection.makefile("rb").readline()
+else:
+    assert option == "-o" and target == "pi@device", sys.argv
+    proxy = subprocess.Popen(value.removeprefix("ProxyCommand="), shell=True, stdin=-1, stdout=-1)
+    said = proxy.stdout.readline()
+    proxy.stdin.close()
+    proxy.wait({TIME_LIMIT})
+sys.stdout.buffer.write(said)
+"""
+
+
+class Walk:
+    """A checkout in which the README's commands run."""
+
+    def __init__(self, folder: Path, server: Server, ssh_port: int) -> None:
+        self.server = server
+        self._folder = folder
+        for name, target in ((".local", server.state), ("agent", ROOT / "agent"), ("docs", ROOT / "docs")):
+            (folder / name).symlink_to(target)
+        program = folder / "bin" / "ssh"
+        program.parent.mkdir()
+        program.write_text(CLIENT)
+        program.chmod(0o755)
+        self._environment = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+        self._changes = {
+            "http://127.0.0.1:3000": server.url,
+            "http.server 8000": f"http.server {(page := free_port())}",
+            "http=127.0.0.1:8000": f"http=127.0.0.1:{page}",
+            "ssh=127.0.0.1:22": f"ssh=127.0.0.1:{ssh_port}",
+            ".venv/run/bin/bindery": str(BINDERY),
+        }
+
+    def start(self, commands: str) -> subprocess.Popen[str]:
+        for text, change in self._changes.items():
+            commands = commands.replace(text, change)
+        return subprocess.Popen(
+            ["bash", "-euc", commands],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, commands: str) -> str:
+        """Run commands with the demo credentials, and return their output."""
+        process = self.start(f". .local/demo.env\n{commands}")
+        output, errors = process.communicate(timeout=TIME_LIMIT)
+        assert process.returncode == 0, errors
+        return output
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Iterator[Walk]:
+    server = Server(tmp_path / "state")
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+
+    def greet(opened: socket.socket) -> None:
+        opened.sendall(BANNER)
+        opened.recv(1)
+
+    with serving_tcp(greet) as port:
+        yield Walk(checkout, server, port)
+    assert server.stop() == 0, server.output
+
+
+def test_walkthrough_of_the_readme(walk: Walk) -> None:
+    assert BIND is not None
+
+    def presence() -> str:
+        state: str = json.loads(walk.run(SHOW))["presence"]["state"]
+        return state
+
+    def page(url: str) -> httpx.Response:
+        host = url.removeprefix("http://")
+        return httpx.get(walk.server.url, headers={"Host": host}, timeout=TIME_LIMIT)
+
+    deviceid = json.loads(walk.run(BIND[1]))["deviceid"]
+    assert presence() == "never connected"
+    device = walk.start(START)
+    try:
+        eventually(presence, "online")
+        proxy = json.loads(walk.run(CONNECT))["connection"]["proxy"]
+        assert (page(proxy).status_code, "agent.md" in page(proxy).text) == (200, True)
+        connect, ssh = SSH.rsplit("\n", 2)[:2]
+        opened: dict[str, Any] = json.loads(walk.run(connect))["connection"]
+        assert opened["proxy"] == f"http://127.0.0.1:{opened['proxyport']}"
+        assert walk.run(ssh.replace("34168", opened["proxyport"])).encode() == BANNER.replace(b"\r", b"")
+        assert walk.run(TUNNEL).encode() == BANNER.replace(b"\r", b"")
+        assert json.loads(walk.run(UNBIND))["deviceid"] == deviceid
+        assert presence() == "never connected"
+        assert page(proxy).status_code == 404
+    finally:
+        os.killpg(device.pid, 15)
+        _, log = device.communicate(timeout=TIME_LIMIT)
+    assert "offline: the device was unbound" in log
