@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.server.servers import Server
 from tools.template import ROOT
 
@@ -35,6 +37,16 @@ def agent(server: Server, folder: Path, credential: str, program: str, *argument
     finally:
         process.terminate()
         process.communicate()
+
+
+def bind(server: Server, serial: str = "DEVICE-123") -> str:
+    headers = {"api_key": server.environment["RUFUS_API_KEY"]}
+    answer = httpx.post(
+        f"{server.url}/v0/devices", headers=headers, json={"model": "Model X1", "serial_number": serial}
+    )
+    assert answer.status_code == 201, answer.text
+    deviceid: str = answer.json()["deviceid"]
+    return deviceid
 
 
 def eventually(ask: Callable[[], Any], expected: Any) -> None:
