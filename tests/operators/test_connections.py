@@ -112,7 +112,7 @@ def test_stopped_connection_admits_nobody_until_a_new_connect() -> None:
 
 
 def test_relay_host_gets_the_credential_of_a_client_at_its_port(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("RELAY_HOST", "relay.example.com:34168-34199")
+    environment.setenv("RELAY_HOST", "relay.example.com:34168-34168")
     env.clear_cache()
     service_addresses.assign(SSH, device("S1"), "ssh", 22)
     made = connection("ann", SSH, "203.0.113.9")

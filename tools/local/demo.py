@@ -76,8 +76,9 @@ REACHABLE = (
 )
 """Account, serial number and service address of devices that accept connections."""
 SERVICES: dict[str, tuple[str, ServiceKind, int]] = {
-    "REMOTEIT_HTTP_ADDRESS": ("80:00:00:00:00:00:01:01", "http", 80),
-    "REMOTEIT_SSH_ADDRESS": ("80:00:00:00:00:00:01:02", "ssh", 22),
+    "REMOTEIT_HTTP_ADDRESS": ("80:00:00:00:00:00:01:02", "http", 80),
+    # Its port is the local relay host's first one.
+    "REMOTEIT_SSH_ADDRESS": ("80:00:00:00:00:00:01:01", "ssh", 22),
 }
 """Service addresses of the first of `CREDENTIALS`, with type and port."""
 ISSUED: tuple[dict[str, Any], ...] = (

@@ -152,7 +152,7 @@ def test_port_of_a_relay_host_is_for_services_other_than_http(
     service_addresses.withdraw(ADDRESS)
     service_addresses.assign(ADDRESS, device, kind)
     assert connect(credentials).json()["connection"]["proxyport"] == "443"
-    environment.setenv("RELAY_HOST", "127.0.0.1:34168-34267")
+    environment.setenv("RELAY_HOST", "127.0.0.1:34168-34168")
     env.clear_cache()
     connection = connect(credentials).json()["connection"]
     found = (connection["proxy"], connection["proxyserver"], connection["proxyport"])

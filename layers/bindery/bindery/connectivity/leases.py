@@ -25,7 +25,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import users
 from bindery.directory.users import User
 from bindery.registry import bindings, identity, items
-from bindery.registry.items import ServiceKind
+from bindery.security.secrets import fingerprint
 
 ANY_CLIENT = "0.0.0.0"  # noqa: S104 (not an address to listen on: the document's value for any client)
 FIRST_CLIENT = "255.255.255.255"
@@ -41,7 +41,7 @@ CALLER_LIMIT = 50
 _LABEL_PREFIX = "proxy"
 _LABEL_LENGTH = 16
 _PORT_ATTEMPTS = 4
-"""Ports that are tried before one is shared, which works unless both have the same client."""
+"""Ports that are tried before one is shared, which works unless both leases have the same client."""
 _HTTP = (None, "http", "https")
 """Types of services that clients reach at a host name."""
 _BATCH = 25
@@ -93,7 +93,7 @@ def connect(
         id=str(uuid.uuid4()).upper(),
         device=device,
         address=address,
-        label=_label(assigned.kind),
+        label=_label(user, address, assigned),
         expires_at=now // 1000 + int(env.read("LEASE_SECONDS")),
         created_at=now,
     )
@@ -141,10 +141,11 @@ def admit(label: str, client_ip: str | None, connection: str | None = None) -> A
     Raises `NOT_FOUND` (also if two have this label), `ACCESS_DENIED` (another client), `NOT_SHARED`, `DEVICE_BANNED`
     and `DEVICE_INACTIVE`.
     """
-    listed = list(dynamodb.query(items.connections_with_label(label)))[:_SAME_LABEL]
+    now = clock.seconds()
+    listed = [lease for lease in dynamodb.query(items.connections_with_label(label)) if lease["expires_at"] > now]
+    listed = listed[:_SAME_LABEL]
     found = dynamodb.get_many([read for lease in listed for read in _admission(lease)]) if listed else None
     leases = [found[items.key_of(Table.BINDINGS, lease)] for lease in listed] if found else []
-    now = clock.seconds()
     # The index may still list a lease that had this label.
     live = [lease for lease in leases if lease is not None and lease["label"] == label and lease["expires_at"] > now]
     if connection is not None:
@@ -301,10 +302,10 @@ def _obstacle(lease: items.Connection, found: Batch) -> Reason | None:
     return None if assignment == lease["assignment"] else Reason.NOT_FOUND
 
 
-def _label(kind: ServiceKind | None) -> str:
+def _label(user: User, address: str, assigned: Assigned) -> str:
     """Return a port of the relay host, if there is one, for a service other than HTTP, or else part of a host name."""
-    if kind not in _HTTP and (ports := _relay_ports()) is not None:
-        return _free_port(ports)
+    if assigned.kind not in _HTTP and (ports := _relay_ports()) is not None:
+        return _free_port(ports, address, (assigned.device, user.uid))
     return _LABEL_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LABEL_LENGTH))
 
 
@@ -314,15 +315,16 @@ def _relay_ports() -> range | None:
     return range(int(first), int(last) + 1) if last else None
 
 
-def _free_port(ports: range) -> str:
-    """Return the label of a port of the relay host: its first one if it is free, otherwise a random one."""
-    label = f"{RELAY_PORT}{ports[0]}"
-    for _ in range(_PORT_ATTEMPTS):
-        now = clock.seconds()
-        if all(lease["expires_at"] <= now for lease in dynamodb.query(items.connections_with_label(label))):
-            break
-        label = f"{RELAY_PORT}{secrets.choice(ports)}"
-    return label
+def _free_port(ports: range, address: str, own: tuple[str, str]) -> str:
+    """Return the label of an address's own port, or of a random one if another lease uses it."""
+    # Not the lowest free one: a client that comes late to a port would often reach another lease's device there.
+    preferred = ports[int(fingerprint(address)[:8], 16) % len(ports)]
+    for port in (preferred, *(secrets.choice(ports) for _ in range(_PORT_ATTEMPTS - 1))):
+        label, now = f"{RELAY_PORT}{port}", clock.seconds()
+        leases = dynamodb.query(items.connections_with_label(label))
+        if all(lease["expires_at"] <= now or (lease["pk"], lease["caller"]) == own for lease in leases):
+            return label
+    return f"{RELAY_PORT}{preferred}"
 
 
 def _reserve_for(client: str, lease: items.Connection) -> None:

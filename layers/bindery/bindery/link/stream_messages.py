@@ -128,7 +128,9 @@ def from_client(tunnel: Tunnel, message: Message) -> None:
             _reset(tunnel.connection, message.s, "unknown-service")
             return
         passed |= {"svc": service, "acks": True}
-    if (admitted.link is None or not _pass_on(admitted.link, passed)) and not isinstance(message, Reset):
+    sent = admitted.link is not None and _pass_on(admitted.link, passed)
+    # Later messages are repeated until the device is back.
+    if not sent and message.type == "open":
         _reset(tunnel.connection, message.s, "offline")
 
 
