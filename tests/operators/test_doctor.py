@@ -71,7 +71,7 @@ def test_healthy_installation_passes_and_is_left_unchanged() -> None:
         "client",
         "leftovers",
         *DIALECTS,
-        "tidying up",
+        "cleanup",
     ]
     assert "not configured" in next(check["detail"] for check in found["checks"] if check["name"] == "issuer")
     assert everything() == NOTHING
@@ -190,7 +190,7 @@ def test_next_run_deletes_only_leftovers_of_an_interrupted_run(monkeypatch: pyte
     before = everything()
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(doctor, "_remove", fail)
-        assert ill(ask()) == {"tidying up": "refused: unavailable"}
+        assert ill(ask()) == {"cleanup": "refused: unavailable"}
     left = everything()
     assert {name: len(found) > len(before[name]) for name, found in left.items()} == dict.fromkeys(before, True)
     # A run that may still be in progress is left alone.

@@ -33,7 +33,7 @@ if option == "-p":
     with socket.create_connection((target.partition("@")[2], int(value)), {TIME_LIMIT}) as connection:
         said = connection.makefile("rb").readline()
 else:
-    assert option == "-o" and target == "pi@device", sys.argv
+    assert option == "-o" and target == "me@device", sys.argv
     proxy = subprocess.Popen(value.removeprefix("ProxyCommand="), shell=True, stdin=-1, stdout=-1)
     said = proxy.stdout.readline()
     proxy.stdin.close()
@@ -54,7 +54,7 @@ class Walk:
         program.parent.mkdir()
         program.write_text(CLIENT)
         program.chmod(0o755)
-        self._environment = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+        self._environment = {"USER": "me", "PATH": f"{program.parent}:{os.environ['PATH']}"}
         self._changes = {
             "http://127.0.0.1:3000": server.url,
             "http.server 8000": f"http.server {(page := free_port())}",

@@ -539,7 +539,7 @@ def test_doctor_checks_the_registry_and_every_route(bindery: Bindery) -> None:
     # An operators' function that is asked for what no resource has says so itself.
     assert (found["ANY /admin/v1/users"], found["ANY /admin/v1/users/{proxy+}"]) == ("HTTP 404", "HTTP 404")
     assert found["POST /v0/devices"] == "HTTP 403"
-    assert re.fullmatch(r"64 KB there and back in \d\.\d\d s", found["device link"])
+    assert re.fullmatch(r"64 KB round trip in \d\.\d\d s", found["device link"])
 
 
 def test_backfill_reports_its_progress_and_how_to_continue(bindery: Bindery, answering: Answering) -> None:

@@ -56,7 +56,7 @@ def _link(api: Client) -> dict[str, Any]:
         return _found("device link", failure.text, healthy=False)
     except round_trip.LinkError as error:
         return _found("device link", str(error), healthy=False)
-    return _found("device link", f"{BYTES // 1024} KB there and back in {seconds:.2f} s")
+    return _found("device link", f"{BYTES // 1024} KB round trip in {seconds:.2f} s")
 
 
 def _found(name: str, detail: str, *, healthy: bool = True) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def relay_host(
 ) -> None:
     """Carry clients' TCP connections at a range of ports to devices (remoteit).
 
-    A client needs a connection to a device at its port, as `connect` returned it.
+    A client needs a connection to a device at the port that `connect` returned.
     Your AWS identity needs permission for GET /admin/v1/connections/relay only.
     """
     url = devices_url(devices)

@@ -24,8 +24,8 @@ from tests.tables import everything, item_at, stored
 pytestmark = pytest.mark.usefixtures("registry")
 
 OTHER = "203.0.113.10"
-ENDED = "This connection has ended, or you have no access to the device any more. Open it again.\n"
-UNKNOWN = "There is no connection at this host name. It may have ended: open it again.\n"
+ENDED = "This connection has ended, or you no longer have access to the device. Open a new one.\n"
+UNKNOWN = "There is no connection at this host name. It may have ended. Open a new one.\n"
 
 
 def slow(_: bytes) -> list[bytes | float]:

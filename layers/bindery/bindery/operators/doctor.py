@@ -92,7 +92,7 @@ def run() -> list[Check]:
         checks.extend(_check(name, partial(round_trip, names)) for name, round_trip in round_trips.items())
     else:
         checks.extend(Check(name, False, "not tried: a table cannot be used") for name in round_trips)
-    checks.append(_check("tidying up", names.clean_up))
+    checks.append(_check("cleanup", names.clean_up))
     return checks
 
 
@@ -244,7 +244,7 @@ class _Names(_Run):
 
     def clean_up(self) -> str:
         _remove(self.journal, self.keys())
-        return "everything that was entered is removed"
+        return "test data removed"
 
 
 # ── The device link ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.http.messages import NO_HEADERS, RETRY_AFTER, RETRY_LATER
 
 _TUNNEL = "bindery tunnel {address} --service {service} --listen 8080"
-_ENDED = "This connection has ended, or you have no access to the device any more. Open it again."
+_ENDED = "This connection has ended, or you no longer have access to the device. Open a new one."
 _LATER = "The server is busy. Try again."
 
 
@@ -26,7 +26,7 @@ REFUSALS: Mapping[Reason, Row] = MappingProxyType(
         Reason.UNAVAILABLE: Row(503, _LATER, RETRY_AFTER),
         Reason.CONFLICT: Row(503, _LATER, RETRY_AFTER),
         Reason.INVALID: Row(400, "The request has invalid headers."),
-        Reason.KEY_UNKNOWN: Row(404, "There is no connection at this host name. It may have ended: open it again."),
+        Reason.KEY_UNKNOWN: Row(404, "There is no connection at this host name. It may have ended. Open a new one."),
         Reason.KEY_THROTTLED: Row(
             429, "Too many requests from your network for connections that do not exist. Try again later.", RETRY_LATER
         ),
