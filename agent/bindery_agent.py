@@ -435,6 +435,8 @@ class WebSocket:
 
     async def send(self, text: str) -> None:
         """Send a text message. Raises Offline, or ValueError if it is too large."""
+        if self._writer.is_closing():
+            raise Offline("the connection was lost")
         self._writer.write(encode_message(text))
         try:
             async with self._drain:
@@ -657,13 +659,14 @@ class Stream:
         """Name of the service; None until the opener's first frame arrives."""
         self.acks = opens is not None
         """True if both ends repeat their frames until they are acknowledged."""
+        self.opens = opens is not None
+        """True at the client's end, which opens the stream."""
         self.why: str | None = None
         """Reason, if either end reset the stream."""
         self.ended = False
         """True once there is nothing left to send or to repeat."""
         self.listeners: list[Callable[[], None]] = []
         """Called when one of the methods has a new result."""
-        self._opens = opens is not None
         self._clock = clock
         self._free = free
         self._outgoing: dict[int, Part] = {}
@@ -689,8 +692,8 @@ class Stream:
         self._hold_until = -FOREVER
         self._ack_at = FOREVER
         self._check_at = clock() + SILENCE
-        self._end_at = FOREVER if self._opens else clock() + EARLY
-        if self._opens:
+        self._end_at = FOREVER if self.opens else clock() + EARLY
+        if self.opens:
             self._append(Part(b"", False))
 
     @property
@@ -805,7 +808,7 @@ class Stream:
     def _frame(self, number: int, now: float) -> dict[str, Any]:
         part = self._outgoing[number]
         message: dict[str, Any] = {"type": "data", "s": self.s, "n": number}
-        if number == 0 and self._opens:
+        if number == 0 and self.opens:
             message = {"type": "open", "s": self.s, "svc": self.service, "n": 0, "acks": True}
         if part.data:
             message["d"] = base64.b64encode(part.data).decode()
@@ -868,7 +871,7 @@ class Stream:
     def _on_frame(self, message: dict[str, Any]) -> None:
         number, part = parse_count(message.get("n")), parse_part(message)
         opening = message["type"] == "open"
-        if part is None or number < 0 or opening != (number == 0 and not self._opens):
+        if part is None or number < 0 or opening != (number == 0 and not self.opens):
             return
         if opening and not isinstance(message.get("svc"), str):
             return
@@ -1242,8 +1245,8 @@ class Carrier:
                 if fin and self._writer.can_write_eof():
                     self._writer.write_eof()
             except OSError:
-                # After the end of its data, the connection may refuse more, as servers do with the rest of a request.
-                if not self._finished:
+                # After the end of its data, a service may refuse the rest of a request. A client has left.
+                if self._stream.opens or not self._finished:
                     raise
             self._stream.consume()
 

@@ -217,6 +217,17 @@ async def test_broken_connection_resets_the_stream() -> None:
         assert stream.why == "closed"
 
 
+@simulated
+async def test_client_that_leaves_before_the_answer_resets_the_stream() -> None:
+    async with Network(Service(content(2_000_000)).serve) as network:
+        pair = await Pair().open()
+        stream = network.client.open("s", "http")
+        carrying = pair.carry(stream)
+        pair.writer.close()
+        await carrying
+        assert stream.why == "closed"
+
+
 # ── without acks ──
 
 

@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 
 from agent import bindery_agent
-from agent.bindery_agent import Frame, Link, Offline, accept_for, encode_frame, encode_message, read_frame
-from tests.agent.link_server import LinkServer, Online, in_loop, welcome
+from agent.bindery_agent import (
+    Frame,
+    Link,
+    Offline,
+    WebSocket,
+    accept_for,
+    encode_frame,
+    encode_message,
+    parse_url,
+    read_frame,
+)
+from tests.agent.link_server import CREDENTIAL, LinkServer, Online, in_loop, welcome
 
 KEY = bytes.fromhex("37fa213d")
 
@@ -217,3 +227,15 @@ async def test_second_welcome_changes_the_heartbeat_only(tmp_path: Path) -> None
         link.send(welcome(heartbeat=1))
         link.send(welcome(heartbeat=1))
         assert [(await link.message())["type"] for _ in range(2)] == ["hello", "ping"]
+
+
+@in_loop
+async def test_closed_connection_takes_no_messages(caplog: pytest.LogCaptureFixture) -> None:
+    async with LinkServer() as server:
+        opened = await WebSocket.open(parse_url(server.url), CREDENTIAL, None)
+        opened.abort()
+        for _ in range(10):
+            with pytest.raises(Offline, match="the connection was lost"):
+                await opened.send("text")
+    # asyncio reports later attempts to write to a closed connection.
+    assert caplog.messages == []
