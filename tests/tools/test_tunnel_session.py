@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -151,3 +152,27 @@ async def test_closing_resets_streams_at_the_device() -> None:
         assert await tunnel.link.message() == {"type": "reset", "s": opened["s"], "why": "closed"}
         assert await tunnel.link.closed() == 1000
         await closing
+
+
+@in_loop
+async def test_renewal_that_ends_the_websocket_first_is_quiet() -> None:
+    async with LinkServer() as server, running(server, seconds=0.5) as tunnel, stream(tunnel.session) as opened:
+        first = tunnel.link
+        s = (await first.message())["s"]
+        second = await server.accept()
+        first.send({"type": "bye", "why": "replaced", "after": 0})
+        assert await first.closed() == 1000
+        attempts = 0
+
+        async def send(message: Any) -> None:
+            nonlocal attempts
+            attempts += 1
+            raise Offline("the connection was lost")
+
+        assert tunnel.session._link is not None
+        tunnel.session._link.send = send  # type: ignore[method-assign]
+        opened.sendall(b"x")
+        await asyncio.sleep(0.1)
+        await second.welcome()
+        assert (await second.message())["s"] == s
+        assert (attempts, tunnel.notes) == (1, [])

@@ -110,16 +110,15 @@ class Session:
         await asyncio.wait({old.task}, timeout=min(renewal, max(0, self._expires_at - time.time())))
         if time.time() >= self._expires_at:
             raise Ended(ENDED)
-        if old.task.done():
-            self._online.clear()
+        lost = old.task.done()
+        if lost:
             _check(old.task.result())
             self._note(f"{old.task.result()}; connecting again")
-        new = await self._reopen()
-        lost = old.task.done()
-        self._use(new)
+        self._use(await self._reopen())
+        if old.task.done():
+            self._streams.retry()
         await old.close(NORMAL)
         if lost:
-            self._streams.retry()
             self._note("connected again")
 
     async def _reopen(self) -> Link:
@@ -166,8 +165,10 @@ class Session:
                 await link.send(message)
                 return
             except Offline:
-                # Until `_keep` has noticed it.
                 await asyncio.wait({link.task})
+                # Until `_keep` has replaced it.
+                if self._link is link:
+                    self._online.clear()
 
     async def _on_message(self, link: Link, message: dict[str, Any]) -> None:
         match message.get("type"):
