@@ -12,6 +12,7 @@ import pytest
 from agent import bindery_agent
 from agent.bindery_agent import Offline
 from tests.agent.link_server import Connection, LinkServer, in_loop
+from tools.tunnel import session
 from tools.tunnel.session import ENDED, Ended, Session
 
 CREDENTIAL = "proxyabcdefghijklmnop.5C6D4A3E-0000-4000-8000-000000000000"
@@ -57,10 +58,10 @@ async def running(server: LinkServer, lease: float = 3600, **given: float) -> As
 
 
 @asynccontextmanager
-async def stream(session: Session) -> AsyncIterator[socket.socket]:
+async def stream(running: Session) -> AsyncIterator[socket.socket]:
     """A connection that a session carries."""
     ours, theirs = socket.socketpair()
-    carrying = asyncio.ensure_future(session.carry("ssh", *await asyncio.open_connection(sock=theirs)))
+    carrying = asyncio.ensure_future(running.carry("ssh", *await asyncio.open_connection(sock=theirs)))
     with ours:
         yield ours
     carrying.cancel()
@@ -110,6 +111,16 @@ async def test_server_ends_the_tunnel(why: str, expected: str) -> None:
         tunnel.link.send({"type": "bye", "why": why, "after": 0})
         assert await tunnel.ended() == expected
         assert server.requests[1:] == []
+
+
+@in_loop
+async def test_idle_tunnel_asks_whether_its_lease_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "QUIET", 0.1)
+    async with LinkServer() as server, running(server) as tunnel:
+        await tunnel.link.welcome()
+        assert await tunnel.link.message() == {"type": "hello", "v": 1}
+        tunnel.link.send({"type": "bye", "why": "ended", "after": 0})
+        assert await tunnel.ended() == ENDED
 
 
 @in_loop

@@ -31,8 +31,9 @@ from agent.bindery_agent import (
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 """Seconds between attempts: a stream is lost after a minute."""
-
-
+QUIET = 60.0
+"""Seconds without a message after which the server is asked whether the lease has ended."""
+HELLO = {"type": "hello", "v": 1}
 ENDED = "the connection to the device has ended"
 
 
@@ -65,6 +66,7 @@ class Session:
         self._open: set[Stream] = set()
         self._link: Link | None = None
         self._online = asyncio.Event()
+        self._sent_at = time.monotonic()
 
     async def connect(self) -> None:
         """Open the first WebSocket. Raises `Ended`, or `Offline` if the server cannot be reached."""
@@ -72,13 +74,14 @@ class Session:
 
     async def run(self) -> NoReturn:
         """Carry the streams. Raises `Ended`."""
-        sending = asyncio.ensure_future(self._streams.run(self._send))
+        tasks = [asyncio.ensure_future(each) for each in (self._streams.run(self._send), self._ask())]
         try:
             while True:
                 await self._keep()
         finally:
-            sending.cancel()
-            await asyncio.wait({sending})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def carry(self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Stream:
         """Carry a connection to a service of the device. Return the stream once both ends have closed it."""
@@ -142,7 +145,7 @@ class Session:
         socket = await WebSocket.open(self._server, self._credential, self._tls, self._header)
         link = Link(self._on_message, socket)
         try:
-            await link.send({"type": "hello", "v": 1})
+            await link.send(HELLO)
             either: set[asyncio.Future[Any]] = {link.task, link.welcomed}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not link.welcomed.done():
@@ -156,6 +159,13 @@ class Session:
         self._link = link
         self._online.set()
 
+    async def _ask(self) -> NoReturn:
+        """Send `hello` while nothing else is sent. If the lease has ended, the server answers `bye`."""
+        while True:
+            await asyncio.sleep(max(0.0, self._sent_at + QUIET - time.monotonic()))
+            if time.monotonic() >= self._sent_at + QUIET:
+                await self._send(HELLO)
+
     async def _send(self, message: dict[str, Any]) -> None:
         while True:
             await self._online.wait()
@@ -163,6 +173,7 @@ class Session:
             assert link is not None
             try:
                 await link.send(message)
+                self._sent_at = time.monotonic()
                 return
             except Offline:
                 await asyncio.wait({link.task})
@@ -177,6 +188,8 @@ class Session:
                 link.heartbeat = max(1.0, heartbeat) if heartbeat > 0 else HEARTBEAT
                 link.lifetime = parse_lifetime(message.get("until"), link.headers.get("date", ""))
                 link.welcomed.set_result(None)
+            case "welcome":
+                pass  # the lease has not ended
             case "bye":
                 bye = parse_bye(message)
                 raise Offline(f"the server ended the connection ({bye.why})", bye=bye)
