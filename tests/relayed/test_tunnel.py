@@ -236,6 +236,41 @@ def test_reset_of_standard_input_and_output_is_a_failure(server: Server):
         assert process.wait(TIME_LIMIT) == 1
 
 
+def test_output_that_nobody_reads_ends_the_tunnel(server: Server):
+    arguments = [BINDERY, "tunnel", ADDRESS, "--service", "echo", "--stdio"]
+    # Standard input stays open.
+    with subprocess.Popen(
+        arguments, env=user(server), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        assert process.wait(TIME_LIMIT) == 1
+        assert process.stderr.read() == b"bindery: cannot write to standard output: Broken pipe\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [("<&-", 0, ""), (">&-", 1, "bindery: cannot write to standard output: Bad file descriptor\n")],
+)
+def test_closed_standard_input_has_ended_and_closed_output_is_a_failure(
+    server: Server, closed: str, code: int, said: str
+):
+    command = f'exec "$0" tunnel "$1" --service digest --stdio {closed}'
+    ran = subprocess.run(
+        ["sh", "-c", command, BINDERY, ADDRESS],
+        env=user(server),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIME_LIMIT,
+    )
+    assert (ran.returncode, ran.stderr.decode()) == (code, said)
+    assert ran.stdout == (hashlib.sha256().digest() if code == 0 else b"")
+
+
 def test_signal_ends_standard_input_and_output(server: Server):
     arguments = [BINDERY, "tunnel", ADDRESS, "--service", "echo", "--stdio"]
     with subprocess.Popen(arguments, env=user(server), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -153,12 +153,16 @@ async def test_first_websocket_is_tried_once(response: bytes, error: type[Except
             await Running(server, 3600).session.connect()
 
 
+@pytest.mark.parametrize("carried", [True, False])
 @in_loop
-async def test_closing_resets_streams_at_the_device() -> None:
-    async with LinkServer() as server, running(server) as tunnel, stream(tunnel.session):
+async def test_closing_resets_streams_at_the_device(carried: bool) -> None:
+    async with LinkServer() as server, running(server) as tunnel, AsyncExitStack() as carrying:
+        await carrying.enter_async_context(stream(tunnel.session))
         opened = await tunnel.link.message()
         tunnel.task.cancel()
         await asyncio.wait({tunnel.task})
+        if not carried:
+            await carrying.aclose()
         closing = asyncio.ensure_future(tunnel.session.close())
         assert await tunnel.link.message() == {"type": "reset", "s": opened["s"], "why": "closed"}
         assert await tunnel.link.closed() == 1000

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -85,28 +87,45 @@ async def listen(session: Session, service: str, listening: socket.socket) -> No
 async def stdio(session: Session, service: str) -> None:
     """Carry standard input and output until both have ended and the device has everything. Raises `ResetError`."""
     loop = asyncio.get_running_loop()
-    written = asyncio.Event()
+    written: asyncio.Future[None] = loop.create_future()
 
     def write() -> None:
-        _to_stdout(theirs)
+        error = _to_stdout(theirs)
         # The loop is closed if the process ends.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(written.set)
+            loop.call_soon_threadsafe(settle, error)
+
+    def settle(error: OSError | None) -> None:
+        if written.done():
+            return
+        if error is None:
+            written.set_result(None)
+        else:
+            written.set_exception(ResetError(f"cannot write to standard output: {error.strerror}"))
 
     ours, theirs = socket.socketpair()
     with theirs:
         # Threads, because asyncio cannot wait for files, and daemons, because reading the terminal never ends.
         threading.Thread(target=_from_stdin, args=(theirs,), daemon=True).start()
         threading.Thread(target=write, daemon=True).start()
-        stream = await session.carry(service, *await asyncio.open_connection(sock=ours))
+        stream = await _carried(session.carry(service, *await asyncio.open_connection(sock=ours)), written)
         changed = asyncio.Event()
         stream.listeners.append(changed.set)
         while not stream.settled:
             changed.clear()
             await changed.wait()
-        await written.wait()
     if stream.why is not None:
         raise ResetError(describe(stream))
+
+
+async def _carried(work: Coroutine[Any, Any, Stream], written: asyncio.Future[None]) -> Stream:
+    """Return the stream once it is carried and its data is written, or raise what prevents that."""
+    carrying = asyncio.ensure_future(work)
+    try:
+        await asyncio.gather(carrying, written)
+    finally:
+        carrying.cancel()
+    return carrying.result()
 
 
 def describe(stream: Stream) -> str:
@@ -115,18 +134,33 @@ def describe(stream: Stream) -> str:
 
 
 def _from_stdin(to: socket.socket) -> None:
-    # The other end closes the socket if the stream ends first.
+    # The other end closes the socket if the stream ends first. Input that cannot be read has ended.
     with contextlib.suppress(OSError):
-        while data := os.read(STDIN, CHUNK):
+        # If standard input was closed at the start, its number belongs to another file.
+        while sys.stdin is not None and (data := os.read(STDIN, CHUNK)):
             to.sendall(data)
+    with contextlib.suppress(OSError):
         to.shutdown(socket.SHUT_WR)
 
 
-def _to_stdout(of: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := of.recv(CHUNK):
+def _to_stdout(of: socket.socket) -> OSError | None:
+    """Write what arrives. Return the error if it cannot be written."""
+    if sys.stdout is None:
+        return OSError(errno.EBADF, os.strerror(errno.EBADF))
+    while data := _received(of):
+        try:
             while data:
                 data = data[os.write(STDOUT, data) :]
+        except OSError as error:
+            return error
     # The program that reads the output sees its end at once.
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), STDOUT)
+    return None
+
+
+def _received(of: socket.socket) -> bytes:
+    # A reset is reported by the stream.
+    with contextlib.suppress(OSError):
+        return of.recv(CHUNK)
+    return b""

@@ -87,10 +87,9 @@ class Session:
         """Carry a connection to a service of the device. Return the stream once both ends have closed it."""
         stream = self._streams.open(secrets.token_hex(16), service)
         self._open.add(stream)
-        try:
-            await carry(stream, reader, writer)
-        finally:
-            self._open.discard(stream)
+        await carry(stream, reader, writer)
+        # If it is cancelled instead, `close` resets the stream.
+        self._open.discard(stream)
         return stream
 
     async def close(self) -> None:
