@@ -218,7 +218,8 @@ def address(
         str | None, typer.Argument(metavar="[ADDRESS]", help="Service address to assign or remove.", show_default=False)
     ] = None,
     service: Annotated[
-        Service | None, typer.Option(help="Type of the service. The agent's service with this name is opened.", show_default=False)
+        Service | None,
+        typer.Option(help="Type of the service. The agent's service with this name is opened.", show_default=False),
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the service on the device.", show_default=False)] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the service address, or all of them.")] = False,

@@ -143,11 +143,11 @@ def admit(label: str, client_ip: str | None, connection: str | None = None) -> A
     """
     now = clock.seconds()
     listed = [lease for lease in dynamodb.query(items.connections_with_label(label)) if lease["expires_at"] > now]
-    listed = listed[:_SAME_LABEL]
+    del listed[_SAME_LABEL:]
     found = dynamodb.get_many([read for lease in listed for read in _admission(lease)]) if listed else None
     leases = [found[items.key_of(Table.BINDINGS, lease)] for lease in listed] if found else []
     # The index may still list a lease that had this label.
-    live = [lease for lease in leases if lease is not None and lease["label"] == label and lease["expires_at"] > now]
+    live = [lease for lease in leases if lease is not None and lease["label"] == label]
     if connection is not None:
         live = [lease for lease in live if hmac.compare_digest(lease["connection"], connection)]
     if found is None or not live:
