@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -146,3 +147,9 @@ def test_program_carries_connections_and_logs_them(server: Server):
 def test_invalid_option_is_a_one_line_error(server: Server, options: list[str], said: str):
     ran = subprocess.run([BINDERY, "relay-host", *options], env=user(server), capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (2, f"bindery: {said}\n")
+
+
+def test_local_server_ends_with_its_relay_host(tmp_path: Path):
+    server = Server(tmp_path / "state", module="tests.server.broken")
+    assert server.end() == 1
+    assert server.output[-1] == "bindery: the relay host stopped unexpectedly (RuntimeError('broken'))\n"

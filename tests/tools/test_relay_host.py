@@ -8,10 +8,12 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from agent import bindery_agent
 from tests.agent.link_server import Connection, LinkServer, in_loop
 from tools.cli.client import Exit, Failure
+from tools.cli.main import app
 from tools.local import relay
 from tools.tunnel import relay_host
 from tools.tunnel.relay_host import RelayHost
@@ -123,6 +125,25 @@ async def test_end_of_a_lease_ends_its_connections_and_the_next_is_asked_for_aga
         connection[1].close()
 
 
+@in_loop
+async def test_end_of_a_session_leaves_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_host, "IDLE_SECONDS", 0.2)
+    async with LinkServer() as server, running_relay(server) as running:
+        connection = await running.connect()
+        link = await welcomed(server)
+        await link.message()
+        link.send({"type": "bye", "why": "ended", "after": 0})
+        assert await refused(connection)
+        opened = [await running.connect()]
+        link = await welcomed(server)
+        link.send({"type": "ack", "s": (await link.message())["s"], "n": 1, "window": 8})
+        await asyncio.sleep(0.4)
+        opened.append(await running.connect())
+        assert (await link.message())["type"] == "open"
+        for _, writer in opened:
+            writer.close()
+
+
 @pytest.mark.parametrize("response", [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"HTTP/1.1 500 Oops\r\n\r\n"])
 @in_loop
 async def test_connection_without_a_session_is_refused(response: bytes) -> None:
@@ -168,6 +189,25 @@ async def test_stopped_relay_host_resets_its_connections() -> None:
             opened = await link.message()
         assert await link.message() == {"type": "reset", "s": opened["s"], "why": "closed"}
         assert await refused(connection)
+
+
+def test_port_in_use_is_reported_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = [
+            "relay-host",
+            "--listen",
+            "127.0.0.1",
+            "--ports",
+            f"{port}-{port}",
+            "--devices-url",
+            "wss://x/link",
+        ]
+        result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"bindery: cannot listen on 127.0.0.1, port {port}: Address already in use\n",
+    )
 
 
 def test_second_local_server_has_other_ports() -> None:

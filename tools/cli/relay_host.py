@@ -86,4 +86,6 @@ def _listen(address: str, port: int) -> socket.socket:
     try:
         return socket.create_server((address, port), family=family, backlog=128)
     except OSError as error:
-        raise Failure(Exit.USAGE, f"cannot listen on {address}, port {port}: {error.strerror}") from None
+        # Python adds the address to the system's text.
+        why = (error.strerror or str(error)).partition(" (while attempting")[0]
+        raise Failure(Exit.USAGE, f"cannot listen on {address}, port {port}: {why}") from None

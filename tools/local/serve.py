@@ -151,6 +151,8 @@ def run(registry: Engine, sockets: list[socket.socket], ports: list[socket.socke
 
     threading.Thread(target=watch, daemon=True).start()
     server.run(sockets)
+    if server.failure is not None:
+        fail(f"the relay host stopped unexpectedly ({server.failure!r})")
     if registry.process.poll() is not None:
         fail(f"the local registry stopped unexpectedly (exit code {registry.process.returncode}). See {registry.log}")
 
@@ -183,11 +185,14 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self._beside = beside
+        self.failure: BaseException | None = None
+        """What ended the server: an exception of what runs beside it."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept requests."""
         await super().startup(sockets)
         self._task = asyncio.create_task(self._beside())
+        self._task.add_done_callback(self._stop_if_failed)
         say(*self._ready)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -195,6 +200,11 @@ class Server(uvicorn.Server):
         self._task.cancel()
         await asyncio.wait({self._task})
         await super().shutdown(sockets)
+
+    def _stop_if_failed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self.failure = failure
+            self.should_exit = True
 
 
 def prepare(registry: Engine, issuer: str, **more: str) -> None:

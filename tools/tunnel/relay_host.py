@@ -33,8 +33,8 @@ log = logging.getLogger("bindery.relay_host")
 class SharedSession:
     """The session of a lease, for all its connections. It ends when it has had none for a while."""
 
-    def __init__(self, session: Session, ended: Callable[[], object]) -> None:
-        """`ended` is called when it takes no more connections."""
+    def __init__(self, session: Session, ended: Callable[["SharedSession"], object]) -> None:
+        """`ended` is called with it when it takes no more connections."""
         self._session = session
         self._ended = ended
         self._connections = 0
@@ -61,7 +61,7 @@ class SharedSession:
                 self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
 
     def _end(self) -> None:
-        self._ended()
+        self._ended(self)
         self.task.cancel()
 
     async def _run(self) -> None:
@@ -73,7 +73,7 @@ class SharedSession:
             log.info("a session ended: %s", reason)
         finally:
             self._connected.clear()
-            self._ended()
+            self._ended(self)
             await self._session.close()
 
 
@@ -155,8 +155,13 @@ class RelayHost:
         credential: str = access["credential"]
         if credential not in self._sessions:
             session = Session(self._url, credential, access["expires_at"] / 1000, partial(log.info, "a session: %s"))
-            self._sessions[credential] = SharedSession(session, partial(self._sessions.pop, credential, None))
+            self._sessions[credential] = SharedSession(session, partial(self._forget, credential))
         return self._sessions[credential]
+
+    def _forget(self, credential: str, ended: SharedSession) -> None:
+        # Another session of the lease may have taken its place.
+        if self._sessions.get(credential) is ended:
+            del self._sessions[credential]
 
 
 def _keep_alive(connection: socket.socket) -> None:
