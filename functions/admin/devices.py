@@ -210,7 +210,7 @@ def find(
 # Not a device's id, which is much longer.
 @handler.app.get("/admin/v1/devices/online")
 def online(limit: Limit = 50, cursor: Cursor = None) -> Page[OnlineDevice]:
-    """List the connected devices, those that connected first first.
+    """List the connected devices, the longest connected first.
 
     A page can have fewer entries than `limit`. A device that connects again is listed again, later.
     """

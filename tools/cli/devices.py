@@ -134,7 +134,7 @@ def find(
 
 @command(app, columns=ONLINE)
 def online(context: Context, limit: Limit = 50, everything: All = False) -> Any:
-    """List the devices that are connected, those that connected first first."""
+    """List the connected devices, the longest connected first."""
     return listed(context.api, "devices", "online", limit=limit, everything=everything)
 
 
