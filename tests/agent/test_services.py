@@ -87,25 +87,8 @@ async def test_only_services_of_the_agent_are_opened(tmp_path: Path) -> None:
             assert await link.message() == {"type": "reset", "s": f"s{name}", "why": "unknown-service"}
 
 
-@in_loop
-async def test_reset_closes_the_services_connection_with_an_error(tmp_path: Path) -> None:
-    ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"hello")
-        try:
-            await reader.read()
-        except ConnectionResetError as error:
-            ended.set_result(error)
-        writer.close()
-
-    async with service(serve) as ssh, LinkServer() as server, Online(server.url, tmp_path, services=[ssh]):
-        link = await server.accept()
-        await link.welcome()
-        link.send(opening())
-        assert (await link.message())["d"] == "aGVsbG8="
-        link.send({"type": "reset", "s": "s", "why": "ended"})
-        assert isinstance(await ended, ConnectionResetError)
+def reset(link: Connection, server: LinkServer) -> None:
+    link.send({"type": "reset", "s": "s", "why": "ended"})
 
 
 def say_bye(link: Connection, server: LinkServer) -> None:
@@ -117,9 +100,11 @@ def refuse_the_credential(link: Connection, server: LinkServer) -> None:
     link.drop()
 
 
-@pytest.mark.parametrize("end", [say_bye, refuse_the_credential])
+@pytest.mark.parametrize("end", [reset, say_bye, refuse_the_credential])
 @in_loop
-async def test_end_of_access_ends_streams(tmp_path: Path, end: Callable[[Connection, LinkServer], None]) -> None:
+async def test_end_of_access_resets_service_connections(
+    tmp_path: Path, end: Callable[[Connection, LinkServer], None]
+) -> None:
     ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

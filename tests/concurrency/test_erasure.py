@@ -84,7 +84,7 @@ GIVEN: dict[str, Callable[[], object]] = {
     "received": lambda: (offered(), quectel.share(OTHER, ME, clock.seconds() + 1000)),
     "connected": lambda: connect(ME).ask(),
 }
-"""What the user has: the device, bound; a share given or received; nothing; a connection."""
+"""State of the user before the erasure: device bound, share given or received, nothing, or connected."""
 
 CASES: dict[str, tuple[Mode, str, Callable[[], list[Request]]]] = {
     # `make test` uses the mode with the most writes.

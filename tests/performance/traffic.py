@@ -28,7 +28,7 @@ Act = Callable[[], object]
 
 
 class Traffic:
-    """What a case caused."""
+    """Calls, messages and units of a case."""
 
     def __init__(self) -> None:
         self.received: list[int] = []

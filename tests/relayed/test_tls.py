@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.layer.aws.authorities import Authority
 from tests.relayed.fleet import TIME_LIMIT, Agent, Device
+from tests.server.programs import join
 
 
 class TlsProxy:
@@ -39,17 +40,8 @@ class TlsProxy:
         with opened, suppress(OSError), self._tls.wrap_socket(opened, server_side=True) as client:
             self.accepted += 1
             with socket.create_connection(("127.0.0.1", self._target)) as server:
-                back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
-                back.start()
-                self._copy(client, server)
-                back.join()
-
-    def _copy(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)
+                # TLS has no half-closed connections.
+                join(client, server, socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -156,6 +156,22 @@ def read_all(opened: socket.socket) -> bytes:
     return found
 
 
+def join(one: socket.socket, other: socket.socket, end: int = socket.SHUT_WR) -> None:
+    """Copy between two connections, and end each as `end` says when the other has ended."""
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(end)
+
+    back = threading.Thread(target=copy, args=(other, one), daemon=True)
+    back.start()
+    copy(one, other)
+    back.join()
+
+
 class Proxy:
     """A TCP proxy between a program and a server, whose connections can be cut."""
 
@@ -183,14 +199,4 @@ class Proxy:
     def _carry(self, opened: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", self._target)) as server:
             self._open += [opened, server]
-            back = threading.Thread(target=self._copy, args=(server, opened), daemon=True)
-            back.start()
-            self._copy(opened, server)
-            back.join()
-
-    def _copy(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+            join(opened, server)

@@ -13,7 +13,7 @@ from tools.tunnel.relay_host import RelayHost
 FIRST = 34168
 COUNT = 20
 OTHERS = range(20168, 32768, COUNT)
-"""Where other ranges begin that are tried, because other programs use ports too. Connections get higher ports."""
+"""First ports of the ranges to try next. Operating systems use higher ports for connections."""
 
 
 def listen(stack: ExitStack) -> list[socket.socket]:

@@ -186,7 +186,7 @@ class Server(uvicorn.Server):
         self._ready = ready
         self._beside = beside
         self.failure: BaseException | None = None
-        """What ended the server: an exception of what runs beside it."""
+        """Exception of what runs beside the server, which ended it."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept requests."""

@@ -357,7 +357,7 @@ def test_frames_of_an_http_stream_are_stored_for_the_relay(ends: Ends) -> None:
         ends.device.send(message | {"s": stream.id})
     assert len(ends.device.received) == 1
     found = [{name: item[name] for name in item.keys() - {"pk", "expires_at"}} for item in stored(Table.FRAMES)]
-    assert {item["pk"] for item in stored(Table.FRAMES)} == {f"stream#{stream.key}"}
+    assert {item["pk"] for item in stored(Table.FRAMES)} == {f"stream#{stream.name}"}
     times = [item["signal"].pop("at") for item in found if "signal" in item]
     assert all(0 <= clock.now() - at < 60_000 for at in times)
     assert found == [

@@ -166,12 +166,12 @@ def admit(label: str, client_ip: str | None, connection: str | None = None) -> A
     return Admitted(lease, _link(lease, found))
 
 
-def readmit(lease: items.Connection, *reads: Read) -> tuple[Admitted, Batch]:
-    """Return a lease's access again, and what else was read. `lease` can be without what `admit` checked.
+def readmit(lease: items.Connection) -> Admitted:
+    """Return a lease's access again. `lease` needs only its key, id, caller, account and `per_user`.
 
     Raises `NOT_FOUND` (it has ended), `NOT_SHARED`, `DEVICE_BANNED` and `DEVICE_INACTIVE`.
     """
-    found = dynamodb.get_many([*_admission(lease), *reads])
+    found = dynamodb.get_many(_admission(lease))
     now = found[items.key_of(Table.BINDINGS, lease)]
     if now is None or now["expires_at"] <= clock.seconds():
         raise Refused(Reason.NOT_FOUND)
@@ -179,7 +179,7 @@ def readmit(lease: items.Connection, *reads: Read) -> tuple[Admitted, Batch]:
         raise Refused(Reason.NOT_FOUND)
     if (obstacle := _obstacle(now, found)) is not None:
         raise Refused(obstacle)
-    return Admitted(now, _link(now, found)), found
+    return Admitted(now, _link(now, found))
 
 
 def list_live(

@@ -22,7 +22,7 @@ class Stream(NamedTuple):
     device: str
     session: str
     name: str
-    """32 hexadecimal digits, chosen by the side that opened it."""
+    """32 hexadecimal digits, chosen by the side that opened it. The relay's are ids in the frames table."""
     ends: int
     """End of its lease, in seconds."""
 
@@ -30,11 +30,6 @@ class Stream(NamedTuple):
     def id(self) -> str:
         """The stream's id at the device."""
         return f"{self._text()}.{self._mac()}"
-
-    @property
-    def key(self) -> str:
-        """The stream's id in the frames table."""
-        return self.name
 
     def _text(self) -> str:
         return f"{self.session}.{self.name}.{self.ends}"

@@ -7,7 +7,6 @@ import re
 from typing import NamedTuple, Self
 
 from bindery.aws import dynamodb, links
-from bindery.aws.dynamodb import Read
 from bindery.aws.expressions import absent, equals
 from bindery.connectivity import leases, streams
 from bindery.connectivity.leases import RELAY_PORT, Admitted
@@ -49,7 +48,7 @@ class Tunnel(NamedTuple):
             item["expires_at"],
         )
 
-    def admit(self, *reads: Read) -> Admitted:
+    def admit(self) -> Admitted:
         """Return the tunnel's access as of now. Raises `NOT_FOUND` and `leases.readmit`'s other reasons."""
         known: items.Connection = {
             **items.connection(self.device, self.caller).attributes(),  # type: ignore[typeddict-item]
@@ -58,7 +57,7 @@ class Tunnel(NamedTuple):
             "account": self.account,
             "per_user": self.per_user,
         }
-        return leases.readmit(known, *reads)[0]
+        return leases.readmit(known)
 
     def stream(self, name: str) -> streams.Stream:
         """Return the stream of a client's name for it. Raises `INVALID`."""

@@ -1,5 +1,6 @@
 """Beginning and end of connections: devices' and tunnels'."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bindery.connectivity import device_connections, device_credentials, tunnels
@@ -21,31 +22,30 @@ def authorize(event: Event) -> dict[str, Any]:
     credential = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else given
 
     def allow() -> dict[str, Any]:
-        if tunnels.is_credential(credential):
-            tunnel = tunnels.connect(
-                credential,
-                headers.get(_SESSION, ""),
-                context["connectionId"],
-                context["identity"]["sourceIp"],
-            )
-            known = tunnel._asdict() | {"per_user": "true" if tunnel.per_user else "false", "ends": str(tunnel.ends)}
-            del known["connection"]
-            return _decision(event, "Allow") | {"context": known}
-        made = device_credentials.connect(
-            credential,
-            context["connectionId"],
-            context["identity"]["sourceIp"],
-            headers.get("user-agent", "")[:_AGENT_LENGTH],
-        )
-        # If there are two agents, the other one waits. Otherwise they would replace each other endlessly.
-        device_connections.disconnect(made.replaced, "replaced")
-        names = ("device", "binding", "sort_key", "holder", "account")
-        return _decision(event, "Allow") | {"context": {name: getattr(made, name) for name in names}}
+        connect = _connect_tunnel if tunnels.is_credential(credential) else _connect_device
+        known = connect(credential, headers, context["connectionId"], context["identity"]["sourceIp"])
+        return _decision(event, "Allow") | {"context": known}
 
     def deny(_: Reason) -> dict[str, Any]:
         return _decision(event, "Deny")
 
     return events.handle("link.authorize", event, allow, deny)
+
+
+def _connect_tunnel(credential: str, headers: Mapping[str, str], connection: str, source_ip: str) -> dict[str, str]:
+    tunnel = tunnels.connect(credential, headers.get(_SESSION, ""), connection, source_ip)
+    known = tunnel._asdict() | {"per_user": "true" if tunnel.per_user else "false", "ends": str(tunnel.ends)}
+    # API Gateway itself adds it to each event.
+    del known["connection"]
+    return known
+
+
+def _connect_device(credential: str, headers: Mapping[str, str], connection: str, source_ip: str) -> dict[str, str]:
+    agent = headers.get("user-agent", "")[:_AGENT_LENGTH]
+    made = device_credentials.connect(credential, connection, source_ip, agent)
+    # If there are two agents, the other one waits. Otherwise they would replace each other endlessly.
+    device_connections.disconnect(made.replaced, "replaced")
+    return {name: getattr(made, name) for name in ("device", "binding", "sort_key", "holder", "account")}
 
 
 def _decision(event: Event, effect: str) -> dict[str, Any]:

@@ -102,9 +102,9 @@ def from_device(link: Link, message: Message, _: Event) -> None:
         if stream.session:
             _to_client(tunnels.find(link.device, stream.session), stream.name, message)
         elif isinstance(message, Data):
-            frames.put(stream.key, message.n, message.d, message.fin)
+            frames.put(stream.name, message.n, message.d, message.fin)
         else:
-            frames.put_signal(stream.key, message.type, _content(message))
+            frames.put_signal(stream.name, message.type, _content(message))
     except Refused as refused:
         if refused.reason in (Reason.UNAVAILABLE, Reason.CONFLICT):
             raise

@@ -189,12 +189,12 @@ class Exchange:
 
     def _judge(self) -> None:
         """Check the lease again, and find the device's present connection."""
-        self._admitted, _ = leases.readmit(self._admitted.lease)
+        self._admitted = leases.readmit(self._admitted.lease)
         self._judged = monotonic()
 
     def _receive(self) -> bool:
         """Read what has arrived. Return True if something is new."""
-        found = frames.read(self._stream.key, self._next)
+        found = frames.read(self._stream.name, self._next)
         new = {
             frame.number: frame
             for frame in found.frames
