@@ -1,4 +1,4 @@
-"""Leases: every schedule of a relay's clients, or of connects to a full binding, is equivalent to some order."""
+"""Leases: every schedule of clients, tunnels, or connects to a full binding is equivalent to some order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from bindery.core import clock
 from bindery.core.errors import Refused
 from bindery.registry import items
 from bindery.registry.bindings import Mode
-from tests import quectel
+from tests import device_link, quectel
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request
 from tests.concurrency.test_remoteit import BAN, connect, installation, revoke, stop, unbind
@@ -50,6 +50,38 @@ def test_clients_of_a_connection_for_the_first_are_serializable(case: str, prepa
     prepared(Mode.UNIQUE, lambda: installation(Mode.UNIQUE))
     assert connect(ME, FIRST_CLIENT).ask().status == 200
     assert schedules.check(CLIENTS[case](), broken) > 1
+
+
+def tunnel(session: str = "5" * 32, name: str = "new") -> Request:
+    """Let a client's tunnel connect with the user's current connection."""
+    lease = dynamodb.get(items.connection(DEVICE, ME))
+    assert lease is not None
+    headers = {"Authorization": f"Bearer {lease['label']}.{lease['connection']}", "Bindery-Session": session}
+
+    def asked() -> Response:
+        made = device_link.connect("", headers=headers, identity=f"{name}=", source_ip="203.0.113.9")
+        device_link.gateway().open.pop(f"{name}=", None)
+        return Response(403 if made is None else 200, {}, "")
+
+    return Request(f"{name} tunnel", asked, gains="connect")
+
+
+TUNNELS: dict[str, Callable[[], list[Request]]] = {
+    "two tunnels of a session": lambda: [tunnel(name="one"), tunnel(name="two")],
+    "a tunnel and a new connection": lambda: [tunnel(), connect(ME)],
+    "a tunnel and a stop": lambda: [tunnel(), stop()],
+    "a tunnel and an unbind": lambda: [tunnel(), unbind(ME)],
+    "a tunnel and its user's tokens revoked": lambda: [tunnel(), revoke()],
+    "a tunnel and a ban": lambda: [tunnel(), BAN],
+}
+
+
+@pytest.mark.parametrize("case", TUNNELS)
+def test_tunnels_are_serializable(case: str, prepared: Any) -> None:
+    prepared(Mode.UNIQUE, lambda: installation(Mode.UNIQUE))
+    device_link.gateway().open.clear()
+    assert connect(ME).ask().status == 200
+    assert schedules.check(TUNNELS[case](), broken) > 1
 
 
 FULL_BINDING: dict[str, Callable[[], list[Request]]] = {

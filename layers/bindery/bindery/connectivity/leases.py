@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Batch, CursorPage, Delete, Read, Table, Update
+from bindery.aws.dynamodb import Batch, Check, CursorPage, Delete, Read, Table, Update
 from bindery.aws.expressions import Condition, Path, above, absent, equals, exists, fewer, one_of
 from bindery.connectivity import access, presence
 from bindery.connectivity.service_addresses import Assigned
@@ -180,6 +180,19 @@ def readmit(lease: items.Connection) -> Admitted:
     if (obstacle := _obstacle(now, found)) is not None:
         raise Refused(obstacle)
     return Admitted(now, _link(now, found))
+
+
+def still_valid(lease: items.Connection) -> list[Check]:
+    """Return conditions: the binding names the lease, and the device can be reached.
+
+    They raise `NOT_FOUND`, or else `access.reachable`'s reasons.
+    """
+    caller = users.pseudonym(lease["caller"], lease)
+    named = equals(("leases", caller, "id"), lease["connection"]).raises(Reason.NOT_FOUND)
+    return [
+        access.relation(lease["pk"], lease["caller"], lease["per_user"]).check(named),
+        items.device(lease["pk"]).check(access.reachable(lease["address"], lease["assignment"])),
+    ]
 
 
 def list_live(

@@ -16,6 +16,8 @@ from bindery.registry import identity, items
 
 _CREDENTIAL = re.compile(r"(proxy[a-z]{16}|port#[0-9]{1,5})\.([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})")
 _NAME = re.compile("[0-9a-f]{32}")
+_ATTEMPTS = 5
+"""Attempts to connect a session that connects elsewhere at the same time."""
 _NO_ACCESS = (Reason.ACCESS_DENIED, Reason.NOT_SHARED, Reason.DEVICE_BANNED, Reason.DEVICE_INACTIVE)
 
 
@@ -80,31 +82,40 @@ def connect(credential: str, session: str, connection: str, source_ip: str) -> T
     if given is None or _NAME.fullmatch(session) is None:
         raise Refused(Reason.INVALID)
     label, lease_id = given.groups()
-    try:
-        # The relay host has checked its client, whose address is not that of the tunnel.
-        lease = leases.admit(label, None if label.startswith(RELAY_PORT) else source_ip, lease_id).lease
-    except Refused as refused:
-        if refused.reason is Reason.NOT_FOUND:
-            key_guesses.refuse("label", source_ip)
-        raise
-    device = lease["pk"]
-    key = items.tunnel(device, session)
+    for attempt in range(_ATTEMPTS):
+        try:
+            # The relay host has checked its client, whose address is not that of the tunnel.
+            lease = leases.admit(label, None if label.startswith(RELAY_PORT) else source_ip, lease_id).lease
+            return _connect(lease, session, connection)
+        except Refused as refused:
+            if refused.reason is Reason.NOT_FOUND:
+                key_guesses.refuse("label", source_ip)
+            if refused.reason is not Reason.CONFLICT or attempt + 1 == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _connect(lease: items.Connection, session: str, connection: str) -> Tunnel:
+    key = items.tunnel(lease["pk"], session)
     last = dynamodb.get(key)
-    same = absent() if last is None else equals("connection", last["connection"]) & equals("lease", lease_id)
+    if last is not None and last["lease"] != lease["connection"]:
+        raise Refused(Reason.INVALID)
+    same = absent() if last is None else equals("connection", last["connection"])
     written: items.Tunnel = {
         "holder": identity.tunnel_holder(lease["caller"]),
         "holder_sort": session,
-        "lease": lease_id,
+        "lease": lease["connection"],
         "caller": lease["caller"],
         "account": lease["account"],
         "per_user": lease["per_user"],
         "connection": connection,
         "expires_at": lease["expires_at"],
     }
-    dynamodb.write(key.put(written, when=same.raises(Reason.CONFLICT)))
+    # An acknowledged ban or stop holds for a tunnel that connects at the same time.
+    dynamodb.transact([*leases.still_valid(lease), key.put(written, when=same.raises(Reason.CONFLICT))])
     if last is not None and last["connection"] != connection:
         links.close(last["connection"])
-    return Tunnel.from_item(session, {**written, "pk": device})
+    return Tunnel.from_item(session, {**written, "pk": lease["pk"]})
 
 
 def at_port(port: int, client_ip: str) -> items.Connection:
