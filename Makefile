@@ -35,7 +35,9 @@ NEEDS_AS = PYTHON
 
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
-PYTEST = $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# The many processes of a test run share their bytecode, which is kept outside the source folders.
+BYTECODE = PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.venv/bytecode"
+PYTEST = $(BYTECODE) $(TEST) -W error -m pytest -n auto --dist loadfile --no-loadscope-reorder
 PROMISES = tests/properties tests/concurrency
 CALENDAR = $(TEST) -W error -m pytest -n auto --dist loadfile -p tests.calendar tests/layer tests/contract tests/operators
 MINISTACK := .venv/ministack/bin/ministack
@@ -184,6 +186,7 @@ generate: .venv/test/.made
 	$(TEST) -m tools.generate.data_model
 	$(TEST) -m tools.generate.openapi
 	$(TEST) -m tools.generate.response_members
+	$(TEST) -m tools.generate.events
 
 build: .venv/sam/.made
 	$(SAM) build

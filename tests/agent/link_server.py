@@ -169,6 +169,12 @@ class LinkServer:
         """Return the next established connection."""
         return await self._accepted.get()
 
+    async def welcomed(self, **given: float) -> Connection:
+        """Return the next established connection, after its `hello` and a `welcome`."""
+        link = await self.accept()
+        await link.welcome(**given)
+        return link
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         request = (await reader.readuntil(b"\r\n\r\n")).decode()[:-4]

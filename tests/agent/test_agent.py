@@ -8,12 +8,13 @@ import pytest
 from tests.agent.link_server import PONG, TEXT, LinkServer, Online, in_loop, next_attempt, welcome
 from tests.layer.aws.authorities import Authority, self_signed
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 
 @in_loop
 async def test_ping_messages_have_the_servers_interval(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.accept()
-        await link.welcome(heartbeat=1)
+        link = await server.welcomed(heartbeat=1)
         await agent.line("online")
         for _ in range(2):
             assert await link.message() == {"type": "ping"}
@@ -69,7 +70,7 @@ async def test_failed_upgrade_is_tried_again(tmp_path: Path, response: bytes, re
         server.responses = [response]
         async with Online(server.url, tmp_path) as agent:
             line = await agent.line("offline")
-            await (await server.accept()).welcome()
+            await server.welcomed()
             await agent.line("online")
     assert re.search(reason, line)
 
@@ -87,8 +88,7 @@ async def test_unreachable_server_is_tried_again(tmp_path: Path) -> None:
 @in_loop
 async def test_lost_connection_is_opened_again_with_the_files_new_credential(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        first = await server.accept()
-        await first.welcome()
+        first = await server.welcomed()
         await agent.line("online")
         agent.credential.rotate("another")
         first.drop()
@@ -104,8 +104,7 @@ async def test_lost_connection_is_opened_again_with_the_files_new_credential(tmp
 @in_loop
 async def test_servers_close_frame_is_answered_and_logged(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         await agent.line("online")
         link.send_raw(b"\x88\x0c\x03\xe9Going\naway")
         assert (await link.frame()).code == 1001
@@ -116,8 +115,7 @@ async def test_servers_close_frame_is_answered_and_logged(tmp_path: Path) -> Non
 @in_loop
 async def test_missing_credential_file_is_tried_again_once_the_agent_runs(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         await agent.line("online")
         agent.credential.path.unlink()
         link.drop()
@@ -130,8 +128,7 @@ async def test_missing_credential_file_is_tried_again_once_the_agent_runs(tmp_pa
 @in_loop
 async def test_connection_is_replaced_before_it_ends(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        old = await server.accept()
-        await old.welcome(seconds=1)
+        old = await server.welcomed(seconds=1)
         await agent.line("online")
         new = await server.accept()
         old.send_raw(b"\x89\x00")
@@ -146,8 +143,7 @@ async def test_connection_is_replaced_before_it_ends(tmp_path: Path) -> None:
 @in_loop
 async def test_agents_own_replacement_is_not_a_takeover(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        old = await server.accept()
-        await old.welcome(seconds=1)
+        old = await server.welcomed(seconds=1)
         new = await server.accept()
         old.send({"type": "bye", "why": "replaced", "after": 600})
         assert await old.closed() == 1000
@@ -155,7 +151,7 @@ async def test_agents_own_replacement_is_not_a_takeover(tmp_path: Path) -> None:
         await agent.line("cannot renew the connection")
         line = await agent.line("offline: another connection with this credential replaced this one")
         assert next_attempt(line) <= 0.5
-        await (await server.accept()).welcome()
+        await server.welcomed()
         await agent.line("online")
 
 
@@ -186,8 +182,7 @@ async def test_failed_replacement_keeps_the_connection(tmp_path: Path) -> None:
 @in_loop
 async def test_bye_is_obeyed(tmp_path: Path, why: str, reason: str) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send({"type": "bye", "why": why, "after": 600})
         assert await link.closed() == 1000
         line = await agent.line(f"offline: .*{reason}")
@@ -209,8 +204,7 @@ async def test_servers_error_before_welcome_is_a_failed_attempt(tmp_path: Path) 
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
         (await server.accept()).send(failure)
         await agent.line("offline: the server reported: Internal server error; next attempt")
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         await agent.line("online")
         link.send(failure)
         assert await agent.line("Internal") == "the server reported: Internal server error"

@@ -22,8 +22,7 @@ async def test_command_that_arrives_twice_is_carried_out_once(tmp_path: Path) ->
 
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
         agent.agent.obey = obey
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         for _ in range(2):
             link.send(COMMAND)
             assert await link.message() == {"type": "result", "id": "1", "ok": True}
@@ -48,8 +47,7 @@ async def test_refused_command_is_answered_with_the_reason(tmp_path: Path, error
 
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
         agent.agent.obey = obey if error else None
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send(COMMAND)
         assert await link.message() == {"type": "result", "id": "1", "ok": False, "why": why}
 
@@ -58,8 +56,7 @@ async def test_refused_command_is_answered_with_the_reason(tmp_path: Path, error
 async def test_report_needs_a_connection(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
         assert not await agent.agent.report(temperature=20.5)
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         await agent.line("online")
         assert await agent.agent.report(temperature=20.5)
         assert await link.message() == {"type": "report", "n": 1, "values": {"temperature": 20.5}}
@@ -73,8 +70,7 @@ async def test_example_reports_the_temperature_and_the_switch(tmp_path: Path) ->
         command = [ROOT / "agent/example_thermostat.py", server.url, credential.path, sensor]
         process = await asyncio.create_subprocess_exec(sys.executable, *command)
         try:
-            link = await server.accept()
-            await link.welcome()
+            link = await server.welcomed()
             assert await link.message() == {"type": "report", "n": 1, "values": {"temperature": 20.5}}
             link.send(COMMAND)
             told = [await link.message(), await link.message()]

@@ -44,8 +44,7 @@ async def test_agent_that_waits_ends_on_sigint(tmp_path: Path) -> None:
 @in_loop
 async def test_agent_ends_without_the_servers_close_frame(tmp_path: Path) -> None:
     async with LinkServer() as server, AgentProcess(server.url, tmp_path) as agent:
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         await agent.line("online")
         agent.signal(signal.SIGTERM)
         assert (await link.frame()).code == 1001
@@ -60,8 +59,7 @@ async def test_certificate_of_the_given_authority_is_accepted(tmp_path: Path) ->
         LinkServer(tls) as server,
         AgentProcess(server.url, tmp_path, "--ca-file", str(authority.bundle)) as agent,
     ):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         await agent.line("online: connected to wss://")
         agent.signal(signal.SIGTERM)
         assert await link.closed() == 1001
@@ -75,5 +73,5 @@ async def test_systems_authorities_are_used_without_ca_file(tmp_path: Path) -> N
         LinkServer(authority.server(hosts=["127.0.0.1"])) as server,
         AgentProcess(server.url, tmp_path, SSL_CERT_FILE=str(authority.bundle)) as agent,
     ):
-        await (await server.accept()).welcome()
+        await server.welcomed()
         await agent.line("online")

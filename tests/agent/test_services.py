@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from agent import bindery_agent
 from agent.bindery_agent import Service, Streams, carry
 from tests.agent.link_server import AgentProcess, Connection, LinkServer, Online, in_loop
+
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -47,8 +48,7 @@ def opening(s: str = "s", svc: str = "echo", data: bytes = b"", **more: Any) -> 
 @in_loop
 async def test_request_is_answered_by_the_service(tmp_path: Path) -> None:
     async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send(opening(data=b"hello", fin=True))
         assert await link.message() == {"type": "data", "s": "s", "n": 0, "d": "aGVsbG8=", "fin": True}
 
@@ -60,8 +60,7 @@ async def test_closed_port_is_refused(tmp_path: Path, host: str) -> None:
         pass
     services = [closed._replace(host=host)]
     async with LinkServer() as server, Online(server.url, tmp_path, services=services) as agent:
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send(opening())
         assert await link.message() == {"type": "reset", "s": "s", "why": "refused"}
         await agent.line("cannot connect to the service echo")
@@ -71,8 +70,7 @@ async def test_closed_port_is_refused(tmp_path: Path, host: str) -> None:
 async def test_name_without_address_is_unreachable(tmp_path: Path) -> None:
     services = [Service("echo", "device.invalid", 80)]
     async with LinkServer() as server, Online(server.url, tmp_path, services=services):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send(opening())
         assert await link.message() == {"type": "reset", "s": "s", "why": "unreachable"}
 
@@ -80,8 +78,7 @@ async def test_name_without_address_is_unreachable(tmp_path: Path) -> None:
 @in_loop
 async def test_only_services_of_the_agent_are_opened(tmp_path: Path) -> None:
     async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         for name in ("ssh", f"127.0.0.1:{http.port}", ""):
             link.send(opening(s=f"s{name}", svc=name))
             assert await link.message() == {"type": "reset", "s": f"s{name}", "why": "unknown-service"}
@@ -116,8 +113,7 @@ async def test_end_of_access_resets_service_connections(
         writer.close()
 
     async with service(serve) as ssh, LinkServer() as server, Online(server.url, tmp_path, services=[ssh]):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send(opening())
         assert (await link.message())["d"] == "aGVsbG8="
         end(link, server)
@@ -127,8 +123,7 @@ async def test_end_of_access_resets_service_connections(
 @in_loop
 async def test_invalid_stream_messages_leave_the_agent_online(tmp_path: Path) -> None:
     async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         for kind in ("open", "data", "ack", "need", "still", "reset"):
             for s in (None, 1, "", "x" * 201, {}):
                 link.send({"type": kind, "s": s, "n": 0, "svc": "echo"})
@@ -187,7 +182,6 @@ class Tunnel:
 
 @in_loop
 async def test_stream_survives_a_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bindery_agent, "FIRST_BACKOFF", 0.01)
     tunnel = Tunnel(random.Random(1).randbytes(2_000_000))
     drops = [500_000, 1_500_000]
     async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
@@ -211,8 +205,7 @@ async def test_stream_survives_a_lost_connection(tmp_path: Path, monkeypatch: py
 async def test_stream_survives_the_renewal_of_the_connection(tmp_path: Path) -> None:
     tunnel = Tunnel(random.Random(1).randbytes(2_000_000))
     async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        first = await server.accept()
-        await first.welcome(seconds=1)
+        first = await server.welcomed(seconds=1)
         tunnel.use(first)
         renewed = False
 
@@ -220,8 +213,7 @@ async def test_stream_survives_the_renewal_of_the_connection(tmp_path: Path) -> 
             nonlocal renewed
             if not renewed:
                 renewed = True
-                second = await server.accept()
-                await second.welcome()
+                second = await server.welcomed()
                 tunnel.use(second)
 
         assert await tunnel.exchange(wait_for_renewal) == tunnel._data
@@ -237,18 +229,17 @@ def memory(pid: int) -> dict[str, int]:
 @pytest.mark.parametrize("acks", [True, False])
 @in_loop
 async def test_memory_of_the_process_is_bounded(tmp_path: Path, acks: bool) -> None:
-    """20 streams of services that send 4 MB each as fast as they can."""
+    """20 streams of services that send 2 MB each as fast as they can."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(bytes(4_000_000))
+        writer.write(bytes(2_000_000))
         writer.write_eof()
         await wait_for_end(reader, writer)
 
     async with service(serve) as http, LinkServer() as server:
         arguments = ["--service", f"echo=127.0.0.1:{http.port}"]
         async with AgentProcess(server.url, tmp_path, *arguments) as agent:
-            link = await server.accept()
-            await link.welcome()
+            link = await server.welcomed()
             await agent.line("online")
             before = memory(agent.pid)["VmRSS"]
             for s in range(20):
@@ -265,5 +256,5 @@ async def test_memory_of_the_process_is_bounded(tmp_path: Path, acks: bool) -> N
                         del arrived[s]
                     if message.get("fin") or number % 4 == 3:
                         link.send({"type": "ack", "s": s, "n": number + 1, "window": 8})
-            assert set(sizes.values()) == {4_000_000}
+            assert set(sizes.values()) == {2_000_000}
             assert memory(agent.pid)["VmHWM"] - before <= 12

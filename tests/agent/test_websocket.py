@@ -23,6 +23,7 @@ from agent.bindery_agent import (
 )
 from tests.agent.link_server import CREDENTIAL, LinkServer, Online, in_loop, welcome
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
 KEY = bytes.fromhex("37fa213d")
 
 
@@ -123,54 +124,37 @@ def test_arbitrary_bytes_are_a_frame_or_an_error(seed: int) -> None:
     asyncio.run(attempt())
 
 
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        ("c10131", 1002),
-        ("830131", 1002),
-        ("81810000000031", 1002),
-        ("0900", 1002),
-        ("897e0080" + "00" * 128, 1002),
-        ("817e007d" + "61" * 125, 1002),
-        ("817f000000000000ffff" + "61" * 65535, 1002),
-        ("800131", 1002),
-        ("010131810131", 1002),
-        ("880103", 1002),
-        ("880203ed", 1002),
-        ("880203e7", 1002),
-        ("820131", 1003),
-        ("8101ff", 1007),
-        ("0101e28001ff", 1007),
-        ("880303e8ff", 1007),
-        ("817f0000000000020001", 1009),
-        ("017ef000" + "61" * 0xF000 + "007ef000" + "61" * 0xF000 + "807e2001" + "61" * 0x2001, 1009),
-    ],
-    ids=[
-        "reserved bit",
-        "unknown opcode",
-        "masked",
-        "fragmented ping",
-        "long ping",
-        "16-bit length below 126",
-        "64-bit length below 65536",
-        "continuation of nothing",
-        "text within a text",
-        "half a close code",
-        "close code 1005",
-        "close code 999",
-        "binary",
-        "invalid UTF-8",
-        "invalid UTF-8 over two fragments",
-        "close reason that is not UTF-8",
-        "frame of more than 128 KiB",
-        "message of more than 128 KiB",
-    ],
-)
+VIOLATIONS = {
+    "reserved bit": ("c10131", 1002),
+    "unknown opcode": ("830131", 1002),
+    "masked": ("81810000000031", 1002),
+    "fragmented ping": ("0900", 1002),
+    "long ping": ("897e0080" + "00" * 128, 1002),
+    "16-bit length below 126": ("817e007d" + "61" * 125, 1002),
+    "64-bit length below 65536": ("817f000000000000ffff" + "61" * 65535, 1002),
+    "continuation of nothing": ("800131", 1002),
+    "text within a text": ("010131810131", 1002),
+    "half a close code": ("880103", 1002),
+    "close code 1005": ("880203ed", 1002),
+    "close code 999": ("880203e7", 1002),
+    "binary": ("820131", 1003),
+    "invalid UTF-8": ("8101ff", 1007),
+    "invalid UTF-8 over two fragments": ("0101e28001ff", 1007),
+    "close reason that is not UTF-8": ("880303e8ff", 1007),
+    "frame of more than 128 KiB": ("817f0000000000020001", 1009),
+    "message of more than 128 KiB": (
+        "017ef000" + "61" * 0xF000 + "007ef000" + "61" * 0xF000 + "807e2001" + "61" * 0x2001,
+        1009,
+    ),
+}
+"""Bytes of a server, and the close code of the agent."""
+
+
+@pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS)
 @in_loop
 async def test_violation_ends_the_connection_with_its_code(tmp_path: Path, data: str, code: int) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         link.send_raw(bytes.fromhex(data))
         assert await link.closed() == code
         await server.accept()
@@ -181,8 +165,7 @@ async def test_dead_connection_is_found_by_pings(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(bindery_agent, "PING_INTERVAL", 0.2)
     monkeypatch.setattr(bindery_agent, "PING_TIMEOUT", 0.1)
     async with LinkServer() as server, Online(server.url, tmp_path):
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         waiting = asyncio.create_task(link.frame())
         while link.pings < 3:
             await asyncio.sleep(0.01)
@@ -198,7 +181,7 @@ async def test_server_that_does_not_welcome_is_tried_again(tmp_path: Path, monke
         silent = await server.accept()
         assert (await silent.message())["type"] == "hello"
         assert await silent.closed() == 1000
-        await (await server.accept()).welcome()
+        await server.welcomed()
 
 
 @in_loop
@@ -210,8 +193,7 @@ async def test_added_handler_gets_messages_and_can_answer(tmp_path: Path) -> Non
         online = Online(server.url, tmp_path)
         online.agent.handlers["say"] = echo
         async with online:
-            link = await server.accept()
-            await link.welcome()
+            link = await server.welcomed()
             link.send({"type": "say"})
             link.send({"type": "say", "text": "a" * 60_000})
             frames = [await link.frame(), await link.frame()]

@@ -84,14 +84,6 @@ def test_value_of_another_type_is_refused_before_the_write() -> None:
     assert stored(Table.DEVICES) == []
 
 
-def test_batch_read_keeps_order_with_none_for_missing_items() -> None:
-    dynamodb.write(Put(HERE, {"n": 1}))
-    dynamodb.write(Put(THERE, {"n": 2}))
-    missing: Key[Any] = Key(Table.DIRECTORY, "absent", "absent")
-    found = dynamodb.get_many([Read(THERE), Read(missing), Read(HERE), Read(THERE)])
-    assert [item and item["n"] for item in (found[THERE], found[missing], found[HERE])] == [2, None, 1]
-
-
 def test_failed_condition_raises_its_reason_or_the_items_reason() -> None:
     dynamodb.write(Put(HERE, {"holder": "me"}))
     before = everything()

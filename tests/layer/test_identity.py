@@ -1,8 +1,4 @@
-import sys
-from typing import Annotated
-
 import pytest
-from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from bindery.core.errors import Reason, Refused
 from bindery.registry import identity
@@ -98,28 +94,6 @@ def test_imei_is_reduced_to_its_digits(text: str, key: str) -> None:
 )
 def test_placeholder_does_not_identify_a_device(text: str, placeholder: bool) -> None:
     assert identity.is_placeholder(text) is placeholder
-
-
-def test_deceptive_characters_match_the_unicode_data() -> None:
-    """Use pydantic's regular expressions: Python's `unicodedata` does not have these properties."""
-    known = r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Noncharacter_Code_Point}\p{White_Space}&&[^\x00-\x20\x7f-\x9f]]"
-    by_data = TypeAdapter(Annotated[str, StringConstraints(pattern=known)])
-    ignorable = TypeAdapter(Annotated[str, StringConstraints(pattern=r"\p{Default_Ignorable_Code_Point}")])
-    characters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
-    for character in characters:
-        if identity.deceptive(character) or not character.isprintable():
-            assert holds(by_data, character) == (identity.deceptive(character) is not None), hex(ord(character))
-            assert holds(ignorable, character) == (identity.folded(f"a{character}b") == "ab"), hex(ord(character))
-    text = "".join(filter(lambda character: identity.deceptive(character) is None, characters))
-    assert not holds(by_data, text)
-
-
-def holds(pattern: TypeAdapter[str], text: str) -> bool:
-    try:
-        pattern.validate_python(text)
-    except ValidationError:
-        return False
-    return True
 
 
 def test_names_that_differ_in_invisible_characters_are_equal() -> None:

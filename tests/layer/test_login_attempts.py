@@ -98,24 +98,6 @@ def test_each_failure_after_the_fourth_doubles_the_delay(
     assert attempt(user, RIGHT) is None
 
 
-def test_attempt_before_the_delay_is_neither_checked_nor_counted(
-    user: dict[str, str], time: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail(5, user, time)
-    time.now -= 900_000
-    stands = stored(Table.BINDINGS)
-    monkeypatch.setattr(passwords, "verify", None)
-    for _ in range(3):
-        refused(attempt(user, WRONG), Reason.LOGIN_THROTTLED, seconds="1")
-    assert stored(Table.BINDINGS) == stands
-
-
-def test_success_clears_the_failures(user: dict[str, str], time: Clock) -> None:
-    fail(9, user, time)
-    assert attempt(user, RIGHT) is None
-    assert counted() == []
-
-
 def test_new_day_starts_without_failures(user: dict[str, str], time: Clock) -> None:
     fail(6, user, time)
     time.now += DAY

@@ -10,7 +10,7 @@ import pytest
 from bindery.aws.errors import ConnectionFailed
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.http import operation as handling
-from bindery.http.fields import Identifier128, OptionalText128, Text128
+from bindery.http.fields import Identifier128, Text128
 from bindery.http.messages import Access, Body, Call, Flaw, Form, Query, Request
 from bindery.http.operation import Operation, operation
 from bindery.rufus import dialect
@@ -29,7 +29,6 @@ class Identified(Body):
 
 class Named(Body):
     name: Text128
-    note: OptionalText128 = None
 
 
 class NamedForm(Form):
@@ -112,15 +111,6 @@ def test_identifier_length_is_limited_by_its_key() -> None:
     text = post(f'{{"name": "{chr(0x1D160) * 86}"}}')
     assert problems(Identified, text) == [("name", Flaw.TOO_LONG)]
     assert handling.parse_request(Named, Call(text))
-
-
-def test_absent_parameter_is_missing_and_blank_optional_absent() -> None:
-    assert problems(Named, post("{}")) == [("name", Flaw.MISSING)]
-    assert handling.parse_request(Named, Call(post('{"name": "a", "note": "  "}'))).note is None
-
-
-def test_each_problem_is_reported_once_in_field_order() -> None:
-    assert problems(Named, post('{"note": 1}')) == [("name", Flaw.MISSING), ("note", Flaw.WRONG_TYPE)]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,8 @@ import pytest
 
 from bindery.aws import dynamodb
 from bindery.connectivity import service_addresses
-from bindery.connectivity.service_addresses import Assigned
 from bindery.core.errors import Reason, Refused
-from bindery.directory import products
 from bindery.registry import devices, items
-from bindery.registry.bindings import Mode
 from tests.concurrency.races import before
 from tests.tables import everything
 
@@ -24,30 +21,8 @@ def _devices(registry: None) -> None:
         dynamodb.write(devices.seen(device, "rufus"))
 
 
-def assigned(address: str) -> Assigned | None:
-    return service_addresses.Assigned.from_item(dynamodb.get(items.service_address(address)))
-
-
 def shown(device: str) -> list[str]:
     return list((dynamodb.get(items.device(device)) or {}).get("services", {}))
-
-
-def test_address_and_device_refer_to_each_other() -> None:
-    service_addresses.assign(f" {ADDRESS.lower()} ", "one")
-    found = assigned(ADDRESS)
-    assert found is not None
-    assert (found.device, found.per_user) == ("one", False)
-    assert (shown("one"), shown("two")) == ([ADDRESS], [])
-
-
-@pytest.mark.parametrize("mode", list(Mode))
-def test_device_of_multi_mode_product_is_held_per_user(mode: Mode) -> None:
-    products.create("PK", name="P", module_type="M", mode=mode)
-    device = devices.manufacture("PK", "SN")
-    service_addresses.assign(ADDRESS, device)
-    found = assigned(ADDRESS)
-    assert found is not None
-    assert (found.device, found.per_user) == (device, mode is Mode.MULTI)
 
 
 @pytest.mark.parametrize(
@@ -66,24 +41,6 @@ def test_address_has_one_device(address: str, device: str, reason: Reason) -> No
         service_addresses.assign(address, device)
     assert caught.value.reason is reason
     assert everything() == stands
-
-
-def test_device_has_up_to_16_services_each_with_its_type() -> None:
-    for number in range(16):
-        service_addresses.assign(f"80:00:00:00:00:00:00:{number:02X}", "one", "ssh" if number else None, number or None)
-    device = dynamodb.get(items.device("one"))
-    assert device is not None
-    services = [(service.get("kind"), service.get("port")) for service in device["services"].values()]
-    assert services == [(None, None), *(("ssh", number) for number in range(1, 16))]
-    stands = everything()
-    with pytest.raises(Refused) as caught:
-        service_addresses.assign(ADDRESS, "one")
-    assert caught.value.reason is Reason.LIMIT_REACHED
-    assert everything() == stands
-    service_addresses.withdraw("80:00:00:00:00:00:00:05")
-    service_addresses.assign(ADDRESS, "one")
-    service_addresses.withdraw_from("one")
-    assert shown("one") == []
 
 
 def test_first_services_of_a_device_are_not_lost_to_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

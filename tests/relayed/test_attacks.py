@@ -3,13 +3,13 @@
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from wsproto.events import BytesMessage, Event, TextMessage
+from wsproto.events import Event, TextMessage
 
 from tests.relayed.fleet import TIME_LIMIT, Device, Site, Tenant, dribble
 from tests.server.test_link_gateway import Client
@@ -77,41 +77,6 @@ def attacker(device: Device) -> Iterator[Attacker]:
     made = Attacker(device)
     yield made
     made.socket.close()
-
-
-BROKEN: dict[str, tuple[Callable[[Attacker], None], str | int]] = {
-    "not JSON": (lambda client: client.text("{"), "invalid"),
-    "not an object": (lambda client: client.say([]), "invalid"),
-    "no type": (lambda client: client.say({"s": "x"}), "invalid"),
-    "deep": (lambda client: client.text("[" * 50_000), "invalid"),
-    "a frame that is too long": (
-        lambda client: client.say({"type": "data", "s": "x", "n": 0, "d": "A" * 122_884}),
-        "invalid",
-    ),
-    "binary": (lambda client: client.send(BytesMessage(data=b"x")), 1003),
-    "a WebSocket frame that is too long": (lambda client: client.send(TextMessage(data="x" * 33_000)), 1009),
-    "a message that is too long": (lambda client: client.text("x" * 140_000), 1009),
-}
-
-
-@pytest.mark.parametrize(("send", "reason"), BROKEN.values(), ids=BROKEN)
-def test_invalid_message_ends_the_connection_with_a_reason(
-    device: Device, victim: Device, send: Callable[[Attacker], None], reason: str | int
-):
-    with attacker(device) as client:
-        send(client)
-        if isinstance(reason, str):
-            assert client.heard("bye") == {"type": "bye", "why": reason, "after": 60}
-        assert client.closed() == (reason if isinstance(reason, int) else 1000)
-    assert victim.answer(b"unimpressed") == "right"
-
-
-def test_unknown_type_is_refused_and_the_connection_stays(device: Device):
-    with attacker(device) as client:
-        client.say({"type": "open sesame"})
-        assert client.heard("refused") == {"type": "refused", "why": "unknown type: open sesame"}
-        client.say({"type": "hello", "v": 1})
-        assert client.heard("welcome")["heartbeat"] == 540
 
 
 def test_device_cannot_answer_for_another(device: Device, site: Site):

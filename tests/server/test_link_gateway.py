@@ -344,48 +344,42 @@ def test_policy_that_allows_the_connection_is_accepted(start: Start, connect: Co
     accepted(running, connect(running))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        policy(),
-        policy(statement("Deny")),
-        policy(statement(), statement("Deny", resource="*")),
-        policy(statement(resource=ARN.replace("link", "other"))),
-        policy(statement(action="lambda:InvokeFunction")),
-    ],
-)
-def test_policy_that_does_not_allow_the_connection_is_forbidden(start: Start, connect: Connect, answer: Any):
+FORBIDDEN = [
+    policy(),
+    policy(statement("Deny")),
+    policy(statement(), statement("Deny", resource="*")),
+    policy(statement(resource=ARN.replace("link", "other"))),
+    policy(statement(action="lambda:InvokeFunction")),
+]
+INVALID = [
+    None,
+    "Allow",
+    {"isAuthorized": True},
+    {name: ALLOW[name] for name in ("policyDocument", "context")},
+    ALLOW | {"principalId": 1},
+    ALLOW | {"context": {"a": {"b": "c"}}},
+    ALLOW | {"context": {"a": None}},
+    ALLOW | {"context": {"a": "b" * authorizer.LIMIT}},
+    ALLOW | {"statusCode": 200},
+    ALLOW | {"policyDocument": {"Version": "2008-10-17", "Statement": []}},
+    policy(statement("allow")),
+    policy({"Effect": "Allow", "Resource": "*"}),
+    ALLOW | {"context": {"a": object()}},
+]
+REFUSED = [
+    *((each, 403, "Forbidden") for each in FORBIDDEN),
+    *((each, 500, "Internal server error") for each in INVALID),
+]
+
+
+@pytest.mark.parametrize(("answer", "code", "message"), REFUSED)
+def test_other_response_of_the_authorizer_is_refused(
+    start: Start, connect: Connect, answer: Any, code: int, message: str
+):
     running = start()
     running.authorize = lambda event, context: answer
     client = connect(running)
-    assert status(client) == 403
-    assert json.loads(client.body)["message"] == "Forbidden"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        "Allow",
-        {"isAuthorized": True},
-        {name: ALLOW[name] for name in ("policyDocument", "context")},
-        ALLOW | {"principalId": 1},
-        ALLOW | {"context": {"a": {"b": "c"}}},
-        ALLOW | {"context": {"a": None}},
-        ALLOW | {"context": {"a": "b" * authorizer.LIMIT}},
-        ALLOW | {"statusCode": 200},
-        ALLOW | {"policyDocument": {"Version": "2008-10-17", "Statement": []}},
-        policy(statement("allow")),
-        policy({"Effect": "Allow", "Resource": "*"}),
-        ALLOW | {"context": {"a": object()}},
-    ],
-)
-def test_invalid_response_of_authorizer_is_an_error(start: Start, connect: Connect, answer: Any):
-    running = start()
-    running.authorize = lambda event, context: answer
-    client = connect(running)
-    assert status(client) == 500
-    assert json.loads(client.body)["message"] == "Internal server error"
+    assert (status(client), json.loads(client.body)["message"]) == (code, message)
 
 
 def test_authorizer_that_fails_is_an_error(start: Start, connect: Connect):

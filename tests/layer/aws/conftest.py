@@ -15,6 +15,8 @@ CLIENTS: dict[str, Any] = {"direct": direct.Client, "botocore": sdk.Client}
 
 Start = Callable[..., Server]
 
+_opened: list[Any] = []
+
 
 @pytest.fixture(autouse=True)
 def pauses(environment: pytest.MonkeyPatch) -> Iterator[list[float]]:
@@ -23,6 +25,8 @@ def pauses(environment: pytest.MonkeyPatch) -> Iterator[list[float]]:
     environment.setattr(time, "sleep", paused.append)
     connections._context.cache_clear()
     yield paused
+    while _opened:
+        close(_opened.pop())
     connections._context.cache_clear()
     clear_caches()
 
@@ -38,6 +42,12 @@ def start(environment: pytest.MonkeyPatch) -> Iterator[Start]:
             return server
 
         yield start
+
+
+def dial(kind: str = "direct") -> Any:
+    """Return a client, which is closed after the test."""
+    _opened.append(CLIENTS[kind]("dynamodb"))
+    return _opened[-1]
 
 
 def name_of(client: Any, name: str) -> str:

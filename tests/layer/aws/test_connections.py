@@ -14,7 +14,7 @@ import pytest
 from bindery.aws import connections, direct
 from bindery.aws.errors import ConnectionFailed
 from bindery.aws.responses import Reader
-from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
+from tests.layer.aws.conftest import CLIENTS, Start, dial, name_of
 from tests.layer.aws.servers import Reply, Request, correct, end, item, reset, response, says, silent
 
 every_client = pytest.mark.parametrize("kind", CLIENTS)
@@ -55,14 +55,13 @@ def test_connection_that_changed_while_idle_is_not_used(
 ) -> None:
     at, done = Event(), Event()
     server = start(then(do, at, done))
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     assert name_of(client, "one") == "one"
     at.set()
     done.wait()
     assert [name_of(client, name) for name in ("two", "six")] == ["two", "six"]
     assert [request.connection for request in server.requests] == [1, 2, 2]
     assert pauses == []
-    close(client)
 
 
 def test_late_response_is_not_that_of_the_next_request(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
@@ -76,8 +75,8 @@ def test_late_response_is_not_that_of_the_next_request(monkeypatch: pytest.Monke
             done.set()
 
     start(late)
-    client = direct.Client("dynamodb")
     monkeypatch.setattr(connections, "RESPONSE_TIMEOUT", 0.3)
+    client = dial()
     monkeypatch.setattr(direct, "ATTEMPTS", 1)
     with pytest.raises(ConnectionFailed) as caught:
         name_of(client, "one")
@@ -85,28 +84,17 @@ def test_late_response_is_not_that_of_the_next_request(monkeypatch: pytest.Monke
     at.set()
     done.wait()
     assert name_of(client, "two") == "two"
-    client.close()
 
 
 def test_connection_that_was_idle_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
     server = start()
-    client = direct.Client("dynamodb")
+    client = dial()
     now = time.time()
     # A process that Lambda freezes stops monotonic clocks too.
     for name, later in (("a", 0), ("b", 19), ("c", 40), ("d", -60)):
         monkeypatch.setattr(time, "time", lambda later=later: now + later)
         assert name_of(client, name) == name
     assert [request.connection for request in server.requests] == [1, 1, 2, 3]
-    client.close()
-
-
-def test_connection_made_ahead_is_used(start: Start) -> None:
-    server = start()
-    client = direct.Client("dynamodb")
-    client.connect()
-    assert name_of(client, "one") == "one"
-    assert (server.connections, len(server.requests)) == (1, 1)
-    client.close()
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
@@ -115,7 +103,7 @@ def test_interrupted_call_closes_its_connection(
     monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException], where: str, start: Start
 ) -> None:
     server = start(reply=lambda *given: (silent if b"interrupted" in given[1].body else correct)(*given))
-    client = direct.Client("dynamodb")
+    client = dial()
     assert name_of(client, "one") == "one"
 
     def interrupt(*_: object) -> None:
@@ -169,13 +157,12 @@ def test_all_connections_closed_while_idle_cost_one_attempt(start: Start, pauses
         (correct if request.connection > 8 or request.body.count(b"last") == 0 else reset)(connection, request)
 
     server = start(reply=first_only)
-    client = direct.Client("dynamodb")
+    client = dial()
     at_once(client, 8)
     assert server.connections == 8
     assert name_of(client, "last") == "last"
     assert [request.connection > 8 for request in server.requests[8:]] == [False, True]
     assert pauses == []
-    client.close()
 
 
 def test_threads_get_their_own_responses(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
@@ -197,7 +184,7 @@ def test_threads_get_their_own_responses(monkeypatch: pytest.MonkeyPatch, start:
         (correct if seen else faults[number % len(faults)])(connection, request)
 
     server = start(reply=sometimes)
-    client = direct.Client("dynamodb")
+    client = dial()
     names = [f"{number}" for number in range(32 * 20)]
     with ThreadPoolExecutor(32) as threads:
         assert list(threads.map(lambda name: name_of(client, name), names)) == names
@@ -208,7 +195,7 @@ def test_threads_get_their_own_responses(monkeypatch: pytest.MonkeyPatch, start:
 def test_closed_client_has_no_open_sockets(start: Start) -> None:
     server = start()
     before = descriptors()
-    client = direct.Client("dynamodb")
+    client = dial()
     at_once(client, 32)
     assert server.connections == 32
     client.close()
@@ -220,7 +207,7 @@ def test_closed_client_has_no_open_sockets(start: Start) -> None:
 def test_failed_calls_leave_no_open_sockets(fault: Reply, start: Start) -> None:
     server = start(reply=fault)
     before = descriptors()
-    client = direct.Client("dynamodb")
+    client = dial()
     for _ in range(5):
         with pytest.raises(ConnectionFailed):
             name_of(client, "one")
@@ -238,10 +225,9 @@ class Raced(deque[Any]):
 
 def test_connections_can_be_taken_while_they_are_closed(start: Start) -> None:
     server = start()
-    client = direct.Client("dynamodb")
+    client = dial()
     assert name_of(client, "one") == "one"
     client._connections._idle = Raced(client._connections._idle)
     client.close()
     assert name_of(client, "two") == "two"
     assert server.connections == 2
-    client.close()

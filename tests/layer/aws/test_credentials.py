@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import connections, credentials, direct
+from bindery.aws import connections, credentials
 from bindery.aws.credentials import Credentials
 from bindery.aws.errors import ConnectionFailed
 from bindery.core import clock
-from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
+from tests.layer.aws.conftest import CLIENTS, Start, dial, name_of
 from tests.layer.aws.servers import Reply, Request, Server, correct, end, response, says, silent
 
 START = 1_795_996_800  # in seconds
@@ -123,13 +123,12 @@ def test_new_credentials_sign_calls_after_the_old_ones_end(
             correct(connection, request)
 
     server = endpoint(reply=both)
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     assert [name_of(client, name) for name in ("one", "two", "six")] == ["one", "two", "six"]
     assert signed[1:] == ["TWO", "TWO"]
     # botocore fetches others at once.
     assert signed[0] == {"direct": "ONE", "botocore": "TWO"}[kind]
     assert len(server.requests) == 5
-    close(client)
 
 
 def test_concurrent_callers_fetch_once(endpoint: Start, at: list[int]) -> None:
@@ -162,7 +161,7 @@ def test_endpoint_that_is_down_fails_the_call(
         port = listening.getsockname()[1]
     server = endpoint()
     environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}")
-    client = direct.Client("dynamodb")
+    client = dial()
     with pytest.raises(ConnectionFailed):
         name_of(client, "one")
     assert (len(pauses), server.requests) == (2, [])

@@ -7,8 +7,8 @@ from botocore.retries.standard import ThrottledRetryableChecker, TransientRetrya
 
 from bindery.aws import connections, direct, errors
 from bindery.aws.errors import ConnectionFailed, ServiceError
-from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
-from tests.layer.aws.servers import Server, correct, end, error, reset, response, says, silent
+from tests.layer.aws.conftest import CLIENTS, Start, dial, name_of
+from tests.layer.aws.servers import Server, correct, end, error, reset, says, silent
 
 every_client = pytest.mark.parametrize("kind", CLIENTS)
 
@@ -28,11 +28,10 @@ def test_errors_that_are_repeated_are_those_of_botocore() -> None:
 )
 def test_other_errors_are_not_repeated(kind: str, code: str, start: Start) -> None:
     server = start(reply=error("400 Bad Request", code))
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     with pytest.raises(ServiceError, match=code):
         name_of(client, "one")
     assert len(server.requests) == 1
-    close(client)
 
 
 @every_client
@@ -40,7 +39,7 @@ def test_other_errors_are_not_repeated(kind: str, code: str, start: Start) -> No
 @pytest.mark.parametrize("given", [{}, {"ClientRequestToken": "of the caller"}])
 def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given: dict[str, str], start: Start) -> None:
     server = start(fault, fault)
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     request = {"TransactItems": [{"Delete": {"TableName": "t", "Key": {"pk": {"S": "it"}}}}]}
     client.call("TransactWriteItems", **request, **given)
     client.call("TransactWriteItems", **request, **given)
@@ -51,7 +50,6 @@ def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given
     else:
         assert first != other
         assert str(uuid.UUID(first)) == first
-    close(client)
 
 
 def attempts(client: object, server: Server) -> int:
@@ -66,44 +64,40 @@ def attempts(client: object, server: Server) -> int:
 @pytest.mark.parametrize(("fault", "retries"), [(INTERNAL, 35), (THROTTLED, 100), (end, 35)])
 def test_exhausted_quota_ends_retries(kind: str, fault: object, retries: int, start: Start) -> None:
     server = start(reply=fault)
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     made = [attempts(client, server) for _ in range(retries // 2 + 4)]
     assert sum(made) - len(made) == retries
     assert made[-2:] == [1, 1]
-    close(client)
 
 
 @every_client
 def test_successes_refill_the_quota(kind: str, start: Start) -> None:
     successes = 14 + 10
     server = start(*[INTERNAL] * (17 * 3 + 2 + 1), *[correct] * successes, reply=INTERNAL)
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     assert [attempts(client, server) for _ in range(19)] == [3] * 17 + [2, 1]
     # What is left of 500 after 35 retries at 14 is 10: four more successes allow a retry, fourteen more another.
     for _ in range(successes):
         name_of(client, "one")
     assert [attempts(client, server) for _ in range(2)] == [3, 1]
-    close(client)
 
 
 @every_client
 def test_successful_retry_returns_its_cost(kind: str, start: Start) -> None:
     server = start(*[INTERNAL, correct] * 50, reply=INTERNAL)
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     for _ in range(50):
         name_of(client, "one")
     assert attempts(client, server) == 3
-    close(client)
 
 
 def test_quota_never_exceeds_its_limit(start: Start) -> None:
     server = start(*[correct] * 20, reply=INTERNAL)
-    client = direct.Client("dynamodb")
+    client = dial()
     for _ in range(20):
         name_of(client, "one")
     made = [attempts(client, server) for _ in range(20)]
     assert sum(made) - len(made) == 35
-    client.close()
 
 
 @pytest.mark.parametrize("chance", [0.0, 1.0])
@@ -114,46 +108,27 @@ def test_pauses_are_random_and_grow(
         direct.random.SystemRandom, "uniform", lambda self, least, most: least + chance * (most - least)
     )
     start(reply=INTERNAL)
-    client = direct.Client("dynamodb")
+    client = dial()
     with pytest.raises(ServiceError):
         name_of(client, "one")
     assert pauses == [0.1 * chance, 0.2 * chance]
-    client.close()
 
 
 def test_closed_idle_connection_is_replaced_without_pause(start: Start, pauses: list[float]) -> None:
     server = start(correct, reset)
-    client = direct.Client("dynamodb")
+    client = dial()
     assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
     assert [request.connection for request in server.requests] == [1, 1, 2]
     assert pauses == []
-    client.close()
-
-
-def test_closed_new_connection_is_repeated_after_a_pause(start: Start, pauses: list[float]) -> None:
-    start(reset)
-    client = direct.Client("dynamodb")
-    assert name_of(client, "one") == "one"
-    assert len(pauses) == 1
-    client.close()
 
 
 def test_time_out_of_idle_connection_causes_a_pause(
     monkeypatch: pytest.MonkeyPatch, start: Start, pauses: list[float]
 ) -> None:
     server = start(correct, silent)
-    client = direct.Client("dynamodb")
-    assert name_of(client, "one") == "one"
     monkeypatch.setattr(connections, "RESPONSE_TIMEOUT", 0.5)
+    client = dial()
+    assert name_of(client, "one") == "one"
     assert name_of(client, "two") == "two"
     assert [request.connection for request in server.requests] == [1, 1, 2]
     assert len(pauses) == 1
-    client.close()
-
-
-def test_response_status_alone_can_be_repeated(start: Start) -> None:
-    server = start(*[says(response(b"", "502 Bad Gateway"))] * 2)
-    client = direct.Client("dynamodb")
-    assert name_of(client, "one") == "one"
-    assert len(server.requests) == 3
-    client.close()

@@ -11,10 +11,10 @@ from threading import Event
 
 import pytest
 
-from bindery.aws import connections, direct
+from bindery.aws import connections
 from bindery.aws.errors import ConnectionFailed
 from tests.layer.aws.authorities import Authority, self_signed
-from tests.layer.aws.conftest import CLIENTS, Start, close, name_of
+from tests.layer.aws.conftest import CLIENTS, Start, dial, name_of
 
 every_client = pytest.mark.parametrize("kind", CLIENTS)
 
@@ -58,10 +58,9 @@ def test_authority_of_the_bundle_is_accepted(
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     server = start(tls=other.server())
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
     assert server.connections == 1
-    close(client)
 
 
 @every_client
@@ -71,18 +70,16 @@ def test_invalid_certificate_is_refused(
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     server = start(tls=FAULTS[fault](other, tmp_path))
-    client = CLIENTS[kind]("dynamodb")
+    client = dial(kind)
     failure(client)
     assert server.requests == []
-    close(client)
 
 
 def test_certificate_of_amazon_is_accepted_at_once(amazon: Authority, start: Start) -> None:
     server = start(tls=amazon.server())
-    client = direct.Client("dynamodb")
+    client = dial()
     assert name_of(client, "one") == "one"
     assert server.connections == 1
-    client.close()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +93,7 @@ def test_wrong_host_is_refused_without_fallback(
     environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
     server = start(tls=amazon.server(hosts=hosts))
     environment.setenv("AWS_ENDPOINT_URL", f"{url}:{server.port}")
-    client = direct.Client("dynamodb")
+    client = dial()
     cause = failure(client)
     assert isinstance(cause, ssl.SSLCertVerificationError)
     assert "mismatch" in cause.verify_message or "doesn't match" in cause.verify_message
@@ -110,7 +107,7 @@ def test_fallback_refuses_what_the_other_bundle_refuses(
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(other.bundle))
     server = start(tls=FAULTS[fault](other, tmp_path))
-    client = direct.Client("dynamodb")
+    client = dial()
     assert isinstance(failure(client), ssl.SSLCertVerificationError)
     assert server.requests == []
 
@@ -120,7 +117,7 @@ def test_expired_certificate_of_amazon_is_refused(
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
     server = start(tls=amazon.server(expired=True))
-    assert "expired" in str(failure(direct.Client("dynamodb")))
+    assert "expired" in str(failure(dial()))
     assert server.requests == []
 
 
@@ -129,14 +126,13 @@ def test_authority_of_the_default_bundle_is_remembered(
 ) -> None:
     environment.setenv("SSL_CERT_FILE", str(other.bundle))
     server = start(tls=other.server())
-    client = direct.Client("dynamodb")
+    client = dial()
     assert name_of(client, "one") == "one"
     # The first connection was refused with Amazon's roots.
     assert [request.connection for request in server.requests] == [2]
     client.close()
     assert name_of(client, "two") == "two"
     assert [request.connection for request in server.requests] == [2, 3]
-    client.close()
 
 
 def test_bundle_of_the_environment_replaces_amazons_roots(
@@ -144,26 +140,26 @@ def test_bundle_of_the_environment_replaces_amazons_roots(
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
     server = start(tls=other.server())
-    client = direct.Client("dynamodb")
+    client = dial()
     assert name_of(client, "one") == "one"
     assert server.connections == 1
     client.close()
     refused = start(tls=amazon.server())
-    failure(direct.Client("dynamodb"))
+    failure(dial())
     assert refused.requests == []
 
 
 def test_missing_bundle_fails_the_connection(tmp_path: Path, environment: pytest.MonkeyPatch, start: Start) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     start(tls=self_signed(tmp_path))
-    assert isinstance(failure(direct.Client("dynamodb")), FileNotFoundError)
+    assert isinstance(failure(dial()), FileNotFoundError)
 
 
 def test_server_that_does_not_greet_is_a_time_out(environment: pytest.MonkeyPatch) -> None:
     environment.setattr(connections, "CONNECT_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         environment.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{listening.getsockname()[1]}")
-        assert isinstance(failure(direct.Client("dynamodb")), TimeoutError)
+        assert isinstance(failure(dial()), TimeoutError)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -174,7 +170,7 @@ def test_connection_made_ahead_is_used(
     context = other.server()
     context.minimum_version = context.maximum_version = version
     server = start(tls=context)
-    client = direct.Client("dynamodb")
+    client = dial()
     client.connect()
     (made,) = client._connections._idle
     if version is ssl.TLSVersion.TLSv1_3:
@@ -182,7 +178,6 @@ def test_connection_made_ahead_is_used(
         select([made._socket], [], [])
     assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
     assert server.connections == 1
-    client.close()
 
 
 def test_connection_closed_after_its_tickets_is_not_used(
@@ -197,13 +192,12 @@ def test_connection_closed_after_its_tickets_is_not_used(
             ended.set()
 
     server = start(tls=other.server(), greet=greet)
-    client = direct.Client("dynamodb")
+    client = dial()
     client.connect()
     ended.wait()
     assert name_of(client, "one") == "one"
     assert [request.connection for request in server.requests] == [2]
     assert pauses == []
-    client.close()
 
 
 def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, start: Start) -> None:
@@ -221,7 +215,7 @@ def test_tls_1_1_is_refused(other: Authority, environment: pytest.MonkeyPatch, s
         lenient.wrap_socket(plain, server_hostname="localhost") as connected,
     ):
         assert connected.version() == "TLSv1.1"
-    cause = failure(direct.Client("dynamodb"))
+    cause = failure(dial())
     assert isinstance(cause, ssl.SSLError)
     assert "VERSION" in str(cause.reason)
     assert server.requests == []

@@ -24,13 +24,13 @@ _WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP
 class Connections:
     """Connections to the host of a URL. Any number of threads may use them: each request has one of its own."""
 
-    def __init__(self, url: str, timeout: float = RESPONSE_TIMEOUT) -> None:
-        """`timeout` is the limit for a request and its whole response, in seconds."""
+    def __init__(self, url: str, timeout: float | None = None) -> None:
+        """`timeout` is the limit for a request and its whole response, in seconds, if not `RESPONSE_TIMEOUT`."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not the URL of an endpoint")
         self._secure = parts.scheme == "https"
-        self._timeout = timeout
+        self._timeout = RESPONSE_TIMEOUT if timeout is None else timeout
         self._address = parts.hostname, parts.port or (443 if self._secure else 80)
         self._idle: deque[_Connection] = deque()
         self._roots = _amazon_roots()
