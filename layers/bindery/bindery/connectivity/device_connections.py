@@ -10,7 +10,7 @@ from bindery.aws.expressions import Condition, equals
 from bindery.connectivity import presence
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import devices, identity, items
+from bindery.registry import acts, devices, identity, items
 
 RETRY_AFTER = 600
 """Seconds after which a disconnected device may connect again."""
@@ -94,10 +94,12 @@ def close(device: str, binding: str, why: str) -> None:
 
 def ban(device: str, why: str) -> None:
     """Ban a device, and disconnect it. Raises `NOT_FOUND` and `CONFLICT`."""
+    # All attempts are one act.
+    act = acts.of(device, did="banned", reason=why)
     for _ in range(_BAN_ATTEMPTS):
         last = presence.find(device)
         try:
-            devices.ban(device, why, items.presence(device).delete(when=presence.unchanged(last)))
+            devices.ban(device, why, *act, items.presence(device).delete(when=presence.unchanged(last)))
         except Refused as refused:
             # The device has connected again.
             if refused.reason is not Reason.CONFLICT:

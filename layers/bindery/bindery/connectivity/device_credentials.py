@@ -11,7 +11,7 @@ from bindery.connectivity import device_connections, presence
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import key_guesses
-from bindery.registry import devices, identity, items
+from bindery.registry import acts, devices, identity, items
 from bindery.security import secrets
 
 _PREFIX = "bdk_"
@@ -38,7 +38,8 @@ class Connected(NamedTuple):
 def issue(device: str) -> str:
     """Return a new device key, which replaces an earlier one. Raises `NOT_FOUND` and `CONFLICT`."""
     key, issued = new_key()
-    _replace_key(device, [items.device(device).check(devices.EXISTS), items.device_key(device).put(issued)])
+    there = items.device(device).check(devices.EXISTS)
+    _replace_key(device, [there, items.device_key(device).put(issued), *acts.of(device, did="key_issued")])
     return key
 
 
@@ -50,7 +51,8 @@ def new_key() -> tuple[str, items.DeviceKey]:
 
 def revoke(device: str) -> None:
     """Revoke a device's key. Raises `NOT_FOUND` and `CONFLICT`."""
-    _replace_key(device, [items.device_key(device).delete(when=exists().raises(Reason.NOT_FOUND))])
+    deletion = items.device_key(device).delete(when=exists().raises(Reason.NOT_FOUND))
+    _replace_key(device, [deletion, *acts.of(device, did="key_revoked")])
 
 
 def _replace_key(device: str, writes: Sequence[Write | Check]) -> None:

@@ -12,7 +12,7 @@ from bindery.aws.dynamodb import Table, Update
 from bindery.aws.expressions import Condition, absent, equals, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import identity, items
+from bindery.registry import acts, identity, items
 from bindery.registry.bindings import Mode
 from bindery.registry.identity import service_address
 from bindery.registry.items import ServiceKind
@@ -78,6 +78,7 @@ def assign(address: str, device: str, kind: ServiceKind | None = None, port: int
                 when=absent().raises(Reason.ALREADY_EXISTS),
             ),
             _added(found, canonical, service),
+            *acts.of(device, did="address_assigned", address=canonical),
         ]
     )
 
@@ -117,6 +118,7 @@ def _remove(addresses: Iterable[str], device: str, when: Condition | None = None
         [
             items.device(device).update(remove=[("services", address) for address in addresses], when=when),
             *(items.service_address(address).delete(when=unchanged) for address in addresses),
+            *(act for address in addresses for act in acts.of(device, did="address_removed", address=address)),
         ]
     )
 

@@ -9,7 +9,7 @@ from bindery.aws.dynamodb import Check, CursorPage, Put, Update
 from bindery.aws.expressions import absent
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import items
+from bindery.registry import acts, items
 from bindery.registry.bindings import Mode
 from bindery.registry.identity import canonical
 
@@ -108,7 +108,13 @@ def barred_users(product_key: str) -> list[str]:
 
 def unbar(product_key: str, uid: str) -> None:
     """Lift a user's bar, if any."""
-    dynamodb.write(items.bar(product_key, uid).delete())
+    bar = items.bar(product_key, uid)
+    deletion = bar.delete(when=directory.EXISTS)
+    try:
+        dynamodb.transact([deletion, *acts.deleted(bar, "bar", canonical(product_key))])
+    except Refused as refused:
+        if refused.reason is not Reason.NOT_FOUND:
+            raise
 
 
 def _write(product: Put | Update, checks: Sequence[Check]) -> None:

@@ -11,7 +11,8 @@ from bindery.aws.expressions import equals
 from bindery.connectivity import device_connections
 from bindery.core.errors import Reason, Refused
 from bindery.quectel import user_devices
-from bindery.registry import devices, identity, items
+from bindery.registry import acts, devices, holdings, identity, items
+from bindery.registry.bindings import Mode
 
 USER_LIMIT = 100
 
@@ -50,11 +51,15 @@ def end(device: str, why: str, *, uid: str | None = None) -> None:
     end_unchanged(binding, why)
 
 
-def end_unchanged(binding: items.Binding, why: str) -> None:
+def end_unchanged(binding: items.Binding, why: str, cause: items.Cause = "operator") -> None:
     """`end` a binding, and disconnect the device. Raises `CONFLICT` if it has changed."""
-    dynamodb.transact([devices.unbound(binding["pk"], why), *_writes(binding)])
-    if binding.get("kind") != "share":
-        device_connections.close(binding["pk"], binding["binding"], "unbound")
+    device, shared = binding["pk"], binding.get("kind") == "share"
+    ended = binding["share"] if shared else binding["binding"]
+    entry = dynamodb.get(user_devices.key_of(binding)) if "device_key" in binding else None
+    act = acts.ending(device, ended, why, cause, _shares(binding, entry))
+    dynamodb.transact([devices.unbound(device, why), *_writes(binding, entry), *act])
+    if not shared:
+        device_connections.close(device, ended, "unbound")
 
 
 def _holder(binding: items.Binding, entries: Batch) -> Holder:
@@ -64,11 +69,18 @@ def _holder(binding: items.Binding, entries: Batch) -> Holder:
     return Holder(binding, binding["nickname"] if is_registration(binding) else binding.get("alias"))
 
 
-def _writes(binding: items.Binding) -> Iterator[Update | Delete]:
+def _shares(binding: items.Binding, entry: items.UserDevice | None) -> list[str]:
+    """Return the ids of the shares that end with a binding in multi mode."""
+    if entry is None or entry["kind"] == "share" or entry["mode"] != Mode.MULTI:
+        return []
+    keys = [items.user_binding(binding["pk"], uid) for uid in holdings.lasting(entry["shares"])]
+    return [share["share"] for share in map(dynamodb.get, keys) if share is not None]
+
+
+def _writes(binding: items.Binding, entry: items.UserDevice | None) -> Iterator[Update | Delete]:
     if is_registration(binding):
         yield from owned_devices.end_registration(binding, Reason.CONFLICT)
         return
-    entry = dynamodb.get(user_devices.key_of(binding)) if "device_key" in binding else None
     _, uid = identity.holder_parts(binding["holder"])
     if entry is not None and binding.get("kind") == "share":
         yield from user_devices.give_back(uid, entry, Reason.CONFLICT)

@@ -11,6 +11,7 @@ from typing import Any
 
 from bindery.aws.expressions import Condition, begins_with, one_of
 from bindery.registry import identity
+from bindery.security import secrets
 
 
 class Mode(IntEnum):
@@ -44,3 +45,8 @@ def is_held_by(binding: Mapping[str, Any], account: str, *others: str) -> bool:
 def new_id() -> str:
     """Return a binding's random id."""
     return uuid.uuid4().hex
+
+
+def share_id(binding: str, uid: str) -> str:
+    """Return the id of a user's share in an exclusive mode. It does not reveal the user without the binding's id."""
+    return secrets.fingerprint(identity.join("share", uid, binding))

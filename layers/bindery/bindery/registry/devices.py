@@ -1,23 +1,26 @@
 """Devices. Holders' own facts are in the bindings."""
 
 import uuid
+from collections.abc import Sequence
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import CursorPage, Delete, Update
+from bindery.aws.dynamodb import CursorPage, Put, Update, Write
 from bindery.aws.expressions import absent, equals, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import identity, items
+from bindery.registry import acts, identity, items
 
 NOT_BANNED = absent("banned_at").raises(Reason.DEVICE_BANNED)
 """Condition: the device, if it exists, is not banned."""
 
 EXISTS = exists().raises(Reason.NOT_FOUND)
 
-_MANUFACTURED = exists("device_key").raises(
-    lambda found: Reason.INVALID if found else Reason.NOT_FOUND,
-    detail="Only a device that was manufactured (quectel) is disabled; others are banned.",
-)
+_MANUFACTURED = exists("device_key")
+
+_NOT_MANUFACTURED = "Only a device that was manufactured (quectel) is disabled; others are banned."
+
+_UNCHANGED = Reason.STATUS_NOT_VALID
+"""Reason for the failed condition of a change that was made before."""
 
 
 def banned(device: items.Device | None) -> bool:
@@ -69,22 +72,19 @@ def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[
     return dynamodb.page(items.devices_with_serial(serial), limit, cursor)
 
 
-def ban(device: str, why: str, *also: Delete) -> None:
-    """Ban a device from bindings and connections, and delete `also`. Raises `NOT_FOUND`."""
+def ban(device: str, why: str, *also: Write) -> None:
+    """Ban a device from bindings and connections, with the writes `also`. Raises `NOT_FOUND`."""
     # An existing ban keeps its reason, time and operator.
     banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
-    new = (exists() & absent("banned_at")).raises(lambda found: Reason.DEVICE_BANNED if found else Reason.NOT_FOUND)
+    new = (exists() & absent("banned_at")).raises(lambda found: _UNCHANGED if found else Reason.NOT_FOUND)
     record = items.device(device).update(set=banned_now, remove=["unbanned_at", "unbanned_by"], when=new)
-    try:
-        dynamodb.transact([record, *also])
-    except Refused as refused:
-        if refused.reason is not Reason.DEVICE_BANNED:
-            raise
+    _change([record, *also])
 
 
 def unban(device: str) -> None:
     """Lift a ban, but keep its reason. Raises `NOT_FOUND` or `CONFLICT`."""
-    _resume(device, ["banned_at", "banned_by"], {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()})
+    noted: items.Device = {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()}
+    _resume(device, ["banned_at", "banned_by"], noted, acts.of(device, did="unbanned"))
 
 
 def unbound(device: str, why: str) -> Update:
@@ -97,43 +97,63 @@ def unbound(device: str, why: str) -> Update:
 def set_enabled(device: str, enabled: bool) -> None:
     """Allow or prevent new bindings. Raises `NOT_FOUND`, or `INVALID` (not quectel's)."""
     key = items.device(device)
-    dynamodb.write(
-        key.update(remove=["disabled"], when=_MANUFACTURED)
-        if enabled
-        else key.update(set={"disabled": True}, when=_MANUFACTURED)
-    )
+    if enabled:
+        disabled = (_MANUFACTURED & exists("disabled")).raises(_why_not_enabled, detail=_NOT_MANUFACTURED)
+        _change([key.update(remove=["disabled"], when=disabled), *acts.of(device, did="enabled")])
+    else:
+        not_disabled = (_MANUFACTURED & absent("disabled")).raises(_why_not_enabled, detail=_NOT_MANUFACTURED)
+        _change([key.update(set={"disabled": True}, when=not_disabled), *acts.of(device, did="disabled")])
+
+
+def _why_not_enabled(found: items.Device) -> Reason:
+    if not found:
+        return Reason.NOT_FOUND
+    return _UNCHANGED if "device_key" in found else Reason.INVALID
 
 
 def activate(device: str) -> None:
     """Allow connections again. Raises `NOT_FOUND` or `CONFLICT`."""
-    _resume(device, ["inactive"], {})
+    _resume(device, ["inactive"], {}, acts.of(device, did="activated"))
 
 
 def deactivate(device: str) -> None:
     """Prevent connections and end those open. Raises `NOT_FOUND`."""
-    dynamodb.write(items.device(device).update(set={"inactive": True}, when=EXISTS))
+    active = (exists() & absent("inactive")).raises(lambda found: _UNCHANGED if found else Reason.NOT_FOUND)
+    change = items.device(device).update(set={"inactive": True}, when=active)
+    _change([change, *acts.of(device, did="deactivated")])
 
 
-def _resume(device: str, obstacles: list[str], noted: items.Device) -> None:
+def _resume(device: str, obstacles: list[str], noted: items.Device, act: list[Put]) -> None:
     # The service addresses get a new assignment: leases refer to theirs, so earlier ones do not become valid again.
     # CONFLICT: a concurrent write changed the addresses.
-    key = items.device(device)
+    key, obstacle = items.device(device), obstacles[0]
     found = dynamodb.get(key)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
-    if obstacles[0] not in found:
+    if obstacle not in found:
         return
-    if "services" not in found:
-        no_services = (exists() & absent("services")).raises(Reason.CONFLICT)
-        dynamodb.write(key.update(set=noted, remove=obstacles, when=no_services))
-        return
-    services, assignment = found["services"], uuid.uuid4().hex
-    renewed: dict[str, items.Service] = {at: {**old, "assignment": assignment} for at, old in services.items()}
-    unchanged = equals("services", services).raises(Reason.CONFLICT)
+    services, assignment = found.get("services"), uuid.uuid4().hex
+    same_services = absent("services") if services is None else equals("services", services)
+    unchanged = (exists(obstacle) & same_services).raises(
+        lambda existing: Reason.CONFLICT if obstacle in existing else _UNCHANGED
+    )
+    renewed: items.Device = {}
+    if services is not None:
+        renewed["services"] = {at: {**service, "assignment": assignment} for at, service in services.items()}
     # Addresses and device change in the same transactions, so only the device's condition can fail.
-    dynamodb.transact(
+    _change(
         [
-            key.update(set={**noted, "services": renewed}, remove=obstacles, when=unchanged),
-            *(items.service_address(at).update(set={"assignment": assignment}) for at in services),
+            key.update(set=noted | renewed, remove=obstacles, when=unchanged),
+            *(items.service_address(at).update(set={"assignment": assignment}) for at in services or ()),
+            *act,
         ]
     )
+
+
+def _change(writes: Sequence[Write]) -> None:
+    """Write a change and the operator's act, unless the change was made before: then there is no act."""
+    try:
+        dynamodb.transact(writes)
+    except Refused as refused:
+        if refused.reason is not _UNCHANGED:
+            raise
