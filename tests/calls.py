@@ -136,6 +136,18 @@ def managed(method: str) -> None:
         env.read("LINK_ENDPOINT")
 
 
+def published(event_bus: str) -> None:
+    """Record a publication of an event."""
+    if (invocation := _current.get()) is not None:
+        granted[invocation.name].add(("events:PutEvents", event_bus, ""))
+
+
+def invoked(operation: str) -> None:
+    """Record an invocation that does not wait for a response."""
+    if (invocation := _current.get()) is not None:
+        granted[invocation.name].add((roles.INVOKE, "".join(map(str.capitalize, operation.split("."))), ""))
+
+
 def _record(service: str, operation: str, request: dict[str, Any]) -> None:
     invocation = _current.get()
     if invocation is None:

@@ -12,6 +12,7 @@ import pytest
 from bindery.aws import credentials, dynamodb, functions, links, sdk
 from bindery.core import env
 from bindery.directory import key_guesses, rates, settings
+from bindery.feed import people
 from bindery.security import oidc, passwords, secrets
 from tests import aws_calls, calls, device_link, key_sizes, moto_registry
 from tests.openid import Bank
@@ -20,6 +21,9 @@ from tools.local.gateway import Functions
 
 _LONGEST = (
     "test_contributing.py",
+    "test_cli.py",
+    "test_smoke.py",
+    "test_relay_host.py",
     "test_model.py",
     "test_quectel.py",
     "test_remoteit.py",
@@ -88,6 +92,7 @@ def clear_caches() -> None:
     key_guesses.clear_cache()
     rates.clear_cache()
     settings.clear_cache()
+    people.clear_cache()
     if dynamodb.client.cache_info().currsize:
         dynamodb.client().close()
     dynamodb.client.cache_clear()
@@ -113,9 +118,18 @@ def _settings() -> dict[str, str]:
 
 
 class _Recorded(Functions):
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+        if request.get("InvocationType") == "Event":
+            calls.invoked(request["FunctionName"].removeprefix("bindery-local-").replace("-", ".", 1))
+        return super().call(operation, **request)
+
     def run(self, function: template.Function, event: dict[str, Any]) -> Any:
         with calls.recording(function.name):
             return super().run(function, event)
+
+    def start(self, function: template.Function, event: dict[str, Any]) -> None:
+        # A test continues once everything has happened.
+        self.run(function, event)
 
 
 def make_environment(monkeypatch: pytest.MonkeyPatch) -> None:

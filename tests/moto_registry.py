@@ -19,6 +19,7 @@ from bindery.aws.dynamodb import Table
 from bindery.aws.responses import Response
 from bindery.core import clock, env
 from bindery.directory import rates, settings
+from bindery.feed import people
 from tests import aws_calls, moto_speed
 from tools import template
 
@@ -69,6 +70,11 @@ def _moto() -> dict[str, Any]:
     return {table.name: found[env.read(table.value)] for table in Table}
 
 
+def tables() -> dict[str, Any]:
+    """Return moto's table objects by name."""
+    return {table.name: table for table in _moto().values()}
+
+
 def state() -> State:
     """Return the content of the tables, for `restore`."""
     return {name: moto_speed.copied(table.items) for name, table in _moto().items()}
@@ -80,6 +86,7 @@ def restore(items: State) -> None:
         table.items = moto_speed.copied(items[name])
     rates.clear_cache()
     settings.clear_cache()
+    people.clear_cache()
 
 
 @contextmanager

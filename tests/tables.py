@@ -48,6 +48,16 @@ def everything() -> Tables:
     }
 
 
+def acts_in(tables: Tables) -> list[dict[str, Any]]:
+    """Return the operators' acts."""
+    return [item for item in tables["BINDINGS"] if item["sk"].startswith("act#")]
+
+
+def without_acts(tables: Tables) -> list[dict[str, Any]]:
+    """Return the items of the bindings table that are no operators' acts."""
+    return [item for item in tables["BINDINGS"] if not item["sk"].startswith("act#")]
+
+
 def counts_misses(item: dict[str, Any]) -> bool:
     """True if an item only counts failed guesses."""
     return bool(item["pk"].startswith("attempts#"))

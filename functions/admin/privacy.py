@@ -32,6 +32,8 @@ class Export(BaseModel):
     issued_devices: Records
     cards_held: Records
     service_names: Records
+    pseudonyms: Records
+    events: Records
     complete: bool
 
 

@@ -23,6 +23,7 @@ CALLED = {
         "TransactWriteItems",
         "UpdateItem",
     ),
+    "events": ("PutEvents",),
     "secretsmanager": ("GetSecretValue",),
 }
 """Operations that functions call, tested against their policies."""
@@ -40,7 +41,7 @@ _CERTIFICATE = re.compile(r"^# Label: .*?^-----END CERTIFICATE-----\n", re.MULTI
 def trim(data: Path, target: Path) -> None:
     """Write the trimmed files to `target`."""
     for service, operations in CALLED.items():
-        (version,) = [path.parent for path in data.glob(f"{service}/*/service-2.json.gz")]
+        version = max(path.parent for path in data.glob(f"{service}/*/service-2.json.gz"))
         folder = target / version.relative_to(data)
         folder.mkdir(parents=True)
         _write(folder / "service-2.json", _model(_read(version / "service-2.json.gz"), operations))

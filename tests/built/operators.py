@@ -15,6 +15,10 @@ ASKED: dict[str, dict[str, Any] | None] = {
     "issued_devices": None,
     "settings": None,
     "connections": None,
+    "find": None,
+    "history": None,
+    # An address, because no host name can be looked up here.
+    "webhooks": {"url": "https://8.8.8.8/bindery", "types": ["device.bound"]},
     "privacy": None,
     "doctor": None,
 }

@@ -220,13 +220,22 @@ def test_role_is_limited_to_tables_and_secrets_of_the_stack(function: Function, 
 def used(written: Any, physical: dict[str, str]) -> Any:
     """Return what a policy names: the ARN of a table or index, a secret, connections, or the ARNs of aliases."""
     if isinstance(written, list):
-        return [physical[alias["Ref"].replace(".Alias", "Aliaslive")] for alias in written]
+        return [used(each, physical) for each in written]
+    if written.get("Ref", "").endswith(".Alias"):
+        return physical[written["Ref"].replace(".Alias", "Aliaslive")]
     name = roles.resource(written)
     table, _, index = name.partition("/")
     if table == roles.LINK:
         account = boto3.client("sts").get_caller_identity()["Account"]
         return f"arn:aws:execute-api:{REGION}:{account}:{physical[table]}/link/{index}/@connections/*"
+    if table == "EventBus":
+        return str(boto3.client("events").describe_event_bus(Name=physical[table])["Arn"])
+    if table == "FeedFailures":
+        attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=physical[table], AttributeNames=["QueueArn"])
+        return attributes["Attributes"]["QueueArn"]
     if not table.endswith("Table"):
         return physical[table]
     arn = boto3.client("dynamodb").describe_table(TableName=physical[table])["Table"]["TableArn"]
+    if index == "stream":
+        return f"{arn}/stream/*"
     return f"{arn}/index/{index}" if index else str(arn)

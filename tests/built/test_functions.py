@@ -107,15 +107,19 @@ class Built:
         """Invoke a function, check the response against the OpenAPI document, and return it."""
         # An environment keeps vodlix' setting for a minute, so each of its requests gets a new one.
         if name not in self.slots or name.startswith("vodlix."):
-            function = template.function(name)
-            given = runtime.environment(function, runtime.opt(function, self._folder), self._physical)
-            self.slots[name].append(self._stack.enter_context(Slot(function.handler, given | self._registry)))
+            self.slots[name].append(self.slot(name))
         slot = self.slots[name][-1]
         answered = slot.invoke(event)
         assert "statusCode" in answered, (name, answered, slot.said())
         response = Response(answered["statusCode"], answered["headers"], answered["body"])
         documented.check(name, event, response.status, response.headers, response.body)
         return response
+
+    def slot(self, name: str, **more: str) -> Slot:
+        """Return a new environment of a function, with more variables if they are given."""
+        function = template.function(name)
+        given = runtime.environment(function, runtime.opt(function, self._folder), self._physical)
+        return self._stack.enter_context(Slot(function.handler, given | self._registry | more))
 
     def log(self, name: str, requests: int) -> list[dict[str, Any]]:
         """Return a function's log lines, waiting until there is one per request."""

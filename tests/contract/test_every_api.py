@@ -249,11 +249,6 @@ def test_name_needs_one_visible_character(dialect: Dialect, field: str, name: st
 
 
 @with_body
-def test_byte_order_mark_before_a_body_is_ignored(dialect: Dialect) -> None:
-    assert succeeded(dialect.ask("\ufeff" + json.dumps(dialect.fields)))
-
-
-@with_body
 def test_body_over_16_kib_is_refused(dialect: Dialect) -> None:
     room = 16 * 1024 - len(json.dumps(dialect.fields | {"pad": ""}))
     over = dialect.ask(dialect.fields | {"pad": "x" * (room + 1)})

@@ -43,6 +43,20 @@ def test_rows_of_the_device_link_add_up_to_their_totals():
         assert parts[0] > 0
 
 
+def test_rows_of_the_change_feed_add_up_to_their_totals():
+    lines = costs.feed_table().splitlines()[2:]
+    assert len(lines) == len(costs.FEED_SHOWN)
+    for line in lines:
+        *parts, total = (float(cell.strip("* ").replace("-", "0")) for cell in line.split("|")[2:-1])
+        assert round(sum(parts), 2) == total
+
+
+@pytest.mark.parametrize("name", ["operating.md", "deploying.md"])
+def test_documented_cost_of_the_search_for_deliveries_matches_the_table(name: str):
+    (total,) = [cost.total() for text, cost in costs.feed_rows() if text == "a month with nothing to deliver"]
+    assert f"${total:.2f}" in page(name)
+
+
 def test_tunnel_costs_less_than_the_relay_for_large_data():
     totals = {text: cost.total() for text, cost in costs.link_rows()}
     relayed = totals["a million HTTP requests, with responses of 1 MB"]

@@ -15,6 +15,7 @@ LAYER = ROOT / "layers/bindery/bindery"
 PACKAGES = (
     {"operators"},
     {*fallback.DIALECTS.values(), "link", "relay"},
+    {"feed"},
     {"connectivity"},
     {"directory"},
     {"http"},
@@ -33,12 +34,12 @@ OWNERS = {
     "time": {
         *("aws.connections", "aws.direct", "aws.dynamodb", "aws.responses", "aws.signing"),
         *("core.clock", "http.messages", "link.events", "link.stream_messages"),
-        *("relay.exchanges", "relay.forwarding", "security.oidc"),
+        *("feed.sending", "relay.exchanges", "relay.forwarding", "security.oidc"),
     },
     "aws_lambda_powertools": {"http.operation", "operators.resource"},
     "http": {"relay.http_messages", "security.oidc"},
-    "socket": {"aws.connections", "aws.responses", "security.oidc"},
-    "ssl": {"aws.connections", "security.oidc"},
+    "socket": {"aws.connections", "aws.responses", "feed.sending", "security.oidc"},
+    "ssl": {"aws.connections", "feed.sending", "security.oidc"},
 }
 """Modules of the layer that may import each package."""
 
@@ -139,6 +140,7 @@ def test_only_an_operators_task_scans():
 
 UNAVAILABLE = {
     *("aws.clients", "aws.dynamodb", "aws.functions", "aws.links", "core.errors", "http.operation"),
+    *("feed.bus", "feed.recording"),
     *("link.events", "link.stream_messages", "operators.doctor", "operators.resource"),
     *("relay.forwarding", "relay.refusals"),
     *("security.oidc", "security.secrets"),

@@ -42,6 +42,8 @@ AWS = {
     ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
     ("AWS/Lambda", "ConcurrentExecutions", ()),
     ("AWS/Lambda", "Throttles", ()),
+    *(("AWS/Lambda", name, ("FunctionName",)) for name in ("Errors", "Invocations", "IteratorAge")),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
 }
 """Metrics of AWS services, as named in the AWS documentation."""
 
@@ -115,7 +117,7 @@ def dashboard() -> dict[str, Any]:
     ((_, properties),) = template.resources("AWS::CloudWatch::Dashboard")
 
     def replaced(found: re.Match[str]) -> str:
-        name = found[1].removesuffix(".Arn")
+        name = found[1].removesuffix(".Arn").removesuffix(".QueueName")
         if name.startswith("!"):
             return "${" + name[1:] + "}"
         if name not in PSEUDO:
@@ -200,17 +202,34 @@ def test_hot_key_of_a_connecting_device_is_counted(
     assert [counts("HotKeys", line) for line in (warning, refusal)] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "module", "messages"),
+    [
+        ("Unrecorded", "recording", ["a change cannot be recorded"]),
+        ("Undelivered", "delivery", ["an event was given up", "a webhook was disabled"]),
+    ],
+)
+def test_failure_of_the_feed_is_counted(name: str, module: str, messages: list[str]) -> None:
+    source = (ROOT / f"layers/bindery/bindery/feed/{module}.py").read_text()
+    logged = re.findall(r'logger\.\w+\("([^"]+)"', source)
+    assert [message for message in logged if counts(name, {"message": message})] == messages
+
+
 def test_every_table_and_index_has_throttle_alarms() -> None:
     indexes = {
         index["IndexName"]
         for _, table in template.resources("AWS::DynamoDB::Table")
         for index in table.get("GlobalSecondaryIndexes", ())
     }
-    for name, count in (("ThrottledTablesAlarm", len(Table)), ("ThrottledIndexesAlarm", len(indexes))):
-        seen = [(json.dumps(metric["Dimensions"]), metric["MetricName"]) for metric in measured(alarms[name])]
-        assert len(set(seen)) == len(seen) == 2 * count
-    shown = json.dumps(list(measured(alarms["ThrottledIndexesAlarm"])))
-    assert all(f'"{index}"' in shown for index in indexes)
+    expected = {"ThrottledTablesAlarm": len(Table) - 1, "ThrottledIndexesAlarm": len(indexes) - 1}
+    seen: list[tuple[str, str]] = []
+    for name, count in (expected | {"ThrottledHistoryAlarm": 2}).items():
+        found = [(json.dumps(metric["Dimensions"]), metric["MetricName"]) for metric in measured(alarms[name])]
+        assert len(found) == 2 * count
+        seen += found
+    assert len(set(seen)) == len(seen)
+    shown = json.dumps(seen)
+    assert all(f'\\"{index}\\"' in shown for index in indexes)
 
 
 def test_metric_filter_reads_existing_log_fields(lines: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ def test_document_lists_the_current_mutations() -> None:
 
 
 def test_every_promise_has_a_mutation() -> None:
-    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "11", "contract"}
+    assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "11", "12", "contract"}
 
 
 def test_mutations_are_unique() -> None:

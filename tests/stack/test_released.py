@@ -14,6 +14,7 @@ KEYS = {
     },
     "FramesTable": {"": "pk sk"},
     "DirectoryTable": {"": "pk sk", "by_list": "collection pk ALL"},
+    "HistoryTable": {"": "pk sk", "by_time": "collection time ALL"},
 }
 """Keys of each table and its indexes, and the projection of each index.
 

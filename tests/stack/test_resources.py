@@ -1,17 +1,20 @@
 """Parameters, tables, log groups and layers of the template."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stack.test_layering import MODULES, of_the_layer
+from tests.stack import test_layering
+from tests.stack.test_layering import MODULES
 from tools import template
 from tools.template import Function
 
 every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 every_parameter = pytest.mark.parametrize("name", template.document()["Parameters"])
+of_the_layer = cache(test_layering.of_the_layer)
 every_table = pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
 
 

@@ -74,6 +74,21 @@ LINK_SHOWN = (
 )
 """Rows of the table of the device link, and their recorded cases."""
 
+EVENTS = 1.00
+"""Dollars per million events published to an event bus."""
+RECEIVER_SECONDS = 0.1
+"""Assumed duration of a webhook's receiver."""
+
+FEED_SHOWN = (
+    ("a million first bindings of rufus devices: two events each", "first_bind"),
+    ("a million bindings by quectel users", "bind_by_user"),
+    ("a million connections of devices and their ends: two events", "online_and_offline"),
+    ("a million changes that become no event", "no_event"),
+    ("a million deliveries to a webhook", "delivery"),
+    ("a month with nothing to deliver", "nothing_due"),
+)
+"""Rows of the table of the change feed, and their recorded cases."""
+
 
 class Cost(NamedTuple):
     """Dollars per million requests, rounded to cents."""
@@ -156,6 +171,41 @@ def link_rows() -> Iterator[tuple[str, Cost]]:
         # A thousand gigabytes are about a million cases.
         cases = GIGABYTES / 1000 if "GB" in text else 1
         yield text, Cost(*(round(part * cases, 2) for part in cost))
+
+
+def feed_rows() -> Iterator[tuple[str, Cost]]:
+    """Yield the text and costs of each row of the table of the change feed."""
+    recorded = json.loads(RECORDED.read_text())
+    for text, case in FEED_SHOWN:
+        cost = _feed(recorded[f"feed: {case}"], RECEIVER_SECONDS if case == "delivery" else 0)
+        millions = MONTH_MINUTES / 1_000_000 if case == "nothing_due" else 1
+        yield text, Cost(*(round(part * millions, 2) for part in cost))
+
+
+def _feed(case: dict[str, Any], waited: float) -> Cost:
+    """Return the cost of a million recorded cases of the change feed, if each change has an invocation of its own."""
+    seconds = waited * _memory_gb("feed.deliver")
+    for name, *calls in case["invocations"]:
+        # The event bus is called once for a batch.
+        calls += ["PutEvents"] if calls and name == "feed.record" else []
+        used = OWN_SECONDS + sum(CALL_SECONDS.get(call, OTHER_CALL_SECONDS) for call in calls)
+        seconds += used * _memory_gb(name)
+    return Cost(
+        EVENTS * case["events"] + INVOCATIONS * len(case["invocations"]),
+        seconds * GB_SECONDS,
+        sum(case["read units"].values()) * READ_UNITS + sum(case["write units"].values()) * WRITE_UNITS,
+        case["bytes logged"] / 1000 * LOGGED_GB,
+        0,
+    )
+
+
+def feed_table() -> str:
+    """Return the table of the change feed in Markdown."""
+    heads = "US dollars|invocations, events|Lambda time|DynamoDB|logs|**total**"
+    lines = [f"| {heads.replace('|', ' | ')} |", f"|---{'|--:' * 5}|"]
+    for text, cost in feed_rows():
+        lines.append(f"| {text} | {' | '.join(map(_cents, cost[:-1]))} | **{cost.total():.2f}** |")
+    return "\n".join([*lines, ""])
 
 
 def link_table() -> str:
@@ -243,6 +293,7 @@ def rendered(page: str) -> str:
     )
     more = "Metrics in use and stored data cost more: [operating.md](operating.md#costs)."
     page = filled(page, "link costs", link_table())
+    page = filled(page, "feed costs", feed_table())
     return filled(page, "costs", f"{table()}\n{monthly}.\n{more}\n")
 
 

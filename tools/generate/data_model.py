@@ -24,15 +24,15 @@ PAGE = ROOT / "docs/data-model.md"
 
 HEAD = """# Data model
 
-Every item in the four tables. This page is generated from
+Every item in the five tables. This page is generated from
 [`bindery/registry/items.py`](../layers/bindery/bindery/registry/items.py), the only module that builds keys and names
 attributes: change that module and run `make generate`.
 
 `{…}` is a value; `{hash}` is an HMAC or SHA-256 that does not reveal what it was made of. A part of a key that is not
 the last has its `#` and `%` escaped. Times are milliseconds since the Unix epoch, except `expires_at`,
 `accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds, and `full_at`, which is
-microseconds. Items of `bindings` with an `expires_at` are removed by time to live; reads do not rely on that. Every
-item can also have `changed_by` and `changed_at`: the operator who changed it last, and when.
+microseconds. Items of `bindings`, `frames` and `history` with an `expires_at` are removed by time to live; reads do not
+rely on that. Every item can also have `changed_by` and `changed_at`: the operator who changed it last, and when.
 
 The examples were written by the operations' own code, with a fixed time and fixed random values. Sets are shown as
 lists, and binary values in base64.
@@ -80,9 +80,26 @@ def _attributes(tree: ast.Module, node: ast.ClassDef) -> Iterator[tuple[str, str
             yield member.target.id, ast.unparse(member.annotation), text
 
 
+class _Placeholder(str):
+    """A parameter's name in braces, also where it is a number."""
+
+    __slots__ = ()
+
+    def __format__(self, specification: str) -> str:
+        return str(self)
+
+    def __rsub__(self, number: int) -> "_Placeholder":
+        return _Placeholder(f"{{{number} - {self[1:-1]}}}")
+
+
 def _results(wanted: type[Any]) -> dict[str, tuple[str, Any]]:
     """Call the functions of `items` that return `wanted` with placeholders; return results and kinds."""
-    found: dict[str, tuple[str, Any]] = {}
+    hints = get_type_hints(items)
+    found = {
+        name: (get_args(hints[name])[0].__name__, value)
+        for name, value in vars(items).items()
+        if isinstance(value, wanted)
+    }
     hashed = SimpleNamespace(hex=lambda: "{hash}")
     with (
         patch.object(secrets, "derive", lambda *_: hashed),
@@ -90,18 +107,20 @@ def _results(wanted: type[Any]) -> dict[str, tuple[str, Any]]:
         patch.object(identity, "network", str),
         patch.object(clock, "today", lambda: SimpleNamespace(isoformat=lambda: "{day}")),
         patch.object(items, "_NETWORK_DIGITS", None),
+        patch.object(items, "shard", lambda *_: _Placeholder("{shard}")),
     ):
         for name, function in inspect.getmembers(items, inspect.isfunction):
             kind = get_type_hints(function).get("return")
             if name.startswith("_") or name == "key_of" or getattr(kind, "__origin__", None) is not wanted:
                 continue
             values: dict[str, Any] = {
-                parameter: f"{{{parameter}}}" for parameter in inspect.signature(function).parameters
+                parameter: _Placeholder(f"{{{parameter}}}") for parameter in inspect.signature(function).parameters
             }
             if "table" in values:
                 values["table"] = Table.BINDINGS
+            if "key" in values:
+                values["key"] = Key(Table.DIRECTORY, "{pk}")
             found[name] = (get_args(kind)[0].__name__, function(**values))
-    found |= {name: ("StorageFormat", value) for name, value in vars(items).items() if isinstance(value, wanted)}
     return found
 
 

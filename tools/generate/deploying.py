@@ -1,6 +1,6 @@
 """Tables of docs/deploying.md and docs/infrastructure-as-code.md, generated from template.yaml (`make generate`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -39,10 +39,35 @@ WHY = {
     ("DirectoryTable", "ConditionCheckItem"): "write only if user, product block and domain have not changed",
     ("DirectoryTable", "Query"): "list a customer's issued devices, or records of a user",
     ("DirectoryTable/by_list", "Query"): "list records for operators",
+    ("DevicesTable/stream", "DescribeStream"): "read new devices",
+    ("DevicesTable/stream", "GetRecords"): "read new devices",
+    ("DevicesTable/stream", "GetShardIterator"): "read new devices",
+    ("DevicesTable/stream", "ListStreams"): "read new devices",
+    ("BindingsTable/stream", "DescribeStream"): "read changes of bindings, shares and connections",
+    ("BindingsTable/stream", "GetRecords"): "read changes of bindings, shares and connections",
+    ("BindingsTable/stream", "GetShardIterator"): "read changes of bindings, shares and connections",
+    ("BindingsTable/stream", "ListStreams"): "read changes of bindings, shares and connections",
+    ("DirectoryTable/stream", "DescribeStream"): "read operators' changes",
+    ("DirectoryTable/stream", "GetRecords"): "read operators' changes",
+    ("DirectoryTable/stream", "GetShardIterator"): "read operators' changes",
+    ("DirectoryTable/stream", "ListStreams"): "read operators' changes",
     ("FramesTable", "GetItem"): "check that the table is readable",
     ("FramesTable", "PutItem"): "store what a device sends to the relay",
     ("FramesTable", "DeleteItem"): "delete the doctor's test item",
     ("FramesTable", "Query"): "read what a device sent to the relay",
+    ("HistoryTable", "BatchGetItem"): "read the events that concern a person, or that an operator caused",
+    (
+        "HistoryTable",
+        "GetItem",
+    ): "find out whether an event is recorded; read an event, a pseudonym or how far a webhook is",
+    ("HistoryTable", "PutItem"): "record events; log deliveries",
+    ("HistoryTable", "UpdateItem"): "count what is delivered to a webhook",
+    ("HistoryTable", "DeleteItem"): "forget what was delivered; erase a person's pseudonym",
+    ("HistoryTable", "Query"): "read a device's events and a webhook's deliveries",
+    ("HistoryTable/by_time", "Query"): "list events in the order of recording, or what is due to be delivered",
+    ("EventBus", "PutEvents"): "publish events",
+    ("FeedDeliver", "InvokeFunction"): "deliver an event at once",
+    ("FeedFailures", "SendMessage"): "report changes that could not be recorded",
     ("DeviceIdSecret", "GetSecretValue"): "derive rufus device ids",
     ("BindingKeySecret", "GetSecretValue"): "derive quectel authKeys; encrypt share codes",
     ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel session tokens",
@@ -50,11 +75,11 @@ WHY = {
     (
         "DirectorySecret",
         "GetSecretValue",
-    ): "encrypt secrets of user domains; count failed logins; derive guids; sign ids of streams",
+    ): "encrypt secrets of domains and webhooks; count failed logins; derive guids and pseudonyms; sign ids of streams",
     ("LinkApi/DELETE", "ManageConnections"): "disconnect devices",
     ("LinkApi/POST", "ManageConnections"): "send messages to devices",
 }
-"""Purpose of each action on a table, an index, a secret or the WebSocket API."""
+"""Purpose of each action on a table, an index, a stream, a secret, the event bus, a queue or the WebSocket API."""
 
 IDLE = {
     "AWS::ApiGatewayV2::Api": (
@@ -76,20 +101,31 @@ IDLE = {
     "AWS::CloudWatch::Dashboard": ("shows all APIs", "free; $3 after the account's first three"),
     "AWS::CodeDeploy::Application": ("contains the deployment groups", "free"),
     "AWS::CodeDeploy::DeploymentGroup": ("shift the traffic of canaries, with `CanaryDeployments`", "free"),
-    "AWS::DynamoDB::Table": ("the registry", "$0.25 per GB, and $0.20 per GB for point-in-time recovery"),
+    "AWS::DynamoDB::Table": (
+        "the registry and its history",
+        "$0.25 per GB, and $0.20 per GB for point-in-time recovery",
+    ),
+    "AWS::Events::EventBus": ("publishes events", "free"),
+    "AWS::Events::Rule": ("delivers what is due to webhooks, every minute", "$0.06 for its invocations"),
     "AWS::IAM::Role": (
         "one per function, or for several with the same access; three for API Gateway, one for CodeDeploy",
         "free",
     ),
     "AWS::Lambda::Alias": ("`live`: the version that is called", "free"),
-    "AWS::Lambda::Function": ("one per operation, three for devices", "free"),
+    "AWS::Lambda::EventSourceMapping": ("pass changes of three tables to `feed.record`", "free"),
+    "AWS::Lambda::Function": ("one per operation, three for devices, two for events", "free"),
     "AWS::Lambda::LayerVersion": ("shared code; only those of one processor are deployed", "free"),
+    "AWS::Lambda::Permission": ("lets the rule invoke `feed.deliver`", "free"),
     "AWS::Lambda::Version": ("deployed versions, to roll back to", "free; with `SnapStart`, its snapshot"),
     "AWS::Logs::LogGroup": ("logs of the functions and of API Gateway", "$0.03 per GB stored"),
-    "AWS::Logs::MetricFilter": ("count errors, failed guesses and banned devices", "$0.30 per metric in use"),
+    "AWS::Logs::MetricFilter": (
+        "count errors, failed guesses, banned devices, and events that are not recorded or not delivered",
+        "$0.30 per metric in use",
+    ),
     "AWS::Logs::QueryDefinition": ("saved log queries", "free"),
     "AWS::SNS::Subscription": ("`AlarmEmail`, if set", "free"),
     "AWS::SNS::Topic": ("alarm notifications", "free"),
+    "AWS::SQS::Queue": ("changes that could not be recorded", "free"),
     "AWS::SecretsManager::Secret": ("keys from which ids, authKeys and tokens are derived", "$0.40 each"),
 }
 """Purpose of each resource type, and its idle monthly price in us-east-1."""
@@ -136,10 +172,11 @@ def _statements() -> Iterator[tuple[str, ...]]:
     yield "resource", "action", "purpose", "functions"
     yield "---", "---", "---", "---"
     granted = {
-        (roles.resource(statement["Resource"]), action.partition(":")[2], function.name)
+        (resource, action.partition(":")[2], function.name)
         for function in template.functions()
         for statement in function.policies
-        if statement["Action"] != [roles.INVOKE]
+        if not _invokes_all(statement)
+        for resource in roles.resources(statement)
         for action in statement["Action"]
     }
     order = list(WHY)
@@ -149,13 +186,17 @@ def _statements() -> Iterator[tuple[str, ...]]:
         yield f"`{resource}`", f"`{action}`", WHY[resource, action], ", ".join(name for _, _, name in rows)
     for function in template.functions():
         for statement in function.policies:
-            if statement["Action"] == [roles.INVOKE]:
+            if _invokes_all(statement):
                 aliases = f"the alias `live` of {len(statement['Resource'])} functions"
                 yield aliases, f"`{roles.INVOKE.partition(':')[2]}`", "paths with extra slashes", function.name
     functions = {f"{function.logical_id}Role" for function in template.functions()}
     for name, role in template.resources("AWS::IAM::Role"):
         if name not in functions:
             yield from _of_a_role(name, role)
+
+
+def _invokes_all(statement: Mapping[str, Any]) -> bool:
+    return statement["Action"] == [roles.INVOKE] and isinstance(statement["Resource"], list)
 
 
 def _of_a_role(name: str, properties: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -2,12 +2,13 @@
 
 `Access` lists actions on a table or index (`table/index`), each with patterns of the partition keys: a prefix up to the
 first `#`. `device` matches a device of any API, and `"*"` any key. For the WebSocket API, it lists the methods with
-which a function manages connections. A function can also read the secrets in its environment, and write logs, and
-traces if tracing is on. The default route's can invoke the live versions of the five APIs' operations. Functions with
+which a function manages connections; for a function, an event bus or a queue, the actions on it. A function can also
+read the streams of the tables in `Streams` and the secrets in its environment, and write logs, and traces if tracing is
+on. The default route's can invoke the live versions of the five APIs' operations. Functions with
 the same statements share a role, which has the name of the first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,14 @@ INVOKE = "lambda:InvokeFunction"
 MANAGE = "execute-api:ManageConnections"
 LINK = "LinkApi"
 """The WebSocket API."""
+PREFIXES = {
+    "AWS::Serverless::Function": "lambda",
+    "AWS::Events::EventBus": "events",
+    "AWS::SQS::Queue": "sqs",
+}
+"""Prefix of the actions on a resource without keys, by its type."""
+STREAM = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+"""Actions with which Lambda reads a table's streams for a function."""
 ANY_KEY = "*"
 """Any key. The statement gets no condition."""
 ANY_DEVICE = "device"
@@ -51,15 +60,19 @@ def access() -> dict[str, dict[str, dict[str, list[str]]]]:
         granted = template.metadata(function).get("Access", {})
         for resource, actions in granted.items():
             for action, patterns in actions.items():
-                if not patterns and resource != LINK:
+                if not patterns and resource != LINK and _prefix(resource) == "dynamodb":
                     raise ValueError(f'{function}: {action} on {resource} has no key patterns ("*" matches any key)')
         found[properties["Handler"].removesuffix(".handler")] = (
             {
-                resource: {f"dynamodb:{action}": patterns for action, patterns in actions.items()}
+                resource: {f"{_prefix(resource)}:{action}": patterns for action, patterns in actions.items()}
                 for resource, actions in granted.items()
                 if resource != LINK
             }
             | {f"{LINK}/{method}": {MANAGE: []} for method in granted.get(LINK, {})}
+            | {
+                f"{table}/stream": {f"dynamodb:{action}": [] for action in STREAM}
+                for table in template.metadata(function).get("Streams", ())
+            }
             | {
                 variable["Ref"]: {"secretsmanager:GetSecretValue": []}
                 for variable in variables
@@ -69,18 +82,34 @@ def access() -> dict[str, dict[str, dict[str, list[str]]]]:
     return found
 
 
+def _prefix(resource: str) -> str:
+    """Return the prefix of the actions on a resource."""
+    kind = template.document()["Resources"].get(resource, {}).get("Type")
+    return PREFIXES.get(kind, "dynamodb")
+
+
+def resources(statement: Mapping[str, Any]) -> list[str]:
+    """Return the tables, `table/index`, `table/stream`, secrets, functions, buses and queues of a statement."""
+    named = statement["Resource"]
+    return [resource(each) for each in (named if isinstance(named, list) else [named])]
+
+
 def resource(written: dict[str, Any]) -> str:
-    """Return the table, `table/index` or secret of a statement."""
+    """Return what a part of a statement's `Resource` names."""
     ((intrinsic, value),) = written.items()
     if intrinsic == "Ref":
-        return str(value)
+        return str(value).removesuffix(".Alias")
     if intrinsic == "Fn::GetAtt":
         return str(value[0])
     if isinstance(value, str):
+        if "/index/" in value:
+            return f"{value.split('${')[-1].partition('.')[0]}/{value.rpartition('/')[2]}"
         return f"{LINK}/{value.split('/')[-3]}"
     arn, named = value
     _, _, index = arn.partition("/index/")
     table = str(named["table"]["Fn::If"][2]["Ref"])
+    if arn.endswith("/stream/*"):
+        return f"{table}/stream"
     return f"{table}/{index}" if index else table
 
 
@@ -114,13 +143,17 @@ def _by_function() -> dict[str, tuple[str, ...]]:
 
 
 def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
+    # A role's policies are limited in size, so a statement has all resources with the same actions and keys.
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for resource, actions in granted.items():
         by_keys: dict[tuple[str, ...], list[str]] = {}
         for action, keys in actions.items():
             by_keys.setdefault(tuple(keys), []).append(action)
         for patterns, together in by_keys.items():
-            named = f"{{Effect: Allow, Action: [{', '.join(together)}], Resource: {_arn(resource)}"
-            yield f"  {named}{_condition(patterns)}}}"
+            found.setdefault((tuple(together), patterns), []).append(_arn(resource))
+    for (actions_, patterns), arns in found.items():
+        named = arns[0] if len(arns) == 1 else f"[{', '.join(arns)}]"
+        yield f"  {{Effect: Allow, Action: [{', '.join(actions_)}], Resource: {named}{_condition(patterns)}}}"
 
 
 def _invocations() -> Iterator[str]:
@@ -148,8 +181,10 @@ def _arn(resource: str) -> str:
         return f'!Sub "{api}/link/{method}/@connections/*"'
     table, _, index = resource.partition("/")
     if not table.endswith("Table"):
-        return f"!Ref {resource}"
+        prefix = _prefix(resource)
+        suffix = {"lambda": ".Alias", "events": ".Arn", "sqs": ".Arn"}.get(prefix, "")
+        return f"{'!GetAtt' if suffix == '.Arn' else '!Ref'} {resource}{suffix}"
     if f"{table}Name" not in template.document()["Parameters"]:
-        return f"!GetAtt {table}.Arn"
-    arn = f"{_TABLE}/index/{index}" if index else _TABLE
+        return f'!Sub "${{{table}.Arn}}/index/{index}"' if index else f"!GetAtt {table}.Arn"
+    arn = f"{_TABLE}/stream/*" if index == "stream" else f"{_TABLE}/index/{index}" if index else _TABLE
     return f'!Sub ["{arn}", {{table: *{table.removesuffix("Table").lower()}}}]'

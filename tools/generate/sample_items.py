@@ -12,12 +12,14 @@ from unittest.mock import patch
 
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Batch, Check, Key, Put, Read, Update, Write
+from bindery.aws.dynamodb import Batch, Check, Key, Partition, Put, Read, Update, Write
 from bindery.connectivity import access, device_credentials, frames, leases, presence, service_addresses
 from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, products, settings, storage_format, tsl, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.directory.sessions import Session
+from bindery.feed import chain, people
+from bindery.feed.chain import Draft
 from bindery.quectel import binding, domain_secrets, families, sharing
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
@@ -28,7 +30,7 @@ from tools.local import demo
 NOW = 1795176000
 """Time of the sample events, in seconds."""
 
-_ENVIRONMENT = {"DATA_CENTER": "eu", "LEASE_SECONDS": "28800", "PASSING_DAYS": "90"}
+_ENVIRONMENT = {"DATA_CENTER": "eu", "HISTORY_DAYS": "400", "LEASE_SECONDS": "28800", "PASSING_DAYS": "90"}
 
 ACCOUNT, DOMAIN, FAMILY, RUN = "acme", "app", "home-1", "7d0c1f"
 PRODUCT_KEY, SERIAL, DEVICE_KEY = demo.PRODUCT_KEY, demo.SERIALS[""], "F4A1B2C3D4E1"
@@ -36,6 +38,8 @@ USED = "1d4b6e0f8a2c4f7e9b3d5a7c1e2f4b68"
 ADDRESS, API_KEY = demo.ADDRESSES["REMOTEIT_DEVICE_ADDRESS"], demo.DOCUMENTED["RUFUS_API_KEY"]
 CUSTOMER, IDENTIFIER, NICKNAME = demo.CUSTOMERS[""], "990000862471854", "My Phone"
 CARD = demo.ISSUED[0]
+EVENT, RECORD, WEBHOOK = "5e8f2a90c7d14b36a0e94f1d2c7b8a65", "1b0f3c77a4", "wh_4f1d2c7b8a650e94"
+OPERATOR = "arn:aws:iam::123456789012:user/operator"
 PROPERTY = {"id": 1, "code": "on", "name": "On", "type": "PROPERTY", "dataType": "BOOL", "subType": "RW", "specs": []}
 
 
@@ -55,6 +59,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Tunnel": items.tunnel(device, USED),
             "Frame": items.frame(USED, 0),
             "Passing": next(key for key in tables if key.sk and key.sk.startswith("at#")),
+            "Act": next(key for key in tables if key.sk and key.sk.startswith("act#")),
             "NicknameLock": items.nickname_lock(CUSTOMER, NICKNAME),
             "Connection": items.connection(device, "ada"),
             "Attempts": items.guesses("ada"),
@@ -75,6 +80,15 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Setting": items.setting(settings.DEVICE_MANAGEMENT),
             "StorageFormat": items.STORAGE_FORMAT,
             "DoctorRun": items.doctor_run(RUN),
+            "Webhook": items.webhook(WEBHOOK),
+            "Event": items.event(device, 1),
+            "Reference": items.recorded(EVENT),
+            "Person": items.person(identity.user_holder("ada")),
+            "Unrecorded": items.unrecorded(NOW * 1000, RECORD),
+            "Cursor": items.cursor(WEBHOOK, device),
+            "DeadLetter": items.dead(WEBHOOK, NOW * 1000, EVENT),
+            "Delivery": items.delivery(WEBHOOK, device, NOW * 1000, EVENT),
+            "FeedPosition": items.FEED_POSITION,
         }
         return {kind: tables[key] for kind, key in keys.items()}
 
@@ -121,6 +135,53 @@ def _write_all(device: str) -> None:
     # Tokens are checked against the real time, so renewing one would fail.
     dynamodb.write(items.used_token(USED).put({"used_at": clock.now(), "expires_at": NOW + 30 * 86400}))
     _write_settings()
+    with dynamodb.acting(OPERATOR):
+        devices.deactivate(identity.customer_device(IDENTIFIER))
+    _write_history(device)
+
+
+def _write_history(device: str) -> None:
+    ada = {"kind": "user", "id": people.pseudonym(identity.user_holder("ada"), clock.now())}
+    known = {"device": identity.opaque(device), "api": "quectel"}
+    bound = known | {"binding": RUN, "holder": ada, "exclusive": True}
+    persons = frozenset({ada["id"]})
+    (event,) = chain.append(Draft(EVENT, "device.bound", NOW * 1000, device, bound, RECORD, persons), lambda: None)
+    unrecorded: items.Unrecorded = {"record": "{}", "error": "KeyError", "expires_at": event["expires_at"]}
+    dynamodb.write(items.unrecorded(NOW * 1000, RECORD).put(unrecorded))
+    dynamodb.write(items.FEED_POSITION.put({"position": 1}))
+    _write_deliveries(event)
+
+
+def _write_deliveries(event: items.Event) -> None:
+    about = {name: event[name] for name in ("type", "chain", "at", "expires_at")} | {
+        "event": event["id"],
+        "status": 500,
+    }
+    webhook: items.Webhook = {
+        "id": WEBHOOK,
+        "url": "https://crm.example.com/bindery",
+        "types": {"device.bound": NOW * 1000},
+        "enabled": True,
+        "enabled_at": NOW * 1000,
+        "secrets": [{"sealed": "Yc5…"}],
+        "created_at": NOW * 1000,
+    }
+    cursor: items.Cursor = {
+        "webhook": WEBHOOK,
+        "chain": event["chain"],
+        "next": 1,
+        "wanted": 1,
+        "attempts": 1,
+        "failing_since": NOW * 1000,
+        "collection": items.due_shard(items.shard(event["chain"], items.SHARDS)),
+        "time": f"{NOW * 1000 + 5000:013}",
+        "expires_at": event["expires_at"],
+    }
+    dynamodb.write(items.webhook(WEBHOOK).put(webhook))
+    dynamodb.write(items.cursor(WEBHOOK, event["chain"]).put(cursor))
+    dynamodb.write(Put(items.dead(WEBHOOK, event["at"], EVENT), about | {"seq": 1}))
+    attempt = about | {"attempt": 1, "milliseconds": 38}
+    dynamodb.write(Put(items.delivery(WEBHOOK, event["chain"], event["at"], EVENT), attempt))
 
 
 def _write_tunnel(device: str, lease: leases.Connection) -> None:
@@ -178,7 +239,7 @@ def _fixed() -> Iterator["_Tables"]:
     """Replace the tables, secrets, settings, clock and random numbers."""
     tables, random = _Tables(), Random(0)  # noqa: S311 (not for secrets)
     with ExitStack() as stack:
-        for name in ("get", "get_many", "write", "transact"):
+        for name in ("get", "get_many", "last", "write", "transact"):
             stack.enter_context(patch.object(dynamodb, name, getattr(tables, name)))
         stack.enter_context(patch.object(secrets, "secret", str.encode))
         stack.enter_context(patch.object(env, "read", _ENVIRONMENT.__getitem__))
@@ -194,6 +255,9 @@ class _Tables(dict[Key[Any], dict[str, Any]]):
 
     def get_many(self, reads: Sequence[Read]) -> Batch:
         return Batch({read.key: self[read.key] for read in reads if read.key in self})
+
+    def last(self, partition: Partition[Any]) -> dict[str, Any] | None:
+        return None
 
     def transact(self, operations: Sequence[Write | Check], *, aside: Write | None = None) -> None:
         for operation in operations if aside is None else [*operations, aside]:

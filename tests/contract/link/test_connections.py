@@ -19,13 +19,14 @@ from bindery.registry.bindings import Mode
 from tests import aws_calls, device_link, moto_registry, quectel, rufus, vodlix
 from tests.asseco import IMEI, block, register, unregister
 from tests.asseco import SAMPLE as PHONE
+from tests.concurrency.races import before
 from tests.device_link import connect, connected
-from tests.http_api import Response, admin
+from tests.http_api import OPERATOR, Response, admin
 from tests.openid import CUSTOMER, Bank
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
 from tests.records import registration
 from tests.sample_requests import send
-from tests.tables import everything, stored
+from tests.tables import acts_in, everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -170,6 +171,26 @@ def test_device_key_needs_an_existing_device(device: str) -> None:
     assert answer.status == 404
     assert "The device does not exist, or has no key." in answer.body
     assert everything() == before
+
+
+def test_issued_and_revoked_device_keys_are_acts(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    for number, action in enumerate(["key", "key", "revoke-key"]):
+        monkeypatch.setattr(clock, "now", lambda: now + number)  # noqa: B023 (used at once)
+        assert operate(device, action).status == 200
+    found = [(act["pk"], act["did"], act["by"], act["at"]) for act in acts_in(everything())]
+    made = [(device, did, OPERATOR, now + at) for at, did in enumerate(["key_issued", "key_issued", "key_revoked"])]
+    assert found == made
+
+
+@pytest.mark.parametrize("action", ["key", "revoke-key"])
+def test_device_key_that_conflicts_with_a_connection_leaves_no_act(
+    action: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = device_credentials.issue(device)
+    before(monkeypatch, "TransactWriteItems", lambda: connected(key))
+    assert operate(device, action).status == 503
+    assert acts_in(everything()) == []
 
 
 def test_device_key_works_only_while_the_device_is_bound() -> None:

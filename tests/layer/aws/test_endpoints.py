@@ -1,6 +1,6 @@
 """Endpoints of AWS calls: those of botocore, or those of the environment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,17 @@ from tests import aws_responses
 from tests.conftest import clear_caches
 from tools import template
 
-ENDPOINT_SETTINGS = {"dynamodb": "AWS_ENDPOINT_URL_DYNAMODB", "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER"}
+ENDPOINT_SETTINGS = {
+    "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
+    "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "events": "AWS_ENDPOINT_URL_EVENTBRIDGE",
+}
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "dynamodb": lambda created: created.get_item(TableName="t", Key={"pk": {"S": "it"}}),
+    "secretsmanager": lambda created: created.get_secret_value(SecretId="it"),
+    "events": lambda created: created.put_events(Entries=[{"Source": "it"}]),
+}
 
 every_service = pytest.mark.parametrize("service", direct.SERVICES)
 
@@ -44,10 +54,7 @@ def called_by_botocore(service: str, created: Any) -> str:
         return AWSResponse(request.url, 200, {}, aws_responses.Raw(b"{}"))
 
     created.meta.events.register("before-send", before_send)
-    if service == "dynamodb":
-        created.get_item(TableName="t", Key={"pk": {"S": "it"}})
-    else:
-        created.get_secret_value(SecretId="it")
+    CALLS[service](created)
     (url,) = urls
     return url
 

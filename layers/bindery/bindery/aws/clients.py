@@ -8,7 +8,7 @@ from bindery.aws.errors import THROTTLED, TRANSIENT, ConnectionFailed, ServiceEr
 from bindery.core import env
 from bindery.core.errors import HotKey, Reason, Refused
 
-Service = Literal["dynamodb", "secretsmanager", "lambda", "apigatewaymanagementapi"]
+Service = Literal["dynamodb", "secretsmanager", "lambda", "apigatewaymanagementapi", "events"]
 
 # Errors that pass, in addition to those that a client retries.
 _PASSING = frozenset({"InternalServerError", "InternalServiceError", "ServiceUnavailable"}) | THROTTLED | TRANSIENT

@@ -45,6 +45,7 @@ SERVICES = MappingProxyType(
         "secretsmanager": Service(
             "secretsmanager", "secretsmanager", "application/x-amz-json-1.1", "AWS_ENDPOINT_URL_SECRETS_MANAGER"
         ),
+        "events": Service("events", "AWSEvents", "application/x-amz-json-1.1", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
     }
 )
 
@@ -152,18 +153,19 @@ class Functions:
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """Make one attempt at `Invoke`, the only operation. Raises `ServiceError` or `ConnectionFailed`."""
         name, alias, event = request["FunctionName"], request["Qualifier"], request["Payload"]
+        kind = request.get("InvocationType", "")
         try:
-            response = self._attempt(name, alias, event)
+            response = self._attempt(name, alias, event, kind)
         except ConnectionFailed as error:
             # The function may have run although its response was lost, unless the connection was already closed.
             if not error.stale:
                 raise
-            response = self._attempt(name, alias, event)
+            response = self._attempt(name, alias, event, kind)
         if response.status >= 300:
             raise _error(response, _members(response.body) or {})
         return {"Payload": BytesIO(response.body), "FunctionError": response.headers.get("x-amz-function-error")}
 
-    def _attempt(self, name: str, alias: str, event: bytes) -> Response:
+    def _attempt(self, name: str, alias: str, event: bytes, kind: str) -> Response:
         path = f"{self._connections.path.rstrip('/')}/2015-03-31/functions/{name}/invocations"
         head = signing.head(
             credentials=credentials.find(),
@@ -174,6 +176,7 @@ class Functions:
             query=f"Qualifier={alias}",
             content_type=_LAMBDA.content_type,
             body=event,
+            invocation=kind,
         )
         return self._connections.exchange(head + event)
 

@@ -49,6 +49,7 @@ class Table(StrEnum):
     BINDINGS = "BINDINGS_TABLE"
     DIRECTORY = "DIRECTORY_TABLE"
     FRAMES = "FRAMES_TABLE"
+    HISTORY = "HISTORY_TABLE"
 
 
 _NO_MEMBERS: Mapping[tuple[str, ...], Any] = MappingProxyType({})
@@ -254,6 +255,13 @@ def query(
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
+def last(partition: Partition[T]) -> T | None:
+    """Return the last item of a table's partition (strongly consistent), or None."""
+    request = _query(partition) | {"ScanIndexForward": False, "Limit": 1}
+    answer = _call(Reason.UNAVAILABLE, "Query", **request)
+    return cast("T", decode(answer["Items"][0])) if answer["Items"] else None
+
+
 class CursorPage(NamedTuple, Generic[T]):
     """A page, and the cursor of the next. An invalid cursor raises `INVALID`."""
 
@@ -297,8 +305,8 @@ def scan(table: Table, index: Index, filtered: Condition, limit: int, cursor: st
 
 
 @contextmanager
-def acting(who: str) -> Iterator[None]:
-    """Set `changed_by` and `changed_at` in all items written."""
+def acting(who: str | None) -> Iterator[None]:
+    """Set `changed_by` and `changed_at` in all items written, or with None, neither."""
     token = _actor.set(who)
     try:
         yield

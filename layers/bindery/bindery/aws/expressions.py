@@ -70,8 +70,8 @@ def equals(path: Path, value: Any) -> Condition:
     return _compared(path, "=", value)
 
 
-def at_most(path: Path, value: int) -> Condition:
-    """Condition: a number is at most `value`."""
+def at_most(path: Path, value: int | str) -> Condition:
+    """Condition: a number or text is at most `value`."""
     return _compared(path, "<=", value)
 
 

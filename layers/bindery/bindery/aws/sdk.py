@@ -33,7 +33,7 @@ CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", 
 INVOCATIONS = Config(connect_timeout=1, read_timeout=25, retries={"total_max_attempts": 1})
 
 # Second part of the names of the events that these clients emit, such as `before-call.dynamodb.GetItem`.
-_SERVICES = frozenset({"", "*", "dynamodb", "secrets-manager"})
+_SERVICES = frozenset({"", "*", "dynamodb", "eventbridge", "secrets-manager"})
 
 _PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,): "register_last"}
 
@@ -41,7 +41,7 @@ _PLACES = {(): "register", (REGISTER_FIRST,): "register_first", (REGISTER_LAST,)
 class _Models(Loader):
     def list_available_services(self, type_name: str) -> list[str]:
         # botocore's own loader searches the folders of all 400 services.
-        return ["dynamodb", "secretsmanager", "lambda", "apigatewaymanagementapi"]
+        return ["dynamodb", "secretsmanager", "lambda", "apigatewaymanagementapi", "events"]
 
 
 class _Credentials(Credentials):

@@ -21,12 +21,19 @@ def head(
     query: str = "",
     method: str = "POST",
     canonical_path: str = "",
+    invocation: str = "",
     moment: float | None = None,
 ) -> bytes:
-    """Return the head of a signed HTTP request. `query` is canonical, and `path` unless `canonical_path` is set."""
+    """Return the head of a signed HTTP request. `query` is canonical, and `path` unless `canonical_path` is set.
+
+    `invocation` is the type of an invocation of Lambda.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     headers = f"content-type:{content_type}\nhost:{host}\nx-amz-date:{stamp}\n"
     signed = "content-type;host;x-amz-date"
+    if invocation:
+        headers += f"x-amz-invocation-type:{invocation}\n"
+        signed += ";x-amz-invocation-type"
     if credentials.token:
         headers += f"x-amz-security-token:{credentials.token}\n"
         signed += ";x-amz-security-token"

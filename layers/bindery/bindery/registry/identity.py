@@ -33,6 +33,8 @@ _FOLDED_AWAY = f"[{_IGNORABLE}]"
 _DECEPTIVE = f"[{_IGNORABLE}{_FORMAT}{_SPACES}{_NONCHARACTERS}]"
 _VISIBLE = f"[^{_IGNORABLE}{_FORMAT}{_SPACES}{_NONCHARACTERS}\\s]"
 
+_DOCTORS = re.compile("[a-z]+#doctor-[0-9a-f]{32}-")
+
 # Values that platforms return for an unknown or withheld identifier, in lower case and without separators.
 _PLACEHOLDERS = frozenset(
     {
@@ -276,6 +278,16 @@ def device_from_opaque(text: str) -> str:
     """Decode a device's key. Raises `INVALID`."""
     device = from_opaque(text)
     # Functions may read only the items of devices, so IAM would deny access to any other key.
-    if not device.startswith(tuple(f"{dialect}#" for dialect in _PARTS)):
+    if not is_device(device):
         raise Refused(Reason.INVALID)
     return device
+
+
+def is_doctors(key: str) -> bool:
+    """Return True for the key of a record that the doctor creates, uses and deletes."""
+    return _DOCTORS.match(key) is not None
+
+
+def is_device(key: str) -> bool:
+    """Return True for a device's key."""
+    return key.startswith(tuple(f"{dialect}#" for dialect in _PARTS))

@@ -26,6 +26,9 @@ BY_CREDENTIAL = Index("by_credential", "credential")
 BY_LIST = Index("by_list", "collection", "pk")
 """Directory items with a `collection`, which operators list. Projects everything."""
 
+BY_TIME = Index("by_time", "collection", "time")
+"""Events in the order of recording, and what is due to be delivered. Projects everything."""
+
 
 Role = Literal["administrator", "regular"]
 """Role in a user domain (quectel)."""
@@ -36,6 +39,27 @@ Binders = Literal["everyone", "administrators"]
 
 ServiceKind = Literal["tcp", "ssh", "http", "https", "vnc", "rdp", "samba", "bulk"]
 """Type of a service (remoteit)."""
+
+
+Did = Literal[
+    "banned",
+    "unbanned",
+    "disabled",
+    "enabled",
+    "deactivated",
+    "activated",
+    "address_assigned",
+    "address_removed",
+    "key_issued",
+    "key_revoked",
+    "ended",
+    "deleted",
+    "erased",
+]
+"""What an operator did."""
+
+Cause = Literal["operator", "erased"]
+"""Why an operator's request ended a binding: by itself, or as part of an erasure."""
 
 
 class Stored(TypedDict, total=False):
@@ -559,6 +583,63 @@ def key_guesses(kind: str, source_ip: str) -> Key[Attempts]:
     return Key(Table.BINDINGS, f"attempts#{kind}#{network}", "keys")
 
 
+class Act(Stored, total=False):
+    """An operator's act, for the change feed. Only the feed reads it, and it expires after 30 days.
+
+    It has no personal data, except in free-text reasons, and the uid in the key of a lifted bar, which an erasure
+    deletes.
+    """
+
+    did: Did
+    by: str
+    """ARN of the operator."""
+    at: int
+    reason: str
+    cause: Cause
+    """Of an ended binding or share."""
+    shares: list[str]
+    """Ids of the shares that ended with a binding in multi mode."""
+    address: str
+    """The service address."""
+    kind: str
+    """Kind of the deleted item."""
+    id: str
+    """Name of the deleted item, by its kind: of a bar, the product."""
+    person: str
+    """Pseudonym of an erased person."""
+    expires_at: int
+
+
+def act(device: str, identifier: str) -> Key[Act]:
+    """Key of an act on a device."""
+    # A smaller sort key than those of `holders`.
+    return Key(Table.BINDINGS, device, f"act#{identifier}")
+
+
+def ending(device: str, ended: str) -> Key[Act]:
+    """Key of the act that ended a binding or share, by its id."""
+    return Key(Table.BINDINGS, device, f"act#unbind#{ended}")
+
+
+def deletion(key: Key[Any], identifier: str) -> Key[Act]:
+    """Key of an act that deleted an item."""
+    return Key(Table.BINDINGS, _deletions(key), f"act#{identifier}")
+
+
+def deletions(key: Key[Any]) -> Partition[Act]:
+    """Acts that deleted items with this partition key."""
+    return Partition(Table.BINDINGS, _deletions(key))
+
+
+def _deletions(key: Key[Any]) -> str:
+    return identity.join("act", key.table.name.lower(), key.pk)
+
+
+def erasure(identifier: str) -> Key[Act]:
+    """Key of an act that erased a person."""
+    return Key(Table.BINDINGS, "act#erased", f"act#{identifier}")
+
+
 # ── directory: what operators write and requests read ─────────────────────────────────────────────────────────────────
 
 
@@ -885,6 +966,283 @@ class StorageFormat(Stored, total=False):
 
 
 STORAGE_FORMAT: Key[StorageFormat] = Key(Table.DIRECTORY, "format", "format")
+
+
+# ── webhooks, in the directory ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WebhookSecret(TypedDict, total=False):
+    """A secret with which deliveries are signed."""
+
+    sealed: str
+    """Encrypted."""
+    until: int
+    """End of its use, once it was replaced (seconds)."""
+
+
+class Webhook(Stored, total=False):
+    """A subscriber's URL, to which events are delivered."""
+
+    id: str
+    url: str
+    types: dict[str, int]
+    """Types of events to deliver, or `*` for all, each with the time since which they are."""
+    enabled: bool
+    enabled_at: int
+    disabled_reason: str
+    secrets: list[WebhookSecret]
+    """The current one first."""
+    rotated_at: int
+    created_at: int
+
+
+def webhook(webhook: str) -> Key[Webhook]:
+    """Key of a webhook."""
+    return Key(Table.DIRECTORY, "webhooks", webhook)
+
+
+def webhooks() -> Partition[Webhook]:
+    """All webhooks."""
+    return Partition(Table.DIRECTORY, "webhooks")
+
+
+# ── history: what happened, append-only, and its delivery ─────────────────────────────────────────────────────────────
+
+LOG_SHARDS = 16
+"""Parts of each day's log. Each takes 1,000 events per second."""
+
+SHARDS = 8
+"""Parts of what many events write: an operator's mentions, due deliveries, a webhook's delivery log."""
+
+
+class Event(Stored, total=False):
+    """An event in the chain of a device, account, product … Each has the hash of the one before."""
+
+    id: str
+    type: str
+    at: int
+    seq: int
+    """Number in the chain, from 1."""
+    previous: str
+    hash: str
+    data: dict[str, Any]
+    chain: str
+    collection: str
+    """Day of recording and shard, for the log."""
+    time: str
+    """Time of recording and id."""
+    expires_at: int
+
+
+def event(chain: str, seq: int) -> Key[Event]:
+    """Key of an event."""
+    return Key(Table.HISTORY, f"chain#{chain}", f"{seq:012}")
+
+
+def events(chain: str, seq: int = 0) -> Partition[Event]:
+    """A chain's events from a number on."""
+    first = event(chain, seq)
+    return Partition(Table.HISTORY, first.pk, start=first.sk)
+
+
+def log(day: str, shard: int, start: str = "") -> Partition[Event]:
+    """Events recorded on a day (`2026-12-01`), from a `time` on."""
+    return Partition(Table.HISTORY, log_shard(day, shard), BY_TIME, start=start or None)
+
+
+def recorded_at(event: Event) -> int:
+    """Return the time at which an event was recorded (milliseconds)."""
+    return int(event["time"].partition("#")[0])
+
+
+def log_shard(day: str, shard: int) -> str:
+    """Return the `collection` of a part of a day's log."""
+    return f"log#{day}#{shard:02}"
+
+
+def shard(name: str, shards: int) -> int:
+    """Return the shard of a chain."""
+    return int(secrets.fingerprint(name)[:8], 16) % shards
+
+
+class Reference(Stored, total=False):
+    """A reference to an event: by its id, a person or an operator."""
+
+    chain: str
+    seq: int
+    source: str
+    """By an event's id: the stream's id of the change that was recorded."""
+    expires_at: int
+
+
+def recorded(event: str) -> Key[Reference]:
+    """Key of an event's id: no event is recorded twice."""
+    return Key(Table.HISTORY, f"event#{event}", "event")
+
+
+def person_mention(pseudonym: str, at: int, event: str) -> Key[Reference]:
+    """Key of a reference to an event that concerns a person."""
+    return Key(Table.HISTORY, f"about#person#{pseudonym}", f"{at:013}#{event}")
+
+
+def person_mentions(pseudonym: str) -> Partition[Reference]:
+    """Events that concern a person, oldest first."""
+    return Partition(Table.HISTORY, person_mention(pseudonym, 0, "").pk)
+
+
+def operator_mention(operator: str, chain: str, at: int, event: str) -> Key[Reference]:
+    """Key of a reference to what an operator did."""
+    return Key(Table.HISTORY, f"about#operator#{operator}#{shard(chain, SHARDS)}", f"{at:013}#{event}")
+
+
+def operator_mentions(operator: str, shard: int, since: int = 0) -> Partition[Reference]:
+    """Part of what an operator did since a time (milliseconds), oldest first."""
+    return Partition(Table.HISTORY, f"about#operator#{operator}#{shard}", start=f"{since:013}")
+
+
+class Person(Stored, total=False):
+    """A person's pseudonym in events. Erasing the person deletes it, and the events then name nobody."""
+
+    pseudonym: str
+    created_at: int
+    erased_at: int
+    """Changes until then that are recorded later give no pseudonym."""
+    expires_at: int
+
+
+def person(holder: str) -> Key[Person]:
+    """Key of a person, given as a holder."""
+    return Key(Table.HISTORY, f"person#{secrets.derive('DIRECTORY_SECRET', 'person', holder).hex()}", "person")
+
+
+class Unrecorded(Stored, total=False):
+    """A change from which no event could be made. Operators can try again."""
+
+    record: str
+    """Stream record, as JSON."""
+    error: str
+    expires_at: int
+
+
+def unrecorded(at: int, record: str) -> Key[Unrecorded]:
+    """Key of a change, by its time and the id of its stream record."""
+    return Key(Table.HISTORY, "unrecorded", f"{at:013}#{record}")
+
+
+def all_unrecorded() -> Partition[Unrecorded]:
+    """All such changes, oldest first."""
+    return Partition(Table.HISTORY, "unrecorded")
+
+
+class Cursor(Stored, total=False):
+    """The state of the delivery of a chain's events to a webhook."""
+
+    webhook: str
+    chain: str
+    next: int
+    """Number of the next event to deliver. Absent before the first."""
+    wanted: int
+    """Number of the last event to deliver."""
+    again: set[str]
+    """Numbers of earlier events to deliver first, again."""
+    attempts: int
+    """Failed attempts to deliver the event that is next."""
+    failing_since: int
+    """Time of the first failed attempt since the last success."""
+    lock: str
+    """Id of the delivery under way."""
+    collection: str
+    """Present while something is to be delivered."""
+    time: str
+    """Time of the next attempt, or end of the lock."""
+    expires_at: int
+
+
+def cursor(webhook: str, chain: str) -> Key[Cursor]:
+    """Key of a cursor."""
+    return Key(Table.HISTORY, f"cursor#{webhook}#{chain}", "cursor")
+
+
+def due_shard(shard: int) -> str:
+    """Return the `collection` of a part of what is due."""
+    return f"due#{shard}"
+
+
+def parked_collection(webhook: str) -> str:
+    """Return the `collection` of the cursors of a disabled webhook."""
+    return f"parked#{webhook}"
+
+
+def parked(webhook: str) -> Partition[Cursor]:
+    """Cursors of a disabled webhook with something to deliver."""
+    return Partition(Table.HISTORY, parked_collection(webhook), BY_TIME)
+
+
+def due(shard: int) -> Partition[Cursor]:
+    """Part of the cursors with something to deliver, the earliest due first."""
+    return Partition(Table.HISTORY, due_shard(shard), BY_TIME)
+
+
+class DeadLetter(Stored, total=False):
+    """An event that a webhook did not accept in time. Expires with the event."""
+
+    event: str
+    type: str
+    chain: str
+    seq: int
+    at: int
+    status: int | None
+    """HTTP status of the last attempt, or None without a response."""
+    error: str
+    expires_at: int
+
+
+def dead(webhook: str, at: int, event: str) -> Key[DeadLetter]:
+    """Key of an event that a webhook did not accept in time."""
+    return Key(Table.HISTORY, f"dead#{webhook}", f"{at:013}#{event}")
+
+
+def all_dead(webhook: str) -> Partition[DeadLetter]:
+    """Events that a webhook did not accept in time, oldest first."""
+    return Partition(Table.HISTORY, f"dead#{webhook}")
+
+
+class Delivery(Stored, total=False):
+    """An attempt to deliver an event."""
+
+    event: str
+    type: str
+    chain: str
+    at: int
+    attempt: int
+    status: int | None
+    """HTTP status, or None without a response."""
+    error: str
+    milliseconds: int
+    expires_at: int
+
+
+_END_OF_TIME = 10**13 - 1
+"""Largest time in a sort key."""
+
+
+def delivery(webhook: str, chain: str, at: int, event: str) -> Key[Delivery]:
+    """Key of an attempt. Later attempts have smaller sort keys."""
+    return Key(Table.HISTORY, f"deliveries#{webhook}#{shard(chain, SHARDS)}", f"{_END_OF_TIME - at:013}#{event}")
+
+
+def deliveries(webhook: str, shard: int, start: str | None = None) -> Partition[Delivery]:
+    """Part of a webhook's attempts from a sort key on, newest first."""
+    return Partition(Table.HISTORY, f"deliveries#{webhook}#{shard}", start=start)
+
+
+class FeedPosition(Stored, total=False):
+    """The last change of its registry that a local server has read."""
+
+    position: int
+
+
+FEED_POSITION: Key[FeedPosition] = Key(Table.HISTORY, "feed", "position")
 
 
 # ── the doctor ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,1 @@
+"""The change feed: events of devices and bindings, their history, and their delivery."""
