@@ -13,6 +13,7 @@ from bindery.connectivity import access, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, sessions, users
+from bindery.feed import chain, people
 from bindery.operators import forced_unbind, privacy
 from bindery.quectel import binding, families, user_domains
 from bindery.registry import devices, identity, items
@@ -23,7 +24,7 @@ from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
 from tests.invariants import broken
 from tests.records import ADDRESS, company_device, connection, registration, user
-from tests.tables import everything, item_at, stored
+from tests.tables import everything, item_at, stored, without_acts
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -100,10 +101,10 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
 
 
 def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the bindings without the fields that record the last change and when a share was offered."""
+    """Return the bindings without acts, and the fields that record the last change and when a share was offered."""
     return [
         {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
-        for item in tables["BINDINGS"]
+        for item in without_acts(tables)
     ]
 
 
@@ -197,6 +198,7 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
         "nicknames": 0,
         "issued_devices": 1,
         "cards_held": 1,
+        "pseudonyms": 0,
         "users": 0,
     }
     assert answer.json()["removed"] == REMOVED | others
@@ -281,7 +283,7 @@ def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
     found = export()
     assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
-        kind: [] for kind in (*privacy.KINDS, "presences", "properties") if kind not in ("nicknames", "users")
+        kind: [] for kind in (*privacy.KINDS, "presences", "properties", "events") if kind not in ("nicknames", "users")
     }
     with pytest.raises(Refused):
         sessions.verify(token, "quectel").look_up()
@@ -524,3 +526,74 @@ def test_erasure_removes_names_written_before_pseudonyms(lease_from_before: bool
     assert set(owner["leases"]) == {secrets.fingerprint(ME)}
     assert privacy.erase(ME)[0]["connections"] == 1
     assert dynamodb.get(items.owner(place)) == owner | {"leases": {}}
+
+
+# ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+LATER = 1 << 42
+"""A time after all erasures."""
+
+
+def ban_event(number: int, *holders: str) -> None:
+    """Record an event that concerns some holders."""
+    persons = frozenset(person for holder in holders if (person := people.pseudonym(holder, LATER)))
+    data = {"device": "device", "operator": OPERATOR, "reason": "stolen", "users": sorted(persons)}
+    named = (f"{number:032x}", "device.banned", number, "rufus#acme#1", data)
+    chain.append(chain.Draft(*named, source="record", people=persons, operator=OPERATOR))
+
+
+HOLDERS = (identity.user_holder(ME), identity.customer_holder(CUSTOMER))
+
+
+@pytest.fixture
+def named(others: None) -> list[str]:
+    """Create Ada with two events, and Ben with one. Return Ada's pseudonyms."""
+    users.create(ME, "acme", customer=CUSTOMER)
+    ban_event(1, HOLDERS[0])
+    ban_event(2, identity.user_holder(OTHER), HOLDERS[1])
+    return [person for holder in HOLDERS if (person := people.pseudonym(holder, clock.now()))]
+
+
+def test_export_contains_the_users_events_without_their_operators(named: list[str]) -> None:
+    found = export()
+    assert found["pseudonyms"] == [{"kind": "user", "id": named[0]}, {"kind": "customer", "id": named[1]}]
+    both = sorted([named[1], str(people.pseudonym(identity.user_holder(OTHER), clock.now()))])
+    common = {"type": "device.banned"}
+    assert found["events"] == [
+        common | {"id": f"{1:032x}", "at": 1, "data": {"device": "device", "reason": "stolen", "users": [named[0]]}},
+        common | {"id": f"{2:032x}", "at": 2, "data": {"device": "device", "reason": "stolen", "users": both}},
+    ]
+
+
+def test_erasure_leaves_an_intact_history_that_names_nobody(named: list[str]) -> None:
+    events = chain.read("rufus#acme#1")
+    assert erase() == {"pseudonyms": 2, "users": 1}
+    people.clear_cache()
+    assert [people.find(holder) for holder in HOLDERS] == [None, None]
+    assert (chain.read("rufus#acme#1"), chain.verify(events)) == (events, None)
+    for path in (f"users/{ME}", f"customers/{identity.opaque(CUSTOMER)}"):
+        assert admin("history", "GET", f"history/{path}").status == 404
+    assert ME not in json.dumps(everything(), default=sorted)
+    assert erasing().status == 404
+
+
+def test_pseudonyms_are_deleted_with_the_user_record(named: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(operations: Any) -> None:
+        raise Refused(Reason.UNAVAILABLE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamodb, "transact", fail)
+        assert erasing().status == 503
+    assert [people.find(holder) for holder in HOLDERS] == named
+    assert erase() == {"pseudonyms": 2, "users": 1}
+
+
+def test_repeated_erasure_deletes_the_pseudonym_of_a_late_event(named: list[str]) -> None:
+    erase()
+    people.clear_cache()
+    ban_event(3, HOLDERS[0])
+    assert [event["at"] for event in export()["events"]] == [3]
+    assert erase() == {"pseudonyms": 1}
+    assert erasing().status == 404
+    assert [event["seq"] for event in chain.read("rufus#acme#1")] == [1, 2, 3]

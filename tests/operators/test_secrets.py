@@ -10,6 +10,7 @@ import pytest
 
 from bindery.connectivity import service_addresses
 from bindery.directory import accounts, api_keys
+from bindery.feed import sending
 from bindery.http import operation
 from bindery.security import passwords, secrets
 from tests.concurrency.races import before
@@ -153,6 +154,20 @@ def test_domain_secret_is_shown_once_and_never_stored_in_clear(watch: Watch) -> 
         secret = answer.json()["secret"]
         assert watch.shown(secret) == 1
         kept_nowhere(watch, secret)
+
+
+def test_webhook_secret_is_shown_once_and_never_stored_in_clear(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "post", lambda url, headers, body: sending.Outcome(204))
+    made = [watch.admin("webhooks", "POST", "webhooks", {"url": "https://8.8.8.8/"})]
+    path = f"webhooks/{made[0].json()['id']}"
+    made.append(watch.admin("webhooks", "POST", f"{path}/rotate"))
+    watch.admin("webhooks", "GET", path)
+    watch.admin("webhooks", "GET", "webhooks")
+    watch.admin("webhooks", "POST", f"{path}/test")
+    for answer in made:
+        secret = answer.json()["secret"]
+        assert watch.shown(secret) == 1
+        kept_nowhere(watch, secret.removeprefix("whsec_"))
 
 
 @pytest.mark.parametrize("secret", PLANTED)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent import bindery_agent
-from tests.agent.link_server import Connection, LinkServer, in_loop
+from tests.agent.link_server import LinkServer, in_loop
 from tools.cli.client import Exit, Failure
 from tools.cli.main import app
 from tools.local import relay
@@ -75,17 +75,11 @@ async def refused(connection: Streams) -> bool:
         writer.close()
 
 
-async def welcomed(server: LinkServer) -> Connection:
-    link = await server.accept()
-    await link.welcome()
-    return link
-
-
 @in_loop
 async def test_connections_of_a_lease_share_a_session() -> None:
     async with LinkServer() as server, running_relay(server) as running:
         opened = [await running.connect() for _ in range(2)]
-        link = await welcomed(server)
+        link = await server.welcomed()
         assert link.request_headers["Authorization"] == f"Bearer {CREDENTIAL}"
         messages = [await link.message() for _ in range(2)]
         assert [(each["type"], each["svc"]) for each in messages] == [("open", "")] * 2
@@ -101,13 +95,13 @@ async def test_session_without_connections_ends(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(relay_host, "IDLE_SECONDS", 0.1)
     async with LinkServer() as server, running_relay(server) as running:
         connection = await running.connect()
-        link = await welcomed(server)
+        link = await server.welcomed()
         opened = await link.message()
         link.send({"type": "reset", "s": opened["s"], "why": "refused"})
         assert await refused(connection)
         assert await link.closed() == 1000
         connection = await running.connect()
-        assert (await (await welcomed(server)).message())["type"] == "open"
+        assert (await (await server.welcomed()).message())["type"] == "open"
         connection[1].close()
 
 
@@ -115,12 +109,12 @@ async def test_session_without_connections_ends(monkeypatch: pytest.MonkeyPatch)
 async def test_end_of_a_lease_ends_its_connections_and_the_next_is_asked_for_again() -> None:
     async with LinkServer() as server, running_relay(server) as running:
         connection = await running.connect()
-        link = await welcomed(server)
+        link = await server.welcomed()
         await link.message()
         link.send({"type": "bye", "why": "ended", "after": 0})
         assert await refused(connection)
         connection = await running.connect()
-        await welcomed(server)
+        await server.welcomed()
         assert len(running.api.asked) == 2
         connection[1].close()
 
@@ -130,12 +124,12 @@ async def test_end_of_a_session_leaves_its_successor(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(relay_host, "IDLE_SECONDS", 0.2)
     async with LinkServer() as server, running_relay(server) as running:
         connection = await running.connect()
-        link = await welcomed(server)
+        link = await server.welcomed()
         await link.message()
         link.send({"type": "bye", "why": "ended", "after": 0})
         assert await refused(connection)
         opened = [await running.connect()]
-        link = await welcomed(server)
+        link = await server.welcomed()
         link.send({"type": "ack", "s": (await link.message())["s"], "n": 1, "window": 8})
         await asyncio.sleep(0.4)
         opened.append(await running.connect())
@@ -174,7 +168,7 @@ async def test_connections_above_the_limit_are_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(relay_host, "MAX_CONNECTIONS", 1)
     async with LinkServer() as server, running_relay(server) as running:
         connection = await running.connect()
-        link = await welcomed(server)
+        link = await server.welcomed()
         await link.message()
         assert await refused(await running.connect())
         connection[1].close()
@@ -185,29 +179,32 @@ async def test_stopped_relay_host_resets_its_connections() -> None:
     async with LinkServer() as server:
         async with running_relay(server) as running:
             connection = await running.connect()
-            link = await welcomed(server)
+            link = await server.welcomed()
             opened = await link.message()
         assert await link.message() == {"type": "reset", "s": opened["s"], "why": "closed"}
         assert await refused(connection)
 
 
+def failure(ports: str) -> str:
+    """Return the error of the program with these ports."""
+    result = CliRunner().invoke(
+        app, ["relay-host", "--listen=127.0.0.1", f"--ports={ports}", "--devices-url=wss://x/link"]
+    )
+    assert result.exit_code == 2
+    return result.stderr
+
+
 def test_port_in_use_is_reported_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        arguments = [
-            "relay-host",
-            "--listen",
-            "127.0.0.1",
-            "--ports",
-            f"{port}-{port}",
-            "--devices-url",
-            "wss://x/link",
-        ]
-        result = CliRunner().invoke(app, arguments)
-    assert (result.exit_code, result.stderr) == (
-        2,
-        f"bindery: cannot listen on 127.0.0.1, port {port}: Address already in use\n",
-    )
+        assert (
+            failure(f"{port}-{port}") == f"bindery: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+        )
+
+
+@pytest.mark.parametrize("ports", ["2-1", "1", "65535-65536"])
+def test_invalid_ports_are_a_one_line_error(ports: str) -> None:
+    assert failure(ports) == f"bindery: {ports} is not a range of ports. Example: 34168-34267\n"
 
 
 def test_second_local_server_has_other_ports() -> None:

@@ -20,7 +20,13 @@ from tools.cli.restore import TABLES
 
 REGION = "eu-central-1"
 NAMES = [f"{name}TableName" for name in TABLES]
-PARAMETERS = dict.fromkeys(NAMES, "") | {"CanaryDeployments": "true", "Issuer": "https://issuer.example.com"}
+LABELS = [f"{name}StreamLabel" for name in TABLES]
+PARAMETERS = dict.fromkeys([*NAMES, *LABELS], "") | {
+    "CanaryDeployments": "true",
+    "Issuer": "https://issuer.example.com",
+}
+
+BOTH_IMAGES = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 EARLIEST = datetime(2026, 10, 17, tzinfo=UTC)
 LATEST = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -101,6 +107,12 @@ class Deployed:
     def used(self) -> list[str]:
         return [self.parameters()[name] for name in NAMES]
 
+    def streams(self) -> list[str]:
+        return [self.parameters()[name] for name in LABELS]
+
+    def stream(self, table: str) -> dict[str, Any]:
+        return self.tables.describe_table(TableName=table)["Table"]
+
     def items(self, table: str) -> list[dict[str, Any]]:
         return self.tables.scan(TableName=table)["Items"]
 
@@ -150,9 +162,10 @@ def test_old_and_new_tables_are_never_written_concurrently(
 
     monkeypatch.setattr(BaseClient, "_make_api_call", watched)
     bindery(f"restore bindery --to {MOMENT} --yes")
+    tables = dict(zip([*NAMES, *LABELS], [*RESTORED, *stack.streams()], strict=True))
     assert updates == [
-        dict(zip(NAMES, RESTORED, strict=True)) | {"CanaryDeployments": "false", "Issuer": "as it was"},
-        dict.fromkeys(NAMES, "as it was") | {"CanaryDeployments": "true", "Issuer": "as it was"},
+        tables | {"CanaryDeployments": "false", "Issuer": "as it was"},
+        dict.fromkeys(tables, "as it was") | {"CanaryDeployments": "true", "Issuer": "as it was"},
     ]
 
 
@@ -238,3 +251,20 @@ def test_tables_of_another_region_are_restored(stack: Deployed, bindery: Bindery
     assert stack.used() == RESTORED
     assert there.used() == ["", "", ""]
     assert stack.recovers(RESTORED[2])
+    # These tables had no stream.
+    found = [stack.stream(table) for table in RESTORED]
+    assert [table["StreamSpecification"] for table in found] == [BOTH_IMAGES] * 3
+    assert stack.streams() == [table["LatestStreamLabel"] for table in found]
+
+
+def test_table_whose_stream_lacks_images_is_refused(stack: Deployed, bindery: Bindery):
+    keys = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    properties = template.table_properties("BindingsTable")
+    stack.tables.create_table(TableName="other", StreamSpecification=keys, **properties)
+    answer = bindery(f"switch bindery {stack.own[0]} other {stack.own[2]}")
+    assert answer.exit_code == 4
+    assert answer.output == (
+        "bindery: the stream of other has KEYS_ONLY instead of NEW_AND_OLD_IMAGES. Turn that stream off, then run the"
+        " same command again\n"
+    )
+    assert stack.parameters() == PARAMETERS

@@ -94,8 +94,7 @@ async def test_lost_websocket_is_replaced_and_data_is_sent_again() -> None:
         sent = await tunnel.link.message()
         server.responses = [BUSY]
         tunnel.link.drop()
-        link = await server.accept()
-        await link.welcome()
+        link = await server.welcomed()
         assert await link.message() == {"type": "need", "s": sent["s"], "from": 0, "not": []}
         assert await link.message() == sent
         assert tunnel.notes == ["the connection was lost; connecting again", "connected again"]
@@ -127,7 +126,7 @@ async def test_idle_tunnel_asks_whether_its_lease_has_ended(monkeypatch: pytest.
 async def test_connection_of_the_same_session_elsewhere_does_not_end_it() -> None:
     async with LinkServer() as server, running(server) as tunnel:
         tunnel.link.send({"type": "bye", "why": "replaced", "after": 600})
-        await (await server.accept()).welcome()
+        await server.welcomed()
 
 
 @in_loop

@@ -172,6 +172,7 @@ _NOUNS = {
     "products": ("product", "product_key"),
     "families": ("family", "fid"),
     "devices": ("device", "device"),
+    "webhooks": ("webhook", "id"),
     "settings": ("setting", "name"),
     "privacy": ("user", "uid"),
 }

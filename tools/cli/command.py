@@ -1,8 +1,8 @@
 """Options, output and error handling of all commands."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
@@ -51,9 +51,15 @@ class Result:
     columns: Columns | None
     done: str | Callable[[Any], str] | None
     failed: Callable[[Any], bool]
+    line: Callable[[Any], str] | None
+    endless: bool
 
     def show(self, answer: Any, options: Options, arguments: Mapping[str, Any]) -> None:
         """Print a result."""
+        if self.line is not None and isinstance(answer, Generator):
+            with suppress(*[KeyboardInterrupt] * self.endless):
+                output.stream(answer, options.output, self.line)
+            return
         told = None
         if self.done is not None and not isinstance(answer, Iterator):
             members = {name: output.word(name, value) for name, value in {**arguments, **answer}.items()}
@@ -136,9 +142,9 @@ class DeviceCommand(ApiCommand):
         arguments["device"] = lookup.device(context.api, arguments["device"], options)
 
 
-def group(text: str) -> typer.Typer:
+def group(text: str, epilog: str | None = None) -> typer.Typer:
     """Return a group of commands."""
-    return typer.Typer(help=text, no_args_is_help=True)
+    return typer.Typer(help=text, epilog=epilog, no_args_is_help=True)
 
 
 def command(
@@ -149,11 +155,14 @@ def command(
     columns: Columns | None = None,
     done: str | Callable[[Any], str] | None = None,
     failed: Callable[[Any], bool] = lambda answer: False,
+    line: Callable[[Any], str] | None = None,
+    endless: bool = False,
 ) -> Callable[[Any], Any]:
     """Add a function of a `Context` to a group, as a command that prints the result.
 
     `once` is the member with a secret. In a table, `done` (a template or a function of the result) replaces a record.
-    If `failed(result)`, the exit code is 1.
+    If `failed(result)`, the exit code is 1. With `line`, the entries of a result are printed one by one, as a line of
+    text or of JSON. A command that is `endless` ends normally with Ctrl-C.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,7 +170,7 @@ def command(
         app.command(
             name,
             cls=DeviceCommand if located else ApiCommand,
-            context_settings={"obj": Result(once, columns, done, failed)},
+            context_settings={"obj": Result(once, columns, done, failed, line, endless)},
         )(function)
         return function
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import backfill, bulk_import, import_report, lookup, output
+from tools.cli import history as events
 from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.import_rows import Columns
@@ -139,6 +140,12 @@ def online(context: Context, limit: Limit = 50, everything: All = False) -> Any:
 
 
 devices.show("Show a device and who holds it.")
+
+
+@command(app, columns=events.OF_ONE)
+def history(context: Context, device: Device, limit: Limit = 50, everything: All = False) -> Any:
+    """Show what happened to a device, oldest first."""
+    return listed(context.api, "history", "devices", device, limit=limit, everything=everything)
 
 
 @command(app, done="Banned device {device}.")

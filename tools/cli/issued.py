@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import bulk_import, import_report
-from tools.cli.command import Context, changes, command, group
+from tools.cli import history as events
+from tools.cli.command import All, Context, Limit, changes, command, group
 from tools.cli.import_rows import Columns
 from tools.cli.resource import Resource
 
@@ -102,6 +103,12 @@ issued.list(
 )
 
 
+@command(app, columns=events.ALL)
+def history(context: Context, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
+    """Show the events that concern a customer, oldest first, and the customer's pseudonym in them."""
+    return events.of_person(context.api, "customers", _encoded(customer), limit=limit, everything=everything)
+
+
 @command(app)
 def status(
     context: Context,
@@ -114,6 +121,9 @@ def status(
 ) -> Any:
     """Change the status of an issued device."""
     given = changes(status=status, card_status=card_status)
-    # A customer id can contain slashes, so it is base64-encoded in the path.
-    named = base64.urlsafe_b64encode(customer.encode()).rstrip(b"=").decode()
-    return context.api.ask("PATCH", "issued-devices", named, device, body=given)
+    return context.api.ask("PATCH", "issued-devices", _encoded(customer), device, body=given)
+
+
+def _encoded(customer: str) -> str:
+    """Return a customer id for a path: it can contain slashes."""
+    return base64.urlsafe_b64encode(customer.encode()).rstrip(b"=").decode()

@@ -11,7 +11,10 @@ from tools.cli import (
     devices,
     doctor,
     domains,
+    events,
     families,
+    find,
+    history,
     issued,
     keys,
     privacy,
@@ -21,6 +24,7 @@ from tools.cli import (
     settings,
     tunnel,
     users,
+    webhooks,
 )
 
 HELP = """Administer a Bindery installation through its admin API.
@@ -63,11 +67,15 @@ GROUPS: dict[str, Any] = {
     "devices": devices,
     "issued": issued,
     "connections": connections,
+    "webhooks": webhooks,
     "settings": settings,
     "privacy": privacy,
+    "history": history,
+    "events": events,
 }
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
+find.register(app)
 doctor.register(app)
 restore.register(app)
 tunnel.register(app)

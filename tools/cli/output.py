@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
@@ -57,10 +58,20 @@ def show(
             note(f"Store the {secret} now; it will not be shown again.")
     else:
         told = {name: content for name, content in value.items() if name != secret}
-        text = "\n".join(_lines(told) if done is None else [done]) + "\n"
+        text = "\n".join(lines(told) if done is None else [done]) + "\n"
         if secret is not None:
             text += f"\n{secret.capitalize()} (store it now; it will not be shown again):\n{escape(value[secret])}\n"
         _write(text, keep=secret is not None)
+
+
+def stream(records: Generator[Any, None, None], form: Format | None, line: Callable[[Mapping[str, Any]], str]) -> None:
+    """Print each record as soon as it is known: by default as a line of text on a terminal, else as JSON."""
+    if form is None:
+        form = Format.TABLE if _terminal(sys.stdout) else Format.JSON
+    with closing(records):
+        for record in records:
+            if not _write((_dump(record) if form is Format.JSON else escape(line(record))) + "\n"):
+                return
 
 
 def table(records: Sequence[Mapping[str, Any]], columns: Columns) -> list[str]:
@@ -110,21 +121,22 @@ def _text(record: Mapping[str, Any], column: str | Callable[[Mapping[str, Any]],
     return word(column, record.get(column)) if isinstance(column, str) else word("", column(record))
 
 
-def _lines(record: Mapping[str, Any]) -> list[str]:
+def lines(record: Mapping[str, Any]) -> list[str]:
+    """Return a record as lines of names and values."""
     width = max(map(len, record), default=0)
-    lines: list[str] = []
+    found: list[str] = []
     for name, value in record.items():
         match value:
             case {} if value:
-                lines += [name, *(f"  {line}" for line in _lines(value))]
+                found += [name, *(f"  {line}" for line in lines(value))]
             case [{}, *_]:
-                lines.append(name)
+                found.append(name)
                 for content in value:
-                    first, *rest = _lines(content) or [""]
-                    lines += [f"  - {first}", *(f"    {line}" for line in rest)]
+                    first, *rest = lines(content) or [""]
+                    found += [f"  - {first}", *(f"    {line}" for line in rest)]
             case _:
-                lines.append(f"{name:{width}}  {word(name, value)}")
-    return lines
+                found.append(f"{name:{width}}  {word(name, value)}")
+    return found
 
 
 def _table(records: Iterator[Any], columns: Columns | None) -> bool:

@@ -37,13 +37,13 @@ class Resource:
             _declared(page, text, owner | options, limit=50, everything=False)
         )
 
-    def show(self, text: str) -> None:
-        """Add a command that shows an entry."""
+    def show(self, text: str, done: Callable[[Any], str] | None = None) -> None:
+        """Add a command that shows an entry, in a table as `done` writes it."""
 
         def show(context: Context, **entry: str) -> Any:
             return context.api.get(self.path, *entry.values())
 
-        command(self.app, name="show")(_declared(show, text, self.argument))
+        command(self.app, name="show", done=done)(_declared(show, text, self.argument))
 
     def action(self, name: str, text: str, *, done: str) -> None:
         """Add a command that sends `POST /<resource>/<entry>/<name>`."""

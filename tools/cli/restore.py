@@ -17,6 +17,9 @@ from tools.cli.command import exit_on_failure
 TABLES = ("Devices", "Bindings", "Directory")
 """Prefixes of resources and parameters, such as `DevicesTable`."""
 
+IMAGES = "NEW_AND_OLD_IMAGES"
+"""What a table's stream contains of a changed item."""
+
 LONGEST = 72
 """Maximum length of a table name."""
 
@@ -114,8 +117,8 @@ class _Stack:
     def parameters(self) -> dict[str, str]:
         (found,) = self._stacks.describe_stacks(StackName=self.name)["Stacks"]
         given = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in found.get("Parameters", [])}
-        if f"{TABLES[0]}TableName" not in given:
-            raise Failure(Exit.USAGE, f"{self.name} has no parameter {TABLES[0]}TableName: deploy this version first")
+        if f"{TABLES[0]}StreamLabel" not in given:
+            raise Failure(Exit.USAGE, f"{self.name} has no parameter {TABLES[0]}StreamLabel: deploy this version first")
         return given
 
     def tables(self) -> dict[str, str]:
@@ -166,9 +169,29 @@ class _Stack:
             self._tables.update_time_to_live(
                 TableName=target, TimeToLiveSpecification={"AttributeName": lives, "Enabled": True}
             )
+        self.stream(target)
         tags = source.tags(table)
         if tags:
             self._tables.tag_resource(ResourceArn=self.describe(target)["TableArn"], Tags=tags)
+
+    def stream(self, table: str) -> str:
+        """Return the label of a table's stream of changes, which is turned on if it is off."""
+        described = self.describe(table)
+        specification = described.get("StreamSpecification", {})
+        if not specification.get("StreamEnabled"):
+            self._tables.update_table(
+                TableName=table, StreamSpecification={"StreamEnabled": True, "StreamViewType": IMAGES}
+            )
+            self._tables.get_waiter("table_exists").wait(TableName=table, WaiterConfig=POLL)
+            described = self.describe(table)
+        elif specification["StreamViewType"] != IMAGES:
+            raise Failure(
+                Exit.CONFLICT,
+                f"the stream of {table} has {specification['StreamViewType']} instead of {IMAGES}. Turn that stream"
+                " off, then run the same command again",
+            )
+        label: str = described["LatestStreamLabel"]
+        return label
 
     def time_to_live(self, table: str) -> str | None:
         """Return the table's time-to-live attribute, or None."""
@@ -188,7 +211,9 @@ class _Stack:
         Canaries are off during the update, because they would write to old and new tables.
         """
         canaries = self.parameters()["CanaryDeployments"]
-        self._update({f"{name}TableName": table for name, table in tables.items()} | {"CanaryDeployments": "false"})
+        changed = {f"{name}TableName": table for name, table in tables.items()}
+        changed |= {f"{name}StreamLabel": self.stream(table) if table else "" for name, table in tables.items()}
+        self._update(changed | {"CanaryDeployments": "false"})
         if canaries != "false":
             self._update({"CanaryDeployments": canaries})
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.cli import history as events
 from tools.cli.accounts import Account
-from tools.cli.command import Context, changes, command, confidential, group
+from tools.cli.command import All, Context, Limit, changes, command, confidential, group
 from tools.cli.resource import Resource
 
 app = group("Manage the users in an account.")
@@ -71,6 +72,12 @@ users.list(
     account=Account,
 )
 users.show("Show a user.")
+
+
+@command(app, columns=events.ALL)
+def history(context: Context, user: User, limit: Limit = 50, everything: All = False) -> Any:
+    """Show the events that concern a user, oldest first, and the user's pseudonym in them."""
+    return events.of_person(context.api, "users", user, limit=limit, everything=everything)
 
 
 @command(app)

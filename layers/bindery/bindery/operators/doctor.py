@@ -43,6 +43,7 @@ INDEXES: Mapping[str, tuple[Table, str]] = {
     items.BY_LABEL.name: (Table.BINDINGS, items.BY_LABEL.partition),
     items.BY_CREDENTIAL.name: (Table.BINDINGS, items.BY_CREDENTIAL.partition),
     items.BY_LIST.name: (Table.DIRECTORY, items.BY_LIST.partition),
+    items.BY_TIME.name: (Table.HISTORY, items.BY_TIME.partition),
 }
 
 CLOCK_LIMIT = 5
@@ -321,7 +322,9 @@ def close_link(run: str) -> None:
 
 def _lease(user: str, address: str, device: str) -> leases.Connection:
     """Open a user's connection to their device at a new service address."""
-    service_addresses.assign(address, device)
+    # Without an operator, so that there is no act to remove.
+    with dynamodb.acting(None):
+        service_addresses.assign(address, device)
     token, _ = sessions.issue(user, "remoteit", _LIFETIME)
     assigned = Assigned.from_item(dynamodb.get(items.service_address(address)))
     return leases.connect(sessions.verify(token, "remoteit").look_up(), address, assigned, leases.ANY_CLIENT)

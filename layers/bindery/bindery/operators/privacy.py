@@ -8,15 +8,16 @@ from typing import Any, cast
 from bindery.asseco import issued_devices, owned_devices
 from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Read, T, Table
+from bindery.aws.dynamodb import Key, Read, T, Table, Write
 from bindery.aws.expressions import absent, equals
 from bindery.connectivity import device_connections, leases, presence
 from bindery.core.errors import Reason, Refused
 from bindery.directory import login_names, products, users
-from bindery.operators import forced_unbind
+from bindery.feed import people
+from bindery.operators import forced_unbind, history
 from bindery.quectel import families, user_devices
-from bindery.registry import holdings, identity, items
-from bindery.registry.bindings import Mode
+from bindery.registry import acts, holdings, identity, items
+from bindery.registry.bindings import Mode, share_id
 
 EXPORT_LIMIT = 1000
 """Records of a kind, to fit in a Lambda response."""
@@ -36,6 +37,7 @@ KINDS = (
     "nicknames",
     "issued_devices",
     "cards_held",
+    "pseudonyms",
     "users",
 )
 """In the order of removal."""
@@ -100,7 +102,7 @@ def export(uid: str) -> dict[str, Any]:
         "bindings": (_binding(held) for held in _held(uid) if held["kind"] == "binding"),
         "shares": (_visible(held) for held in _held(uid) if held["kind"] == "share"),
         "families": (_family(family, uid) for family in _families(uid)),
-        "bars": ({"product_key": bar["product_key"], "created_at": bar["created_at"]} for bar in products.bars(uid)),
+        "bars": chain(map(_bar, products.bars(uid)), map(_lifted_bar, _lifted_bars(uid))),
         "connections": map(_visible, _leases(uid)),
         "tunnels": map(_tunnel, _tunnels(uid)),
         "presences": (_presence(last) for last in _known(items.presence, uid, customer)),
@@ -111,6 +113,8 @@ def export(uid: str) -> dict[str, Any]:
         "registrations": map(_visible, _every_registration(customer)),
         "issued_devices": map(_visible, _issued(customer)),
         "cards_held": (_selected(card, _CARD_HELD) for card in _cards_held(customer)),
+        "pseudonyms": (_pseudonym(holder, person) for holder, person in _persons(uid, customer)),
+        "events": (_event(event) for _, person in _persons(uid, customer) for event in history.all_of_person(person)),
     }
     found = {kind: list(islice(records, EXPORT_LIMIT + 1)) for kind, records in kinds.items()}
     if user is None and not any(found.values()):
@@ -140,12 +144,37 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
     # lags for longer than that, a later call finds what is left by the uid alone.
     if removed.total() > 0:
         return dict(removed), False
-    if user is None:
+    removed["pseudonyms"] = _erase_user(uid, user)
+    return dict(removed | {"users": 0 if user is None else 1}), True
+
+
+def _erase_user(uid: str, user: items.User | None) -> int:
+    """Delete a user and the user's pseudonyms, last. Return the number of pseudonyms."""
+    customer = None if user is None else user["customer"]
+    persons = dict(_persons(uid, customer))
+    if user is None and not persons:
         raise Refused(Reason.NOT_FOUND)
-    unchanged = users.same_names(user) & equals("enabled", False)
-    deletion = items.user(uid).delete(when=unchanged.raises(_changed_or_erased))
-    dynamodb.transact([deletion, *(name.delete() for name in login_names.names(user))])
-    return dict(removed | {"users": 1}), True
+    # Also without a pseudonym: what the person did last may not have been recorded yet.
+    writes: list[Write] = [people.erasure(holder) for holder in _person_holders(uid, customer)]
+    if user is not None:
+        unchanged = users.same_names(user) & equals("enabled", False)
+        writes.insert(0, items.user(uid).delete(when=unchanged.raises(_changed_or_erased)))
+        writes += [name.delete() for name in login_names.names(user)]
+        writes += acts.erased(persons.get(identity.user_holder(uid), ""))
+    dynamodb.transact(writes)
+    return len(persons)
+
+
+def _person_holders(uid: str, customer: str | None) -> list[str]:
+    """Return a user and their bank customer as holders."""
+    return [identity.user_holder(uid), *([] if customer is None else [identity.customer_holder(customer)])]
+
+
+def _persons(uid: str, customer: str | None) -> Iterator[tuple[str, str]]:
+    """Yield a user and their bank customer as holders with their pseudonyms in events, if they have one."""
+    for holder in _person_holders(uid, customer):
+        if (person := history.pseudonym(holder)) is not None:
+            yield holder, person
 
 
 def _changed_or_erased(existing: Mapping[str, Any]) -> Reason:
@@ -168,6 +197,9 @@ def _removals(uid: str, user: items.User | None) -> Iterator[str]:
         yield "families"
     for bar in products.bars(uid):
         dynamodb.write(items.key_of(Table.DIRECTORY, bar).delete())
+        yield "bars"
+    for lifted in _lifted_bars(uid):
+        dynamodb.write(items.key_of(Table.BINDINGS, lifted).delete())
         yield "bars"
     yield from _end_holdings(uid, user)
     customer = None if user is None else user["customer"]
@@ -283,6 +315,10 @@ def _cards_held(customer: str | None) -> Iterator[items.IssuedDevice]:
             yield now
 
 
+def _lifted_bars(uid: str) -> Iterator[items.Act]:
+    return dynamodb.query(items.deletions(items.bar("", uid)), consistent=True, round_trips=_PAGES)
+
+
 def _families(uid: str) -> Iterator[items.Family]:
     for fid in families.memberships(uid):
         family = dynamodb.get(items.family(fid))
@@ -306,11 +342,14 @@ def _end_holding(uid: str, user: items.User | None, held: items.UserDevice) -> N
     if held["kind"] == "binding" and own is not None and own["binding"] == held["binding"]:
         # First, because an interrupted erasure does not find the device any more once its binding has ended.
         device_connections.close(device, own["binding"], "unbound")
-        forced_unbind.end_unchanged(own, _ERASED)
+        forced_unbind.end_unchanged(own, _ERASED, "erased")
         return
     if held["kind"] == "share":
         try:
-            dynamodb.transact(user_devices.give_back(uid, held, Reason.NOT_FOUND, users.pseudonym(uid, user or {})))
+            given_back = user_devices.give_back(uid, held, Reason.NOT_FOUND, users.pseudonym(uid, user or {}))
+            multi = held["mode"] == Mode.MULTI
+            ended = held["share"] if multi else share_id(held["binding"], uid)
+            dynamodb.transact([*given_back, *acts.ending(device, ended, _ERASED, "erased")])
             return
         except Refused as refused:
             if refused.reason is not Reason.NOT_FOUND:
@@ -331,7 +370,7 @@ def _delete_unchanged(held: items.UserDevice | items.Binding) -> None:
 def _unregister(registration: items.Registration) -> None:
     """End and delete a registration."""
     if registration["status"] != Status.UNREGISTERED:
-        forced_unbind.end_unchanged(registration, _ERASED)
+        forced_unbind.end_unchanged(registration, _ERASED, "erased")
     # The customer may have ended the registration, which keeps what is known of the device.
     device_connections.close(registration["pk"], registration["binding"], "unbound")
     # Another customer may have registered the device again.
@@ -348,8 +387,26 @@ def _family(family: items.Family, uid: str) -> dict[str, Any]:
     }
 
 
+def _bar(bar: items.Bar) -> dict[str, Any]:
+    return {"product_key": bar["product_key"], "created_at": bar["created_at"]}
+
+
+def _lifted_bar(act: items.Act) -> dict[str, Any]:
+    return {"product_key": act["id"], "lifted_at": act["at"]}
+
+
 def _binding(held: items.UserDevice) -> dict[str, Any]:
     return _visible(held) | {"shared_until": sorted(until * 1000 for until in held["shares"].values())}
+
+
+def _pseudonym(holder: str, person: str) -> dict[str, str]:
+    kind, _ = identity.holder_parts(holder)
+    return {"kind": kind, "id": person}
+
+
+def _event(event: items.Event) -> dict[str, Any]:
+    data = {name: value for name, value in event["data"].items() if name != "operator"}
+    return {"id": event["id"], "type": event["type"], "at": event["at"], "data": data}
 
 
 def _tunnel(tunnel: items.Tunnel) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from bindery.http.fields import (
     ID64,
     VERBATIM,
     Customer,
+    Identifier1366,
     IpAddress,
     OptionalIdentifier128,
     ServiceAddress,
@@ -123,6 +124,7 @@ QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
 OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
+QueryText = Annotated[Identifier1366, Query()]
 
 
 def _future(moment: int) -> int:
@@ -157,6 +159,16 @@ QueryClient = Annotated[IpAddress, Query(description="IP address of a client.")]
 QueryCustomer = Annotated[
     Customer, Query(description="The customer's name, exactly as in the tokens of the bank's issuer.")
 ]
+
+EventId = Annotated[str, Path(min_length=32, max_length=32, pattern="^[0-9a-f]+$", description="Id of the event.")]
+QueryOperator = Annotated[str, Query(min_length=1, max_length=1000, description="ARN of the operator.")]
+Since = Annotated[int, Query(ge=0, lt=10**14, description="Time in milliseconds.")]
+OptionalSince = Annotated[
+    int | None,
+    Query(ge=0, lt=10**14, description="Time of recording in milliseconds. Default: that of the oldest event."),
+]
+LogLimit = Annotated[int, Query(ge=16, le=1000, description="Maximum number of events.")]
+LogCursor = Annotated[str | None, Query(max_length=100, description="`next` of the previous response.")]
 
 # All routers of a process share Powertools' current event, so they handle one request at a time, as in Lambda.
 _ONE_AT_A_TIME = RLock()

@@ -1,0 +1,310 @@
+"""Commands about events: what they print, and that an export can be continued and checked."""
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from bindery.aws import dynamodb
+from bindery.core import clock
+from bindery.feed import chain, people
+from bindery.feed.chain import Draft
+from bindery.registry import devices, identity, items
+from tests.http_api import OPERATOR, admin
+from tests.records import company_device
+from tools import check_history
+from tools.cli import client, events
+from tools.cli.client import Client, Exit, Failure, problem
+from tools.cli.main import app
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+NOON = 1_795_176_000_000
+"""2026-11-20 at 12:00."""
+ADA = identity.user_holder("ada")
+LAMP = identity.manufactured_device("lamp", "SN0000000001")
+LAMP_ID = identity.opaque(LAMP)
+
+Bindery = Callable[[str], Result]
+
+
+class InProcess(Client):
+    """Client that calls the functions."""
+
+    def __init__(self) -> None:
+        self.fail_after: int | None = None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def ask(
+        self,
+        method: str,
+        *path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        attempts: int = 1,
+    ) -> Any:
+        """Invoke a function."""
+        if self.fail_after is not None:
+            if self.fail_after == 0:
+                raise Failure(Exit.UNAVAILABLE, "unavailable")
+            self.fail_after -= 1
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        answer = admin(path[0], method, "/".join(quote(part, safe="") for part in path), body, query=given)
+        if answer.status >= 400:
+            response = httpx.Response(answer.status, text=answer.body)
+            raise Failure(Exit.NOT_FOUND if answer.status == 404 else Exit.REFUSED, problem(response, path, given))
+        return answer.json()
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    made = InProcess()
+    monkeypatch.setattr(client, "connect", lambda *_: made)
+    monkeypatch.setenv("COLUMNS", "80")
+    return made
+
+
+@pytest.fixture
+def bindery(api: InProcess) -> Bindery:
+    """Run a command line."""
+    return lambda line: CliRunner().invoke(app, shlex.split(line))
+
+
+def record(number: int, kind: str = "device.renamed", device: str = LAMP, **data: Any) -> items.Event:
+    """Record an event at a time that follows from its number."""
+    public = {"device": identity.opaque(device), "api": "quectel", **data}
+    persons = frozenset(value["id"] for value in data.values() if isinstance(value, dict))
+    draft = Draft(f"{number:032x}", kind, NOON + number, device, public, "record", persons, data.get("operator"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "now", lambda: NOON + number)
+        (event,) = chain.append(draft)
+    return event
+
+
+def ada() -> dict[str, str]:
+    return {"kind": "user", "id": str(people.pseudonym(ADA, clock.now()))}
+
+
+def test_device_history_is_readable_at_80_columns(bindery: Bindery) -> None:
+    holder = ada()
+    record(0, "device.bound", binding="b1", holder=holder, exclusive=True)
+    record(1000, "device.unbound", binding="b1", holder=holder, cause="operator", operator=OPERATOR, reason="sold")
+    shown = bindery(f"devices history {LAMP_ID} --output table")
+    assert shown.stdout.splitlines() == [
+        "EVENT",
+        "  DETAILS",
+        "2026-11-20T12:00:00Z  device.bound",
+        f"  holder user {holder['id']}, exclusive yes",
+        "2026-11-20T12:00:01Z  device.unbound",
+        f"  holder user {holder['id']}, cause operator, operator {OPERATOR}, reason sold",
+    ]
+    assert [event["seq"] for event in json.loads(bindery(f"devices history {LAMP_ID}").stdout)] == [1, 2]
+
+
+def test_history_of_a_person_is_shown_with_the_pseudonym(bindery: Bindery) -> None:
+    holder = ada()
+    record(0, binding="b1", holder=holder)
+    customer = people.pseudonym(identity.customer_holder("auth0|5f/7c"), clock.now())
+    record(1, binding="b2", holder={"kind": "customer", "id": customer})
+    shown = bindery("users history ada --output table")
+    assert shown.stderr == f"The pseudonym in these events is {holder['id']}.\n"
+    assert shown.stdout.splitlines() == [
+        "EVENT",
+        "  DETAILS",
+        f"2026-11-20T12:00:00Z  device.renamed  {LAMP_ID}",
+        f"  holder user {holder['id']}",
+    ]
+    (event,) = json.loads(bindery("issued history 'auth0|5f/7c'").stdout)
+    assert event["data"]["holder"]["id"] == customer
+    missing = bindery("users history nobody")
+    assert (missing.exit_code, missing.stderr) == (3, "bindery: No events concern this person.\n")
+
+
+def test_operators_acts_are_listed_since_a_day(bindery: Bindery) -> None:
+    for number in range(2):
+        record(number * 86_400_000, "device.banned", operator=OPERATOR, reason="stolen")
+    listed = json.loads(bindery(f"history list --operator {OPERATOR} --since 2026-11-21").stdout)
+    assert [event["at"] for event in listed] == [NOON + 86_400_000]
+    assert json.loads(bindery(f"history show {listed[0]['id']}").stdout) == listed[0]
+    wrong = bindery(f"history list --operator {OPERATOR} --since yesterday")
+    assert (wrong.exit_code, wrong.stderr) == (
+        2,
+        "bindery: 'yesterday' is not a date or time. Example: 2026-12-01T12:00:00Z\n",
+    )
+
+
+def test_verification_says_whether_the_registry_agrees(bindery: Bindery) -> None:
+    device = company_device()
+    owner = dynamodb.get(items.owner(device))
+    assert owner is not None
+    record(0, "device.registered", device)
+    record(1, "device.bound", device, binding=owner["binding"], exclusive=True)
+    line = f"history verify {identity.opaque(device)} --output table"
+    good = bindery(line)
+    assert (good.exit_code, good.stdout.splitlines()) == (
+        0,
+        [
+            "2 events, from number 1: no event was changed, and none is missing.",
+            "The registry agrees with the history.",
+        ],
+    )
+    devices.ban(device, "stolen")
+    dynamodb.write(items.event(device, 2).update(set={"at": 0}))
+    bad = bindery(line)
+    assert (bad.exit_code, bad.stdout.splitlines()) == (
+        1,
+        [
+            "The history is broken at event 2: The event was changed: its hash is not that of its content.",
+            "The registry differs from the history:",
+            "  The device is banned by the registry, but not by the history.",
+            "A change of the last seconds may not be in the history yet: repeat the command.",
+        ],
+    )
+
+
+def test_device_bound_before_there_was_a_history_is_explained(bindery: Bindery) -> None:
+    device = company_device()
+    owner = dynamodb.get(items.owner(device))
+    assert owner is not None
+    record(0, "device.registered", device)
+    shown = bindery(f"history verify {identity.opaque(device)} --output table")
+    assert (shown.exit_code, shown.stdout.splitlines()) == (
+        1,
+        [
+            "1 events, from number 1: no event was changed, and none is missing.",
+            "The registry differs from the history:",
+            f"  By the registry, binding {owner['binding']} lasts. It is not in the history.",
+            "A change of the last seconds may not be in the history yet: repeat the command.",
+            "What happened before the upgrade to a release with a history is not in it.",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("history export --device nope", 2, "'nope' is not a device id. To look up a serial number: "),
+        ("events tail --device nope", 2, "'nope' is not a device id. To look up a serial number: "),
+        (f"history show {'0' * 32}", 3, "No event has this id.\n"),
+    ],
+)
+def test_mistyped_device_or_event_is_named(bindery: Bindery, line: str, code: int, said: str) -> None:
+    answer = bindery(line)
+    assert (answer.exit_code, answer.stdout) == (code, "")
+    assert answer.stderr.startswith(f"bindery: {said}")
+
+
+# ── Exports ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_export_is_accepted_by_the_checker(bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: NOON + 200_000)
+    other = identity.manufactured_device("lamp", "SN2")
+    made = [record(number * 20_000, device=LAMP if number % 2 else other) for number in range(6)]
+    file = tmp_path / "events.ndjson"
+    done = bindery(f"history export --since 2026-11-20 --file {file} --output table")
+    assert (done.exit_code, done.stdout) == (0, f"Exported 6 events to {file}.\n")
+    lines = file.read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [event["id"] for event in made]
+    assert check_history.main([str(file)]) == 0
+    assert bindery("history export --since 2026-11-20").stdout.splitlines() == lines
+    of_one = bindery(f"history export --device {LAMP_ID} --since 2026-11-20T12:00:30Z").stdout.splitlines()
+    assert of_one == [lines[3], lines[5]]
+    again = bindery(f"history export --file {file}")
+    assert (again.exit_code, again.stderr) == (2, f"bindery: {file}: File exists\n")
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_interrupted_export_says_how_to_continue(
+    bindery: Bindery, api: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to_file: bool
+) -> None:
+    made = [record(number * 86_400_000 + 123) for number in range(3)]
+    monkeypatch.setattr(clock, "now", lambda: NOON + 3 * 86_400_000)
+    file = tmp_path / "events.ndjson"
+    api.fail_after = 2
+    line = f"history export --since 2026-11-20{f' --file {file}' if to_file else ''}"
+    broken = bindery(line)
+    how, why = broken.stderr.splitlines()
+    continued = "bindery history export --since 2026-11-21T12:00:00.123Z"
+    assert (broken.exit_code, why) == (6, "bindery: unavailable")
+    assert how == f"Interrupted after 2 events. To continue: {continued}"
+    api.fail_after = None
+    first = (file.read_text() if to_file else broken.stdout).splitlines()
+    rest = bindery(continued.removeprefix("bindery ")).stdout.splitlines()
+    assert [json.loads(event)["id"] for event in [*first, *rest[1:]]] == [event["id"] for event in made]
+
+
+# ── Changes that could not be recorded ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_unrecorded_changes_are_listed_and_retried(bindery: Bindery) -> None:
+    done = bindery("history retry --output table")
+    assert (done.exit_code, done.stdout) == (0, "There are no changes to record.\n")
+    change = items.unrecorded(NOON, "change-1")
+    dynamodb.write(change.put({"record": "{}", "error": "KeyError"}))
+    listed = bindery("history unrecorded --output table").stdout.splitlines()
+    assert [row.split() for row in listed] == [
+        ["CHANGE", "AT", "ERROR"],
+        ["change-1", "2026-11-20T12:00:00Z", "KeyError"],
+    ]
+    failed = bindery("history retry")
+    assert (failed.exit_code, json.loads(failed.stdout)) == (1, {"recorded": 0, "left": 1})
+
+
+# ── Following ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """Do these things between two requests, one each time, and then press Ctrl-C."""
+    steps: list[Callable[[], object]] = []
+    moment = iter(range(NOON, NOON + 10**9, 3000))
+
+    def pause(seconds: float) -> None:
+        if not steps:
+            raise KeyboardInterrupt
+        now = next(moment)
+        monkeypatch.setattr(clock, "now", lambda: now)
+        steps.pop(0)()
+
+    monkeypatch.setattr(clock, "now", lambda: NOON)
+    monkeypatch.setattr(time, "time", lambda: NOON / 1000)
+    monkeypatch.setattr(events.time, "sleep", pause)
+    return steps
+
+
+def test_followed_events_are_printed_once_until_ctrl_c(bindery: Bindery, later: list[Callable[[], object]]) -> None:
+    record(-86_400_000)
+    later += [lambda number=number: record(number * 3000 + 1) for number in range(5)]
+    followed = bindery("events tail")
+    assert (followed.exit_code, followed.stderr) == (0, "Waiting for events. To stop: Ctrl-C.\n")
+    printed = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert [event["at"] - NOON for event in printed] == [1, 3001, 6001, 9001, 12001]
+
+
+def test_followed_events_are_lines_of_text_on_a_terminal(bindery: Bindery, later: list[Callable[[], object]]) -> None:
+    subject = {"kind": "account", "id": "acme"}
+    draft = Draft("e" * 32, "operator.created", NOON, "account#acme", {"subject": subject}, "record", operator=OPERATOR)
+    holder = ada()
+    later += [lambda: record(1, binding="b1", holder=holder), lambda: chain.append(draft)]
+    assert bindery("events tail --output table").stdout.splitlines() == [
+        f"2026-11-20T12:00:00Z  device.renamed  {LAMP_ID}  holder user {holder['id']}",
+        "2026-11-20T12:00:00Z  operator.created  account acme",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--type device.banned", f"--device {LAMP_ID}"])
+def test_followed_events_can_be_filtered(bindery: Bindery, later: list[Callable[[], object]], option: str) -> None:
+    other = identity.manufactured_device("lamp", "SN2")
+    later += [lambda: record(1, device=other), lambda: record(2, "device.banned", reason="stolen")]
+    (line,) = bindery(f"events tail {option}").stdout.splitlines()
+    assert json.loads(line)["type"] == "device.banned"

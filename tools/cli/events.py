@@ -1,0 +1,52 @@
+"""`bindery events`."""
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from tools.cli import history, output
+from tools.cli.command import Context, command, group
+from tools.cli.lookup import checked
+
+app = group("Follow events as they are recorded.")
+
+PAUSE = 2
+"""Seconds between two requests."""
+
+REPEATED = 60_000
+"""Milliseconds for which the ids of events are remembered. The log repeats the events of the last ten seconds."""
+
+
+@command(app, line=history.line, endless=True)
+def tail(
+    context: Context,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="Type of events, such as device.bound; can be repeated.", show_default=False),
+    ] = None,
+    device: history.OnlyDevice = None,
+) -> Any:
+    """Print events as they are recorded, one in a line, until Ctrl-C."""
+    wanted = None if device is None else checked(device)
+    began = int(time.time() * 1000)
+    output.note("Waiting for events. To stop: Ctrl-C.")
+    return (
+        event
+        for event in _once(context, began)
+        if (not types or event["type"] in types) and wanted in (None, event["data"].get("device"))
+    )
+
+
+def _once(context: Context, since: int) -> Iterator[dict[str, Any]]:
+    """Yield each event that is recorded since a time once."""
+    seen: dict[str, int] = {}
+    for page in history.pages(context.api, since, wait=lambda: time.sleep(PAUSE)):
+        for event in page:
+            if event["id"] not in seen:
+                yield event
+            seen[event["id"]] = event["recorded_at"]
+        if page:
+            newest = max(seen.values())
+            seen = {name: at for name, at in seen.items() if at > newest - REPEATED}
