@@ -84,5 +84,5 @@ def test_registry_generates_a_new_credential_at_every_start(engine: Engine, tmp_
 def test_only_tables_and_secrets_are_reachable(engine: Engine, target: str):
     assert httpx.post(f"{engine.endpoint}/_ministack/reset", headers={"x-amz-target": target}).status_code == 403
     assert httpx.get(f"{engine.endpoint}/_ministack/health").status_code == 403
-    tables = ["BindingsTable", "DevicesTable", "DirectoryTable", "FramesTable"]
+    tables = ["BindingsTable", "DevicesTable", "DirectoryTable", "FramesTable", "HistoryTable"]
     assert boto3.client("dynamodb").list_tables()["TableNames"] == tables

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from typer.testing import CliRunner
 
 from tests.server.servers import Server
+from tools.cli.main import app
 from tools.template import ROOT
 
 BINDERY = Path(sys.executable).with_name("bindery")
@@ -49,9 +51,9 @@ def bind(server: Server, serial: str = "DEVICE-123") -> str:
     return deviceid
 
 
-def eventually(ask: Callable[[], Any], expected: Any) -> None:
+def eventually(ask: Callable[[], Any], expected: Any, seconds: int = 30) -> None:
     """Wait until a question has the expected answer."""
-    for _ in range(300):
+    for _ in range(10 * seconds):
         if (found := ask()) == expected:
             return
         time.sleep(0.1)
@@ -59,13 +61,11 @@ def eventually(ask: Callable[[], Any], expected: Any) -> None:
 
 
 def operate(server: Server, *arguments: str, group: str = "devices") -> Any:
-    """Run a command of the operators' command line, and return its result."""
-    environment = {"PATH": os.environ["PATH"], "BINDERY_ENDPOINT": server.url} | {
-        name: server.environment[name] for name in ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
-    }
-    ran = subprocess.run(
-        [BINDERY, group, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=TIME_LIMIT
-    )
+    """Run a command of the operators' command line in this process, and return its result."""
+    names = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
+    environment = {"BINDERY_ENDPOINT": server.url} | {name: server.environment[name] for name in names}
+    ran = CliRunner().invoke(app, [group, *arguments], env=environment)
+    assert ran.exit_code == 0, ran.output
     return json.loads(ran.stdout)
 
 

@@ -34,6 +34,8 @@ HEADER_LIMIT = 10_240
 """Maximum bytes of request line and headers."""
 THREADS = 64
 """Maximum number of concurrent requests."""
+INVOCATIONS = 8
+"""Maximum number of concurrent asynchronous invocations."""
 
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
@@ -112,17 +114,36 @@ def _target(route: template.Route, function: template.Function, handler: Handler
 class Functions:
     """Client of Lambda that runs the functions in this process, passing events and responses as JSON."""
 
+    def __init__(self) -> None:
+        # It starts threads only for asynchronous invocations.
+        self._threads = ThreadPoolExecutor(INVOCATIONS, thread_name_prefix="invocation")
+
     def connect(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """Drop asynchronous invocations that have not started, and wait for the others."""
+        self._threads.shutdown(cancel_futures=True)
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """Return the output of `Invoke`."""
         name = request["FunctionName"].removeprefix("bindery-local-").replace("-", ".", 1)
-        answer = self.run(template.function(name), json.loads(request["Payload"]))
-        return {"Payload": BytesIO(json.dumps(answer).encode())}
+        function, event = template.function(name), json.loads(request["Payload"])
+        if request.get("InvocationType") == "Event":
+            self.start(function, event)
+            return {"Payload": BytesIO()}
+        return {"Payload": BytesIO(json.dumps(self.run(function, event)).encode())}
+
+    def start(self, function: template.Function, event: dict[str, Any]) -> None:
+        """Invoke a function asynchronously."""
+        self._threads.submit(self._run_logged, function, event)
+
+    def _run_logged(self, function: template.Function, event: dict[str, Any]) -> None:
+        try:
+            self.run(function, event)
+        except Exception:
+            # Nobody waits for the result. Lambda logs it too.
+            logger.exception("%s failed", function.name)
 
     def run(self, function: template.Function, event: dict[str, Any]) -> Any:
         """Return a function's response."""

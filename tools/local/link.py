@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from threading import Lock
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
@@ -77,6 +78,8 @@ class Connection:
         self.authorizer: Mapping[str, str | int] = {}
         self.pending = 0
         """Bytes that the client has not read yet."""
+        self.posting = 0
+        """Bytes that were posted, and that this connection's event loop has not taken yet."""
         self.headers = Headers(scope=scope)
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self.loop.create_future()
@@ -184,6 +187,7 @@ class LinkGateway:
         self._limits = limits or Limits()
         self._faults = faults
         self._connections: dict[str, Connection] = {}
+        self._lock = Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="link")
 
@@ -206,9 +210,11 @@ class LinkGateway:
         if connection is None:
             raise ServiceError("GoneException", 410, {})
         if operation == "PostToConnection":
-            if connection.pending + len(data) > BUFFER_LIMIT:
-                raise ServiceError("LimitExceededException", 429, {})
-            connection.loop.call_soon_threadsafe(self._post, connection, data.decode())
+            with self._lock:
+                if connection.pending + connection.posting + len(data) > BUFFER_LIMIT:
+                    raise ServiceError("LimitExceededException", 429, {})
+                connection.posting += len(data)
+            connection.loop.call_soon_threadsafe(self._posted, connection, data)
         elif operation == "DeleteConnection":
             self._connections.pop(connection.id, None)
             connection.loop.call_soon_threadsafe(connection.end)
@@ -302,6 +308,11 @@ class LinkGateway:
                 return code, received.get("reason") or REASONS.get(code, "")
             text = received["text"]
             self._deliver("in", text, connection, partial(self._start, connection, text))
+
+    def _posted(self, connection: Connection, data: bytes) -> None:
+        self._post(connection, data.decode())
+        with self._lock:
+            connection.posting -= len(data)
 
     def _post(self, connection: Connection, text: str) -> None:
         self._deliver("out", text, connection, partial(connection.put, text))

@@ -7,6 +7,10 @@ Every change is flushed to `journal-<n>` before the response, and the next start
 in ministack's format. A clean stop replaces both by snapshot n+1 in one rename. Time to live is off, because a replay
 must not depend on it.
 
+It also serves the tables' changes (`tools.local.changes`). A replay gives them the same positions and times, and drops
+those that had been consumed. A clean stop keeps the others in the snapshot. Changes in journals of older releases,
+which have no times, are not served.
+
 Requests need the secret path `BINDERY_REGISTRY_PATH`, because ministack accepts any credentials. ministack's own server
 is not used: it has an administration API, and takes longer than its services.
 """
@@ -19,6 +23,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -30,13 +35,16 @@ from typing import Any, NoReturn
 from ministack.core import persistence, responses, router
 from ministack.services import dynamodb, secretsmanager
 
+# Python's isolated mode leaves out the repository.
+sys.path.append(str(Path(__file__).parents[2]))
+
+from tools.local import changes
+
 Headers = dict[str, str]
 Answer = tuple[int, Headers, bytes]
 
 SERVICES = {"DynamoDB_20120810": dynamodb, "secretsmanager": secretsmanager}
 """Services by prefix of `x-amz-target`."""
-STATES = {"dynamodb": dynamodb, "secretsmanager": secretsmanager}
-"""Services by name of their snapshot."""
 HOSTS = ("127.0.0.1", "localhost", "host.docker.internal")
 """Host names that this machine and its containers use."""
 KEPT = ("authorization", "x-amz-target")
@@ -59,10 +67,13 @@ class Journal:
         self._file.truncate(whole)
         yield from map(json.loads, content[:whole].splitlines())
 
-    def append(self, headers: Headers, body: bytes) -> asyncio.Future[None]:
-        """Append a change, and return a future that completes when it is on disk."""
-        entry = {"headers": [(name, headers[name]) for name in KEPT if name in headers]}
-        line = json.dumps(entry | {"body": body.decode("latin-1")}).encode() + b"\n"
+    def append(self, time: int, consumed: int, headers: Headers, body: bytes) -> asyncio.Future[None]:
+        """Append a change, and return a future that completes when it is on disk.
+
+        `time` is in milliseconds, and `consumed` is how far the feed was consumed before.
+        """
+        entry = {"headers": [(name, headers[name]) for name in KEPT if name in headers], "body": body.decode("latin-1")}
+        line = json.dumps({"time": time, "consumed": consumed, **entry}).encode() + b"\n"
         try:
             if self._file.write(line) != len(line):
                 raise OSError("the disk is full")
@@ -89,8 +100,9 @@ class Journal:
 class Registry:
     """HTTP server of ministack's services that writes changes to the journal."""
 
-    def __init__(self, journal: Journal, path: str) -> None:
+    def __init__(self, journal: Journal, feed: changes.Changes, path: str) -> None:
         self._journal = journal
+        self._feed = feed
         self._path = path
         self._turn = asyncio.Lock()
 
@@ -100,6 +112,11 @@ class Registry:
             answer = await _answer(dict(entry["headers"]), entry["body"].encode("latin-1"))
             if answer[0] >= 400:
                 raise RuntimeError(f"cannot replay a change of the journal: {answer}")
+            if "time" in entry:
+                self._feed.consume(entry["consumed"])
+                self._feed.release(self._feed.keep(entry["time"]))
+            else:
+                self._feed.discard()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Respond to the requests of a connection."""
@@ -117,24 +134,31 @@ class Registry:
                 await writer.drain()
 
     def _admits(self, start: str, headers: Headers) -> bool:
-        method, _, target = start.partition(" ")
+        method, _, path = start.partition(" ")
+        target = headers.get("x-amz-target", "")
         return (
-            hmac.compare_digest(target.partition(" ")[0].rstrip("/").encode(), self._path.encode())
+            hmac.compare_digest(path.partition(" ")[0].rstrip("/").encode(), self._path.encode())
             and headers.get("host", "").rpartition(":")[0] in HOSTS
             and method == "POST"
-            and headers.get("x-amz-target", "").partition(".")[0] in SERVICES
+            and (target == changes.READ or target.partition(".")[0] in SERVICES)
             and headers.get("content-length", "").isdecimal()
         )
 
     async def _respond(self, headers: Headers, body: bytes) -> Answer:
+        if headers["x-amz-target"] == changes.READ:
+            return await self._feed.answer(body)
         if headers["x-amz-target"].partition(".")[2].startswith(READS):
             return await _answer(headers, body)
         async with self._turn:
             answer = await _answer(headers, body)
             if answer[0] >= 400:
+                self._feed.discard()
                 return answer
-            flushed = self._journal.append(headers, body)
+            now = int(time.time() * 1000)
+            flushed = self._journal.append(now, self._feed.consumed, headers, body)
+            position = self._feed.keep(now)
         await flushed
+        self._feed.release(position)
         return answer
 
 
@@ -172,22 +196,21 @@ async def run(state: Path, listening: list[str]) -> None:
     """Serve until standard input is closed."""
     number = _current(state)
     snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
-    registry = Registry(Journal(journal), os.environ.pop("BINDERY_REGISTRY_PATH"))
+    feed = changes.Changes()
+    states = {"dynamodb": dynamodb, "secretsmanager": secretsmanager, "changes": feed}
+    registry = Registry(Journal(journal), feed, os.environ.pop("BINDERY_REGISTRY_PATH"))
     persistence.PERSIST_STATE = True
     persistence.STATE_DIR = str(snapshot)
     if snapshot.exists():
-        for name, service in STATES.items():
-            if (saved := persistence.load_state(name)) is None:
-                raise RuntimeError(f"cannot read {snapshot / name}.json")
-            service.load_persisted_state(saved)
+        _load(snapshot, states)
     await registry.replay()
     _sync(state)
     await _serve(registry, listening)
     following = state / f"snapshot-{number + 1}"
     making = following.with_suffix(".new")
     persistence.STATE_DIR = str(making)
-    persistence.save_all({name: service.get_state for name, service in STATES.items()})
-    saved_files = [making / f"{name}.json" for name in STATES]
+    persistence.save_all({name: service.get_state for name, service in states.items()})
+    saved_files = [making / f"{name}.json" for name in states]
     if all(path.exists() for path in saved_files):
         for path in (*saved_files, making):
             _sync(path)
@@ -195,6 +218,16 @@ async def run(state: Path, listening: list[str]) -> None:
         _sync(state)
         shutil.rmtree(snapshot, ignore_errors=True)
         journal.unlink()
+
+
+def _load(snapshot: Path, states: dict[str, Any]) -> None:
+    """Restore the services by name of their file. Snapshots of older releases have no changes."""
+    for name, service in states.items():
+        if name == "changes" and not (snapshot / "changes.json").exists():
+            continue
+        if (saved := persistence.load_state(name)) is None:
+            raise RuntimeError(f"cannot read {snapshot / name}.json")
+        service.load_persisted_state(saved)
 
 
 def _current(state: Path) -> int:

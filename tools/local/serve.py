@@ -22,7 +22,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from bindery.directory import storage_format
 from bindery.http import operation
 from bindery.security import secrets
 from tools import docs, template
-from tools.local import demo, engine, frames, labels, loopback, relay, sam_local, signatures, state
+from tools.local import demo, engine, feed, frames, labels, loopback, relay, sam_local, signatures, state
 from tools.local.engine import Engine, EngineError
 from tools.local.gateway import Functions, Gateway
 from tools.local.issuer import PATH, Issuer, new_key
@@ -119,7 +119,8 @@ def run(registry: Engine, sockets: list[socket.socket], ports: list[socket.socke
         for host, each in ((loopback.ADDRESS, sockets[0]), (loopback.CONTAINERS, sockets[-1]))
     )
     proxy = {"PROXY_URL": f"http://localhost:{sockets[0].getsockname()[1]}", "RELAY_HOST": relay.setting(ports)}
-    prepare(registry, url + PATH, **proxy)
+    # There is no event bus, and receivers of webhooks run on this machine.
+    prepare(registry, url + PATH, **proxy, EVENT_BUS="", WEBHOOKS_TO_LOOPBACK="true")
     os.environ["LINK_ENDPOINT"] = f"{url}/{STAGE}"
     issuer = Issuer(url + PATH, engine.keep("DemoIssuerKey", new_key))
     demo.load()
@@ -134,7 +135,8 @@ def run(registry: Engine, sockets: list[socket.socket], ports: list[socket.socke
     settings = {"AWS_ENDPOINT_URL": registry.endpoint_of_containers, "ISSUER": theirs.url, **proxy}
     sam_local.write(folder, settings, demo.variables(theirs, operator))
 
-    functions.client = cache(Functions)
+    invocations = Functions()
+    functions.client = cache(lambda: invocations)
     gateway = Gateway(template.functions(), operator, origins)
     devices = LinkGateway(template.link(), {"ping": template.pong()})
     links.client = cache(lambda: devices)
@@ -142,8 +144,11 @@ def run(registry: Engine, sockets: list[socket.socket], ports: list[socket.socke
     start = docs.Start(Router(pages, redirect_slashes=False, default=gateway))
     guarded = loopback.Guard(start, Router(theirs.routes(), redirect_slashes=False), gateway.origins)
     app = labels.Labels(labels.gateway(), guarded)
-    relaying = partial(relay.host(url, devices_url, operator).run, ports)
-    server = Server([*banner(url, environment), f"ready on {url}"], configured(app), relaying)
+    beside: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "the relay host": partial(relay.host(url, devices_url, operator).run, ports),
+        **feed.tasks(registry.endpoint, invocations),
+    }
+    server = Server([*banner(url, environment), f"ready on {url}"], configured(app), beside)
 
     def watch() -> None:
         registry.process.wait()
@@ -151,8 +156,9 @@ def run(registry: Engine, sockets: list[socket.socket], ports: list[socket.socke
 
     threading.Thread(target=watch, daemon=True).start()
     server.run(sockets)
+    invocations.close()
     if server.failure is not None:
-        fail(f"the relay host stopped unexpectedly ({server.failure!r})")
+        fail(server.failure)
     if registry.process.poll() is not None:
         fail(f"the local registry stopped unexpectedly (exit code {registry.process.returncode}). See {registry.log}")
 
@@ -177,33 +183,35 @@ def configured(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """Server that prints a message when it is ready, and runs something else beside."""
+    """Server that prints a message when it is ready, and runs other things beside, by name."""
 
     def __init__(
-        self, ready: list[str], config: uvicorn.Config, beside: Callable[[], Coroutine[Any, Any, None]]
+        self, ready: list[str], config: uvicorn.Config, beside: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
     ) -> None:
         super().__init__(config)
         self._ready = ready
         self._beside = beside
-        self.failure: BaseException | None = None
-        """Exception of what runs beside the server, which ended it."""
+        self.failure: str | None = None
+        """What ended the server."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept requests."""
         await super().startup(sockets)
-        self._task = asyncio.create_task(self._beside())
-        self._task.add_done_callback(self._stop_if_failed)
+        self._tasks = [asyncio.create_task(run(), name=name) for name, run in self._beside.items()]
+        for task in self._tasks:
+            task.add_done_callback(self._stop_if_failed)
         say(*self._ready)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         await super().shutdown(sockets)
 
     def _stop_if_failed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (failure := task.exception()) is not None:
-            self.failure = failure
+            self.failure = f"{task.get_name()} stopped unexpectedly ({failure!r})"
             self.should_exit = True
 
 
