@@ -56,7 +56,7 @@ def device(api: Client, named: str | None, options: Mapping[str, str | None]) ->
     if all(value is None for value in options.values()):
         if named is None:
             raise Failure(Exit.USAGE, f"no device. Specify its id or {_GIVE}")
-        return _id(named)
+        return checked(named)
     if named is not None:
         raise Failure(Exit.USAGE, f"specify the device id or {_GIVE}, not both")
     name, value = given(options)
@@ -79,15 +79,21 @@ def device(api: Client, named: str | None, options: Mapping[str, str | None]) ->
     return device_id
 
 
-def _id(text: str) -> str:
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-    except ValueError:
-        key = ""
-    if key.partition("#")[0] not in _APIS:
+def checked(text: str) -> str:
+    """Return a text that is a device id. Raises `Failure` for any other."""
+    if not is_device(text):
         raise Failure(
             Exit.USAGE,
             f"{text!r} is not a device id. To look up a serial number: "
             f"bindery devices find --serial {shlex.quote(text)}",
         )
     return text
+
+
+def is_device(text: str) -> bool:
+    """Return True if a text has the form of a device id."""
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        return False
+    return key.partition("#")[0] in _APIS

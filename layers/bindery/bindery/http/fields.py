@@ -165,6 +165,10 @@ Identifier128 = Annotated[
     str, Strict(), AfterValidator(_Bounded(128, identifies=True)), _text_schema(128, _IDENTIFIER_RULES)
 ]
 """Text that may become part of a key."""
+Identifier1366 = Annotated[
+    str, Strict(), AfterValidator(_Bounded(1366, identifies=True)), _text_schema(1366, _IDENTIFIER_RULES)
+]
+"""Any identifier, of which the longest is a device's id."""
 DeviceIdentifier = Annotated[Identifier128, AfterValidator(_as_device)]
 """Identifier that a device reports."""
 

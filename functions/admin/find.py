@@ -1,0 +1,45 @@
+"""/admin/v1/find: look up a text as any identifier."""
+
+from collections.abc import Mapping, Sequence
+
+from bindery.operators import find as search
+from bindery.operators.resource import OptionalQueryId, QueryText, Resource
+
+from pydantic import BaseModel
+
+handler = Resource("find")
+
+
+class Match(BaseModel):
+    """A record, what the text is to it (`named`), and its state. Times are in milliseconds."""
+
+    kind: str
+    named: str
+    id: str
+    state: str
+    facts: Mapping[str, str | int | None]
+
+
+class Found(BaseModel):
+    """All records that the text names, and as what it was looked up.
+
+    With `more`, more devices have this serial number.
+    """
+
+    matches: Sequence[Match]
+    tried: Sequence[str]
+    more: bool
+
+
+@handler.app.get("/admin/v1/find")
+def find(text: QueryText, account: OptionalQueryId = None, domain: OptionalQueryId = None) -> Found:
+    """Find out what a text is. Send the SHA-256 of a key or of a device's credential, in hex, instead of it.
+
+    Email addresses are found in an account or user domain, phone numbers in a user domain.
+    """
+    found = search.find(text, account=account, domain=domain)
+    return Found(
+        matches=[Match.model_validate(match._asdict()) for match in found.matches],
+        tried=found.tried,
+        more=found.more,
+    )
