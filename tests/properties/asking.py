@@ -69,6 +69,10 @@ class Asking:
             service_addresses.assign(ADDRESSES[device], self.keys[device])
         self.forget()
 
+    def customers(self) -> dict[str, str]:
+        """Return the holders that the users are as bank customers, by uid."""
+        return {uid: identity.customer_holder(caller.customer) for uid, caller in self._callers.items()}
+
     def forget(self) -> None:
         """Start over."""
         self.codes: dict[tuple[str, str], list[str]] = {}

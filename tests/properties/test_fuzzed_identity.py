@@ -4,15 +4,16 @@ Canonical forms are stable, keys can be decoded and are therefore unique, and on
 """
 
 import ipaddress
+import sys
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from bindery.http import fields
 from bindery.registry import bindings, identity
@@ -191,3 +192,25 @@ def test_parts_of_a_key_do_not_overlap() -> None:
     # A small alphabet, so that every pair of characters occurs.
     part = st.sampled_from(["#", "%23", "%", "", "%25", "#%"])
     look(search, st.one_of(st.lists(part, min_size=2, max_size=2), st.lists(PARTS, min_size=1, max_size=4)))
+
+
+def test_deceptive_characters_match_the_unicode_data() -> None:
+    """Use pydantic's regular expressions: Python's `unicodedata` does not have these properties."""
+    known = r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Noncharacter_Code_Point}\p{White_Space}&&[^\x00-\x20\x7f-\x9f]]"
+    by_data = TypeAdapter(Annotated[str, StringConstraints(pattern=known)])
+    ignorable = TypeAdapter(Annotated[str, StringConstraints(pattern=r"\p{Default_Ignorable_Code_Point}")])
+    characters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
+    for character in characters:
+        if identity.deceptive(character) or not character.isprintable():
+            assert holds(by_data, character) == (identity.deceptive(character) is not None), hex(ord(character))
+            assert holds(ignorable, character) == (identity.folded(f"a{character}b") == "ab"), hex(ord(character))
+    text = "".join(filter(lambda character: identity.deceptive(character) is None, characters))
+    assert not holds(by_data, text)
+
+
+def holds(pattern: TypeAdapter[str], text: str) -> bool:
+    try:
+        pattern.validate_python(text)
+    except ValidationError:
+        return False
+    return True

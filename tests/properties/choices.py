@@ -1,0 +1,85 @@
+"""Random choice of requests to the five APIs and of operators, by the model (`tests.properties.model`)."""
+
+import pickle
+from collections.abc import Iterable, Iterator
+from itertools import product
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests import moto_registry
+from tests.conftest import clear_caches, make_environment
+from tests.openid import Bank
+from tests.properties.asking import Asking
+from tests.properties.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, NAMES, PHONES, Ask, Model
+
+Asks = dict[str, list[Ask]]
+"""Requests by kind."""
+
+LATEST = (0, 1)
+"""Positions among the issued codes or connections, counted from the last."""
+
+
+def every(
+    *kinds: str, who: Iterable[str] = ACCOUNTS, device: Iterable[str] = ("",), more: Iterable[Any] = (None,)
+) -> Asks:
+    """Return every request of these kinds with every combination of these parameters."""
+    chosen = list(product(who, device, more))
+    return {kind: [Ask(kind, *parameters) for parameters in chosen] for kind in kinds}
+
+
+CHANGES = {
+    **every("rufus_bind", "rufus_unbind"),
+    **every("quectel_bind", "quectel_let_go", device=MODES),
+    **every("quectel_offer", device=MODES, more=("replace", "add")),
+    **every("quectel_accept", device=MODES, more=product(ACCOUNTS, LATEST)),
+    **every("quectel_rename", device=MODES, more=NAMES),
+    **every("asseco_push", device=PHONES, more=("handle", "another")),
+    **every("asseco_register", "asseco_rename", device=PHONES, more=("My Phone", "MY PHONE", "Other")),
+    **every("asseco_unregister", "asseco_block", "asseco_unblock", device=PHONES),
+    **every("remoteit_connect", device=ADDRESSED),
+    **every("remoteit_stop", device=ADDRESSED, more=LATEST),
+    **every("vodlix_add", who=[""]),
+    **every("change", who=[""], device=DEVICES, more=("ban", "unban", "deactivate", "activate")),
+    **every("force_unbind", who=["", *ACCOUNTS], device=DEVICES),
+    **every("enter", who=[""], device=MODES),
+}
+
+
+def choice(chance: Random, asks: Asks) -> Ask:
+    """Choose a request, each kind with the same probability, but quectel's with twice that: it has the most
+    transitions."""
+    kinds = sorted(kind for kind in asks if asks[kind])
+    return chance.choice(asks[chance.choice(kinds + [kind for kind in kinds if kind.startswith("quectel")])])
+
+
+def possible(model: Model) -> Asks:
+    """Return the requests that would succeed, which random choice seldom finds far from the initial state."""
+    now = pickle.dumps(model)
+    return {kind: [ask for ask in asks if done(pickle.loads(now).answer(ask))] for kind, asks in CHANGES.items()}
+
+
+def done(outcome: Any) -> bool:
+    """True if an outcome is not a refusal and not the result of a read."""
+    return (outcome[0] if isinstance(outcome, tuple) else outcome) in (200, 201, 202, 204)
+
+
+def rivals(one: Ask) -> Asks:
+    """Return the requests of the same kind for the same device or by the same caller."""
+    found = {
+        kind: [ask for ask in asks if kind == one.what or ask.device == one.device != "" or ask.who == one.who != ""]
+        for kind, asks in CHANGES.items()
+    }
+    # Two requests that enter the same device write the same record, so only their order would differ.
+    return found if one.what != "enter" else {kind: asks for kind, asks in found.items() if kind != "enter"}
+
+
+@pytest.fixture(scope="module")
+def asking() -> Iterator[Asking]:
+    with pytest.MonkeyPatch.context() as environment, Bank() as bank:
+        make_environment(environment)
+        bank.trusted(environment)
+        with moto_registry.empty():
+            yield Asking(bank)
+        clear_caches()
