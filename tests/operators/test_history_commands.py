@@ -79,6 +79,12 @@ def bindery(api: InProcess) -> Bindery:
     return lambda line: CliRunner().invoke(app, shlex.split(line))
 
 
+@pytest.fixture(autouse=True)
+def _soon_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the time to a day after the events, which expire after `HistoryDays`."""
+    monkeypatch.setattr(clock, "now", lambda: NOON + 86_400_000)
+
+
 def record(number: int, kind: str = "device.renamed", device: str = LAMP, **data: Any) -> items.Event:
     """Record an event at a time that follows from its number."""
     public = {"device": identity.opaque(device), "api": "quectel", **data}
