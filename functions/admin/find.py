@@ -11,7 +11,7 @@ handler = Resource("find")
 
 
 class Match(BaseModel):
-    """A record, what the text is to it (`named`), and its state. Times are in milliseconds."""
+    """A record, how the text identifies it (`named`), and its state. Times are in milliseconds."""
 
     kind: str
     named: str
@@ -33,7 +33,7 @@ class Found(BaseModel):
 
 @handler.app.get("/admin/v1/find")
 def find(text: QueryText, account: OptionalQueryId = None, domain: OptionalQueryId = None) -> Found:
-    """Find out what a text is. Send the SHA-256 of a key or of a device's credential, in hex, instead of it.
+    """Identify a text. Instead of a key or a device's credential, send its SHA-256 in hex.
 
     Email addresses are found in an account or user domain, phone numbers in a user domain.
     """

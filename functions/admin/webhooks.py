@@ -159,7 +159,7 @@ def show(webhook: PathId) -> Webhook:
 
 @handler.app.delete("/admin/v1/webhooks/<webhook>")
 def delete(webhook: PathId) -> Deleted:
-    """Delete a webhook. Events that were not delivered are not delivered any more."""
+    """Delete a webhook, and discard the events that wait for it."""
     webhooks.delete(webhook)
     return Deleted(id=webhook)
 
@@ -188,7 +188,7 @@ def disable(webhook: PathId, disabling: Disabling) -> Webhook:
 
 @handler.app.post("/admin/v1/webhooks/<webhook>/enable")
 def enable(webhook: PathId) -> Webhook:
-    """Enable a webhook, and deliver the events of the meantime."""
+    """Enable a webhook, and deliver the events that it missed while disabled."""
     webhooks.enable(webhook)
     subscribers.wake_all()
     return show(webhook)

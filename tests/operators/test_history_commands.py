@@ -200,10 +200,11 @@ def test_device_bound_before_there_was_a_history_is_explained(bindery: Bindery) 
     [
         ("history export --device nope", 2, "'nope' is not a device id. To look up a serial number: "),
         ("events tail --device nope", 2, "'nope' is not a device id. To look up a serial number: "),
+        ("events tail --type device.bond", 2, "'device.bond' is not a type of events. Types: device.registered, "),
         (f"history show {'0' * 32}", 3, "No event has this id.\n"),
     ],
 )
-def test_mistyped_device_or_event_is_named(bindery: Bindery, line: str, code: int, said: str) -> None:
+def test_mistyped_device_type_or_event_is_named(bindery: Bindery, line: str, code: int, said: str) -> None:
     answer = bindery(line)
     assert (answer.exit_code, answer.stdout) == (code, "")
     assert answer.stderr.startswith(f"bindery: {said}")

@@ -12,9 +12,8 @@ import pytest
 from bindery.aws import functions
 from bindery.feed import sending, webhooks
 from tests import calls, feed, quectel, rufus
-from tests.device_link import connected
 from tests.feed import Feed, Record
-from tests.performance import costs
+from tests.performance import costs, traffic
 from tools import template
 
 Act = Callable[[], object]
@@ -93,16 +92,7 @@ def bind_by_user() -> Act:
 
 def online_and_offline() -> Act:
     """A device connects and disconnects."""
-    rufus.install()
-    deviceid = rufus.bound()
-    connected(deviceid).end()
-
-    def act() -> None:
-        made = connected(deviceid)
-        made.hello()
-        made.end()
-
-    return act
+    return traffic.connection()
 
 
 def no_event() -> Act:

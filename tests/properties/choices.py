@@ -1,15 +1,18 @@
 """Random choice of requests to the five APIs and of operators, by the model (`tests.properties.model`)."""
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests import moto_registry
 from tests.conftest import clear_caches, make_environment
+from tests.moto_registry import State
 from tests.openid import Bank
 from tests.properties.asking import Asking
 from tests.properties.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, NAMES, PHONES, Ask, Model
@@ -83,3 +86,23 @@ def asking() -> Iterator[Asking]:
         with moto_registry.empty():
             yield Asking(bank)
         clear_caches()
+
+
+def explore(machine: Callable[[State], RuleBasedStateMachine], examples: int, steps: int) -> None:
+    """Run a state machine, made for the registry's state, from that state each time."""
+    begin = moto_registry.state()
+    try:
+        run_state_machine_as_test(
+            lambda: machine(begin),
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                database=None,
+                report_multiple_bugs=False,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        moto_registry.restore(begin)

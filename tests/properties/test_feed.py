@@ -2,13 +2,12 @@
 
 from uuid import UUID
 
-from hypothesis import HealthCheck, note, settings
+from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests import moto_registry
 from tests.properties.asking import Asking
-from tests.properties.choices import asking
+from tests.properties.choices import asking, explore
 from tests.properties.histories import History
 from tests.properties.scale import rounds
 
@@ -31,22 +30,7 @@ class Recorded(RuleBasedStateMachine):
 
 
 def run(asking: Asking, examples: int, steps: int, *, every_call: bool) -> None:
-    begin = moto_registry.state()
-    try:
-        run_state_machine_as_test(
-            lambda: Recorded(History(asking, begin, every_call=every_call, note=note)),
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                database=None,
-                report_multiple_bugs=False,
-                derandomize=True,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        moto_registry.restore(begin)
+    explore(lambda begin: Recorded(History(asking, begin, every_call=every_call, note=note)), examples, steps)
 
 
 def test_history_is_that_of_the_acknowledged_requests(asking: Asking) -> None:

@@ -9,15 +9,15 @@ from collections import Counter
 from random import Random
 from uuid import UUID
 
-from hypothesis import HealthCheck, note, settings
+from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests import moto_registry
 from tests.concurrency import schedules
 from tests.invariants import broken
 from tests.properties.asking import Asking, held_by, said
-from tests.properties.choices import CHANGES, LATEST, Asks, asking, choice, done, every, possible, rivals
+from tests.properties.choices import CHANGES, LATEST, Asks, asking, choice, done, every, explore, possible, rivals
 from tests.properties.model import ADDRESSED, Ask, Model
 from tests.properties.scale import rounds
 from tests.tables import everything
@@ -88,22 +88,7 @@ class Concurrent(Sequential):
 
 
 def run(machine: type[Sequential], asking: Asking, examples: int, steps: int) -> None:
-    begin = moto_registry.state()
-    try:
-        run_state_machine_as_test(
-            lambda: machine(asking, begin),
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                database=None,
-                report_multiple_bugs=False,
-                derandomize=True,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        moto_registry.restore(begin)
+    explore(lambda begin: machine(asking, begin), examples, steps)
 
 
 def test_responses_and_tables_match_the_model(asking: Asking) -> None:

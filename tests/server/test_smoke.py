@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,12 @@ GIVEN = (*KEYS, "DEVICES_URL")
 def smoke(server: Server, module: str = "smoke.py", *options: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the tests of a module against a server, as `make smoke` and `make smoke-long` do."""
     assert f"$(TEST) {COMMAND}{module}\n" in (ROOT / "Makefile").read_text()
+    # Not the rest of the shell's environment, which may have another server's credentials.
     given = {name: server.environment[name] for name in GIVEN} | {"BINDERY_ENDPOINT": server.url} | more
     return subprocess.run(
         [sys.executable, *f"{COMMAND}{module}".split(), *options],
         cwd=ROOT,
-        env=dict(os.environ) | given,
+        env={"PATH": os.environ["PATH"]} | given,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -37,17 +39,17 @@ def smoke(server: Server, module: str = "smoke.py", *options: str, **more: str) 
 
 def test_smoke_tests_pass_and_clean_up(server: Server):
     operators = Client(server.url, Credentials(*(server.environment[name] for name in KEYS)), REGION)
-    for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
-        run = smoke(server, **more)
-        assert "8 passed" in run.stdout, run.stdout
-        assert re.search(r"a byte took \d+ ms there and back, and 1 MB \d+\.\d s", run.stdout)
-        assert operators.get("accounts", "smoke")["enabled"] is False
-        assert operators.get("users", account="smoke")["items"] == []
-        keys = operators.get("keys", account="smoke")["items"]
-        assert [key for key in keys if key["revoked_at"] is None] == []
-        (device,) = operators.get("devices", serial="SMOKE-1")["items"]
-        assert operators.get("devices", device["device"])["binding"] is None
-    operators.close()
+    with closing(operators):
+        for more in ({"ASSECO_TOKEN": server.environment["ASSECO_TOKEN"]}, {}):
+            run = smoke(server, **more)
+            assert "8 passed" in run.stdout, run.stdout
+            assert re.search(r"a byte took \d+ ms there and back, and 1 MB \d+\.\d s", run.stdout)
+            assert operators.get("accounts", "smoke")["enabled"] is False
+            assert operators.get("users", account="smoke")["items"] == []
+            keys = operators.get("keys", account="smoke")["items"]
+            assert [key for key in keys if key["revoked_at"] is None] == []
+            (device,) = operators.get("devices", serial="SMOKE-1")["items"]
+            assert operators.get("devices", device["device"])["binding"] is None
 
 
 def test_idle_connection_is_reported(server: Server):

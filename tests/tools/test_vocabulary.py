@@ -10,12 +10,13 @@ import pytest
 from bindery.asseco import issued_devices
 from bindery.directory import accounts, users
 from bindery.directory import api_keys as layer_keys
+from bindery.feed import catalogue, delivery
 from bindery.quectel import user_domains
 from bindery.registry.bindings import Mode
 from functions.admin.users import NewToken
 from tools import template
 from tools.cli import domains as cli_domains
-from tools.cli import issued, keys
+from tools.cli import events, issued, keys
 from tools.cli import products as cli_products
 from tools.cli import users as cli_users
 
@@ -40,6 +41,10 @@ def test_binding_modes_match_the_numbers_of_the_layer() -> None:
     assert {number: mode.name for number, mode in cli_products.MODES.items()} == {
         mode.value: mode.name for mode in Mode
     }
+
+
+def test_types_of_events_match_those_of_the_layer() -> None:
+    assert {*events.TYPES, delivery.TEST} == catalogue.TYPES.keys()
 
 
 def test_command_line_does_not_import_the_layer() -> None:

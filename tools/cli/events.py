@@ -7,10 +7,42 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import history, output
+from tools.cli.client import Exit, Failure
 from tools.cli.command import Context, command, group
 from tools.cli.lookup import checked
 
 app = group("Follow events as they are recorded.")
+
+TYPES = (
+    "device.registered",
+    "device.bound",
+    "device.unbound",
+    "device.renamed",
+    "device.shared",
+    "device.share_accepted",
+    "device.share_ended",
+    "device.blocked",
+    "device.unblocked",
+    "device.banned",
+    "device.unbanned",
+    "device.disabled",
+    "device.enabled",
+    "device.deactivated",
+    "device.activated",
+    "device.address_assigned",
+    "device.address_removed",
+    "device.key_issued",
+    "device.key_revoked",
+    "device.online",
+    "device.offline",
+    "connection.opened",
+    "connection.ended",
+    "operator.created",
+    "operator.changed",
+    "operator.deleted",
+    "operator.erased",
+)
+"""Types of events in the history."""
 
 PAUSE = 2
 """Seconds between two requests."""
@@ -29,6 +61,9 @@ def tail(
     device: history.OnlyDevice = None,
 ) -> Any:
     """Print events as they are recorded, one in a line, until Ctrl-C."""
+    for name in types or ():
+        if name not in TYPES:
+            raise Failure(Exit.USAGE, f"{name!r} is not a type of events. Types: {', '.join(TYPES)}")
     wanted = None if device is None else checked(device)
     began = int(time.time() * 1000)
     output.note("Waiting for events. To stop: Ctrl-C.")

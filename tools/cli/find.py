@@ -81,7 +81,7 @@ def register(app: typer.Typer) -> None:
 
 
 def find(context: Context, text: Text = None, account: Account = None, domain: Domain = None) -> Any:
-    """Find out what a text is: from a label, a log, an email.
+    """Identify a text from a label, a log or an email.
 
     It can be a device id, serial number, MAC address, IMEI, service address,
     user id, email address, phone number, account, product, user domain, family,

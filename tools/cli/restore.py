@@ -18,7 +18,7 @@ TABLES = ("Devices", "Bindings", "Directory")
 """Prefixes of resources and parameters, such as `DevicesTable`."""
 
 IMAGES = "NEW_AND_OLD_IMAGES"
-"""What a table's stream contains of a changed item."""
+"""View type of the tables' streams: the whole item before and after a change."""
 
 LONGEST = 72
 """Maximum length of a table name."""

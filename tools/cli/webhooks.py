@@ -92,12 +92,14 @@ def disable(
     return context.api.post("webhooks", webhook, "disable", reason=reason)
 
 
-webhooks.action("enable", "Enable a webhook, and deliver the events of the meantime.", done="Enabled webhook {id}.")
+webhooks.action(
+    "enable", "Enable a webhook, and deliver the events that it missed while disabled.", done="Enabled webhook {id}."
+)
 
 
 @command(app, done="Deleted webhook {id}.")
 def delete(context: Context, webhook: Webhook, yes: Yes = False) -> Any:
-    """Delete a webhook. Events that were not delivered are not delivered any more."""
+    """Delete a webhook, and discard the events that wait for it."""
     confirm(f"Delete webhook {webhook}? Events that were not delivered will be lost to its receiver.", yes=yes)
     return context.api.ask("DELETE", "webhooks", webhook)
 

@@ -61,8 +61,8 @@ WHY = {
         "GetItem",
     ): "find out whether an event is recorded; read an event, a pseudonym or how far a webhook is",
     ("HistoryTable", "PutItem"): "record events; log deliveries",
-    ("HistoryTable", "UpdateItem"): "count what is delivered to a webhook",
-    ("HistoryTable", "DeleteItem"): "forget what was delivered; erase a person's pseudonym",
+    ("HistoryTable", "UpdateItem"): "record how far events were delivered; create pseudonyms",
+    ("HistoryTable", "DeleteItem"): "delete cursors of completed deliveries, replayed dead letters and retried changes",
     ("HistoryTable", "Query"): "read a device's events and a webhook's deliveries",
     ("HistoryTable/by_time", "Query"): "list events in the order of recording, or what is due to be delivered",
     ("EventBus", "PutEvents"): "publish events",
@@ -106,7 +106,10 @@ IDLE = {
         "$0.25 per GB, and $0.20 per GB for point-in-time recovery",
     ),
     "AWS::Events::EventBus": ("publishes events", "free"),
-    "AWS::Events::Rule": ("delivers what is due to webhooks, every minute", "$0.06 for its invocations"),
+    "AWS::Events::Rule": (
+        "delivers what is due to webhooks, every minute",
+        "$0.06 for its invocations",
+    ),
     "AWS::IAM::Role": (
         "one per function, or for several with the same access; three for API Gateway, one for CodeDeploy",
         "free",

@@ -33,7 +33,7 @@ What happens to devices, and what operators do, becomes an event within seconds.
 - **In order.** The events of a device are a chain: `seq` counts them from 1, and `previous` is the `hash` of the one
   before. Each account, product and other record that operators change has a chain too. Chains have no common order.
 - **Only what changed.** A request that changes nothing, such as a repeated ban, gives no event.
-- **Nobody's name.** Users and customers have random pseudonyms, which an erasure deletes. Events contain no addresses,
+- **No names.** Users and customers have random pseudonyms, which an erasure deletes. Events contain no addresses,
   nicknames or credentials. `device` is the device's id in the admin API (`bindery devices show DEVICE`). It is opaque
   but not secret: a quectel device's contains its serial number, an asseco device's its identifier, such as an IMEI.
 - **Version 1.** Types and members may be added, so ignore what you do not know. None is removed or changes its meaning.

@@ -212,7 +212,7 @@ class Held:
 
 
 def resume(webhook: items.Webhook, until: int) -> None:
-    """Make what a webhook did not receive while it was disabled due."""
+    """Make the events due that a webhook missed while it was disabled."""
     for cursor in dynamodb.query(items.parked(webhook["id"])):
         if clock.now() >= until:
             return

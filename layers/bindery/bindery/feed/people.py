@@ -1,4 +1,4 @@
-"""Pseudonyms of persons in events. Without its pseudonym's item, an event names nobody."""
+"""Pseudonyms of persons in events. Once a pseudonym's item is deleted, events with it are anonymous."""
 
 import uuid
 
@@ -36,11 +36,11 @@ def pseudonym(holder: str, at: int) -> str:
     found = _find(holder)
     if at // _SECOND <= found.get("erased_at", 0) // _SECOND:
         return uuid.uuid4().hex
-    return found["pseudonym"] if "pseudonym" in found else _create(holder)
+    return found["pseudonym"] if "pseudonym" in found else _create(holder, found)
 
 
 def erasure(holder: str) -> Put:
-    """Delete a pseudonym. The events in the history then name nobody."""
+    """Delete a pseudonym, so that the events with it are anonymous."""
     now = clock.now()
     return items.person(holder).put({"erased_at": now, "expires_at": now // 1000 + ERASURE_SECONDS})
 
@@ -56,13 +56,17 @@ def _find(holder: str) -> items.Person:
         return cached
     found: items.Person = dynamodb.get(items.person(holder)) or {}
     if "pseudonym" in found:
-        if len(_cache) >= _CACHE_LIMIT:
-            _cache.clear()
-        _cache[holder] = (clock.seconds() + CACHE_SECONDS, found)
+        _remember(holder, found)
     return found
 
 
-def _create(holder: str) -> str:
+def _remember(holder: str, person: items.Person) -> None:
+    if len(_cache) >= _CACHE_LIMIT:
+        _cache.clear()
+    _cache[holder] = (clock.seconds() + CACHE_SECONDS, person)
+
+
+def _create(holder: str, found: items.Person) -> str:
     made: items.Person = {"pseudonym": uuid.uuid4().hex, "created_at": clock.now()}
     new = absent("pseudonym").raises(Reason.ALREADY_EXISTS)
     try:
@@ -70,8 +74,10 @@ def _create(holder: str) -> str:
     except Refused as refused:
         if refused.reason is not Reason.ALREADY_EXISTS:
             raise
-    created = find(holder)
-    if created is None:
-        # Erased at the same time.
-        raise Refused(Reason.CONFLICT)
-    return created
+        created = find(holder)
+        if created is None:
+            # Erased at the same time.
+            raise Refused(Reason.CONFLICT) from None
+        return created
+    _remember(holder, {**found, **made})
+    return made["pseudonym"]

@@ -1,4 +1,4 @@
-"""Events for webhooks: what was recorded becomes due."""
+"""Make recorded events due for delivery to webhooks."""
 
 from collections.abc import Sequence
 

@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """An item that may exist, and what the text is to it."""
+    """An item that may exist, and how the text identifies it."""
 
     named: str
     key: Key[Any]

@@ -32,7 +32,7 @@ _NOUNS = ("banned", "disabled", "inactive", "connected")
 
 @dataclass
 class State:
-    """Bindings of a device, and what is true of it."""
+    """Bindings and flags of a device."""
 
     bindings: set[str] = field(default_factory=set)
     flags: dict[str, bool] = field(default_factory=dict)

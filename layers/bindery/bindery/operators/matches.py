@@ -12,7 +12,7 @@ Fact = str | int | None
 
 
 class Match(NamedTuple):
-    """A record, and what the text is to it."""
+    """A record, and how the text identifies it."""
 
     kind: str
     named: str

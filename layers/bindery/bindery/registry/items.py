@@ -56,7 +56,7 @@ Did = Literal[
     "deleted",
     "erased",
 ]
-"""What an operator did."""
+"""An operator's act."""
 
 Cause = Literal["operator", "erased"]
 """Why an operator's request ended a binding: by itself, or as part of an erasure."""
@@ -1091,17 +1091,17 @@ def person_mentions(pseudonym: str) -> Partition[Reference]:
 
 
 def operator_mention(operator: str, chain: str, at: int, event: str) -> Key[Reference]:
-    """Key of a reference to what an operator did."""
+    """Key of a reference to an operator's event."""
     return Key(Table.HISTORY, f"about#operator#{operator}#{shard(chain, SHARDS)}", f"{at:013}#{event}")
 
 
 def operator_mentions(operator: str, shard: int, since: int = 0) -> Partition[Reference]:
-    """Part of what an operator did since a time (milliseconds), oldest first."""
+    """Part of an operator's events since a time (milliseconds), oldest first."""
     return Partition(Table.HISTORY, f"about#operator#{operator}#{shard}", start=f"{since:013}")
 
 
 class Person(Stored, total=False):
-    """A person's pseudonym in events. Erasing the person deletes it, and the events then name nobody."""
+    """A person's pseudonym in events. Erasing the person deletes it, so that the events are anonymous."""
 
     pseudonym: str
     created_at: int
