@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from bindery.connectivity import device_connections, device_credentials, service_addresses
-from bindery.core.errors import Reason
+from bindery.core import clock
+from bindery.core.errors import Reason, Refused
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
-from bindery.operators import connected_devices, credential_backfill, device_search, forced_unbind
+from bindery.operators import bulk, connected_devices, credential_backfill, device_search, forced_unbind
 from bindery.operators.resource import (
     Cursor,
     DeviceId,
@@ -25,9 +26,15 @@ from bindery.quectel import manufacturing
 from bindery.registry import devices, identity
 from bindery.registry.items import ServiceKind
 
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 handler = Resource("devices")
+
+BulkAct = Annotated[
+    Literal["ban", "unban", "disable", "enable", "deactivate", "activate", "unbind", "assign", "unassign"],
+    Path(description="Act on each device."),
+]
 
 
 class Import(RequestBody):
@@ -148,6 +155,42 @@ class DeviceWithHolders(Device):
     users: Sequence[User]
 
 
+class BulkLine(RequestBody):
+    """A device. `address`, `service` and `port` are for `assign`, `address` also for `unassign`, `uid` for `unbind`."""
+
+    device: Annotated[str, Field(max_length=1366)]
+    address: Annotated[str, Field(max_length=128)] | None = None
+    service: ServiceKind | None = None
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
+    uid: Annotated[str, Field(max_length=128)] | None = None
+
+
+class BulkChange(RequestBody):
+    """Part of a bulk change. What others changed after `began_at` (default: now) is left alone."""
+
+    devices: Annotated[list[BulkLine], Field(max_length=bulk.LIMIT)]
+    reason: Name | None = None
+    job: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    began_at: Annotated[StrictInt, Field(ge=0, lt=10**14)] | None = None
+    dry_run: StrictBool = False
+
+
+class BulkOutcome(BaseModel):
+    """Outcome for a device, and why it was refused."""
+
+    device: str
+    outcome: Literal["done", "unchanged", "refused"]
+    problem: str | None
+
+
+class BulkReport(BaseModel):
+    """Outcomes in the order of the devices, and the times to which `began_at` refers."""
+
+    began_at: int
+    ended_at: int
+    outcomes: Sequence[BulkOutcome]
+
+
 class Start(RequestBody):
     """Beginning of a part: `next` of the previous response."""
 
@@ -215,6 +258,29 @@ def online(limit: Limit = 50, cursor: Cursor = None) -> Page[OnlineDevice]:
     A page can have fewer entries than `limit`. A device that connects again is listed again, later.
     """
     return Page.of(connected_devices.find(limit, cursor), OnlineDevice.model_validate)
+
+
+# Before the actions on a device. Its path is such that a policy for an action on any device includes the bulk change.
+@handler.app.post("/admin/v1/devices/bulk/<act>")
+def change(act: BulkAct, body: BulkChange) -> BulkReport:
+    """Do an act on up to 100 devices, each in a transaction of its own, and return the outcome of each.
+
+    Repeat a request whose response was lost: with the same `job`, a device that it has changed is `done` again.
+    """
+    began_at = clock.now() if body.began_at is None else body.began_at
+    if bulk.ACTS[act].needs_reason and body.reason is None:
+        raise Refused(Reason.INVALID, at="body.reason", detail="is required for this act")
+    lines = [bulk.Line(line.device, line.uid, line.address, line.service, line.port) for line in body.devices]
+    job = bulk.Job(began_at, body.job, body.reason or "", body.dry_run)
+    outcomes = bulk.run(act, lines, job)
+    return BulkReport(
+        began_at=began_at,
+        ended_at=clock.now(),
+        outcomes=[
+            BulkOutcome(device=line.device, outcome=outcome.result, problem=outcome.problem)
+            for line, outcome in zip(lines, outcomes, strict=True)
+        ],
+    )
 
 
 @handler.app.get("/admin/v1/devices/<device>")
