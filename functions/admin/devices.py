@@ -27,7 +27,7 @@ from bindery.registry import devices, identity
 from bindery.registry.items import ServiceKind
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
 
 handler = Resource("devices")
 
@@ -156,29 +156,40 @@ class DeviceWithHolders(Device):
 
 
 class BulkLine(RequestBody):
-    """A device. `address`, `service` and `port` are for `assign`, `address` also for `unassign`, `uid` for `unbind`."""
+    """A device by one of `device`, `serial` (with or without `product_key`), `imei` and `mac`.
 
-    device: Annotated[str, Field(max_length=1366)]
-    address: Annotated[str, Field(max_length=128)] | None = None
+    `address`, `service` and `port` are for `assign`, `address` also for `unassign`, and `uid` for `unbind`.
+    """
+
+    device: StrictStr | None = None
+    product_key: StrictStr | None = None
+    serial: StrictStr | None = None
+    imei: StrictStr | None = None
+    mac: StrictStr | None = None
+    address: StrictStr | None = None
     service: ServiceKind | None = None
     port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
-    uid: Annotated[str, Field(max_length=128)] | None = None
+    uid: StrictStr | None = None
 
 
 class BulkChange(RequestBody):
-    """Part of a bulk change. What others changed after `began_at` (default: now) is left alone."""
+    """Part of a bulk change. What others changed after `began_at` (default: now) is left alone.
+
+    With `undoes`, the id of a job, only what that job has changed is changed. A dry run only reports.
+    """
 
     devices: Annotated[list[BulkLine], Field(max_length=bulk.LIMIT)]
     reason: Name | None = None
     job: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
     began_at: Annotated[StrictInt, Field(ge=0, lt=10**14)] | None = None
+    undoes: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
     dry_run: StrictBool = False
 
 
 class BulkOutcome(BaseModel):
-    """Outcome for a device, and why it was refused."""
+    """Outcome for a device (null if the line names none), and why it was refused."""
 
-    device: str
+    device: str | None
     outcome: Literal["done", "unchanged", "refused"]
     problem: str | None
 
@@ -270,17 +281,10 @@ def change(act: BulkAct, body: BulkChange) -> BulkReport:
     began_at = clock.now() if body.began_at is None else body.began_at
     if bulk.ACTS[act].needs_reason and body.reason is None:
         raise Refused(Reason.INVALID, at="body.reason", detail="is required for this act")
-    lines = [bulk.Line(line.device, line.uid, line.address, line.service, line.port) for line in body.devices]
-    job = bulk.Job(began_at, body.job, body.reason or "", body.dry_run)
-    outcomes = bulk.run(act, lines, job)
-    return BulkReport(
-        began_at=began_at,
-        ended_at=clock.now(),
-        outcomes=[
-            BulkOutcome(device=line.device, outcome=outcome.result, problem=outcome.problem)
-            for line, outcome in zip(lines, outcomes, strict=True)
-        ],
-    )
+    job = bulk.Job(began_at, body.job, body.reason or "", body.undoes, body.dry_run)
+    outcomes = bulk.run(act, [bulk.Line(**line.specified()) for line in body.devices], job)
+    shown = [BulkOutcome(device=each.device, outcome=each.result, problem=each.problem) for each in outcomes]
+    return BulkReport(began_at=began_at, ended_at=clock.now(), outcomes=shown)
 
 
 @handler.app.get("/admin/v1/devices/<device>")

@@ -11,6 +11,7 @@ from bindery.core import clock
 from bindery.operators import bulk, forced_unbind
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
+from bindery.vodlix import video_devices
 from functions.admin.devices import BulkAct
 from tests import quectel
 from tests.concurrency.races import before
@@ -156,6 +157,34 @@ def test_request_without_devices_returns_the_time() -> None:
     assert answer == {"began_at": BEGAN - 1000, "ended_at": BEGAN - 1000, "outcomes": []}
 
 
+def test_devices_are_named_by_identifiers() -> None:
+    World()
+    phone = registration("MIGR00002", "356", "My Phone")
+    facts = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile"}
+    video_devices.add("A1:B2:C3:D4:E5:F6", **facts, app_version="2", app_name="App")
+    rufus = company_device("acme", "R1")
+    company_device("acme", quectel.SN)
+    named: list[tuple[dict[str, str], str]] = [
+        ({"product_key": PK, "serial": f" {quectel.SN} "}, DEVICE),
+        ({"imei": "356"}, phone),
+        ({"mac": "a1b2c3d4e5f6"}, identity.video_device("A1B2C3D4E5F6")),
+        ({"serial": "R1"}, rufus),
+    ]
+    answer = ask("ban", *(given for given, _ in named)).json()["outcomes"]
+    assert [(line["outcome"], line["device"]) for line in answer] == [
+        ("done", identity.opaque(device)) for _, device in named
+    ]
+    one = "Name a device by one of device, serial (with or without product_key), imei and mac."
+    long = ("refused", "serial must have 1 to 128 characters.")
+    assert outcomes("ban", {"serial": " "}, {"serial": "x" * 129}) == [long, long]
+    assert outcomes("ban", {"serial": quectel.SN}, {"serial": "R2"}, {}, {"mac": "x", "imei": "y"}) == [
+        ("refused", "Several devices have this serial number. Specify product_key, or device."),
+        ("refused", "No device has this serial number."),
+        ("refused", one),
+        ("refused", one),
+    ]
+
+
 # ── What others changed ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -229,6 +258,22 @@ def test_own_change_does_not_block_the_job(at: Callable[[int], None]) -> None:
     assert results("assign", line(DEVICE, address=ADDRESS)) == ["done"]
     assert results("assign", line(DEVICE, address=second, service="ssh", port=22)) == ["done"]
     assert item_at(items.device(DEVICE))["services"].keys() == {ADDRESS, second}
+
+
+def test_job_undoes_only_what_the_other_job_did(at: Callable[[int], None]) -> None:
+    made = manufactured(4)
+    devices.ban(made[0], "stolen")
+    at(5)
+    assert results("ban", *made[:3]) == ["unchanged", "done", "done"]
+    assert results("ban", made[3], job="3" * 32) == ["done"]
+    at(6)
+    as_other(lambda: devices.unban(made[2]))
+    as_other(lambda: devices.ban(made[2], "stolen again"))
+    undo = {"job": SECOND_JOB, "undoes": JOB, "began_at": BEGAN + 5}
+    not_done = ("refused", "Not changed by the job that is undone, or changed by another job since.")
+    for _ in range(2):
+        assert outcomes("unban", *made, **undo) == [not_done, ("done", None), ("refused", CHANGED), not_done]
+    assert did().count("unbanned") == 2
 
 
 # ── Unbind ────────────────────────────────────────────────────────────────────────────────────────────────────────────

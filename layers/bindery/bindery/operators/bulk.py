@@ -12,11 +12,11 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Read
+from bindery.aws.dynamodb import Batch, Read
 from bindery.aws.expressions import Condition
 from bindery.connectivity import device_connections, service_addresses
 from bindery.core.errors import Reason, Refused
-from bindery.operators import forced_unbind
+from bindery.operators import device_search, forced_unbind
 from bindery.registry import devices, identity, items
 from bindery.registry.items import ServiceKind
 
@@ -26,12 +26,19 @@ LIMIT = 100
 _WRITERS = 8
 """As many as the client has connections."""
 
+_LONGEST = 128
+"""Characters of an identifier."""
+
+_SHOWN = 2
+"""As many devices with a serial number as are needed to see that it is not unique."""
+
 _ATTEMPTS = 3
 """Attempts at a device that other operators change at the same time."""
 
 Result = Literal["done", "unchanged", "refused"]
 
 _CHANGED = "Changed since the job began, so it was left alone."
+_NOT_DONE = "Not changed by the job that is undone, or changed by another job since."
 
 
 class Outcome(NamedTuple):
@@ -39,6 +46,8 @@ class Outcome(NamedTuple):
 
     result: Result
     problem: str | None = None
+    device: str | None = None
+    """The device's opaque id, if the line names a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +57,24 @@ class Job:
     began_at: int
     id: str | None = None
     reason: str = ""
+    undoes: str | None = None
+    """The job that this one undoes. Only what it has changed is changed."""
     dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A device's opaque id, and what some acts need."""
+    """A device, by its opaque id or an identifier, and what some acts need."""
 
-    device: str
+    device: str | None = None
+    product_key: str | None = None
+    serial: str | None = None
+    imei: str | None = None
+    mac: str | None = None
     uid: str | None = None
     """The holder whose binding ends. Default: all."""
     address: str | None = None
-    kind: ServiceKind | None = None
+    service: ServiceKind | None = None
     port: int | None = None
 
 
@@ -81,8 +96,15 @@ class Found(NamedTuple):
         return devices.as_read(self.device)
 
     def is_done(self) -> bool:
-        """Return True if this job has changed the device."""
-        return self.job.id is not None and self.device.get("changed_in", "").endswith(f"-{self.job.id}")
+        """Return True if this job has changed the device, after any other job."""
+        return self._is_by(self.job.id)
+
+    def is_undoable(self) -> bool:
+        """Return False if this job undoes another, which did not change the device, or not as the last job."""
+        return self.job.undoes is None or self._is_by(self.job.undoes) or self.is_done()
+
+    def _is_by(self, job: str | None) -> bool:
+        return job is not None and self.device.get("changed_in", "").endswith(f"-{job}")
 
     def is_newer(self, *times: str) -> bool:
         """Return True if one of these times of the device is after the job began, unless the job changed it last."""
@@ -164,8 +186,8 @@ def _assign(found: Found) -> Steps:
     if address not in found.device.get("services", {}):
         if found.is_newer("changed_at"):
             raise _Newer
-        kind, port = found.line.kind, found.line.port
-        yield lambda: service_addresses.assign(address, found.key, kind, port, found.unchanged)
+        service, port = found.line.service, found.line.port
+        yield lambda: service_addresses.assign(address, found.key, service, port, found.unchanged)
 
 
 def _unassign(found: Found) -> Steps:
@@ -235,27 +257,48 @@ def run(act: str, lines: Sequence[Line], job: Job) -> list[Outcome]:
 
     Raises `UNAVAILABLE` or `CONFLICT` if the request must be repeated.
     """
-    keys = [_key(line.device) for line in lines]
-    reads = [Read(items.device(key)) for key in dict.fromkeys(keys) if key is not None]
-    existing = dynamodb.get_many(reads) if reads else None
-
-    def do(line: Line, key: str | None) -> Outcome:
-        if key is None or existing is None:
-            return Outcome("refused", "Not the id of a device.")
-        return _do(ACTS[act], line, existing[items.device(key)], job)
-
     with dynamodb.acting(dynamodb.actor(), job.id):
         # Each in a context of its own, because the actor is in the context.
         contexts = [copy_context() for _ in lines]
     with ThreadPoolExecutor(_WRITERS) as writers:
+        keys = list(writers.map(_key, lines))
+        reads = [Read(items.device(key)) for key in dict.fromkeys(keys) if isinstance(key, str)]
+        existing = dynamodb.get_many(reads) if reads else Batch({})
+
+        def do(line: Line, key: str | Outcome) -> Outcome:
+            if isinstance(key, Outcome):
+                return key
+            outcome = _do(ACTS[act], line, existing[items.device(key)], job)
+            return outcome._replace(device=identity.opaque(key))
+
         return list(writers.map(lambda context, *line: context.run(do, *line), contexts, lines, keys))
 
 
-def _key(opaque: str) -> str | None:
-    try:
-        return identity.device_from_opaque(opaque)
-    except Refused:
-        return None
+def _key(line: Line) -> str | Outcome:
+    """Return the key of the line's device."""
+    named = [name for name in ("device", "serial", "imei", "mac") if getattr(line, name) is not None]
+    for name in ("product_key", "serial", "imei", "mac", "uid"):
+        text = getattr(line, name)
+        if text is not None and not 0 < len(text.strip()) <= _LONGEST:
+            return Outcome("refused", f"{name} must have 1 to {_LONGEST} characters.")
+    if len(named) != 1 or (line.product_key is not None and named != ["serial"]):
+        return Outcome("refused", "Name a device by one of device, serial (with or without product_key), imei and mac.")
+    if line.device is not None:
+        try:
+            return identity.device_from_opaque(line.device)
+        except Refused:
+            return Outcome("refused", "Not the id of a device.")
+    if line.imei is not None:
+        return identity.customer_device(line.imei)
+    if line.mac is not None:
+        return identity.video_device(line.mac)
+    if line.product_key is not None:
+        return identity.manufactured_device(line.product_key, line.serial or "")
+    found = device_search.find(_SHOWN, None, serial=line.serial).items
+    if len(found) == 1:
+        return identity.device_from_opaque(found[0]["device"])
+    count = "Several devices have" if found else "No device has"
+    return Outcome("refused", f"{count} this serial number.{' Specify product_key, or device.' * bool(found)}")
 
 
 def _do(act: Act, line: Line, device: items.Device | None, job: Job) -> Outcome:
@@ -263,6 +306,8 @@ def _do(act: Act, line: Line, device: items.Device | None, job: Job) -> Outcome:
         if device is None:
             return Outcome("refused", _PROBLEMS[Reason.NOT_FOUND])
         found = Found(line, device, job)
+        if not found.is_undoable():
+            return Outcome("refused", _NOT_DONE)
         try:
             steps = list(act.steps(found))
             if not steps:

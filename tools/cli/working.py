@@ -1,0 +1,55 @@
+"""What commands share that send many requests: threads, progress, and where they keep their files."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+THREADS = 4
+"""Requests at the same time."""
+
+Part = TypeVar("Part")
+Answer = TypeVar("Answer")
+
+
+def in_order(parts: Iterable[Part], send: Callable[[Part], Answer]) -> Iterator[tuple[Part, Answer]]:
+    """Send parts in threads, and yield each with its answer, in order. At most twice `THREADS` are ahead."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        waiting: deque[tuple[Part, Future[Answer]]] = deque()
+        try:
+            for part in parts:
+                waiting.append((part, threads.submit(send, part)))
+                if len(waiting) == 2 * THREADS:
+                    sent, answer = waiting.popleft()
+                    yield sent, answer.result()
+            while waiting:
+                sent, answer = waiting.popleft()
+                yield sent, answer.result()
+        finally:
+            for _, answer in waiting:
+                answer.cancel()
+
+
+def progress_bar() -> Progress:
+    """Return a bar with a text, on a terminal only."""
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}% {task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def state_folder(name: str) -> Path:
+    """Return a private folder for files that have no other place."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "bindery" / name
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return state
