@@ -167,7 +167,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 def _place(file: Path, form: str, head: str) -> Path:
     """Return the path beside which the import keeps its files."""
-    if file.is_file() and os.access(file.parent, os.W_OK):
+    if working.has_room(file):
         return file
     state = working.state_folder("imports")
     return state / f"{head[:12]}-{'stdin.' + form if str(file) == '-' else file.name}"

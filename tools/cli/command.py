@@ -204,11 +204,11 @@ def changes(**members: Any) -> dict[str, Any]:
     return given
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, why: str = "this cannot be undone") -> None:
     """Ask for confirmation. Raises `Failure` without a terminal or --yes."""
     if not yes:
         if not sys.stdin.isatty():
-            raise Failure(client.Exit.USAGE, "this cannot be undone. Confirm with --yes")
+            raise Failure(client.Exit.USAGE, f"{why}. Confirm with --yes")
         typer.confirm(output.escape(question), abort=True, err=True)
 
 

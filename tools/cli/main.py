@@ -7,6 +7,7 @@ import typer
 
 from tools.cli import (
     accounts,
+    bulk,
     connections,
     devices,
     doctor,
@@ -65,6 +66,7 @@ GROUPS: dict[str, Any] = {
     "products": products,
     "families": families,
     "devices": devices,
+    "bulk": bulk,
     "issued": issued,
     "connections": connections,
     "webhooks": webhooks,

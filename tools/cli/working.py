@@ -2,13 +2,15 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tools.cli.client import ATTEMPTS, PAGE, Client
 
 THREADS = 4
 """Requests at the same time."""
@@ -35,6 +37,17 @@ def in_order(parts: Iterable[Part], send: Callable[[Part], Answer]) -> Iterator[
                 answer.cancel()
 
 
+def pages(api: Client, path: Sequence[str], query: Mapping[str, Any], cursor: str | None = None) -> Iterator[Any]:
+    """Yield the pages of a list from a cursor on, retrying while the API is unavailable."""
+    while True:
+        asked = {**query, "limit": PAGE, "cursor": cursor}
+        page = api.ask("GET", *path, query=asked, attempts=ATTEMPTS)
+        yield page
+        cursor = page["next"]
+        if cursor is None:
+            return
+
+
 def progress_bar() -> Progress:
     """Return a bar with a text, on a terminal only."""
     console = Console(stderr=True)
@@ -46,6 +59,11 @@ def progress_bar() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+def has_room(file: Path) -> bool:
+    """Return True if other files can be kept beside a file."""
+    return file.is_file() and os.access(file.parent, os.W_OK)
 
 
 def state_folder(name: str) -> Path:
