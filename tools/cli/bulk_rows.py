@@ -71,9 +71,13 @@ def _wrong(name: str, value: Any) -> str | None:
 
 
 def of_list(api: Client, filters: Mapping[str, Any]) -> Iterator[Entry]:
-    """Yield the devices of a list."""
-    devices = (device for page in working.pages(api, ["devices"], filters) for device in page["items"])
-    yield from ({"line": number, "device": device["device"]} for number, device in enumerate(devices, 1))
+    """Yield the devices of a list. A device that has entered a state again is listed again."""
+    seen: set[str] = set()
+    for page in working.pages(api, ["devices"], filters):
+        for device in page["items"]:
+            if device["device"] not in seen:
+                seen.add(device["device"])
+                yield {"line": len(seen), "device": device["device"]}
 
 
 def since(text: str | None) -> int | None:
