@@ -24,7 +24,9 @@ def check(earlier: Collection[str] = ()) -> None:
     # A device that was in the tables before the changes were captured has no event yet.
     assert listed.keys() <= {*expected, *earlier}
     for device, listing in listed.items():
-        assert device in earlier or set(listing["states"]) - {"never_seen"} == expected[device], device
+        states = {"unbound" if state == "never_seen" else state for state in listing["states"]}
+        assert device in earlier or states == expected[device], device
+        assert len(listing["states"].keys() & {"bound", "unbound", "never_seen"}) == 1
         assert listing["scope"] == _scope(device)
     assert _entries(history) == {
         (_list(listing, state), since, device)

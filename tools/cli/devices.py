@@ -135,9 +135,7 @@ def find(
 
 
 def _listed(device: Mapping[str, Any]) -> str:
-    # A device that was never seen is not bound.
-    hidden = {"unbound"} if "never_seen" in device["states"] else set()
-    return ", ".join(sorted(state.replace("_", "-") for state in device["states"].keys() - hidden))
+    return ", ".join(sorted(state.replace("_", "-") for state in device["states"]))
 
 
 LISTED: output.Columns = {

@@ -37,7 +37,9 @@ Account = Annotated[str | None, typer.Option(help="Only devices of this account 
 Api = Annotated[ApiName | None, typer.Option(help="Only devices of this API.", show_default=False)]
 State = Annotated[
     StateName | None,
-    typer.Option(help="Only devices in this state. never-seen: neither bound nor connected yet.", show_default=False),
+    typer.Option(
+        help="Only devices in this state. never-seen: not bound so far; unbound: no longer bound.", show_default=False
+    ),
 ]
 
 

@@ -80,22 +80,29 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Setting": items.setting(settings.DEVICE_MANAGEMENT),
             "StorageFormat": items.STORAGE_FORMAT,
             "DoctorRun": items.doctor_run(RUN),
-            "Webhook": items.webhook(WEBHOOK),
-            "Event": items.event(device, 1),
-            "Reference": items.recorded(EVENT),
-            "Person": items.person(identity.user_holder("ada")),
-            "Unrecorded": items.unrecorded(NOW * 1000, RECORD),
-            "Cursor": items.cursor(WEBHOOK, device),
-            "DeadLetter": items.dead(WEBHOOK, NOW * 1000, EVENT),
-            "Delivery": items.delivery(WEBHOOK, device, NOW * 1000, EVENT),
-            "Listing": items.listing(device),
-            "ListEntry": items.list_entry(listing.scope_of(device), "bound", NOW * 1000, device),
-            "Counts": _counts_of(device),
-            "DayCounts": _counts_of(device)._replace(sk="day#2026-11-20"),
-            "Scope": items.scope(listing.scope_of(device)),
-            "FeedPosition": items.FEED_POSITION,
+            **_of_feed(device),
         }
         return {kind: tables[key] for kind, key in keys.items()}
+
+
+def _of_feed(device: str) -> dict[str, Key[Any]]:
+    """Return the keys of what the change feed writes."""
+    return {
+        "Webhook": items.webhook(WEBHOOK),
+        "Event": items.event(device, 1),
+        "Reference": items.recorded(EVENT),
+        "Person": items.person(identity.user_holder("ada")),
+        "Unrecorded": items.unrecorded(NOW * 1000, RECORD),
+        "Cursor": items.cursor(WEBHOOK, device),
+        "DeadLetter": items.dead(WEBHOOK, NOW * 1000, EVENT),
+        "Delivery": items.delivery(WEBHOOK, device, NOW * 1000, EVENT),
+        "Listing": items.listing(device),
+        "ListEntry": items.list_entry(listing.scope_of(device), "bound", NOW * 1000, device),
+        "Counts": _counts_of(device),
+        "DayCounts": _counts_of(device)._replace(sk="day#2026-11-20"),
+        "Scope": items.scope(listing.scope_of(device)),
+        "FeedPosition": items.FEED_POSITION,
+    }
 
 
 def _counts_of(device: str) -> Key[Any]:

@@ -33,8 +33,6 @@ _ENTERS: Mapping[str, tuple[State, ...]] = MappingProxyType(
 
 _LEAVES: Mapping[str, tuple[State, ...]] = MappingProxyType(
     {
-        "device.bound": ("never_seen",),
-        "device.online": ("never_seen",),
         "device.offline": ("online",),
         "device.unbanned": ("banned",),
         "device.enabled": ("disabled",),
@@ -44,6 +42,9 @@ _LEAVES: Mapping[str, tuple[State, ...]] = MappingProxyType(
     }
 )
 """States that a device leaves."""
+
+_EXCLUSIVE: frozenset[State] = frozenset({"bound", "unbound", "never_seen"})
+"""A device is in exactly one of these."""
 
 _BINDINGS: Mapping[str, int] = MappingProxyType({"device.bound": 1, "device.unbound": -1})
 
@@ -101,10 +102,12 @@ def _following(device: str, listing: Listing, event: items.Event) -> Listing:
     if listing is _GONE:
         listing = _new(device, at)
     bindings = max(0, listing["bindings"] + _BINDINGS.get(kind, 0))
-    held: tuple[State, State] = ("bound", "unbound") if bindings else ("unbound", "bound")
-    left = {*_LEAVES.get(kind, ()), held[1]}
+    held: State = "bound" if bindings else "unbound"
+    if held == "unbound" and "never_seen" in listing["states"] and kind != "device.online":
+        held = "never_seen"
+    left = {*_LEAVES.get(kind, ()), *_EXCLUSIVE} - {held}
     states = {state: since for state, since in listing["states"].items() if state not in left}
-    return {**listing, "bindings": bindings, "states": dict.fromkeys((*_ENTERS.get(kind, ()), held[0]), at) | states}
+    return {**listing, "bindings": bindings, "states": dict.fromkeys((*_ENTERS.get(kind, ()), held), at) | states}
 
 
 def _new(device: str, at: int) -> Listing:
@@ -112,7 +115,7 @@ def _new(device: str, at: int) -> Listing:
         "scope": scope_of(device),
         "listed_at": at,
         "bindings": 0,
-        "states": {"unbound": at, "never_seen": at},
+        "states": {"never_seen": at},
     }
     record = dynamodb.get(items.device(device))
     return made if record is None or "serial" not in record else {**made, "serial": record["serial"]}

@@ -97,7 +97,7 @@ def _entries(scope: str, state: State | None, start: str, limit: int) -> list[it
 
 
 def _described(identities: Sequence[str]) -> list[dict[str, Any]]:
-    """Describe devices, except those that were deleted meanwhile."""
+    """Return descriptions of the devices that still exist."""
     keys = [(items.device(device), items.listing(device)) for device in identities]
     if not keys:
         return []
@@ -107,8 +107,3 @@ def _described(identities: Sequence[str]) -> list[dict[str, Any]]:
         for device, listing in keys
         if (record := found[device]) is not None
     ]
-
-
-def with_serials_from(start: str, limit: int) -> CursorPage[items.ListEntry]:
-    """Return the first devices whose serial numbers begin with a text, in any case, in the order of these."""
-    return dynamodb.page(items.serials_from(start), limit)

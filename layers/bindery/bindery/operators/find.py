@@ -8,7 +8,7 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Key, Read, Table
 from bindery.core.errors import Refused
 from bindery.http.fields import EMAIL_LIMIT, ID
-from bindery.operators import device_lists, matches
+from bindery.operators import matches
 from bindery.operators.matches import Describe, Match
 from bindery.registry import devices, identity, items
 
@@ -59,7 +59,7 @@ def find(text: str, *, account: str | None = None, domain: str | None = None) ->
         *_references(direct, first),
     ]
     found = [*_matches(direct, first), *_matches(indexed, _read(indexed))]
-    begun = device_lists.with_serials_from(text, LIMIT) if not found and _begins_serials(text) else None
+    begun = dynamodb.page(items.serials_from(text), LIMIT) if not found and _begins_serials(text) else None
     if begun is not None:
         longer = [_device("beginning of a serial number", each["device"]) for each in begun.items]
         found += _matches(longer, _read(longer))

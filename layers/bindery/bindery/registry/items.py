@@ -1242,7 +1242,7 @@ COUNT_SHARDS = 16
 """Parts of a scope's counts. Writes of a part exclude each other, and all parts are read together."""
 
 State = Literal["bound", "unbound", "never_seen", "online", "banned", "disabled", "inactive", "lost", "retired"]
-"""What a device is listed as. A device can be in several of these states."""
+"""What a device is listed as: bound, no longer bound or never seen, and any of the others."""
 
 
 class Listing(Stored, total=False):
