@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import bulk_job, bulk_rows, output, working
+from tools.cli import bulk_job, bulk_rows, lists, output, times, working
 from tools.cli.bulk_job import Entry, Job, Record
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import Context, Yes, command, confirm, group
@@ -72,16 +72,11 @@ Folder = Annotated[
     str, typer.Argument(metavar="JOB", help="Folder of a job, or its name in the state folder.", show_default=False)
 ]
 FILTERS: dict[str, Any] = {
-    "product": Annotated[str | None, typer.Option(help="Devices of a product (quectel).", show_default=False)],
-    "account": Annotated[str | None, typer.Option(help="Devices of an account (rufus).", show_default=False)],
-    "api": Annotated[str | None, typer.Option(help="Devices of an API: asseco or vodlix.", show_default=False)],
-    "state": Annotated[
-        str | None, typer.Option(help="Devices in a state, such as bound, unbound or banned.", show_default=False)
-    ],
-    "since": Annotated[
-        str | None,
-        typer.Option(help="Devices that came into the state since then: 2d, 2026-12-01 or a time.", show_default=False),
-    ],
+    "product": lists.Product,
+    "account": lists.Account,
+    "api": lists.Api,
+    "state": lists.State,
+    "since": times.Since,
 }
 
 
@@ -107,6 +102,7 @@ def _add(name: str, act: Act) -> None:
         if (file is None) is not bool(filters):
             choice = "--file" if act.only_file else "either --file or a filter, such as --product"
             raise Failure(Exit.USAGE, f"specify {choice}")
+        query = lists.query(**{each: given.get(each) for each in FILTERS})
         reason = given.get("reason")
         source = _source(file, given["form"], filters)
         folder, job = _find(context.api, name, reason, source, file, restart=given["restart"])
@@ -116,8 +112,7 @@ def _add(name: str, act: Act) -> None:
         # Before the devices are read, so that what changes meanwhile is left alone.
         began_at = bulk_job.server_time(context.api, name, reason)
         job = Job(folder, Record(context.api.endpoint, name, reason, source, began_at))
-        filters |= {"since": bulk_rows.since(filters["since"])} if "since" in filters else {}
-        entries = bulk_rows.of_list(context.api, filters) if file is None else bulk_rows.of_file(file, given["form"])
+        entries = bulk_rows.of_list(context.api, query) if file is None else bulk_rows.of_file(file, given["form"])
         return _start(context.api, job, entries, yes=given["yes"], dry_run=given["dry_run"])
 
     arguments: dict[str, Any] = {"reason": Reason} if act.reason else {}

@@ -5,11 +5,10 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tools.cli import history, import_rows, working
+from tools.cli import import_rows, working
 from tools.cli.bulk_job import NAMED, Entry
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.devices import Service
@@ -17,7 +16,6 @@ from tools.cli.devices import Service
 _IDENTIFIERS = ("device", "serial", "imei", "mac")
 _LONGEST = 1366
 _FORMS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _number(cell: str) -> Any:
@@ -78,11 +76,3 @@ def of_list(api: Client, filters: Mapping[str, Any]) -> Iterator[Entry]:
             if device["device"] not in seen:
                 seen.add(device["device"])
                 yield {"line": len(seen), "device": device["device"]}
-
-
-def since(text: str | None) -> int | None:
-    """Return a time, or a duration before now such as 2d, in milliseconds. Raises `Failure`."""
-    found = re.fullmatch(r"(\d{1,5})([mhdw])", text or "")
-    if found is None:
-        return history.moment(text)
-    return int((datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})).timestamp() * 1000)
