@@ -247,7 +247,7 @@ class Kills:
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left: int | None = None
         api.fails = self.point
-        sync, replace = bulk_job._sync, files.replace
+        sync, replace = working.sync, files.replace
 
         def synced(file: Any) -> None:
             file.flush()
@@ -266,7 +266,7 @@ class Kills:
             replace(path, text)
             self.point()
 
-        monkeypatch.setattr(bulk_job, "_sync", synced)
+        monkeypatch.setattr(working, "sync", synced)
         monkeypatch.setattr(files, "replace", replaced)
 
     def point(self) -> None:

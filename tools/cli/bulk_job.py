@@ -5,9 +5,7 @@
 - `report.ndjson`: the outcome of each line, in the same order. A job resumes where this file ends.
 """
 
-import fcntl
 import json
-import os
 import re
 import uuid
 from collections import Counter
@@ -16,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from tools import files
 from tools.cli import working
@@ -79,11 +77,11 @@ class Job:
     def write_devices(self, entries: Iterable[Entry]) -> None:
         """Write the devices, durably, before the job is saved."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _private(self.folder / _DEVICES, "w") as file:
+        with working.private(self.folder / _DEVICES, "w") as file:
             for entry in entries:
                 file.write(json.dumps(entry) + "\n")
                 self.record.devices += 1
-            _sync(file)
+            working.sync(file)
 
     def devices(self) -> Iterator[Entry]:
         """Yield the lines."""
@@ -103,11 +101,7 @@ class Job:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the job. Raises `Failure` if another process does."""
-        with _private(self.folder / _LOCK, "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Failure(Exit.CONFLICT, f"the job in {self.folder} is running in another process") from None
+        with working.private(self.folder / _LOCK, "w") as file, working.held(file, f"the job in {self.folder}"):
             yield
 
     def discard(self) -> None:
@@ -118,7 +112,7 @@ class Job:
 
     def run(self, api: Client) -> None:
         """Send the lines that have no outcome, and record the outcomes. Raises `Failure`."""
-        with self.locked(), _private(self.report, "a+") as report, working.progress_bar() as progress:
+        with self.locked(), working.private(self.report, "a+") as report, working.progress_bar() as progress:
             counts = _whole_lines(report)
             reported = counts.total()
             task = progress.add_task("", total=self.record.devices, text="")
@@ -126,7 +120,7 @@ class Job:
             for batch, outcomes in working.in_order(batches, lambda batch: self.ask(api, batch)):
                 lines = [_reported(entry, outcome) for entry, outcome in zip(batch, outcomes, strict=True)]
                 report.write("".join(json.dumps(line) + "\n" for line in lines))
-                _sync(report)
+                working.sync(report)
                 counts.update(line["outcome"] for line in lines)
                 reported += len(lines)
                 progress.update(task, completed=reported, text=told(counts))
@@ -180,10 +174,10 @@ def _reported(entry: Entry, outcome: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "outcome": outcome["outcome"], **({} if problem is None else {"problem": problem})}
 
 
-def _whole_lines(report: TextIO) -> Counter[str]:
+def _whole_lines(report: IO[Any]) -> Counter[str]:
     """Count the outcomes of a report, and remove a line that was not written whole."""
     report.seek(0)
-    content = report.buffer
+    content = report.buffer  # type: ignore[attr-defined]  # it was opened as text
     counts: Counter[str] = Counter()
     size = 0
     for line in content:
@@ -194,16 +188,6 @@ def _whole_lines(report: TextIO) -> Counter[str]:
     report.truncate(size)
     report.seek(size)
     return counts
-
-
-def _private(path: Path, mode: str) -> TextIO:
-    opened: TextIO = open(path, mode, encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))  # type: ignore[assignment]  # noqa: SIM115 (callers close it)
-    return opened
-
-
-def _sync(file: TextIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 # ── Finding jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────

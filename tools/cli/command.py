@@ -55,7 +55,9 @@ class Result:
     endless: bool
 
     def show(self, answer: Any, options: Options, arguments: Mapping[str, Any]) -> None:
-        """Print a result."""
+        """Print a result, or nothing if the command has written its output."""
+        if answer is None:
+            return
         if self.line is not None and isinstance(answer, Generator):
             with suppress(*[KeyboardInterrupt] * self.endless):
                 output.stream(answer, options.output, self.line)

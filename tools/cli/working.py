@@ -1,16 +1,18 @@
 """What commands share that send many requests: threads, progress, and where they keep their files."""
 
+import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tools.cli.client import ATTEMPTS, PAGE, Client
+from tools.cli.client import ATTEMPTS, PAGE, Client, Exit, Failure
 
 THREADS = 4
 """Requests at the same time."""
@@ -59,6 +61,28 @@ def progress_bar() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+def private(path: Path, mode: str) -> IO[Any]:
+    """Open a file that only its owner can read."""
+    encoding = None if "b" in mode else "utf-8"
+    return open(path, mode, encoding=encoding, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def sync(file: IO[Any]) -> None:
+    """Write a file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def held(file: IO[Any], what: str) -> Iterator[None]:
+    """Lock a file. Raises `Failure` if another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failure(Exit.CONFLICT, f"{what} is running in another process") from None
+    yield
 
 
 def has_room(file: Path) -> bool:
