@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from bindery.connectivity import device_connections, device_credentials, service_addresses
-from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
@@ -18,6 +17,7 @@ from bindery.operators import (
     forced_unbind,
 )
 from bindery.operators.resource import (
+    BulkAct,
     Cursor,
     Days,
     DeviceId,
@@ -38,15 +38,9 @@ from bindery.quectel import manufacturing
 from bindery.registry import devices, identity
 from bindery.registry.items import ServiceKind, State
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
 
 handler = Resource("devices")
-
-BulkAct = Annotated[
-    Literal["ban", "unban", "disable", "enable", "deactivate", "activate", "unbind", "assign", "unassign"],
-    Path(description="Act on each device."),
-]
 
 
 class Import(RequestBody):
@@ -341,13 +335,12 @@ def change(act: BulkAct, body: BulkChange) -> BulkReport:
 
     Repeat a request whose response was lost: with the same `job`, a device that it has changed is `done` again.
     """
-    began_at = clock.now() if body.began_at is None else body.began_at
     if bulk.ACTS[act].needs_reason and body.reason is None:
         raise Refused(Reason.INVALID, at="body.reason", detail="is required for this act")
-    job = bulk.Job(began_at, body.job, body.reason or "", body.undoes, body.dry_run)
-    outcomes = bulk.run(act, [bulk.Line(**line.specified()) for line in body.devices], job)
-    shown = [BulkOutcome(device=each.device, outcome=each.result, problem=each.problem) for each in outcomes]
-    return BulkReport(began_at=began_at, ended_at=clock.now(), outcomes=shown)
+    job = bulk.job(body.began_at, body.job, body.reason or "", body.undoes, dry_run=body.dry_run)
+    report = bulk.run(act, [bulk.Line(**line.specified()) for line in body.devices], job)
+    shown = [BulkOutcome(device=each.device, outcome=each.result, problem=each.problem) for each in report.outcomes]
+    return BulkReport(began_at=report.began_at, ended_at=report.ended_at, outcomes=shown)
 
 
 @handler.app.get("/admin/v1/devices/<device>")

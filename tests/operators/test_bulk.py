@@ -9,10 +9,10 @@ from bindery.aws import dynamodb
 from bindery.connectivity import service_addresses
 from bindery.core import clock
 from bindery.operators import bulk, forced_unbind
+from bindery.operators.resource import BulkAct
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.vodlix import video_devices
-from functions.admin.devices import BulkAct
 from tests import quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin

@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from bindery.aws import dynamodb
 from bindery.operators import bulk as layer_bulk
 from bindery.registry import devices, identity, items
+from tests import quectel
 from tests.operators.test_history_commands import InProcess
-from tests.quectel import PK, World
+from tests.quectel import PK, SN, World
 from tests.records import ADDRESS, company_device
 from tests.tables import acts_in, everything, item_at
 from tools import files
@@ -194,6 +195,33 @@ def test_devices_are_selected_by_a_list(bindery: Bindery, api: Api) -> None:
     assert result(bindery(f"bulk undo {folder.name} --yes")) == counts(3)
     shown = [json.loads(line) for line in bindery("bulk status").stdout.splitlines()]
     assert sorted(job["act"] for job in shown) == ["disable", "disable", "enable"]
+
+
+@pytest.mark.parametrize(
+    ("line", "act"),
+    [
+        ("bulk ban --reason recalled", "banned"),
+        ("bulk unban", "unbanned"),
+        ("bulk disable", "disabled"),
+        ("bulk enable", "enabled"),
+        ("bulk deactivate", "deactivated"),
+        ("bulk activate", "activated"),
+        ("bulk unbind --reason sold", "ended"),
+    ],
+)
+def test_act_is_done_on_each_device(bindery: Bindery, line: str, act: str) -> None:
+    World()
+    made = [identity.manufactured_device(PK, SN)]
+    quectel.succeeded(quectel.as_user(quectel.ME))
+    if act != "banned":
+        devices.ban(made[0], "stolen")
+    if act == "enabled":
+        devices.set_enabled(made[0], False)
+    if act == "activated":
+        devices.deactivate(made[0])
+    write("d.txt", *map(identity.opaque, made))
+    assert result(bindery(f"{line} --file d.txt --yes")) == counts(1)
+    assert did() == [act]
 
 
 @pytest.mark.parametrize(

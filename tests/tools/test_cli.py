@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress

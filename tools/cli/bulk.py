@@ -109,7 +109,7 @@ def _add(name: str, act: Act) -> None:
         if job is not None:
             output.note(f"Resuming the job in {folder}.")
             return _run(context.api, job)
-        # Before the devices are read, so that what changes meanwhile is left alone.
+        # Before the devices are read: what changes later is left alone.
         began_at = bulk_job.server_time(context.api, name, reason)
         job = Job(folder, Record(context.api.endpoint, name, reason, source, began_at))
         entries = bulk_rows.of_list(context.api, query) if file is None else bulk_rows.of_file(file, given["form"])
@@ -299,7 +299,7 @@ def _result(job: Job) -> dict[str, Any]:
 
 
 class _Preview:
-    """What a job would do."""
+    """Counts, samples and problems of a job before it runs."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

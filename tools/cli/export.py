@@ -23,7 +23,7 @@ from tools.cli.resource import declared
 
 app = group(
     "Export lists as CSV or NDJSON: to standard output, or to a file, which can be resumed.",
-    epilog="Times are in milliseconds since 1970. An export is not a snapshot: it can miss what changes meanwhile.",
+    epilog="Times are in milliseconds. An export is not a snapshot: it can miss entries that change during it.",
 )
 
 

@@ -15,6 +15,7 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Read
 from bindery.aws.expressions import Condition
 from bindery.connectivity import device_connections, service_addresses
+from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.operators import device_search, forced_unbind
 from bindery.registry import devices, identity, items
@@ -48,6 +49,14 @@ class Outcome(NamedTuple):
     problem: str | None = None
     device: str | None = None
     """The device's opaque id, if the line names a device."""
+
+
+class Report(NamedTuple):
+    """Outcomes in the order of the lines, and when the job began and this part of it ended."""
+
+    began_at: int
+    ended_at: int
+    outcomes: list[Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,7 @@ def _change(
 
 def _enabling(enabled: bool) -> Callable[[Found], Steps]:
     def steps(found: Found) -> Steps:
+        """Raises `INVALID` for a device that is not manufactured."""
         if "device_key" not in found.device:
             raise Refused(Reason.INVALID, detail=devices.NOT_MANUFACTURED)
         yield from _change(
@@ -252,8 +262,13 @@ _PROBLEMS = {
 }
 
 
-def run(act: str, lines: Sequence[Line], job: Job) -> list[Outcome]:
-    """Do an act on the devices of up to 100 lines, and return the outcome of each.
+def job(began_at: int | None, identifier: str | None, reason: str, undoes: str | None, *, dry_run: bool) -> Job:
+    """Return a job, which by default begins now."""
+    return Job(clock.now() if began_at is None else began_at, identifier, reason, undoes, dry_run)
+
+
+def run(act: str, lines: Sequence[Line], job: Job) -> Report:
+    """Do an act on the devices of up to 100 lines, and report the outcome of each.
 
     Raises `UNAVAILABLE` or `CONFLICT` if the request must be repeated.
     """
@@ -271,7 +286,8 @@ def run(act: str, lines: Sequence[Line], job: Job) -> list[Outcome]:
             outcome = _do(ACTS[act], line, existing[items.device(key)], job)
             return outcome._replace(device=identity.opaque(key))
 
-        return list(writers.map(lambda context, *line: context.run(do, *line), contexts, lines, keys))
+        outcomes = list(writers.map(lambda context, *line: context.run(do, *line), contexts, lines, keys))
+    return Report(job.began_at, clock.now(), outcomes)
 
 
 def _key(line: Line) -> str | Outcome:

@@ -155,6 +155,10 @@ PathCustomer = Annotated[
     AfterValidator(_customer),
 ]
 """Encoded, because a name may contain slashes."""
+BulkAct = Annotated[
+    Literal["ban", "unban", "disable", "enable", "deactivate", "activate", "unbind", "assign", "unassign"],
+    Path(description="Act on each device."),
+]
 QueryPort = Annotated[int, Query(ge=1, le=65535, description="Port of the relay host.")]
 QueryClient = Annotated[IpAddress, Query(description="IP address of a client.")]
 QueryCustomer = Annotated[
