@@ -11,7 +11,7 @@ resources whose ARNs they are.
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -180,14 +180,22 @@ def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
         yield f"  {{Effect: Allow, Action: [{', '.join(actions_)}], Resource: {named}{_condition(patterns)}}}"
 
 
-def _invocations() -> Iterator[str]:
+def patterns(functions: Iterable[str], stack: str) -> list[str]:
+    """Return patterns of the ARNs of functions' live versions, one per API. `stack` is the variable for its id."""
     apis = dict.fromkeys(
-        properties["Handler"].partition(".")[0]
-        for function, properties in template.resources("AWS::Serverless::Function")
+        template.document()["Resources"][function]["Properties"]["Handler"].partition(".")[0] for function in functions
+    )
+    return [f"{FUNCTION_ARN}bindery-{stack}-{api}-*:live" for api in apis]
+
+
+def _invocations() -> Iterator[str]:
+    functions = (
+        function
+        for function, _ in template.resources("AWS::Serverless::Function")
         if any("/admin/" not in route and route != "$default" for route in template.routes(function))
     )
-    aliases = ", ".join(f'!Sub "{FUNCTION_ARN}bindery-${{Stack}}-{api}-*:live"' for api in apis)
-    yield f"  {{Effect: Allow, Action: [{INVOKE}], Resource: [{aliases}]}}"
+    named = ", ".join(f'!Sub "{pattern}"' for pattern in patterns(functions, "${Stack}"))
+    yield f"  {{Effect: Allow, Action: [{INVOKE}], Resource: [{named}]}}"
 
 
 def _condition(patterns: tuple[str, ...]) -> str:

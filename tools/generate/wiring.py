@@ -23,7 +23,8 @@ _URI = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/f
 
 def rendered(text: str) -> str:
     """Return template.yaml with its generated parts regenerated."""
-    text = _filled(text, {"paths": _paths(), "integrations": _integrations()})
+    gateways = {role: _invocable(role) for role in ("DialectsGatewayRole", "AdminGatewayRole")}
+    text = _filled(text, {"paths": _paths(), "integrations": _integrations()} | gateways)
     return re.sub(_ROLE, lambda found: f"{found[1]}Roles.Outputs.{_role(found['handler'])}", text)
 
 
@@ -97,6 +98,13 @@ def _integrations() -> Iterator[str]:
             f"credentials: !GetAtt {role}.Arn, uri: !Sub [{uri}, {{live: !Ref {function}.Alias}}]}}"
         )
         uri = "*uri"
+
+
+def _invocable(role: str) -> Iterator[str]:
+    """A list of the live versions that a role may invoke: a pattern of names for each API."""
+    functions = [function for function, its in _roles().items() if its == role]
+    *lines, last = (f'!Sub ["{pattern}", *stack]' for pattern in roles.patterns(functions, "${stack}"))
+    yield from ("[", *(f"  {line}," for line in lines), f"  {last}]")
 
 
 if __name__ == "__main__":
