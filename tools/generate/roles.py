@@ -4,9 +4,9 @@
 first `#`. `device` matches a device of any API, and `"*"` any key. For the WebSocket API, it lists the methods with
 which a function manages connections; for a function, an event bus or a queue, the actions on it. A function can also
 read the streams of the tables in `Streams` and the secrets in its environment, and write logs, and traces if tracing is
-on. The default route's can invoke the live versions of the five APIs' operations. Functions with
-the same statements share a role, which has the name of the first. The parameters of roles.yaml have the names of the
-resources whose ARNs they are.
+on. The default route's can invoke the live versions of the five APIs' operations. Functions with the same statements
+share a role, which has the name of the first. The parameters of roles.yaml have the names of the resources whose ARNs
+they are.
 """
 
 import fnmatch
@@ -216,6 +216,8 @@ def _arn(resource: str) -> str:
         name = template.document()["Resources"][resource]["Properties"]["FunctionName"]["Fn::Sub"][0]
         return f'!Sub "{FUNCTION_ARN}{name.replace("${stack}", "${Stack}")}:live"'
     table, _, index = resource.partition("/")
+    if table not in template.roles()["Parameters"]:
+        raise ValueError(f"roles.yaml has no parameter {table}: add it there, and to `Roles` in template.yaml")
     if not index:
         return f"!Ref {table}"
     return f'!Sub "${{{table}}}/{"stream/*" if index == "stream" else f"index/{index}"}"'
