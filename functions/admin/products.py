@@ -155,9 +155,10 @@ class Label(BaseModel):
 
 
 class Labels(BaseModel):
-    """The labels of a product's devices, in the order of the request."""
+    """The labels of a product's devices, in the order of the request, and whether a bind request needs their codes."""
 
     product_key: str
+    claim_codes: bool
     claim_version: int
     labels: list[Label]
 
@@ -222,7 +223,12 @@ def derive_claim_codes(product_key: PathId, devices: LabelledDevices) -> Labels:
     version = claim_codes.version(product)
     codes = [(serial, claim_codes.of(product_key, serial, version)) for serial in devices.serials]
     labels = [Label(serial=serial, claim_code=code, text=claim_codes.label(serial, code)) for serial, code in codes]
-    return Labels(product_key=product["product_key"], claim_version=version, labels=labels)
+    return Labels(
+        product_key=product["product_key"],
+        claim_codes=product.get("claim_codes", False),
+        claim_version=version,
+        labels=labels,
+    )
 
 
 @handler.app.put("/admin/v1/products/<product_key>/barred/<uid>")
