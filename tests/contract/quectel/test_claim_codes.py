@@ -234,7 +234,7 @@ CHANGED: list[tuple[dict[str, Any], dict[str, Any], Callable[[], dict[str, str]]
 """Settings before and after a concurrent change, a request that is right before it, and the code of its repetition."""
 
 
-@pytest.mark.parametrize(("read", "now", "given", "repeated"), CHANGED)
+@pytest.mark.parametrize(("read", "now", "given", "repeated"), CHANGED, ids=list(map(str, range(len(CHANGED)))))
 def test_setting_that_changes_during_a_bind_refuses_it(
     world: World,
     read: dict[str, Any],
