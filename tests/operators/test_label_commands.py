@@ -19,8 +19,10 @@ import zxingcpp
 from botocore.credentials import Credentials
 from typer.testing import CliRunner, Result
 
+from bindery.directory import products
 from bindery.quectel import claim_codes
 from bindery.registry import devices
+from tests import feed
 from tests.http_api import admin
 from tests.quectel import ME, PK, SN, World, as_user, refused, succeeded
 from tests.tables import everything
@@ -223,6 +225,25 @@ def test_labels_print_no_code_and_change_nothing(bindery: Bindery, tmp_path: Pat
     assert f"To require them: bindery products change {PK} --claim-codes" in result.stderr
 
 
+def test_listed_devices_of_the_product_get_labels(
+    bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = feed.captured(monkeypatch)
+    products.create("p2", name="Plug", module_type="M")
+    for number in range(120):
+        devices.manufacture(PK, f"S{number}", device_key=f"ABCD{number}")
+    devices.manufacture("p2", "P1", device_key="ABCD")
+    recorder.record()
+    succeeded(as_user(ME, sn="S7"))
+    recorder.record()
+    result = bindery(f"devices labels --product {PK} --output all.csv")
+    assert (result.exit_code, json.loads(result.stdout)["labels"]) == (0, 120), result.output
+    rows = (tmp_path / "all.csv").read_text().splitlines()[1:]
+    assert {row.partition(",")[0] for row in rows} == {f"S{number}" for number in range(120)}
+    assert bindery(f"devices labels --product {PK} --state bound --since 1h --output bound.csv").exit_code == 0
+    assert (tmp_path / "bound.csv").read_text().splitlines()[1:] == [f"S7,{claim_codes.of(PK, 'S7', 1)},{text('S7')}"]
+
+
 REFUSED = {
     "--serial S1 --output labels": (2, "cannot tell the format of labels. Use --format svg, pdf or csv"),
     "--serial S1 --file a.csv --output a.pdf": (2, "specify either --serial or --file"),
@@ -230,7 +251,9 @@ REFUSED = {
     "--file broken.csv --output a.pdf": (2, "broken.csv: unknown columns 'sn'. Known columns: serial, product_key"),
     "--file blank.csv --output a.pdf": (2, "blank.csv: line 3: no serial number"),
     "--file number.ndjson --output a.pdf": (2, "number.ndjson: line 1: no serial number"),
-    "--file other.csv --output a.pdf": (3, f"there are no devices of product '{PK}'"),
+    "--file other.csv --output a.pdf": (3, f"no such devices of product '{PK}'. Import them, or use --file"),
+    "--state lost --output a.pdf": (3, f"no such devices of product '{PK}'. Import them, or use --file"),
+    "--serial S1 --state bound --output a.pdf": (2, "--state and --since cannot be used with --serial or --file"),
     "--serial S1 --output kept.csv": (2, "kept.csv already exists. Remove it, or choose another --output"),
     "--serial S1 --format svg --output full": (2, "full is not empty. Choose another --output"),
     "--serial S1 --format svg --output kept.csv": (2, "kept.csv already exists. Remove it, or choose another --output"),

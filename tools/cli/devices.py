@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import backfill, bulk_import, import_report, labels, lookup, output
+from tools.cli import backfill, bulk_import, import_report, labels, lists, lookup, output
 from tools.cli import history as events
 from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 from tools.cli.resource import Resource
+from tools.cli.times import Since
 
 app = group("Import, find, ban and unbind devices.")
 
@@ -138,13 +139,16 @@ def print_labels(
             show_default=False,
         ),
     ] = None,
+    state: lists.State = None,
+    since: Since = None,
 ) -> Any:
     """Write labels with QR codes and claim codes (quectel), by default for all devices of the product.
 
     A claim code proves that its holder has the device. Keep the files secret.
     Example: bindery devices labels --product p1117e --file lamps.csv --output lamps.pdf
     """
-    return labels.make(context.api, product, serial, file, form, output)
+    listed = lists.query(product=product, account=None, api=None, state=state, since=since)
+    return labels.make(context.api, product, labels.choose(context.api, serial, file, listed), form, output)
 
 
 @command(app, columns=FOUND)
@@ -165,6 +169,36 @@ def find(
         found = context.api.pages("devices", limit=None, **{name: value})
         return (each for each in found if each["product_key"] == product)
     return listed(context.api, "devices", limit=limit, everything=everything, **{name: value})
+
+
+def _listed(device: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(state.replace("_", "-") for state in device["states"]))
+
+
+LISTED: output.Columns = {
+    **{name: FOUND[name] for name in ("DEVICE", "API", "ACCOUNT/PRODUCT", "IDENTIFIER")},
+    "STATE": _listed,
+    "REGISTERED": "created_at",
+}
+
+
+@command(app, name="list", columns=LISTED)
+def list_devices(
+    context: Context,
+    product: lists.Product = None,
+    account: lists.Account = None,
+    api: lists.Api = None,
+    state: lists.State = None,
+    since: Since = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> Any:
+    """List devices by the time of registration, or those in a state by the time since when.
+
+    Lists are as of the last change in the history, usually seconds ago.
+    """
+    query = lists.query(product=product, account=account, api=api, state=state, since=since)
+    return listed(context.api, "devices", limit=limit, everything=everything, **query)
 
 
 @command(app, columns=ONLINE)

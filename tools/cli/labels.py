@@ -1,6 +1,6 @@
 """Labels with claim codes, for `bindery devices labels`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,13 @@ class LabelFormat(StrEnum):
     CSV = "csv"
 
 
-def make(
-    api: Client, product: str, serials: Sequence[str] | None, file: Path | None, form: LabelFormat | None, to: Path
-) -> dict[str, Any]:
-    """Write the labels of devices, by default of all devices of the product. Raises `Failure`."""
+def make(api: Client, product: str, serials: Iterable[str], form: LabelFormat | None, to: Path) -> dict[str, Any]:
+    """Write the labels of devices of a product. Raises `Failure`."""
     form = form or _format(to)
-    if serials and file is not None:
-        raise Failure(Exit.USAGE, "specify either --serial or --file")
-    given = _from_file(file, product) if file is not None else serials or _from_list(api, product)
     # A label for each device, however often it is listed.
-    found = list(dict.fromkeys(given))
+    found = list(dict.fromkeys(serials))
     if not found:
-        raise Failure(Exit.NOT_FOUND, f"there are no devices of product {product!r}. Import them, or use --file")
+        raise Failure(Exit.NOT_FOUND, f"no such devices of product {product!r}. Import them, or use --file")
     labels: list[Label] = []
     answer: dict[str, Any] = {}
     for start in range(0, len(found), PER_REQUEST):
@@ -73,8 +68,15 @@ def _format(to: Path) -> LabelFormat:
         raise Failure(Exit.USAGE, f"cannot tell the format of {to}. Use --format svg, pdf or csv") from None
 
 
-def _from_list(api: Client, product: str) -> Iterator[str]:
-    return (device["serial"] for device in api.pages("devices", limit=None, product=product))
+def choose(api: Client, serials: Sequence[str] | None, file: Path | None, listed: Mapping[str, Any]) -> Iterable[str]:
+    """Return the given serial numbers, those of a file, or else those of listed devices. Raises `Failure`."""
+    if serials and file is not None:
+        raise Failure(Exit.USAGE, "specify either --serial or --file")
+    if (serials or file is not None) and (listed["state"], listed["since"]) != (None, None):
+        raise Failure(Exit.USAGE, "--state and --since cannot be used with --serial or --file")
+    if file is not None:
+        return _from_file(file, listed["product"])
+    return serials or (device["serial"] for device in api.pages("devices", limit=None, **listed))
 
 
 def _from_file(file: Path, product: str) -> Iterator[str]:
