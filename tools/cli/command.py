@@ -93,8 +93,10 @@ class ApiCommand(TyperCommand):
 
     def __init__(self, name: str | None, **settings: Any) -> None:
         super().__init__(name, **settings)
-        secret = self.context_settings["obj"].once is not None
-        self.params += [option for option in _OPTIONS if option.name != "quiet" or secret]
+        unused = {parameter.name for parameter in self.params}
+        if self.context_settings["obj"].once is None:
+            unused.add("quiet")
+        self.params += [option for option in _OPTIONS if option.name not in unused]
 
     def invoke(self, context: Context) -> None:  # type: ignore[override]  # made by context_class
         """Run the command."""

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tools.cli import backfill, bulk_import, import_report, lists, lookup, output
+from tools.cli import backfill, bulk_import, import_report, labels, lists, lookup, output
 from tools.cli import history as events
 from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
@@ -112,6 +113,42 @@ def enter(
         restart=restart,
         unbindable=unbindable,
     )
+
+
+@command(app, name="labels", done=labels.summary)
+def print_labels(
+    context: Context,
+    product: Annotated[str, typer.Option(help="Product key of the devices.")],
+    output: Annotated[Path, typer.Option(help="File to write, or for svg a folder. Existing files are kept.")],
+    form: Annotated[
+        labels.LabelFormat | None,
+        typer.Option(
+            "--format",
+            help="svg (a file per label), pdf (A4 sheets of 21 labels of 63.5 x 38.1 mm) or csv (codes and QR texts). "
+            "Default: from the file name.",
+            show_default=False,
+        ),
+    ] = None,
+    serial: Annotated[
+        list[str] | None, typer.Option(help="Serial number (can be repeated).", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or NDJSON file with serial numbers in the column serial. Rows of other products are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    state: lists.State = None,
+    since: Since = None,
+) -> Any:
+    """Write labels with QR codes and claim codes (quectel), by default for all devices of the product.
+
+    A claim code proves that its holder has the device. Keep the files secret.
+    Example: bindery devices labels --product p1117e --file lamps.csv --output lamps.pdf
+    """
+    listed = lists.query(product=product, account=None, api=None, state=state, since=since)
+    return labels.make(context.api, product, labels.choose(context.api, serial, file, listed), form, output)
 
 
 @command(app, columns=FOUND)

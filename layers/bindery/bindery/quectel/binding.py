@@ -15,7 +15,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import products
 from bindery.directory.sessions import Session
 from bindery.directory.users import User
-from bindery.quectel import families, user_devices, user_domains
+from bindery.quectel import claim_codes, families, user_devices, user_domains
 from bindery.registry import bindings, devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets, throttling
@@ -48,6 +48,8 @@ class _Request(NamedTuple):
     product_key: str
     device: str
     """Canonical identity."""
+    code: str | None
+    """Claim code."""
     capabilities: int | None
     name: str | None
     fid: str | None
@@ -72,6 +74,8 @@ class _Found(NamedTuple):
     family: items.Family | None
     guesses_key: Key[items.Attempts]
     guesses: items.Attempts | None
+    coded: bool
+    """True if the request has, or may have, a claim code."""
 
     @property
     def mode(self) -> Mode:
@@ -162,14 +166,17 @@ def bind(
     fid: str | None,
     frid: str | None,
     common: bool,
+    claim_code: str | None = None,
 ) -> Bound:
     """Bind a device to the session's user; in home mode, in family `fid` and room `frid`.
+
+    If the product requires claim codes, `claim_code` must be the device's, or follow the serial number.
 
     Raises `TOKEN_INVALID` and the reasons in `REFUSES`.
     """
     device = identity.manufactured_device(product_key, serial)
-    request = _Request(session, product_key, device, capabilities, name, fid, frid, common)
-    found = _read(request)
+    request = _Request(session, product_key, device, claim_code, capabilities, name, fid, frid, common)
+    request, found = _read(request, _labelled(request, serial))
     guesses = _judge(request, found)
     binding = bindings.new_id()
     # Derive the auth key before the write: once the device is bound, nothing may fail.
@@ -186,37 +193,60 @@ def bind(
     return bound
 
 
-def _read(request: _Request) -> _Found:
-    session, uid, device = request.session, request.uid, request.device
-    product, bar = items.product(request.product_key), items.bar(request.product_key, uid)
-    owner, own, guesses = items.owner(device), items.user_binding(device, uid), items.guesses(uid)
+def _labelled(request: _Request, serial: str) -> _Request | None:
+    """Return the request for the device on whose label the serial number ends with its claim code."""
+    found = claim_codes.split(serial) if request.code is None else None
+    if found is None:
+        return None
+    return request._replace(device=identity.manufactured_device(request.product_key, found[0]), code=found[1])
+
+
+def _read(request: _Request, labelled: _Request | None) -> tuple[_Request, _Found]:
+    """Return what was read, and the request for the device that it is about."""
+    session, uid = request.session, request.uid
+    product, bar, guesses = items.product(request.product_key), items.bar(request.product_key, uid), items.guesses(uid)
     domain = user_domains.lookup(session.domain)
     family = None if request.fid is None else items.family(request.fid)
     reads = [
         *session.reads(Reason.LOOKUP_FAILED),
         Read(product, Reason.LOOKUP_FAILED),
         Read(bar, Reason.LOOKUP_FAILED),
-        Read(items.device(device), Reason.SERIAL_LOOKUP_FAILED),
-        Read(owner, Reason.LOOKUP_FAILED),
-        Read(own, Reason.LOOKUP_FAILED),
+        *_reads_of(request),
+        *([] if labelled is None else _reads_of(labelled)),
         Read(guesses, Reason.LOOKUP_FAILED),
         domain,
     ]
     if family is not None:
         reads.append(Read(family, Reason.LOOKUP_FAILED))
     found = dynamodb.get_many(reads)
-    return _Found(
-        user=session.confirm(found),
-        domain=user_domains.check(found[domain.key]),
-        product=found[product] or {},
+    user, of_domain, of_product = session.confirm(found), user_domains.check(found[domain.key]), found[product] or {}
+    if labelled is not None and of_product.get("claim_codes"):
+        request = labelled
+    # Without its claim code, a device is unknown. The code is compared whether or not the device exists.
+    claimed = claim_codes.accepts(of_product, request.device, request.code)
+    return request, _Found(
+        user=user,
+        domain=of_domain,
+        product=of_product,
         bar=found[bar],
-        device=found[items.device(device)] or {},
-        owner=found[owner] or {},
-        own=found[own] or {},
+        device=(found[items.device(request.device)] or {}) if claimed else {},
+        owner=found[items.owner(request.device)] or {},
+        own=found[items.user_binding(request.device, uid)] or {},
         family=None if family is None else found[family],
         guesses_key=guesses,
         guesses=found[guesses],
+        coded=labelled is not None or request.code is not None,
     )
+
+
+def _reads_of(request: _Request) -> list[Read]:
+    """Return the reads of the device and of its bindings."""
+    device = request.device
+    return [
+        Read(items.device(device), Reason.SERIAL_LOOKUP_FAILED),
+        Read(items.owner(device), Reason.LOOKUP_FAILED),
+        Read(items.user_binding(device, request.uid), Reason.LOOKUP_FAILED),
+    ]
 
 
 def _judge(request: _Request, found: _Found) -> Guesses:
@@ -244,12 +274,19 @@ def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str, au
         guesses.count(Guesses.LIMITS[1]),
         items.user(request.uid).check(_user_still_valid(request, found)),
         items.bar(request.product_key, request.uid).check(NOT_BARRED),
+        *_check_claim_codes(request, found),
         items.device(request.device).check(_device_unchanged(found.device, found.product)),
         _put_binding(request, found.mode, held, evicted, secrets.fingerprint(auth_key)),
         entry.put(held, when=user_devices.entry_available(request.device)),
         *_end_evicted(request.device, evicted),
         *_change_families(request, found.mode, held, evicted),
     ]
+
+
+def _check_claim_codes(request: _Request, found: _Found) -> Iterator[Check]:
+    # A request without a code for a product without codes is the documented one: it needs no further write units.
+    if found.coded or found.product.get("claim_codes"):
+        yield items.product(request.product_key).check(claim_codes.setting_unchanged(found.product))
 
 
 def not_yet_bound(uid: str) -> Condition:

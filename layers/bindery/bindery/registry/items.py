@@ -807,6 +807,10 @@ class Product(Stored, total=False):
     data_center: str | None
     capabilities: int
     """Capabilities of devices bound without any; if absent, 1."""
+    claim_codes: bool
+    """True if binding its devices requires their claim codes."""
+    claim_version: int
+    """Version of the claim codes: with another version, labels that were printed before are invalid. If absent, 1."""
     created_at: int
 
 
