@@ -55,6 +55,14 @@ def revoke(device: str) -> None:
     _replace_key(device, [deletion, *acts.of(device, did="key_revoked")])
 
 
+def revocation(device: str, key: items.DeviceKey | None) -> list[Write]:
+    """Revoke a device's key, if it has one, with the end of its binding. The writes raise `CONFLICT` if it changed."""
+    if key is None:
+        return []
+    same = equals("credential", key["credential"]).raises(Reason.CONFLICT)
+    return [items.device_key(device).delete(when=same), *acts.of(device, did="key_revoked")]
+
+
 def _replace_key(device: str, writes: Sequence[Write | Check]) -> None:
     """Replace or revoke a device key, and disconnect the device if it used the key."""
     last = presence.find(device)

@@ -203,8 +203,8 @@ def other_users(device: str, uid: str) -> list[items.Binding]:
     return [other for other in found if other["sk"] != identity.user_holder(uid) and holdings.lasts(other)]
 
 
-def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[Delete]:
-    """Remove an entry, if unchanged, and the binding's live shares."""
+def end_binding(uid: str, held: items.UserDevice, raises: Verdict, *, by: str = "") -> Iterator[Delete]:
+    """Remove an entry, if unchanged, and the binding's live shares, except the entry of the user `by`."""
     product_key, device_key = held["product_key"], held["device_key"]
     same = equals("binding", held["binding"])
     unchanged = absent() | (same & equals("shares", held["shares"]))
@@ -212,6 +212,8 @@ def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[D
     absent_or_same = (absent() | same).raises(raises)
     # Expired shares stay until their time to live or a replacement: their entries can be of another binding by now.
     for sharer in holdings.lasting(held["shares"]):
+        if sharer == by:
+            continue
         yield items.user_device(sharer, product_key, device_key).delete(when=absent_or_same)
         if held["mode"] == Mode.MULTI:
             yield items.user_binding(held["device"], sharer).delete(when=absent_or_same)
