@@ -84,7 +84,7 @@ def offer(device: str, uid: str, days: int = DAYS) -> None:
         [
             *_receiver_unchanged(made),
             items.owner(device).update(set={"offer": offered}, when=_same_offer(owner)),
-            *(_delete_note(device, owner["offer"]) if "offer" in owner and owner["offer"]["to"] != uid else ()),
+            *([_delete_note(device, owner["offer"])] if "offer" in owner and owner["offer"]["to"] != uid else []),
             items.offer_note(uid, device).put(note),
             *acts.offered(device, offered["id"]),
         ]
