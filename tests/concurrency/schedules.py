@@ -90,7 +90,11 @@ def of_operators(device: str) -> tuple[Request, Request, Request]:
     return ban, of_device(device, "unban"), end
 
 
-_FORBIDS = {"ban": ("bind", "connect"), "disable": ("bind",), "deactivate": ("connect",)}
+_FORBIDS = {
+    **dict.fromkeys(("ban", "lost", "retire"), ("bind", "connect")),
+    "disable": ("bind",),
+    "deactivate": ("connect",),
+}
 """Operators' actions on a device that forbid something."""
 
 

@@ -1,11 +1,11 @@
 """Devices of all APIs that are lost and found, retired, and returned to stock."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Delete, Read, Update, Write
+from bindery.aws.dynamodb import Check, Delete, Put, Read, Update, Write
 from bindery.aws.expressions import Condition, absent, equals, exists
 from bindery.connectivity import device_connections, device_credentials, presence
 from bindery.core.errors import Reason, Refused
@@ -58,7 +58,9 @@ def find(device: str) -> None:
 
 def retire(device: str, why: str) -> None:
     """End a device's bindings, and ban it until it is returned to stock. Raises as `lose`."""
-    _repeated(lambda: _retire(device, why))
+    # All attempts are one act.
+    act = acts.of(device, did="retired", reason=why)
+    _repeated(lambda: _retire(device, why, act))
     # Several users' bindings may not fit into a transaction. Nobody can bind the device any more.
     while _repeated(lambda: _end_more(device, why)):
         pass
@@ -69,7 +71,8 @@ def take_back(device: str, why: str) -> None:
 
     Raises `NOT_FOUND`, `LIMIT_REACHED` and `CONFLICT`.
     """
-    _repeated(lambda: _take_back(device, why))
+    act, revoked = acts.of(device, did="returned", reason=why), acts.of(device, did="key_revoked")
+    _repeated(lambda: _take_back(device, why, act, revoked))
 
 
 def _repeated(change: Callable[[], bool]) -> bool:
@@ -83,7 +86,7 @@ def _repeated(change: Callable[[], bool]) -> bool:
     return change()
 
 
-def _retire(device: str, why: str) -> bool:
+def _retire(device: str, why: str, act: Sequence[Put]) -> bool:
     found = _read(device)
     ownership.check(found.state, Act.RETIRE)
     if found.state is State.RETIRED:
@@ -94,7 +97,7 @@ def _retire(device: str, why: str) -> bool:
             remove=devices.LIFTED,
             when=_same_ban(found.record),
         ),
-        *acts.of(device, did="retired", reason=why),
+        *act,
         *_connection_ended(found),
         *_still_free(found),
     ]
@@ -109,13 +112,13 @@ def _end_more(device: str, why: str) -> bool:
     found = _read(device)
     if found.state is not State.RETIRED or not found.held:
         return False
-    still = items.device(device).check(_same_ban(found.record))
+    still = items.device(device).update(set=devices.unbound_now(why), when=_same_ban(found.record))
     ended, _ = _packed(found, why, "retired", _WRITES - 1)
     dynamodb.transact([still, *ended])
     return True
 
 
-def _take_back(device: str, why: str) -> bool:
+def _take_back(device: str, why: str, act: Sequence[Put], revoked: Sequence[Put]) -> bool:
     found = _read(device)
     ownership.check(found.state, Act.RETURN)
     lifted = found.state in (State.LOST, State.RETIRED)
@@ -125,8 +128,8 @@ def _take_back(device: str, why: str) -> bool:
     record, same = items.device(device), _same_ban(found.record)
     first: list[Write | Check] = [
         record.update(set=changed, remove=devices.BAN if lifted else (), when=same) if changed else record.check(same),
-        *acts.of(device, did="returned", reason=why),
-        *device_credentials.revocation(device, found.key),
+        *act,
+        *device_credentials.revocation(device, found.key, revoked),
         *_connection_ended(found),
         *_still_free(found),
     ]

@@ -105,9 +105,8 @@ def accept(device: str, uid: str, *, fid: str | None = None, frid: str | None = 
     credential = secrets.fingerprint(secrets.auth_key(new))
     ending = presence.forgetting(device)
     key = dynamodb.get(items.device_key(device))
-    dynamodb.transact(
-        [*_transfer(made, accepted, new, credential), *ending.writes, *device_credentials.revocation(device, key)]
-    )
+    revoked = device_credentials.revocation(device, key, acts.of(device, did="key_revoked"))
+    dynamodb.transact([*_transfer(made, accepted, new, credential), *ending.writes, *revoked])
     device_connections.release(ending.last)
 
 
