@@ -379,6 +379,7 @@ def _certain() -> Iterator[None]:
         patch.setattr(uuid, "uuid4", uuid4)
         patch.setattr(secrets, "choice", choice)
         patch.setattr(secrets, "token_hex", token_hex)
+        patch.setattr(secrets, "token_urlsafe", token_hex)
         patch.setattr(Call, "elapsed", lambda call: 0.0)
         patch.setattr(template.Function, "load", _load)
         patch.setattr(door, "_ONE_AT_A_TIME", nullcontext())

@@ -142,12 +142,13 @@ def _take_back(device: str, why: str, act: Sequence[Put], revoked: Sequence[Put]
 
 
 def _read(device: str) -> _Found:
+    # First the holders: a device that was retired since then still has them, and the write finds out.
+    holders = list(dynamodb.query(items.holders(device), consistent=True))
     record, last, key = items.device(device), items.presence(device), items.device_key(device)
     found = dynamodb.get_many([Read(record), Read(last), Read(key)])
     known = found[record]
     if known is None:
         raise Refused(Reason.NOT_FOUND)
-    holders = list(dynamodb.query(items.holders(device), consistent=True))
     owner = next((binding for binding in holders if binding["sk"] == items.owner(device).sk), None)
     held = [binding for binding in holders if binding.get("kind") != "share" and not _has_ended(binding)]
     return _Found(known, owner, held, found[last], found[key])

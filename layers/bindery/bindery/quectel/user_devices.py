@@ -175,7 +175,7 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
     uid, multi = session.uid, held["mode"] == Mode.MULTI
     others = other_users(held["device"], uid) if multi else []
     if held["kind"] == "share":
-        dynamodb.transact(give_back(uid, held, Reason.DEVICE_NOT_BOUND, user.pseudonym))
+        dynamodb.transact(give_back(uid, held, _why_not_given_back(uid), user.pseudonym))
     else:
         binding = items.user_binding(held["device"], uid) if multi else items.owner(held["device"])
         same = equals("binding", held["binding"])
@@ -236,6 +236,12 @@ def give_back(uid: str, held: items.UserDevice, raises: Verdict, pseudonym: str 
         sharers_entry.update(remove=[("shares", uid)], when=same_binding),
         items.user_device(uid, product_key, device_key).delete(when=same_share),
     ]
+
+
+def _why_not_given_back(uid: str) -> Verdict:
+    # The device may have been transferred to the user concurrently.
+    me = identity.user_holder(uid)
+    return lambda now: Reason.CONFLICT if "accepted" in now and now["holder"] == me else Reason.DEVICE_NOT_BOUND
 
 
 def leave_family(uid: str, held: items.UserDevice) -> list[Update]:
