@@ -122,7 +122,9 @@ def test_found_device_is_as_it_was_before() -> None:
         assert done("found")["state"] == before
 
 
-@pytest.mark.parametrize(("act", "body"), [("lost", {"reason": "a"}), ("retire", {"reason": "a"}), ("return", {"reason": "a"})])
+@pytest.mark.parametrize(
+    ("act", "body"), [("lost", {"reason": "a"}), ("retire", {"reason": "a"}), ("return", {"reason": "a"})]
+)
 def test_repeated_act_changes_nothing_and_is_recorded_once(act: str, body: dict[str, str]) -> None:
     World()
     succeeded(as_user(ME))
@@ -231,7 +233,9 @@ def test_accepted_device_has_nothing_of_its_last_holder(mode: Mode) -> None:
     service_addresses.assign(ADDRESS, DEVICE)
     key = device_credentials.issue(DEVICE)
     users.set_home_mode(ME, True)
-    before = succeeded(as_user(ME, fid="F1", frid="R1", isCommonDevice="true", deviceName="Mine", capabilitiesBitmask=4))
+    before = succeeded(
+        as_user(ME, fid="F1", frid="R1", isCommonDevice="true", deviceName="Mine", capabilitiesBitmask=4)
+    )
     quectel.share(ME, OTHER, clock.seconds() + 60)
     quectel.share(ME, THIRD, clock.seconds() + 60)
     connection(ME)
@@ -385,7 +389,12 @@ def test_unban_names_the_act_for_a_lost_or_retired_device(state: State) -> None:
 def test_banned_device_is_no_longer_lost_or_retired(state: State) -> None:
     World()
     GIVEN[state]()
-    assert done("ban", reason="stolen")["ban"] | {"at": 0} == {"at": 0, "reason": "stolen", "by": OPERATOR, "kind": "banned"}
+    assert done("ban", reason="stolen")["ban"] | {"at": 0} == {
+        "at": 0,
+        "reason": "stolen",
+        "by": OPERATOR,
+        "kind": "banned",
+    }
     assert ask("found").status == 409
     assert done("return", reason="refunded")["state"] == "banned"
     assert done("unban")["state"] == "stock"

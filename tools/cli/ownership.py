@@ -35,12 +35,8 @@ def accept(
     context: Context,
     device: Device,
     uid: Receiver,
-    family: Annotated[
-        str | None, typer.Option(help="In home mode: a family of the user.", show_default=False)
-    ] = None,
-    room: Annotated[
-        str | None, typer.Option(help="In home mode: a room of the family.", show_default=False)
-    ] = None,
+    family: Annotated[str | None, typer.Option(help="In home mode: a family of the user.", show_default=False)] = None,
+    room: Annotated[str | None, typer.Option(help="In home mode: a room of the family.", show_default=False)] = None,
 ) -> Any:
     """Accept an offer for its user, who becomes the holder.
 
