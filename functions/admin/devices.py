@@ -170,10 +170,10 @@ class Presence(BaseModel):
 
 
 class Offer(BaseModel):
-    """An offer of a device to the user `to`, until a time, and the operator who made it."""
+    """An offer of a device to the user `to`, and the operator who made it."""
 
     to: str
-    until: int
+    expires_at: int
     by: str | None
 
 

@@ -19,7 +19,7 @@ from bindery.vodlix import video_devices
 from tests import quectel
 from tests.http_api import OPERATOR, Response, admin
 from tests.invariants import broken
-from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, as_user, common, succeeded
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, THIRD, World, as_user, common, succeeded
 from tests.records import ADDRESS, company_device, connection, registration
 from tests.tables import acts_in, everything, item_at, without_acts
 
@@ -143,7 +143,7 @@ def test_offer_is_shown_and_expires(now: Callable[[int], None]) -> None:
     succeeded(as_user(ME))
     until = (clock.seconds() + 2 * 86400) * 1000
     made = done("offer", to=OTHER, days=2)
-    assert (made["state"], made["offer"]) == ("offered", {"to": OTHER, "until": until, "by": OPERATOR})
+    assert (made["state"], made["offer"]) == ("offered", {"to": OTHER, "expires_at": until, "by": OPERATOR})
     now(2 * DAY - 1000)
     assert show()["state"] == "offered"
     now(1000)
@@ -355,7 +355,7 @@ def test_note_of_an_offer_that_ended_with_its_binding_is_erased() -> None:
     World()
     offered()
     quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK)
-    assert privacy.export(OTHER)["offers"] == [{"device": identity.opaque(DEVICE), "until": None}]
+    assert privacy.export(OTHER)["offers"] == [{"device": identity.opaque(DEVICE), "expires_at": None}]
     removed, _ = privacy.erase(OTHER)
     assert removed["offers"] == 1
 

@@ -27,7 +27,7 @@ def offer(
 
 
 def _until(device: Any) -> str:
-    return f"to {device['offer']['to']} until {output.word('until', device['offer']['until'])}"
+    return f"to {device['offer']['to']} until {output.word('at', device['offer']['expires_at'])}"
 
 
 @command(app, done="{uid} is the holder of device {device}.")

@@ -262,7 +262,7 @@ def test_device_taken_from_its_holder_is_unbound(feed: Feed, mode: Mode, act: st
     shared(feed)
     operate(act, reason="recalled")
     how = {"operator": OPERATOR, "reason": "recalled"}
-    found = {kind: data for kind, data in feed.events()}
+    found = dict(feed.events())
     assert found == {
         "device.share_ended": held | {"user": user(FRIEND), "cause": cause} | how,
         "device.unbound": held | {"cause": cause} | how,

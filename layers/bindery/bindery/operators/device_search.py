@@ -136,7 +136,7 @@ def _ban(device: items.Device) -> dict[str, object] | None:
 
 
 def _offer(offer: items.Offer | None) -> dict[str, object] | None:
-    return offer and {"to": offer["to"], "until": offer["until"] * 1000, "by": offer["by"]}
+    return offer and {"to": offer["to"], "expires_at": offer["until"] * 1000, "by": offer["by"]}
 
 
 def _binding(owner: Holder, now: int) -> dict[str, object]:

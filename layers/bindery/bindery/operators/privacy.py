@@ -404,7 +404,7 @@ def _offer(note: items.OfferNote) -> dict[str, Any]:
     """Return an offer to the user, with its end unless it has ended with its binding."""
     offer = (dynamodb.get(items.owner(note["device"])) or {}).get("offer")
     known = offer is not None and offer["id"] == note["offer"]
-    return {"device": identity.opaque(note["device"]), "until": offer["until"] * 1000 if offer and known else None}
+    return {"device": identity.opaque(note["device"]), "expires_at": offer["until"] * 1000 if offer and known else None}
 
 
 def _lifted_bar(act: items.Act) -> dict[str, Any]:
