@@ -73,7 +73,7 @@ def show(device: str) -> dict[str, Any]:
     held = bool(users) if owner is None else owner.binding.get("status") != Status.UNREGISTERED
     last = presence.under(presence.find(device), None if owner is None else owner.binding["binding"]) if bound else None
     return {
-        **_describe(record),
+        **describe(record),
         "state": ownership.state_of(record, held=held, offer=offer),
         "offer": _offer(offer),
         "presence": _presence(last),
@@ -87,10 +87,11 @@ def _describe_all(identities: Sequence[str]) -> list[dict[str, Any]]:
     if not keys:
         return []
     found = dynamodb.get_many([Read(key) for key in keys])
-    return [_describe(record) for key in keys if (record := found[key]) is not None]
+    return [describe(record) for key in keys if (record := found[key]) is not None]
 
 
-def _describe(device: items.Device) -> dict[str, Any]:
+def describe(device: items.Device) -> dict[str, Any]:
+    """Return what its record says of a device."""
     stored: Mapping[str, object] = device
     return {
         **identity.parts(device["pk"]),
