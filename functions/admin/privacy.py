@@ -24,6 +24,7 @@ class Export(BaseModel):
     shares: Records
     families: Records
     bars: Records
+    offers: Records
     connections: Records
     tunnels: Records
     presences: Records

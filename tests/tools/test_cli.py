@@ -566,6 +566,35 @@ def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
         assert bindery(line).exit_code == 3, line
 
 
+def test_device_changes_its_owner(bindery: Bindery, environment: dict[str, str]) -> None:
+    def said(line: str) -> str:
+        result = bindery(f"{line} --output table")
+        assert result.exit_code == 0, (line, result.output)
+        return result.stdout
+
+    named = "--serial SN0000000001"
+    token = bindery("users token ada --dialect quectel --quiet").stdout.strip()
+    url = f"{environment['BINDERY_ENDPOINT']}/v2/binding/enduserapi/bindDeviceSn?pk=p1117e&sn=SN0000000001"
+    assert httpx.post(url, headers={"Authorization": token}).json()["code"] == 200
+    assert said(f"devices offer {named} --to ben --days 2").startswith(f"Offered device {DEVICE} to ben until 20")
+    assert bindery(f"devices offer {named} --to dora").exit_code == 4
+    assert said(f"devices decline {named} --uid ben") == f"ben declined device {DEVICE}.\n"
+    said(f"devices offer {named} --to ben")
+    assert said(f"devices withdraw {named}") == f"Withdrew the offer of device {DEVICE}.\n"
+    said(f"devices offer {named} --to ben")
+    assert said(f"devices accept {named} --uid ben") == f"ben is the holder of device {DEVICE}.\n"
+    assert said(f"devices lost {named} --reason taxi") == f"Device {DEVICE} is lost. Its holder keeps it.\n"
+    assert " lost " in said(f"devices find {named}")
+    refused = bindery(f"devices unban {named}")
+    assert (refused.exit_code, "bindery devices found" in refused.stderr) == (4, True)
+    assert said(f"devices found {named}") == f"Device {DEVICE} can be used again.\n"
+    assert said(f"devices retire {named} --reason old") == f"Retired device {DEVICE}. It has no holder.\n"
+    assert said(f"devices return {named} --reason fixed") == f"Device {DEVICE} is in stock.\n"
+    said(f"devices ban {named} --reason stolen")
+    assert said(f"devices return {named} --reason stolen") == f"Device {DEVICE} has no holder, and stays banned.\n"
+    said(f"devices unban {named}")
+
+
 def test_erasure_without_a_user_record_ends_when_nothing_is_left(bindery: Bindery, answering: Answering) -> None:
     gone = httpx.Response(404, json={"title": "not found", "reason": "not_found"})
     part = httpx.Response(200, json={"uid": "ada", "removed": {"connections": 2}, "complete": False})

@@ -54,8 +54,9 @@ def _device_key(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _state(device: Mapping[str, Any]) -> str:
+    ban = device["ban"]
     states = {
-        "banned": device["ban"] is not None,
+        "banned" if ban is None else ban["kind"]: ban is not None,
         "disabled": not device["enabled"],
         "inactive": not device["active"],
     }

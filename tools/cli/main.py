@@ -8,7 +8,6 @@ import typer
 from tools.cli import (
     accounts,
     connections,
-    devices,
     doctor,
     domains,
     events,
@@ -17,6 +16,7 @@ from tools.cli import (
     history,
     issued,
     keys,
+    ownership,
     privacy,
     products,
     relay_host,
@@ -65,7 +65,8 @@ GROUPS: dict[str, Any] = {
     "domains": domains,
     "products": products,
     "families": families,
-    "devices": devices,
+    # With the commands of `devices`.
+    "devices": ownership,
     "issued": issued,
     "connections": connections,
     "webhooks": webhooks,

@@ -113,6 +113,10 @@ def test_device_is_online_from_its_connection_to_its_end(feed: Feed) -> None:
 ACTS: dict[str, tuple[tuple[Any, ...], dict[str, str]]] = {
     "banned": (("POST", "ban", {"reason": "stolen"}), {"reason": "stolen"}),
     "unbanned": (("POST", "unban"), {}),
+    "lost": (("POST", "lost", {"reason": "left in a taxi"}), {"reason": "left in a taxi"}),
+    "found": (("POST", "found"), {}),
+    "retired": (("POST", "retire", {"reason": "broken"}), {"reason": "broken"}),
+    "returned": (("POST", "return", {"reason": "repaired"}), {"reason": "repaired"}),
     "disabled": (("POST", "disable"), {}),
     "enabled": (("POST", "enable"), {}),
     "deactivated": (("POST", "deactivate"), {}),

@@ -34,6 +34,9 @@ _ENTERS: Mapping[str, tuple[State, ...]] = MappingProxyType(
 _LEAVES: Mapping[str, tuple[State, ...]] = MappingProxyType(
     {
         "device.offline": ("online",),
+        # Of these three states, a device is in one.
+        "device.banned": ("lost", "retired"),
+        "device.retired": ("lost",),
         "device.unbanned": ("banned",),
         "device.enabled": ("disabled",),
         "device.activated": ("inactive",),

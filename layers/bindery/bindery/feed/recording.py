@@ -143,7 +143,7 @@ def derive(change: Change) -> Iterator[Derived]:
 
 
 def _endings(derived: Derived) -> list[dynamodb.Key[items.Act]]:
-    """Return the keys that the act of an operator who ended a binding or share can have."""
+    """Return the keys that the act of an operator who ended a binding or share, or made or ended an offer, can have."""
     return [items.ending(str(derived.chain), ended) for ended in derived.ended]
 
 
@@ -188,7 +188,7 @@ def _draft(derived: Derived, source: str, act: items.Act | None) -> Draft:
         name: _named(value, at) if isinstance(value, Person) else value for name, value in derived.data.items()
     }
     if act is not None:
-        data |= {"cause": act["cause"], "operator": act["by"], "reason": act["reason"]}
+        data |= {name: act[name] for name in ("cause", "reason") if name in act} | {"operator": act["by"]}
     chained = derived.chain
     return Draft(
         _identifier(derived),

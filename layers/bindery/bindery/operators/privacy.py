@@ -15,7 +15,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import login_names, products, users
 from bindery.feed import people
 from bindery.operators import forced_unbind, history
-from bindery.quectel import families, user_devices
+from bindery.quectel import families, transfers, user_devices
 from bindery.registry import acts, holdings, identity, items
 from bindery.registry.bindings import Mode, share_id
 
@@ -31,6 +31,7 @@ KINDS = (
     "service_names",
     "families",
     "bars",
+    "offers",
     "shares",
     "bindings",
     "registrations",
@@ -103,6 +104,7 @@ def export(uid: str) -> dict[str, Any]:
         "shares": (_visible(held) for held in _held(uid) if held["kind"] == "share"),
         "families": (_family(family, uid) for family in _families(uid)),
         "bars": chain(map(_bar, products.bars(uid)), map(_lifted_bar, _lifted_bars(uid))),
+        "offers": map(_offer, _offers(uid)),
         "connections": map(_visible, _leases(uid)),
         "tunnels": map(_tunnel, _tunnels(uid)),
         "presences": (_presence(last) for last in _known(items.presence, uid, customer)),
@@ -201,6 +203,9 @@ def _removals(uid: str, user: items.User | None) -> Iterator[str]:
     for lifted in _lifted_bars(uid):
         dynamodb.write(items.key_of(Table.BINDINGS, lifted).delete())
         yield "bars"
+    for note in _offers(uid):
+        transfers.erase_offer(uid, note)
+        yield "offers"
     yield from _end_holdings(uid, user)
     customer = None if user is None else user["customer"]
     yield from _end_registrations(customer)
@@ -267,6 +272,10 @@ def _known(kind: Callable[[str], Key[Any]], uid: str, customer: str | None) -> I
 
 def _service_names(uid: str) -> Iterator[items.ServiceName]:
     return dynamodb.query(items.service_names(uid), consistent=True, round_trips=_PAGES)
+
+
+def _offers(uid: str) -> Iterator[items.OfferNote]:
+    return dynamodb.query(items.offer_notes(uid), consistent=True, round_trips=_PAGES)
 
 
 def _registrations(customer: str | None) -> Iterator[items.Registration]:
@@ -389,6 +398,13 @@ def _family(family: items.Family, uid: str) -> dict[str, Any]:
 
 def _bar(bar: items.Bar) -> dict[str, Any]:
     return {"product_key": bar["product_key"], "created_at": bar["created_at"]}
+
+
+def _offer(note: items.OfferNote) -> dict[str, Any]:
+    """Return an offer to the user, with its end unless it has ended with its binding."""
+    offer = (dynamodb.get(items.owner(note["device"])) or {}).get("offer")
+    known = offer is not None and offer["id"] == note["offer"]
+    return {"device": identity.opaque(note["device"]), "expires_at": offer["until"] * 1000 if offer and known else None}
 
 
 def _lifted_bar(act: items.Act) -> dict[str, Any]:

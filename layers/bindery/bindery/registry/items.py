@@ -52,14 +52,22 @@ Did = Literal[
     "address_removed",
     "key_issued",
     "key_revoked",
+    "lost",
+    "found",
+    "retired",
+    "returned",
+    "offered",
     "ended",
     "deleted",
     "erased",
 ]
 """An operator's act."""
 
-Cause = Literal["operator", "erased"]
-"""Why an operator's request ended a binding: by itself, or as part of an erasure."""
+BanKind = Literal["lost", "retired"]
+"""A ban with another name, and another act to lift it."""
+
+Cause = Literal["operator", "erased", "transferred", "returned", "retired", "declined", "withdrawn"]
+"""Why an operator's request ended a binding or an offer."""
 
 
 class Stored(TypedDict, total=False):
@@ -96,6 +104,8 @@ class Device(Stored, total=False):
     banned_at: int
     ban_reason: str
     banned_by: str | None
+    ban_kind: BanKind
+    """Absent for a plain ban."""
     unbanned_at: int
     unbanned_by: str | None
     unbound_at: int
@@ -149,6 +159,17 @@ class Lease(TypedDict):
     until: int
 
 
+class Offer(TypedDict):
+    """An offer of a device to another user (quectel, exclusive modes)."""
+
+    id: str
+    to: str
+    """Uid."""
+    until: int
+    by: str | None
+    """ARN of the operator."""
+
+
 class Binding(Stored, total=False):
     """The holder of a device. Items that must end with a binding refer to its random id, `binding`."""
 
@@ -184,6 +205,10 @@ class Binding(Stored, total=False):
     """Id from which the `authKey` is derived, once it was regenerated."""
     shares: dict[str, int]
     """The end of each user's share, by uid. Not in multi mode."""
+    offer: Offer
+    """The last offer, until it is answered or withdrawn. It ends with the binding."""
+    accepted: str
+    """Id of the offer by which the holder got the device."""
     share: str
     by: str
     """Uid of the sharer."""
@@ -416,6 +441,25 @@ def user_devices_and_names(uid: str) -> Partition[UserDevice]:
     return Partition(Table.BINDINGS, identity.user_holder(uid), prefix="device")
 
 
+class OfferNote(Stored, total=False):
+    """A note of an offer to a user, by which an erasure finds it. It may have ended with the binding."""
+
+    device: str
+    offer: str
+    """Id of the offer."""
+
+
+def offer_note(uid: str, device: str) -> Key[OfferNote]:
+    """Key of a note of an offer."""
+    # The item has no `holder`, so it is in no index.
+    return Key(Table.BINDINGS, identity.user_holder(uid), identity.join("offer", device))
+
+
+def offer_notes(uid: str) -> Partition[OfferNote]:
+    """Notes of the offers to a user."""
+    return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("offer", ""))
+
+
 class NicknameLock(Stored, total=False):
     """A nickname of a customer's active or blocked device (asseco)."""
 
@@ -596,7 +640,7 @@ class Act(Stored, total=False):
     at: int
     reason: str
     cause: Cause
-    """Of an ended binding or share."""
+    """Of an ended binding, share or offer."""
     shares: list[str]
     """Ids of the shares that ended with a binding in multi mode."""
     address: str
@@ -617,7 +661,7 @@ def act(device: str, identifier: str) -> Key[Act]:
 
 
 def ending(device: str, ended: str) -> Key[Act]:
-    """Key of the act that ended a binding or share, by its id."""
+    """Key of the act that ended a binding, share or offer, by its id, or made an offer."""
     return Key(Table.BINDINGS, device, f"act#unbind#{ended}")
 
 
