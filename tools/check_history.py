@@ -222,6 +222,10 @@ class Device:
             if self.registered:
                 yield "the device was registered before"
             self.registered = True
+        if kind == "device.deleted":
+            for binding, lasting in self.bindings.items():
+                yield f"the device is deleted while {lasting.holder} holds it by binding {binding}"
+            self.registered, self.states = False, {}
         begun = PAIRS.get(kind, kind)
         if kind in PAIRS or kind in PAIRS.values():
             now = kind == begun

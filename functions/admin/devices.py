@@ -11,6 +11,7 @@ from bindery.operators import (
     connected_devices,
     credential_backfill,
     device_counts,
+    device_deletion,
     device_lists,
     device_search,
     forced_unbind,
@@ -159,6 +160,13 @@ class IssuedKey(BaseModel):
 
     device: str
     key: str
+
+
+class Deleted(BaseModel):
+    """A deleted device. If not `complete`, repeat the request: there is more to delete."""
+
+    device: str
+    complete: bool
 
 
 class User(BaseModel):
@@ -323,6 +331,12 @@ def online(limit: Limit = 50, cursor: Cursor = None) -> Page[OnlineDevice]:
 def show(device: DeviceId) -> DeviceWithHolders:
     """Show a device and its holders."""
     return DeviceWithHolders.model_validate(device_search.show(identity.device_from_opaque(device)))
+
+
+@handler.app.delete("/admin/v1/devices/<device>")
+def delete(device: DeviceId) -> Deleted:
+    """Delete a device that nobody holds, with its service addresses, key, passings and ban. Its history stays."""
+    return Deleted(device=device, complete=device_deletion.delete(identity.device_from_opaque(device)))
 
 
 @handler.app.post("/admin/v1/devices/<device>/ban")

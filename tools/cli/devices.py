@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import backfill, bulk_import, import_report, labels, lists, lookup, output
+from tools.cli import backfill, bulk_import, deletion, import_report, labels, lists, lookup, output
 from tools.cli import history as events
 from tools.cli.client import Exit, Failure
-from tools.cli.command import All, Context, Limit, command, group, listed
+from tools.cli.command import All, Context, Limit, Yes, command, confirm, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 from tools.cli.resource import Resource
@@ -228,6 +228,17 @@ def ban(context: Context, device: Device, reason: Reason) -> Any:
             f"The original reason is kept: {first['reason']}"
         )
     return banned
+
+
+@command(app, done="Deleted device {device}. Its history stays.")
+def delete(context: Context, device: Device, yes: Yes = False) -> Any:
+    """Delete a device that nobody holds, with its ban, key, passings and service addresses. Its history stays.
+
+    It can be imported or seen again. To keep a device out, ban it instead. To resume an interrupted deletion, run the
+    same command again. Example: bindery devices delete --serial SN0000000001
+    """
+    confirm(f"Permanently delete device {device}?", yes=yes)
+    return deletion.repeat(context.api, "devices", device)
 
 
 devices.action("unban", "Lift the ban on a device.", done="Lifted the ban on device {device}.")

@@ -23,8 +23,8 @@ from tests.tables import item_at
 KNOWN = {"operator": OPERATOR}
 
 
-def on(device: str, method: str, action: str, body: Any = None) -> Response:
-    answer = admin("devices", method, f"devices/{identity.opaque(device)}/{action}", body)
+def on(device: str, method: str, action: str = "", body: Any = None) -> Response:
+    answer = admin("devices", method, f"devices/{identity.opaque(device)}/{action}".rstrip("/"), body)
     assert answer.status == 200
     return answer
 
@@ -125,6 +125,7 @@ ACTS: dict[str, tuple[tuple[Any, ...], dict[str, str]]] = {
     "address_removed": (("DELETE", "address"), {"address": fingerprint(ADDRESS)}),
     "key_issued": (("POST", "key"), {}),
     "key_revoked": (("POST", "revoke-key"), {}),
+    "deleted": (("DELETE",), {}),
 }
 
 

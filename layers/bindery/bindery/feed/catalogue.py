@@ -45,7 +45,9 @@ def _joined(*members: Mapping[str, str]) -> Mapping[str, str]:
 
 TYPES: Mapping[str, EventType] = MappingProxyType(
     {
-        "device.registered": _device("A device was seen or manufactured for the first time."),
+        "device.registered": _device(
+            "A device was seen or manufactured for the first time, or again after its deletion."
+        ),
         "device.bound": _device(
             "A device was bound.",
             _BINDING,
@@ -128,6 +130,10 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
         "device.address_removed": _device("An operator removed a service address.", _OPERATOR, _ADDRESS),
         "device.key_issued": _device("An operator issued a device key, which replaces an earlier one.", _OPERATOR),
         "device.key_revoked": _device("An operator revoked the device's key.", _OPERATOR),
+        "device.deleted": _device(
+            "An operator deleted the device, which nobody held. It can be registered again.",
+            _OPERATOR,
+        ),
         "device.online": _device("The device connected.", _BINDING),
         "device.offline": _device("The device's connection ended.", _BINDING),
         "connection.opened": _device(

@@ -12,6 +12,7 @@ from bindery.security import secrets
 _Item = Mapping[str, Any]
 
 _NOTHING: _Item = MappingProxyType({})
+REGISTERED, DELETED = "device.registered", "device.deleted"
 _DIGITS = 32
 """Digits of a fingerprint in an event."""
 _WITH_CHANGE = ("ended", "offered")
@@ -20,16 +21,21 @@ _RENAMED = ("alias", "nickname")
 """Holders' names for devices in bindings."""
 
 
-def registered(device: str, item: _Item) -> Derived:
+def registered(device: str, made: int) -> Derived:
     """Return the first event of a device, which any of its records shows."""
-    made = item["created_at"]
-    return _event("device.registered", device, made, {}, (device, str(made)))
+    return _event(REGISTERED, device, made, {}, (device, str(made)))
+
+
+def deleted(device: str, act: _Item) -> Derived:
+    """Return the last event of a device, which an operator deleted."""
+    since = str(act["since"])
+    return _event(DELETED, device, act["at"], {"operator": act["by"]}, (device, since), since=act["since"])
 
 
 def of_device(change: Change) -> Iterator[Derived]:
     """Derive events from a change of a device's own item. Operators' changes have acts."""
     if change.old is None and change.new is not None and identity.is_device(change.pk):
-        yield registered(change.pk, change.new)
+        yield registered(change.pk, change.new["created_at"])
 
 
 def of_binding(change: Change) -> Iterator[Derived]:
@@ -220,6 +226,9 @@ def _act(change: Change) -> Iterator[Derived]:
     act = change.new
     if act is None or change.old is not None or act["did"] in _WITH_CHANGE:
         return
+    if act["did"] == "deleted":
+        yield deleted(change.pk, act)
+        return
     done = {name: act[name] for name in ("reason",) if name in act}
     if "address" in act:
         done["address"] = _fingerprint(act["address"])
@@ -246,10 +255,16 @@ def _change(
 
 
 def _event(
-    kind: str, device: str, at: int, data: dict[str, Any], facts: tuple[str, ...], ended: tuple[str, ...] = ()
+    kind: str,
+    device: str,
+    at: int,
+    data: dict[str, Any],
+    facts: tuple[str, ...],
+    ended: tuple[str, ...] = (),
+    since: int | None = None,
 ) -> Derived:
     known = {"device": identity.opaque(device), "api": identity.parts(device)["dialect"]}
-    return Derived(kind, facts, at, device, known | data, ended)
+    return Derived(kind, facts, at, device, known | data, ended, since)
 
 
 def _holder(binding: _Item) -> Any:

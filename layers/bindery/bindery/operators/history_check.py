@@ -45,7 +45,9 @@ class State:
         """Apply an event."""
         # The event may have been tampered with.
         binding = str(event["data"].get("binding"))
-        if event["type"] == "device.bound":
+        if event["type"] == "device.deleted":
+            self.bindings, self.flags = set(), dict.fromkeys(_NOUNS, False)
+        elif event["type"] == "device.bound":
             self.bindings.add(binding)
         elif event["type"] == "device.unbound":
             self.bindings.discard(binding)

@@ -252,6 +252,11 @@ def user_bindings(device: str) -> Partition[Binding]:
     return Partition(Table.BINDINGS, device, prefix=identity.user_holder(""))
 
 
+def beside(device: str) -> Partition[Any]:
+    """All items of a device in the table of bindings, except operators' acts."""
+    return Partition(Table.BINDINGS, device, start="at#")
+
+
 class Passing(Stored, total=False):
     """A race passing that a device reported (rufus)."""
 
@@ -649,6 +654,8 @@ class Act(Stored, total=False):
     """Kind of the deleted item."""
     id: str
     """Name of the deleted item, by its kind: of a bar, the product."""
+    since: int
+    """Creation of the deleted device."""
     person: str
     """Pseudonym of an erased person."""
     expires_at: int
@@ -658,6 +665,11 @@ def act(device: str, identifier: str) -> Key[Act]:
     """Key of an act on a device."""
     # A smaller sort key than those of `holders`.
     return Key(Table.BINDINGS, device, f"act#{identifier}")
+
+
+def acts(device: str) -> Partition[Act]:
+    """Acts on a device, and those that ended bindings and shares."""
+    return Partition(Table.BINDINGS, device, prefix="act#")
 
 
 def ending(device: str, ended: str) -> Key[Act]:
