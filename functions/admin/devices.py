@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from bindery.connectivity import device_connections, device_credentials, service_addresses
+from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
 from bindery.operators import (
+    bulk,
     connected_devices,
     credential_backfill,
     device_counts,
@@ -40,9 +42,15 @@ from bindery.quectel import manufacturing, transfers
 from bindery.registry import devices, identity, ownership
 from bindery.registry.items import ServiceKind, State
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
 
 handler = Resource("devices")
+
+BulkAct = Annotated[
+    Literal["ban", "unban", "disable", "enable", "deactivate", "activate", "unbind", "assign", "unassign"],
+    Path(description="Act on each device."),
+]
 
 
 class Import(RequestBody):
@@ -209,6 +217,53 @@ class DeviceWithHolders(Device):
     users: Sequence[User]
 
 
+class BulkLine(RequestBody):
+    """A device by one of `device`, `serial` (with or without `product_key`), `imei` and `mac`.
+
+    `address`, `service` and `port` are for `assign`, `address` also for `unassign`, and `uid` for `unbind`.
+    """
+
+    device: StrictStr | None = None
+    product_key: StrictStr | None = None
+    serial: StrictStr | None = None
+    imei: StrictStr | None = None
+    mac: StrictStr | None = None
+    address: StrictStr | None = None
+    service: ServiceKind | None = None
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
+    uid: StrictStr | None = None
+
+
+class BulkChange(RequestBody):
+    """Part of a bulk change. What others changed after `began_at` (default: now) is left alone.
+
+    With `undoes`, the id of a job, only what that job has changed is changed. A dry run only reports.
+    """
+
+    devices: Annotated[list[BulkLine], Field(max_length=bulk.LIMIT)]
+    reason: Name | None = None
+    job: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    began_at: Annotated[StrictInt, Field(ge=0, lt=10**14)] | None = None
+    undoes: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    dry_run: StrictBool = False
+
+
+class BulkOutcome(BaseModel):
+    """Outcome for a device (null if the line names none), and why it was refused."""
+
+    device: str | None
+    outcome: Literal["done", "unchanged", "refused"]
+    problem: str | None
+
+
+class BulkReport(BaseModel):
+    """Outcomes in the order of the devices, and the times to which `began_at` refers."""
+
+    began_at: int
+    ended_at: int
+    outcomes: Sequence[BulkOutcome]
+
+
 class Start(RequestBody):
     """Beginning of a part: `next` of the previous response."""
 
@@ -325,6 +380,22 @@ def online(limit: Limit = 50, cursor: Cursor = None) -> Page[OnlineDevice]:
     A page can have fewer entries than `limit`. A device that connects again is listed again, later.
     """
     return Page.of(connected_devices.find(limit, cursor), OnlineDevice.model_validate)
+
+
+# Before the actions on a device. Its path is such that a policy for an action on any device includes the bulk change.
+@handler.app.post("/admin/v1/devices/bulk/<act>")
+def change(act: BulkAct, body: BulkChange) -> BulkReport:
+    """Do an act on up to 100 devices, each in a transaction of its own, and return the outcome of each.
+
+    Repeat a request whose response was lost: with the same `job`, a device that it has changed is `done` again.
+    """
+    began_at = clock.now() if body.began_at is None else body.began_at
+    if bulk.ACTS[act].needs_reason and body.reason is None:
+        raise Refused(Reason.INVALID, at="body.reason", detail="is required for this act")
+    job = bulk.Job(began_at, body.job, body.reason or "", body.undoes, body.dry_run)
+    outcomes = bulk.run(act, [bulk.Line(**line.specified()) for line in body.devices], job)
+    shown = [BulkOutcome(device=each.device, outcome=each.result, problem=each.problem) for each in outcomes]
+    return BulkReport(began_at=began_at, ended_at=clock.now(), outcomes=shown)
 
 
 @handler.app.get("/admin/v1/devices/<device>")

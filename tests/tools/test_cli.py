@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -623,9 +624,39 @@ def test_action_says_what_it_did(bindery: Bindery, line: str, said: str) -> None
     assert bindery(f"{line} --output table").stdout == f"{said}\n"
 
 
+def test_devices_are_changed_in_bulk_and_exported(
+    bindery: Bindery, terminal: Callable[[str], str], tmp_path: Path
+) -> None:
+    bindery("products create bulk --name Bulk --module-type FC41D")
+    lines = [f"bulk,BULK{number:04},{number:012X}" for number in range(350)]
+    (tmp_path / "made.csv").write_text("\n".join(["product_key,serial,device_key", *lines]))
+    bindery(f"devices import {tmp_path / 'made.csv'}")
+    file = tmp_path / "bulk.csv"
+    file.write_text("product_key,serial\n" + "".join(f"bulk,BULK{number:04}\n" for number in range(350)))
+    told = terminal(f"bulk ban --file {file} --reason recalled --yes")
+    assert told == (
+        "350 lines: 350 done, 0 unchanged, 0 refused\n"
+        f"Report: {file}.ban/report.ndjson\nTo undo: bindery bulk undo {file}.ban\n"
+    )
+    again = json.loads(bindery(f"bulk ban --file {file} --reason recalled --yes --output json").stdout)
+    assert (again["done"], again["unchanged"]) == (0, 350)
+    undone = json.loads(bindery(f"bulk undo {file}.ban --yes").stdout)
+    assert (undone["act"], undone["done"]) == ("unban", 350)
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    for _ in range(300):
+        listed = bindery("export devices --product bulk --format csv").stdout.splitlines()
+        if len(listed) == 351:
+            break
+        time.sleep(0.1)
+    assert len(listed) == 351
+    changed = bindery("bulk deactivate --product bulk --yes", env=state)
+    assert json.loads(changed.stdout)["done"] == 350, changed.stderr
+
+
 def test_every_existing_command_is_tested() -> None:
     files = ("tests/tools/test_cli.py", "tests/tools/test_imports.py", "tests/operators/test_history_commands.py")
-    files += ("tests/operators/test_device_lists.py", "tests/operators/test_label_commands.py")
+    own = ("device_lists", "label_commands", "bulk_commands", "export_commands")
+    files += tuple(f"tests/operators/test_{name}.py" for name in own)
     source = "".join((template.ROOT / file).read_text() for file in files)
     for name, module in GROUPS.items():
         for command in module.app.registered_commands:

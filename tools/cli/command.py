@@ -55,7 +55,9 @@ class Result:
     endless: bool
 
     def show(self, answer: Any, options: Options, arguments: Mapping[str, Any]) -> None:
-        """Print a result."""
+        """Print a result, or nothing if the command has written its output."""
+        if answer is None:
+            return
         if self.line is not None and isinstance(answer, Generator):
             with suppress(*[KeyboardInterrupt] * self.endless):
                 output.stream(answer, options.output, self.line)
@@ -206,11 +208,11 @@ def changes(**members: Any) -> dict[str, Any]:
     return given
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, why: str = "this cannot be undone") -> None:
     """Ask for confirmation. Raises `Failure` without a terminal or --yes."""
     if not yes:
         if not sys.stdin.isatty():
-            raise Failure(client.Exit.USAGE, "this cannot be undone. Confirm with --yes")
+            raise Failure(client.Exit.USAGE, f"{why}. Confirm with --yes")
         typer.confirm(output.escape(question), abort=True, err=True)
 
 

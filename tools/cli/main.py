@@ -7,10 +7,12 @@ import typer
 
 from tools.cli import (
     accounts,
+    bulk,
     connections,
     doctor,
     domains,
     events,
+    export,
     families,
     find,
     history,
@@ -67,6 +69,8 @@ GROUPS: dict[str, Any] = {
     "families": families,
     # With the commands of `devices`.
     "devices": ownership,
+    "bulk": bulk,
+    "export": export,
     "issued": issued,
     "connections": connections,
     "webhooks": webhooks,

@@ -8,7 +8,7 @@ from bindery.feed.changes import Change, Derived, Person
 from bindery.registry import identity
 from bindery.security import secrets
 
-_UNMENTIONED = frozenset({"pk", "sk", "changed_by", "changed_at", "collection"})
+_UNMENTIONED = frozenset({"pk", "sk", "changed_by", "changed_at", "changed_in", "collection"})
 _REPEATED: Mapping[str, frozenset[str]] = MappingProxyType(
     {"account": frozenset({"live_keys"}), "api_key": frozenset({"account_enabled", "parts"})}
 )

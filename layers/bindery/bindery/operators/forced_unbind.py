@@ -40,13 +40,18 @@ def is_registration(binding: items.Binding) -> TypeGuard[items.Registration]:
     return "status" in binding
 
 
+def lasts(binding: items.Binding) -> bool:
+    """Return False for an asseco registration that has ended."""
+    return not is_registration(binding) or binding["status"] != Status.UNREGISTERED
+
+
 def end(device: str, why: str, *, uid: str | None = None) -> None:
     """End a device's binding and shares, or in multi mode what `uid` holds.
 
     A registration becomes unregistered. Raises `NOT_FOUND` and `CONFLICT`.
     """
     binding = dynamodb.get(items.owner(device) if uid is None else items.user_binding(device, uid))
-    if binding is None or (is_registration(binding) and binding["status"] == Status.UNREGISTERED):
+    if binding is None or not lasts(binding):
         raise Refused(Reason.NOT_FOUND)
     end_unchanged(binding, why)
 

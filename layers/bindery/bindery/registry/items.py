@@ -77,6 +77,8 @@ class Stored(TypedDict, total=False):
     sk: str
     changed_by: str
     changed_at: int
+    changed_in: str
+    """Time and id of the last bulk job that changed the item."""
 
 
 def key_of(table: Table, item: T) -> Key[T]:
