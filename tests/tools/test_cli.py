@@ -489,6 +489,7 @@ LINES = [
     ("users token dora --dialect remoteit --lifetime 60", {}),
     ("users revoke-tokens dora", {}),
     ("users list demo-other --all", [{"uid": "dora"}]),
+    ("users list --email ADA@example.com", [{"uid": "ada", "account": "demo"}]),
     ("domains create other --disabled --binders administrators", {"enabled": False, "binders": "administrators"}),
     ("domains change other --enabled", {"enabled": True}),
     ("domains show other", {"domain": "other"}),

@@ -67,11 +67,15 @@ Text = Annotated[
 ]
 Account = Annotated[
     str | None,
-    typer.Option(help="Account in which to look up an email address or a deviceid (rufus).", show_default=False),
+    typer.Option(
+        help="Account in which to look up a deviceid (rufus) or only there an email address.", show_default=False
+    ),
 ]
 Domain = Annotated[
     str | None,
-    typer.Option(help="User domain in which to look up an email address or phone number.", show_default=False),
+    typer.Option(
+        help="User domain in which to look up a phone number or only there an email address.", show_default=False
+    ),
 ]
 
 
@@ -88,9 +92,8 @@ def find(context: Context, text: Text = None, account: Account = None, domain: D
     id of a key, webhook, event or request, label of a connection, or a key
     itself, of which only the SHA-256 is sent.
 
-    A serial number must be whole, and in the right case. Email addresses and
-    phone numbers need --account or --domain. Ids of connections and bindings
-    cannot be looked up.
+    A serial number must be whole, and in the right case. Phone numbers need
+    --domain. Ids of connections and bindings cannot be looked up.
     """
     asked = (_entered() if text is None else text).strip()
     if not asked:
@@ -177,12 +180,7 @@ def _nothing(text: str, tried: list[str], scope: Mapping[str, str | None]) -> st
     """Return what was tried, and what to try next."""
     lines = [f"nothing found for {text!r}", *_wrapped(f"Tried: {', '.join(tried) or 'nothing'}.")]
     lines.append("  Serial numbers and ids must be whole and match exactly, including case.")
-    if "@" in text and not any(scope.values()):
-        lines += _wrapped(
-            "Email addresses are unique within an account or user domain: add --account or --domain. "
-            "To list them: bindery accounts list, bindery domains list."
-        )
-    elif re.fullmatch(r"\+?[0-9 ().-]{5,}", text) and scope["domain"] is None:
+    if re.fullmatch(r"\+?[0-9 ().-]{5,}", text) and scope["domain"] is None:
         lines += _wrapped(
             "Phone numbers are unique within a user domain: add --domain, and begin the number with + and its "
             "country code."
@@ -204,7 +202,9 @@ def _blocks(found: Mapping[str, Any]) -> str:
     """Return a block of lines for each match."""
     blocks = [_block(match) for match in found["matches"]]
     if found["more"]:
-        blocks.append("More devices have this serial number: bindery devices find --all --serial …")
+        by_email = found["matches"][0]["named"] == "email address"
+        command = "users list --all --email" if by_email else "devices find --all --serial"
+        blocks.append(f"There are more: bindery {command} …")
     return "\n\n".join(blocks)
 
 

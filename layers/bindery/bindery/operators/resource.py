@@ -26,6 +26,7 @@ from bindery.http.fields import (
     ID64,
     VERBATIM,
     Customer,
+    Email,
     Identifier1366,
     IpAddress,
     OptionalIdentifier128,
@@ -123,6 +124,7 @@ PathId = Annotated[str, Path(**ID)]
 QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
+QueryEmail = Annotated[Email | None, Query(description="Email address, in any spelling.")]
 OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
 QueryText = Annotated[Identifier1366, Query()]
 
