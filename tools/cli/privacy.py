@@ -8,7 +8,7 @@ import typer
 from tools.cli.client import Exit, Failure
 from tools.cli.command import Context, Yes, command, confirm, group
 
-app = group("Export or delete the data stored about a user.")
+app = group("Export or erase everything stored about a person.")
 
 User = Annotated[str, typer.Argument(help="User id.")]
 

@@ -11,7 +11,7 @@ from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, changes, command, confidential, group, listed
 from tools.cli.resource import Resource
 
-app = group("Manage the users in an account.")
+app = group("Manage users: create, find, change and disable them.")
 
 User = Annotated[str, typer.Argument(help="User id.")]
 Domain = Annotated[str | None, typer.Option(help="User domain (quectel). '' removes it.", show_default=False)]
