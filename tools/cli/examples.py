@@ -140,11 +140,19 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "keys rotate": (f"bindery keys rotate --overlap 3600 \\\n  {_KEY}",),
     "keys show": (f"bindery keys show \\\n  {_KEY}",),
     "privacy": (
-        "bindery privacy export ada",
-        "bindery privacy erase ada",
+        "bindery privacy export ada --file ada.json",
+        "bindery privacy erase ada --receipt ada-receipt.json",
+        "bindery privacy verify ada-receipt.json",
     ),
-    "privacy erase": ("bindery privacy erase ada",),
-    "privacy export": ("bindery privacy export ada",),
+    "privacy erase": (
+        "bindery privacy erase ada --receipt ada-receipt.json",
+        "bindery privacy erase --customer MIGR00002",
+    ),
+    "privacy export": (
+        "bindery privacy export ada --file ada.json",
+        "bindery privacy export --customer 'auth0|5f7c8ec7'",
+    ),
+    "privacy verify": ("bindery privacy verify ada-receipt.json",),
     "products": (
         "bindery products create p1117e --name Lamp --module-type M",
         "bindery products tsl p1117e lamp-tsl.json",

@@ -162,6 +162,11 @@ QueryCustomer = Annotated[
     Customer, Query(description="The customer's name, exactly as in the tokens of the bank's issuer.")
 ]
 
+QueryProgress = Annotated[
+    str | None,
+    Query(max_length=8192, description="`progress` of the previous response; omit it for the first request."),
+]
+
 EventId = Annotated[str, Path(min_length=32, max_length=32, pattern="^[0-9a-f]+$", description="Id of the event.")]
 QueryOperator = Annotated[str, Query(min_length=1, max_length=1000, description="ARN of the operator.")]
 Since = Annotated[int, Query(ge=0, lt=10**14, description="Time in milliseconds.")]

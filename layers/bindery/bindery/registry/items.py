@@ -602,7 +602,7 @@ class Act(Stored, total=False):
     address: str
     """The service address."""
     kind: str
-    """Kind of the deleted item."""
+    """Kind of the deleted item, or of the erased person."""
     id: str
     """Name of the deleted item, by its kind: of a bar, the product."""
     person: str
