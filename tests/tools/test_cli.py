@@ -552,7 +552,8 @@ LINES = [
 def test_receipt_of_an_erasure_is_verified(bindery: Bindery, tmp_path: Path) -> None:
     bindery("users create gone --account demo --customer GONE1")
     export, receipt = tmp_path / "gone.json", tmp_path / "receipt.json"
-    assert bindery(f"privacy export gone --file {export} --output table").stdout == f"Exported 1 records to {export}.\n"
+    exported = bindery(f"privacy export gone --file {export} --output table").stdout
+    assert re.fullmatch(rf"Exported \d records to {export}\.\n", exported)
     assert json.loads(export.read_text())["user"]["uid"] == "gone"
     assert bindery(f"privacy export gone --file {export}").exit_code == 2
     assert json.loads(bindery(f"privacy erase gone --yes --receipt {receipt}").stdout)["file"] == str(receipt)
@@ -565,8 +566,9 @@ def test_receipt_of_an_erasure_is_verified(bindery: Bindery, tmp_path: Path) -> 
     bindery("users create gone --account demo")
     again = bindery(f"privacy verify {receipt} --output table")
     assert again.exit_code == 1
-    assert again.stdout.startswith(
-        "The receipt is genuine, but data is stored about this person: 1 users. A user with this id was created at 20"
+    assert re.match(
+        r"The receipt is genuine, but data is stored about this person: .*1 users.* A user with this id was created at",
+        again.stdout,
     )
     receipt.write_text(receipt.read_text().replace('"gone"', '"ada"'))
     forged = bindery(f"privacy verify {receipt} --output table")
