@@ -146,7 +146,6 @@ def print_labels(
     """Write labels with QR codes and claim codes (quectel), by default for all devices of the product.
 
     A claim code proves that its holder has the device. Keep the files secret.
-    Example: bindery devices labels --product p1117e --file lamps.csv --output lamps.pdf
     """
     listed = lists.query(product=product, account=None, api=None, state=state, since=since)
     return labels.make(context.api, product, labels.choose(context.api, serial, file, listed), form, output)
@@ -235,7 +234,7 @@ def delete(context: Context, device: Device, yes: Yes = False) -> Any:
     """Delete a device that nobody holds, with its ban, key, passings and service addresses. Its history stays.
 
     It can be imported or seen again. To keep a device out, ban it instead. To resume an interrupted deletion, run the
-    same command again. Example: bindery devices delete --serial SN0000000001
+    same command again.
     """
     confirm(f"Permanently delete device {device}?", yes=yes)
     return deletion.repeat(context.api, "devices", device)

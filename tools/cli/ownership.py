@@ -19,10 +19,7 @@ def offer(
     to: Receiver,
     days: Annotated[int, typer.Option(min=1, max=30, help="Days in which the user can accept.")] = 7,
 ) -> Any:
-    """Offer a device to another user, for its holder (quectel, if only one user can hold it).
-
-    Example: bindery devices offer --serial SN0000000001 --to ben
-    """
+    """Offer a device to another user, for its holder (quectel, if only one user can hold it)."""
     return context.api.post("devices", device, "offer", to=to, days=days)
 
 
@@ -41,51 +38,39 @@ def accept(
     """Accept an offer for its user, who becomes the holder.
 
     The last holder's shares and connections end, and the device connects with a new authKey. A device key is revoked.
-
-    Example: bindery devices accept --serial SN0000000001 --uid ben
     """
     return context.api.post("devices", device, "accept", uid=uid, fid=family, frid=room)
 
 
 @command(app, done="{uid} declined device {device}.")
 def decline(context: Context, device: Device, uid: Receiver) -> Any:
-    """Decline an offer for its user.
-
-    Example: bindery devices decline --serial SN0000000001 --uid ben
-    """
+    """Decline an offer for its user."""
     return context.api.post("devices", device, "decline", uid=uid)
 
 
 devices.action(
     "withdraw",
-    "Withdraw an offer for the holder who made it.\n\nExample: bindery devices withdraw --serial SN0000000001",
+    "Withdraw an offer for the holder who made it.",
     done="Withdrew the offer of device {device}.",
 )
 
 
 @command(app, done="Device {device} is lost. Its holder keeps it.")
 def lost(context: Context, device: Device, reason: Reason) -> Any:
-    """Record that a device is lost: its holder keeps it, but it cannot be bound, added or connected to.
-
-    Example: bindery devices lost --serial SN0000000001 --reason "ticket 4711"
-    """
+    """Record that a device is lost: its holder keeps it, but it cannot be bound, added or connected to."""
     return context.api.post("devices", device, "lost", reason=reason)
 
 
 devices.action(
     "found",
-    "Record that a lost device was found: it can be used again.\n\n"
-    "Example: bindery devices found --serial SN0000000001",
+    "Record that a lost device was found: it can be used again.",
     done="Device {device} can be used again.",
 )
 
 
 @command(app, done="Retired device {device}. It has no holder.")
 def retire(context: Context, device: Device, reason: Reason) -> Any:
-    """End a device's bindings and take it out of use, until it is returned to stock.
-
-    Example: bindery devices retire --serial SN0000000001 --reason broken
-    """
+    """End a device's bindings and take it out of use, until it is returned to stock."""
     return context.api.post("devices", device, "retire", reason=reason)
 
 
@@ -94,8 +79,6 @@ def take_back(context: Context, device: Device, reason: Reason) -> Any:
     """Return a device to stock: end its bindings, and revoke its device key.
 
     A lost or retired device can be used again. A banned one stays banned.
-
-    Example: bindery devices return --serial SN0000000001 --reason refunded
     """
     return context.api.post("devices", device, "return", reason=reason)
 

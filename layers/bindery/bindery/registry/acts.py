@@ -5,7 +5,7 @@ There are none without an operator (`dynamodb.acting`).
 
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Put
@@ -55,9 +55,10 @@ def deleted(key: Key[Any], kind: str, name: str) -> list[Put]:
     return [items.deletion(key, identifier).put(act) for identifier, act in _signed(facts)]
 
 
-def erased(person: str) -> list[Put]:
+def erased(person: str, kind: Literal["user", "customer"] = "user") -> list[Put]:
     """Record the erasure of a person, by their pseudonym."""
-    return [items.erasure(identifier).put(act) for identifier, act in _signed({"did": "erased", "person": person})]
+    facts: items.Act = {"did": "erased", "person": person, "kind": kind}
+    return [items.erasure(identifier).put(act) for identifier, act in _signed(facts)]
 
 
 def _signed(facts: items.Act) -> Iterator[tuple[str, items.Act]]:

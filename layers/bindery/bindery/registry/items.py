@@ -653,7 +653,7 @@ class Act(Stored, total=False):
     address: str
     """The service address."""
     kind: str
-    """Kind of the deleted item."""
+    """Kind of the deleted item, or of the erased person."""
     id: str
     """Name of the deleted item, by its kind: of a bar, the product."""
     since: int
@@ -808,6 +808,8 @@ def users(account: str) -> Partition[User]:
 class LoginName(Stored, total=False):
     """The user of an email address or phone number in a user domain (quectel) or account (remoteit)."""
 
+    collection: str
+    """Only of one of a user's email addresses in login names, so that each user is listed once."""
     uid: str
     account: str
 
@@ -825,6 +827,11 @@ def phone_in_domain(domain: str, phone: str) -> Key[LoginName]:
 def email_in_account(account: str, email: str) -> Key[LoginName]:
     """Key of a name in an account."""
     return _email("account", account, email)
+
+
+def users_with_email(email: str) -> Partition[LoginName]:
+    """All accounts' users with an email address."""
+    return Partition(Table.DIRECTORY, identity.join("emails", identity.folded(email)), BY_LIST)
 
 
 def _email(kind: str, scope: str, email: str) -> Key[LoginName]:
