@@ -12,15 +12,19 @@ from bindery.operators import (
     connected_devices,
     credential_backfill,
     device_counts,
+    device_deletion,
     device_lists,
     device_search,
     forced_unbind,
+    stock,
 )
 from bindery.operators.resource import (
     BulkAct,
     Cursor,
     Days,
     DeviceId,
+    Id,
+    Id64,
     Limit,
     Name,
     OptionalQueryAddress,
@@ -34,8 +38,8 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
-from bindery.quectel import manufacturing
-from bindery.registry import devices, identity
+from bindery.quectel import manufacturing, transfers
+from bindery.registry import devices, identity, ownership
 from bindery.registry.items import ServiceKind, State
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
@@ -76,6 +80,12 @@ class Action(BaseModel):
     by: str | None
 
 
+class Ban(Action):
+    """A ban. A device that is lost or retired has a ban of this kind."""
+
+    kind: Literal["banned", "lost", "retired"]
+
+
 class Device(BaseModel):
     """A device. `unbanned` has the reason for the ban that was lifted."""
 
@@ -91,7 +101,7 @@ class Device(BaseModel):
     enabled: bool
     active: bool
     services: Sequence[Service]
-    ban: Action | None
+    ban: Ban | None
     unbanned: Action | None
     unbound: Action | None
     created_at: int
@@ -126,11 +136,39 @@ class Binding(BaseModel):
     shares: Sequence[Share]
 
 
+class Offered(RequestBody):
+    """The user to whom a device is offered, and for how many days."""
+
+    to: Id
+    days: Annotated[StrictInt, Field(ge=1, le=transfers.DAYS_LIMIT)] = transfers.DAYS
+
+
+class Accepted(RequestBody):
+    """The user to whom the device was offered, and in home mode one of the user's families, and a room."""
+
+    uid: Id
+    fid: Id64 | None = None
+    frid: Id64 | None = None
+
+
+class Declined(RequestBody):
+    """The user to whom the device was offered."""
+
+    uid: Id
+
+
 class IssuedKey(BaseModel):
     """A device key, shown only once."""
 
     device: str
     key: str
+
+
+class Deleted(BaseModel):
+    """A deleted device. If not `complete`, repeat the request: there is more to delete."""
+
+    device: str
+    complete: bool
 
 
 class User(BaseModel):
@@ -154,9 +192,19 @@ class Presence(BaseModel):
     agent: str | None = None
 
 
-class DeviceWithHolders(Device):
-    """A device and its holders. `users` are the first hundred."""
+class Offer(BaseModel):
+    """An offer of a device to the user `to`, and the operator who made it."""
 
+    to: str
+    expires_at: int
+    by: str | None
+
+
+class DeviceWithHolders(Device):
+    """A device, its state, and its holders. `users` are the first hundred."""
+
+    state: ownership.State
+    offer: Offer | None
     presence: Presence
 
     binding: Binding | None
@@ -349,6 +397,12 @@ def show(device: DeviceId) -> DeviceWithHolders:
     return DeviceWithHolders.model_validate(device_search.show(identity.device_from_opaque(device)))
 
 
+@handler.app.delete("/admin/v1/devices/<device>")
+def delete(device: DeviceId) -> Deleted:
+    """Delete a device that nobody holds, with its service addresses, key, passings and ban. Its history stays."""
+    return Deleted(device=device, complete=device_deletion.delete(identity.device_from_opaque(device)))
+
+
 @handler.app.post("/admin/v1/devices/<device>/ban")
 def ban(device: DeviceId, body: WithReason) -> DeviceWithHolders:
     """Ban a device: it can no longer be bound, added or connected to. The first reason is kept."""
@@ -369,6 +423,63 @@ def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> D
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
         forced_unbind.end(key, body.reason, uid=uid)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/offer")
+def offer(device: DeviceId, body: Offered) -> DeviceWithHolders:
+    """Offer a device to another user, for its holder (quectel, if only one user can hold it)."""
+    transfers.offer(identity.device_from_opaque(device), body.to, body.days)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/accept")
+def accept(device: DeviceId, body: Accepted) -> DeviceWithHolders:
+    """Accept an offer for its user, who becomes the holder. Nothing of the last holder's stays with the device."""
+    transfers.accept(identity.device_from_opaque(device), body.uid, fid=body.fid, frid=body.frid)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/decline")
+def decline(device: DeviceId, body: Declined) -> DeviceWithHolders:
+    """Decline an offer for its user."""
+    transfers.decline(identity.device_from_opaque(device), body.uid)
+    return show(device)
+
+
+# `withdraw` is that of service addresses.
+@handler.app.post("/admin/v1/devices/<device>/withdraw")
+def withdraw_offer(device: DeviceId) -> DeviceWithHolders:
+    """Withdraw an offer for the holder who made it."""
+    transfers.withdraw(identity.device_from_opaque(device))
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/lost")
+def lost(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """Record that a device is lost: its holder keeps it, but it cannot be bound, added or connected to."""
+    stock.lose(identity.device_from_opaque(device), body.reason)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/found")
+def found(device: DeviceId) -> DeviceWithHolders:
+    """Record that a lost device was found: it can be used again."""
+    stock.find(identity.device_from_opaque(device))
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/retire")
+def retire(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """End a device's bindings and take it out of use, until it is returned to stock."""
+    stock.retire(identity.device_from_opaque(device), body.reason)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/return")
+def take_back(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """Return a device to stock: end its bindings, revoke its key, and make a lost or retired one usable again."""
+    stock.take_back(identity.device_from_opaque(device), body.reason)
     return show(device)
 
 

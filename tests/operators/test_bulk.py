@@ -334,6 +334,34 @@ def test_unbind_in_multi_mode_ends_all_bindings_or_that_of_a_user(at: Callable[[
     assert set(quectel.places()) == {ME}
 
 
+@pytest.mark.parametrize("act", ["retire", "return"])
+def test_act_that_ends_bindings_leaves_later_ones_alone(act: str, at: Callable[[int], None]) -> None:
+    world = World()
+    at(5)
+    quectel.succeeded(world.ask())
+    assert outcomes(act, DEVICE) == [("refused", CHANGED)]
+    assert forced_unbind.holders(DEVICE)[0] is not None
+
+
+def test_deleted_device_is_not_an_error_when_the_request_is_repeated(at: Callable[[int], None]) -> None:
+    made = manufactured(2)
+    quectel.succeeded(quectel.as_user(ME))
+    at(5)
+    held = ("refused", "1 user holds the device. End the binding first: bindery devices unbind DEVICE")
+    for dry_run in (True, False):
+        assert outcomes("delete", *made, DEVICE, dry_run=dry_run) == [("done", None), ("done", None), held]
+    assert results("delete", *made) == ["unchanged"] * 2
+    assert results("delete", *made, dry_run=True) == ["refused"] * 2
+
+
+def test_bans_of_other_kinds_are_not_lifted(at: Callable[[int], None]) -> None:
+    made = manufactured(3)
+    at(5)
+    assert results("retire", made[0]) == results("lost", made[1]) == results("ban", made[2]) == ["done"]
+    assert results("unban", *made, job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "refused", "done"]
+    assert results("found", *made[:2], job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "done"]
+
+
 # ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

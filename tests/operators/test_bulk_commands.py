@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from bindery.aws import dynamodb
 from bindery.operators import bulk as layer_bulk
+from bindery.operators import forced_unbind
 from bindery.registry import devices, identity, items
 from tests import quectel
 from tests.operators.test_history_commands import InProcess
@@ -207,21 +209,34 @@ def test_devices_are_selected_by_a_list(bindery: Bindery, api: Api) -> None:
         ("bulk deactivate", "deactivated"),
         ("bulk activate", "activated"),
         ("bulk unbind --reason sold", "ended"),
+        ("bulk lost --reason lost", "lost"),
+        ("bulk found", "found"),
+        ("bulk retire --reason worn", "retired"),
+        ("bulk return --reason refurbished", "returned"),
+        ("bulk delete", "deleted"),
     ],
 )
 def test_act_is_done_on_each_device(bindery: Bindery, line: str, act: str) -> None:
     World()
     made = [identity.manufactured_device(PK, SN)]
     quectel.succeeded(quectel.as_user(quectel.ME))
-    if act != "banned":
+    if act == "unbanned":
         devices.ban(made[0], "stolen")
+    if act == "found":
+        devices.ban(made[0], "lost", kind="lost")
+    if act == "deleted":
+        forced_unbind.end(made[0], "sold")
     if act == "enabled":
         devices.set_enabled(made[0], False)
     if act == "activated":
         devices.deactivate(made[0])
     write("d.txt", *map(identity.opaque, made))
     assert result(bindery(f"{line} --file d.txt --yes")) == counts(1)
-    assert did() == [act]
+    assert act in did()
+    assert result(bindery(f"{line} --file d.txt --yes"))["done"] == 0
+    after = did()
+    assert bindery("bulk resume d.txt." + line.split()[1]).exit_code == 0
+    assert did() == after
 
 
 @pytest.mark.parametrize(
@@ -274,6 +289,7 @@ class Kills:
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left: int | None = None
+        self.lock = threading.Lock()
         api.fails = self.point
         sync, replace = working.sync, files.replace
 
@@ -298,11 +314,12 @@ class Kills:
         monkeypatch.setattr(files, "replace", replaced)
 
     def point(self) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                self.left = None
-                raise Killed
+        with self.lock:
+            if self.left is not None:
+                self.left -= 1
+                if self.left < 0:
+                    self.left = None
+                    raise Killed
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from tools.cli.command import Context, Yes, command, confirm, group
 from tools.cli.resource import declared
 
 app = group(
-    "Change many devices: from a file or a list, with a preview, a report and an undo.",
-    epilog="A change is a job in a folder. If it is interrupted, run the same command again, or bindery bulk resume.",
+    "Change many devices, with a preview, a report and an undo.\n\n"
+    "Devices are from a file or a list. A change is a job in a folder. If it is interrupted, run the same command "
+    "again, or bindery bulk resume."
 )
 
 SAMPLE = 5
@@ -46,6 +47,11 @@ ACTS = {
     "enable": Act("Allow new bindings of devices again (quectel).", "disable"),
     "deactivate": Act("Prevent connections to devices, and end those open.", "activate"),
     "activate": Act("Allow connections to devices again.", "deactivate"),
+    "lost": Act("Record that devices are lost: their holders keep them, but cannot use them.", "found", reason=True),
+    "found": Act("Record that lost devices were found.", "lost"),
+    "retire": Act("End the bindings of devices, and take them out of use until they are returned.", reason=True),
+    "return": Act("Return devices to stock: end their bindings, and revoke their keys.", reason=True),
+    "delete": Act("Delete devices that nobody holds. Their history stays."),
     "unbind": Act("End the bindings of devices, or those of the users in column uid.", reason=True),
     "assign": Act("Assign service addresses: column address; optional: service, port.", "unassign", only_file=True),
     "unassign": Act("Remove the service addresses of devices, or those in column address."),
@@ -120,9 +126,7 @@ def _add(name: str, act: Act) -> None:
     arguments |= {"yes": Yes, "dry_run": DryRun, "restart": Restart}
     defaults: dict[str, Any] = {"file": None, "form": None, "yes": False, "dry_run": False, "restart": False}
     defaults |= dict.fromkeys(FILTERS)
-    needs = " --reason recalled" if act.reason else ""
-    text = f"{act.text}\n\nExample: bindery bulk {name} --file devices.csv{needs}"
-    command(app, name=name, done=_summary, failed=_failed)(declared(change, text, arguments, **defaults))
+    command(app, name=name, done=_summary, failed=_failed)(declared(change, act.text, arguments, **defaults))
 
 
 for _each, _of in ACTS.items():
@@ -131,10 +135,7 @@ for _each, _of in ACTS.items():
 
 @command(app, done=_summary, failed=_failed)
 def resume(context: Context, folder: Folder) -> Any:
-    """Resume an interrupted job.
-
-    Example: bindery bulk resume devices.csv.ban
-    """
+    """Resume an interrupted job."""
     job = bulk_job.find(folder)
     _check(context.api, job)
     if job.record.stopped:
@@ -148,10 +149,7 @@ def resume(context: Context, folder: Folder) -> Any:
 def undo(
     context: Context, folder: Folder, reason: OptionalReason = None, yes: Yes = False, dry_run: DryRun = False
 ) -> Any:
-    """Undo what a job has done, except what was changed since. A job that is not finished is given up.
-
-    Example: bindery bulk undo devices.csv.ban
-    """
+    """Undo what a job has done, except what was changed since. A job that is not finished is given up."""
     job = bulk_job.find(folder)
     _check(context.api, job)
     inverse = ACTS[job.record.act].inverse
@@ -177,10 +175,7 @@ def status(
         str | None, typer.Argument(metavar="[JOB]", help="Folder of a job. Default: all in the state folder.")
     ] = None,
 ) -> Any:
-    """Show how far a job is, or the jobs in the state folder.
-
-    Example: bindery bulk status devices.csv.ban
-    """
+    """Show how far a job is, or the jobs in the state folder."""
     return (_status(job) for job in ([bulk_job.find(folder)] if folder is not None else bulk_job.known()))
 
 

@@ -22,8 +22,9 @@ from tools.cli.command import Context, command, group
 from tools.cli.resource import declared
 
 app = group(
-    "Export lists as CSV or NDJSON: to standard output, or to a file, which can be resumed.",
-    epilog="Times are in milliseconds. An export is not a snapshot: it can miss entries that change during it.",
+    "Export lists as CSV or NDJSON.\n\n"
+    "An export to a file can be resumed. Times are in milliseconds since 1970. An export is not a snapshot: it can "
+    "miss what changes while it is written."
 )
 
 
@@ -51,7 +52,6 @@ class Listed:
     columns: Sequence[str]
     options: Mapping[str, Any]
     path: Callable[[Mapping[str, Any]], Query]
-    example: str = ""
 
 
 def _plain(*path: str) -> Callable[[Mapping[str, Any]], Query]:
@@ -103,7 +103,6 @@ LISTS = {
             "since": times.Since,
         },
         lambda given: (["devices"], lists.query(**given)),
-        " --state bound",
     ),
     "online": Listed(
         "Export the connected devices.",
@@ -125,14 +124,12 @@ LISTS = {
         ),
         _ACCOUNT,
         _plain("keys"),
-        " --account acme",
     ),
     "users": Listed(
         "Export an account's users: personal data.",
         ("uid", "account", "domain", "role", "home_mode", "customer", "email", "phone", "enabled", "created_at"),
         _ACCOUNT,
         _plain("users"),
-        " --account acme",
     ),
     "domains": Listed("Export user domains.", ("domain", "enabled", "binders", "created_at"), {}, _plain("domains")),
     "products": Listed(
@@ -146,7 +143,6 @@ LISTS = {
         ("fid", "owner", "members", "rooms", "common_count", "created_at"),
         {"owner": _required("User id of the owner.")},
         _plain("families"),
-        " --owner ada",
     ),
     "issued": Listed(
         "Export the devices issued to a customer.",
@@ -157,14 +153,12 @@ LISTS = {
         ),
         {"customer": _required("Customer id, as in the issuer's tokens.")},
         _plain("issued-devices"),
-        " --customer MIGR00002",
     ),
     "connections": Listed(
         "Export the current connections to a device or of a caller.",
         ("id", "device", "caller", "account", "address", "client_ip", "created_at", "expires_at"),
         {"device": _optional("Device id."), "caller": _optional("User id of the caller.")},
         _connections,
-        " --caller ada",
     ),
     "webhooks": Listed(
         "Export webhooks, without their secrets.",
@@ -177,14 +171,12 @@ LISTS = {
         ("event", "type", "chain", "at", "attempt", "status", "error", "milliseconds"),
         _WEBHOOK,
         lambda given: (["webhooks", given["webhook"], "deliveries"], {}),
-        " --webhook wh_0123456789abcdef",
     ),
     "dead": Listed(
         "Export the events that a webhook's receiver did not accept for three days.",
         ("event", "type", "chain", "sequence", "at", "status", "error"),
         _WEBHOOK,
         lambda given: (["webhooks", given["webhook"], "dead-letters"], {}),
-        " --webhook wh_0123456789abcdef",
     ),
     "history": Listed(
         "Export events: all, or those of a device or an operator.",
@@ -195,7 +187,6 @@ LISTS = {
             "operator": _optional("ARN of an operator."),
         },
         _history,
-        " --since 30d",
     ),
     "unrecorded": Listed(
         "Export the changes from which no event could be made.",
@@ -234,12 +225,13 @@ def _add(name: str, listed: Listed) -> None:
         rows = _to_file(context.api, path, query, writer, file, json.loads(json.dumps(about)), restart=restart)
         return {"list": name, "rows": rows, "file": str(file)}
 
-    text = f"{listed.text}\n\nExample: bindery export {name}{listed.example} --file {name}.csv"
     arguments = {**listed.options, "form": FormOption, "file": File, "raw": Raw, "restart": Restart}
     optional = [option for option, annotation in listed.options.items() if get_args(annotation)[0] is not str]
     defaults: dict[str, Any] = dict.fromkeys([*optional, "form", "file"])
     defaults |= {"raw": False, "restart": False}
-    command(app, name=name, done="Exported {rows} rows to {file}.")(declared(export, text, arguments, **defaults))
+    command(app, name=name, done="Exported {rows} rows to {file}.")(
+        declared(export, listed.text, arguments, **defaults)
+    )
 
 
 for _name, _listed in LISTS.items():

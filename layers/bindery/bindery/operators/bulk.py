@@ -17,8 +17,8 @@ from bindery.aws.expressions import Condition
 from bindery.connectivity import device_connections, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.operators import device_search, forced_unbind
-from bindery.registry import devices, identity, items
+from bindery.operators import device_deletion, device_search, forced_unbind, stock
+from bindery.registry import devices, identity, items, ownership
 from bindery.registry.items import ServiceKind
 
 LIMIT = 100
@@ -133,6 +133,8 @@ class Act:
 
     steps: Callable[[Found], Steps]
     needs_reason: bool = False
+    deletes: bool = False
+    """True if the device does not exist afterwards."""
 
 
 class _Newer(Exception):
@@ -218,22 +220,79 @@ def _address(line: Line) -> str | None:
     return address
 
 
+def _lifting(kind: items.BanKind | None, lift: Callable[[Found], object]) -> Callable[[Found], Steps]:
+    """Return the steps of an act that lifts a ban of a kind."""
+
+    def steps(found: Found) -> Steps:
+        """Raises `DEVICE_BANNED` for a ban of another kind."""
+        if "banned_at" in found.device and found.device.get("ban_kind") != kind:
+            state = ownership.state_of(found.device, held=False, offer=None)
+            raise Refused(Reason.DEVICE_BANNED, detail=ownership.BANS[state].value)
+        yield from _change(lambda device: "banned_at" not in device, lift, "banned_at")(found)
+
+    return steps
+
+
+def _lose(found: Found) -> Steps:
+    # Whether it is held makes no difference.
+    ownership.check(ownership.state_of(found.device, held=False, offer=None), ownership.Act.LOST)
+    yield from _change(
+        lambda device: device.get("ban_kind") == "lost",
+        lambda found: device_connections.ban(found.key, found.job.reason, "lost", found.unchanged),
+        "unbanned_at",
+    )(found)
+
+
+def _retire(found: Found) -> Steps:
+    bindings = list(_bindings(found))
+    ownership.check(ownership.state_of(found.device, held=bool(bindings), offer=None), ownership.Act.RETIRE)
+    if found.device.get("ban_kind") != "retired" or bindings:
+        _leave_alone(found, found.device, bindings)
+        yield lambda: stock.retire(found.key, found.job.reason, partial(_leave_alone, found))
+
+
+def _return(found: Found) -> Steps:
+    bindings = list(_bindings(found))
+    if "ban_kind" in found.device or bindings or dynamodb.get(items.device_key(found.key)) is not None:
+        _leave_alone(found, found.device, bindings)
+        yield lambda: stock.take_back(found.key, found.job.reason, partial(_leave_alone, found))
+
+
+def _leave_alone(found: Found, device: items.Device, bindings: Sequence[items.Binding]) -> None:
+    """Raise `_Newer` if a device, or a binding that an act would end, was changed after the job began."""
+    newer = found._replace(device=device).is_newer("changed_at")
+    if newer or any(binding.get("bound_at", 0) > found.job.began_at for binding in bindings):
+        raise _Newer
+
+
+def _delete(found: Found) -> Steps:
+    if found.is_newer("changed_at"):
+        raise _Newer
+    device_deletion.require_unbound(found.key)
+
+    def delete() -> None:
+        while not device_deletion.delete(found.key):
+            pass
+
+    yield delete
+
+
 ACTS: Mapping[str, Act] = {
     "ban": Act(
         _change(
-            lambda device: "banned_at" in device,
-            lambda found: device_connections.ban(found.key, found.job.reason, found.unchanged),
+            lambda device: "banned_at" in device and "ban_kind" not in device,
+            lambda found: device_connections.ban(found.key, found.job.reason, when=found.unchanged),
+            "banned_at",
             "unbanned_at",
         ),
         needs_reason=True,
     ),
-    "unban": Act(
-        _change(
-            lambda device: "banned_at" not in device,
-            lambda found: devices.unban(found.key, found.unchanged),
-            "banned_at",
-        )
-    ),
+    "unban": Act(_lifting(None, lambda found: devices.unban(found.key, found.unchanged))),
+    "lost": Act(_lose, needs_reason=True),
+    "found": Act(_lifting("lost", lambda found: devices.find(found.key, found.unchanged))),
+    "retire": Act(_retire, needs_reason=True),
+    "return": Act(_return, needs_reason=True),
+    "delete": Act(_delete, deletes=True),
     "disable": Act(_enabling(False)),
     "enable": Act(_enabling(True)),
     "deactivate": Act(
@@ -260,6 +319,16 @@ _PROBLEMS = {
     Reason.ALREADY_EXISTS: "A device has this service address already.",
     Reason.LIMIT_REACHED: f"The device has {service_addresses.LIMIT} service addresses already.",
 }
+
+
+_FINAL = (
+    Reason.INVALID,
+    Reason.ALREADY_EXISTS,
+    Reason.LIMIT_REACHED,
+    Reason.DEVICE_BANNED,
+    Reason.STATUS_NOT_VALID,
+)
+"""Refusals that would be the same again."""
 
 
 def job(began_at: int | None, identifier: str | None, reason: str, undoes: str | None, *, dry_run: bool) -> Job:
@@ -320,7 +389,9 @@ def _key(line: Line) -> str | Outcome:
 def _do(act: Act, line: Line, device: items.Device | None, job: Job) -> Outcome:
     for attempt in range(_ATTEMPTS):
         if device is None:
-            return Outcome("refused", _PROBLEMS[Reason.NOT_FOUND])
+            # A repeated request finds that the job has deleted it. The preview has refused devices that never existed.
+            deleted = act.deletes and job.id is not None and not job.dry_run
+            return Outcome("unchanged") if deleted else Outcome("refused", _PROBLEMS[Reason.NOT_FOUND])
         found = Found(line, device, job)
         if not found.is_undoable():
             return Outcome("refused", _NOT_DONE)
@@ -333,7 +404,7 @@ def _do(act: Act, line: Line, device: items.Device | None, job: Job) -> Outcome:
         except _Newer:
             return Outcome("refused", _CHANGED)
         except Refused as refused:
-            if refused.reason in (Reason.INVALID, Reason.ALREADY_EXISTS, Reason.LIMIT_REACHED):
+            if refused.reason in _FINAL:
                 return Outcome("refused", refused.detail.get("detail") or _PROBLEMS[refused.reason])
             if refused.reason not in (Reason.CONFLICT, Reason.NOT_FOUND) or attempt == _ATTEMPTS - 1:
                 raise

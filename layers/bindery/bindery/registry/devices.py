@@ -1,14 +1,20 @@
 """Devices. Holders' own facts are in the bindings."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage, Put, Update, Write
 from bindery.aws.expressions import Condition, absent, equals, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import acts, identity, items
+from bindery.registry import acts, identity, items, ownership
+
+BAN = ["banned_at", "banned_by", "ban_kind"]
+"""Attributes of a ban, except its reason, which is kept."""
+
+LIFTED = ["unbanned_at", "unbanned_by"]
+"""Attributes of a lifted ban."""
 
 NOT_BANNED = absent("banned_at").raises(Reason.DEVICE_BANNED)
 """Condition: the device, if it exists, is not banned."""
@@ -78,26 +84,55 @@ def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[
     return dynamodb.page(items.devices_with_serial(serial), limit, cursor)
 
 
-def ban(device: str, why: str, *also: Write, when: Condition = EXISTS) -> bool:
-    """Ban a device from bindings and connections, with the writes `also`. Raises `NOT_FOUND`."""
-    # An existing ban keeps its reason, time and operator.
-    banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
-    new = (when & absent("banned_at")).raises(lambda found: _why_not(found, done="banned_at" in found))
-    record = items.device(device).update(set=banned_now, remove=["unbanned_at", "unbanned_by"], when=new)
+def ban(device: str, why: str, *also: Write, kind: items.BanKind | None = None, when: Condition = EXISTS) -> bool:
+    """Ban a device from bindings and connections, with the writes `also`.
+
+    Raises `NOT_FOUND`, and `DEVICE_BANNED` if a ban of this kind does not replace the device's.
+    """
+
+    def verdict(found: items.Device) -> Reason:
+        if "banned_at" in found and kind is not None and found.get("ban_kind") != kind:
+            return Reason.DEVICE_BANNED
+        return _why_not(found, done="banned_at" in found and found.get("ban_kind") == kind)
+
+    # An existing ban keeps its reason, time and operator. A lost or retired device can be banned: then it is only that.
+    new = when & (absent("banned_at") if kind else absent("banned_at") | exists("ban_kind"))
+    removed = [*LIFTED] if kind else ["ban_kind", *LIFTED]
+    record = items.device(device).update(set=banned_now(why, kind), remove=removed, when=new.raises(verdict))
     return _change([record, *also])
 
 
+def banned_now(why: str, kind: items.BanKind | None = None) -> items.Device:
+    """Return the attributes of a new ban."""
+    ban: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
+    if kind is not None:
+        ban["ban_kind"] = kind
+    return ban
+
+
+def unbanned_now() -> items.Device:
+    """Return the attributes of a lifted ban."""
+    return {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()}
+
+
 def unban(device: str, when: Condition = EXISTS) -> bool:
-    """Lift a ban, but keep its reason. Raises `NOT_FOUND` or `CONFLICT`."""
-    noted: items.Device = {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()}
-    return _resume(device, ["banned_at", "banned_by"], noted, acts.of(device, did="unbanned"), when)
+    """Lift a plain ban, but keep its reason. Raises `NOT_FOUND`, `DEVICE_BANNED` (lost or retired) or `CONFLICT`."""
+    return _lift(device, None, acts.of(device, did="unbanned"), when)
+
+
+def find(device: str, when: Condition = EXISTS) -> bool:
+    """Lift the ban of a lost device, but keep its reason. Raises like `unban`."""
+    return _lift(device, "lost", acts.of(device, did="found"), when)
 
 
 def unbound(device: str, why: str) -> Update:
     """Record that an operator ended a binding. Raises `NOT_FOUND`."""
-    return items.device(device).update(
-        set={"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}, when=EXISTS
-    )
+    return items.device(device).update(set=unbound_now(why), when=EXISTS)
+
+
+def unbound_now(why: str) -> items.Device:
+    """Return the attributes of a device whose binding an operator ended."""
+    return {"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}
 
 
 def set_enabled(device: str, enabled: bool, when: Condition = EXISTS) -> bool:
@@ -137,7 +172,24 @@ def deactivate(device: str, when: Condition = EXISTS) -> bool:
     return _change([change, *acts.of(device, did="deactivated")])
 
 
-def _resume(device: str, obstacles: list[str], noted: items.Device, act: list[Put], when: Condition) -> bool:
+def _lift(device: str, kind: items.BanKind | None, act: list[Put], when: Condition) -> bool:
+    def check(found: items.Device) -> Condition:
+        if found.get("ban_kind") != kind:
+            state = ownership.state_of(found, held=False, offer=None)
+            raise Refused(Reason.DEVICE_BANNED, detail=ownership.BANS[state].value)
+        return absent("ban_kind") if kind is None else equals("ban_kind", kind)
+
+    return _resume(device, BAN, unbanned_now(), act, when, check)
+
+
+def _resume(
+    device: str,
+    obstacles: list[str],
+    noted: items.Device,
+    act: list[Put],
+    when: Condition,
+    check: Callable[[items.Device], Condition] = lambda found: exists(),
+) -> bool:
     # The service addresses get a new assignment: leases refer to theirs, so earlier ones do not become valid again.
     # CONFLICT: a concurrent write changed the addresses.
     key, obstacle = items.device(device), obstacles[0]
@@ -148,7 +200,7 @@ def _resume(device: str, obstacles: list[str], noted: items.Device, act: list[Pu
         return False
     services, assignment = found.get("services"), uuid.uuid4().hex
     same_services = absent("services") if services is None else equals("services", services)
-    unchanged = (when & exists(obstacle) & same_services).raises(
+    unchanged = (when & exists(obstacle) & check(found) & same_services).raises(
         lambda existing: Reason.CONFLICT if obstacle in existing else _UNCHANGED
     )
     renewed: items.Device = {}
