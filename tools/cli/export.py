@@ -134,7 +134,10 @@ LISTS = {
     "domains": Listed("Export user domains.", ("domain", "enabled", "binders", "created_at"), {}, _plain("domains")),
     "products": Listed(
         "Export products.",
-        ("product_key", "name", "module_type", "mode", "domains", "data_center", "capabilities", "created_at"),
+        (
+            *("product_key", "name", "module_type", "mode", "domains", "data_center", "capabilities"),
+            *("claim_codes", "claim_version", "created_at"),
+        ),
         {},
         _plain("products"),
     ),
