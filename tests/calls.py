@@ -175,6 +175,9 @@ def _needs(service: str, operation: str, given: dict[str, Any]) -> Iterator[tupl
         for item in given["TransactItems"]:
             ((member, request),) = item.items()
             yield _MEMBER_ACTIONS[member], request["TableName"], _leading(request)
+    elif operation == "TransactGetItems":
+        for item in given["TransactItems"]:
+            yield "dynamodb:GetItem", item["Get"]["TableName"], _leading(item["Get"])
     elif operation == "BatchGetItem":
         for table, keys in given["RequestItems"].items():
             for key in keys["Keys"]:

@@ -12,7 +12,7 @@ import pytest
 from bindery.aws import credentials, dynamodb, functions, links, sdk
 from bindery.core import env
 from bindery.directory import key_guesses, rates, settings
-from bindery.feed import people
+from bindery.feed import listing, people
 from bindery.security import oidc, passwords, secrets
 from tests import aws_calls, calls, device_link, key_sizes, moto_registry
 from tests.openid import Bank
@@ -93,6 +93,7 @@ def clear_caches() -> None:
     rates.clear_cache()
     settings.clear_cache()
     people.clear_cache()
+    listing.enter.cache_clear()
     if dynamodb.client.cache_info().currsize:
         dynamodb.client().close()
     dynamodb.client.cache_clear()

@@ -18,7 +18,7 @@ from bindery.aws.errors import ServiceError
 from bindery.core import clock, env
 from bindery.feed import bus, catalogue, chain, changes, people, recording
 from bindery.registry import identity, items
-from tests import aws_calls, calls, feed_examples, moto_registry
+from tests import aws_calls, calls, feed_examples, listings, moto_registry
 from tests.tables import stored
 from tools import template
 from tools.check_history import Chains
@@ -133,9 +133,10 @@ def captured(patch: pytest.MonkeyPatch) -> Feed:
 
 
 def check_history(feed: Feed) -> None:
-    """Check every chain, and that to record everything again changes nothing but publishes the same events."""
+    """Check every chain and list, and that to record everything again changes nothing but publishes the same events."""
     feed.read = 0
     feed.record()
+    listings.check()
     history = stored(Table.HISTORY)
     exported: Chains = Chains()
     for events in chains().values():

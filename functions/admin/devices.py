@@ -4,26 +4,37 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from bindery.connectivity import device_connections, device_credentials, service_addresses
-from bindery.core.errors import Reason
+from bindery.core.errors import Reason, Refused
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
-from bindery.operators import connected_devices, credential_backfill, device_search, forced_unbind
+from bindery.operators import (
+    connected_devices,
+    credential_backfill,
+    device_counts,
+    device_lists,
+    device_search,
+    forced_unbind,
+)
 from bindery.operators.resource import (
     Cursor,
+    Days,
     DeviceId,
     Limit,
     Name,
     OptionalQueryAddress,
     OptionalQueryId,
     OptionalQueryIdentifier,
+    OptionalQueryState,
+    OptionalSinceState,
     Page,
+    QueryApi,
     RequestBody,
     Resource,
     explained,
 )
 from bindery.quectel import manufacturing
 from bindery.registry import devices, identity
-from bindery.registry.items import ServiceKind
+from bindery.registry.items import ServiceKind, State
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
@@ -84,6 +95,8 @@ class Device(BaseModel):
     created_at: int
     changed_at: int | None = None
     changed_by: str | None = None
+    states: Mapping[State, int] | None = Field(None, exclude_if=lambda states: states is None)
+    """Only in lists: since when the device is in each of its states, in milliseconds."""
 
 
 class Holder(BaseModel):
@@ -177,6 +190,29 @@ class OnlineDevice(BaseModel):
     agent: str
 
 
+class Day(BaseModel):
+    """Number of bindings that began and ended on a day (UTC)."""
+
+    day: str
+    began: int
+    ended: int
+
+
+class Counts(BaseModel):
+    """Numbers of devices at a moment of the history: `all`, and in each state.
+
+    `at` is the time of the response, and `last_change` that of a change that was counted lately. `online` includes
+    connections whose end was not reported.
+    """
+
+    kind: Literal["product", "account", "api"]
+    name: str
+    at: int
+    last_change: int | None
+    devices: Mapping[str, int]
+    days: Sequence[Day]
+
+
 @handler.app.post("/admin/v1/devices/import")
 def import_rows(body: Import) -> Report:
     """Import manufactured devices, or replace their manufacturing records."""
@@ -191,20 +227,46 @@ def backfill_credentials(body: Start) -> Backfill:
 
 
 @handler.app.get("/admin/v1/devices")
-def find(
+def list_devices(
     serial: OptionalQueryIdentifier = None,
     mac: OptionalQueryIdentifier = None,
     imei: OptionalQueryIdentifier = None,
     address: OptionalQueryIdentifier = None,
+    product: OptionalQueryId = None,
+    account: OptionalQueryId = None,
+    api: QueryApi = None,
+    state: OptionalQueryState = None,
+    since: OptionalSinceState = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Device]:
-    """Find devices by serial number, MAC address, IMEI or service address: exactly one of them.
+    """Find devices by serial number, MAC address, IMEI or service address, or list devices.
 
-    Only a search by serial number has pages. The first can have one entry more than `limit`.
+    Listed are those of a product (quectel), an account (rufus) or an API, or all, by the time of registration; with
+    `state`, those in this state, by the time since when. Lists are as of the last recorded event. A page can have fewer
+    entries than `limit`, and the first of a search by serial number one more. A device that enters a state again is
+    listed again, later.
     """
-    found = device_search.find(limit, cursor, serial=serial, mac=mac, imei=imei, address=address)
-    return Page.of(found, Device.model_validate)
+    identifiers = {"serial": serial, "mac": mac, "imei": imei, "address": address}
+    if any(value is not None for value in identifiers.values()):
+        if any(value is not None for value in (product, account, api, state, since)):
+            raise Refused(Reason.INVALID, detail="Give either an identifier, or what to list.")
+        return Page.of(device_search.find(limit, cursor, **identifiers), Device.model_validate)
+    scopes = device_lists.scopes(product, account, api)
+    return Page.of(device_lists.page(scopes, state, since or 0, limit, cursor), Device.model_validate)
+
+
+@handler.app.get("/admin/v1/devices/counts")
+def counts(
+    product: OptionalQueryId = None,
+    account: OptionalQueryId = None,
+    api: QueryApi = None,
+    days: Days = 7,
+    cursor: Cursor = None,
+) -> Page[Counts]:
+    """Count the devices of a product (quectel), an account (rufus) or an API, or of all, in each state."""
+    found = device_counts.page(device_lists.scopes(product, account, api), days, cursor)
+    return Page.of(found, Counts.model_validate)
 
 
 # Not a device's id, which is much longer.

@@ -23,7 +23,7 @@ class Match(BaseModel):
 class Found(BaseModel):
     """All records that the text names, and as what it was looked up.
 
-    With `more`, more devices have this serial number.
+    With `more`, more devices have this serial number, or one that begins so.
     """
 
     matches: Sequence[Match]

@@ -20,6 +20,7 @@ CALLED = {
         "PutItem",
         "Query",
         "Scan",
+        "TransactGetItems",
         "TransactWriteItems",
         "UpdateItem",
     ),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,22 @@ def test_changes_arrive_in_order_in_batches_of_one_table(engine: Engine):
     again = Function()
     run_to(engine, again, start + 6)
     assert again.invocations == [["6"]]
+
+
+def test_new_devices_arrive_at_the_same_time(engine: Engine):
+    start = last(engine)
+    for number in range(40):
+        put(number, "DevicesTable")
+    both, first = threading.Barrier(2, timeout=60), [1, 2]
+
+    def meet(_: object) -> None:
+        if first:
+            first.pop()
+            both.wait()
+
+    function = Function(meet)
+    run_to(engine, function, start + 40)
+    assert sorted(int(key) for keys in function.invocations for key in keys) == list(range(40))
 
 
 def test_filtered_changes_do_not_arrive(engine: Engine):

@@ -224,7 +224,7 @@ def test_key_states_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "scope", "trips"),
     [
         ("S1", {}, ["BatchGetItem", "Query", "BatchGetItem"]),
-        ("unknown", {}, ["BatchGetItem", "Query"]),
+        ("unknown", {}, ["BatchGetItem", "Query", "Query"]),
         (EMAIL, {"account": "acme", "domain": "home"}, ["BatchGetItem", "Query", "BatchGetItem"]),
         (EVENT, {}, ["BatchGetItem", "Query", "BatchGetItem"]),
         ("proxy" + "a" * 16, {}, ["BatchGetItem", "Query", "Query"]),

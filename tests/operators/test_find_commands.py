@@ -234,7 +234,7 @@ def test_failed_search_prints_what_was_tried(bindery: Bindery) -> None:
     assert shown.stderr.splitlines() == [
         "bindery: nothing found for 'LK0000002'",
         "  Tried: MAC address, external identifier, user id, account, product, user",
-        "  domain, family, serial number.",
+        "  domain, family, serial number, beginning of a serial number.",
         "  Serial numbers and ids must be whole and match exactly, including case.",
     ]
 

@@ -144,7 +144,7 @@ def test_operators_acts_are_listed_since_a_day(bindery: Bindery) -> None:
     wrong = bindery(f"history list --operator {OPERATOR} --since yesterday")
     assert (wrong.exit_code, wrong.stderr) == (
         2,
-        "bindery: 'yesterday' is not a date or time. Example: 2026-12-01T12:00:00Z\n",
+        "bindery: 'yesterday' is not a date or time. Examples: 7d, 2026-12-01T12:00:00Z\n",
     )
 
 

@@ -16,11 +16,12 @@ from types import SimpleNamespace
 import pytest
 
 from bindery.aws import functions
+from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.feed import people, sending
 from bindery.feed.sending import Outcome
 from bindery.registry import identity
-from tests import calls, moto_registry
+from tests import calls, listings, moto_registry
 from tests.feed import Item
 from tests.http_api import admin
 from tests.properties import streams
@@ -29,6 +30,7 @@ from tests.properties.choices import done, possible, rivals
 from tests.properties.ledger import Event, Ledger
 from tests.properties.model import ACCOUNTS, DEVICES, MODES, Ask, Model
 from tests.properties.streams import Stream
+from tests.tables import stored
 from tools import template
 
 OF_ENTRIES = ("device.shared", "device.renamed")
@@ -89,6 +91,7 @@ class History:
         self._now = clock.now()
         self._patch.setattr(clock, "now", lambda: self._now + 1000 * len(self.seeds))
         self.webhook = Webhook(self._patch)
+        self._earlier = {item["pk"] for item in stored(Table.BINDINGS)}
         self.stream = self._followed()
 
     def _followed(self) -> Stream:
@@ -129,6 +132,7 @@ class History:
                 events[0]["chain"]: [{name: event[name] for name in ("id", "type", "seq")} for event in events]
                 for events in found.values()
             }
+            listings.check(self._earlier)
             for device in DEVICES:
                 compare(self.ledger, device, self.shown(device, found.get(self.asking.keys[device], [])))
         finally:

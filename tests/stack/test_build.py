@@ -130,8 +130,8 @@ def test_botocore_data_has_exactly_the_allowed_operations():
     # For rare calls, AwsClient=botocore uses the description of the runtime. Lambda uses the streams and the queue.
     del allowed["lambda"], allowed["execute-api"], allowed["sqs"]
     allowed["dynamodb"] -= {*roles.STREAM}
-    # IAM has no action for a transaction; it requires the actions of the operations in it.
-    allowed["dynamodb"] = allowed["dynamodb"] - {"ConditionCheckItem"} | {"TransactWriteItems"}
+    # IAM has no actions for transactions; it requires the actions of the operations in it.
+    allowed["dynamodb"] = allowed["dynamodb"] - {"ConditionCheckItem"} | {"TransactGetItems", "TransactWriteItems"}
     assert {service: set(operations) for service, operations in trim().CALLED.items()} == allowed
 
 

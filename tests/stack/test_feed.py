@@ -35,7 +35,7 @@ def test_each_stream_with_both_images_has_a_mapping() -> None:
 
 
 def test_mappings_differ_only_in_stream_and_filter() -> None:
-    own = ("EventSourceArn", "FilterCriteria")
+    own = ("EventSourceArn", "FilterCriteria", "ParallelizationFactor")
     shared = [{name: value for name, value in each.items() if name not in own} for each in MAPPINGS.values()]
     assert shared == [shared[0]] * len(MAPPINGS)
     assert shared[0]["FunctionName"] == {"Ref": "FeedRecord.Alias"}
@@ -46,6 +46,11 @@ def test_mappings_differ_only_in_stream_and_filter() -> None:
     # A stream keeps records for a day.
     assert shared[0]["MaximumRecordAgeInSeconds"] < 86400
     assert shared[0]["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["FeedFailures", "Arn"]}}}
+
+
+def test_only_records_without_an_order_are_delivered_at_the_same_time() -> None:
+    # A new device has one record. Lambda would keep the order of an item, but not that of a device's other items.
+    assert {name for name, mapping in MAPPINGS.items() if "ParallelizationFactor" in mapping} == {"DevicesFeed"}
 
 
 @pytest.mark.parametrize("name", MAPPINGS)

@@ -191,7 +191,7 @@ def exit_on_failure(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def listed(api: Client, *path: str, limit: int, everything: bool, **query: Any) -> Any:
+def listed(api: Client, /, *path: str, limit: int, everything: bool, **query: Any) -> Any:
     """Return the result of a list command."""
     return api.pages(*path, limit=None if everything else limit, **query)
 

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import backfill, bulk_import, import_report, lookup, output
+from tools.cli import backfill, bulk_import, import_report, lists, lookup, output
 from tools.cli import history as events
 from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 from tools.cli.resource import Resource
+from tools.cli.times import Since
 
 app = group("Import, find, ban and unbind devices.")
 
@@ -131,6 +132,36 @@ def find(
         found = context.api.pages("devices", limit=None, **{name: value})
         return (each for each in found if each["product_key"] == product)
     return listed(context.api, "devices", limit=limit, everything=everything, **{name: value})
+
+
+def _listed(device: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(state.replace("_", "-") for state in device["states"]))
+
+
+LISTED: output.Columns = {
+    **{name: FOUND[name] for name in ("DEVICE", "API", "ACCOUNT/PRODUCT", "IDENTIFIER")},
+    "STATE": _listed,
+    "REGISTERED": "created_at",
+}
+
+
+@command(app, name="list", columns=LISTED)
+def list_devices(
+    context: Context,
+    product: lists.Product = None,
+    account: lists.Account = None,
+    api: lists.Api = None,
+    state: lists.State = None,
+    since: Since = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> Any:
+    """List devices by the time of registration, or those in a state by the time since when.
+
+    Lists are as of the last change in the history, usually seconds ago.
+    """
+    query = lists.query(product=product, account=account, api=api, state=state, since=since)
+    return listed(context.api, "devices", limit=limit, everything=everything, **query)
 
 
 @command(app, columns=ONLINE)

@@ -88,9 +88,9 @@ def find(context: Context, text: Text = None, account: Account = None, domain: D
     id of a key, webhook, event or request, label of a connection, or a key
     itself, of which only the SHA-256 is sent.
 
-    A serial number must be whole, and in the right case. Email addresses and
-    phone numbers need --account or --domain. Ids of connections and bindings
-    cannot be looked up.
+    Of a serial number, the first characters are enough (at least three) if
+    nothing else has this name. Email addresses and phone numbers need --account
+    or --domain. Ids of connections and bindings cannot be looked up.
     """
     asked = (_entered() if text is None else text).strip()
     if not asked:
@@ -204,7 +204,12 @@ def _blocks(found: Mapping[str, Any]) -> str:
     """Return a block of lines for each match."""
     blocks = [_block(match) for match in found["matches"]]
     if found["more"]:
-        blocks.append("More devices have this serial number: bindery devices find --all --serial …")
+        begun = found["matches"][0]["named"] == "beginning of a serial number"
+        blocks.append(
+            "More serial numbers begin with this text. Enter more of it."
+            if begun
+            else "More devices have this serial number: bindery devices find --all --serial …"
+        )
     return "\n\n".join(blocks)
 
 

@@ -13,6 +13,7 @@ from tools.cli import output
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.lookup import Device, checked
+from tools.cli.times import Since, moment
 
 app = group("Show, verify and export events of devices, people and operators.")
 
@@ -22,10 +23,6 @@ ATTEMPTS = 7
 PAGE = 1000
 """Maximum number of events in a page of the log."""
 
-Since = Annotated[
-    str | None,
-    typer.Option(help="Date or time, such as 2026-12-01 or 2026-12-01T12:00:00Z.", show_default=False),
-]
 OnlyDevice = Annotated[str | None, typer.Option("--device", help="Id of a device.", show_default=False)]
 
 
@@ -70,18 +67,6 @@ def of_person(api: Client, *path: str, limit: int, everything: bool) -> Any:
     person = api.get("history", *path, limit=1)["person"]
     output.note(f"The pseudonym in these events is {person}.")
     return listed(api, "history", *path, limit=limit, everything=everything)
-
-
-def moment(text: str | None) -> int | None:
-    """Return a date or time in milliseconds. Raises `Failure`."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Failure(Exit.USAGE, f"{text!r} is not a date or time. Example: 2026-12-01T12:00:00Z") from None
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found
-    return max(0, int(found.timestamp() * 1000))
 
 
 @command(app, name="list", columns=ALL)

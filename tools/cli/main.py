@@ -22,6 +22,7 @@ from tools.cli import (
     relay_host,
     restore,
     settings,
+    stats,
     tunnel,
     users,
     webhooks,
@@ -76,6 +77,7 @@ GROUPS: dict[str, Any] = {
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
 find.register(app)
+stats.register(app)
 doctor.register(app)
 restore.register(app)
 tunnel.register(app)

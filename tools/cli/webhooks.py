@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import history, output
+from tools.cli import output
 from tools.cli.client import Exit, Failure
 from tools.cli.command import All, Context, Limit, Yes, command, confirm, group, listed
 from tools.cli.resource import Resource
+from tools.cli.times import moment
 
 EPILOG = """Examples:
 
@@ -157,7 +158,7 @@ def replay(
     if (since is None) is not dead:
         raise Failure(Exit.USAGE, "specify either --since or --dead")
     body: dict[str, Any] = {}
-    if (start := history.moment(since)) is not None:
+    if (start := moment(since)) is not None:
         body["since"] = max(start, _EARLIEST)
     events = 0
     while True:

@@ -18,7 +18,7 @@ from bindery.core import clock, env
 from bindery.directory import accounts, api_keys, products, settings, storage_format, tsl, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.directory.sessions import Session
-from bindery.feed import chain, people
+from bindery.feed import chain, listing, people
 from bindery.feed.chain import Draft
 from bindery.quectel import binding, domain_secrets, families, sharing
 from bindery.quectel.sharing import Cover
@@ -80,17 +80,33 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Setting": items.setting(settings.DEVICE_MANAGEMENT),
             "StorageFormat": items.STORAGE_FORMAT,
             "DoctorRun": items.doctor_run(RUN),
-            "Webhook": items.webhook(WEBHOOK),
-            "Event": items.event(device, 1),
-            "Reference": items.recorded(EVENT),
-            "Person": items.person(identity.user_holder("ada")),
-            "Unrecorded": items.unrecorded(NOW * 1000, RECORD),
-            "Cursor": items.cursor(WEBHOOK, device),
-            "DeadLetter": items.dead(WEBHOOK, NOW * 1000, EVENT),
-            "Delivery": items.delivery(WEBHOOK, device, NOW * 1000, EVENT),
-            "FeedPosition": items.FEED_POSITION,
+            **_of_feed(device),
         }
         return {kind: tables[key] for kind, key in keys.items()}
+
+
+def _of_feed(device: str) -> dict[str, Key[Any]]:
+    """Return the keys of what the change feed writes."""
+    return {
+        "Webhook": items.webhook(WEBHOOK),
+        "Event": items.event(device, 1),
+        "Reference": items.recorded(EVENT),
+        "Person": items.person(identity.user_holder("ada")),
+        "Unrecorded": items.unrecorded(NOW * 1000, RECORD),
+        "Cursor": items.cursor(WEBHOOK, device),
+        "DeadLetter": items.dead(WEBHOOK, NOW * 1000, EVENT),
+        "Delivery": items.delivery(WEBHOOK, device, NOW * 1000, EVENT),
+        "Listing": items.listing(device),
+        "ListEntry": items.list_entry(listing.scope_of(device), "bound", NOW * 1000, device),
+        "Counts": _counts_of(device),
+        "DayCounts": _counts_of(device)._replace(sk="day#2026-11-20"),
+        "Scope": items.scope(listing.scope_of(device)),
+        "FeedPosition": items.FEED_POSITION,
+    }
+
+
+def _counts_of(device: str) -> Key[Any]:
+    return items.counts(listing.scope_of(device), items.shard(device, items.COUNT_SHARDS))
 
 
 def _write_all(device: str) -> None:
@@ -145,7 +161,9 @@ def _write_history(device: str) -> None:
     known = {"device": identity.opaque(device), "api": "quectel"}
     bound = known | {"binding": RUN, "holder": ada, "exclusive": True}
     persons = frozenset({ada["id"]})
-    (event,) = chain.append(Draft(EVENT, "device.bound", NOW * 1000, device, bound, RECORD, persons), lambda: None)
+    draft = Draft(EVENT, "device.bound", NOW * 1000, device, bound, RECORD, persons)
+    (event,) = chain.append(draft, also=lambda events: listing.writes(device, events))
+    dynamodb.write(items.scope(listing.scope_of(device)).put({}))
     unrecorded: items.Unrecorded = {"record": "{}", "error": "KeyError", "expires_at": event["expires_at"]}
     dynamodb.write(items.unrecorded(NOW * 1000, RECORD).put(unrecorded))
     dynamodb.write(items.FEED_POSITION.put({"position": 1}))

@@ -1,4 +1,4 @@
-"""Filters of event source mappings, as far as the template uses them: which records a function gets.
+"""Event source mappings, as far as the template uses them: which records a function gets, and how many at once.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html: a record passes if one of the patterns
 matches it. A pattern names members down to a leaf, and for each leaf what its value can be.
@@ -15,6 +15,15 @@ from tools import template
 def passes(table: str, record: Mapping[str, Any]) -> bool:
     """Return True if a stream record of a table, by its logical id, reaches the function."""
     return matches(sources()[table], record)
+
+
+@cache
+def at_once() -> dict[str, int]:
+    """Return into how many batches, delivered at the same time, each mapping splits its records, by table."""
+    return {
+        _table(properties["EventSourceArn"]): properties.get("ParallelizationFactor", 1)
+        for _, properties in template.resources("AWS::Lambda::EventSourceMapping")
+    }
 
 
 @cache

@@ -1,14 +1,16 @@
 """The change feed of the local server: what event source mappings and a schedule do on AWS.
 
-`feed.record` gets the changes that the registry serves (`tools.local.changes`) in order, in batches of one table. How
-far it got is stored in the history table after each batch, so a change is delivered again, with the same id, if the
-server was killed in between. A batch that fails is repeated from the record that failed. If the function does not say
-which, the batch is halved until one record is left. A record that always fails is given up.
+`feed.record` gets the changes that the registry serves (`tools.local.changes`) in order, in batches of one table, or
+several at the same time if the mapping says so. How far it got is stored in the history table after each batch, so a
+change is delivered again, with the same id, if the server was killed in between. A batch that fails is repeated from
+the record that failed. If the function does not say which, the batch is halved until one record is left. A record that
+always fails is given up.
 """
 
 import asyncio
 import json
 import logging
+import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -73,8 +75,13 @@ class Feed:
     async def _handle(self, records: Sequence[Record]) -> None:
         """Deliver the records that pass the filters, until all are handled or given up."""
         wanted = [record for record in records if event_filters.passes(_table(record), record)]
-        for _, batch in groupby(wanted, _table):
-            await self._deliver(list(batch))
+        for table, group in groupby(wanted, _table):
+            parts: dict[int, list[Record]] = {}
+            for record in group:
+                parts.setdefault(_part(record, event_filters.at_once()[table]), []).append(record)
+            async with asyncio.TaskGroup() as deliveries:
+                for part in parts.values():
+                    deliveries.create_task(self._deliver(part))
 
     async def _deliver(self, batch: list[Record]) -> None:
         attempts = 0
@@ -155,6 +162,11 @@ def _give_up(record: Mapping[str, Any], attempts: int) -> None:
         "streamArn": record["eventSourceARN"],
     }
     logger.error("feed.record gave up a change after %s attempts: %s", attempts, json.dumps(batch))
+
+
+def _part(record: Mapping[str, Any], parts: int) -> int:
+    """Return the part of a batch to which a record belongs: changes of an item stay in order."""
+    return zlib.crc32(json.dumps(record["dynamodb"]["Keys"]).encode()) % parts
 
 
 def _table(record: Mapping[str, Any]) -> str:

@@ -238,6 +238,25 @@ def get_many(reads: Sequence[Read]) -> Batch:
     raise HotKey(next(read.unavailable for read in reads if read.key in left), "UnprocessedKeys")
 
 
+def snapshot(keys: Sequence[Key[T]]) -> list[T | None]:
+    """Return up to 100 items as they were at one moment."""
+    asked = [{"Get": {"TableName": _name(key.table), "Key": encode(key.attributes())}} for key in keys]
+    refusal = _AGAIN["TransactionConflict"]
+    for attempt in range(ATTEMPTS):
+        try:
+            answer = _call(Reason.UNAVAILABLE, "TransactGetItems", TransactItems=asked)
+            return [cast("T", decode(found["Item"])) if "Item" in found else None for found in answer["Responses"]]
+        except ServiceError as error:
+            if error.code != "TransactionCanceledException":
+                raise
+            again = _again(error.members["CancellationReasons"])
+            if again is None:
+                raise
+            refusal = again
+        _pause(attempt)
+    raise refusal()
+
+
 def query(
     partition: Partition[T],
     *,
@@ -379,13 +398,18 @@ def transact(operations: Sequence[Write | Check], *, aside: Write | None = None)
                 token = str(uuid.uuid4())
                 if all(reason["Code"] == "None" for reason in reasons[:-1]):
                     continue
-            codes = {reason["Code"] for reason in reasons}
-            found = [fault for code, fault in _AGAIN.items() if code in codes]
-            if not found:
+            again = _again(reasons)
+            if again is None:
                 raise
-            refusal = found[0]
+            refusal = again
         _pause(attempt)
     raise refusal()
+
+
+def _again(reasons: Sequence[Mapping[str, Any]]) -> Callable[[], Refused] | None:
+    """Return the refusal if a cancelled transaction still fails after all attempts. None: do not attempt it again."""
+    codes = {reason["Code"] for reason in reasons}
+    return next((fault for code, fault in _AGAIN.items() if code in codes), None)
 
 
 def _query(partition: Partition[Any]) -> dict[str, Any]:

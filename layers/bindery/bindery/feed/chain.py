@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Put, Read
+from bindery.aws.dynamodb import Put, Read, Write
 from bindery.aws.expressions import absent, at_most
 from bindery.core import clock, env
 from bindery.core.errors import Reason, Refused
@@ -45,11 +45,16 @@ class Problem(NamedTuple):
     what: str
 
 
-def append(draft: Draft, first: Callable[[], Draft | None] = lambda: None) -> list[items.Event]:
+def append(
+    draft: Draft,
+    first: Callable[[], Draft | None] = lambda: None,
+    also: Callable[[Sequence[items.Event]], Iterable[Write]] = lambda _: (),
+) -> list[items.Event]:
     """Append an event, unless it is in the chain. Return what this change appended, now or earlier.
 
-    If the chain is empty, `first` comes before it, in the same transaction. Raises `CONFLICT` after repeated concurrent
-    writes.
+    If the chain is empty, `first` comes before it, in the same transaction, as do the writes that go with the new
+    events. What these depend on is read after the chain's end, so it is that of its last event. Raises `CONFLICT`
+    after repeated concurrent writes.
     """
     for _ in range(ATTEMPTS):
         last = dynamodb.last(items.events(draft.chain))
@@ -57,7 +62,8 @@ def append(draft: Draft, first: Callable[[], Draft | None] = lambda: None) -> li
         drafts = [draft] if earlier is None else [earlier, draft]
         made = _numbered(drafts, last)
         try:
-            dynamodb.transact([write for pair in zip(drafts, made, strict=True) for write in _writes(*pair)])
+            own = [write for pair in zip(drafts, made, strict=True) for write in _writes(*pair)]
+            dynamodb.transact([*own, *also(made)])
         except Refused as refused:
             if refused.reason not in (Reason.ALREADY_EXISTS, Reason.LIMIT_REACHED):
                 raise

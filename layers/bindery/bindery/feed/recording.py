@@ -13,7 +13,7 @@ from bindery.aws import clients, dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.aws.expressions import absent
 from bindery.core.errors import Reason, Refused
-from bindery.feed import bus, chain, changes, device_events, directory_events, people, subscribers
+from bindery.feed import bus, chain, changes, device_events, directory_events, listing, people, subscribers
 from bindery.feed.chain import Draft
 from bindery.feed.changes import Change, Derived, Person
 from bindery.http.operation import logger
@@ -157,13 +157,25 @@ def _ending(derived: Derived, acts: Mapping[dynamodb.Key[items.Act], items.Act |
 
 
 def _append(derived: Derived, source: str, act: items.Act | None) -> list[items.Event]:
-    return chain.append(_draft(derived, source, act), lambda: _registration(derived, source))
+    device = _device(derived)
+    if device is None:
+        return chain.append(_draft(derived, source, act))
+    listing.enter(listing.scope_of(device))
+    return chain.append(
+        _draft(derived, source, act),
+        lambda: _registration(derived, device, source),
+        lambda events: listing.writes(device, events),
+    )
 
 
-def _registration(derived: Derived, source: str) -> Draft | None:
+def _device(derived: Derived) -> str | None:
+    """Return the device whose event this is."""
+    return derived.chain if isinstance(derived.chain, str) and identity.is_device(derived.chain) else None
+
+
+def _registration(derived: Derived, device: str, source: str) -> Draft | None:
     """Return the event that comes before all others of a device."""
-    device = derived.chain
-    if not isinstance(device, str) or not identity.is_device(device) or derived.type == "device.registered":
+    if derived.type == "device.registered":
         return None
     item = dynamodb.get(items.device(device))
     return None if item is None else _draft(device_events.registered(device, item), source, None)

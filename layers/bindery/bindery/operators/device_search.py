@@ -70,7 +70,7 @@ def show(device: str) -> dict[str, Any]:
     bound = bool(users) if owner is None else owner.binding.get("status", "active") == "active"
     last = presence.under(presence.find(device), None if owner is None else owner.binding["binding"]) if bound else None
     return {
-        **_describe(record),
+        **describe(record),
         "presence": _presence(last),
         "binding": None if owner is None else _binding(owner, now),
         "users": [_user(user) for user in users if user.binding.get("expires_at", now + 1) > now],
@@ -82,10 +82,11 @@ def _describe_all(identities: Sequence[str]) -> list[dict[str, Any]]:
     if not keys:
         return []
     found = dynamodb.get_many([Read(key) for key in keys])
-    return [_describe(record) for key in keys if (record := found[key]) is not None]
+    return [describe(record) for key in keys if (record := found[key]) is not None]
 
 
-def _describe(device: items.Device) -> dict[str, Any]:
+def describe(device: items.Device) -> dict[str, Any]:
+    """Return what its record says of a device."""
     stored: Mapping[str, object] = device
     return {
         **identity.parts(device["pk"]),

@@ -30,7 +30,7 @@ class Found(NamedTuple):
     matches: Sequence[Match]
     tried: Sequence[str]
     more: bool
-    """True if more devices have this serial number."""
+    """True if more devices have this serial number, or one that begins so."""
 
 
 class _Candidate(NamedTuple):
@@ -43,7 +43,9 @@ class _Candidate(NamedTuple):
 
 
 def find(text: str, *, account: str | None = None, domain: str | None = None) -> Found:
-    """Look up a text in at most four round trips. A credential is looked up by its SHA-256.
+    """Look up a text in at most six round trips. A credential is looked up by its SHA-256.
+
+    Serial numbers that begin with the text are found only if nothing else is.
 
     Email addresses need an account or a domain, phone numbers a domain.
     """
@@ -57,8 +59,13 @@ def find(text: str, *, account: str | None = None, domain: str | None = None) ->
         *_references(direct, first),
     ]
     found = [*_matches(direct, first), *_matches(indexed, _read(indexed))]
+    begun = dynamodb.page(items.serials_from(text), LIMIT) if not found and _begins_serials(text) else None
+    if begun is not None:
+        longer = [_device("beginning of a serial number", each["device"]) for each in begun.items]
+        found += _matches(longer, _read(longer))
     searched = {
         "serial number": serials is not None,
+        "beginning of a serial number": begun is not None,
         "credential of a device": _is(_HASH, text),
         "label of a connection": _is(_LABEL, text),
     }
@@ -67,8 +74,13 @@ def find(text: str, *, account: str | None = None, domain: str | None = None) ->
     return Found(
         list(reversed(unique.values())),
         list(dict.fromkeys(tried)),
-        more=serials is not None and serials.cursor is not None,
+        more=any(devices is not None and devices.cursor is not None for devices in (serials, begun)),
     )
+
+
+def _begins_serials(text: str) -> bool:
+    is_other = "@" in text or any(_is(pattern, text) for pattern in (_HASH, _EVENT, _WEBHOOK, _LABEL))
+    return not is_other and items.SERIAL_START <= len(identity.folded(text)) <= IDENTIFIER_LIMIT
 
 
 def _is(pattern: str, text: str) -> bool:

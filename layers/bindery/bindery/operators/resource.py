@@ -6,7 +6,7 @@ Refusals are problem details (RFC 9457). Times are milliseconds.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
@@ -37,6 +37,7 @@ from bindery.http.fields import (
 from bindery.http.messages import RETRY_AFTER, Call
 from bindery.http.operation import Invalid, logger
 from bindery.registry import identity
+from bindery.registry.items import State
 
 PROBLEMS: dict[Reason, tuple[int, str]] = {
     Reason.INVALID: (422, "The request is not valid"),
@@ -169,6 +170,17 @@ OptionalSince = Annotated[
 ]
 LogLimit = Annotated[int, Query(ge=16, le=1000, description="Maximum number of events.")]
 LogCursor = Annotated[str | None, Query(max_length=100, description="`next` of the previous response.")]
+
+QueryApi = Annotated[
+    Literal["asseco", "quectel", "rufus", "vodlix"] | None,
+    Query(description="API to which the devices belong."),
+]
+OptionalQueryState = Annotated[State | None, Query(description="State in which the devices are.")]
+OptionalSinceState = Annotated[
+    int | None,
+    Query(ge=0, lt=10**14, description="Time in milliseconds: only devices that entered the state then or later."),
+]
+Days = Annotated[int, Query(ge=0, le=31, description="Number of days, the last of them today.")]
 
 # All routers of a process share Powertools' current event, so they handle one request at a time, as in Lambda.
 _ONE_AT_A_TIME = RLock()

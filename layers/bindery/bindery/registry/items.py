@@ -1236,6 +1236,129 @@ def deliveries(webhook: str, shard: int, start: str | None = None) -> Partition[
     return Partition(Table.HISTORY, f"deliveries#{webhook}#{shard}", start=start)
 
 
+# ── lists of devices, which the change feed keeps ─────────────────────────────────────────────────────────────────────
+
+COUNT_SHARDS = 16
+"""Parts of a scope's counts. Writes of a part exclude each other, and all parts are read together."""
+
+State = Literal["bound", "unbound", "never_seen", "online", "banned", "disabled", "inactive", "lost", "retired"]
+"""What a device is listed as: bound, no longer bound or never seen, and any of the others."""
+
+
+class Listing(Stored, total=False):
+    """A device's places in the lists, as of the last event in its chain."""
+
+    scope: str
+    """A product (quectel), an account (rufus), or one of the other APIs."""
+    serial: str
+    listed_at: int
+    """Time of registration."""
+    bindings: int
+    states: dict[State, int]
+    """Since when the device is in each of its states."""
+
+
+def listing(device: str) -> Key[Listing]:
+    """Key of a device's listing."""
+    return Key(Table.HISTORY, f"listing#{device}", "listing")
+
+
+class ListEntry(Stored, total=False):
+    """A device in a list."""
+
+    device: str
+
+
+def list_entry(scope: str, state: State | None, since: int, device: str) -> Key[ListEntry]:
+    """Key of a device in the list of a scope's devices in a state, or of all, by the time since when."""
+    pk = _list_shard(scope, state, shard(device, SHARDS))
+    return Key(Table.HISTORY, pk, f"{since:013}#{_short(device)}")
+
+
+def list_entries(scope: str, state: State | None, shard: int, start: str) -> Partition[ListEntry]:
+    """Part of such a list, from a sort key on."""
+    return Partition(Table.HISTORY, _list_shard(scope, state, shard), start=start)
+
+
+def _list_shard(scope: str, state: State | None, shard: int) -> str:
+    return f"devices#{scope}#{state or 'all'}#{shard}"
+
+
+def _short(device: str) -> str:
+    # A sort key has at most 1,024 bytes.
+    return secrets.fingerprint(device)[:32]
+
+
+SERIAL_START = 3
+"""Characters of a serial number that its beginning must have to be found."""
+_SERIAL_LIMIT = 64
+
+
+def serial_entry(serial: str, device: str) -> Key[ListEntry]:
+    """Key of a device in the list of serial numbers, in any case."""
+    text = _serial(serial)
+    return Key(Table.HISTORY, f"serial#{text[:SERIAL_START]}", f"{text[:_SERIAL_LIMIT]}#{_short(device)}")
+
+
+def serials_from(start: str) -> Partition[ListEntry]:
+    """Devices whose serial numbers begin with a text of `SERIAL_START` characters or more, in any case."""
+    text = _serial(start)
+    return Partition(Table.HISTORY, f"serial#{text[:SERIAL_START]}", prefix=text[:_SERIAL_LIMIT])
+
+
+def _serial(serial: str) -> str:
+    return identity.folded(serial).replace("%", "%25").replace("#", "%23")
+
+
+class Counts(Stored, total=False):
+    """Part of the number of a scope's devices, in all and in each state."""
+
+    all: int
+    bound: int
+    unbound: int
+    never_seen: int
+    online: int
+    banned: int
+    disabled: int
+    inactive: int
+    lost: int
+    retired: int
+    last_change: int
+    """Time of a change that was counted lately."""
+
+
+def counts(scope: str, part: int) -> Key[Counts]:
+    """Key of a part of a scope's counts."""
+    return Key(Table.HISTORY, f"counts#{scope}#{part:02}", "counts")
+
+
+class DayCounts(Stored, total=False):
+    """Part of the number of bindings of a scope's devices that began and ended on a day."""
+
+    began: int
+    ended: int
+    expires_at: int
+
+
+def day_counts(scope: str, part: int, day: str) -> Key[DayCounts]:
+    """Key of a part of a day's counts (`2026-12-01`)."""
+    return Key(Table.HISTORY, f"counts#{scope}#{part:02}", f"day#{day}")
+
+
+class Scope(Stored, total=False):
+    """A scope that has lists."""
+
+
+def scope(name: str) -> Key[Scope]:
+    """Key of a scope."""
+    return Key(Table.HISTORY, "scopes", name)
+
+
+def scopes(start: str | None) -> Partition[Scope]:
+    """All scopes, from a name on."""
+    return Partition(Table.HISTORY, "scopes", start=start)
+
+
 class FeedPosition(Stored, total=False):
     """The last change of its registry that a local server has read."""
 
