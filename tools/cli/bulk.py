@@ -20,7 +20,8 @@ from tools.cli.resource import declared
 
 app = group(
     "Change many devices, with a preview, a report and an undo.\n\n"
-    "Devices are from a file or a list. A change is a job in a folder. If it is interrupted, run the same command again, or bindery bulk resume."
+    "Devices are from a file or a list. A change is a job in a folder. If it is interrupted, run the same command "
+    "again, or bindery bulk resume."
 )
 
 SAMPLE = 5

@@ -23,7 +23,8 @@ from tools.cli.resource import declared
 
 app = group(
     "Export lists as CSV or NDJSON.\n\n"
-    "An export to a file can be resumed. Times are in milliseconds since 1970. An export is not a snapshot: it can miss what changes while it is written."
+    "An export to a file can be resumed. Times are in milliseconds since 1970. An export is not a snapshot: it can "
+    "miss what changes while it is written."
 )
 
 

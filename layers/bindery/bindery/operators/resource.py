@@ -27,9 +27,9 @@ from bindery.http.fields import (
     VERBATIM,
     Customer,
     Email,
+    Identifier128,
     Identifier1366,
     IpAddress,
-    OptionalIdentifier128,
     ServiceAddress,
     as_name,
     expected,
@@ -124,7 +124,7 @@ Id64 = Annotated[str, Field(**ID64)]
 PathId = Annotated[str, Path(**ID)]
 QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
-OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
+OptionalQueryIdentifier = Annotated[Identifier128 | None, Query()]
 QueryEmail = Annotated[Email | None, Query(description="Email address, in any spelling.")]
 OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
 QueryText = Annotated[Identifier1366, Query()]
