@@ -30,7 +30,7 @@ class Recipient(BaseModel):
 
 
 class About(BaseModel):
-    """What the members of an export are, who receives events by pseudonym, and how long data is kept."""
+    """Description of an export: its members, who receives events by pseudonym, and how long data is kept."""
 
     exported_at: int
     categories: Mapping[str, Category]

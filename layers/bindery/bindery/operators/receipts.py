@@ -21,7 +21,7 @@ _NOT_PROGRESS = "not the progress of an erasure of this person. To start again, 
 
 
 class Progress(NamedTuple):
-    """An erasure so far: what its calls have removed, by kind."""
+    """Number of records that an erasure has removed so far, by kind."""
 
     id: str
     uid: str | None
