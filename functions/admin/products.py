@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from bindery.directory import products, tsl
-from bindery.http.fields import DATA_CENTER, VERBATIM, as_name
+from bindery.http.fields import DATA_CENTER, VERBATIM, DeviceIdentifier, as_name
 from bindery.operators import references
 from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
+from bindery.quectel import claim_codes
+from bindery.quectel.claim_codes import FIRST_VERSION
 from bindery.registry.bindings import Mode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
 handler = Resource("products")
@@ -24,6 +26,17 @@ TSL_DEPTH = 20
 DataType = Literal["BOOL", "INT", "FLOAT", "DOUBLE", "ENUM", "TEXT", "DATE", "STRUCT", "ARRAY"]
 Capabilities = Annotated[StrictInt, Field(ge=1, le=15)]
 
+ClaimVersion = Annotated[StrictInt, Field(ge=FIRST_VERSION, le=10**9)]
+
+
+def _fits(serial: str) -> str:
+    if len(claim_codes.label(serial, "x" * claim_codes.LENGTH)) > 128:
+        raise PydanticCustomError("too_long_for_a_label", "with a claim code, is longer than 128 characters")
+    return serial
+
+
+Serial = Annotated[DeviceIdentifier, AfterValidator(_fits)]
+
 
 class NewProduct(RequestBody):
     """A product to create. The mode (1 multi, 2 unique, 3 rotating) cannot be changed later."""
@@ -35,6 +48,7 @@ class NewProduct(RequestBody):
     domains: list[Id] | None = None
     data_center: DataCenter | None = None
     capabilities: Capabilities | None = None
+    claim_codes: StrictBool = False
 
 
 class Change(RequestBody):
@@ -45,6 +59,14 @@ class Change(RequestBody):
     domains: list[Id] | None = UNCHANGED
     data_center: DataCenter | None = UNCHANGED
     capabilities: Capabilities = UNCHANGED
+    claim_codes: StrictBool = UNCHANGED
+    claim_version: ClaimVersion = UNCHANGED
+
+
+class LabelledDevices(RequestBody):
+    """Serial numbers of devices that need labels. The devices need not exist yet."""
+
+    serials: Annotated[list[Serial], Field(min_length=1, max_length=claim_codes.LABELS_LIMIT)]
 
 
 class Property(BaseModel):
@@ -112,6 +134,8 @@ class Product(BaseModel):
     domains: list[str] | None
     data_center: str | None
     capabilities: int = products.CAPABILITIES
+    claim_codes: bool = False
+    claim_version: int = FIRST_VERSION
     created_at: int
 
 
@@ -120,6 +144,23 @@ class ShownProduct(Product):
 
     tsl: bool
     barred: list[str]
+
+
+class Label(BaseModel):
+    """A device's claim code, and the text of its label's QR code."""
+
+    serial: str
+    claim_code: str
+    text: str
+
+
+class Labels(BaseModel):
+    """The labels of a product's devices, in the order of the request, and whether a bind request needs their codes."""
+
+    product_key: str
+    claim_codes: bool
+    claim_version: int
+    labels: list[Label]
 
 
 class Barred(BaseModel):
@@ -141,6 +182,7 @@ def create(new: NewProduct) -> Product:
         domains=new.domains,
         data_center=new.data_center,
         capabilities=new.capabilities,
+        claim_codes=new.claim_codes,
         references=references.domains_of(new.domains),
     )
     return Product.model_validate(products.show(new.product_key))
@@ -172,6 +214,21 @@ def load_tsl(product_key: PathId, model: NewTsl) -> LoadedTsl:
     """Set or replace a product's TSL, at most 256 KiB."""
     tsl.load(product_key, model.model_dump(by_alias=True, exclude_unset=True))
     return LoadedTsl(product_key=product_key, properties=len(model.properties))
+
+
+@handler.app.post("/admin/v1/products/<product_key>/claim-codes")
+def derive_claim_codes(product_key: PathId, devices: LabelledDevices) -> Labels:
+    """Return the claim codes of up to 500 devices, to print them on labels. They are secrets of the devices' owners."""
+    product = products.show(product_key)
+    version = claim_codes.version(product)
+    codes = [(serial, claim_codes.of(product_key, serial, version)) for serial in devices.serials]
+    labels = [Label(serial=serial, claim_code=code, text=claim_codes.label(serial, code)) for serial, code in codes]
+    return Labels(
+        product_key=product["product_key"],
+        claim_codes=product.get("claim_codes", False),
+        claim_version=version,
+        labels=labels,
+    )
 
 
 @handler.app.put("/admin/v1/products/<product_key>/barred/<uid>")

@@ -1,5 +1,7 @@
 """POST /v2/binding/enduserapi/bindDeviceSn (document 001)."""
 
+from typing import Annotated
+
 from bindery.core.errors import Reason
 from bindery.directory.sessions import Session
 from bindery.http.fields import (
@@ -12,9 +14,21 @@ from bindery.http.fields import (
 )
 from bindery.http.messages import Access, Query, Reply
 from bindery.http.operation import operation
-from bindery.quectel import binding, dialect
+from bindery.quectel import binding, claim_codes, dialect
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+ClaimCode = Annotated[
+    str | None,
+    BeforeValidator(claim_codes.parse),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "description": "Claim code on the device's label, for products that require one. It can also follow the "
+            "serial number and a hyphen in `sn`. Ignored for other products. Not in the vendor's document.",
+        }
+    ),
+]
 
 
 class BindDeviceSn(Query):
@@ -27,6 +41,7 @@ class BindDeviceSn(Query):
     fid: OptionalIdentifier64 = None
     frid: OptionalIdentifier64 = None
     common: OptionalFlag = Field(default=None, alias="isCommonDevice")
+    claim_code: ClaimCode = Field(default=None, alias="claimCode")
 
 
 class Binding(Reply):
@@ -54,5 +69,6 @@ def handler(request: BindDeviceSn, caller: Session) -> Binding:
         fid=request.fid,
         frid=request.frid,
         common=request.common is not False,
+        claim_code=request.claim_code,
     )
     return Binding(auth_key=bound.auth_key, dk=bound.device_key, module_type=bound.module_type, pk=bound.product_key)

@@ -28,6 +28,8 @@ def bind(uid: str, **parameters: str) -> Request:
 
 
 BAN, UNBAN, END = of_operators(DEVICE)
+CLAIM = "7K2MX0QHV4"
+"""A claim code, but not the device's."""
 
 
 def bound(uid: str, **parameters: str) -> None:
@@ -66,6 +68,11 @@ def moved(uid: str) -> Request:
     """Move a user to another user domain."""
     body = {"domain": "E.DM.2"}
     return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", body, forbids=("bind",))
+
+
+def required() -> Request:
+    """Require claim codes for the product's devices."""
+    return operator("codes are required", "products", "PATCH", f"products/{PK}", {"claim_codes": True})
 
 
 def of_user(uid: str, does: str) -> Request:
@@ -140,6 +147,8 @@ CASES: dict[str, tuple[str, Callable[[Mode], list[Request]]]] = {
         "mine at home",
         lambda mode: [bind(OTHER, fid="F1"), bind(OTHER, fid="F2", isCommonDevice="false")],
     ),
+    "a bind with a claim code and its requirement": ("nothing", lambda mode: [bind(ME, claimCode=CLAIM), required()]),
+    "a bind by serial number and the requirement of codes": ("nothing", lambda mode: [bind(ME), required()]),
     "a bind and a ban": ("nothing", lambda mode: [bind(ME), BAN]),
     "a bind and an unban": ("banned", lambda mode: [bind(ME), UNBAN]),
     "a bind and the end of the user's own binding": ("mine", lambda mode: [bind(ME), end(mode)]),

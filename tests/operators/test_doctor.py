@@ -64,6 +64,7 @@ def test_healthy_installation_passes_and_is_left_unchanged() -> None:
         "index by_time",
         "secret device_id",
         "secret binding_key",
+        "secret claim",
         "secret quectel_session",
         "secret remoteit_session",
         "secret directory",

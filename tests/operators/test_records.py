@@ -44,7 +44,7 @@ CREATED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "families": (HOME, {"common_count": 0, "common_devices": []}),
     "products": (
         {"product_key": "p1"} | LOCK,
-        {"mode": 2, "domains": None, "data_center": None, "capabilities": 1},
+        {"mode": 2, "domains": None, "data_center": None, "capabilities": 1, "claim_codes": False, "claim_version": 1},
     ),
     "users": (
         USER | {"role": "administrator", "home_mode": True, "email": "Eve@Example.COM", "phone": "+447700900123"},

@@ -11,9 +11,9 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Key, Read, Table
 from bindery.core import clock
-from bindery.directory import api_keys, key_guesses, users
+from bindery.directory import api_keys, key_guesses, products, users
 from bindery.directory.api_keys import Grant, Kind
-from bindery.quectel import binding, families
+from bindery.quectel import binding, claim_codes, families
 from bindery.registry import devices, identity, items
 from tests import aws_calls
 from tests.concurrency import races
@@ -226,6 +226,41 @@ def test_refusals_that_reveal_a_device_are_counted(refusal: str, here: World, ti
     answer = invoke(BIND, world.query(here.request(BIND), sn=world.SN, **extra))
     assert code(answer) == {"banned": 5009, "no key": 5067, "full list": 5893}[refusal]
     assert failures() == [1]
+
+
+@pytest.mark.parametrize("right", [0, 3, 21, 27])
+def test_parallel_claim_code_guesses_are_throttled(
+    right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products.change(world.PK, claim_codes=True)
+    label = f"{world.SN}-{claim_codes.of(world.PK, world.SN, 1)}"
+    seen = parallel(
+        monkeypatch, lambda number: bind(here, label if number == right else f"{world.SN}-{number:010}"), requests=28
+    )
+    for number, (answer, _, _) in enumerate(seen):
+        assert code(answer) == (200 if number == right < 21 else 5090)
+        assert ("Retry-After" in answer.headers) is (number >= 21 + (right < 21))
+    if right >= 21:
+        assert all(other == seen[right] for other in seen[21:]), (
+            "a wrong guess gets the same response after the same calls"
+        )
+
+
+def test_claim_code_guesses_are_throttled_after_twenty_a_day(here: World, time: Clock) -> None:
+    products.change(world.PK, claim_codes=True)
+    for number in range(21):
+        missed = bind(here, f"{world.SN}-{number:010}")
+        assert (missed.body, "Retry-After" in missed.headers) == (UNKNOWN, False)
+    stands = counts()
+    label = f"{world.SN}-{claim_codes.of(world.PK, world.SN, 1)}"
+    for sn in (label, f"{world.SN}-0000000099", world.SN):
+        slowed = bind(here, sn)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), (
+            "the response does not reveal whether the code is right"
+        )
+    assert counts() == stands, "a throttled request is not counted"
+    time.now += 1000
+    assert code(bind(here, label)) == 200
 
 
 # ── New bindings ──────────────────────────────────────────────────────────────────────────────────────────────────────

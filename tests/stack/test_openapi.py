@@ -144,7 +144,7 @@ def test_patterns_are_short_and_portable(document):
     assert [pattern for pattern in patterns if len(pattern) > 80 or re.search(r"\\[swdbpSWDBP]", pattern)] == []
 
 
-LOOKED_UP = {"address", "connectionid", "deviceaddress", "deviceid", "dk", "schema-id", "shareCode"}
+LOOKED_UP = {"address", "claimCode", "connectionid", "deviceaddress", "deviceid", "dk", "schema-id", "shareCode"}
 """Parameters without a format or length. An impossible value is refused like an unknown one."""
 
 

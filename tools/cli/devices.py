@@ -3,14 +3,15 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tools.cli import backfill, bulk_import, import_report, lists, lookup, output
+from tools.cli import backfill, bulk_import, deletion, import_report, labels, lists, lookup, output
 from tools.cli import history as events
 from tools.cli.client import Exit, Failure
-from tools.cli.command import All, Context, Limit, command, group, listed
+from tools.cli.command import All, Context, Limit, Yes, command, confirm, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 from tools.cli.resource import Resource
@@ -53,8 +54,9 @@ def _device_key(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _state(device: Mapping[str, Any]) -> str:
+    ban = device["ban"]
     states = {
-        "banned": device["ban"] is not None,
+        "banned" if ban is None else ban["kind"]: ban is not None,
         "disabled": not device["enabled"],
         "inactive": not device["active"],
     }
@@ -112,6 +114,41 @@ def enter(
         restart=restart,
         unbindable=unbindable,
     )
+
+
+@command(app, name="labels", done=labels.summary)
+def print_labels(
+    context: Context,
+    product: Annotated[str, typer.Option(help="Product key of the devices.")],
+    output: Annotated[Path, typer.Option(help="File to write, or for svg a folder. Existing files are kept.")],
+    form: Annotated[
+        labels.LabelFormat | None,
+        typer.Option(
+            "--format",
+            help="svg (a file per label), pdf (A4 sheets of 21 labels of 63.5 x 38.1 mm) or csv (codes and QR texts). "
+            "Default: from the file name.",
+            show_default=False,
+        ),
+    ] = None,
+    serial: Annotated[
+        list[str] | None, typer.Option(help="Serial number (can be repeated).", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or NDJSON file with serial numbers in the column serial. Rows of other products are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    state: lists.State = None,
+    since: Since = None,
+) -> Any:
+    """Write labels with QR codes and claim codes (quectel), by default for all devices of the product.
+
+    A claim code proves that its holder has the device. Keep the files secret.
+    """
+    listed = lists.query(product=product, account=None, api=None, state=state, since=since)
+    return labels.make(context.api, product, labels.choose(context.api, serial, file, listed), form, output)
 
 
 @command(app, columns=FOUND)
@@ -190,6 +227,17 @@ def ban(context: Context, device: Device, reason: Reason) -> Any:
             f"The original reason is kept: {first['reason']}"
         )
     return banned
+
+
+@command(app, done="Deleted device {device}. Its history stays.")
+def delete(context: Context, device: Device, yes: Yes = False) -> Any:
+    """Delete a device that nobody holds, with its ban, key, passings and service addresses. Its history stays.
+
+    It can be imported or seen again. To keep a device out, ban it instead. To resume an interrupted deletion, run the
+    same command again.
+    """
+    confirm(f"Permanently delete device {device}?", yes=yes)
+    return deletion.repeat(context.api, "devices", device)
 
 
 devices.action("unban", "Lift the ban on a device.", done="Lifted the ban on device {device}.")

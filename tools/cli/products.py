@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli.client import Exit, Failure
-from tools.cli.command import Context, changes, command, group
+from tools.cli.command import Context, Yes, changes, command, confirm, group
 from tools.cli.resource import Resource
 
 app = group("Manage products, the model lines of devices (quectel).")
@@ -46,10 +46,15 @@ def create(
     ] = None,
     data_center: Annotated[str | None, typer.Option(help="Data center. Default: any.")] = None,
     capabilities: Annotated[int | None, typer.Option(help=f"{CAPABILITIES} Default: 1.", show_default=False)] = None,
+    claim_codes: Annotated[
+        bool, typer.Option("--claim-codes", help="Require the claim code on a device's label to bind it.")
+    ] = False,
 ) -> Any:
     """Create a product."""
     members: dict[str, Any] = {"name": name, "module_type": module_type, "mode": list(Mode).index(mode) + 1}
     members |= {"domains": domain or None, "data_center": data_center, "capabilities": capabilities}
+    if claim_codes:
+        members["claim_codes"] = True
     return context.api.post("products", product_key=product, **members)
 
 
@@ -67,6 +72,12 @@ products.list(
 products.show("Show a product, whether it has a TSL, and the first hundred users blocked from it.")
 
 
+def _next_version(context: Context, product: str, *, yes: bool) -> int:
+    version = int(context.api.get("products", product)["claim_version"])
+    confirm(f"Make all labels of product {product} that were printed so far invalid?", yes=yes)
+    return version + 1
+
+
 @command(app)
 def change(
     context: Context,
@@ -82,11 +93,28 @@ def change(
     ] = False,
     data_center: Annotated[str | None, typer.Option(help="Data center. '' removes it.", show_default=False)] = None,
     capabilities: Annotated[int | None, typer.Option(help=CAPABILITIES, show_default=False)] = None,
+    claim_codes: Annotated[
+        bool | None,
+        typer.Option(
+            "--claim-codes/--no-claim-codes",
+            help="Require the claim code on a device's label to bind it. Bound devices are not affected.",
+            show_default=False,
+        ),
+    ] = None,
+    new_claim_codes: Annotated[
+        bool, typer.Option("--new-claim-codes", help="Make all labels printed so far invalid.")
+    ] = False,
+    yes: Yes = False,
 ) -> Any:
     """Change the specified fields. A product's mode cannot be changed."""
-    domains = "" if all_domains else domain or None
     given = changes(
-        name=name, module_type=module_type, domains=domains, data_center=data_center, capabilities=capabilities
+        name=name,
+        module_type=module_type,
+        domains="" if all_domains else domain or None,
+        data_center=data_center,
+        capabilities=capabilities,
+        claim_codes=claim_codes,
+        claim_version=_next_version(context, product, yes=yes) if new_claim_codes else None,
     )
     return context.api.ask("PATCH", "products", product, body=given)
 

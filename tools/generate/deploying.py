@@ -70,6 +70,7 @@ WHY = {
     ("FeedFailures", "SendMessage"): "report changes that could not be recorded",
     ("DeviceIdSecret", "GetSecretValue"): "derive rufus device ids",
     ("BindingKeySecret", "GetSecretValue"): "derive quectel authKeys; encrypt share codes",
+    ("ClaimSecret", "GetSecretValue"): "derive claim codes (quectel)",
     ("QuectelSessionSecret", "GetSecretValue"): "sign and verify quectel session tokens",
     ("RemoteitSessionSecret", "GetSecretValue"): "sign and verify remoteit session tokens",
     (

@@ -41,6 +41,7 @@ def create(
     domains: Sequence[str] | None = None,
     data_center: str | None = None,
     capabilities: int | None = None,
+    claim_codes: bool = False,
     references: Sequence[Check] = (),
 ) -> None:
     """Create a product, by default for all domains and data centers.
@@ -59,6 +60,8 @@ def create(
     }
     if capabilities is not None:
         product["capabilities"] = capabilities
+    if claim_codes:
+        product["claim_codes"] = True
     _check(product)
     _write(items.product(product_key).put(product, when=absent().raises(Reason.ALREADY_EXISTS)), references)
 

@@ -29,6 +29,7 @@ from bindery.vodlix import video_devices
 SECRETS = (
     "DEVICE_ID_SECRET",
     "BINDING_KEY_SECRET",
+    "CLAIM_SECRET",
     "QUECTEL_SESSION_SECRET",
     "REMOTEIT_SESSION_SECRET",
     "DIRECTORY_SECRET",
