@@ -168,6 +168,7 @@ bench-record: .venv/test/.made .venv/ministack/.made
 
 validate: .venv/sam/.made
 	$(SAM) validate --lint --region eu-central-1
+	$(SAM) validate --lint --region eu-central-1 --template roles.yaml
 
 # Scans the template and the workflows without downloads. tools/checkov.yaml lists suppressed checks with their reasons.
 scan: .venv/scan/.made

@@ -20,10 +20,14 @@ MEMBERS = {"id": str, "type": str, "at": int, "chain": str, "seq": int, "previou
 
 PAIRS = {
     "device.unbanned": "device.banned",
+    "device.found": "device.lost",
     "device.enabled": "device.disabled",
     "device.activated": "device.deactivated",
 }
 """Events that end a state, and those that begin it. They alternate."""
+
+NOT_LOST = ("device.banned", "device.retired", "device.returned")
+"""Events after which a device is not lost, although it was not found."""
 
 OF_A_BINDING = ("device.share_accepted", "device.blocked", "device.unblocked", "device.online")
 """Events that are recorded while their binding lasts.
@@ -218,12 +222,18 @@ class Device:
             if self.registered:
                 yield "the device was registered before"
             self.registered = True
+        if kind == "device.deleted":
+            for binding, lasting in self.bindings.items():
+                yield f"the device is deleted while {lasting.holder} holds it by binding {binding}"
+            self.registered, self.states = False, {}
         begun = PAIRS.get(kind, kind)
         if kind in PAIRS or kind in PAIRS.values():
             now = kind == begun
             if self.states.get(begun) is now:
                 yield f"{kind} follows another, without {_other(kind)} between them"
             self.states[begun] = now
+        if kind in NOT_LOST and self.states.get("device.lost"):
+            self.states["device.lost"] = False
         if kind in OF_A_BINDING and data.get("binding") is not None:
             yield from self._lasts(data["binding"])
         if kind in self._rules:

@@ -1,4 +1,4 @@
-"""Tables, functions, routes, environment variables and policies of template.yaml."""
+"""Tables, functions, routes, environment variables and policies of template.yaml and roles.yaml."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -71,6 +71,13 @@ class Function:
 def document() -> dict[str, Any]:
     """Return the parsed template."""
     parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return parsed
+
+
+@cache
+def roles() -> dict[str, Any]:
+    """Return the parsed template of the nested stack with the functions' roles."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "roles.yaml").read_text())
     return parsed
 
 
@@ -172,14 +179,14 @@ def pong() -> str:
 
 
 def statements(role: str) -> list[dict[str, Any]]:
-    """Return the statements of a role's inline policies."""
-    policies = document()["Resources"].get(role, {}).get("Properties", {}).get("Policies", [])
+    """Return the statements of a function's role."""
+    policies = roles()["Resources"].get(role, {}).get("Properties", {}).get("Policies", [])
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
 def role(properties: Mapping[str, Any]) -> str:
-    """Return the logical id of a function's role."""
-    return str(properties["Role"]["Fn::GetAtt"][0])
+    """Return the logical id of a function's role in the nested stack, which is also the name of its output."""
+    return str(properties["Role"]["Fn::GetAtt"][1]).removeprefix("Outputs.")
 
 
 def _shared() -> list[dict[str, Any]]:

@@ -4,21 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from bindery.connectivity import device_connections, device_credentials, service_addresses
+from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory.bulk_import import ROW_LIMIT, Report
 from bindery.http.fields import ServiceAddress
 from bindery.operators import (
+    bulk,
     connected_devices,
     credential_backfill,
     device_counts,
+    device_deletion,
     device_lists,
     device_search,
     forced_unbind,
+    stock,
 )
 from bindery.operators.resource import (
     Cursor,
     Days,
     DeviceId,
+    Id,
+    Id64,
     Limit,
     Name,
     OptionalQueryAddress,
@@ -32,13 +38,19 @@ from bindery.operators.resource import (
     Resource,
     explained,
 )
-from bindery.quectel import manufacturing
-from bindery.registry import devices, identity
+from bindery.quectel import manufacturing, transfers
+from bindery.registry import devices, identity, ownership
 from bindery.registry.items import ServiceKind, State
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
 
 handler = Resource("devices")
+
+BulkAct = Annotated[
+    Literal["ban", "unban", "disable", "enable", "deactivate", "activate", "unbind", "assign", "unassign"],
+    Path(description="Act on each device."),
+]
 
 
 class Import(RequestBody):
@@ -74,6 +86,12 @@ class Action(BaseModel):
     by: str | None
 
 
+class Ban(Action):
+    """A ban. A device that is lost or retired has a ban of this kind."""
+
+    kind: Literal["banned", "lost", "retired"]
+
+
 class Device(BaseModel):
     """A device. `unbanned` has the reason for the ban that was lifted."""
 
@@ -89,7 +107,7 @@ class Device(BaseModel):
     enabled: bool
     active: bool
     services: Sequence[Service]
-    ban: Action | None
+    ban: Ban | None
     unbanned: Action | None
     unbound: Action | None
     created_at: int
@@ -124,11 +142,39 @@ class Binding(BaseModel):
     shares: Sequence[Share]
 
 
+class Offered(RequestBody):
+    """The user to whom a device is offered, and for how many days."""
+
+    to: Id
+    days: Annotated[StrictInt, Field(ge=1, le=transfers.DAYS_LIMIT)] = transfers.DAYS
+
+
+class Accepted(RequestBody):
+    """The user to whom the device was offered, and in home mode one of the user's families, and a room."""
+
+    uid: Id
+    fid: Id64 | None = None
+    frid: Id64 | None = None
+
+
+class Declined(RequestBody):
+    """The user to whom the device was offered."""
+
+    uid: Id
+
+
 class IssuedKey(BaseModel):
     """A device key, shown only once."""
 
     device: str
     key: str
+
+
+class Deleted(BaseModel):
+    """A deleted device. If not `complete`, repeat the request: there is more to delete."""
+
+    device: str
+    complete: bool
 
 
 class User(BaseModel):
@@ -152,13 +198,70 @@ class Presence(BaseModel):
     agent: str | None = None
 
 
-class DeviceWithHolders(Device):
-    """A device and its holders. `users` are the first hundred."""
+class Offer(BaseModel):
+    """An offer of a device to the user `to`, and the operator who made it."""
 
+    to: str
+    expires_at: int
+    by: str | None
+
+
+class DeviceWithHolders(Device):
+    """A device, its state, and its holders. `users` are the first hundred."""
+
+    state: ownership.State
+    offer: Offer | None
     presence: Presence
 
     binding: Binding | None
     users: Sequence[User]
+
+
+class BulkLine(RequestBody):
+    """A device by one of `device`, `serial` (with or without `product_key`), `imei` and `mac`.
+
+    `address`, `service` and `port` are for `assign`, `address` also for `unassign`, and `uid` for `unbind`.
+    """
+
+    device: StrictStr | None = None
+    product_key: StrictStr | None = None
+    serial: StrictStr | None = None
+    imei: StrictStr | None = None
+    mac: StrictStr | None = None
+    address: StrictStr | None = None
+    service: ServiceKind | None = None
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
+    uid: StrictStr | None = None
+
+
+class BulkChange(RequestBody):
+    """Part of a bulk change. What others changed after `began_at` (default: now) is left alone.
+
+    With `undoes`, the id of a job, only what that job has changed is changed. A dry run only reports.
+    """
+
+    devices: Annotated[list[BulkLine], Field(max_length=bulk.LIMIT)]
+    reason: Name | None = None
+    job: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    began_at: Annotated[StrictInt, Field(ge=0, lt=10**14)] | None = None
+    undoes: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    dry_run: StrictBool = False
+
+
+class BulkOutcome(BaseModel):
+    """Outcome for a device (null if the line names none), and why it was refused."""
+
+    device: str | None
+    outcome: Literal["done", "unchanged", "refused"]
+    problem: str | None
+
+
+class BulkReport(BaseModel):
+    """Outcomes in the order of the devices, and the times to which `began_at` refers."""
+
+    began_at: int
+    ended_at: int
+    outcomes: Sequence[BulkOutcome]
 
 
 class Start(RequestBody):
@@ -279,10 +382,32 @@ def online(limit: Limit = 50, cursor: Cursor = None) -> Page[OnlineDevice]:
     return Page.of(connected_devices.find(limit, cursor), OnlineDevice.model_validate)
 
 
+# Before the actions on a device. Its path is such that a policy for an action on any device includes the bulk change.
+@handler.app.post("/admin/v1/devices/bulk/<act>")
+def change(act: BulkAct, body: BulkChange) -> BulkReport:
+    """Do an act on up to 100 devices, each in a transaction of its own, and return the outcome of each.
+
+    Repeat a request whose response was lost: with the same `job`, a device that it has changed is `done` again.
+    """
+    began_at = clock.now() if body.began_at is None else body.began_at
+    if bulk.ACTS[act].needs_reason and body.reason is None:
+        raise Refused(Reason.INVALID, at="body.reason", detail="is required for this act")
+    job = bulk.Job(began_at, body.job, body.reason or "", body.undoes, body.dry_run)
+    outcomes = bulk.run(act, [bulk.Line(**line.specified()) for line in body.devices], job)
+    shown = [BulkOutcome(device=each.device, outcome=each.result, problem=each.problem) for each in outcomes]
+    return BulkReport(began_at=began_at, ended_at=clock.now(), outcomes=shown)
+
+
 @handler.app.get("/admin/v1/devices/<device>")
 def show(device: DeviceId) -> DeviceWithHolders:
     """Show a device and its holders."""
     return DeviceWithHolders.model_validate(device_search.show(identity.device_from_opaque(device)))
+
+
+@handler.app.delete("/admin/v1/devices/<device>")
+def delete(device: DeviceId) -> Deleted:
+    """Delete a device that nobody holds, with its service addresses, key, passings and ban. Its history stays."""
+    return Deleted(device=device, complete=device_deletion.delete(identity.device_from_opaque(device)))
 
 
 @handler.app.post("/admin/v1/devices/<device>/ban")
@@ -305,6 +430,63 @@ def unbind(device: DeviceId, body: WithReason, uid: OptionalQueryId = None) -> D
     key = identity.device_from_opaque(device)
     with explained({Reason.NOT_FOUND: "The device does not exist, or is not bound (by this user, if one is given)."}):
         forced_unbind.end(key, body.reason, uid=uid)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/offer")
+def offer(device: DeviceId, body: Offered) -> DeviceWithHolders:
+    """Offer a device to another user, for its holder (quectel, if only one user can hold it)."""
+    transfers.offer(identity.device_from_opaque(device), body.to, body.days)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/accept")
+def accept(device: DeviceId, body: Accepted) -> DeviceWithHolders:
+    """Accept an offer for its user, who becomes the holder. Nothing of the last holder's stays with the device."""
+    transfers.accept(identity.device_from_opaque(device), body.uid, fid=body.fid, frid=body.frid)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/decline")
+def decline(device: DeviceId, body: Declined) -> DeviceWithHolders:
+    """Decline an offer for its user."""
+    transfers.decline(identity.device_from_opaque(device), body.uid)
+    return show(device)
+
+
+# `withdraw` is that of service addresses.
+@handler.app.post("/admin/v1/devices/<device>/withdraw")
+def withdraw_offer(device: DeviceId) -> DeviceWithHolders:
+    """Withdraw an offer for the holder who made it."""
+    transfers.withdraw(identity.device_from_opaque(device))
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/lost")
+def lost(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """Record that a device is lost: its holder keeps it, but it cannot be bound, added or connected to."""
+    stock.lose(identity.device_from_opaque(device), body.reason)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/found")
+def found(device: DeviceId) -> DeviceWithHolders:
+    """Record that a lost device was found: it can be used again."""
+    stock.find(identity.device_from_opaque(device))
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/retire")
+def retire(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """End a device's bindings and take it out of use, until it is returned to stock."""
+    stock.retire(identity.device_from_opaque(device), body.reason)
+    return show(device)
+
+
+@handler.app.post("/admin/v1/devices/<device>/return")
+def take_back(device: DeviceId, body: WithReason) -> DeviceWithHolders:
+    """Return a device to stock: end its bindings, revoke its key, and make a lost or retired one usable again."""
+    stock.take_back(identity.device_from_opaque(device), body.reason)
     return show(device)
 
 

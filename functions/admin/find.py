@@ -23,7 +23,7 @@ class Match(BaseModel):
 class Found(BaseModel):
     """All records that the text names, and as what it was looked up.
 
-    With `more`, more devices have this serial number, or one that begins so.
+    With `more`, more devices have this serial number or one that begins so, or more users this email address.
     """
 
     matches: Sequence[Match]
@@ -35,7 +35,7 @@ class Found(BaseModel):
 def find(text: QueryText, account: OptionalQueryId = None, domain: OptionalQueryId = None) -> Found:
     """Identify a text. Instead of a key or a device's credential, send its SHA-256 in hex.
 
-    Email addresses are found in an account or user domain, phone numbers in a user domain.
+    Email addresses are found in all accounts, or in an account or user domain. Phone numbers need a user domain.
     """
     found = search.find(text, account=account, domain=domain)
     return Found(

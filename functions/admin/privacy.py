@@ -1,16 +1,44 @@
-"""/admin/v1/privacy: export and erasure of a user's data."""
+"""/admin/v1/privacy: export and erasure of a person's data, and receipts of erasures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bindery.operators import privacy
-from bindery.operators.resource import PathId, Resource
+from bindery.core.errors import Reason, Refused
+from bindery.operators import data_notice, privacy, receipts
+from bindery.operators.receipts import Progress
+from bindery.operators.resource import PathCustomer, PathId, QueryProgress, Resource
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, StrictInt
 
 handler = Resource("privacy")
 
 Records = Sequence[Mapping[str, Any]]
+
+
+class Category(BaseModel):
+    """A kind of data: what it is, from whom it comes, and how long it is stored."""
+
+    what: str
+    source: str
+    stored: str
+
+
+class Recipient(BaseModel):
+    """A webhook's host, and the types of events that it receives ([] for all)."""
+
+    host: str
+    types: Sequence[str]
+
+
+class About(BaseModel):
+    """What the members of an export are, who receives events by pseudonym, and how long data is kept."""
+
+    exported_at: int
+    categories: Mapping[str, Category]
+    recipients: Sequence[Recipient]
+    history_days: int
+    log_days: int
+    backup_days: int
 
 
 class Export(BaseModel):
@@ -24,6 +52,7 @@ class Export(BaseModel):
     shares: Records
     families: Records
     bars: Records
+    offers: Records
     connections: Records
     tunnels: Records
     presences: Records
@@ -35,24 +64,103 @@ class Export(BaseModel):
     pseudonyms: Records
     events: Records
     complete: bool
+    about: About
+
+
+class Receipt(BaseModel):
+    """Proof of an erasure: who was erased, when, by which operator, and the number of removed records, by kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    id: str
+    uid: str | None
+    customer: str | None
+    began_at: StrictInt
+    erased_at: StrictInt
+    operator: str | None
+    removed: Mapping[str, StrictInt]
+    signature: str
 
 
 class Erasure(BaseModel):
-    """Number of removed records, by kind. Repeat the request until `complete` is true."""
+    """Number of records removed by this request, by kind.
 
-    uid: str
+    Repeat the request with `progress` until `complete` is true. The receipt covers all requests.
+    """
+
+    uid: str | None
+    customer: str | None
     removed: Mapping[str, int]
     complete: bool
+    progress: str | None = None
+    receipt: Receipt | None = None
+
+
+class Verification(BaseModel):
+    """Result for a receipt: the number of records stored now, by kind, if it is genuine.
+
+    `created_at` is when a user with the erased user's id was created.
+    """
+
+    genuine: bool
+    stored: Mapping[str, int]
+    created_at: int | None
 
 
 @handler.app.get("/admin/v1/privacy/<uid>")
 def export(uid: PathId) -> Export:
     """Show everything stored about a user, except secrets."""
-    return Export.model_validate(privacy.export(uid))
+    return Export.model_validate(privacy.export(uid) | {"about": data_notice.about()})
 
 
 @handler.app.delete("/admin/v1/privacy/<uid>")
-def erase(uid: PathId) -> Erasure:
+def erase(uid: PathId, progress: QueryProgress = None) -> Erasure:
     """Remove up to two hundred records about a user, and finally the user. 404: nothing is stored."""
-    removed, complete = privacy.erase(uid)
-    return Erasure(uid=uid, removed=removed, complete=complete)
+    if progress is None:
+        begun = receipts.begin(uid=uid, customer=privacy.customer_of(uid))
+    else:
+        begun = receipts.resume(progress, uid=uid)
+    try:
+        removed, complete = privacy.erase(uid)
+    except Refused as refused:
+        if refused.reason is not Reason.NOT_FOUND or not begun.removed:
+            raise
+        # An earlier request has removed all there was.
+        removed, complete = {}, True
+    return _erasure(begun, removed, complete)
+
+
+@handler.app.get("/admin/v1/privacy/customers/<customer>")
+def export_customer(customer: PathCustomer) -> Export:
+    """Show everything stored about a bank's customer, except secrets."""
+    return Export.model_validate(privacy.export_customer(customer) | {"about": data_notice.about()})
+
+
+@handler.app.delete("/admin/v1/privacy/customers/<customer>")
+def erase_customer(customer: PathCustomer, progress: QueryProgress = None) -> Erasure:
+    """Remove up to two hundred records about a bank's customer. 404: nothing is stored."""
+    begun = receipts.begin(customer=customer) if progress is None else receipts.resume(progress, customer=customer)
+    removed, complete = privacy.erase_customer(customer, begun=bool(begun.removed))
+    return _erasure(begun, removed, complete)
+
+
+def _erasure(begun: Progress, removed: Mapping[str, int], complete: bool) -> Erasure:
+    reached = begun.with_removed(removed)
+    return Erasure(
+        uid=begun.uid,
+        customer=begun.customer,
+        removed=removed,
+        complete=complete,
+        progress=None if complete else receipts.encoded(reached),
+        receipt=Receipt.model_validate(receipts.receipt(reached)) if complete else None,
+    )
+
+
+@handler.app.post("/admin/v1/privacy/receipts")
+def verify(receipt: Receipt) -> Verification:
+    """Check that a receipt is genuine, and what is stored about the person now."""
+    if not receipts.is_genuine(receipt.model_dump(exclude={"signature"}), receipt.signature):
+        return Verification(genuine=False, stored={}, created_at=None)
+    created_at = None if receipt.uid is None else privacy.created_at(receipt.uid)
+    stored = privacy.stored(receipt.uid, receipt.customer)
+    return Verification(genuine=True, stored=stored, created_at=created_at)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from bindery.core.errors import Reason
+from bindery.core.errors import Reason, Refused
 from bindery.directory import sessions, users
 from bindery.directory.users import Role
 from bindery.http.fields import VERBATIM, Customer, Email, Phone
@@ -12,9 +12,10 @@ from bindery.operators.resource import (
     Cursor,
     Id,
     Limit,
+    OptionalQueryId,
     Page,
     PathId,
-    QueryId,
+    QueryEmail,
     RequestBody,
     Resource,
     explained,
@@ -102,8 +103,14 @@ def create(new: NewUser) -> User:
 
 
 @handler.app.get("/admin/v1/users")
-def list_users(account: QueryId, limit: Limit = 50, cursor: Cursor = None) -> Page[User]:
-    """List an account's users, by id."""
+def list_users(
+    account: OptionalQueryId = None, email: QueryEmail = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[User]:
+    """List an account's users, by id, or the users with an email address. Specify at least one of the two."""
+    if email is not None:
+        return Page.of(users.list_with_email(email, account, limit, cursor), User.model_validate)
+    if account is None:
+        raise Refused(Reason.INVALID, at="account", detail="specify account, email or both")
     return Page.of(users.list_users(account, limit, cursor), User.model_validate)
 
 

@@ -56,6 +56,8 @@ def within_reach(expanded: dict[str, Any]) -> dict[str, Any]:
         function["Properties"]["Code"] = str(BUILD / name)
     for layer in resources(expanded, "AWS::Lambda::LayerVersion").values():
         layer["Properties"]["Content"] = str(BUILD / layer["Properties"]["Content"]["S3Key"])
+    for name, stack in resources(expanded, "AWS::CloudFormation::Stack").items():
+        stack["Properties"]["TemplateURL"] = str(BUILD / name / "template.yaml")
     return expanded | {"Resources": kept}
 
 
@@ -115,7 +117,15 @@ def deployed(account: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     done = subprocess.run(
         [
             *(ROOT / ".venv/sam/bin/sam", "deploy", "--template-file", folder / "template.json"),
-            *("--stack-name", STACK, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM"),
+            *(
+                "--stack-name",
+                STACK,
+                "--s3-bucket",
+                BUCKET,
+                "--capabilities",
+                "CAPABILITY_IAM",
+                "CAPABILITY_AUTO_EXPAND",
+            ),
             *("--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"),
             *(f"{name}={value}" for name, value in PARAMETERS.items()),
         ],
@@ -133,7 +143,17 @@ def deployed(account: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 @pytest.fixture(scope="module")
 def physical(deployed: dict[str, Any]) -> dict[str, str]:
     """Physical ids of the stack's resources, by logical id."""
-    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    return identified(STACK)
+
+
+@pytest.fixture(scope="module")
+def nested(physical: dict[str, str]) -> dict[str, str]:
+    """Physical ids of the roles, by logical id."""
+    return identified(physical["Roles"])
+
+
+def identified(stack: str) -> dict[str, str]:
+    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     return {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for page in pages
@@ -141,10 +161,13 @@ def physical(deployed: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_stack_contains_exactly_the_expected_resources(deployed: dict[str, Any], physical: dict[str, str]):
+def test_stack_contains_exactly_the_expected_resources(
+    deployed: dict[str, Any], physical: dict[str, str], nested: dict[str, str]
+):
     there = {"Arm64" if PROCESSOR == "arm64" else "X8664", None}
     expected = {name for name, resource in deployed["Resources"].items() if resource.get("Condition") in there}
     assert set(physical) == expected
+    assert nested.keys() == template.roles()["Resources"].keys()
 
 
 def test_stack_outputs_match_the_template_and_the_api(deployed: dict[str, Any], physical: dict[str, str]):
@@ -195,9 +218,13 @@ def test_live_version_has_the_tables_and_secrets_of_the_stack(function: Function
 
 
 @every_function
-def test_role_is_limited_to_tables_and_secrets_of_the_stack(function: Function, physical: dict[str, str]):
+def test_role_is_limited_to_tables_and_secrets_of_the_stack(
+    function: Function, physical: dict[str, str], nested: dict[str, str]
+):
     properties = template.document()["Resources"][function.logical_id]["Properties"]
-    role, client = physical[template.role(properties)], boto3.client("iam")
+    role, client = nested[template.role(properties)], boto3.client("iam")
+    configured = boto3.client("lambda").get_function_configuration(FunctionName=physical[function.logical_id])
+    assert configured["Role"].endswith(f":role/{role}")
     names = client.list_role_policies(RoleName=role)["PolicyNames"]
     policies = [client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
     found = [
@@ -218,11 +245,15 @@ def test_role_is_limited_to_tables_and_secrets_of_the_stack(function: Function, 
 
 
 def used(written: Any, physical: dict[str, str]) -> Any:
-    """Return what a policy names: the ARN of a table or index, a secret, connections, or the ARNs of aliases."""
+    """Return what a policy names: the ARN of a table or index, a secret, connections, or live versions of functions."""
     if isinstance(written, list):
         return [used(each, physical) for each in written]
-    if written.get("Ref", "").endswith(".Alias"):
-        return physical[written["Ref"].replace(".Alias", "Aliaslive")]
+    if ":function:" in written.get("Fn::Sub", ""):
+        # A pattern of names, or the name of one function.
+        prefix = physical["RufusBindDevice"].removesuffix("rufus-bind_device")
+        account = boto3.client("sts").get_caller_identity()["Account"]
+        name = written["Fn::Sub"].partition("${Stack}-")[2]
+        return f"arn:aws:lambda:{REGION}:{account}:function:{prefix}{name}"
     name = roles.resource(written)
     table, _, index = name.partition("/")
     if table == roles.LINK:

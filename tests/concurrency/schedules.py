@@ -90,7 +90,11 @@ def of_operators(device: str) -> tuple[Request, Request, Request]:
     return ban, of_device(device, "unban"), end
 
 
-_FORBIDS = {"ban": ("bind", "connect"), "disable": ("bind",), "deactivate": ("connect",)}
+_FORBIDS = {
+    **dict.fromkeys(("ban", "lost", "retire"), ("bind", "connect")),
+    "disable": ("bind",),
+    "deactivate": ("connect",),
+}
 """Operators' actions on a device that forbid something."""
 
 
@@ -375,6 +379,7 @@ def _certain() -> Iterator[None]:
         patch.setattr(uuid, "uuid4", uuid4)
         patch.setattr(secrets, "choice", choice)
         patch.setattr(secrets, "token_hex", token_hex)
+        patch.setattr(secrets, "token_urlsafe", token_hex)
         patch.setattr(Call, "elapsed", lambda call: 0.0)
         patch.setattr(template.Function, "load", _load)
         patch.setattr(door, "_ONE_AT_A_TIME", nullcontext())

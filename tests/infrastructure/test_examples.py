@@ -53,6 +53,8 @@ def test_all_artifacts_of_the_packaged_template_are_in_s3(packaged: tuple[dict[s
                 given = resource["Properties"][member]
                 assert given.startswith(f"s3://{BUCKET}/"), name
                 assert given.removeprefix(f"s3://{BUCKET}/") in keys
+    nested = document["Resources"]["Roles"]["Properties"]["TemplateURL"]
+    assert nested.partition(f"/{BUCKET}/")[2] in keys, nested
 
 
 def test_make_package_requires_a_bucket() -> None:

@@ -202,10 +202,37 @@ def test_expired_event_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
         (PHONE, {"domain": "home"}, "phone number"),
     ],
 )
-def test_login_name_is_found_only_in_its_scope(text: str, scope: dict[str, str], named: str) -> None:
+def test_login_name_is_found_in_its_scope(text: str, scope: dict[str, str], named: str) -> None:
     assert ask(text, **scope)["matches"] == [record("user", named, *ADA, **OF_ADA)]
-    assert ask(text)["matches"] == []
     assert ask(text, **dict.fromkeys(scope, "other"))["matches"] == []
+
+
+def test_email_address_is_found_in_all_accounts() -> None:
+    accounts.create("other", name="Other")
+    users.create("eve", "other", email=EMAIL.upper())
+    user_domains.create("app")
+    users.create("ada-app", "acme", domain="app", email=EMAIL)
+    found = ask(EMAIL.lower())
+    assert {(match["id"], match["named"], match["facts"]["account"]) for match in found["matches"]} == {
+        ("ada", "email address", "acme"),
+        ("ada-app", "email address", "acme"),
+        ("eve", "email address", "other"),
+    }
+    assert "email address" in found["tried"]
+    assert ask(PHONE)["matches"] == []
+
+
+def test_more_users_with_an_email_address_are_announced() -> None:
+    for number in range(20):
+        accounts.create(f"a{number}", name="A")
+        users.create(f"u{number}", f"a{number}", email=EMAIL)
+    assert (len(ask(EMAIL)["matches"]), ask(EMAIL)["more"]) == (20, True)
+
+
+def test_stale_index_of_email_addresses_finds_nobody() -> None:
+    with moto_registry.late_indexes():
+        users.change("ada", email="lovelace@example.com")
+        assert ask(EMAIL)["matches"] == []
 
 
 def test_key_states_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +252,7 @@ def test_key_states_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("S1", {}, ["BatchGetItem", "Query", "BatchGetItem"]),
         ("unknown", {}, ["BatchGetItem", "Query", "Query"]),
+        (EMAIL, {}, ["BatchGetItem", "Query", "Query", "BatchGetItem"]),
         (EMAIL, {"account": "acme", "domain": "home"}, ["BatchGetItem", "Query", "BatchGetItem"]),
         (EVENT, {}, ["BatchGetItem", "Query", "BatchGetItem"]),
         ("proxy" + "a" * 16, {}, ["BatchGetItem", "Query", "Query"]),

@@ -58,7 +58,9 @@ class InProcess(Client):
                 raise Failure(Exit.UNAVAILABLE, "unavailable")
             self.fail_after -= 1
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        answer = admin(path[0], method, "/".join(quote(part, safe="") for part in path), body, query=given)
+        answer = admin(
+            path[0].replace("-", "_"), method, "/".join(quote(part, safe="") for part in path), body, query=given
+        )
         if answer.status >= 400:
             response = httpx.Response(answer.status, text=answer.body)
             raise Failure(Exit.NOT_FOUND if answer.status == 404 else Exit.REFUSED, problem(response, path, given))

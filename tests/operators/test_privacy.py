@@ -1,5 +1,6 @@
 """Export and erasure of a user's data: complete, and without effect on other users."""
 
+import base64
 import json
 from collections import Counter
 from typing import Any
@@ -13,7 +14,7 @@ from bindery.connectivity import access, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.directory import accounts, products, sessions, users
-from bindery.feed import chain, people
+from bindery.feed import chain, people, webhooks
 from bindery.operators import forced_unbind, privacy
 from bindery.quectel import binding, families, user_domains
 from bindery.registry import devices, identity, items
@@ -282,7 +283,7 @@ def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
     erase()
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
     found = export()
-    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete")} == {
+    assert {kind: records for kind, records in found.items() if kind not in ("user", "complete", "about")} == {
         kind: [] for kind in (*privacy.KINDS, "presences", "properties", "events") if kind not in ("nicknames", "users")
     }
     with pytest.raises(Refused):
@@ -597,3 +598,156 @@ def test_repeated_erasure_deletes_the_pseudonym_of_a_late_event(named: list[str]
     assert erase() == {"pseudonyms": 1}
     assert erasing().status == 404
     assert [event["seq"] for event in chain.read("rufus#acme#1")] == [1, 2, 3]
+
+
+# ── Customers, receipts and what else a person must be told ───────────────────────────────────────────────────────────
+
+
+def of_customer(method: str = "GET", customer: str = CUSTOMER, progress: str | None = None) -> Response:
+    query = {} if progress is None else {"progress": progress}
+    return admin("privacy", method, f"privacy/customers/{identity.opaque(customer)}", query=query)
+
+
+def erased(subject: str = ME) -> dict[str, Any]:
+    """Erase a person, passing on the progress. Return the receipt."""
+    progress = None
+    for _ in range(20):
+        query = {} if progress is None else {"progress": progress}
+        answer = admin("privacy", "DELETE", f"privacy/{subject}", query=query)
+        assert answer.status == 200, answer.body
+        progress = answer.json()["progress"]
+        if answer.json()["complete"]:
+            return dict(answer.json()["receipt"])
+    raise AssertionError
+
+
+def verified(receipt: dict[str, Any]) -> Any:
+    answer = admin("privacy", "POST", "privacy/receipts", receipt)
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def test_customer_without_a_user_is_exported_and_erased(others: None) -> None:
+    registration(CUSTOMER, "356", "Phone")
+    issued_devices.enter(CUSTOMER, device_id="T2", kind="otp-token")
+    issued_devices.enter("MIGR00003", **CARD_HELD, card_status="valid")
+    found = of_customer().json()
+    assert [len(found[kind]) for kind in ("registrations", "issued_devices", "cards_held")] == [1, 1, 1]
+    assert (found["user"], found["bindings"], found["complete"]) == (None, [], True)
+    first = of_customer("DELETE").json()
+    assert (first["customer"], first["uid"], first["complete"]) == (CUSTOMER, None, False)
+    last = of_customer("DELETE", progress=first["progress"]).json()
+    assert last["complete"] is True
+    removed = {kind: number for kind, number in last["receipt"]["removed"].items() if number}
+    assert removed == {"registrations": 1, "issued_devices": 1, "cards_held": 1}
+    assert "Lovelace" not in json.dumps(everything(), default=sorted)
+    assert [of_customer(method).status for method in ("GET", "DELETE")] == [404, 404]
+    assert verified(last["receipt"]) == {"genuine": True, "stored": {}, "created_at": None}
+    registration(CUSTOMER, "356", "Phone")
+    assert verified(last["receipt"])["stored"]["registrations"] == 1
+
+
+def test_customers_erasure_deletes_the_pseudonym_and_is_one_act(named: list[str]) -> None:
+    assert of_customer().json()["pseudonyms"] == [{"kind": "customer", "id": named[1]}]
+    assert [len(event["data"]["users"]) for event in of_customer().json()["events"]] == [2]
+    with dynamodb.acting(OPERATOR):
+        answer = of_customer("DELETE").json()
+    assert (answer["removed"]["pseudonyms"], answer["complete"]) == (1, True)
+    people.clear_cache()
+    assert [people.find(holder) for holder in HOLDERS] == [named[0], None]
+    (act,) = [item for item in stored(Table.BINDINGS) if item["pk"] == "act#erased"]
+    assert (act["kind"], act["person"], act["by"]) == ("customer", named[1], OPERATOR)
+
+
+def test_receipt_covers_all_requests_and_names_no_pseudonym(
+    ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ban_event(1, HOLDERS[0])
+    person = people.find(HOLDERS[0])
+    monkeypatch.setattr(privacy, "ERASE_LIMIT", 3)
+    receipt = erased()
+    own = {"connections": 1, "registrations": 2, "issued_devices": 1, "cards_held": 1, "users": 1}
+    assert {kind: number for kind, number in receipt["removed"].items() if number} == REMOVED | own | {"pseudonyms": 1}
+    assert (receipt["uid"], receipt["customer"], receipt["operator"]) == (ME, CUSTOMER, OPERATOR)
+    assert receipt["began_at"] <= receipt["erased_at"] <= clock.now()
+    assert str(person) not in json.dumps(receipt)
+    assert verified(receipt) == {"genuine": True, "stored": {}, "created_at": None}
+    assert ME not in json.dumps(everything(), default=sorted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uid": "ben"},
+        {"customer": "MIGR00003"},
+        {"operator": "someone"},
+        {"removed": {}},
+        {"erased_at": 1},
+        {"id": "0" * 32},
+        {"signature": "0" * 64},
+        {"signature": "é"},
+    ],
+)
+def test_changed_receipt_is_not_genuine_and_shows_nothing(others: None, change: dict[str, Any]) -> None:
+    users.create(ME, "acme", customer=CUSTOMER)
+    receipt = erased()
+    assert verified(receipt)["genuine"] is True
+    assert verified(receipt | change) == {"genuine": False, "stored": {}, "created_at": None}
+
+
+def test_receipt_shows_what_is_stored_again(others: None) -> None:
+    users.create(ME, "acme")
+    receipt = erased()
+    users.create(ME, "acme")
+    families.create("F", ME)
+    found = verified(receipt)
+    assert found["created_at"] == item_at(items.user(ME))["created_at"]
+    assert {kind: number for kind, number in found["stored"].items() if number} == {"users": 1, "families": 1}
+
+
+def test_erasure_whose_last_response_was_lost_has_a_receipt(others: None) -> None:
+    users.create(ME, "acme")
+    families.create("F", ME)
+    progress = erasing().json()["progress"]
+    erase()
+    answer = admin("privacy", "DELETE", f"privacy/{ME}", query={"progress": progress}).json()
+    assert (answer["complete"], answer["receipt"]["removed"]["families"]) == (True, 1)
+    assert verified(answer["receipt"])["genuine"] is True
+
+
+@pytest.mark.parametrize("progress", ["x", "e30=", "bnVsbA==", "é", ""])
+def test_malformed_progress_is_refused(others: None, progress: str) -> None:
+    answer = admin("privacy", "DELETE", f"privacy/{OTHER}", query={"progress": progress or "W10="})
+    assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "progress")
+
+
+def test_progress_of_another_person_is_refused(others: None) -> None:
+    for uid in (ME, "cleo"):
+        users.create(uid, "acme")
+        families.create(uid, uid)
+    progress = erasing().json()["progress"]
+    before = everything()
+    answer = admin("privacy", "DELETE", "privacy/cleo", query={"progress": progress})
+    assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "progress")
+    assert of_customer("DELETE", progress=progress).status == 422
+    assert everything() == before
+
+
+def test_receipt_is_not_a_progress(others: None) -> None:
+    users.create(ME, "acme")
+    families.create("F", ME)
+    receipt = erased()
+    forged = base64.urlsafe_b64encode(json.dumps(receipt).encode()).decode()
+    users.create(ME, "acme")
+    assert admin("privacy", "DELETE", f"privacy/{ME}", query={"progress": forged}).status == 422
+
+
+def test_export_tells_origin_retention_and_recipients(ada: dict[str, list[dict[str, Any]]]) -> None:
+    webhooks.create("https://8.8.8.8/private/path?token=1", ["device.bound"])
+    found = export()
+    about = found["about"]
+    assert about["categories"].keys() == found.keys() - {"complete", "about"}
+    assert about["recipients"] == [{"host": "8.8.8.8", "types": ["device.bound"]}]
+    assert about["categories"]["events"]["stored"] == f"{about['history_days']} days"
+    assert (about["history_days"], about["log_days"], about["backup_days"]) == (400, 30, 35)
+    assert abs(about["exported_at"] - clock.now()) < 60_000

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bindery.core.errors import HotKey, Reason
 from bindery.operators.resource import Resource
 from tests.http_api import OPERATOR, event
 
@@ -40,3 +41,16 @@ def test_path_with_unprintable_character_runs_nothing(end: str) -> None:
         assert ask(resource, path)["statusCode"] == 200
         assert ask(resource, path + end)["statusCode"] == 404
     assert ran == ["", "a"]
+
+
+def test_throttled_key_range_is_a_warning_and_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    resource = Resource("one")
+
+    @resource.app.get("/admin/v1/one")
+    def fail() -> None:
+        raise HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")
+
+    assert ask(resource, "/admin/v1/one")["statusCode"] == 503
+    warning, line = caplog.records
+    assert (warning.levelname, warning.throttled) == ("WARNING", "TableWriteKeyRangeThroughputExceeded")
+    assert line.levelname == "INFO"

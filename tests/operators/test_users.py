@@ -9,6 +9,7 @@ from bindery.directory import accounts, sessions, users
 from bindery.operators import privacy
 from bindery.quectel import user_domains
 from bindery.security import passwords
+from tests import moto_registry
 from tests.concurrency.races import before
 from tests.http_api import Response, admin
 from tests.tables import everything, stored
@@ -228,3 +229,39 @@ def test_email_address_of_two_domains_is_the_first_users_in_the_account() -> Non
     assert names() == {"domain#second#ada@x.de": "ben"} | eves
     assert ask("PATCH", "/ben", {"email": "ada@x.de"}).status == 200
     assert names() == {"account#acme#ada@x.de": "ben", "domain#second#ada@x.de": "ben"} | eves
+
+
+def with_email(email: str, **given: Any) -> list[str]:
+    """Return the uids of the listed users with an email address, from all pages."""
+    answer = ask("GET", query={"email": email, **given}).json()
+    found = [user["uid"] for user in answer["items"]]
+    return found if answer["next"] is None else found + with_email(email, **given | {"cursor": answer["next"]})
+
+
+def test_users_are_listed_by_email_address_each_once_from_all_accounts() -> None:
+    accounts.create("rival", name="Rival")
+    create(domain="app", email="Ada@x.de")
+    create("ben", domain="second", email="ada@x.de")
+    create("eve", account="rival", email="ada@X.de")
+    create("zoe", email="zoe@x.de")
+    assert sorted(with_email("ADA@x.de")) == ["ada", "ben", "eve"]
+    assert sorted(with_email("ada@x.de", limit="1")) == ["ada", "ben", "eve"]
+    assert sorted(with_email("ada@x.de", account="acme")) == ["ada", "ben"]
+    assert with_email("ada@x.de", account="rival") == ["eve"]
+    assert with_email("nobody@x.de") == []
+    ask("PATCH", "/ada", {"email": "lovelace@x.de"})
+    assert (sorted(with_email("ada@x.de")), with_email("lovelace@x.de")) == (["ben", "eve"], ["ada"])
+    ask("PATCH", "/ben", {"email": "ada@x.de"})
+    assert sorted(with_email("ada@x.de")) == ["ben", "eve"]
+    privacy.erase("eve")
+    assert with_email("ada@x.de") == ["ben"]
+    assert [item for item in stored(Table.DIRECTORY) if item.get("collection") == "emails#ada@x.de"] != []
+    privacy.erase("ben")
+    assert [item for item in stored(Table.DIRECTORY) if item.get("collection") == "emails#ada@x.de"] == []
+
+
+def test_stale_index_of_email_addresses_lists_nobody() -> None:
+    create(email="ada@x.de")
+    with moto_registry.late_indexes():
+        ask("PATCH", "/ada", {"email": "lovelace@x.de"})
+        assert with_email("ada@x.de") == []

@@ -27,6 +27,9 @@ SN, DK = "SN1", "ABCD1234"
 ADDRESSES = {device: f"80:00:00:00:00:00:01:{number:02X}" for number, device in enumerate(ADDRESSED)} | {
     "acme/camera": world.ADDRESS
 }
+OF_OPERATORS = ("change", "transfer", "stock", "force_unbind", "enter")
+REASONS = {"ban": "stolen", "lost": "left in a taxi", "retire": "broken", "return": "refunded"}
+"""Reasons of operators' requests."""
 OPERATIONS = {
     "quectel_bind": "quectel.bind_device_sn",
     "quectel_let_go": "quectel.unbundling_device_dk",
@@ -94,7 +97,7 @@ class Asking:
 
     def request(self, ask: Ask) -> Request:
         """Return the same request for the scheduler."""
-        return Request(str(ask), lambda: self.ask(ask), operator=ask.what in ("change", "force_unbind", "enter"))
+        return Request(str(ask), lambda: self.ask(ask), operator=ask.what in OF_OPERATORS)
 
     def learn(self, ask: Ask, answer: Response) -> None:
         """Store the values of a response that later requests refer to."""
@@ -173,7 +176,10 @@ class Asking:
         if ask.what == "force_unbind":
             query = {"uid": ask.who} if ask.who else ""
             return admin("devices", "POST", f"{path}/unbind", {"reason": "lost"}, query=query)
-        return admin("devices", "POST", f"{path}/{ask.more}", {"reason": "stolen"} if ask.more == "ban" else None)
+        body = {"offer": {"to": ask.who}, "accept": {"uid": ask.who}, "decline": {"uid": ask.who}}.get(ask.more)
+        if ask.more in REASONS:
+            body = {"reason": REASONS[ask.more]}
+        return admin("devices", "POST", f"{path}/{ask.more}", body)
 
     def held(self, tables: Tables) -> Any:
         """Return the holders according to the tables, in the same form as `held_by`."""
@@ -196,10 +202,21 @@ class Asking:
         return found
 
     def flagged(self, tables: Tables) -> Any:
-        """Return the existing, banned and inactive devices according to the tables."""
+        """Return the existing, banned and inactive devices according to the tables, then those lost or retired."""
         labels = {key: device for device, key in self.keys.items()}
         known = [item for item in tables["DEVICES"] if item["pk"] in labels]
-        return [{labels[item["pk"]] for item in known if name in item} for name in ("pk", "banned_at", "inactive")]
+        kinds = {labels[item["pk"]]: item["ban_kind"] for item in known if "ban_kind" in item}
+        names = ("pk", "banned_at", "inactive")
+        return [*({labels[item["pk"]] for item in known if name in item} for name in names), kinds]
+
+    def offered(self, tables: Tables) -> dict[str, str]:
+        """Return the users to whom devices are offered according to the tables."""
+        labels = {key: device for device, key in self.keys.items()}
+        return {
+            labels[item["pk"]]: item["offer"]["to"]
+            for item in tables["BINDINGS"]
+            if item["pk"] in labels and "offer" in item
+        }
 
 
 def said(ask: Ask, answer: Response) -> Any:

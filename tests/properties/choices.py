@@ -45,6 +45,8 @@ CHANGES = {
     **every("remoteit_stop", device=ADDRESSED, more=LATEST),
     **every("vodlix_add", who=[""]),
     **every("change", who=[""], device=DEVICES, more=("ban", "unban", "deactivate", "activate")),
+    **every("transfer", device=MODES, more=("offer", "accept", "decline", "withdraw")),
+    **every("stock", who=[""], device=DEVICES, more=("lost", "found", "retire", "return")),
     **every("force_unbind", who=["", *ACCOUNTS], device=DEVICES),
     **every("enter", who=[""], device=MODES),
 }

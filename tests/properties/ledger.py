@@ -14,7 +14,18 @@ from tests.properties.model import MODES, PHONES, Ask, Binding, Model
 Event = tuple[str, dict[str, Any]]
 """Type and data."""
 
-_DID = {"ban": "banned", "unban": "unbanned", "deactivate": "deactivated", "activate": "activated"}
+_DID = {
+    "ban": "banned",
+    "unban": "unbanned",
+    "deactivate": "deactivated",
+    "activate": "activated",
+    "lost": "lost",
+    "found": "found",
+    "retire": "retired",
+    "return": "returned",
+}
+_REASONS = {"ban": "stolen", "lost": "left in a taxi", "retire": "broken", "return": "refunded"}
+_ENDS = {"decline": "declined", "withdraw": "withdrawn"}
 
 
 class Ledger:
@@ -60,9 +71,11 @@ def _of_entry(ask: Ask, before: Model, after: Model) -> str:
 
 
 def _all(ask: Ask, before: Model, after: Model) -> Iterator[tuple[str, Event]]:
-    if ask.what == "change" and (before.banned, before.inactive) != (after.banned, after.inactive):
-        reason = {"reason": "stolen"} if ask.more == "ban" else {}
+    if ask.what in ("change", "stock") and _state(before, ask.device) != _state(after, ask.device):
+        reason = {"reason": _REASONS[ask.more]} if ask.more in _REASONS else {}
         yield ask.device, (f"device.{_DID[ask.more]}", {"operator": OPERATOR} | reason)
+    if ask.what == "transfer" and ask.more != "accept" and before.offered(ask.device) != after.offered(ask.device):
+        yield ask.device, _offer(ask, before, after)
     for place in sorted(before.bindings.keys() | after.bindings.keys()):
         old, new = (_lasting(model.bindings.get(place)) for model in (before, after))
         for event in _of_place(ask, place, old, new):
@@ -72,6 +85,23 @@ def _all(ask: Ask, before: Model, after: Model) -> Iterator[tuple[str, Event]]:
         for caller, number in _connections(new) - _connections(old):
             opened = {"connection": (caller, number), "user": ("user", caller)}
             yield place[0], ("connection.opened", opened)
+
+
+def _state(model: Model, device: str) -> Any:
+    """Return what an operator's request to ban, deactivate, retire a device … changes."""
+    held = {
+        (place, found.number)
+        for place, found in model.bindings.items()
+        if place[0] == device and found.status != "unregistered"
+    }
+    return device in model.banned, model.kinds.get(device), device in model.inactive, held
+
+
+def _offer(ask: Ask, before: Model, after: Model) -> Event:
+    offered = _binding(ask.device, after.bindings[ask.device, ""]) | {"operator": OPERATOR}
+    if ask.more == "offer":
+        return "device.offered", offered | {"user": ("user", ask.who)}
+    return "device.offer_ended", offered | {"user": ("user", before.offered(ask.device)), "cause": _ENDS[ask.more]}
 
 
 def _of_place(ask: Ask, place: tuple[str, str], old: Binding | None, new: Binding | None) -> Iterator[Event]:
@@ -92,6 +122,10 @@ def _ended(ask: Ask, device: str, old: Binding, *, evicted: bool) -> Iterator[Ev
     unbound: dict[str, Any] = {"cause": "evicted" if evicted else "holder"}
     if ask.what == "force_unbind":
         how = unbound = {"cause": "operator", "operator": OPERATOR, "reason": "lost"}
+    elif ask.what == "stock":
+        how = unbound = {"cause": _DID[ask.more], "operator": OPERATOR, "reason": _REASONS[ask.more]}
+    elif ask.what == "transfer":
+        how = unbound = {"cause": "transferred", "operator": OPERATOR}
     if old.shared_by is not None:
         yield "device.share_ended", _share(old.number, old.shared_by, old.holder) | how
         return

@@ -62,6 +62,10 @@ class Model:
     def __init__(self) -> None:
         self.entered = set(DEVICES) - {"other/camera", "unentered", "tablet", PLAYER}
         self.banned: set[str] = set()
+        self.kinds: dict[str, str] = {}
+        """Banned devices that are lost or retired."""
+        self.offers: dict[str, tuple[int, str]] = {}
+        """By device: the binding with which the offer ends, and the user to whom the device is offered."""
         self.inactive: set[str] = set()
         self.bindings: dict[tuple[str, str], Binding] = {}
         """By device, and by user in multi mode (otherwise "")."""
@@ -361,13 +365,20 @@ class Model:
         """`more`: ban, unban, deactivate or activate."""
         if ask.device not in self.entered:
             return 404
+        if ask.more == "unban" and ask.device in self.kinds:
+            return 409
+        if ask.more == "ban":
+            self.kinds.pop(ask.device, None)
         changed = self.banned if ask.more in ("ban", "unban") else self.inactive
         if ask.more in ("ban", "deactivate"):
             changed.add(ask.device)
         elif ask.device in changed:
             changed.discard(ask.device)
-            self.ended |= {(*at, number) for at, number in self.leases.items() if at[1] == ask.device}
+            self._resume(ask.device)
         return 200
+
+    def _resume(self, device: str) -> None:
+        self.ended |= {(*at, number) for at, number in self.leases.items() if at[1] == device}
 
     def _force_unbind(self, ask: Ask) -> Any:
         """End the owner's binding, or that of the user `who`."""
@@ -380,6 +391,72 @@ class Model:
         else:
             self._end(ask.device, ask.who)
         return 200
+
+    def offered(self, device: str) -> str | None:
+        """Return the user to whom a device is offered."""
+        number, uid = self.offers.get(device, (0, None))
+        found = self.bindings.get((device, ""))
+        return uid if found is not None and found.number == number else None
+
+    def _transfer(self, ask: Ask) -> Any:
+        """`more`: offer, accept, decline or withdraw, for the user `who`."""
+        device, found, to = ask.device, self.bindings.get((ask.device, "")), self.offered(ask.device)
+        if device not in self.entered:
+            return 404
+        if ask.more == "offer" and MODES[device] == "multi":
+            return 422
+        if device in self.banned or found is None:
+            return 409
+        if ask.more == "offer":
+            if to not in (None, ask.who) or found.holder == ask.who:
+                return 409
+            self.offers[device] = found.number, ask.who
+            return 200
+        if to is None:
+            return 409
+        if ask.more != "withdraw" and to != ask.who:
+            return 404
+        del self.offers[device]
+        if ask.more == "accept":
+            self._end(device, "")
+            self._hold(device, ask.who)
+        return 200
+
+    def _stock(self, ask: Ask) -> Any:
+        """`more`: lost, found, retire or return."""
+        device, kind = ask.device, self.kinds.get(ask.device)
+        if device not in self.entered:
+            return 404
+        if device in self.banned and (
+            (kind is None and ask.more != "return") or (kind == "retired" and ask.more in ("lost", "found"))
+        ):
+            return 409
+        if ask.more == "lost":
+            self.banned.add(device)
+            self.kinds[device] = "lost"
+        elif ask.more == "found" and kind is not None:
+            self._lift(device)
+            self._resume(device)
+        elif ask.more == "retire":
+            self._end_all(device)
+            self.banned.add(device)
+            self.kinds[device] = "retired"
+        elif ask.more == "return":
+            self._end_all(device)
+            if kind is not None:
+                self._lift(device)
+        return 200
+
+    def _lift(self, device: str) -> None:
+        self.banned.discard(device)
+        del self.kinds[device]
+
+    def _end_all(self, device: str) -> None:
+        for place, found in list(self.bindings.items()):
+            if place[0] == device and found.status is not None:
+                found.status, found.connected = "unregistered", {}
+            elif place[0] == device:
+                del self.bindings[place]
 
     def _enter(self, ask: Ask) -> Any:
         created = ask.device not in self.entered

@@ -65,7 +65,10 @@ class Sequential(RuleBasedStateMachine):
         tables = everything()
         assert broken(tables) == []
         assert self.asking.held(tables) == held_by(self.model)
-        assert self.asking.flagged(tables) == [self.model.entered, self.model.banned, self.model.inactive]
+        model = self.model
+        assert self.asking.flagged(tables) == [model.entered, model.banned, model.inactive, model.kinds]
+        offers = {device: to for device in model.offers if (to := model.offered(device)) is not None}
+        assert self.asking.offered(tables) == offers
         if not done(expected):
             assert (tables["BINDINGS"], tables["DEVICES"]) == (before["BINDINGS"], before["DEVICES"])
 

@@ -6,21 +6,21 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
-from itertools import cycle, islice
 from typing import Any
 
 import pytest
 
 from tools import template
 from tools.expanded import expand, resources
+from tools.generate import roles
 from tools.template import INTEGRATION, INTEGRATIONS, Function
 
 RESOURCES = 500
 TEMPLATE_BYTES = 1_000_000
-INLINE_POLICY_CHARACTERS = 10_240
-ALIAS = "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:{}:live"
+OUTPUTS = 200
+LIVE = re.escape(roles.FUNCTION_ARN) + r"bindery-\$\{stack\}-[a-z]+-\*:live"
 
-ROOM = 20
+ROOM = 45
 """Number of additional operations that must fit the limits, each with a role of its own."""
 
 CANARIES = {
@@ -47,11 +47,12 @@ def gateway_role(function: Function) -> str:
 
 
 def callable_by(role: str) -> list[str]:
-    """Return the aliases that a gateway role may invoke."""
-    policies = deployed()["Resources"][role]["Properties"]["Policies"]
+    """Return the functions whose live versions a gateway role may invoke."""
+    policies = template.document()["Resources"][role]["Properties"]["Policies"]
     (statement,) = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
     assert (statement["Effect"], statement["Action"]) == ("Allow", "lambda:InvokeFunction")
-    return [resource["Ref"] for resource in statement["Resource"]]
+    assert all("Ref" in each or re.fullmatch(LIVE, each["Fn::Sub"][0]) for each in statement["Resource"])
+    return roles.invocable(statement)
 
 
 def named(part: Any) -> Iterator[str]:
@@ -72,37 +73,52 @@ def named(part: Any) -> Iterator[str]:
             yield from named(value)
 
 
-def larger() -> dict[str, Any]:
-    """Return the template with `ROOM` more operations, each with its own route."""
+def larger() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the template, and that of the roles, with `ROOM` more operations, each with its own route and role."""
     grown: dict[str, Any] = copy.deepcopy(template.document())
+    nested: dict[str, Any] = copy.deepcopy(template.roles())
     definition = grown["Resources"]["Api"]["Properties"]["DefinitionBody"]
-    roles = grown["Resources"]["DialectsGatewayRole"]["Properties"]["Policies"]
     for number in range(ROOM):
         name = f"QuectelUnbundlingDeviceDk{number}"
-        for suffix in ("", "Role"):
-            grown["Resources"][name + suffix] = copy.deepcopy(grown["Resources"][f"QuectelUnbundlingDeviceDk{suffix}"])
+        grown["Resources"][name] = copy.deepcopy(grown["Resources"]["QuectelUnbundlingDeviceDk"])
+        grown["Resources"][name]["Properties"]["Role"] = {"Fn::GetAtt": ["Roles", f"Outputs.{name}Role"]}
+        for part in ("Resources", "Outputs"):
+            nested[part][f"{name}Role"] = copy.deepcopy(nested[part]["QuectelUnbundlingDeviceDkRole"])
         integration = copy.deepcopy(definition["components"][INTEGRATIONS]["QuectelUnbundlingDeviceDk"])
         integration["uri"]["Fn::Sub"][1]["live"]["Ref"] = f"{name}.Alias"
         definition["components"][INTEGRATIONS][name] = integration
         reference = {"$ref": f"#/components/{INTEGRATIONS}/{name}"}
         definition["paths"][f"/v2/binding/enduserapi/{name}"] = {"post": {INTEGRATION: reference}}
-        roles[0]["PolicyDocument"]["Statement"][0]["Resource"].append({"Ref": f"{name}.Alias"})
-    return grown
+    return grown, nested
 
 
 def test_more_operations_fit_the_cloudformation_limits():
-    expanded = expand(larger())
+    grown, nested = larger()
+    expanded = expand(grown)
     assert len(resources(expanded, "AWS::Lambda::Function")) == len(template.functions()) + ROOM
-    assert len(expanded["Resources"]) <= RESOURCES
-    assert len(json.dumps(expanded)) <= TEMPLATE_BYTES
-    aliases = {
-        f"{name}Aliaslive": ALIAS.format(template.resolve(function["FunctionName"], {}).replace("local", "1a2b3c4d"))
-        for name, function in template.resources("AWS::Serverless::Function")
-    }
-    callable_now = [aliases[alias] for alias in callable_by("DialectsGatewayRole")]
-    # The new ones' names are like the present ones'. `$default` may invoke them too, and write logs and traces.
-    policy = json.dumps([*callable_now, *islice(cycle(callable_now), ROOM)], separators=(",", ":"))
-    assert len(policy) + 600 <= INLINE_POLICY_CHARACTERS
+    for stack in (expanded, nested):
+        assert len(stack["Resources"]) <= RESOURCES
+        assert len(json.dumps(stack)) <= TEMPLATE_BYTES
+    assert len(nested["Outputs"]) <= OUTPUTS
+
+
+def test_roles_get_the_parameters_of_their_template():
+    passed = template.document()["Resources"]["Roles"]["Properties"]["Parameters"]
+    assert passed.keys() == template.roles()["Parameters"].keys()
+    used = {*named({part: template.roles()[part] for part in ("Conditions", "Resources")})}
+    assert passed.keys() == {name for name in used if not name.startswith("AWS::")}
+    for name, value in passed.items():
+        (text,) = value.values()
+        # `Stack` is a part of the stack's id.
+        assert name == "Stack" or name in [*named(value)] or {"Ref": name} in text[1]["table"]["Fn::If"]
+
+
+def test_each_role_is_an_output_of_its_stack():
+    nested = template.roles()
+    assert nested["Outputs"] == {name: {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in nested["Resources"]}
+    for function in template.functions():
+        (stack, output) = template.document()["Resources"][function.logical_id]["Properties"]["Role"]["Fn::GetAtt"]
+        assert (stack, output.removeprefix("Outputs.") in nested["Outputs"]) == ("Roles", True)
 
 
 @every_http_function
@@ -123,17 +139,13 @@ def test_routes_of_a_function_invoke_its_live_alias(function: Function):
 
 def test_gateway_may_invoke_only_live_aliases():
     for role in ("DialectsGatewayRole", "AdminGatewayRole"):
-        theirs = [
-            f"{function.logical_id}Aliaslive"
-            for function in template.http_functions()
-            if gateway_role(function) == role
-        ]
+        theirs = [function.logical_id for function in template.http_functions() if gateway_role(function) == role]
         assert sorted(callable_by(role)) == sorted(theirs)
     assert template.api()["components"][INTEGRATIONS].keys() == {
         function.logical_id for function in template.http_functions()
     }
     assert sorted(callable_by("LinkGatewayRole")) == sorted(
-        f"{function.logical_id}Aliaslive" for function in (*template.link().values(), template.relay())
+        function.logical_id for function in (*template.link().values(), template.relay())
     )
     # The rule that delivers events is not API Gateway.
     (permission,) = resources(deployed(), "AWS::Lambda::Permission").values()
@@ -267,12 +279,14 @@ def test_longest_parameter_values_fit_the_layer_description():
 
 
 def test_every_role_has_the_optional_permissions_boundary():
-    roles = resources(deployed(), "AWS::IAM::Role")
-    assert roles.keys() == resources(template.document(), "AWS::IAM::Role").keys()
-    for role in roles.values():
+    kept = resources(deployed(), "AWS::IAM::Role")
+    assert kept.keys() == resources(template.document(), "AWS::IAM::Role").keys()
+    for role in (*kept.values(), *template.roles()["Resources"].values()):
         assert role["Properties"]["PermissionsBoundary"] == {
             "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
         }
+    name = "HasPermissionsBoundary"
+    assert template.roles()["Conditions"][name] == template.document()["Conditions"][name]
 
 
 def test_access_log_contains_routes_but_no_paths_or_callers():

@@ -11,6 +11,7 @@ from tools import template
 from tools.expanded import expand, resources
 from tools.generate import roles, wiring
 from tools.template import Function
+from tools.voices import VOICES
 
 INLINE_POLICY_CHARACTERS = 10_240
 """Maximum size of all inline policies of a role, not counting whitespace."""
@@ -18,12 +19,8 @@ INLINE_POLICY_CHARACTERS = 10_240
 TABLE = f"{'s' * 128}-DirectoryTable-{'r' * 13}"
 """Longest name that CloudFormation generates for a table, with the stack's name and a random part."""
 
-LONGEST = {
-    "Ref": f"arn:aws-us-gov:secretsmanager:ap-northeast-1:123456789012:secret:{'s' * 70}",
-    "Fn::GetAtt": f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{TABLE}",
-    "Fn::Sub": f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{TABLE}/index/by_something",
-}
-"""Upper bound for the ARNs that a statement names, by intrinsic function."""
+LONGEST = f"arn:aws-us-gov:dynamodb:ap-northeast-1:123456789012:table/{TABLE}"
+"""Upper bound for the ARNs that are parameters of the functions' roles."""
 
 NAMED = {
     "FunctionName": "['bindery-${stack}-",
@@ -40,6 +37,9 @@ UNPREFIXED = ("/by_serial", "/by_label", "/by_credential")
 
 WITHOUT_KEYS = {"feed.record", "admin.history"}
 """Functions that may use the bus, the queue and the streams, which have no keys."""
+
+ROLES = resources(template.document(), "AWS::IAM::Role") | template.roles()["Resources"]
+"""Roles of both stacks."""
 
 TRUSTED = {"DialectsGatewayRole", "AdminGatewayRole", "LinkGatewayRole"}
 
@@ -60,17 +60,15 @@ def properties(logical_id: str) -> dict[str, Any]:
 
 
 def statements(role: str) -> list[Any]:
-    return [statement for policy in properties(role)["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+    policies = ROLES[role]["Properties"].get("Policies", [])
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
 # ── Roles ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_trust_of_the_gateway_has_no_condition():
-    trust = {
-        name: role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-        for name, role in resources(deployed(), "AWS::IAM::Role").items()
-    }
+    trust = {name: role["Properties"]["AssumeRolePolicyDocument"]["Statement"] for name, role in ROLES.items()}
     gateway = {
         name: statement
         for name, found in trust.items()
@@ -85,15 +83,13 @@ def test_trust_of_the_gateway_has_no_condition():
 def test_generated_parts_match_the_functions():
     text = wiring.TEMPLATE.read_text()
     assert wiring.rendered(text) == text, "make generate"
+    text = wiring.ROLES.read_text()
+    assert wiring.rendered_roles(text) == text, "make generate"
     assert roles.access().keys() <= {function.name for function in template.functions()}
 
 
 def test_no_function_has_a_managed_policy():
-    managed = {
-        name
-        for name, role in resources(deployed(), "AWS::IAM::Role").items()
-        if "ManagedPolicyArns" in role["Properties"]
-    }
+    managed = {name for name, role in ROLES.items() if "ManagedPolicyArns" in role["Properties"]}
     assert managed == {"DeploymentRole"}
 
 
@@ -103,18 +99,19 @@ def test_functions_share_a_role_only_if_their_access_is_the_same():
         role = template.role(properties(function.logical_id))
         by_role.setdefault(role, set()).add(json.dumps(roles.access()[function.name], sort_keys=True))
     assert all(len(access) == 1 for access in by_role.values())
-    assert by_role.keys() | TRUSTED | {"DeploymentRole"} == resources(template.document(), "AWS::IAM::Role").keys()
+    assert by_role.keys() == template.roles()["Resources"].keys()
+    assert TRUSTED | {"DeploymentRole"} == resources(template.document(), "AWS::IAM::Role").keys()
 
 
 @every_function
 def test_function_may_write_logs_and_optionally_traces(function: Function):
     log, trace, *own = statements(template.role(properties(function.logical_id)))
-    assert log["Resource"] == {"Fn::GetAtt": ["FunctionLogGroup", "Arn"]}
+    assert log["Resource"] == {"Ref": "FunctionLogGroup"}
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     traced, statement, otherwise = trace["Fn::If"]
     assert (traced, otherwise) == ("Traced", {"Ref": "AWS::NoValue"})
     assert statement["Action"] == ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-    assert json.dumps(own).replace("Aliaslive", ".Alias") == json.dumps(function.policies)
+    assert own == [*function.policies]
 
 
 @every_function
@@ -123,11 +120,17 @@ def test_statement_names_actions_resource_and_keys(function: Function):
         service = {action.partition(":")[0] for action in statement["Action"]}
         assert statement["Effect"] == "Allow"
         text = json.dumps([statement["Action"], statement["Resource"]])
+        if statement["Action"] == [roles.INVOKE] and function.name == "default.no_route":
+            assert statement.keys() == {"Effect", "Action", "Resource"}
+            assert roles.invocable(statement) == [
+                each.logical_id for each in template.http_functions() if each.name.partition(".")[0] in VOICES
+            ]
+            continue
         named = roles.resources(statement)
         # A function may manage any connection, because connections have random ids, and streams are listed by table.
         assert "*" not in re.sub("/@connections/[*]|/stream/[*]", "", text)
         if service == {"lambda"}:
-            assert function.name == "default.no_route" or statement["Resource"] == {"Ref": "FeedDeliver.Alias"}
+            assert named == ["FeedDeliver"]
         elif service <= {"events", "sqs"} or all(each.endswith("/stream") for each in named):
             assert statement.keys() == {"Effect", "Action", "Resource"}
             assert function.name in WITHOUT_KEYS
@@ -168,17 +171,21 @@ def test_write_permission_is_limited_to_one_kind_of_item():
 
 def longest(resource: dict[str, Any]) -> str:
     """Return an upper bound for the ARN that a statement names."""
-    ((kind, value),) = resource.items()
-    if not str(value).endswith("Aliaslive"):
-        return LONGEST[kind]
-    name = template.resolve(properties(value.removesuffix("Aliaslive"))["FunctionName"], {})
-    return f"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:{name.replace('local', '1a2b3c4d')}:live"
+    ((intrinsic, value),) = resource.items()
+    if intrinsic == "Ref" and not value.endswith(".Alias"):
+        return LONGEST
+    if intrinsic == "Ref":
+        name = template.resolve(properties(value.removesuffix(".Alias"))["FunctionName"], {})
+        return f"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:{name.replace('local', '1a2b3c4d')}:live"
+    text = value if isinstance(value, str) else value[0]
+    sizes = {"Partition": "aws-us-gov", "Region": "ap-northeast-1", "AccountId": "123456789012"}
+    text = re.sub(r"\$\{AWS::(\w+)\}", lambda found: sizes[found[1]], text)
+    text = re.sub(r"\$\{([Ss]tack|LinkApi)\}", "1a2b3c4d5e", text)
+    return re.sub(r"\$\{\w+\}", LONGEST, text)
 
 
-@pytest.mark.parametrize("role", resources(template.document(), "AWS::IAM::Role"))
+@pytest.mark.parametrize("role", ROLES)
 def test_inline_policies_of_a_role_are_within_iams_limit(role: str):
-    if "Policies" not in properties(role):
-        return
     written = []
     for statement in statements(role):
         if "Resource" in statement:
@@ -202,7 +209,7 @@ def test_functions_cannot_read_session_secrets_of_another_api(dialect: str, othe
 def test_explicit_names_contain_the_name_or_id_of_the_stack():
     fixed = {
         (name, str(value["Fn::Sub"] if isinstance(value, dict) and "Fn::Sub" in value else value))
-        for resource in deployed()["Resources"].values()
+        for resource in (*deployed()["Resources"].values(), *template.roles()["Resources"].values())
         # These names are scoped to an API and a function.
         if resource["Type"] not in ("AWS::ApiGatewayV2::Authorizer", "AWS::ApiGatewayV2::Stage", "AWS::Lambda::Alias")
         for name, value in resource.get("Properties", {}).items()
@@ -267,6 +274,7 @@ def test_warm_throughput_is_optional_for_table_and_indexes(table: str):
 
 
 def test_tracing_is_off_by_default():
+    assert template.roles()["Conditions"]["Traced"] == {"Fn::Equals": [{"Ref": "Tracing"}, "Active"]}
     for function in resources(deployed(), "AWS::Lambda::Function").values():
         assert function["Properties"]["TracingConfig"] == {"Mode": parameter("Tracing", "PassThrough")}
 

@@ -129,7 +129,7 @@ def test_each_environment_is_a_separate_stack():
     assert len({parameters["stack_name"] for parameters in deployed.values()}) == len(deployed)
     for name, parameters in deployed.items():
         assert parameters["confirm_changeset"] == (name not in ("staging", "prod"))
-        assert parameters["capabilities"] == "CAPABILITY_IAM"
+        assert parameters["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
         assert "application=bindery" in parameters["tags"].split()
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -489,6 +490,7 @@ LINES = [
     ("users token dora --dialect remoteit --lifetime 60", {}),
     ("users revoke-tokens dora", {}),
     ("users list demo-other --all", [{"uid": "dora"}]),
+    ("users list --email ADA@example.com", [{"uid": "ada", "account": "demo"}]),
     ("domains create other --disabled --binders administrators", {"enabled": False, "binders": "administrators"}),
     ("domains change other --enabled", {"enabled": True}),
     ("domains show other", {"domain": "other"}),
@@ -548,6 +550,45 @@ LINES = [
 ]
 
 
+def test_receipt_of_an_erasure_is_verified(bindery: Bindery, tmp_path: Path) -> None:
+    bindery("users create gone --account demo --customer GONE1")
+    export, receipt = tmp_path / "gone.json", tmp_path / "receipt.json"
+    exported = bindery(f"privacy export gone --file {export} --output table").stdout
+    assert re.fullmatch(rf"Exported \d records to {export}\.\n", exported)
+    assert json.loads(export.read_text())["user"]["uid"] == "gone"
+    assert bindery(f"privacy export gone --file {export}").exit_code == 2
+    assert json.loads(bindery(f"privacy erase gone --yes --receipt {receipt}").stdout)["file"] == str(receipt)
+    assert (receipt.stat().st_mode & 0o777, export.stat().st_mode & 0o777) == (0o600, 0o600)
+    verified = bindery(f"privacy verify {receipt} --output table")
+    assert (verified.exit_code, verified.stdout) == (
+        0,
+        "The receipt is genuine, and nothing is stored about this person.\n",
+    )
+    bindery("users create gone --account demo")
+    again = bindery(f"privacy verify {receipt} --output table")
+    assert again.exit_code == 1
+    assert re.match(
+        r"The receipt is genuine, but data is stored about this person: .*1 users.* A user with this id was created at",
+        again.stdout,
+    )
+    receipt.write_text(receipt.read_text().replace('"gone"', '"ada"'))
+    forged = bindery(f"privacy verify {receipt} --output table")
+    assert (forged.exit_code, forged.stdout.startswith("The receipt is not genuine")) == (1, True)
+    bindery("privacy erase gone --yes")
+
+
+def test_failed_erasure_leaves_no_receipt(bindery: Bindery, tmp_path: Path) -> None:
+    receipt = tmp_path / "receipt.json"
+    assert bindery(f"privacy erase nobody --yes --receipt {receipt}").exit_code == 3
+    assert not receipt.exists()
+    assert bindery(f"privacy verify {receipt}").exit_code == 2
+    receipt.write_text("[]")
+    assert bindery(f"privacy verify {receipt}").stderr == f"bindery: {receipt} is not a receipt\n"
+    both = bindery("privacy export ada --customer c")
+    assert (both.exit_code, both.stderr) == (2, "bindery: specify either a user or --customer\n")
+    assert bindery("privacy export --customer NOBODY").exit_code == 3
+
+
 def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
     for line, expected in LINES:
         result = bindery(line)
@@ -566,16 +607,56 @@ def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
         assert bindery(line).exit_code == 3, line
 
 
-def test_erasure_without_a_user_record_ends_when_nothing_is_left(bindery: Bindery, answering: Answering) -> None:
+def test_device_changes_its_owner(bindery: Bindery, environment: dict[str, str]) -> None:
+    def said(line: str) -> str:
+        result = bindery(f"{line} --output table")
+        assert result.exit_code == 0, (line, result.output)
+        return result.stdout
+
+    named = "--serial SN0000000001"
+    token = bindery("users token ada --dialect quectel --quiet").stdout.strip()
+    url = f"{environment['BINDERY_ENDPOINT']}/v2/binding/enduserapi/bindDeviceSn?pk=p1117e&sn=SN0000000001"
+    assert httpx.post(url, headers={"Authorization": token}).json()["code"] == 200
+    assert said(f"devices offer {named} --to ben --days 2").startswith(f"Offered device {DEVICE} to ben until 20")
+    assert bindery(f"devices offer {named} --to dora").exit_code == 4
+    assert said(f"devices decline {named} --uid ben") == f"ben declined device {DEVICE}.\n"
+    said(f"devices offer {named} --to ben")
+    assert said(f"devices withdraw {named}") == f"Withdrew the offer of device {DEVICE}.\n"
+    said(f"devices offer {named} --to ben")
+    assert said(f"devices accept {named} --uid ben") == f"ben is the holder of device {DEVICE}.\n"
+    assert said(f"devices lost {named} --reason taxi") == f"Device {DEVICE} is lost. Its holder keeps it.\n"
+    assert " lost " in said(f"devices find {named}")
+    refused = bindery(f"devices unban {named}")
+    assert (refused.exit_code, "bindery devices found" in refused.stderr) == (4, True)
+    assert said(f"devices found {named}") == f"Device {DEVICE} can be used again.\n"
+    assert said(f"devices retire {named} --reason old") == f"Retired device {DEVICE}. It has no holder.\n"
+    assert said(f"devices return {named} --reason fixed") == f"Device {DEVICE} is in stock.\n"
+    said(f"devices ban {named} --reason stolen")
+    assert said(f"devices return {named} --reason stolen") == f"Device {DEVICE} has no holder, and stays banned.\n"
+    said(f"devices unban {named}")
+
+
+def test_erasure_sums_up_its_requests_and_passes_their_progress(bindery: Bindery, answering: Answering) -> None:
     gone = httpx.Response(404, json={"title": "not found", "reason": "not_found"})
-    part = httpx.Response(200, json={"uid": "ada", "removed": {"connections": 2}, "complete": False})
-    answers = iter([part, part, gone, gone])
-    answering(lambda _: next(answers))
+    parts: list[dict[str, Any]] = [
+        {"uid": "ada", "removed": {"connections": 2}, "complete": False, "progress": "p1"},
+        {"uid": "ada", "removed": {"connections": 2}, "complete": False, "progress": "p2"},
+        {"uid": "ada", "removed": {"users": 1}, "complete": True, "progress": None, "receipt": {"id": "r"}},
+    ]
+    answers = iter([*(httpx.Response(200, json=part) for part in parts), gone])
+    asked: list[httpx.QueryParams] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params)
+        return next(answers)
+
+    answering(answer)
     result = bindery("privacy erase ada --yes")
     assert (result.exit_code, json.loads(result.stdout)) == (
         0,
-        {"uid": "ada", "removed": {"connections": 4}, "complete": True},
+        {"uid": "ada", "removed": {"connections": 4, "users": 1}, "complete": True, "receipt": {"id": "r"}},
     )
+    assert [query.get("progress") for query in asked[:3]] == [None, "p1", "p2"]
     assert bindery("privacy erase ada --yes").exit_code == 3
 
 
@@ -594,9 +675,39 @@ def test_action_says_what_it_did(bindery: Bindery, line: str, said: str) -> None
     assert bindery(f"{line} --output table").stdout == f"{said}\n"
 
 
+def test_devices_are_changed_in_bulk_and_exported(
+    bindery: Bindery, terminal: Callable[[str], str], tmp_path: Path
+) -> None:
+    bindery("products create bulk --name Bulk --module-type FC41D")
+    lines = [f"bulk,BULK{number:04},{number:012X}" for number in range(350)]
+    (tmp_path / "made.csv").write_text("\n".join(["product_key,serial,device_key", *lines]))
+    bindery(f"devices import {tmp_path / 'made.csv'}")
+    file = tmp_path / "bulk.csv"
+    file.write_text("product_key,serial\n" + "".join(f"bulk,BULK{number:04}\n" for number in range(350)))
+    told = terminal(f"bulk ban --file {file} --reason recalled --yes")
+    assert told == (
+        "350 lines: 350 done, 0 unchanged, 0 refused\n"
+        f"Report: {file}.ban/report.ndjson\nTo undo: bindery bulk undo {file}.ban\n"
+    )
+    again = json.loads(bindery(f"bulk ban --file {file} --reason recalled --yes --output json").stdout)
+    assert (again["done"], again["unchanged"]) == (0, 350)
+    undone = json.loads(bindery(f"bulk undo {file}.ban --yes").stdout)
+    assert (undone["act"], undone["done"]) == ("unban", 350)
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    for _ in range(300):
+        listed = bindery("export devices --product bulk --format csv").stdout.splitlines()
+        if len(listed) == 351:
+            break
+        time.sleep(0.1)
+    assert len(listed) == 351
+    changed = bindery("bulk deactivate --product bulk --yes", env=state)
+    assert json.loads(changed.stdout)["done"] == 350, changed.stderr
+
+
 def test_every_existing_command_is_tested() -> None:
     files = ("tests/tools/test_cli.py", "tests/tools/test_imports.py", "tests/operators/test_history_commands.py")
-    files += ("tests/operators/test_device_lists.py", "tests/operators/test_label_commands.py")
+    own = ("device_lists", "label_commands", "bulk_commands", "export_commands")
+    files += tuple(f"tests/operators/test_{name}.py" for name in own)
     source = "".join((template.ROOT / file).read_text() for file in files)
     for name, module in GROUPS.items():
         for command in module.app.registered_commands:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.tools.conftest import Bindery
-from tools.cli import bulk_import, import_job, import_rows
+from tools.cli import bulk_import, import_job, import_rows, working
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.devices import IMPORTED
 from tools.template import ROOT
@@ -415,7 +415,7 @@ def test_file_is_read_only_as_fast_as_requests_are_sent(tmp_path: Path, monkeypa
     api = Api("W0000")
     with pytest.raises(Failure, match="gone"):
         take(api, file)
-    assert len(api.taken) <= 2 * import_job.THREADS * 10
+    assert len(api.taken) <= 2 * working.THREADS * 10
 
 
 def test_request_size_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tools.cli import import_job, import_report, import_rows, output
+from tools.cli import import_job, import_report, import_rows, output, working
 from tools.cli.client import Client, Exit, Failure
 from tools.cli.import_job import Batch, JobRecord
 from tools.cli.import_report import Counts, ErrorsFile
@@ -130,7 +128,7 @@ def _collect(
 ) -> None:
     """Count the rows of all reports, and show the progress."""
     counts = record.counts
-    with _progress() as progress:
+    with working.progress_bar() as progress:
         task = progress.add_task("", total=size, text="")
         for batch, report in reports:
             if dry_run:
@@ -169,20 +167,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 def _place(file: Path, form: str, head: str) -> Path:
     """Return the path beside which the import keeps its files."""
-    if file.is_file() and os.access(file.parent, os.W_OK):
+    if working.has_room(file):
         return file
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "bindery" / "imports"
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = working.state_folder("imports")
     return state / f"{head[:12]}-{'stdin.' + form if str(file) == '-' else file.name}"
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}% {task.fields[text]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )

@@ -14,16 +14,31 @@ from tools.cli import client, lookup, output
 from tools.cli.client import Client, Failure
 from tools.cli.output import Columns, Format
 
+_PANEL = "Endpoint and output"
+
 Endpoint = Annotated[
     str | None,
-    typer.Option(help="Base URL of the API. Default: BINDERY_ENDPOINT, else the local server.", show_default=False),
+    typer.Option(
+        help="Base URL of the API. Default: BINDERY_ENDPOINT, else the local server.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
 ]
-Profile = Annotated[str | None, typer.Option(help="AWS profile to sign requests with.", show_default=False)]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="AWS profile to sign requests with.", show_default=False, rich_help_panel=_PANEL),
+]
 Region = Annotated[
-    str | None, typer.Option(help="AWS region of the API, if its URL does not contain it.", show_default=False)
+    str | None,
+    typer.Option(
+        help="AWS region of the API, if its URL does not contain it.", show_default=False, rich_help_panel=_PANEL
+    ),
 ]
 Output = Annotated[
-    Format | None, typer.Option(help="Output format. Default: table on a terminal, otherwise json.", show_default=False)
+    Format | None,
+    typer.Option(
+        help="Output format. Default: table on a terminal, otherwise json.", show_default=False, rich_help_panel=_PANEL
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the secret.")]
 
@@ -55,7 +70,9 @@ class Result:
     endless: bool
 
     def show(self, answer: Any, options: Options, arguments: Mapping[str, Any]) -> None:
-        """Print a result."""
+        """Print a result, or nothing if the command has written its output."""
+        if answer is None:
+            return
         if self.line is not None and isinstance(answer, Generator):
             with suppress(*[KeyboardInterrupt] * self.endless):
                 output.stream(answer, options.output, self.line)
@@ -144,9 +161,9 @@ class DeviceCommand(ApiCommand):
         arguments["device"] = lookup.device(context.api, arguments["device"], options)
 
 
-def group(text: str, epilog: str | None = None) -> typer.Typer:
+def group(text: str) -> typer.Typer:
     """Return a group of commands."""
-    return typer.Typer(help=text, epilog=epilog, no_args_is_help=True)
+    return typer.Typer(help=text, no_args_is_help=True)
 
 
 def command(
@@ -206,11 +223,11 @@ def changes(**members: Any) -> dict[str, Any]:
     return given
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, why: str = "this cannot be undone") -> None:
     """Ask for confirmation. Raises `Failure` without a terminal or --yes."""
     if not yes:
         if not sys.stdin.isatty():
-            raise Failure(client.Exit.USAGE, "this cannot be undone. Confirm with --yes")
+            raise Failure(client.Exit.USAGE, f"{why}. Confirm with --yes")
         typer.confirm(output.escape(question), abort=True, err=True)
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import backfill, bulk_import, import_report, labels, lists, lookup, output
+from tools.cli import backfill, bulk_import, deletion, import_report, labels, lists, lookup, output
 from tools.cli import history as events
 from tools.cli.client import Exit, Failure
-from tools.cli.command import All, Context, Limit, command, group, listed
+from tools.cli.command import All, Context, Limit, Yes, command, confirm, group, listed
 from tools.cli.import_rows import Columns
 from tools.cli.lookup import Device
 from tools.cli.resource import Resource
@@ -54,8 +54,9 @@ def _device_key(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _state(device: Mapping[str, Any]) -> str:
+    ban = device["ban"]
     states = {
-        "banned": device["ban"] is not None,
+        "banned" if ban is None else ban["kind"]: ban is not None,
         "disabled": not device["enabled"],
         "inactive": not device["active"],
     }
@@ -145,7 +146,6 @@ def print_labels(
     """Write labels with QR codes and claim codes (quectel), by default for all devices of the product.
 
     A claim code proves that its holder has the device. Keep the files secret.
-    Example: bindery devices labels --product p1117e --file lamps.csv --output lamps.pdf
     """
     listed = lists.query(product=product, account=None, api=None, state=state, since=since)
     return labels.make(context.api, product, labels.choose(context.api, serial, file, listed), form, output)
@@ -227,6 +227,17 @@ def ban(context: Context, device: Device, reason: Reason) -> Any:
             f"The original reason is kept: {first['reason']}"
         )
     return banned
+
+
+@command(app, done="Deleted device {device}. Its history stays.")
+def delete(context: Context, device: Device, yes: Yes = False) -> Any:
+    """Delete a device that nobody holds, with its ban, key, passings and service addresses. Its history stays.
+
+    It can be imported or seen again. To keep a device out, ban it instead. To resume an interrupted deletion, run the
+    same command again.
+    """
+    confirm(f"Permanently delete device {device}?", yes=yes)
+    return deletion.repeat(context.api, "devices", device)
 
 
 devices.action("unban", "Lift the ban on a device.", done="Lifted the ban on device {device}.")

@@ -34,7 +34,10 @@ BYTES = 65536
 
 
 def doctor(context: Context) -> Any:
-    """Check an installation's registry, its device link and every route. The exit code is 1 if any check fails."""
+    """Check an installation: registry, device link and every route.
+
+    The exit code is 1 if any check fails.
+    """
     health = context.api.post("doctor")
     checks = [*health["checks"], _link(context.api), *(_ask(context.api, route) for route in _routes())]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}

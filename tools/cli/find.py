@@ -67,11 +67,15 @@ Text = Annotated[
 ]
 Account = Annotated[
     str | None,
-    typer.Option(help="Account in which to look up an email address or a deviceid (rufus).", show_default=False),
+    typer.Option(
+        help="Account in which to look up a deviceid (rufus) or only there an email address.", show_default=False
+    ),
 ]
 Domain = Annotated[
     str | None,
-    typer.Option(help="User domain in which to look up an email address or phone number.", show_default=False),
+    typer.Option(
+        help="User domain in which to look up a phone number or only there an email address.", show_default=False
+    ),
 ]
 
 
@@ -89,8 +93,8 @@ def find(context: Context, text: Text = None, account: Account = None, domain: D
     itself, of which only the SHA-256 is sent.
 
     Of a serial number, the first characters are enough (at least three) if
-    nothing else has this name. Email addresses and phone numbers need --account
-    or --domain. Ids of connections and bindings cannot be looked up.
+    nothing else has this name. Phone numbers need --domain. Ids of connections
+    and bindings cannot be looked up.
     """
     asked = (_entered() if text is None else text).strip()
     if not asked:
@@ -177,12 +181,7 @@ def _nothing(text: str, tried: list[str], scope: Mapping[str, str | None]) -> st
     """Return what was tried, and what to try next."""
     lines = [f"nothing found for {text!r}", *_wrapped(f"Tried: {', '.join(tried) or 'nothing'}.")]
     lines.append("  Serial numbers and ids must be whole and match exactly, including case.")
-    if "@" in text and not any(scope.values()):
-        lines += _wrapped(
-            "Email addresses are unique within an account or user domain: add --account or --domain. "
-            "To list them: bindery accounts list, bindery domains list."
-        )
-    elif re.fullmatch(r"\+?[0-9 ().-]{5,}", text) and scope["domain"] is None:
+    if re.fullmatch(r"\+?[0-9 ().-]{5,}", text) and scope["domain"] is None:
         lines += _wrapped(
             "Phone numbers are unique within a user domain: add --domain, and begin the number with + and its "
             "country code."
@@ -200,16 +199,19 @@ def _wrapped(text: str) -> list[str]:
     return lines
 
 
+_MORE = {
+    "beginning of a serial number": "More serial numbers begin with this text. Enter more of it.",
+    "email address": "There are more: bindery users list --all --email …",
+    "serial number": "There are more: bindery devices find --all --serial …",
+}
+"""How to see more matches, by how the text identifies the first."""
+
+
 def _blocks(found: Mapping[str, Any]) -> str:
     """Return a block of lines for each match."""
     blocks = [_block(match) for match in found["matches"]]
     if found["more"]:
-        begun = found["matches"][0]["named"] == "beginning of a serial number"
-        blocks.append(
-            "More serial numbers begin with this text. Enter more of it."
-            if begun
-            else "More devices have this serial number: bindery devices find --all --serial …"
-        )
+        blocks.append(_MORE[found["matches"][0]["named"]])
     return "\n\n".join(blocks)
 
 

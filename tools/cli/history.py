@@ -15,7 +15,7 @@ from tools.cli.command import All, Context, Limit, command, group, listed
 from tools.cli.lookup import Device, checked
 from tools.cli.times import Since, moment
 
-app = group("Show, verify and export events of devices, people and operators.")
+app = group("Show, verify and export what happened, and who did it.")
 
 ATTEMPTS = 7
 """Attempts of a request while the API is unavailable."""

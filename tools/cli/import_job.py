@@ -2,14 +2,13 @@
 
 import json
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from tools import files
+from tools.cli import working
 from tools.cli.client import ATTEMPTS, Client, Exit, Failure
 from tools.cli.import_report import OUTCOMES, Counts, ErrorsFile
 from tools.cli.import_rows import Row
@@ -18,7 +17,6 @@ ROWS = 500
 """Maximum number of rows per request."""
 BATCH_SIZE = 1_000_000
 """Number of characters at which a batch is full."""
-THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ def batches(text: TextIO, rows: Iterator[Row], start: int, begun: Mapping[int, M
 def send(
     api: Client, resource: str, options: Mapping[str, Any], batches: Iterator[Batch], record: JobRecord | None
 ) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
-    """Yield each batch and its report, in order. Without a record, this is a dry run."""
+    """Return each batch and its report, in order. Without a record, this is a dry run."""
 
     def ask(rows: list[Any], *, dry_run: bool) -> Mapping[str, Any]:
         body = {"rows": rows, "dry_run": dry_run, **options}
@@ -133,20 +131,7 @@ def send(
             return ask(rows, dry_run=False)
         return {**ask(rows, dry_run=False), **{name: before[name] for name in OUTCOMES}}
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        waiting: deque[tuple[Batch, Future[Any]]] = deque()
-        try:
-            for batch in batches:
-                waiting.append((batch, threads.submit(send_one, batch)))
-                if len(waiting) == 2 * THREADS:
-                    sent, answer = waiting.popleft()
-                    yield sent, answer.result()
-            while waiting:
-                sent, answer = waiting.popleft()
-                yield sent, answer.result()
-        finally:
-            for _, answer in waiting:
-                answer.cancel()
+    return working.in_order(batches, send_one)
 
 
 def count(counts: Counts, batch: Batch, report: Mapping[str, Any], errors: ErrorsFile) -> None:

@@ -74,7 +74,7 @@ def _unrepeated(rows: Rows, columns: Columns) -> Rows:
         seen.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
 
         def earlier(row: Row, what: str, values: Sequence[Any] | None) -> int | None:
-            if values is None or not all(isinstance(value, str) and value.strip() for value in values):
+            if not values or not all(isinstance(value, str) and value.strip() for value in values):
                 return None
             text = json.dumps([what, *(unicodedata.normalize("NFC", value.strip()) for value in values)])
             key = hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -106,7 +106,7 @@ issued.list(
 @command(app, columns=events.ALL)
 def history(context: Context, customer: Customer, limit: Limit = 50, everything: All = False) -> Any:
     """Show the events that concern a customer, oldest first, and the customer's pseudonym in them."""
-    return events.of_person(context.api, "customers", _encoded(customer), limit=limit, everything=everything)
+    return events.of_person(context.api, "customers", encoded(customer), limit=limit, everything=everything)
 
 
 @command(app)
@@ -121,9 +121,9 @@ def status(
 ) -> Any:
     """Change the status of an issued device."""
     given = changes(status=status, card_status=card_status)
-    return context.api.ask("PATCH", "issued-devices", _encoded(customer), device, body=given)
+    return context.api.ask("PATCH", "issued-devices", encoded(customer), device, body=given)
 
 
-def _encoded(customer: str) -> str:
+def encoded(customer: str) -> str:
     """Return a customer id for a path: it can contain slashes."""
     return base64.urlsafe_b64encode(customer.encode()).rstrip(b"=").decode()

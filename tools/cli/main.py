@@ -4,19 +4,23 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tools.cli import (
     accounts,
+    bulk,
     connections,
-    devices,
     doctor,
     domains,
     events,
+    examples,
+    export,
     families,
     find,
     history,
     issued,
     keys,
+    ownership,
     privacy,
     products,
     relay_host,
@@ -28,19 +32,52 @@ from tools.cli import (
     webhooks,
 )
 
-HELP = """Administer a Bindery installation through its admin API.
+HELP = """Administer a Bindery installation. For examples: bindery devices ban --help
 
 The endpoint is --endpoint, else BINDERY_ENDPOINT, else the local server whose
-.local folder is in the current folder. Requests to a local server are signed
-with its own key pair, requests to a deployed one with your AWS profile's
-credentials. `restore` and `switch` take the name of a stack instead, and
-`tunnel` uses a user's credentials.
+.local folder, with its key pair, is in the current folder. A deployed one
+needs the credentials of an AWS profile.
 
 Exit codes: 0 success; 1 refused or failed; 2 invalid usage or input;
 3 not found; 4 conflict; 5 forbidden; 6 unavailable.
 """
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+PANELS = {
+    "Devices": ("find", "devices", "bulk", "export", "stats", "products", "issued", "connections", "tunnel"),
+    "People": ("users", "families", "privacy"),
+    "Tenants and apps": ("accounts", "keys", "domains"),
+    "What happened": ("history", "events", "webhooks"),
+    "The installation": ("doctor", "settings", "restore", "switch", "relay-host"),
+}
+"""Commands and groups by task, in the order of the help."""
+
+_PANEL = {name: panel for panel, names in PANELS.items() for name in names}
+_ORDER = list(_PANEL)
+
+
+_COMPLETION = {
+    "install_completion": "Install completion for this shell.",
+    "show_completion": "Print the completion for this shell.",
+}
+
+
+class Root(TyperGroup):
+    """All commands, in the order of the help."""
+
+    def list_commands(self, context: Any) -> list[str]:
+        """Return the names of commands and groups."""
+        return sorted(self.commands, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+    def get_params(self, context: Any) -> list[Any]:
+        """Return the options, those of typer with a help of one line."""
+        found: list[Any] = super().get_params(context)
+        for option in found:
+            if option.name in _COMPLETION:
+                option.help = _COMPLETION[option.name]
+        return found
+
+
+app = typer.Typer(cls=Root, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _version(asked: bool) -> None:
@@ -65,7 +102,10 @@ GROUPS: dict[str, Any] = {
     "domains": domains,
     "products": products,
     "families": families,
-    "devices": devices,
+    # With the commands of `devices`.
+    "devices": ownership,
+    "bulk": bulk,
+    "export": export,
     "issued": issued,
     "connections": connections,
     "webhooks": webhooks,
@@ -82,3 +122,7 @@ doctor.register(app)
 restore.register(app)
 tunnel.register(app)
 relay_host.register(app)
+for name, info in examples.commands(app):
+    if " " not in name:
+        info.rich_help_panel = _PANEL.get(name)
+examples.add(app)

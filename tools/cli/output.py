@@ -191,6 +191,24 @@ def _write(text: str, *, keep: bool = False) -> bool:
     return written
 
 
+def data(content: bytes) -> bool:
+    """Write bytes to standard output. Return False if it was closed."""
+    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError:
+        _discard(sys.stdout)
+        return False
+    return True
+
+
+def _discard(stream: TextIO) -> None:
+    # Python flushes the buffer again at exit, which would fail again.
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
+
+
 def _put(stream: TextIO | None, text: str) -> bool:
     if stream is None or stream.closed:
         return False
@@ -198,8 +216,6 @@ def _put(stream: TextIO | None, text: str) -> bool:
         stream.write(_encoded(text, stream))
         stream.flush()
     except OSError:
-        # Python flushes the buffer again at exit, which would fail again.
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), stream.fileno())
+        _discard(stream)
         return False
     return True

@@ -16,17 +16,10 @@ from tools.cli.client import Exit, Failure
 from tools.cli.command import Endpoint, Profile, Region, exit_on_failure
 from tools.cli.tunnel import DevicesUrl, devices_url
 
-EPILOG = """Example:
-
-\b
-bindery relay-host --listen 0.0.0.0 --ports 34168-34267 \\
-  --devices-url wss://link.example.com/link
-"""
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("relay-host", epilog=EPILOG)(exit_on_failure(relay_host))
+    app.command("relay-host")(exit_on_failure(relay_host))
 
 
 def relay_host(
@@ -39,7 +32,7 @@ def relay_host(
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Carry clients' TCP connections at a range of ports to devices (remoteit).
+    """Carry clients' TCP connections to devices (remoteit).
 
     A client needs a connection to a device at the port that `connect` returned.
     Your AWS identity needs permission for GET /admin/v1/connections/relay only.

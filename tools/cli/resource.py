@@ -34,7 +34,7 @@ class Resource:
 
         options = {"limit": Limit, "everything": All}
         command(self.app, name="list", columns=columns)(
-            _declared(page, text, owner | options, limit=50, everything=False)
+            declared(page, text, owner | options, limit=50, everything=False)
         )
 
     def show(self, text: str, done: Callable[[Any], str] | None = None) -> None:
@@ -43,7 +43,7 @@ class Resource:
         def show(context: Context, **entry: str) -> Any:
             return context.api.get(self.path, *entry.values())
 
-        command(self.app, name="show", done=done)(_declared(show, text, self.argument))
+        command(self.app, name="show", done=done)(declared(show, text, self.argument))
 
     def action(self, name: str, text: str, *, done: str) -> None:
         """Add a command that sends `POST /<resource>/<entry>/<name>`."""
@@ -51,7 +51,7 @@ class Resource:
         def act(context: Context, **entry: str) -> Any:
             return context.api.post(self.path, *entry.values(), name)
 
-        command(self.app, name=name, done=done)(_declared(act, text, self.argument))
+        command(self.app, name=name, done=done)(declared(act, text, self.argument))
 
     def limit(self, text: str) -> None:
         """Add a command that limits the requests per second of an entry."""
@@ -65,7 +65,7 @@ class Resource:
             return context.api.ask("PUT", *path, body={"per_second": per_second, "burst": burst})
 
         options = self.argument | _RATE
-        command(self.app, done=_limited)(_declared(limit, text, options, per_second=None, burst=None, none=False))
+        command(self.app, done=_limited)(declared(limit, text, options, per_second=None, burst=None, none=False))
 
 
 def _limited(entry: Mapping[str, Any]) -> str:
@@ -74,7 +74,7 @@ def _limited(entry: Mapping[str, Any]) -> str:
     return f"Limited to {entry['per_second']} requests per second, {entry['burst']} at once."
 
 
-def _declared(function: Callable[..., Any], text: str, arguments: Mapping[str, Any], **defaults: Any) -> Any:
+def declared(function: Callable[..., Any], text: str, arguments: Mapping[str, Any], **defaults: Any) -> Any:
     """Give a function the help and parameters that typer reads."""
     hints = {"context": Context, **arguments}
     parameters = [

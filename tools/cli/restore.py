@@ -47,9 +47,9 @@ def restore(
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Restore a stack's three tables to a point in time as new tables, and switch the stack to those.
+    """Restore a stack's tables to a point in time.
 
-    Existing tables are not changed.
+    The three tables are restored as new ones, and the stack is switched to those. Existing tables are not changed.
     To resume an interrupted restore, run the same command again.
     """
     moment = _moment(to)
@@ -91,7 +91,10 @@ def switch(
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Switch a stack to three other tables, or back to its own. Requests fail for a minute or two."""
+    """Switch a stack to three other tables, or back to its own.
+
+    Requests fail for a minute or two.
+    """
     if tables and len(tables) != len(TABLES):
         raise Failure(Exit.USAGE, "specify three tables: devices, bindings and directory, in this order")
     target = _Stack(stack, profile, region)

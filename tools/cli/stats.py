@@ -34,10 +34,10 @@ def stats(
     api: lists.Api = None,
     days: Days = 7,
 ) -> Any:
-    """Count devices by product, account or API and by state, and the bindings of the last days.
+    """Count devices by product and state, and bindings by day.
 
     Numbers are as of the last change in the history, usually seconds ago. Devices
-    of an API without products or accounts are counted together. `online` includes
+    of rufus are counted by account, those of asseco and vodlix together. `online` includes
     connections whose end was not reported.
     """
     query = lists.query(product=product, account=account, api=api, state=None, since=None)

@@ -19,17 +19,10 @@ DevicesUrl = Annotated[
     str | None,
     typer.Option("--devices-url", help="URL of the device link. Default: DEVICES_URL.", show_default=False),
 ]
-EPILOG = """Examples:
-
-\b
-bindery tunnel 80:00:00:00:00:00:00:F1 --service ssh --listen 2222
-ssh -p 2222 root@127.0.0.1
-
+EPILOG = """\b
 In ~/.ssh/config, for ssh camera and scp:
-
-\b
-Host camera
-  ProxyCommand bindery tunnel 80:00:00:00:00:00:00:F1 --service ssh --stdio
+  Host camera
+    ProxyCommand bindery tunnel 80:00:00:00:00:00:00:F1 --service ssh --stdio
 """
 
 
@@ -56,7 +49,7 @@ def tunnel(
     devices: DevicesUrl = None,
     endpoint: Endpoint = None,
 ) -> None:
-    """Carry TCP connections to a service of a device (remoteit), such as ssh.
+    """Carry TCP connections, such as ssh, to a device (remoteit).
 
     REMOTEIT_TOKEN and REMOTEIT_DEVELOPER_KEY are a user's credentials of the
     remoteit API. The tunnel opens a connection to the device, which ends the

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from tools.cli import history as events
-from tools.cli.accounts import Account
-from tools.cli.command import All, Context, Limit, changes, command, confidential, group
+from tools.cli import output
+from tools.cli.client import Exit, Failure
+from tools.cli.command import All, Context, Limit, changes, command, confidential, group, listed
 from tools.cli.resource import Resource
 
-app = group("Manage the users in an account.")
+app = group("Manage users: create, find, change and disable them.")
 
 User = Annotated[str, typer.Argument(help="User id.")]
 Domain = Annotated[str | None, typer.Option(help="User domain (quectel). '' removes it.", show_default=False)]
@@ -66,11 +67,35 @@ def create(
     return context.api.post("users", uid=user, account=account, **given)
 
 
-users.list(
-    "List an account's users, sorted by id.",
-    {"USER": "uid", "DOMAIN": "domain", "ROLE": "role", "EMAIL": "email", "ENABLED": "enabled"},
-    account=Account,
-)
+LISTED: output.Columns = {
+    "USER": "uid",
+    "ACCOUNT": "account",
+    "DOMAIN": "domain",
+    "ROLE": "role",
+    "EMAIL": "email",
+    "ENABLED": "enabled",
+}
+
+
+@command(app, name="list", columns=LISTED)
+def list_users(
+    context: Context,
+    account: Annotated[
+        str | None, typer.Argument(help="Account id. Optional with --email.", show_default=False)
+    ] = None,
+    email: Annotated[
+        str | None,
+        typer.Option(help="Email address, in any spelling. Without ACCOUNT: of all accounts.", show_default=False),
+    ] = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> Any:
+    """List an account's users, sorted by id, or the users with an email address."""
+    if account is None and email is None:
+        raise Failure(Exit.USAGE, "specify an account, --email or both")
+    return listed(context.api, "users", limit=limit, everything=everything, account=account, email=email)
+
+
 users.show("Show a user.")
 
 

@@ -11,14 +11,6 @@ from tools.cli.command import All, Context, Limit, Yes, command, confirm, group,
 from tools.cli.resource import Resource
 from tools.cli.times import moment
 
-EPILOG = """Examples:
-
-\b
-bindery webhooks create https://crm.example.com/bindery --type device.bound --type device.unbound
-bindery webhooks test wh_3f8a1c5e7b9d2046
-bindery webhooks replay wh_3f8a1c5e7b9d2046 --since 2026-12-01
-"""
-
 _ERRORS = {
     "unresolved": "the host name does not exist, or its look-up failed",
     "not_public": "the host has an address that is not public",
@@ -31,7 +23,7 @@ _ERRORS = {
 _EARLIEST = 10**12
 """Milliseconds from which the API accepts times. No event is older."""
 
-app = group("Manage webhooks: URLs to which events are delivered.", epilog=EPILOG)
+app = group("Manage webhooks: URLs to which events are delivered.")
 
 Webhook = Annotated[str, typer.Argument(help="Webhook id.")]
 Types = Annotated[

@@ -2,11 +2,11 @@
 const settings = await (await fetch("settings.json")).json();
 const spec = await (await fetch("openapi.json")).json();
 
-// Leave out the further paths of operations, and the actions on webhooks, which cannot be tried here: Swagger UI does not finish
-// a page of more than 143 operations.
+// Leave out the further paths of operations, and operators' actions on one record: Swagger UI does not finish a page of more
+// than 143 operations.
 for (const [path, operations] of Object.entries(spec.paths)) {
   const repeated = Object.values(operations).every(({ operationId }) => /\.\d+$/.test(operationId));
-  if (repeated || path.startsWith("/admin/v1/webhooks/{webhook}/")) delete spec.paths[path];
+  if (repeated || /^\/admin\/v1\/.*\}\//.test(path)) delete spec.paths[path];
 }
 
 // Replace the document's examples with samples, in parameters and bodies.

@@ -32,7 +32,8 @@ attributes: change that module and run `make generate`.
 the last has its `#` and `%` escaped. Times are milliseconds since the Unix epoch, except `expires_at`,
 `accepting_until`, `offered_until` and the values in `shares` and `leases`, which are seconds, and `full_at`, which is
 microseconds. Items of `bindings`, `frames` and `history` with an `expires_at` are removed by time to live; reads do not
-rely on that. Every item can also have `changed_by` and `changed_at`: the operator who changed it last, and when.
+rely on that. Every item can also have `changed_by` and `changed_at`: the operator who changed it last, and when;
+and `changed_in`: the time and id of the last bulk job that changed it.
 
 The examples were written by the operations' own code, with a fixed time and fixed random values. Sets are shown as
 lists, and binary values in base64.

@@ -95,6 +95,7 @@ IDLE = {
     "AWS::ApiGatewayV2::Route": ("routes of the WebSocket API and the relay", "free"),
     "AWS::ApiGatewayV2::RouteResponse": ("the answer to a device's ping", "free"),
     "AWS::ApiGatewayV2::Stage": ("rate limits, and the access log of the HTTP API", "free"),
+    "AWS::CloudFormation::Stack": ("the functions' roles", "free"),
     "AWS::CloudWatch::Alarm": (
         "notify `AlarmEmail`; `ErrorsAlarm` rolls back deployments",
         "$0.10 or $0.30 per metric",
@@ -191,12 +192,10 @@ def _statements() -> Iterator[tuple[str, ...]]:
     for function in template.functions():
         for statement in function.policies:
             if _invokes_all(statement):
-                aliases = f"the alias `live` of {len(statement['Resource'])} functions"
+                aliases = f"the alias `live` of {len(roles.invocable(statement))} functions"
                 yield aliases, f"`{roles.INVOKE.partition(':')[2]}`", "paths with extra slashes", function.name
-    functions = {f"{function.logical_id}Role" for function in template.functions()}
     for name, role in template.resources("AWS::IAM::Role"):
-        if name not in functions:
-            yield from _of_a_role(name, role)
+        yield from _of_a_role(name, role)
 
 
 def _invokes_all(statement: Mapping[str, Any]) -> bool:
@@ -208,7 +207,7 @@ def _of_a_role(name: str, properties: dict[str, Any]) -> Iterator[tuple[str, ...
         for statement in policy["PolicyDocument"]["Statement"]:
             actions = ", ".join(f"`{action.partition(':')[2]}`" for action in _each(statement["Action"]))
             yield (
-                f"the alias `live` of {len(_each(statement['Resource']))} functions",
+                f"the alias `live` of {len(roles.invocable(statement))} functions",
                 actions,
                 properties["Description"],
                 f"none: `{name}`",
@@ -225,7 +224,8 @@ def _of_a_role(name: str, properties: dict[str, Any]) -> Iterator[tuple[str, ...
 def _resources() -> Iterator[tuple[str, ...]]:
     yield "resource", "count", "purpose", "monthly, idle"
     yield "---", "---", "---", "---"
-    kinds = sorted(resource["Type"] for resource in expand(template.document())["Resources"].values())
+    both = (expand(template.document()), template.roles())
+    kinds = sorted(resource["Type"] for stack in both for resource in stack["Resources"].values())
     for kind, found in groupby(kinds):
         yield f"`{kind}`", str(len(list(found))), *IDLE[kind]
 

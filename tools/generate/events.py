@@ -56,7 +56,21 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "subject": _PARTY,
     "operator": _TEXT,
     "reason": _TEXT,
-    "cause": {"enum": ["ended", "erased", "evicted", "expired", "holder", "operator"]},
+    "cause": {
+        "enum": [
+            "declined",
+            "ended",
+            "erased",
+            "evicted",
+            "expired",
+            "holder",
+            "operator",
+            "retired",
+            "returned",
+            "transferred",
+            "withdrawn",
+        ]
+    },
     "until": _TIME,
     "exclusive": {"type": "boolean"},
     "address": _ID,

@@ -1,14 +1,17 @@
-"""Roles of the functions, from `Access` in their `Metadata` in template.yaml.
+"""Roles of the functions in roles.yaml, from `Access` in their `Metadata` in template.yaml.
 
 `Access` lists actions on a table or index (`table/index`), each with patterns of the partition keys: a prefix up to the
 first `#`. `device` matches a device of any API, and `"*"` any key. For the WebSocket API, it lists the methods with
 which a function manages connections; for a function, an event bus or a queue, the actions on it. A function can also
 read the streams of the tables in `Streams` and the secrets in its environment, and write logs, and traces if tracing is
-on. The default route's can invoke the live versions of the five APIs' operations. Functions with
-the same statements share a role, which has the name of the first.
+on. The default route's can invoke the live versions of the five APIs' operations. Functions with the same statements
+share a role, which has the name of the first. The parameters of roles.yaml have the names of the resources whose ARNs
+they are.
 """
 
-from collections.abc import Iterator, Mapping
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -35,17 +38,19 @@ DEVICES = ("asseco#*", "nowhere#*", "quectel#*", "rufus#*", "vodlix#*")
 _SHARED = {
     "trust": '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: sts:AssumeRole, '
     "Principal: {Service: lambda.amazonaws.com}}]}",
-    "log": "{Effect: Allow, Action: [logs:CreateLogStream, logs:PutLogEvents], Resource: !GetAtt FunctionLogGroup.Arn}",
+    "boundary": "!If [HasPermissionsBoundary, !Ref PermissionsBoundary, !Ref AWS::NoValue]",
+    "log": "{Effect: Allow, Action: [logs:CreateLogStream, logs:PutLogEvents], Resource: !Ref FunctionLogGroup}",
     "trace": "!If [Traced, {Effect: Allow, Action: [xray:PutTraceSegments, xray:PutTelemetryRecords], "
     'Resource: "*"}, !Ref AWS::NoValue]',
 }
 """Parts of every role, as YAML anchors."""
 
-_TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${table}"
+FUNCTION_ARN = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:"
+"""ARN of a function without its name."""
 
 _ROLE = (
     "{name}Role: {{Type: AWS::IAM::Role, Properties: {{AssumeRolePolicyDocument: {trust}, "
-    "PermissionsBoundary: *boundary, Policies: [{{PolicyName: {name}, "
+    "PermissionsBoundary: {boundary}, Policies: [{{PolicyName: {name}, "
     'PolicyDocument: {{Version: "2012-10-17", Statement: [{log}, {trace}'
 )
 
@@ -98,19 +103,31 @@ def resource(written: dict[str, Any]) -> str:
     """Return what a part of a statement's `Resource` names."""
     ((intrinsic, value),) = written.items()
     if intrinsic == "Ref":
-        return str(value).removesuffix(".Alias")
-    if intrinsic == "Fn::GetAtt":
-        return str(value[0])
-    if isinstance(value, str):
-        if "/index/" in value:
-            return f"{value.split('${')[-1].partition('.')[0]}/{value.rpartition('/')[2]}"
+        return str(value)
+    if value.startswith(FUNCTION_ARN):
+        (function,) = invocable({"Resource": written})
+        return function
+    if value.endswith("/@connections/*"):
         return f"{LINK}/{value.split('/')[-3]}"
-    arn, named = value
-    _, _, index = arn.partition("/index/")
-    table = str(named["table"]["Fn::If"][2]["Ref"])
-    if arn.endswith("/stream/*"):
-        return f"{table}/stream"
-    return f"{table}/{index}" if index else table
+    table, part, index = re.split(r"/(index|stream)/", value.replace("${", "").replace("}", ""))
+    return f"{table}/{index if part == 'index' else part}"
+
+
+def invocable(statement: Mapping[str, Any]) -> list[str]:
+    """Return the functions whose live versions a statement allows to invoke."""
+    named = statement["Resource"]
+    names = {
+        template.resolve(properties["FunctionName"], {}): function
+        for function, properties in template.resources("AWS::Serverless::Function")
+    }
+    found: list[str] = []
+    for each in named if isinstance(named, list) else [named]:
+        if "Ref" in each:
+            found.append(each["Ref"].removesuffix(".Alias"))
+            continue
+        pattern = template.resolve(each, {"Stack": "local"}).removeprefix(FUNCTION_ARN).removesuffix(":live")
+        found += [names[name] for name in fnmatch.filter(names, pattern)]
+    return found
 
 
 def written() -> Iterator[str]:
@@ -123,6 +140,13 @@ def written() -> Iterator[str]:
         yield from (f"{line}," for line in lines)
         yield f"{last}]}}}}]}}}}"
         shared = {name: f"*{name}" for name in _SHARED}
+
+
+def outputs() -> Iterator[str]:
+    """Yield a line per role: an output with its ARN."""
+    for function in _by_function():
+        if owner(function) == function:
+            yield f"{function}Role: {{Value: !GetAtt {function}Role.Arn}}"
 
 
 def owner(function: str) -> str:
@@ -156,13 +180,22 @@ def _statements(granted: dict[str, dict[str, list[str]]]) -> Iterator[str]:
         yield f"  {{Effect: Allow, Action: [{', '.join(actions_)}], Resource: {named}{_condition(patterns)}}}"
 
 
+def patterns(functions: Iterable[str], stack: str) -> list[str]:
+    """Return patterns of the ARNs of functions' live versions, one per API. `stack` is the variable for its id."""
+    apis = dict.fromkeys(
+        template.document()["Resources"][function]["Properties"]["Handler"].partition(".")[0] for function in functions
+    )
+    return [f"{FUNCTION_ARN}bindery-{stack}-{api}-*:live" for api in apis]
+
+
 def _invocations() -> Iterator[str]:
-    aliases = ", ".join(
-        f"!Ref {function}.Alias"
+    functions = (
+        function
         for function, _ in template.resources("AWS::Serverless::Function")
         if any("/admin/" not in route and route != "$default" for route in template.routes(function))
     )
-    yield f"  {{Effect: Allow, Action: [{INVOKE}], Resource: [{aliases}]}}"
+    named = ", ".join(f'!Sub "{pattern}"' for pattern in patterns(functions, "${Stack}"))
+    yield f"  {{Effect: Allow, Action: [{INVOKE}], Resource: [{named}]}}"
 
 
 def _condition(patterns: tuple[str, ...]) -> str:
@@ -179,12 +212,12 @@ def _arn(resource: str) -> str:
         method = resource.removeprefix(f"{LINK}/")
         api = f"arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:${{{LINK}}}"
         return f'!Sub "{api}/link/{method}/@connections/*"'
+    if _prefix(resource) == "lambda":
+        name = template.document()["Resources"][resource]["Properties"]["FunctionName"]["Fn::Sub"][0]
+        return f'!Sub "{FUNCTION_ARN}{name.replace("${stack}", "${Stack}")}:live"'
     table, _, index = resource.partition("/")
-    if not table.endswith("Table"):
-        prefix = _prefix(resource)
-        suffix = {"lambda": ".Alias", "events": ".Arn", "sqs": ".Arn"}.get(prefix, "")
-        return f"{'!GetAtt' if suffix == '.Arn' else '!Ref'} {resource}{suffix}"
-    if f"{table}Name" not in template.document()["Parameters"]:
-        return f'!Sub "${{{table}.Arn}}/index/{index}"' if index else f"!GetAtt {table}.Arn"
-    arn = f"{_TABLE}/stream/*" if index == "stream" else f"{_TABLE}/index/{index}" if index else _TABLE
-    return f'!Sub ["{arn}", {{table: *{table.removesuffix("Table").lower()}}}]'
+    if table not in template.roles()["Parameters"]:
+        raise ValueError(f"roles.yaml has no parameter {table}: add it there, and to `Roles` in template.yaml")
+    if not index:
+        return f"!Ref {table}"
+    return f'!Sub "${{{table}}}/{"stream/*" if index == "stream" else f"index/{index}"}"'

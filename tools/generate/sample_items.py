@@ -20,7 +20,7 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.directory.sessions import Session
 from bindery.feed import chain, listing, people
 from bindery.feed.chain import Draft
-from bindery.quectel import binding, domain_secrets, families, sharing
+from bindery.quectel import binding, domain_secrets, families, sharing, transfers
 from bindery.quectel.sharing import Cover
 from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices, timing
@@ -74,6 +74,7 @@ def by_kind() -> dict[str, Mapping[str, Any]]:
             "Bar": items.bar(PRODUCT_KEY, "cleo"),
             "Family": items.family(FAMILY),
             "Membership": items.membership(FAMILY, "ada"),
+            "OfferNote": items.offer_note("ben", device),
             "ServiceName": items.service_name("ada", ADDRESS),
             "ServiceAddress": items.service_address(ADDRESS),
             "IssuedDevice": items.issued_device(CUSTOMER, CARD["device_id"]),
@@ -154,6 +155,8 @@ def _write_all(device: str) -> None:
     with dynamodb.acting(OPERATOR):
         devices.deactivate(identity.customer_device(IDENTIFIER))
     _write_history(device)
+    with dynamodb.acting(OPERATOR):
+        transfers.offer(device, "ben")
 
 
 def _write_history(device: str) -> None:

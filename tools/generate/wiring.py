@@ -1,39 +1,48 @@
-"""Generate the parts of template.yaml that derive from its functions (`make generate`).
+"""Generate the parts of template.yaml and roles.yaml that derive from the functions (`make generate`).
 
-The `Routes` of a function's `Metadata` become the API's paths, an integration and a permission of API Gateway. Its
-`Access`, and the secrets in its environment, become its role, which its `Role` names.
+The `Routes` of a function's `Metadata` become the API's paths and an integration. Its `Access`, and the secrets in its
+environment, become its role in roles.yaml, which its `Role` names.
 """
 
 import re
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tools import template
 from tools.generate import roles
 from tools.template import ANY, INTEGRATION, INTEGRATIONS, ROOT
 
 TEMPLATE = ROOT / "template.yaml"
+ROLES = ROOT / "roles.yaml"
 
 ADMIN = "/admin/"
 """Prefix of the paths that require AWS signatures."""
 
-_WIDTH = 140
-_HANDLER = r"Handler: (?P<handler>[\w.]+),\s+Role: "
+_ROLE = r"(Handler: (?P<handler>[\w.]+),\s+Role: !GetAtt )[\w.]+"
 _URI = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${live}/invocations"
 
 
 def rendered(text: str) -> str:
-    """Return the template with its generated parts regenerated: the lines between `# <name>` and `# </name>`."""
-    gateways = {role: _aliases(role) for role in ("DialectsGatewayRole", "AdminGatewayRole")}
-    parts = {"paths": _paths(), "integrations": _integrations(), "roles": roles.written()} | gateways
+    """Return template.yaml with its generated parts regenerated."""
+    gateways = {role: _invocable(role) for role in ("DialectsGatewayRole", "AdminGatewayRole")}
+    text = _filled(text, {"paths": _paths(), "integrations": _integrations()} | gateways)
+    return re.sub(_ROLE, lambda found: f"{found[1]}Roles.Outputs.{_role(found['handler'])}", text)
+
+
+def rendered_roles(text: str) -> str:
+    """Return roles.yaml with its generated parts regenerated."""
+    return _filled(text, {"roles": roles.written(), "outputs": roles.outputs()})
+
+
+def _filled(text: str, parts: Mapping[str, Iterator[str]]) -> str:
+    """Replace the lines between `# <name>` and `# </name>`."""
     for name, lines in parts.items():
         head, indent, rest = re.split(rf"^( *)# <{name}>\n", text, maxsplit=1, flags=re.MULTILINE)
         end = f"{indent}# </{name}>\n"
         if end not in rest:
-            raise ValueError(f"template.yaml has no line '# </{name}>' with the indentation of '# <{name}>'")
+            raise ValueError(f"There is no line '# </{name}>' with the indentation of '# <{name}>'")
         _, tail = rest.split(end, 1)
         text = "".join([head, f"{indent}# <{name}>\n", *(f"{indent}{line}\n" for line in lines), end, tail])
-    return re.sub(rf"({_HANDLER}!GetAtt )\w+", lambda found: f"{found[1]}{_role(found['handler'])}", text)
+    return text
 
 
 def _role(handler: str) -> str:
@@ -91,12 +100,13 @@ def _integrations() -> Iterator[str]:
         uri = "*uri"
 
 
-def _aliases(role: str) -> Iterator[str]:
-    """A list of the aliases that a role may invoke, in lines that do not separate `!Ref` from its value."""
-    aliases = ", ".join(f"!Ref~{function}.Alias" for function, its in _roles().items() if its == role)
-    for line in textwrap.wrap(f"[{aliases}]", _WIDTH, break_on_hyphens=False):
-        yield line.replace("~", " ")
+def _invocable(role: str) -> Iterator[str]:
+    """A list of the live versions that a role may invoke: a pattern of names for each API."""
+    functions = [function for function, its in _roles().items() if its == role]
+    *lines, last = (f'!Sub ["{pattern}", *stack]' for pattern in roles.patterns(functions, "${stack}"))
+    yield from ("[", *(f"  {line}," for line in lines), f"  {last}]")
 
 
 if __name__ == "__main__":
     TEMPLATE.write_text(rendered(TEMPLATE.read_text()))
+    ROLES.write_text(rendered_roles(ROLES.read_text()))

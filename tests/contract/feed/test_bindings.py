@@ -212,6 +212,73 @@ def test_operator_who_ends_a_share_is_named(feed: Feed) -> None:
     assert feed.events() == [("device.share_ended", held | {"user": user(FRIEND)} | ended)]
 
 
+def operate(action: str, **body: Any) -> None:
+    answer = admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/{action}", body or None)
+    assert answer.status == 200, answer.body
+
+
+def test_offer_is_made_declined_and_withdrawn(feed: Feed) -> None:
+    held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME), "operator": OPERATOR}
+    for end, body, cause in (("decline", {"uid": FRIEND}, "declined"), ("withdraw", {}, "withdrawn")):
+        operate("offer", to=FRIEND, days=2)
+        (offered,) = feed.record()
+        offer = item_at(items.owner(DEVICE))["offer"]
+        made = held | {"user": user(FRIEND)}
+        assert offered["type"] == "device.offered"
+        assert offered["data"].items() >= (made | {"until": offer["until"] * 1000}).items()
+        operate(end, **body)
+        assert feed.events() == [("device.offer_ended", made | {"cause": cause})]
+
+
+def test_expired_offer_is_replaced_without_an_end(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound(feed)
+    operate("offer", to=FRIEND, days=1)
+    assert feed.types() == ["device.offered"]
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + 86_400_000)
+    operate("offer", to=FRIEND)
+    assert feed.types() == ["device.offered"]
+
+
+def test_transfer_ends_shares_and_binding_before_the_next(feed: Feed) -> None:
+    held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME)}
+    shared(feed)
+    operate("offer", to=FRIEND)
+    assert feed.types() == ["device.offered"]
+    operate("accept", uid=FRIEND)
+    events = feed.events()
+    how = {"cause": "transferred", "operator": OPERATOR}
+    assert events == [
+        ("device.share_ended", held | {"user": user(FRIEND)} | how),
+        ("device.unbound", held | how),
+        ("device.bound", {"binding": binding(), "holder": user(FRIEND), "exclusive": True}),
+    ]
+
+
+@pytest.mark.parametrize(("act", "cause"), [("retire", "retired"), ("return", "returned")])
+@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
+def test_device_taken_from_its_holder_is_unbound(feed: Feed, mode: Mode, act: str, cause: str) -> None:
+    held: dict[str, Any] = {"binding": bound(feed, mode), "holder": user(ME)}
+    shared(feed)
+    operate(act, reason="recalled")
+    how = {"operator": OPERATOR, "reason": "recalled"}
+    found = dict(feed.events())
+    assert found == {
+        "device.share_ended": held | {"user": user(FRIEND), "cause": cause} | how,
+        "device.unbound": held | {"cause": cause} | how,
+        f"device.{cause}": how,
+    }
+
+
+def test_erased_receiver_ends_the_offer(feed: Feed) -> None:
+    held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME), "operator": OPERATOR}
+    operate("offer", to=FRIEND)
+    assert feed.types() == ["device.offered"]
+    made = held | {"user": user(FRIEND)}
+    erase(FRIEND)
+    assert ("device.offer_ended", made | {"cause": "erased"}) in feed.events()
+
+
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
 def test_erasure_ends_bindings_and_shares(feed: Feed, mode: Mode) -> None:
     held: dict[str, Any] = {"binding": bound(feed, mode), "holder": user(ME)}

@@ -23,8 +23,8 @@ from tests.tables import item_at
 KNOWN = {"operator": OPERATOR}
 
 
-def on(device: str, method: str, action: str, body: Any = None) -> Response:
-    answer = admin("devices", method, f"devices/{identity.opaque(device)}/{action}", body)
+def on(device: str, method: str, action: str = "", body: Any = None) -> Response:
+    answer = admin("devices", method, f"devices/{identity.opaque(device)}/{action}".rstrip("/"), body)
     assert answer.status == 200
     return answer
 
@@ -113,6 +113,10 @@ def test_device_is_online_from_its_connection_to_its_end(feed: Feed) -> None:
 ACTS: dict[str, tuple[tuple[Any, ...], dict[str, str]]] = {
     "banned": (("POST", "ban", {"reason": "stolen"}), {"reason": "stolen"}),
     "unbanned": (("POST", "unban"), {}),
+    "lost": (("POST", "lost", {"reason": "left in a taxi"}), {"reason": "left in a taxi"}),
+    "found": (("POST", "found"), {}),
+    "retired": (("POST", "retire", {"reason": "broken"}), {"reason": "broken"}),
+    "returned": (("POST", "return", {"reason": "repaired"}), {"reason": "repaired"}),
     "disabled": (("POST", "disable"), {}),
     "enabled": (("POST", "enable"), {}),
     "deactivated": (("POST", "deactivate"), {}),
@@ -121,6 +125,7 @@ ACTS: dict[str, tuple[tuple[Any, ...], dict[str, str]]] = {
     "address_removed": (("DELETE", "address"), {"address": fingerprint(ADDRESS)}),
     "key_issued": (("POST", "key"), {}),
     "key_revoked": (("POST", "revoke-key"), {}),
+    "deleted": (("DELETE",), {}),
 }
 
 

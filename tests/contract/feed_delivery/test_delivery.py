@@ -7,7 +7,7 @@ import pytest
 from bindery.aws import dynamodb, functions
 from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
-from bindery.feed import catalogue, cursors
+from bindery.feed import catalogue, cursors, subscriptions
 from bindery.feed.sending import Error, Outcome
 from bindery.registry import items
 from tests.feed_receiver import DAY, DEVICE, HOUR, OTHER, START, URL, Feed, Request, cursor
@@ -314,6 +314,27 @@ def test_delivery_that_lost_its_lock_stops(feed: Feed) -> None:
     assert cursor(webhook)["next"] == 3
     feed.after(cursors.LOCK)
     assert len(feed.receiver.requests) == 3
+
+
+def test_lock_is_renewed_before_an_attempt_that_could_outlast_it(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed.subscribe()
+    find = subscriptions.find
+
+    def slow(webhook: str) -> items.Webhook | None:
+        feed.clock.pass_by(cursors.LOCK // 2)
+        return find(webhook)
+
+    def interfere(_: object) -> Outcome:
+        monkeypatch.setattr(subscriptions, "find", find)
+        feed.clock.pass_by(cursors.LOCK // 2 + 1)
+        feed.deliver({})
+        return Outcome(200)
+
+    monkeypatch.setattr(subscriptions, "find", slow)
+    feed.receiver.answer = interfere
+    feed.record("device.bound")
+    feed.run()
+    assert feed.receiver.sequences == [1]
 
 
 def test_event_recorded_during_a_delivery_follows_at_once(feed: Feed) -> None:

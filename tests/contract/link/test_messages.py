@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from bindery.aws import dynamodb
 from bindery.aws.errors import ConnectionFailed
-from bindery.core.errors import Refused
+from bindery.core.errors import HotKey, Reason, Refused
 from tests import device_link, rufus
 from tests.device_link import Connection, connected
 from tests.tables import everything
@@ -69,6 +70,21 @@ def test_message_to_a_closed_connection_is_not_a_failure(connection: Connection)
     device_link.gateway().open.clear()
     connection.send(HELLO)
     assert connection.received == []
+
+
+def test_throttled_key_range_is_a_warning_and_keeps_the_connection(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise HotKey(Reason.UNAVAILABLE, "TableReadKeyRangeThroughputExceeded")
+
+    monkeypatch.setattr(dynamodb, "get_many", fail)
+    connection.send(HELLO)
+    assert connection.received == [{"type": "refused", "why": "too many messages at once: send it again later"}]
+    assert connection.is_open
+    warning, line = caplog.records
+    assert (warning.levelname, warning.throttled) == ("WARNING", "TableReadKeyRangeThroughputExceeded")
+    assert line.levelname == "INFO"
 
 
 def test_unreachable_management_api_is_a_failure(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

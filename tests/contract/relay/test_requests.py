@@ -90,6 +90,15 @@ def test_hop_by_hop_headers_are_dropped() -> None:
     assert head(world)[1].startswith("host: proxy")
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"), [("caf\u00e9", b"caf\xe9"), ("\u20ac 5", b"\xe2\x82\xac 5"), ("\ud800", b"?")]
+)
+def test_header_is_sent_as_latin_1_or_else_as_utf_8(given: str, sent: bytes) -> None:
+    world = World(echo)
+    assert world.ask(headers={"X-Name": given}).status == 200
+    assert b"\r\nx-name: " + sent + b"\r\n" in world.agent.requests[0]
+
+
 def test_cookies_are_one_header() -> None:
     world = World(echo)
     world.ask(cookies=["a=1", "b=2"])

@@ -103,6 +103,13 @@ def test_passings_are_inserted_counted_and_listed_by_time() -> None:
     assert {item["expires_at"] for item in kept} == {NOW // 1000 + 90 * 86400}
 
 
+def test_time_without_an_offset_is_utc() -> None:
+    deviceid = bound()
+    assert inserted(token(deviceid), FIRST | {"timestamp": "2026-11-20T09:20:25.123"}).status == 201
+    (passing,) = listed(deviceid).json()["result"]
+    assert passing["timestamp"] == FIRST["timestamp"]
+
+
 def test_passing_is_inserted_once() -> None:
     deviceid = bound()
     session = token(deviceid)

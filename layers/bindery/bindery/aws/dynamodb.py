@@ -40,6 +40,7 @@ _AGAIN: Mapping[str, Callable[[], Refused]] = MappingProxyType(
     }
 )
 _actor: ContextVar[str | None] = ContextVar("_actor", default=None)
+_job: ContextVar[str | None] = ContextVar("_job", default=None)
 
 
 class Table(StrEnum):
@@ -324,13 +325,14 @@ def scan(table: Table, index: Index, filtered: Condition, limit: int, cursor: st
 
 
 @contextmanager
-def acting(who: str | None) -> Iterator[None]:
-    """Set `changed_by` and `changed_at` in all items written, or with None, neither."""
-    token = _actor.set(who)
+def acting(who: str | None, job: str | None = None) -> Iterator[None]:
+    """Set `changed_by` and `changed_at` in all items written, and `changed_in` for a bulk job; with None, neither."""
+    token, job_token = _actor.set(who), _job.set(job)
     try:
         yield
     finally:
         _actor.reset(token)
+        _job.reset(job_token)
 
 
 def actor() -> str | None:
@@ -452,8 +454,16 @@ def _name(table: Table) -> str:
 
 
 def _stamp() -> Item:
-    who = _actor.get()
-    return {} if who is None else {"changed_by": who, "changed_at": clock.now()}
+    who, job, now = _actor.get(), _job.get(), clock.now()
+    if who is None:
+        return {}
+    stamp = {"changed_by": who, "changed_at": now}
+    return stamp if job is None else {**stamp, "changed_in": changed_in(now, job)}
+
+
+def changed_in(at: int, job: str) -> str:
+    """Return the mark of a bulk job's change."""
+    return f"{at}-{job}"
 
 
 def _request(operation: Write | Check, stamp: Item) -> dict[str, Any]:

@@ -92,21 +92,22 @@ def close(device: str, binding: str, why: str) -> None:
         disconnect(last, why)
 
 
-def ban(device: str, why: str) -> None:
-    """Ban a device, and disconnect it. Raises `NOT_FOUND` and `CONFLICT`."""
+def ban(device: str, why: str, kind: items.BanKind | None = None, when: Condition = devices.EXISTS) -> bool:
+    """Ban a device, and disconnect it. Raises `NOT_FOUND`, `DEVICE_BANNED` (otherwise) and `CONFLICT`."""
     # All attempts are one act.
-    act = acts.of(device, did="banned", reason=why)
+    act = acts.of(device, did=kind or "banned", reason=why)
     for _ in range(_BAN_ATTEMPTS):
         last = presence.find(device)
         try:
-            devices.ban(device, why, *act, items.presence(device).delete(when=presence.unchanged(last)))
+            left = items.presence(device).delete(when=presence.unchanged(last))
+            banned = devices.ban(device, why, *act, left, kind=kind, when=when)
         except Refused as refused:
             # The device has connected again.
             if refused.reason is not Reason.CONFLICT:
                 raise
             continue
         disconnect(last, "banned")
-        return
+        return banned
     raise Refused(Reason.CONFLICT)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Key, Read, Table, Write
+from bindery.aws.dynamodb import Check, Key, Put, Read, Table, Write
 from bindery.aws.expressions import Condition, absent, equals, every, exists
 from bindery.connectivity import device_connections, presence
 from bindery.core import clock
@@ -53,6 +53,14 @@ def revoke(device: str) -> None:
     """Revoke a device's key. Raises `NOT_FOUND` and `CONFLICT`."""
     deletion = items.device_key(device).delete(when=exists().raises(Reason.NOT_FOUND))
     _replace_key(device, [deletion, *acts.of(device, did="key_revoked")])
+
+
+def revocation(device: str, key: items.DeviceKey | None, act: Sequence[Put]) -> list[Write]:
+    """Revoke a device's key, if it has one, with the end of its binding. The writes raise `CONFLICT` if it changed."""
+    if key is None:
+        return []
+    same = equals("credential", key["credential"]).raises(Reason.CONFLICT)
+    return [items.device_key(device).delete(when=same), *act]
 
 
 def _replace_key(device: str, writes: Sequence[Write | Check]) -> None:

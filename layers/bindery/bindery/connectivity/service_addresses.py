@@ -9,10 +9,10 @@ from typing import NamedTuple, Self
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table, Update
-from bindery.aws.expressions import Condition, absent, equals, exists, fewer
+from bindery.aws.expressions import Condition, absent, equals, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import acts, identity, items
+from bindery.registry import acts, devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.registry.identity import service_address
 from bindery.registry.items import ServiceKind
@@ -49,7 +49,13 @@ def find(address: str) -> Assigned | None:
     return Assigned.from_item(dynamodb.get(items.service_address(canonical)))
 
 
-def assign(address: str, device: str, kind: ServiceKind | None = None, port: int | None = None) -> None:
+def assign(
+    address: str,
+    device: str,
+    kind: ServiceKind | None = None,
+    port: int | None = None,
+    when: Condition = devices.EXISTS,
+) -> None:
     """Assign a service address, which can be untyped.
 
     Raises `INVALID`, `NOT_FOUND`, `ALREADY_EXISTS` (the address), `LIMIT_REACHED` and `CONFLICT`.
@@ -77,20 +83,24 @@ def assign(address: str, device: str, kind: ServiceKind | None = None, port: int
                 },
                 when=absent().raises(Reason.ALREADY_EXISTS),
             ),
-            _added(found, canonical, service),
+            _added(found, canonical, service, when),
             *acts.of(device, did="address_assigned", address=canonical),
         ]
     )
 
 
-def _added(device: items.Device, address: str, service: items.Service) -> Update:
+def _added(device: items.Device, address: str, service: items.Service, when: Condition) -> Update:
     key = items.key_of(Table.DEVICES, device)
     if "services" in device:
-        room = fewer("services", LIMIT).raises(Reason.LIMIT_REACHED)
+        room = (when & fewer("services", LIMIT)).raises(_why_not_added)
         return key.update(members={("services", address): service}, when=room)
     # A concurrent assignment creates the map too.
-    first = (exists() & absent("services")).raises(Reason.CONFLICT)
+    first = (when & absent("services")).raises(Reason.CONFLICT)
     return key.update(set={"services": {address: service}}, when=first)
+
+
+def _why_not_added(device: items.Device) -> Reason:
+    return Reason.LIMIT_REACHED if len(device.get("services", {})) >= LIMIT else Reason.CONFLICT
 
 
 def withdraw(address: str) -> None:
@@ -102,13 +112,16 @@ def withdraw(address: str) -> None:
     _remove([canonical], assigned.device)
 
 
-def withdraw_from(device: str, address: str | None = None) -> None:
-    """Remove one or all of a device's service addresses. Raises `NOT_FOUND`, or `CONFLICT` (all)."""
+def withdraw_from(device: str, address: str | None = None, when: Condition | None = None) -> None:
+    """Remove one or all of a device's service addresses. Raises `NOT_FOUND`, or `CONFLICT` (all, or with `when`)."""
     services = (dynamodb.get(items.device(device)) or {}).get("services", {})
     addresses = [each for each in services if address in (None, each)]
     if not addresses:
         raise Refused(Reason.NOT_FOUND)
-    _remove(addresses, device, equals("services", services).raises(Reason.CONFLICT) if address is None else None)
+    if address is None:
+        same = equals("services", services)
+        when = same if when is None else when & same
+    _remove(addresses, device, None if when is None else when.raises(Reason.CONFLICT))
 
 
 def _remove(addresses: Iterable[str], device: str, when: Condition | None = None) -> None:

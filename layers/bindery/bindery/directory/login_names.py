@@ -4,7 +4,7 @@ from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Put
 from bindery.aws.expressions import absent, equals
 from bindery.core.errors import Reason
-from bindery.registry import items
+from bindery.registry import identity, items
 
 
 def names(user: items.User) -> list[Key[items.LoginName]]:
@@ -32,6 +32,11 @@ def claims(user: items.User) -> list[Put]:
     return found
 
 
+def has_email(user: items.User, email: str) -> bool:
+    """Return True if a user's email address is this one, in any spelling."""
+    return identity.folded(user.get("email") or "") == identity.folded(email)
+
+
 def _in_domain(user: items.User) -> list[Key[items.LoginName]]:
     domain, email, phone = user["domain"], user.get("email"), user.get("phone")
     found = []
@@ -47,10 +52,19 @@ def _in_account(user: items.User) -> Key[items.LoginName] | None:
     return None if email is None or user.get("only_in_domain") else items.email_in_account(user["account"], email)
 
 
+def _listed(user: items.User) -> Key[items.LoginName] | None:
+    """Return the login name by which operators find a user's email address: that in the account, else in the domain."""
+    in_domain = (name for name in _in_domain(user) if name.sk == "email")
+    return _in_account(user) or next(in_domain, None)
+
+
 def _claim(name: Key[items.LoginName], user: items.User, reason: Reason) -> Put:
     kind = "phone number" if name.sk == "phone" else "email address"
     free = absent() | equals("uid", user["uid"])
+    item: items.LoginName = {"uid": user["uid"], "account": user["account"]}
+    if name == _listed(user):
+        item["collection"] = items.users_with_email(user["email"] or "").value
     return name.put(
-        {"uid": user["uid"], "account": user["account"]},
+        item,
         when=free.raises(reason, detail=f"The {kind} is another user's."),
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple, Unpack
 
 from bindery import directory
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, CursorPage
+from bindery.aws.dynamodb import Batch, Check, CursorPage, Read
 from bindery.aws.expressions import Condition, absent, equals, every
 from bindery.core import clock
 from bindery.core.errors import Reason
@@ -90,6 +90,16 @@ def show(uid: str) -> items.User:
 def list_users(account: str, limit: int, cursor: str | None) -> CursorPage[items.User]:
     """Return a page of an account's users."""
     return dynamodb.page(items.users(account), limit, cursor)
+
+
+def list_with_email(email: str, account: str | None, limit: int, cursor: str | None) -> CursorPage[items.User]:
+    """Return a page of the users with an email address in all accounts, or in one. A page can have fewer users."""
+    names = dynamodb.page(items.users_with_email(email), limit, cursor)
+    keys = [items.user(name["uid"]) for name in names.items if account in (None, name["account"])]
+    read = dynamodb.get_many([Read(key) for key in keys]) if keys else Batch({})
+    # The index may lag: a user's address can be another by now.
+    found = [user for user in map(read.__getitem__, keys) if user is not None and login_names.has_email(user, email)]
+    return CursorPage(found, names.cursor)
 
 
 def change(uid: str, /, *, references: Sequence[Check] = (), **members: Unpack[items.User]) -> None:

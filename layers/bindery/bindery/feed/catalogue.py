@@ -19,6 +19,7 @@ _DEVICE = {"device": "Id of the device in the admin API.", "api": "API to which 
 _BINDING = {"binding": "Id of the binding."}
 _HOLDER = {"holder": "Holder of the binding: `kind` (account, user or customer) and `id`; for a person a pseudonym."}
 _USER = {"user": "User with whom the device is shared: `kind` and `id`, a pseudonym."}
+_RECEIVER = {"user": "User to whom the device is offered: `kind` and `id`, a pseudonym."}
 _OPERATOR = {"operator": "ARN of the operator."}
 _REASON = {"reason": "Reason that the operator specified."}
 _SUBJECT = {
@@ -44,7 +45,9 @@ def _joined(*members: Mapping[str, str]) -> Mapping[str, str]:
 
 TYPES: Mapping[str, EventType] = MappingProxyType(
     {
-        "device.registered": _device("A device was seen or manufactured for the first time."),
+        "device.registered": _device(
+            "A device was seen or manufactured for the first time, or again after its deletion."
+        ),
         "device.bound": _device(
             "A device was bound.",
             _BINDING,
@@ -55,7 +58,10 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
             "A binding ended, and with it its shares and connections.",
             _BINDING,
             _HOLDER,
-            {"cause": "holder, evicted (another user bound the device), operator, or erased (the holder was erased)."},
+            {
+                "cause": "holder, evicted (another user bound the device), transferred (another user accepted an offer "
+                "of it), returned, retired, operator, or erased (the holder was erased)."
+            },
             _OPERATOR,
             _REASON,
             optional=("operator", "reason"),
@@ -75,10 +81,31 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
             _BINDING,
             _HOLDER,
             _USER,
-            {"cause": "ended (by the user, or with the binding), expired, operator, or erased."},
+            {
+                "cause": "ended (by the user, or with the binding), expired, operator, erased, or with the binding "
+                "transferred, returned or retired."
+            },
             _OPERATOR,
             _REASON,
             optional=("operator", "reason"),
+        ),
+        "device.offered": _device(
+            "The holder offered the device to another user.",
+            _BINDING,
+            _HOLDER,
+            _RECEIVER,
+            {"until": "End of the offer (milliseconds). It expires without an event."},
+            _OPERATOR,
+            optional=("operator",),
+        ),
+        "device.offer_ended": _device(
+            "An offer ended. If it is accepted, the binding ends instead, and another begins.",
+            _BINDING,
+            _HOLDER,
+            _RECEIVER,
+            {"cause": "declined, withdrawn, or erased (the user was erased)."},
+            _OPERATOR,
+            optional=("operator",),
         ),
         "device.blocked": _device("A customer blocked a registered device.", _BINDING, _HOLDER),
         "device.unblocked": _device("A customer unblocked a registered device.", _BINDING, _HOLDER),
@@ -89,6 +116,12 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
             optional=("reason",),
         ),
         "device.unbanned": _device("An operator lifted the device's ban.", _OPERATOR),
+        "device.lost": _device("An operator recorded that the device is lost. It cannot be used.", _OPERATOR, _REASON),
+        "device.found": _device("An operator recorded that a lost device was found.", _OPERATOR),
+        "device.retired": _device("An operator took the device out of use. It has no holder.", _OPERATOR, _REASON),
+        "device.returned": _device(
+            "An operator returned the device to stock, lost and retired ones too. It has no holder.", _OPERATOR, _REASON
+        ),
         "device.disabled": _device("An operator prevented new bindings.", _OPERATOR),
         "device.enabled": _device("An operator allowed new bindings again.", _OPERATOR),
         "device.deactivated": _device("An operator prevented connections to the device.", _OPERATOR),
@@ -97,6 +130,10 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
         "device.address_removed": _device("An operator removed a service address.", _OPERATOR, _ADDRESS),
         "device.key_issued": _device("An operator issued a device key, which replaces an earlier one.", _OPERATOR),
         "device.key_revoked": _device("An operator revoked the device's key.", _OPERATOR),
+        "device.deleted": _device(
+            "An operator deleted the device, which nobody held. It can be registered again.",
+            _OPERATOR,
+        ),
         "device.online": _device("The device connected.", _BINDING),
         "device.offline": _device("The device's connection ended.", _BINDING),
         "connection.opened": _device(

@@ -45,20 +45,24 @@ class Problem(NamedTuple):
     what: str
 
 
+def _nothing(_: items.Event | None) -> None:
+    return None
+
+
 def append(
     draft: Draft,
-    first: Callable[[], Draft | None] = lambda: None,
+    first: Callable[[items.Event | None], Draft | None] = _nothing,
     also: Callable[[Sequence[items.Event]], Iterable[Write]] = lambda _: (),
 ) -> list[items.Event]:
     """Append an event, unless it is in the chain. Return what this change appended, now or earlier.
 
-    If the chain is empty, `first` comes before it, in the same transaction, as do the writes that go with the new
-    events. What these depend on is read after the chain's end, so it is that of its last event. Raises `CONFLICT`
-    after repeated concurrent writes.
+    The event that `first` returns for the chain's last one comes before it, in the same transaction, as do the writes
+    that go with the new events. What these depend on is read after the chain's end, so it is that of its last event.
+    Raises `CONFLICT` after repeated concurrent writes.
     """
     for _ in range(ATTEMPTS):
         last = dynamodb.last(items.events(draft.chain))
-        earlier = first() if last is None else None
+        earlier = first(last)
         drafts = [draft] if earlier is None else [earlier, draft]
         made = _numbered(drafts, last)
         try:
@@ -68,15 +72,19 @@ def append(
             if refused.reason not in (Reason.ALREADY_EXISTS, Reason.LIMIT_REACHED):
                 raise
             # Either this event is in the chain, or another has its place now.
-            if refused.reason is Reason.ALREADY_EXISTS and (found := find(draft.id, draft.source)) is not None:
-                return found
+            if refused.reason is Reason.ALREADY_EXISTS:
+                if (found := find(draft.id, draft.source)) is not None:
+                    return found
+                if earlier is not None and dynamodb.get(items.recorded(earlier.id)) is not None:
+                    # The event before it is in the chain, but not at its end.
+                    first = _nothing
             continue
         return made
     raise Refused(Reason.CONFLICT)
 
 
 def find(event: str, source: str) -> list[items.Event] | None:
-    """Return an event that was appended, and the first of the chain if it was appended with it. None: not appended.
+    """Return an event that was appended, and the one before it if it was appended with it. None: not appended.
 
     If another change appended it, which publishes it, return nothing.
     """
@@ -85,7 +93,7 @@ def find(event: str, source: str) -> list[items.Event] | None:
         return None
     if marker["source"] != source:
         return []
-    first = 1 if marker["seq"] == 2 else marker["seq"]
+    first = max(1, marker["seq"] - 1)
     found = read(marker["chain"], first, marker["seq"] - first + 1)
     return [each for each in found if each["id"] == event or _source(each) == source]
 

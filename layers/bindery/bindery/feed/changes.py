@@ -45,10 +45,13 @@ class Derived(NamedTuple):
     chain: str | Person
     data: dict[str, Any]
     ended: tuple[str, ...] = ()
-    """Id of the binding or share whose end this is, and in multi mode of a share's binding.
+    """Id of the binding, share or offer whose end (or beginning, of an offer) this is, and in multi mode of a share's
+    binding.
 
-    If an operator ended it, there is an act.
+    If an operator did it, there is an act.
     """
+    since: int | None = None
+    """Of the deletion of a device: when it was created."""
 
 
 def parse(record: Mapping[str, Any]) -> Change:

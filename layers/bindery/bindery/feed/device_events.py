@@ -5,29 +5,37 @@ from types import MappingProxyType
 from typing import Any
 
 from bindery.feed.changes import Change, Derived, Person
-from bindery.registry import bindings, identity
+from bindery.registry import acts, bindings, identity
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
 
 _Item = Mapping[str, Any]
 
 _NOTHING: _Item = MappingProxyType({})
+REGISTERED, DELETED = "device.registered", "device.deleted"
 _DIGITS = 32
 """Digits of a fingerprint in an event."""
+_WITH_CHANGE = ("ended", "offered")
+"""Acts beside a change of a binding, which gives the event."""
 _RENAMED = ("alias", "nickname")
 """Holders' names for devices in bindings."""
 
 
-def registered(device: str, item: _Item) -> Derived:
+def registered(device: str, made: int) -> Derived:
     """Return the first event of a device, which any of its records shows."""
-    made = item["created_at"]
-    return _event("device.registered", device, made, {}, (device, str(made)))
+    return _event(REGISTERED, device, made, {}, (device, str(made)))
+
+
+def deleted(device: str, act: _Item) -> Derived:
+    """Return the last event of a device, which an operator deleted."""
+    since = str(act["since"])
+    return _event(DELETED, device, act["at"], {"operator": act["by"]}, (device, since), since=act["since"])
 
 
 def of_device(change: Change) -> Iterator[Derived]:
     """Derive events from a change of a device's own item. Operators' changes have acts."""
     if change.old is None and change.new is not None and identity.is_device(change.pk):
-        yield registered(change.pk, change.new)
+        yield registered(change.pk, change.new["created_at"])
 
 
 def of_binding(change: Change) -> Iterator[Derived]:
@@ -50,7 +58,7 @@ def _binding(change: Change) -> Iterator[Derived]:
         yield from _changed(change, old, new)
         return
     if old is not None:
-        yield from _ended(change, old, evicted=new is not None)
+        yield from _ended(change, old, new)
     if new is not None:
         yield _begun(change, new)
 
@@ -71,18 +79,19 @@ def _begun(change: Change, new: _Item) -> Derived:
     return _change("device.bound", change, bound)
 
 
-def _ended(change: Change, old: _Item, *, evicted: bool) -> Iterator[Derived]:
+def _ended(change: Change, old: _Item, new: _Item | None) -> Iterator[Derived]:
     """A binding ended with its shares and leases, or a share with its lease."""
     if old.get("kind") == "share":
         ended = (old["share"], old["binding"])
         yield _share_ended(change, old, _sharer(old), old["holder"], old["expires_at"], ended)
         yield from _leases_ended(change, old, _NOTHING)
         return
-    by_operator = () if evicted else (old["binding"],)
+    # A binding that replaces another was made by its holder, unless they accepted an offer: operators do that for them.
+    cause = "holder" if new is None else "transferred" if "accepted" in new else "evicted"
+    by_operator = () if cause == "evicted" else (old["binding"],)
     for uid, until in sorted(old.get("shares", {}).items()):
         yield _share_ended(change, old, _holder(old), identity.user_holder(uid), until, by_operator)
     yield from _leases_ended(change, old, _NOTHING)
-    cause = "evicted" if evicted else "holder"
     unbound = {"binding": old["binding"], "holder": _holder(old), "cause": cause}
     yield _change("device.unbound", change, unbound, ended=by_operator)
 
@@ -95,6 +104,7 @@ def _changed(change: Change, old: _Item, new: _Item) -> Iterator[Derived]:
     if old.get("status") != new.get("status"):
         yield _change("device.blocked" if new["status"] == "blocked" else "device.unblocked", change, same)
     yield from _shares_changed(change, old, new)
+    yield from _offer_changed(change, old, new)
     yield from _leases_ended(change, old, new)
 
 
@@ -107,6 +117,18 @@ def _shares_changed(change: Change, old: _Item, new: _Item) -> Iterator[Derived]
         yield _share_ended(change, old, _holder(old), identity.user_holder(uid), before[uid], ended)
     for uid in sorted(after.keys() - lasting):
         yield _accepted(change, new, _holder(new), identity.user_holder(uid), after[uid])
+
+
+def _offer_changed(change: Change, old: _Item, new: _Item) -> Iterator[Derived]:
+    """An offer of the device was made or ended, but not with its binding."""
+    before, after = old.get("offer"), new.get("offer")
+    same = {"binding": new["binding"], "holder": _holder(new)}
+    if after is not None and (before is None or before["id"] != after["id"]):
+        offered = same | {"user": Person(identity.user_holder(after["to"])), "until": after["until"] * 1000}
+        yield _change("device.offered", change, offered, ended=(after["id"],))
+    elif before is not None and after is None:
+        ended = same | {"user": Person(identity.user_holder(before["to"])), "cause": "withdrawn"}
+        yield _change("device.offer_ended", change, ended, ended=(acts.offer_end(before["id"]),))
 
 
 def _is_over(change: Change, until: int, new: int) -> bool:
@@ -200,9 +222,12 @@ def _entry(change: Change) -> Iterator[Derived]:
 
 
 def _act(change: Change) -> Iterator[Derived]:
-    """An operator did something to a device. The end of a binding has an act too, but is its own event."""
+    """An operator did something to a device."""
     act = change.new
-    if act is None or change.old is not None or act["did"] == "ended":
+    if act is None or change.old is not None or act["did"] in _WITH_CHANGE:
+        return
+    if act["did"] == "deleted":
+        yield deleted(change.pk, act)
         return
     done = {name: act[name] for name in ("reason",) if name in act}
     if "address" in act:
@@ -230,10 +255,16 @@ def _change(
 
 
 def _event(
-    kind: str, device: str, at: int, data: dict[str, Any], facts: tuple[str, ...], ended: tuple[str, ...] = ()
+    kind: str,
+    device: str,
+    at: int,
+    data: dict[str, Any],
+    facts: tuple[str, ...],
+    ended: tuple[str, ...] = (),
+    since: int | None = None,
 ) -> Derived:
     known = {"device": identity.opaque(device), "api": identity.parts(device)["dialect"]}
-    return Derived(kind, facts, at, device, known | data, ended)
+    return Derived(kind, facts, at, device, known | data, ended, since)
 
 
 def _holder(binding: _Item) -> Any:

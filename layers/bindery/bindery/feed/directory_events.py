@@ -8,7 +8,7 @@ from bindery.feed.changes import Change, Derived, Person
 from bindery.registry import identity
 from bindery.security import secrets
 
-_UNMENTIONED = frozenset({"pk", "sk", "changed_by", "changed_at", "collection"})
+_UNMENTIONED = frozenset({"pk", "sk", "changed_by", "changed_at", "changed_in", "collection"})
 _REPEATED: Mapping[str, frozenset[str]] = MappingProxyType(
     {"account": frozenset({"live_keys"}), "api_key": frozenset({"account_enabled", "parts"})}
 )
@@ -84,7 +84,9 @@ def of_act(change: Change) -> Iterator[Derived]:
         return
     if act["did"] == "erased":
         chain = identity.join("person", act["person"]) if act["person"] else "erased"
-        yield _event("operator.erased", change, _Subject("user", act["person"], chain), act["by"], set())
+        yield _event(
+            "operator.erased", change, _Subject(act.get("kind", "user"), act["person"], chain), act["by"], set()
+        )
     else:
         yield _event("operator.deleted", change, _deleted(change.pk, act["kind"], act["id"]), act["by"], set())
 

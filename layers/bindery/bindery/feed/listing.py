@@ -34,6 +34,9 @@ _ENTERS: Mapping[str, tuple[State, ...]] = MappingProxyType(
 _LEAVES: Mapping[str, tuple[State, ...]] = MappingProxyType(
     {
         "device.offline": ("online",),
+        # Of these three states, a device is in one.
+        "device.banned": ("lost", "retired"),
+        "device.retired": ("lost",),
         "device.unbanned": ("banned",),
         "device.enabled": ("disabled",),
         "device.activated": ("inactive",),
@@ -100,7 +103,11 @@ def _following(device: str, listing: Listing, event: items.Event) -> Listing:
     if kind == _DELETED:
         return _GONE
     if listing is _GONE:
-        listing = _new(device, at)
+        record = dynamodb.get(items.device(device))
+        if record is None and kind != _REGISTERED:
+            # It was deleted, and this event of its is recorded late.
+            return _GONE
+        listing = _new(device, at, record)
     bindings = max(0, listing["bindings"] + _BINDINGS.get(kind, 0))
     held: State = "bound" if bindings else "unbound"
     if held == "unbound" and "never_seen" in listing["states"] and kind != "device.online":
@@ -110,14 +117,13 @@ def _following(device: str, listing: Listing, event: items.Event) -> Listing:
     return {**listing, "bindings": bindings, "states": dict.fromkeys((*_ENTERS.get(kind, ()), held), at) | states}
 
 
-def _new(device: str, at: int) -> Listing:
+def _new(device: str, at: int, record: items.Device | None) -> Listing:
     made: Listing = {
         "scope": scope_of(device),
         "listed_at": at,
         "bindings": 0,
         "states": {"never_seen": at},
     }
-    record = dynamodb.get(items.device(device))
     return made if record is None or "serial" not in record else {**made, "serial": record["serial"]}
 
 

@@ -143,7 +143,7 @@ def derive(change: Change) -> Iterator[Derived]:
 
 
 def _endings(derived: Derived) -> list[dynamodb.Key[items.Act]]:
-    """Return the keys that the act of an operator who ended a binding or share can have."""
+    """Return the keys that the act of an operator who ended a binding or share, or made or ended an offer, can have."""
     return [items.ending(str(derived.chain), ended) for ended in derived.ended]
 
 
@@ -163,7 +163,7 @@ def _append(derived: Derived, source: str, act: items.Act | None) -> list[items.
     listing.enter(listing.scope_of(device))
     return chain.append(
         _draft(derived, source, act),
-        lambda: _registration(derived, device, source),
+        lambda last: _before(derived, device, source, last),
         lambda events: listing.writes(device, events),
     )
 
@@ -173,12 +173,38 @@ def _device(derived: Derived) -> str | None:
     return derived.chain if isinstance(derived.chain, str) and identity.is_device(derived.chain) else None
 
 
-def _registration(derived: Derived, device: str, source: str) -> Draft | None:
-    """Return the event that comes before all others of a device."""
-    if derived.type == "device.registered":
+def _before(derived: Derived, device: str, source: str, last: items.Event | None) -> Draft | None:
+    """Return the event that must come before this one, if the chain does not have it yet.
+
+    A device is registered before anything else happens to it, and deleted before it is registered again. The streams
+    of these changes are not ordered with each other.
+    """
+    begins = last is None or last["type"] == device_events.DELETED
+    if derived.type == device_events.REGISTERED:
+        deletion = None if begins else _deletion(device)
+        return None if deletion is None else _draft(deletion, source, None)
+    if not begins:
         return None
+    created = derived.since or _creation(device, derived.at, again=last is not None)
+    return None if created is None else _draft(device_events.registered(device, created), source, None)
+
+
+def _creation(device: str, at: int, *, again: bool) -> int | None:
+    """Return when the device was created that an event is of, or None if it is not known any more."""
     item = dynamodb.get(items.device(device))
-    return None if item is None else _draft(device_events.registered(device, item), source, None)
+    # The time of a change is in whole seconds.
+    if again or item is None or item["created_at"] > at + 999:
+        deletion = _deletion(device)
+        if deletion is not None:
+            return deletion.since
+    return None if item is None else item["created_at"]
+
+
+def _deletion(device: str) -> Derived | None:
+    """Return the first deletion of a device that was not recorded."""
+    acts = dynamodb.query(items.acts(device), consistent=True)
+    found = (device_events.deleted(device, act) for act in acts if act["did"] == "deleted")
+    return next((each for each in found if dynamodb.get(items.recorded(_identifier(each))) is None), None)
 
 
 def _draft(derived: Derived, source: str, act: items.Act | None) -> Draft:
@@ -188,7 +214,7 @@ def _draft(derived: Derived, source: str, act: items.Act | None) -> Draft:
         name: _named(value, at) if isinstance(value, Person) else value for name, value in derived.data.items()
     }
     if act is not None:
-        data |= {"cause": act["cause"], "operator": act["by"], "reason": act["reason"]}
+        data |= {name: act[name] for name in ("cause", "reason") if name in act} | {"operator": act["by"]}
     chained = derived.chain
     return Draft(
         _identifier(derived),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage, Read
 from bindery.connectivity import presence, service_addresses
@@ -10,7 +11,7 @@ from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.operators import forced_unbind
 from bindery.operators.forced_unbind import Holder
-from bindery.registry import devices, identity, items
+from bindery.registry import devices, identity, items, ownership
 
 _FACTS = (
     "model",
@@ -68,9 +69,13 @@ def show(device: str) -> dict[str, Any]:
     now = clock.seconds()
     # In multi mode, any user's binding keeps the device online.
     bound = bool(users) if owner is None else owner.binding.get("status", "active") == "active"
+    offer = None if owner is None else ownership.offer_of(owner.binding)
+    held = bool(users) if owner is None else owner.binding.get("status") != Status.UNREGISTERED
     last = presence.under(presence.find(device), None if owner is None else owner.binding["binding"]) if bound else None
     return {
         **describe(record),
+        "state": ownership.state_of(record, held=held, offer=offer),
+        "offer": _offer(offer),
         "presence": _presence(last),
         "binding": None if owner is None else _binding(owner, now),
         "users": [_user(user) for user in users if user.binding.get("expires_at", now + 1) > now],
@@ -104,7 +109,7 @@ def describe(device: items.Device) -> dict[str, Any]:
             {"address": address, "service": service.get("kind"), "port": service.get("port")}
             for address, service in sorted(device.get("services", {}).items())
         ],
-        "ban": _action(stored, "banned_at", "ban_reason", "banned_by"),
+        "ban": _ban(device),
         "unbanned": _action(stored, "unbanned_at", "ban_reason", "unbanned_by"),
         "unbound": _action(stored, "unbound_at", "unbind_reason", "unbound_by"),
     }
@@ -124,6 +129,15 @@ def _presence(last: items.Presence | None) -> dict[str, object]:
 
 def _action(stored: Mapping[str, object], at: str, reason: str, by: str) -> dict[str, object] | None:
     return {"at": stored[at], "reason": stored[reason], "by": stored.get(by)} if at in stored else None
+
+
+def _ban(device: items.Device) -> dict[str, object] | None:
+    ban = _action(device, "banned_at", "ban_reason", "banned_by")
+    return ban and ban | {"kind": device.get("ban_kind", "banned")}
+
+
+def _offer(offer: items.Offer | None) -> dict[str, object] | None:
+    return offer and {"to": offer["to"], "expires_at": offer["until"] * 1000, "by": offer["by"]}
 
 
 def _binding(owner: Holder, now: int) -> dict[str, object]:

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Batch, Key, Read, Table
 from bindery.core.errors import Refused
+from bindery.directory import login_names
 from bindery.http.fields import EMAIL_LIMIT, ID
 from bindery.operators import matches
 from bindery.operators.matches import Describe, Match
 from bindery.registry import devices, identity, items
 
 LIMIT = 20
-"""Devices with a serial number."""
+"""Devices with a serial number, and users with an email address."""
 
 IDENTIFIER_LIMIT = 128
 """Characters of all identifiers but a device's id and an email address."""
@@ -30,7 +31,7 @@ class Found(NamedTuple):
     matches: Sequence[Match]
     tried: Sequence[str]
     more: bool
-    """True if more devices have this serial number, or one that begins so."""
+    """True if more devices have this serial number or one that begins so, or more users this email address."""
 
 
 class _Candidate(NamedTuple):
@@ -45,18 +46,19 @@ class _Candidate(NamedTuple):
 def find(text: str, *, account: str | None = None, domain: str | None = None) -> Found:
     """Look up a text in at most six round trips. A credential is looked up by its SHA-256.
 
-    Serial numbers that begin with the text are found only if nothing else is.
-
-    Email addresses need an account or a domain, phone numbers a domain.
+    Serial numbers that begin with the text are found only if nothing else is. Email addresses are looked up in all
+    accounts, or in an account or domain. Phone numbers need a domain.
     """
     direct = [*_devices(text, account), *_records(text), *_login_names(text, account, domain)]
     first = _read(direct)
     serials = devices.list_with_serial(text, LIMIT, None) if len(text) <= IDENTIFIER_LIMIT else None
+    names = dynamodb.page(items.users_with_email(text), LIMIT) if _in_all_accounts(text, account, domain) else None
     indexed = [
         *(_device("serial number", each["pk"]) for each in (serials.items if serials else ())),
         *_credentials(text),
         *_labels(text),
         *_references(direct, first),
+        *(_with_email(text, name["uid"]) for name in (names.items if names else ())),
     ]
     found = [*_matches(direct, first), *_matches(indexed, _read(indexed))]
     begun = dynamodb.page(items.serials_from(text), LIMIT) if not found and _begins_serials(text) else None
@@ -65,6 +67,7 @@ def find(text: str, *, account: str | None = None, domain: str | None = None) ->
         found += _matches(longer, _read(longer))
     searched = {
         "serial number": serials is not None,
+        "email address": names is not None,
         "beginning of a serial number": begun is not None,
         "credential of a device": _is(_HASH, text),
         "label of a connection": _is(_LABEL, text),
@@ -74,7 +77,7 @@ def find(text: str, *, account: str | None = None, domain: str | None = None) ->
     return Found(
         list(reversed(unique.values())),
         list(dict.fromkeys(tried)),
-        more=any(devices is not None and devices.cursor is not None for devices in (serials, begun)),
+        more=any(page is not None and page.cursor is not None for page in (serials, begun, names)),
     )
 
 
@@ -140,13 +143,30 @@ def _records(text: str) -> Iterator[_Candidate]:
 
 
 def _login_names(text: str, account: str | None, domain: str | None) -> Iterator[_Candidate]:
-    is_email = "@" in text and len(identity.folded(text).encode()) <= EMAIL_LIMIT
+    is_email = _is_email(text)
     if is_email and account is not None:
         yield _Candidate("email address", items.email_in_account(account, text))
     if is_email and domain is not None:
         yield _Candidate("email address", items.email_in_domain(domain, text))
     if domain is not None and (phone := identity.phone(text)) is not None:
         yield _Candidate("phone number", items.phone_in_domain(domain, phone))
+
+
+def _is_email(text: str) -> bool:
+    return "@" in text and len(identity.folded(text).encode()) <= EMAIL_LIMIT
+
+
+def _in_all_accounts(text: str, account: str | None, domain: str | None) -> bool:
+    return account is None and domain is None and _is_email(text)
+
+
+def _with_email(email: str, uid: str) -> _Candidate:
+    """Return a user whom the index lists with an email address. It may lag."""
+
+    def describe(named: str, item: items.User) -> Match | None:
+        return matches.user(named, item) if login_names.has_email(item, email) else None
+
+    return _Candidate("email address", items.user(uid), describe)
 
 
 def _credentials(text: str) -> Iterator[_Candidate]:

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeGuard
 from bindery.asseco import owned_devices
 from bindery.asseco.owned_devices import Status
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Batch, Delete, Read, Table, Update
+from bindery.aws.dynamodb import Batch, Delete, Put, Read, Table, Update
 from bindery.aws.expressions import equals
 from bindery.connectivity import device_connections
 from bindery.core.errors import Reason, Refused
@@ -40,26 +40,35 @@ def is_registration(binding: items.Binding) -> TypeGuard[items.Registration]:
     return "status" in binding
 
 
+def lasts(binding: items.Binding) -> bool:
+    """Return False for an asseco registration that has ended."""
+    return not is_registration(binding) or binding["status"] != Status.UNREGISTERED
+
+
 def end(device: str, why: str, *, uid: str | None = None) -> None:
     """End a device's binding and shares, or in multi mode what `uid` holds.
 
     A registration becomes unregistered. Raises `NOT_FOUND` and `CONFLICT`.
     """
     binding = dynamodb.get(items.owner(device) if uid is None else items.user_binding(device, uid))
-    if binding is None or (is_registration(binding) and binding["status"] == Status.UNREGISTERED):
+    if binding is None or not lasts(binding):
         raise Refused(Reason.NOT_FOUND)
     end_unchanged(binding, why)
 
 
 def end_unchanged(binding: items.Binding, why: str, cause: items.Cause = "operator") -> None:
     """`end` a binding, and disconnect the device. Raises `CONFLICT` if it has changed."""
-    device, shared = binding["pk"], binding.get("kind") == "share"
-    ended = binding["share"] if shared else binding["binding"]
+    device = binding["pk"]
+    dynamodb.transact([devices.unbound(device, why), *ending(binding, why, cause)])
+    if binding.get("kind") != "share":
+        device_connections.close(device, binding["binding"], "unbound")
+
+
+def ending(binding: items.Binding, why: str, cause: items.Cause) -> list[Update | Delete | Put]:
+    """Return the writes that end a binding or share, with the act. They raise `CONFLICT` if it has changed."""
+    device, ended = binding["pk"], binding["share"] if binding.get("kind") == "share" else binding["binding"]
     entry = dynamodb.get(user_devices.key_of(binding)) if "device_key" in binding else None
-    act = acts.ending(device, ended, why, cause, _shares(binding, entry))
-    dynamodb.transact([devices.unbound(device, why), *_writes(binding, entry), *act])
-    if not shared:
-        device_connections.close(device, ended, "unbound")
+    return [*_writes(binding, entry), *acts.ending(device, ended, why, cause, _shares(binding, entry))]
 
 
 def _holder(binding: items.Binding, entries: Batch) -> Holder:

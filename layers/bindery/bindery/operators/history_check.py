@@ -18,16 +18,20 @@ _BATCH = 1000
 _DAY = 86_400_000
 
 _FLAGS = {
-    "device.banned": ("banned", True),
-    "device.unbanned": ("banned", False),
-    "device.disabled": ("disabled", True),
-    "device.enabled": ("disabled", False),
-    "device.deactivated": ("inactive", True),
-    "device.activated": ("inactive", False),
-    "device.online": ("connected", True),
-    "device.offline": ("connected", False),
+    "device.banned": {"banned": True, "lost": False, "retired": False},
+    "device.unbanned": {"banned": False},
+    "device.lost": {"lost": True},
+    "device.found": {"lost": False},
+    "device.retired": {"lost": False, "retired": True},
+    "device.returned": {"lost": False, "retired": False},
+    "device.disabled": {"disabled": True},
+    "device.enabled": {"disabled": False},
+    "device.deactivated": {"inactive": True},
+    "device.activated": {"inactive": False},
+    "device.online": {"connected": True},
+    "device.offline": {"connected": False},
 }
-_NOUNS = ("banned", "disabled", "inactive", "connected")
+_NOUNS = ("banned", "lost", "retired", "disabled", "inactive", "connected")
 
 
 @dataclass
@@ -41,13 +45,14 @@ class State:
         """Apply an event."""
         # The event may have been tampered with.
         binding = str(event["data"].get("binding"))
-        if event["type"] == "device.bound":
+        if event["type"] == "device.deleted":
+            self.bindings, self.flags = set(), dict.fromkeys(_NOUNS, False)
+        elif event["type"] == "device.bound":
             self.bindings.add(binding)
         elif event["type"] == "device.unbound":
             self.bindings.discard(binding)
         elif event["type"] in _FLAGS:
-            name, value = _FLAGS[event["type"]]
-            self.flags[name] = value
+            self.flags |= _FLAGS[event["type"]]
 
 
 class Verified(NamedTuple):
@@ -90,7 +95,7 @@ def _parts(device: str) -> Iterator[list[items.Event]]:
 def _now(device: str, record: items.Device | None) -> State:
     last = presence.find(device)
     flags = {
-        "banned": devices.banned(record),
+        **{kind: kind == _ban(record) for kind in ("banned", "lost", "retired")},
         "disabled": "disabled" in (record or {}),
         "inactive": "inactive" in (record or {}),
         # Also without an end that was noticed.
@@ -98,6 +103,10 @@ def _now(device: str, record: items.Device | None) -> State:
     }
     holders = dynamodb.query(items.holders(device), consistent=True, round_trips=50)
     return State(set(_bindings(holders)), flags)
+
+
+def _ban(record: items.Device | None) -> str | None:
+    return record.get("ban_kind", "banned") if record is not None and devices.banned(record) else None
 
 
 def _bindings(found: Iterable[Mapping[str, object]]) -> Iterator[str]:

@@ -29,7 +29,7 @@ def device(named: str, item: items.Device) -> Match:
     """Describe a device."""
     parts = identity.parts(item["pk"])
     states = [
-        *([f"banned: {item['ban_reason']}"] if "banned_at" in item else ()),
+        *([f"{item.get('ban_kind', 'banned')}: {item['ban_reason']}"] if "banned_at" in item else ()),
         *(["disabled"] if "disabled" in item else ()),
         *(["inactive"] if "inactive" in item else ()),
     ]

@@ -1,7 +1,7 @@
 """Export and erasure of everything stored about a user."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from bindery.core.errors import Reason, Refused
 from bindery.directory import login_names, products, users
 from bindery.feed import people
 from bindery.operators import forced_unbind, history
-from bindery.quectel import families, user_devices
+from bindery.quectel import families, transfers, user_devices
 from bindery.registry import acts, holdings, identity, items
 from bindery.registry.bindings import Mode, share_id
 
@@ -31,6 +31,7 @@ KINDS = (
     "service_names",
     "families",
     "bars",
+    "offers",
     "shares",
     "bindings",
     "registrations",
@@ -41,6 +42,11 @@ KINDS = (
     "users",
 )
 """In the order of removal."""
+
+Records = Sequence[Mapping[str, Any]]
+
+_NO_RECORDS: Records = ()
+_OF_USER = ("bindings", "shares", "families", "bars", "connections", "tunnels", "service_names")
 
 # Round trips of a megabyte each: more than the limits above need.
 _PAGES = 50
@@ -98,32 +104,101 @@ def export(uid: str) -> dict[str, Any]:
     """
     user = dynamodb.get(items.user(uid))
     customer = None if user is None else user["customer"]
+    found = _of_user(uid) | _of_customer(customer) | _of_both(uid, customer)
+    if user is None and not any(found.values()):
+        raise Refused(Reason.NOT_FOUND)
+    shown = user and _selected(user, _USER) | {"has_password": user.get("password") is not None}
+    return _within_limit({"user": shown}, found)
+
+
+def export_customer(customer: str) -> dict[str, Any]:
+    """Return everything stored about a bank's customer, who need not be a user. Raises `NOT_FOUND`."""
+    found = dict.fromkeys(_OF_USER, _NO_RECORDS) | _of_customer(customer) | _of_both(None, customer)
+    if not any(found.values()):
+        raise Refused(Reason.NOT_FOUND)
+    return _within_limit({"user": None}, found)
+
+
+def _within_limit(user: dict[str, Any], found: Mapping[str, Records]) -> dict[str, Any]:
+    return {
+        **user,
+        **{kind: records[:EXPORT_LIMIT] for kind, records in found.items()},
+        "complete": all(len(records) <= EXPORT_LIMIT for records in found.values()),
+    }
+
+
+def stored(uid: str | None, customer: str | None) -> dict[str, int]:
+    """Return the number of records now stored about a user, a customer or both, by kind, without zeros."""
+    both: Counter[str] = Counter()
+    if uid is not None:
+        both |= _numbers(export, uid)
+    if customer is not None:
+        both |= _numbers(export_customer, customer)
+    return dict(both)
+
+
+def _numbers(export_of: Callable[[str], dict[str, Any]], name: str) -> Counter[str]:
+    try:
+        found = export_of(name)
+    except Refused as refused:
+        if refused.reason is not Reason.NOT_FOUND:
+            raise
+        return Counter()
+    user, _ = found.pop("user"), found.pop("complete")
+    return Counter({kind: len(records) for kind, records in found.items()} | {"users": int(user is not None)})
+
+
+def customer_of(uid: str) -> str | None:
+    """Return the bank customer that a user is, or None."""
+    user = dynamodb.get(items.user(uid))
+    return None if user is None else user["customer"]
+
+
+def created_at(uid: str) -> int | None:
+    """Return when a user was created, or None if there is none."""
+    user = dynamodb.get(items.user(uid))
+    return None if user is None else user["created_at"]
+
+
+def _read(kinds: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, Records]:
+    """Return the records of each kind, one more than `EXPORT_LIMIT` if there are more."""
+    return {kind: list(islice(records, EXPORT_LIMIT + 1)) for kind, records in kinds.items()}
+
+
+def _of_user(uid: str) -> dict[str, Records]:
     kinds: Mapping[str, Iterator[Mapping[str, Any]]] = {
         "bindings": (_binding(held) for held in _held(uid) if held["kind"] == "binding"),
         "shares": (_visible(held) for held in _held(uid) if held["kind"] == "share"),
         "families": (_family(family, uid) for family in _families(uid)),
         "bars": chain(map(_bar, products.bars(uid)), map(_lifted_bar, _lifted_bars(uid))),
+        "offers": map(_offer, _offers(uid)),
         "connections": map(_visible, _leases(uid)),
         "tunnels": map(_tunnel, _tunnels(uid)),
-        "presences": (_presence(last) for last in _known(items.presence, uid, customer)),
-        "properties": (_properties(last) for last in _known(items.properties, uid, customer)),
         "service_names": (
             {"address": name["sk"].partition("#")[2], "name": name["name"]} for name in _service_names(uid)
         ),
-        "registrations": map(_visible, _every_registration(customer)),
-        "issued_devices": map(_visible, _issued(customer)),
-        "cards_held": (_selected(card, _CARD_HELD) for card in _cards_held(customer)),
+    }
+    return _read(kinds)
+
+
+def _of_customer(customer: str | None) -> dict[str, Records]:
+    return _read(
+        {
+            "registrations": map(_visible, _every_registration(customer)),
+            "issued_devices": map(_visible, _issued(customer)),
+            "cards_held": (_selected(card, _CARD_HELD) for card in _cards_held(customer)),
+        }
+    )
+
+
+def _of_both(uid: str | None, customer: str | None) -> dict[str, Records]:
+    kinds: Mapping[str, Iterator[Mapping[str, Any]]] = {
+        "presences": (_presence(last) for last in _known(items.presence, uid, customer)),
+        "properties": (_properties(last) for last in _known(items.properties, uid, customer)),
         "pseudonyms": (_pseudonym(holder, person) for holder, person in _persons(uid, customer)),
         "events": (_event(event) for _, person in _persons(uid, customer) for event in history.all_of_person(person)),
     }
-    found = {kind: list(islice(records, EXPORT_LIMIT + 1)) for kind, records in kinds.items()}
-    if user is None and not any(found.values()):
-        raise Refused(Reason.NOT_FOUND)
-    return {
-        "user": user and _selected(user, _USER) | {"has_password": user.get("password") is not None},
-        **{kind: records[:EXPORT_LIMIT] for kind, records in found.items()},
-        "complete": all(len(records) <= EXPORT_LIMIT for records in found.values()),
-    }
+    return _read(kinds)
 
 
 def erase(uid: str) -> tuple[dict[str, int], bool]:
@@ -135,17 +210,36 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
     user = dynamodb.get(items.user(uid))
     if user is not None:
         users.set_enabled(uid, False)
-    removed: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
-    for kind in _removals(uid, user):
-        removed[kind] += 1
-        if removed.total() == ERASE_LIMIT:
-            break
+    removed = _counted(_removals(uid, user))
     # Indexes may lag behind their tables, so the user is deleted only by a call that found nothing else. If an index
     # lags for longer than that, a later call finds what is left by the uid alone.
     if removed.total() > 0:
         return dict(removed), False
     removed["pseudonyms"] = _erase_user(uid, user)
     return dict(removed | {"users": 0 if user is None else 1}), True
+
+
+def erase_customer(customer: str, *, begun: bool) -> tuple[dict[str, int], bool]:
+    """Remove up to `ERASE_LIMIT` records about a bank's customer, as `erase` does. Users linked to them stay.
+
+    Call it until it returns True. Raises `NOT_FOUND` if nothing is stored, unless an earlier call has `begun`.
+    """
+    removed = _counted(chain(_end_registrations(customer), _remove_issued(customer)))
+    if any(removed.values()):
+        return dict(removed), False
+    holder = identity.customer_holder(customer)
+    person = history.pseudonym(holder)
+    if person is None and not begun:
+        raise Refused(Reason.NOT_FOUND)
+    dynamodb.transact([people.erasure(holder), *acts.erased(person or "", "customer")])
+    return dict(removed | {"pseudonyms": 0 if person is None else 1}), True
+
+
+def _counted(removals: Iterator[str]) -> Counter[str]:
+    """Remove up to `ERASE_LIMIT` records. Return their numbers by kind."""
+    removed = Counter(dict.fromkeys(KINDS, 0))
+    removed.update(islice(removals, ERASE_LIMIT))
+    return removed
 
 
 def _erase_user(uid: str, user: items.User | None) -> int:
@@ -165,12 +259,13 @@ def _erase_user(uid: str, user: items.User | None) -> int:
     return len(persons)
 
 
-def _person_holders(uid: str, customer: str | None) -> list[str]:
+def _person_holders(uid: str | None, customer: str | None) -> list[str]:
     """Return a user and their bank customer as holders."""
-    return [identity.user_holder(uid), *([] if customer is None else [identity.customer_holder(customer)])]
+    user = [] if uid is None else [identity.user_holder(uid)]
+    return user if customer is None else [*user, identity.customer_holder(customer)]
 
 
-def _persons(uid: str, customer: str | None) -> Iterator[tuple[str, str]]:
+def _persons(uid: str | None, customer: str | None) -> Iterator[tuple[str, str]]:
     """Yield a user and their bank customer as holders with their pseudonyms in events, if they have one."""
     for holder in _person_holders(uid, customer):
         if (person := history.pseudonym(holder)) is not None:
@@ -201,6 +296,9 @@ def _removals(uid: str, user: items.User | None) -> Iterator[str]:
     for lifted in _lifted_bars(uid):
         dynamodb.write(items.key_of(Table.BINDINGS, lifted).delete())
         yield "bars"
+    for note in _offers(uid):
+        transfers.erase_offer(uid, note)
+        yield "offers"
     yield from _end_holdings(uid, user)
     customer = None if user is None else user["customer"]
     yield from _end_registrations(customer)
@@ -252,9 +350,9 @@ def _tunnels(uid: str) -> Iterator[items.Tunnel]:
     return _current(dynamodb.query(items.tunnels_of(uid), round_trips=_PAGES), identity.tunnel_holder(uid))
 
 
-def _known(kind: Callable[[str], Key[Any]], uid: str, customer: str | None) -> Iterator[Mapping[str, Any]]:
+def _known(kind: Callable[[str], Key[Any]], uid: str | None, customer: str | None) -> Iterator[Mapping[str, Any]]:
     """Yield what is known of the user's devices from their connections under the user's bindings."""
-    held = ((each["device"], each["binding"]) for each in _held(uid) if each["kind"] == "binding")
+    held = ((each["device"], each["binding"]) for each in _bindings(uid))
     registered = ((each["pk"], each["binding"]) for each in _every_registration(customer))
     bindings = chain(held, registered)
     while part := list(islice(bindings, _BATCH)):
@@ -265,8 +363,16 @@ def _known(kind: Callable[[str], Key[Any]], uid: str, customer: str | None) -> I
                 yield known
 
 
+def _bindings(uid: str | None) -> Iterator[items.UserDevice]:
+    return iter(()) if uid is None else (held for held in _held(uid) if held["kind"] == "binding")
+
+
 def _service_names(uid: str) -> Iterator[items.ServiceName]:
     return dynamodb.query(items.service_names(uid), consistent=True, round_trips=_PAGES)
+
+
+def _offers(uid: str) -> Iterator[items.OfferNote]:
+    return dynamodb.query(items.offer_notes(uid), consistent=True, round_trips=_PAGES)
 
 
 def _registrations(customer: str | None) -> Iterator[items.Registration]:
@@ -389,6 +495,13 @@ def _family(family: items.Family, uid: str) -> dict[str, Any]:
 
 def _bar(bar: items.Bar) -> dict[str, Any]:
     return {"product_key": bar["product_key"], "created_at": bar["created_at"]}
+
+
+def _offer(note: items.OfferNote) -> dict[str, Any]:
+    """Return an offer to the user, with its end unless it has ended with its binding."""
+    offer = (dynamodb.get(items.owner(note["device"])) or {}).get("offer")
+    known = offer is not None and offer["id"] == note["offer"]
+    return {"device": identity.opaque(note["device"]), "expires_at": offer["until"] * 1000 if offer and known else None}
 
 
 def _lifted_bar(act: items.Act) -> dict[str, Any]:

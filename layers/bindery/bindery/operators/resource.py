@@ -26,6 +26,7 @@ from bindery.http.fields import (
     ID64,
     VERBATIM,
     Customer,
+    Email,
     Identifier1366,
     IpAddress,
     OptionalIdentifier128,
@@ -124,6 +125,7 @@ PathId = Annotated[str, Path(**ID)]
 QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
 OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
+QueryEmail = Annotated[Email | None, Query(description="Email address, in any spelling.")]
 OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
 QueryText = Annotated[Identifier1366, Query()]
 
@@ -159,6 +161,11 @@ QueryPort = Annotated[int, Query(ge=1, le=65535, description="Port of the relay 
 QueryClient = Annotated[IpAddress, Query(description="IP address of a client.")]
 QueryCustomer = Annotated[
     Customer, Query(description="The customer's name, exactly as in the tokens of the bank's issuer.")
+]
+
+QueryProgress = Annotated[
+    str | None,
+    Query(max_length=8192, description="`progress` of the previous response; omit it for the first request."),
 ]
 
 EventId = Annotated[str, Path(min_length=32, max_length=32, pattern="^[0-9a-f]+$", description="Id of the event.")]

@@ -43,7 +43,9 @@ class Bound(NamedTuple):
     product_key: str
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
+    """A user's request for a device."""
+
     session: Session
     product_key: str
     device: str
@@ -58,10 +60,11 @@ class _Request(NamedTuple):
 
     @property
     def uid(self) -> str:
+        """The user."""
         return self.session.uid
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """Items that were read ({} or None: not found)."""
 
     user: User
@@ -79,6 +82,7 @@ class _Found(NamedTuple):
 
     @property
     def mode(self) -> Mode:
+        """The product's mode."""
         return Mode(self.product["mode"])
 
     @property
@@ -88,10 +92,11 @@ class _Found(NamedTuple):
 
     @property
     def device_key(self) -> str:
+        """The device's key."""
         return self.device["device_key"] or ""
 
 
-_PERMISSION_CHECKS: tuple[tuple[Reason, Callable[[_Request, _Found], bool]], ...] = (
+PERMISSION_CHECKS: tuple[tuple[Reason, Callable[[Request, Found], bool]], ...] = (
     (
         Reason.ROLE_NOT_PERMITTED,
         lambda _, found: bool(found.domain["binders"] == "administrators" and found.user.role == "regular"),
@@ -112,7 +117,7 @@ _PERMISSION_CHECKS: tuple[tuple[Reason, Callable[[_Request, _Found], bool]], ...
     ),
 )
 
-_DEVICE_CHECKS: tuple[tuple[Reason, Callable[[items.Device, items.Product], bool]], ...] = (
+DEVICE_CHECKS: tuple[tuple[Reason, Callable[[items.Device, items.Product], bool]], ...] = (
     (Reason.SERIAL_UNKNOWN, lambda device, _: not device),
     (Reason.DEVICE_KEY_MISSING, lambda device, _: not (device["device_key"] or "").strip()),
     (Reason.DEVICE_KEY_MALFORMED, lambda device, _: not re.fullmatch(DEVICE_KEY, device["device_key"] or "")),
@@ -126,7 +131,7 @@ _BINDING_CHECKS: tuple[tuple[Reason, Callable[[items.Binding, str, Mode], bool]]
     (Reason.BOUND_BY_ANOTHER, lambda existing, _, mode: bool(existing) and mode is Mode.UNIQUE),
 )
 
-_FAMILY_CHECKS: tuple[tuple[Reason, Callable[[_Request, _Found], bool]], ...] = (
+_FAMILY_CHECKS: tuple[tuple[Reason, Callable[[Request, Found], bool]], ...] = (
     (Reason.COMMON_LIST_FULL, lambda request, found: _has_no_room_for(request, found)),
 )
 
@@ -141,16 +146,16 @@ REFUSES = (
     # Another item could not be read.
     Reason.LOOKUP_FAILED,
     Reason.DOMAIN_ABNORMAL,
-    *_reasons(*_PERMISSION_CHECKS),
+    *_reasons(*PERMISSION_CHECKS),
     Reason.SERIAL_THROTTLED,
     Reason.BINDINGS_THROTTLED,
-    *_reasons(*_DEVICE_CHECKS, *_BINDING_CHECKS, *_FAMILY_CHECKS),
+    *_reasons(*DEVICE_CHECKS, *_BINDING_CHECKS, *_FAMILY_CHECKS),
     # A concurrent write changed something that a repetition of the request takes into account.
     Reason.BINDING_FAILED,
 )
 """Reasons for which `bind` refuses a valid session, in the order of the checks."""
 
-_COUNTED = frozenset({*_reasons(*_DEVICE_CHECKS, *_FAMILY_CHECKS), Reason.BOUND_BY_ANOTHER})
+_COUNTED = frozenset({*_reasons(*DEVICE_CHECKS, *_FAMILY_CHECKS), Reason.BOUND_BY_ANOTHER})
 """Refusals that reveal whether a device exists count as failed guesses."""
 
 NOT_BARRED = absent().raises(Reason.PRODUCT_FORBIDDEN)
@@ -175,7 +180,7 @@ def bind(
     Raises `TOKEN_INVALID` and the reasons in `REFUSES`.
     """
     device = identity.manufactured_device(product_key, serial)
-    request = _Request(session, product_key, device, claim_code, capabilities, name, fid, frid, common)
+    request = Request(session, product_key, device, claim_code, capabilities, name, fid, frid, common)
     request, found = _read(request, _labelled(request, serial))
     guesses = _judge(request, found)
     binding = bindings.new_id()
@@ -193,7 +198,7 @@ def bind(
     return bound
 
 
-def _labelled(request: _Request, serial: str) -> _Request | None:
+def _labelled(request: Request, serial: str) -> Request | None:
     """Return the request for the device on whose label the serial number ends with its claim code."""
     found = claim_codes.split(serial) if request.code is None else None
     if found is None:
@@ -201,7 +206,7 @@ def _labelled(request: _Request, serial: str) -> _Request | None:
     return request._replace(device=identity.manufactured_device(request.product_key, found[0]), code=found[1])
 
 
-def _read(request: _Request, labelled: _Request | None) -> tuple[_Request, _Found]:
+def _read(request: Request, labelled: Request | None) -> tuple[Request, Found]:
     """Return what was read, and the request for the device that it is about."""
     session, uid = request.session, request.uid
     product, bar, guesses = items.product(request.product_key), items.bar(request.product_key, uid), items.guesses(uid)
@@ -224,7 +229,7 @@ def _read(request: _Request, labelled: _Request | None) -> tuple[_Request, _Foun
         request = labelled
     # Without its claim code, a device is unknown. The code is compared whether or not the device exists.
     claimed = claim_codes.accepts(of_product, request.device, request.code)
-    return request, _Found(
+    return request, Found(
         user=user,
         domain=of_domain,
         product=of_product,
@@ -239,7 +244,7 @@ def _read(request: _Request, labelled: _Request | None) -> tuple[_Request, _Foun
     )
 
 
-def _reads_of(request: _Request) -> list[Read]:
+def _reads_of(request: Request) -> list[Read]:
     """Return the reads of the device and of its bindings."""
     device = request.device
     return [
@@ -249,24 +254,24 @@ def _reads_of(request: _Request) -> list[Read]:
     ]
 
 
-def _judge(request: _Request, found: _Found) -> Guesses:
+def _judge(request: Request, found: Found) -> Guesses:
     """Return the user's guesses, or raise the first of `REFUSES` that applies."""
-    if reason := _first(_PERMISSION_CHECKS, request, found):
+    if reason := first(PERMISSION_CHECKS, request, found):
         raise Refused(reason)
     guesses = Guesses.accept(found.guesses_key, found.guesses)
     reason = (
-        _first(_DEVICE_CHECKS, found.device, found.product)
-        or _first(_BINDING_CHECKS, found.existing, request.uid, found.mode)
-        or _first(_FAMILY_CHECKS, request, found)
+        first(DEVICE_CHECKS, found.device, found.product)
+        or first(_BINDING_CHECKS, found.existing, request.uid, found.mode)
+        or first(_FAMILY_CHECKS, request, found)
     )
     if reason:
         raise _counted(guesses, Refused(reason))
     return guesses
 
 
-def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str, auth_key: str) -> list[Write | Check]:
+def _writes(request: Request, found: Found, guesses: Guesses, binding: str, auth_key: str) -> list[Write | Check]:
     """Return writes whose conditions repeat the checks."""
-    held = _entry(request, found, binding)
+    held = new_entry(request, found, binding)
     evicted: items.Binding = found.existing if found.mode is Mode.ROTATING else {}
     entry = items.user_device(request.uid, request.product_key, found.device_key)
     return [
@@ -275,15 +280,15 @@ def _writes(request: _Request, found: _Found, guesses: Guesses, binding: str, au
         items.user(request.uid).check(_user_still_valid(request, found)),
         items.bar(request.product_key, request.uid).check(NOT_BARRED),
         *_check_claim_codes(request, found),
-        items.device(request.device).check(_device_unchanged(found.device, found.product)),
+        items.device(request.device).check(device_unchanged(found.device, found.product)),
         _put_binding(request, found.mode, held, evicted, secrets.fingerprint(auth_key)),
         entry.put(held, when=user_devices.entry_available(request.device)),
-        *_end_evicted(request.device, evicted),
-        *_change_families(request, found.mode, held, evicted),
+        *end_replaced(request.device, evicted),
+        *change_families(request, found.mode, held, evicted),
     ]
 
 
-def _check_claim_codes(request: _Request, found: _Found) -> Iterator[Check]:
+def _check_claim_codes(request: Request, found: Found) -> Iterator[Check]:
     # A request without a code for a product without codes is the documented one: it needs no further write units.
     if found.coded or found.product.get("claim_codes"):
         yield items.product(request.product_key).check(claim_codes.setting_unchanged(found.product))
@@ -298,7 +303,8 @@ def not_yet_bound(uid: str) -> Condition:
 _P = ParamSpec("_P")
 
 
-def _first(checks: Sequence[tuple[Reason, Callable[_P, bool]]], *args: _P.args, **kwargs: _P.kwargs) -> Reason | None:
+def first(checks: Sequence[tuple[Reason, Callable[_P, bool]]], *args: _P.args, **kwargs: _P.kwargs) -> Reason | None:
+    """Return the reason of the first check that applies."""
     return next((reason for reason, applies in checks if applies(*args, **kwargs)), None)
 
 
@@ -323,13 +329,13 @@ def _share_ends_at(existing: items.Binding, uid: str) -> int:
     return existing["expires_at"] if existing.get("kind") == "share" else existing.get("shares", {}).get(uid, 0)
 
 
-def _has_no_room_for(request: _Request, found: _Found) -> bool:
+def _has_no_room_for(request: Request, found: Found) -> bool:
     if not request.common or found.family is None:
         return False
     return families.is_full(found.family, families.common_entry(request.device, request.uid, found.mode))
 
 
-def _user_still_valid(request: _Request, found: _Found) -> Condition:
+def _user_still_valid(request: Request, found: Found) -> Condition:
     return every(
         [
             equals("enabled", True),
@@ -340,14 +346,15 @@ def _user_still_valid(request: _Request, found: _Found) -> Condition:
     ).raises(lambda now: _why_not_valid(now, request, found))
 
 
-def _why_not_valid(now: items.User, request: _Request, found: _Found) -> Reason:
+def _why_not_valid(now: items.User, request: Request, found: Found) -> Reason:
     if not now or not now["enabled"] or now["generation"] != request.session.generation:
         return Reason.TOKEN_INVALID
     user = found.user._replace(role=now["role"], home_mode=now["home_mode"])
-    return _first(_PERMISSION_CHECKS, request, found._replace(user=user)) or Reason.BINDING_FAILED
+    return first(PERMISSION_CHECKS, request, found._replace(user=user)) or Reason.BINDING_FAILED
 
 
-def _device_unchanged(device: items.Device, product: items.Product) -> Condition:
+def device_unchanged(device: items.Device, product: items.Product) -> Condition:
+    """Condition: the device can be bound, and its manufacturing record is as it was read."""
     return every(
         [
             absent("banned_at"),
@@ -356,10 +363,11 @@ def _device_unchanged(device: items.Device, product: items.Product) -> Condition
             equals("module_type", device["module_type"]),
             equals("data_center", device["data_center"]),
         ]
-    ).raises(lambda now: _first(_DEVICE_CHECKS, now, product) or Reason.BINDING_FAILED)
+    ).raises(lambda now: first(DEVICE_CHECKS, now, product) or Reason.BINDING_FAILED)
 
 
-def _entry(request: _Request, found: _Found, binding: str) -> items.UserDevice:
+def new_entry(request: Request, found: Found, binding: str) -> items.UserDevice:
+    """Return the user's entry for a new binding."""
     return {
         "kind": "binding",
         "device": request.device,
@@ -379,8 +387,9 @@ def _entry(request: _Request, found: _Found, binding: str) -> items.UserDevice:
     }
 
 
-def _put_binding(request: _Request, mode: Mode, held: items.UserDevice, evicted: items.Binding, credential: str) -> Put:
-    facts: items.Binding = {
+def new_binding(request: Request, held: items.UserDevice, credential: str) -> items.Binding:
+    """Return a new binding, without what depends on the mode."""
+    return {
         "holder": identity.user_holder(request.uid),
         "holder_sort": bindings.holder_sort("quectel", held["bound_at"]),
         "leases": {},
@@ -391,6 +400,10 @@ def _put_binding(request: _Request, mode: Mode, held: items.UserDevice, evicted:
         "fid": held["fid"],
         "common": held["common"],
     }
+
+
+def _put_binding(request: Request, mode: Mode, held: items.UserDevice, evicted: items.Binding, credential: str) -> Put:
+    facts = new_binding(request, held, credential)
     uid = request.uid
     if mode is Mode.MULTI:
         return items.user_binding(request.device, uid).put(facts | {"kind": "binding"}, when=not_yet_bound(uid))
@@ -403,10 +416,13 @@ def _put_binding(request: _Request, mode: Mode, held: items.UserDevice, evicted:
 
 
 def _why_not_replaced(now: items.Binding, uid: str, mode: Mode) -> Reason:
-    return _first(_BINDING_CHECKS, now, uid, mode) or Reason.BINDING_FAILED
+    return first(_BINDING_CHECKS, now, uid, mode) or Reason.BINDING_FAILED
 
 
-def _end_evicted(device: str, evicted: items.Binding) -> Iterator[Delete]:
+def end_replaced(
+    device: str, evicted: items.Binding, raises: Reason = Reason.BINDING_FAILED, *, by: str = ""
+) -> Iterator[Delete]:
+    """End a binding that another replaces, if any. The entry of the new holder (`by`) is replaced too."""
     if evicted:
         _, uid = identity.holder_parts(evicted["holder"])
         ended: items.UserDevice = {
@@ -417,12 +433,13 @@ def _end_evicted(device: str, evicted: items.Binding) -> Iterator[Delete]:
             "binding": evicted["binding"],
             "shares": evicted["shares"],
         }
-        yield from user_devices.end_binding(uid, ended, Reason.BINDING_FAILED)
+        yield from user_devices.end_binding(uid, ended, raises, by=by)
 
 
-def _change_families(
-    request: _Request, mode: Mode, held: items.UserDevice, evicted: items.Binding
+def change_families(
+    request: Request, mode: Mode, held: items.UserDevice, evicted: items.Binding
 ) -> Iterator[Update | Check]:
+    """Check the new binding's family, and change the common lists."""
     # One write for each family, because a transaction cannot write an item twice.
     fid, left = held["fid"], evicted["fid"] if evicted and evicted["common"] else None
     if fid is not None:

@@ -175,7 +175,7 @@ def unbind(session: Session, product_key: str, device_key: str) -> int:
     uid, multi = session.uid, held["mode"] == Mode.MULTI
     others = other_users(held["device"], uid) if multi else []
     if held["kind"] == "share":
-        dynamodb.transact(give_back(uid, held, Reason.DEVICE_NOT_BOUND, user.pseudonym))
+        dynamodb.transact(give_back(uid, held, _why_not_given_back(uid), user.pseudonym))
     else:
         binding = items.user_binding(held["device"], uid) if multi else items.owner(held["device"])
         same = equals("binding", held["binding"])
@@ -203,8 +203,8 @@ def other_users(device: str, uid: str) -> list[items.Binding]:
     return [other for other in found if other["sk"] != identity.user_holder(uid) and holdings.lasts(other)]
 
 
-def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[Delete]:
-    """Remove an entry, if unchanged, and the binding's live shares."""
+def end_binding(uid: str, held: items.UserDevice, raises: Verdict, *, by: str = "") -> Iterator[Delete]:
+    """Remove an entry, if unchanged, and the binding's live shares, except the entry of the user `by`."""
     product_key, device_key = held["product_key"], held["device_key"]
     same = equals("binding", held["binding"])
     unchanged = absent() | (same & equals("shares", held["shares"]))
@@ -212,6 +212,8 @@ def end_binding(uid: str, held: items.UserDevice, raises: Verdict) -> Iterator[D
     absent_or_same = (absent() | same).raises(raises)
     # Expired shares stay until their time to live or a replacement: their entries can be of another binding by now.
     for sharer in holdings.lasting(held["shares"]):
+        if sharer == by:
+            continue
         yield items.user_device(sharer, product_key, device_key).delete(when=absent_or_same)
         if held["mode"] == Mode.MULTI:
             yield items.user_binding(held["device"], sharer).delete(when=absent_or_same)
@@ -234,6 +236,12 @@ def give_back(uid: str, held: items.UserDevice, raises: Verdict, pseudonym: str 
         sharers_entry.update(remove=[("shares", uid)], when=same_binding),
         items.user_device(uid, product_key, device_key).delete(when=same_share),
     ]
+
+
+def _why_not_given_back(uid: str) -> Verdict:
+    # The device may have been transferred to the user concurrently.
+    me = identity.user_holder(uid)
+    return lambda now: Reason.CONFLICT if "accepted" in now and now["holder"] == me else Reason.DEVICE_NOT_BOUND
 
 
 def leave_family(uid: str, held: items.UserDevice) -> list[Update]:

@@ -5,7 +5,7 @@ There are none without an operator (`dynamodb.acting`).
 
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Put
@@ -21,12 +21,32 @@ def of(device: str, **facts: Unpack[items.Act]) -> list[Put]:
     return [items.act(device, identifier).put(act) for identifier, act in _signed(facts)]
 
 
-def ending(device: str, ended: str, why: str, cause: items.Cause = "operator", shares: Sequence[str] = ()) -> list[Put]:
+def ending(
+    device: str, ended: str, why: str | None, cause: items.Cause = "operator", shares: Sequence[str] = ()
+) -> list[Put]:
     """Record who ended a binding or share, by its id, and why, and the shares that ended with it in multi mode."""
-    facts: items.Act = {"did": "ended", "reason": why, "cause": cause}
+    facts: items.Act = {"did": "ended", "cause": cause}
+    if why is not None:
+        facts["reason"] = why
     if shares:
         facts["shares"] = list(shares)
     return [items.ending(device, ended).put(act) for _, act in _signed(facts)]
+
+
+def offered(device: str, offer: str) -> list[Put]:
+    """Record who made an offer, by its id."""
+    return [items.ending(device, offer).put(act) for _, act in _signed({"did": "offered"})]
+
+
+def offer_ended(device: str, offer: str, cause: items.Cause) -> list[Put]:
+    """Record who ended an offer, by its id, and how."""
+    facts: items.Act = {"did": "ended", "cause": cause}
+    return [items.ending(device, offer_end(offer)).put(act) for _, act in _signed(facts)]
+
+
+def offer_end(offer: str) -> str:
+    """Return the id of the end of an offer."""
+    return f"{offer}.end"
 
 
 def deleted(key: Key[Any], kind: str, name: str) -> list[Put]:
@@ -35,9 +55,10 @@ def deleted(key: Key[Any], kind: str, name: str) -> list[Put]:
     return [items.deletion(key, identifier).put(act) for identifier, act in _signed(facts)]
 
 
-def erased(person: str) -> list[Put]:
+def erased(person: str, kind: Literal["user", "customer"] = "user") -> list[Put]:
     """Record the erasure of a person, by their pseudonym."""
-    return [items.erasure(identifier).put(act) for identifier, act in _signed({"did": "erased", "person": person})]
+    facts: items.Act = {"did": "erased", "person": person, "kind": kind}
+    return [items.erasure(identifier).put(act) for identifier, act in _signed(facts)]
 
 
 def _signed(facts: items.Act) -> Iterator[tuple[str, items.Act]]:

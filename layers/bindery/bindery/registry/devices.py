@@ -1,14 +1,20 @@
 """Devices. Holders' own facts are in the bindings."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage, Put, Update, Write
-from bindery.aws.expressions import absent, equals, exists
+from bindery.aws.expressions import Condition, absent, equals, exists
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
-from bindery.registry import acts, identity, items
+from bindery.registry import acts, identity, items, ownership
+
+BAN = ["banned_at", "banned_by", "ban_kind"]
+"""Attributes of a ban, except its reason, which is kept."""
+
+LIFTED = ["unbanned_at", "unbanned_by"]
+"""Attributes of a lifted ban."""
 
 NOT_BANNED = absent("banned_at").raises(Reason.DEVICE_BANNED)
 """Condition: the device, if it exists, is not banned."""
@@ -17,7 +23,7 @@ EXISTS = exists().raises(Reason.NOT_FOUND)
 
 _MANUFACTURED = exists("device_key")
 
-_NOT_MANUFACTURED = "Only a device that was manufactured (quectel) is disabled; others are banned."
+NOT_MANUFACTURED = "Only a device that was manufactured (quectel) is disabled; others are banned."
 
 _UNCHANGED = Reason.STATUS_NOT_VALID
 """Reason for the failed condition of a change that was made before."""
@@ -26,6 +32,12 @@ _UNCHANGED = Reason.STATUS_NOT_VALID
 def banned(device: items.Device | None) -> bool:
     """Return True if a device is banned."""
     return device is not None and "banned_at" in device
+
+
+def as_read(device: items.Device) -> Condition:
+    """Condition: no operator has changed a device since it was read."""
+    same = equals("changed_at", device["changed_at"]) if "changed_at" in device else absent("changed_at")
+    return exists() & same
 
 
 def seen(device: str, dialect: str, facts: items.Device | None = None) -> Update:
@@ -72,58 +84,112 @@ def list_with_serial(serial: str, limit: int, cursor: str | None) -> CursorPage[
     return dynamodb.page(items.devices_with_serial(serial), limit, cursor)
 
 
-def ban(device: str, why: str, *also: Write) -> None:
-    """Ban a device from bindings and connections, with the writes `also`. Raises `NOT_FOUND`."""
-    # An existing ban keeps its reason, time and operator.
-    banned_now: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
-    new = (exists() & absent("banned_at")).raises(lambda found: _UNCHANGED if found else Reason.NOT_FOUND)
-    record = items.device(device).update(set=banned_now, remove=["unbanned_at", "unbanned_by"], when=new)
-    _change([record, *also])
+def ban(device: str, why: str, *also: Write, kind: items.BanKind | None = None, when: Condition = EXISTS) -> bool:
+    """Ban a device from bindings and connections, with the writes `also`.
+
+    Raises `NOT_FOUND`, and `DEVICE_BANNED` if a ban of this kind does not replace the device's.
+    """
+
+    def verdict(found: items.Device) -> Reason:
+        if "banned_at" in found and kind is not None and found.get("ban_kind") != kind:
+            return Reason.DEVICE_BANNED
+        return _why_not(found, done="banned_at" in found and found.get("ban_kind") == kind)
+
+    # An existing ban keeps its reason, time and operator. A lost or retired device can be banned: then it is only that.
+    new = when & (absent("banned_at") if kind else absent("banned_at") | exists("ban_kind"))
+    removed = [*LIFTED] if kind else ["ban_kind", *LIFTED]
+    record = items.device(device).update(set=banned_now(why, kind), remove=removed, when=new.raises(verdict))
+    return _change([record, *also])
 
 
-def unban(device: str) -> None:
-    """Lift a ban, but keep its reason. Raises `NOT_FOUND` or `CONFLICT`."""
-    noted: items.Device = {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()}
-    _resume(device, ["banned_at", "banned_by"], noted, acts.of(device, did="unbanned"))
+def banned_now(why: str, kind: items.BanKind | None = None) -> items.Device:
+    """Return the attributes of a new ban."""
+    ban: items.Device = {"banned_at": clock.now(), "ban_reason": why, "banned_by": dynamodb.actor()}
+    if kind is not None:
+        ban["ban_kind"] = kind
+    return ban
+
+
+def unbanned_now() -> items.Device:
+    """Return the attributes of a lifted ban."""
+    return {"unbanned_at": clock.now(), "unbanned_by": dynamodb.actor()}
+
+
+def unban(device: str, when: Condition = EXISTS) -> bool:
+    """Lift a plain ban, but keep its reason. Raises `NOT_FOUND`, `DEVICE_BANNED` (lost or retired) or `CONFLICT`."""
+    return _lift(device, None, acts.of(device, did="unbanned"), when)
+
+
+def find(device: str, when: Condition = EXISTS) -> bool:
+    """Lift the ban of a lost device, but keep its reason. Raises like `unban`."""
+    return _lift(device, "lost", acts.of(device, did="found"), when)
 
 
 def unbound(device: str, why: str) -> Update:
     """Record that an operator ended a binding. Raises `NOT_FOUND`."""
-    return items.device(device).update(
-        set={"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}, when=EXISTS
-    )
+    return items.device(device).update(set=unbound_now(why), when=EXISTS)
 
 
-def set_enabled(device: str, enabled: bool) -> None:
+def unbound_now(why: str) -> items.Device:
+    """Return the attributes of a device whose binding an operator ended."""
+    return {"unbound_at": clock.now(), "unbind_reason": why, "unbound_by": dynamodb.actor()}
+
+
+def set_enabled(device: str, enabled: bool, when: Condition = EXISTS) -> bool:
     """Allow or prevent new bindings. Raises `NOT_FOUND`, or `INVALID` (not quectel's)."""
     key = items.device(device)
     if enabled:
-        disabled = (_MANUFACTURED & exists("disabled")).raises(_why_not_enabled, detail=_NOT_MANUFACTURED)
-        _change([key.update(remove=["disabled"], when=disabled), *acts.of(device, did="enabled")])
-    else:
-        not_disabled = (_MANUFACTURED & absent("disabled")).raises(_why_not_enabled, detail=_NOT_MANUFACTURED)
-        _change([key.update(set={"disabled": True}, when=not_disabled), *acts.of(device, did="disabled")])
+        disabled = when & _MANUFACTURED & exists("disabled")
+        new = disabled.raises(lambda found: _why_not_enabled(found, enabled), detail=NOT_MANUFACTURED)
+        return _change([key.update(remove=["disabled"], when=new), *acts.of(device, did="enabled")])
+    not_disabled = when & _MANUFACTURED & absent("disabled")
+    new = not_disabled.raises(lambda found: _why_not_enabled(found, enabled), detail=NOT_MANUFACTURED)
+    return _change([key.update(set={"disabled": True}, when=new), *acts.of(device, did="disabled")])
 
 
-def _why_not_enabled(found: items.Device) -> Reason:
+def _why_not_enabled(found: items.Device, enabled: bool) -> Reason:
+    if found and "device_key" not in found:
+        return Reason.INVALID
+    return _why_not(found, done=("disabled" not in found) == enabled)
+
+
+def _why_not(found: items.Device, *, done: bool) -> Reason:
+    """Return why a device was not changed: it does not exist, was changed before, or is not as it was read."""
     if not found:
         return Reason.NOT_FOUND
-    return _UNCHANGED if "device_key" in found else Reason.INVALID
+    return _UNCHANGED if done else Reason.CONFLICT
 
 
-def activate(device: str) -> None:
+def activate(device: str, when: Condition = EXISTS) -> bool:
     """Allow connections again. Raises `NOT_FOUND` or `CONFLICT`."""
-    _resume(device, ["inactive"], {}, acts.of(device, did="activated"))
+    return _resume(device, ["inactive"], {}, acts.of(device, did="activated"), when)
 
 
-def deactivate(device: str) -> None:
+def deactivate(device: str, when: Condition = EXISTS) -> bool:
     """Prevent connections and end those open. Raises `NOT_FOUND`."""
-    active = (exists() & absent("inactive")).raises(lambda found: _UNCHANGED if found else Reason.NOT_FOUND)
+    active = (when & absent("inactive")).raises(lambda found: _why_not(found, done="inactive" in found))
     change = items.device(device).update(set={"inactive": True}, when=active)
-    _change([change, *acts.of(device, did="deactivated")])
+    return _change([change, *acts.of(device, did="deactivated")])
 
 
-def _resume(device: str, obstacles: list[str], noted: items.Device, act: list[Put]) -> None:
+def _lift(device: str, kind: items.BanKind | None, act: list[Put], when: Condition) -> bool:
+    def check(found: items.Device) -> Condition:
+        if found.get("ban_kind") != kind:
+            state = ownership.state_of(found, held=False, offer=None)
+            raise Refused(Reason.DEVICE_BANNED, detail=ownership.BANS[state].value)
+        return absent("ban_kind") if kind is None else equals("ban_kind", kind)
+
+    return _resume(device, BAN, unbanned_now(), act, when, check)
+
+
+def _resume(
+    device: str,
+    obstacles: list[str],
+    noted: items.Device,
+    act: list[Put],
+    when: Condition,
+    check: Callable[[items.Device], Condition] = lambda found: exists(),
+) -> bool:
     # The service addresses get a new assignment: leases refer to theirs, so earlier ones do not become valid again.
     # CONFLICT: a concurrent write changed the addresses.
     key, obstacle = items.device(device), obstacles[0]
@@ -131,17 +197,17 @@ def _resume(device: str, obstacles: list[str], noted: items.Device, act: list[Pu
     if found is None:
         raise Refused(Reason.NOT_FOUND)
     if obstacle not in found:
-        return
+        return False
     services, assignment = found.get("services"), uuid.uuid4().hex
     same_services = absent("services") if services is None else equals("services", services)
-    unchanged = (exists(obstacle) & same_services).raises(
+    unchanged = (when & exists(obstacle) & check(found) & same_services).raises(
         lambda existing: Reason.CONFLICT if obstacle in existing else _UNCHANGED
     )
     renewed: items.Device = {}
     if services is not None:
         renewed["services"] = {at: {**service, "assignment": assignment} for at, service in services.items()}
     # Addresses and device change in the same transactions, so only the device's condition can fail.
-    _change(
+    return _change(
         [
             key.update(set=noted | renewed, remove=obstacles, when=unchanged),
             *(items.service_address(at).update(set={"assignment": assignment}) for at in services or ()),
@@ -150,10 +216,12 @@ def _resume(device: str, obstacles: list[str], noted: items.Device, act: list[Pu
     )
 
 
-def _change(writes: Sequence[Write]) -> None:
-    """Write a change and the operator's act, unless the change was made before: then there is no act."""
+def _change(writes: Sequence[Write]) -> bool:
+    """Write a change and the operator's act. Return False if the change was made before: then there is no act."""
     try:
         dynamodb.transact(writes)
     except Refused as refused:
         if refused.reason is not _UNCHANGED:
             raise
+        return False
+    return True

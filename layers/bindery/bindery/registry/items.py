@@ -52,14 +52,22 @@ Did = Literal[
     "address_removed",
     "key_issued",
     "key_revoked",
+    "lost",
+    "found",
+    "retired",
+    "returned",
+    "offered",
     "ended",
     "deleted",
     "erased",
 ]
 """An operator's act."""
 
-Cause = Literal["operator", "erased"]
-"""Why an operator's request ended a binding: by itself, or as part of an erasure."""
+BanKind = Literal["lost", "retired"]
+"""A ban with another name, and another act to lift it."""
+
+Cause = Literal["operator", "erased", "transferred", "returned", "retired", "declined", "withdrawn"]
+"""Why an operator's request ended a binding or an offer."""
 
 
 class Stored(TypedDict, total=False):
@@ -69,6 +77,8 @@ class Stored(TypedDict, total=False):
     sk: str
     changed_by: str
     changed_at: int
+    changed_in: str
+    """Time and id of the last bulk job that changed the item."""
 
 
 def key_of(table: Table, item: T) -> Key[T]:
@@ -96,6 +106,8 @@ class Device(Stored, total=False):
     banned_at: int
     ban_reason: str
     banned_by: str | None
+    ban_kind: BanKind
+    """Absent for a plain ban."""
     unbanned_at: int
     unbanned_by: str | None
     unbound_at: int
@@ -149,6 +161,17 @@ class Lease(TypedDict):
     until: int
 
 
+class Offer(TypedDict):
+    """An offer of a device to another user (quectel, exclusive modes)."""
+
+    id: str
+    to: str
+    """Uid."""
+    until: int
+    by: str | None
+    """ARN of the operator."""
+
+
 class Binding(Stored, total=False):
     """The holder of a device. Items that must end with a binding refer to its random id, `binding`."""
 
@@ -184,6 +207,10 @@ class Binding(Stored, total=False):
     """Id from which the `authKey` is derived, once it was regenerated."""
     shares: dict[str, int]
     """The end of each user's share, by uid. Not in multi mode."""
+    offer: Offer
+    """The last offer, until it is answered or withdrawn. It ends with the binding."""
+    accepted: str
+    """Id of the offer by which the holder got the device."""
     share: str
     by: str
     """Uid of the sharer."""
@@ -225,6 +252,11 @@ def user_binding(device: str, uid: str) -> Key[Binding]:
 def user_bindings(device: str) -> Partition[Binding]:
     """Bindings and shares in multi mode."""
     return Partition(Table.BINDINGS, device, prefix=identity.user_holder(""))
+
+
+def beside(device: str) -> Partition[Any]:
+    """All items of a device in the table of bindings, except operators' acts."""
+    return Partition(Table.BINDINGS, device, start="at#")
 
 
 class Passing(Stored, total=False):
@@ -416,6 +448,25 @@ def user_devices_and_names(uid: str) -> Partition[UserDevice]:
     return Partition(Table.BINDINGS, identity.user_holder(uid), prefix="device")
 
 
+class OfferNote(Stored, total=False):
+    """A note of an offer to a user, by which an erasure finds it. It may have ended with the binding."""
+
+    device: str
+    offer: str
+    """Id of the offer."""
+
+
+def offer_note(uid: str, device: str) -> Key[OfferNote]:
+    """Key of a note of an offer."""
+    # The item has no `holder`, so it is in no index.
+    return Key(Table.BINDINGS, identity.user_holder(uid), identity.join("offer", device))
+
+
+def offer_notes(uid: str) -> Partition[OfferNote]:
+    """Notes of the offers to a user."""
+    return Partition(Table.BINDINGS, identity.user_holder(uid), prefix=identity.join("offer", ""))
+
+
 class NicknameLock(Stored, total=False):
     """A nickname of a customer's active or blocked device (asseco)."""
 
@@ -596,15 +647,17 @@ class Act(Stored, total=False):
     at: int
     reason: str
     cause: Cause
-    """Of an ended binding or share."""
+    """Of an ended binding, share or offer."""
     shares: list[str]
     """Ids of the shares that ended with a binding in multi mode."""
     address: str
     """The service address."""
     kind: str
-    """Kind of the deleted item."""
+    """Kind of the deleted item, or of the erased person."""
     id: str
     """Name of the deleted item, by its kind: of a bar, the product."""
+    since: int
+    """Creation of the deleted device."""
     person: str
     """Pseudonym of an erased person."""
     expires_at: int
@@ -616,8 +669,13 @@ def act(device: str, identifier: str) -> Key[Act]:
     return Key(Table.BINDINGS, device, f"act#{identifier}")
 
 
+def acts(device: str) -> Partition[Act]:
+    """Acts on a device, and those that ended bindings and shares."""
+    return Partition(Table.BINDINGS, device, prefix="act#")
+
+
 def ending(device: str, ended: str) -> Key[Act]:
-    """Key of the act that ended a binding or share, by its id."""
+    """Key of the act that ended a binding, share or offer, by its id, or made an offer."""
     return Key(Table.BINDINGS, device, f"act#unbind#{ended}")
 
 
@@ -750,6 +808,8 @@ def users(account: str) -> Partition[User]:
 class LoginName(Stored, total=False):
     """The user of an email address or phone number in a user domain (quectel) or account (remoteit)."""
 
+    collection: str
+    """Only of one of a user's email addresses in login names, so that each user is listed once."""
     uid: str
     account: str
 
@@ -767,6 +827,11 @@ def phone_in_domain(domain: str, phone: str) -> Key[LoginName]:
 def email_in_account(account: str, email: str) -> Key[LoginName]:
     """Key of a name in an account."""
     return _email("account", account, email)
+
+
+def users_with_email(email: str) -> Partition[LoginName]:
+    """All accounts' users with an email address."""
+    return Partition(Table.DIRECTORY, identity.join("emails", identity.folded(email)), BY_LIST)
 
 
 def _email(kind: str, scope: str, email: str) -> Key[LoginName]:

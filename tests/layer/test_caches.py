@@ -1,0 +1,41 @@
+"""What an execution environment caches is bounded."""
+
+from collections.abc import Callable, Sized
+
+import pytest
+
+from bindery.core.errors import Refused
+from bindery.directory import key_guesses, rates
+from bindery.feed import people
+from bindery.registry import identity, items
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+def guess(number: int) -> Sized:
+    with pytest.raises(Refused):
+        key_guesses.refuse("rufus", f"203.0.113.{number}")
+    return key_guesses._counts
+
+
+def spend(number: int) -> Sized:
+    key = items.account(f"account{number}")
+    rates.spend({"pk": key.pk, "sk": key.sk, "per_second": 10, "burst": 10})
+    return rates._spent
+
+
+def pseudonym(number: int) -> Sized:
+    people.pseudonym(identity.user_holder(f"user{number}"), 1_795_176_000_000)
+    return people._cache
+
+
+@pytest.mark.parametrize(
+    ("module", "limit", "add"),
+    [(key_guesses, "REMEMBERED", guess), (rates, "REMEMBERED", spend), (people, "_CACHE_LIMIT", pseudonym)],
+    ids=["key_guesses", "rates", "people"],
+)
+def test_full_cache_is_emptied(
+    module: object, limit: str, add: Callable[[int], Sized], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, limit, 2)
+    assert [len(add(number)) for number in range(5)] == [1, 2, 1, 2, 1]
