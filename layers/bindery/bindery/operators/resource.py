@@ -88,6 +88,20 @@ class RateLimit(RequestBody):
     burst: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
 
 
+Cascade = Annotated[
+    bool,
+    Query(description="Close it although others depend on it, so that nothing new can: then delete these."),
+]
+
+
+class Deletion(BaseModel):
+    """Progress of a deletion. Unless `complete`, repeat the request: after `wait_seconds`, and without dependents."""
+
+    complete: bool
+    wait_seconds: int = 0
+    dependents: Mapping[str, int] = {}
+
+
 # A null in the body is validated like any other value.
 UNCHANGED: Any = None
 """Default of an optional member of a change."""
