@@ -96,7 +96,7 @@ def _delete_all(api: Client, why: str, found: list[Dependent]) -> Counter[str]:
     done: Counter[str] = Counter()
     for kind in dict.fromkeys(each.kind for each in found):
         left = [each.id for each in found if each.kind == kind]
-        step = partial(_STEPS[kind], api, why=why)
+        step = partial(_STEPS[kind], api, why)
         with ThreadPoolExecutor(THREADS) as threads:
             try:
                 for number, changed in enumerate(threads.map(step, left), 1):
@@ -113,7 +113,7 @@ def _delete_all(api: Client, why: str, found: list[Dependent]) -> Counter[str]:
 def _gone(delete: Callable[[Client, str, str], object]) -> Callable[[Client, str, str], bool]:
     """Make a step return False for a record that does not exist any more."""
 
-    def step(api: Client, identifier: str, why: str) -> bool:
+    def step(api: Client, why: str, identifier: str) -> bool:
         try:
             delete(api, identifier, why)
         except Failure as failure:
