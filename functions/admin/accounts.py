@@ -4,8 +4,11 @@ from typing import Annotated
 
 from bindery.core.errors import Reason
 from bindery.directory import accounts, rates
+from bindery.operators import deletion
 from bindery.operators.resource import (
+    Cascade,
     Cursor,
+    Deletion,
     Id,
     Limit,
     Name,
@@ -37,12 +40,13 @@ class Spread(RequestBody):
 
 
 class Account(BaseModel):
-    """An account. `parts` is absent unless its device list (rufus) is spread."""
+    """An account. `parts` is only that of a spread device list (rufus), and `deleting_at` that of a deletion."""
 
     account: str
     name: str
     enabled: bool
     parts: int | None = Field(None, exclude_if=lambda parts: parts is None)
+    deleting_at: int | None = Field(None, exclude_if=lambda at: at is None)
     created_at: int
     per_second: int | None = None
     burst: int | None = None
@@ -102,3 +106,9 @@ def lift_limit(account: PathId) -> Account:
     """Remove the limit of an account."""
     rates.lift(items.account(account))
     return show(account)
+
+
+@handler.app.delete("/admin/v1/accounts/<account>")
+def delete(account: PathId, cascade: Cascade = False) -> Deletion:
+    """Delete an account without users, keys and devices."""
+    return Deletion.model_validate(deletion.account(account, cascade=cascade)._asdict())

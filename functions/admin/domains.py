@@ -2,7 +2,19 @@
 
 from typing import Annotated
 
-from bindery.operators.resource import UNCHANGED, Cursor, Id, Limit, Page, PathId, RequestBody, Resource
+from bindery.operators import deletion
+from bindery.operators.resource import (
+    UNCHANGED,
+    Cascade,
+    Cursor,
+    Deletion,
+    Id,
+    Limit,
+    Page,
+    PathId,
+    RequestBody,
+    Resource,
+)
 from bindery.quectel import domain_secrets, user_domains
 from bindery.quectel.user_domains import Binders
 
@@ -44,7 +56,7 @@ class Change(RequestBody):
 
 
 class Domain(BaseModel):
-    """A user domain. While it is disabled, its users can neither log in nor bind devices."""
+    """A user domain. While it is disabled, its users cannot log in or bind devices. `deleting_at`: in deletion."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -52,6 +64,18 @@ class Domain(BaseModel):
     enabled: bool
     binders: Binders
     created_at: int
+    deleting_at: int | None = Field(None, exclude_if=lambda at: at is None)
+
+
+class Dependent(BaseModel):
+    """A user or product that depends on a domain."""
+
+    kind: str
+    id: str
+
+
+_EXAMINED = 20
+"""Records that are examined for each entry of a page."""
 
 
 class DomainWithSecret(Domain):
@@ -94,3 +118,16 @@ def change(domain: PathId, changes: Change) -> Domain:
 def replace_secret(domain: PathId, new: NewSecret) -> DomainWithSecret:
     """Replace the secret of a domain. Logins signed with the previous one are refused."""
     return _with_secret(domain, domain_secrets.replace(domain, new.secret))
+
+
+@handler.app.delete("/admin/v1/domains/<domain>")
+def delete(domain: PathId, cascade: Cascade = False) -> Deletion:
+    """Delete a user domain without users, and that no product names."""
+    return Deletion.model_validate(deletion.domain(domain, cascade=cascade)._asdict())
+
+
+@handler.app.get("/admin/v1/domains/<domain>/dependents")
+def dependents(domain: PathId, limit: Limit = 50, cursor: Cursor = None) -> Page[Dependent]:
+    """List the users of a domain and the products that name it. A page can be empty and not the last."""
+    found, following = deletion.dependents_of_domain(domain, limit * _EXAMINED, cursor)
+    return Page(items=[Dependent.model_validate(each._asdict()) for each in found], next=following)

@@ -2,8 +2,22 @@
 
 from collections.abc import Sequence
 
-from bindery.operators import references
-from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Page, PathId, QueryId, RequestBody, Resource
+from bindery.core.errors import Reason, Refused
+from bindery.operators import deletion, references
+from bindery.operators.resource import (
+    UNCHANGED,
+    Cascade,
+    Cursor,
+    Deletion,
+    Id,
+    Id64,
+    Limit,
+    Page,
+    PathId,
+    QueryId,
+    RequestBody,
+    Resource,
+)
 from bindery.quectel import families
 from bindery.registry import identity, items
 
@@ -73,7 +87,10 @@ def list_families(owner: QueryId, limit: Limit = 50, cursor: Cursor = None) -> P
 @handler.app.get("/admin/v1/families/<fid>")
 def show(fid: PathId) -> FamilyWithDevices:
     """Show a family."""
-    return _from_item(families.show(fid))
+    found = families.show(fid)
+    if "deleted_at" in found:
+        raise Refused(Reason.NOT_FOUND)
+    return _from_item(found)
 
 
 @handler.app.patch("/admin/v1/families/<fid>")
@@ -82,3 +99,9 @@ def change(fid: PathId, changes: Change) -> FamilyWithDevices:
     references.require_users(_by_location(changes.specified().get("members", ())))
     families.change(fid, **changes.specified())
     return show(fid)
+
+
+@handler.app.delete("/admin/v1/families/<fid>")
+def delete(fid: PathId, cascade: Cascade = False) -> Deletion:
+    """Delete a family without members, with its rooms and list of common devices. Its id cannot be used again."""
+    return Deletion.model_validate(deletion.family(fid, cascade=cascade)._asdict())

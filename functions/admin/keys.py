@@ -6,8 +6,10 @@ from typing import Annotated
 from bindery.core.errors import Reason
 from bindery.directory import api_keys, rates
 from bindery.directory.api_keys import Grant, Kind
+from bindery.operators import deletion
 from bindery.operators.resource import (
     Cursor,
+    Deletion,
     FutureTime,
     Id,
     Limit,
@@ -132,3 +134,9 @@ def lift_limit(key: PathId) -> Key:
     """Remove the limit of a key."""
     rates.lift(items.api_key(key))
     return show(key)
+
+
+@handler.app.delete("/admin/v1/keys/<key>")
+def delete(key: PathId) -> Deletion:
+    """Delete the record of a key that was revoked or has expired."""
+    return Deletion.model_validate(deletion.key(key)._asdict())

@@ -1,14 +1,13 @@
 """/admin/v1/privacy: export and erasure of a person's data, and receipts of erasures."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from bindery.core.errors import Reason, Refused
 from bindery.operators import data_notice, privacy, receipts
 from bindery.operators.receipts import Progress
 from bindery.operators.resource import PathCustomer, PathId, QueryProgress, Resource
 
-from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 handler = Resource("privacy")
 
@@ -31,7 +30,7 @@ class Recipient(BaseModel):
 
 
 class About(BaseModel):
-    """What the members of an export are, who receives events by pseudonym, and how long data is kept."""
+    """Description of an export: its members, who receives events by pseudonym, and how long data is kept."""
 
     exported_at: int
     categories: Mapping[str, Category]
@@ -67,19 +66,22 @@ class Export(BaseModel):
     about: About
 
 
+Text = Annotated[str, Field(max_length=2048)]
+
+
 class Receipt(BaseModel):
     """Proof of an erasure: who was erased, when, by which operator, and the number of removed records, by kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    id: str
-    uid: str | None
-    customer: str | None
+    id: Text
+    uid: Text | None
+    customer: Text | None
     began_at: StrictInt
     erased_at: StrictInt
-    operator: str | None
+    operator: Text | None
     removed: Mapping[str, StrictInt]
-    signature: str
+    signature: Text
 
 
 class Erasure(BaseModel):
@@ -120,13 +122,7 @@ def erase(uid: PathId, progress: QueryProgress = None) -> Erasure:
         begun = receipts.begin(uid=uid, customer=privacy.customer_of(uid))
     else:
         begun = receipts.resume(progress, uid=uid)
-    try:
-        removed, complete = privacy.erase(uid)
-    except Refused as refused:
-        if refused.reason is not Reason.NOT_FOUND or not begun.removed:
-            raise
-        # An earlier request has removed all there was.
-        removed, complete = {}, True
+    removed, complete = privacy.erase(uid, begun=bool(begun.removed))
     return _erasure(begun, removed, complete)
 
 

@@ -5,8 +5,21 @@ from typing import Annotated, Any, Literal
 
 from bindery.directory import products, tsl
 from bindery.http.fields import DATA_CENTER, VERBATIM, DeviceIdentifier, as_name
-from bindery.operators import references
-from bindery.operators.resource import UNCHANGED, Cursor, Id, Id64, Limit, Name, Page, PathId, RequestBody, Resource
+from bindery.operators import deletion, references
+from bindery.operators.resource import (
+    UNCHANGED,
+    Cascade,
+    Cursor,
+    Deletion,
+    Id,
+    Id64,
+    Limit,
+    Name,
+    Page,
+    PathId,
+    RequestBody,
+    Resource,
+)
 from bindery.quectel import claim_codes
 from bindery.quectel.claim_codes import FIRST_VERSION
 from bindery.registry.bindings import Mode
@@ -125,7 +138,7 @@ class LoadedTsl(BaseModel):
 
 
 class Product(BaseModel):
-    """A product. Null `domains` are all domains, and a null `data_center` is any."""
+    """A product. Null `domains` are all domains, and a null `data_center` is any. `deleting_at`: in deletion."""
 
     product_key: str
     name: str
@@ -137,6 +150,7 @@ class Product(BaseModel):
     claim_codes: bool = False
     claim_version: int = FIRST_VERSION
     created_at: int
+    deleting_at: int | None = Field(None, exclude_if=lambda at: at is None)
 
 
 class ShownProduct(Product):
@@ -243,3 +257,16 @@ def unbar(product_key: PathId, uid: PathId) -> Barred:
     """Lift a user's bar from a product, if any."""
     products.unbar(product_key, uid)
     return Barred(product_key=product_key, uid=uid, barred=False)
+
+
+@handler.app.delete("/admin/v1/products/<product_key>")
+def delete(product_key: PathId, cascade: Cascade = False) -> Deletion:
+    """Delete a product without devices, with its TSL and bars."""
+    return Deletion.model_validate(deletion.product(product_key, cascade=cascade)._asdict())
+
+
+@handler.app.post("/admin/v1/products/<product_key>/keep")
+def keep(product_key: PathId) -> Product:
+    """End a deletion that has begun: devices of the product can be imported and bound again."""
+    products.keep(product_key)
+    return Product.model_validate(products.show(product_key))

@@ -97,7 +97,7 @@ class Token(BaseModel):
 @handler.app.post("/admin/v1/users")
 def create(new: NewUser) -> User:
     """Create a user."""
-    with explained({Reason.NOT_FOUND: "the account does not exist"}, "account"):
+    with explained({Reason.NOT_FOUND: "the account does not exist, or is being deleted"}, "account"):
         users.create(**new.model_dump(), references=references.domain(new.domain))
     return show(new.uid)
 

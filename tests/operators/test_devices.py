@@ -35,7 +35,10 @@ STATE = {
     "unbanned": None,
     "unbound": None,
     "presence": NEVER,
+    "offer": None,
 }
+OF_ONE = ("binding", "presence", "users", "state", "offer")
+"""Members of a device that is shown, not in lists."""
 NOBODY = dict.fromkeys(
     ("account", "product_key", "serial", "imei", "mac", "changed_at", "changed_by", "device_key_set")
 )
@@ -179,12 +182,13 @@ def test_device_is_shown_with_identity_facts_state_and_owner(
     expected = NOBODY | STATE | shown | {"device": identity.opaque(device), "created_at": now, "users": []}
     if make is player:
         expected["facts"] = PLAYER | {"added_at": now}
+    expected["state"] = "owned" if expected["binding"] else "stock"
     if expected["binding"]:
         expected["binding"] |= {"bound_at": now}
     answer = ask("GET", device)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     assert answer.json() == expected
-    listed = {name: value for name, value in expected.items() if name not in ("binding", "presence", "users")}
+    listed = {name: value for name, value in expected.items() if name not in OF_ONE}
     (word,) = [name for name in ("mac", "imei", "serial") if expected[name]]
     assert admin("devices", "GET", "devices", query={word: expected[word]}).json()["items"] == [listed]
 
@@ -249,7 +253,7 @@ def test_second_ban_keeps_the_first_reason_and_unban_is_recorded(monkeypatch: py
     first = ask("POST", device, "/ban", {"reason": " stolen "}).json()
     monkeypatch.setattr(clock, "now", lambda: 2000)
     again = ask("POST", device, "/ban", {"reason": "found broken"}, who="arn:other").json()
-    assert first["ban"] == {"at": 1000, "reason": "stolen", "by": OPERATOR}
+    assert first["ban"] == {"at": 1000, "reason": "stolen", "by": OPERATOR, "kind": "banned"}
     assert again == first
     for moment in (3000, 4000):
         monkeypatch.setattr(clock, "now", lambda: moment)  # noqa: B023 (used at once)
@@ -257,7 +261,7 @@ def test_second_ban_keeps_the_first_reason_and_unban_is_recorded(monkeypatch: py
         assert lifted["ban"] is None
         assert lifted["unbanned"] == {"at": 3000, "reason": "stolen", "by": "arn:other"}
     banned = ask("POST", device, "/ban", {"reason": "stolen again"}).json()
-    assert banned["ban"] == {"at": 4000, "reason": "stolen again", "by": OPERATOR}
+    assert banned["ban"] == {"at": 4000, "reason": "stolen again", "by": OPERATOR, "kind": "banned"}
     assert banned["unbanned"] is None
 
 

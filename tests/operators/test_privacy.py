@@ -193,6 +193,7 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
     answer = erasing()
     assert (answer.status, answer.json()["complete"]) == (200, False)
     others = {
+        "offers": 0,
         "connections": 1,
         "tunnels": 0,
         "registrations": 2,

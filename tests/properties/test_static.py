@@ -46,6 +46,7 @@ CONSTANT_TIME = {
     "layers/bindery/bindery/remoteit/login.py",
     "layers/bindery/bindery/rufus/device_lists.py",
     "layers/bindery/bindery/security/passwords.py",
+    "layers/bindery/bindery/quectel/claim_codes.py",
 }
 """Modules that compare secrets. API keys and deviceids are looked up by their hash; PyJWT compares tokens."""
 

@@ -837,3 +837,13 @@ def test_secrets_are_never_arguments_or_options() -> None:
     for module in GROUPS.values():
         for command in module.app.registered_commands:
             assert not {"password", "token", "secret"} & set(inspect.signature(command.callback).parameters)
+
+
+def test_labels_of_a_product_are_written(bindery: Bindery, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        result = bindery(f"devices labels --product p1117e --serial SN0000000001 --output {tmp_path}/{name}.csv")
+        assert (result.exit_code, json.loads(result.stdout)["labels"]) == (0, 1), result.output
+    written = [(tmp_path / f"{name}.csv").read_text() for name in ("a", "b")]
+    assert re.fullmatch(r"serial,claim_code,text\n(SN0000000001),([0-9A-Z]{10}),\1-\2\n", written[0].replace("\r", ""))
+    assert written[0] == written[1]
+    assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o600

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.command import Context, command, group
+from tools.cli import deletion
+from tools.cli.command import Context, Yes, command, group
 from tools.cli.resource import Resource
 
 app = group("Manage accounts (tenants).")
@@ -41,3 +42,13 @@ def spread(
 ) -> Any:
     """Spread an account's device list, for more than 500 new devices per second (rufus)."""
     return context.api.post("accounts", account, "spread", parts=parts)
+
+
+@command(app, done=deletion.told)
+def delete(context: Context, account: Account, cascade: deletion.Cascade = False, yes: Yes = False) -> Any:
+    """Delete an account that has no users, keys and devices, or with --cascade also these.
+
+    It is disabled first. To stop a deletion that has begun: bindery accounts enable ACCOUNT. To resume an interrupted
+    one, run the same command again. Example: bindery accounts delete acme --cascade
+    """
+    return deletion.run(context.api, "accounts", account, deletion.of_account, cascade=cascade, yes=yes)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.cli import deletion
 from tools.cli.command import Context, Yes, changes, command, confidential, confirm, group
 from tools.cli.resource import Resource
 
@@ -72,3 +73,13 @@ def replace_secret(context: Context, domain: Domain, given: Given = False, yes: 
 
 def _secret(given: bool) -> dict[str, str]:
     return {"secret": confidential("Secret")} if given else {}
+
+
+@command(app, done=deletion.told)
+def delete(context: Context, domain: Domain, cascade: deletion.Cascade = False, yes: Yes = False) -> Any:
+    """Delete a user domain that has no users and that no product names. With --cascade, its users are erased first.
+
+    It is disabled first, and products no longer name it. To stop a deletion that has begun: bindery domains change
+    DOMAIN --enabled. To resume an interrupted one, run the same command again. Example: bindery domains delete demo
+    """
+    return deletion.run(context.api, "domains", domain, deletion.of_domain, cascade=cascade, yes=yes)

@@ -13,6 +13,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery accounts disable acme",
     ),
     "accounts create": ("bindery accounts create acme --name 'Acme Ltd'",),
+    "accounts delete": (
+        "bindery accounts delete acme",
+        "bindery accounts delete acme --cascade",
+    ),
     "accounts disable": ("bindery accounts disable acme",),
     "accounts enable": ("bindery accounts enable acme",),
     "accounts limit": (
@@ -127,6 +131,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery domains create app",
         "bindery domains create app --given < secret.txt",
     ),
+    "domains delete": ("bindery domains delete app --cascade",),
     "domains list": ("bindery domains list",),
     "domains secret": ("bindery domains secret app",),
     "domains show": ("bindery domains show app",),
@@ -160,6 +165,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery families change f1 --no-rooms",
     ),
     "families create": ("bindery families create f1 --owner ada --member ben --room kitchen",),
+    "families delete": ("bindery families delete home-1",),
     "families list": ("bindery families list ada",),
     "families show": ("bindery families show f1",),
     "find": (
@@ -209,6 +215,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery keys create acme --kind rufus --alias 'timing app' --grant READ",
         "bindery keys create acme --kind remoteit --alias cloud --quiet > key.txt",
     ),
+    "keys delete": (f"bindery keys delete {_KEY}",),
     "keys limit": (
         f"bindery keys limit --per-second 50 \\\n  {_KEY}",
         f"bindery keys limit --none \\\n  {_KEY}",
@@ -242,6 +249,11 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery products create p1117e --name Lamp --module-type M",
         "bindery products create p1117r --name Bike --module-type M --mode rotating",
     ),
+    "products delete": (
+        "bindery products delete p1117e",
+        "bindery products delete p1117e --cascade",
+    ),
+    "products keep": ("bindery products keep p1117e",),
     "products list": ("bindery products list",),
     "products show": ("bindery products show p1117e",),
     "products tsl": ("bindery products tsl p1117e lamp-tsl.json",),

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli.command import Context, changes, command, group
+from tools.cli import deletion
+from tools.cli.command import Context, Yes, changes, command, group
 from tools.cli.resource import Resource
 
 app = group("Manage families and their rooms (quectel home mode).")
@@ -55,3 +56,12 @@ def change(
     return context.api.ask(
         "PATCH", "families", family, body=changes(members=members, rooms=[] if no_rooms else room or None)
     )
+
+
+@command(app, done=deletion.told)
+def delete(context: Context, family: Family, cascade: deletion.Cascade = False, yes: Yes = False) -> Any:
+    """Delete a family that has no members beside its owner, or with --cascade one with members, who keep their devices.
+
+    Its id cannot be used again. Example: bindery families delete F1
+    """
+    return deletion.run(context.api, "families", family, deletion.of_family, cascade=cascade, yes=yes)

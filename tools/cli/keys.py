@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.cli import output
+from tools.cli import deletion, output
 from tools.cli.accounts import Account
-from tools.cli.command import Context, command, confidential, group
+from tools.cli.command import Context, Yes, command, confidential, group
 from tools.cli.resource import Resource
 
 COLUMNS: output.Columns = {
@@ -93,3 +93,9 @@ def rotate(
 
 keys.limit("Limit the requests per second of a key, or remove the limit. A successor has the same limit.")
 keys.action("revoke", "Revoke a key, effective immediately.", done="Revoked key {id}.")
+
+
+@command(app, done=deletion.told)
+def delete(context: Context, key: Key, yes: Yes = False) -> Any:
+    """Delete the record of a key that was revoked or has expired. Example: bindery keys delete KEY"""
+    return deletion.run(context.api, "keys", key, yes=yes)

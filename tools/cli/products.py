@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.cli import deletion
 from tools.cli.client import Exit, Failure
 from tools.cli.command import Context, Yes, changes, command, confirm, group
 from tools.cli.resource import Resource
@@ -143,3 +144,16 @@ def bar(context: Context, product: Product, uid: Uid) -> Any:
 def admit(context: Context, product: Product, uid: Uid) -> Any:
     """Allow a blocked user to bind devices of a product again."""
     return context.api.ask("DELETE", "products", product, "barred", uid)
+
+
+products.action("keep", "Stop the deletion of a product that has begun.", done="Product {product_key} is kept.")
+
+
+@command(app, done=deletion.told)
+def delete(context: Context, product: Product, cascade: deletion.Cascade = False, yes: Yes = False) -> Any:
+    """Delete a product that has no devices, or with --cascade also these, with its TSL and blocked users.
+
+    Its devices can no longer be imported and bound. To stop a deletion that has begun: bindery products keep PRODUCT.
+    To resume an interrupted one, run the same command again. Example: bindery products delete p1117e --cascade
+    """
+    return deletion.run(context.api, "products", product, deletion.of_product, cascade=cascade, yes=yes)

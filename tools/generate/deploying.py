@@ -39,6 +39,7 @@ WHY = {
     ("DirectoryTable", "ConditionCheckItem"): "write only if user, product block and domain have not changed",
     ("DirectoryTable", "Query"): "list a customer's issued devices, or records of a user",
     ("DirectoryTable/by_list", "Query"): "list records for operators",
+    ("DirectoryTable/by_list", "Scan"): "find the users of a user domain, and the products that name it",
     ("DevicesTable/stream", "DescribeStream"): "read new devices",
     ("DevicesTable/stream", "GetRecords"): "read new devices",
     ("DevicesTable/stream", "GetShardIterator"): "read new devices",

@@ -111,14 +111,6 @@ def every(conditions: Sequence[Condition]) -> Condition:
     return first
 
 
-def some(conditions: Sequence[Condition]) -> Condition:
-    """Condition: at least one condition holds."""
-    first, *others = conditions
-    for other in others:
-        first |= other
-    return first
-
-
 def _compared(path: Path, operator: str, value: Any) -> Condition:
     return Condition((_path(path), f" {operator} ", _Value(path, value)))
 

@@ -4,11 +4,14 @@ from typing import Any, TypeVar
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Update
-from bindery.aws.expressions import Condition, exists
+from bindery.aws.expressions import Condition, absent, exists
 from bindery.core.errors import Reason, Refused
 from bindery.registry import items
 
 EXISTS = exists().raises(Reason.NOT_FOUND)
+
+OPEN = (exists() & absent("deleting_at")).raises(Reason.NOT_FOUND)
+"""Condition: a record exists, and is not being deleted."""
 
 T = TypeVar("T", bound=items.Stored)
 

@@ -54,16 +54,27 @@ def list_accounts(limit: int, cursor: str | None) -> CursorPage[items.Account]:
 def set_enabled(account: str, enabled: bool) -> None:
     """Enable or disable an account and its keys, which repeat its state. Disabling ends its users' connections.
 
-    Raises `NOT_FOUND`, and `CONFLICT` if keys changed concurrently.
+    Enabling ends a deletion that has begun. Raises `NOT_FOUND`, and `CONFLICT` if keys changed concurrently.
     """
     live = show(account)["live_keys"]
     unchanged = equals("live_keys", live).raises(Reason.CONFLICT)
     dynamodb.transact(
         [
-            directory.set_enabled(items.account(account), enabled, unchanged),
+            directory.set_enabled(items.account(account), enabled, unchanged)._replace(
+                remove=["deleting_at"] if enabled else []
+            ),
             *_on_keys(live, {"account_enabled": enabled}),
         ]
     )
+
+
+def close(account: str) -> None:
+    """Disable an account that is to be deleted. Raises like `set_enabled`."""
+    live = show(account)["live_keys"]
+    unchanged = equals("live_keys", live).raises(Reason.CONFLICT)
+    disabled = directory.set_enabled(items.account(account), False, unchanged)
+    closed = disabled._replace(set={**disabled.set, "deleting_at": clock.now()})
+    dynamodb.transact([closed, *_on_keys(live, {"account_enabled": False})])
 
 
 def spread(account: str, parts: int) -> None:

@@ -41,7 +41,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An item that must exist, and the error if not."""
+    """An item that must exist and not be in deletion, and the error if not."""
 
     key: Key[Any]
     problem: str
@@ -66,7 +66,7 @@ def run(rows: Sequence[Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], 
     records, numbers, errors = _parse(rows, parse)
     existing = _read([*records, *{record.needs.key: None for record in records.values() if record.needs}])
     for key, record in list(records.items()):
-        if record.needs is not None and existing[record.needs.key] is None:
+        if record.needs is not None and not _is_open(existing[record.needs.key]):
             errors.append(RowError(numbers[key], record.needs.problem, record.needs.message))
             del records[key]
     created = [record for key, record in records.items() if existing[key] is None]
@@ -113,6 +113,10 @@ def _read(keys: Sequence[Key[Any]]) -> dict[Key[Any], Mapping[str, Any] | None]:
         found = dynamodb.get_many([Read(key) for key in batch])
         existing |= {key: found[key] for key in batch}
     return existing
+
+
+def _is_open(needed: Mapping[str, Any] | None) -> bool:
+    return needed is not None and "deleting_at" not in needed
 
 
 def _changes(record: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> bool:

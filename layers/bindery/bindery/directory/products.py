@@ -86,6 +86,22 @@ def change(product_key: str, /, *, references: Sequence[Check] = (), **members: 
         _write(items.product(product_key).update(set=members, when=directory.EXISTS), references)
 
 
+def close(product_key: str) -> None:
+    """Prevent imports and bindings of a product that is to be deleted. Raises `NOT_FOUND`."""
+    closed: items.Product = {"deleting_at": clock.now()}
+    directory.change(items.product(product_key), closed)
+
+
+def keep(product_key: str) -> None:
+    """End the deletion of a product that has begun. Raises `NOT_FOUND`."""
+    dynamodb.write(items.product(product_key).update(remove=["deleting_at"], when=directory.EXISTS))
+
+
+def is_open(product: items.Product | None) -> bool:
+    """Return True if a product exists, and is not being deleted."""
+    return bool(product) and "deleting_at" not in (product or {})
+
+
 def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None:
     """Bar a user from binding a product's devices. Raises `NOT_FOUND`."""
     barred: items.Bar = {
@@ -95,7 +111,7 @@ def bar(product_key: str, uid: str, *, references: Sequence[Check] = ()) -> None
         "created_at": clock.now(),
     }
     dynamodb.transact(
-        [items.product(product_key).check(directory.EXISTS), *references, items.bar(product_key, uid).put(barred)]
+        [items.product(product_key).check(directory.OPEN), *references, items.bar(product_key, uid).put(barred)]
     )
 
 

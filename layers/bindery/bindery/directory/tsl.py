@@ -30,7 +30,7 @@ def load(product_key: str, model: Mapping[str, Any]) -> None:
         raise Refused(Reason.LIMIT_REACHED, detail=f"A TSL has at most {LIMIT // 1024} KiB.")
     # Compressed, because clients that poll a device make DynamoDB read it each time.
     stored: items.Tsl = {"compressed": base64.b64encode(zlib.compress(text)).decode(), "created_at": clock.now()}
-    dynamodb.transact([items.product(product_key).check(directory.EXISTS), items.tsl(product_key).put(stored)])
+    dynamodb.transact([items.product(product_key).check(directory.OPEN), items.tsl(product_key).put(stored)])
 
 
 def exists(product_key: str) -> bool:

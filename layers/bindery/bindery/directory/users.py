@@ -75,7 +75,7 @@ def create(
     dynamodb.transact(
         [
             items.user(uid).put(record, when=absent().raises(Reason.ALREADY_EXISTS)),
-            items.account(account).check(directory.EXISTS),
+            items.account(account).check(directory.OPEN),
             *references,
             *login_names.claims(record),
         ]

@@ -154,8 +154,3 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
         ),
     }
 )
-
-
-def prefix(name: str) -> str:
-    """Return the first part of a type's name: `device`, `connection`, `operator` or `webhook`."""
-    return name.partition(".")[0]

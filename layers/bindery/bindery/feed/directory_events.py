@@ -95,7 +95,9 @@ def _deleted(pk: str, kind: str, name: str) -> _Subject:
     # act#directory#, and the partition key of what was deleted.
     if kind == "bar":
         return _bar(pk.split("#", 2)[2], f"product#{name}")
-    return _Subject(kind, name, f"{kind}#{name}")
+    # A webhook's partition has all of them.
+    chain = pk.split("#", 2)[2]
+    return _Subject(kind, name, f"webhook#{name}" if kind == "webhook" else chain)
 
 
 def _subject(pk: str, sk: str) -> _Subject | None:

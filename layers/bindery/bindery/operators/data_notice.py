@@ -1,4 +1,4 @@
-"""What a person must be told about the data stored about them (GDPR, article 15): origin, retention and recipients.
+"""Notice about the data stored about a person (GDPR, article 15): origin, retention and recipients.
 
 Purposes, legal bases and the controller are the operator's to add: docs/operating.md.
 """

@@ -201,11 +201,11 @@ def _of_both(uid: str | None, customer: str | None) -> dict[str, Records]:
     return _read(kinds)
 
 
-def erase(uid: str) -> tuple[dict[str, int], bool]:
+def erase(uid: str, *, begun: bool = False) -> tuple[dict[str, int], bool]:
     """Remove up to `ERASE_LIMIT` records. Return their numbers by kind, and True if nothing is left.
 
-    Call it until it returns True or raises `NOT_FOUND`, also after `CONFLICT`. docs/operating.md describes what it can
-    miss.
+    Call it until it returns True, also after `CONFLICT`. docs/operating.md describes what it can miss. Raises
+    `NOT_FOUND` if nothing is stored, unless an earlier call has `begun`.
     """
     user = dynamodb.get(items.user(uid))
     if user is not None:
@@ -215,7 +215,7 @@ def erase(uid: str) -> tuple[dict[str, int], bool]:
     # lags for longer than that, a later call finds what is left by the uid alone.
     if removed.total() > 0:
         return dict(removed), False
-    removed["pseudonyms"] = _erase_user(uid, user)
+    removed["pseudonyms"] = _erase_user(uid, user, begun=begun)
     return dict(removed | {"users": 0 if user is None else 1}), True
 
 
@@ -242,11 +242,13 @@ def _counted(removals: Iterator[str]) -> Counter[str]:
     return removed
 
 
-def _erase_user(uid: str, user: items.User | None) -> int:
+def _erase_user(uid: str, user: items.User | None, *, begun: bool) -> int:
     """Delete a user and the user's pseudonyms, last. Return the number of pseudonyms."""
     customer = None if user is None else user["customer"]
     persons = dict(_persons(uid, customer))
     if user is None and not persons:
+        if begun:
+            return 0
         raise Refused(Reason.NOT_FOUND)
     # Also without a pseudonym: what the person did last may not have been recorded yet.
     writes: list[Write] = [people.erasure(holder) for holder in _person_holders(uid, customer)]

@@ -21,7 +21,7 @@ _NOT_PROGRESS = "not the progress of an erasure of this person. To start again, 
 
 
 class Progress(NamedTuple):
-    """What the calls of an erasure have removed so far, by kind."""
+    """Number of records that an erasure has removed so far, by kind."""
 
     id: str
     uid: str | None

@@ -1,33 +1,28 @@
 """Checks that the domains and users in a request exist."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Check, Key, Read
-from bindery.aws.expressions import exists
+from bindery.aws.dynamodb import Check, Read
+from bindery.aws.expressions import absent, exists
 from bindery.core.errors import Reason, Refused
 from bindery.registry import items
 
 
 def domain(name: str | None) -> Sequence[Check]:
-    """Check that a user's domain exists."""
-    return () if name is None else [_exists(items.user_domain(name), "domain", _NO_DOMAIN)]
+    """Check that a user's domain exists, and is not being deleted."""
+    return () if name is None else [_open(name, "domain")]
 
 
 def domains_of(names: Sequence[str] | None) -> Sequence[Check]:
-    """Check that a product's domains exist."""
+    """Check that a product's domains exist, and are not being deleted."""
     named = list(names or ())
-    return [
-        _exists(items.user_domain(name), f"domains.{number}", _NO_DOMAIN)
-        for number, name in enumerate(named)
-        if name not in named[:number]
-    ]
+    return [_open(name, f"domains.{number}") for number, name in enumerate(named) if name not in named[:number]]
 
 
 def user(uid: str) -> Check:
     """Check that a user exists."""
-    return _exists(items.user(uid), "uid", _NO_USER)
+    return items.user(uid).check(exists().raises(Reason.NOT_FOUND, at="uid", detail=_NO_USER))
 
 
 def require_users(named: Mapping[str, str]) -> None:
@@ -41,9 +36,10 @@ def require_users(named: Mapping[str, str]) -> None:
             raise Refused(Reason.NOT_FOUND, at=at, detail=_NO_USER)
 
 
-def _exists(key: Key[Any], at: str, detail: str) -> Check:
-    return key.check(exists().raises(Reason.NOT_FOUND, at=at, detail=detail))
+def _open(name: str, at: str) -> Check:
+    is_open = exists() & absent("deleting_at")
+    return items.user_domain(name).check(is_open.raises(Reason.NOT_FOUND, at=at, detail=_NO_DOMAIN))
 
 
-_NO_DOMAIN = "the user domain does not exist"
+_NO_DOMAIN = "the user domain does not exist, or is being deleted"
 _NO_USER = "the user does not exist"

@@ -27,9 +27,9 @@ from bindery.http.fields import (
     VERBATIM,
     Customer,
     Email,
+    Identifier128,
     Identifier1366,
     IpAddress,
-    OptionalIdentifier128,
     ServiceAddress,
     as_name,
     expected,
@@ -88,6 +88,20 @@ class RateLimit(RequestBody):
     burst: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
 
 
+Cascade = Annotated[
+    bool,
+    Query(description="Close it although others depend on it, so that nothing new can: then delete these."),
+]
+
+
+class Deletion(BaseModel):
+    """Progress of a deletion. Unless `complete`, repeat the request: after `wait_seconds`, and without dependents."""
+
+    complete: bool
+    wait_seconds: int = 0
+    dependents: Mapping[str, int] = {}
+
+
 # A null in the body is validated like any other value.
 UNCHANGED: Any = None
 """Default of an optional member of a change."""
@@ -124,7 +138,7 @@ Id64 = Annotated[str, Field(**ID64)]
 PathId = Annotated[str, Path(**ID)]
 QueryId = Annotated[str, Query(**ID)]
 OptionalQueryId = Annotated[str | None, Query(**ID)]
-OptionalQueryIdentifier = Annotated[OptionalIdentifier128, Query()]
+OptionalQueryIdentifier = Annotated[Identifier128 | None, Query()]
 QueryEmail = Annotated[Email | None, Query(description="Email address, in any spelling.")]
 OptionalQueryAddress = Annotated[ServiceAddress | None, Query()]
 QueryText = Annotated[Identifier1366, Query()]

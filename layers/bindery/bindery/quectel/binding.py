@@ -101,7 +101,7 @@ PERMISSION_CHECKS: tuple[tuple[Reason, Callable[[Request, Found], bool]], ...] =
         Reason.ROLE_NOT_PERMITTED,
         lambda _, found: bool(found.domain["binders"] == "administrators" and found.user.role == "regular"),
     ),
-    (Reason.PRODUCT_UNKNOWN, lambda _, found: not found.product),
+    (Reason.PRODUCT_UNKNOWN, lambda _, found: not products.is_open(found.product)),
     (Reason.DOMAIN_NOT_AUTHORISED, lambda _, found: not products.serves(found.product, found.user.domain)),
     (Reason.PRODUCT_FORBIDDEN, lambda _, found: found.bar is not None),
     (

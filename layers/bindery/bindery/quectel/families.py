@@ -1,4 +1,4 @@
-"""Families (quectel's home mode). Bindings name them, so they are never deleted."""
+"""Families (quectel's home mode). Bindings name them, so deleted ones are kept, empty."""
 
 from collections.abc import Iterator, Sequence
 from typing import Unpack
@@ -6,7 +6,7 @@ from typing import Unpack
 from bindery import directory
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import CursorPage, Put, Update
-from bindery.aws.expressions import Condition, absent, contains, equals, fewer
+from bindery.aws.expressions import Condition, absent, contains, equals, exists, fewer
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
 from bindery.registry import identity, items
@@ -20,6 +20,8 @@ ROOM_LIMIT = 100
 COMMON_LIMIT = 100
 
 _ROUND_TRIPS = 50
+
+_NOT_DELETED = (exists() & absent("deleted_at")).raises(Reason.NOT_FOUND)
 
 
 def create(fid: str, owner: str, *, members: Sequence[str] = (), rooms: Sequence[str] = ()) -> None:
@@ -50,10 +52,19 @@ def change(fid: str, /, **members: Unpack[items.Family]) -> None:
     """Replace `members`, `rooms`, or both. Raises `NOT_FOUND` and `LIMIT_REACHED`."""
     _check_limits(members)
     if "members" not in members:
-        directory.change(items.family(fid), members)
+        directory.change(items.family(fid), members, _NOT_DELETED)
         return
-    family = items.family(fid).update(set=members, when=directory.EXISTS)
+    family = items.family(fid).update(set=members, when=_NOT_DELETED)
     dynamodb.transact([family, *_notes(fid, members["members"])])
+
+
+def emptied(family: items.Family) -> Update:
+    """Delete a family: only its id is kept. Raises `NOT_FOUND` and `CONFLICT`."""
+    left: items.Family = {"owner": "", "members": [], "rooms": [], "deleted_at": clock.now()}
+    same = equals("owner", family["owner"]) & equals("members", family["members"])
+    return items.family(family["fid"]).update(
+        set=left, remove=["collection", "common"], when=same.raises(Reason.CONFLICT)
+    )
 
 
 def remove_member(fid: str, uid: str) -> None:

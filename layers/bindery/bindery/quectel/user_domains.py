@@ -53,5 +53,14 @@ def list_domains(limit: int, cursor: str | None) -> CursorPage[items.UserDomain]
 
 
 def change(domain: str, /, **members: Unpack[items.UserDomain]) -> None:
-    """Change `binders` or `enabled`. Raises `NOT_FOUND`."""
-    directory.change(items.user_domain(domain), members)
+    """Change `binders` or `enabled`. Enabling it ends a deletion that has begun. Raises `NOT_FOUND`."""
+    if members.get("enabled"):
+        dynamodb.write(items.user_domain(domain).update(set=members, remove=["deleting_at"], when=directory.EXISTS))
+    else:
+        directory.change(items.user_domain(domain), members)
+
+
+def close(domain: str) -> None:
+    """Disable a user domain that is to be deleted. Raises `NOT_FOUND`."""
+    disabled: items.UserDomain = {"enabled": False, "deleting_at": clock.now()}
+    directory.change(items.user_domain(domain), disabled)

@@ -57,7 +57,9 @@ def deleted(key: Key[Any], kind: str, name: str) -> list[Put]:
 
 def erased(person: str, kind: Literal["user", "customer"] = "user") -> list[Put]:
     """Record the erasure of a person, by their pseudonym."""
-    facts: items.Act = {"did": "erased", "person": person, "kind": kind}
+    facts: items.Act = {"did": "erased", "person": person}
+    if kind != "user":
+        facts["kind"] = kind
     return [items.erasure(identifier).put(act) for identifier, act in _signed(facts)]
 
 

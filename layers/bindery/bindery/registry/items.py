@@ -722,6 +722,8 @@ class Account(Limited, total=False):
     suspensions: int
     parts: int
     """Number of parts of the device list (rufus), if not 1."""
+    deleting_at: int
+    """Present while an operator deletes it: nothing new can depend on it."""
     created_at: int
 
 
@@ -847,6 +849,8 @@ class UserDomain(Stored, total=False):
     enabled: bool
     sealed_secret: str
     """Encrypted secret with which apps sign logins."""
+    deleting_at: int
+    """Present while an operator deletes it: nothing new can depend on it."""
     created_at: int
 
 
@@ -876,6 +880,8 @@ class Product(Stored, total=False):
     """True if binding its devices requires their claim codes."""
     claim_version: int
     """Version of the claim codes: with another version, labels that were printed before are invalid. If absent, 1."""
+    deleting_at: int
+    """Present while an operator deletes it: nothing new can depend on it."""
     created_at: int
 
 
@@ -927,7 +933,10 @@ def bars_from(product_key: str) -> Partition[Bar]:
 
 
 class Family(Stored, total=False):
-    """A family (quectel's home mode), with the devices that all members see. Never deleted."""
+    """A family (quectel's home mode), with the devices that all members see.
+
+    Bindings name it, so a deleted one is kept, empty: its id is not used again.
+    """
 
     collection: str
     fid: str
@@ -935,6 +944,7 @@ class Family(Stored, total=False):
     members: list[str]
     rooms: list[str]
     common: set[str]
+    deleted_at: int
     created_at: int
 
 

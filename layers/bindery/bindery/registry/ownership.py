@@ -1,6 +1,6 @@
 """Ownership of a device: its states, and the acts that lead from one to another.
 
-A device is lost, retired or banned whoever has it, so these states take precedence over `owned` and `stock`.
+A device with or without a holder can be lost, retired or banned: these states take precedence over `owned` and `stock`.
 """
 
 from collections.abc import Mapping
