@@ -112,7 +112,7 @@ LISTS = {
     ),
     "accounts": Listed(
         "Export accounts.",
-        ("account", "name", "enabled", "parts", "created_at", "per_second", "burst"),
+        ("account", "name", "enabled", "deleting_at", "parts", "created_at", "per_second", "burst"),
         {},
         _plain("accounts"),
     ),
