@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -58,7 +59,7 @@ def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Feed:
 def time(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Time:
     made = Time(feed)
     monkeypatch.setattr(clock, "now", lambda: made.now)
-    monkeypatch.setattr(commands.time, "sleep", made.sleep)
+    monkeypatch.setattr(commands, "time", SimpleNamespace(sleep=made.sleep))
     return made
 
 

@@ -66,13 +66,13 @@ def run(api: Client, path: str, name: str, find: Find | None = None, *, cascade:
     answer = repeat(api, path, name, cascade="true" if cascade else None)
     idle = 0
     while not answer["complete"] and find is not None:
-        left = list(find(api, name))
-        deleted.update(_delete_all(api, f"{path}/{name} is deleted", left))
-        idle = 0 if left else idle + 1
+        done = _delete_all(api, f"{path}/{name} is deleted", list(find(api, name)))
+        deleted.update(done)
+        idle = 0 if done else idle + 1
         if idle == ROUNDS:
             told = ", ".join(f"{number} {kind}" for kind, number in answer["dependents"].items())
             raise Failure(Exit.CONFLICT, f"{told} are left that are not listed yet. Run the same command again later")
-        if not left:
+        if not done:
             time.sleep(PAUSE)
         answer = repeat(api, path, name, cascade="true")
     return {"id": name, "deleted": dict(deleted), "complete": True}

@@ -151,7 +151,7 @@ def _of_account(found: items.Account) -> Iterator[Dependent]:
 def _listed(scope: str) -> Iterator[str]:
     """Yield the first devices of a scope, of each part of its list."""
     for shard in range(items.SHARDS):
-        yield from (entry["device"] for entry in _first(items.list_entries(scope, None, shard, "")))
+        yield from (entry["device"] for entry in _first(items.list_entries(scope, None, shard, "0")))
 
 
 def _first(partition: Partition[Any]) -> list[Any]:
