@@ -124,7 +124,7 @@ def test_list_is_written_as_csv_or_json_lines(bindery: Bindery, small_pages: Non
     made(5)
     ran = bindery("export accounts --format csv")
     assert ran.exit_code == 0
-    assert ran.stdout_bytes.startswith(b"account,name,enabled,parts,created_at,per_second,burst\r\na0,")
+    assert ran.stdout_bytes.startswith(b"account,name,enabled,deleting_at,parts,created_at,per_second,burst\r\na0,")
     assert [row[:3] for row in rows(ran.stdout)[1:]] == [[f"a{n}", f"Account {n}", "true"] for n in range(5)]
     lines = bindery("export accounts").stdout.splitlines()
     assert [json.loads(line)["account"] for line in lines] == [f"a{number}" for number in range(5)]
