@@ -131,12 +131,14 @@ LISTS = {
         _ACCOUNT,
         _plain("users"),
     ),
-    "domains": Listed("Export user domains.", ("domain", "enabled", "binders", "created_at"), {}, _plain("domains")),
+    "domains": Listed(
+        "Export user domains.", ("domain", "enabled", "deleting_at", "binders", "created_at"), {}, _plain("domains")
+    ),
     "products": Listed(
         "Export products.",
         (
             *("product_key", "name", "module_type", "mode", "domains", "data_center", "capabilities"),
-            *("claim_codes", "claim_version", "created_at"),
+            *("claim_codes", "claim_version", "deleting_at", "created_at"),
         ),
         {},
         _plain("products"),
