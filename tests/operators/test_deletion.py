@@ -270,7 +270,7 @@ def test_product_with_devices_is_refused(feed: Feed) -> None:
     devices.manufacture(PK, SN, device_key=DK, module_type="new")
     devices.manufacture(PK, "S2", device_key="8415D0A31B2D")
     feed.record()
-    refused("products", PK, f"1 device depends {FOREVER}")
+    refused("products", PK, f"2 devices depend {FOREVER}")
 
 
 def test_product_is_deleted_with_its_tsl_and_bars(feed: Feed, time: Time) -> None:
