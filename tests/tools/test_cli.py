@@ -596,7 +596,7 @@ def test_action_says_what_it_did(bindery: Bindery, line: str, said: str) -> None
 
 def test_every_existing_command_is_tested() -> None:
     files = ("tests/tools/test_cli.py", "tests/tools/test_imports.py", "tests/operators/test_history_commands.py")
-    files += ("tests/operators/test_device_lists.py",)
+    files += ("tests/operators/test_device_lists.py", "tests/operators/test_deletion.py")
     source = "".join((template.ROOT / file).read_text() for file in files)
     for name, module in GROUPS.items():
         for command in module.app.registered_commands:

@@ -33,6 +33,7 @@ TYPES = (
     "device.address_removed",
     "device.key_issued",
     "device.key_revoked",
+    "device.deleted",
     "device.online",
     "device.offline",
     "connection.opened",
