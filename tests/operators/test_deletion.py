@@ -41,7 +41,7 @@ class Time:
     """A clock that waits when commands sleep."""
 
     def __init__(self, feed: Feed) -> None:
-        self.now, self.feed = 1_796_000_000_000, feed
+        self.now, self.feed = clock.now(), feed
         self.slept: list[float] = []
 
     def sleep(self, seconds: float) -> None:
@@ -156,9 +156,6 @@ def test_account_without_dependents_is_closed_and_deleted(feed: Feed, time: Time
     deleted("accounts", "acme", time)
     assert stored(Table.DIRECTORY) == []
     feed.record()
-    assert [event["type"] for event in chains()["account#acme"]] == ["operator.created"[:0] or "operator.changed"][
-        :0
-    ] + [event["type"] for event in chains()["account#acme"]]
     assert chains()["account#acme"][-1]["type"] == "operator.deleted"
 
 
@@ -229,7 +226,8 @@ def test_cascade_deletes_an_account_with_everything_in_it(feed: Feed, bindery: B
     feed.record()
     assert admin("devices", "GET", "devices", query={"account": "acme"}).json()["items"] == []
     key = api_keys.issue("acme", Kind.RUFUS, Grant.READ_WRITE, alias="all")
-    assert rufus.page(key=key).json() == {"devices": []} or rufus.page(key=key).body
+    assert rufus.page(key=key).status == 200
+    assert "S1" not in rufus.page(key=key).body
 
 
 @pytest.mark.parametrize("killed", [0, 3, 5, 8, 10, 13, 16])
@@ -270,7 +268,7 @@ def test_product_with_devices_is_refused(feed: Feed) -> None:
     devices.manufacture(PK, SN, device_key=DK, module_type="new")
     devices.manufacture(PK, "S2", device_key="8415D0A31B2D")
     feed.record()
-    refused("products", PK, f"1 device depends {FOREVER}")
+    refused("products", PK, f"2 devices depend {FOREVER}")
 
 
 def test_product_is_deleted_with_its_tsl_and_bars(feed: Feed, time: Time) -> None:
@@ -315,7 +313,7 @@ def test_bind_that_read_the_open_product_is_found(feed: Feed, time: Time, monkey
 
 def test_import_that_read_the_open_product_is_found(feed: Feed, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     products.create("p9", name="P", module_type="M")
-    before(monkeypatch, "UpdateItem", lambda: delete("products", "p9"))
+    before(monkeypatch, "UpdateItem", lambda: products.close("p9"))
     row = {"product_key": "p9", "serial": "S9", "device_key": "ABCD1234"}
     assert admin("devices", "POST", "devices/import", {"rows": [row]}).json()["created"] == 1
     feed.record()
@@ -376,12 +374,14 @@ def test_closed_domain_takes_no_users_and_products(time: Time) -> None:
 
 def test_cascade_erases_the_users_of_a_domain_and_removes_it_from_products(feed: Feed, bindery: Bindery) -> None:
     World()
+    # The admin API does not have uids like this one.
+    dynamodb.write(items.user(THIRD).delete())
     products.create("p8", name="P", module_type="M", domains=["E.DM.1"])
     user_domains.create("x")
     products.create("p9", name="P", module_type="M", domains=["x", "E.DM.1"])
     done = bindery("domains delete E.DM.1 --cascade --yes")
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["deleted"] == {"products": 2, "users": 3}
+    assert json.loads(done.stdout)["deleted"] == {"products": 2, "users": 2}
     # Not null, which would be all domains.
     assert [products.show(key)["domains"] for key in ("p8", "p9")] == [[], ["x"]]
     assert [item for item in stored(Table.DIRECTORY) if item["pk"].startswith(("user#", "email#", "domain#E"))] == []

@@ -40,7 +40,7 @@ NOBODY = {"BINDERY_ENDPOINT": None, "BINDERY_ACCESS_KEY_ID": None, "BINDERY_SECR
 def test_each_resource_has_its_commands() -> None:
     resources = {route.path.split("/")[3] for found in template.functions() for route in found.routes if route.iam}
     singles = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    of_no_resource = {"events", "relay_host", "restore", "stats", "switch", "tunnel"}
+    of_no_resource = {"bulk", "events", "export", "relay_host", "restore", "stats", "switch", "tunnel"}
     assert resources | of_no_resource == {"issued-devices" if name == "issued" else name for name in GROUPS} | singles
 
 
@@ -706,7 +706,7 @@ def test_devices_are_changed_in_bulk_and_exported(
 
 def test_every_existing_command_is_tested() -> None:
     files = ("tests/tools/test_cli.py", "tests/tools/test_imports.py", "tests/operators/test_history_commands.py")
-    own = ("device_lists", "label_commands", "bulk_commands", "export_commands")
+    own = ("device_lists", "label_commands", "bulk_commands", "export_commands", "deletion")
     files += tuple(f"tests/operators/test_{name}.py" for name in own)
     source = "".join((template.ROOT / file).read_text() for file in files)
     for name, module in GROUPS.items():

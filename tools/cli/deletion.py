@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -96,10 +95,10 @@ def _delete_all(api: Client, why: str, found: list[Dependent]) -> Counter[str]:
     done: Counter[str] = Counter()
     for kind in dict.fromkeys(each.kind for each in found):
         left = [each.id for each in found if each.kind == kind]
-        step = partial(_STEPS[kind], api, why)
+        step = _STEPS[kind]
         with ThreadPoolExecutor(THREADS) as threads:
             try:
-                for number, changed in enumerate(threads.map(step, left), 1):
+                for number, changed in enumerate(threads.map(step, [api] * len(left), left, [why] * len(left)), 1):
                     done[kind] += changed
                     if number % 1000 == 0:
                         output.note(f"{number:,} of {len(left):,} {kind}")

@@ -39,6 +39,7 @@ TYPES = (
     "device.address_removed",
     "device.key_issued",
     "device.key_revoked",
+    "device.deleted",
     "device.online",
     "device.offline",
     "connection.opened",
