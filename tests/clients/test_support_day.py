@@ -1,4 +1,4 @@
-"""The day of support tickets in docs/operating.md with 1,000 devices: its commands as they stand, and what they leave."""
+"""The day of support tickets in docs/operating.md, with 1,000 devices."""
 
 import json
 import os

@@ -101,6 +101,8 @@ GIVEN = {"webhook": "{webhook}", "customer": "c", "owner": "o", "account": "a"}
 NOT_EXPORTED = {
     # `bindery stats` and `bindery settings list` print them whole.
     "devices/counts",
+    # For `bindery domains delete`.
+    "domains/{domain}/dependents",
     "settings",
     # They name the person's pseudonym, which `bindery users history` prints.
     "history/users/{uid}",

@@ -135,7 +135,7 @@ def test_function_imports_no_other_api(function: str):
 def test_only_an_operators_task_scans():
     scans = re.compile(r"""[.'"](scan|execute_statement|batch_execute_statement)\b""", re.IGNORECASE)
     found = {name for name, source in {**MODULES, **FUNCTIONS}.items() if scans.search(source.read_text())}
-    assert found == {"aws.dynamodb", "operators.credential_backfill"}
+    assert found == {"aws.dynamodb", "operators.credential_backfill", "operators.deletion"}
 
 
 UNAVAILABLE = {

@@ -29,7 +29,8 @@ def commands() -> list[str]:
         lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
         spans = [" ".join(span.split()) for span in SPAN.findall(BLOCK.sub("", text))]
         found |= dict.fromkeys(command for command in (*lines, *spans) if command.startswith("bindery "))
-    return [command for command in found if "--help" not in command and "…" not in command]
+    plain = (re.split(r" (?:[<>]|\|\|?) ", command)[0] for command in found)
+    return [command for command in dict.fromkeys(plain) if "--help" not in command and "…" not in command]
 
 
 def test_documents_show_commands() -> None:

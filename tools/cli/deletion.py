@@ -112,7 +112,7 @@ def _delete_all(api: Client, why: str, found: list[Dependent]) -> Counter[str]:
 def _gone(delete: Callable[[Client, str, str], object]) -> Callable[[Client, str, str], bool]:
     """Make a step return False for a record that does not exist any more."""
 
-    def step(api: Client, why: str, identifier: str) -> bool:
+    def step(api: Client, identifier: str, why: str) -> bool:
         try:
             delete(api, identifier, why)
         except Failure as failure:

@@ -8,15 +8,9 @@ from typer.models import CommandInfo, TyperInfo
 _KEY = "5ee6280b548691323773baf05628d75012001d561a277f5cdd49196f19f2e8d0"
 
 EXAMPLES: Mapping[str, Sequence[str]] = {
-    "accounts": (
-        "bindery accounts create acme --name 'Acme Ltd'",
-        "bindery accounts disable acme",
-    ),
+    "accounts": ("bindery accounts create acme --name 'Acme Ltd'", "bindery accounts disable acme"),
     "accounts create": ("bindery accounts create acme --name 'Acme Ltd'",),
-    "accounts delete": (
-        "bindery accounts delete acme",
-        "bindery accounts delete acme --cascade",
-    ),
+    "accounts delete": ("bindery accounts delete acme", "bindery accounts delete acme --cascade"),
     "accounts disable": ("bindery accounts disable acme",),
     "accounts enable": ("bindery accounts enable acme",),
     "accounts limit": (
@@ -26,10 +20,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "accounts list": ("bindery accounts list --all",),
     "accounts show": ("bindery accounts show acme",),
     "accounts spread": ("bindery accounts spread acme 4",),
-    "bulk": (
-        "bindery bulk ban --file devices.csv --reason recalled",
-        "bindery bulk undo devices.csv.ban",
-    ),
+    "bulk": ("bindery bulk ban --file devices.csv --reason recalled", "bindery bulk undo devices.csv.ban"),
     "bulk activate": ("bindery bulk activate --account acme --state inactive",),
     "bulk assign": ("bindery bulk assign --file addresses.csv",),
     "bulk ban": (
@@ -38,20 +29,14 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "bulk deactivate": ("bindery bulk deactivate --account acme",),
     "bulk delete": ("bindery bulk delete --file scrapped.csv",),
+    "bulk disable": ("bindery bulk disable --product p1117e --dry-run", "bindery bulk disable --product p1117e"),
+    "bulk enable": ("bindery bulk enable --product p1117e --state disabled",),
     "bulk found": ("bindery bulk found --file devices.csv",),
     "bulk lost": ("bindery bulk lost --file devices.csv --reason 'lost in transit'",),
+    "bulk resume": ("bindery bulk resume devices.csv.ban",),
     "bulk retire": ("bindery bulk retire --file devices.csv --reason worn",),
     "bulk return": ("bindery bulk return --file devices.csv --reason refurbished",),
-    "bulk disable": (
-        "bindery bulk disable --product p1117e --dry-run",
-        "bindery bulk disable --product p1117e",
-    ),
-    "bulk enable": ("bindery bulk enable --product p1117e --state disabled",),
-    "bulk resume": ("bindery bulk resume devices.csv.ban",),
-    "bulk status": (
-        "bindery bulk status",
-        "bindery bulk status devices.csv.ban",
-    ),
+    "bulk status": ("bindery bulk status", "bindery bulk status devices.csv.ban"),
     "bulk unassign": ("bindery bulk unassign --file devices.csv",),
     "bulk unban": ("bindery bulk unban --file devices.csv",),
     "bulk unbind": ("bindery bulk unbind --file devices.csv --reason refunded",),
@@ -60,10 +45,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery connections list --serial SN0000000001",
         "bindery connections stop --serial SN0000000001 ada",
     ),
-    "connections list": (
-        "bindery connections list --serial SN0000000001",
-        "bindery connections list --caller ada",
-    ),
+    "connections list": ("bindery connections list --serial SN0000000001", "bindery connections list --caller ada"),
     "connections stop": ("bindery connections stop --serial SN0000000001 ada",),
     "devices": (
         "bindery devices show --serial SN0000000001",
@@ -86,16 +68,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "devices delete": ("bindery devices delete --serial SN0000000001",),
     "devices disable": ("bindery devices disable --serial SN0000000001 --product p1117e",),
     "devices enable": ("bindery devices enable --serial SN0000000001 --product p1117e",),
-    "devices find": (
-        "bindery devices find --serial SN0000000001",
-        "bindery devices find --mac A1:B2:C3:D4:E5:F6",
-    ),
+    "devices find": ("bindery devices find --serial SN0000000001", "bindery devices find --mac A1:B2:C3:D4:E5:F6"),
     "devices found": ("bindery devices found --serial SN0000000001",),
     "devices history": ("bindery devices history --serial SN0000000001 --all",),
-    "devices import": (
-        "bindery devices import lamps.csv --dry-run",
-        "bindery devices import lamps.csv",
-    ),
+    "devices import": ("bindery devices import lamps.csv --dry-run", "bindery devices import lamps.csv"),
     "devices key": ("bindery devices key --serial SN0000000001 --quiet > device.key",),
     "devices labels": ("bindery devices labels --product p1117e --file lamps.csv --output lamps.pdf",),
     "devices list": (
@@ -118,28 +94,16 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery devices unbind --serial SN0000000001 --uid ada --reason sold",
     ),
     "devices withdraw": ("bindery devices withdraw --serial SN0000000001",),
-    "doctor": (
-        "bindery doctor",
-        "bindery doctor --endpoint https://api.example.com --profile ops",
-    ),
-    "domains": (
-        "bindery domains create app",
-        "bindery domains change app --binders administrators",
-    ),
+    "doctor": ("bindery doctor", "bindery doctor --endpoint https://api.example.com --profile ops"),
+    "domains": ("bindery domains create app", "bindery domains change app --binders administrators"),
     "domains change": ("bindery domains change app --binders administrators",),
-    "domains create": (
-        "bindery domains create app",
-        "bindery domains create app --given < secret.txt",
-    ),
+    "domains create": ("bindery domains create app", "bindery domains create app --given < secret.txt"),
     "domains delete": ("bindery domains delete app --cascade",),
     "domains list": ("bindery domains list",),
     "domains secret": ("bindery domains secret app",),
     "domains show": ("bindery domains show app",),
     "events": ("bindery events tail --type device.bound --type device.unbound",),
-    "events tail": (
-        "bindery events tail",
-        "bindery events tail --type device.bound --output json",
-    ),
+    "events tail": ("bindery events tail", "bindery events tail --type device.bound --output json"),
     "export": (
         "bindery export devices --state bound --file devices.csv",
         "bindery export history --since 2026-12-01 --file events.ndjson",
@@ -168,11 +132,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "families delete": ("bindery families delete home-1",),
     "families list": ("bindery families list ada",),
     "families show": ("bindery families show f1",),
-    "find": (
-        "bindery find SN0000000001",
-        "bindery find ada@example.com",
-        "bindery find < key.txt",
-    ),
+    "find": ("bindery find SN0000000001", "bindery find ada@example.com", "bindery find < key.txt"),
     "history": (
         "bindery devices history --serial SN0000000001",
         "bindery history verify --serial SN0000000001",
@@ -190,36 +150,21 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "history show": ("bindery history show 0123456789abcdef0123456789abcdef",),
     "history unrecorded": ("bindery history unrecorded",),
     "history verify": ("bindery history verify --serial SN0000000001",),
-    "issued": (
-        "bindery issued list MIGR00002",
-        "bindery issued status MIGR00002 TOKEN-0001 --status blocked",
-    ),
+    "issued": ("bindery issued list MIGR00002", "bindery issued status MIGR00002 TOKEN-0001 --status blocked"),
     "issued history": ("bindery issued history MIGR00002",),
-    "issued import": (
-        "bindery issued import cards.csv --dry-run",
-        "bindery issued import cards.csv",
-    ),
-    "issued list": (
-        "bindery issued list MIGR00002",
-        "bindery issued list 'auth0|5f7c8ec7'",
-    ),
+    "issued import": ("bindery issued import cards.csv --dry-run", "bindery issued import cards.csv"),
+    "issued list": ("bindery issued list MIGR00002", "bindery issued list 'auth0|5f7c8ec7'"),
     "issued status": (
         "bindery issued status MIGR00002 TOKEN-0001 --status blocked",
         "bindery issued status MIGR00002 CARD-0001 --card-status reported-as-lost",
     ),
-    "keys": (
-        "bindery keys create acme --kind rufus --alias 'timing app'",
-        "bindery find < key.txt",
-    ),
+    "keys": ("bindery keys create acme --kind rufus --alias 'timing app'", "bindery find < key.txt"),
     "keys create": (
         "bindery keys create acme --kind rufus --alias 'timing app' --grant READ",
         "bindery keys create acme --kind remoteit --alias cloud --quiet > key.txt",
     ),
-    "keys delete": (f"bindery keys delete {_KEY}",),
-    "keys limit": (
-        f"bindery keys limit --per-second 50 \\\n  {_KEY}",
-        f"bindery keys limit --none \\\n  {_KEY}",
-    ),
+    "keys delete": (f"bindery keys delete \\\n  {_KEY}",),
+    "keys limit": (f"bindery keys limit --per-second 50 \\\n  {_KEY}", f"bindery keys limit --none \\\n  {_KEY}"),
     "keys list": ("bindery keys list acme",),
     "keys revoke": (f"bindery keys revoke \\\n  {_KEY}",),
     "keys rotate": (f"bindery keys rotate --overlap 3600 \\\n  {_KEY}",),
@@ -249,10 +194,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery products create p1117e --name Lamp --module-type M",
         "bindery products create p1117r --name Bike --module-type M --mode rotating",
     ),
-    "products delete": (
-        "bindery products delete p1117e",
-        "bindery products delete p1117e --cascade",
-    ),
+    "products delete": ("bindery products delete p1117e", "bindery products delete p1117e --cascade"),
     "products keep": ("bindery products keep p1117e",),
     "products list": ("bindery products list",),
     "products show": ("bindery products show p1117e",),
@@ -264,25 +206,16 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "bindery restore bindery --to 2026-11-20T12:00:00Z",
         "bindery restore bindery --to 2026-11-20T12:00:00Z --from-region eu-west-1",
     ),
-    "settings": (
-        "bindery settings list",
-        "bindery settings set device_management 0",
-    ),
+    "settings": ("bindery settings list", "bindery settings set device_management 0"),
     "settings list": ("bindery settings list",),
     "settings set": ("bindery settings set device_management 0",),
     "settings show": ("bindery settings show device_management",),
-    "stats": (
-        "bindery stats",
-        "bindery stats --product p1117e --days 30",
-    ),
+    "stats": ("bindery stats", "bindery stats --product p1117e --days 30"),
     "switch": (
         "bindery switch bindery",
         "bindery switch bindery restored-devices restored-bindings \\\n  restored-directory",
     ),
-    "tunnel": (
-        "bindery tunnel 80:00:00:00:00:00:00:F1 --service ssh --listen 2222",
-        "ssh -p 2222 root@127.0.0.1",
-    ),
+    "tunnel": ("bindery tunnel 80:00:00:00:00:00:00:F1 --service ssh --listen 2222", "ssh -p 2222 root@127.0.0.1"),
     "users": (
         "bindery users create ada --account acme --email ada@example.com",
         "bindery users list --email ada@example.com",
@@ -300,14 +233,8 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "users disable": ("bindery users disable ada",),
     "users enable": ("bindery users enable ada",),
     "users history": ("bindery users history ada --all",),
-    "users list": (
-        "bindery users list acme --all",
-        "bindery users list --email ada@example.com",
-    ),
-    "users password": (
-        "bindery users password ada",
-        "bindery users password ada < password.txt",
-    ),
+    "users list": ("bindery users list acme --all", "bindery users list --email ada@example.com"),
+    "users password": ("bindery users password ada", "bindery users password ada < password.txt"),
     "users revoke-tokens": ("bindery users revoke-tokens ada",),
     "users show": ("bindery users show ada",),
     "users token": ("bindery users token ada --dialect quectel --lifetime 600 --quiet",),

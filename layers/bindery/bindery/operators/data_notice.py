@@ -36,6 +36,7 @@ CATEGORIES: Mapping[str, Category] = MappingProxyType(
         "shares": Category("devices that other users share with the user", "other users", "until the share ends"),
         "families": Category("homes of which the user is owner or member", "operator", "until the user is removed"),
         "bars": Category("products whose devices the user must not bind, or no longer", "operator", "until erased"),
+        "offers": Category("devices that their holders offer to the user", "other users", "until the offer ends"),
         "connections": Category(
             "connections to devices, with the client's IP address", "user", "some days after the connection ends"
         ),

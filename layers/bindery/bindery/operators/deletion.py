@@ -100,7 +100,7 @@ def domain(name: str, *, cascade: bool) -> Deletion:
 
 
 def family(fid: str, *, cascade: bool) -> Deletion:
-    """Delete a family without members, with its rooms and common list. Raises like `account`."""
+    """Delete a family without members, with its rooms and common list. Raises `NOT_FOUND`, and like `account`."""
     found = families.show(fid)
     if "deleted_at" in found:
         raise Refused(Reason.NOT_FOUND)
@@ -111,7 +111,7 @@ def family(fid: str, *, cascade: bool) -> Deletion:
 
 
 def key(hashed: str) -> Deletion:
-    """Delete the record of a key that was revoked or has expired. Raises like `account`."""
+    """Delete the record of a key that was revoked or has expired. Raises `NOT_FOUND` and `STATUS_NOT_VALID`."""
     stored = items.api_key(hashed)
     found = dynamodb.get(stored)
     if found is None:

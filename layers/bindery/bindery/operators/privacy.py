@@ -46,7 +46,7 @@ KINDS = (
 Records = Sequence[Mapping[str, Any]]
 
 _NO_RECORDS: Records = ()
-_OF_USER = ("bindings", "shares", "families", "bars", "connections", "tunnels", "service_names")
+_OF_USER = ("bindings", "shares", "families", "bars", "offers", "connections", "tunnels", "service_names")
 
 # Round trips of a megabyte each: more than the limits above need.
 _PAGES = 50

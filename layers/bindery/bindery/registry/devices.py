@@ -173,13 +173,13 @@ def deactivate(device: str, when: Condition = EXISTS) -> bool:
 
 
 def _lift(device: str, kind: items.BanKind | None, act: list[Put], when: Condition) -> bool:
-    def same(found: items.Device) -> Condition:
+    def _same_kind(found: items.Device) -> Condition:
         if found.get("ban_kind") != kind:
             state = ownership.state_of(found, held=False, offer=None)
             raise Refused(Reason.DEVICE_BANNED, detail=ownership.BANS[state].value)
         return absent("ban_kind") if kind is None else equals("ban_kind", kind)
 
-    return _resume(device, BAN, unbanned_now(), act, when, same)
+    return _resume(device, BAN, unbanned_now(), act, when, _same_kind)
 
 
 def _resume(

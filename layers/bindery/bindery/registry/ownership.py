@@ -43,7 +43,7 @@ class Act(StrEnum):
 
 
 class Obstacle(Enum):
-    """Why an act is refused, and what to do."""
+    """Reason for which an act is refused, and what to do."""
 
     NO_HOLDER = "The device has no holder who could offer it."
     NO_OFFER = "The device is not offered to anybody."
