@@ -324,6 +324,11 @@ def test_list_is_readable_at_80_columns(bindery: Callable[[str], Result], time: 
     )
 
 
+def test_empty_serial_number_lists_nothing(bindery: Callable[[str], Result]) -> None:
+    found = bindery("devices find --serial ''")
+    assert (found.exit_code, found.stderr) == (2, "bindery: specify one of --serial, --mac, --imei or --address\n")
+
+
 @pytest.mark.usefixtures("fleet")
 def test_statistics_are_readable_at_80_columns(bindery: Callable[[str], Result], time: Clock) -> None:
     time.now += 60_000

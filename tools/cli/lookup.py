@@ -43,7 +43,7 @@ _GIVE = "--serial, --mac, --imei or --address"
 
 def given(options: Mapping[str, str | None]) -> tuple[str, str]:
     """Return the lookup option's name and value. Raises `Failure` unless there is one."""
-    found = [(name, value) for name, value in options.items() if name in _NAMES and value is not None]
+    found = [(name, value) for name, value in options.items() if name in _NAMES and value]
     if len(found) != 1:
         raise Failure(Exit.USAGE, f"specify one of {_GIVE}")
     if options.get("product") is not None and found[0][0] != "serial":
