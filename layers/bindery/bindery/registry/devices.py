@@ -159,13 +159,13 @@ def deactivate(device: str) -> None:
 
 
 def _lift(device: str, kind: items.BanKind | None, act: list[Put]) -> None:
-    def check(found: items.Device) -> Condition:
+    def same_kind(found: items.Device) -> Condition:
         if found.get("ban_kind") != kind:
             state = ownership.state_of(found, held=False, offer=None)
             raise Refused(Reason.DEVICE_BANNED, detail=ownership.BANS[state].value)
         return absent("ban_kind") if kind is None else equals("ban_kind", kind)
 
-    _resume(device, BAN, unbanned_now(), act, check)
+    _resume(device, BAN, unbanned_now(), act, same_kind)
 
 
 def _resume(

@@ -1,6 +1,6 @@
 """Ownership of a device: its states, and the acts that lead from one to another.
 
-A device is lost, retired or banned whoever has it, so these states take precedence over `owned` and `stock`.
+A device that is lost, retired or banned is in that state with or without a holder.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Act(StrEnum):
 
 
 class Obstacle(Enum):
-    """Why an act is refused, and what to do."""
+    """A reason to refuse an act, and the next step."""
 
     NO_HOLDER = "The device has no holder who could offer it."
     NO_OFFER = "The device is not offered to anybody."
