@@ -98,16 +98,6 @@ CASES: dict[str, tuple[Mode, str, Callable[[], list[Request]]]] = {
     "another gives a share back": (Mode.MULTI, "given", lambda: [unbind(OTHER), erase()]),
     "the owner ends what was shared": (Mode.UNIQUE, "received", lambda: [unbind(OTHER), erase()]),
     "an operator bans the device": (Mode.UNIQUE, "held", lambda: [of_device(DEVICE, "ban", reason="stolen"), erase()]),
-    "the user becomes the owner": (
-        Mode.UNIQUE,
-        "receiving",
-        lambda: [of_device(DEVICE, "accept", uid=ME), erase()],
-    ),
-    "the device is offered to the user": (
-        Mode.UNIQUE,
-        "offered",
-        lambda: [of_device(DEVICE, "offer", to=ME), erase()],
-    ),
     "another becomes the owner": (
         Mode.ROTATING,
         "transferred",
@@ -118,7 +108,7 @@ CASES: dict[str, tuple[Mode, str, Callable[[], list[Request]]]] = {
 
 def modes(case: str) -> Sequence[Mode]:
     mode, given, _ = CASES[case]
-    if given in ("transferred", "receiving"):
+    if given == "transferred":
         return [Mode.UNIQUE, Mode.ROTATING] if FULL else [mode]
     return list(Mode) if FULL else [mode]
 
@@ -129,8 +119,21 @@ def test_erasure_is_serializable_with_requests_of_others(case: str, mode: Mode, 
     prepared(mode, lambda: installation(mode))
     GIVEN[given]()
     # An operator's request makes many calls too.
-    drawn = rounds(10, 300) if given in ("offered", "transferred", "receiving") else None
+    drawn = rounds(10, 300) if given == "transferred" else None
     assert schedules.check(asked(), broken, drawn=drawn) > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"), [("receiving", {"does": "accept", "uid": ME}), ("offered", {"does": "offer", "to": ME})]
+)
+def test_device_is_not_transferred_to_an_erased_user(given: str, asked: dict[str, str], prepared: Any) -> None:
+    prepared(Mode.UNIQUE, lambda: installation(Mode.UNIQUE))
+    GIVEN[given]()
+    for run in schedules.sample([of_device(DEVICE, **asked), erase()], rounds(10, 300)):
+        assert broken(run.tables) == [], run
+        assert shut_out(run.tables), run
+        assert left_of(run.tables) == [], run
+        assert all(item.get("offer", {}).get("to") != ME for item in run.tables["BINDINGS"]), run
 
 
 OWN: dict[str, tuple[str, Callable[[], Request]]] = {
