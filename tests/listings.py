@@ -38,6 +38,13 @@ def check(earlier: Collection[str] = ()) -> None:
     _check_counts(history, listed)
 
 
+def check_counts() -> None:
+    """Check that the counts are those of the listings, at any moment."""
+    history = stored(Table.HISTORY)
+    listed = {item["pk"].removeprefix("listing#"): item for item in history if item["pk"].startswith("listing#")}
+    _check_counts(history, listed)
+
+
 def _states(device: Item) -> Iterator[str]:
     bindings = [item for item in stored(Table.BINDINGS) if item["pk"] == device["pk"]]
     held = any("bound_at" in item and item.get("status") != "unregistered" for item in bindings if _is_binding(item))

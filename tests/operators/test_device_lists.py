@@ -15,7 +15,7 @@ from bindery.connectivity import device_connections
 from bindery.core import clock
 from bindery.directory import products
 from bindery.feed import listing
-from bindery.operators import device_counts
+from bindery.operators import device_counts, forced_unbind
 from bindery.registry import devices, identity, items
 from bindery.vodlix import video_devices
 from tests import aws_calls, feed, listings
@@ -233,6 +233,31 @@ def test_devices_and_bindings_are_counted(recorder: Feed, time: Clock) -> None:
     ]
     (none,) = ask("devices/counts", product="unknown", days=0)["items"]
     assert (none["devices"], none["last_change"]) == (NONE | {"all": 0}, None)
+
+
+def test_counts_are_exact_after_every_write_of_the_recorder(
+    recorder: Feed, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def check(service: str, operation: str, *_: Any) -> None:
+        if operation == "TransactWriteItems":
+            checked.append(operation)
+            listings.check_counts()
+
+    products.create("lamp", name="Lamp", module_type="M")
+    for number in range(3):
+        devices.manufacture("lamp", f"L-{number:02}", device_key="ABCD1234")
+    company_device(serial="C-1")
+    with dynamodb.acting(OPERATOR):
+        device_connections.ban(lamp(1), "stolen")
+        devices.set_enabled(lamp(2), False)
+        forced_unbind.end(identity.company_device("acme", "M", "C-1"), "sold")
+        devices.unban(lamp(1))
+    monkeypatch.setattr(aws_calls, "after", [*aws_calls.after, check])
+    recorder.record()
+    assert len(checked) > 8
+    listings.check()
 
 
 @pytest.mark.usefixtures("fleet")
