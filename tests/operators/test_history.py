@@ -12,7 +12,7 @@ from bindery.aws.errors import ConnectionFailed
 from bindery.core import clock, env
 from bindery.feed import chain, people
 from bindery.feed.chain import Draft
-from bindery.operators import history, history_check
+from bindery.operators import device_deletion, history, history_check
 from bindery.registry import devices, identity, items
 from tests import feed as streams
 from tests import moto_registry
@@ -385,6 +385,20 @@ def test_retry_records_what_can_be_recorded_now(feed: Feed, at: Clock) -> None:
     assert [event["type"] for event in of_device(device).json()["items"]] == ["device.registered", "device.bound"]
     assert feed.bus.published == of_the_registry(device)
     assert [item["sk"] for item in stored(Table.HISTORY) if item["pk"] == "unrecorded"] == [f"{NOON + 1}#record-1"]
+
+
+def test_retry_of_a_deletion_removes_the_device_from_all_lists(feed: Feed, at: Clock) -> None:
+    device = devices.manufacture("p1", "S1", device_key="ABCD1234")
+    feed.record()
+    with dynamodb.acting(OPERATOR):
+        device_deletion.delete(device)
+    for change in feed.pending():
+        key = items.unrecorded(NOON, change["eventID"])
+        dynamodb.write(key.put({"record": json.dumps(change), "error": "KeyError"}))
+    assert retry()["left"] == 0
+    assert chain.read(device)[-1]["type"] == "device.deleted"
+    listed = ("devices#", "listing#", "serial#")
+    assert [item for item in stored(Table.HISTORY) if item["pk"].startswith(listed)] == []
 
 
 def of_the_registry(device: str) -> list[dict[str, Any]]:
