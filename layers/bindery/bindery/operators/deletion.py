@@ -5,7 +5,7 @@ A closed record is deleted once no request can be running that read it while it 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bindery.aws import dynamodb
@@ -58,13 +58,22 @@ def account(name: str, *, cascade: bool) -> Deletion:
     found, key = accounts.show(name), items.account(name)
     counts = _count(_of_account(found))
     _require_none(counts, cascade=cascade)
-    if "deleting_at" not in found:
-        accounts.close(name)
-        return Deletion(complete=False, wait_seconds=0 if counts else SETTLE, dependents=counts)
-    if counts or (wait := _wait(found["deleting_at"])):
-        return Deletion(complete=False, wait_seconds=0 if counts else wait, dependents=counts)
+    if unfinished := _unfinished(found, counts, lambda: accounts.close(name)):
+        return unfinished
     closed = _closed(found["deleting_at"]) & equals("enabled", False) & equals("live_keys", _no_keys(found))
     return _delete(key, closed, "account", name)
+
+
+def _unfinished(
+    found: items.Account | items.Product | items.UserDomain, counts: Mapping[str, int], close: Callable[[], None]
+) -> Deletion | None:
+    """Close a record that is open. Return what is left to wait for, if the record cannot be deleted yet."""
+    if "deleting_at" in found:
+        wait = _wait(found["deleting_at"])
+    else:
+        close()
+        wait = SETTLE
+    return Deletion(complete=False, wait_seconds=0 if counts else wait, dependents=counts) if counts or wait else None
 
 
 def product(product_key: str, *, cascade: bool) -> Deletion:
@@ -72,11 +81,8 @@ def product(product_key: str, *, cascade: bool) -> Deletion:
     found, key = products.show(product_key), items.product(product_key)
     counts = _count(map(_device, _listed(identity.join("product", found["product_key"]))))
     _require_none(counts, cascade=cascade)
-    if "deleting_at" not in found:
-        products.close(product_key)
-        return Deletion(complete=False, wait_seconds=0 if counts else SETTLE, dependents=counts)
-    if counts or (wait := _wait(found["deleting_at"])):
-        return Deletion(complete=False, wait_seconds=0 if counts else wait, dependents=counts)
+    if unfinished := _unfinished(found, counts, lambda: products.close(product_key)):
+        return unfinished
     bars = dynamodb.page(items.bars_from(found["product_key"]), _BARS).items
     for bar in bars:
         products.unbar(product_key, bar["uid"])
@@ -91,11 +97,8 @@ def domain(name: str, *, cascade: bool) -> Deletion:
     found, key = user_domains.show(name), items.user_domain(name)
     counts = _count(_of_domain(name))
     _require_none(counts, cascade=cascade)
-    if "deleting_at" not in found:
-        user_domains.close(name)
-        return Deletion(complete=False, wait_seconds=0 if counts else SETTLE, dependents=counts)
-    if counts or (wait := _wait(found["deleting_at"])):
-        return Deletion(complete=False, wait_seconds=0 if counts else wait, dependents=counts)
+    if unfinished := _unfinished(found, counts, lambda: user_domains.close(name)):
+        return unfinished
     return _delete(key, _closed(found["deleting_at"]) & equals("enabled", False), "user_domain", name)
 
 
