@@ -41,6 +41,7 @@ COMPARED = {
 CONSTANT_TIME = {
     "layers/bindery/bindery/connectivity/leases.py",
     "layers/bindery/bindery/connectivity/streams.py",
+    "layers/bindery/bindery/operators/receipts.py",
     "layers/bindery/bindery/quectel/share_codes.py",
     "layers/bindery/bindery/quectel/login.py",
     "layers/bindery/bindery/remoteit/login.py",

@@ -113,9 +113,9 @@ def family(fid: str, *, cascade: bool) -> Deletion:
     return Deletion(complete=True)
 
 
-def key(hashed: str) -> Deletion:
+def key(identifier: str) -> Deletion:
     """Delete the record of a key that was revoked or has expired. Raises `NOT_FOUND` and `STATUS_NOT_VALID`."""
-    stored = items.api_key(hashed)
+    stored = items.api_key(identifier)
     found = dynamodb.get(stored)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
@@ -125,12 +125,12 @@ def key(hashed: str) -> Deletion:
     if wait := _wait(ended):
         return Deletion(complete=False, wait_seconds=wait)
     owner = dynamodb.get(items.account(found["account"]))
-    groups = [] if owner is None else [group for group, live in owner["live_keys"].items() if hashed in live]
+    groups = [] if owner is None else [group for group, live in owner["live_keys"].items() if identifier in live]
     same = [_same(found, name) for name in ("revoked_at", "expires_at")]
     listed = items.account(found["account"]).update(
-        remove=[("live_keys", group, hashed) for group in groups], when=exists().raises(Reason.CONFLICT)
+        remove=[("live_keys", group, identifier) for group in groups], when=exists().raises(Reason.CONFLICT)
     )
-    return _delete(stored, same[0] & same[1], "api_key", hashed, *([listed] if groups else []))
+    return _delete(stored, same[0] & same[1], "api_key", identifier, *([listed] if groups else []))
 
 
 def dependents_of_domain(name: str, examined: int, cursor: str | None) -> tuple[list[Dependent], str | None]:
