@@ -42,7 +42,7 @@ VARYING = {
         *("service_authhash", "service_token", "index", "token_index", "pubsub_channel"),
     },
     "vodlix": {"time", "timestamp"},
-    "admin": {"created_at", "id", "key", "secret"},
+    "admin": {"created_at", "exported_at", "id", "key", "secret"},
 }
 """Members whose value is random or depends on the time, by story (`data` if it is a share code)."""
 
