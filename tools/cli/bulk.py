@@ -4,8 +4,8 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -227,7 +227,7 @@ def _check(api: Client, job: Job) -> None:
         raise Failure(Exit.USAGE, f"the job in {job.folder} is for {job.record.endpoint}, not for {api.endpoint}")
 
 
-def _done(job: Job) -> Iterator[Entry]:
+def _done(job: Job) -> Generator[Entry, None, None]:
     """Yield the devices that a job has changed, and those of requests whose outcome was not recorded."""
     left = 0
     outcomes = job.outcomes()
@@ -242,12 +242,20 @@ def _done(job: Job) -> Iterator[Entry]:
 
 
 def _start(
-    api: Client, job: Job, entries: Iterator[Entry], *, yes: bool, dry_run: bool, gives_up: Job | None = None
+    api: Client,
+    job: Job,
+    entries: Generator[Entry, None, None],
+    *,
+    yes: bool,
+    dry_run: bool,
+    gives_up: Job | None = None,
 ) -> dict[str, Any]:
     """Resolve the devices, print the preview, and run the job once it is confirmed."""
     preview = _Preview(job)
     try:
-        job.write_devices(preview.resolved(api, entries))
+        # Otherwise another thread might close a file's database of rows, which SQLite refuses.
+        with closing(entries):
+            job.write_devices(preview.resolved(api, entries))
         preview.print()
         if dry_run or not preview.counts["done"]:
             job.discard()

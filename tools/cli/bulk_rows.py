@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def fingerprint(file: Path) -> str:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
-def of_file(file: Path, form: str | None) -> Iterator[Entry]:
+def of_file(file: Path, form: str | None) -> Generator[Entry, None, None]:
     """Yield the lines of a file: CSV, NDJSON, or an id on each line. Raises `Failure`."""
     form = form or _FORMS.get(file.suffix.lower(), "ids")
     if form not in ("csv", "ndjson", "ids"):
@@ -68,7 +68,7 @@ def _wrong(name: str, value: Any) -> str | None:
     return "is not UTF-8" if re.search("[\ud800-\udfff]", value) else None
 
 
-def of_list(api: Client, filters: Mapping[str, Any]) -> Iterator[Entry]:
+def of_list(api: Client, filters: Mapping[str, Any]) -> Generator[Entry, None, None]:
     """Yield the devices of a list. A device that has entered a state again is listed again."""
     seen: set[str] = set()
     for page in working.pages(api, ["devices"], filters):
