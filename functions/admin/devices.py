@@ -231,7 +231,7 @@ class BulkLine(RequestBody):
 class BulkChange(RequestBody):
     """Part of a bulk change. What others changed after `began_at` (default: now) is left alone.
 
-    With `undoes`, the id of a job, only what that job has changed is changed. A dry run only reports.
+    With `undoes`, the id of a job, only devices that this job has changed are changed. A dry run only reports.
     """
 
     devices: Annotated[list[BulkLine], Field(max_length=bulk.LIMIT)]
@@ -399,7 +399,7 @@ def show(device: DeviceId) -> DeviceWithHolders:
 
 @handler.app.delete("/admin/v1/devices/<device>")
 def delete(device: DeviceId) -> Deleted:
-    """Delete a device that nobody holds, with its service addresses, key, passings and ban. Its history stays."""
+    """Delete an unbound device, with its service addresses, key, passings and ban. Its history stays."""
     return Deleted(device=device, complete=device_deletion.delete(identity.device_from_opaque(device)))
 
 

@@ -1,4 +1,4 @@
-"""What an execution environment caches is bounded."""
+"""The caches of an execution environment are bounded."""
 
 from collections.abc import Callable, Sized
 

@@ -85,7 +85,7 @@ def bound() -> str:
     return DEVICE
 
 
-# Each act, what it is done on, and the state after it, which the act does not change again.
+# Each act, the devices that it changes, and the state after it, which the act does not change again.
 CASES: dict[str, tuple[Callable[[str], object], str, Callable[[items.Device], object]]] = {
     "ban": (lambda device: None, "banned", lambda device: device.get("banned_at")),
     "unban": (lambda device: devices.ban(device, "stolen"), "unbanned", lambda device: "banned_at" not in device),

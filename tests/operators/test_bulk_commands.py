@@ -126,6 +126,8 @@ def test_preview_report_and_undo(bindery: Bindery) -> None:
     ]
     tried = bindery("bulk ban --file b.csv --reason recalled --dry-run")
     assert (tried.exit_code, json.loads(tried.stdout)["job"], did(), os.listdir()) == (1, None, [], ["b.csv"])
+    shown = bindery("bulk ban --file b.csv --reason recalled --dry-run --output table")
+    assert shown.stdout == "Nothing was changed.\n"
     ran = bindery("bulk ban --file b.csv --reason recalled --yes")
     assert (ran.exit_code, result(ran), did()) == (1, counts(8, 1, 4), ["banned"] * 8)
     found = report("b.csv.ban")

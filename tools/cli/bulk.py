@@ -51,7 +51,7 @@ ACTS = {
     "found": Act("Record that lost devices were found.", "lost"),
     "retire": Act("End the bindings of devices, and take them out of use until they are returned.", reason=True),
     "return": Act("Return devices to stock: end their bindings, and revoke their keys.", reason=True),
-    "delete": Act("Delete devices that nobody holds. Their history stays."),
+    "delete": Act("Delete unbound devices. Their history stays."),
     "unbind": Act("End the bindings of devices, or those of the users in column uid.", reason=True),
     "assign": Act("Assign service addresses: column address; optional: service, port.", "unassign", only_file=True),
     "unassign": Act("Remove the service addresses of devices, or those in column address."),
@@ -87,11 +87,14 @@ FILTERS: dict[str, Any] = {
 
 
 def _summary(result: Mapping[str, Any]) -> str:
-    lines = [f"{result['devices']:,} lines: {bulk_job.told(result)}"]
-    if result["job"] is not None:
-        lines.append(f"Report: {Path(result['job']) / 'report.ndjson'}")
-        if result["done"] and ACTS[result["act"]].inverse is not None:
-            lines.append(f"To undo: bindery bulk undo {result['job']}")
+    if result["job"] is None:
+        return "Nothing was changed."
+    lines = [
+        f"{result['devices']:,} lines: {bulk_job.told(result)}",
+        f"Report: {Path(result['job']) / 'report.ndjson'}",
+    ]
+    if result["done"] and ACTS[result["act"]].inverse is not None:
+        lines.append(f"To undo: bindery bulk undo {result['job']}")
     return "\n".join(lines)
 
 

@@ -231,7 +231,7 @@ def ban(context: Context, device: Device, reason: Reason) -> Any:
 
 @command(app, done="Deleted device {device}. Its history stays.")
 def delete(context: Context, device: Device, yes: Yes = False) -> Any:
-    """Delete a device that nobody holds, with its ban, key, passings and service addresses. Its history stays.
+    """Delete an unbound device, with its ban, key, passings and service addresses. Its history stays.
 
     It can be imported or seen again. To keep a device out, ban it instead. To resume an interrupted deletion, run the
     same command again.

@@ -131,7 +131,7 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
         "device.key_issued": _device("An operator issued a device key, which replaces an earlier one.", _OPERATOR),
         "device.key_revoked": _device("An operator revoked the device's key.", _OPERATOR),
         "device.deleted": _device(
-            "An operator deleted the device, which nobody held. It can be registered again.",
+            "An operator deleted the device, which was not bound. It can be registered again.",
             _OPERATOR,
         ),
         "device.online": _device("The device connected.", _BINDING),

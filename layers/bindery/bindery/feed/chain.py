@@ -57,8 +57,8 @@ def append(
     """Append an event, unless it is in the chain. Return what this change appended, now or earlier.
 
     The event that `first` returns for the chain's last one comes before it, in the same transaction, as do the writes
-    that go with the new events. What these depend on is read after the chain's end, so it is that of its last event.
-    Raises `CONFLICT` after repeated concurrent writes.
+    that go with the new events. The items on which these depend are read after the chain's end, so they are as of its
+    last event. Raises `CONFLICT` after repeated concurrent writes.
     """
     for _ in range(ATTEMPTS):
         last = dynamodb.last(items.events(draft.chain))

@@ -51,7 +51,7 @@ class Derived(NamedTuple):
     If an operator did it, there is an act.
     """
     since: int | None = None
-    """Of the deletion of a device: when it was created."""
+    """Time at which a deleted device was created."""
 
 
 def parse(record: Mapping[str, Any]) -> Change:

@@ -67,7 +67,7 @@ class Job:
     id: str | None = None
     reason: str = ""
     undoes: str | None = None
-    """The job that this one undoes. Only what it has changed is changed."""
+    """The job that this one undoes. Only devices that it has changed are changed."""
     dry_run: bool = False
 
 

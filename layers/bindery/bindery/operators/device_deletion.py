@@ -1,4 +1,4 @@
-"""Deletion of devices that nobody holds. Their history stays."""
+"""Deletion of unbound devices. Their history stays."""
 
 from collections.abc import Iterator, Sequence
 

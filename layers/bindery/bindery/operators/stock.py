@@ -181,7 +181,7 @@ def _same_ban(record: items.Device) -> Condition:
 
 
 def _still_free(found: _Found) -> list[Check]:
-    """Check that nobody has bound a device without a holder. In multi mode, who binds it then has it afterwards."""
+    """Check that an unbound device is still unbound. In multi mode, a concurrent binding counts as a later one."""
     if found.held:
         return []
     free = absent()

@@ -647,7 +647,7 @@ class Act(Stored, total=False):
     at: int
     reason: str
     cause: Cause
-    """Of an ended binding, share or offer."""
+    """Cause of the end of a binding, share or offer."""
     shares: list[str]
     """Ids of the shares that ended with a binding in multi mode."""
     address: str
@@ -811,7 +811,7 @@ class LoginName(Stored, total=False):
     """The user of an email address or phone number in a user domain (quectel) or account (remoteit)."""
 
     collection: str
-    """Only of one of a user's email addresses in login names, so that each user is listed once."""
+    """Set in one login name of each user with an email address, so that each user is listed once."""
     uid: str
     account: str
 
@@ -1321,7 +1321,7 @@ COUNT_SHARDS = 16
 """Parts of a scope's counts. Writes of a part exclude each other, and all parts are read together."""
 
 State = Literal["bound", "unbound", "never_seen", "online", "banned", "disabled", "inactive", "lost", "retired"]
-"""What a device is listed as: bound, no longer bound or never seen, and any of the others."""
+"""State of a device in the lists. A device is bound, unbound or never seen, and can be in any of the others."""
 
 
 class Listing(Stored, total=False):
