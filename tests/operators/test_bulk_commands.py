@@ -16,7 +16,7 @@ from bindery.operators import bulk as layer_bulk
 from bindery.operators import forced_unbind
 from bindery.registry import devices, identity, items
 from tests import quectel
-from tests.operators.test_history_commands import InProcess
+from tests.command_line import InProcess, Killed
 from tests.quectel import PK, SN, World
 from tests.records import ADDRESS, company_device
 from tests.tables import acts_in, everything, item_at
@@ -280,10 +280,6 @@ def test_command_that_cannot_run_says_why(bindery: Bindery, line: str, code: int
 
 
 # ── Interrupted jobs ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Killed(BaseException):
-    """The process is killed."""
 
 
 class Kills:

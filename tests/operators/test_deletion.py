@@ -1,16 +1,12 @@
 """Deletion of accounts, products, user domains, families and keys, with and without what depends on them."""
 
 import json
-import shlex
-from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from botocore.credentials import Credentials
-from typer.testing import CliRunner, Result
 
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
@@ -22,18 +18,16 @@ from bindery.quectel import families, user_domains
 from bindery.registry import devices, identity, items
 from tests import feed as streams
 from tests import rufus
+from tests.command_line import Bindery, answer, connect, run
 from tests.concurrency.races import before
 from tests.feed import Feed, chains
 from tests.http_api import Response, admin
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, as_user, succeeded
 from tests.records import TSL
 from tests.tables import everything, item_at, stored
-from tools.cli import client
 from tools.cli import deletion as commands
 from tools.cli.client import Client
-from tools.cli.main import app
 
-Bindery = Callable[[str], Result]
 SETTLE = deletion.SETTLE * 1000
 
 
@@ -73,21 +67,13 @@ def requests() -> list[str]:
 def bindery(monkeypatch: pytest.MonkeyPatch, requests: list[str]) -> Bindery:
     """Run a command line against the functions in this process, one request at a time."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/admin/v1/")
-        requests.append(f"{request.method} {path}")
-        query, body = request.url.query.decode(), request.content.decode() or None
-        found = admin(path.split("/")[0].replace("-", "_"), request.method, path, body, query=query)
-        return httpx.Response(found.status, text=found.body)
+    def noted(request: httpx.Request) -> httpx.Response:
+        requests.append(f"{request.method} {request.url.path.removeprefix('/admin/v1/')}")
+        return answer(request)
 
-    def connect(*_: object) -> Client:
-        made = Client("http://127.0.0.1:3000", Credentials("AKIDEXAMPLE", "secret"), "eu-central-1")
-        made.http = httpx.Client(transport=httpx.MockTransport(answer))
-        return made
-
-    monkeypatch.setattr(client, "connect", connect)
+    connect(monkeypatch, noted)
     monkeypatch.setattr(commands, "THREADS", 1)
-    return lambda line: CliRunner().invoke(app, shlex.split(line))
+    return run
 
 
 def delete(kind: str, name: str, **query: Any) -> Response:

@@ -1,14 +1,9 @@
 """Lists and counts of devices, from the changes that the feed has recorded."""
 
 import json
-import shlex
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
-from botocore.credentials import Credentials
-from typer.testing import CliRunner, Result
 
 from bindery.aws import dynamodb
 from bindery.connectivity import device_connections
@@ -19,12 +14,10 @@ from bindery.operators import device_counts, forced_unbind
 from bindery.registry import devices, identity, items
 from bindery.vodlix import video_devices
 from tests import aws_calls, feed, listings
+from tests.command_line import Bindery, connect, run
 from tests.feed import Feed
 from tests.http_api import OPERATOR, admin
 from tests.records import company_device, registration
-from tools.cli import client
-from tools.cli.client import Client
-from tools.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -311,27 +304,14 @@ def test_long_serial_numbers_are_found_by_their_beginning(recorder: Feed) -> Non
 
 
 @pytest.fixture
-def bindery(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Result]:
+def bindery(monkeypatch: pytest.MonkeyPatch) -> Bindery:
     """Run a command line against the functions in this process."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        resource, *rest = request.url.path.removeprefix("/admin/v1/").split("/")
-        path = "/".join([resource, *rest])
-        found = admin(resource, request.method, path, query=request.url.query.decode())
-        return httpx.Response(found.status, text=found.body)
-
-    def connect(*_: object) -> Client:
-        made = Client("http://127.0.0.1:3000", Credentials("AKIDEXAMPLE", "secret"), "eu-central-1")
-        made.http = httpx.Client(transport=httpx.MockTransport(answer))
-        return made
-
-    monkeypatch.setattr(client, "connect", connect)
-    monkeypatch.setenv("COLUMNS", "80")
-    return lambda line: CliRunner().invoke(app, shlex.split(line))
+    connect(monkeypatch)
+    return run
 
 
 @pytest.mark.usefixtures("fleet")
-def test_list_is_readable_at_80_columns(bindery: Callable[[str], Result], time: Clock) -> None:
+def test_list_is_readable_at_80_columns(bindery: Bindery, time: Clock) -> None:
     shown = bindery("devices list --product lamp --state never-seen --limit 2 --output table")
     assert shown.stderr == "There are more entries. Use --limit or --all.\n"
     lines = shown.stdout.splitlines()
@@ -349,13 +329,13 @@ def test_list_is_readable_at_80_columns(bindery: Callable[[str], Result], time: 
     )
 
 
-def test_empty_serial_number_lists_nothing(bindery: Callable[[str], Result]) -> None:
+def test_empty_serial_number_lists_nothing(bindery: Bindery) -> None:
     found = bindery("devices find --serial ''")
     assert (found.exit_code, found.stderr) == (2, "bindery: specify one of --serial, --mac, --imei or --address\n")
 
 
 @pytest.mark.usefixtures("fleet")
-def test_statistics_are_readable_at_80_columns(bindery: Callable[[str], Result], time: Clock) -> None:
+def test_statistics_are_readable_at_80_columns(bindery: Bindery, time: Clock) -> None:
     time.now += 60_000
     shown = bindery("stats --days 1 --output table").stdout
     assert shown == (

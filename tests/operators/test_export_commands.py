@@ -4,31 +4,26 @@ import csv
 import io
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from bindery.core import clock
 from bindery.directory import accounts, users
 from bindery.feed import chain
 from bindery.feed.chain import Draft
 from bindery.registry import identity
-from tests.operators.test_bulk_commands import Killed
-from tests.operators.test_history_commands import InProcess
+from tests.command_line import Bindery, InProcess, Killed, run
 from tests.records import company_device
 from tools import files, template
 from tools.cli import client, export, history, working
 from tools.cli.client import Exit, Failure
-from tools.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-Bindery = Callable[[str], Result]
 DOCUMENT = json.loads((template.ROOT / "docs/openapi/bindery.json").read_text())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
@@ -60,7 +55,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Api:
 
 @pytest.fixture
 def bindery(api: Api) -> Bindery:
-    return lambda line: CliRunner().invoke(app, shlex.split(line))
+    return run
 
 
 @pytest.fixture

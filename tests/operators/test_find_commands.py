@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 import typer
-from botocore.credentials import Credentials
 from typer.testing import CliRunner, Result
 
 from bindery.connectivity import device_credentials
@@ -19,7 +18,7 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import devices, identity
 from bindery.security import secrets
 from tests import moto_registry
-from tests.http_api import admin
+from tests.command_line import answer, connected
 from tests.records import company_device
 from tools.cli import client, find
 from tools.cli.client import Client
@@ -44,15 +43,12 @@ class Api:
         self.endpoint = LOCAL
 
     def connect(self, *_: object) -> Client:
-        made = Client(self.endpoint, Credentials("AKIDEXAMPLE", "secret"), "eu-central-1")
-        made.http = httpx.Client(transport=httpx.MockTransport(self._answer))
-        return made
+        return connected(self._answer, self.endpoint)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.sent.append(request)
         assert request.url.path == "/admin/v1/find"
-        answer = admin("find", request.method, "find", query=request.url.query.decode())
-        return httpx.Response(answer.status, text=answer.body)
+        return answer(request)
 
     def texts(self) -> list[str]:
         return [parse_qs(request.url.query.decode())["text"][0] for request in self.sent]

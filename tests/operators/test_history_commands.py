@@ -1,28 +1,23 @@
 """Commands about events: what they print, and that an export can be continued and checked."""
 
 import json
-import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import httpx
 import pytest
-from typer.testing import CliRunner, Result
 
 from bindery.aws import dynamodb
 from bindery.core import clock
 from bindery.feed import chain, people
 from bindery.feed.chain import Draft
 from bindery.registry import devices, identity, items
-from tests.http_api import OPERATOR, admin
+from tests.command_line import Bindery, InProcess, run
+from tests.http_api import OPERATOR
 from tests.records import company_device
 from tools import check_history
 from tools.cli import client, events
-from tools.cli.client import Client, Exit, Failure, problem
-from tools.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -31,40 +26,6 @@ NOON = 1_795_176_000_000
 ADA = identity.user_holder("ada")
 LAMP = identity.manufactured_device("lamp", "SN0000000001")
 LAMP_ID = identity.opaque(LAMP)
-
-Bindery = Callable[[str], Result]
-
-
-class InProcess(Client):
-    """Client that calls the functions."""
-
-    def __init__(self) -> None:
-        self.fail_after: int | None = None
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def ask(
-        self,
-        method: str,
-        *path: str,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, Any] | None = None,
-        attempts: int = 1,
-    ) -> Any:
-        """Invoke a function."""
-        if self.fail_after is not None:
-            if self.fail_after == 0:
-                raise Failure(Exit.UNAVAILABLE, "unavailable")
-            self.fail_after -= 1
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        answer = admin(
-            path[0].replace("-", "_"), method, "/".join(quote(part, safe="") for part in path), body, query=given
-        )
-        if answer.status >= 400:
-            response = httpx.Response(answer.status, text=answer.body)
-            raise Failure(Exit.NOT_FOUND if answer.status == 404 else Exit.REFUSED, problem(response, path, given))
-        return answer.json()
 
 
 @pytest.fixture
@@ -78,7 +39,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> InProcess:
 @pytest.fixture
 def bindery(api: InProcess) -> Bindery:
     """Run a command line."""
-    return lambda line: CliRunner().invoke(app, shlex.split(line))
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,8 @@ The QR codes are drawn as in the files, and read by a decoder.
 import csv
 import json
 import re
-import shlex
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,19 +15,17 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 import zxingcpp
-from botocore.credentials import Credentials
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from bindery.directory import products
 from bindery.quectel import claim_codes
 from bindery.registry import devices
 from tests import feed
-from tests.http_api import admin
+from tests.command_line import Bindery, answer, connected, run
 from tests.quectel import ME, PK, SN, World, as_user, refused, succeeded
 from tests.tables import everything
 from tools.cli import client, label_files, labels
 from tools.cli.client import Client
-from tools.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -46,9 +43,7 @@ class Api:
         self.failing = 0
 
     def connect(self, *_: object) -> Client:
-        made = Client("http://127.0.0.1:3000", Credentials("AKIDEXAMPLE", "secret"), "eu-central-1")
-        made.http = httpx.Client(transport=httpx.MockTransport(self._answer))
-        return made
+        return connected(self._answer)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         body = request.content.decode()
@@ -56,9 +51,7 @@ class Api:
         if self.failing:
             self.failing -= 1
             return httpx.Response(503, json={"title": "Try again"})
-        path = request.url.path.removeprefix("/admin/v1/")
-        answer = admin(path.split("/")[0], request.method, path, body or None, query=request.url.query.decode())
-        return httpx.Response(answer.status, text=answer.body)
+        return answer(request)
 
 
 @pytest.fixture
@@ -74,14 +67,11 @@ def world(registry: None) -> World:
     return World()
 
 
-Bindery = Callable[[str], Result]
-
-
 @pytest.fixture
 def bindery(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bindery:
     """Run a command line in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    return lambda line: CliRunner().invoke(app, shlex.split(line))
+    return run
 
 
 def text(serial: str, version: int = 1) -> str:
