@@ -38,7 +38,7 @@ from ministack.services import dynamodb, secretsmanager
 # Python's isolated mode leaves out the repository.
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tools.local import changes
+from tools.local import changes, partitions
 
 Headers = dict[str, str]
 Answer = tuple[int, Headers, bytes]
@@ -197,6 +197,7 @@ async def run(state: Path, listening: list[str]) -> None:
     number = _current(state)
     snapshot, journal = state / f"snapshot-{number}", state / f"journal-{number}"
     feed = changes.Changes()
+    partitions.Partitions()
     states = {"dynamodb": dynamodb, "secretsmanager": secretsmanager, "changes": feed}
     registry = Registry(Journal(journal), feed, os.environ.pop("BINDERY_REGISTRY_PATH"))
     persistence.PERSIST_STATE = True
