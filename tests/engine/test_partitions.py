@@ -1,5 +1,6 @@
 """Queries of the local registry's large partitions."""
 
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -23,47 +24,63 @@ def _partition(engine: Engine, environment: pytest.MonkeyPatch) -> None:
     first = [_item(key) for key in reversed([*KEYS, *REMOVED]) if key not in ADDED]
     for number in range(0, len(first), 25):
         rows = [{"PutRequest": {"Item": item}} for item in first[number : number + 25]]
-        client.batch_write_item(RequestItems={"DirectoryTable": rows})
+        client.batch_write_item(RequestItems={"HistoryTable": rows})
     for added, removed in zip(ADDED, REMOVED, strict=True):
         _query("")
-        client.put_item(TableName="DirectoryTable", Item=_item(added) | {"count": {"N": "1"}})
-        client.put_item(TableName="DirectoryTable", Item=_item(added))
-        client.delete_item(TableName="DirectoryTable", Key=_item(removed))
-        client.delete_item(TableName="DirectoryTable", Key=_item("none"))
+        _query("", "by_time")
+        client.put_item(TableName="HistoryTable", Item=_item(added) | {"count": {"N": "1"}})
+        client.put_item(TableName="HistoryTable", Item=_item(added))
+        client.delete_item(TableName="HistoryTable", Key=_key(removed))
+        client.delete_item(TableName="HistoryTable", Key=_key("none"))
 
 
-def _item(key: str) -> dict[str, dict[str, str]]:
+def _key(key: str) -> dict[str, dict[str, str]]:
     return {"pk": {"S": "partition"}, "sk": {"S": key}}
 
 
-def _query(condition: str, **request: Any) -> dict[str, Any]:
-    values = {":sk": {"S": "b#"}} if ":sk" in condition else {}
+def _item(key: str) -> dict[str, dict[str, str]]:
+    return _key(key) | {"collection": {"S": "partition"}, "time": {"S": _time(key)}}
+
+
+def _time(key: str) -> str:
+    return key[:2] + key[-1]
+
+
+def _query(condition: str, index: str | None = None, **request: Any) -> dict[str, Any]:
+    names = {"#pk": "collection", "#sk": "time"} if index else {"#pk": "pk", "#sk": "sk"}
+    values = {":pk": {"S": "partition"}, ":sk": {"S": "b#"}}
     return boto3.client("dynamodb").query(
-        TableName="DirectoryTable",
+        TableName="HistoryTable",
         KeyConditionExpression=f"#pk = :pk{condition}",
-        ExpressionAttributeNames={"#pk": "pk"} | ({"#sk": "sk"} if condition else {}),
-        **{"ExpressionAttributeValues": {":pk": {"S": "partition"}} | values} | request,
+        ExpressionAttributeNames={name: value for name, value in names.items() if name in f"#pk{condition}"},
+        **{"ExpressionAttributeValues": {name: values[name] for name in values if name in f":pk{condition}"}}
+        | ({"IndexName": index} if index else {})
+        | request,
     )
 
 
 @pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("index", [None, "by_time"])
 @pytest.mark.parametrize(
-    ("condition", "keys"),
+    ("condition", "within"),
     [
-        ("", KEYS),
-        (" AND begins_with(#sk, :sk)", [key for key in KEYS if key.startswith("b#")]),
-        (" AND #sk >= :sk", [key for key in KEYS if key >= "b#"]),
-        (" AND #sk < :sk", [key for key in KEYS if key < "b#"]),
+        ("", lambda _: True),
+        (" AND begins_with(#sk, :sk)", lambda key: key.startswith("b#")),
+        (" AND #sk >= :sk", lambda key: key >= "b#"),
+        (" AND #sk < :sk", lambda key: key < "b#"),
     ],
 )
-def test_pages_are_the_range_in_order(condition: str, keys: list[str], forward: bool) -> None:
+def test_pages_are_the_range_in_order(
+    condition: str, within: Callable[[str], bool], index: str | None, forward: bool
+) -> None:
+    keys = sorted(filter(within, KEYS), key=(lambda key: (_time(key), key)) if index else None)
     found, place = [], {}
     while place is not None:
-        page = _query(condition, Limit=100, ScanIndexForward=forward, **place)
+        page = _query(condition, index, Limit=100, ScanIndexForward=forward, **place)
         found += [item["sk"]["S"] for item in page["Items"]]
         place = {"ExclusiveStartKey": page["LastEvaluatedKey"]} if "LastEvaluatedKey" in page else None
     assert found == (keys if forward else keys[::-1])
-    assert _query(condition)["Count"] == len(keys)
+    assert _query(condition, index)["Count"] == len(keys)
 
 
 @pytest.mark.parametrize(
