@@ -37,7 +37,7 @@ class Partitions:
 
     def __init__(self) -> None:
         """Replace ministack's query, and follow its writes."""
-        self._ordered: dict[tuple[str, str | None, str | None], Ordered] = {}
+        self._ordered: dict[tuple[str, str | None, str], Ordered] = {}
         self._query = dynamodb._query
         self._index_item = dynamodb._index_item
         dynamodb._query = self._query_range
@@ -88,7 +88,7 @@ class Partitions:
         finally:
             partitions[partition] = members
 
-    def _known(self, table: Object, index: str | None, partition: str | None) -> list[Place] | None:
+    def _known(self, table: Object, index: str | None, partition: str) -> list[Place] | None:
         ordered = self._ordered.get((table["TableArn"], index, partition))
         # ministack replaces a partition that was emptied, and all partitions when it undoes a PartiQL transaction.
         return ordered.places if ordered and ordered.members is _partitions(table, index).get(partition) else None

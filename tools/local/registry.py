@@ -30,6 +30,7 @@ from contextlib import closing, suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from ministack.core import persistence, responses, router
@@ -209,16 +210,24 @@ async def run(state: Path, listening: list[str]) -> None:
     await _serve(registry, listening)
     following = state / f"snapshot-{number + 1}"
     making = following.with_suffix(".new")
-    persistence.STATE_DIR = str(making)
-    persistence.save_all({name: service.get_state for name, service in states.items()})
-    saved_files = [making / f"{name}.json" for name in states]
-    if all(path.exists() for path in saved_files):
-        for path in (*saved_files, making):
-            _sync(path)
-        making.rename(following)
-        _sync(state)
-        shutil.rmtree(snapshot, ignore_errors=True)
-        journal.unlink()
+    _save(making, states)
+    making.rename(following)
+    _sync(state)
+    shutil.rmtree(snapshot, ignore_errors=True)
+    journal.unlink()
+
+
+def _save(folder: Path, states: dict[str, Any]) -> None:
+    """Save the services as ministack does, but several times as fast: 100,000 devices take it minutes."""
+    # Nothing else happens now, so the state needs no copy.
+    dynamodb.copy = SimpleNamespace(deepcopy=lambda each: each)
+    folder.mkdir()
+    for name, service in states.items():
+        saved = {"__ministack_format__": persistence._state_format_version(name), "payload": service.get_state()}
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(saved, default=persistence._json_default))
+        _sync(path)
+    _sync(folder)
 
 
 def _load(snapshot: Path, states: dict[str, Any]) -> None:
