@@ -216,6 +216,15 @@ def test_identifier_in_the_form_of_a_key_is_sent_only_if_it_is_no_key(api: Api, 
     assert api.texts() == [hashed(LONG_SERIAL), LONG_SERIAL]
 
 
+@pytest.mark.parametrize(("serial", "code"), [("S1", "-ABCDE12345"), (LONG_SERIAL, " -abcde-12345")])
+def test_label_names_its_device_and_the_claim_code_is_not_sent(
+    api: Api, bindery: Bindery, serial: str, code: str
+) -> None:
+    (found,) = json.loads(bindery(f"find '{serial}{code}'").stdout)["matches"]
+    assert (found["named"], found["facts"]["serial"]) == ("label", serial)
+    assert api.texts()[-1] == serial
+
+
 def test_device_id_takes_one_request(api: Api, bindery: Bindery) -> None:
     assert bindery(f"find {LOCK}").exit_code == 0
     assert api.texts() == [LOCK]
@@ -231,7 +240,7 @@ def test_failed_search_prints_what_was_tried(bindery: Bindery) -> None:
         "bindery: nothing found for 'LK0000002'",
         "  Tried: MAC address, external identifier, user id, account, product, user",
         "  domain, family, serial number, beginning of a serial number.",
-        "  Serial numbers and ids must be whole and match exactly, including case.",
+        "  Ids must be whole and match exactly, including case.",
     ]
 
 

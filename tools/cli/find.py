@@ -53,6 +53,9 @@ _CHOSEN_KEY = re.compile("[A-Za-z0-9+/=_-]{20,128}")
 _UNKNOWN = re.compile(r"whsec_.*|(?i:bearer\s+)?eyJ[\w-]+\..*", re.DOTALL)
 """Secrets that cannot be looked up: those of webhooks, and tokens."""
 
+_LABEL = re.compile(r"(?P<serial>.*[^ ]) *-[0-9A-Za-z]{5}[ -]?[0-9A-Za-z]{5}")
+"""Text of a device's label: serial number and claim code, or another text that looks so."""
+
 _CONNECTION = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _REQUEST = re.compile(rf"{_CONNECTION.pattern}|[0-9a-f]{{32}}|[A-Za-z0-9_-]{{15}}=")
 """Request id: of the local server 32 digits, of API Gateway 16 characters, also as a UUID."""
@@ -89,8 +92,8 @@ def find(context: Context, text: Text = None, account: Account = None, domain: D
 
     It can be a device id, serial number, MAC address, IMEI, service address,
     user id, email address, phone number, account, product, user domain, family,
-    id of a key, webhook, event or request, label of a connection, or a key
-    itself, of which only the SHA-256 is sent.
+    id of a key, webhook, event or request, label of a device or connection, or
+    a key itself, of which only the SHA-256 is sent.
 
     Of a serial number, the first characters are enough (at least three) if
     nothing else has this name. Phone numbers need --domain. Ids of connections
@@ -109,6 +112,12 @@ def find(context: Context, text: Text = None, account: Account = None, domain: D
             return {"matches": [_as_credential(match) for match in of_key], "more": False}
         if _CREDENTIAL.fullmatch(asked):
             raise Failure(Exit.NOT_FOUND, _NO_KEY)
+    if (label := _LABEL.fullmatch(asked)) is not None:
+        found = _look_up(context.api, label["serial"], scope)
+        serial = label["serial"].upper()
+        of_label = [match for match in found["matches"] if str(match["facts"].get("serial", "")).upper() == serial]
+        if of_label:
+            return {"matches": [_with_commands({**match, "named": "label"}) for match in of_label], "more": False}
     found = _look_up(context.api, asked, scope)
     matches = [_with_commands(match) for match in found["matches"]]
     if not matches and _REQUEST.fullmatch(asked):
@@ -180,7 +189,7 @@ def _request(text: str, endpoint: str) -> dict[str, Any]:
 def _nothing(text: str, tried: list[str], scope: Mapping[str, str | None]) -> str:
     """Return what was tried, and what to try next."""
     lines = [f"nothing found for {text!r}", *_wrapped(f"Tried: {', '.join(tried) or 'nothing'}.")]
-    lines.append("  Serial numbers and ids must be whole and match exactly, including case.")
+    lines.append("  Ids must be whole and match exactly, including case.")
     if re.fullmatch(r"\+?[0-9 ().-]{5,}", text) and scope["domain"] is None:
         lines += _wrapped(
             "Phone numbers are unique within a user domain: add --domain, and begin the number with + and its "
