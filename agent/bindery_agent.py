@@ -103,7 +103,7 @@ SERVICE_TIMEOUT = 10.0
 """Seconds in which a service must accept a connection."""
 READ_LIMIT = 16 * 1024
 """Half the bytes that are kept from a service while its stream takes none."""
-RECEIVE_BUFFER = 64 * 1024
+RECEIVE_BUFFER = 16 * 1024
 """Bytes that the system keeps from a service; asyncio reads as many at once."""
 FOREVER = float("inf")
 
