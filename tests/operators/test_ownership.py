@@ -16,7 +16,7 @@ from bindery.registry.bindings import Mode
 from bindery.registry.ownership import TRANSITIONS, Act, Obstacle, State
 from bindery.security import secrets
 from bindery.vodlix import video_devices
-from tests import quectel
+from tests import device_link, quectel
 from tests.http_api import OPERATOR, Response, admin
 from tests.invariants import broken
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, THIRD, World, as_user, common, succeeded
@@ -490,3 +490,25 @@ def test_returned_phone_is_unregistered_for_its_customer() -> None:
     shown = done("return", device, reason="refunded")
     assert (shown["state"], shown["binding"]["status"]) == ("stock", "unregistered")
     assert done("retire", device, reason="broken")["binding"]["status"] == "unregistered"
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+@pytest.mark.parametrize(
+    ("action", "body", "why"),
+    [
+        ("accept", {"uid": OTHER}, "unbound"),
+        ("return", {"reason": "resold"}, "unbound"),
+        ("retire", {"reason": "broken"}, "banned"),
+    ],
+)
+def test_connection_ends_at_a_change_of_owner(action: str, body: dict[str, str], why: str, with_key: bool) -> None:
+    World()
+    auth_key = succeeded(as_user(ME))["authKey"]
+    if action == "accept":
+        done("offer", to=OTHER)
+    credential = device_credentials.issue(DEVICE) if with_key else auth_key
+    connection = device_link.connected(credential)
+    done(action, **body)
+    assert (connection.is_open, connection.received) == (False, [{"type": "bye", "why": why, "after": 600}])
+    assert show()["presence"]["state"] != "online"
+    assert device_link.connect(credential) is None
