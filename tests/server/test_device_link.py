@@ -1,14 +1,12 @@
 """Real devices: the agent against the local server, as its users see it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.server.programs import agent, eventually, operate
+from tests.server.programs import agent, bind, eventually, operate
 from tests.server.servers import Server
 
 TSL = {
@@ -19,22 +17,13 @@ TSL = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("link") / "state")
-    yield running
-    assert running.stop() == 0, running.output
-
-
 def test_company_sees_its_device_online_and_unbinding_takes_it_offline(server: Server, tmp_path: Path):
     demo = server.environment
     key, unbinder = ({"api_key": demo[name]} for name in ("RUFUS_API_KEY", "RUFUS_UNBIND_KEY"))
-    device = {"model": "Model X1", "serial_number": "DEVICE-123"}
-    bound = httpx.post(f"{server.url}/v0/devices", headers=key, json=device).json()["deviceid"]
-    assert bound == demo["RUFUS_DEVICE_CREDENTIAL"]
+    bound = bind(server, "LINK")
 
     def state() -> str:
-        found: str = operate(server, "show", "--serial", "DEVICE-123")["presence"]["state"]
+        found: str = operate(server, "show", "--serial", "LINK")["presence"]["state"]
         return found
 
     def last_seen() -> Any:
@@ -45,7 +34,7 @@ def test_company_sees_its_device_online_and_unbinding_takes_it_offline(server: S
         eventually(state, "online")
         assert last_seen() is not None
         (listed,) = operate(server, "online")
-        assert (listed["serial"], listed["ip"]) == ("DEVICE-123", "127.0.0.1")
+        assert (listed["serial"], listed["ip"]) == ("LINK", "127.0.0.1")
     eventually(state, "offline")
     assert operate(server, "online") == []
     with agent(server, tmp_path, bound, "bindery_agent.py"):
@@ -56,9 +45,9 @@ def test_company_sees_its_device_online_and_unbinding_takes_it_offline(server: S
 
 def test_user_reads_and_controls_a_device(server: Server, tmp_path: Path):
     demo = server.environment
-    user = {"Authorization": demo["QUECTEL_TOKEN"]}
+    user = {"Authorization": demo["QUECTEL_TOKEN_OTHER"]}
     base = f"{server.url}/v2/binding/enduserapi"
-    place = {"pk": demo["QUECTEL_PK"], "sn": demo["QUECTEL_SN"]}
+    place = {"pk": demo["QUECTEL_PK_OTHER"], "sn": demo["QUECTEL_SN_OTHER"]}
     device = httpx.post(f"{base}/bindDeviceSn", params=place, headers=user).json()["data"]
     keys = {"pk": device["pk"], "dk": device["dk"]}
     (tmp_path / "tsl.json").write_text(json.dumps(TSL))
