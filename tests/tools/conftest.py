@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from tests.server.conftest import server
+from tests.server.programs import COMMAND
 from tests.server.servers import Server
-from tools.cli.main import app
 
 __all__ = ["bindery", "environment", "server"]
 
@@ -28,6 +28,6 @@ def bindery(environment: Mapping[str, str]) -> Bindery:
     """Run a command line. `None` in `env` removes a variable."""
 
     def run(line: str, *, stdin: str | None = None, env: Mapping[str, Any] | None = None) -> Result:
-        return CliRunner().invoke(app, shlex.split(line), input=stdin, env={**environment, **(env or {})})
+        return CliRunner().invoke(COMMAND, shlex.split(line), input=stdin, env={**environment, **(env or {})})
 
     return run
