@@ -11,20 +11,20 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
+from starlette.responses import Response
 
 from tests.records import TSL
+from tests.server.programs import COMMAND
+from tests.server.servers import serving
 from tests.tools.conftest import Bindery
 from tools import template
 from tools.cli import client
@@ -77,7 +77,7 @@ def terminal(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ca
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         with open(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", screen)
-            app(shlex.split(line), standalone_mode=False)
+            COMMAND(shlex.split(line), standalone_mode=False)
         shown = b""
         # After the last byte, reading is an error.
         with suppress(OSError):
@@ -115,6 +115,13 @@ def test_device_id_is_not_truncated_at_80_columns(terminal: Callable[[str], str]
     assert [device, *row.split()[:4]] == [DEVICE, "quectel", "p1117e", "SN0000000001", "active"]
 
 
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """Accept deliveries at a URL."""
+    with serving(Response(status_code=204)) as url:
+        yield f"{url}/"
+
+
 def test_webhook_is_created_tested_and_deleted(bindery: Bindery, terminal: Callable[[str], str], receiver: str) -> None:
     made = terminal(f"webhooks create {receiver} --type device.share_ended")
     found = re.fullmatch(
@@ -126,7 +133,6 @@ def test_webhook_is_created_tested_and_deleted(bindery: Bindery, terminal: Calla
     webhook = found[1]
     assert re.fullmatch(r"The receiver accepted the test event, after \d+ ms\.\n", terminal(f"webhooks test {webhook}"))
     assert re.search(r"\nwhsec_[\w+/]{32}\n$", terminal(f"webhooks rotate {webhook}"))
-    # Types that no other test causes.
     changed = bindery(f"webhooks types {webhook} --type device.share_ended").stdout
     assert json.loads(changed)["types"] == ["device.share_ended"]
     assert terminal(f"webhooks disable {webhook} --reason maintenance").startswith(f"Disabled webhook {webhook}. ")
@@ -151,27 +157,6 @@ def test_webhook_without_a_receiver_fails_the_test(bindery: Bindery) -> None:
     bindery(f"webhooks delete {made['id']} --yes")
 
 
-@pytest.fixture
-def receiver() -> Iterator[str]:
-    """Accept deliveries at a URL."""
-
-    class Accepting(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Do not log."""
-
-    with HTTPServer(("127.0.0.1", 0), Accepting) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        serving.join()
-
-
 def test_invisible_characters_are_escaped_on_a_terminal(terminal: Callable[[str], str]) -> None:
     terminal("accounts create escaped --name 'a\u202eb\u200bc'")
     for line in ("accounts show escaped", "accounts list --all", "accounts show escaped --output json"):
@@ -181,11 +166,13 @@ def test_invisible_characters_are_escaped_on_a_terminal(terminal: Callable[[str]
 @pytest.mark.parametrize("charset", ["latin-1", "ascii"])
 def test_secret_is_printed_despite_output_encoding_errors(environment: dict[str, str], charset: str) -> None:
     runner = CliRunner(charset=charset)
-    made = runner.invoke(app, ["keys", "create", "demo", "--kind", "rufus", "--alias", "\U0001f512"], env=environment)
+    made = runner.invoke(
+        COMMAND, ["keys", "create", "demo", "--kind", "rufus", "--alias", "\U0001f512"], env=environment
+    )
     assert (made.exit_code, made.exception) == (0, None)
     key = json.loads(made.stdout)
     assert (key["alias"], key["key"][:4]) == ("\U0001f512", "ror-")
-    shown = runner.invoke(app, ["keys", "show", key["id"], "--output", "table"], env=environment)
+    shown = runner.invoke(COMMAND, ["keys", "show", key["id"], "--output", "table"], env=environment)
     assert (shown.exit_code, "\\U0001f512" in shown.stdout) == (0, True)
 
 
@@ -224,8 +211,6 @@ def test_version_is_printed(bindery: Bindery) -> None:
                 "  name '': ",
             ],
         ),
-        ("accounts create", 2, ["Missing argument"]),
-        ("accounts list --limit 0", 2, ["--limit"]),
         ("users change ada", 2, ["bindery: nothing to change. Specify at least one option (see --help)"]),
         ("devices find", 2, ["bindery: specify one of --serial, --mac, --imei or --address"]),
         (f"devices address {DEVICE}", 2, ["bindery: specify either an address or --remove"]),
@@ -252,29 +237,16 @@ def test_version_is_printed(bindery: Bindery) -> None:
         ("devices show --mac 02:00:00:00:00:99", 3, ["bindery: no device has MAC address 02:00:00:00:00:99\n"]),
         ("connections stop --serial SN0000000001", 2, ["Missing argument 'UID'"]),
         (
-            "webhooks create http://10.0.0.1/",
-            2,
-            ["bindery: url 'http://10.0.0.1/': must begin with https://, unless its host is this machine (localhost)"],
-        ),
-        (
             "webhooks create https://8.8.8.8/ --type device.bond",
             2,
             ["bindery: types 'device.bond': is not a type of events. Types: device.registered, device.bound, "],
         ),
         ("webhooks replay wh_1", 2, ["bindery: specify either --since or --dead"]),
         ("keys limit KEY --none --burst 5", 2, ["bindery: specify either --per-second (and --burst) or --none"]),
-        ("settings set device_management on", 2, ["bindery: value 'on': device_management is 0 or 1"]),
         (
             "users create eve --account demo --domain nope",
             3,
             ["bindery: domain 'nope': the user domain does not exist"],
-        ),
-        ("users create eve --account nope", 3, ["bindery: account 'nope': the account does not exist"]),
-        ("users change ada --domain nope", 3, ["bindery: domain 'nope': the user domain does not exist"]),
-        (
-            "products create p9 --name n --module-type m --domain demo --domain nosuch",
-            3,
-            ["bindery: domains 'nosuch': the user domain does not exist"],
         ),
         ("products bar p1117e nobody", 3, ["bindery: uid 'nobody': the user does not exist"]),
         ("families create f9 --owner ada --member nosuch", 3, ["members 'nosuch': the user does not exist"]),
@@ -283,10 +255,8 @@ def test_version_is_printed(bindery: Bindery) -> None:
             2,
             ["bindery: expires_at 1577836800000: is in the past"],
         ),
-        ("keys create nope --kind rufus --alias a", 3, ["account 'nope': the account does not exist or is disabled"]),
         ("domains secret demo", 2, ["bindery: this cannot be undone. Confirm with --yes"]),
         ("users change ada --role root", 2, ["--role"]),
-        ("issued status MIGR00002 CARD-0001 --card-status lost", 2, ["--card-status"]),
         (f"devices unbind {DEVICE} --reason x", 3, ["bindery: The device does not exist, or is not bound"]),
         (
             "connections list",
@@ -599,12 +569,8 @@ def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
                 assert any(found | record == found for found in answer), (line, answer)
         else:
             assert answer | expected == answer, (line, answer)
-    for line in (
-        f"devices unbind {DEVICE} --reason gone",
-        f"connections stop {DEVICE} ada",
-        "connections stop --serial SN0000000001 ada",
-    ):
-        assert bindery(line).exit_code == 3, line
+    for device in (DEVICE, "--serial SN0000000001"):
+        assert bindery(f"connections stop {device} ada").exit_code == 3
 
 
 def test_device_changes_its_owner(bindery: Bindery, environment: dict[str, str]) -> None:
@@ -673,47 +639,6 @@ def test_erasure_sums_up_its_requests_and_passes_their_progress(bindery: Bindery
 )
 def test_action_says_what_it_did(bindery: Bindery, line: str, said: str) -> None:
     assert bindery(f"{line} --output table").stdout == f"{said}\n"
-
-
-def test_devices_are_changed_in_bulk_and_exported(
-    bindery: Bindery, terminal: Callable[[str], str], tmp_path: Path
-) -> None:
-    bindery("products create bulk --name Bulk --module-type FC41D")
-    lines = [f"bulk,BULK{number:04},{number:012X}" for number in range(350)]
-    (tmp_path / "made.csv").write_text("\n".join(["product_key,serial,device_key", *lines]))
-    bindery(f"devices import {tmp_path / 'made.csv'}")
-    file = tmp_path / "bulk.csv"
-    file.write_text("product_key,serial\n" + "".join(f"bulk,BULK{number:04}\n" for number in range(350)))
-    told = terminal(f"bulk ban --file {file} --reason recalled --yes")
-    assert told == (
-        "350 lines: 350 done, 0 unchanged, 0 refused\n"
-        f"Report: {file}.ban/report.ndjson\nTo undo: bindery bulk undo {file}.ban\n"
-    )
-    again = json.loads(bindery(f"bulk ban --file {file} --reason recalled --yes --output json").stdout)
-    assert (again["done"], again["unchanged"]) == (0, 350)
-    undone = json.loads(bindery(f"bulk undo {file}.ban --yes").stdout)
-    assert (undone["act"], undone["done"]) == ("unban", 350)
-    state = {"XDG_STATE_HOME": str(tmp_path)}
-    for _ in range(300):
-        listed = bindery("export devices --product bulk --format csv").stdout.splitlines()
-        if len(listed) == 351:
-            break
-        time.sleep(0.1)
-    assert len(listed) == 351
-    changed = bindery("bulk deactivate --product bulk --yes", env=state)
-    assert json.loads(changed.stdout)["done"] == 350, changed.stderr
-
-
-def test_every_existing_command_is_tested() -> None:
-    files = ("tests/tools/test_cli.py", "tests/tools/test_imports.py", "tests/operators/test_history_commands.py")
-    own = ("device_lists", "label_commands", "bulk_commands", "export_commands", "deletion")
-    files += tuple(f"tests/operators/test_{name}.py" for name in own)
-    source = "".join((template.ROOT / file).read_text() for file in files)
-    # Those of these groups are made from tables, which their own tests go through.
-    for name, module in ((name, module) for name, module in GROUPS.items() if name not in ("bulk", "export")):
-        for command in module.app.registered_commands:
-            spelled = command.name or command.callback.__name__.replace("_", "-")
-            assert f"{name} {spelled}" in source, f"{name} {spelled}"
 
 
 def test_doctor_checks_the_registry_and_every_route(bindery: Bindery) -> None:
@@ -811,7 +736,7 @@ def test_doctor_reports_who_cannot_use_the_device_link(
 
     real = round_trip.measure
     monkeypatch.setattr(round_trip, "measure", measure)
-    monkeypatch.setattr(round_trip, "_ONLINE_SECONDS", 2)
+    monkeypatch.setattr(round_trip, "_ONLINE_SECONDS", 0.5)
     result = bindery("doctor")
     assert result.exit_code == 1
     (found,) = [check for check in json.loads(result.stdout)["checks"] if not check["healthy"]]
@@ -838,13 +763,3 @@ def test_secrets_are_never_arguments_or_options() -> None:
     for module in GROUPS.values():
         for command in module.app.registered_commands:
             assert not {"password", "token", "secret"} & set(inspect.signature(command.callback).parameters)
-
-
-def test_labels_of_a_product_are_written(bindery: Bindery, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        result = bindery(f"devices labels --product p1117e --serial SN0000000001 --output {tmp_path}/{name}.csv")
-        assert (result.exit_code, json.loads(result.stdout)["labels"]) == (0, 1), result.output
-    written = [(tmp_path / f"{name}.csv").read_text() for name in ("a", "b")]
-    assert re.fullmatch(r"serial,claim_code,text\n(SN0000000001),([0-9A-Z]{10}),\1-\2\n", written[0].replace("\r", ""))
-    assert written[0] == written[1]
-    assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o600
