@@ -9,13 +9,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.client import BaseClient
+from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
-from typer.testing import CliRunner, Result
 
+from tests.server.programs import COMMAND
 from tools import template
-from tools.cli.main import app
 from tools.cli.restore import TABLES
 
 REGION = "eu-central-1"
@@ -34,6 +34,8 @@ MOMENT = "2026-11-20T12:00:00Z"
 RESTORED = [f"bindery-20261120T120000Z-{name.lower()}" for name in TABLES]
 
 CALL = BaseClient._make_api_call
+SESSION = boto3.Session()
+"""It loads the description of each service once."""
 
 Bindery = Callable[..., Result]
 
@@ -45,7 +47,7 @@ def bindery(monkeypatch: pytest.MonkeyPatch) -> Bindery:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
     def run(line: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(app, shlex.split(line), input=stdin)
+        return CliRunner().invoke(COMMAND, shlex.split(line), input=stdin)
 
     return run
 
@@ -63,9 +65,8 @@ class Deployed:
     """A stack with the three tables."""
 
     def __init__(self, region: str = REGION) -> None:
-        session = boto3.Session(region_name=region)
-        self.stacks = session.client("cloudformation")
-        self.tables = session.client("dynamodb")
+        self.stacks = SESSION.client("cloudformation", region_name=region)
+        self.tables = SESSION.client("dynamodb", region_name=region)
         document = template.document()
         self.stacks.create_stack(
             StackName="bindery",
