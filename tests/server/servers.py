@@ -18,13 +18,29 @@ from starlette.types import ASGIApp
 from tools.local import serve
 from tools.template import ROOT
 
+STRANGE = {
+    "AWS_PROFILE": "someone",
+    "AWS_SESSION_TOKEN": "theirs",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+}
+"""AWS settings of a user, which a server must ignore."""
+
 
 class Server:
     """`python -m tools.local.serve`, or another module that calls it, with a free port and a state folder."""
 
     def __init__(self, state: Path, *arguments: str, module: str = "tools.local.serve") -> None:
         self.state = state
-        self.process = start("--port", "0", "--state", str(state), *arguments, module=module)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, "--port", "0", "--state", str(state), *arguments],
+            cwd=ROOT,
+            env=os.environ | STRANGE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         self.output: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -79,25 +95,6 @@ class Server:
                 answer += chunk
         head, _, body = answer.partition(b"\r\n\r\n")
         return int(head.split()[1]), head.decode().lower(), body
-
-
-def start(*arguments: str, module: str = "tools.local.serve") -> subprocess.Popen[str]:
-    """Start the server's process, with AWS settings that it must ignore, as a user's own settings would be."""
-    strange = {
-        "AWS_PROFILE": "someone",
-        "AWS_SESSION_TOKEN": "theirs",
-        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
-        "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
-        "HTTP_PROXY": "http://127.0.0.1:9",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **strange},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def free_port() -> int:
