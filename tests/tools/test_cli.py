@@ -44,19 +44,6 @@ def test_each_resource_has_its_commands() -> None:
     assert resources | of_no_resource == {"issued-devices" if name == "issued" else name for name in GROUPS} | singles
 
 
-def test_created_resource_is_shown_listed_and_changed(bindery: Bindery) -> None:
-    made = bindery("accounts create acme --name 'Acme [red] Ltd'")
-    assert made.exit_code == 0
-    assert made.stderr == ""
-    shown = json.loads(made.stdout)
-    assert (shown["account"], shown["name"], shown["enabled"]) == ("acme", "Acme [red] Ltd", True)
-    assert json.loads(bindery("accounts show acme").stdout) == shown
-    assert shown in json.loads(bindery("accounts list").stdout)
-    assert json.loads(bindery("accounts disable acme").stdout)["enabled"] is False
-    assert json.loads(bindery("accounts enable acme").stdout)["enabled"] is True
-    assert json.loads(bindery("accounts spread acme 4").stdout) == shown | {"parts": 4}
-
-
 def test_tables_have_aligned_columns_and_readable_times(bindery: Bindery) -> None:
     table = bindery("accounts show demo --output table").stdout
     assert re.search(r"^enabled +yes$", table, re.MULTILINE)
@@ -200,85 +187,70 @@ def test_version_is_printed(bindery: Bindery) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        ("accounts create demo --name x", 4, ["bindery: account 'demo' already exists"]),
-        ("accounts show nobody", 3, ["bindery: account 'nobody' not found"]),
+        ("accounts create demo --name x", 4, "bindery: account 'demo' already exists"),
+        ("accounts show nobody", 3, "bindery: account 'nobody' not found"),
         (
             "accounts create 'a b' --name ''",
             2,
-            [
-                "bindery: The request is not valid:\n",
-                "  account 'a b': must be letters, digits and . _ : @ + - (1 to 128)\n",
-                "  name '': ",
-            ],
+            "bindery: The request is not valid:\n"
+            "  account 'a b': must be letters, digits and . _ : @ + - (1 to 128)\n"
+            "  name '': ",
         ),
-        ("users change ada", 2, ["bindery: nothing to change. Specify at least one option (see --help)"]),
-        ("devices find", 2, ["bindery: specify one of --serial, --mac, --imei or --address"]),
-        (f"devices address {DEVICE}", 2, ["bindery: specify either an address or --remove"]),
+        ("users change ada", 2, "bindery: nothing to change. Specify at least one option (see --help)"),
+        ("devices find", 2, "bindery: specify one of --serial, --mac, --imei or --address"),
+        (f"devices address {DEVICE}", 2, "bindery: specify either an address or --remove"),
         (
             "devices ban LK0000002 --reason stolen",
             2,
-            ["'LK0000002' is not a device id. To look up a serial number: bindery devices find --serial LK0000002"],
+            "'LK0000002' is not a device id. To look up a serial number: bindery devices find --serial LK0000002",
         ),
-        (
-            "devices ban --reason stolen",
-            2,
-            ["bindery: no device. Specify its id or --serial, --mac, --imei or --address"],
-        ),
-        ("devices show x --serial y", 2, ["specify the device id or --serial, --mac, --imei or --address, not both"]),
-        ("devices show --mac x --product y", 2, ["--product can only be used with --serial"]),
+        ("devices ban --reason x", 2, "bindery: no device. Specify its id or --serial, --mac, --imei or --address"),
+        ("devices show x --serial y", 2, "specify the device id or --serial, --mac, --imei or --address, not both"),
+        ("devices show --mac x --product y", 2, "--product can only be used with --serial"),
         (
             "devices ban --serial SN9999 --reason stolen",
             3,
-            [
-                "bindery: no device has serial number SN9999\n",
-                "  Serial numbers must match exactly, including case.\n",
-            ],
+            "bindery: no device has serial number SN9999\n  Serial numbers must match exactly, including case.\n",
         ),
-        ("devices show --mac 02:00:00:00:00:99", 3, ["bindery: no device has MAC address 02:00:00:00:00:99\n"]),
-        ("connections stop --serial SN0000000001", 2, ["Missing argument 'UID'"]),
+        ("devices show --mac 02:00:00:00:00:99", 3, "bindery: no device has MAC address 02:00:00:00:00:99\n"),
+        ("connections stop --serial SN0000000001", 2, "Missing argument 'UID'"),
         (
             "webhooks create https://8.8.8.8/ --type device.bond",
             2,
-            ["bindery: types 'device.bond': is not a type of events. Types: device.registered, device.bound, "],
+            "bindery: types 'device.bond': is not a type of events. Types: device.registered, device.bound, ",
         ),
-        ("webhooks replay wh_1", 2, ["bindery: specify either --since or --dead"]),
-        ("keys limit KEY --none --burst 5", 2, ["bindery: specify either --per-second (and --burst) or --none"]),
-        (
-            "users create eve --account demo --domain nope",
-            3,
-            ["bindery: domain 'nope': the user domain does not exist"],
-        ),
-        ("products bar p1117e nobody", 3, ["bindery: uid 'nobody': the user does not exist"]),
-        ("families create f9 --owner ada --member nosuch", 3, ["members 'nosuch': the user does not exist"]),
+        ("webhooks replay wh_1", 2, "bindery: specify either --since or --dead"),
+        ("keys limit KEY --none --burst 5", 2, "bindery: specify either --per-second (and --burst) or --none"),
+        ("users create eve --account demo --domain nope", 3, "bindery: domain 'nope': the user domain does not exist"),
+        ("products bar p1117e nobody", 3, "bindery: uid 'nobody': the user does not exist"),
+        ("families create f9 --owner ada --member nosuch", 3, "members 'nosuch': the user does not exist"),
         (
             "keys create demo --kind rufus --alias a --expires 2020-01-01",
             2,
-            ["bindery: expires_at 1577836800000: is in the past"],
+            "bindery: expires_at 1577836800000: is in the past",
         ),
-        ("domains secret demo", 2, ["bindery: this cannot be undone. Confirm with --yes"]),
-        ("users change ada --role root", 2, ["--role"]),
-        (f"devices unbind {DEVICE} --reason x", 3, ["bindery: The device does not exist, or is not bound"]),
+        ("domains secret demo", 2, "bindery: this cannot be undone. Confirm with --yes"),
+        ("users change ada --role root", 2, "--role"),
+        (f"devices unbind {DEVICE} --reason x", 3, "bindery: The device does not exist, or is not bound"),
         (
             "connections list",
             2,
-            ["bindery: specify a device (--device, --serial, --mac, --imei or --address) or --caller"],
+            "bindery: specify a device (--device, --serial, --mac, --imei or --address) or --caller",
         ),
-        ("privacy erase ada", 2, ["bindery: this cannot be undone. Confirm with --yes"]),
-        ("products create p --name n --module-type m --mode 7", 2, ["--mode"]),
-        ("accounts list --endpoint http://127.0.0.1:9", 6, ["bindery: cannot reach http://127.0.0.1:9: "]),
-        ("accounts list --endpoint http://api.example.com", 2, ["http://api.example.com does not use https"]),
-        ("accounts list --endpoint ftp://x", 2, ["'ftp://x' is not an endpoint"]),
-        ("accounts list --region eu-west-1", 5, ["bindery: Forbidden: the endpoint rejected the signature"]),
+        ("privacy erase ada", 2, "bindery: this cannot be undone. Confirm with --yes"),
+        ("privacy export ada --customer c", 2, "bindery: specify either a user or --customer\n"),
+        ("privacy export --customer NOBODY", 3, ""),
+        ("products create p --name n --module-type m --mode 7", 2, "--mode"),
+        ("accounts list --endpoint http://127.0.0.1:9", 6, "bindery: cannot reach http://127.0.0.1:9: "),
+        ("accounts list --endpoint http://api.example.com", 2, "http://api.example.com does not use https"),
+        ("accounts list --endpoint ftp://x", 2, "'ftp://x' is not an endpoint"),
+        ("accounts list --region eu-west-1", 5, "bindery: Forbidden: the endpoint rejected the signature"),
     ],
 )
-def test_failure_prints_an_error_and_sets_the_exit_code(
-    bindery: Bindery, line: str, code: int, said: list[str]
-) -> None:
+def test_failure_prints_an_error_and_sets_the_exit_code(bindery: Bindery, line: str, code: int, said: str) -> None:
     result = bindery(line)
-    assert result.exit_code == code, result.stderr
-    assert result.stdout == ""
-    for text in said:
-        assert text in result.stderr
+    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
+    assert said in result.stderr
 
 
 def test_exit_codes_are_documented(bindery: Bindery) -> None:
@@ -447,6 +419,12 @@ def test_password_is_read_and_never_printed(bindery: Bindery) -> None:
 
 
 LINES = [
+    ("accounts create acme --name 'Acme [red] Ltd'", {"account": "acme", "name": "Acme [red] Ltd", "enabled": True}),
+    ("accounts show acme", {"account": "acme", "name": "Acme [red] Ltd", "enabled": True}),
+    ("accounts list --all", [{"account": "acme", "name": "Acme [red] Ltd"}]),
+    ("accounts disable acme", {"enabled": False}),
+    ("accounts enable acme", {"enabled": True}),
+    ("accounts spread acme 4", {"account": "acme", "parts": 4}),
     ("users create dora --account demo-other --domain demo --home-mode --email dora@example.com", {"home_mode": True}),
     ("users show dora", {"uid": "dora"}),
     ("users change dora --customer C1 --no-home-mode", {"customer": "C1", "home_mode": False}),
@@ -554,15 +532,14 @@ def test_failed_erasure_leaves_no_receipt(bindery: Bindery, tmp_path: Path) -> N
     assert bindery(f"privacy verify {receipt}").exit_code == 2
     receipt.write_text("[]")
     assert bindery(f"privacy verify {receipt}").stderr == f"bindery: {receipt} is not a receipt\n"
-    both = bindery("privacy export ada --customer c")
-    assert (both.exit_code, both.stderr) == (2, "bindery: specify either a user or --customer\n")
-    assert bindery("privacy export --customer NOBODY").exit_code == 3
 
 
 def test_every_command_reaches_its_operation(bindery: Bindery) -> None:
     for line, expected in LINES:
         result = bindery(line)
         assert result.exit_code == 0, (line, result.output)
+        # A new secret and the progress of a backfill are noted.
+        assert re.fullmatch(r"(Store the \w+ now; .*\n|Examined .*\n)?", result.stderr), line
         answer = json.loads(result.stdout)
         if isinstance(expected, list):
             for record in expected:
