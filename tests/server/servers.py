@@ -104,6 +104,12 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """True if a program listens on a port."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def serving(app: ASGIApp) -> Iterator[str]:
     """Serve an app in a thread, with the settings of the local server, and yield its URL."""

@@ -15,6 +15,7 @@ from bindery.core import env
 from bindery.feed import sending, signatures
 from tests.feed_receiver import DEVICE, Clock, Feed, Receiver, Starting, cursor
 from tests.http_api import admin
+from tests.server.servers import free_port
 from tools import template
 
 DOCUMENT = (template.ROOT / "docs/webhooks.md").read_text()
@@ -34,11 +35,6 @@ def running(code: str, secret: str, port: int) -> Iterator[subprocess.Popen[str]
             yield process
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    with sending.socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=["standard library", "standardwebhooks"])

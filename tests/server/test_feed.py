@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.server.programs import BINDERY, TIME_LIMIT, bind, eventually, operate
-from tests.server.servers import Server, free_port
+from tests.server.servers import Server, free_port, listens
 from tools.template import ROOT
 
 
@@ -50,15 +49,11 @@ class Inbox:
         with self._output.open("a") as output, self._log.open("a") as log:
             process = subprocess.Popen([sys.executable, self._program], env=environment, stdout=output, stderr=log)
         try:
-            eventually(self._listens, expected=True)
+            eventually(lambda: listens(self._port), expected=True)
             yield
         finally:
             process.kill()
             process.wait()
-
-    def _listens(self) -> bool:
-        with socket.socket() as connection:
-            return connection.connect_ex(("127.0.0.1", self._port)) == 0
 
     def events(self, device: str) -> list[dict[str, Any]]:
         """Return the events of a device that the receiver printed, with their ids."""
@@ -91,27 +86,8 @@ def device_of(server: Server, serial: str) -> str:
     return found
 
 
-def test_receiver_that_was_down_gets_its_events_in_order(server: Server, inbox: Inbox) -> None:
-    webhook, secret = subscribe(server, inbox)
-    bind(server, "FEED-DOWN")
-    device = device_of(server, "FEED-DOWN")
-    operate(server, "ban", device, "--reason", "stolen")
-
-    def attempts() -> list[tuple[str, Any]]:
-        found = operate(server, "deliveries", webhook, group="webhooks")
-        return [(each["type"], each["error"] or each["status"]) for each in found if each["chain"] == device]
-
-    eventually(lambda: attempts()[-1:], [("device.bound", "unreachable")])
-    with inbox.receiving(secret):
-        eventually(lambda: inbox.types(device), ["device.bound", "device.banned"])
-    eventually(lambda: attempts()[:2], [("device.banned", 204), ("device.bound", 204)])
-    assert set(attempts()[2:]) == {("device.bound", "unreachable")}
-    operate(server, "delete", webhook, "--yes", group="webhooks")
-
-
 def test_secret_is_replaced_and_events_are_kept_and_repeated(server: Server, inbox: Inbox) -> None:
     webhook, secret = subscribe(server, inbox)
-    began = datetime.now(UTC).isoformat()
     replacement = operate(server, "rotate", webhook, group="webhooks")["secret"]
     for valid in (secret, replacement):
         with inbox.receiving(valid):
@@ -120,12 +96,14 @@ def test_secret_is_replaced_and_events_are_kept_and_repeated(server: Server, inb
     bind(server, "FEED-AGAIN")
     device = device_of(server, "FEED-AGAIN")
     eventually(lambda: [event["type"] for event in operate(server, "history", device)][-1:], ["device.bound"])
+    recorded = operate(server, "history", device)[-1]["recorded_at"]
     with inbox.receiving(replacement):
         assert inbox.types(device) == []
         operate(server, "enable", webhook, group="webhooks")
         eventually(lambda: inbox.types(device), ["device.bound"])
     with inbox.receiving(replacement):
-        assert operate(server, "replay", webhook, "--since", began, group="webhooks") == {"events": 1}
+        since = datetime.fromtimestamp(recorded / 1000, UTC).isoformat()
+        assert operate(server, "replay", webhook, "--since", since, group="webhooks") == {"events": 1}
         eventually(lambda: inbox.types(device), ["device.bound"] * 2)
     first, second = inbox.events(device)
     assert first == second

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.agent.conftest import _short_waits
 from tests.server.conftest import server
 from tests.server.programs import COMMAND
 from tests.server.servers import Server
 
-__all__ = ["bindery", "environment", "server"]
+__all__ = ["_short_waits", "bindery", "environment", "server"]
 
 Bindery = Callable[..., Result]
 

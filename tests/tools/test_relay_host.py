@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agent import bindery_agent
 from tests.agent.link_server import LinkServer, in_loop
 from tools.cli.client import Exit, Failure
 from tools.cli.main import app
@@ -20,11 +19,6 @@ from tools.tunnel.relay_host import RelayHost
 
 CREDENTIAL = "port#34168.5C6D4A3E-0000-4000-8000-000000000000"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bindery_agent, "CLOSE_TIMEOUT", 0.1)
 
 
 class Api:
