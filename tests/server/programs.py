@@ -55,7 +55,6 @@ def bind(server: Server, serial: str = "DEVICE-123") -> str:
 
 
 def eventually(ask: Callable[[], Any], expected: Any) -> None:
-    """Wait until a question has the expected answer."""
     for _ in range(300):
         if (found := ask()) == expected:
             return
@@ -146,7 +145,6 @@ def serving_tcp(handle: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def echo(opened: socket.socket) -> None:
-    """Return what arrives, until the client ends it."""
     while data := opened.recv(65536):
         opened.sendall(data)
 
@@ -192,7 +190,6 @@ class Proxy:
         self._serving.__exit__(None, None, None)
 
     def cut(self) -> int:
-        """End all connections, and return how many there were."""
         ended, self._open = self._open, []
         for opened in ended:
             with suppress(OSError):

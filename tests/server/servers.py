@@ -70,16 +70,13 @@ class Server:
 
     @property
     def registry(self) -> int:
-        """The process id of the registry."""
         return int((self.state / "registry" / "lock").read_text())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and return the exit code."""
         self.process.send_signal(number)
         return self.end()
 
     def end(self) -> int:
-        """Wait until the server ends, and return the exit code."""
         code = self.process.wait(60)
         self._reader.join(60)
         assert self.process.stdout is not None
@@ -105,7 +102,6 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """True if a program listens on a port."""
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 

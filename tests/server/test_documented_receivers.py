@@ -24,7 +24,6 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 
 @contextmanager
 def running(code: str, secret: str, port: int) -> Iterator[subprocess.Popen[str]]:
-    """Run a receiver at a port."""
     assert code.count("8000") == 1
     command = [sys.executable, "-c", code.replace("8000", str(port))]
     environment = os.environ | {"WEBHOOK_SECRET": secret}

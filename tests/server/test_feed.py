@@ -75,7 +75,6 @@ def inbox(tmp_path: Path) -> Inbox:
 
 
 def subscribe(server: Server, inbox: Inbox) -> tuple[str, str]:
-    """Create a webhook, and return its id and secret."""
     wanted = ("--type", "device.bound", "--type", "device.banned")
     made = operate(server, "create", inbox.url, *wanted, group="webhooks")
     return made["id"], made["secret"]

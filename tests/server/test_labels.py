@@ -20,8 +20,6 @@ LABEL = "proxyabcdefghijklmnop"
 
 
 class Echo(Function):
-    """A function that returns its event."""
-
     def load(self) -> Any:
         return lambda event, context: {"statusCode": 201, "body": json.dumps(event)}
 

@@ -83,7 +83,6 @@ class Walk:
         )
 
     def run(self, commands: str) -> str:
-        """Return the output of commands."""
         process = self.start(commands)
         output, errors = process.communicate(timeout=TIME_LIMIT)
         assert process.returncode == 0, errors

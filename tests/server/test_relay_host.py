@@ -30,7 +30,6 @@ def device(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def lease(server: Server) -> dict[str, Any]:
-    """Open a connection to the ssh service."""
     demo = server.environment
     headers = {"token": demo["REMOTEIT_TOKEN"], "developerkey": demo["REMOTEIT_DEVELOPER_KEY"]}
     asked = {"deviceaddress": demo["REMOTEIT_SSH_ADDRESS"]}

@@ -104,7 +104,6 @@ def test_device_id_is_not_truncated_at_80_columns(terminal: Callable[[str], str]
 
 @pytest.fixture
 def receiver() -> Iterator[str]:
-    """Accept deliveries at a URL."""
     with serving(Response(status_code=204)) as url:
         yield f"{url}/"
 
@@ -420,16 +419,15 @@ def test_password_is_read_and_never_printed(bindery: Bindery) -> None:
 
 LINES = [
     ("accounts create acme --name 'Acme [red] Ltd'", {"account": "acme", "name": "Acme [red] Ltd", "enabled": True}),
-    ("accounts show acme", {"account": "acme", "name": "Acme [red] Ltd", "enabled": True}),
     ("accounts list --all", [{"account": "acme", "name": "Acme [red] Ltd"}]),
     ("accounts disable acme", {"enabled": False}),
     ("accounts enable acme", {"enabled": True}),
     ("accounts spread acme 4", {"account": "acme", "parts": 4}),
+    ("accounts show acme", {"name": "Acme [red] Ltd", "enabled": True, "parts": 4}),
     ("users create dora --account demo-other --domain demo --home-mode --email dora@example.com", {"home_mode": True}),
-    ("users show dora", {"uid": "dora"}),
     ("users change dora --customer C1 --no-home-mode", {"customer": "C1", "home_mode": False}),
-    ("users change dora --customer ''", {"customer": None}),
-    ("users change dora --email dora@example.org", {"email": "dora@example.org"}),
+    ("users change dora --customer '' --email dora@example.org", {"customer": None, "email": "dora@example.org"}),
+    ("users show dora", {"email": "dora@example.org"}),
     ("accounts limit demo-other --per-second 5 --burst 9", {"per_second": 5, "burst": 9}),
     ("accounts limit demo-other --none", {"per_second": None, "burst": None}),
     ("users change dora --phone '+44 7700 900124'", {"phone": "+447700900124"}),
@@ -445,7 +443,6 @@ LINES = [
     ("products create p2 --name P2 --module-type FC41D --mode rotating --domain other", {"mode": 3}),
     ("products change p2 --all-domains --data-center eu", {"domains": None, "data_center": "eu"}),
     ("products change p2 --data-center '' --capabilities 5", {"data_center": None, "capabilities": 5}),
-    ("products show p2", {"product_key": "p2"}),
     ("products bar p2 dora", {"barred": True}),
     ("products show p2", {"barred": ["dora"]}),
     ("products admit p2 dora", {"barred": False}),
@@ -462,7 +459,6 @@ LINES = [
     ("issued list MIGR00002", [{"device_id": "CARD-0001"}]),
     ("issued status MIGR00002 TOKEN-0001 --status blocked", {"status": "blocked"}),
     ("issued status MIGR00002 CARD-0001 --card-status reported-as-lost", {"card_status": "reported-as-lost"}),
-    ("devices find --serial SN0000000001", [{"device": DEVICE}]),
     ("find SN0000000001", {"more": False}),
     (f"devices show {DEVICE}", {"device": DEVICE, "binding": None}),
     (f"devices ban {DEVICE} --reason stolen", {}),
@@ -480,7 +476,6 @@ LINES = [
         {"services": [{"address": "80:00:00:00:00:00:00:AA", "service": "ssh", "port": 22}]},
     ),
     ("devices find --address 80:00:00:00:00:00:00:AA", [{"device": DEVICE}]),
-    ("devices show --address 80:00:00:00:00:00:00:AA", {"device": DEVICE}),
     ("devices find --serial SN0000000001 --product p1117e", [{"device": DEVICE}]),
     (f"devices address {DEVICE} --remove", {"services": []}),
     (

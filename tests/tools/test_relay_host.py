@@ -37,8 +37,6 @@ class Api:
 
 
 class Relay:
-    """A running relay host with one port."""
-
     def __init__(self, server: LinkServer) -> None:
         self.api = Api()
         self.listening = socket.create_server(("127.0.0.1", 0))

@@ -62,8 +62,6 @@ def bare(part: Any) -> Any:
 
 
 class Deployed:
-    """A stack with the three tables."""
-
     def __init__(self, region: str = REGION) -> None:
         self.stacks = SESSION.client("cloudformation", region_name=region)
         self.tables = SESSION.client("dynamodb", region_name=region)
