@@ -168,7 +168,7 @@ def test_old_and_new_tables_are_never_written_concurrently(
     ]
 
 
-def test_declined_switch_leaves_the_stack_unchanged(stack: Deployed, bindery: Bindery):
+def test_switch_can_be_declined_made_later_and_undone(stack: Deployed, bindery: Bindery):
     answer = bindery(f"restore bindery --to {MOMENT}", stdin="n\n")
     assert answer.exit_code == 0
     assert stack.parameters() == PARAMETERS
@@ -178,6 +178,9 @@ def test_declined_switch_leaves_the_stack_unchanged(stack: Deployed, bindery: Bi
     answer = bindery(f"switch bindery {' '.join(RESTORED)}")
     assert answer.exit_code == 0
     assert stack.used() == RESTORED
+    answer = bindery("switch bindery")
+    assert (answer.exit_code, stack.parameters()) == (0, PARAMETERS)
+    assert answer.output.endswith(f"bindery uses {', '.join(stack.own)}.\n")
 
 
 def test_interrupted_restore_resumes(stack: Deployed, bindery: Bindery):
@@ -221,14 +224,6 @@ def test_impossible_restore_is_reported_and_changes_nothing(
     assert told in answer.output
     assert stack.parameters() == PARAMETERS
     assert sorted(stack.tables.list_tables()["TableNames"]) == sorted(stack.own)
-
-
-def test_switch_returns_to_the_tables_of_the_stack(stack: Deployed, bindery: Bindery):
-    bindery(f"restore bindery --to {MOMENT} --yes")
-    answer = bindery("switch bindery")
-    assert answer.exit_code == 0
-    assert stack.parameters() == PARAMETERS
-    assert answer.output.endswith(f"bindery uses {', '.join(stack.own)}.\n")
 
 
 def test_tables_of_another_region_are_restored(stack: Deployed, bindery: Bindery, monkeypatch: pytest.MonkeyPatch):
