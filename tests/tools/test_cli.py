@@ -293,18 +293,30 @@ AWS = {
 }
 
 
-Answering = Callable[[Callable[[httpx.Request], httpx.Response]], None]
+Answering = Callable[..., list[httpx.Request]]
 
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
-    """Return a function that replaces the endpoint by one that answers with a function."""
+    """Return a function that replaces the endpoint by one with these responses, and returns the requests."""
 
-    def answer(with_: Callable[[httpx.Request], httpx.Response]) -> None:
-        transport, made = httpx.MockTransport(with_), httpx.Client
-        monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=transport))
+    def answer(*responses: httpx.Response) -> list[httpx.Request]:
+        asked: list[httpx.Request] = []
+        left = iter(responses)
+
+        def respond(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            return next(left)
+
+        answer_with(monkeypatch, respond)
+        return asked
 
     return answer
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, respond: Callable[[httpx.Request], httpx.Response]) -> None:
+    transport, made = httpx.MockTransport(respond), httpx.Client
+    monkeypatch.setattr(httpx, "Client", lambda **_: made(transport=transport))
 
 
 @pytest.mark.parametrize(
@@ -318,13 +330,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
 def test_deployed_endpoint_is_called_with_the_users_credentials(
     bindery: Bindery, answering: Answering, endpoint: str, options: str, region: str
 ) -> None:
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, json={"items": [], "next": None})
-
-    answering(answer)
+    asked = answering(httpx.Response(200, json={"items": [], "next": None}))
     assert bindery(f"accounts list --endpoint {endpoint} {options}", env=AWS).stdout == "[]\n"
     (request,) = asked
     assert str(request.url) == f"{endpoint.rstrip('/')}/admin/v1/accounts?limit=50"
@@ -362,7 +368,7 @@ def test_unexpected_responses_are_reported(
     bindery: Bindery, answering: Answering, status: int, code: int, body: dict[str, str] | None
 ) -> None:
     content = b"<html>" if body is None else json.dumps(body).encode()
-    answering(lambda _: httpx.Response(status, content=content))
+    answering(httpx.Response(status, content=content))
     result = bindery("accounts show demo")
     assert (result.exit_code, result.stderr.startswith("bindery: ")) == (code, True)
 
@@ -575,27 +581,20 @@ def test_device_changes_its_owner(bindery: Bindery, environment: dict[str, str])
 
 
 def test_erasure_sums_up_its_requests_and_passes_their_progress(bindery: Bindery, answering: Answering) -> None:
-    gone = httpx.Response(404, json={"title": "not found", "reason": "not_found"})
     parts: list[dict[str, Any]] = [
         {"uid": "ada", "removed": {"connections": 2}, "complete": False, "progress": "p1"},
         {"uid": "ada", "removed": {"connections": 2}, "complete": False, "progress": "p2"},
         {"uid": "ada", "removed": {"users": 1}, "complete": True, "progress": None, "receipt": {"id": "r"}},
     ]
-    answers = iter([*(httpx.Response(200, json=part) for part in parts), gone])
-    asked: list[httpx.QueryParams] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.params)
-        return next(answers)
-
-    answering(answer)
+    gone = httpx.Response(404, json={"title": "not found", "reason": "not_found"})
+    asked = answering(*(httpx.Response(200, json=part) for part in parts), gone)
     result = bindery("privacy erase ada --yes")
     assert (result.exit_code, json.loads(result.stdout)) == (
         0,
         {"uid": "ada", "removed": {"connections": 4, "users": 1}, "complete": True, "receipt": {"id": "r"}},
     )
-    assert [query.get("progress") for query in asked[:3]] == [None, "p1", "p2"]
     assert bindery("privacy erase ada --yes").exit_code == 3
+    assert [request.url.params.get("progress") for request in asked] == [None, "p1", "p2", None]
 
 
 @pytest.mark.parametrize(
@@ -629,19 +628,12 @@ def test_doctor_checks_the_registry_and_every_route(bindery: Bindery) -> None:
 
 
 def test_backfill_reports_its_progress_and_how_to_continue(bindery: Bindery, answering: Answering) -> None:
-    sent: list[Any] = []
-    parts = [
+    asked = answering(
         httpx.Response(200, json={"examined": 6000, "changed": 2, "next": "abc="}),
         httpx.Response(200, json={"examined": 6000, "changed": 1, "next": "def="}),
         httpx.Response(403, json={"message": "Forbidden"}),
         httpx.Response(200, json={"examined": 500, "changed": 4, "next": None}),
-    ]
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(json.loads(request.content))
-        return parts.pop(0)
-
-    answering(answer)
+    )
     interrupted = bindery("devices backfill-credentials")
     assert (interrupted.exit_code, interrupted.stdout) == (5, "")
     examined, stopped, _ = interrupted.stderr.split("\n", 2)
@@ -650,10 +642,11 @@ def test_backfill_reports_its_progress_and_how_to_continue(bindery: Bindery, ans
     assert stopped == f"Interrupted after 12,000 entries, with 3 bindings changed. To continue: {command}"
     continued = bindery(command.removeprefix("bindery ") + " --output table")
     assert continued.stdout == "Examined 500 entries, changed 4 bindings.\n"
+    sent = [json.loads(request.content) for request in asked]
     assert sent == [{}, {"cursor": "abc="}, {"cursor": "def="}, {"cursor": "def="}]
 
 
-def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, answering: Answering) -> None:
+def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/admin/v1/doctor":
             return httpx.Response(200, json={"healthy": True, "checks": []})
@@ -668,7 +661,7 @@ def test_doctor_exits_with_1_on_a_finding(bindery: Bindery, answering: Answering
             return httpx.Response(403 if request.url.path == "/admin/v1/users" else 500)
         return httpx.Response(500 if request.url.path == "/api/v2/device" else 404, headers={"x-request-id": "1"})
 
-    answering(answer)
+    answer_with(monkeypatch, answer)
     result = bindery("doctor --output table")
     assert result.exit_code == 1
     assert "FAILED  POST /v0/devices: timed out\n" in result.stdout
