@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -95,10 +96,11 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port on which no program listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+    """Return a port on which no program listens, below those that systems and relay hosts of servers choose."""
+    while True:
+        port = secrets.choice(range(10_000, 20_000))
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def listens(port: int) -> bool:

@@ -21,26 +21,21 @@ from tests.server.programs import BINDERY, TIME_LIMIT, bind, eventually, operate
 from tests.server.servers import Server, free_port, listens
 from tools.template import ROOT
 
-
-def example(page: str, pattern: str) -> str:
-    """Return what a pattern finds in a page of documentation."""
-    found = re.search(pattern, (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
-RECEIVER = example("docs/webhooks.md", r"^```python\n(.*?)^```\n")
-FOLLOW = example("README.md", r"^## Operate it\n.*?^```sh\n(.*?)^```\n")
+RECEIVERS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/webhooks.md").read_text(), re.DOTALL)
+(FOLLOW,) = re.findall(
+    r"^## Operate it\n.*?\n```sh\n(.*?)```\n", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+)
 
 
 class Inbox:
-    """The documented receiver, which can be stopped and started again."""
+    """A documented receiver, which can be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code: str = RECEIVERS[0]) -> None:
+        assert code.count("8000") == 1
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/"
         self._program, self._output, self._log = (folder / name for name in ("receiver.py", "output", "log"))
-        self._program.write_text(RECEIVER.replace("8000", str(self._port)))
+        self._program.write_text(code.replace("8000", str(self._port)))
 
     @contextmanager
     def receiving(self, secret: str) -> Iterator[None]:
@@ -57,9 +52,14 @@ class Inbox:
 
     def events(self, device: str) -> list[dict[str, Any]]:
         """Return the events of a device that the receiver printed, with their ids."""
-        lines = [line.partition(" ") for line in self._output.read_text().splitlines()]
-        events = [{"id": identifier, **ast.literal_eval(content)} for identifier, _, content in lines]
-        return [event for event in events if event["data"].get("device") == device]
+        lines = self._output.read_text().splitlines()
+        events = [ast.literal_eval(line.partition(" ")[2]) for line in lines]
+        made = [{"id": identifier, **event} for identifier, event in zip(self.ids(), events, strict=True)]
+        return [event for event in made if event["data"].get("device") == device]
+
+    def ids(self) -> list[str]:
+        """Return the ids of all events that the receiver printed."""
+        return [line.partition(" ")[0] for line in self._output.read_text().splitlines()]
 
     def types(self, device: str) -> list[str]:
         return [event["type"] for event in self.events(device)]
