@@ -122,7 +122,7 @@ def test_events_are_followed_and_exported(server: Server, tmp_path: Path) -> Non
         # A test run in the background of a shell ignores Ctrl-C, and so would its processes.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    watchdog = threading.Timer(TIME_LIMIT, following.kill)
+    watchdog = threading.Timer(3 * TIME_LIMIT, following.kill)
     watchdog.start()
     assert following.stdout is not None
     assert following.stderr is not None
