@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.server.programs import agent, bind, eventually, operate
+from tests.server.programs import agent, eventually, operate
 from tests.server.servers import Server
 
 TSL = {
@@ -15,32 +15,6 @@ TSL = {
         {"id": 2, "code": "switch", "name": "S", "type": "PROPERTY", "dataType": "BOOL", "subType": "RW"},
     ]
 }
-
-
-def test_company_sees_its_device_online_and_unbinding_takes_it_offline(server: Server, tmp_path: Path):
-    demo = server.environment
-    key, unbinder = ({"api_key": demo[name]} for name in ("RUFUS_API_KEY", "RUFUS_UNBIND_KEY"))
-    bound = bind(server, "LINK")
-
-    def state() -> str:
-        found: str = operate(server, "show", "--serial", "LINK")["presence"]["state"]
-        return found
-
-    def last_seen() -> Any:
-        return httpx.get(f"{server.url}/v0/devices/{bound}", headers=key).json()["result"]["last_seen"]
-
-    assert (state(), last_seen()) == ("never connected", None)
-    with agent(server, tmp_path, bound, "bindery_agent.py", "--service", "http=127.0.0.1:80"):
-        eventually(state, "online")
-        assert last_seen() is not None
-        (listed,) = operate(server, "online")
-        assert (listed["serial"], listed["ip"]) == ("LINK", "127.0.0.1")
-    eventually(state, "offline")
-    assert operate(server, "online") == []
-    with agent(server, tmp_path, bound, "bindery_agent.py"):
-        eventually(state, "online")
-        assert httpx.delete(f"{server.url}/v0/devices/{bound}", headers=unbinder).status_code == 200
-        assert state() == "never connected"
 
 
 def test_user_reads_and_controls_a_device(server: Server, tmp_path: Path):
