@@ -6,14 +6,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import browsers
-from tests.server.servers import Server
+from tests.server.conftest import server
 
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server") / "state")
-    yield running
-    assert running.stop() == 0, running.output
+__all__ = ["browser", "server"]
 
 
 @pytest.fixture(scope="session")

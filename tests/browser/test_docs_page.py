@@ -4,18 +4,16 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from starlette.staticfiles import StaticFiles
 
 from tests import documented
 from tests.browser.browsers import operation, visited
-from tests.server.servers import Server
+from tests.server.servers import Server, serving
 from tools.generate import openapi
 from tools.template import ROOT
 
@@ -53,17 +51,8 @@ def exported(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "-m", "tools.docs", folder], cwd=ROOT, check=True, capture_output=True)
 
-    class Files(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Do not log."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=folder)) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        with visited(browser, f"http://127.0.0.1:{serving.server_port}") as shown:
-            yield shown
-        serving.shutdown()
-        thread.join()
+    with serving(StaticFiles(directory=folder, html=True)) as url, visited(browser, url) as shown:
+        yield shown
 
 
 @pytest.mark.parametrize("name", TRIED)

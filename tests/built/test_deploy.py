@@ -9,7 +9,6 @@ secret, ministack returns its name where CloudFormation returns its ARN.
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import boto3
 import pytest
 
 from tests.runtime import BUILD, PROCESSOR, layers, ready
+from tests.server.servers import free_port, listens
 from tools import template
 from tools.expanded import expand, resources
 from tools.generate import roles
@@ -66,9 +66,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Set the environment to an empty local AWS account."""
     ready()
     folder = tmp_path_factory.mktemp("ministack")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     own = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "DOCKER_HOST": "unix:///nonexistent"}
     given = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
     with (folder / "log").open("wb") as log:
@@ -99,10 +97,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        with socket.socket() as connection:
-            if connection.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not listens(port):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)

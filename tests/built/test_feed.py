@@ -3,18 +3,20 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import boto3
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
 
 from bindery.core import env
 from bindery.registry import identity
 from tests import feed, rufus
 from tests.built.test_functions import Built, registry
 from tests.openid import Bank
+from tests.server.servers import serving
 from tools.local.engine import Engine
 
 
@@ -23,29 +25,14 @@ def bus() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Run an endpoint of EventBridge that accepts every event. Yield its URL and the entries that it gets."""
     entries: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    async def put(request: Request) -> Response:
+        assert request.headers["X-Amz-Target"] == "AWSEvents.PutEvents"
+        given = json.loads(await request.body())["Entries"]
+        entries.extend(given)
+        return JSONResponse({"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in given]})
 
-        def do_POST(self) -> None:
-            assert self.headers["X-Amz-Target"] == "AWSEvents.PutEvents"
-            given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["Entries"]
-            entries.extend(given)
-            answer = json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in given]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            """Write no line."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", entries
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Router([Route("/", put, methods=["POST"])])) as url:
+        yield url, entries
 
 
 def inserted(device: str) -> feed.Record:

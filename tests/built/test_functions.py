@@ -70,7 +70,6 @@ def registry(engine: Engine, bank: Bank, secrets: Mapping[str, str]) -> Iterator
 
 
 def its_secrets() -> dict[str, str]:
-    """Return the secrets of the registry in the environment."""
     client = boto3.client("secretsmanager")
     names = [name for name, _ in template.resources("AWS::SecretsManager::Secret")]
     return {name: client.get_secret_value(SecretId=name)["SecretString"] for name in names}

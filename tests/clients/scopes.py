@@ -10,10 +10,7 @@ SCOPES = {"ReadScope": "device.read", "WriteScope": "device.write"}
 
 
 class Provider(Issuer):
-    """A bank's provider."""
-
     def token(self, claims: dict[str, Any], lifetime: int) -> str:
-        """Return an access token with its scopes in `scp`."""
         scope = claims.pop("scope")
         scp = scope.split() if claims["sub"] == demo.CUSTOMERS[""] else scope
         return super().token(claims | {"scp": scp}, lifetime)

@@ -17,7 +17,6 @@ TEXT = (
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 
 BINDERY = f'bindery() {{ "{sys.executable}" -c "from tools.cli.main import app; app()" "$@"; }}'
-"""The command, of this environment."""
 CAUGHT_UP = f'"{sys.executable}" -m tests.clients.caught_up'
 
 

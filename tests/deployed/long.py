@@ -13,9 +13,9 @@ import time
 import pytest
 
 from agent.bindery_agent import NORMAL, PING_INTERVAL, Offline, WebSocket, parse_url
-from tests.deployed.smoke import Installation, endpoint, installation, outputs
+from tests.deployed.smoke import Installation, installation, outputs
 
-__all__ = ["endpoint", "installation", "outputs"]
+__all__ = ["installation", "outputs"]
 
 IDLE = float(os.environ.get("SMOKE_IDLE", "540"))
 """Seconds between messages. API Gateway closes a connection after 600 idle ones."""
@@ -25,8 +25,6 @@ MORE = 120
 
 
 class Device:
-    """A device's connection."""
-
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
 

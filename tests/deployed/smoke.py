@@ -110,14 +110,9 @@ def outputs() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def endpoint(outputs: dict[str, str]) -> str:
-    return outputs["ApiUrl"]
-
-
-@pytest.fixture(scope="module")
-def installation(endpoint: str) -> Iterator[Installation]:
+def installation(outputs: dict[str, str]) -> Iterator[Installation]:
     with ExitStack() as made:
-        api = connect(endpoint, None, None)
+        api = connect(outputs["ApiUrl"], None, None)
         made.callback(api.close)
         yield Installation(api, made)
 

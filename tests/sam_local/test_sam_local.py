@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from tests import documented
 from tests.built import operators
 from tests.http_api import Response
 from tests.performance.test_counts import refused
-from tests.server.servers import Server
+from tests.server.servers import Server, free_port, listens
 from tests.server.test_readme import EXAMPLES, shape
 from tools import template
 from tools.template import ROOT
@@ -68,9 +67,7 @@ def environment() -> dict[str, str]:
 @pytest.fixture
 def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str, Any], Response]]:
     """Invoke a function in its own container, through `sam local start-lambda`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = str(server.state / "samconfig.toml")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
@@ -89,7 +86,7 @@ def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Itera
         return Response(content["statusCode"], content["headers"], content["body"])
 
     deadline = time.monotonic() + START_SECONDS
-    while not _listens(port):
+    while not listens(port):
         assert process.poll() is None, (tmp_path / "log").read_text()
         assert time.monotonic() < deadline, (tmp_path / "log").read_text()
         time.sleep(0.1)
@@ -101,11 +98,6 @@ def invoke(server: Server, environment: dict[str, str], tmp_path: Path) -> Itera
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def requests(server: Server, api: str, answers: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,5 +6,5 @@ from tools.local import serve
 from tools.local.link import Limits, LinkGateway
 
 if __name__ == "__main__":
-    serve.LinkGateway = partial(LinkGateway, limits=Limits(lifetime=2))  # type: ignore[attr-defined,assignment,misc]
+    serve.LinkGateway = partial(LinkGateway, limits=Limits(lifetime=5))  # type: ignore[attr-defined,assignment,misc]
     serve.main()

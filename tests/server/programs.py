@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from typer.testing import CliRunner
+import typer
+from click.testing import CliRunner
 
 from tests.server.servers import Server
 from tools.cli.main import app
 from tools.template import ROOT
 
 BINDERY = Path(sys.executable).with_name("bindery")
+COMMAND = typer.main.get_command(app)
+"""The command line. Typer would build it for each invocation, which takes longer than most commands."""
 TIME_LIMIT = 60
 
 
@@ -51,9 +54,8 @@ def bind(server: Server, serial: str = "DEVICE-123") -> str:
     return deviceid
 
 
-def eventually(ask: Callable[[], Any], expected: Any, seconds: int = 30) -> None:
-    """Wait until a question has the expected answer."""
-    for _ in range(10 * seconds):
+def eventually(ask: Callable[[], Any], expected: Any) -> None:
+    for _ in range(300):
         if (found := ask()) == expected:
             return
         time.sleep(0.1)
@@ -64,7 +66,7 @@ def operate(server: Server, *arguments: str, group: str = "devices") -> Any:
     """Run a command of the operators' command line in this process, and return its result."""
     names = ("BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY")
     environment = {"BINDERY_ENDPOINT": server.url} | {name: server.environment[name] for name in names}
-    ran = CliRunner().invoke(app, [group, *arguments], env=environment)
+    ran = CliRunner().invoke(COMMAND, [group, *arguments], env=environment)
     assert ran.exit_code == 0, ran.output
     return json.loads(ran.stdout)
 
@@ -143,7 +145,6 @@ def serving_tcp(handle: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def echo(opened: socket.socket) -> None:
-    """Return what arrives, until the client ends it."""
     while data := opened.recv(65536):
         opened.sendall(data)
 
@@ -189,7 +190,6 @@ class Proxy:
         self._serving.__exit__(None, None, None)
 
     def cut(self) -> int:
-        """End all connections, and return how many there were."""
         ended, self._open = self._open, []
         for opened in ended:
             with suppress(OSError):

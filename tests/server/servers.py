@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -18,13 +19,29 @@ from starlette.types import ASGIApp
 from tools.local import serve
 from tools.template import ROOT
 
+STRANGE = {
+    "AWS_PROFILE": "someone",
+    "AWS_SESSION_TOKEN": "theirs",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+}
+"""AWS settings of a user, which a server must ignore."""
+
 
 class Server:
     """`python -m tools.local.serve`, or another module that calls it, with a free port and a state folder."""
 
     def __init__(self, state: Path, *arguments: str, module: str = "tools.local.serve") -> None:
         self.state = state
-        self.process = start("--port", "0", "--state", str(state), *arguments, module=module)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, "--port", "0", "--state", str(state), *arguments],
+            cwd=ROOT,
+            env=os.environ | STRANGE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         self.output: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -54,16 +71,13 @@ class Server:
 
     @property
     def registry(self) -> int:
-        """The process id of the registry."""
         return int((self.state / "registry" / "lock").read_text())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and return the exit code."""
         self.process.send_signal(number)
         return self.end()
 
     def end(self) -> int:
-        """Wait until the server ends, and return the exit code."""
         code = self.process.wait(60)
         self._reader.join(60)
         assert self.process.stdout is not None
@@ -81,30 +95,17 @@ class Server:
         return int(head.split()[1]), head.decode().lower(), body
 
 
-def start(*arguments: str, module: str = "tools.local.serve") -> subprocess.Popen[str]:
-    """Start the server's process, with AWS settings that it must ignore, as a user's own settings would be."""
-    strange = {
-        "AWS_PROFILE": "someone",
-        "AWS_SESSION_TOKEN": "theirs",
-        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
-        "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
-        "HTTP_PROXY": "http://127.0.0.1:9",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **strange},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def free_port() -> int:
-    """Return a port on which no program listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+    """Return a port on which no program listens, below those that systems and relay hosts of servers choose."""
+    while True:
+        port = secrets.choice(range(10_000, 20_000))
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

@@ -75,26 +75,20 @@ FUNCTIONS = [
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving(Gateway(FUNCTIONS)) as url:
-        yield url
+def api() -> Iterator[httpx.Client]:
+    with serving(Gateway(FUNCTIONS)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        yield client
 
 
-@pytest.fixture(scope="module")
-def bare_url() -> Iterator[str]:
-    with serving(Gateway(FUNCTIONS[1:])) as url:
-        yield url
-
-
-def ask(url: str, method: str = "GET", path: str = "/", **request: Any) -> Any:
-    answer = httpx.request(method, url + path, **request)
+def ask(api: httpx.Client, method: str = "GET", path: str = "/", **request: Any) -> Any:
+    answer = api.request(method, path, **request)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def test_event_has_payload_format_2_0(url: str):
+def test_event_has_payload_format_2_0(api: httpx.Client):
     event = ask(
-        url, "POST", "/some/path?a=1", content="hello", headers={"Content-Type": "text/plain", "User-Agent": "me"}
+        api, "POST", "/some/path?a=1", content="hello", headers={"Content-Type": "text/plain", "User-Agent": "me"}
     )
     context = event.pop("requestContext")
     headers = event.pop("headers")
@@ -138,9 +132,9 @@ def test_event_has_payload_format_2_0(url: str):
     ],
 )
 def test_most_specific_route_handles_the_request(
-    url: str, method: str, path: str, function: str, key: str, parameters: dict[str, str] | None
+    api: httpx.Client, method: str, path: str, function: str, key: str, parameters: dict[str, str] | None
 ):
-    answer = httpx.request(method, url + path)
+    answer = api.request(method, path)
     assert answer.headers["x-function"] == function
     if method == "HEAD":
         assert answer.content == b""
@@ -150,17 +144,17 @@ def test_most_specific_route_handles_the_request(
         assert event.get("pathParameters") == parameters
 
 
-def test_path_is_decoded_but_query_string_is_not(url: str):
-    event = ask(url, path="/a%20b?x=1%202&x=3&y=&z=%C3%A4+b")
+def test_path_is_decoded_but_query_string_is_not(api: httpx.Client):
+    event = ask(api, path="/a%20b?x=1%202&x=3&y=&z=%C3%A4+b")
     assert event["rawPath"] == "/a b"
     assert event["rawQueryString"] == "x=1%202&x=3&y=&z=%C3%A4+b"
     assert event["queryStringParameters"] == {"x": "1 2,3", "y": "", "z": "ä b"}
-    assert "queryStringParameters" not in ask(url)
+    assert "queryStringParameters" not in ask(api)
 
 
-def test_headers_are_lower_case_joined_and_keep_underscores(url: str):
+def test_headers_are_lower_case_joined_and_keep_underscores(api: httpx.Client):
     event = ask(
-        url, headers=[("API_Key", "k"), ("X-Two", "1"), ("x-two", "2"), ("Cookie", "a=1; b=2"), ("Cookie", "c=3")]
+        api, headers=[("API_Key", "k"), ("X-Two", "1"), ("x-two", "2"), ("Cookie", "a=1; b=2"), ("Cookie", "c=3")]
     )
     assert event["headers"]["api_key"] == "k"
     assert event["headers"]["x-two"] == "1,2"
@@ -168,8 +162,8 @@ def test_headers_are_lower_case_joined_and_keep_underscores(url: str):
     assert "cookie" not in event["headers"]
 
 
-def test_source_ip_is_taken_from_the_connection(url: str):
-    event = ask(url, headers={"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"})
+def test_source_ip_is_taken_from_the_connection(api: httpx.Client):
+    event = ask(api, headers={"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"})
     assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
     assert event["headers"]["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
 
@@ -193,62 +187,63 @@ def test_source_ip_is_taken_from_the_connection(url: str):
         (None, False),
     ],
 )
-def test_text_bodies_are_plain_and_others_base64_encoded(url: str, content_type: str | None, plain: bool):
+def test_text_bodies_are_plain_and_others_base64_encoded(api: httpx.Client, content_type: str | None, plain: bool):
     body = '{"a":"ä"}'
-    event = ask(url, "POST", content=body.encode(), headers={"Content-Type": content_type} if content_type else {})
+    event = ask(api, "POST", content=body.encode(), headers={"Content-Type": content_type} if content_type else {})
     assert event["isBase64Encoded"] is not plain
     assert event["body"] == (body if plain else base64.b64encode(body.encode()).decode())
 
 
-def test_invalid_utf_8_is_passed_on_unchanged(url: str):
-    event = ask(url, "POST", content=b"\xff{", headers={"Content-Type": "application/json"})
+def test_invalid_utf_8_is_passed_on_unchanged(api: httpx.Client):
+    event = ask(api, "POST", content=b"\xff{", headers={"Content-Type": "application/json"})
     assert event["isBase64Encoded"] is True
     assert base64.b64decode(event["body"]) == b"\xff{"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_empty_body_is_omitted_from_the_event(url: str, method: str):
-    event = ask(url, method, headers={"Content-Type": "application/json"})
+def test_empty_body_is_omitted_from_the_event(api: httpx.Client, method: str):
+    event = ask(api, method, headers={"Content-Type": "application/json"})
     assert "body" not in event
     assert event["isBase64Encoded"] is False
 
 
-def test_largest_event_reaches_the_function(url: str):
+def test_largest_event_reaches_the_function(api: httpx.Client):
     body = b"a" * (PAYLOAD_LIMIT - 5000)
-    assert ask(url, "POST", "/size", content=body, headers={"Content-Type": "text/plain"}) == len(body)
+    assert ask(api, "POST", "/size", content=body, headers={"Content-Type": "text/plain"}) == len(body)
 
 
 @pytest.mark.parametrize("size", [PAYLOAD_LIMIT, BODY_LIMIT, BODY_LIMIT + 1])
-def test_larger_body_is_413(url: str, size: int):
-    answer = httpx.post(f"{url}/size", content=b"a" * size, headers={"Content-Type": "text/plain"})
+def test_larger_body_is_413(api: httpx.Client, size: int):
+    answer = api.post("/size", content=b"a" * size, headers={"Content-Type": "text/plain"})
     assert (answer.status_code, answer.text) == (413, '{"message":"Request Entity Too Large"}')
 
 
-def test_headers_over_the_gateway_limit_are_431(url: str):
-    answer = httpx.get(url, headers={"X-Long": "a" * HEADER_LIMIT})
+def test_headers_over_the_gateway_limit_are_431(api: httpx.Client):
+    answer = api.get("/", headers={"X-Long": "a" * HEADER_LIMIT})
     assert (answer.status_code, answer.text) == (431, '{"message":"Request Header Fields Too Large"}')
 
 
-def test_gateway_returns_404_without_a_default_route(bare_url: str):
-    answer = httpx.post(f"{bare_url}/things/all/of")
+def test_gateway_returns_404_without_a_default_route():
+    with serving(Gateway(FUNCTIONS[1:])) as url:
+        answer = httpx.post(f"{url}/things/all/of")
     assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
 
 
 @pytest.mark.parametrize("path", ["/broken", "/huge"])
-def test_exception_or_response_that_is_too_large_is_500(url: str, path: str):
-    answer = httpx.get(url + path)
+def test_exception_or_response_that_is_too_large_is_500(api: httpx.Client, path: str):
+    answer = api.get(path)
     assert (answer.status_code, answer.text) == (500, '{"message":"Internal Server Error"}')
 
 
-def test_response_keeps_headers_cookies_and_binary_body(url: str):
-    answer = httpx.get(f"{url}/binary")
+def test_response_keeps_headers_cookies_and_binary_body(api: httpx.Client):
+    answer = api.get("/binary")
     assert (answer.status_code, answer.content) == (201, b"\x00\xff")
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Secure"]
     assert answer.headers["apigw-requestid"]
 
 
-def test_32_requests_run_concurrently(url: str):
+def test_32_requests_run_concurrently(api: httpx.Client):
     with ThreadPoolExecutor(32) as threads:
-        statuses = list(threads.map(lambda _: httpx.get(f"{url}/together", timeout=60).status_code, range(32)))
+        statuses = list(threads.map(lambda _: api.get("/together").status_code, range(32)))
     assert statuses == [204] * 32

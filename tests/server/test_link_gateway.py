@@ -9,11 +9,10 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from wsproto import ConnectionType, WSConnection
@@ -29,8 +28,9 @@ from wsproto.events import (
 )
 
 from bindery.aws.errors import ServiceError
+from tests.server.servers import serving
 from tools.local import authorizer
-from tools.local.frames import FRAME_LIMIT, MESSAGE_LIMIT, Protocol
+from tools.local.frames import FRAME_LIMIT, MESSAGE_LIMIT
 from tools.local.gateway import THREADS
 from tools.local.link import ARN, Limits, LinkGateway
 from tools.local.loopback import Guard
@@ -64,7 +64,7 @@ def stub(name: str, handler: Handler) -> Function:
 class Running:
     """A gateway that is served until the next one is, and the events that its functions received."""
 
-    def __init__(self, server: "Server", **settings: Any) -> None:
+    def __init__(self, server: "Replaceable", **settings: Any) -> None:
         self.requests: queue.Queue[dict[str, Any]] = queue.Queue()
         self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self.disconnects: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -105,44 +105,39 @@ class Running:
         return {"statusCode": 200}
 
 
-class Server:
-    """An ASGI server whose app can be replaced."""
+class Replaceable:
+    """An app that is served, and can be replaced."""
 
     def __init__(self) -> None:
         self.app: ASGIApp = Router()
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        config = uvicorn.Config(
-            self._call,
-            interface="asgi3",
-            lifespan="off",
-            log_level="critical",
-            proxy_headers=False,
-            http="h11",
-            ws=Protocol,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._listening],))
-        self._thread.start()
+        self.port = 0
 
-    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
 
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+
+@contextmanager
+def served() -> Iterator[Replaceable]:
+    app = Replaceable()
+    with serving(app) as url:
+        app.port = int(url.rpartition(":")[2])
+        yield app
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    served = Server()
-    yield served
-    served.stop()
+def server() -> Iterator[Replaceable]:
+    with served() as app:
+        yield app
 
 
 @pytest.fixture
-def start(server: Server) -> Start:
+def start(server: Replaceable) -> Start:
     return lambda **settings: Running(server, **settings)
+
+
+@pytest.fixture
+def running(start: Start) -> Running:
+    return start()
 
 
 class Client:
@@ -151,7 +146,6 @@ class Client:
     def __init__(self, running: Running, target: str = "/link", **headers: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", running.port), 30)
         self.connection = WSConnection(ConnectionType.CLIENT)
-        self._events: Iterator[Event] = iter(())
         named = {"host": "127.0.0.1", "authorization": "Bearer key"} | headers
         host = named.pop("host")
         extra = [(name.encode(), value.encode()) for name, value in named.items() if value]
@@ -204,6 +198,11 @@ def connect() -> Iterator[Connect]:
         client.socket.close()
 
 
+@pytest.fixture
+def client(connect: Connect, running: Running) -> Client:
+    return connect(running)
+
+
 def accepted(running: Running, client: Client) -> str:
     """The id of a client's connection."""
     assert isinstance(client.opened, AcceptConnection)
@@ -240,8 +239,7 @@ def frame(opcode: int, payload: bytes, *, last: bool = True) -> bytes:
     return bytes([opcode | 0x80 * last]) + length + bytes(4) + payload
 
 
-def test_authorizer_receives_documented_event(start: Start, connect: Connect):
-    running = start()
+def test_authorizer_receives_documented_event(running: Running, connect: Connect):
     port = str(running.port)
     connect(running, "/link?a=1&a=2&b=", **{"user-agent": "agent/1", "x-forwarded-for": "192.0.2.1"})
     event = running.requests.get(timeout=30)
@@ -263,19 +261,14 @@ def test_authorizer_receives_documented_event(start: Start, connect: Connect):
         "multiValueQueryStringParameters": {"a": ["1", "2"], "b": [""]},
         "stageVariables": {},
     }
-    assert constant(context) == {
-        "routeKey": "$connect",
-        "eventType": "CONNECT",
-        "messageDirection": "IN",
-        "stage": "link",
-        "identity": {"sourceIp": "127.0.0.1", "userAgent": "agent/1"},
-        "domainName": "127.0.0.1",
-        "apiId": "local",
-    }
+    identity = {"sourceIp": "127.0.0.1", "userAgent": "agent/1"}
+    assert constant(context) == {"routeKey": "$connect", "eventType": "CONNECT", "identity": identity}
 
 
 def constant(context: dict[str, Any]) -> dict[str, Any]:
-    """Check and remove the members of `requestContext` that differ in each event."""
+    """Check and remove the members of `requestContext` that are the same, or differ, in each event."""
+    common = {"messageDirection": "IN", "stage": "link", "domainName": "127.0.0.1", "apiId": "local"}
+    assert {name: context.pop(name) for name in common} == common
     for name in ("connectionId", "requestId", "extendedRequestId"):
         assert re.fullmatch(r"[\w-]{15}=", context.pop(name))
     requested = context.pop("requestTimeEpoch")
@@ -285,9 +278,7 @@ def constant(context: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
-def test_message_event_has_authorizer_context_as_text(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_message_event_has_authorizer_context_as_text(running: Running, client: Client):
     connection = accepted(running, client)
     client.text('{"type":"hello"}')
     event = running.messages.get(timeout=30)
@@ -299,17 +290,12 @@ def test_message_event_has_authorizer_context_as_text(start: Start, connect: Con
     assert constant(context) == {
         "routeKey": "$default",
         "eventType": "MESSAGE",
-        "messageDirection": "IN",
-        "stage": "link",
         "identity": {"sourceIp": "127.0.0.1"},
-        "domainName": "127.0.0.1",
-        "apiId": "local",
         "authorizer": CONTEXT,
     }
 
 
-def test_missing_authorization_is_refused_without_invocation(start: Start, connect: Connect):
-    running = start()
+def test_missing_authorization_is_refused_without_invocation(running: Running, connect: Connect):
     client = connect(running, authorization="")
     assert status(client) == 401
     assert json.loads(client.body)["message"] == "Unauthorized"
@@ -338,10 +324,13 @@ def policy(*statements: dict[str, Any], **others: Any) -> dict[str, Any]:
         policy(statement(), context={}),
     ],
 )
-def test_policy_that_allows_the_connection_is_accepted(start: Start, connect: Connect, answer: Any):
-    running = start()
+def test_policy_that_allows_the_connection_is_accepted(running: Running, connect: Connect, answer: Any):
     running.authorize = lambda event, context: answer
     accepted(running, connect(running))
+
+
+def broken(event: dict[str, Any], context: Any) -> Any:
+    raise RuntimeError("secret")
 
 
 FORBIDDEN = [
@@ -365,6 +354,7 @@ INVALID = [
     policy(statement("allow")),
     policy({"Effect": "Allow", "Resource": "*"}),
     ALLOW | {"context": {"a": object()}},
+    broken,
 ]
 REFUSED = [
     *((each, 403, "Forbidden") for each in FORBIDDEN),
@@ -374,27 +364,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("answer", "code", "message"), REFUSED)
 def test_other_response_of_the_authorizer_is_refused(
-    start: Start, connect: Connect, answer: Any, code: int, message: str
+    running: Running, connect: Connect, answer: Any, code: int, message: str
 ):
-    running = start()
-    running.authorize = lambda event, context: answer
+    running.authorize = answer if callable(answer) else lambda event, context: answer
     client = connect(running)
     assert (status(client), json.loads(client.body)["message"]) == (code, message)
 
 
-def test_authorizer_that_fails_is_an_error(start: Start, connect: Connect):
-    running = start()
-    running.authorize = broken
-    assert status(connect(running)) == 500
-
-
-def broken(event: dict[str, Any], context: Any) -> Any:
-    raise RuntimeError("secret")
-
-
-def test_ping_is_answered_without_invocation(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_ping_is_answered_without_invocation(running: Running, client: Client):
     client.text(' {"n": 1, "type": "ping"}')
     assert client.message() == '{"type":"pong"}'
     assert running.messages.empty()
@@ -404,17 +381,14 @@ def test_ping_is_answered_without_invocation(start: Start, connect: Connect):
     "text",
     ["", "ping", '"ping"', '["ping"]', '{"type":["ping"]}', '{"Type":"ping"}', '{"type":"$disconnect"}', "[" * 100_000],
 )
-def test_every_other_text_goes_to_default_route(start: Start, connect: Connect, text: str):
-    running = start()
-    client = connect(running)
+def test_every_other_text_goes_to_default_route(running: Running, client: Client, text: str):
     for part in range(0, len(text) or 1, FRAME_LIMIT):
         last = part + FRAME_LIMIT >= len(text)
         client.send(TextMessage(data=text[part : part + FRAME_LIMIT], message_finished=last))
     assert running.messages.get(timeout=30)["body"] == text
 
 
-def test_messages_of_one_connection_are_handled_concurrently(start: Start, connect: Connect):
-    running = start()
+def test_messages_of_one_connection_are_handled_concurrently(running: Running, client: Client):
     together = threading.Barrier(THREADS)
 
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -422,7 +396,6 @@ def test_messages_of_one_connection_are_handled_concurrently(start: Start, conne
         return running.echo(event, context)
 
     running.handle = handle
-    client = connect(running)
     sent = {json.dumps({"n": number}) for number in range(THREADS)}
     for text in sent:
         client.text(text)
@@ -430,10 +403,8 @@ def test_messages_of_one_connection_are_handled_concurrently(start: Start, conne
 
 
 @pytest.mark.parametrize("handle", [broken, lambda event, context: None, lambda event, context: {"body": "x"}])
-def test_failed_function_is_reported_and_connection_stays_open(start: Start, connect: Connect, handle: Handler):
-    running = start()
+def test_failed_function_is_reported_and_connection_stays_open(running: Running, client: Client, handle: Handler):
     running.handle = handle
-    client = connect(running)
     connection = accepted(running, client)
     client.text("x")
     request = running.messages.get(timeout=30)["requestContext"]["requestId"]
@@ -459,9 +430,7 @@ def test_function_that_takes_too_long_is_reported(start: Start, connect: Connect
     reported.set()
 
 
-def test_largest_frames_and_message_are_accepted(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_largest_frames_and_message_are_accepted(running: Running, client: Client):
     # Characters of two bytes, some of them in two frames.
     body = b"x" + "é".encode() * (MESSAGE_LIMIT // 2 - 1) + b"y"
     parts = [body[at : at + FRAME_LIMIT] for at in range(0, MESSAGE_LIMIT, FRAME_LIMIT)]
@@ -485,9 +454,7 @@ LARGEST = frame(TEXT, b"x" * FRAME_LIMIT, last=False), *[frame(MORE, b"x" * FRAM
         ([frame(MORE, b"x")], 1002),
     ],
 )
-def test_refused_frame_closes_connection(start: Start, connect: Connect, frames: list[bytes], code: int):
-    running = start()
-    client = connect(running)
+def test_refused_frame_closes_connection(running: Running, client: Client, frames: list[bytes], code: int):
     client.socket.sendall(b"".join(frames))
     assert client.closed() == code
     context = running.disconnects.get(timeout=30)["requestContext"]
@@ -495,19 +462,27 @@ def test_refused_frame_closes_connection(start: Start, connect: Connect, frames:
     assert running.messages.empty()
 
 
-def test_idle_connection_is_closed_though_server_posts_and_pings_are_answered(start: Start, connect: Connect):
-    running = start(limits=Limits(idle=0.5))
-    client = connect(running)
-    connection = accepted(running, client)
+def goes_away(client: Client, use: Callable[[], None]) -> bool:
+    """Use a connection until it is closed, and return True if the server has gone away."""
     ends = time.monotonic() + 20
     event: Event = client.opened
     while not isinstance(event, CloseConnection) and time.monotonic() < ends:
+        use()
+        event = client.event()
+    return isinstance(event, CloseConnection) and (event.code, event.reason) == (1001, "Going away")
+
+
+def test_idle_connection_is_closed_though_server_posts_and_pings_are_answered(start: Start, connect: Connect):
+    running = start(limits=Limits(idle=0.2))
+    client = connect(running)
+    connection = accepted(running, client)
+
+    def use() -> None:
         client.send(Ping())
         with suppress(ServiceError):
             running.post(connection, "x")
-        event = client.event()
-    assert isinstance(event, CloseConnection)
-    assert (event.code, event.reason) == (1001, "Going away")
+
+    assert goes_away(client, use)
 
 
 def test_message_restarts_idle_time(start: Start, connect: Connect):
@@ -524,27 +499,19 @@ def test_message_restarts_idle_time(start: Start, connect: Connect):
 def test_lifetime_ends_connection_in_use(start: Start, connect: Connect):
     running = start(limits=Limits(lifetime=0.5))
     client = connect(running)
-    ends = time.monotonic() + 20
-    event: Event = client.opened
-    while not isinstance(event, CloseConnection) and time.monotonic() < ends:
-        client.text('{"type":"ping"}')
-        event = client.event()
-    assert isinstance(event, CloseConnection)
-    assert (event.code, event.reason) == (1001, "Going away")
+    assert goes_away(client, lambda: client.text('{"type":"ping"}'))
 
 
 LARGE = "x" * MESSAGE_LIMIT
 GONE = ("GoneException", 410)
 
 
-def test_unknown_connection_is_gone(start: Start):
-    running = start()
+def test_unknown_connection_is_gone(running: Running):
     assert error(lambda: running.post("L0SM9cOFvHcCIhw=", "x")) == GONE
     assert error(lambda: running.delete("L0SM9cOFvHcCIhw=")) == GONE
 
 
-def test_connection_is_gone_until_it_is_established(start: Start, connect: Connect):
-    running = start()
+def test_connection_is_gone_until_it_is_established(running: Running, connect: Connect):
     found = []
 
     def authorize(event: dict[str, Any], context: Any) -> Any:
@@ -556,18 +523,14 @@ def test_connection_is_gone_until_it_is_established(start: Start, connect: Conne
     assert found == [GONE]
 
 
-def test_closed_connection_is_gone(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_closed_connection_is_gone(running: Running, client: Client):
     connection = accepted(running, client)
     client.send(CloseConnection(code=1000))
     running.disconnects.get(timeout=30)
     assert error(lambda: running.post(connection, "x")) == GONE
 
 
-def test_deleted_connection_is_gone_at_once_but_receives_earlier_messages(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_deleted_connection_is_gone_at_once_but_receives_earlier_messages(running: Running, client: Client):
     connection = established(running, client)
     running.post(connection, "one")
     running.post(connection, "two")
@@ -579,9 +542,7 @@ def test_deleted_connection_is_gone_at_once_but_receives_earlier_messages(start:
     assert (event.code, event.reason) == (1000, "Connection Closed Normally")
 
 
-def test_function_can_post_largest_message_in_several_frames(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_function_can_post_largest_message_in_several_frames(running: Running, client: Client):
     connection = established(running, client)
     text = "é" * (MESSAGE_LIMIT // 2)
     running.post(connection, text)
@@ -600,9 +561,8 @@ def test_function_can_post_largest_message_in_several_frames(start: Start, conne
     assert max(frames) <= FRAME_LIMIT
 
 
-def test_larger_message_cannot_be_posted(start: Start, connect: Connect):
-    running = start()
-    connection = established(running, connect(running))
+def test_larger_message_cannot_be_posted(running: Running, client: Client):
+    connection = established(running, client)
     assert error(lambda: running.post(connection, "x" * (MESSAGE_LIMIT + 1))) == ("PayloadTooLargeException", 413)
 
 
@@ -620,9 +580,7 @@ def fill(running: Running, connection: str) -> int:
     return posted
 
 
-def test_client_that_does_not_read_limits_posts(start: Start, connect: Connect):
-    running = start()
-    client = connect(running)
+def test_client_that_does_not_read_limits_posts(running: Running, client: Client):
     connection = established(running, client)
     posted = fill(running, connection)
     assert [client.message() for _ in range(posted)] == [LARGE] * posted
@@ -630,9 +588,8 @@ def test_client_that_does_not_read_limits_posts(start: Start, connect: Connect):
     assert client.message() == "x"
 
 
-def test_client_that_does_not_read_can_be_deleted(start: Start, connect: Connect):
-    running = start()
-    connection = established(running, connect(running))
+def test_client_that_does_not_read_can_be_deleted(running: Running, client: Client):
+    connection = established(running, client)
     fill(running, connection)
     running.delete(connection)
     assert running.disconnects.get(timeout=30)["requestContext"]["disconnectStatusCode"] == 1000
@@ -648,10 +605,8 @@ def test_client_that_does_not_read_can_be_deleted(start: Start, connect: Connect
     ],
 )
 def test_disconnect_event_has_close_code(
-    start: Start, connect: Connect, close: Callable[[Client], None], code: int, reason: str
+    running: Running, client: Client, close: Callable[[Client], None], code: int, reason: str
 ):
-    running = start()
-    client = connect(running)
     connection = accepted(running, client)
     close(client)
     event = running.disconnects.get(timeout=30)
@@ -666,11 +621,7 @@ def test_disconnect_event_has_close_code(
     assert constant(context) == {
         "routeKey": "$disconnect",
         "eventType": "DISCONNECT",
-        "messageDirection": "IN",
-        "stage": "link",
         "identity": {"sourceIp": "127.0.0.1"},
-        "domainName": "127.0.0.1",
-        "apiId": "local",
         "authorizer": CONTEXT,
         "disconnectStatusCode": code,
         "disconnectReason": reason,
@@ -678,11 +629,10 @@ def test_disconnect_event_has_close_code(
 
 
 def test_server_that_stops_disconnects_clients(connect: Connect):
-    server = Server()
-    running = Running(server)
-    client = connect(running)
-    connection = accepted(running, client)
-    server.stop()
+    with served() as server:
+        running = Running(server)
+        client = connect(running)
+        connection = accepted(running, client)
     assert client.closed() == 1012
     assert running.disconnects.get(timeout=30)["requestContext"]["connectionId"] == connection
 
@@ -721,9 +671,8 @@ def test_faults_lose_duplicate_and_delay_messages_in_both_directions(start: Star
     ],
 )
 def test_websockets_of_other_hosts_and_origins_are_refused(
-    start: Start, connect: Connect, headers: dict[str, str], expected: int | None
+    running: Running, connect: Connect, headers: dict[str, str], expected: int | None
 ):
-    running = start()
     client = connect(running, **headers)
     if expected is None:
         accepted(running, client)

@@ -5,18 +5,20 @@ import os
 import platform
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.server.programs import bind
-from tests.server.servers import Server, start
+from tests.server.servers import Server
 from tools import template
 from tools.local import serve
 
@@ -53,21 +55,13 @@ exports.post = async (url, data, {headers}) => {
 };
 """
 """The part of axios that the samples use."""
-NAMES = [
-    *(
-        "RUFUS_API_KEY",
-        "RUFUS_READ_KEY",
-        "RUFUS_UNBIND_KEY",
-        "QUECTEL_TOKEN",
-        "QUECTEL_EMAIL",
-        "QUECTEL_PASSWORD",
-        "QUECTEL_PK",
-        "QUECTEL_SN",
-        "ASSECO_TOKEN",
-    ),
-    *("REMOTEIT_DEVELOPER_KEY", "REMOTEIT_TOKEN", "REMOTEIT_DEVICE_ADDRESS", "REMOTEIT_USERNAME", "REMOTEIT_PASSWORD"),
-    "REMOTEIT_DEVICE_CREDENTIAL",
-]
+CALLER = {
+    "RUFUS": ("API_KEY", "READ_KEY", "UNBIND_KEY"),
+    "QUECTEL": ("TOKEN", "EMAIL", "PASSWORD", "PK", "SN"),
+    "ASSECO": ("TOKEN",),
+    "REMOTEIT": ("DEVELOPER_KEY", "TOKEN", "DEVICE_ADDRESS", "USERNAME", "PASSWORD", "DEVICE_CREDENTIAL"),
+}
+"""Variables of a caller, by API."""
 
 
 @pytest.mark.parametrize("sample", RUNNABLE, ids=lambda sample: sample.name)
@@ -114,7 +108,8 @@ def test_demo_env_has_two_callers_of_each_kind(server: Server):
     operator = {"BINDERY_ACCESS_KEY_ID", "BINDERY_SECRET_ACCESS_KEY"}
     app = {"QUECTEL_USER_DOMAIN", "QUECTEL_DOMAIN_SECRET", "DEVICES_URL", "RUFUS_DEVICE_CREDENTIAL"}
     app |= {"REMOTEIT_HTTP_ADDRESS", "REMOTEIT_SSH_ADDRESS"}
-    assert set(demo) - operator - app == {name + suffix for name in NAMES for suffix in ("", "_OTHER")}
+    callers = {f"{api}_{name}" for api, names in CALLER.items() for name in names}
+    assert set(demo) - operator - app == callers | {f"{name}_OTHER" for name in callers}
     assert operator | app <= set(demo)
     assert stat.S_IMODE((server.state / "demo.env").stat().st_mode) == 0o600
     assert demo["RUFUS_API_KEY"] == "ror-ae4fc6c19681a20fad30"
@@ -177,39 +172,55 @@ def test_server_listens_on_loopback_only(server: Server):
         other.bind(("127.0.0.2", server.port))
 
 
-def test_port_in_use_is_a_one_line_error_and_changes_nothing(server: Server, tmp_path: Path):
-    process = start("--port", str(server.port), "--state", str(tmp_path / "state"))
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert output == (
+@pytest.fixture
+def failure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Start a server that fails, and return its error."""
+
+    def start(port: object = 0, **options: object) -> str:
+        arguments = [f"--{name}={value}" for name, value in {"port": port, **options}.items()]
+        monkeypatch.setattr(sys, "argv", ["serve", *arguments])
+        # These would apply to the test's process.
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr(os, "umask", lambda _: None)
+        with pytest.raises(SystemExit) as ended:
+            serve.main()
+        return str(ended.value.code)
+
+    return start
+
+
+@pytest.mark.parametrize("port", ["abc", "65536"])
+def test_invalid_port_is_a_one_line_error(failure: Callable[..., str], port: str):
+    assert failure(port) == f"bindery: PORT={port} is not a port number (0 to 65535). Example: make run PORT=3001"
+
+
+def test_invalid_log_format_is_a_one_line_error(failure: Callable[..., str]):
+    assert failure(log="xml") == "bindery: LOG=xml is not a log format. Use make run LOG=text or make run LOG=json"
+
+
+def test_port_in_use_is_a_one_line_error_and_changes_nothing(
+    server: Server, failure: Callable[..., str], tmp_path: Path
+):
+    assert failure(server.port, state=tmp_path / "state") == (
         f"bindery: port {server.port} is already in use. If another Bindery server is running, stop it, or start a"
-        f" second server on another port and state folder: make run PORT={server.port % 65535 + 1} STATE_DIR=.local-2\n"
+        f" second server on another port and state folder: make run PORT={server.port % 65535 + 1} STATE_DIR=.local-2"
     )
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("port", ["abc", "65536"])
-def test_invalid_port_is_a_one_line_error(port: str):
-    with pytest.raises(SystemExit) as ended:
-        serve.listen(port)
-    assert ended.value.code == f"bindery: PORT={port} is not a port number (0 to 65535). Example: make run PORT=3001"
-
-
-def test_invalid_log_format_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "argv", ["serve", "--log=xml"])
-    with pytest.raises(SystemExit) as ended:
-        serve.main()
-    assert ended.value.code == "bindery: LOG=xml is not a log format. Use make run LOG=text or make run LOG=json"
-
-
-def test_state_of_an_older_release_is_refused_with_a_remedy(tmp_path: Path):
+def test_state_of_an_older_release_is_refused_with_a_remedy(failure: Callable[..., str], tmp_path: Path):
     (tmp_path / "registry").mkdir()
-    process = start("--port", "0", "--state", str(tmp_path))
-    assert process.communicate(timeout=60)[0] == (
+    assert failure(state=tmp_path) == (
         f"bindery: {tmp_path} is not a state folder of this release of Bindery. Move it away to start with new demo"
-        " data, or use another folder: make run STATE_DIR=…\n"
+        " data, or use another folder: make run STATE_DIR=…"
     )
-    assert process.returncode == 1
+
+
+def test_second_server_on_the_same_state_is_refused(server: Server, failure: Callable[..., str]):
+    assert failure(state=server.state) == (
+        f"bindery: the state folder {server.state} is in use by another server (process {server.process.pid}). Stop"
+        " it, or use another folder: make run STATE_DIR=…"
+    )
 
 
 @pytest.mark.parametrize("path", ["/v0/devices", "/docs/settings.json", "/issuer/keys", "/nowhere", "/"])
@@ -270,13 +281,3 @@ def test_sam_local_is_configured_for_the_local_registry_and_this_machine(server:
         declared = {name for function in template.functions() for name in function.environment}
         assert settings.keys() <= declared
         assert re.fullmatch(r"http://host\.docker\.internal:\d+/[\w-]{43}", settings["AWS_ENDPOINT_URL"])
-
-
-def test_second_server_on_the_same_state_is_refused(server: Server):
-    process = start("--port", "0", "--state", str(server.state))
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert output == (
-        f"bindery: the state folder {server.state} is in use by another server (process {server.process.pid}). Stop"
-        " it, or use another folder: make run STATE_DIR=…\n"
-    )

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
+from tests.agent.conftest import _short_waits
 from tests.server.conftest import server
+from tests.server.programs import COMMAND
 from tests.server.servers import Server
-from tools.cli.main import app
 
-__all__ = ["bindery", "environment", "server"]
+__all__ = ["_short_waits", "bindery", "environment", "server"]
 
 Bindery = Callable[..., Result]
 
@@ -28,6 +29,6 @@ def bindery(environment: Mapping[str, str]) -> Bindery:
     """Run a command line. `None` in `env` removes a variable."""
 
     def run(line: str, *, stdin: str | None = None, env: Mapping[str, Any] | None = None) -> Result:
-        return CliRunner().invoke(app, shlex.split(line), input=stdin, env={**environment, **(env or {})})
+        return CliRunner().invoke(COMMAND, shlex.split(line), input=stdin, env={**environment, **(env or {})})
 
     return run

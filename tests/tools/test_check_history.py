@@ -110,7 +110,6 @@ def of_an_account() -> list[Event]:
 
 
 def export(path: Path, *parts: list[Event]) -> list[str]:
-    """Write a file for each part and return their names."""
     names = []
     for number, events in enumerate(parts):
         file = path / f"{number}.ndjson"

@@ -8,23 +8,17 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
-from agent import bindery_agent
-from tests.agent.link_server import LinkServer, in_loop
+from tests.agent.link_server import Connection, LinkServer, in_loop
+from tests.server.programs import COMMAND
 from tools.cli.client import Exit, Failure
-from tools.cli.main import app
 from tools.local import relay
 from tools.tunnel import relay_host
 from tools.tunnel.relay_host import RelayHost
 
 CREDENTIAL = "port#34168.5C6D4A3E-0000-4000-8000-000000000000"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bindery_agent, "CLOSE_TIMEOUT", 0.1)
 
 
 class Api:
@@ -43,8 +37,6 @@ class Api:
 
 
 class Relay:
-    """A running relay host with one port."""
-
     def __init__(self, server: LinkServer) -> None:
         self.api = Api()
         self.listening = socket.create_server(("127.0.0.1", 0))
@@ -53,6 +45,12 @@ class Relay:
 
     async def connect(self) -> Streams:
         return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def open(self, server: LinkServer) -> tuple[Streams, Connection, dict[str, Any]]:
+        """Connect, and return the connection, the session's WebSocket and its message that opens a stream."""
+        connection = await self.connect()
+        link = await server.welcomed()
+        return connection, link, await link.message()
 
 
 @asynccontextmanager
@@ -94,47 +92,29 @@ async def test_connections_of_a_lease_share_a_session() -> None:
 async def test_session_without_connections_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_host, "IDLE_SECONDS", 0.1)
     async with LinkServer() as server, running_relay(server) as running:
-        connection = await running.connect()
-        link = await server.welcomed()
-        opened = await link.message()
+        connection, link, opened = await running.open(server)
         link.send({"type": "reset", "s": opened["s"], "why": "refused"})
         assert await refused(connection)
         assert await link.closed() == 1000
-        connection = await running.connect()
-        assert (await (await server.welcomed()).message())["type"] == "open"
+        connection, _, opened = await running.open(server)
+        assert opened["type"] == "open"
         connection[1].close()
 
 
 @in_loop
-async def test_end_of_a_lease_ends_its_connections_and_the_next_is_asked_for_again() -> None:
-    async with LinkServer() as server, running_relay(server) as running:
-        connection = await running.connect()
-        link = await server.welcomed()
-        await link.message()
-        link.send({"type": "bye", "why": "ended", "after": 0})
-        assert await refused(connection)
-        connection = await running.connect()
-        await server.welcomed()
-        assert len(running.api.asked) == 2
-        connection[1].close()
-
-
-@in_loop
-async def test_end_of_a_session_leaves_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_end_of_a_lease_ends_its_connections_and_leaves_the_next_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_host, "IDLE_SECONDS", 0.2)
     async with LinkServer() as server, running_relay(server) as running:
-        connection = await running.connect()
-        link = await server.welcomed()
-        await link.message()
+        connection, link, _ = await running.open(server)
         link.send({"type": "bye", "why": "ended", "after": 0})
         assert await refused(connection)
-        opened = [await running.connect()]
-        link = await server.welcomed()
-        link.send({"type": "ack", "s": (await link.message())["s"], "n": 1, "window": 8})
+        first, link, opened = await running.open(server)
+        assert len(running.api.asked) == 2
+        link.send({"type": "ack", "s": opened["s"], "n": 1, "window": 8})
         await asyncio.sleep(0.4)
-        opened.append(await running.connect())
+        second = await running.connect()
         assert (await link.message())["type"] == "open"
-        for _, writer in opened:
+        for _, writer in (first, second):
             writer.close()
 
 
@@ -167,9 +147,7 @@ async def test_client_that_was_refused_often_is_refused_without_a_request(
 async def test_connections_above_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_host, "MAX_CONNECTIONS", 1)
     async with LinkServer() as server, running_relay(server) as running:
-        connection = await running.connect()
-        link = await server.welcomed()
-        await link.message()
+        connection, *_ = await running.open(server)
         assert await refused(await running.connect())
         connection[1].close()
 
@@ -178,9 +156,7 @@ async def test_connections_above_the_limit_are_refused(monkeypatch: pytest.Monke
 async def test_stopped_relay_host_resets_its_connections() -> None:
     async with LinkServer() as server:
         async with running_relay(server) as running:
-            connection = await running.connect()
-            link = await server.welcomed()
-            opened = await link.message()
+            connection, link, opened = await running.open(server)
         assert await link.message() == {"type": "reset", "s": opened["s"], "why": "closed"}
         assert await refused(connection)
 
@@ -188,7 +164,7 @@ async def test_stopped_relay_host_resets_its_connections() -> None:
 def failure(ports: str) -> str:
     """Return the error of the program with these ports."""
     result = CliRunner().invoke(
-        app, ["relay-host", "--listen=127.0.0.1", f"--ports={ports}", "--devices-url=wss://x/link"]
+        COMMAND, ["relay-host", "--listen=127.0.0.1", f"--ports={ports}", "--devices-url=wss://x/link"]
     )
     assert result.exit_code == 2
     return result.stderr

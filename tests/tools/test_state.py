@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,6 @@ def test_symbolic_link_is_refused(tmp_path: Path) -> None:
         state.take(tmp_path / "link")
 
 
-def test_symbolic_link_inside_is_refused(tmp_path: Path) -> None:
-    state.take(tmp_path / "state").close()
-    (tmp_path / "state" / "demo.env").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StateError, match=r"demo\.env is a symbolic link, which Bindery never creates"):
-        state.take(tmp_path / "state")
-
-
 def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state.take(tmp_path / "state").close()
     owner = os.geteuid()
@@ -50,17 +44,25 @@ def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
         state.take(tmp_path / "state")
 
 
-def test_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state").chmod(0o777)
-    with pytest.raises(StateError, match=r"other users can write to the state folder .*: chmod 700 "):
-        state.take(tmp_path / "state")
-
-
-def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda folder: (folder / "demo.env").symlink_to("elsewhere"),
+            r"demo\.env is a symbolic link, which Bindery never creates",
+        ),
+        (lambda folder: folder.chmod(0o777), r"other users can write to the state folder .*: chmod 700 "),
+        (
+            lambda folder: (folder / "format").write_text("1\n"),
+            rf"has format 1, but this release needs format {storage_format.CURRENT}\. Use the release that",
+        ),
+    ],
+)
+def test_folder_that_is_not_as_bindery_left_it_is_refused(
+    tmp_path: Path, change: Callable[[Path], object], told: str
+) -> None:
     state.take(tmp_path / "state").close()
-    (tmp_path / "state" / "format").write_text("1\n")
-    told = rf"has format 1, but this release needs format {storage_format.CURRENT}\. Use the release that"
+    change(tmp_path / "state")
     with pytest.raises(StateError, match=told):
         state.take(tmp_path / "state")
 

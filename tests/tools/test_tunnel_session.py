@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from agent import bindery_agent
 from agent.bindery_agent import Offline
 from tests.agent.link_server import Connection, LinkServer, in_loop
 from tools.tunnel import session
@@ -18,12 +17,6 @@ from tools.tunnel.session import ENDED, Ended, Session
 CREDENTIAL = "proxyabcdefghijklmnop.5C6D4A3E-0000-4000-8000-000000000000"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"
 BUSY = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for close frames, which the scripted server does not send by itself."""
-    monkeypatch.setattr(bindery_agent, "CLOSE_TIMEOUT", 0.1)
 
 
 class Running:
