@@ -105,9 +105,6 @@ def test_operation_in_wrong_device_status_is_440(name: str, statuses: set[str], 
         assert binding() == shown | {"status": "active" if status == "blocked" else "blocked"}
 
 
-# ── PUT /v1/device/owned-devices/{device-id}/nickname ─────────────────────────────────────────────────────────────────
-
-
 def test_renaming_changes_only_the_nickname(bank: Bank) -> None:
     register(bank, SAMPLE)
     before = binding()
@@ -162,9 +159,6 @@ def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, bank: 
     done(rename(bank, {"nickname": "Watch"}))
     unregister(bank, "2")
     done(rename(bank, {"nickname": "Tablet"}))
-
-
-# ── PUT /v1/device/owned-devices/{device-id}/push-notification-handle ─────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -238,9 +232,6 @@ def test_push_handle_accepts_the_registration_field_name(bank: Bank) -> None:
     assert (binding()["push_platform"], binding()["push_handle"]) == ("wns", "h")
 
 
-# ── PUT /v1/device/issued-devices/{device-id}/nickname ────────────────────────────────────────────────────────────────
-
-
 def test_issued_device_shows_its_nickname_once_set(bank: Bank) -> None:
     card("C-1", status="blocked")
     issued_devices.enter(CUSTOMER, device_id="T-1", kind="otp-token")
@@ -256,8 +247,6 @@ def test_issued_device_shows_its_nickname_once_set(bank: Bank) -> None:
     done(name_issued(bank, {"nick-name": "Holiday card"}, "T-1"))
     assert [device["nickname"] for device in issued(bank).json()["devices"]] == ["Holiday card"] * 2
 
-
-# ── GET /v1/device/classifications ────────────────────────────────────────────────────────────────────────────────────
 
 SCHEMAS = {
     "device-kinds": Kind,

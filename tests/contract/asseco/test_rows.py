@@ -40,8 +40,6 @@ ALIASES = ("imei", "device-id")
 """Names of the path parameter."""
 
 
-# ── Access tokens ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
 OPERATIONS = [function.name for function in template.functions() if function.name.startswith("asseco.")]
 LIST, REGISTER = "asseco.list_owned_devices", "asseco.register_owned_device"
 NO_TOKEN = '{"problem":"unauthorized","message":"An access token is required"}'
@@ -87,9 +85,6 @@ def test_missing_scope_is_403(name: str, bank: Bank, environment: pytest.MonkeyP
     for scope in (needed, f"{other} {needed}", [other, needed]):
         for claims in ({"scope": scope}, {"scp": scope}, {"scope": other, "scp": scope}):
             assert send(name, bearer(bank.token(**claims))).status not in (401, 403)
-
-
-# ── POST /v1/device/owned-devices ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_documented_sample_registers_the_device(bank: Bank) -> None:
@@ -215,9 +210,6 @@ def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, nickna
     assert register(bank, SAMPLE | {"external-device-identifier": "2"}, OTHER).status == 200
 
 
-# ── GET /v1/device/devices/{imei} ─────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("by", ALIASES)
 def test_device_has_exactly_the_documented_members(by: str, bank: Bank) -> None:
     assert owned(bank).body == '{"devices":[]}'
@@ -225,9 +217,6 @@ def test_device_has_exactly_the_documented_members(by: str, bank: Bank) -> None:
     answer = get(bank, by=by)
     assert (answer.status, answer.body) == (200, SHOWN)
     assert owned(bank).body == f'{{"devices":[{SHOWN}]}}'
-
-
-# ── POST /v1/device/devices/{imei}/unregister ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("by", ALIASES)
@@ -258,9 +247,6 @@ def test_unregistered_device_keeps_its_owner_until_reregistered(bank: Bank) -> N
     assert unregister(bank).body == UNKNOWN
     assert get(bank, IMEI, OTHER).json()["status"] == "active"
     assert len(stored(Table.BINDINGS)) == 2
-
-
-# ── GET /v1/device/owned-devices ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -322,8 +308,6 @@ def test_changes_between_pages_do_not_move_earlier_devices(bank: Bank) -> None:
     last_first = owned(bank, "sort-order=desc").json()["devices"]
     assert [device["imei"] for device in last_first] == ["1", "5", "9", "3", "8"]
 
-
-# ── GET /v1/device/issued-devices ─────────────────────────────────────────────────────────────────────────────────────
 
 CARD = (
     '{"device-id":"C-1","kind":"payment-card","holder-id":"MIGR00002","capabilities":["icc","nfc"],"status":"active",'

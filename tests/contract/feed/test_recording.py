@@ -255,9 +255,6 @@ def test_device_without_a_record_has_no_first_event(feed: Feed, changes: list[Re
     feed.records[:] = [record for record in feed.records if "sk" in record["dynamodb"]["Keys"]]
 
 
-# ── The chain ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.fixture
 def events(feed: Feed) -> list[items.Event]:
     """Return the events of a device that was bound and unbound twice."""

@@ -2,11 +2,9 @@
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
-from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
@@ -24,8 +22,6 @@ from tests.device_link import connect, connected
 from tests.http_api import OPERATOR, Response, admin
 from tests.openid import CUSTOMER, Bank
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
-from tests.records import registration
-from tests.sample_requests import send
 from tests.tables import acts_in, everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -63,9 +59,6 @@ def device(deviceid: str) -> str:
     return identity.company_device_of("acme", deviceid)
 
 
-# ── Credentials ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_company_device_is_online_while_it_is_connected(deviceid: str, device: str) -> None:
     connection = connected(deviceid)
     assert online(device)
@@ -85,13 +78,6 @@ def test_unknown_credential_is_refused_without_changes(deviceid: str, device: st
     assert everything() == before
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_device_connects_with_the_auth_key_of_its_binding(mode: Mode) -> None:
-    World(mode)
-    connected(bind())
-    assert online(DEVICE)
-
-
 def test_every_user_of_a_shared_mode_has_a_credential(registry: None) -> None:
     World(Mode.MULTI)
     mine, others = bind(), bind(OTHER)
@@ -108,15 +94,6 @@ def test_auth_key_of_a_share_is_refused() -> None:
     (shared,) = quectel.ask(OTHER, "user_device_list").json()["data"]["list"]
     assert shared["authKey"]
     assert connect(shared["authKey"]) is None
-
-
-def test_regenerated_auth_key_replaces_the_earlier_one() -> None:
-    World()
-    earlier = bind()
-    form = urlencode({"pk": PK, "dk": DK}).encode()
-    answer = send("quectel.regenerate_auth_key", {"authorization": quectel.token(ME)}, body=form)
-    assert connect(earlier) is None
-    connected(answer.json()["data"]["authKey"])
 
 
 def test_replaced_credential_in_a_late_index_is_refused(device: str) -> None:
@@ -214,15 +191,15 @@ def test_registered_device_connects_with_a_device_key(environment: pytest.Monkey
         bank.trusted(environment)
         register(bank, PHONE, CUSTOMER)
         key = key_of(phone)
-        connected(key)
+        connection = connected(key)
         assert online(phone)
         block()
+        assert operate(phone, "activate").json()["presence"]["state"] == "never connected"
+        assert admin("devices", "GET", "devices/online").json()["items"] == []
+        assert connection.hello() == BYE | {"why": "unbound"}
         assert connect(key) is None
         unregister(bank)
         assert connect(key) is None
-
-
-# ── Refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_device_of_a_disabled_account_or_user_is_refused(deviceid: str) -> None:
@@ -262,17 +239,6 @@ def test_device_is_unbound_even_if_it_cannot_be_told(
     assert not connection.is_open
 
 
-def test_device_bound_again_is_offline_until_it_connects_again(deviceid: str, device: str) -> None:
-    connection = connected(deviceid)
-    rufus.unbind(deviceid)
-    assert rufus.bound() == deviceid
-    (bound,) = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
-    assert not online(device, bound["binding"])
-    assert connection.hello() == BYE | {"why": "unbound"}
-    connected(deviceid)
-    assert online(device, bound["binding"])
-
-
 def test_banned_device_is_refused_and_disconnected(deviceid: str, device: str) -> None:
     connection = connected(deviceid)
     assert operate(device, "ban", {"reason": "stolen"}).status == 200
@@ -291,13 +257,6 @@ def test_connection_of_a_banned_device_ends_at_hello(deviceid: str, device: str)
     assert not connection.is_open
 
 
-def test_later_connection_replaces_an_earlier_one(deviceid: str, device: str) -> None:
-    first = connected(deviceid)
-    second = connected(deviceid)
-    assert (first.is_open, second.is_open) == (False, True)
-    assert first.received == [BYE | {"why": "replaced"}]
-
-
 def test_replaced_connection_ends_at_hello(deviceid: str) -> None:
     first = connected(deviceid)
     device_link.gateway().open.clear()
@@ -308,8 +267,9 @@ def test_replaced_connection_ends_at_hello(deviceid: str) -> None:
 
 
 def test_late_disconnect_of_a_replaced_connection_changes_nothing(deviceid: str, device: str) -> None:
-    first = connected(deviceid)
-    connected(deviceid)
+    first, second = connected(deviceid), connected(deviceid)
+    assert (first.is_open, second.is_open) == (False, True)
+    assert first.received == [BYE | {"why": "replaced"}]
     before = everything()
     first.tell_end()
     assert everything() == before
@@ -331,16 +291,7 @@ def test_device_is_offline_for_all_users_when_the_one_it_connected_for_has_left(
     bind(OTHER)
     assert quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK).json()["code"] == 200
     assert not online(DEVICE)
-    assert connection.hello() == {"type": "bye", "why": "unbound", "after": 600}
-
-
-def test_forced_unbind_disconnects_the_device(deviceid: str, device: str) -> None:
-    connection = connected(deviceid)
-    answer = operate(device, "unbind", {"reason": "sold"})
-    assert (answer.status, answer.json()["presence"]["state"]) == (200, "never connected")
-    assert connection.received == [BYE | {"why": "unbound"}]
-    assert not connection.is_open
-    assert presence.find(device) is None
+    assert connection.hello() == BYE | {"why": "unbound"}
 
 
 def test_forced_unbind_of_one_user_leaves_another_users_connection() -> None:
@@ -350,18 +301,6 @@ def test_forced_unbind_of_one_user_leaves_another_users_connection() -> None:
     assert operate(DEVICE, "unbind", {"reason": "left"}, query=f"uid={OTHER}").status == 200
     assert (connection.is_open, connection.received) == (True, [])
     assert online(DEVICE)
-
-
-def test_erasing_a_user_disconnects_the_device() -> None:
-    World()
-    connection = connected(bind())
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
-    assert connection.received == [BYE | {"why": "unbound"}]
-    assert not connection.is_open
-    assert presence.find(DEVICE) is None
-
-
-# ── Guesses, failures, secrets ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_guesses_are_throttled_per_network_without_further_writes(
@@ -437,11 +376,14 @@ def test_no_credential_is_logged_or_stored(
 @pytest.mark.parametrize("mode", Mode)
 def test_regenerated_auth_key_ends_the_connection(registry: None, mode: Mode) -> None:
     World(mode)
-    connection = connected(bind())
+    earlier = bind()
+    connection = connected(earlier)
+    assert online(DEVICE)
     new = quectel.send("quectel.regenerate_auth_key", {"authorization": quectel.token(ME)}, body={"pk": PK, "dk": DK})
     assert (connection.is_open, online(DEVICE)) == (False, False)
-    assert connection.received == [{"type": "bye", "why": "revoked", "after": 600}]
-    assert connect(new.json()["data"]["authKey"]) is not None
+    assert connection.received == [BYE | {"why": "revoked"}]
+    assert connect(earlier) is None
+    connected(new.json()["data"]["authKey"])
 
 
 @pytest.mark.parametrize("which", ["users", "accounts"])
@@ -450,15 +392,5 @@ def test_connection_ends_when_the_holder_is_disabled(registry: None, which: str)
     connection = connected(bind())
     path = f"users/{ME}" if which == "users" else "accounts/smart"
     assert admin(which, "POST", f"{path}/disable").status == 200
-    assert connection.hello() == {"type": "bye", "why": "disabled", "after": 600}
+    assert connection.hello() == BYE | {"why": "disabled"}
     assert not connection.is_open
-
-
-def test_connection_of_a_blocked_registration_ends(registry: None) -> None:
-    device = registration("MIGR00002", "990000862471854", "My Phone")
-    connection = connected(device_credentials.issue(device))
-    owned_devices.block("MIGR00002", "990000862471854")
-    assert (
-        admin("devices", "GET", f"devices/{identity.opaque(device)}").json()["presence"]["state"] == "never connected"
-    )
-    assert connection.hello() == {"type": "bye", "why": "unbound", "after": 600}

@@ -56,9 +56,6 @@ def test_codes_have_their_own_secret(secret: str, changed: bool) -> None:
     assert (code() != first) is changed
 
 
-# ── Products with claim codes ─────────────────────────────────────────────────────────────────────────────────────────
-
-
 def grouped(text: str, separator: str) -> str:
     return f"{text[:5]}{separator}{text[5:]}"
 
@@ -193,9 +190,6 @@ def test_codes_are_required_in_each_mode(mode: Mode) -> None:
     assert as_user(OTHER, sn=f"{SN}-{code()}").json()["code"] == (5412 if mode is Mode.UNIQUE else 200)
 
 
-# ── Changes of the setting ────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_bound_devices_are_kept_when_codes_become_required(world: World) -> None:
     succeeded(world.ask())
     share(ME, OTHER, clock.seconds() + 60)
@@ -263,9 +257,6 @@ def test_setting_changed_during_a_documented_request_applies_to_the_next(
 ) -> None:
     before(monkeypatch, "TransactWriteItems", lambda: products.change(PK, claim_codes=True))
     succeeded(as_user(ME))
-
-
-# ── Products without claim codes ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("setting", [{}, {"claim_codes": False, "claim_version": 2}])

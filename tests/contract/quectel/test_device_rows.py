@@ -146,8 +146,6 @@ def test_tsl_of_a_product_that_is_not_open_to_the_domain_is_refused(world: World
     refused(ask(ME, "product_tsl", pk=key), number)
 
 
-# ── Reported properties ───────────────────────────────────────────────────────────────────────────────────────────────
-
 NOTHING = f'{{"customizeTslInfo":[],"deviceData":{{"deviceKey":"{DK}","productKey":"{PK}"}},"deviceLocateInfo":null}}'
 
 
@@ -212,9 +210,6 @@ def test_user_sees_only_what_was_reported_under_their_binding_or_since(mode: Mod
     assert values(THIRD) == {"battery": "97"}
 
 
-# ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def outcome(*failures: tuple[str, str]) -> str:
     listed = ",".join(
         f'{{"data":{{"productKey":"{PK}","deviceKey":"{device}"}},"msg":"{text}"}}' for device, text in failures
@@ -246,7 +241,7 @@ def test_command_fails_for_offline_and_unbound_devices(bound: None) -> None:
         (5311, {"deviceList": []}),
         (5311, {"deviceList": [{"productKey": PK}]}),
         (5312, {"deviceList": [{"productKey": PK, "deviceKey": DK}] * 50}),
-        *((5340, {"data": text}) for text in ("{", "{}", "[]", "[1]", "[{}]", "[" * 4000)),
+        *((5340, {"data": text}) for text in ("{", "{}", "[]", "[1]", "[{}]", "[" * 4000, '[{"switch":"\\ud800"}]')),
         (5340, {"data": 1}),
         (5340, {"deviceList": [{"productKey": PK, "deviceKey": "84:15"}]}),
     ],
@@ -284,9 +279,6 @@ def test_values_of_a_command_are_checked_against_the_tsl(
         says(control(data=json.dumps([{"switch": accepted[0]}, {"switch": value}])), wrong)
     for unset in ("battery", "unknown"):
         says(control(data=json.dumps([{unset: 1}])), wrong)
-
-
-# ── Auth keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -78,9 +78,6 @@ BOUND = (5049, "Device already bound")
 ACCEPTED = (6040, "Already accepted device sharing")
 
 
-# ── Authorization and parameters ──────────────────────────────────────────────────────────────────────────────────────
-
-
 PARAMETERS: list[tuple[str, dict[str, Any], int, str]] = [
     *(
         (name, wrong, number, text)
@@ -167,9 +164,6 @@ def test_failed_write_gets_the_code_of_its_operation(
     refused(answer, number, text)
     assert answer.headers["Retry-After"] == "1"
     assert everything() == untouched
-
-
-# ── Listing and reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_device_response_has_every_member(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,9 +290,6 @@ def test_info_before_binding_shows_mode_or_existing_binding(mode: Mode) -> None:
     assert ask(THIRD, "get_device_info_by_binding", **KEYS).body == body
 
 
-# ── Unbinding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @MODES
 def test_unbinding_deletes_the_binding_and_its_shares(mode: Mode) -> None:
     World(mode)
@@ -340,9 +331,6 @@ def test_last_unbind_removes_the_device_from_the_common_list(mode: Mode) -> None
         assert quectel.common("F1") == {families.common_entry(DEVICE, left, mode) for left in uids[number:]}
         data(ask(uid, "unbundling_device_dk", **KEYS))
     assert quectel.common("F1") == set()
-
-
-# ── Sharing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @MODES

@@ -129,9 +129,6 @@ def test_earlier_of_two_matching_rows_is_returned(world: World, earlier: Row, la
     assert everything() == before
 
 
-# ── Success ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_binding_returns_the_device_keys(world: World) -> None:
     answer = world.ask()
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
@@ -295,9 +292,6 @@ def test_ban_is_kept_when_the_device_is_manufactured_again(world: World) -> None
     succeeded(world.ask())
 
 
-# ── Request format ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER  ", " bEaReR "])
 def test_token_is_accepted_with_or_without_bearer_in_any_case(world: World, scheme: str) -> None:
     succeeded(bind(f"{scheme}{world.token}", pk=PK, sn=SN))
@@ -341,9 +335,6 @@ def test_malformed_or_repeated_parameter_is_5048(world: World, query: str) -> No
 def test_body_is_ignored(world: World, body: str | bytes) -> None:
     headers = {"authorization": world.token or ""}
     succeeded(send("quectel.bind_device_sn", headers, query=world.parameters, body=body))
-
-
-# ── Modes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_each_user_in_multi_mode_has_their_own_binding_and_key() -> None:

@@ -33,22 +33,9 @@ def slow(_: bytes) -> list[bytes | float]:
     return [3.0, plain(b"hi")]
 
 
-def unbind(world: World) -> None:
-    assert rufus.unbind(world.deviceid).status == 200
-
-
 def operate(world: World, action: str) -> None:
     answer = admin("devices", "POST", f"devices/{identity.opaque(world.device)}/{action}", {"reason": "lost"})
     assert answer.status == 200
-
-
-# ── Before the request ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_client_is_admitted_in_two_round_trips() -> None:
-    world = World(echo)
-    world.ask()
-    assert world.round_trips == ["Query", "BatchGetItem", "Query"]
 
 
 def test_request_changes_only_the_frames() -> None:
@@ -124,10 +111,8 @@ def test_other_services_are_501_with_the_tunnel_command(kind: ServiceKind) -> No
     assert f"bindery tunnel {ADDRESS} --service {kind} --listen 8080" in answer.text
 
 
-# ── Before and during the request ─────────────────────────────────────────────────────────────────────────────────────
-
 ENDS: dict[str, tuple[Callable[[World], Any], str]] = {
-    "unbind": (lambda world: unbind(world), ENDED),
+    "unbind": (lambda world: rufus.unbind(world.deviceid), ENDED),
     "user disabled": (lambda world: users.set_enabled("ann", False), ENDED),
     "account disabled": (lambda world: accounts.set_enabled("acme", False), ENDED),
     "address withdrawn": (lambda world: service_addresses.withdraw(ADDRESS), ENDED),
@@ -136,27 +121,19 @@ ENDS: dict[str, tuple[Callable[[World], Any], str]] = {
 }
 GONE: dict[str, Callable[[World], Any]] = {
     "stop": lambda world: leases.stop(world.device, "ann"),
-    "unbind and bind": lambda world: [unbind(world), rufus.bound()],
+    "unbind and bind": lambda world: [rufus.unbind(world.deviceid), rufus.bound()],
     "new connection": lambda world: world.connect(),
 }
 EVERY = {name: end for name, (end, _) in ENDS.items()} | GONE
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_access_that_has_ended_is_403(name: str) -> None:
+@pytest.mark.parametrize("name", EVERY)
+def test_access_that_has_ended_is_403_or_404_if_it_is_gone(name: str) -> None:
     world = World(echo)
-    end, text = ENDS[name]
-    end(world)
+    EVERY[name](world)
     answer = world.ask()
-    assert (answer.status, answer.text, world.agent.requests) == (403, text, [])
-
-
-@pytest.mark.parametrize("name", GONE)
-def test_connection_that_does_not_exist_any_more_is_404(name: str) -> None:
-    world = World(echo)
-    GONE[name](world)
-    answer = world.ask()
-    assert (answer.status, answer.text, world.agent.requests) == (404, UNKNOWN, [])
+    expected = (404, UNKNOWN) if name in GONE else (403, ENDS[name][1])
+    assert (answer.status, answer.text, world.agent.requests) == (*expected, [])
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -166,14 +143,9 @@ def test_access_that_ends_during_a_request_is_403_within_a_second(name: str) -> 
     answer = world.ask()
     assert (answer.status, answer.text) == (403, ENDS.get(name, (None, ENDED))[1])
     assert 1.5 <= world.took < 2.6
-
-
-def test_device_is_told_that_access_has_ended() -> None:
-    world = World(slow)
-    world.time.at(1.5, lambda: leases.stop(world.device, "ann"))
-    world.ask()
-    assert [message["why"] for message in world.sent("reset")] == ["ended"]
-    assert world.agent.streams == {}
+    if name == "stop":
+        assert [message["why"] for message in world.sent("reset")] == ["ended"]
+        assert world.agent.streams == {}
 
 
 def test_lease_that_expires_during_a_request_ends_it(environment: pytest.MonkeyPatch) -> None:
@@ -212,14 +184,12 @@ def test_access_is_checked_while_a_request_is_sent() -> None:
     assert len(world.sent("data")) < 30
 
 
-# ── Failures and the log ──────────────────────────────────────────────────────────────────────────────────────────────
+def fail(**_: Any) -> None:
+    raise ConnectionFailed("EndpointConnectionError")
 
 
 @pytest.mark.parametrize("operation", ["Query", "BatchGetItem"])
 def test_unreachable_table_is_503(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: Any) -> None:
-        raise ConnectionFailed("EndpointConnectionError")
-
     world = World(echo)
     aws_calls.replace(monkeypatch, operation, fail)
     answer = world.ask()
@@ -241,9 +211,6 @@ def test_throttled_key_range_is_503_and_logged(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_table_that_becomes_unreachable_is_503_and_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: Any) -> None:
-        raise ConnectionFailed("EndpointConnectionError")
-
     world = World(slow)
     world.time.at(1.5, lambda: aws_calls.replace(monkeypatch, "Query", fail))
     assert world.ask().status == 503
@@ -252,11 +219,7 @@ def test_table_that_becomes_unreachable_is_503_and_ends_the_stream(monkeypatch: 
 
 def test_internal_error_is_500_and_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(slow)
-
-    def fail(*_: Any) -> None:
-        raise KeyError("secret inner text")
-
-    world.time.at(1.5, lambda: monkeypatch.setattr(leases, "readmit", fail))
+    world.time.at(1.5, lambda: monkeypatch.setattr(leases, "readmit", lambda *_: {}["secret inner text"]))
     answer = world.ask()
     assert (answer.status, answer.text) == (500, "Internal error.\n")
     assert [message["why"] for message in world.sent("reset")] == ["closed"]

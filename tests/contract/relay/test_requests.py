@@ -35,9 +35,6 @@ def got(world: World) -> dict[str, str]:
     return {name: value for name, _, value in lines if name not in always}
 
 
-# ── Requests ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("size", [0, 1, FRAME - 1, FRAME, FRAME + 1, 1 << 20, http_messages.BODY_LIMIT])
 def test_body_is_the_same_in_both_directions(size: int) -> None:
     world = World(echo)
@@ -162,8 +159,6 @@ def test_upgrade_is_501_with_the_tunnel_command() -> None:
     assert (answer.status, TUNNEL in answer.text) == (501, True)
     assert world.agent.got == []
 
-
-# ── Responses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
