@@ -151,12 +151,6 @@ def test_body_is_parsed_as_json_regardless_of_content_type(dialect: Dialect, con
     assert succeeded(dialect.ask(as_delivered, content_type=content_type))
 
 
-@every
-@pytest.mark.parametrize("spell", [str.upper, str.title, str.lower])
-def test_header_names_are_case_insensitive(dialect: Dialect, spell: Callable[[str], str]) -> None:
-    assert succeeded(dialect.ask(spell=spell))
-
-
 @pytest.mark.parametrize("dialect", [RUFUS, QUECTEL, ASSECO, REMOTEIT], ids=lambda dialect: dialect.operation)
 def test_credentials_are_checked_before_the_parameters(dialect: Dialect) -> None:
     refusal = dialect.ask(headers={})

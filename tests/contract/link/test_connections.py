@@ -1,4 +1,4 @@
-"""link: which devices may connect, and whether they are online."""
+"""link: which devices may connect, whether they are online, and the messages they send."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
 from bindery.connectivity import device_credentials, presence
 from bindery.core import clock
-from bindery.core.errors import Refused
+from bindery.core.errors import HotKey, Reason, Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
@@ -18,8 +18,8 @@ from tests import aws_calls, device_link, moto_registry, quectel, rufus, vodlix
 from tests.asseco import IMEI, block, register, unregister
 from tests.asseco import SAMPLE as PHONE
 from tests.concurrency.races import before
-from tests.device_link import connect, connected
-from tests.http_api import OPERATOR, Response, admin
+from tests.device_link import Connection, connect, connected
+from tests.http_api import Response, admin
 from tests.openid import CUSTOMER, Bank
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
 from tests.tables import acts_in, everything, stored
@@ -50,7 +50,7 @@ def bind(uid: str = ME) -> str:
 
 @pytest.fixture
 def deviceid(registry: None) -> str:
-    rufus.install()
+    moto_registry.prepare("rufus", rufus.install)
     return rufus.bound()
 
 
@@ -105,14 +105,6 @@ def test_replaced_credential_in_a_late_index_is_refused(device: str) -> None:
     assert count["failures"] == 1, "a replaced credential looks exactly like a wrong one"
 
 
-def test_device_key_is_shown_once_and_stored_as_a_hash(deviceid: str, device: str) -> None:
-    key = key_of(device)
-    assert key.startswith("bdk_")
-    connected(key)
-    assert key not in json.dumps(everything())
-    assert key not in operate(device, "activate").body
-
-
 def test_issuing_a_device_key_again_replaces_it(device: str) -> None:
     earlier = key_of(device)
     connection = connected(earlier)
@@ -148,16 +140,6 @@ def test_device_key_needs_an_existing_device(device: str) -> None:
     assert answer.status == 404
     assert "The device does not exist, or has no key." in answer.body
     assert everything() == before
-
-
-def test_issued_and_revoked_device_keys_are_acts(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = clock.now()
-    for number, action in enumerate(["key", "key", "revoke-key"]):
-        monkeypatch.setattr(clock, "now", lambda: now + number)  # noqa: B023 (used at once)
-        assert operate(device, action).status == 200
-    found = [(act["pk"], act["did"], act["by"], act["at"]) for act in acts_in(everything())]
-    made = [(device, did, OPERATOR, now + at) for at, did in enumerate(["key_issued", "key_issued", "key_revoked"])]
-    assert found == made
 
 
 @pytest.mark.parametrize("action", ["key", "revoke-key"])
@@ -366,6 +348,8 @@ def test_no_credential_is_logged_or_stored(
     caplog.set_level("DEBUG")
     connected(auth_key).hello()
     connected(key).end()
+    assert key.startswith("bdk_")
+    assert key not in operate(DEVICE, "activate").body
     connect("wrong-credential")
     kept = json.dumps(everything()) + caplog.text + capsys.readouterr().out
     assert "link.authorize" in kept
@@ -394,3 +378,85 @@ def test_connection_ends_when_the_holder_is_disabled(registry: None, which: str)
     assert admin(which, "POST", f"{path}/disable").status == 200
     assert connection.hello() == BYE | {"why": "disabled"}
     assert not connection.is_open
+
+
+HELLO: dict[str, Any] = {"type": "hello", "v": 1, "services": ["http"], "internal_ip": "192.168.1.7"}
+
+
+@pytest.fixture
+def connection(deviceid: str) -> Connection:
+    return connected(deviceid)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"services": []}, {"services": ["a" * 32] * 16}, {"internal_ip": None}, {"later": {"any": "member"}}],
+    ids=str,
+)
+def test_valid_hello_is_welcomed(changes: dict[str, Any], connection: Connection) -> None:
+    connection.send(HELLO | changes)
+    (answer,) = connection.received
+    assert answer["type"] == "welcome"
+    assert connection.is_open
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "hello", "[]", "null", "{}", '{"type":1}', '{"type":null}', "[" * 100_000),
+        *(
+            json.dumps(HELLO | changes)
+            for changes in (
+                *({"v": 2}, {"v": "1"}, {"v": True}, {"v": None}),
+                *({"services": "http"}, {"services": ["HTTP"]}, {"services": [""]}, {"services": ["-a"]}),
+                *({"services": ["a" * 33]}, {"services": ["http"] * 17}, {"services": ["http\n"]}, {"services": [1]}),
+                *({"internal_ip": 1}, {"internal_ip": "1" * 46}),
+            )
+        ),
+        '{"type":"hello"}',
+    ],
+    ids=lambda text: text[:80],
+)
+def test_invalid_message_ends_the_connection(text: str, connection: Connection) -> None:
+    connection.send(text)
+    assert connection.received == [{"type": "bye", "why": "invalid", "after": 60}]
+    assert not connection.is_open
+
+
+def test_unknown_type_is_refused_and_changes_nothing(connection: Connection) -> None:
+    before = everything()
+    connection.send({"type": "x" * 100})
+    assert connection.received == [{"type": "refused", "why": f"unknown type: {'x' * 32}"}]
+    assert connection.is_open
+    assert everything() == before
+
+
+def test_message_to_a_closed_connection_is_not_a_failure(connection: Connection) -> None:
+    device_link.gateway().open.clear()
+    connection.send(HELLO)
+    assert connection.received == []
+
+
+def test_throttled_key_range_is_a_warning_and_keeps_the_connection(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise HotKey(Reason.UNAVAILABLE, "TableReadKeyRangeThroughputExceeded")
+
+    monkeypatch.setattr(dynamodb, "get_many", fail)
+    connection.send(HELLO)
+    assert connection.received == [{"type": "refused", "why": "too many messages at once: send it again later"}]
+    assert connection.is_open
+    warning, line = caplog.records
+    assert (warning.levelname, warning.throttled) == ("WARNING", "TableReadKeyRangeThroughputExceeded")
+    assert line.levelname == "INFO"
+
+
+def test_unreachable_management_api_is_a_failure(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ConnectionFailed("EndpointConnectionError")
+
+    monkeypatch.setattr(device_link.Gateway, "call", fail)
+    with pytest.raises(Refused) as raised:
+        connection.send(HELLO)
+    assert raised.value.reason == "unavailable"

@@ -17,7 +17,7 @@ from bindery.directory import accounts, users
 from bindery.link import stream_messages
 from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
-from tests import device_link, records, rufus
+from tests import device_link, moto_registry, records, rufus
 from tests.device_link import Connection, connect, connected
 from tests.records import ADDRESS
 from tests.tables import everything, stored
@@ -51,11 +51,15 @@ def device_key(serial: str = "DEVICE-123") -> str:
 @pytest.fixture
 def lease(registry: None) -> leases.Connection:
     """Lease of ann to the ssh service of a device of her company."""
+    moto_registry.prepare("tunnels", install)
+    return records.connection("ann", client_ip=CLIENT)
+
+
+def install() -> None:
     rufus.install()
     rufus.bound()
     users.create("ann", "acme")
     service_addresses.assign(ADDRESS, device_key(), "ssh", 22)
-    return records.connection("ann", client_ip=CLIENT)
 
 
 @pytest.fixture
@@ -83,9 +87,7 @@ def test_lease_opens_a_tunnel(lease: leases.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"id": str(uuid.UUID(int=1)).upper()}, {"label": "proxy" + "z" * 16}, {"label": "port#34168"}],
-    ids=str,
+    "wrong", [{"id": str(uuid.UUID(int=1)).upper()}, {"label": "proxy" + "z" * 16}, {"label": "port#34168"}], ids=str
 )
 def test_unknown_lease_is_refused_and_counts_as_a_guess(wrong: dict[str, str], lease: leases.Connection) -> None:
     before = everything()

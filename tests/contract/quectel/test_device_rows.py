@@ -1,4 +1,4 @@
-"""quectel: responses of the operations that show devices and products, control devices and hand out their keys."""
+"""quectel: responses that show devices, products and users, commands to devices, and their keys."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.core import clock
-from bindery.directory import products, tsl
+from bindery.directory import products, tsl, users
 from bindery.quectel import user_domains
 from bindery.registry import items
 from bindery.registry.bindings import Mode
@@ -25,6 +25,7 @@ from tests.quectel import (
     World,
     as_user,
     ask,
+    call,
     owner,
     places,
     refused,
@@ -95,12 +96,6 @@ def test_binding_info_is_the_device_info(bound: None) -> None:
         shown = ask(uid, "get_device_binding_info", **KEYS)
         assert shown.json()["data"]["productName"] == "Smart lock"
         assert shown.body == ask(uid, "device_info", **KEYS).body
-
-
-def test_device_is_offline(bound: None) -> None:
-    share(ME, OTHER, clock.seconds() + 60)
-    for uid in (ME, OTHER):
-        says(ask(uid, "get_device_online_status", **KEYS), '{"online":0,"value":0}')
 
 
 @pytest.mark.parametrize("bits", [None, 6])
@@ -305,3 +300,24 @@ def test_auth_key_is_only_for_the_owner(bound: None, name: str) -> None:
     untouched = everything()
     refused(sent(OTHER, name, **KEYS), 5041)
     assert everything() == untouched
+
+
+def test_user_is_shown_with_every_member_in_its_type(world: World) -> None:
+    made, stands = users.show(ME)["created_at"], everything()
+    given = (
+        f'{{"uid":"{ME}","email":"","nikeName":"","phone":"","lang":"","timezone":"","registerTime":{made},'
+        f'"registerTimeTs":{made},"status":1}}'
+    )
+    for authorization in (token(ME), f"Bearer {token(ME)}"):
+        answer = call("user_info", authorization, {})
+        assert (answer.status, answer.body) == (200, f'{{"code":200,"data":{given},"extMsg":"","msg":""}}')
+    assert everything() == stands
+    users.change(ME, email="Ada@Example.com")
+    assert call("user_info", token(ME), {}).json()["data"]["email"] == "Ada@Example.com"
+
+
+def test_deleted_user_does_not_exist(world: World) -> None:
+    given = token(ME)
+    dynamodb.write(items.user(ME).delete())
+    answer = call("user_info", given, {})
+    assert (answer.status, answer.body) == (200, '{"code":5033,"data":null,"extMsg":"","msg":"User does not exist"}')

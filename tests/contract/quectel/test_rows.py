@@ -1,4 +1,4 @@
-"""quectel: exact responses of bindDeviceSn, the order of its checks, and the items it writes."""
+"""quectel: bindDeviceSn: its exact responses, the order of its checks, concurrent changes, and the items it writes."""
 
 import json
 import re
@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.directory import products, users
 from bindery.quectel import families, user_domains
-from bindery.registry import devices
+from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
-from tests import quectel
+from tests import aws_calls, quectel
+from tests.concurrency import races
 from tests.quectel import (
     DEVICE,
     DK,
@@ -36,7 +39,7 @@ from tests.quectel import (
     token,
 )
 from tests.sample_requests import send
-from tests.tables import everything
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -94,7 +97,7 @@ NEVER_TOGETHER = {
 PAIRS = [
     (earlier, later)
     for index, earlier in enumerate(ROWS)
-    for later in ROWS[index + 1 : index + 4]
+    for later in ROWS[index + 1 : index + 3]
     if (earlier[0], later[0]) not in NEVER_TOGETHER
 ]
 
@@ -297,16 +300,6 @@ def test_token_is_accepted_with_or_without_bearer_in_any_case(world: World, sche
     succeeded(bind(f"{scheme}{world.token}", pk=PK, sn=SN))
 
 
-@pytest.mark.parametrize(
-    ("header", "code"),
-    [("", 5106), (" \t", 5106), *((text, 5032) for text in ("Bearer", "Bearer ", "Basic abc", "abc", "a.b.c", "é"))],
-)
-def test_header_without_a_valid_token_is_refused(world: World, header: str, code: int) -> None:
-    before = everything()
-    refused(bind(header, pk=PK, sn=SN), code)
-    assert everything() == before
-
-
 GIVEN = f"pk={PK}&sn={SN}"
 MALFORMED = [
     *(
@@ -335,29 +328,6 @@ def test_malformed_or_repeated_parameter_is_5048(world: World, query: str) -> No
 def test_body_is_ignored(world: World, body: str | bytes) -> None:
     headers = {"authorization": world.token or ""}
     succeeded(send("quectel.bind_device_sn", headers, query=world.parameters, body=body))
-
-
-def test_each_user_in_multi_mode_has_their_own_binding_and_key() -> None:
-    World(Mode.MULTI)
-    keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
-    assert len(keys) == 3
-    found = [item for item in everything()["BINDINGS"] if item["pk"] == DEVICE]
-    assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in found] == [
-        (DEVICE, f"user#{uid}", f"user#{uid}", "binding") for uid in (THIRD, ME, OTHER)
-    ]
-
-
-def test_rotating_bind_evicts_the_owner_and_their_shares() -> None:
-    World(Mode.ROTATING)
-    first = succeeded(as_user(OTHER))
-    share(OTHER, THIRD, clock.seconds() + 60)
-    assert set(places()) == {OTHER, THIRD}
-    second = succeeded(as_user(ME))
-    assert (owner()["holder"], owner()["shares"]) == (f"user#{ME}", {})
-    assert set(places()) == {ME}
-    assert first["authKey"] != second["authKey"]
-    succeeded(as_user(THIRD))
-    assert owner()["holder"] == f"user#{THIRD}"
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -424,3 +394,85 @@ def test_full_common_list_accepts_a_device_already_on_it() -> None:
     devices.manufacture(PK, "SN2", device_key="8415D0A31B2D")
     refused(as_user(ME, sn="SN2", fid="F1"), 5893)
     succeeded(as_user(ME, sn="SN2", fid="F1", isCommonDevice="false"))
+
+
+CHANGES: list[tuple[Callable[[World], object], int, dict[str, str]]] = [
+    (quectel.disabled, 5009, {}),
+    (quectel.no_device_key, 5067, {}),
+    (quectel.bad_device_key, 5361, {}),
+    (quectel.other_data_center, 6083, {}),
+    (lambda world: world.manufacture(device_key="OTHER1"), 5048, {}),
+    (lambda world: world.manufacture(module_type="EC200"), 5048, {}),
+    (lambda world: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), 5090, {}),
+    (lambda world: users.set_enabled(OTHER, False), 5032, {}),
+    (lambda world: users.revoke_sessions(OTHER), 5032, {}),
+    (lambda world: dynamodb.write(dynamodb.Delete(items.user(OTHER))), 5032, {}),
+    (lambda world: users.set_home_mode(OTHER, True), 5636, {}),
+    (lambda world: users.change(OTHER, role="administrator"), 5048, {}),
+    (lambda world: products.bar(PK, OTHER), 5327, {}),
+    *((lambda world: families.change("F1", members=[]), 5041, {"isCommonDevice": wish}) for wish in ("true", "false")),
+    *((lambda world: families.change("F1", rooms=[]), 5041, {"isCommonDevice": wish}) for wish in ("true", "false")),
+    (lambda world: fill("F1"), 5893, {"isCommonDevice": "true"}),
+]
+"""Changes just before the write, the code of the check that they fail, and how the user binds into their family.
+
+tests/concurrency/test_quectel.py has the changes that other requests make.
+"""
+
+
+@pytest.mark.parametrize(("change", "code", "wish"), CHANGES)
+def test_concurrent_change_gives_the_code_of_the_check(
+    world: World, change: Callable[[World], object], code: int, wish: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wish:
+        users.set_home_mode(OTHER, True)
+    after: list[Any] = []
+    races.before(monkeypatch, "TransactWriteItems", lambda: (change(world), after.append(everything())))
+    refused(as_user(OTHER, **({"fid": "F1", "frid": "R1"} | wish if wish else {})), code)
+    assert [everything()] == after
+
+
+def test_share_accepted_during_rotating_bind_is_6040(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Mode.ROTATING)
+    succeeded(as_user(OTHER))
+    races.before(monkeypatch, "TransactWriteItems", lambda: quectel.share(OTHER, ME, clock.seconds() + 60))
+    refused(world.ask(), 6040)
+    assert owner()["holder"] == f"user#{OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        ({"DevicesTable"}, 5089),
+        ({"BindingsTable"}, 5314),
+        ({"DirectoryTable"}, 5314),
+        ({"DirectoryTable", "DevicesTable"}, 5314),
+    ],
+)
+def test_unread_serial_key_is_5089_and_any_other_5314(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
+) -> None:
+    real = aws_calls.real("BatchGetItem")
+    asked: list[set[str]] = []
+
+    def answer(RequestItems: dict[str, Any]) -> Any:
+        asked.append(set(RequestItems))
+        served = {table: keys for table, keys in RequestItems.items() if table not in left}
+        rest = {table: keys for table, keys in RequestItems.items() if table in left}
+        return (real(RequestItems=served) if served else {"Responses": {}}) | {"UnprocessedKeys": rest}
+
+    monkeypatch.setattr(dynamodb, "ATTEMPTS", 2)
+    monkeypatch.setattr(dynamodb, "_pause", lambda attempt: None)
+    aws_calls.replace(monkeypatch, "BatchGetItem", answer)
+    response = world.ask()
+    refused(response, code)
+    assert response.headers["Retry-After"] == "1"
+    assert asked == [{"DevicesTable", "BindingsTable", "DirectoryTable"}, left]
+    assert stored(Table.BINDINGS) == []
+
+
+def test_failed_key_derivation_binds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "auth_key", lambda binding: 1 / 0)
+    untouched = everything()
+    refused(world.ask(), 5048)
+    assert everything() == untouched

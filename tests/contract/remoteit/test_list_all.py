@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.connectivity import access, service_addresses
 from bindery.core import clock
 from bindery.directory import accounts, products, sessions, users
-from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
@@ -181,32 +179,6 @@ def test_each_service_of_a_device_is_listed_with_its_type(headers: dict[str, str
         assert shown[place]["devicetype"] == f"{number}:00:00:00:01:00:00:04:60:{port}:00:01:00:00"
         assert (shown[place]["servicetitle"], shown[place]["webenabled"]) == (title, web)
     assert len({service["hardwareid"] for service in shown.values()}) == 1
-
-
-def test_device_no_longer_accessible_is_not_listed(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = bound("acme", "S1", 1)
-    bound("acme", "S2", 2)
-    bound_by("dan", Mode.UNIQUE, "S3", 3)
-    bound_by("dan", Mode.MULTI, "S4", 4)
-    soon = clock.seconds() + 100
-    quectel.share("dan", "ann", soon, pk="UNIQUE", dk="KEYS33")
-    quectel.share("dan", "ann", soon, pk="MULTI", dk="KEYS44")
-    registered("MIGR00002", "355", 5)
-    assert set(listed(headers)) == {address(number) for number in range(1, 6)}
-    forced_unbind.end(ended, "moved")
-    service_addresses.withdraw(address(2))
-    owned_devices.unregister("MIGR00002", "355")
-    monkeypatch.setattr(clock, "now", lambda: soon * 1000)
-    assert listed(headers) == {}
-
-
-def test_unconnectable_device_is_listed_as_inactive(headers: dict[str, str]) -> None:
-    banned, inactive = bound("acme", "S1", 1), bound("acme", "S2", 2)
-    bound("acme", "S3", 3)
-    devices.ban(banned, "stolen")
-    devices.deactivate(inactive)
-    states = {place: device["devicestate"] for place, device in listed(headers).items()}
-    assert states == {address(1): "inactive", address(2): "inactive", address(3): "active"}
 
 
 def test_own_devices_come_first_when_the_list_is_cut_off(
