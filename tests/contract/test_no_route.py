@@ -17,8 +17,6 @@ from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.rufus import KEY, install
 from tools import template
 
-pytestmark = pytest.mark.usefixtures("environment")
-
 VOICES = {
     "rufus": {404: '{"description":"Not found"}', 405: '{"description":"Method not allowed"}'},
     "quectel": {

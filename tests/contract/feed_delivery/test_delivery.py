@@ -27,10 +27,6 @@ from tests.tables import stored
 MINUTE = 60_000
 
 
-def due(shard_of: str = DEVICE) -> str:
-    return f"due#{items.shard(shard_of, items.SHARDS)}"
-
-
 def attempts(webhook: str) -> list[tuple[int, int | None]]:
     """Return number and status of the logged attempts, oldest first."""
     found = admin("webhooks", "GET", f"webhooks/{webhook}/deliveries", query="limit=100").json()["items"]
@@ -41,14 +37,9 @@ def test_events_are_delivered_in_order_with_signature_and_body(feed: Feed) -> No
     webhook, secret = feed.subscribe()
     bound, unbound = feed.record("device.bound", "device.unbound")
     assert feed.started == [{"webhook": webhook, "chain": DEVICE}]
-    assert cursor(webhook) == {
-        "webhook": webhook,
-        "chain": DEVICE,
-        "wanted": 2,
-        "collection": due(),
-        "time": f"{START + 2}",
-        "expires_at": unbound["expires_at"],
-    }
+    known = {"webhook": webhook, "chain": DEVICE, "wanted": 2, "expires_at": unbound["expires_at"]}
+    due = f"due#{items.shard(DEVICE, items.SHARDS)}"
+    assert cursor(webhook) == known | {"collection": due, "time": f"{START + 2}"}
     feed.run()
     first, second = feed.receiver.requests
     assert first.body == (
@@ -59,13 +50,7 @@ def test_events_are_delivered_in_order_with_signature_and_body(feed: Feed) -> No
     assert [first.id, second.id] == [bound["id"], unbound["id"]]
     assert first.is_signed_with(secret)
     assert second.is_signed_with(secret)
-    assert cursor(webhook) == {
-        "webhook": webhook,
-        "chain": DEVICE,
-        "wanted": 2,
-        "next": 3,
-        "expires_at": unbound["expires_at"],
-    }
+    assert cursor(webhook) == known | {"next": 3}
     log = admin("webhooks", "GET", f"webhooks/{webhook}/deliveries", query="limit=1").json()["items"]
     (kept,) = [item for item in stored(Table.HISTORY) if item.get("event") == first.id]
     assert kept["expires_at"] == START // 1000 + 30 * 86400
@@ -205,11 +190,8 @@ def test_410_disables_and_enabling_delivers_what_was_kept(feed: Feed) -> None:
     feed.after(DAY)
     assert len(feed.receiver.requests) == 1
     assert {cursor(webhook, device)["collection"] for device in (DEVICE, OTHER)} == {f"parked#{webhook}"}
-    assert admin("webhooks", "POST", f"webhooks/{webhook}/enable").json() == {
-        **shown,
-        "enabled": True,
-        "disabled_reason": None,
-    }
+    enabled = admin("webhooks", "POST", f"webhooks/{webhook}/enable").json()
+    assert enabled == shown | {"enabled": True, "disabled_reason": None}
     assert feed.started == [{}]
     feed.run()
     sent = [(json.loads(request.body)["data"]["device"], request.sequence) for request in feed.receiver.requests[1:]]
@@ -598,11 +580,8 @@ def test_bind_request_is_delivered_once_even_if_its_change_is_recorded_twice(
     (request,) = feed.receiver.requests
     assert request.is_signed_with(secret)
     body = json.loads(request.body)
-    assert (body["type"], body["data"]["device"], body["data"]["sequence"]) == (
-        "device.bound",
-        identity.opaque(LOCK),
-        2,
-    )
+    assert body["type"] == "device.bound"
+    assert body["data"].items() >= {"device": identity.opaque(LOCK), "sequence": 2}.items()
     admin("webhooks", "DELETE", f"webhooks/{webhook}")
     assert changes.events() == [
         ("operator.deleted", {"subject": {"kind": "webhook", "id": webhook}, "operator": OPERATOR, "members": []})

@@ -8,7 +8,7 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
-from bindery.connectivity import device_credentials, presence
+from bindery.connectivity import presence
 from bindery.core import clock
 from bindery.core.errors import HotKey, Reason, Refused
 from bindery.directory import accounts, users
@@ -17,12 +17,11 @@ from bindery.registry.bindings import Mode
 from tests import aws_calls, device_link, moto_registry, quectel, rufus, vodlix
 from tests.asseco import IMEI, block, register, unregister
 from tests.asseco import SAMPLE as PHONE
-from tests.concurrency.races import before
 from tests.device_link import Connection, connect, connected
 from tests.http_api import Response, admin
 from tests.openid import CUSTOMER, Bank
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
-from tests.tables import acts_in, everything, stored
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -140,16 +139,6 @@ def test_device_key_needs_an_existing_device(device: str) -> None:
     assert answer.status == 404
     assert "The device does not exist, or has no key." in answer.body
     assert everything() == before
-
-
-@pytest.mark.parametrize("action", ["key", "revoke-key"])
-def test_device_key_that_conflicts_with_a_connection_leaves_no_act(
-    action: str, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = device_credentials.issue(device)
-    before(monkeypatch, "TransactWriteItems", lambda: connected(key))
-    assert operate(device, action).status == 503
-    assert acts_in(everything()) == []
 
 
 def test_device_key_works_only_while_the_device_is_bound() -> None:
