@@ -9,18 +9,8 @@ from bindery.asseco import issued_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Key, Table
 from bindery.core.errors import Reason, Refused
-from tests.asseco import (
-    IMEI_NOT_SET,
-    MESSAGES,
-    NICKNAME_NOT_SET,
-    OPERATING_SYSTEM_NOT_SET,
-    PUSH,
-    SAMPLE,
-    UNKNOWN,
-    bearer,
-    card,
-    register,
-)
+from tests import asseco
+from tests.asseco import PUSH, SAMPLE, UNKNOWN, bearer, card, register
 from tests.openid import Bank
 from tests.sample_requests import send
 from tests.tables import everything, stored
@@ -31,16 +21,16 @@ IDENTIFIER, SYSTEM = "external-device-identifier", "operating-system"
 
 
 def errors(**found: str) -> str:
-    listed = [{"tag": tag, "error": error, "message": MESSAGES[error]} for tag, error in found.items()]
+    listed = [{"tag": tag, "error": error, "message": asseco.MESSAGES[error]} for tag, error in found.items()]
     return json.dumps({"errors": listed}, separators=(",", ":"))
 
 
 MISSING: list[tuple[list[str], str]] = [
-    ([IDENTIFIER], IMEI_NOT_SET),
-    (["nickname"], NICKNAME_NOT_SET),
-    ([SYSTEM], OPERATING_SYSTEM_NOT_SET),
-    (["nickname", SYSTEM], NICKNAME_NOT_SET),
-    ([IDENTIFIER, "nickname", SYSTEM], IMEI_NOT_SET),
+    ([IDENTIFIER], asseco.IMEI_NOT_SET),
+    (["nickname"], asseco.NICKNAME_NOT_SET),
+    ([SYSTEM], asseco.OPERATING_SYSTEM_NOT_SET),
+    (["nickname", SYSTEM], asseco.NICKNAME_NOT_SET),
+    ([IDENTIFIER, "nickname", SYSTEM], asseco.IMEI_NOT_SET),
 ]
 """Fields that are missing or blank in a registration, and the response."""
 
@@ -132,7 +122,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
         for blank in ({}, *(dict.fromkeys(fields, value) for value in (None, "", "  ")))
     ),
     *(
-        (name, {"body": body}, 440, NICKNAME_NOT_SET)
+        (name, {"body": body}, 440, asseco.NICKNAME_NOT_SET)
         for name in (NICKNAME, ISSUED)
         for body in ({}, {"nickname": None}, {"nickname": ""}, {"nick-name": "  "})
     ),

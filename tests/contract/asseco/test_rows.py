@@ -1,36 +1,21 @@
 """asseco: exact responses of each operation, and the items it writes."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from bindery.asseco import issued_devices
+from bindery.asseco import issued_devices, owned_devices
 from bindery.asseco.issued_devices import Capability, CardKind, CardStatus, Kind
 from bindery.asseco.owned_devices import IdentifierKind, PushPlatform, Status
-from bindery.aws.dynamodb import Table
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Delete, Key, Table
 from bindery.core import clock
-from tests.asseco import (
-    FORBIDDEN,
-    IMEI,
-    IMEI_NOT_UNIQUE,
-    NICKNAME_NOT_UNIQUE,
-    PUSH,
-    PUSH_EXISTS,
-    REGISTERED,
-    SAMPLE,
-    STATUS_NOT_VALID,
-    UNREGISTERED,
-    ask,
-    bearer,
-    block,
-    card,
-    get,
-    get_issued,
-    issued,
-    owned,
-    register,
-    unregister,
-)
+from bindery.registry import devices, identity, items
+from tests import asseco, aws_calls, calls
+from tests.asseco import IMEI, PUSH, SAMPLE, UNKNOWN, ask, block, card, get, get_issued, issued, register, unregister
+from tests.concurrency import races
 from tests.http_api import Response
 from tests.openid import CUSTOMER, OTHER, Bank
 from tests.sample_requests import send
@@ -66,7 +51,7 @@ def test_token_is_required(authorization: str, error: str, body: str, bank: Bank
 @pytest.mark.parametrize("customer", [None, "", " ", 7, ["MIGR00002"], "C" * 257, "a\nb", "\ud800"])
 def test_token_without_customer_is_401(customer: Any, bank: Bank, environment: pytest.MonkeyPatch) -> None:
     bank.trusted(environment, CUSTOMER_CLAIM="customer")
-    assert send(LIST, bearer(bank.token(customer=customer))).body == BAD_TOKEN
+    assert send(LIST, asseco.bearer(bank.token(customer=customer))).body == BAD_TOKEN
 
 
 def test_customer_is_read_from_the_configured_claim(bank: Bank, environment: pytest.MonkeyPatch) -> None:
@@ -81,19 +66,19 @@ def test_missing_scope_is_403(name: str, bank: Bank, environment: pytest.MonkeyP
     bank.trusted(environment, READ_SCOPE="read", WRITE_SCOPE="write")
     needed, other = ("read", "write") if name.startswith(("asseco.get_", "asseco.list_")) else ("write", "read")
     for scope in (None, "", other, f"{needed}er {other}", [other], {needed: True}, 5):
-        answer = send(name, bearer(bank.token(scope=scope, scp=scope)))
+        answer = send(name, asseco.bearer(bank.token(scope=scope, scp=scope)))
         challenge = answer.headers["WWW-Authenticate"]
         assert (answer.status, challenge) == (403, 'Bearer realm="device", error="insufficient_scope"')
-        assert answer.body == FORBIDDEN
+        assert answer.body == asseco.FORBIDDEN
     assert everything() == NOTHING
     for scope in (needed, f"{other} {needed}", [other, needed]):
         for claims in ({"scope": scope}, {"scp": scope}, {"scope": other, "scp": scope}):
-            assert send(name, bearer(bank.token(**claims))).status not in (401, 403)
+            assert send(name, asseco.bearer(bank.token(**claims))).status not in (401, 403)
 
 
 def test_documented_sample_registers_the_device(bank: Bank) -> None:
     answer = register(bank, SAMPLE)
-    assert (answer.status, answer.body) == (200, REGISTERED)
+    assert (answer.status, answer.body) == (200, asseco.REGISTERED)
     assert answer.headers == {
         "Content-Type": "application/json",
         "x-request-id": "request-1",
@@ -166,7 +151,7 @@ def test_registered_identifier_is_440_for_any_customer(customer: str, blocked: b
     before = everything()
     # Even if the nickname is taken too: the identifier is checked first.
     answer = register(bank, SAMPLE, customer)
-    assert (answer.status, answer.body) == (440, IMEI_NOT_UNIQUE)
+    assert (answer.status, answer.body) == (440, asseco.IMEI_NOT_UNIQUE)
     assert everything() == before
 
 
@@ -196,18 +181,18 @@ def test_nickname_of_another_device_of_the_customer_is_440(blocked: bool, nickna
         block()
     before = everything()
     answer = register(bank, SAMPLE | {"external-device-identifier": "2", "nickname": nickname})
-    assert (answer.status, answer.body) == (440, NICKNAME_NOT_UNIQUE)
+    assert (answer.status, answer.body) == (440, asseco.NICKNAME_NOT_UNIQUE)
     assert everything() == before
     assert register(bank, SAMPLE | {"external-device-identifier": "2"}, OTHER).status == 200
 
 
 @pytest.mark.parametrize("by", ["imei", "device-id"])
 def test_device_has_exactly_the_documented_members(by: str, bank: Bank) -> None:
-    assert owned(bank).body == '{"devices":[]}'
+    assert asseco.owned(bank).body == '{"devices":[]}'
     register(bank, SAMPLE)
     answer = get(bank, by=by)
     assert (answer.status, answer.body) == (200, SHOWN)
-    assert owned(bank).body == f'{{"devices":[{SHOWN}]}}'
+    assert asseco.owned(bank).body == f'{{"devices":[{SHOWN}]}}'
 
 
 @pytest.fixture
@@ -243,28 +228,28 @@ def three(bank: Bank) -> None:
     ],
 )
 def test_list_is_filtered_sorted_and_paged(query: str, expected: str, bank: Bank) -> None:
-    assert "".join(device["imei"] for device in owned(bank, query).json()["devices"]) == expected
+    assert "".join(device["imei"] for device in asseco.owned(bank, query).json()["devices"]) == expected
 
 
 def test_default_page_size_is_ten(bank: Bank) -> None:
     for number in range(12):
         register(bank, {"imei": f"{number:02}", "nickname": str(number), "operating-system": "o"})
-    shown = [[device["imei"] for device in owned(bank, query).json()["devices"]] for query in ("", "page=2")]
+    shown = [[device["imei"] for device in asseco.owned(bank, query).json()["devices"]] for query in ("", "page=2")]
     assert shown == [[f"{number:02}" for number in range(10)], ["10", "11"]]
 
 
 def test_changes_between_pages_do_not_move_earlier_devices(bank: Bank) -> None:
     for identifier in ("8", "3", "9", "5"):
         register(bank, {"imei": identifier, "nickname": identifier, "operating-system": "o"})
-    first = owned(bank, "page-size=2").json()["devices"]
+    first = asseco.owned(bank, "page-size=2").json()["devices"]
     assert [device["imei"] for device in first] == ["8", "3"]
     # First by identifier, last by time of registration.
     register(bank, {"imei": "1", "nickname": "1", "operating-system": "o"})
     block("8")
     unregister(bank, "3")
-    pages = [owned(bank, f"page-size=2&page={number}").json()["devices"] for number in (1, 2, 3)]
+    pages = [asseco.owned(bank, f"page-size=2&page={number}").json()["devices"] for number in (1, 2, 3)]
     assert [[device["imei"] for device in page] for page in pages] == [["8", "3"], ["9", "5"], ["1"]]
-    last_first = owned(bank, "sort-order=desc").json()["devices"]
+    last_first = asseco.owned(bank, "sort-order=desc").json()["devices"]
     assert [device["imei"] for device in last_first] == ["1", "5", "9", "3", "8"]
 
 
@@ -393,40 +378,32 @@ def guards() -> list[tuple[str, str]]:
     return [(item["sk"], item["device"]) for item in stored(Table.BINDINGS) if item["sk"].startswith("nickname#")]
 
 
-BODIES: dict[str, Any] = {
-    "unregister_device": None,
-    "set_nickname": {"nickname": "New"},
-    "set_push_handle": PUSH,
-    "block_device": None,
-    "unblock_device": None,
-}
-"""By operation on an owned device: the body of a valid request."""
-
-
 @pytest.mark.parametrize(
-    ("name", "statuses"),
+    ("name", "body", "statuses"),
     [
-        ("unregister_device", {"active", "blocked"}),
-        ("set_nickname", {"active", "blocked"}),
-        ("set_push_handle", {"active"}),
-        ("block_device", {"active"}),
-        ("unblock_device", {"blocked"}),
+        ("unregister_device", None, {"active", "blocked"}),
+        ("set_nickname", {"nickname": "New"}, {"active", "blocked"}),
+        ("set_push_handle", PUSH, {"active"}),
+        ("block_device", None, {"active"}),
+        ("unblock_device", None, {"blocked"}),
     ],
 )
 @pytest.mark.parametrize("status", Status)
-def test_operation_in_wrong_device_status_is_440(name: str, statuses: set[str], status: Status, bank: Bank) -> None:
+def test_operation_in_wrong_device_status_is_440(
+    name: str, body: Any, statuses: set[str], status: Status, bank: Bank
+) -> None:
     register(bank, SAMPLE)
     if status is Status.BLOCKED:
         block()
     if status is Status.UNREGISTERED:
         unregister(bank)
     before, shown = everything(), binding()
-    answer = ask(bank, name, IMEI, BODIES[name])
+    answer = ask(bank, name, IMEI, body)
     if status not in statuses:
-        assert (answer.status, answer.body) == (440, STATUS_NOT_VALID)
+        assert (answer.status, answer.body) == (440, asseco.STATUS_NOT_VALID)
         assert everything() == before
     elif name == "unregister_device":
-        assert (answer.status, answer.body) == (202, UNREGISTERED)
+        assert (answer.status, answer.body) == (202, asseco.UNREGISTERED)
     else:
         done(answer)
     if status in statuses and name.endswith("block_device"):
@@ -482,7 +459,7 @@ def test_renaming_to_a_nickname_of_another_device_is_440(blocked: bool, bank: Ba
         block("2")
     before = everything()
     answer = rename(bank, {"nickname": "tablet"})
-    assert (answer.status, answer.body) == (440, NICKNAME_NOT_UNIQUE)
+    assert (answer.status, answer.body) == (440, asseco.NICKNAME_NOT_UNIQUE)
     assert everything() == before
     done(rename(bank, {"nickname": "Watch"}))
     unregister(bank, "2")
@@ -518,7 +495,7 @@ def test_registering_with_push_fields_registers_for_push(bank: Bank) -> None:
     register(bank, SAMPLE | {"push-platform": "apns", "push-handle": "740f4707"})
     shown = get(bank, IMEI).json()
     assert (shown["push-id"], shown["push-expiration-date"]) == (binding()["push_id"], EXPIRES)
-    assert push(bank, PUSH).body == PUSH_EXISTS
+    assert push(bank, PUSH).body == asseco.PUSH_EXISTS
 
 
 @pytest.mark.parametrize("half", [{"push-platform": "apns"}, {"push-handle": "740f4707"}])
@@ -535,7 +512,7 @@ def test_same_push_handle_is_440_until_it_expires(bank: Bank, now: list[int]) ->
     first, before = binding()["push_id"], everything()
     now[0] = NOW + 90 * DAY - 1
     answer = push(bank, PUSH)
-    assert (answer.status, answer.body) == (440, PUSH_EXISTS)
+    assert (answer.status, answer.body) == (440, asseco.PUSH_EXISTS)
     assert everything() == before
     now[0] += 1
     done(push(bank, PUSH))
@@ -588,7 +565,7 @@ SCHEMAS = {
 
 
 def test_classifications_are_listed_without_values(bank: Bank) -> None:
-    answer = send("asseco.list_classifications", bearer(bank.token()))
+    answer = send("asseco.list_classifications", asseco.bearer(bank.token()))
     assert answer.status == 200
     assert answer.body.startswith(
         '{"items":[{"schema-id":"device-kinds","name":"Device Kinds","description":"What the bank issues"},{'
@@ -617,3 +594,99 @@ def test_unknown_classification_is_404(schema_id: str, bank: Bank) -> None:
         404,
         '{"problem":"classification-not-exist","message":"The classification does not exist"}',
     )
+
+
+GIVEN = {"nickname": "My Phone", "kind": IdentifierKind.IMEI, "operating_system": "iOS 9.x"} | dict.fromkeys(
+    ("brand_name", "model_name", "push_platform", "push_handle")
+)
+NEW = {"nickname": "New"}
+HANDLE = {"push-platform": "apns", "pns-handle": "h"}
+
+
+def entered(who: str = CUSTOMER, identifier: str = IMEI, **changes: Any) -> None:
+    owned_devices.register(who, identifier, **{**GIVEN, **changes})
+
+
+BLOCK = partial(owned_devices.block, CUSTOMER, IMEI)
+PUSHED = partial(owned_devices.set_push_handle, CUSTOMER, IMEI, PushPlatform.APNS, "h")
+END = partial(owned_devices.unregister, CUSTOMER, IMEI)
+
+
+def passed_on() -> None:
+    END()
+    entered(OTHER)
+
+
+def banned() -> None:
+    dynamodb.write(devices.seen(asseco.DEVICE, "asseco"))
+    devices.ban(asseco.DEVICE, "stolen")
+
+
+def requested(bank: Bank, name: str) -> Response:
+    """Send a customer's request for the device."""
+    if name == "register_owned_device":
+        return register(bank, SAMPLE)
+    return ask(bank, name, IMEI, {"set_nickname": NEW, "set_push_handle": HANDLE}.get(name))
+
+
+NOT_VALID, NOT_EXIST = (440, "device-status-not-valid"), (404, "device-not-exist")
+REFUSED: list[tuple[str, Callable[[], object], tuple[int, str]]] = [
+    ("register_owned_device", entered, (440, "imei-not-unique")),
+    ("register_owned_device", lambda: entered(OTHER), (440, "imei-not-unique")),
+    ("register_owned_device", lambda: entered(identifier="another"), (440, "nickname-not-unique")),
+    ("register_owned_device", banned, NOT_VALID),
+    ("set_nickname", lambda: entered(identifier="another", nickname="new"), (440, "nickname-not-unique")),
+    ("set_nickname", lambda: (END(), entered()), (503, "service-unavailable")),
+    ("set_push_handle", PUSHED, (440, "valid-push-registration-exist")),
+    ("set_push_handle", BLOCK, NOT_VALID),
+    ("block_device", BLOCK, NOT_VALID),
+    ("unblock_device", partial(owned_devices.unblock, CUSTOMER, IMEI), NOT_VALID),
+    *(
+        (name, happen, refusal)
+        for name in ("unregister_device", "set_nickname", "set_push_handle", "block_device", "unblock_device")
+        for happen, refusal in ((END, NOT_VALID), (passed_on, NOT_EXIST))
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "happen", "refusal"), REFUSED)
+def test_change_just_before_the_write_gives_its_refusal(
+    name: str, happen: Callable[[], object], refusal: tuple[int, str], bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name != "register_owned_device":
+        entered()
+    if name == "unblock_device":
+        BLOCK()
+    after: list[Any] = []
+    races.before(monkeypatch, "TransactWriteItems", lambda: (happen(), after.append(everything())))
+    answer = requested(bank, name)
+    assert (answer.status, answer.json()["problem"]) == refusal
+    assert [everything()] == after
+
+
+@pytest.mark.parametrize("name", ["unregister_device", "set_nickname"])
+def test_nickname_lock_of_another_device_is_not_removed(name: str, bank: Bank) -> None:
+    entered()
+    dynamodb.write(items.nickname_lock(CUSTOMER, "My Phone").update(set={"binding": "another's"}))
+    before = everything()
+    assert requested(bank, name).status == 503
+    assert everything() == before
+
+
+def test_issued_device_erased_concurrently_gets_no_nickname(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Key(Table.DIRECTORY, identity.customer_holder(CUSTOMER), f"issued#{IMEI}")
+    dynamodb.write(place.update(set={"kind": "otp-token"}))
+    races.before(monkeypatch, "UpdateItem", lambda: dynamodb.write(Delete(place)))
+    answer = ask(bank, "set_issued_nickname", IMEI, NEW)
+    assert (answer.status, answer.body) == (404, UNKNOWN)
+    assert stored(Table.DIRECTORY) == []
+
+
+def test_list_takes_at_most_two_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        entered(identifier=f"{number}", nickname=f"{number}")
+    query = aws_calls.real("Query")
+    aws_calls.replace(monkeypatch, "Query", lambda **request: query(**request, Limit=2))
+    with calls.recording("asseco.list_owned_devices") as invocation:
+        assert [device.identifier for device in owned_devices.list_devices(CUSTOMER)] == ["0", "1", "2", "3"]
+    assert invocation.dynamodb == ["Query", "Query"]

@@ -411,40 +411,32 @@ def test_run_ends_in_time_and_the_next_goes_on(feed: Feed) -> None:
     assert feed.receiver.sequences == list(range(1, 9))
 
 
-def test_receiver_that_does_not_respond_does_not_hold_up_others(feed: Feed) -> None:
-    feed.subscribe(url="https://silent.example.com/")
-    feed.subscribe(url="https://crm.example.com/")
+def hosts(feed: Feed, outcome: Outcome, milliseconds: int, devices: int) -> list[str]:
+    """Deliver an event of each device to a slow receiver and another one. Return their hosts in order of delivery."""
+    for host in ("slow", "crm"):
+        feed.subscribe(url=f"https://{host}.example.com/")
 
     def answer(request: Request) -> Outcome:
-        if "silent" in request.url:
-            feed.clock.pass_by(10_000)
-            return Outcome(None, Error.TIMED_OUT)
-        return Outcome(200)
+        if "slow" not in request.url:
+            return Outcome(200)
+        feed.clock.pass_by(milliseconds)
+        return outcome
 
     feed.receiver.answer = answer
-    for number in range(5):
+    for number in range(devices):
         feed.record("device.bound", device=f"quectel#p1#D{number}")
     feed.sweep()
-    urls = [request.url for request in feed.receiver.requests]
-    assert urls.count("https://crm.example.com/") == 5
-    assert urls.count("https://silent.example.com/") == 3
+    return [request.url[8:].partition(".")[0] for request in feed.receiver.requests]
+
+
+def test_receiver_that_does_not_respond_does_not_hold_up_others(feed: Feed) -> None:
+    found = hosts(feed, Outcome(None, Error.TIMED_OUT), 10_000, 5)
+    assert (found.count("crm"), found.count("slow")) == (5, 3)
 
 
 def test_slow_receiver_lets_others_go_first(feed: Feed) -> None:
-    feed.subscribe(url="https://slow.example.com/")
-    feed.subscribe(url="https://crm.example.com/")
-
-    def answer(request: Request) -> Outcome:
-        feed.clock.pass_by(16_000 if "slow" in request.url else 1)
-        return Outcome(200)
-
-    feed.receiver.answer = answer
-    for number in range(4):
-        feed.record("device.bound", device=f"quectel#p1#D{number}")
-    feed.sweep()
-    urls = [request.url for request in feed.receiver.requests]
-    assert sorted(urls[-2:]) == ["https://slow.example.com/"] * 2
-    assert len(urls) == 8
+    found = hosts(feed, Outcome(200), 16_000, 4)
+    assert (found[-2:], len(found)) == (["slow"] * 2, 8)
 
 
 def test_chain_that_fails_does_not_hold_up_others(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:

@@ -304,25 +304,19 @@ ENDINGS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.parametrize("side", ["client", "device"])
 @pytest.mark.parametrize("name", ENDINGS)
-def test_end_of_a_lease_ends_its_tunnel_at_the_clients_next_message(name: str, ends: Ends) -> None:
+def test_end_of_a_lease_ends_its_tunnel_at_the_next_message(name: str, side: str, ends: Ends) -> None:
     stream = opened(ends)
     ENDINGS[name]()
-    ends.tunnel.send({"type": "data", "s": NAME, "n": 1, "d": DATA})
+    if side == "client":
+        ends.tunnel.send({"type": "data", "s": NAME, "n": 1, "d": DATA})
+    else:
+        ends.device.send({"type": "data", "s": stream, "n": 0, "d": DATA})
     assert ends.tunnel.received == [ENDED]
     assert not ends.tunnel.is_open
     assert ends.device.received[1:] == [UNBOUND if name == "unbind" else {"type": "reset", "s": stream, "why": "ended"}]
     assert tunnel(ends.lease) is None
-
-
-@pytest.mark.parametrize("name", ENDINGS)
-def test_end_of_a_lease_ends_its_tunnel_at_the_devices_next_message(name: str, ends: Ends) -> None:
-    stream = opened(ends)
-    ENDINGS[name]()
-    ends.device.send({"type": "data", "s": stream, "n": 0, "d": DATA})
-    assert ends.tunnel.received == [ENDED]
-    assert not ends.tunnel.is_open
-    assert ends.device.received[1:] == [UNBOUND if name == "unbind" else {"type": "reset", "s": stream, "why": "ended"}]
 
 
 def test_frames_of_an_http_stream_are_stored_for_the_relay(ends: Ends) -> None:

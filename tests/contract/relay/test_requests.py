@@ -9,6 +9,7 @@ import pytest
 
 from bindery.aws.errors import ConnectionFailed
 from bindery.connectivity import frames, leases, service_addresses
+from bindery.connectivity.leases import FIRST_CLIENT
 from bindery.core import clock
 from bindery.directory import accounts, users
 from bindery.http.operation import logger
@@ -19,7 +20,7 @@ from tests import aws_calls, calls, rufus
 from tests.http_api import SOURCE_IP, admin
 from tests.records import ADDRESS
 from tests.relay import FRAME, Answer, Part, World, echo, plain
-from tests.tables import everything, stored
+from tests.tables import everything, item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -373,6 +374,12 @@ def test_another_client_is_403() -> None:
     answer = world.ask(source_ip=OTHER)
     assert (answer.status, answer.text) == (403, "This connection is for another IP address.\n")
     assert len(world.agent.requests) == 1
+
+
+def test_first_client_keeps_the_connection() -> None:
+    world = World(echo, client_ip=FIRST_CLIENT)
+    assert [world.ask(source_ip=ip).status for ip in (OTHER, "203.0.113.9", OTHER)] == [200, 403, 200]
+    assert item_at(items.connection(world.device, "ann"))["client_ip"] == OTHER
 
 
 @pytest.mark.parametrize("kind", ["http", None])

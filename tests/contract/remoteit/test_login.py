@@ -22,21 +22,16 @@ from tests.sample_requests import send
 from tests.tables import everything, stored
 
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
-FIXED = {
+FIXED = dict.fromkeys(("service_token", "secondary_auth", "developer_plan", "service_features", "aws_identity"), "") | {
     "status": "true",
-    "service_token": "",
     "service_level": "BASIC",
     "storage_plan": "FREE",
-    "secondary_auth": "",
     "commerical_setting": "FREE",
     "language": "en",
-    "developer_plan": "",
     "portal_plan": "free_plan",
     "portal_plan_expires": "2038-01-01 00:00:00",
-    "service_features": "",
     "announcements": [],
     "index": "true",
-    "aws_identity": "",
 }
 WRONG = '{"status":"false","reason":"[0102] The username or password are invalid","code":"GENERAL_ERROR"}'
 
