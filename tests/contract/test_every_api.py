@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,9 +13,9 @@ from bindery.aws import dynamodb
 from bindery.aws.errors import ConnectionFailed
 from bindery.http import operation
 from bindery.registry import devices
-from tests import aws_calls, moto_registry
+from tests import aws_calls
 from tests.http_api import Response, invoke
-from tests.records import PK, Caller, empty_registry, install
+from tests.records import PK, Caller
 from tests.sample_requests import sample
 from tests.tables import everything
 from tools.generate.openapi.asked import body_of
@@ -114,20 +114,11 @@ every = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.oper
 with_body = pytest.mark.parametrize("dialect", WITH_BODY, ids=lambda dialect: dialect.operation)
 
 
-@pytest.fixture(scope="module")
-def installed() -> Iterator[tuple[Caller, moto_registry.State]]:
-    """Create an installation once. Return a caller who is allowed to send every sample."""
-    with empty_registry() as bank:
-        ada = install(bank)[1]
-        devices.manufacture(PK, "caf\u00e9", device_key="ABCD1234")
-        yield ada, moto_registry.state()
-
-
 @pytest.fixture
-def caller(installed: tuple[Caller, moto_registry.State]) -> None:
+def caller(ada: Caller) -> None:
     global _ada
-    _ada, state = installed
-    moto_registry.restore(state)
+    _ada = ada
+    devices.manufacture(PK, "caf\u00e9", device_key="ABCD1234")
 
 
 def succeeded(answer: Response) -> bool:
@@ -149,12 +140,6 @@ def test_body_is_parsed_as_json_regardless_of_content_type(dialect: Dialect, con
     body = json.dumps(dialect.fields)
     as_delivered = body if content_type in ("application/json", "text/plain") else body.encode()
     assert succeeded(dialect.ask(as_delivered, content_type=content_type))
-
-
-@every
-@pytest.mark.parametrize("spell", [str.upper, str.title, str.lower])
-def test_header_names_are_case_insensitive(dialect: Dialect, spell: Callable[[str], str]) -> None:
-    assert succeeded(dialect.ask(spell=spell))
 
 
 @pytest.mark.parametrize("dialect", [RUFUS, QUECTEL, ASSECO, REMOTEIT], ids=lambda dialect: dialect.operation)

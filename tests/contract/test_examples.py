@@ -11,6 +11,7 @@ import pytest
 from bindery.aws.errors import ConnectionFailed
 from bindery.core.errors import Reason
 from bindery.http.operation import Operation
+from bindery.security import passwords
 from tests import aws_calls, documented
 from tests.conftest import clear_caches
 from tests.http_api import Response, invoke
@@ -30,7 +31,8 @@ every = pytest.mark.parametrize("name", OPERATIONS)
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Create one world for all of these requests: each is refused and writes nothing."""
-    with empty_registry() as bank:
+    with pytest.MonkeyPatch.context() as patch, empty_registry() as bank:
+        patch.setattr(passwords, "_LN", 2)
         yield World(bank)
 
 

@@ -17,8 +17,6 @@ from tests.http_api import SOURCE_IP, Response, event, invoke
 from tests.rufus import KEY, install
 from tools import template
 
-pytestmark = pytest.mark.usefixtures("environment")
-
 VOICES = {
     "rufus": {404: '{"description":"Not found"}', 405: '{"description":"Method not allowed"}'},
     "quectel": {
@@ -93,11 +91,7 @@ def test_extra_slashes_in_a_path_change_nothing(method: str, path: str, name: st
     given = {"headers": {"content-type": "text/plain"}, "body": "{"}
     plain = re.sub(r"\{.+?\}", "990000862471854", path)
     routed = event(
-        method,
-        plain,
-        path_parameters=dict.fromkeys(names, "990000862471854"),
-        route=f"{method} {path}",
-        **given,
+        method, plain, path_parameters=dict.fromkeys(names, "990000862471854"), route=f"{method} {path}", **given
     )
     expected = invoke(name, routed)
     head, _, tail = plain[1:].partition("/")

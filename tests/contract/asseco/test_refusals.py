@@ -1,25 +1,19 @@
-"""asseco: exact responses to invalid requests, which write nothing."""
+"""asseco: exact responses to invalid requests, which write nothing, and issued devices that operators cannot store."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.asseco import (
-    IMEI_NOT_SET,
-    MESSAGES,
-    NICKNAME_NOT_SET,
-    OPERATING_SYSTEM_NOT_SET,
-    PUSH,
-    SAMPLE,
-    UNKNOWN,
-    bearer,
-    card,
-    register,
-)
+from bindery.asseco import issued_devices
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Key, Table
+from bindery.core.errors import Reason, Refused
+from tests import asseco
+from tests.asseco import PUSH, SAMPLE, UNKNOWN, bearer, card, register
 from tests.openid import Bank
 from tests.sample_requests import send
-from tests.tables import everything
+from tests.tables import everything, stored
 
 REGISTER, NICKNAME, ISSUED = "register_owned_device", "set_nickname", "set_issued_nickname"
 KIND = "external-device-id-kind"
@@ -27,16 +21,16 @@ IDENTIFIER, SYSTEM = "external-device-identifier", "operating-system"
 
 
 def errors(**found: str) -> str:
-    listed = [{"tag": tag, "error": error, "message": MESSAGES[error]} for tag, error in found.items()]
+    listed = [{"tag": tag, "error": error, "message": asseco.MESSAGES[error]} for tag, error in found.items()]
     return json.dumps({"errors": listed}, separators=(",", ":"))
 
 
 MISSING: list[tuple[list[str], str]] = [
-    ([IDENTIFIER], IMEI_NOT_SET),
-    (["nickname"], NICKNAME_NOT_SET),
-    ([SYSTEM], OPERATING_SYSTEM_NOT_SET),
-    (["nickname", SYSTEM], NICKNAME_NOT_SET),
-    ([IDENTIFIER, "nickname", SYSTEM], IMEI_NOT_SET),
+    ([IDENTIFIER], asseco.IMEI_NOT_SET),
+    (["nickname"], asseco.NICKNAME_NOT_SET),
+    ([SYSTEM], asseco.OPERATING_SYSTEM_NOT_SET),
+    (["nickname", SYSTEM], asseco.NICKNAME_NOT_SET),
+    ([IDENTIFIER, "nickname", SYSTEM], asseco.IMEI_NOT_SET),
 ]
 """Fields that are missing or blank in a registration, and the response."""
 
@@ -128,7 +122,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
         for blank in ({}, *(dict.fromkeys(fields, value) for value in (None, "", "  ")))
     ),
     *(
-        (name, {"body": body}, 440, NICKNAME_NOT_SET)
+        (name, {"body": body}, 440, asseco.NICKNAME_NOT_SET)
         for name in (NICKNAME, ISSUED)
         for body in ({}, {"nickname": None}, {"nickname": ""}, {"nick-name": "  "})
     ),
@@ -159,3 +153,65 @@ def test_invalid_request_gets_its_response_and_writes_nothing(
     answer = send(f"asseco.{name}", bearer(bank.token()), **wrong)
     assert (answer.status, answer.body) == (status, body)
     assert everything() == before
+
+
+CARD = {"device_id": "C-1", "kind": "payment-card", "card_status": "valid"}
+
+
+def refused_members(members: dict[str, Any]) -> str:
+    with pytest.raises(Refused) as caught:
+        issued_devices.enter("MIGR00002", **members)
+    assert caught.value.reason is Reason.INVALID
+    assert caught.value.__cause__ is None
+    assert stored(Table.DIRECTORY) == []
+    return caught.value.detail["problems"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("5168123456781234", "516812345678", "5168 1234 5678 1234", "5168.1234.5678.1234", "5168-1234-5678-1234"),
+        *("**5168123456781234**", "\uff15168123456781234", "5168   1234   5678   1234", "5168 - 1234 - 5678 - 1234"),
+        *("5168--1234--5678--1234", "5168\u00ad1234\u00ad5678\u00ad1234", "5168\u200b1234\u200b5678\u200b1234"),
+        *("5168\u22121234\u22125678\u22121234", "5168\u03011234\u03015678\u03011234", "5168/1234/5678/1234"),
+        *("5168_1234_5678_1234", "5168*1234*5678*1234", "5168x1234x5678x1234"),
+        *("https://cards.example.com/5168 1234 5678 1234.png", "5,1,6,8,1,2,3,4,5,6,7,8"),
+        "\u0665\u0661\u0666\u0668 \u0661\u0662\u0663\u0664 \u0665\u0666\u0667\u0668 \u0661\u0662\u0663\u0664",
+        "\u2464\u2460\u2465\u2467\u2460\u2461\u2462\u2463\u2464\u2465\u2466\u2467\u2460\u2461\u2462\u2463",
+        "51681234567\u00b2",
+    ],
+)
+@pytest.mark.parametrize("name", ["device_id", "holder_id", "masked_card_number", "cardholder_name", "card_image_url"])
+def test_card_number_is_refused_in_any_field_and_not_echoed(name: str, number: str):
+    problems = refused_members(CARD | {name: number})
+    hidden = name in ("device_id", "holder_id") and not number.isprintable()
+    assert ("contains the invisible character" if hidden else "twelve digits in a row") in problems
+    assert number not in problems
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(
+            ("masked_card_number", number)
+            for number in (
+                *("516812******1234", "51681234****1234", "51681234xxxx1234", "51681234\u2022\u2022\u2022\u20221234"),
+                *("51681234\u25cf\u25cf\u25cf\u25cf1234", "51681234\u2217\u2217\u2217\u22171234", "51681234\u20261234"),
+                *("51681234####1234", "5168 1234 **** 1234", "51681234567 *", "1234", "11-2222-3333"),
+                "issued 2024-11-20, until 11/29",
+            )
+        ),
+        ("card_image_url", "https://cards.example.com/2026/11/21/104512/front.png"),
+    ],
+)
+def test_masked_card_number_or_date_is_accepted(name: str, text: str):
+    issued_devices.enter("MIGR00002", **CARD | {name: text})
+    assert getattr(issued_devices.find("MIGR00002", "C-1"), name) == text
+
+
+def test_stored_card_number_does_not_prevent_reads_and_changes():
+    issued_devices.enter("MIGR00002", **CARD)
+    place = Key(Table.DIRECTORY, "customer#MIGR00002", "issued#C-1")
+    dynamodb.write(place.update(set={"holder_id": "5168_1234_5678_1234"}))
+    assert issued_devices.find("MIGR00002", "C-1").holder_id == "5168_1234_5678_1234"
+    assert issued_devices.change("MIGR00002", "C-1", status="blocked").status == "blocked"

@@ -1,21 +1,25 @@
-"""Events of bindings, shares and registrations."""
+"""Events of bindings, shares, registrations and connections, and of operators' acts on devices."""
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
+from bindery.connectivity import device_connections
 from bindery.core import clock
+from bindery.directory import accounts, users
+from bindery.feed import catalogue
 from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
-from tests import asseco, rufus
-from tests.feed import Feed, person, user
-from tests.http_api import OPERATOR, admin
-from tests.openid import CUSTOMER, OTHER, Bank
-from tests.quectel import DEVICE, DK, ME, PK, World, as_user, ask, succeeded, token
+from bindery.security import secrets
+from tests import rufus
+from tests.device_link import connected
+from tests.feed import Feed, user
+from tests.http_api import OPERATOR, Response, admin
+from tests.quectel import DEVICE, DK, ME, PK, World, as_user, ask, succeeded
 from tests.quectel import OTHER as FRIEND
 from tests.quectel import THIRD as GUEST
+from tests.records import ADDRESS, company_device, connection
 from tests.sample_requests import send
 from tests.tables import item_at
 
@@ -77,41 +81,6 @@ def test_company_binds_renames_and_unbinds(feed: Feed) -> None:
     assert feed.events() == [("device.bound", again)]
 
 
-def test_user_binds_renames_and_unbinds(feed: Feed) -> None:
-    World()
-    succeeded(as_user(ME))
-    held = {"binding": binding()}
-    # The device was manufactured before the feed began.
-    events = feed.events()
-    held["holder"] = user(ME)
-    assert events == [("device.registered", {}), ("device.bound", held | {"exclusive": True})]
-    ask(ME, "set_device_info", **KEYS, deviceName="Door")
-    form = urlencode(KEYS).encode()
-    assert send("quectel.regenerate_auth_key", {"authorization": token(ME)}, body=form).json()["code"] == 200
-    assert feed.events() == [("device.renamed", held)]
-    ask(ME, "unbundling_device_dk", **KEYS)
-    assert feed.events() == [("device.unbound", held | {"cause": "holder"})]
-
-
-def test_share_is_offered_accepted_and_given_back(feed: Feed) -> None:
-    held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME)}
-    until = (clock.seconds() + LATER) * 1000
-    code = ask(ME, "share_info", **KEYS, sharingExpireAt=until, acceptingExpireAt=until - 1000).json()["data"]
-    assert feed.events() == [("device.shared", held | {"until": until})]
-    ask(FRIEND, "share_device", shareCode=code)
-    events = feed.events()
-    share = held | {"user": user(FRIEND)}
-    assert events == [("device.share_accepted", share | {"until": until})]
-    ask(FRIEND, "set_device_info", **KEYS, deviceName="Friend's")
-    assert feed.events() == [("device.renamed", {"binding": held["binding"], "holder": user(FRIEND)})]
-    ask(FRIEND, "unbundling_device_dk", **KEYS)
-    assert feed.events() == [("device.share_ended", share | {"cause": "ended"})]
-    ask(FRIEND, "share_device", shareCode=code)
-    assert feed.events() == [("device.share_accepted", share | {"until": until})]
-    ask(FRIEND, "unbundling_device_dk", **KEYS)
-    assert feed.events() == [("device.share_ended", share | {"cause": "ended"})]
-
-
 def test_rotation_ends_shares_and_binding_before_the_next(feed: Feed) -> None:
     held: dict[str, Any] = {"binding": bound(feed, Mode.ROTATING), "holder": user(ME)}
     shared(feed)
@@ -160,22 +129,6 @@ def test_time_to_live_ends_an_expired_share(feed: Feed, wait: Callable[[], None]
     assert feed.events() == [("device.unbound", held | {"cause": "holder"})]
 
 
-def test_each_user_holds_the_device_in_multi_mode(feed: Feed) -> None:
-    mine: dict[str, Any] = {"binding": bound(feed, Mode.MULTI), "holder": user(ME)}
-    succeeded(as_user(GUEST))
-    events = feed.events()
-    theirs = {"binding": item_at(items.user_binding(DEVICE, GUEST))["binding"], "holder": user(GUEST)}
-    assert events == [("device.bound", theirs | {"exclusive": False})]
-    shared(feed)
-    share = mine | {"user": user(FRIEND)}
-    ask(ME, "unbundling_device_dk", **KEYS)
-    # The share has an item of its own.
-    assert feed.events() == [
-        ("device.unbound", mine | {"cause": "holder"}),
-        ("device.share_ended", share | {"cause": "ended"}),
-    ]
-
-
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
 def test_operator_who_ends_a_binding_is_named(feed: Feed, mode: Mode) -> None:
     held: dict[str, Any] = {"binding": bound(feed, mode), "holder": user(ME)}
@@ -185,10 +138,7 @@ def test_operator_who_ends_a_binding_is_named(feed: Feed, mode: Mode) -> None:
     assert answer.status == 200
     ended = {"cause": "operator", "operator": OPERATOR, "reason": "lost"}
     assert sorted(feed.events()) == sorted(
-        [
-            ("device.share_ended", held | {"user": user(FRIEND)} | ended),
-            ("device.unbound", held | ended),
-        ]
+        [("device.share_ended", held | {"user": user(FRIEND)} | ended), ("device.unbound", held | ended)]
     )
 
 
@@ -202,14 +152,6 @@ def test_share_given_back_before_an_operator_ends_the_binding_is_not_the_operato
         ("device.share_ended", held | {"user": user(FRIEND), "cause": "ended"}),
         ("device.unbound", held | ended),
     ]
-
-
-def test_operator_who_ends_a_share_is_named(feed: Feed) -> None:
-    held: dict[str, Any] = {"binding": bound(feed, Mode.MULTI), "holder": user(ME)}
-    shared(feed)
-    admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/unbind", {"reason": "lost"}, query={"uid": FRIEND})
-    ended = {"cause": "operator", "operator": OPERATOR, "reason": "lost"}
-    assert feed.events() == [("device.share_ended", held | {"user": user(FRIEND)} | ended)]
 
 
 def operate(action: str, **body: Any) -> None:
@@ -240,36 +182,6 @@ def test_expired_offer_is_replaced_without_an_end(feed: Feed, monkeypatch: pytes
     assert feed.types() == ["device.offered"]
 
 
-def test_transfer_ends_shares_and_binding_before_the_next(feed: Feed) -> None:
-    held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME)}
-    shared(feed)
-    operate("offer", to=FRIEND)
-    assert feed.types() == ["device.offered"]
-    operate("accept", uid=FRIEND)
-    events = feed.events()
-    how = {"cause": "transferred", "operator": OPERATOR}
-    assert events == [
-        ("device.share_ended", held | {"user": user(FRIEND)} | how),
-        ("device.unbound", held | how),
-        ("device.bound", {"binding": binding(), "holder": user(FRIEND), "exclusive": True}),
-    ]
-
-
-@pytest.mark.parametrize(("act", "cause"), [("retire", "retired"), ("return", "returned")])
-@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
-def test_device_taken_from_its_holder_is_unbound(feed: Feed, mode: Mode, act: str, cause: str) -> None:
-    held: dict[str, Any] = {"binding": bound(feed, mode), "holder": user(ME)}
-    shared(feed)
-    operate(act, reason="recalled")
-    how = {"operator": OPERATOR, "reason": "recalled"}
-    found = dict(feed.events())
-    assert found == {
-        "device.share_ended": held | {"user": user(FRIEND), "cause": cause} | how,
-        "device.unbound": held | {"cause": cause} | how,
-        f"device.{cause}": how,
-    }
-
-
 def test_erased_receiver_ends_the_offer(feed: Feed) -> None:
     held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME), "operator": OPERATOR}
     operate("offer", to=FRIEND)
@@ -296,23 +208,132 @@ def erase(uid: str) -> None:
         pass
 
 
-def test_customer_registers_blocks_and_unregisters(feed: Feed, bank: Bank) -> None:
-    asseco.register(bank, asseco.SAMPLE)
-    held: dict[str, Any] = {"binding": binding(asseco.DEVICE)}
+KNOWN = {"operator": OPERATOR}
+
+
+def on(device: str, method: str, action: str = "", body: Any = None) -> Response:
+    answer = admin("devices", method, f"devices/{identity.opaque(device)}/{action}".rstrip("/"), body)
+    assert answer.status == 200
+    return answer
+
+
+def fingerprint(private: str) -> str:
+    return secrets.fingerprint(private)[:32]
+
+
+@pytest.fixture
+def device(feed: Feed) -> str:
+    """Bind a company's device, which has a service address, and create two users of the company."""
+    accounts.create("acme", name="Acme")
+    for uid in ("ann", "bob"):
+        users.create(uid, "acme")
+    device = company_device()
+    on(device, "PUT", "address", {"address": ADDRESS})
+    assert feed.types() == ["device.registered", "device.bound", "device.address_assigned"]
+    return device
+
+
+def connection_of(feed: Feed, device: str, uid: str) -> dict[str, Any]:
+    """Open a user's connection, check its event, and return the data of its end."""
+    made = connection(uid)
     events = feed.events()
-    held["holder"] = person(identity.customer_holder(CUSTOMER))
-    assert held["holder"]["kind"] == "customer"
-    assert events == [("device.registered", {}), ("device.bound", held | {"exclusive": True})]
-    for name, body, kind in (
-        ("set_nickname", {"nickname": "New"}, "device.renamed"),
-        ("block_device", None, "device.blocked"),
-        ("unblock_device", None, "device.unblocked"),
-    ):
-        assert asseco.ask(bank, name, body=body).status in (200, 204)
-        assert feed.events() == [(kind, held)]
-    asseco.unregister(bank)
-    assert feed.events() == [("device.unbound", held | {"cause": "holder"})]
-    asseco.register(bank, asseco.SAMPLE, OTHER)
-    events = feed.events()
-    theirs = {"binding": binding(asseco.DEVICE), "holder": person(identity.customer_holder(OTHER))}
-    assert events == [("device.bound", theirs | {"exclusive": True})]
+    ended = {"connection": fingerprint(made.id)}
+    assert events[-1] == ("connection.opened", ended | {"user": user(uid), "until": made.expires_at * 1000})
+    assert [kind for kind, _ in events[:-1]] in ([], ["connection.ended"])
+    return ended
+
+
+def test_connection_that_is_replaced_or_stopped_ends_once(feed: Feed, device: str) -> None:
+    first = connection_of(feed, device, "ann")
+    made = connection("ann")
+    second = {"connection": fingerprint(made.id)}
+    assert feed.events() == [
+        ("connection.ended", first),
+        ("connection.opened", second | {"user": user("ann"), "until": made.expires_at * 1000}),
+    ]
+    assert admin("connections", "DELETE", f"connections/{identity.opaque(device)}/ann").status == 200
+    assert feed.events() == [("connection.ended", second)]
+
+
+def test_time_to_live_ends_a_connection(feed: Feed, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = connection_of(feed, device, "ann")
+    later = clock.now() + 10**8
+    monkeypatch.setattr(clock, "now", lambda: later)
+    feed.expire()
+    assert feed.events() == [("connection.ended", ended)]
+
+
+def test_device_is_online_from_its_connection_to_its_end(feed: Feed) -> None:
+    rufus.install()
+    deviceid = rufus.bound()
+    device = identity.company_device_of("acme", deviceid)
+    online = {"binding": item_at(items.owner(device))["binding"]}
+    feed.record()
+    link = connected(deviceid)
+    link.hello()
+    assert feed.events() == [("device.online", online)]
+    # A device that connects again ends its earlier connection.
+    connected(deviceid)
+    assert feed.events() == [("device.offline", online), ("device.online", online)]
+    link.tell_end()
+    assert feed.events() == []
+    device_connections.gone(device, item_at(items.presence(device))["connection"])
+    assert feed.events() == [("device.offline", online)]
+    connected(deviceid)
+    on(device, "POST", "ban", {"reason": "stolen"})
+    assert feed.events() == [
+        ("device.online", online),
+        ("device.banned", KNOWN | {"reason": "stolen"}),
+        ("device.offline", online),
+    ]
+
+
+ACTS: dict[str, tuple[tuple[Any, ...], dict[str, str]]] = {
+    "banned": (("POST", "ban", {"reason": "stolen"}), {"reason": "stolen"}),
+    "unbanned": (("POST", "unban"), {}),
+    "lost": (("POST", "lost", {"reason": "left in a taxi"}), {"reason": "left in a taxi"}),
+    "found": (("POST", "found"), {}),
+    "retired": (("POST", "retire", {"reason": "broken"}), {"reason": "broken"}),
+    "returned": (("POST", "return", {"reason": "repaired"}), {"reason": "repaired"}),
+    "disabled": (("POST", "disable"), {}),
+    "enabled": (("POST", "enable"), {}),
+    "deactivated": (("POST", "deactivate"), {}),
+    "activated": (("POST", "activate"), {}),
+    "address_assigned": (("PUT", "address", {"address": ADDRESS}), {"address": fingerprint(ADDRESS)}),
+    "address_removed": (("DELETE", "address"), {"address": fingerprint(ADDRESS)}),
+    "key_issued": (("POST", "key"), {}),
+    "key_revoked": (("POST", "revoke-key"), {}),
+    "deleted": (("DELETE",), {}),
+}
+
+
+def test_each_act_of_an_operator_is_an_event(feed: Feed) -> None:
+    World()
+    assert {f"device.{did}" for did in ACTS} == {
+        name
+        for name, kind in catalogue.TYPES.items()
+        if name.startswith("device.") and "operator" in kind.members.keys() - kind.optional
+    }
+    for did, (request, data) in ACTS.items():
+        on(DEVICE, *request)
+        events = [event for event in feed.events() if event[0] != "device.registered"]
+        assert events == [(f"device.{did}", KNOWN | data)]
+
+
+IGNORED: dict[str, Callable[[str], object]] = {
+    "session": lambda deviceid: send("rufus.open_session", {"api_key": rufus.KEY}, path={"deviceid": deviceid}),
+    "list": lambda deviceid: send("rufus.list_devices", {"api_key": rufus.READER}),
+    "backfill": lambda _: admin("devices", "POST", "devices/backfill-credentials", {}),
+    "parts": lambda _: accounts.spread("acme", 4),
+}
+
+
+def test_other_writes_are_no_events(feed: Feed) -> None:
+    rufus.install()
+    deviceid = rufus.bound()
+    feed.record()
+    for request in IGNORED.values():
+        request(deviceid)
+    rufus.bound(firmware="3", parts=4)
+    assert len(feed.records) > feed.read
+    assert feed.events() == []

@@ -1,24 +1,30 @@
-"""Deliveries: every event, in order, signed, and repeated until it is accepted."""
+"""Deliveries: every event, in order, signed, repeated until it is accepted, on request, and after a kill."""
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from bindery.aws import dynamodb, functions
 from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
-from bindery.feed import catalogue, cursors, subscriptions
+from bindery.feed import catalogue, cursors, replays, subscriptions
 from bindery.feed.sending import Error, Outcome
-from bindery.registry import items
+from bindery.registry import identity, items
+from tests import aws_calls, moto_registry
+from tests import feed as streams
+from tests.command_line import Killed
+from tests.feed import person, user
 from tests.feed_receiver import DAY, DEVICE, HOUR, OTHER, START, URL, Feed, Request, cursor
-from tests.http_api import admin
+from tests.http_api import OPERATOR, admin
+from tests.quectel import DEVICE as LOCK
+from tests.quectel import ME, World, as_user, succeeded
 from tests.tables import stored
 
 MINUTE = 60_000
-
-
-def due(shard_of: str = DEVICE) -> str:
-    return f"due#{items.shard(shard_of, items.SHARDS)}"
 
 
 def attempts(webhook: str) -> list[tuple[int, int | None]]:
@@ -31,14 +37,9 @@ def test_events_are_delivered_in_order_with_signature_and_body(feed: Feed) -> No
     webhook, secret = feed.subscribe()
     bound, unbound = feed.record("device.bound", "device.unbound")
     assert feed.started == [{"webhook": webhook, "chain": DEVICE}]
-    assert cursor(webhook) == {
-        "webhook": webhook,
-        "chain": DEVICE,
-        "wanted": 2,
-        "collection": due(),
-        "time": f"{START + 2}",
-        "expires_at": unbound["expires_at"],
-    }
+    known = {"webhook": webhook, "chain": DEVICE, "wanted": 2, "expires_at": unbound["expires_at"]}
+    due = f"due#{items.shard(DEVICE, items.SHARDS)}"
+    assert cursor(webhook) == known | {"collection": due, "time": f"{START + 2}"}
     feed.run()
     first, second = feed.receiver.requests
     assert first.body == (
@@ -49,13 +50,7 @@ def test_events_are_delivered_in_order_with_signature_and_body(feed: Feed) -> No
     assert [first.id, second.id] == [bound["id"], unbound["id"]]
     assert first.is_signed_with(secret)
     assert second.is_signed_with(secret)
-    assert cursor(webhook) == {
-        "webhook": webhook,
-        "chain": DEVICE,
-        "wanted": 2,
-        "next": 3,
-        "expires_at": unbound["expires_at"],
-    }
+    assert cursor(webhook) == known | {"next": 3}
     log = admin("webhooks", "GET", f"webhooks/{webhook}/deliveries", query="limit=1").json()["items"]
     (kept,) = [item for item in stored(Table.HISTORY) if item.get("event") == first.id]
     assert kept["expires_at"] == START // 1000 + 30 * 86400
@@ -195,11 +190,8 @@ def test_410_disables_and_enabling_delivers_what_was_kept(feed: Feed) -> None:
     feed.after(DAY)
     assert len(feed.receiver.requests) == 1
     assert {cursor(webhook, device)["collection"] for device in (DEVICE, OTHER)} == {f"parked#{webhook}"}
-    assert admin("webhooks", "POST", f"webhooks/{webhook}/enable").json() == {
-        **shown,
-        "enabled": True,
-        "disabled_reason": None,
-    }
+    enabled = admin("webhooks", "POST", f"webhooks/{webhook}/enable").json()
+    assert enabled == shown | {"enabled": True, "disabled_reason": None}
     assert feed.started == [{}]
     feed.run()
     sent = [(json.loads(request.body)["data"]["device"], request.sequence) for request in feed.receiver.requests[1:]]
@@ -364,14 +356,6 @@ def test_events_that_are_announced_in_another_order_arrive_in_order(feed: Feed) 
     assert feed.receiver.sequences == [1, 2]
 
 
-def test_lost_invocation_is_made_up_by_the_next_sweep(feed: Feed) -> None:
-    feed.subscribe()
-    feed.record("device.bound")
-    feed.started.clear()
-    feed.after(0)
-    assert feed.receiver.sequences == [1]
-
-
 def test_invocation_that_cannot_be_started_is_no_failure(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     feed.subscribe()
     monkeypatch.setattr(functions, "client", Unreachable)
@@ -427,40 +411,32 @@ def test_run_ends_in_time_and_the_next_goes_on(feed: Feed) -> None:
     assert feed.receiver.sequences == list(range(1, 9))
 
 
-def test_receiver_that_does_not_respond_does_not_hold_up_others(feed: Feed) -> None:
-    feed.subscribe(url="https://silent.example.com/")
-    feed.subscribe(url="https://crm.example.com/")
+def hosts(feed: Feed, outcome: Outcome, milliseconds: int, devices: int) -> list[str]:
+    """Deliver an event of each device to a slow receiver and another one. Return their hosts in order of delivery."""
+    for host in ("slow", "crm"):
+        feed.subscribe(url=f"https://{host}.example.com/")
 
     def answer(request: Request) -> Outcome:
-        if "silent" in request.url:
-            feed.clock.pass_by(10_000)
-            return Outcome(None, Error.TIMED_OUT)
-        return Outcome(200)
+        if "slow" not in request.url:
+            return Outcome(200)
+        feed.clock.pass_by(milliseconds)
+        return outcome
 
     feed.receiver.answer = answer
-    for number in range(5):
+    for number in range(devices):
         feed.record("device.bound", device=f"quectel#p1#D{number}")
     feed.sweep()
-    urls = [request.url for request in feed.receiver.requests]
-    assert urls.count("https://crm.example.com/") == 5
-    assert urls.count("https://silent.example.com/") == 3
+    return [request.url[8:].partition(".")[0] for request in feed.receiver.requests]
+
+
+def test_receiver_that_does_not_respond_does_not_hold_up_others(feed: Feed) -> None:
+    found = hosts(feed, Outcome(None, Error.TIMED_OUT), 10_000, 5)
+    assert (found.count("crm"), found.count("slow")) == (5, 3)
 
 
 def test_slow_receiver_lets_others_go_first(feed: Feed) -> None:
-    feed.subscribe(url="https://slow.example.com/")
-    feed.subscribe(url="https://crm.example.com/")
-
-    def answer(request: Request) -> Outcome:
-        feed.clock.pass_by(16_000 if "slow" in request.url else 1)
-        return Outcome(200)
-
-    feed.receiver.answer = answer
-    for number in range(4):
-        feed.record("device.bound", device=f"quectel#p1#D{number}")
-    feed.sweep()
-    urls = [request.url for request in feed.receiver.requests]
-    assert sorted(urls[-2:]) == ["https://slow.example.com/"] * 2
-    assert len(urls) == 8
+    found = hosts(feed, Outcome(200), 16_000, 4)
+    assert (found[-2:], len(found)) == (["slow"] * 2, 8)
 
 
 def test_chain_that_fails_does_not_hold_up_others(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
@@ -472,3 +448,225 @@ def test_chain_that_fails_does_not_hold_up_others(feed: Feed, caplog: pytest.Log
     assert [request.url for request in feed.receiver.requests] == [URL]
     assert "a chain could not be delivered" in caplog.text
     assert cursor(broken)["time"] == str(feed.clock.now + cursors.LOCK)
+
+
+def replay(webhook: str, **asked: Any) -> dict[str, Any]:
+    found: dict[str, Any] = admin("webhooks", "POST", f"webhooks/{webhook}/replay", asked).json()
+    return found
+
+
+def give_up(feed: Feed, *types: str) -> None:
+    """Record events that are not accepted."""
+    feed.receiver.answers(500)
+    feed.record(*types)
+    feed.sweep()
+    for _ in types:
+        feed.after(4 * DAY)
+    feed.receiver.clear()
+    feed.receiver.answers(200)
+
+
+def test_dead_letters_are_delivered_again_in_order_before_new_events(feed: Feed) -> None:
+    webhook, _ = feed.subscribe()
+    give_up(feed, "device.bound", "device.unbound")
+    feed.record("device.bound")
+    assert replay(webhook) == {"events": 2, "next": None}
+    assert admin("webhooks", "GET", f"webhooks/{webhook}/dead-letters").json()["items"] == []
+    assert {} in feed.started
+    feed.sweep()
+    assert feed.receiver.sequences == [1, 2, 3]
+    assert "collection" not in cursor(webhook)
+    assert replay(webhook) == {"events": 0, "next": None}
+
+
+def test_replayed_dead_letter_gets_three_more_days(feed: Feed) -> None:
+    webhook, _ = feed.subscribe()
+    give_up(feed, "device.bound")
+    feed.receiver.answers(500)
+    assert replay(webhook)["events"] == 1
+    feed.sweep()
+    feed.after(2 * DAY)
+    assert admin("webhooks", "GET", f"webhooks/{webhook}/dead-letters").json()["items"] == []
+    feed.after(2 * DAY)
+    assert len(admin("webhooks", "GET", f"webhooks/{webhook}/dead-letters").json()["items"]) == 1
+
+
+def test_events_since_a_time_are_delivered_again_also_from_before_the_webhook(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.record("device.bound")
+    feed.clock.pass_by(DAY)
+    since = feed.clock.now
+    feed.record("device.unbound", "device.online", "device.bound")
+    feed.record("device.bound", device=OTHER)
+    feed.clock.pass_by(DAY)
+    webhook, _ = feed.subscribe("device.bound", "device.unbound")
+    feed.record("device.unbound")
+    feed.run()
+    feed.receiver.clear()
+    monkeypatch.setattr(replays, "_QUERIES", 5)
+    monkeypatch.setattr(replays, "_EVENTS", 2)
+    count, place = 0, None
+    while place is not None or not count:
+        answer = replay(webhook, since=since, cursor=place)
+        count, place = count + answer["events"], answer["next"]
+        feed.sweep()
+    assert count == 4
+    assert [request.sequence for request in feed.receiver.requests if b"#S1" in request.body] == [2, 4, 5]
+    assert [request.sequence for request in feed.receiver.requests if b"#S2" in request.body] == [1]
+
+
+def test_replay_does_not_repeat_what_is_still_to_be_delivered(feed: Feed) -> None:
+    webhook, _ = feed.subscribe()
+    since = feed.clock.now
+    feed.receiver.answers(200, 500, 200)
+    feed.record("device.bound", "device.unbound", "device.bound")
+    feed.run()
+    assert feed.receiver.sequences == [1, 2]
+    assert replay(webhook, since=since) == {"events": 1, "next": None}
+    feed.after(6000)
+    assert feed.receiver.sequences == [1, 2, 1, 2, 3]
+
+
+def test_replayed_event_of_a_removed_type_or_gone_from_history_is_skipped(feed: Feed) -> None:
+    webhook, _ = feed.subscribe()
+    give_up(feed, "device.bound", "device.unbound")
+    admin("webhooks", "PUT", f"webhooks/{webhook}/types", {"types": ["device.unbound"]})
+    assert replay(webhook)["events"] == 2
+    feed.sweep()
+    assert feed.receiver.sequences == [2]
+    give_up(feed, "device.unbound")
+    assert replay(webhook)["events"] == 1
+    feed.clock.pass_by(401 * DAY)
+    feed.sweep()
+    assert feed.receiver.sequences == []
+    assert "collection" not in cursor(webhook, DEVICE)
+
+
+def test_event_that_fails_again_waits_and_holds_up_the_others(feed: Feed) -> None:
+    webhook, _ = feed.subscribe()
+    give_up(feed, "device.bound", "device.unbound")
+    feed.record("device.bound")
+    feed.receiver.answers(200, 500, 200)
+    replay(webhook)
+    feed.sweep()
+    assert feed.receiver.sequences == [1, 2]
+    feed.after(5000)
+    assert feed.receiver.sequences == [1, 2, 2, 3]
+
+
+def test_bind_request_is_delivered_once_even_if_its_change_is_recorded_twice(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The user's token is valid now.
+    feed.clock.now = time.time_ns() // 1_000_000
+    changes = streams.captured(monkeypatch)
+    webhook, secret = feed.subscribe("device.bound")
+    World()
+    succeeded(as_user(ME))
+    changes.record()
+    feed.run()
+    changes.read = 0
+    changes.record()
+    feed.sweep()
+    (request,) = feed.receiver.requests
+    assert request.is_signed_with(secret)
+    body = json.loads(request.body)
+    assert body["type"] == "device.bound"
+    assert body["data"].items() >= {"device": identity.opaque(LOCK), "sequence": 2}.items()
+    admin("webhooks", "DELETE", f"webhooks/{webhook}")
+    assert changes.events() == [
+        ("operator.deleted", {"subject": {"kind": "webhook", "id": webhook}, "operator": OPERATOR, "members": []})
+    ]
+
+
+def test_change_that_an_operator_retries_is_delivered(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed.clock.now = time.time_ns() // 1_000_000
+    changes = streams.captured(monkeypatch)
+    feed.subscribe("device.bound", "operator.created")
+    World()
+    assert admin("users", "POST", "users", {"uid": "zoe", "account": "smart"}).status == 200
+    succeeded(as_user(ME))
+    for number, change in enumerate(changes.pending()):
+        key = items.unrecorded(number, change["eventID"])
+        dynamodb.write(key.put({"record": json.dumps(change), "error": "KeyError"}))
+    assert admin("history", "POST", "history/unrecorded/retry").json()["left"] == 0
+    feed.run()
+    delivered = [json.loads(request.body)["data"] for request in feed.receiver.requests]
+    assert person(identity.user_holder(ME)) in [data.get("holder") for data in delivered]
+    assert user("zoe") in [data.get("subject") for data in delivered]
+
+
+@contextmanager
+def killed(number: int, *, answered: bool) -> Iterator[list[int]]:
+    """Kill at the call with this number, before it is made or after its response. Yield the number of calls."""
+    made: list[int] = []
+
+    def call(service: str, *_: object) -> None:
+        if service == "dynamodb":
+            made.append(len(made) + 1)
+            if len(made) == number:
+                raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        observed = "after" if answered else "before"
+        patch.setattr(aws_calls, observed, [*getattr(aws_calls, observed), call])
+        yield made
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_kill_during_a_delivery_loses_nothing(feed: Feed, answered: bool) -> None:
+    webhook, _ = feed.subscribe()
+    feed.receiver.answers(200)
+    feed.record("device.bound", "device.unbound")
+    waiting, began, started = moto_registry.state(), feed.clock.now, feed.started.pop()
+    with killed(0, answered=answered) as calls:
+        feed.deliver(started)
+    assert len(calls) == 9
+    for number in calls:
+        moto_registry.restore(waiting)
+        feed.clock.now = began
+        feed.receiver.clear()
+        with killed(number, answered=answered), pytest.raises(Killed):
+            feed.deliver(started)
+        feed.after(cursors.LOCK)
+        assert feed.receiver.sequences in ([1, 2], [1, 1, 2], [1, 2, 2])
+        assert len({request.id for request in feed.receiver.requests}) == 2
+        assert cursor(webhook).keys() == {"webhook", "chain", "wanted", "next", "expires_at"}
+        log = admin("webhooks", "GET", f"webhooks/{webhook}/deliveries").json()["items"]
+        assert len(log) == 2
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_kill_after_a_failure_loses_nothing(feed: Feed, answered: bool) -> None:
+    feed.subscribe()
+    feed.record("device.bound", "device.unbound")
+    waiting, began, started = moto_registry.state(), feed.clock.now, feed.started.pop()
+    for number in range(1, 5):
+        moto_registry.restore(waiting)
+        feed.clock.now = began
+        feed.receiver.clear()
+        feed.receiver.answers(500)
+        with killed(number, answered=answered), pytest.raises(Killed):
+            feed.deliver(started)
+        feed.receiver.clear()
+        feed.receiver.answers(Outcome(200))
+        feed.clock.pass_by(cursors.LOCK)
+        feed.deliver(started)
+        assert feed.receiver.sequences == [1, 2]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_kill_before_webhooks_are_woken_is_repaired_by_the_retry(feed: Feed, answered: bool) -> None:
+    webhooks = [feed.subscribe()[0] for _ in range(2)]
+    events = [feed.append("device.bound"), feed.append("device.unbound")]
+    recorded = moto_registry.state()
+    for number in range(1, 4):
+        moto_registry.restore(recorded)
+        feed.receiver.clear()
+        with killed(number, answered=answered), pytest.raises(Killed):
+            feed.wake(events)
+        feed.wake(events)
+        for webhook in webhooks:
+            feed.deliver({"webhook": webhook, "chain": DEVICE})
+        assert feed.receiver.sequences == [1, 2, 1, 2]

@@ -1,32 +1,27 @@
-"""link: which devices may connect, and whether they are online."""
+"""link: which devices may connect, whether they are online, and the messages they send."""
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
-from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Table
 from bindery.aws.errors import ConnectionFailed
-from bindery.connectivity import device_credentials, presence
+from bindery.connectivity import presence
 from bindery.core import clock
-from bindery.core.errors import Refused
+from bindery.core.errors import HotKey, Reason, Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 from tests import aws_calls, device_link, moto_registry, quectel, rufus, vodlix
 from tests.asseco import IMEI, block, register, unregister
 from tests.asseco import SAMPLE as PHONE
-from tests.concurrency.races import before
-from tests.device_link import connect, connected
-from tests.http_api import OPERATOR, Response, admin
+from tests.device_link import Connection, connect, connected
+from tests.http_api import Response, admin
 from tests.openid import CUSTOMER, Bank
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
-from tests.records import registration
-from tests.sample_requests import send
-from tests.tables import acts_in, everything, stored
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -54,16 +49,13 @@ def bind(uid: str = ME) -> str:
 
 @pytest.fixture
 def deviceid(registry: None) -> str:
-    rufus.install()
+    moto_registry.prepare("rufus", rufus.install)
     return rufus.bound()
 
 
 @pytest.fixture
 def device(deviceid: str) -> str:
     return identity.company_device_of("acme", deviceid)
-
-
-# ── Credentials ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_company_device_is_online_while_it_is_connected(deviceid: str, device: str) -> None:
@@ -85,13 +77,6 @@ def test_unknown_credential_is_refused_without_changes(deviceid: str, device: st
     assert everything() == before
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_device_connects_with_the_auth_key_of_its_binding(mode: Mode) -> None:
-    World(mode)
-    connected(bind())
-    assert online(DEVICE)
-
-
 def test_every_user_of_a_shared_mode_has_a_credential(registry: None) -> None:
     World(Mode.MULTI)
     mine, others = bind(), bind(OTHER)
@@ -110,15 +95,6 @@ def test_auth_key_of_a_share_is_refused() -> None:
     assert connect(shared["authKey"]) is None
 
 
-def test_regenerated_auth_key_replaces_the_earlier_one() -> None:
-    World()
-    earlier = bind()
-    form = urlencode({"pk": PK, "dk": DK}).encode()
-    answer = send("quectel.regenerate_auth_key", {"authorization": quectel.token(ME)}, body=form)
-    assert connect(earlier) is None
-    connected(answer.json()["data"]["authKey"])
-
-
 def test_replaced_credential_in_a_late_index_is_refused(device: str) -> None:
     earlier = key_of(device)
     with moto_registry.late_indexes():
@@ -128,32 +104,18 @@ def test_replaced_credential_in_a_late_index_is_refused(device: str) -> None:
     assert count["failures"] == 1, "a replaced credential looks exactly like a wrong one"
 
 
-def test_device_key_is_shown_once_and_stored_as_a_hash(deviceid: str, device: str) -> None:
-    key = key_of(device)
-    assert key.startswith("bdk_")
-    connected(key)
-    assert key not in json.dumps(everything())
-    assert key not in operate(device, "activate").body
-
-
-def test_issuing_a_device_key_again_replaces_it(device: str) -> None:
-    earlier = key_of(device)
-    connection = connected(earlier)
-    later = key_of(device)
-    assert connection.received == [BYE | {"why": "revoked"}]
-    assert not connection.is_open
-    assert connect(earlier) is None
-    connected(later)
-
-
-def test_revoked_device_key_is_refused_and_its_device_disconnected(device: str) -> None:
+@pytest.mark.parametrize("action", ["key", "revoke-key"])
+def test_replaced_or_revoked_device_key_ends_its_connection(action: str, device: str) -> None:
     key = key_of(device)
     connection = connected(key)
-    answer = operate(device, "revoke-key")
-    assert (answer.status, answer.json()["presence"]["state"]) == (200, "never connected")
+    answer = operate(device, action).json()
     assert connection.received == [BYE | {"why": "revoked"}]
     assert not connection.is_open
     assert connect(key) is None
+    if action == "key":
+        connected(answer["key"])
+    else:
+        assert answer["presence"]["state"] == "never connected"
 
 
 def test_revoking_a_device_key_leaves_a_connection_with_the_deviceid(deviceid: str, device: str) -> None:
@@ -171,26 +133,6 @@ def test_device_key_needs_an_existing_device(device: str) -> None:
     assert answer.status == 404
     assert "The device does not exist, or has no key." in answer.body
     assert everything() == before
-
-
-def test_issued_and_revoked_device_keys_are_acts(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = clock.now()
-    for number, action in enumerate(["key", "key", "revoke-key"]):
-        monkeypatch.setattr(clock, "now", lambda: now + number)  # noqa: B023 (used at once)
-        assert operate(device, action).status == 200
-    found = [(act["pk"], act["did"], act["by"], act["at"]) for act in acts_in(everything())]
-    made = [(device, did, OPERATOR, now + at) for at, did in enumerate(["key_issued", "key_issued", "key_revoked"])]
-    assert found == made
-
-
-@pytest.mark.parametrize("action", ["key", "revoke-key"])
-def test_device_key_that_conflicts_with_a_connection_leaves_no_act(
-    action: str, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = device_credentials.issue(device)
-    before(monkeypatch, "TransactWriteItems", lambda: connected(key))
-    assert operate(device, action).status == 503
-    assert acts_in(everything()) == []
 
 
 def test_device_key_works_only_while_the_device_is_bound() -> None:
@@ -214,15 +156,15 @@ def test_registered_device_connects_with_a_device_key(environment: pytest.Monkey
         bank.trusted(environment)
         register(bank, PHONE, CUSTOMER)
         key = key_of(phone)
-        connected(key)
+        connection = connected(key)
         assert online(phone)
         block()
+        assert operate(phone, "activate").json()["presence"]["state"] == "never connected"
+        assert admin("devices", "GET", "devices/online").json()["items"] == []
+        assert connection.hello() == BYE | {"why": "unbound"}
         assert connect(key) is None
         unregister(bank)
         assert connect(key) is None
-
-
-# ── Refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_device_of_a_disabled_account_or_user_is_refused(deviceid: str) -> None:
@@ -262,17 +204,6 @@ def test_device_is_unbound_even_if_it_cannot_be_told(
     assert not connection.is_open
 
 
-def test_device_bound_again_is_offline_until_it_connects_again(deviceid: str, device: str) -> None:
-    connection = connected(deviceid)
-    rufus.unbind(deviceid)
-    assert rufus.bound() == deviceid
-    (bound,) = [item for item in stored(Table.BINDINGS) if item["sk"] == "owner"]
-    assert not online(device, bound["binding"])
-    assert connection.hello() == BYE | {"why": "unbound"}
-    connected(deviceid)
-    assert online(device, bound["binding"])
-
-
 def test_banned_device_is_refused_and_disconnected(deviceid: str, device: str) -> None:
     connection = connected(deviceid)
     assert operate(device, "ban", {"reason": "stolen"}).status == 200
@@ -291,13 +222,6 @@ def test_connection_of_a_banned_device_ends_at_hello(deviceid: str, device: str)
     assert not connection.is_open
 
 
-def test_later_connection_replaces_an_earlier_one(deviceid: str, device: str) -> None:
-    first = connected(deviceid)
-    second = connected(deviceid)
-    assert (first.is_open, second.is_open) == (False, True)
-    assert first.received == [BYE | {"why": "replaced"}]
-
-
 def test_replaced_connection_ends_at_hello(deviceid: str) -> None:
     first = connected(deviceid)
     device_link.gateway().open.clear()
@@ -308,8 +232,9 @@ def test_replaced_connection_ends_at_hello(deviceid: str) -> None:
 
 
 def test_late_disconnect_of_a_replaced_connection_changes_nothing(deviceid: str, device: str) -> None:
-    first = connected(deviceid)
-    connected(deviceid)
+    first, second = connected(deviceid), connected(deviceid)
+    assert (first.is_open, second.is_open) == (False, True)
+    assert first.received == [BYE | {"why": "replaced"}]
     before = everything()
     first.tell_end()
     assert everything() == before
@@ -331,16 +256,7 @@ def test_device_is_offline_for_all_users_when_the_one_it_connected_for_has_left(
     bind(OTHER)
     assert quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK).json()["code"] == 200
     assert not online(DEVICE)
-    assert connection.hello() == {"type": "bye", "why": "unbound", "after": 600}
-
-
-def test_forced_unbind_disconnects_the_device(deviceid: str, device: str) -> None:
-    connection = connected(deviceid)
-    answer = operate(device, "unbind", {"reason": "sold"})
-    assert (answer.status, answer.json()["presence"]["state"]) == (200, "never connected")
-    assert connection.received == [BYE | {"why": "unbound"}]
-    assert not connection.is_open
-    assert presence.find(device) is None
+    assert connection.hello() == BYE | {"why": "unbound"}
 
 
 def test_forced_unbind_of_one_user_leaves_another_users_connection() -> None:
@@ -350,18 +266,6 @@ def test_forced_unbind_of_one_user_leaves_another_users_connection() -> None:
     assert operate(DEVICE, "unbind", {"reason": "left"}, query=f"uid={OTHER}").status == 200
     assert (connection.is_open, connection.received) == (True, [])
     assert online(DEVICE)
-
-
-def test_erasing_a_user_disconnects_the_device() -> None:
-    World()
-    connection = connected(bind())
-    assert admin("privacy", "DELETE", f"privacy/{ME}").status == 200
-    assert connection.received == [BYE | {"why": "unbound"}]
-    assert not connection.is_open
-    assert presence.find(DEVICE) is None
-
-
-# ── Guesses, failures, secrets ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_guesses_are_throttled_per_network_without_further_writes(
@@ -427,6 +331,8 @@ def test_no_credential_is_logged_or_stored(
     caplog.set_level("DEBUG")
     connected(auth_key).hello()
     connected(key).end()
+    assert key.startswith("bdk_")
+    assert key not in operate(DEVICE, "activate").body
     connect("wrong-credential")
     kept = json.dumps(everything()) + caplog.text + capsys.readouterr().out
     assert "link.authorize" in kept
@@ -437,11 +343,14 @@ def test_no_credential_is_logged_or_stored(
 @pytest.mark.parametrize("mode", Mode)
 def test_regenerated_auth_key_ends_the_connection(registry: None, mode: Mode) -> None:
     World(mode)
-    connection = connected(bind())
+    earlier = bind()
+    connection = connected(earlier)
+    assert online(DEVICE)
     new = quectel.send("quectel.regenerate_auth_key", {"authorization": quectel.token(ME)}, body={"pk": PK, "dk": DK})
     assert (connection.is_open, online(DEVICE)) == (False, False)
-    assert connection.received == [{"type": "bye", "why": "revoked", "after": 600}]
-    assert connect(new.json()["data"]["authKey"]) is not None
+    assert connection.received == [BYE | {"why": "revoked"}]
+    assert connect(earlier) is None
+    connected(new.json()["data"]["authKey"])
 
 
 @pytest.mark.parametrize("which", ["users", "accounts"])
@@ -450,15 +359,87 @@ def test_connection_ends_when_the_holder_is_disabled(registry: None, which: str)
     connection = connected(bind())
     path = f"users/{ME}" if which == "users" else "accounts/smart"
     assert admin(which, "POST", f"{path}/disable").status == 200
-    assert connection.hello() == {"type": "bye", "why": "disabled", "after": 600}
+    assert connection.hello() == BYE | {"why": "disabled"}
     assert not connection.is_open
 
 
-def test_connection_of_a_blocked_registration_ends(registry: None) -> None:
-    device = registration("MIGR00002", "990000862471854", "My Phone")
-    connection = connected(device_credentials.issue(device))
-    owned_devices.block("MIGR00002", "990000862471854")
-    assert (
-        admin("devices", "GET", f"devices/{identity.opaque(device)}").json()["presence"]["state"] == "never connected"
-    )
-    assert connection.hello() == {"type": "bye", "why": "unbound", "after": 600}
+HELLO: dict[str, Any] = {"type": "hello", "v": 1, "services": ["http"], "internal_ip": "192.168.1.7"}
+
+
+@pytest.fixture
+def connection(deviceid: str) -> Connection:
+    return connected(deviceid)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"services": []}, {"services": ["a" * 32] * 16}, {"internal_ip": None}, {"later": {"any": "member"}}],
+    ids=str,
+)
+def test_valid_hello_is_welcomed(changes: dict[str, Any], connection: Connection) -> None:
+    connection.send(HELLO | changes)
+    (answer,) = connection.received
+    assert answer["type"] == "welcome"
+    assert connection.is_open
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "hello", "[]", "null", "{}", '{"type":1}', '{"type":null}', "[" * 100_000),
+        *(
+            json.dumps(HELLO | changes)
+            for changes in (
+                *({"v": 2}, {"v": "1"}, {"v": True}, {"v": None}),
+                *({"services": "http"}, {"services": ["HTTP"]}, {"services": [""]}, {"services": ["-a"]}),
+                *({"services": ["a" * 33]}, {"services": ["http"] * 17}, {"services": ["http\n"]}, {"services": [1]}),
+                *({"internal_ip": 1}, {"internal_ip": "1" * 46}),
+            )
+        ),
+        '{"type":"hello"}',
+    ],
+    ids=lambda text: text[:80],
+)
+def test_invalid_message_ends_the_connection(text: str, connection: Connection) -> None:
+    connection.send(text)
+    assert connection.received == [{"type": "bye", "why": "invalid", "after": 60}]
+    assert not connection.is_open
+
+
+def test_unknown_type_is_refused_and_changes_nothing(connection: Connection) -> None:
+    before = everything()
+    connection.send({"type": "x" * 100})
+    assert connection.received == [{"type": "refused", "why": f"unknown type: {'x' * 32}"}]
+    assert connection.is_open
+    assert everything() == before
+
+
+def test_message_to_a_closed_connection_is_not_a_failure(connection: Connection) -> None:
+    device_link.gateway().open.clear()
+    connection.send(HELLO)
+    assert connection.received == []
+
+
+def test_throttled_key_range_is_a_warning_and_keeps_the_connection(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise HotKey(Reason.UNAVAILABLE, "TableReadKeyRangeThroughputExceeded")
+
+    monkeypatch.setattr(dynamodb, "get_many", fail)
+    connection.send(HELLO)
+    assert connection.received == [{"type": "refused", "why": "too many messages at once: send it again later"}]
+    assert connection.is_open
+    warning, line = caplog.records
+    assert (warning.levelname, warning.throttled) == ("WARNING", "TableReadKeyRangeThroughputExceeded")
+    assert line.levelname == "INFO"
+
+
+def test_unreachable_management_api_is_a_failure(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ConnectionFailed("EndpointConnectionError")
+
+    monkeypatch.setattr(device_link.Gateway, "call", fail)
+    with pytest.raises(Refused) as raised:
+        connection.send(HELLO)
+    assert raised.value.reason == "unavailable"

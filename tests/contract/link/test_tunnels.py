@@ -17,7 +17,7 @@ from bindery.directory import accounts, users
 from bindery.link import stream_messages
 from bindery.registry import devices, identity, items
 from bindery.rufus import company_devices
-from tests import device_link, records, rufus
+from tests import device_link, moto_registry, records, rufus
 from tests.device_link import Connection, connect, connected
 from tests.records import ADDRESS
 from tests.tables import everything, stored
@@ -51,11 +51,15 @@ def device_key(serial: str = "DEVICE-123") -> str:
 @pytest.fixture
 def lease(registry: None) -> leases.Connection:
     """Lease of ann to the ssh service of a device of her company."""
+    moto_registry.prepare("tunnels", install)
+    return records.connection("ann", client_ip=CLIENT)
+
+
+def install() -> None:
     rufus.install()
     rufus.bound()
     users.create("ann", "acme")
     service_addresses.assign(ADDRESS, device_key(), "ssh", 22)
-    return records.connection("ann", client_ip=CLIENT)
 
 
 @pytest.fixture
@@ -69,11 +73,7 @@ def ends(lease: leases.Connection) -> Ends:
 
 def opened(ends: Ends) -> str:
     """Return the id of the stream at the device."""
-    found: str = ends.device.received[0]["s"]
-    return found
-
-
-# ── Connecting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    return str(ends.device.received[0]["s"])
 
 
 def test_lease_opens_a_tunnel(lease: leases.Connection) -> None:
@@ -87,13 +87,7 @@ def test_lease_opens_a_tunnel(lease: leases.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"id": str(uuid.UUID(int=1)).upper()},
-        {"label": "proxy" + "z" * 16},
-        {"label": "port#34168"},
-    ],
-    ids=str,
+    "wrong", [{"id": str(uuid.UUID(int=1)).upper()}, {"label": "proxy" + "z" * 16}, {"label": "port#34168"}], ids=str
 )
 def test_unknown_lease_is_refused_and_counts_as_a_guess(wrong: dict[str, str], lease: leases.Connection) -> None:
     before = everything()
@@ -164,8 +158,6 @@ def test_clients_at_a_shared_relay_port_get_their_own_connections(
         tunnels.at_port(34168, "203.0.113.11")
     assert refused.value.reason is Reason.NOT_FOUND
 
-
-# ── Streams ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 MESSAGES: list[dict[str, Any]] = [
     {"type": "data", "n": 1, "d": DATA, "fin": True, "ack": 3, "window": 4},
@@ -241,15 +233,9 @@ def test_client_learns_that_the_device_is_offline(ends: Ends) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"s": None},
-        {"s": "A" * 32},
-        {"s": NAME + "b"},
-        {"n": -1},
-        {"n": 10**8},
-        {"n": "1"},
-        {"d": "no base64"},
-        {"d": "A"},
-        {"d": "A" * 122_884},
+        *({"s": wrong} for wrong in (None, "A" * 32, NAME + "b")),
+        *({"n": wrong} for wrong in (-1, 10**8, "1")),
+        *({"d": wrong} for wrong in ("no base64", "A", "A" * 122_884)),
         {"fin": 1},
     ],
     ids=lambda changes: str(changes)[:40],
@@ -266,9 +252,6 @@ def test_tunnel_can_send_nothing_but_streams(ends: Ends) -> None:
     ends.tunnel.send({"type": "report", "values": {"on": True}})
     assert ends.tunnel.received == [{"type": "refused", "why": "unknown type: report"}]
     assert everything() == before
-
-
-# ── Nothing of one device or lease reaches another ────────────────────────────────────────────────────────────────────
 
 
 def of_another_device(ends: Ends) -> str:
@@ -321,28 +304,19 @@ ENDINGS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.parametrize("side", ["client", "device"])
 @pytest.mark.parametrize("name", ENDINGS)
-def test_end_of_a_lease_ends_its_tunnel_at_the_clients_next_message(name: str, ends: Ends) -> None:
+def test_end_of_a_lease_ends_its_tunnel_at_the_next_message(name: str, side: str, ends: Ends) -> None:
     stream = opened(ends)
     ENDINGS[name]()
-    ends.tunnel.send({"type": "data", "s": NAME, "n": 1, "d": DATA})
+    if side == "client":
+        ends.tunnel.send({"type": "data", "s": NAME, "n": 1, "d": DATA})
+    else:
+        ends.device.send({"type": "data", "s": stream, "n": 0, "d": DATA})
     assert ends.tunnel.received == [ENDED]
     assert not ends.tunnel.is_open
     assert ends.device.received[1:] == [UNBOUND if name == "unbind" else {"type": "reset", "s": stream, "why": "ended"}]
     assert tunnel(ends.lease) is None
-
-
-@pytest.mark.parametrize("name", ENDINGS)
-def test_end_of_a_lease_ends_its_tunnel_at_the_devices_next_message(name: str, ends: Ends) -> None:
-    stream = opened(ends)
-    ENDINGS[name]()
-    ends.device.send({"type": "data", "s": stream, "n": 0, "d": DATA})
-    assert ends.tunnel.received == [ENDED]
-    assert not ends.tunnel.is_open
-    assert ends.device.received[1:] == [UNBOUND if name == "unbind" else {"type": "reset", "s": stream, "why": "ended"}]
-
-
-# ── Frames for the relay ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_frames_of_an_http_stream_are_stored_for_the_relay(ends: Ends) -> None:
@@ -356,8 +330,10 @@ def test_frames_of_an_http_stream_are_stored_for_the_relay(ends: Ends) -> None:
     ):
         ends.device.send(message | {"s": stream.id})
     assert len(ends.device.received) == 1
-    found = [{name: item[name] for name in item.keys() - {"pk", "expires_at"}} for item in stored(Table.FRAMES)]
-    assert {item["pk"] for item in stored(Table.FRAMES)} == {f"stream#{stream.name}"}
+    kept = stored(Table.FRAMES)
+    found = [{name: item[name] for name in item.keys() - {"pk", "expires_at"}} for item in kept]
+    assert {item["pk"] for item in kept} == {f"stream#{stream.name}"}
+    assert all(item["expires_at"] <= clock.seconds() + 3600 for item in kept)
     times = [item["signal"].pop("at") for item in found if "signal" in item]
     assert all(0 <= clock.now() - at < 60_000 for at in times)
     assert found == [
@@ -366,13 +342,6 @@ def test_frames_of_an_http_stream_are_stored_for_the_relay(ends: Ends) -> None:
         {"sk": "~ack", "signal": {"n": 2, "window": 8}},
         {"sk": "~need", "signal": {"from": 1, "not": [3]}},
     ]
-
-
-def test_stored_frames_expire(ends: Ends) -> None:
-    stream = streams.from_relay(ends.lease.device, ends.lease.expires_at)
-    ends.device.send({"type": "data", "s": stream.id, "n": 0})
-    (item,) = stored(Table.FRAMES)
-    assert item["expires_at"] <= clock.seconds() + 3600
 
 
 def test_passed_messages_are_not_logged_one_by_one(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:

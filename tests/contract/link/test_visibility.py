@@ -1,21 +1,22 @@
-"""link: the APIs and operators see whether a device is online, but never under an earlier owner's binding."""
+"""link: operators list the connected devices; all see if a device is online, but never under an earlier binding."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from bindery.connectivity import service_addresses
+from bindery.aws import dynamodb
+from bindery.connectivity import device_credentials, presence, service_addresses
 from bindery.core import clock
-from bindery.directory import accounts, users
-from bindery.registry import identity
+from bindery.directory import users
+from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
-from tests import quectel, rufus
-from tests.device_link import SOURCE_IP, connected
+from tests import aws_calls, quectel, rufus
+from tests.device_link import SOURCE_IP, Connection, connected
 from tests.http_api import SOURCE_IP as CALLER_IP
-from tests.http_api import admin
-from tests.quectel import DEVICE, DK, ME, OTHER, PK, World, as_user, succeeded
-from tests.records import ADDRESS, developer
+from tests.http_api import Response, admin
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, World, as_user, succeeded
+from tests.records import ADDRESS, company_device, developer, registration
 from tests.sample_requests import send
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -41,9 +42,6 @@ def time(monkeypatch: pytest.MonkeyPatch, registry: None) -> Clock:
     return made
 
 
-# ── quectel ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def statuses(uid: str) -> list[tuple[int, str]]:
     """Return a device's status in each operation that has it."""
     (listed,) = quectel.ask(uid, "user_device_list").json()["data"]["list"]
@@ -62,9 +60,10 @@ OFFLINE, ONLINE = [(0, "Offline")] * 3, [(1, "Online")] * 3
 def test_quectel_shows_whether_the_device_is_online(mode: Mode) -> None:
     World(mode)
     key = succeeded(as_user(ME))["authKey"]
-    assert statuses(ME) == OFFLINE
+    quectel.share(ME, OTHER, clock.seconds() + 1000)
+    assert statuses(ME) == statuses(OTHER) == OFFLINE
     connection = connected(key)
-    assert statuses(ME) == ONLINE
+    assert statuses(ME) == statuses(OTHER) == ONLINE
     connection.end()
     assert statuses(ME) == OFFLINE
 
@@ -77,14 +76,6 @@ def test_quectel_shows_a_lost_connection_as_offline_after_two_hours(time: Clock)
     for moment, status in ((end - 1, 1), (end, 0)):
         time.now = moment
         assert quectel.ask(ME, "user_device_list").json()["data"]["list"][0]["onlineStatus"] == status
-
-
-def test_quectel_shows_recipients_of_a_share_that_the_device_is_online() -> None:
-    World()
-    key = succeeded(as_user(ME))["authKey"]
-    quectel.share(ME, OTHER, clock.seconds() + 1000)
-    connected(key)
-    assert statuses(OTHER) == ONLINE
 
 
 def test_quectel_shows_every_user_of_a_shared_mode_that_the_device_is_online() -> None:
@@ -105,9 +96,6 @@ def test_quectel_shows_no_presence_of_an_earlier_owner(evicted: bool) -> None:
     assert connection.hello()["why"] == "unbound"
     connected(key)
     assert statuses(OTHER) == ONLINE
-
-
-# ── remoteit ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def listed(headers: dict[str, str]) -> tuple[str, str, str]:
@@ -135,13 +123,9 @@ def test_remoteit_shows_state_address_and_time_of_the_last_contact(time: Clock) 
     assert listed(headers)[:2] == ("active", CALLER_IP)
 
 
-# ── rufus and operators ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def seen(deviceid: str) -> str | None:
     """Return when a device was last seen."""
-    found: str | None = rufus.get(deviceid).json()["result"]["last_seen"]
-    return found
+    return rufus.get(deviceid).json()["result"]["last_seen"]  # type: ignore[no-any-return]
 
 
 def test_rufus_shows_when_a_device_was_last_seen(time: Clock) -> None:
@@ -156,16 +140,7 @@ def test_rufus_shows_when_a_device_was_last_seen(time: Clock) -> None:
     assert seen(deviceid) == left_at.replace("+00:00", ".000Z")
 
 
-def test_device_of_another_account_is_never_shown() -> None:
-    rufus.install()
-    accounts.create("third", name="Third")
-    mine, others = rufus.bound(), rufus.bound(account="other")
-    connected(others)
-    assert seen(mine) is None
-    assert rufus.get(others).status == 404
-
-
-def presence() -> Any:
+def shown_presence() -> Any:
     return admin("devices", "GET", f"devices/{identity.opaque(DEVICE)}").json()["presence"]
 
 
@@ -173,16 +148,128 @@ def test_operators_see_the_presence_of_the_present_binding(time: Clock) -> None:
     never = {"state": "never connected", "connected_at": None, "last_seen_at": None, "ip": None, "agent": None}
     World()
     key = succeeded(as_user(ME))["authKey"]
-    assert presence() == never
+    assert shown_presence() == never
     connection = connected(key)
     online = {"state": "online", "connected_at": time.now, "last_seen_at": time.now}
     device = {"ip": SOURCE_IP, "agent": "bindery-agent/1"}
-    assert presence() == online | device
+    assert shown_presence() == online | device
     time.advance()
     connection.end()
     offline = online | device | {"state": "offline", "last_seen_at": time.now}
     time.advance()
-    assert presence() == offline
+    assert shown_presence() == offline
     quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK)
     succeeded(as_user(OTHER))
-    assert presence() == never
+    assert shown_presence() == never
+
+
+NONE = dict.fromkeys(("account", "product_key", "serial", "imei", "mac"))
+
+
+def ask(**query: Any) -> Response:
+    return admin("devices", "GET", "devices/online", query=query)
+
+
+def online(**query: Any) -> list[str]:
+    return [identity.from_opaque(device["device"]) for device in ask(**query).json()["items"]]
+
+
+def with_key(device: str) -> Connection:
+    """Connect a device with a key from an operator."""
+    return connected(device_credentials.issue(device))
+
+
+def test_connected_devices_of_every_api_are_listed_with_their_identifiers(time: Clock) -> None:
+    rufus.install()
+    World()
+    made: dict[str, dict[str, str]] = {
+        company_device("acme", "SN-1"): {"dialect": "rufus", "account": "acme", "serial": "SN-1"},
+        registration("MIGR00002", "990000862471854", "My Phone"): {"dialect": "asseco", "imei": "990000862471854"},
+    }
+    expected = []
+    for device, shown in made.items():
+        time.now += 1000
+        with_key(device)
+        about = {"connected_at": time.now, "ip": SOURCE_IP, "agent": "bindery-agent/1"}
+        expected.append(NONE | shown | about | {"device": identity.opaque(device)})
+    time.now += 1000
+    connected(succeeded(as_user(ME))["authKey"], source_ip="2001:db8::7", agent="")
+    known = {"dialect": "quectel", "product_key": PK, "serial": SN, "device": identity.opaque(DEVICE)}
+    expected.append(NONE | known | {"connected_at": time.now, "ip": "2001:db8::7", "agent": ""})
+    assert ask().json() == {"items": expected, "next": None}
+
+
+def test_list_has_pages_in_the_order_of_connection(time: Clock) -> None:
+    rufus.install()
+    made = [company_device("acme", f"SN-{number}") for number in range(12)]
+    for number, device in enumerate(made):
+        # Some connect in the same millisecond.
+        time.now += number % 2
+        with_key(device)
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    for size in (5, 5, 2):
+        page = ask(limit=5, **cursor).json()
+        assert len(page["items"]) == size
+        found += page["items"]
+        cursor = {"cursor": page["next"]}
+    assert cursor == {"cursor": None}
+    assert sorted(identity.from_opaque(device["device"]) for device in found) == sorted(made)
+    times = [device["connected_at"] for device in found]
+    assert times == sorted(times)
+
+
+def test_page_costs_one_query_per_shard_and_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(aws_calls, "before", [*aws_calls.before, lambda service, name, request: called.append(name)])
+    rufus.install()
+    for number in range(3):
+        with_key(company_device("acme", f"SN-{number}"))
+    for limit, found in ((100, 3), (2, 2)):
+        called.clear()
+        assert len(online(limit=limit)) == found
+        assert called == [*["Query"] * 16, "BatchGetItem"]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "1795176000000", "1795176000000#", "1795176000000#a#b", f"{'1' * 13}#{'x' * 999}"]
+)
+def test_foreign_cursor_is_refused(cursor: str) -> None:
+    assert ask(cursor=cursor).status == 422
+
+
+def test_device_leaves_the_list_when_it_disconnects_and_returns_at_its_end(time: Clock) -> None:
+    rufus.install()
+    first, second = (company_device("acme", name) for name in ("SN-1", "SN-2"))
+    connection = with_key(first)
+    time.now += 1
+    with_key(second)
+    assert online() == [first, second]
+    connection.end()
+    assert online() == [second]
+    kept = dynamodb.get(items.presence(first))
+    assert kept is not None
+    assert not {"holder", "holder_sort"} & kept.keys()
+    time.now += 1
+    with_key(first)
+    assert online() == [second, first]
+
+
+def test_lost_end_of_a_connection_is_not_listed_after_two_hours(time: Clock) -> None:
+    rufus.install()
+    device = company_device("acme", "SN-1")
+    with_key(device)
+    cursor = f"{time.now - 1:013}#x"
+    time.now += presence.LIFETIME * 1000 - 1
+    assert online() == online(cursor=cursor) == [device]
+    time.now += 1
+    assert online() == online(cursor=cursor) == []
+
+
+def test_connection_under_an_earlier_binding_is_not_listed() -> None:
+    World(Mode.ROTATING)
+    connected(succeeded(as_user(ME))["authKey"])
+    key = succeeded(as_user(OTHER))["authKey"]
+    assert online() == []
+    connected(key)
+    assert online() == [DEVICE]

@@ -1,4 +1,4 @@
-"""Login of an app user: the exact error responses, the two tokens, and the items written."""
+"""Login of an app user by email address or phone number: error responses, the two tokens, and the items written."""
 
 import base64
 import json
@@ -24,16 +24,18 @@ from tools.local import quectel_login
 
 DOMAIN, SECRET = "E.DM.1", "q7Zr/fZ+9bc="
 EMAIL, PASSWORD = "Ada@Example.com", " corr\u00e8ct horse "
+CODE, PHONE = "44", "7700900123"
 UID = "user-with-a-long-id"
 """Email address that cannot occur in a digest, a random id or a date."""
 
 
 @pytest.fixture(autouse=True)
 def app(registry: None, cheap_hashes: None) -> None:
-    """Create a domain with the user ada."""
+    """Create a domain with the user ada, and another domain with the same secret."""
     accounts.create("acme", name="Acme")
-    domain_secrets.create(DOMAIN, SECRET)
-    users.create("ada", "acme", domain=DOMAIN, email=EMAIL)
+    for domain in (DOMAIN, "other"):
+        domain_secrets.create(domain, SECRET)
+    users.create("ada", "acme", domain=DOMAIN, email=EMAIL, phone=f"+{CODE}{PHONE}")
     users.set_password("ada", PASSWORD)
 
 
@@ -92,42 +94,59 @@ def test_json_body_and_signature_in_any_case_are_accepted() -> None:
     assert tokens(send("quectel.email_pwd_login", body=json.dumps(fields)))
 
 
-def disabled(uid: str = "ada") -> None:
-    users.set_enabled(uid, False)
+def query(**changes: Any) -> dict[str, str]:
+    """Return the query that the app sends, signed after these changes."""
+    given = {"code": CODE, "phone": PHONE, "password": PASSWORD, "domain": DOMAIN, "secret": SECRET}
+    return quectel_login.query(**given | changes)
 
 
-def without_password() -> None:
-    users.create("ben", "acme", domain=DOMAIN, email="ben@x.de")
+def post_query(fields: dict[str, Any]) -> Response:
+    given = {name: value for name, value in fields.items() if value is not None}
+    return send("quectel.phone_pwd_login", query=given)
 
 
-REFUSED: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
+def by_phone(**changes: Any) -> Response:
+    return post_query(query(**changes))
+
+
+BY_EMAIL: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
     (5015, lambda: None, {"domain": "unknown"}),
     (5015, lambda: user_domains.change(DOMAIN, enabled=False), {}),
     (5420, lambda: None, {"secret": SECRET[:-1]}),
     (5420, lambda: domain_secrets.replace(DOMAIN), {}),
     (5420, lambda: user_domains.create("bare"), {"domain": "bare", "secret": ""}),
     (5031, lambda: None, {"email": "nobody@x.de"}),
-    (5031, lambda: domain_secrets.create("other", SECRET), {"domain": "other"}),
+    (5031, lambda: None, {"domain": "other"}),
     (5031, lambda: users.change("ada", email=None), {}),
     (5031, lambda: users.change("ada", domain=None), {}),
     (5031, lambda: privacy.erase("ada"), {}),
     (5012, lambda: None, {"password": PASSWORD.strip()}),
     (5012, lambda: None, {"password": ""}),
-    (5012, without_password, {"email": "ben@x.de", "password": ""}),
-    (5012, disabled, {}),
+    (5012, lambda: users.create("ben", "acme", domain=DOMAIN, email="b@x.de"), {"email": "b@x.de", "password": ""}),
+    (5012, lambda: users.set_enabled("ada", False), {}),
     (5012, lambda: accounts.set_enabled("acme", False), {}),
 ]
+# Once the name is found, both logins are the same.
+BY_PHONE: list[tuple[int, Callable[[], object], dict[str, Any]]] = [
+    (5420, lambda: None, {"secret": "wrong"}),
+    *((5004, lambda: None, wrong) for wrong in ({"phone": "7700900124"}, {"phone": "no number"}, {"code": "1"})),
+    (5004, lambda: None, {"domain": "other"}),
+    (5004, lambda: users.change("ada", phone=None), {}),
+    (5004, lambda: users.change("ada", domain="other"), {}),
+    (5012, lambda: None, {"password": "wrong password"}),
+]
+REFUSED = [*((log_in, *row) for row in BY_EMAIL), *((by_phone, *row) for row in BY_PHONE)]
 
 
-@pytest.mark.parametrize(("code", "happen", "changes"), REFUSED)
+@pytest.mark.parametrize(("login", "code", "happen", "changes"), REFUSED)
 def test_refused_login_changes_only_the_attempt_count(
-    code: int, happen: Callable[[], object], changes: dict[str, Any]
+    login: Callable[..., Response], code: int, happen: Callable[[], object], changes: dict[str, Any]
 ) -> None:
     happen()
     stands = everything()["DIRECTORY"]
-    refused(log_in(**changes), code)
+    refused(login(**changes), code)
     assert everything()["DIRECTORY"] == stands
-    assert login_failures() == ([1] if code in (5031, 5012) else [])
+    assert login_failures() == ([1] if code in (5004, 5031, 5012) else [])
 
 
 def test_checks_run_in_a_fixed_order() -> None:
@@ -194,3 +213,35 @@ def test_login_neither_logs_nor_stores_email_and_password(caplog: pytest.LogCapt
     for text in ("canary", UID, "own@x.de", EMAIL, PASSWORD, SECRET, SOURCE_IP):
         assert text not in shown
     assert secrets.fingerprint("canary@x.de") not in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "phone"),
+    [*((code, PHONE) for code in (CODE, "+44", "0044")), (CODE, "7700 900-123"), (CODE, "(7700) 900123")],
+)
+def test_phone_number_is_read_in_every_spelling(code: str, phone: str) -> None:
+    answer = by_phone(code=code, phone=phone)
+    assert (answer.status, answer.json()["code"]) == (200, 200)
+    token = answer.json()["data"]["accessToken"]["token"]
+    assert sessions.verify(token, "quectel").look_up().phone == "+447700900123"
+    assert login_failures() == []
+
+
+def test_number_without_a_country_code_is_chinese() -> None:
+    users.change("ada", phone="+8613800138000")
+    fields = query(code="", phone="13800138000")
+    for given in (fields, fields | {"internationalCode": None}):
+        assert post_query(given).json()["code"] == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("userDomain", 5015), ("random", 5420), ("signature", 5420), ("phone", 5004), ("pwd", 5012)]
+)
+def test_missing_query_parameter_is_refused_as_wrong(name: str, code: int) -> None:
+    refused(post_query(query() | {name: None}), code)
+    assert login_failures() == []
+
+
+@pytest.mark.parametrize("name", ["internationalCode", "phone", "pwd", "random"])
+def test_signature_covers_the_query(name: str) -> None:
+    refused(post_query(query() | {name: "1"}), 5420)

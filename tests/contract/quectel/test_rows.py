@@ -1,4 +1,4 @@
-"""quectel: exact responses of bindDeviceSn, the order of its checks, and the items it writes."""
+"""quectel: bindDeviceSn: its exact responses, the order of its checks, concurrent changes, and the items it writes."""
 
 import json
 import re
@@ -7,36 +7,19 @@ from typing import Any
 
 import pytest
 
+from bindery.aws import dynamodb
+from bindery.aws.dynamodb import Table
 from bindery.core import clock
 from bindery.directory import products, users
 from bindery.quectel import families, user_domains
-from bindery.registry import devices
+from bindery.registry import devices, items
 from bindery.registry.bindings import Mode
 from bindery.security import secrets
-from tests import quectel
-from tests.quectel import (
-    DEVICE,
-    DK,
-    ME,
-    OTHER,
-    PK,
-    SN,
-    THIRD,
-    World,
-    as_user,
-    bind,
-    common,
-    fill,
-    owner,
-    places,
-    refusal,
-    refused,
-    share,
-    succeeded,
-    token,
-)
+from tests import aws_calls, quectel
+from tests.concurrency import races
+from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World, as_user, owner, places, refused, share, succeeded
 from tests.sample_requests import send
-from tests.tables import everything
+from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -49,7 +32,7 @@ def shared_with_me(world: World) -> None:
 
 def full_common_list(world: World) -> None:
     world.at_home()
-    fill("F1")
+    quectel.fill("F1")
 
 
 Row = tuple[float, int, dict[str, str | None] | Callable[[World], object]]
@@ -74,7 +57,7 @@ ROWS: list[Row] = [
     (17, 6083, quectel.other_data_center),
     (18, 5009, lambda world: devices.ban(DEVICE, "stolen")),
     (18.5, 5009, quectel.disabled),
-    (19, 5049, lambda world: succeeded(bind(world.token, **world.parameters | {"isCommonDevice": "false"}))),
+    (19, 5049, lambda world: succeeded(quectel.bind(world.token, **world.parameters | {"isCommonDevice": "false"}))),
     (20, 6040, shared_with_me),
     (21, 5412, lambda world: succeeded(as_user(OTHER))),
     (22, 5893, full_common_list),
@@ -94,7 +77,7 @@ NEVER_TOGETHER = {
 PAIRS = [
     (earlier, later)
     for index, earlier in enumerate(ROWS)
-    for later in ROWS[index + 1 : index + 4]
+    for later in ROWS[index + 1 : index + 3]
     if (earlier[0], later[0]) not in NEVER_TOGETHER
 ]
 
@@ -129,9 +112,6 @@ def test_earlier_of_two_matching_rows_is_returned(world: World, earlier: Row, la
     assert everything() == before
 
 
-# ── Success ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_binding_returns_the_device_keys(world: World) -> None:
     answer = world.ask()
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
@@ -140,39 +120,30 @@ def test_binding_returns_the_device_keys(world: World) -> None:
         f'{{"code":200,"data":{{"authKey":"{key}","dk":"{DK}","moduleType":"BC26","pk":"{PK}"}},"extMsg":"","msg":""}}'
     )
     assert re.fullmatch(r"[A-Za-z0-9+/]{22}==", key)
-    assert owner() == {
+    both = {name: owner()[name] for name in ("binding", "bound_at")}
+    both |= {"device_key": DK, "fid": None, "common": False, "shares": {}}
+    assert owner() == both | {
         "pk": DEVICE,
         "sk": "owner",
         "holder": f"user#{ME}",
-        "binding": owner()["binding"],
-        "bound_at": owner()["bound_at"],
         "holder_sort": f"quectel#{owner()['bound_at']}",
         "leases": {},
         "credential": secrets.fingerprint(key),
-        "device_key": DK,
-        "fid": None,
-        "common": False,
-        "shares": {},
     }
     assert places() == {
-        ME: {
+        ME: both
+        | {
             "pk": f"user#{ME}",
             "sk": f"device#{PK}#{DK}",
             "kind": "binding",
             "device": DEVICE,
-            "binding": owner()["binding"],
             "mode": 2,
             "product_key": PK,
             "serial": SN,
-            "device_key": DK,
             "name": "Smart lock",
             "capabilities": None,
-            "fid": None,
             "frid": None,
-            "common": False,
-            "bound_at": owner()["bound_at"],
             "series": places()[ME]["series"],
-            "shares": {},
         }
     }
     assert key not in json.dumps(everything(), default=str)
@@ -180,19 +151,11 @@ def test_binding_returns_the_device_keys(world: World) -> None:
 
 def test_optional_bind_parameters_are_stored(world: World) -> None:
     world.at_home()
-    answer = bind(
-        world.token,
-        f"pk={PK}&sn={SN}&deviceName=%20T%C3%BCr%20&capabilitiesBitmask=15&fid=F1&frid=R1&holder=x&uid=x&uid=y",
-    )
-    succeeded(answer)
-    assert {name: places()[ME][name] for name in ("name", "capabilities", "fid", "frid", "common")} == {
-        "name": "Tür",
-        "capabilities": 15,
-        "fid": "F1",
-        "frid": "R1",
-        "common": True,
-    }
-    assert common("F1") == {DEVICE}
+    query = f"pk={PK}&sn={SN}&deviceName=%20T%C3%BCr%20&capabilitiesBitmask=15&fid=F1&frid=R1&holder=x&uid=x&uid=y"
+    succeeded(quectel.bind(world.token, query))
+    expected = {"name": "Tür", "capabilities": 15, "fid": "F1", "frid": "R1", "common": True}
+    assert places()[ME].items() >= expected.items()
+    assert quectel.common("F1") == {DEVICE}
     assert owner()["holder"] == f"user#{ME}"
 
 
@@ -203,15 +166,15 @@ def test_optional_bind_parameters_are_stored(world: World) -> None:
 def test_device_is_common_by_default_in_home_mode(world: World, wish: dict[str, str], listed: bool) -> None:
     world.at_home()
     listed = listed or wish.get("isCommonDevice") == ""
-    succeeded(bind(world.token, **world.parameters | wish))
-    assert common("F1") == ({DEVICE} if listed else set())
+    succeeded(quectel.bind(world.token, **world.parameters | wish))
+    assert quectel.common("F1") == ({DEVICE} if listed else set())
     assert owner()["common"] is listed
 
 
 def test_common_list_is_written_only_in_home_mode(world: World) -> None:
-    succeeded(bind(world.token, pk=PK, sn=SN, isCommonDevice="true"))
+    succeeded(quectel.bind(world.token, pk=PK, sn=SN, isCommonDevice="true"))
     assert owner()["common"] is False
-    assert common("F1") == set()
+    assert quectel.common("F1") == set()
 
 
 def test_module_type_of_the_device_overrides_the_product(world: World) -> None:
@@ -235,8 +198,8 @@ def test_data_center_defaults_to_that_of_the_product(
 ) -> None:
     products.create("p2", name="Second", module_type="BC26", data_center=product)
     devices.manufacture("p2", SN, device_key=DK, data_center=device)
-    answer = bind(world.token, pk="p2", sn=SN)
-    assert succeeded(answer)["pk"] == "p2" if bound else answer.body == refusal(6083)
+    answer = quectel.bind(world.token, pk="p2", sn=SN)
+    assert succeeded(answer)["pk"] == "p2" if bound else answer.body == quectel.refusal(6083)
 
 
 @pytest.mark.parametrize(
@@ -255,20 +218,19 @@ def test_device_key_is_4_to_32_letters_and_digits(world: World, device_key: str,
 
 @pytest.mark.parametrize("name", ["é", "é" * 254, "\u0958" * 254, "\U0001d160" * 254])
 def test_name_of_254_characters_is_accepted_in_any_unicode_form(world: World, name: str) -> None:
-    succeeded(bind(world.token, pk=PK, sn=SN, deviceName=f" {name} "))
+    succeeded(quectel.bind(world.token, pk=PK, sn=SN, deviceName=f" {name} "))
     assert places()[ME]["name"] == name
 
 
 def test_blank_name_counts_as_missing(world: World) -> None:
-    succeeded(bind(world.token, pk=PK, sn=SN, deviceName=" ", fid="", frid=" ", capabilitiesBitmask=""))
+    succeeded(quectel.bind(world.token, pk=PK, sn=SN, deviceName=" ", fid="", frid=" ", capabilitiesBitmask=""))
     assert places()[ME]["name"] == "Smart lock"
 
 
-@pytest.mark.parametrize("role", ["administrator", "regular"])
-def test_administrators_can_always_bind(world: World, role: Any) -> None:
+def test_administrators_can_always_bind(world: World) -> None:
     user_domains.change("E.DM.1", binders="administrators")
-    users.create("C9", "smart", domain="E.DM.1", role=role)
-    assert as_user("C9").json()["code"] == (200 if role == "administrator" else 5669)
+    users.create("C9", "smart", domain="E.DM.1", role="administrator")
+    succeeded(as_user("C9"))
 
 
 def test_user_of_missing_or_unknown_domain_is_refused(world: World) -> None:
@@ -295,22 +257,9 @@ def test_ban_is_kept_when_the_device_is_manufactured_again(world: World) -> None
     succeeded(world.ask())
 
 
-# ── Request format ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER  ", " bEaReR "])
 def test_token_is_accepted_with_or_without_bearer_in_any_case(world: World, scheme: str) -> None:
-    succeeded(bind(f"{scheme}{world.token}", pk=PK, sn=SN))
-
-
-@pytest.mark.parametrize(
-    ("header", "code"),
-    [("", 5106), (" \t", 5106), *((text, 5032) for text in ("Bearer", "Bearer ", "Basic abc", "abc", "a.b.c", "é"))],
-)
-def test_header_without_a_valid_token_is_refused(world: World, header: str, code: int) -> None:
-    before = everything()
-    refused(bind(header, pk=PK, sn=SN), code)
-    assert everything() == before
+    succeeded(quectel.bind(f"{scheme}{world.token}", pk=PK, sn=SN))
 
 
 GIVEN = f"pk={PK}&sn={SN}"
@@ -333,7 +282,7 @@ MALFORMED = [
 def test_malformed_or_repeated_parameter_is_5048(world: World, query: str) -> None:
     user_domains.change("E.DM.1", enabled=False)
     before = everything()
-    refused(bind(world.token, query), 5048)
+    refused(quectel.bind(world.token, query), 5048)
     assert everything() == before
 
 
@@ -341,32 +290,6 @@ def test_malformed_or_repeated_parameter_is_5048(world: World, query: str) -> No
 def test_body_is_ignored(world: World, body: str | bytes) -> None:
     headers = {"authorization": world.token or ""}
     succeeded(send("quectel.bind_device_sn", headers, query=world.parameters, body=body))
-
-
-# ── Modes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_each_user_in_multi_mode_has_their_own_binding_and_key() -> None:
-    World(Mode.MULTI)
-    keys = {succeeded(as_user(uid))["authKey"] for uid in (ME, OTHER, THIRD)}
-    assert len(keys) == 3
-    found = [item for item in everything()["BINDINGS"] if item["pk"] == DEVICE]
-    assert [(item["pk"], item["sk"], item["holder"], item["kind"]) for item in found] == [
-        (DEVICE, f"user#{uid}", f"user#{uid}", "binding") for uid in (THIRD, ME, OTHER)
-    ]
-
-
-def test_rotating_bind_evicts_the_owner_and_their_shares() -> None:
-    World(Mode.ROTATING)
-    first = succeeded(as_user(OTHER))
-    share(OTHER, THIRD, clock.seconds() + 60)
-    assert set(places()) == {OTHER, THIRD}
-    second = succeeded(as_user(ME))
-    assert (owner()["holder"], owner()["shares"]) == (f"user#{ME}", {})
-    assert set(places()) == {ME}
-    assert first["authKey"] != second["authKey"]
-    succeeded(as_user(THIRD))
-    assert owner()["holder"] == f"user#{THIRD}"
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -380,9 +303,9 @@ def test_accepted_share_is_6040_until_it_ends(mode: Mode, monkeypatch: pytest.Mo
     refused(as_user(ME), 6040)
     refused(as_user(THIRD), 6040)
     assert everything() == before
-    mine = token(ME)
+    mine = quectel.token(ME)
     monkeypatch.setattr(clock, "seconds", lambda: end)
-    assert bind(mine, pk=PK, sn=SN).json()["code"] == (5412 if mode is Mode.UNIQUE else 200)
+    assert quectel.bind(mine, pk=PK, sn=SN).json()["code"] == (5412 if mode is Mode.UNIQUE else 200)
 
 
 FAMILIES = [
@@ -409,7 +332,7 @@ def test_eviction_moves_the_device_between_common_lists(
             users.set_home_mode(uid, True)
         family = {} if fid is None else {"fid": fid}
         succeeded(as_user(uid, **family, isCommonDevice=str(wanted)))
-    assert (common("F1"), common("F2")) == lists
+    assert (quectel.common("F1"), quectel.common("F2")) == lists
     assert (owner()["holder"], owner()["fid"], owner()["common"]) == (f"user#{ME}", case[2], case[3])
 
 
@@ -426,10 +349,92 @@ def test_full_common_list_accepts_a_device_already_on_it() -> None:
     world = World(Mode.ROTATING)
     world.at_home()
     users.set_home_mode(OTHER, True)
-    fill("F1", families.COMMON_LIMIT - 1)
+    quectel.fill("F1", families.COMMON_LIMIT - 1)
     succeeded(as_user(OTHER, fid="F1"))
     succeeded(as_user(ME, fid="F1"))
-    assert len(common("F1")) == families.COMMON_LIMIT
+    assert len(quectel.common("F1")) == families.COMMON_LIMIT
     devices.manufacture(PK, "SN2", device_key="8415D0A31B2D")
     refused(as_user(ME, sn="SN2", fid="F1"), 5893)
     succeeded(as_user(ME, sn="SN2", fid="F1", isCommonDevice="false"))
+
+
+CHANGES: list[tuple[Callable[[World], object], int, dict[str, str]]] = [
+    (quectel.disabled, 5009, {}),
+    (quectel.no_device_key, 5067, {}),
+    (quectel.bad_device_key, 5361, {}),
+    (quectel.other_data_center, 6083, {}),
+    (lambda world: world.manufacture(device_key="OTHER1"), 5048, {}),
+    (lambda world: world.manufacture(module_type="EC200"), 5048, {}),
+    (lambda world: dynamodb.write(dynamodb.Delete(items.device(DEVICE))), 5090, {}),
+    (lambda world: users.set_enabled(OTHER, False), 5032, {}),
+    (lambda world: users.revoke_sessions(OTHER), 5032, {}),
+    (lambda world: dynamodb.write(dynamodb.Delete(items.user(OTHER))), 5032, {}),
+    (lambda world: users.set_home_mode(OTHER, True), 5636, {}),
+    (lambda world: users.change(OTHER, role="administrator"), 5048, {}),
+    (lambda world: products.bar(PK, OTHER), 5327, {}),
+    *((lambda world: families.change("F1", members=[]), 5041, {"isCommonDevice": wish}) for wish in ("true", "false")),
+    *((lambda world: families.change("F1", rooms=[]), 5041, {"isCommonDevice": wish}) for wish in ("true", "false")),
+    (lambda world: quectel.fill("F1"), 5893, {"isCommonDevice": "true"}),
+]
+"""Changes just before the write, the code of the check that they fail, and how the user binds into their family.
+
+tests/concurrency/test_quectel.py has the changes that other requests make.
+"""
+
+
+@pytest.mark.parametrize(("change", "code", "wish"), CHANGES)
+def test_concurrent_change_gives_the_code_of_the_check(
+    world: World, change: Callable[[World], object], code: int, wish: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wish:
+        users.set_home_mode(OTHER, True)
+    after: list[Any] = []
+    races.before(monkeypatch, "TransactWriteItems", lambda: (change(world), after.append(everything())))
+    refused(as_user(OTHER, **({"fid": "F1", "frid": "R1"} | wish if wish else {})), code)
+    assert [everything()] == after
+
+
+def test_share_accepted_during_rotating_bind_is_6040(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Mode.ROTATING)
+    succeeded(as_user(OTHER))
+    races.before(monkeypatch, "TransactWriteItems", lambda: quectel.share(OTHER, ME, clock.seconds() + 60))
+    refused(world.ask(), 6040)
+    assert owner()["holder"] == f"user#{OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        ({"DevicesTable"}, 5089),
+        ({"BindingsTable"}, 5314),
+        ({"DirectoryTable"}, 5314),
+        ({"DirectoryTable", "DevicesTable"}, 5314),
+    ],
+)
+def test_unread_serial_key_is_5089_and_any_other_5314(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: set[str], code: int
+) -> None:
+    real = aws_calls.real("BatchGetItem")
+    asked: list[set[str]] = []
+
+    def answer(RequestItems: dict[str, Any]) -> Any:
+        asked.append(set(RequestItems))
+        served = {table: keys for table, keys in RequestItems.items() if table not in left}
+        rest = {table: keys for table, keys in RequestItems.items() if table in left}
+        return (real(RequestItems=served) if served else {"Responses": {}}) | {"UnprocessedKeys": rest}
+
+    monkeypatch.setattr(dynamodb, "ATTEMPTS", 2)
+    monkeypatch.setattr(dynamodb, "_pause", lambda attempt: None)
+    aws_calls.replace(monkeypatch, "BatchGetItem", answer)
+    response = world.ask()
+    refused(response, code)
+    assert response.headers["Retry-After"] == "1"
+    assert asked == [{"DevicesTable", "BindingsTable", "DirectoryTable"}, left]
+    assert stored(Table.BINDINGS) == []
+
+
+def test_failed_key_derivation_binds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "auth_key", lambda binding: 1 / 0)
+    untouched = everything()
+    refused(world.ask(), 5048)
+    assert everything() == untouched

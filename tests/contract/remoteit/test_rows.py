@@ -1,9 +1,9 @@
-"""remoteit: exact responses of POST /apv/v27/device/connect, and the items it writes."""
+"""remoteit: exact responses of connecting and of stopping a connection, and the items they write."""
 
 import re
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,12 +11,14 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Table
 from bindery.connectivity import service_addresses
+from bindery.connectivity.leases import Connection, admit
 from bindery.core import clock, env
+from bindery.core.errors import Refused
 from bindery.directory import accounts, sessions, users
 from bindery.registry import devices, identity, items
 from bindery.registry.items import ServiceKind
 from tests.http_api import Response
-from tests.records import ADDRESS, bound, developer
+from tests.records import ADDRESS, bound, connection, developer
 from tests.sample_requests import send
 from tests.tables import everything, stored
 
@@ -162,11 +164,9 @@ def test_port_of_a_relay_host_is_for_services_other_than_http(
 @pytest.mark.parametrize(
     ("hostip", "client_ip"),
     [
-        ("192.0.2.7", "192.0.2.7"),
+        *((text, text) for text in ("192.0.2.7", "0.0.0.0", "255.255.255.255")),
         (" 192.0.2.7 ", "192.0.2.7"),
         ("2001:DB8:0::1", "2001:db8::1"),
-        ("0.0.0.0", "0.0.0.0"),
-        ("255.255.255.255", "255.255.255.255"),
         ("", "203.0.113.9"),
     ],
 )
@@ -174,11 +174,6 @@ def test_client_defaults_to_the_caller(hostip: str, client_ip: str, credentials:
     forwarded = {"X-Forwarded-For": "198.51.100.1"}
     assert connect(credentials | forwarded, {"deviceaddress": ADDRESS, "hostip": hostip}).status == 200
     assert leases()[0]["client_ip"] == client_ip
-
-
-@pytest.mark.parametrize("header", ["developerkey", "DeveloperKey", "apikey", "APIKey"])
-def test_developer_key_is_read_from_both_headers_in_any_case(header: str, credentials: dict[str, str]) -> None:
-    assert connect({header: credentials["developerkey"], "Token": credentials["token"]}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -231,17 +226,14 @@ def test_developer_key_must_be_present_but_the_token_is_verified_first(credentia
         assert (answer.status, answer.body) == (401, refusal(reason))
 
 
-@pytest.mark.parametrize(("status", "reason"), [(403, "the device is banned"), (404, "the device is not active")])
-def test_banned_or_inactive_device_is_refused_until_it_is_restored(
-    status: int, reason: str, credentials: dict[str, str], device: str
-) -> None:
+def test_inactive_or_banned_device_is_refused_until_it_is_restored(credentials: dict[str, str], device: str) -> None:
     devices.deactivate(device)
-    if status == 403:
-        devices.ban(device, "stolen")
     before = everything()
     answer = connect(credentials)
-    assert (answer.status, answer.body) == (status, refusal(reason))
+    assert (answer.status, answer.body) == (404, refusal("the device is not active"))
     assert everything() == before
+    devices.ban(device, "stolen")
+    assert connect(credentials).body == refusal("the device is banned")
     devices.unban(device)
     devices.activate(device)
     assert connect(credentials).status == 200
@@ -253,3 +245,84 @@ def test_video_device_without_holder_cannot_be_connected_to(credentials: dict[st
     service_addresses.assign("80:00:00:00:00:00:00:F4", device)
     answer = connect(credentials, {"deviceaddress": "80:00:00:00:00:00:00:F4"})
     assert (answer.status, answer.body) == (403, not_shared("80:00:00:00:00:00:00:F4"))
+
+
+OTHERS = "80:00:00:00:00:00:00:F2"
+ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
+NOT_STOPPED = (
+    401,
+    '{"status":"false","reason":"missing or invalid deviceaddress or connectionid","code":"GENERAL_ERROR"}',
+)
+
+
+@pytest.fixture
+def theirs(registry: None) -> Connection:
+    """Connect Eve of another account to a device of her own."""
+    accounts.create("other", name="Other")
+    users.create("eve", "other")
+    bound("other", "M", "S", OTHERS)
+    return connection("eve", OTHERS)
+
+
+def stop(headers: dict[str, str], body: Any) -> Response:
+    return send("remoteit.stop_connection", headers, body=body)
+
+
+def admitted(made: Connection) -> bool:
+    try:
+        return admit(made.label, "203.0.113.9").lease["connection"] == made.id
+    except Refused:
+        return False
+
+
+@pytest.mark.parametrize("spelled", [str.upper, str.lower, lambda text: f" {text} "])
+def test_stopped_connection_is_deleted_and_refuses_clients(
+    credentials: dict[str, str], device: str, theirs: Connection, spelled: Callable[[str], str]
+) -> None:
+    before = [item for item in stored(Table.BINDINGS) if item["pk"] == device]
+    made = connection("ann")
+    answer = stop(credentials, {"deviceaddress": spelled(ADDRESS), "connectionid": spelled(made.id)})
+    assert (answer.status, answer.body) == (200, f'{{"status":"true","connectionid":"{made.id}"}}')
+    assert (admitted(made), admitted(theirs)) == (False, True)
+    assert [item for item in stored(Table.BINDINGS) if item["pk"] == device] == before
+    again = stop(credentials, {"deviceaddress": ADDRESS, "connectionid": made.id})
+    assert (again.status, again.body) == NOT_STOPPED
+    assert admitted(connection("ann"))
+
+
+def test_any_wrong_value_gets_one_refusal_and_ends_nothing(credentials: dict[str, str], theirs: Connection) -> None:
+    users.create("bob", "acme")
+    ended, colleagues = connection("ann"), connection("bob")
+    made = connection("ann")
+    stands = everything()
+    wrong_addresses = (None, " ", 8, "no address", ADDRESS[:-3], UNKNOWN, OTHERS)
+    wrong_ids = (
+        *(None, " ", ["x"], theirs.id, colleagues.id, ended.id, "no id", f"{{{made.id}}}", f"urn:uuid:{made.id}"),
+        *(made.id.replace("-", ""), made.id.translate(ARABIC), f"-{made.id}", "\ud800", "x" * 10_000, made.label),
+    )
+    for body in (
+        *({}, {"deviceaddress": ADDRESS}, {"connectionid": made.id}),
+        {"deviceaddress": OTHERS, "connectionid": theirs.id},
+        *({"deviceaddress": address, "connectionid": made.id} for address in wrong_addresses),
+        *({"deviceaddress": ADDRESS, "connectionid": wrong} for wrong in wrong_ids),
+    ):
+        answer = stop(credentials, body)
+        assert (answer.status, answer.body) == NOT_STOPPED, body
+        assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
+    assert everything() == stands
+
+
+def test_expired_connection_cannot_be_stopped(credentials: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = connection("ann")
+    stands = everything()
+    monkeypatch.setattr(clock, "now", lambda: made.expires_at * 1000)
+    over = stop(credentials, {"deviceaddress": ADDRESS, "connectionid": made.id})
+    assert (over.status, over.body) == NOT_STOPPED
+    assert everything() == stands
+
+
+def test_user_of_an_ended_share_can_stop_their_connection(credentials: dict[str, str], device: str) -> None:
+    made = connection("ann")
+    dynamodb.write(items.user("ann").update(set={"customer": None}))
+    dynamodb.write(items.owner(device).update(set={"holder": "account#other"}))
+    assert stop(credentials, {"deviceaddress": ADDRESS, "connectionid": made.id}).status == 200

@@ -48,15 +48,6 @@ def test_adding_again_keeps_the_fields_set_by_operators() -> None:
     assert stored(Table.DEVICES)[0]["inactive"] is True
 
 
-@pytest.mark.parametrize(
-    "spelling", ["A1B2C3D4E5F6", "a1:b2:c3:d4:e5:f6", "A1-B2-C3-D4-E5-F6", "a1b2.c3d4.e5f6", "  a1b2C3D4e5f6\t"]
-)
-def test_mac_spellings_name_one_device_and_are_returned_as_sent(spelling: str) -> None:
-    add()
-    assert add(SAMPLE | {"mac_address": spelling}).json()["data"]["mac_address"] == spelling.strip()
-    assert [item["pk"] for item in stored(Table.DEVICES)] == [DEVICE]
-
-
 @pytest.mark.parametrize("other", ["STT9.221129.002", "stt9.221129.002", "A1B2C3D4E5F", "A1B2C3D4E5F60", "a#b%c"])
 def test_addresses_that_are_not_macs_are_compared_as_sent(other: str) -> None:
     add()
@@ -67,13 +58,7 @@ def test_addresses_that_are_not_macs_are_compared_as_sent(other: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
-        ("2.10", "2.10"),
-        ("2", "2"),
-        ("-0", "-0"),
-        ("1e5", "1e5"),
-        ("12345678901234567890.10", "12345678901234567890.10"),
-        ("true", "true"),
-        ("false", "false"),
+        *((text, text) for text in ("2.10", "2", "-0", "1e5", "12345678901234567890.10", "true", "false")),
         ('" 2.0 "', "2.0"),
         ('"\\u65e5\\u672c"', "日本"),
     ],
@@ -81,10 +66,6 @@ def test_addresses_that_are_not_macs_are_compared_as_sent(other: str) -> None:
 def test_numbers_and_booleans_are_read_as_text(sent: str, expected: str) -> None:
     assert add(json.dumps(SAMPLE | {"app_version": "?"}).replace('"?"', sent)).status == 200
     assert stored(Table.DEVICES)[0]["app_version"] == expected
-
-
-def test_numeric_mac_address_is_returned_as_text() -> None:
-    assert '"mac_address":"112233445566"' in add(SAMPLE | {"mac_address": 112233445566}).body
 
 
 def multipart(fields: Mapping[str, str]) -> tuple[str, bytes]:
@@ -117,18 +98,6 @@ def test_device_with_longest_ordinary_text_costs_one_write_unit() -> None:
     add(dict.fromkeys(SAMPLE, "x" * 128))
     (item,) = stored(Table.DEVICES)
     assert sum(len(name) + len(str(value)) for name, value in item.items()) <= 1024
-
-
-def test_ban_applies_to_every_spelling_until_it_is_lifted() -> None:
-    add()
-    devices.ban(DEVICE, "stolen")
-    before = everything()
-    for spelling in ("A1B2C3D4E5F6", "a1:b2:c3:d4:e5:f6"):
-        answer = add(SAMPLE | {"mac_address": spelling, "app_version": "3.0"})
-        assert (answer.status, answer.body) == (400, refusal("Device is banned", "device_banned"))
-    assert everything() == before
-    devices.unban(DEVICE)
-    assert add().status == 200
 
 
 @pytest.mark.parametrize("value", [1, "1"])
