@@ -8,17 +8,11 @@ import pytest
 from openapi_spec_validator import validate
 from pydantic import AliasChoices
 
-from bindery.core.errors import Reason
 from tests import documented
 from tests.stack.test_functions import matches
 from tools import template
 from tools.generate import openapi
-from tools.generate.openapi.answered import SUCCESS
-from tools.generate.openapi.refused import OF_THE_FORM, can_refuse
 from tools.voices import VOICES
-
-UNDONE = 5048
-"""quectel's code for a failed bind request. Each other operation has its own code instead."""
 
 
 @pytest.fixture(scope="module")
@@ -99,36 +93,6 @@ def test_every_accepted_parameter_name_is_documented(document):
         for name, field in model.model_fields.items():
             alias = field.validation_alias or name
             assert set(alias.choices if isinstance(alias, AliasChoices) else [alias]) <= told, function.name
-
-
-def test_every_declared_error_has_an_example(document):
-    for function in template.http_functions():
-        dialect = function.name.partition(".")[0]
-        if dialect not in VOICES:
-            continue
-        operation = function.load()
-        (responses,) = [
-            described["responses"]
-            for path in document["paths"].values()
-            for described in path.values()
-            if described["operationId"] == function.name
-        ]
-        shown = {
-            reason: (status, example["value"])
-            for status, response in responses.items()
-            for content in response.get("content", {}).values()
-            for reason, example in content.get("examples", {}).items()
-            if reason != SUCCESS
-        }
-        declared = {reason for reason in operation.refuses - OF_THE_FORM if can_refuse(operation, reason)}
-        declared |= {Reason(reason) for reason in shown if reason in OF_THE_FORM}
-        assert set(shown) == {reason.value for reason in declared}, function.name
-        for reason in declared:
-            refusal = operation.dialect.REFUSALS[reason]
-            status, value = shown[reason.value]
-            assert status == str(refusal.status)
-            if dialect == "quectel" and refusal.code != UNDONE:
-                assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
 
 
 def parts(schema: Any) -> Iterator[dict[str, Any]]:
