@@ -12,16 +12,6 @@ pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 @in_loop
-async def test_ping_messages_have_the_servers_interval(tmp_path: Path) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.welcomed(heartbeat=1)
-        await agent.line("online")
-        for _ in range(2):
-            assert await link.message() == {"type": "ping"}
-            link.send({"type": "pong"})
-
-
-@in_loop
 async def test_ping_frame_is_answered_between_the_fragments_of_a_message(tmp_path: Path) -> None:
     async with LinkServer() as server, Online(server.url, tmp_path) as agent:
         link = await server.accept()

@@ -58,7 +58,7 @@ async def test_both_directions_survive_a_faulty_network(seed: int) -> None:
     assert service.requests == [request]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @simulated
 async def test_both_directions_flow_at_once(seed: int) -> None:
     data = content(1024 * 1024, seed)
@@ -455,36 +455,17 @@ async def test_memory_is_bounded_when_no_service_reads() -> None:
 
 
 INVALID: list[dict[str, Any]] = [
-    {"type": "data", "n": 1, "d": "not base64"},
-    {"type": "data", "n": 1, "d": "AA"},
-    {"type": "data", "n": 1, "d": "é"},
-    {"type": "data", "n": 1, "d": 5},
+    *({"type": "data", "n": 1, "d": data} for data in ("not base64", "AA", "é", 5)),
     {"type": "data", "n": 1, "fin": "yes"},
-    {"type": "data", "n": -1},
-    {"type": "data", "n": True},
-    {"type": "data", "n": 1.0},
-    {"type": "data", "n": 1e300},
-    {"type": "data", "n": None},
-    {"type": "data", "n": [1]},
+    *({"type": "data", "n": number} for number in (-1, True, 1.0, 1e300, None, [1], 9, 2**64)),
     {"type": "data"},
     {"type": "data", "n": 0, "d": "AA=="},
-    {"type": "data", "n": 9},
-    {"type": "data", "n": 2**64},
-    {"type": "open", "n": 1, "svc": "x"},
-    {"type": "open", "n": 0},
-    {"type": "open", "n": 0, "svc": 7},
-    {"type": "ack"},
-    {"type": "ack", "n": 5, "window": 8},
-    {"type": "ack", "n": "1", "window": 8},
-    {"type": "ack", "n": 0, "window": -1},
-    {"type": "ack", "n": 0, "window": {}},
-    {"type": "need"},
-    {"type": "need", "from": 9, "not": []},
-    {"type": "need", "from": 0, "not": "x"},
-    {"type": "need", "from": 0, "not": None},
-    {"type": "need", "from": -1},
-    {"type": "other"},
-    {"type": ["data"]},
+    *({"type": "open", **more} for more in ({"n": 1, "svc": "x"}, {"n": 0}, {"n": 0, "svc": 7})),
+    *({"type": "ack", "n": number, "window": 8} for number in (5, "1")),
+    *({"type": "ack", "n": 0, "window": window} for window in (-1, {})),
+    *({"type": "need", "from": 0, "not": others} for others in ("x", None)),
+    *({"type": "need", "from": first} for first in (9, -1)),
+    *({"type": kind} for kind in ("ack", "need", "other", ["data"])),
     {},
 ]
 
@@ -512,7 +493,7 @@ def base64_of(size: int) -> str:
     return "AAAA" * (size // 3) + {0: "", 1: "AA==", 2: "AAA="}[size % 3]
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(12))
 @simulated
 async def test_forged_messages_never_raise(seed: int) -> None:
     """Random messages with members of the right names: the agent survives, and then serves a stream."""

@@ -91,20 +91,9 @@ def test_documented_cost_of_an_attack_on_logins_matches_the_table():
     assert float(told[2].replace(",", "")) == pytest.approx(1000 * day, rel=0.05)
 
 
-def test_transaction_takes_longer_than_a_single_call():
-    case = {"calls": ["GetItem"], "read units": {}, "write units": {}, "bytes logged": 500}
-    single = costs.million("rufus.get_device", case).lambda_time
-    assert costs.million("rufus.get_device", case | {"calls": ["TransactWriteItems"]}).lambda_time > single
-
-
 def test_cold_start_reads_each_secret_of_the_function():
     assert costs.cold("rufus.get_device").secrets == 0
     assert costs.cold("quectel.bind_device_sn").secrets == 3 * costs.SECRETS
-
-
-def test_encryption_uses_no_key_that_aws_bills():
-    written = (ROOT / "template.yaml").read_text()
-    assert not [name for name in ("AWS::KMS::Key", "KmsKeyId", "KMSMasterKeyId", "SSESpecification") if name in written]
 
 
 @pytest.mark.parametrize("name", ["operating.md", "deploying.md"])

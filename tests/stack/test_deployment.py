@@ -113,14 +113,6 @@ def test_roles_get_the_parameters_of_their_template():
         assert name == "Stack" or name in [*named(value)] or {"Ref": name} in text[1]["table"]["Fn::If"]
 
 
-def test_each_role_is_an_output_of_its_stack():
-    nested = template.roles()
-    assert nested["Outputs"] == {name: {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in nested["Resources"]}
-    for function in template.functions():
-        (stack, output) = template.document()["Resources"][function.logical_id]["Properties"]["Role"]["Fn::GetAtt"]
-        assert (stack, output.removeprefix("Outputs.") in nested["Outputs"]) == ("Roles", True)
-
-
 @every_http_function
 def test_routes_of_a_function_invoke_its_live_alias(function: Function):
     integration = template.api()["components"][INTEGRATIONS][function.logical_id]

@@ -85,7 +85,6 @@ print(*sorted(hook.__qualname__ for hook in hooks))
     ("kind", "connected", "hooks"),
     [
         ("on-demand", 1, ""),
-        ("provisioned-concurrency", 1, ""),
         ("snap-start", 0, "Client.close clear_cache"),
         (None, 0, ""),
     ],
