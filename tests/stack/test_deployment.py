@@ -284,18 +284,11 @@ def test_every_role_has_the_optional_permissions_boundary():
 def test_access_log_contains_routes_but_no_paths_or_callers():
     stage = resources(deployed(), "AWS::ApiGatewayV2::Stage")["ApiApiGatewayDefaultStage"]
     written = json.loads(stage["Properties"]["AccessLogSettings"]["Format"])
-    assert set(written.values()) == {
-        "$context.requestId",
-        "$context.requestTime",
-        "$context.routeKey",
-        "$context.status",
-        "$context.responseLength",
-        "$context.responseLatency",
-        "$context.integrationStatus",
-        "$context.integrationLatency",
-        "$context.integrationErrorMessage",
-        "$context.error.message",
-    }
+    logged = (
+        *("requestId", "requestTime", "routeKey", "status", "responseLength", "responseLatency"),
+        *("integrationStatus", "integrationLatency", "integrationErrorMessage", "error.message"),
+    )
+    assert set(written.values()) == {f"$context.{name}" for name in logged}
 
 
 def test_custom_domain_is_optional():

@@ -67,8 +67,11 @@ def test_closed_connection_is_not_an_error(serve: Any) -> None:
     assert len(server.requests) == 2
 
 
-def test_throttled_message_is_sent_again(serve: Any, pauses: list[float]) -> None:
-    server = serve(refusal("429 Too Many", "LimitExceededException"), DONE)
+@pytest.mark.parametrize(
+    "fault", [refusal("429 Too Many", "LimitExceededException"), says(b"", close=True)], ids=["throttled", "lost"]
+)
+def test_throttled_or_lost_message_is_sent_again(fault: Any, serve: Any, pauses: list[float]) -> None:
+    server = serve(fault, DONE)
     assert links.send(CONNECTION, MESSAGE)
     assert len(server.requests) == 2
     assert len(pauses) == 1
@@ -80,12 +83,6 @@ def test_lasting_refusal_is_unavailable(serve: Any) -> None:
         links.send(CONNECTION, MESSAGE)
     assert raised.value.reason == "unavailable"
     assert len(server.requests) == 3
-
-
-def test_lost_response_is_repeated(serve: Any) -> None:
-    server = serve(says(b"", close=True), DONE)
-    assert links.send(CONNECTION, MESSAGE)
-    assert len(server.requests) == 2
 
 
 def test_missing_permission_is_an_error_and_not_repeated(serve: Any) -> None:
