@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.bindery_agent import Service, Streams, carry
-from tests.agent.link_server import Connection, LinkServer, Online, in_loop
+from tests.agent.link_server import Connection, LinkServer, Online, connected, in_loop
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -20,7 +20,6 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def service(serve: Serve, name: str = "echo") -> AsyncIterator[Service]:
-    """Listen on loopback."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield Service(name, "127.0.0.1", server.sockets[0].getsockname()[1])
@@ -37,22 +36,13 @@ def opening(s: str = "s", svc: str = "echo", data: bytes = b"", **more: Any) -> 
     return {"type": "open", "s": s, "svc": svc, "n": 0, "d": base64.b64encode(data).decode(), **more}
 
 
-@in_loop
-async def test_request_is_answered_by_the_service(tmp_path: Path) -> None:
-    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        link = await server.welcomed()
-        link.send(opening(data=b"hello", fin=True))
-        assert await link.message() == {"type": "data", "s": "s", "n": 0, "d": "aGVsbG8=", "fin": True}
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @in_loop
 async def test_closed_port_is_refused(tmp_path: Path, host: str) -> None:
     async with service(echo) as closed:
         pass
     services = [closed._replace(host=host)]
-    async with LinkServer() as server, Online(server.url, tmp_path, services=services) as agent:
-        link = await server.welcomed()
+    async with connected(tmp_path, services=services) as (_, agent, link):
         link.send(opening())
         assert await link.message() == {"type": "reset", "s": "s", "why": "refused"}
         await agent.line("cannot connect to the service echo")
@@ -61,16 +51,14 @@ async def test_closed_port_is_refused(tmp_path: Path, host: str) -> None:
 @in_loop
 async def test_name_without_address_is_unreachable(tmp_path: Path) -> None:
     services = [Service("echo", "device.invalid", 80)]
-    async with LinkServer() as server, Online(server.url, tmp_path, services=services):
-        link = await server.welcomed()
+    async with connected(tmp_path, services=services) as (_, _, link):
         link.send(opening())
         assert await link.message() == {"type": "reset", "s": "s", "why": "unreachable"}
 
 
 @in_loop
 async def test_only_services_of_the_agent_are_opened(tmp_path: Path) -> None:
-    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        link = await server.welcomed()
+    async with service(echo) as http, connected(tmp_path, services=[http]) as (_, _, link):
         for name in ("ssh", f"127.0.0.1:{http.port}", ""):
             link.send(opening(s=f"s{name}", svc=name))
             assert await link.message() == {"type": "reset", "s": f"s{name}", "why": "unknown-service"}
@@ -104,8 +92,7 @@ async def test_end_of_access_resets_service_connections(
             ended.set_result(error)
         writer.close()
 
-    async with service(serve) as ssh, LinkServer() as server, Online(server.url, tmp_path, services=[ssh]):
-        link = await server.welcomed()
+    async with service(serve) as ssh, connected(tmp_path, services=[ssh]) as (server, _, link):
         link.send(opening())
         assert (await link.message())["d"] == "aGVsbG8="
         end(link, server)
@@ -114,8 +101,7 @@ async def test_end_of_access_resets_service_connections(
 
 @in_loop
 async def test_invalid_stream_messages_leave_the_agent_online(tmp_path: Path) -> None:
-    async with service(echo) as http, LinkServer() as server, Online(server.url, tmp_path, services=[http]):
-        link = await server.welcomed()
+    async with service(echo) as http, connected(tmp_path, services=[http]) as (_, _, link):
         for kind in ("open", "data", "ack", "need", "still", "reset"):
             for s in (None, 1, "", "x" * 201, {}):
                 link.send({"type": kind, "s": s, "n": 0, "svc": "echo"})

@@ -17,7 +17,6 @@ def content(size: int, seed: int = 0) -> bytes:
 
 
 async def echo(stream: Stream) -> None:
-    """Serve a stream with an echo of everything."""
     pair = await Pair().open()
     carrying = pair.carry(stream)
     while data := await pair.reader.read(100_000):

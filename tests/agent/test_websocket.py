@@ -20,7 +20,7 @@ from agent.bindery_agent import (
     parse_url,
     read_frame,
 )
-from tests.agent.link_server import CREDENTIAL, LinkServer, Online, in_loop, welcome
+from tests.agent.link_server import CREDENTIAL, LinkServer, Online, connected, in_loop, welcome
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -140,8 +140,7 @@ VIOLATIONS = {
 @pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS)
 @in_loop
 async def test_violation_ends_the_connection_with_its_code(tmp_path: Path, data: str, code: int) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path):
-        link = await server.welcomed()
+    async with connected(tmp_path) as (server, _, link):
         link.send_raw(bytes.fromhex(data))
         assert await link.closed() == code
         await server.accept()
@@ -151,8 +150,7 @@ async def test_violation_ends_the_connection_with_its_code(tmp_path: Path, data:
 async def test_dead_connection_is_found_by_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bindery_agent, "PING_INTERVAL", 0.2)
     monkeypatch.setattr(bindery_agent, "PING_TIMEOUT", 0.1)
-    async with LinkServer() as server, Online(server.url, tmp_path):
-        link = await server.welcomed()
+    async with connected(tmp_path) as (server, _, link):
         waiting = asyncio.create_task(link.frame())
         while link.pings < 3:
             await asyncio.sleep(0.01)

@@ -75,7 +75,6 @@ def imports(source: Path) -> set[str]:
 
 
 def of_the_layer(source: Path) -> set[str]:
-    """Return the layer's modules that a file imports."""
     return {found.removeprefix("bindery.") for found in imports(source)} & set(MODULES)
 
 

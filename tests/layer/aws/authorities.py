@@ -84,7 +84,6 @@ def general_name(host: str) -> x509.GeneralName:
 
 
 def context(folder: Path, own: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
-    """Return what a server with this certificate needs."""
     path = folder / "server.pem"
     path.write_bytes(
         own.public_bytes(serialization.Encoding.PEM)

@@ -102,8 +102,6 @@ def test_interrupted_call_closes_its_connection(
 
 
 class Interrupting:
-    """A socket with a method that is interrupted."""
-
     def __init__(self, inner: socket.socket, where: str, interrupt: Callable[..., None]) -> None:
         self._inner = inner
         setattr(self, where, interrupt)

@@ -19,7 +19,6 @@ START = 1_795_996_800  # in seconds
 
 
 def provided(key: str, expires: int, **changed: Any) -> Reply:
-    """Reply with credentials."""
     members = {
         "AccessKeyId": key,
         "SecretAccessKey": f"secret of {key}",

@@ -84,7 +84,6 @@ CASES = [
 
 
 def padded(request: Request) -> bytes:
-    """Return an item of 300 KB."""
     return json.dumps({"Item": request.members()["Key"] | {"pad": {"S": "x" * 300_000}}}).encode()
 
 
@@ -143,15 +142,11 @@ def test_ended_connection_is_not_used_again(name: str, start: Start, pauses: lis
     assert (len(server.requests), server.connections, pauses) == (3, 3, [])
 
 
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_response_that_cannot_have_a_body_ends_with_its_head(status: str, start: Start) -> None:
-    server = start(reply=says(f"HTTP/1.1 {status}\r\n\r\n".encode()))
-    client = dial()
-    with pytest.raises((ConnectionFailed, ServiceError)) as caught:
-        name_of(client, "one")
-    assert not getattr(caught.value, "timed_out", False)
-    # It may be followed by a body all the same.
-    assert server.connections == len(server.requests)
+def test_response_that_cannot_have_a_body_ends_with_its_head(start: Start) -> None:
+    server = start(reply=says(b"HTTP/1.1 304 Not Modified\r\n\r\n"))
+    with pytest.raises(ServiceError):
+        name_of(dial(), "one")
+    assert len(server.requests) == 1
 
 
 @every_client
@@ -177,7 +172,6 @@ def test_error_code_is_that_of_the_response(kind: str, body: dict[str, str], cod
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for responses only shortly."""
     monkeypatch.setattr(connections, "RESPONSE_TIMEOUT", 0.1)
     monkeypatch.setattr(sdk, "CONFIG", sdk.CONFIG.merge(type(sdk.CONFIG)(read_timeout=0.1)))
 

@@ -51,7 +51,6 @@ def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given
 
 
 def attempts(client: object, server: Server) -> int:
-    """Return the attempts at a call that fails."""
     before = len(server.requests)
     with pytest.raises((ServiceError, ConnectionFailed)):
         name_of(client, "one")

@@ -34,7 +34,6 @@ def fields(head: bytes) -> tuple[str, dict[str, str]]:
 
 
 def moment_of(headers: dict[str, str]) -> float:
-    """Return the time at which a request was signed."""
     return datetime.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
