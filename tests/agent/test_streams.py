@@ -16,9 +16,14 @@ def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-async def echo(stream: Stream) -> None:
+async def carried(stream: Stream) -> tuple[Pair, asyncio.Future[None]]:
+    """Carry bytes between a stream and a new pair."""
     pair = await Pair().open()
-    carrying = pair.carry(stream)
+    return pair, pair.carry(stream)
+
+
+async def echo(stream: Stream) -> None:
+    pair, carrying = await carried(stream)
     while data := await pair.reader.read(100_000):
         pair.writer.write(data)
         await pair.writer.drain()
@@ -47,9 +52,8 @@ async def test_both_directions_survive_a_faulty_network(seed: int) -> None:
     request, response = content(SIZES[seed % 6], seed), content(SIZES[seed // 2 % 6], -seed)
     service = Service(response)
     async with Network(service.serve, faulty(seed)) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "ssh")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         assert await pair.exchange(request) == response
         await carrying
         await settle(stream)
@@ -62,8 +66,7 @@ async def test_both_directions_survive_a_faulty_network(seed: int) -> None:
 async def test_both_directions_flow_at_once(seed: int) -> None:
     data = content(1024 * 1024, seed)
     async with Network(echo, faulty(seed, loss=0.05)) as network:
-        pair = await Pair().open()
-        carrying = pair.carry(network.client.open("s", "echo"))
+        pair, carrying = await carried(network.client.open("s", "echo"))
         assert await pair.exchange(data) == data
         await carrying
 
@@ -71,16 +74,14 @@ async def test_both_directions_flow_at_once(seed: int) -> None:
 @simulated
 async def test_opener_may_end_its_direction_last() -> None:
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         await pair.send(b"SSH-2.0")
         assert await pair.reader.read() == b"bye"
         await carrying
 
     async with Network(serve, faulty(1)) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "ssh")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         assert await pair.reader.read() == b"SSH-2.0"
         await pair.send(b"bye")
         await carrying
@@ -131,8 +132,7 @@ async def test_stream_to_a_vanished_peer_is_lost(writes: bool) -> None:
     ended = asyncio.Event()
 
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         if writes:
             pair.writer.write(b"hello")
         assert await pair.reader.read() == b""
@@ -201,15 +201,13 @@ async def test_reset_of_either_end_reaches_the_other() -> None:
 @simulated
 async def test_broken_connection_resets_the_stream() -> None:
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         pair.writer.transport.abort()
         await carrying
 
     async with Network(serve) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "ssh")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         for _ in range(100):
             pair.writer.write(content(10_000))
         await carrying
@@ -219,9 +217,8 @@ async def test_broken_connection_resets_the_stream() -> None:
 @simulated
 async def test_client_that_leaves_before_the_answer_resets_the_stream() -> None:
     async with Network(Service(content(2_000_000)).serve) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "http")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         pair.writer.close()
         await carrying
         assert stream.why == "closed"
@@ -276,8 +273,7 @@ async def test_slow_service_is_still_alive() -> None:
 @simulated
 async def test_service_may_answer_without_reading_the_request() -> None:
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         await pair.send(b"HTTP/1.1 413 Content Too Large\r\n\r\n")
         await asyncio.sleep(0.1)
         await carrying

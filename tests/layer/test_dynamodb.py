@@ -15,6 +15,7 @@ from bindery.core.errors import HotKey, Reason, Refused
 from bindery.registry.items import BY_LIST
 from tests import aws_calls, aws_responses
 from tests.aws_calls import error
+from tests.layer.refusals import refused
 from tests.tables import NOTHING, everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -45,12 +46,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseExcepti
 
     aws_calls.replace(monkeypatch, method, call)
     return asked
-
-
-def refused(call: Any) -> Reason:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.reason
 
 
 def test_every_type_of_value_is_read_as_it_was_written() -> None:

@@ -11,13 +11,14 @@ from bindery.aws.dynamodb import Delete, Key, Put, Table
 from bindery.connectivity import leases, service_addresses
 from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, admit, stop
 from bindery.core import clock
-from bindery.core.errors import Reason, Refused
+from bindery.core.errors import Reason
 from bindery.directory import accounts, products, sessions, users
 from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import quectel
+from tests.layer.refusals import refused
 from tests.records import ADDRESS, company_device, connection, registration
 from tests.tables import everything, stored
 
@@ -66,12 +67,6 @@ def named(place: Key) -> dict[str, Any]:
 
 def make(client_ip: str = CLIENT) -> Connection:
     return connection(UID, ADDRESS, client_ip)
-
-
-def refused(call: Callable[[], object]) -> Reason:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.reason
 
 
 RELATIONS: list[tuple[dict[str, Any], bool]] = [

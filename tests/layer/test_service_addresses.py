@@ -4,9 +4,10 @@ import pytest
 
 from bindery.aws import dynamodb
 from bindery.connectivity import service_addresses
-from bindery.core.errors import Reason, Refused
+from bindery.core.errors import Reason
 from bindery.registry import devices, items
 from tests.concurrency.races import before
+from tests.layer.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -26,9 +27,7 @@ def shown(device: str) -> list[str]:
 
 def test_first_services_of_a_device_are_not_lost_to_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     before(monkeypatch, "TransactWriteItems", lambda: service_addresses.assign(OTHER, "one"))
-    with pytest.raises(Refused) as caught:
-        service_addresses.assign(ADDRESS, "one")
-    assert caught.value.reason is Reason.CONFLICT
+    assert refused(lambda: service_addresses.assign(ADDRESS, "one")) is Reason.CONFLICT
     assert shown("one") == [OTHER]
 
 
@@ -40,7 +39,5 @@ def test_address_reassigned_concurrently_is_not_removed(monkeypatch: pytest.Monk
         service_addresses.assign(ADDRESS, "two")
 
     before(monkeypatch, "TransactWriteItems", move)
-    with pytest.raises(Refused) as caught:
-        service_addresses.withdraw(ADDRESS)
-    assert caught.value.reason is Reason.NOT_FOUND
+    assert refused(lambda: service_addresses.withdraw(ADDRESS)) is Reason.NOT_FOUND
     assert (shown("one"), shown("two")) == ([], [ADDRESS])

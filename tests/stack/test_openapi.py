@@ -20,6 +20,11 @@ def document():
     return openapi.document()
 
 
+@pytest.fixture(scope="module")
+def operations(document):
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
 def test_committed_document_is_up_to_date():
     assert openapi.PATH.read_text() == openapi.text(), "run: make generate"
 
@@ -44,8 +49,7 @@ def test_document_describes_exactly_the_deployed_routes(document):
     assert (undocumented, undeployed) == ([], [])
 
 
-def test_operation_has_a_unique_id_and_a_description(document):
-    operations = [operation for path in document["paths"].values() for operation in path.values()]
+def test_operation_has_a_unique_id_and_a_description(operations):
     ids = [operation["operationId"] for operation in operations]
     assert len(ids) == len(set(ids))
     assert all(operation["summary"] and operation["description"] for operation in operations)
@@ -53,17 +57,16 @@ def test_operation_has_a_unique_id_and_a_description(document):
     assert routers_own == []
 
 
-def test_every_example_matches_its_schema(document):
-    described = [operation for path in document["paths"].values() for operation in path.values()]
+def test_every_example_matches_its_schema(operations):
     shown = [
         (holder["schema"], holder["example"])
-        for operation in described
+        for operation in operations
         for holder in (*operation.get("parameters", ()), *operation.get("requestBody", {}).get("content", {}).values())
         if "example" in holder
     ]
     answered = [
         (content["schema"], example["value"])
-        for operation in described
+        for operation in operations
         for response in operation["responses"].values()
         for content in response.get("content", {}).values()
         for example in content.get("examples", {}).values()
@@ -74,14 +77,13 @@ def test_every_example_matches_its_schema(document):
         documented.validator(schema).validate(example)
 
 
-def test_every_accepted_parameter_name_is_documented(document):
+def test_every_accepted_parameter_name_is_documented(document, operations):
     for function in template.http_functions():
         if function.name.partition(".")[0] not in VOICES:
             continue
         described = [
             operation
-            for path in document["paths"].values()
-            for operation in path.values()
+            for operation in operations
             if re.fullmatch(rf"{re.escape(function.name)}(\.\d+)?", operation["operationId"])
         ]
         model = function.load().request
@@ -112,10 +114,10 @@ LOOKED_UP = {"address", "claimCode", "connectionid", "deviceaddress", "deviceid"
 """Parameters without a format or length. An impossible value is refused like an unknown one."""
 
 
-def test_every_request_string_has_a_maximum_length(document):
+def test_every_request_string_has_a_maximum_length(document, operations):
     """Client generators check lengths, but do not derive them from a pattern."""
     named, asked = document["components"]["schemas"], []
-    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+    for operation in operations:
         asked += [(parameter["name"], parameter["schema"]) for parameter in operation.get("parameters", ())]
         for content in operation.get("requestBody", {}).get("content", {}).values():
             body = named[content["schema"]["$ref"].rpartition("/")[2]]
