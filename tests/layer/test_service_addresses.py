@@ -8,6 +8,7 @@ from bindery.core.errors import Reason
 from bindery.registry import devices, items
 from tests.concurrency.races import before
 from tests.layer.refusals import refused
+from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -23,6 +24,13 @@ def _devices(registry: None) -> None:
 
 def shown(device: str) -> list[str]:
     return list((dynamodb.get(items.device(device)) or {}).get("services", {}))
+
+
+def test_invalid_address_is_neither_assigned_nor_removed() -> None:
+    stands = everything()
+    assert refused(lambda: service_addresses.assign("80:00", "one")) is Reason.INVALID
+    assert refused(lambda: service_addresses.withdraw("80:00")) is Reason.NOT_FOUND
+    assert everything() == stands
 
 
 def test_first_services_of_a_device_are_not_lost_to_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,9 +77,13 @@ DETECTED: dict[str, Reply] = {
 }
 """Faults that only the direct client detects: botocore would return something that the server did not say."""
 
+OF_BOTOCORE = ("reset", "throttled", "not HTTP", "damaged body")
 CASES = [
     *(pytest.param("direct", fault, id=name) for name, fault in (FAULTS | DETECTED).items()),
-    *(pytest.param("botocore", FAULTS[name], id=f"{name}-botocore") for name in ("reset", "throttled", "not HTTP")),
+    *(
+        pytest.param("botocore", FAULTS[name], id=f"{name}-botocore")
+        for name in ("reset", "throttled", "not HTTP", "damaged body")
+    ),
 ]
 
 
