@@ -110,7 +110,7 @@ CORRECT: dict[str, Reply] = {
 ENDING: dict[str, Reply] = {
     "Connection: close": says(lambda request: response(item(request), "200 OK", "Connection: Close")),
     "HTTP/1.0": says(lambda request: response(item(request)).replace(b"HTTP/1.1", b"HTTP/1.0")),
-    "no length": says(b"HTTP/1.1 200 OK\r\n\r\n", item, close=True),
+    "no length": says(b"HTTP/1.1 200 OK\r\n\r\n", padded, close=True),
     "extra bytes": says(lambda request: response(item(request)) + response(b'{"Item": {"pk": {"S": "other"}}}')),
 }
 """Correct responses after which the connection is not used again."""
