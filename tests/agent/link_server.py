@@ -11,7 +11,8 @@ import re
 import ssl
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, Self
 
@@ -35,8 +36,6 @@ P = ParamSpec("P")
 
 
 def in_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run a test in an event loop."""
-
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def limited() -> None:
@@ -54,8 +53,6 @@ def welcome(*, seconds: float = 7200, heartbeat: float = 540) -> dict[str, Any]:
 
 
 class Received(NamedTuple):
-    """A frame of the agent."""
-
     opcode: int
     payload: bytes
     fin: bool
@@ -63,7 +60,6 @@ class Received(NamedTuple):
 
     @property
     def code(self) -> int:
-        """The code of a close frame."""
         return int(struct.unpack("!H", self.payload[:2])[0])
 
 
@@ -101,7 +97,6 @@ class Connection:
                 self.send_raw(bytes([0x80 | PONG, len(payload)]) + payload)
 
     async def message(self) -> Any:
-        """Return the next text message."""
         frame = await self.frame()
         assert frame.opcode == TEXT, frame
         payload = frame.payload
@@ -166,7 +161,6 @@ class LinkServer:
         await self._server.wait_closed()
 
     async def accept(self) -> Connection:
-        """Return the next established connection."""
         return await self._accepted.get()
 
     async def welcomed(self, **given: float) -> Connection:
@@ -195,14 +189,11 @@ class LinkServer:
 
 
 class CredentialFile:
-    """A credential file in a test's folder."""
-
     def __init__(self, folder: Path, credential: str = CREDENTIAL) -> None:
         self.path = folder / "credential"
         self.rotate(credential)
 
     def rotate(self, credential: str) -> None:
-        """Write another credential."""
         self.path.touch(mode=0o600)
         self.path.write_text(credential + "\n")
 
@@ -240,11 +231,19 @@ class Online:
         self._logged.put_nowait(record.getMessage())
 
     async def line(self, pattern: str) -> str:
-        """Wait for a log line that matches."""
         while True:
             line = await self._logged.get()
             if re.search(pattern, line):
                 return line
+
+
+@asynccontextmanager
+async def connected(folder: Path, **given: Any) -> AsyncIterator[tuple[LinkServer, Online, Connection]]:
+    """An agent in the test's process, connected to a server."""
+    async with LinkServer() as server, Online(server.url, folder, **given) as agent:
+        link = await server.welcomed()
+        await agent.line("online")
+        yield server, agent, link
 
 
 class AgentProcess:
@@ -293,7 +292,6 @@ class AgentProcess:
         self._process.send_signal(number)
 
     async def end(self) -> int:
-        """Wait until the process ends, and return its exit code."""
         assert self._process.stderr
         self.output += (await self._process.stderr.read()).decode().splitlines()
         return await self._process.wait()

@@ -46,8 +46,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def simulated(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in virtual time."""
-
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def limited() -> None:
@@ -75,7 +73,6 @@ def perfect(message: dict[str, Any]) -> list[float]:
 
 
 def faulty(seed: int, *, loss: float = 0.1, duplication: float = 0.2, delay: float = 0.15) -> Faults:
-    """Lose, duplicate and reorder messages."""
     chance = random.Random(seed)
 
     def faults(message: dict[str, Any]) -> list[float]:
@@ -114,7 +111,6 @@ class Network:
                 await task
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a message to the agent."""
         self.to_agent.append(message)
         self._deliver(self.agent.receive, message)
 
@@ -225,7 +221,6 @@ class Pair:
         return asyncio.ensure_future(carry(stream, *self._near))
 
     def abort(self) -> None:
-        """Close both ends."""
         self.writer.transport.abort()
         self._near[1].transport.abort()
 

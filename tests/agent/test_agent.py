@@ -5,20 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.link_server import PONG, TEXT, LinkServer, Online, in_loop, next_attempt, welcome
+from tests.agent.link_server import PONG, TEXT, LinkServer, Online, connected, in_loop, next_attempt, welcome
 from tests.layer.aws.authorities import Authority, self_signed
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
-
-
-@in_loop
-async def test_ping_messages_have_the_servers_interval(tmp_path: Path) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.welcomed(heartbeat=1)
-        await agent.line("online")
-        for _ in range(2):
-            assert await link.message() == {"type": "ping"}
-            link.send({"type": "pong"})
 
 
 @in_loop
@@ -87,9 +77,7 @@ async def test_unreachable_server_is_tried_again(tmp_path: Path) -> None:
 
 @in_loop
 async def test_lost_connection_is_opened_again_with_the_files_new_credential(tmp_path: Path) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        first = await server.welcomed()
-        await agent.line("online")
+    async with connected(tmp_path) as (server, agent, first):
         agent.credential.rotate("another")
         first.drop()
         line = await agent.line("offline")
@@ -103,9 +91,7 @@ async def test_lost_connection_is_opened_again_with_the_files_new_credential(tmp
 
 @in_loop
 async def test_servers_close_frame_is_answered_and_logged(tmp_path: Path) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.welcomed()
-        await agent.line("online")
+    async with connected(tmp_path) as (server, agent, link):
         link.send_raw(b"\x88\x0c\x03\xe9Going\naway")
         assert (await link.frame()).code == 1001
         assert "the server closed the connection with code 1001, Going?away;" in await agent.line("offline")
@@ -114,9 +100,7 @@ async def test_servers_close_frame_is_answered_and_logged(tmp_path: Path) -> Non
 
 @in_loop
 async def test_missing_credential_file_is_tried_again_once_the_agent_runs(tmp_path: Path) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.welcomed()
-        await agent.line("online")
+    async with connected(tmp_path) as (server, agent, link):
         agent.credential.path.unlink()
         link.drop()
         await agent.line("the connection was lost")
@@ -181,8 +165,7 @@ async def test_failed_replacement_keeps_the_connection(tmp_path: Path) -> None:
 )
 @in_loop
 async def test_bye_is_obeyed(tmp_path: Path, why: str, reason: str) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
-        link = await server.welcomed()
+    async with connected(tmp_path) as (_, agent, link):
         link.send({"type": "bye", "why": why, "after": 600})
         assert await link.closed() == 1000
         line = await agent.line(f"offline: .*{reason}")

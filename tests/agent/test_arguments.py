@@ -13,20 +13,9 @@ from tools.template import ROOT
 
 OPENWRT = {
     "light": {
-        "argparse",
-        "base64",
-        "calendar",
-        "errno",
-        "hashlib",
-        "ipaddress",
-        "json",
-        "os",
-        "random",
-        "re",
-        "signal",
-        "ssl",
-    }
-    | {"__future__", "socket", "stat", "struct", "sys", "time", "typing"},
+        *("__future__", "argparse", "base64", "calendar", "errno", "hashlib", "ipaddress", "json", "os", "random"),
+        *("re", "signal", "socket", "ssl", "stat", "struct", "sys", "time", "typing"),
+    },
     "asyncio": {"asyncio"},
     "logging": {"logging"},
     "urllib": {"urllib.parse"},

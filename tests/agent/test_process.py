@@ -42,31 +42,6 @@ async def test_agent_that_waits_ends_on_sigint(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_agent_ends_without_the_servers_close_frame(tmp_path: Path) -> None:
-    async with LinkServer() as server, AgentProcess(server.url, tmp_path) as agent:
-        link = await server.welcomed()
-        await agent.line("online")
-        agent.signal(signal.SIGTERM)
-        assert (await link.frame()).code == 1001
-        assert await agent.end() == 0
-
-
-@in_loop
-async def test_certificate_of_the_given_authority_is_accepted(tmp_path: Path) -> None:
-    authority = Authority(tmp_path, "own")
-    tls = authority.server(hosts=["127.0.0.1"])
-    async with (
-        LinkServer(tls) as server,
-        AgentProcess(server.url, tmp_path, "--ca-file", str(authority.bundle)) as agent,
-    ):
-        link = await server.welcomed()
-        await agent.line("online: connected to wss://")
-        agent.signal(signal.SIGTERM)
-        assert await link.closed() == 1001
-        assert await agent.end() == 0
-
-
-@in_loop
 async def test_systems_authorities_are_used_without_ca_file(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "system")
     async with (

@@ -20,24 +20,16 @@ def clock() -> Clock:
     return Clock()
 
 
-def least(low: float, high: float) -> float:
-    return low
-
-
-def most(low: float, high: float) -> float:
-    return high
-
-
 MINUTE = 60
 REPLACED = Bye("replaced", 600)
 
 
 def test_first_attempt_is_immediate(clock: Clock) -> None:
-    assert Schedule(clock, most).wait() == 0
+    assert Schedule(clock, max).wait() == 0
 
 
 def test_backoff_doubles_from_half_a_second_to_five_minutes(clock: Clock) -> None:
-    schedule = Schedule(clock, most)
+    schedule = Schedule(clock, max)
     waits = []
     for _ in range(1100):
         schedule.failed()
@@ -47,14 +39,14 @@ def test_backoff_doubles_from_half_a_second_to_five_minutes(clock: Clock) -> Non
 
 
 def test_backoff_has_full_jitter(clock: Clock) -> None:
-    schedule = Schedule(clock, least)
+    schedule = Schedule(clock, min)
     schedule.failed(500)
     schedule.failed(429)
     assert schedule.wait() == 0
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(("chosen", "wait"), [(least, 9 * MINUTE), (most, 11 * MINUTE)])
+@pytest.mark.parametrize(("chosen", "wait"), [(min, 9 * MINUTE), (max, 11 * MINUTE)])
 def test_refused_credential_waits_ten_minutes(
     clock: Clock, status: int, chosen: Callable[[float, float], float], wait: float
 ) -> None:
@@ -63,7 +55,7 @@ def test_refused_credential_waits_ten_minutes(
     assert schedule.wait() == pytest.approx(wait)
 
 
-@pytest.mark.parametrize(("chosen", "wait"), [(least, 600), (most, 660)])
+@pytest.mark.parametrize(("chosen", "wait"), [(min, 600), (max, 660)])
 def test_bye_waits_at_least_as_long_as_it_says(
     clock: Clock, chosen: Callable[[float, float], float], wait: float
 ) -> None:
@@ -74,7 +66,7 @@ def test_bye_waits_at_least_as_long_as_it_says(
 
 
 def test_bye_without_a_pause_still_backs_off(clock: Clock) -> None:
-    schedule = Schedule(clock, most)
+    schedule = Schedule(clock, max)
     for wait in (0.5, 1, 2):
         schedule.online(LIFETIME)
         schedule.ended(Bye("invalid", 0))
@@ -82,7 +74,7 @@ def test_bye_without_a_pause_still_backs_off(clock: Clock) -> None:
 
 
 def test_connection_of_a_minute_ends_a_series_of_failures(clock: Clock) -> None:
-    schedule = Schedule(clock, most)
+    schedule = Schedule(clock, max)
     for lasted, wait in ((0, 0.5), (59, 1), (60, 0.5), (0, 1)):
         schedule.online(LIFETIME)
         clock.now += lasted
@@ -91,7 +83,7 @@ def test_connection_of_a_minute_ends_a_series_of_failures(clock: Clock) -> None:
 
 
 def test_replaced_connection_ends_a_series_of_failures(clock: Clock) -> None:
-    schedule = Schedule(clock, most)
+    schedule = Schedule(clock, max)
     schedule.failed()
     schedule.failed()
     schedule.online(LIFETIME)
@@ -101,7 +93,7 @@ def test_replaced_connection_ends_a_series_of_failures(clock: Clock) -> None:
     assert schedule.wait() == 0.5
 
 
-@pytest.mark.parametrize(("chosen", "minutes"), [(least, 99), (most, 110)])
+@pytest.mark.parametrize(("chosen", "minutes"), [(min, 99), (max, 110)])
 def test_connection_is_replaced_after_99_to_110_minutes(
     clock: Clock, chosen: Callable[[float, float], float], minutes: float
 ) -> None:
@@ -113,7 +105,7 @@ def test_connection_is_replaced_after_99_to_110_minutes(
 
 
 def test_lost_connection_does_not_shorten_the_wait_after_a_failed_replacement(clock: Clock) -> None:
-    schedule = Schedule(clock, most)
+    schedule = Schedule(clock, max)
     schedule.online(LIFETIME)
     schedule.failed(403)
     clock.now += MINUTE

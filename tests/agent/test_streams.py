@@ -16,10 +16,14 @@ def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-async def echo(stream: Stream) -> None:
-    """Serve a stream with an echo of everything."""
+async def carried(stream: Stream) -> tuple[Pair, asyncio.Future[None]]:
+    """Carry bytes between a stream and a new pair."""
     pair = await Pair().open()
-    carrying = pair.carry(stream)
+    return pair, pair.carry(stream)
+
+
+async def echo(stream: Stream) -> None:
+    pair, carrying = await carried(stream)
     while data := await pair.reader.read(100_000):
         pair.writer.write(data)
         await pair.writer.drain()
@@ -48,9 +52,8 @@ async def test_both_directions_survive_a_faulty_network(seed: int) -> None:
     request, response = content(SIZES[seed % 6], seed), content(SIZES[seed // 2 % 6], -seed)
     service = Service(response)
     async with Network(service.serve, faulty(seed)) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "ssh")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         assert await pair.exchange(request) == response
         await carrying
         await settle(stream)
@@ -58,13 +61,12 @@ async def test_both_directions_survive_a_faulty_network(seed: int) -> None:
     assert service.requests == [request]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @simulated
 async def test_both_directions_flow_at_once(seed: int) -> None:
     data = content(1024 * 1024, seed)
     async with Network(echo, faulty(seed, loss=0.05)) as network:
-        pair = await Pair().open()
-        carrying = pair.carry(network.client.open("s", "echo"))
+        pair, carrying = await carried(network.client.open("s", "echo"))
         assert await pair.exchange(data) == data
         await carrying
 
@@ -72,16 +74,14 @@ async def test_both_directions_flow_at_once(seed: int) -> None:
 @simulated
 async def test_opener_may_end_its_direction_last() -> None:
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         await pair.send(b"SSH-2.0")
         assert await pair.reader.read() == b"bye"
         await carrying
 
     async with Network(serve, faulty(1)) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "ssh")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         assert await pair.reader.read() == b"SSH-2.0"
         await pair.send(b"bye")
         await carrying
@@ -132,8 +132,7 @@ async def test_stream_to_a_vanished_peer_is_lost(writes: bool) -> None:
     ended = asyncio.Event()
 
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         if writes:
             pair.writer.write(b"hello")
         assert await pair.reader.read() == b""
@@ -202,15 +201,13 @@ async def test_reset_of_either_end_reaches_the_other() -> None:
 @simulated
 async def test_broken_connection_resets_the_stream() -> None:
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         pair.writer.transport.abort()
         await carrying
 
     async with Network(serve) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "ssh")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         for _ in range(100):
             pair.writer.write(content(10_000))
         await carrying
@@ -220,9 +217,8 @@ async def test_broken_connection_resets_the_stream() -> None:
 @simulated
 async def test_client_that_leaves_before_the_answer_resets_the_stream() -> None:
     async with Network(Service(content(2_000_000)).serve) as network:
-        pair = await Pair().open()
         stream = network.client.open("s", "http")
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         pair.writer.close()
         await carrying
         assert stream.why == "closed"
@@ -277,8 +273,7 @@ async def test_slow_service_is_still_alive() -> None:
 @simulated
 async def test_service_may_answer_without_reading_the_request() -> None:
     async def serve(stream: Stream) -> None:
-        pair = await Pair().open()
-        carrying = pair.carry(stream)
+        pair, carrying = await carried(stream)
         await pair.send(b"HTTP/1.1 413 Content Too Large\r\n\r\n")
         await asyncio.sleep(0.1)
         await carrying
@@ -455,36 +450,17 @@ async def test_memory_is_bounded_when_no_service_reads() -> None:
 
 
 INVALID: list[dict[str, Any]] = [
-    {"type": "data", "n": 1, "d": "not base64"},
-    {"type": "data", "n": 1, "d": "AA"},
-    {"type": "data", "n": 1, "d": "é"},
-    {"type": "data", "n": 1, "d": 5},
+    *({"type": "data", "n": 1, "d": data} for data in ("not base64", "AA", "é", 5)),
     {"type": "data", "n": 1, "fin": "yes"},
-    {"type": "data", "n": -1},
-    {"type": "data", "n": True},
-    {"type": "data", "n": 1.0},
-    {"type": "data", "n": 1e300},
-    {"type": "data", "n": None},
-    {"type": "data", "n": [1]},
+    *({"type": "data", "n": number} for number in (-1, True, 1.0, 1e300, None, [1], 9, 2**64)),
     {"type": "data"},
     {"type": "data", "n": 0, "d": "AA=="},
-    {"type": "data", "n": 9},
-    {"type": "data", "n": 2**64},
-    {"type": "open", "n": 1, "svc": "x"},
-    {"type": "open", "n": 0},
-    {"type": "open", "n": 0, "svc": 7},
-    {"type": "ack"},
-    {"type": "ack", "n": 5, "window": 8},
-    {"type": "ack", "n": "1", "window": 8},
-    {"type": "ack", "n": 0, "window": -1},
-    {"type": "ack", "n": 0, "window": {}},
-    {"type": "need"},
-    {"type": "need", "from": 9, "not": []},
-    {"type": "need", "from": 0, "not": "x"},
-    {"type": "need", "from": 0, "not": None},
-    {"type": "need", "from": -1},
-    {"type": "other"},
-    {"type": ["data"]},
+    *({"type": "open", **more} for more in ({"n": 1, "svc": "x"}, {"n": 0}, {"n": 0, "svc": 7})),
+    *({"type": "ack", "n": number, "window": 8} for number in (5, "1")),
+    *({"type": "ack", "n": 0, "window": window} for window in (-1, {})),
+    *({"type": "need", "from": 0, "not": others} for others in ("x", None)),
+    *({"type": "need", "from": first} for first in (9, -1)),
+    *({"type": kind} for kind in ("ack", "need", "other", ["data"])),
     {},
 ]
 
@@ -512,7 +488,7 @@ def base64_of(size: int) -> str:
     return "AAAA" * (size // 3) + {0: "", 1: "AA==", 2: "AAA="}[size % 3]
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(12))
 @simulated
 async def test_forged_messages_never_raise(seed: int) -> None:
     """Random messages with members of the right names: the agent survives, and then serves a stream."""

@@ -15,16 +15,14 @@ from agent.bindery_agent import (
     Link,
     Offline,
     WebSocket,
-    accept_for,
     encode_frame,
     encode_message,
     parse_url,
     read_frame,
 )
-from tests.agent.link_server import CREDENTIAL, LinkServer, Online, in_loop, welcome
+from tests.agent.link_server import CREDENTIAL, LinkServer, Online, connected, in_loop, welcome
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
-KEY = bytes.fromhex("37fa213d")
 
 
 async def decoded(data: bytes) -> Frame:
@@ -50,10 +48,6 @@ def unmasked(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[end:]
 
 
-def test_accept_header_is_that_of_rfc_6455() -> None:
-    assert accept_for("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-
 @pytest.mark.parametrize(
     ("data", "frame"),
     [
@@ -68,13 +62,6 @@ def test_accept_header_is_that_of_rfc_6455() -> None:
 )
 def test_frame_of_rfc_6455_is_read(data: str, frame: Frame) -> None:
     assert read(bytes.fromhex(data)) == frame
-
-
-@pytest.mark.parametrize(
-    ("opcode", "data"), [(1, "818537fa213d7f9f4d5158"), (10, "8a8537fa213d7f9f4d5158")], ids=["text", "pong"]
-)
-def test_masked_frame_is_that_of_rfc_6455(opcode: int, data: str) -> None:
-    assert encode_frame(opcode, b"Hello", KEY) == bytes.fromhex(data)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +95,7 @@ def test_each_frame_has_a_key_of_its_own() -> None:
     assert (sent[4:8], sent[-5:-1]) == (b"abcd", b"efgh")
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(3))
 def test_arbitrary_bytes_are_a_frame_or_an_error(seed: int) -> None:
     source = random.Random(seed)
 
@@ -153,8 +140,7 @@ VIOLATIONS = {
 @pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS)
 @in_loop
 async def test_violation_ends_the_connection_with_its_code(tmp_path: Path, data: str, code: int) -> None:
-    async with LinkServer() as server, Online(server.url, tmp_path):
-        link = await server.welcomed()
+    async with connected(tmp_path) as (server, _, link):
         link.send_raw(bytes.fromhex(data))
         assert await link.closed() == code
         await server.accept()
@@ -164,8 +150,7 @@ async def test_violation_ends_the_connection_with_its_code(tmp_path: Path, data:
 async def test_dead_connection_is_found_by_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bindery_agent, "PING_INTERVAL", 0.2)
     monkeypatch.setattr(bindery_agent, "PING_TIMEOUT", 0.1)
-    async with LinkServer() as server, Online(server.url, tmp_path):
-        link = await server.welcomed()
+    async with connected(tmp_path) as (server, _, link):
         waiting = asyncio.create_task(link.frame())
         while link.pings < 3:
             await asyncio.sleep(0.01)

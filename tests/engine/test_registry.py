@@ -5,17 +5,9 @@ import boto3
 import httpx
 import pytest
 
-from bindery.directory import accounts
-from tests.tables import NOTHING, everything
 from tools.local.engine import Engine, EngineError, keep
 
 pytestmark = pytest.mark.usefixtures("engine")
-
-
-@pytest.mark.parametrize("_", range(2))
-def test_every_test_has_empty_tables(_):
-    assert everything() == NOTHING
-    accounts.create("acme", name="Acme")
 
 
 def test_secret_is_generated_once_and_kept():

@@ -7,10 +7,11 @@ import pytest
 
 from bindery.aws import dynamodb
 from bindery.core import clock
-from bindery.core.errors import Reason, Refused
+from bindery.core.errors import Reason
 from bindery.directory import accounts, api_keys, sessions, users
 from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import items
+from tests.layer.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -19,12 +20,6 @@ pytestmark = pytest.mark.usefixtures("registry")
 def account(registry: None) -> None:
     accounts.create("acme", name="Acme")
     users.create("ada", "acme")
-
-
-def refused(call: Callable[[], object]) -> Reason:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.reason
 
 
 def read(credential: str, kind: Kind = Kind.RUFUS) -> api_keys.ApiKey:

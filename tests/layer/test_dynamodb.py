@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from bindery.core.errors import HotKey, Reason, Refused
 from bindery.registry.items import BY_LIST
 from tests import aws_calls, aws_responses
 from tests.aws_calls import error
+from tests.layer.refusals import refused
 from tests.tables import NOTHING, everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -31,13 +31,8 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "_pause", lambda attempt: None)
 
 
-def failing(
-    monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseException | None, after: bool = False
-) -> list[dict[str, Any]]:
-    """Make a client's method raise these errors, one per call (None: run it), and return its requests from now on.
-
-    With `after`, raise after the call has run.
-    """
+def failing(monkeypatch: pytest.MonkeyPatch, method: str, *outcomes: BaseException) -> list[dict[str, Any]]:
+    """Make a client's method raise these errors, one per call, and return its requests from now on."""
     real = aws_calls.real(method)
     left = iter(outcomes)
     asked: list[dict[str, Any]] = []
@@ -47,18 +42,10 @@ def failing(
         outcome = next(left, None)
         if outcome is None:
             return real(**request)
-        if after:
-            real(**request)
         raise outcome
 
     aws_calls.replace(monkeypatch, method, call)
     return asked
-
-
-def refused(call: Any) -> Reason:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.reason
 
 
 def test_every_type_of_value_is_read_as_it_was_written() -> None:
@@ -193,7 +180,6 @@ UNREACHABLE = [
     error("TransactionInProgressException"),
     error("503", 503),
     ConnectionFailed("EndpointConnectionError"),
-    ConnectionFailed("EndpointConnectionError"),
     ConnectionFailed("TimeoutError", timed_out=True),
 ]
 
@@ -205,10 +191,10 @@ def test_unreachable_table_is_unavailable_or_the_reads_reason(
     refused_calls(monkeypatch, outage, Reason.UNAVAILABLE, hot=False)
 
 
-def refused_calls(monkeypatch: pytest.MonkeyPatch, error: Exception, usual: Reason, *, hot: bool) -> None:
+def refused_calls(monkeypatch: pytest.MonkeyPatch, outage: Exception, usual: Reason, *, hot: bool) -> None:
     """Check that every kind of call raises `usual` after this error, unless a read has a reason of its own."""
     for method in ("GetItem", "BatchGetItem", "PutItem", "TransactWriteItems", "Query"):
-        failing(monkeypatch, method, *[error] * 3)
+        failing(monkeypatch, method, *[outage] * 3)
     for call, reason in (
         (lambda: dynamodb.get(HERE), usual),
         (lambda: dynamodb.get(HERE, unavailable=Reason.LOOKUP_FAILED), Reason.LOOKUP_FAILED),
@@ -220,11 +206,6 @@ def refused_calls(monkeypatch: pytest.MonkeyPatch, error: Exception, usual: Reas
         with pytest.raises(Refused) as caught:
             call()
         assert (caught.value.reason, isinstance(caught.value, HotKey)) == (reason, hot)
-
-
-def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ServiceError:
-    found = [{"reason": reason, "resource": "arn:aws:dynamodb:eu-central-1:1:table/t"} for reason in reasons]
-    return error("ThrottlingException", **{member: found})
 
 
 @pytest.mark.parametrize(
@@ -240,12 +221,12 @@ def throttled(*reasons: str, member: str = "ThrottlingReasons") -> ServiceError:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("member", ["ThrottlingReasons", "throttlingReasons"])
 def test_throttled_key_is_conflict_and_throttled_table_outage(
-    monkeypatch: pytest.MonkeyPatch, reasons: list[str], hot: bool, member: str
+    monkeypatch: pytest.MonkeyPatch, reasons: list[str], hot: bool
 ) -> None:
-    error = throttled(*reasons, member=member)
-    refused_calls(monkeypatch, error, Reason.CONFLICT if hot else Reason.UNAVAILABLE, hot=hot)
+    found = [{"reason": reason, "resource": "arn:aws:dynamodb:eu-central-1:1:table/t"} for reason in reasons]
+    throttled = error("ThrottlingException", ThrottlingReasons=found)
+    refused_calls(monkeypatch, throttled, Reason.CONFLICT if hot else Reason.UNAVAILABLE, hot=hot)
 
 
 @pytest.mark.parametrize(
@@ -283,38 +264,32 @@ def test_any_other_error_is_raised_unchanged(monkeypatch: pytest.MonkeyPatch, co
             call()
 
 
-def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int, left: Table) -> Iterator[int]:
-    """Make the first `rounds` batches leave the keys of one table unprocessed, and yield a counter of batches."""
+def leaving(monkeypatch: pytest.MonkeyPatch, rounds: int) -> list[dict[str, Any]]:
+    """Make the first `rounds` batches leave the keys of devices unprocessed, and return the batches from now on."""
     real = aws_calls.real("BatchGetItem")
-    made = iter(range(1, 100))
-    count = [0]
+    asked: list[dict[str, Any]] = []
 
     def call(RequestItems: dict[str, Any]) -> Any:
-        count[0] = next(made)
-        name = left.value.title().replace("_T", "T")
-        if count[0] > rounds or name not in RequestItems:
-            return real(RequestItems=RequestItems)
-        rest = {table: keys for table, keys in RequestItems.items() if table != name}
-        answer = real(RequestItems=rest) if rest else {"Responses": {}}
-        return answer | {"UnprocessedKeys": {name: RequestItems[name]}}
+        asked.append(RequestItems)
+        left = {name: keys for name, keys in RequestItems.items() if name == "DevicesTable" and len(asked) <= rounds}
+        rest = {name: keys for name, keys in RequestItems.items() if name not in left}
+        return (real(RequestItems=rest) if rest else {"Responses": {}}) | {"UnprocessedKeys": left}
 
     aws_calls.replace(monkeypatch, "BatchGetItem", call)
-    while True:
-        yield count[0]
+    return asked
 
 
 def test_unprocessed_keys_are_requested_again(monkeypatch: pytest.MonkeyPatch) -> None:
     dynamodb.write(Put(HERE, {"n": 1}))
     dynamodb.write(Put(THERE, {"n": 2}))
-    batches = leaving(monkeypatch, 2, Table.DEVICES)
-    next(batches)
+    batches = leaving(monkeypatch, 2)
     found = dynamodb.get_many([Read(HERE), Read(THERE)])
     assert [item and item["n"] for item in (found[HERE], found[THERE])] == [1, 2]
-    assert next(batches) == 3
+    assert len(batches) == 3
 
 
 def test_key_left_unprocessed_raises_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    next(leaving(monkeypatch, 100, Table.DEVICES))
+    leaving(monkeypatch, 100)
     reads = [Read(THERE, Reason.LOOKUP_FAILED), Read(HERE, Reason.SERIAL_LOOKUP_FAILED)]
     with pytest.raises(HotKey) as caught:
         dynamodb.get_many(reads)

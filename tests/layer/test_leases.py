@@ -9,16 +9,17 @@ from bindery.asseco import owned_devices
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Delete, Key, Put, Table
 from bindery.connectivity import leases, service_addresses
-from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, admit, stop, stop_one
+from bindery.connectivity.leases import ANY_CLIENT, FIRST_CLIENT, Connection, admit, stop
 from bindery.core import clock
-from bindery.core.errors import Reason, Refused
+from bindery.core.errors import Reason
 from bindery.directory import accounts, products, sessions, users
 from bindery.operators import forced_unbind
 from bindery.quectel import binding, user_devices, user_domains
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import quectel
-from tests.records import ADDRESS, company_device, connection, registration, user
+from tests.layer.refusals import refused
+from tests.records import ADDRESS, company_device, connection, registration
 from tests.tables import everything, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -66,12 +67,6 @@ def named(place: Key) -> dict[str, Any]:
 
 def make(client_ip: str = CLIENT) -> Connection:
     return connection(UID, ADDRESS, client_ip)
-
-
-def refused(call: Callable[[], object]) -> Reason:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.reason
 
 
 RELATIONS: list[tuple[dict[str, Any], bool]] = [
@@ -148,47 +143,56 @@ def lasting(pk: str) -> set[str]:
     return {lease["connection"] for lease in by_device}
 
 
+def ban(pk: str) -> None:
+    devices.ban(pk, "stolen")
+
+
+def withdraw(_: str) -> None:
+    service_addresses.withdraw(ADDRESS)
+
+
+def assign(pk: str) -> None:
+    service_addresses.assign(ADDRESS, pk)
+
+
+def each(*changes: Callable[[str], object]) -> Callable[[str], object]:
+    return lambda pk: [change(pk) for change in changes]
+
+
+def of_user_record(**changes: Any) -> Callable[[str], object]:
+    return lambda _: users.change(UID, **changes)
+
+
+def enabled(module: Any, name: str, now: bool) -> Callable[[str], object]:
+    return lambda _: module.set_enabled(name, now)
+
+
+def nothing(_: str) -> None:
+    """Do nothing."""
+
+
+US = f"user#{UID}"
 PASSING: dict[str, tuple[Callable[[str], object], Callable[[str], object], str, Reason]] = {
-    "ban": (lambda pk: devices.ban(pk, "stolen"), devices.unban, f"user#{UID}", Reason.DEVICE_BANNED),
-    "deactivation": (devices.deactivate, devices.activate, f"user#{UID}", Reason.DEVICE_INACTIVE),
-    "address": (
-        lambda pk: service_addresses.withdraw(ADDRESS),
-        lambda pk: service_addresses.assign(ADDRESS, pk),
-        f"user#{UID}",
-        Reason.NOT_SHARED,
-    ),
+    "ban": (ban, devices.unban, US, Reason.DEVICE_BANNED),
+    "deactivation": (devices.deactivate, devices.activate, US, Reason.DEVICE_INACTIVE),
+    "address": (withdraw, assign, US, Reason.NOT_SHARED),
     "ban of a deactivated device": (
-        lambda pk: (devices.deactivate(pk), devices.ban(pk, "stolen")),
-        lambda pk: (devices.activate(pk), devices.unban(pk)),
-        f"user#{UID}",
+        each(devices.deactivate, ban),
+        each(devices.activate, devices.unban),
+        US,
         Reason.DEVICE_BANNED,
     ),
-    "ban of a device without its address": (
-        lambda pk: (devices.ban(pk, "stolen"), service_addresses.withdraw(ADDRESS)),
-        lambda pk: (devices.unban(pk), service_addresses.assign(ADDRESS, pk)),
-        f"user#{UID}",
-        Reason.NOT_SHARED,
-    ),
-    "user": (
-        lambda pk: users.set_enabled(UID, False),
-        lambda pk: users.set_enabled(UID, True),
-        f"user#{UID}",
-        Reason.NOT_SHARED,
-    ),
-    "account": (
-        lambda pk: accounts.set_enabled("acme", False),
-        lambda pk: accounts.set_enabled("acme", True),
-        "account#acme",
-        Reason.NOT_SHARED,
-    ),
+    "ban of a device without its address": (each(ban, withdraw), each(devices.unban, assign), US, Reason.NOT_SHARED),
+    "user": (enabled(users, UID, False), enabled(users, UID, True), US, Reason.NOT_SHARED),
+    "account": (enabled(accounts, "acme", False), enabled(accounts, "acme", True), "account#acme", Reason.NOT_SHARED),
     "customer": (
-        lambda pk: users.change(UID, customer=None),
-        lambda pk: users.change(UID, customer="MIGR00002"),
+        of_user_record(customer=None),
+        of_user_record(customer="MIGR00002"),
         "customer#MIGR00002",
         Reason.NOT_SHARED,
     ),
-    "revocation": (lambda pk: users.revoke_sessions(UID), lambda pk: None, f"user#{UID}", Reason.NOT_FOUND),
-    "domain": (lambda pk: users.change(UID, domain="D"), lambda pk: None, f"user#{UID}", Reason.NOT_FOUND),
+    "revocation": (lambda _: users.revoke_sessions(UID), nothing, US, Reason.NOT_FOUND),
+    "domain": (of_user_record(domain="D"), nothing, US, Reason.NOT_FOUND),
 }
 """Ways to end a lease: how to do it, how to undo it if possible, the device's holder, and the reason until then."""
 
@@ -435,19 +439,3 @@ def test_binding_without_leases_records_the_first_one() -> None:
     assert admit(made.label, CLIENT).lease["connection"] == made.id
     dynamodb.write(items.owner(pk).update(remove=["leases"]))
     assert refused(lambda: admit(made.label, CLIENT)) is Reason.NOT_FOUND
-
-
-def test_user_stops_only_the_connection_with_that_id() -> None:
-    pk = device()
-    own(pk)
-    first, second, assigned = make(), make(), service_addresses.find(ADDRESS)
-    stands = everything()
-    for wrong in (first.id, "", second.id.lower()):
-        assert refused(lambda wrong=wrong: stop_one(user(UID), assigned, wrong)) is Reason.NOT_FOUND  # type: ignore[misc]
-    assert refused(lambda: stop_one(user(UID), None, second.id)) is Reason.NOT_FOUND
-    assert everything() == stands
-    stop_one(user(UID), assigned, second.id)
-    assert refused(lambda: admit(second.label, CLIENT)) is Reason.NOT_FOUND
-    assert named(items.owner(pk)) == {}
-    assert [item["sk"] for item in stored(Table.BINDINGS)] == ["owner"]
-    assert refused(lambda: stop_one(user(UID), assigned, second.id)) is Reason.NOT_FOUND

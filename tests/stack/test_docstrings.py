@@ -26,7 +26,6 @@ def raised(function: ast.FunctionDef) -> set[str]:
 
 
 def public() -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Yield every public function of the layer."""
     for source in (ROOT / "layers/bindery/bindery").rglob("*.py"):
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from bindery.http import fallback
-from tests.http_api import invoke
 from tools import template
 from tools.template import ROOT, Function, Route
 
@@ -54,8 +53,7 @@ def test_function_description_names_its_api(function: Function):
 
 
 @every_http_function
-@pytest.mark.usefixtures("registry")
-def test_sample_event_is_complete_and_accepted(function: Function):
+def test_sample_event_is_complete(function: Function):
     event = json.loads(function.event.read_text())
     context = event["requestContext"]
     method, path = context["http"]["method"], context["http"]["path"]
@@ -67,10 +65,6 @@ def test_sample_event_is_complete_and_accepted(function: Function):
     )
     assert list(event.get("pathParameters", {})) == re.findall(r"\{([^/+]+)\+?\}", route.path)
     assert all(name == name.lower() for name in event["headers"])
-    answer = invoke(function.name, event)
-    assert answer.status < 500
-    assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
-    assert isinstance(answer.json(), dict)
 
 
 def _of_dialects(function: Function) -> list[Route]:

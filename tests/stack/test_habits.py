@@ -4,8 +4,6 @@ import ast
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,43 +67,3 @@ def test_functions_have_at_most_50_lines() -> None:
                 if lines > LINES:
                     long.append(f"{source.relative_to(ROOT)}:{node.lineno} {node.name}: {lines} lines")
     assert long == []
-
-
-def absent_texts(source: Path) -> Iterator[tuple[int, str]]:
-    """Yield the constants that a file's tests expect to be absent from something, with their lines.
-
-    They are compared by `not in`, alone or as the elements of a loop.
-    """
-    tree = ast.parse(source.read_text())
-    named = {
-        target.id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    for loop in ast.walk(tree):
-        if isinstance(loop, ast.For) and isinstance(loop.target, ast.Name) and isinstance(loop.iter, ast.Tuple):
-            elements: list[ast.expr] = loop.iter.elts
-            variable, inside = loop.target.id, loop.body
-        else:
-            elements, variable, inside = [], "", [loop] if isinstance(loop, ast.Assert) else []
-        for compared in (node for part in inside for node in ast.walk(part) if isinstance(node, ast.Compare)):
-            if not isinstance(compared.ops[0], ast.NotIn) or isinstance(compared.comparators[0], ast.Set | ast.Dict):
-                continue
-            left = compared.left
-            for text in elements if isinstance(left, ast.Name) and left.id == variable else [left]:
-                found = named.get(text.id, text) if isinstance(text, ast.Name) else text
-                if isinstance(found, ast.Constant) and isinstance(found.value, str):
-                    yield compared.lineno, found.value
-
-
-def test_text_that_must_be_absent_cannot_occur_in_a_hash() -> None:
-    """The hashes in tables depend on the day, and one day in ten they contain a short hexadecimal word."""
-    found = [
-        f"{source.relative_to(ROOT)}:{line} {text}"
-        for source in sorted((ROOT / "tests").rglob("*.py"))
-        for line, text in absent_texts(source)
-        if re.fullmatch("[0-9a-f]{1,8}", text, re.IGNORECASE)
-    ]
-    assert found == []

@@ -93,13 +93,9 @@ def test_no_function_has_a_managed_policy():
     assert managed == {"DeploymentRole"}
 
 
-def test_functions_share_a_role_only_if_their_access_is_the_same():
-    by_role: dict[str, set[str]] = {}
-    for function in template.functions():
-        role = template.role(properties(function.logical_id))
-        by_role.setdefault(role, set()).add(json.dumps(roles.access()[function.name], sort_keys=True))
-    assert all(len(access) == 1 for access in by_role.values())
-    assert by_role.keys() == template.roles()["Resources"].keys()
+def test_every_role_is_in_use():
+    used = {template.role(properties(function.logical_id)) for function in template.functions()}
+    assert used == template.roles()["Resources"].keys()
     assert TRUSTED | {"DeploymentRole"} == resources(template.document(), "AWS::IAM::Role").keys()
 
 
@@ -149,27 +145,6 @@ def test_statement_names_actions_resource_and_keys(function: Function):
             assert all(re.fullmatch(r"\w+(#\*|-\*)?", pattern) for pattern in keys["dynamodb:LeadingKeys"])
 
 
-def may(name: str, action: str) -> dict[str, list[str]]:
-    """Return the leading keys on which an operation may perform an action, by table or index."""
-    return {
-        resource: actions[f"dynamodb:{action}"]
-        for resource, actions in roles.access()[name].items()
-        if f"dynamodb:{action}" in actions
-    }
-
-
-def test_write_permission_is_limited_to_one_kind_of_item():
-    assert may("asseco.set_issued_nickname", "UpdateItem") == {"DirectoryTable": ["customer#*"]}
-    # These write only counts: of failed guesses, and of requests in the token buckets of keys and accounts.
-    for reading, buckets in (
-        ("rufus.get_device", ["key#*"]),
-        ("rufus.list_devices", ["key#*"]),
-        ("quectel.device_info", ["account#*"]),
-        ("remoteit.list_all", ["account#*", "key#*"]),
-    ):
-        assert may(reading, "UpdateItem") == {"BindingsTable": ["attempts#*"], "DirectoryTable": buckets}
-
-
 def longest(resource: dict[str, Any]) -> str:
     """Return an upper bound for the ARN that a statement names."""
     ((intrinsic, value),) = resource.items()
@@ -195,13 +170,6 @@ def test_inline_policies_of_a_role_are_within_iams_limit(role: str):
         written.append(statement)
     policies = json.dumps(written, separators=(",", ":"))
     assert len(policies) <= INLINE_POLICY_CHARACTERS
-
-
-@pytest.mark.parametrize(("dialect", "other"), [("quectel", "Remoteit"), ("remoteit", "Quectel")])
-def test_functions_cannot_read_session_secrets_of_another_api(dialect: str, other: str):
-    for function in template.functions():
-        if function.name.startswith(f"{dialect}."):
-            assert f"{other}SessionSecret" not in roles.access()[function.name]
 
 
 # ── Names and state ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,8 @@ FUNCTIONS = {
     for source in sorted((ROOT / "functions").rglob("*.py"))
 }
 
-every_module = pytest.mark.parametrize("module", MODULES)
-every_function = pytest.mark.parametrize("function", FUNCTIONS)
 
-
+@cache
 def imports(source: Path) -> set[str]:
     """Return all that a file imports, including names: `from a import b` gives `a` and `a.b`."""
     found: set[str] = set()
@@ -76,7 +75,6 @@ def imports(source: Path) -> set[str]:
 
 
 def of_the_layer(source: Path) -> set[str]:
-    """Return the layer's modules that a file imports."""
     return {found.removeprefix("bindery.") for found in imports(source)} & set(MODULES)
 
 
@@ -84,11 +82,13 @@ def level(module: str) -> int:
     return next(number for number, names in enumerate(PACKAGES) if module.partition(".")[0] in names)
 
 
-@every_module
-def test_module_imports_only_packages_below_its_own(module: str):
-    package = module.partition(".")[0]
-    for imported in of_the_layer(MODULES[module]):
-        assert imported.partition(".")[0] == package or level(module) < level(imported), imported
+def test_module_imports_only_packages_below_its_own():
+    assert [
+        (module, imported)
+        for module, source in MODULES.items()
+        for imported in of_the_layer(source)
+        if imported.partition(".")[0] != module.partition(".")[0] and level(module) >= level(imported)
+    ] == []
 
 
 @pytest.mark.parametrize("package", OWNERS)
@@ -101,35 +101,29 @@ def test_only_listed_modules_import_a_package(package: str):
     assert users == OWNERS[package]
 
 
-@every_function
-def test_function_imports_no_infrastructure_module(function: str):
-    found = imports(FUNCTIONS[function])
-    assert not {whole.partition(".")[0] for whole in found} & {
-        "aws_lambda_powertools",
-        "boto3",
-        "botocore",
-        "functions",
-        "json",
-        "os",
-        *(other.partition(".")[0] for other in FUNCTIONS),
-    }
-    assert (
-        not {below for found in of_the_layer(FUNCTIONS[function]) for below in (found, found.partition(".")[0])} & BELOW
-    )
+def test_function_imports_no_infrastructure_module():
+    others = {name.partition(".")[0] for name in FUNCTIONS}
+    forbidden = {"aws_lambda_powertools", "boto3", "botocore", "functions", "json", "os", *others}
+    for function, source in FUNCTIONS.items():
+        assert not {whole.partition(".")[0] for whole in imports(source)} & forbidden, function
+        below = {found for whole in of_the_layer(source) for found in (whole, whole.partition(".")[0])}
+        assert not below & BELOW, function
 
 
-@every_function
-def test_function_catches_no_exception_and_names_no_status(function: str):
-    for node in ast.walk(ast.parse(FUNCTIONS[function].read_text())):
-        assert not isinstance(node, ast.Try | ast.TryStar)
-        assert not (isinstance(node, ast.Constant) and type(node.value) is int and 200 <= node.value < 600)
+def test_function_catches_no_exception_and_names_no_status():
+    for function, source in FUNCTIONS.items():
+        for node in ast.walk(ast.parse(source.read_text())):
+            assert not isinstance(node, ast.Try | ast.TryStar), function
+            assert not (isinstance(node, ast.Constant) and type(node.value) is int and 200 <= node.value < 600), (
+                function
+            )
 
 
-@every_function
-def test_function_imports_no_other_api(function: str):
-    apis = {found.partition(".")[0] for found in of_the_layer(FUNCTIONS[function])} & PACKAGES[1]
-    api = function.partition(".")[0]
-    assert api not in PACKAGES[1] or apis == {api}
+def test_function_imports_no_other_api():
+    for function, source in FUNCTIONS.items():
+        apis = {found.partition(".")[0] for found in of_the_layer(source)} & PACKAGES[1]
+        api = function.partition(".")[0]
+        assert api not in PACKAGES[1] or apis == {api}, function
 
 
 def test_only_an_operators_task_scans():
@@ -148,11 +142,14 @@ UNAVAILABLE = {
 """Modules that detect or report an unreachable service."""
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if not module.endswith(".dialect")])
-def test_conflict_is_not_reported_as_unavailable(module: str):
+def test_conflict_is_not_reported_as_unavailable():
     # Any caller can cause a conflict, but three UNAVAILABLE responses roll back a deployment.
-    source = MODULES[module].read_text().replace("unavailable: Reason = Reason.UNAVAILABLE", "")
-    assert module in UNAVAILABLE or "Reason.UNAVAILABLE" not in source
+    naming = {
+        module
+        for module, source in MODULES.items()
+        if "Reason.UNAVAILABLE" in source.read_text().replace("unavailable: Reason = Reason.UNAVAILABLE", "")
+    }
+    assert {module for module in naming if not module.endswith(".dialect")} <= UNAVAILABLE
 
 
 PATTERNS = {"compile", "findall", "finditer", "fullmatch", "match", "search", "split", "sub"}
@@ -169,13 +166,12 @@ def patterns(source: Path) -> Iterator[tuple[str, bool]]:
                 yield text, "MULTILINE" in "".join(map(ast.dump, others))
 
 
-@pytest.mark.parametrize("folder", ["agent", "layers", "functions", "tools"])
-def test_patterns_do_not_end_in_a_dollar_sign(folder: str) -> None:
+def test_patterns_do_not_end_in_a_dollar_sign() -> None:
     r"""Python's `$` also matches before a line feed at the end; `fullmatch` and `\Z` do not."""
-    found = [
+    assert [
         f"{source.relative_to(ROOT)}: {text}"
+        for folder in ("agent", "layers", "functions", "tools")
         for source in sorted((ROOT / folder).rglob("*.py"))
         for text, lines in patterns(source)
         if text.endswith("$") and not text.endswith(r"\$") and not lines
-    ]
-    assert found == []
+    ] == []

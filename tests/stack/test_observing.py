@@ -15,7 +15,7 @@ import pytest
 from bindery.aws.dynamodb import Table
 from bindery.core import env
 from bindery.http import fallback, operation
-from tests import aws_calls, device_link
+from tests import aws_calls
 from tests.http_api import event, invoke
 from tools import template
 from tools.template import ROOT
@@ -191,17 +191,6 @@ def test_hot_key_is_counted_without_triggering_a_rollback(lines: list[dict[str, 
     assert [line["message"] for line in lines if counts("ErrorsMetricFilter", line)] == ["internal error"]
 
 
-def test_hot_key_of_a_connecting_device_is_counted(
-    registry: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    throttled = aws_calls.error("ThrottlingException", ThrottlingReasons=[{"reason": HOT}])
-    aws_calls.replace(monkeypatch, "Query", Mock(side_effect=throttled))
-    assert device_link.connect("a credential") is None
-    warning, refusal = (json.loads(operation.logger.registered_formatter.format(record)) for record in caplog.records)
-    assert (warning["level"], refusal["level"], refusal["reason"]) == ("WARNING", "INFO", "conflict")
-    assert [counts("HotKeys", line) for line in (warning, refusal)] == [True, False]
-
-
 @pytest.mark.parametrize(
     ("name", "module", "messages"),
     [
@@ -317,13 +306,6 @@ def test_query_uses_existing_log_fields(query: dict[str, Any], lines: list[dict[
     fields = {"FunctionLogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
     assert asked(query)
     assert asked(query) <= fields[group["Ref"]]
-
-
-@every_query
-def test_query_is_named_after_the_stack_and_in_the_runbook(query: dict[str, Any]) -> None:
-    name = query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
-    assert query["Name"]["Fn::Sub"] != name
-    assert f"`{name}`" in RUNBOOK
 
 
 def test_runbook_lists_exactly_the_existing_queries() -> None:

@@ -8,22 +8,21 @@ import pytest
 from openapi_spec_validator import validate
 from pydantic import AliasChoices
 
-from bindery.core.errors import Reason
 from tests import documented
 from tests.stack.test_functions import matches
 from tools import template
 from tools.generate import openapi
-from tools.generate.openapi.answered import SUCCESS
-from tools.generate.openapi.refused import OF_THE_FORM, can_refuse
 from tools.voices import VOICES
-
-UNDONE = 5048
-"""quectel's code for a failed bind request. Each other operation has its own code instead."""
 
 
 @pytest.fixture(scope="module")
 def document():
     return openapi.document()
+
+
+@pytest.fixture(scope="module")
+def operations(document):
+    return [operation for path in document["paths"].values() for operation in path.values()]
 
 
 def test_committed_document_is_up_to_date():
@@ -50,8 +49,7 @@ def test_document_describes_exactly_the_deployed_routes(document):
     assert (undocumented, undeployed) == ([], [])
 
 
-def test_operation_has_a_unique_id_and_a_description(document):
-    operations = [operation for path in document["paths"].values() for operation in path.values()]
+def test_operation_has_a_unique_id_and_a_description(operations):
     ids = [operation["operationId"] for operation in operations]
     assert len(ids) == len(set(ids))
     assert all(operation["summary"] and operation["description"] for operation in operations)
@@ -59,17 +57,16 @@ def test_operation_has_a_unique_id_and_a_description(document):
     assert routers_own == []
 
 
-def test_every_example_matches_its_schema(document):
-    described = [operation for path in document["paths"].values() for operation in path.values()]
+def test_every_example_matches_its_schema(operations):
     shown = [
         (holder["schema"], holder["example"])
-        for operation in described
+        for operation in operations
         for holder in (*operation.get("parameters", ()), *operation.get("requestBody", {}).get("content", {}).values())
         if "example" in holder
     ]
     answered = [
         (content["schema"], example["value"])
-        for operation in described
+        for operation in operations
         for response in operation["responses"].values()
         for content in response.get("content", {}).values()
         for example in content.get("examples", {}).values()
@@ -80,14 +77,13 @@ def test_every_example_matches_its_schema(document):
         documented.validator(schema).validate(example)
 
 
-def test_every_accepted_parameter_name_is_documented(document):
+def test_every_accepted_parameter_name_is_documented(document, operations):
     for function in template.http_functions():
         if function.name.partition(".")[0] not in VOICES:
             continue
         described = [
             operation
-            for path in document["paths"].values()
-            for operation in path.values()
+            for operation in operations
             if re.fullmatch(rf"{re.escape(function.name)}(\.\d+)?", operation["operationId"])
         ]
         model = function.load().request
@@ -99,36 +95,6 @@ def test_every_accepted_parameter_name_is_documented(document):
         for name, field in model.model_fields.items():
             alias = field.validation_alias or name
             assert set(alias.choices if isinstance(alias, AliasChoices) else [alias]) <= told, function.name
-
-
-def test_every_declared_error_has_an_example(document):
-    for function in template.http_functions():
-        dialect = function.name.partition(".")[0]
-        if dialect not in VOICES:
-            continue
-        operation = function.load()
-        (responses,) = [
-            described["responses"]
-            for path in document["paths"].values()
-            for described in path.values()
-            if described["operationId"] == function.name
-        ]
-        shown = {
-            reason: (status, example["value"])
-            for status, response in responses.items()
-            for content in response.get("content", {}).values()
-            for reason, example in content.get("examples", {}).items()
-            if reason != SUCCESS
-        }
-        declared = {reason for reason in operation.refuses - OF_THE_FORM if can_refuse(operation, reason)}
-        declared |= {Reason(reason) for reason in shown if reason in OF_THE_FORM}
-        assert set(shown) == {reason.value for reason in declared}, function.name
-        for reason in declared:
-            refusal = operation.dialect.REFUSALS[reason]
-            status, value = shown[reason.value]
-            assert status == str(refusal.status)
-            if dialect == "quectel" and refusal.code != UNDONE:
-                assert (value["code"], value["msg"]) == (refusal.code, refusal.text)
 
 
 def parts(schema: Any) -> Iterator[dict[str, Any]]:
@@ -148,10 +114,10 @@ LOOKED_UP = {"address", "claimCode", "connectionid", "deviceaddress", "deviceid"
 """Parameters without a format or length. An impossible value is refused like an unknown one."""
 
 
-def test_every_request_string_has_a_maximum_length(document):
+def test_every_request_string_has_a_maximum_length(document, operations):
     """Client generators check lengths, but do not derive them from a pattern."""
     named, asked = document["components"]["schemas"], []
-    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+    for operation in operations:
         asked += [(parameter["name"], parameter["schema"]) for parameter in operation.get("parameters", ())]
         for content in operation.get("requestBody", {}).get("content", {}).values():
             body = named[content["schema"]["$ref"].rpartition("/")[2]]

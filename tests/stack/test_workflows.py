@@ -17,15 +17,6 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 ENVIRONMENTS = tomllib.loads((ROOT / "samconfig.toml").read_text())
 
-NODE_24 = {
-    "actions/checkout": 5,
-    "actions/setup-python": 6,
-    "actions/upload-artifact": 6,
-    "actions/download-artifact": 7,
-    "aws-actions/configure-aws-credentials": 6,
-}
-"""The first major version of each action that runs on Node 24."""
-
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 
 
@@ -78,12 +69,6 @@ def test_actions_are_pinned_to_a_commit(file: Path):
 def test_all_workflows_use_the_same_release_of_an_action():
     used = {action for file in WORKFLOWS for action in re.findall(r"uses: (\S+)", file.read_text())}
     assert len({action.partition("@")[0] for action in used}) == len(used)
-
-
-@every_workflow
-def test_actions_run_on_node_24(file: Path):
-    for name, major in re.findall(r"uses: ([\w/-]+)@\w+ # v(\d+)", file.read_text()):
-        assert int(major) >= NODE_24[name]
 
 
 @pytest.mark.parametrize(("tag", "deployed"), [(f"v{VERSION}", True), (VERSION, False), ("v0.0.1", False)])

@@ -11,40 +11,36 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+USAGES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
+
 
 class Authority:
     """A certificate authority whose files are in a folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        own = self._certificate(self._name, self._key, authority=True)
+        self._name, self._key = named(name), ec.generate_private_key(ec.SECP256R1())
+        own = certificate(self._name, self._key, self._name, self._key, authority=True)
         self.bundle = folder / f"{name}.pem"
         self.bundle.write_bytes(own.public_bytes(serialization.Encoding.PEM))
 
     def server(self, *, hosts: Sequence[str] = ("localhost",), expired: bool = False) -> ssl.SSLContext:
         """Return what a server needs, with a certificate for these hosts."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
-        return context(self._folder, self._certificate(name, key, hosts=hosts, expired=expired), key)
+        own = certificate(named(hosts[0]), key, self._name, self._key, hosts=hosts, expired=expired)
+        return context(self._folder, own, key)
 
-    def _certificate(
-        self,
-        name: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        *,
-        hosts: Sequence[str] = (),
-        expired: bool = False,
-        authority: bool = False,
-    ) -> x509.Certificate:
-        return certificate(name, key, self._name, self._key, hosts=hosts, expired=expired, authority=authority)
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
     """Return what a server with a certificate of no authority needs."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    key, name = ec.generate_private_key(ec.SECP256R1()), named("localhost")
     return context(folder, certificate(name, key, name, key, hosts=["localhost"]), key)
 
 
@@ -72,17 +68,8 @@ def certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if authority:
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            key_cert_sign=True,
-            crl_sign=True,
-            encipher_only=False,
-            decipher_only=False,
-        )
+        used = ("digital_signature", "key_cert_sign", "crl_sign")
+        usage = x509.KeyUsage(**{name: name in used for name in USAGES})
         builder = builder.add_extension(usage, critical=True)
     if hosts:
         builder = builder.add_extension(x509.SubjectAlternativeName([general_name(host) for host in hosts]), False)
@@ -97,7 +84,6 @@ def general_name(host: str) -> x509.GeneralName:
 
 
 def context(folder: Path, own: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
-    """Return what a server with this certificate needs."""
     path = folder / "server.pem"
     path.write_bytes(
         own.public_bytes(serialization.Encoding.PEM)

@@ -57,7 +57,6 @@ def name_of(client: Any, name: str) -> str:
 
 
 def close(client: Any) -> None:
-    """Close the connections of either client."""
     if isinstance(client, direct.Client):
         client.close()
     else:

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 
 
 class Request(NamedTuple):
-    """A request as received."""
-
     connection: int  # the number of its connection, from 1
     head: bytes  # with its empty line
     body: bytes
@@ -46,7 +44,6 @@ def item(request: Request) -> bytes:
 
 
 def error(status: str, code: str) -> Reply:
-    """Reply with an error of DynamoDB."""
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}"}).encode()
     return says(lambda request: response(body, status))
 
@@ -69,12 +66,10 @@ def says(*parts: bytes | Callable[[Request], bytes], close: bool = False) -> Rep
 
 
 def end(connection: socket.socket, request: Request | None = None) -> None:
-    """Close a connection in order."""
     connection.shutdown(socket.SHUT_RDWR)
 
 
 def reset(connection: socket.socket, request: Request) -> None:
-    """Reset a connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raise ConnectionResetError
 

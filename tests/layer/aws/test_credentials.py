@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from bindery.aws import connections, credentials
+from bindery.aws import credentials
 from bindery.aws.credentials import Credentials
 from bindery.aws.errors import ConnectionFailed
 from bindery.core import clock
 from tests.layer.aws.conftest import CLIENTS, Start, dial, name_of
-from tests.layer.aws.servers import Reply, Request, Server, correct, end, response, says, silent
+from tests.layer.aws.servers import Reply, Request, Server, correct, end, response, says
 
 START = 1_795_996_800  # in seconds
 
 
 def provided(key: str, expires: int, **changed: Any) -> Reply:
-    """Reply with credentials."""
     members = {
         "AccessKeyId": key,
         "SecretAccessKey": f"secret of {key}",
@@ -165,15 +164,6 @@ def test_endpoint_that_is_down_fails_the_call(
     with pytest.raises(ConnectionFailed):
         name_of(client, "one")
     assert (len(pauses), server.requests) == (2, [])
-
-
-def test_silent_endpoint_is_a_time_out(environment: pytest.MonkeyPatch, endpoint: Start) -> None:
-    environment.setattr(connections, "RESPONSE_TIMEOUT", 0.3)
-    server = endpoint(reply=silent)
-    with pytest.raises(ConnectionFailed) as caught:
-        credentials.find()
-    assert caught.value.timed_out
-    server.wait()
 
 
 @pytest.mark.parametrize(

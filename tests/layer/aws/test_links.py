@@ -3,10 +3,7 @@
 import re
 from typing import Any
 
-import botocore.auth
 import pytest
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from bindery.aws import clients, links
 from bindery.aws.errors import ConnectionFailed
@@ -14,7 +11,8 @@ from bindery.core import env
 from bindery.core.errors import Refused
 from tests import aws_calls
 from tests.layer.aws.conftest import Start
-from tests.layer.aws.servers import Request, Server, response, says
+from tests.layer.aws.servers import Server, response, says
+from tests.layer.aws.test_signing import moment_of, signed_by_botocore
 
 CONNECTION = "JKJaXmPLvHcESHA="
 MESSAGE = {"type": "bye"}
@@ -44,28 +42,22 @@ def serve(request: Any, start: Start, environment: pytest.MonkeyPatch) -> Any:
         client.close()
 
 
-def signature(request: Request, method: str, names: list[str]) -> str:
-    """Return the signature of a request with these headers that botocore makes."""
-    path = request.head.split()[1].decode()
-    headers = {name: request.header(name) for name in names if name != "host"}
-    signed = AWSRequest(method, f"http://{request.header('host')}{path}", headers, request.body)
-    signed.context["timestamp"] = request.header("x-amz-date")
-    signer = botocore.auth.SigV4Auth(Credentials("testing", "testing"), "execute-api", "eu-central-1")
-    return signer.signature(signer.string_to_sign(signed, signer.canonical_request(signed)), signed)
-
-
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_connection_id_is_encoded_and_the_request_signed(method: str, serve: Any) -> None:
+def test_connection_id_is_encoded_and_the_request_signed(
+    method: str, serve: Any, environment: pytest.MonkeyPatch
+) -> None:
     server = serve(DONE)
     assert links.send(CONNECTION, MESSAGE) if method == "POST" else links.close(CONNECTION)
     (request,) = server.requests
     assert re.match(rf"{method} /link/(@|%40)connections/JKJaXmPLvHcESHA%3D HTTP/1.1\r\n", request.head.decode())
     assert request.body == (b'{"type": "bye"}' if method == "POST" else b"")
-    given = re.search(r"SignedHeaders=([\w;-]+), Signature=(\w+)$", request.header("authorization") or "")
-    assert given is not None
-    names = given[1].split(";")
-    assert {"host", "x-amz-date"} <= set(names)
-    assert given[2] == signature(request, method, names)
+    authorization = request.header("authorization") or ""
+    headers = {name: request.header(name) or "" for name in re.findall(r"[\w-]+", authorization.split("=")[2])[:-1]}
+    assert {"host", "x-amz-date"} <= headers.keys()
+    url = f"{server.url}{request.head.split()[1].decode()}"
+    given = (("testing", "testing"), "execute-api", "eu-central-1")
+    moment = moment_of(headers)
+    assert authorization == signed_by_botocore(environment, url, headers, request.body, moment, *given, method=method)
 
 
 def test_closed_connection_is_not_an_error(serve: Any) -> None:
@@ -75,8 +67,11 @@ def test_closed_connection_is_not_an_error(serve: Any) -> None:
     assert len(server.requests) == 2
 
 
-def test_throttled_message_is_sent_again(serve: Any, pauses: list[float]) -> None:
-    server = serve(refusal("429 Too Many", "LimitExceededException"), DONE)
+@pytest.mark.parametrize(
+    "fault", [refusal("429 Too Many", "LimitExceededException"), says(b"", close=True)], ids=["throttled", "lost"]
+)
+def test_throttled_or_lost_message_is_sent_again(fault: Any, serve: Any, pauses: list[float]) -> None:
+    server = serve(fault, DONE)
     assert links.send(CONNECTION, MESSAGE)
     assert len(server.requests) == 2
     assert len(pauses) == 1
@@ -88,12 +83,6 @@ def test_lasting_refusal_is_unavailable(serve: Any) -> None:
         links.send(CONNECTION, MESSAGE)
     assert raised.value.reason == "unavailable"
     assert len(server.requests) == 3
-
-
-def test_lost_response_is_repeated(serve: Any) -> None:
-    server = serve(says(b"", close=True), DONE)
-    assert links.send(CONNECTION, MESSAGE)
-    assert len(server.requests) == 2
 
 
 def test_missing_permission_is_an_error_and_not_repeated(serve: Any) -> None:

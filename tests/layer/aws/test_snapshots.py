@@ -81,11 +81,17 @@ print(*sorted(hook.__qualname__ for hook in hooks))
 """
 
 
+def run(program: str, kind: str | None) -> str:
+    """Run a program as in a function, and return its output."""
+    given = {"PYTHONPATH": str(ROOT / "layers/bindery"), "AWS_CLIENT": "direct", "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    environment = {name: value for name, value in (os.environ | given).items() if value is not None}
+    return subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+
+
 @pytest.mark.parametrize(
     ("kind", "connected", "hooks"),
     [
         ("on-demand", 1, ""),
-        ("provisioned-concurrency", 1, ""),
         ("snap-start", 0, "Client.close clear_cache"),
         (None, 0, ""),
     ],
@@ -94,32 +100,11 @@ def test_import_connects_ahead_unless_a_snapshot_follows(
     kind: str | None, connected: int, hooks: str, start: Start
 ) -> None:
     server = start()
-    made = subprocess.run(
-        [sys.executable, "-c", IMPORT],
-        env={
-            **{name: value for name, value in os.environ.items() if name != "AWS_LAMBDA_INITIALIZATION_TYPE"},
-            **({} if kind is None else {"AWS_LAMBDA_INITIALIZATION_TYPE": kind}),
-            "PYTHONPATH": str(ROOT / "layers/bindery"),
-            "AWS_CLIENT": "direct",
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert made.stdout.strip() == hooks
+    assert run(IMPORT, kind).strip() == hooks
     assert server.connections == connected
     assert server.requests == []
 
 
 def test_import_works_without_a_connection(environment: pytest.MonkeyPatch) -> None:
-    subprocess.run(
-        [sys.executable, "-c", "from bindery.aws import dynamodb"],
-        env={
-            **os.environ,
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "PYTHONPATH": str(ROOT / "layers/bindery"),
-            "AWS_CLIENT": "direct",
-        },
-        check=True,
-    )
+    environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    run("from bindery.aws import dynamodb", "on-demand")

@@ -32,12 +32,10 @@ def amazon(tmp_path: Path, environment: pytest.MonkeyPatch) -> Authority:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Authority:
-    """Make another authority."""
     return Authority(tmp_path, "other")
 
 
 def failure(client: object) -> BaseException | None:
-    """Return the cause of a call's failure."""
     with pytest.raises(ConnectionFailed) as caught:
         name_of(client, "one")
     return caught.value.__cause__
@@ -63,15 +61,29 @@ def test_authority_of_the_bundle_is_accepted(
     assert server.connections == 1
 
 
-@every_client
+@pytest.mark.parametrize("bundle", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_invalid_certificate_is_refused(
-    kind: str, fault: str, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
+    bundle: str,
+    fault: str,
+    amazon: Authority,
+    other: Authority,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    start: Start,
+) -> None:
+    environment.setenv(bundle, str(other.bundle))
+    server = start(tls=FAULTS[fault](other, tmp_path))
+    assert isinstance(failure(dial()), ssl.SSLCertVerificationError)
+    assert server.requests == []
+
+
+def test_botocore_refuses_an_unknown_authority(
+    other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
 ) -> None:
     environment.setenv("AWS_CA_BUNDLE", str(other.bundle))
-    server = start(tls=FAULTS[fault](other, tmp_path))
-    client = dial(kind)
-    failure(client)
+    server = start(tls=Authority(tmp_path, "unknown").server())
+    failure(dial("botocore"))
     assert server.requests == []
 
 
@@ -99,26 +111,6 @@ def test_wrong_host_is_refused_without_fallback(
     assert "mismatch" in cause.verify_message or "doesn't match" in cause.verify_message
     server.wait()
     assert (server.connections, server.requests) == (3, [])
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fallback_refuses_what_the_other_bundle_refuses(
-    fault: str, amazon: Authority, other: Authority, tmp_path: Path, environment: pytest.MonkeyPatch, start: Start
-) -> None:
-    environment.setenv("SSL_CERT_FILE", str(other.bundle))
-    server = start(tls=FAULTS[fault](other, tmp_path))
-    client = dial()
-    assert isinstance(failure(client), ssl.SSLCertVerificationError)
-    assert server.requests == []
-
-
-def test_expired_certificate_of_amazon_is_refused(
-    amazon: Authority, environment: pytest.MonkeyPatch, start: Start
-) -> None:
-    environment.setenv("SSL_CERT_FILE", str(amazon.bundle))
-    server = start(tls=amazon.server(expired=True))
-    assert "expired" in str(failure(dial()))
-    assert server.requests == []
 
 
 def test_authority_of_the_default_bundle_is_remembered(
