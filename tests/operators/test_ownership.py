@@ -213,13 +213,6 @@ def test_only_the_receiver_answers_an_offer(act: str) -> None:
     refused(ask(act, uid=NEW), 404, f"not offered to {NEW}")
 
 
-@pytest.mark.parametrize("days", [0, 31, "1"])
-def test_offer_lasts_one_to_thirty_days(days: Any) -> None:
-    World()
-    succeeded(as_user(ME))
-    assert ask("offer", to=OTHER, days=days).status == 422
-
-
 def test_only_devices_with_one_quectel_holder_are_offered() -> None:
     World(Mode.MULTI)
     succeeded(as_user(ME))

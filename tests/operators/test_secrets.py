@@ -12,7 +12,7 @@ from bindery.connectivity import service_addresses
 from bindery.directory import accounts, api_keys
 from bindery.feed import sending
 from bindery.http import operation
-from bindery.security import passwords, secrets
+from bindery.security import secrets
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.records import ADDRESS, company_device
@@ -26,10 +26,9 @@ PLANTED = [
     "ca0a42ca0a42ca0a42ca0a42ca0a42ca0a42ca0a",
     "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjF9.Y2FuYXJ5LWNhbmFyeS1jYW5hcnk",
     "canary-password-43",
-    "canary44",
     "canary-" * 50,
 ]
-"""Secrets in the form of a company key, a developer key, a token and passwords, one of them too long."""
+"""Secrets in the form of a company key, a developer key, a token, a password, and a text that is too long."""
 
 UNKNOWN_MEMBERS = [("users", "users/ada/password"), ("domains", "domains"), ("domains", "domains/app/secret")]
 """Places where a secret may be sent as the name of an unknown field."""
@@ -171,10 +170,8 @@ def test_webhook_secret_is_shown_once_and_never_stored_in_clear(watch: Watch, mo
 
 
 @pytest.mark.parametrize("secret", PLANTED)
-def test_misplaced_secret_is_neither_stored_nor_shown(
-    secret: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passwords, "_LN", 4)
+@pytest.mark.usefixtures("cheap_hashes")
+def test_misplaced_secret_is_neither_stored_nor_shown(secret: str, watch: Watch) -> None:
     developer_key = api_keys.issue("acme", api_keys.Kind.REMOTEIT, api_keys.Grant.READ_WRITE, alias="d")
     tokens = dict.fromkeys(("quectel", "remoteit"), secret)
     use(watch, secret, secret, tokens)
@@ -235,6 +232,7 @@ def test_secret_sent_as_a_form_is_not_shown(watch: Watch) -> None:
     kept_nowhere(watch, "canary-password-43")
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 def test_password_is_stored_only_as_a_hash_even_on_internal_error(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
