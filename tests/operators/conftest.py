@@ -1,10 +1,15 @@
 """What the tests of operators' requests and commands share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
 from typer import main, testing
+
+from bindery.core import clock
+from tests.command_line import Bindery, connect, run
+
+At = Callable[[int], None]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,3 +18,24 @@ def _commands() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(testing, "_get_command", cache(main.get_command))
         yield
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> At:
+    """Set the time."""
+    return lambda moment: monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+@pytest.fixture
+def now(at: At) -> int:
+    """Freeze the time."""
+    moment = clock.now()
+    at(moment)
+    return moment
+
+
+@pytest.fixture
+def bindery(monkeypatch: pytest.MonkeyPatch) -> Bindery:
+    """Run a command line against the functions in this process."""
+    connect(monkeypatch)
+    return run

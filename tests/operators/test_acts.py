@@ -10,29 +10,21 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Item, Table
 from bindery.connectivity import service_addresses
-from bindery.core import clock
 from bindery.directory import users
 from bindery.registry import acts, bindings, devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import aws_calls, quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import erase
 from tests.quectel import DEVICE, ME, OTHER, PK, THIRD, World, as_user, succeeded
 from tests.records import ADDRESS, registration
 from tests.tables import acts_in, everything, item_at, stored
 
-pytestmark = pytest.mark.usefixtures("registry")
+pytestmark = pytest.mark.usefixtures("registry", "now")
 
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 SECOND = "80:00:00:00:00:00:00:F2"
-
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Freeze the time."""
-    moment = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    return moment
 
 
 @pytest.fixture
@@ -232,11 +224,6 @@ def test_conflicting_forced_unbinding_leaves_no_act(monkeypatch: pytest.MonkeyPa
 
 
 # ── Erasure ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def erase(uid: str) -> None:
-    while not admin("privacy", "DELETE", f"privacy/{uid}").json()["complete"]:
-        pass
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -12,10 +12,10 @@ from bindery.operators import bulk, forced_unbind
 from bindery.operators.resource import BulkAct
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
-from bindery.vodlix import video_devices
 from tests import quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import player
 from tests.quectel import DEVICE, ME, OTHER, PK, THIRD, World
 from tests.records import ADDRESS, company_device, registration
 from tests.tables import acts_in, everything, item_at, without_acts
@@ -180,14 +180,13 @@ def test_request_without_devices_returns_the_time() -> None:
 def test_devices_are_named_by_identifiers() -> None:
     World()
     phone = registration("MIGR00002", "356", "My Phone")
-    facts = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile"}
-    video_devices.add("A1:B2:C3:D4:E5:F6", **facts, app_version="2", app_name="App")
+    video = player()
     rufus = company_device("acme", "R1")
     company_device("acme", quectel.SN)
     named: list[tuple[dict[str, str], str]] = [
         ({"product_key": PK, "serial": f" {quectel.SN} "}, DEVICE),
         ({"imei": "356"}, phone),
-        ({"mac": "a1b2c3d4e5f6"}, identity.video_device("A1B2C3D4E5F6")),
+        ({"mac": "a1b2c3d4e5f6"}, video),
         ({"serial": "R1"}, rufus),
     ]
     answer = ask("ban", *(given for given, _ in named)).json()["outcomes"]

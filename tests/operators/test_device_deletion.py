@@ -1,6 +1,5 @@
 """Deletion of devices: what is deleted with them, what refuses it, and what comes after."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,18 +15,16 @@ from bindery.operators import device_deletion
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
-from bindery.vodlix import video_devices
 from tests import aws_calls, listings, quectel, rufus
 from tests import feed as streams
 from tests.concurrency.races import before
 from tests.feed import Feed, chains
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import left, player
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, World, as_user, succeeded
 from tests.records import ADDRESS, registration
 from tests.tables import everything, item_at, stored
 
-MAC = "A1:B2:C3:D4:E5:F6"
-PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
 SECOND = "80:00:00:00:00:00:00:F2"
 AGAIN: dict[str, Any] = {"device_key": DK}
 
@@ -55,13 +52,6 @@ def deleted(device: str) -> None:
     assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device), "complete": True})
 
 
-def left(device: str) -> list[dict[str, Any]]:
-    """Return all items that name a device, except operators' acts."""
-    tables = (Table.DEVICES, Table.BINDINGS, Table.DIRECTORY)
-    found = [item for table in tables for item in stored(table) if not str(item.get("sk", "")).startswith("act#")]
-    return [item for item in found if device in json.dumps(item, default=str)]
-
-
 def manufactured() -> str:
     World()
     return DEVICE
@@ -72,11 +62,6 @@ def company() -> str:
     rufus.bound()
     act(of_company(), "unbind", {"reason": "sold"})
     return of_company()
-
-
-def player() -> str:
-    video_devices.add(MAC, **PLAYER)
-    return identity.video_device(MAC)
 
 
 def phone() -> str:

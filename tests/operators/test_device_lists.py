@@ -12,11 +12,11 @@ from bindery.directory import products
 from bindery.feed import listing
 from bindery.operators import device_counts, forced_unbind
 from bindery.registry import devices, identity, items
-from bindery.vodlix import video_devices
 from tests import aws_calls, feed, listings
-from tests.command_line import Bindery, connect, run
+from tests.command_line import Bindery
 from tests.feed import Feed
 from tests.http_api import OPERATOR, admin
+from tests.operators.remains import player
 from tests.records import company_device, registration
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.usefixtures("registry")
 NOON = 1_795_176_000_000
 """2026-11-20 at 12:00."""
 DAY = 86_400_000
-PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
 
 
 class Clock:
@@ -61,7 +60,7 @@ def fleet(recorder: Feed, time: Clock) -> None:
     devices.manufacture("plug", "P-1", device_key="ABCD1234")
     company_device(serial="C-1")
     registration("c1", "990000862471854")
-    video_devices.add("A1B2C3D4E5F6", **PLAYER)
+    player()
     recorder.record()
 
 
@@ -281,13 +280,6 @@ def test_long_serial_numbers_are_found_by_their_beginning(recorder: Feed) -> Non
 
 
 # ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def bindery(monkeypatch: pytest.MonkeyPatch) -> Bindery:
-    """Run a command line against the functions in this process."""
-    connect(monkeypatch)
-    return run
 
 
 @pytest.mark.usefixtures("fleet")

@@ -17,14 +17,13 @@ from bindery.security import secrets
 from bindery.vodlix import video_devices
 from tests import quectel
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import MAC, PLAYER, player
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, THIRD, World
 from tests.records import ADDRESS, company_device, registration
 from tests.tables import everything, item_at, stored, without_acts
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
-MAC = "A1:B2:C3:D4:E5:F6"
 RUFUS = ("acme", "Model X1", SN)
 NEVER = {"state": "never connected", "connected_at": None, "last_seen_at": None, "ip": None, "agent": None}
 STATE = {
@@ -42,14 +41,6 @@ OF_ONE = ("binding", "presence", "users", "state", "offer")
 NOBODY = dict.fromkeys(
     ("account", "product_key", "serial", "imei", "mac", "changed_at", "changed_by", "device_key_set")
 )
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Freeze the time."""
-    moment = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    return moment
 
 
 @pytest.fixture
@@ -74,11 +65,6 @@ def manufactured() -> str:
 
 def registered() -> str:
     return registration("MIGR00002", SN, "My Phone")
-
-
-def player() -> str:
-    video_devices.add(MAC, **PLAYER)
-    return identity.video_device(MAC)
 
 
 def keys_of(answer: Response) -> list[str]:

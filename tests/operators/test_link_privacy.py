@@ -18,6 +18,7 @@ from tests import records
 from tests.contract.link.test_tunnels import tunnel
 from tests.device_link import SOURCE_IP, Connection, connected
 from tests.http_api import admin
+from tests.operators.remains import erase, export
 from tests.quectel import DEVICE, ME, OTHER, PK, World, as_user, succeeded
 from tests.records import ADDRESS, TSL, company_device, registration
 from tests.tables import everything, stored
@@ -34,24 +35,6 @@ def online(uid: str = ME) -> Connection:
     connection = connected(succeeded(as_user(uid))["authKey"])
     connection.send({"type": "report", "values": REPORTED})
     return connection
-
-
-def export(uid: str = ME) -> dict[str, Any]:
-    answer = admin("privacy", "GET", f"privacy/{uid}")
-    assert answer.status == 200
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def erase(uid: str = ME) -> dict[str, int]:
-    """Return the number of deleted records of each kind, without zeros."""
-    removed: dict[str, int] = {}
-    while True:
-        answer = admin("privacy", "DELETE", f"privacy/{uid}").json()
-        for kind, count in answer["removed"].items():
-            removed[kind] = removed.get(kind, 0) + count
-        if answer["complete"]:
-            return {kind: count for kind, count in removed.items() if count}
 
 
 def link_items() -> list[dict[str, Any]]:
@@ -71,16 +54,16 @@ def test_export_has_the_last_connection_and_report_of_a_device(mode: Mode) -> No
     last = presence_of(DEVICE)
     shown = {"device": identity.opaque(DEVICE), "ip": SOURCE_IP, "agent": "bindery-agent/1"}
     shown["connected_at"] = last["connected_at"]
-    (found,) = export()["presences"]
+    (found,) = export(ME)["presences"]
     assert last["connected_at"] <= found.pop("last_seen_at") <= clock.now()
     assert found == shown
-    (reported,) = export()["properties"]
+    (reported,) = export(ME)["properties"]
     at = reported["values"]["switch"]["at"]
     assert reported == {"device": identity.opaque(DEVICE), "values": {"switch": {"value": "true", "at": at}}}
     connection.end()
-    (left,) = export()["presences"]
+    (left,) = export(ME)["presences"]
     assert left == shown | {"last_seen_at": presence_of(DEVICE)["until"]}
-    text = json.dumps(export())
+    text = json.dumps(export(ME))
     assert last["binding"] not in text
     assert last["connection"] not in text
 
@@ -90,7 +73,7 @@ def test_erasure_removes_them_and_disconnects_the_device(mode: Mode) -> None:
     World(mode)
     connection = online()
     assert len(link_items()) == 2
-    assert erase() == {"families": 1, "bindings": 1, "users": 1}
+    assert erase(ME) == {"families": 1, "bindings": 1, "users": 1}
     assert link_items() == []
     assert connection.received[-1] == {"type": "bye", "why": "unbound", "after": 600}
     assert not connection.is_open
@@ -100,10 +83,10 @@ def test_connection_under_another_users_binding_is_theirs() -> None:
     World(Mode.MULTI)
     succeeded(as_user(ME))
     connection = online(OTHER)
-    assert [export()[kind] for kind in ("presences", "properties")] == [[], []]
+    assert [export(ME)[kind] for kind in ("presences", "properties")] == [[], []]
     assert [len(export(OTHER)[kind]) for kind in ("presences", "properties")] == [1, 1]
     kept = link_items()
-    erase()
+    erase(ME)
     assert link_items() == kept
     assert connection.is_open
 
@@ -141,7 +124,7 @@ def test_interrupted_erasure_leaves_nothing_of_a_connection(monkeypatch: pytest.
         if finished := answer.status == 200:
             break
         assert answer.status == 503
-        erase()
+        erase(ME)
         assert link_items() == []
         users.create(ME, "smart", domain="E.DM.1")
     assert finished

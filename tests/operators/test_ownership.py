@@ -15,10 +15,10 @@ from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.registry.ownership import TRANSITIONS, Act, Obstacle, State
 from bindery.security import secrets
-from bindery.vodlix import video_devices
 from tests import quectel
 from tests.http_api import OPERATOR, Response, admin
 from tests.invariants import broken
+from tests.operators.remains import erase, player
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, THIRD, World, as_user, common, succeeded
 from tests.records import ADDRESS, company_device, connection, registration
 from tests.tables import acts_in, everything, item_at, without_acts
@@ -27,7 +27,6 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 DAY = 86_400_000
 NEW = "dora"
-MAC = "A1:B2:C3:D4:E5:F6"
 
 
 @pytest.fixture
@@ -328,8 +327,7 @@ def test_erased_receiver_is_not_named_by_an_offer() -> None:
     offered()
     export = privacy.export(OTHER)
     assert [each["device"] for each in export["offers"]] == [identity.opaque(DEVICE)]
-    while not privacy.erase(OTHER)[1]:
-        pass
+    erase(OTHER)
     assert OTHER not in str([item for item in without_acts(everything()) if item["sk"] != "family"])
     assert (show()["state"], holder()) == ("owned", f"user#{ME}")
 
@@ -339,8 +337,7 @@ def test_expired_offer_names_its_receiver_until_their_erasure(now: Callable[[int
     offered()
     now(8 * DAY)
     assert item_at(items.owner(DEVICE))["offer"]["to"] == OTHER
-    while not privacy.erase(OTHER)[1]:
-        pass
+    erase(OTHER)
     assert "offer" not in item_at(items.owner(DEVICE))
 
 
@@ -453,14 +450,8 @@ def test_interrupted_retirement_is_finished_by_its_repetition(monkeypatch: pytes
 DEVICES: dict[str, Callable[[], str]] = {
     "rufus": company_device,
     "asseco": lambda: registration("MIGR00002"),
-    "vodlix": lambda: player(),
+    "vodlix": player,
 }
-
-
-def player() -> str:
-    facts = {"device_os": "iOS", "device_version": "1", "device_type": "TV", "app_version": "2", "app_name": "App"}
-    video_devices.add(MAC, **facts)
-    return identity.video_device(MAC)
 
 
 @pytest.mark.parametrize("api", DEVICES)
