@@ -185,16 +185,7 @@ def test_credential_of_a_device_is_recognized_by_its_hash(api: Api, bindery: Bin
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        KEY + "1",
-        KEY[:9],
-        "0a" * 20,
-        "0a" * 18,
-        "bdk_" + "a" * 43,
-        "0A" * 32,
-        "AAAAAAAAAAAAAAAAAAAAAA==",
-    ],
+    "text", [KEY + "1", KEY[:9], "0a" * 20, "0a" * 18, "bdk_" + "a" * 43, "0A" * 32, "AAAAAAAAAAAAAAAAAAAAAA=="]
 )
 def test_unknown_key_is_not_sent(api: Api, bindery: Bindery, text: str) -> None:
     shown = bindery(f"find {text}")

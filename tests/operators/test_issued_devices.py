@@ -61,12 +61,8 @@ def test_customer_sees_the_imported_devices(bank: Bank) -> None:
         "capabilities": [],
         "status": "active",
     }
-    card = seen(bank, "C-1")
-    assert (card["card-status"], card["capabilities"], card["expiration-date"]) == (
-        "valid",
-        ["icc", "nfc"],
-        "2099-01-31",
-    )
+    shown = {"card-status": "valid", "capabilities": ["icc", "nfc"], "expiration-date": "2099-01-31"}
+    assert seen(bank, "C-1").items() >= shown.items()
     assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
 
 
@@ -166,13 +162,10 @@ def test_device_list_of_a_customer_is_paginated() -> None:
     assert ([device["device_id"] for device in rest["items"]], rest["next"]) == (["T-2"], None)
 
 
-def test_customer_id_may_be_a_number() -> None:
-    load(TOKEN | {"customer": "0101990500011"})
-    (device,) = admin("issued_devices", "GET", "issued-devices", query={"customer": "0101990500011"}).json()["items"]
-    assert (device["customer"], device["holder_id"]) == ("0101990500011", "0101990500011")
-
-
-NAMES = ("auth0|5f7c8ec7c33c6c00", "CN=Ada/OU=Retail, O=Bank", " X1", "..", "漢字 ünï+%2F", "\U0001f600" * 253 + "abc")
+NAMES = (
+    *("auth0|5f7c8ec7c33c6c00", "CN=Ada/OU=Retail, O=Bank", " X1", "..", "漢字 ünï+%2F", "\U0001f600" * 253 + "abc"),
+    "0101990500011",
+)
 """Customer ids that issuers use."""
 
 
@@ -205,26 +198,21 @@ def test_customer_id_that_no_token_can_have_is_rejected(name: Any, bank: Bank) -
         assert admin("issued_devices", "GET", "issued-devices", query=query).status == 422
 
 
-@pytest.mark.parametrize("status", ["blocked", "expired"])
-def test_customer_sees_a_new_card_status_immediately(status: str, bank: Bank) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"card_status": "blocked"}, {"status": "blocked"}, {"status": "unregistered", "card_status": "expired"}]
+)
+def test_customer_sees_a_new_status_immediately(changes: dict[str, str], bank: Bank) -> None:
     load(CARD, TOKEN)
     (before, other) = stored(Table.DIRECTORY)
     who = "arn:aws:iam::123456789012:user/other"
-    answer = change(CUSTOMER, "C-1", {"card_status": status}, who=who)
-    assert (answer.status, answer.json()["card_status"], answer.json()["status"]) == (200, status, "active")
-    assert seen(bank, "C-1")["card-status"] == status
+    answer = change(CUSTOMER, "C-1", changes, who=who)
+    assert answer.status == 200
+    assert answer.json().items() >= ({"status": "active", "card_status": "valid"} | changes).items()
+    shown = {name.replace("_", "-"): value for name, value in changes.items()}
+    assert seen(bank, "C-1").items() >= shown.items()
     (after, still) = stored(Table.DIRECTORY)
-    assert after | {"changed_at": before["changed_at"]} == before | {"card_status": status, "changed_by": who}
+    assert after | {"changed_at": before["changed_at"]} == before | changes | {"changed_by": who}
     assert still == other
-
-
-def test_customer_sees_a_new_device_status_immediately(bank: Bank) -> None:
-    load(TOKEN, CARD)
-    assert change(CUSTOMER, "T-1", {"status": "blocked"}).json()["status"] == "blocked"
-    assert seen(bank, "T-1")["status"] == "blocked"
-    changed = change(CUSTOMER, "C-1", {"status": "unregistered", "card_status": "blocked"}).json()
-    assert (changed["status"], changed["card_status"]) == ("unregistered", "blocked")
-    assert (seen(bank, "C-1")["status"], seen(bank, "C-1")["card-status"]) == ("unregistered", "blocked")
 
 
 def test_card_past_its_expiry_date_is_shown_as_expired(monkeypatch: pytest.MonkeyPatch) -> None:

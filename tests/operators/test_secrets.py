@@ -14,7 +14,7 @@ from bindery.feed import sending
 from bindery.http import operation
 from bindery.security import secrets
 from tests.concurrency.races import before
-from tests.http_api import OPERATOR, Response, admin, event, invoke
+from tests.http_api import Response, admin
 from tests.records import ADDRESS, company_device
 from tests.sample_requests import send
 from tests.tables import everything
@@ -216,20 +216,6 @@ def test_misplaced_secret_is_neither_stored_nor_shown(secret: str, watch: Watch)
         assert answer.json()["code"] in (5015, 5420)
     assert watch.shown(secret) == 0
     kept_nowhere(watch, secret)
-
-
-def test_secret_sent_as_a_form_is_not_shown(watch: Watch) -> None:
-    request = event(
-        "POST",
-        "/admin/v1/users/ada/password",
-        headers={"content-type": "application/x-www-form-urlencoded"},
-        body=b'{"password": "canary-password-43", "typo": 1}',
-    )
-    request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
-    answer = watch.noted(invoke("admin.users", request))
-    assert [error["at"] for error in answer.json()["errors"]] == ["body"]
-    assert watch.shown("canary-password-43") == 0
-    kept_nowhere(watch, "canary-password-43")
 
 
 @pytest.mark.usefixtures("cheap_hashes")
