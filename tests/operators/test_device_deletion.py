@@ -23,7 +23,9 @@ from tests.http_api import OPERATOR, Response, admin
 from tests.operators.remains import left, player
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, World, as_user, succeeded
 from tests.records import ADDRESS, registration
-from tests.tables import everything, item_at, stored
+from tests.tables import acts_in, everything, item_at, stored
+
+pytestmark = pytest.mark.usefixtures("registry")
 
 SECOND = "80:00:00:00:00:00:00:F2"
 AGAIN: dict[str, Any] = {"device_key": DK}
@@ -74,7 +76,7 @@ MADE: dict[str, Callable[[], str]] = {"quectel": manufactured, "rufus": company,
 
 
 @pytest.mark.parametrize("api", MADE)
-def test_device_is_deleted_with_everything_that_names_it(registry: None, api: str) -> None:
+def test_device_is_deleted_with_everything_that_names_it(api: str) -> None:
     device = MADE[api]()
     for address in (ADDRESS, SECOND):
         service_addresses.assign(address, device)
@@ -85,7 +87,7 @@ def test_device_is_deleted_with_everything_that_names_it(registry: None, api: st
     assert delete(device).status == 404
 
 
-def test_passings_connection_and_properties_are_deleted(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passings_connection_and_properties_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     device = company()
     now = clock.now()
     for number in range(5):
@@ -101,7 +103,7 @@ def test_passings_connection_and_properties_are_deleted(registry: None, monkeypa
     assert left(device) == []
 
 
-def test_deletion_ends_a_void_connection(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deletion_ends_a_void_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     device = company()
     ended: list[Any] = []
     monkeypatch.setattr(device_deletion.device_connections, "disconnect", lambda last, why: ended.append((last, why)))
@@ -122,7 +124,7 @@ def refused(device: str, holders: str) -> None:
     assert everything() == before_it
 
 
-def test_bound_device_is_refused_with_kind_and_number_of_holders(registry: None) -> None:
+def test_bound_device_is_refused_with_kind_and_number_of_holders() -> None:
     World()
     rufus.install()
     rufus.bound()
@@ -132,7 +134,7 @@ def test_bound_device_is_refused_with_kind_and_number_of_holders(registry: None)
     refused(DEVICE, "1 user holds")
 
 
-def test_users_are_counted_up_to_a_hundred(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_are_counted_up_to_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
     World(Mode.MULTI)
     for uid in (ME, OTHER):
         succeeded(as_user(uid))
@@ -141,7 +143,7 @@ def test_users_are_counted_up_to_a_hundred(registry: None, monkeypatch: pytest.M
     refused(DEVICE, "1+ users hold")
 
 
-def test_expired_share_does_not_hold_a_device(registry: None) -> None:
+def test_expired_share_does_not_hold_a_device() -> None:
     World(Mode.MULTI)
     share: items.Binding = {"kind": "share", "holder": "user#x", "binding": "b", "share": "s", "expires_at": 1}
     dynamodb.write(items.user_binding(DEVICE, "x").put(share))
@@ -152,8 +154,8 @@ def test_expired_share_does_not_hold_a_device(registry: None) -> None:
 # ── Concurrent requests ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING, Mode.MULTI])
-def test_concurrent_bind_wins_and_the_device_stays(registry: None, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", Mode)
+def test_concurrent_bind_wins_and_the_device_stays(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     World(mode)
     before(monkeypatch, "TransactWriteItems", lambda: succeeded(as_user(ME)))
     assert delete(DEVICE).status == (409 if mode is Mode.MULTI else 503)
@@ -162,19 +164,15 @@ def test_concurrent_bind_wins_and_the_device_stays(registry: None, monkeypatch: 
     assert quectel.as_user(ME).json()["code"] == 5049
 
 
-@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING, Mode.MULTI])
-def test_concurrent_deletion_wins_and_nothing_is_bound(
-    registry: None, monkeypatch: pytest.MonkeyPatch, mode: Mode
-) -> None:
+@pytest.mark.parametrize("mode", Mode)
+def test_concurrent_deletion_wins_and_nothing_is_bound(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     World(mode)
     before(monkeypatch, "TransactWriteItems", lambda: deleted(DEVICE))
     assert as_user(ME).json()["code"] == 5090
     assert left(DEVICE) == []
 
 
-def test_device_of_a_deleted_product_is_closed_before_it_is_deleted(
-    registry: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_device_of_a_deleted_product_is_closed_before_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     World(Mode.MULTI)
     dynamodb.write(items.product(PK).delete())
     deleted(DEVICE)
@@ -192,7 +190,7 @@ CHANGES: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_concurrent_change_is_not_lost(registry: None, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_concurrent_change_is_not_lost(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     World(Mode.MULTI)
     service_addresses.assign(ADDRESS, DEVICE)
     devices.set_enabled(DEVICE, False)
@@ -201,29 +199,24 @@ def test_concurrent_change_is_not_lost(registry: None, monkeypatch: pytest.Monke
     assert item_at(items.device(DEVICE))
 
 
-@pytest.mark.parametrize("call", range(12))
-def test_deletion_killed_at_any_call_is_finished_by_the_next(
-    registry: None, monkeypatch: pytest.MonkeyPatch, call: int
-) -> None:
+@pytest.mark.parametrize("calls", range(12))
+def test_deletion_killed_at_any_call_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     World(Mode.MULTI)
     service_addresses.assign(ADDRESS, DEVICE)
     device_credentials.issue(DEVICE)
     dynamodb.write(items.passing(DEVICE, 1, "s", 1).put({"expires_at": 9999999999}))
-    left_calls = [call]
+    done = iter(range(calls))
 
     def kill(service: str, operation: str, request: Any) -> None:
-        left_calls[0] -= 1
-        if left_calls[0] == -1:
+        if next(done, None) is None:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(aws_calls, "before", [*aws_calls.before, kill])
-        with suppress(KeyboardInterrupt):
-            delete(DEVICE)
+        delete(DEVICE)
     assert delete(DEVICE).status in (200, 404)
     assert left(DEVICE) == []
-    acts = [each["did"] for each in stored(Table.BINDINGS) if each["pk"] == DEVICE]
-    assert acts.count("deleted") == 1
+    assert [act["did"] for act in acts_in(everything()) if act["pk"] == DEVICE].count("deleted") == 1
 
 
 # ── History ───────────────────────────────────────────────────────────────────────────────────────────────────────────
