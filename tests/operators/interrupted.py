@@ -1,18 +1,37 @@
-"""Commands whose process is killed at a request or a write."""
+"""The functions as commands reach them: requests are noted or fail, and the process is killed."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import Result
 
-from tests.command_line import InProcess, Killed
+from tests.command_line import LOCAL, InProcess, Killed, answer, connected
 from tools import files
 from tools.cli import working
+from tools.cli.client import Client
 
 ENDPOINT = "https://api.example.com"
+
+
+class Noted:
+    """The functions over HTTP, and the requests that they got. The first `failing` requests fail."""
+
+    def __init__(self) -> None:
+        self.sent: list[httpx.Request] = []
+        self.endpoint, self.failing = LOCAL, 0
+
+    def connect(self, *_: object) -> Client:
+        return connected(self._answer, self.endpoint)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        if len(self.sent) <= self.failing:
+            return httpx.Response(503, json={"title": "Try again"})
+        return answer(request)
 
 
 class Api(InProcess):
