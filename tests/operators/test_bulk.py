@@ -196,11 +196,9 @@ def test_devices_are_named_by_identifiers() -> None:
     one = "Name a device by one of device, serial (with or without product_key), imei and mac."
     long = ("refused", "serial must have 1 to 128 characters.")
     assert outcomes("ban", {"serial": " "}, {"serial": "x" * 129}) == [long, long]
+    several = "Several devices have this serial number. Specify product_key, or device."
     assert outcomes("ban", {"serial": quectel.SN}, {"serial": "R2"}, {}, {"mac": "x", "imei": "y"}) == [
-        ("refused", "Several devices have this serial number. Specify product_key, or device."),
-        ("refused", "No device has this serial number."),
-        ("refused", one),
-        ("refused", one),
+        ("refused", why) for why in (several, "No device has this serial number.", one, one)
     ]
 
 
@@ -373,15 +371,10 @@ def test_addresses_are_assigned_and_removed(at: Callable[[int], None]) -> None:
         line(made[2], address="nowhere"),
         line(made[2]),
     ]
-    assert outcomes("assign", *asked) == [
-        ("done", None),
-        ("done", None),
-        ("refused", "'nowhere' is not a service address."),
-        ("refused", "The line has no service address."),
-    ]
-    assert outcomes("assign", line(made[2], address=ADDRESS)) == [
-        ("refused", "A device has this service address already.")
-    ]
+    wrong = ["'nowhere' is not a service address.", "The line has no service address."]
+    assert outcomes("assign", *asked) == [("done", None)] * 2 + [("refused", why) for why in wrong]
+    taken = ("refused", "A device has this service address already.")
+    assert outcomes("assign", line(made[2], address=ADDRESS)) == [taken]
     assert did() == ["address_assigned"] * 2
     assert results("unassign", asked[0], made[1], made[2]) == ["done", "done", "unchanged"]
     assert did().count("address_removed") == 2
@@ -392,6 +385,5 @@ def test_device_with_sixteen_addresses_gets_no_other(at: Callable[[int], None]) 
     World()
     for number in range(service_addresses.LIMIT):
         service_addresses.assign(f"80:00:00:00:00:00:01:{number:02X}", DEVICE)
-    assert outcomes("assign", line(DEVICE, address=ADDRESS)) == [
-        ("refused", "The device has 16 service addresses already.")
-    ]
+    refused = ("refused", "The device has 16 service addresses already.")
+    assert outcomes("assign", line(DEVICE, address=ADDRESS)) == [refused]

@@ -284,21 +284,6 @@ def test_device_that_was_deleted_before_it_was_recorded_is_registered_first(feed
     assert [item for item in stored(Table.HISTORY) if item["pk"].startswith(("listing#", "devices#"))] == []
 
 
-def test_registration_is_recorded_after_the_deletion_that_another_stream_has(feed: Feed) -> None:
-    World()
-    again(feed)
-    feed.record()
-    deleted(DEVICE)
-    devices.manufacture(PK, SN, **AGAIN)
-    registration = of_table(feed, "Devices")[-1:]
-    assert streams.handle(registration) == []
-    rest = feed.pending()
-    assert streams.handle(rest) == []
-    types = [event["type"] for event in chains()[DEVICE]]
-    assert types == ["device.registered", "device.deleted", "device.registered"]
-    listings.check()
-
-
 def test_late_event_does_not_list_a_deleted_device(feed: Feed) -> None:
     World()
     again(feed)
