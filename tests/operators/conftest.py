@@ -8,6 +8,7 @@ from typer import main, testing
 
 from bindery.core import clock
 from tests.command_line import Bindery, connect, run
+from tests.feed import Feed, captured
 
 At = Callable[[int], None]
 
@@ -32,6 +33,12 @@ def now(at: At) -> int:
     moment = clock.now()
     at(moment)
     return moment
+
+
+@pytest.fixture
+def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Feed:
+    """Capture every change of the test."""
+    return captured(monkeypatch)
 
 
 @pytest.fixture

@@ -94,14 +94,11 @@ def test_interrupted_backfill_continues_at_its_cursor(monkeypatch: pytest.Monkey
     rufus.install()
     made = {company_device("acme", f"SN-{number}") for number in range(8)}
     forget_credentials()
-    cursor, sizes = None, []
-    while True:
-        done = backfill(cursor)
-        sizes.append(done["examined"])
-        assert done["changed"] == done["examined"]
-        cursor = done["next"]
-        if cursor is None:
-            break
+    done = [backfill()]
+    while cursor := done[-1]["next"]:
+        done.append(backfill(cursor))
+    assert all(part["changed"] == part["examined"] for part in done)
+    sizes = [part["examined"] for part in done]
     assert (sum(sizes), max(sizes)) == (8, 3)
     assert {device for device, _ in credentials()} == made
 

@@ -15,7 +15,6 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.operators import deletion
 from bindery.quectel import families, user_domains
 from bindery.registry import devices, identity, items
-from tests import feed as streams
 from tests import rufus
 from tests.command_line import Bindery, connect, run
 from tests.concurrency.races import before
@@ -42,11 +41,6 @@ class Time:
         self.slept.append(seconds)
         self.now += int(seconds * 1000)
         self.feed.record()
-
-
-@pytest.fixture
-def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Feed:
-    return streams.captured(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

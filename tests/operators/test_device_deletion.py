@@ -28,13 +28,6 @@ from tests.tables import acts_in, everything, item_at, stored
 pytestmark = pytest.mark.usefixtures("registry")
 
 SECOND = "80:00:00:00:00:00:00:F2"
-AGAIN: dict[str, Any] = {"device_key": DK}
-
-
-@pytest.fixture
-def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Feed:
-    """Capture every change of the test."""
-    return streams.captured(monkeypatch)
 
 
 def of_company() -> str:
@@ -233,7 +226,7 @@ def test_history_stays_and_goes_on_when_the_device_comes_back(feed: Feed) -> Non
     shown = admin("history", "GET", f"history/devices/{identity.opaque(DEVICE)}").json()["items"]
     assert [each["type"] for each in shown] == ["device.registered", "device.deleted"]
     assert admin("devices", "GET", "devices", query={"product": PK}).json()["items"] == []
-    devices.manufacture(PK, SN, **AGAIN)
+    devices.manufacture(PK, SN, device_key=DK)
     assert feed.types() == ["device.registered"]
     succeeded(as_user(ME))
     assert feed.types() == ["device.bound"]
@@ -246,7 +239,7 @@ def again(feed: Feed) -> None:
     """Manufacture the device again: its first record was not captured."""
     dynamodb.write(items.device(DEVICE).delete())
     feed.records.clear()
-    devices.manufacture(PK, SN, **AGAIN)
+    devices.manufacture(PK, SN, device_key=DK)
 
 
 def of_table(feed: Feed, name: str) -> list[Any]:

@@ -1,7 +1,6 @@
 """Events for operators: pages, verification, the log of all events, and what could not be recorded."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from bindery.feed import chain, people
 from bindery.feed.chain import Draft
 from bindery.operators import device_deletion, history, history_check
 from bindery.registry import devices, identity, items
-from tests import feed as streams
 from tests import moto_registry
 from tests.feed import Feed
 from tests.http_api import OPERATOR, Response, admin
@@ -27,12 +25,6 @@ pytestmark = pytest.mark.usefixtures("registry")
 NOON = 1_795_176_000_000
 """2026-11-20 at 12:00."""
 DAY = 86_400_000
-
-
-@pytest.fixture
-def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
-    """Capture every change of the test. In the end, check the history of all changes."""
-    return streams.captured(monkeypatch)
 
 
 def record(

@@ -17,8 +17,8 @@ from typer.testing import Result
 
 from bindery.quectel import claim_codes
 from bindery.registry import devices
-from tests import feed
 from tests.command_line import Bindery, run
+from tests.feed import Feed
 from tests.operators.interrupted import Noted
 from tests.quectel import ME, PK, SN, World, as_user, refused, succeeded
 from tests.tables import everything
@@ -185,15 +185,12 @@ def test_labels_print_no_code_and_change_nothing(bindery: Bindery, tmp_path: Pat
     assert f"To require them: bindery products change {PK} --claim-codes" in result.stderr
 
 
-def test_listed_devices_of_the_product_get_labels(
-    bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorder = feed.captured(monkeypatch)
+def test_listed_devices_of_the_product_get_labels(bindery: Bindery, tmp_path: Path, feed: Feed) -> None:
     for number in range(12):
         devices.manufacture(PK, f"S{number}", device_key=f"ABCD{number}")
     devices.manufacture("p2", "P1", device_key="ABCD")
     succeeded(as_user(ME, sn="S7"))
-    recorder.record()
+    feed.record()
     result = bindery(f"devices labels --product {PK} --output all.csv")
     assert (result.exit_code, json.loads(result.stdout)["labels"]) == (0, 12), result.output
     rows = (tmp_path / "all.csv").read_text().splitlines()[1:]
