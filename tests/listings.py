@@ -19,7 +19,11 @@ def check(earlier: Collection[str] = ()) -> None:
     Of devices with `earlier` changes, which were not captured, nothing is known but their events.
     """
     history = stored(Table.HISTORY)
-    expected = {device["pk"]: set(_states(device)) for device in stored(Table.DEVICES) if "dialect" in device}
+    bindings: dict[str, list[Item]] = defaultdict(list)
+    for item in stored(Table.BINDINGS):
+        bindings[item["pk"]].append(item)
+    found = [device for device in stored(Table.DEVICES) if "dialect" in device]
+    expected = {device["pk"]: set(_states(device, bindings[device["pk"]])) for device in found}
     listed = {item["pk"].removeprefix("listing#"): item for item in history if item["pk"].startswith("listing#")}
     # A device that was in the tables before the changes were captured has no event yet.
     assert listed.keys() <= {*expected, *earlier}
@@ -45,8 +49,7 @@ def check_counts() -> None:
     _check_counts(history, listed)
 
 
-def _states(device: Item) -> Iterator[str]:
-    bindings = [item for item in stored(Table.BINDINGS) if item["pk"] == device["pk"]]
+def _states(device: Item, bindings: list[Item]) -> Iterator[str]:
     held = any("bound_at" in item and item.get("status") != "unregistered" for item in bindings if _is_binding(item))
     yield "bound" if held else "unbound"
     if any(item["sk"] == "link#presence" and "holder" in item for item in bindings):

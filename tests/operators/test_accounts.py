@@ -1,10 +1,15 @@
+"""Accounts, and the behavior common to all admin resources."""
+
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from bindery.aws.dynamodb import Table
+from bindery.core.errors import HotKey, Reason
 from bindery.directory import accounts, api_keys
 from bindery.directory.api_keys import Grant, Kind
+from bindery.operators.resource import Resource
 from tests.http_api import OPERATOR, Response, admin, event, invoke
 from tests.invariants import broken
 from tests.tables import everything, stored
@@ -87,3 +92,50 @@ def test_live_later_and_rotated_keys_repeat_the_number_of_parts() -> None:
 def test_other_identifiers_with_dots_are_accepted(name: str) -> None:
     assert admin("accounts", "POST", "accounts", {"account": name, "name": "Acme"}).status == 200
     assert admin("accounts", "GET", f"accounts/{name}").json()["account"] == name
+
+
+# ── All resources ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer_of(resource: Resource, path: str) -> Any:
+    request = event("GET", path)
+    request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}
+    return resource(request, None)
+
+
+def test_parallel_requests_keep_their_own_events() -> None:
+    one, other = Resource("one"), Resource("other")
+    meanwhile = Thread(target=answer_of, args=(other, "/admin/v1/other"))
+
+    @one.app.get("/admin/v1/one")
+    def look() -> str:
+        meanwhile.start()
+        meanwhile.join(0.3)
+        return str(one.app.current_event.path)
+
+    assert answer_of(one, "/admin/v1/one")["body"] == "/admin/v1/one"
+    meanwhile.join()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\t", "\u2028", "\u200b", "\x00"])
+def test_path_with_unprintable_character_runs_nothing(end: str) -> None:
+    resource, ran = Resource("one"), []
+    for path in ("/admin/v1/one", "/admin/v1/one/<name>/enable"):
+        resource.app.get(path)(lambda name="": ran.append(name))
+    for path in ("/admin/v1/one", "/admin/v1/one/a/enable"):
+        assert answer_of(resource, path)["statusCode"] == 200
+        assert answer_of(resource, path + end)["statusCode"] == 404
+    assert ran == ["", "a"]
+
+
+def test_throttled_key_range_is_a_warning_and_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    resource = Resource("one")
+
+    @resource.app.get("/admin/v1/one")
+    def fail() -> None:
+        raise HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")
+
+    assert answer_of(resource, "/admin/v1/one")["statusCode"] == 503
+    warning, line = caplog.records
+    assert (warning.levelname, warning.throttled) == ("WARNING", "TableWriteKeyRangeThroughputExceeded")
+    assert line.levelname == "INFO"

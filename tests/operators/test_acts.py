@@ -10,31 +10,21 @@ import pytest
 from bindery.aws import dynamodb
 from bindery.aws.dynamodb import Item, Table
 from bindery.connectivity import service_addresses
-from bindery.core import clock
 from bindery.directory import users
-from bindery.feed import people
-from bindery.operators import privacy
 from bindery.registry import acts, bindings, devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import aws_calls, quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import erase
 from tests.quectel import DEVICE, ME, OTHER, PK, THIRD, World, as_user, succeeded
 from tests.records import ADDRESS, registration
 from tests.tables import acts_in, everything, item_at, stored
 
-pytestmark = pytest.mark.usefixtures("registry")
+pytestmark = pytest.mark.usefixtures("registry", "now")
 
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 SECOND = "80:00:00:00:00:00:00:F2"
-
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Freeze the time."""
-    moment = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    return moment
 
 
 @pytest.fixture
@@ -170,16 +160,6 @@ def test_each_removed_address_has_its_act(now: int) -> None:
     assert sorted(without_keys(acts_in(everything())), key=lambda act: act["address"]) == removed
 
 
-def test_refused_change_writes_no_act() -> None:
-    device = registration("MIGR00002")
-    unknown = identity.opaque("vodlix#000000000001")
-    for action in ("disable", "enable"):
-        assert admin("devices", "POST", f"devices/{identity.opaque(device)}/{action}").json()["reason"] == "invalid"
-    for action in ("disable", "enable", "deactivate", "activate", "unban"):
-        assert admin("devices", "POST", f"devices/{unknown}/{action}").json()["reason"] == "not_found"
-    assert acts_in(everything()) == []
-
-
 # ── Ended bindings ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -246,11 +226,6 @@ def test_conflicting_forced_unbinding_leaves_no_act(monkeypatch: pytest.MonkeyPa
 # ── Erasure ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def erase(uid: str) -> None:
-    while not admin("privacy", "DELETE", f"privacy/{uid}").json()["complete"]:
-        pass
-
-
 @pytest.mark.parametrize("mode", Mode)
 def test_erasure_is_one_act_and_says_why_what_was_held_ended(mode: Mode, now: int) -> None:
     World(mode)
@@ -281,17 +256,6 @@ def test_erasure_that_could_not_finish_is_no_act(monkeypatch: pytest.MonkeyPatch
     concurrently(monkeypatch, lambda: users.change(ME, email="new@example.com"))
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
     assert acts_in(everything()) == []
-
-
-def test_erased_person_is_known_by_the_pseudonym_only() -> None:
-    World()
-    person = people.pseudonym(identity.user_holder(ME), clock.now())
-    with dynamodb.acting(OPERATOR):
-        while not privacy.erase(ME)[1]:
-            pass
-    (act,) = acts_in(everything())
-    assert act["person"] == person
-    assert ME not in json.dumps(act)
 
 
 # ── Deletions ─────────────────────────────────────────────────────────────────────────────────────────────────────────

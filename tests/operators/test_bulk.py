@@ -12,10 +12,10 @@ from bindery.operators import bulk, forced_unbind
 from bindery.operators.resource import BulkAct
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
-from bindery.vodlix import video_devices
 from tests import quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import player
 from tests.quectel import DEVICE, ME, OTHER, PK, THIRD, World
 from tests.records import ADDRESS, company_device, registration
 from tests.tables import acts_in, everything, item_at, without_acts
@@ -93,17 +93,37 @@ CASES: dict[str, tuple[Callable[[str], object], str, Callable[[items.Device], ob
     "enable": (lambda device: devices.set_enabled(device, False), "enabled", lambda device: "disabled" not in device),
     "deactivate": (lambda device: None, "deactivated", lambda device: device.get("inactive")),
     "activate": (lambda device: devices.deactivate(device), "activated", lambda device: "inactive" not in device),
+    "lost": (lambda device: None, "lost", lambda device: device.get("ban_kind") == "lost"),
+    "found": (lambda device: devices.ban(device, "a", kind="lost"), "found", lambda device: "banned_at" not in device),
+    "retire": (lambda device: None, "retired", lambda device: device.get("ban_kind") == "retired"),
 }
-REVERTED: dict[str, Callable[[], object]] = {
-    "ban": lambda: devices.unban(DEVICE),
-    "unban": lambda: devices.ban(DEVICE, "stolen again"),
-    "disable": lambda: devices.set_enabled(DEVICE, True),
-    "enable": lambda: devices.set_enabled(DEVICE, False),
-    "deactivate": lambda: devices.activate(DEVICE),
-    "activate": lambda: devices.deactivate(DEVICE),
-    "assign": lambda: service_addresses.withdraw_from(DEVICE),
-    "unassign": lambda: service_addresses.assign(ADDRESS, DEVICE),
+OTHERS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+    "ban": (lambda: devices.ban(DEVICE, "stolen"), lambda: devices.unban(DEVICE)),
+    "unban": (lambda: devices.unban(DEVICE), lambda: devices.ban(DEVICE, "stolen again")),
+    "disable": (lambda: devices.set_enabled(DEVICE, False), lambda: devices.set_enabled(DEVICE, True)),
+    "enable": (lambda: devices.set_enabled(DEVICE, True), lambda: devices.set_enabled(DEVICE, False)),
+    "deactivate": (lambda: devices.deactivate(DEVICE), lambda: devices.activate(DEVICE)),
+    "activate": (lambda: devices.activate(DEVICE), lambda: devices.deactivate(DEVICE)),
+    "assign": (
+        lambda: service_addresses.assign(ADDRESS, DEVICE),
+        lambda: service_addresses.withdraw_from(DEVICE),
+    ),
+    "unassign": (
+        lambda: service_addresses.withdraw_from(DEVICE),
+        lambda: service_addresses.assign(ADDRESS, DEVICE),
+    ),
 }
+"""By act: the same change, and its reversal, by code without a job."""
+
+
+def ready(act: str) -> Any:
+    """Create the device in a state that an act changes. Return the line of a request."""
+    World()
+    if act == "unassign":
+        service_addresses.assign(ADDRESS, DEVICE)
+    elif act != "assign":
+        CASES[act][0](DEVICE)
+    return line(DEVICE, address=ADDRESS) if act in ("assign", "unassign") else DEVICE
 
 
 def test_acts_of_the_api_are_those_of_the_layer() -> None:
@@ -113,19 +133,19 @@ def test_acts_of_the_api_are_those_of_the_layer() -> None:
 @pytest.mark.parametrize("act", CASES)
 def test_act_is_done_once_on_each_device(act: str, at: Callable[[int], None]) -> None:
     given, name, holds = CASES[act]
-    made = manufactured(12)
+    made = manufactured(3)
     for device in made:
         given(device)
     at(5)
-    assert results(act, *made, dry_run=True) == ["done"] * 12
+    assert results(act, *made, dry_run=True) == ["done"] * 3
     assert did() == []
-    assert results(act, *made) == ["done"] * 12
-    assert did() == [name] * 12
+    assert results(act, *made) == ["done"] * 3
+    assert did() == [name] * 3
     assert all(holds(dict(item_at(items.device(device)))) for device in made)  # type: ignore[arg-type]
     after = everything()
     at(9)
-    assert results(act, *made) == ["done"] * 12
-    assert results(act, *made, job=SECOND_JOB) == results(act, *made, job=None) == ["unchanged"] * 12
+    assert results(act, *made) == ["done"] * 3
+    assert results(act, *made, job=SECOND_JOB) == results(act, *made, job=None) == ["unchanged"] * 3
     assert everything() == after
 
 
@@ -160,14 +180,13 @@ def test_request_without_devices_returns_the_time() -> None:
 def test_devices_are_named_by_identifiers() -> None:
     World()
     phone = registration("MIGR00002", "356", "My Phone")
-    facts = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile"}
-    video_devices.add("A1:B2:C3:D4:E5:F6", **facts, app_version="2", app_name="App")
+    video = player()
     rufus = company_device("acme", "R1")
     company_device("acme", quectel.SN)
     named: list[tuple[dict[str, str], str]] = [
         ({"product_key": PK, "serial": f" {quectel.SN} "}, DEVICE),
         ({"imei": "356"}, phone),
-        ({"mac": "a1b2c3d4e5f6"}, identity.video_device("A1B2C3D4E5F6")),
+        ({"mac": "a1b2c3d4e5f6"}, video),
         ({"serial": "R1"}, rufus),
     ]
     answer = ask("ban", *(given for given, _ in named)).json()["outcomes"]
@@ -177,29 +196,22 @@ def test_devices_are_named_by_identifiers() -> None:
     one = "Name a device by one of device, serial (with or without product_key), imei and mac."
     long = ("refused", "serial must have 1 to 128 characters.")
     assert outcomes("ban", {"serial": " "}, {"serial": "x" * 129}) == [long, long]
+    several = "Several devices have this serial number. Specify product_key, or device."
     assert outcomes("ban", {"serial": quectel.SN}, {"serial": "R2"}, {}, {"mac": "x", "imei": "y"}) == [
-        ("refused", "Several devices have this serial number. Specify product_key, or device."),
-        ("refused", "No device has this serial number."),
-        ("refused", one),
-        ("refused", one),
+        ("refused", why) for why in (several, "No device has this serial number.", one, one)
     ]
 
 
 # ── What others changed ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("act", [*CASES, "assign", "unassign"])
+@pytest.mark.parametrize("act", OTHERS)
 def test_change_by_another_operator_is_not_reverted(act: str, at: Callable[[int], None]) -> None:
-    World()
-    if act in CASES:
-        CASES[act][0](DEVICE)
-    elif act == "unassign":
-        service_addresses.assign(ADDRESS, DEVICE)
-    asked = line(DEVICE, address=ADDRESS) if act in ("assign", "unassign") else DEVICE
+    asked = ready(act)
     at(5)
     assert results(act, asked) == ["done"]
     at(6)
-    as_other(REVERTED[act])
+    as_other(OTHERS[act][1])
     after = everything()
     at(7)
     assert outcomes(act, asked) == [("refused", CHANGED)]
@@ -208,32 +220,16 @@ def test_change_by_another_operator_is_not_reverted(act: str, at: Callable[[int]
     assert results(act, asked, job=SECOND_JOB, began_at=BEGAN + 6) == ["done"]
 
 
-@pytest.mark.parametrize("act", [*CASES, "assign", "unassign"])
+@pytest.mark.parametrize("act", OTHERS)
 def test_concurrent_change_by_another_operator_is_not_reverted(
     act: str, at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    World()
-    if act in CASES:
-        CASES[act][0](DEVICE)
-    elif act == "unassign":
-        service_addresses.assign(ADDRESS, DEVICE)
-    asked = line(DEVICE, address=ADDRESS) if act in ("assign", "unassign") else DEVICE
-    forward: dict[str, Callable[[], object]] = {
-        "ban": lambda: devices.ban(DEVICE, "stolen"),
-        "unban": lambda: devices.unban(DEVICE),
-        "disable": lambda: devices.set_enabled(DEVICE, False),
-        "enable": lambda: devices.set_enabled(DEVICE, True),
-        "deactivate": lambda: devices.deactivate(DEVICE),
-        "activate": lambda: devices.activate(DEVICE),
-        "assign": lambda: service_addresses.assign(ADDRESS, DEVICE),
-        "unassign": lambda: service_addresses.withdraw_from(DEVICE),
-    }
+    asked = ready(act)
 
     def there_and_back() -> None:
-        at(6)
-        as_other(forward[act])
-        at(7)
-        as_other(REVERTED[act])
+        for moment, change in enumerate(OTHERS[act], 6):
+            at(moment)
+            as_other(change)
 
     at(5)
     before(monkeypatch, "TransactWriteItems", there_and_back)
@@ -360,6 +356,7 @@ def test_bans_of_other_kinds_are_not_lifted(at: Callable[[int], None]) -> None:
     assert results("retire", made[0]) == results("lost", made[1]) == results("ban", made[2]) == ["done"]
     assert results("unban", *made, job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "refused", "done"]
     assert results("found", *made[:2], job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "done"]
+    assert results("return", *made, job="3" * 32, began_at=BEGAN + 6) == ["done", "unchanged", "unchanged"]
 
 
 # ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -374,15 +371,10 @@ def test_addresses_are_assigned_and_removed(at: Callable[[int], None]) -> None:
         line(made[2], address="nowhere"),
         line(made[2]),
     ]
-    assert outcomes("assign", *asked) == [
-        ("done", None),
-        ("done", None),
-        ("refused", "'nowhere' is not a service address."),
-        ("refused", "The line has no service address."),
-    ]
-    assert outcomes("assign", line(made[2], address=ADDRESS)) == [
-        ("refused", "A device has this service address already.")
-    ]
+    wrong = ["'nowhere' is not a service address.", "The line has no service address."]
+    assert outcomes("assign", *asked) == [("done", None)] * 2 + [("refused", why) for why in wrong]
+    taken = ("refused", "A device has this service address already.")
+    assert outcomes("assign", line(made[2], address=ADDRESS)) == [taken]
     assert did() == ["address_assigned"] * 2
     assert results("unassign", asked[0], made[1], made[2]) == ["done", "done", "unchanged"]
     assert did().count("address_removed") == 2
@@ -393,6 +385,5 @@ def test_device_with_sixteen_addresses_gets_no_other(at: Callable[[int], None]) 
     World()
     for number in range(service_addresses.LIMIT):
         service_addresses.assign(f"80:00:00:00:00:00:01:{number:02X}", DEVICE)
-    assert outcomes("assign", line(DEVICE, address=ADDRESS)) == [
-        ("refused", "The device has 16 service addresses already.")
-    ]
+    refused = ("refused", "The device has 16 service addresses already.")
+    assert outcomes("assign", line(DEVICE, address=ADDRESS)) == [refused]

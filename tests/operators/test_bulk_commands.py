@@ -3,8 +3,7 @@
 import json
 import os
 import shlex
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +12,35 @@ from typer.testing import CliRunner, Result
 
 from bindery.aws import dynamodb
 from bindery.operators import bulk as layer_bulk
-from bindery.operators import forced_unbind
 from bindery.registry import devices, identity, items
-from tests import quectel
-from tests.command_line import InProcess, Killed
-from tests.quectel import PK, SN, World
+from tests.command_line import Killed
+from tests.operators import interrupted
+from tests.operators.interrupted import ENDPOINT, Kills
+from tests.quectel import PK, World
 from tests.records import ADDRESS, company_device
 from tests.tables import acts_in, everything, item_at
-from tools import files
 from tools.cli import bulk, bulk_job, client, working
-from tools.cli.client import Exit, Failure
+from tools.cli.client import Exit
 from tools.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 Bindery = Callable[..., Result]
-ENDPOINT = "https://api.example.com"
 
 
-class Api(InProcess):
-    """The functions, whose list of devices is `listed`. It counts requests, and can fail before or after one."""
+class Api(interrupted.Api):
+    """The functions, whose list of devices is `listed`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.endpoint = ENDPOINT
         self.listed: list[str] = []
         self.queries: list[Any] = []
-        self.fails = lambda: None
 
     def ask(self, method: str, *path: str, **request: Any) -> Any:
         if (method, path) == ("GET", ("devices",)):
             self.queries.append(request["query"])
             return {"items": [{"device": device} for device in self.listed], "next": None}
-        self.fails()
-        answer = super().ask(method, *path, **request)
-        self.fails()
-        return answer
+        return super().ask(method, *path, **request)
 
 
 @pytest.fixture
@@ -133,12 +125,8 @@ def test_preview_report_and_undo(bindery: Bindery) -> None:
     found = report("b.csv.ban")
     assert found[0] == {"line": 2, "device": made[0], "outcome": "done"}
     assert found[8] == {"line": 10, "device": rufus, "outcome": "done"}
-    assert found[10] == {
-        "line": 12,
-        "serial": "R2",
-        "outcome": "refused",
-        "problem": "No device has this serial number.",
-    }
+    refused = {"line": 12, "serial": "R2", "outcome": "refused", "problem": "No device has this serial number."}
+    assert found[10] == refused
     assert [line["line"] for line in found] == list(range(2, 15))
     again = bindery("bulk resume b.csv.ban")
     assert (again.exit_code, result(again), len(did())) == (1, counts(8, 1, 4), 8)
@@ -202,46 +190,6 @@ def test_devices_are_selected_by_a_list(bindery: Bindery, api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "act"),
-    [
-        ("bulk ban --reason recalled", "banned"),
-        ("bulk unban", "unbanned"),
-        ("bulk disable", "disabled"),
-        ("bulk enable", "enabled"),
-        ("bulk deactivate", "deactivated"),
-        ("bulk activate", "activated"),
-        ("bulk unbind --reason sold", "ended"),
-        ("bulk lost --reason lost", "lost"),
-        ("bulk found", "found"),
-        ("bulk retire --reason worn", "retired"),
-        ("bulk return --reason refurbished", "returned"),
-        ("bulk delete", "deleted"),
-    ],
-)
-def test_act_is_done_on_each_device(bindery: Bindery, line: str, act: str) -> None:
-    World()
-    made = [identity.manufactured_device(PK, SN)]
-    quectel.succeeded(quectel.as_user(quectel.ME))
-    if act == "unbanned":
-        devices.ban(made[0], "stolen")
-    if act == "found":
-        devices.ban(made[0], "lost", kind="lost")
-    if act == "deleted":
-        forced_unbind.end(made[0], "sold")
-    if act == "enabled":
-        devices.set_enabled(made[0], False)
-    if act == "activated":
-        devices.deactivate(made[0])
-    write("d.txt", *map(identity.opaque, made))
-    assert result(bindery(f"{line} --file d.txt --yes")) == counts(1)
-    assert act in did()
-    assert result(bindery(f"{line} --file d.txt --yes"))["done"] == 0
-    after = did()
-    assert bindery("bulk resume d.txt." + line.split()[1]).exit_code == 0
-    assert did() == after
-
-
-@pytest.mark.parametrize(
     ("line", "code", "said"),
     [
         ("ban --reason x", 2, "specify either --file or a filter, such as --product"),
@@ -282,109 +230,41 @@ def test_command_that_cannot_run_says_why(bindery: Bindery, line: str, code: int
 # ── Interrupted jobs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Kills:
-    """Kill the process at the chosen request or write."""
-
-    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.left: int | None = None
-        self.lock = threading.Lock()
-        api.fails = self.point
-        sync, replace = working.sync, files.replace
-
-        def synced(file: Any) -> None:
-            file.flush()
-            size = os.fstat(file.fileno()).st_size
-            try:
-                self.point()
-            except Killed:
-                # Only a part of what was written is in the file.
-                os.truncate(file.name, max(0, size - 60))
-                raise
-            sync(file)
-            self.point()
-
-        def replaced(path: Path, text: str) -> None:
-            self.point()
-            replace(path, text)
-            self.point()
-
-        monkeypatch.setattr(working, "sync", synced)
-        monkeypatch.setattr(files, "replace", replaced)
-
-    def point(self) -> None:
-        with self.lock:
-            if self.left is not None:
-                self.left -= 1
-                if self.left < 0:
-                    self.left = None
-                    raise Killed
-
-
 @pytest.fixture
 def kills(api: Api, monkeypatch: pytest.MonkeyPatch) -> Kills:
     monkeypatch.setattr(bulk_job, "LINES", 2)
     return Kills(api, monkeypatch)
 
 
-def killed_everywhere(kills: Kills, run: Callable[[int], Result]) -> Iterator[tuple[int, Result]]:
-    """Yield the result of each run that was killed at one more point and then repeated, until none is killed."""
-    for number in range(1000):
-        kills.left = number
-        try:
-            run(number)
-        except Killed:
-            yield number, run(number)
-            continue
-        assert number > 20
-        kills.left = None
-        return
-
-
 def acts_of(prefix: str) -> list[str]:
     return [act["did"] for act in acts_in(everything()) if act["pk"].rpartition("#")[2].startswith(prefix)]
 
 
-def test_killed_job_does_nothing_twice(bindery: Bindery, kills: Kills) -> None:
+@pytest.mark.parametrize("undo", [False, True], ids=["job", "undo"])
+def test_killed_job_does_nothing_twice(bindery: Bindery, kills: Kills, undo: bool) -> None:
     World()
 
     def run(number: int) -> Result:
-        prefix = f"K{number}-"
-        name = f"{prefix}.csv"
-        if not Path(name).exists():
-            for device in range(5):
-                devices.manufacture(PK, f"{prefix}{device}", device_key=f"{number:06}{device:06}")
-            write(name, "product_key,serial", *(f"{PK},{prefix}{device}" for device in range(5)))
-        return bindery(f"bulk ban --file {name} --reason recalled --yes")
-
-    for number, ran in killed_everywhere(kills, run):
-        prefix = f"K{number}-"
-        # The last points are after the end of the job, so the same command finds nothing to do.
-        assert (ran.exit_code, result(ran)) in ((0, counts(5)), (0, counts(0, 5))), number
-        assert acts_of(prefix) == ["banned"] * 5
-        assert [(line["line"], line["outcome"]) for line in report(f"{prefix}.csv.ban")] == [
-            (line, "done") for line in range(2, 7)
-        ]
-
-
-def test_killed_undo_does_nothing_twice(bindery: Bindery, kills: Kills) -> None:
-    World()
-
-    def run(number: int) -> Result:
-        prefix = f"U{number}-"
-        name = f"{prefix}.csv"
+        name = f"K{number}-.csv"
+        ban = f"bulk ban --file {name} --reason recalled --yes"
         if not Path(name).exists():
             left, kills.left = kills.left, None
-            for device in range(5):
-                devices.manufacture(PK, f"{prefix}{device}", device_key=f"{number:06}{device:06}")
-            write(name, "product_key,serial", *(f"{PK},{prefix}{device}" for device in range(5)))
-            bindery(f"bulk ban --file {name} --reason recalled --yes")
+            serials = [f"K{number}-{device}" for device in range(3)]
+            for serial in serials:
+                devices.manufacture(PK, serial, device_key=serial.replace("-", "000"))
+            write(name, "product_key,serial", *(f"{PK},{serial}" for serial in serials))
+            if undo:
+                bindery(ban)
             kills.left = left
-        return bindery(f"bulk undo {name}.ban --yes")
+        return bindery(f"bulk undo {name}.ban --yes" if undo else ban)
 
-    for number, ran in killed_everywhere(kills, run):
-        assert (ran.exit_code, result(ran)) in ((0, counts(5)), (1, counts(0, 0, 5))), number
-        assert [line["outcome"] for line in report(f"U{number}-.csv.ban.undo")] == ["done"] * 5
-        assert sorted(acts_of(f"U{number}-")) == ["banned"] * 5 + ["unbanned"] * 5
+    # The last points are after the end of the job, so the same command finds nothing to do.
+    again = (1, counts(0, 0, 3)) if undo else (0, counts(0, 3))
+    for number, ran in kills.everywhere(run):
+        assert (ran.exit_code, result(ran)) in ((0, counts(3)), again), number
+        found = report(f"K{number}-.csv.ban{'.undo' if undo else ''}")
+        assert [(line["line"], line["outcome"]) for line in found] == [(line, "done") for line in (2, 3, 4)]
+        assert sorted(acts_of(f"K{number}-")) == ["banned"] * 3 + ["unbanned"] * (3 if undo else 0)
 
 
 def test_change_between_kill_and_resume_is_kept(bindery: Bindery, kills: Kills) -> None:
@@ -423,19 +303,11 @@ def test_unfinished_job_is_undone_and_given_up(bindery: Bindery, kills: Kills) -
 
 def test_failed_request_says_how_to_resume(bindery: Bindery, api: Api) -> None:
     write("b.txt", *manufactured(2))
-    left = iter(range(4))
-
-    def fail() -> None:
-        if next(left, None) is None:
-            raise Failure(Exit.UNAVAILABLE, "unavailable")
-
-    api.fails = fail
+    api.fail_after = 2
     ran = bindery("bulk ban --file b.txt --reason recalled --yes")
-    assert (ran.exit_code, ran.stderr.splitlines()[-2:]) == (
-        6,
-        ["Interrupted. To resume: bindery bulk resume b.txt.ban", "bindery: unavailable"],
-    )
-    api.fails = lambda: None
+    said = ["Interrupted. To resume: bindery bulk resume b.txt.ban", "bindery: unavailable"]
+    assert (ran.exit_code, ran.stderr.splitlines()[-2:]) == (6, said)
+    api.fail_after = None
     other = bindery("bulk ban --file b.txt --reason stolen --yes")
     assert (other.exit_code, "To start a new job: --restart" in other.stderr) == (2, True)
     assert result(bindery("bulk ban --file b.txt --reason stolen --yes --restart")) == counts(2)
@@ -449,8 +321,6 @@ def test_job_runs_in_one_process_at_a_time(bindery: Bindery, kills: Kills) -> No
         bindery("bulk ban --file b.txt --reason recalled --yes")
     with bulk_job.find("b.txt.ban").locked():
         ran = bindery("bulk resume b.txt.ban")
-    assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (
-        4,
-        "bindery: the job in b.txt.ban is running in another process",
-    )
+    said = "bindery: the job in b.txt.ban is running in another process"
+    assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (4, said)
     assert result(bindery("bulk resume b.txt.ban")) == counts(4)

@@ -1,6 +1,5 @@
 """Deletion of devices: what is deleted with them, what refuses it, and what comes after."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,26 +15,19 @@ from bindery.operators import device_deletion
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from bindery.rufus import company_devices
-from bindery.vodlix import video_devices
 from tests import aws_calls, listings, quectel, rufus
 from tests import feed as streams
 from tests.concurrency.races import before
 from tests.feed import Feed, chains
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.remains import left, player
 from tests.quectel import DEVICE, DK, ME, OTHER, PK, SN, World, as_user, succeeded
 from tests.records import ADDRESS, registration
-from tests.tables import everything, item_at, stored
+from tests.tables import acts_in, everything, item_at, stored
 
-MAC = "A1:B2:C3:D4:E5:F6"
-PLAYER = {"device_os": "iOS", "device_version": "14.5", "device_type": "Mobile", "app_version": "2", "app_name": "App"}
+pytestmark = pytest.mark.usefixtures("registry")
+
 SECOND = "80:00:00:00:00:00:00:F2"
-AGAIN: dict[str, Any] = {"device_key": DK}
-
-
-@pytest.fixture
-def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Feed:
-    """Capture every change of the test."""
-    return streams.captured(monkeypatch)
 
 
 def of_company() -> str:
@@ -55,13 +47,6 @@ def deleted(device: str) -> None:
     assert (answer.status, answer.json()) == (200, {"device": identity.opaque(device), "complete": True})
 
 
-def left(device: str) -> list[dict[str, Any]]:
-    """Return all items that name a device, except operators' acts."""
-    tables = (Table.DEVICES, Table.BINDINGS, Table.DIRECTORY)
-    found = [item for table in tables for item in stored(table) if not str(item.get("sk", "")).startswith("act#")]
-    return [item for item in found if device in json.dumps(item, default=str)]
-
-
 def manufactured() -> str:
     World()
     return DEVICE
@@ -74,11 +59,6 @@ def company() -> str:
     return of_company()
 
 
-def player() -> str:
-    video_devices.add(MAC, **PLAYER)
-    return identity.video_device(MAC)
-
-
 def phone() -> str:
     device = registration("MIGR00002")
     owned_devices.unregister("MIGR00002", "356")
@@ -89,7 +69,7 @@ MADE: dict[str, Callable[[], str]] = {"quectel": manufactured, "rufus": company,
 
 
 @pytest.mark.parametrize("api", MADE)
-def test_device_is_deleted_with_everything_that_names_it(registry: None, api: str) -> None:
+def test_device_is_deleted_with_everything_that_names_it(api: str) -> None:
     device = MADE[api]()
     for address in (ADDRESS, SECOND):
         service_addresses.assign(address, device)
@@ -100,7 +80,7 @@ def test_device_is_deleted_with_everything_that_names_it(registry: None, api: st
     assert delete(device).status == 404
 
 
-def test_passings_connection_and_properties_are_deleted(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passings_connection_and_properties_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     device = company()
     now = clock.now()
     for number in range(5):
@@ -116,7 +96,7 @@ def test_passings_connection_and_properties_are_deleted(registry: None, monkeypa
     assert left(device) == []
 
 
-def test_deletion_ends_a_void_connection(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deletion_ends_a_void_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     device = company()
     ended: list[Any] = []
     monkeypatch.setattr(device_deletion.device_connections, "disconnect", lambda last, why: ended.append((last, why)))
@@ -137,7 +117,7 @@ def refused(device: str, holders: str) -> None:
     assert everything() == before_it
 
 
-def test_bound_device_is_refused_with_kind_and_number_of_holders(registry: None) -> None:
+def test_bound_device_is_refused_with_kind_and_number_of_holders() -> None:
     World()
     rufus.install()
     rufus.bound()
@@ -147,7 +127,7 @@ def test_bound_device_is_refused_with_kind_and_number_of_holders(registry: None)
     refused(DEVICE, "1 user holds")
 
 
-def test_users_are_counted_up_to_a_hundred(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_are_counted_up_to_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
     World(Mode.MULTI)
     for uid in (ME, OTHER):
         succeeded(as_user(uid))
@@ -156,7 +136,7 @@ def test_users_are_counted_up_to_a_hundred(registry: None, monkeypatch: pytest.M
     refused(DEVICE, "1+ users hold")
 
 
-def test_expired_share_does_not_hold_a_device(registry: None) -> None:
+def test_expired_share_does_not_hold_a_device() -> None:
     World(Mode.MULTI)
     share: items.Binding = {"kind": "share", "holder": "user#x", "binding": "b", "share": "s", "expires_at": 1}
     dynamodb.write(items.user_binding(DEVICE, "x").put(share))
@@ -167,8 +147,8 @@ def test_expired_share_does_not_hold_a_device(registry: None) -> None:
 # ── Concurrent requests ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING, Mode.MULTI])
-def test_concurrent_bind_wins_and_the_device_stays(registry: None, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", Mode)
+def test_concurrent_bind_wins_and_the_device_stays(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     World(mode)
     before(monkeypatch, "TransactWriteItems", lambda: succeeded(as_user(ME)))
     assert delete(DEVICE).status == (409 if mode is Mode.MULTI else 503)
@@ -177,19 +157,15 @@ def test_concurrent_bind_wins_and_the_device_stays(registry: None, monkeypatch: 
     assert quectel.as_user(ME).json()["code"] == 5049
 
 
-@pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.ROTATING, Mode.MULTI])
-def test_concurrent_deletion_wins_and_nothing_is_bound(
-    registry: None, monkeypatch: pytest.MonkeyPatch, mode: Mode
-) -> None:
+@pytest.mark.parametrize("mode", Mode)
+def test_concurrent_deletion_wins_and_nothing_is_bound(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     World(mode)
     before(monkeypatch, "TransactWriteItems", lambda: deleted(DEVICE))
     assert as_user(ME).json()["code"] == 5090
     assert left(DEVICE) == []
 
 
-def test_device_of_a_deleted_product_is_closed_before_it_is_deleted(
-    registry: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_device_of_a_deleted_product_is_closed_before_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     World(Mode.MULTI)
     dynamodb.write(items.product(PK).delete())
     deleted(DEVICE)
@@ -207,7 +183,7 @@ CHANGES: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_concurrent_change_is_not_lost(registry: None, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_concurrent_change_is_not_lost(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     World(Mode.MULTI)
     service_addresses.assign(ADDRESS, DEVICE)
     devices.set_enabled(DEVICE, False)
@@ -216,29 +192,24 @@ def test_concurrent_change_is_not_lost(registry: None, monkeypatch: pytest.Monke
     assert item_at(items.device(DEVICE))
 
 
-@pytest.mark.parametrize("call", range(12))
-def test_deletion_killed_at_any_call_is_finished_by_the_next(
-    registry: None, monkeypatch: pytest.MonkeyPatch, call: int
-) -> None:
+@pytest.mark.parametrize("calls", range(12))
+def test_deletion_killed_at_any_call_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     World(Mode.MULTI)
     service_addresses.assign(ADDRESS, DEVICE)
     device_credentials.issue(DEVICE)
     dynamodb.write(items.passing(DEVICE, 1, "s", 1).put({"expires_at": 9999999999}))
-    left_calls = [call]
+    done = iter(range(calls))
 
     def kill(service: str, operation: str, request: Any) -> None:
-        left_calls[0] -= 1
-        if left_calls[0] == -1:
+        if next(done, None) is None:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(aws_calls, "before", [*aws_calls.before, kill])
-        with suppress(KeyboardInterrupt):
-            delete(DEVICE)
+        delete(DEVICE)
     assert delete(DEVICE).status in (200, 404)
     assert left(DEVICE) == []
-    acts = [each["did"] for each in stored(Table.BINDINGS) if each["pk"] == DEVICE]
-    assert acts.count("deleted") == 1
+    assert [act["did"] for act in acts_in(everything()) if act["pk"] == DEVICE].count("deleted") == 1
 
 
 # ── History ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -255,7 +226,7 @@ def test_history_stays_and_goes_on_when_the_device_comes_back(feed: Feed) -> Non
     shown = admin("history", "GET", f"history/devices/{identity.opaque(DEVICE)}").json()["items"]
     assert [each["type"] for each in shown] == ["device.registered", "device.deleted"]
     assert admin("devices", "GET", "devices", query={"product": PK}).json()["items"] == []
-    devices.manufacture(PK, SN, **AGAIN)
+    devices.manufacture(PK, SN, device_key=DK)
     assert feed.types() == ["device.registered"]
     succeeded(as_user(ME))
     assert feed.types() == ["device.bound"]
@@ -268,7 +239,7 @@ def again(feed: Feed) -> None:
     """Manufacture the device again: its first record was not captured."""
     dynamodb.write(items.device(DEVICE).delete())
     feed.records.clear()
-    devices.manufacture(PK, SN, **AGAIN)
+    devices.manufacture(PK, SN, device_key=DK)
 
 
 def of_table(feed: Feed, name: str) -> list[Any]:
@@ -304,21 +275,6 @@ def test_device_that_was_deleted_before_it_was_recorded_is_registered_first(feed
     deleted(DEVICE)
     assert feed.types() == ["device.registered", "device.deleted"]
     assert [item for item in stored(Table.HISTORY) if item["pk"].startswith(("listing#", "devices#"))] == []
-
-
-def test_registration_is_recorded_after_the_deletion_that_another_stream_has(feed: Feed) -> None:
-    World()
-    again(feed)
-    feed.record()
-    deleted(DEVICE)
-    devices.manufacture(PK, SN, **AGAIN)
-    registration = of_table(feed, "Devices")[-1:]
-    assert streams.handle(registration) == []
-    rest = feed.pending()
-    assert streams.handle(rest) == []
-    types = [event["type"] for event in chains()[DEVICE]]
-    assert types == ["device.registered", "device.deleted", "device.registered"]
-    listings.check()
 
 
 def test_late_event_does_not_list_a_deleted_device(feed: Feed) -> None:

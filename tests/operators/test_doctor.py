@@ -50,33 +50,17 @@ def fail(*_: object, **__: object) -> Any:
 def test_healthy_installation_passes_and_is_left_unchanged() -> None:
     found = ask()
     assert ill(found) == {}
+    secrets = ("device_id", "binding_key", "claim", "quectel_session", "remoteit_session", "directory")
+    indexes = ("by_serial", "by_holder", "by_label", "by_credential", "by_list", "by_time")
     assert [check["name"] for check in found["checks"]] == [
-        "table directory",
-        "table devices",
-        "table bindings",
-        "table frames",
-        "table history",
-        "index by_serial",
-        "index by_holder",
-        "index by_label",
-        "index by_credential",
-        "index by_list",
-        "index by_time",
-        "secret device_id",
-        "secret binding_key",
-        "secret claim",
-        "secret quectel_session",
-        "secret remoteit_session",
-        "secret directory",
-        "format",
-        "issuer",
-        "clock",
-        "client",
-        "leftovers",
-        *DIALECTS,
-        "cleanup",
+        *(f"table {name}" for name in ("directory", "devices", "bindings", "frames", "history")),
+        *(f"index {name}" for name in indexes),
+        *(f"secret {name}" for name in secrets),
+        *("format", "issuer", "clock", "client", "leftovers", *DIALECTS, "cleanup"),
     ]
-    assert "not configured" in next(check["detail"] for check in found["checks"] if check["name"] == "issuer")
+    details = {check["name"]: check["detail"] for check in found["checks"]}
+    assert "not configured" in details["issuer"]
+    assert re.fullmatch(rf"{env.read('AWS_CLIENT')}: first call \d+ ms, then \d+ ms", details["client"])
     assert everything() == NOTHING
 
 
@@ -204,36 +188,22 @@ def test_next_run_deletes_only_leftovers_of_an_interrupted_run(monkeypatch: pyte
     assert everything() == before
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
 @pytest.mark.parametrize("table", Table)
-def test_probe_in_an_unreadable_table_is_deleted(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
+def test_probe_in_an_unreadable_table_is_deleted(
+    monkeypatch: pytest.MonkeyPatch, table: Table, interrupted: bool
+) -> None:
+    """An interrupted run wrote the probe and did not clean up."""
     real = dynamodb.get
-
-    def unread(key: dynamodb.Key, **given: Any) -> Any:
-        return fail() if key.table is table else real(key, **given)
-
-    with monkeypatch.context() as unreadable:
-        unreadable.setattr(dynamodb, "get", unread)
+    with monkeypatch.context() as failing:
+        failing.setattr(dynamodb, "get", lambda key, **given: fail() if key.table is table else real(key, **given))
+        if interrupted:
+            failing.setattr(doctor, "_remove", fail)
         assert ill(ask())[f"table {table.name.lower()}"] == "refused: unavailable"
-    assert everything() == NOTHING
-
-
-@pytest.mark.parametrize("table", Table)
-def test_next_run_deletes_the_probe_of_an_interrupted_run(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
-    """The run was interrupted after a probe's write, before the cleanup."""
-    real = dynamodb.get
-    with monkeypatch.context() as interrupted:
-        interrupted.setattr(dynamodb, "get", lambda key, **given: fail() if key.table is table else real(key, **given))
-        interrupted.setattr(doctor, "_remove", fail)
-        ask()
-    assert everything() != NOTHING
+    assert (everything() != NOTHING) is interrupted
     monkeypatch.setattr(doctor, "LEFT_BEHIND", -1)
     assert ill(ask()) == {}
     assert everything() == NOTHING
-
-
-def test_client_and_the_times_of_its_calls_are_shown() -> None:
-    (detail,) = [check["detail"] for check in ask()["checks"] if check["name"] == "client"]
-    assert re.fullmatch(rf"{env.read('AWS_CLIENT')}: first call \d+ ms, then \d+ ms", detail)
 
 
 # ── A device and a connection for a test of the device link ───────────────────────────────────────────────────────────

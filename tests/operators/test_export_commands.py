@@ -5,44 +5,27 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bindery.core import clock
+from bindery.core import clock, env
 from bindery.directory import accounts, users
 from bindery.feed import chain
 from bindery.feed.chain import Draft
 from bindery.registry import identity
-from tests.command_line import Bindery, InProcess, Killed, run
+from tests.command_line import Bindery, run
+from tests.operators.interrupted import Api, Kills
 from tests.records import company_device
-from tools import files, template
+from tools import template
 from tools.cli import client, export, history, working
-from tools.cli.client import Exit, Failure
+from tools.cli.client import Exit
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 DOCUMENT = json.loads((template.ROOT / "docs/openapi/bindery.json").read_text())
 SCHEMAS = DOCUMENT["components"]["schemas"]
-
-
-class Api(InProcess):
-    """The functions. It counts requests, and can fail before or after one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.endpoint = "https://api.example.com"
-        self.asked: list[str] = []
-        self.fails: Callable[[], None] = lambda: None
-
-    def ask(self, method: str, *path: str, **request: Any) -> Any:
-        self.fails()
-        self.asked.append("/".join(path))
-        answer = super().ask(method, *path, **request)
-        self.fails()
-        return answer
 
 
 @pytest.fixture
@@ -63,10 +46,9 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(working, "PAGE", 2)
 
 
-def made(count: int) -> list[str]:
+def made(count: int) -> None:
     for number in range(count):
         accounts.create(f"a{number}", name=f"Account {number}")
-    return [f"a{number}" for number in range(count)]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -144,42 +126,32 @@ def test_spreadsheets_do_not_run_what_holders_wrote(bindery: Bindery) -> None:
     assert json.loads(bindery("export accounts").stdout.splitlines()[0])["name"] == "=1+1"
 
 
-def test_history_is_exported(bindery: Bindery, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_is_exported(bindery: Bindery, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "PAGE", 16)
+    monkeypatch.setenv("HISTORY_DAYS", "1")
+    env.clear_cache()
     device = company_device("acme", "R1")
-    for number in range(40):
+    for number in range(20):
         facts = {"api": "rufus", "device": identity.opaque(device), "binding": f"b{number}"}
         chain.append(Draft(f"{number:032x}", "device.bound", clock.now(), device, facts, "record"))
-    assert len(bindery("export history").stdout.splitlines()) == 40
-    assert (
-        rows(bindery(f"export history --device {identity.opaque(device)} --format csv").stdout)[1][1] == "device.bound"
-    )
+    assert len(bindery("export history").stdout.splitlines()) == 20
+    of_device = bindery(f"export history --device {identity.opaque(device)} --format csv").stdout
+    assert rows(of_device)[1][1] == "device.bound"
     assert bindery("export history --operator arn:none").stdout == ""
     assert bindery("export history --file h.ndjson").exit_code == 0
-    assert len(Path("h.ndjson").read_text().splitlines()) == 40
+    assert len(Path("h.ndjson").read_text().splitlines()) == 20
     assert bindery("export history --device x").exit_code == Exit.USAGE
 
 
-def test_other_lists_are_exported(bindery: Bindery, api: Api) -> None:
+def test_other_lists_are_exported(bindery: Bindery) -> None:
     accounts.create("acme", name="Acme")
     users.create("ada", "acme")
-    lines = [
-        "users --account acme",
-        "keys --account acme",
-        "domains",
-        "products",
-        "families --owner ada",
-        "issued --customer c1",
-        "connections --caller ada",
-        "webhooks",
-        "devices --state bound",
-        "online",
-        "unrecorded",
-    ]
-    for line in lines:
+    lines = ["users --account acme", "keys --account acme", "domains", "products", "families --owner ada"]
+    lines += ["issued --customer c1", "connections --caller ada", "webhooks", "devices --state bound", "online"]
+    for line in [*lines, "unrecorded"]:
         assert bindery(f"export {line} --format csv").exit_code == 0, line
-    assert bindery("export deliveries --webhook wh_0").exit_code == Exit.NOT_FOUND
-    assert bindery("export dead --webhook wh_0").exit_code == Exit.NOT_FOUND
+    for line in ("deliveries --webhook wh_0", "dead --webhook wh_0"):
+        assert bindery(f"export {line}").exit_code == Exit.NOT_FOUND
     assert bindery("export connections").exit_code == Exit.USAGE
     assert rows(bindery("export users --account acme --format csv").stdout)[1][:2] == ["ada", "acme"]
 
@@ -203,84 +175,32 @@ def test_export_never_overwrites_a_file(bindery: Bindery, api: Api) -> None:
 def test_killed_export_resumes_without_losing_or_repeating_rows(
     bindery: Bindery, api: Api, small_pages: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made(7)
+    made(3)
     whole = bindery("export accounts --format csv").stdout_bytes
-    left: list[int] = []
-
-    def point() -> None:
-        if left and left[0] == 0:
-            left.clear()
-            raise Killed
-        if left:
-            left[0] -= 1
-
-    sync, replace, rename = working.sync, files.replace, Path.rename
-
-    def synced(file: Any) -> None:
-        file.flush()
-        try:
-            point()
-        except Killed:
-            os.truncate(file.name, max(0, os.fstat(file.fileno()).st_size - 20))
-            raise
-        sync(file)
-        point()
-
-    def replaced(path: Path, text: str) -> None:
-        point()
-        replace(path, text)
-        point()
-
-    def renamed(self: Path, target: Path) -> Path:
-        point()
-        found = rename(self, target)
-        point()
-        return found
-
-    api.fails = point
-    monkeypatch.setattr(working, "sync", synced)
-    monkeypatch.setattr(files, "replace", replaced)
-    monkeypatch.setattr(Path, "rename", renamed)
-    for number in range(1000):
-        left[:] = [number]
-        try:
-            bindery("export accounts --file a.csv")
-        except Killed:
-            ran = bindery("export accounts --file a.csv")
-            assert (ran.exit_code, json.loads(ran.stdout)["rows"]) == (0, 7), number
-        else:
-            assert number > 20
-            break
+    kills = Kills(api, monkeypatch)
+    for number, ran in kills.everywhere(lambda _: bindery("export accounts --file a.csv")):
+        assert (ran.exit_code, json.loads(ran.stdout)["rows"]) == (0, 3), number
         assert (Path("a.csv").read_bytes(), os.listdir()) == (whole, ["a.csv"])
         Path("a.csv").unlink()
 
 
 def test_interrupted_export_says_how_to_resume(bindery: Bindery, api: Api, small_pages: None) -> None:
     made(7)
-    left = iter(range(5))
-
-    def fail() -> None:
-        if next(left, None) is None:
-            raise Failure(Exit.UNAVAILABLE, "unavailable")
-
-    api.fails = fail
+    api.fail_after = 2
     ran = bindery("export accounts --file a.csv")
-    assert (ran.exit_code, ran.stderr) == (
-        6,
-        "Interrupted after 4 rows. Run the same command again to resume.\nbindery: unavailable\n",
-    )
+    said = "Interrupted after 4 rows. Run the same command again to resume.\nbindery: unavailable\n"
+    assert (ran.exit_code, ran.stderr) == (6, said)
     assert sorted(os.listdir()) == ["a.csv.part", "a.csv.part.json"]
-    left = iter(range(5))
+    api.fail_after = 2
     streamed = bindery("export accounts")
     assert streamed.stderr.splitlines()[0] == "Interrupted after 4 rows. An export with --file can be resumed."
-    api.fails = lambda: None
+    api.fail_after = None
     other = bindery("export accounts --file a.csv --raw")
     assert (other.exit_code, "To start from the beginning: --restart" in other.stderr) == (2, True)
     api.asked.clear()
     with Path("a.csv.part").open() as part, working.held(part, "the export"):
-        assert bindery("export accounts --file a.csv").stderr == (
-            "bindery: the export to a.csv is running in another process\n"
-        )
+        running = bindery("export accounts --file a.csv")
+    assert running.stderr == "bindery: the export to a.csv is running in another process\n"
     assert json.loads(bindery("export accounts --file a.csv").stdout)["rows"] == 7
     assert len(api.asked) == 2
     Path("a.csv").rename("b.csv.part")
@@ -289,18 +209,12 @@ def test_interrupted_export_says_how_to_resume(bindery: Bindery, api: Api, small
 
 
 def test_relative_time_is_fixed_when_an_export_begins(bindery: Bindery, api: Api) -> None:
-    left = iter(range(1))
-
-    def fail() -> None:
-        if next(left, None) is None:
-            raise Failure(Exit.UNAVAILABLE, "unavailable")
-
-    api.fails = fail
+    api.fail_after = 0
     bindery("export history --since 2d --file h")
     first = json.loads(Path("h.part.json").read_text())
     assert first["about"]["options"]["since"] == "2d"
     assert abs(first["query"]["since"] - (clock.now() - 2 * 86_400_000)) < 60_000
-    api.fails = lambda: None
+    api.fail_after = None
     assert bindery("export history --since 2d --file h").exit_code == 0
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from hashlib import sha256
 from urllib.parse import parse_qs
 
-import httpx
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -18,16 +17,16 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import devices, identity
 from bindery.security import secrets
 from tests import moto_registry
-from tests.command_line import answer, connected
+from tests.command_line import LOCAL
+from tests.operators.interrupted import Noted
 from tests.records import company_device
 from tools.cli import client, find
-from tools.cli.client import Client
 from tools.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 NOON = 1_795_176_000_000
-LOCAL, DEPLOYED = "http://127.0.0.1:3000", "https://api.example.com"
+DEPLOYED = "https://api.example.com"
 KEY = "ror-" + "0" * 20
 KEY_ID = api_keys.id_of(KEY)
 CHOSEN = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
@@ -35,30 +34,11 @@ LOCK = identity.opaque(identity.manufactured_device("p1", "S1"))
 LONG_SERIAL = "SN-0000-0000-0000-0001"
 
 
-class Api:
-    """The admin API in this process, and the requests that it got."""
-
-    def __init__(self) -> None:
-        self.sent: list[httpx.Request] = []
-        self.endpoint = LOCAL
-
-    def connect(self, *_: object) -> Client:
-        return connected(self._answer, self.endpoint)
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        self.sent.append(request)
-        assert request.url.path == "/admin/v1/find"
-        return answer(request)
-
-    def texts(self) -> list[str]:
-        return [parse_qs(request.url.query.decode())["text"][0] for request in self.sent]
-
-
 @pytest.fixture
-def api(registry: None, monkeypatch: pytest.MonkeyPatch) -> Api:
+def api(registry: None, monkeypatch: pytest.MonkeyPatch) -> Noted:
     monkeypatch.setattr(clock, "now", lambda: NOON)
     moto_registry.prepare("find commands", installation)
-    made = Api()
+    made = Noted()
     monkeypatch.setattr(client, "connect", made.connect)
     return made
 
@@ -67,7 +47,7 @@ Bindery = Callable[..., Result]
 
 
 @pytest.fixture
-def bindery(api: Api) -> Bindery:
+def bindery(api: Noted) -> Bindery:
     """Run a command line."""
     return lambda line, **given: CliRunner().invoke(app, shlex.split(line), **given)
 
@@ -79,6 +59,10 @@ def installation() -> None:
     devices.manufacture("p1", LONG_SERIAL)
     api_keys.issue("acme", Kind.RUFUS, Grant.READ, alias="app", chosen=KEY)
     api_keys.issue("acme", Kind.REMOTEIT, Grant.READ_WRITE, alias="tool", chosen=CHOSEN)
+
+
+def texts(api: Noted) -> list[str]:
+    return [parse_qs(request.url.query.decode())["text"][0] for request in api.sent]
 
 
 def hashed(text: str) -> str:
@@ -145,7 +129,7 @@ def test_incomplete_list_of_devices_is_announced(bindery: Bindery) -> None:
 
 @pytest.mark.parametrize(("line", "stdin"), [(f"find {KEY}", None), ("find", f"{KEY}\n")])
 def test_key_is_recognized_by_its_hash_and_never_sent_or_printed(
-    api: Api, bindery: Bindery, caplog: pytest.LogCaptureFixture, line: str, stdin: str | None
+    api: Noted, bindery: Bindery, caplog: pytest.LogCaptureFixture, line: str, stdin: str | None
 ) -> None:
     shown = bindery(f"{line} --output table", input=stdin)
     assert shown.stdout.splitlines() == [
@@ -162,13 +146,13 @@ def test_key_is_recognized_by_its_hash_and_never_sent_or_printed(
     assert not any(KEY in text for text in everywhere)
 
 
-def test_key_that_released_apps_had_is_recognized_by_its_hash(api: Api, bindery: Bindery) -> None:
+def test_key_that_released_apps_had_is_recognized_by_its_hash(api: Noted, bindery: Bindery) -> None:
     (match,) = json.loads(bindery(f"find {CHOSEN}").stdout)["matches"]
     assert (match["id"], match["named"]) == (hashed(CHOSEN), "the developer key itself")
-    assert api.texts() == [hashed(CHOSEN)]
+    assert texts(api) == [hashed(CHOSEN)]
 
 
-def test_credential_of_a_device_is_recognized_by_its_hash(api: Api, bindery: Bindery) -> None:
+def test_credential_of_a_device_is_recognized_by_its_hash(api: Noted, bindery: Bindery) -> None:
     key = company_device()
     device = identity.opaque(key)
     issued = device_credentials.issue(key)
@@ -181,53 +165,44 @@ def test_credential_of_a_device_is_recognized_by_its_hash(api: Api, bindery: Bin
         "the device's deviceid or authKey itself",
         False,
     )
-    assert api.texts() == [hashed(issued), hashed(deviceid)]
+    assert texts(api) == [hashed(issued), hashed(deviceid)]
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        KEY + "1",
-        KEY[:9],
-        "0a" * 20,
-        "0a" * 18,
-        "bdk_" + "a" * 43,
-        "0A" * 32,
-        "AAAAAAAAAAAAAAAAAAAAAA==",
-    ],
+    "text", [KEY + "1", KEY[:9], "0a" * 20, "0a" * 18, "bdk_" + "a" * 43, "0A" * 32, "AAAAAAAAAAAAAAAAAAAAAA=="]
 )
-def test_unknown_key_is_not_sent(api: Api, bindery: Bindery, text: str) -> None:
+def test_unknown_key_is_not_sent(api: Noted, bindery: Bindery, text: str) -> None:
     shown = bindery(f"find {text}")
     assert (shown.exit_code, shown.stdout) == (3, "")
     assert shown.stderr.startswith("bindery: this looks like a key, but no key or device credential of ")
-    assert api.texts() == [hashed(text)]
+    assert texts(api) == [hashed(text)]
 
 
 @pytest.mark.parametrize("text", ["whsec_" + "a" * 32, "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "'Bearer eyJhbGciOi.e30.c2ln'"])
-def test_secret_that_cannot_be_looked_up_is_not_sent(api: Api, bindery: Bindery, text: str) -> None:
+def test_secret_that_cannot_be_looked_up_is_not_sent(api: Noted, bindery: Bindery, text: str) -> None:
     shown = bindery(f"find {text}")
     assert (shown.exit_code, shown.stdout, api.sent) == (3, "", [])
     assert shown.stderr.startswith("bindery: this looks like a webhook's secret or a token, which cannot be looked up.")
 
 
-def test_identifier_in_the_form_of_a_key_is_sent_only_if_it_is_no_key(api: Api, bindery: Bindery) -> None:
+def test_identifier_in_the_form_of_a_key_is_sent_only_if_it_is_no_key(api: Noted, bindery: Bindery) -> None:
     found = json.loads(bindery(f"find {LONG_SERIAL}").stdout)
     assert [match["facts"]["serial"] for match in found["matches"]] == [LONG_SERIAL]
-    assert api.texts() == [hashed(LONG_SERIAL), LONG_SERIAL]
+    assert texts(api) == [hashed(LONG_SERIAL), LONG_SERIAL]
 
 
 @pytest.mark.parametrize(("serial", "code"), [("S1", "-ABCDE12345"), (LONG_SERIAL, " -abcde-12345")])
 def test_label_names_its_device_and_the_claim_code_is_not_sent(
-    api: Api, bindery: Bindery, serial: str, code: str
+    api: Noted, bindery: Bindery, serial: str, code: str
 ) -> None:
     (found,) = json.loads(bindery(f"find '{serial}{code}'").stdout)["matches"]
     assert (found["named"], found["facts"]["serial"]) == ("label", serial)
-    assert api.texts()[-1] == serial
+    assert texts(api)[-1] == serial
 
 
-def test_device_id_takes_one_request(api: Api, bindery: Bindery) -> None:
+def test_device_id_takes_one_request(api: Noted, bindery: Bindery) -> None:
     assert bindery(f"find {LOCK}").exit_code == 0
-    assert api.texts() == [LOCK]
+    assert texts(api) == [LOCK]
 
 
 # ── Nothing found ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -277,7 +252,7 @@ UUID = "6e4b3c1a-0f1d-4f0e-9d5c-2b7a8c9d0e1f"
     ],
 )
 def test_request_id_leads_to_the_log(
-    api: Api, bindery: Bindery, endpoint: str, text: str, state: str, commands: list[str]
+    api: Noted, bindery: Bindery, endpoint: str, text: str, state: str, commands: list[str]
 ) -> None:
     api.endpoint = endpoint
     assert json.loads(bindery(f"find {text}").stdout)["matches"] == [

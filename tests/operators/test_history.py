@@ -1,7 +1,6 @@
 """Events for operators: pages, verification, the log of all events, and what could not be recorded."""
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,38 +13,18 @@ from bindery.feed import chain, people
 from bindery.feed.chain import Draft
 from bindery.operators import device_deletion, history, history_check
 from bindery.registry import devices, identity, items
-from tests import feed as streams
 from tests import moto_registry
 from tests.feed import Feed
 from tests.http_api import OPERATOR, Response, admin
+from tests.operators.conftest import At
 from tests.records import company_device, registration
-from tests.tables import stored
+from tests.tables import item_at, stored
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 NOON = 1_795_176_000_000
 """2026-11-20 at 12:00."""
 DAY = 86_400_000
-UNKNOWN = identity.manufactured_device("p1", "unknown")
-
-Clock = Callable[[int], None]
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Set the time, at first to noon."""
-
-    def set_clock(moment: int) -> None:
-        monkeypatch.setattr(clock, "now", lambda: moment)
-
-    set_clock(NOON)
-    return set_clock
-
-
-@pytest.fixture
-def feed(registry: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
-    """Capture every change of the test. In the end, check the history of all changes."""
-    return streams.captured(monkeypatch)
 
 
 def record(
@@ -73,9 +52,7 @@ def of_device(device: str, action: str = "", **query: Any) -> Response:
 
 def owner(device: str) -> str:
     """Return the id of a device's binding."""
-    found = dynamodb.get(items.owner(device))
-    assert found is not None
-    return found["binding"]
+    return str(item_at(items.owner(device))["binding"])
 
 
 def held(device: str, number: int = 0) -> None:
@@ -85,10 +62,17 @@ def held(device: str, number: int = 0) -> None:
     record(device, "device.bound", number + 1, binding=owner(device), holder=holder, exclusive=True)
 
 
+@pytest.fixture(name="at")
+def _at(at: At) -> At:
+    """Set the time, at first to noon."""
+    at(NOON)
+    return at
+
+
 # ── Devices ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_device_history_is_paginated_oldest_first(at: Clock) -> None:
+def test_device_history_is_paginated_oldest_first(at: At) -> None:
     device = company_device()
     events = [shown(record(device, "device.renamed", number)) for number in range(3)]
     first = of_device(device, limit=2).json()
@@ -97,7 +81,7 @@ def test_device_history_is_paginated_oldest_first(at: Clock) -> None:
     assert [event["seq"] for event in events] == [1, 2, 3]
 
 
-def test_expired_events_are_not_shown(at: Clock) -> None:
+def test_expired_events_are_not_shown(at: At) -> None:
     device = company_device()
     record(device, "device.renamed", 1)
     at(NOON + 399 * DAY)
@@ -110,26 +94,11 @@ def test_expired_events_are_not_shown(at: Clock) -> None:
     assert ask(f"events/{1:032x}").status == 404
 
 
-@pytest.mark.parametrize("action", ["", "/verify"])
-def test_unknown_device_has_no_history(action: str) -> None:
-    assert of_device(UNKNOWN, action).status == 404
-
-
-def test_device_without_events_has_an_empty_history(at: Clock) -> None:
+def test_device_without_events_has_an_empty_history(at: At) -> None:
     device = company_device()
     assert of_device(device).json() == {"items": [], "next": None}
-    assert of_device(device, "/verify").json()["state"] == {
-        "agrees": False,
-        "differs": [
-            "The history has no events of the device.",
-        ],
-    }
-
-
-def test_event_is_shown_by_its_id(at: Clock) -> None:
-    event = record(company_device(), "device.renamed", 7)
-    assert ask(f"events/{event['id']}").json() == shown(event)
-    assert ask(f"events/{8:032x}").status == 404
+    state = {"agrees": False, "differs": ["The history has no events of the device."]}
+    assert of_device(device, "/verify").json()["state"] == state
 
 
 # ── Verification ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,7 +110,7 @@ def verify(device: str) -> Any:
     return answer.json()
 
 
-def test_intact_history_agrees_with_the_registry(at: Clock) -> None:
+def test_intact_history_agrees_with_the_registry(at: At) -> None:
     device = company_device()
     held(device)
     devices.ban(device, "stolen")
@@ -150,23 +119,7 @@ def test_intact_history_agrees_with_the_registry(at: Clock) -> None:
     assert verify(device) == {"events": 3, "first_seq": 1, "problem": None, "state": state}
 
 
-@pytest.mark.parametrize(
-    ("change", "seq", "what"),
-    [
-        ({"data": {}}, 2, "The event was changed: its hash is not that of its content."),
-        (None, 3, "The event before it is number 1: events are missing."),
-    ],
-)
-def test_tampered_history_is_detected(at: Clock, change: dict[str, Any] | None, seq: int, what: str) -> None:
-    device = company_device()
-    held(device)
-    record(device, "device.renamed", 2)
-    second = items.event(device, 2)
-    dynamodb.write(second.delete() if change is None else second.update(set=change))
-    assert verify(device)["problem"] == {"seq": seq, "what": what}
-
-
-def test_problem_between_two_reads_is_detected(at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problem_between_two_reads_is_detected(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_check, "_BATCH", 1)
     device = company_device()
     held(device)
@@ -179,7 +132,7 @@ def test_problem_between_two_reads_is_detected(at: Clock, monkeypatch: pytest.Mo
     assert of_device(device, "/verify").json()["detail"] == "The device has more than 1 events: export them."
 
 
-def test_registry_that_differs_from_the_history_is_reported(at: Clock) -> None:
+def test_registry_that_differs_from_the_history_is_reported(at: At) -> None:
     device = company_device()
     record(device, "device.registered")
     record(device, "device.bound", 1, binding="gone", holder={}, exclusive=True)
@@ -198,7 +151,7 @@ def test_registry_that_differs_from_the_history_is_reported(at: Clock) -> None:
     }
 
 
-def test_state_from_before_the_first_event_is_not_reported(at: Clock) -> None:
+def test_state_from_before_the_first_event_is_not_reported(at: At) -> None:
     device = company_device()
     devices.ban(device, "stolen")
     for number in range(2):
@@ -207,7 +160,7 @@ def test_state_from_before_the_first_event_is_not_reported(at: Clock) -> None:
     assert verify(device)["state"] == {"agrees": True, "differs": []}
 
 
-def test_ended_registration_is_not_a_binding(at: Clock) -> None:
+def test_ended_registration_is_not_a_binding(at: At) -> None:
     device = registration("MIGR00002")
     record(device, "device.registered")
     record(device, "device.bound", 1, binding=owner(device), holder={}, exclusive=True)
@@ -228,7 +181,7 @@ def test_ended_registration_is_not_a_binding(at: Clock) -> None:
         (f"customers/{identity.opaque('auth0|5f/7c')}", identity.customer_holder("auth0|5f/7c")),
     ],
 )
-def test_history_of_a_person_has_their_events_of_all_devices(at: Clock, path: str, holder: str) -> None:
+def test_history_of_a_person_has_their_events_of_all_devices(at: At, path: str, holder: str) -> None:
     assert ask(path).json()["detail"] == "No events concern this person."
     person, other = people.pseudonym(holder, clock.now()), people.pseudonym(identity.user_holder("ben"), clock.now())
     events = [
@@ -240,19 +193,16 @@ def test_history_of_a_person_has_their_events_of_all_devices(at: Clock, path: st
     assert ask(path, limit=2, cursor=first["next"]).json() == {"items": [events[3]], "next": None, "person": person}
 
 
-def test_operators_acts_are_merged_and_paginated(at: Clock) -> None:
+def test_operators_acts_are_merged_and_paginated(at: At) -> None:
     events = [
         shown(record(f"rufus#a#{number % 9}", "device.banned", number, operator=OPERATOR)) for number in range(15)
     ]
     record("rufus#a#1", "device.banned", 99, operator=f"{OPERATOR}2")
-    found: list[Any] = []
-    cursor: dict[str, Any] = {}
-    while cursor is not None:
-        answer = ask("operators", operator=OPERATOR, since=NOON + 3, limit=5, **cursor).json()
-        found.append(answer["items"])
-        cursor = None if answer["next"] is None else {"cursor": answer["next"]}
-    assert [event for page in found for event in page] == events[3:]
-    assert [len(page) for page in found] == [5, 5, 2]
+    pages = [ask("operators", operator=OPERATOR, since=NOON + 3, limit=5).json()]
+    while cursor := pages[-1]["next"]:
+        pages.append(ask("operators", operator=OPERATOR, since=NOON + 3, limit=5, cursor=cursor).json())
+    assert [event for page in pages for event in page["items"]] == events[3:]
+    assert [len(page["items"]) for page in pages] == [5, 5, 2]
     assert ask("operators", operator="nobody").json() == {"items": [], "next": None}
 
 
@@ -286,14 +236,14 @@ def named(number: int) -> str:
     return identity.opaque(f"rufus#a#{number}")
 
 
-def recorded(at: Clock, number: int, moment: int) -> str:
+def recorded(at: At, number: int, moment: int) -> str:
     """Record an event of its own device at a time, and return the device."""
     at(moment)
     record(f"rufus#a#{number}", "device.renamed", number)
     return named(number)
 
 
-def test_log_has_all_events_in_the_order_of_recording(at: Clock) -> None:
+def test_log_has_all_events_in_the_order_of_recording(at: At) -> None:
     made = [recorded(at, number, NOON + number * 1000) for number in range(20)]
     at(NOON + DAY // 4)
     assert ask("events", since=NOON, limit=16).json()["items"][0] == shown(chain.read("rufus#a#0")[0])
@@ -307,14 +257,14 @@ def test_log_has_all_events_in_the_order_of_recording(at: Clock) -> None:
     assert max(map(len, pages)) <= 16
 
 
-def test_log_continues_on_the_next_day(at: Clock) -> None:
+def test_log_continues_on_the_next_day(at: At) -> None:
     midnight = NOON + DAY // 2
     made = [recorded(at, number, midnight + (number - 2) * 20_000) for number in range(4)]
     made.append(recorded(at, 5, midnight + 25 * DAY))
     assert Reader(since=NOON).rest() == made
 
 
-def test_log_begins_with_the_oldest_event_that_is_kept(at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_begins_with_the_oldest_event_that_is_kept(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HISTORY_DAYS", "12")
     env.clear_cache()
     recorded(at, 1, NOON)
@@ -323,7 +273,7 @@ def test_log_begins_with_the_oldest_event_that_is_kept(at: Clock, monkeypatch: p
     assert Reader().rest() == Reader(since=5).rest() == [kept]
 
 
-def test_polling_reader_gets_events_that_appear_late(at: Clock) -> None:
+def test_polling_reader_gets_events_that_appear_late(at: At) -> None:
     at(NOON)
     reader = Reader(since=NOON)
     with moto_registry.late_indexes():
@@ -337,7 +287,7 @@ def test_polling_reader_gets_events_that_appear_late(at: Clock) -> None:
     assert [reader.page() for _ in range(2)] == [([late, made], False), ([], False)]
 
 
-def test_late_events_are_not_lost_between_pages(at: Clock) -> None:
+def test_late_events_are_not_lost_between_pages(at: At) -> None:
     made = [recorded(at, number, NOON + number) for number in range(2, 22)]
     reader = Reader(since=NOON)
     first, more = reader.page()
@@ -348,17 +298,15 @@ def test_late_events_are_not_lost_between_pages(at: Clock) -> None:
     assert late in reader.page()[0]
 
 
-@pytest.mark.parametrize("after", ["x", f"{NOON}", f"{NOON}.{NOON}.", f"{9 * 10**12}.{NOON}"])
-def test_invalid_cursor_of_the_log_is_refused(at: Clock, after: str) -> None:
-    assert ask("events", after=after).json()["errors"][0]["at"] == "query.after"
-
-
 # ── Changes that could not be recorded ────────────────────────────────────────────────────────────────────────────────
 
 
-def poison(number: int) -> None:
-    key = items.unrecorded(NOON + number, f"record-{number}")
-    dynamodb.write(key.put({"record": json.dumps({"eventID": f"record-{number}"}), "error": "KeyError"}))
+def poison(number: int, change: Any = None) -> dynamodb.Key[Any]:
+    """Store a change that could not be recorded, by default one without content, and return its key."""
+    content = {"eventID": f"record-{number}"} if change is None else change
+    key = items.unrecorded(NOON + number, content["eventID"])
+    dynamodb.write(key.put({"record": json.dumps(content), "error": "KeyError"}))
+    return key
 
 
 def retry(**query: Any) -> Any:
@@ -374,55 +322,46 @@ def test_unrecorded_changes_are_listed_without_their_content() -> None:
     assert rest == {"items": [{"id": "record-1", "at": NOON + 1, "error": "KeyError"}], "next": None}
 
 
-def test_retry_records_what_can_be_recorded_now(feed: Feed, at: Clock) -> None:
+def test_retry_records_what_can_be_recorded_now(feed: Feed, at: At) -> None:
     device = company_device()
     changes = feed.pending()
     poison(1)
     for number, change in enumerate(changes):
-        key = items.unrecorded(NOON + number, change["eventID"])
-        dynamodb.write(key.put({"record": json.dumps(change), "error": "KeyError"}))
+        poison(number, change)
     assert retry() == {"recorded": len(changes), "left": 1, "next": None}
     assert [event["type"] for event in of_device(device).json()["items"]] == ["device.registered", "device.bound"]
-    assert feed.bus.published == of_the_registry(device)
+    assert feed.bus.published == [chain.as_public(event) for event in chain.read(device)]
     assert [item["sk"] for item in stored(Table.HISTORY) if item["pk"] == "unrecorded"] == [f"{NOON + 1}#record-1"]
 
 
-def test_retry_of_a_deletion_removes_the_device_from_all_lists(feed: Feed, at: Clock) -> None:
+def test_retry_of_a_deletion_removes_the_device_from_all_lists(feed: Feed, at: At) -> None:
     device = devices.manufacture("p1", "S1", device_key="ABCD1234")
     feed.record()
     with dynamodb.acting(OPERATOR):
         device_deletion.delete(device)
     for change in feed.pending():
-        key = items.unrecorded(NOON, change["eventID"])
-        dynamodb.write(key.put({"record": json.dumps(change), "error": "KeyError"}))
+        poison(0, change)
     assert retry()["left"] == 0
     assert chain.read(device)[-1]["type"] == "device.deleted"
     listed = ("devices#", "listing#", "serial#")
     assert [item for item in stored(Table.HISTORY) if item["pk"].startswith(listed)] == []
 
 
-def of_the_registry(device: str) -> list[dict[str, Any]]:
-    return [chain.as_public(event) for event in chain.read(device)]
-
-
 def test_retries_are_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "RETRIES", 1)
     for number in range(2):
         poison(number)
-    left, cursor = [], {}
-    while cursor is not None:
-        done = retry(**cursor)
-        left.append(done["left"])
-        cursor = None if done["next"] is None else {"cursor": done["next"]}
+    done = [retry()]
+    while cursor := done[-1]["next"]:
+        done.append(retry(cursor=cursor))
+    left = [each["left"] for each in done]
     assert (sum(left), max(left)) == (2, 1)
     assert len(stored(Table.HISTORY)) == 2
 
 
-def test_temporary_failure_of_a_retry_keeps_the_change(feed: Feed, at: Clock) -> None:
+def test_temporary_failure_of_a_retry_keeps_the_change(feed: Feed, at: At) -> None:
     company_device()
-    (change, *_) = feed.records
-    key = items.unrecorded(NOON, change["eventID"])
-    dynamodb.write(key.put({"record": json.dumps(change), "error": "KeyError"}))
+    key = poison(0, feed.records[0])
     feed.bus.answers = [ConnectionFailed("closed")]
     assert retry()["reason"] == "unavailable"
     assert dynamodb.get(key) is not None

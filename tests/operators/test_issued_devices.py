@@ -61,12 +61,8 @@ def test_customer_sees_the_imported_devices(bank: Bank) -> None:
         "capabilities": [],
         "status": "active",
     }
-    card = seen(bank, "C-1")
-    assert (card["card-status"], card["capabilities"], card["expiration-date"]) == (
-        "valid",
-        ["icc", "nfc"],
-        "2099-01-31",
-    )
+    shown = {"card-status": "valid", "capabilities": ["icc", "nfc"], "expiration-date": "2099-01-31"}
+    assert seen(bank, "C-1").items() >= shown.items()
     assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [OPERATOR, OPERATOR]
 
 
@@ -90,11 +86,6 @@ def test_import_keeps_the_nickname_and_does_not_count_it_as_changed(bank: Bank) 
     assert card["nickname"] == "Holiday card"
 
 
-def test_row_cannot_set_a_nickname() -> None:
-    answer = load(CARD | {"nickname": "theirs"}).json()
-    assert [(error["row"], error["problem"]) for error in answer["errors"]] == [(0, "extra_forbidden")]
-
-
 @pytest.mark.parametrize(
     ("row", "problem", "message"),
     [
@@ -107,6 +98,7 @@ def test_row_cannot_set_a_nickname() -> None:
         (TOKEN | {"kind": "secret-value"}, "enum", "kind: "),
         (TOKEN | {"kind": ["secret-value"]}, "enum", "kind: "),
         (TOKEN | {"pin": "secret-value"}, "extra_forbidden", "Extra inputs are not permitted"),
+        (CARD | {"nickname": "theirs"}, "extra_forbidden", "Extra inputs are not permitted"),
         (TOKEN | {"customer": "secret\nvalue"}, "customer", "customer: no customer's name"),
         (TOKEN | {"device_id": "secret/value"}, "string_pattern_mismatch", "device_id: "),
         (TOKEN | {"device_id": ".."}, "string_pattern_mismatch", "device_id: "),
@@ -147,14 +139,12 @@ def test_import_takes_500_rows_and_reads_100_records_at_a_time(monkeypatch: pyte
     rows = [TOKEN | {"device_id": f"T-{number}"} for number in range(501)]
     answer = load(*rows)
     assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "body.rows")
-    assert stored(Table.DIRECTORY) == []
-    assert load(*rows[:500]).json() == report(created=500)
-    assert len(stored(Table.DIRECTORY)) == 500
     read: list[int] = []
     get_many = dynamodb.get_many
     monkeypatch.setattr(dynamodb, "get_many", lambda reads: (read.append(len(reads)), get_many(reads))[1])
-    assert load(*rows[:500]).json() == report(unchanged=500)
+    assert load(*rows[:500], dry_run=True).json() == report(created=500)
     assert read == [100] * 5
+    assert stored(Table.DIRECTORY) == []
 
 
 # ── List and change ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,13 +162,10 @@ def test_device_list_of_a_customer_is_paginated() -> None:
     assert ([device["device_id"] for device in rest["items"]], rest["next"]) == (["T-2"], None)
 
 
-def test_customer_id_may_be_a_number() -> None:
-    load(TOKEN | {"customer": "0101990500011"})
-    (device,) = admin("issued_devices", "GET", "issued-devices", query={"customer": "0101990500011"}).json()["items"]
-    assert (device["customer"], device["holder_id"]) == ("0101990500011", "0101990500011")
-
-
-NAMES = ("auth0|5f7c8ec7c33c6c00", "CN=Ada/OU=Retail, O=Bank", " X1", "..", "漢字 ünï+%2F", "\U0001f600" * 253 + "abc")
+NAMES = (
+    *("auth0|5f7c8ec7c33c6c00", "CN=Ada/OU=Retail, O=Bank", " X1", "..", "漢字 ünï+%2F", "\U0001f600" * 253 + "abc"),
+    "0101990500011",
+)
 """Customer ids that issuers use."""
 
 
@@ -211,32 +198,21 @@ def test_customer_id_that_no_token_can_have_is_rejected(name: Any, bank: Bank) -
         assert admin("issued_devices", "GET", "issued-devices", query=query).status == 422
 
 
-@pytest.mark.parametrize("status", ["blocked", "reported-as-lost", "inactive", "expired"])
-def test_customer_sees_a_new_card_status_immediately(status: str, bank: Bank) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"card_status": "blocked"}, {"status": "blocked"}, {"status": "unregistered", "card_status": "expired"}]
+)
+def test_customer_sees_a_new_status_immediately(changes: dict[str, str], bank: Bank) -> None:
     load(CARD, TOKEN)
     (before, other) = stored(Table.DIRECTORY)
-    answer = change(CUSTOMER, "C-1", {"card_status": status})
-    assert (answer.status, answer.json()["card_status"], answer.json()["status"]) == (200, status, "active")
-    assert seen(bank, "C-1")["card-status"] == status
-    (after, still) = stored(Table.DIRECTORY)
-    assert after | {"changed_at": before["changed_at"]} == before | {"card_status": status}
-    assert still == other
-
-
-def test_customer_sees_a_new_device_status_immediately(bank: Bank) -> None:
-    load(TOKEN, CARD)
-    assert change(CUSTOMER, "T-1", {"status": "blocked"}).json()["status"] == "blocked"
-    assert seen(bank, "T-1")["status"] == "blocked"
-    changed = change(CUSTOMER, "C-1", {"status": "unregistered", "card_status": "blocked"}).json()
-    assert (changed["status"], changed["card_status"]) == ("unregistered", "blocked")
-    assert (seen(bank, "C-1")["status"], seen(bank, "C-1")["card-status"]) == ("unregistered", "blocked")
-
-
-def test_change_records_the_operator(bank: Bank) -> None:
-    load(TOKEN)
     who = "arn:aws:iam::123456789012:user/other"
-    change(CUSTOMER, "T-1", {"status": "blocked"}, who=who)
-    assert [record["changed_by"] for record in stored(Table.DIRECTORY)] == [who]
+    answer = change(CUSTOMER, "C-1", changes, who=who)
+    assert answer.status == 200
+    assert answer.json().items() >= ({"status": "active", "card_status": "valid"} | changes).items()
+    shown = {name.replace("_", "-"): value for name, value in changes.items()}
+    assert seen(bank, "C-1").items() >= shown.items()
+    (after, still) = stored(Table.DIRECTORY)
+    assert after | {"changed_at": before["changed_at"]} == before | changes | {"changed_by": who}
+    assert still == other
 
 
 def test_card_past_its_expiry_date_is_shown_as_expired(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,23 +9,20 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-import httpx
 import pytest
 import zxingcpp
 from typer.testing import Result
 
-from bindery.directory import products
 from bindery.quectel import claim_codes
 from bindery.registry import devices
-from tests import feed
-from tests.command_line import Bindery, answer, connected, run
+from tests.command_line import Bindery, run
+from tests.feed import Feed
+from tests.operators.interrupted import Noted
 from tests.quectel import ME, PK, SN, World, as_user, refused, succeeded
 from tests.tables import everything
 from tools.cli import client, label_files, labels
-from tools.cli.client import Client
 
 pytestmark = pytest.mark.usefixtures("registry")
 
@@ -35,40 +32,17 @@ PIXELS = 10
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Api:
-    """The admin API in this process, and the bodies of the requests that it got."""
-
-    def __init__(self) -> None:
-        self.sent: list[Any] = []
-        self.failing = 0
-
-    def connect(self, *_: object) -> Client:
-        return connected(self._answer)
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        body = request.content.decode()
-        self.sent.append(json.loads(body) if body else None)
-        if self.failing:
-            self.failing -= 1
-            return httpx.Response(503, json={"title": "Try again"})
-        return answer(request)
-
-
 @pytest.fixture
-def api(world: World, monkeypatch: pytest.MonkeyPatch) -> Api:
-    made = Api()
+def api(registry: None, monkeypatch: pytest.MonkeyPatch) -> Noted:
+    World()
+    made = Noted()
     monkeypatch.setattr(client, "connect", made.connect)
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     return made
 
 
 @pytest.fixture
-def world(registry: None) -> World:
-    return World()
-
-
-@pytest.fixture
-def bindery(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bindery:
+def bindery(api: Noted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bindery:
     """Run a command line in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     return run
@@ -170,13 +144,8 @@ def test_labels_of_a_sheet_do_not_overlap(bindery: Bindery, tmp_path: Path) -> N
 
 def test_csv_has_serial_numbers_codes_and_qr_texts(bindery: Bindery, tmp_path: Path) -> None:
     result = bindery(f"devices labels --product {PK} --serial S1 --serial S2 --serial S1 --output codes.csv")
-    assert json.loads(result.stdout) == {
-        "product_key": PK,
-        "claim_version": 1,
-        "labels": 2,
-        "format": "csv",
-        "output": "codes.csv",
-    }
+    told = {"product_key": PK, "claim_version": 1, "labels": 2, "format": "csv", "output": "codes.csv"}
+    assert json.loads(result.stdout) == told
     with (tmp_path / "codes.csv").open(newline="") as made:
         assert list(csv.reader(made)) == [
             ["serial", "claim_code", "text"],
@@ -195,16 +164,17 @@ def test_file_of_an_import_is_accepted_without_rows_of_other_products(bindery: B
         ]
 
 
-def test_many_labels_take_a_request_per_500_and_survive_an_unavailable_api(
-    api: Api, bindery: Bindery, tmp_path: Path
+def test_many_labels_take_several_requests_and_survive_an_unavailable_api(
+    api: Noted, bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert labels.PER_REQUEST == claim_codes.LABELS_LIMIT
-    (tmp_path / "many.csv").write_text("serial\n" + "".join(f"S{number}\n" for number in range(1001)))
+    monkeypatch.setattr(labels, "PER_REQUEST", 2)
+    (tmp_path / "many.csv").write_text("serial\nS1\nS2\nS3\nS4\nS5\n")
     api.failing = 2
     result = bindery(f"devices labels --product {PK} --file many.csv --format csv --output codes")
-    assert json.loads(result.stdout)["labels"] == 1001
-    assert [len(body["serials"]) for body in api.sent] == [500, 500, 500, 500, 1]
-    assert len((tmp_path / "codes").read_text().splitlines()) == 1002
+    assert json.loads(result.stdout)["labels"] == 5
+    assert [len(json.loads(request.content)["serials"]) for request in api.sent] == [2, 2, 2, 2, 1]
+    assert len((tmp_path / "codes").read_text().splitlines()) == 6
 
 
 def test_labels_print_no_code_and_change_nothing(bindery: Bindery, tmp_path: Path) -> None:
@@ -215,21 +185,16 @@ def test_labels_print_no_code_and_change_nothing(bindery: Bindery, tmp_path: Pat
     assert f"To require them: bindery products change {PK} --claim-codes" in result.stderr
 
 
-def test_listed_devices_of_the_product_get_labels(
-    bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorder = feed.captured(monkeypatch)
-    products.create("p2", name="Plug", module_type="M")
-    for number in range(120):
+def test_listed_devices_of_the_product_get_labels(bindery: Bindery, tmp_path: Path, feed: Feed) -> None:
+    for number in range(12):
         devices.manufacture(PK, f"S{number}", device_key=f"ABCD{number}")
     devices.manufacture("p2", "P1", device_key="ABCD")
-    recorder.record()
     succeeded(as_user(ME, sn="S7"))
-    recorder.record()
+    feed.record()
     result = bindery(f"devices labels --product {PK} --output all.csv")
-    assert (result.exit_code, json.loads(result.stdout)["labels"]) == (0, 120), result.output
+    assert (result.exit_code, json.loads(result.stdout)["labels"]) == (0, 12), result.output
     rows = (tmp_path / "all.csv").read_text().splitlines()[1:]
-    assert {row.partition(",")[0] for row in rows} == {f"S{number}" for number in range(120)}
+    assert {row.partition(",")[0] for row in rows} == {f"S{number}" for number in range(12)}
     assert bindery(f"devices labels --product {PK} --state bound --since 1h --output bound.csv").exit_code == 0
     assert (tmp_path / "bound.csv").read_text().splitlines()[1:] == [f"S7,{claim_codes.of(PK, 'S7', 1)},{text('S7')}"]
 

@@ -2,14 +2,13 @@
 
 import base64
 import json
-from collections import Counter
 from typing import Any
 
 import pytest
 
 from bindery.asseco import issued_devices, owned_devices
 from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Delete, Key, Put, Table
+from bindery.aws.dynamodb import Delete, Put, Table
 from bindery.connectivity import access, service_addresses
 from bindery.core import clock
 from bindery.core.errors import Reason, Refused
@@ -24,21 +23,16 @@ from tests import calls, moto_registry, quectel
 from tests.concurrency.races import before
 from tests.http_api import OPERATOR, Response, admin
 from tests.invariants import broken
+from tests.operators.remains import erase, export
 from tests.records import ADDRESS, company_device, connection, registration, user
-from tests.tables import everything, item_at, stored, without_acts
+from tests.tables import Tables, acts_in, everything, item_at, stored, without_acts
 
 pytestmark = pytest.mark.usefixtures("registry")
 
 ME, OTHER = "ada@example.com", "ben"
 CUSTOMER = "MIGR00002"
-CARD_HELD = {
-    "device_id": "C1",
-    "kind": "payment-card",
-    "holder_id": CUSTOMER,
-    "cardholder_name": "Ada Lovelace",
-    "card_kind": "debit-card",
-    "card_brand": "maestro",
-}
+CARD_HELD = {"device_id": "C1", "kind": "payment-card", "holder_id": CUSTOMER, "cardholder_name": "Ada Lovelace"}
+CARD_HELD |= {"card_kind": "debit-card", "card_brand": "maestro"}
 PERSON: dict[str, Any] = {"domain": "D", "home_mode": True, "customer": CUSTOMER}
 PERSON |= {"email": "Ada@Example.com", "phone": "+447700900123"}
 REMOVED = {"service_names": 1, "families": 3, "bars": 1, "shares": 2, "bindings": 3}
@@ -76,7 +70,7 @@ def others(registry: None) -> None:
 
 
 @pytest.fixture
-def ada(others: None) -> dict[str, list[dict[str, Any]]]:
+def ada(others: None) -> Tables:
     """Create Ada, with data of every kind. Return the tables as they were before."""
     before = everything()
     users.create(ME, "acme", **PERSON)
@@ -101,7 +95,7 @@ def ada(others: None) -> dict[str, list[dict[str, Any]]]:
     return before
 
 
-def bound_items(tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def bound_items(tables: Tables) -> list[dict[str, Any]]:
     """Return the bindings without acts, and the fields that record the last change and when a share was offered."""
     return [
         {name: value for name, value in item.items() if name not in ("changed_by", "changed_at", "offered_until")}
@@ -114,27 +108,6 @@ def erasing(uid: str = ME) -> Response:
     return admin("privacy", "DELETE", f"privacy/{uid}")
 
 
-def export() -> dict[str, Any]:
-    answer = admin("privacy", "GET", f"privacy/{ME}")
-    assert answer.status == 200
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def erase(uid: str = ME) -> dict[str, int]:
-    """Erase a user as the command line does. Return the number of deleted records of each kind, without zeros."""
-    removed: Counter[str] = Counter()
-    for _ in range(100):
-        answer = erasing(uid)
-        if answer.status == 404 and removed:
-            break
-        assert answer.status == 200, answer
-        removed.update(answer.json()["removed"])
-        if answer.json()["complete"]:
-            break
-    return {kind: count for kind, count in removed.items() if count}
-
-
 def names(records: list[dict[str, Any]]) -> list[str]:
     return sorted(identity.from_opaque(entry["device"]) for entry in records)
 
@@ -142,23 +115,17 @@ def names(records: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.usefixtures("ada")
 def test_export_contains_all_data_and_no_secrets() -> None:
     users.set_password(ME, "correct horse battery staple")
-    found = export()
+    found = export(ME)
     own = {"uid": ME, "account": "acme", "role": "regular", "enabled": True, "changed_at": None, "has_password": True}
     assert found["user"] == own | PERSON | {"created_at": found["user"]["created_at"]}
     assert names(found["bindings"]) == [device("multi", "S0"), device("unique", "S1"), device("unique", "S2")]
     assert names(found["shares"]) == [device("multi", "S1"), device("unique", "S0")]
     assert {share["expires_at"] for share in found["shares"]} == {LATER * 1000}
-    assert [(family["fid"], family["owner"]) for family in found["families"]] == [
-        ("ada's", True),
-        ("ben's", False),
-        ("theirs", False),
-    ]
+    belongs = [(family["fid"], family["owner"]) for family in found["families"]]
+    assert belongs == [("ada's", True), ("ben's", False), ("theirs", False)]
     assert names(found["connections"]) == [device("unique", "S1")]
-    assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [
-        ("356", "active"),
-        ("357", "unregistered"),
-    ]
-    assert [entry["nickname"] for entry in found["registrations"]] == ["Phone", "Watch"]
+    registered = [(entry["identifier"], entry["nickname"], entry["status"]) for entry in found["registrations"]]
+    assert registered == [("356", "Phone", "active"), ("357", "Watch", "unregistered")]
     assert [entry["device_id"] for entry in found["issued_devices"]] == ["T2"]
     assert found["cards_held"] == [CARD_HELD]
     assert found["service_names"] == [{"address": ADDRESS, "name": "My door"}]
@@ -166,16 +133,8 @@ def test_export_contains_all_data_and_no_secrets() -> None:
     assert [entry["product_key"] for entry in found["bars"]] == ["multi"]
     shown = json.dumps(found)
     (lease,) = [item for item in stored(Table.BINDINGS) if "label" in item]
-    for secret in (
-        '"password"',
-        '"leases"',
-        lease["connection"],
-        "generation",
-        "scrypt",
-        lease["label"],
-        "cleo",
-        OTHER + '"',
-    ):
+    kept = ('"password"', '"leases"', lease["connection"], "generation", "scrypt", lease["label"], "cleo", f'{OTHER}"')
+    for secret in kept:
         assert secret not in shown
     for item in stored(Table.BINDINGS):
         assert item.get("binding", lease["label"]) not in shown
@@ -184,29 +143,24 @@ def test_export_contains_all_data_and_no_secrets() -> None:
 @pytest.mark.usefixtures("ada")
 def test_incomplete_export_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privacy, "EXPORT_LIMIT", 2)
-    found = export()
+    found = export(ME)
     assert (len(found["bindings"]), found["complete"]) == (2, False)
 
 
-def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_erasure_deletes_only_the_users_data(ada: Tables) -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
+    card = issued_devices.find("MIGR00003", "C1")
     answer = erasing()
     assert (answer.status, answer.json()["complete"]) == (200, False)
-    others = {
-        "offers": 0,
-        "connections": 1,
-        "tunnels": 0,
-        "registrations": 2,
-        "nicknames": 0,
-        "issued_devices": 1,
-        "cards_held": 1,
-        "pseudonyms": 0,
-        "users": 0,
-    }
-    assert answer.json()["removed"] == REMOVED | others
-    assert erase() == {"users": 1}
+    others = {"connections": 1, "registrations": 2, "issued_devices": 1, "cards_held": 1}
+    assert answer.json()["removed"] == dict.fromkeys(privacy.KINDS, 0) | REMOVED | others
+    assert erase(ME) == {"users": 1}
     left = everything()
     assert bound_items(left) == bound_items(ada)
+    anonymous = {"holder_id": "MIGR00003", "cardholder_name": None}
+    assert issued_devices.find("MIGR00003", "C1") == card.model_copy(update=anonymous)
+    unbound = item_at(items.device(device("unique", "S1")))
+    assert (unbound["unbound_by"], unbound["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
     # The registry keeps devices and their bans. Of a family that was Ada's, only the id remains.
     assert {item["pk"] for item in ada["DEVICES"]} < {item["pk"] for item in left["DEVICES"]}
     assert devices.banned(dynamodb.get(items.device(device("unique", "S2"))))
@@ -221,45 +175,45 @@ def test_erasure_deletes_only_the_users_data(ada: dict[str, list[dict[str, Any]]
     )
     for text in (ME, CUSTOMER, "Lovelace"):
         assert text not in json.dumps(left, default=sorted)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused, check=lambda refused: refused.reason is Reason.TOKEN_INVALID):
         sessions.verify(token, "quectel").look_up()
-    assert refused.value.reason is Reason.TOKEN_INVALID
-    again = erasing()
-    assert (again.status, again.json()["reason"]) == (404, "not_found")
+    assert (erasing().status, erasing().json()["reason"]) == (404, "not_found")
     assert everything() == left
 
 
-def test_second_erasure_removes_what_a_late_index_hid(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_second_erasure_removes_what_a_late_index_hid(ada: Tables) -> None:
     service_addresses.assign("80:00:00:00:00:00:00:F2", company_device())
     with moto_registry.late_indexes():
         connection(ME, "80:00:00:00:00:00:00:F2")
-        removed = erase()
+        removed = erase(ME)
         assert (removed["connections"], removed["users"]) == (1, 1)
         assert dynamodb.get(items.connection(company_device(), ME)) is not None
-    assert export()["user"] is None
-    assert names(export()["connections"]) == [company_device()]
-    assert erase() == {"connections": 1}
+    assert export(ME)["user"] is None
+    assert names(export(ME)["connections"]) == [company_device()]
+    assert erase(ME) == {"connections": 1}
     assert erasing().status == 404
     assert admin("privacy", "GET", f"privacy/{ME}").status == 404
 
 
-def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_late_indexes_hide_no_binding_family_bar_or_registration(ada: Tables) -> None:
     restored = moto_registry.state()
     moto_registry.restore({name: {} for name in restored})
     with moto_registry.late_indexes():
         moto_registry.restore(restored)
         owned_devices.set_push_handle(CUSTOMER, "356", owned_devices.PushPlatform.APNS, "handle")
-        found = export()
+        found = export(ME)
         assert [(entry["identifier"], entry["status"]) for entry in found["registrations"]] == [("356", "active")]
         assert [entry["fid"] for entry in found["families"]] == ["ada's", "ben's", "theirs"]
-        assert erase() == REMOVED | {"registrations": 1, "issued_devices": 1, "users": 1}
+        assert erase(ME) == REMOVED | {"registrations": 1, "issued_devices": 1, "users": 1}
 
 
 def test_user_record_is_deleted_last() -> None:
     accounts.create("acme", name="Acme")
     users.create(ME, "acme")
     families.create("F", ME)
-    assert {kind: len(found) for kind, found in export().items() if kind in privacy.KINDS and found} == {"families": 1}
+    assert {kind: len(found) for kind, found in export(ME).items() if kind in privacy.KINDS and found} == {
+        "families": 1
+    }
     passes = [erasing() for _ in range(3)]
     assert [answer.status for answer in passes] == [200, 200, 404]
     first, second = (answer.json() for answer in passes[:2])
@@ -267,10 +221,10 @@ def test_user_record_is_deleted_last() -> None:
     assert (sum(second["removed"].values()), second["removed"]["users"], second["complete"]) == (1, 1, True)
 
 
-def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_erasure_needs_no_user_record(ada: Tables) -> None:
     dynamodb.write(Delete(items.user(ME)))
-    assert export()["user"] is None
-    assert erase() == REMOVED | {"connections": 1}
+    assert export(ME)["user"] is None
+    assert erase(ME) == REMOVED | {"connections": 1}
     assert {item["pk"] for item in everything()["DIRECTORY"] if ME in json.dumps(item, default=sorted)} == {
         items.email_in_account("acme", "ada@example.com").pk,
         items.email_in_domain("D", "ada@example.com").pk,
@@ -281,26 +235,16 @@ def test_erasure_needs_no_user_record(ada: dict[str, list[dict[str, Any]]]) -> N
 @pytest.mark.usefixtures("ada")
 def test_next_user_of_an_erased_uid_inherits_nothing() -> None:
     token, _ = sessions.issue(ME, "quectel", 60)
-    erase()
+    erase(ME)
     users.create(ME, "acme", domain="D", home_mode=True, customer=CUSTOMER)
-    found = export()
+    found = export(ME)
     assert {kind: records for kind, records in found.items() if kind not in ("user", "complete", "about")} == {
         kind: [] for kind in (*privacy.KINDS, "presences", "properties", "events") if kind not in ("nicknames", "users")
     }
     with pytest.raises(Refused):
         sessions.verify(token, "quectel").look_up()
     quectel.share(OTHER, ME, LATER, pk="multi", dk="F4A1B2C3D4E1")
-    assert names(export()["shares"]) == [device("multi", "S1")]
-
-
-@pytest.mark.usefixtures("ada")
-def test_erasure_removes_only_the_holder_of_another_customers_card() -> None:
-    with dynamodb.acting(OPERATOR):
-        before = issued_devices.find("MIGR00003", "C1")
-        erase()
-    assert issued_devices.find("MIGR00003", "C1") == before.model_copy(
-        update={"holder_id": "MIGR00003", "cardholder_name": None}
-    )
+    assert names(export(ME)["shares"]) == [device("multi", "S1")]
 
 
 @pytest.mark.usefixtures("others")
@@ -316,24 +260,7 @@ def test_ended_shares_do_not_name_the_erased_sharer(product_key: str, number: in
     assert [item for item in everything()["BINDINGS"] if item.get("by") == OTHER] == []
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 5])
-def test_erasure_that_reached_its_limit_is_repeated(
-    ada: dict[str, list[dict[str, Any]]], limit: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(privacy, "ERASE_LIMIT", limit)
-    first = erasing().json()
-    assert (sum(first["removed"].values()), first["complete"]) == (limit, False)
-    assert item_at(items.user(ME))["enabled"] is False
-    for _ in range(20):
-        if erasing().json()["complete"]:
-            break
-    assert bound_items(everything()) == bound_items(ada)
-    assert ME not in json.dumps(everything(), default=sorted)
-
-
-def test_interrupted_erasure_can_be_repeated(
-    ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_erasure_can_be_repeated(ada: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = False
     for left_to_do in range(1, 40):
         calls = iter(range(left_to_do))
@@ -363,8 +290,8 @@ def test_erasure_ignores_stale_index_entries() -> None:
         owned_devices.unregister(CUSTOMER, "356")
         registration("MIGR00003", "356", "Taken")
         issued_devices.enter("MIGR00003", **CARD_HELD | {"holder_id": None}, card_status="valid")
-        assert [names(export()[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
-        removed = erase()
+        assert [names(export(ME)[kind]) for kind in ("connections", "registrations")] == [[], ["asseco#357"]]
+        removed = erase(ME)
     assert removed == REMOVED | {"bindings": 2, "registrations": 1, "issued_devices": 1, "users": 1}
     assert item_at(taken)["status"] == "active"
 
@@ -383,7 +310,7 @@ def test_device_registered_during_an_erasure_is_erased_too(monkeypatch: pytest.M
         first.setattr(privacy, "_nicknames", registered_meanwhile)
         removed = erasing().json()["removed"]
     assert (removed["registrations"], removed["nicknames"]) == (3, 0)
-    assert erase() == {"users": 1}
+    assert erase(ME) == {"users": 1}
     assert CUSTOMER not in json.dumps(everything(), default=sorted)
     registration(CUSTOMER, "359", "Tablet")
     assert broken(everything()) == []
@@ -427,21 +354,20 @@ def test_erasure_deletes_a_nickname_without_a_device() -> None:
 @pytest.mark.usefixtures("ada")
 def test_share_ended_by_an_unbind_is_not_exported() -> None:
     forced_unbind.end(device("unique", "S0"), "lost")
-    assert names(export()["shares"]) == [device("multi", "S1")]
+    assert names(export(ME)["shares"]) == [device("multi", "S1")]
     assert erasing().json()["removed"]["shares"] == 1
 
 
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("expired", [False, True])
 def test_erasure_leaves_at_most_the_sharers_entry_of_an_ended_share(expired: bool) -> None:
-    """Nothing is left while the share's own item exists. DynamoDB deletes that item some days after the share has
-    ended."""
+    """Nothing is left while the share's own item exists, which DynamoDB deletes some days after the end."""
     for uid in (ME, "cleo"):
         users.create(uid, "acme", domain="D")
     quectel.share(OTHER, ME, 1, pk="unique", dk="F4A1B2C3D4E0")
     if expired:
         dynamodb.write(Delete(items.user_device(ME, "unique", "F4A1B2C3D4E0")))
-    erase()
+    erase(ME)
     left = [item for item in everything()["BINDINGS"] if ME in json.dumps(item, default=sorted)]
     binding, place = items.owner(device("unique", "S0")), items.user_device(OTHER, "unique", "F4A1B2C3D4E0")
     assert {(item["pk"], item["sk"]) for item in left} == ({binding[1:], place[1:]} if expired else set())
@@ -473,15 +399,6 @@ def test_user_changed_during_an_erasure_is_deleted_on_retry(
     assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
     assert erasing().status == 200
     assert [item for item in stored(Table.DIRECTORY) if item["sk"] == "email"] == []
-
-
-@pytest.mark.usefixtures("ada")
-def test_device_records_the_operator_whose_erasure_unbound_it() -> None:
-    erasing()
-    found = item_at(items.device(device("unique", "S1")))
-    assert (found["unbound_by"], found["unbind_reason"]) == (OPERATOR, "erased at the request of its user")
-    assert found["unbound_at"] <= clock.now()
-    assert dynamodb.get(Key(Table.BINDINGS, found["pk"], "owner")) is None
 
 
 @pytest.mark.usefixtures("ada")
@@ -558,7 +475,7 @@ def named(others: None) -> list[str]:
 
 
 def test_export_contains_the_users_events_without_their_operators(named: list[str]) -> None:
-    found = export()
+    found = export(ME)
     assert found["pseudonyms"] == [{"kind": "user", "id": named[0]}, {"kind": "customer", "id": named[1]}]
     both = sorted([named[1], str(people.pseudonym(identity.user_holder(OTHER), clock.now()))])
     common = {"type": "device.banned"}
@@ -570,7 +487,8 @@ def test_export_contains_the_users_events_without_their_operators(named: list[st
 
 def test_erasure_leaves_an_intact_history_that_names_nobody(named: list[str]) -> None:
     events = chain.read("rufus#acme#1")
-    assert erase() == {"pseudonyms": 2, "users": 1}
+    assert erase(ME) == {"pseudonyms": 2, "users": 1}
+    assert [act["person"] for act in acts_in(everything())] == [named[0]]
     people.clear_cache()
     assert [people.find(holder) for holder in HOLDERS] == [None, None]
     assert (chain.read("rufus#acme#1"), chain.verify(events)) == (events, None)
@@ -588,15 +506,15 @@ def test_pseudonyms_are_deleted_with_the_user_record(named: list[str], monkeypat
         patch.setattr(dynamodb, "transact", fail)
         assert erasing().status == 503
     assert [people.find(holder) for holder in HOLDERS] == named
-    assert erase() == {"pseudonyms": 2, "users": 1}
+    assert erase(ME) == {"pseudonyms": 2, "users": 1}
 
 
 def test_repeated_erasure_deletes_the_pseudonym_of_a_late_event(named: list[str]) -> None:
-    erase()
+    erase(ME)
     people.clear_cache()
     ban_event(3, HOLDERS[0])
-    assert [event["at"] for event in export()["events"]] == [3]
-    assert erase() == {"pseudonyms": 1}
+    assert [event["at"] for event in export(ME)["events"]] == [3]
+    assert erase(ME) == {"pseudonyms": 1}
     assert erasing().status == 404
     assert [event["seq"] for event in chain.read("rufus#acme#1")] == [1, 2, 3]
 
@@ -609,12 +527,11 @@ def of_customer(method: str = "GET", customer: str = CUSTOMER, progress: str | N
     return admin("privacy", method, f"privacy/customers/{identity.opaque(customer)}", query=query)
 
 
-def erased(subject: str = ME) -> dict[str, Any]:
+def erased(progress: str | None = None) -> dict[str, Any]:
     """Erase a person, passing on the progress. Return the receipt."""
-    progress = None
     for _ in range(20):
         query = {} if progress is None else {"progress": progress}
-        answer = admin("privacy", "DELETE", f"privacy/{subject}", query=query)
+        answer = admin("privacy", "DELETE", f"privacy/{ME}", query=query)
         assert answer.status == 200, answer.body
         progress = answer.json()["progress"]
         if answer.json()["complete"]:
@@ -660,33 +577,29 @@ def test_customers_erasure_deletes_the_pseudonym_and_is_one_act(named: list[str]
     assert (act["kind"], act["person"], act["by"]) == ("customer", named[1], OPERATOR)
 
 
-def test_receipt_covers_all_requests_and_names_no_pseudonym(
-    ada: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_receipt_covers_all_requests_and_names_no_pseudonym(ada: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     ban_event(1, HOLDERS[0])
     person = people.find(HOLDERS[0])
     monkeypatch.setattr(privacy, "ERASE_LIMIT", 3)
-    receipt = erased()
+    first = erasing().json()
+    assert (sum(first["removed"].values()), first["complete"]) == (3, False)
+    assert item_at(items.user(ME))["enabled"] is False
+    receipt = erased(progress=first["progress"])
     own = {"connections": 1, "registrations": 2, "issued_devices": 1, "cards_held": 1, "users": 1}
     assert {kind: number for kind, number in receipt["removed"].items() if number} == REMOVED | own | {"pseudonyms": 1}
     assert (receipt["uid"], receipt["customer"], receipt["operator"]) == (ME, CUSTOMER, OPERATOR)
     assert receipt["began_at"] <= receipt["erased_at"] <= clock.now()
     assert str(person) not in json.dumps(receipt)
     assert verified(receipt) == {"genuine": True, "stored": {}, "created_at": None}
+    assert bound_items(everything()) == bound_items(ada)
     assert ME not in json.dumps(everything(), default=sorted)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"uid": "ben"},
-        {"customer": "MIGR00003"},
-        {"operator": "someone"},
-        {"removed": {}},
-        {"erased_at": 1},
-        {"id": "0" * 32},
-        {"signature": "0" * 64},
-        {"signature": "é"},
+        *({"uid": "ben"}, {"customer": "MIGR00003"}, {"operator": "someone"}, {"removed": {}}, {"erased_at": 1}),
+        *({"id": "0" * 32}, {"signature": "0" * 64}, {"signature": "é"}),
     ],
 )
 def test_changed_receipt_is_not_genuine_and_shows_nothing(others: None, change: dict[str, Any]) -> None:
@@ -710,16 +623,10 @@ def test_erasure_whose_last_response_was_lost_has_a_receipt(others: None) -> Non
     users.create(ME, "acme")
     families.create("F", ME)
     progress = erasing().json()["progress"]
-    erase()
+    erase(ME)
     answer = admin("privacy", "DELETE", f"privacy/{ME}", query={"progress": progress}).json()
     assert (answer["complete"], answer["receipt"]["removed"]["families"]) == (True, 1)
     assert verified(answer["receipt"])["genuine"] is True
-
-
-@pytest.mark.parametrize("progress", ["x", "e30=", "bnVsbA==", "é", ""])
-def test_malformed_progress_is_refused(others: None, progress: str) -> None:
-    answer = admin("privacy", "DELETE", f"privacy/{OTHER}", query={"progress": progress or "W10="})
-    assert (answer.status, answer.json()["errors"][0]["at"]) == (422, "progress")
 
 
 def test_progress_of_another_person_is_refused(others: None) -> None:
@@ -743,9 +650,9 @@ def test_receipt_is_not_a_progress(others: None) -> None:
     assert admin("privacy", "DELETE", f"privacy/{ME}", query={"progress": forged}).status == 422
 
 
-def test_export_tells_origin_retention_and_recipients(ada: dict[str, list[dict[str, Any]]]) -> None:
+def test_export_tells_origin_retention_and_recipients(ada: Tables) -> None:
     webhooks.create("https://8.8.8.8/private/path?token=1", ["device.bound"])
-    found = export()
+    found = export(ME)
     about = found["about"]
     assert about["categories"].keys() == found.keys() - {"complete", "about"}
     assert about["recipients"] == [{"host": "8.8.8.8", "types": ["device.bound"]}]
