@@ -1242,7 +1242,8 @@ class Carrier:
             try:
                 self._writer.write(data)
                 await self._writer.drain()
-                if fin and self._writer.can_write_eof():
+                # To many HTTP services, the end of the data means that the client has left. The request has an end.
+                if fin and self._stream.acks and self._writer.can_write_eof():
                     self._writer.write_eof()
             except OSError:
                 # After the end of its data, a service may refuse the rest of a request. A client has left.

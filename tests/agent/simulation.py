@@ -237,6 +237,25 @@ class Pair:
         return received
 
 
+async def _request(reader: asyncio.StreamReader, stream: Stream) -> bytes:
+    """Return a request. The connection does not show its end, so the stream does instead of HTTP."""
+    found = bytearray()
+
+    async def read() -> None:
+        while data := await reader.read(65536):
+            found.extend(data)
+
+    reading = asyncio.ensure_future(read())
+    while not reading.done() and not (stream._peer_finished and stream.peek() is None):
+        await asyncio.sleep(0.01)
+    if reading.done():
+        reading.result()
+    else:
+        await asyncio.sleep(0.01)
+        reading.cancel()
+    return bytes(found)
+
+
 class Service:
     """A service that gets all of a request, and then answers."""
 
@@ -248,7 +267,7 @@ class Service:
     async def serve(self, stream: Stream) -> None:
         pair = await Pair().open()
         carrying = pair.carry(stream)
-        self.requests.append(await pair.reader.read())
+        self.requests.append(await _request(pair.reader, stream))
         await asyncio.sleep(self._pause)
         await pair.send(self._answer)
         await carrying
