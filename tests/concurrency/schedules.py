@@ -314,6 +314,21 @@ def check(
     return count
 
 
+def cases(table: str) -> list[str]:
+    """Return the cases of a table with lines `state: request | others, others`: the request with each of the others.
+
+    A case is `state: request + other`. A plus sign also joins the others of one case.
+    """
+    lines = [line.strip().partition(" | ") for line in table.strip().splitlines()]
+    return [f"{first} + {other}" for first, _, others in lines for other in others.split(", ")]
+
+
+def parts(case: str) -> tuple[str, list[str]]:
+    """Return the state of a case and the names of its requests."""
+    given, _, asked = case.partition(": ")
+    return given, asked.split(" + ")
+
+
 def _possible(run: Run, order: Sequence[int]) -> bool:
     """True if no request comes after one that it precedes."""
     return not any(run.precedes(later, one) for at, one in enumerate(order) for later in order[at + 1 :])

@@ -1,9 +1,9 @@
 """Costs of a request in DynamoDB and in the log: calls, request units, items read, bytes written, bytes logged.
 
-Successful calls are counted by the consumed capacity that the engine reports for each table and index (in a batch of
-reads, each item is one unit). Refused writes consume capacity too, but it is not reported: two units for each item of a
-transaction and one for a single write, because all items here are smaller than a kilobyte (which is asserted), and none
-in an index.
+Successful calls are counted by the consumed capacity that the engine reports for each table and index. In a batch of
+reads, each item is one unit, and in a transaction of reads two. Refused writes consume capacity too, but it is not
+reported: two units for each item of a transaction and one for a single write, because all items here are smaller than a
+kilobyte (which is asserted), and none in an index.
 """
 
 import base64

@@ -84,8 +84,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with online(tmp_path_factory.mktemp("lossy"), module="tests.relayed.lossy") as running:
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with online(tmp_path_factory.mktemp("faulty"), module="tests.relayed.faulty") as running:
         yield running
 
 
@@ -98,15 +98,15 @@ def exchange(tunnel: Tunnel, data: bytes) -> bytes:
         return reading.result(TIME_LIMIT)
 
 
-def test_bytes_arrive_unchanged_despite_faults(lossy: Server):
-    with Tunnel(user(lossy), ADDRESS, "--service", "echo") as tunnel:
+def test_bytes_arrive_unchanged_despite_faults(faulty: Server):
+    with Tunnel(user(faulty), ADDRESS, "--service", "echo") as tunnel:
         for size in (0, 1, 92_159, 92_160, 92_161):
             assert exchange(tunnel, MIB[:size]) == MIB[:size]
         assert exchange(tunnel, MIB) == MIB
 
 
-def test_twenty_connections_at_once_despite_faults(lossy: Server):
-    with Tunnel(user(lossy), ADDRESS, "--service", "echo") as tunnel, ThreadPoolExecutor(20) as threads:
+def test_twenty_connections_at_once_despite_faults(faulty: Server):
+    with Tunnel(user(faulty), ADDRESS, "--service", "echo") as tunnel, ThreadPoolExecutor(20) as threads:
         sent = [MIB[number * 1000 :][:40_000] for number in range(20)]
         assert list(threads.map(lambda data: exchange(tunnel, data), sent)) == sent
 
