@@ -11,26 +11,10 @@ from bindery.directory import users
 from bindery.quectel import transfers
 from bindery.registry import devices
 from bindery.registry.bindings import Mode
-from tests.concurrency import schedules
+from tests.concurrency import schedules, test_quectel
 from tests.concurrency.schedules import Request, of_device, operator
 from tests.concurrency.test_operators import manufactured
-from tests.concurrency.test_quectel import (
-    BAN,
-    END,
-    UNBAN,
-    accept,
-    accepted,
-    at_home,
-    auth_key,
-    bind,
-    blocked,
-    bound,
-    moved,
-    of_user,
-    offer,
-    rename,
-    unbind,
-)
+from tests.concurrency.test_quectel import accepted, at_home, bound
 from tests.invariants import broken
 from tests.properties.scale import FULL
 from tests.quectel import DEVICE, ME, OTHER, THIRD, World
@@ -78,79 +62,59 @@ GIVEN: dict[str, Callable[[], object]] = {
     "banned": lambda: devices.ban(DEVICE, "stolen"),
 }
 
-REQUESTS: dict[str, Callable[[], Request]] = {
+REQUESTS: dict[str, Callable[[Mode], Request]] = {
+    **test_quectel.REQUESTS,
     # The user to whom the device is offered accepts it.
-    "accept": lambda: replace(act("accept", uid=OTHER), gains="bind"),
-    "accept at home": lambda: replace(act("accept", uid=OTHER, fid="F1"), gains="bind"),
-    "decline": lambda: act("decline", uid=OTHER),
-    "withdraw": lambda: act("withdraw"),
-    "offer": lambda: act("offer", to=OTHER),
-    "another offer": lambda: act("offer", to=NEW),
-    "lost": lambda: act("lost", reason="left in a taxi"),
-    "lost again": lambda: act("lost", reason="again"),
-    "found": lambda: act("found"),
-    "retire": lambda: act("retire", reason="broken"),
-    "retire again": lambda: act("retire", reason="again"),
-    "return": lambda: act("return", reason="refunded"),
-    "return again": lambda: act("return", reason="again"),
-    "ban": lambda: BAN,
-    "unban": lambda: UNBAN,
-    "end": lambda: END,
-    "key": lambda: act("key"),
-    "revoke the key": lambda: act("revoke-key"),
-    "disable the device": lambda: act("disable"),
-    "import": manufactured(module_type="BC28"),
-    "bind": lambda: bind(ME),
-    "receiver's bind": lambda: bind(OTHER),
-    "a third's bind": lambda: bind(THIRD),
-    "unbind": lambda: unbind(ME),
-    "give a share back": lambda: unbind(OTHER),
-    "accept a share": lambda: accept(OTHER, ME),
-    "a third accepts a share": lambda: accept(THIRD, ME),
-    "share": lambda: offer(ME, "2"),
-    "rename": lambda: rename(ME, "a"),
-    "authKey": auth_key,
-    "disable the receiver": lambda: of_user(OTHER, "disable"),
-    "move the receiver": lambda: moved(OTHER),
-    "block the receiver": lambda: blocked(OTHER),
-    "change members": lambda: operator("members", "families", "PATCH", "families/F1", {"members": []}),
+    "take": lambda _: replace(act("accept", uid=OTHER), gains="bind"),
+    "take home": lambda _: replace(act("accept", uid=OTHER, fid="F1"), gains="bind"),
+    "decline": lambda _: act("decline", uid=OTHER),
+    "withdraw": lambda _: act("withdraw"),
+    "transfer": lambda _: act("offer", to=OTHER),
+    "another transfer": lambda _: act("offer", to=NEW),
+    "lost": lambda _: act("lost", reason="left in a taxi"),
+    "lost again": lambda _: act("lost", reason="again"),
+    "found": lambda _: act("found"),
+    "retire": lambda _: act("retire", reason="broken"),
+    "retire again": lambda _: act("retire", reason="again"),
+    "return": lambda _: act("return", reason="refunded"),
+    "return again": lambda _: act("return", reason="again"),
+    "key": lambda _: act("key"),
+    "revoke the key": lambda _: act("revoke-key"),
+    "import": lambda _: manufactured(module_type="BC28")(),
+    "change members": lambda _: operator("members", "families", "PATCH", "families/F1", {"members": []}),
 }
 
 OFFERS = schedules.cases("""
-    offered: accept | accept, unbind, a third accepts a share, accept a share, share, a third's bind, receiver's bind
-    offered: accept | rename, authKey, ban, lost, retire, return, end, decline, withdraw, another offer, import, key
-    offered: accept | disable the receiver, move the receiver, block the receiver, disable the device
-    offered and shared: accept | give a share back
-    offered with a key: accept | revoke the key
-    offered at home: accept at home | unbind, change members
+    offered: take | take, unbind, a third's accept, accept, added offer, a third's bind, another's bind, rename, authKey
+    offered: take | ban, lost, retire, return, end, decline, withdraw, another transfer, import, key
+    offered: take | disable another, move another, block another, disable the device
+    offered and shared: take | another's unbind
+    offered with a key: take | revoke the key
+    offered at home: take home | unbind, change members
     offered: decline | withdraw, unbind
-    offered: withdraw | a third accepts a share, lost
-    mine: offer | another offer, offer, unbind, receiver's bind, disable the receiver, ban, accept a share
+    offered: withdraw | a third's accept, lost
+    mine: transfer | another transfer, transfer, unbind, another's bind, disable another, ban, accept
 """)
 """Cases in exclusive modes only."""
 
 ENDS = schedules.cases("""
     nothing: lost | bind
-    mine: lost | ban, lost again, unbind, accept a share
+    mine: lost | ban, lost again, unbind, accept
     nothing: retire | bind
-    mine: retire | receiver's bind, unbind, accept a share, ban, lost, retire again, return
-    shared: retire | give a share back
+    mine: retire | another's bind, unbind, accept, ban, lost, retire again, return
+    shared: retire | another's unbind
     nothing: return | bind
-    mine: return | receiver's bind, unbind, accept a share, return again
+    mine: return | another's bind, unbind, accept, return again
     retired: return | bind
     lost: return | ban, found
     key: return | key, bind
 """)
 
-CASES = [
-    *OFFERS,
-    *ENDS,
-    *schedules.cases("""
-    lost: found | receiver's bind, ban, unban, lost, retire
+OTHERS = schedules.cases("""
+    lost: found | another's bind, ban, unban, lost, retire
     banned: unban | lost
     mine: retire | end
-"""),
-]
+""")
 
 
 def modes(case: str) -> list[Mode]:
@@ -158,7 +122,7 @@ def modes(case: str) -> list[Mode]:
     return found if FULL else found[-1:]
 
 
-@pytest.mark.parametrize(("case", "mode"), [(case, mode) for case in CASES for mode in modes(case)])
+@pytest.mark.parametrize(("case", "mode"), [(case, mode) for case in (*OFFERS, *ENDS, *OTHERS) for mode in modes(case)])
 def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepared: Any) -> None:
     given, asked = schedules.parts(case)
 
@@ -168,7 +132,7 @@ def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepa
 
     prepared(("ownership", mode), world)
     GIVEN[given]()
-    assert schedules.check([REQUESTS[name]() for name in asked], broken) > 1
+    assert schedules.check([REQUESTS[name](mode) for name in asked], broken) > 1
 
 
 @pytest.mark.parametrize("case", ENDS)
@@ -177,4 +141,4 @@ def test_every_schedule_with_several_holders_is_equivalent_to_some_order(case: s
     prepared(("ownership", Mode.MULTI), lambda: World(Mode.MULTI))
     bound(THIRD)
     GIVEN[given]()
-    assert schedules.check([REQUESTS[name]() for name in asked], broken) > 1
+    assert schedules.check([REQUESTS[name](Mode.MULTI) for name in asked], broken) > 1

@@ -14,12 +14,11 @@ from bindery.directory.api_keys import Grant, Kind
 from bindery.registry import devices, identity, items
 from bindery.registry.bindings import Mode
 from tests import invariants, quectel
-from tests.concurrency import schedules
+from tests.concurrency import schedules, test_quectel
 from tests.concurrency.schedules import Request, Tables, of_device, of_operators, operator
-from tests.concurrency.test_quectel import bind, end, unbind
 from tests.http_api import Response
 from tests.properties.scale import FULL
-from tests.quectel import ME, OTHER, THIRD, World
+from tests.quectel import ME, OTHER, World
 from tests.records import ADDRESS
 from tests.sample_requests import send
 
@@ -68,7 +67,7 @@ def own_stop(uid: str = ME) -> Request:
     return Request(f"{uid} stops", by(uid, "stop_connection", body))
 
 
-BAN, UNBAN, _ = of_operators(quectel.DEVICE)
+BAN, *_ = of_operators(quectel.DEVICE)
 
 
 def withdraw(address: str | None = None) -> Request:
@@ -137,6 +136,7 @@ def broken(tables: Tables) -> list[str]:
 
 
 REQUESTS: dict[str, Callable[[Mode], Request]] = {
+    **test_quectel.REQUESTS,
     "connect": lambda _: connect(ME),
     "connect elsewhere": lambda _: connect(ME, "198.51.100.1"),
     "connect to the shell": lambda _: connect(ME, address=SHELL),
@@ -154,16 +154,8 @@ REQUESTS: dict[str, Callable[[Mode], Request]] = {
     "withdraw the shell": lambda _: withdraw(SHELL),
     "assign": lambda _: assign(ADDRESS),
     "assign the shell": lambda _: assign(),
-    "ban": lambda _: BAN,
-    "unban": lambda _: UNBAN,
     "deactivate": lambda _: of_device(quectel.DEVICE, "deactivate"),
     "revoke": lambda _: revoke(),
-    "bind": lambda _: bind(ME),
-    "another's bind": lambda _: bind(OTHER),
-    "a third's bind": lambda _: bind(THIRD),
-    "unbind": lambda _: unbind(ME),
-    "another's unbind": lambda _: unbind(OTHER),
-    "end": end,
 }
 
 CASES = schedules.cases("""

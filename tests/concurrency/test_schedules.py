@@ -16,7 +16,6 @@ from tests.http_api import Response
 pytestmark = pytest.mark.usefixtures("registry")
 
 COUNTER = Key(Table.DIRECTORY, "counter", "counter")
-BAN = Key(Table.DIRECTORY, "ban", "ban")
 
 
 @pytest.fixture(autouse=True)
@@ -100,21 +99,3 @@ def test_lost_update_is_found_and_shown() -> None:
     )
     assert "a, then b:\n    b would be answered Answer(status=200, body='2', again=False)" in text
     assert "DIRECTORY ('counter', 'counter'):\n      count: 1, not 2" in text
-
-
-def test_gain_whose_last_call_follows_the_response_of_a_ban_comes_after_the_ban() -> None:
-    def look_then_bind() -> Response:
-        if dynamodb.get(BAN) is not None:
-            return Response(403, {}, "banned")
-        at_once()
-        return Response(200, {}, "bound")
-
-    def ban() -> Response:
-        dynamodb.write(Put(BAN, {"banned": True}))
-        return Response(200, {}, "")
-
-    bind = Request("bind", look_then_bind, gains="bind")
-    # Without a promise, a bind request that looked before the ban may come first.
-    assert schedules.check([bind, Request("ban", ban)]) == 3
-    with pytest.raises(AssertionError, match=r"bind would be answered .*banned"):
-        schedules.check([bind, Request("ban", ban, forbids=("bind",))])
