@@ -182,16 +182,7 @@ def headers(good: Event) -> Iterator[Named]:
         others = {k: v for k, v in good["headers"].items() if k != name}
         yield f"without {name}", good | {"headers": others}
         for other in (
-            "",
-            " ",
-            f"{value},{value}",
-            "x" * 10_000,
-            "\x00",
-            "é\xff",
-            "\ud800",
-            value[:-1],
-            f"{value} x",
-            "a.b.c",
+            *("", " ", f"{value},{value}", "x" * 10_000, "\x00", "é\xff", "\ud800", value[:-1], f"{value} x", "a.b.c"),
         ):
             yield f"{name}: {_short(other)}", good | {"headers": others | {name: other}}
 
