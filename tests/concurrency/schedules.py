@@ -40,6 +40,7 @@ from bindery.registry import identity
 from tests import aws_calls
 from tests.http_api import Response, admin
 from tests.moto_registry import State, restore, state
+from tests.properties.scale import FULL
 from tests.tables import Tables, everything
 from tools import template
 
@@ -312,6 +313,27 @@ def check(
         if all(wrong):
             raise AssertionError(f"schedule {count} is none of\n{run}\n" + "\n".join(wrong))
     return count
+
+
+def cases(table: str) -> list[str]:
+    """Return the cases of a table with lines `state: request | others, others`: the request with each of the others.
+
+    A case is `state: request + other`. A plus sign also joins the others of one case.
+    """
+    lines = [line.strip().partition(" | ") for line in table.strip().splitlines()]
+    return [f"{first} + {other}" for first, _, others in lines for other in others.split(", ")]
+
+
+def chosen(cases: Sequence[str]) -> list[str]:
+    """Return all cases in `make proof`, otherwise those of two requests and every fourth of three."""
+    long = [case for case in cases if case.count(" + ") > 1]
+    return [case for case in cases if FULL or case not in long or case in long[1::4]]
+
+
+def parts(case: str) -> tuple[str, list[str]]:
+    """Return the state of a case and the names of its requests."""
+    given, _, asked = case.partition(": ")
+    return given, asked.split(" + ")
 
 
 def _possible(run: Run, order: Sequence[int]) -> bool:

@@ -15,7 +15,8 @@ from bindery.registry.bindings import Mode
 from tests import device_link, quectel
 from tests.concurrency import schedules
 from tests.concurrency.schedules import Request
-from tests.concurrency.test_remoteit import BAN, connect, installation, revoke, stop, unbind
+from tests.concurrency.test_quectel import unbind
+from tests.concurrency.test_remoteit import BAN, connect, installation, revoke, stop
 from tests.http_api import Response
 from tests.invariants import broken
 from tests.quectel import DEVICE, ME, OTHER, THIRD

@@ -11,26 +11,10 @@ from bindery.directory import users
 from bindery.quectel import transfers
 from bindery.registry import devices
 from bindery.registry.bindings import Mode
-from tests.concurrency import schedules
+from tests.concurrency import schedules, test_quectel
 from tests.concurrency.schedules import Request, of_device, operator
 from tests.concurrency.test_operators import manufactured
-from tests.concurrency.test_quectel import (
-    BAN,
-    END,
-    UNBAN,
-    accept,
-    accepted,
-    at_home,
-    auth_key,
-    bind,
-    blocked,
-    bound,
-    moved,
-    of_user,
-    offer,
-    rename,
-    unbind,
-)
+from tests.concurrency.test_quectel import accepted, at_home, bound
 from tests.invariants import broken
 from tests.properties.scale import FULL
 from tests.quectel import DEVICE, ME, OTHER, THIRD, World
@@ -42,16 +26,6 @@ NEW = "dora"
 
 def act(does: str, **body: str) -> Request:
     return of_device(DEVICE, does, **body)
-
-
-TAKEN = replace(act("accept", uid=OTHER), gains="bind")
-"""The user to whom the device is offered accepts it."""
-AT_HOME = replace(act("accept", uid=OTHER, fid="F1"), gains="bind")
-DECLINED, WITHDRAWN = act("decline", uid=OTHER), act("withdraw")
-OFFERED, ANOTHER = act("offer", to=OTHER), act("offer", to=NEW)
-LOST, FOUND = act("lost", reason="left in a taxi"), act("found")
-RETIRED, RETURNED = act("retire", reason="broken"), act("return", reason="refunded")
-KEY, REVOKED = act("key"), act("revoke-key")
 
 
 def offered() -> None:
@@ -66,12 +40,12 @@ def offered_at_home() -> None:
 
 
 def retired() -> None:
-    assert RETIRED.ask().status == 200
+    assert act("retire", reason="broken").ask().status == 200
 
 
 def lost() -> None:
     bound(ME)
-    assert LOST.ask().status == 200
+    assert act("lost", reason="left in a taxi").ask().status == 200
 
 
 GIVEN: dict[str, Callable[[], object]] = {
@@ -88,93 +62,69 @@ GIVEN: dict[str, Callable[[], object]] = {
     "banned": lambda: devices.ban(DEVICE, "stolen"),
 }
 
-CASES: dict[str, tuple[str, Callable[[], list[Request]]]] = {
-    "two accept": ("offered", lambda: [TAKEN, TAKEN]),
-    "accept and unbind": ("offered", lambda: [TAKEN, unbind(ME)]),
-    "accept and another accepts a share": ("offered", lambda: [TAKEN, accept(THIRD, ME)]),
-    "accept and the same user accepts a share": ("offered", lambda: [TAKEN, accept(OTHER, ME)]),
-    "accept and the same user gives a share back": ("offered and shared", lambda: [TAKEN, unbind(OTHER)]),
-    "accept and the holder shares": ("offered", lambda: [TAKEN, offer(ME, "2")]),
-    "accept and another binds": ("offered", lambda: [TAKEN, bind(THIRD)]),
-    "accept and the same user binds": ("offered", lambda: [TAKEN, bind(OTHER)]),
-    "accept and the holder renames": ("offered", lambda: [TAKEN, rename(ME, "a")]),
-    "accept and a new authKey": ("offered", lambda: [TAKEN, auth_key()]),
-    "accept and ban": ("offered", lambda: [TAKEN, BAN]),
-    "accept and lost": ("offered", lambda: [TAKEN, LOST]),
-    "accept and retire": ("offered", lambda: [TAKEN, RETIRED]),
-    "accept and return": ("offered", lambda: [TAKEN, RETURNED]),
-    "accept and end": ("offered", lambda: [TAKEN, END]),
-    "accept and decline": ("offered", lambda: [TAKEN, DECLINED]),
-    "accept and withdraw": ("offered", lambda: [TAKEN, WITHDRAWN]),
-    "accept and another offer": ("offered", lambda: [TAKEN, ANOTHER]),
-    "accept and the receiver's disabling": ("offered", lambda: [TAKEN, of_user(OTHER, "disable")]),
-    "accept and the receiver's move": ("offered", lambda: [TAKEN, moved(OTHER)]),
-    "accept and the receiver's blocking": ("offered", lambda: [TAKEN, blocked(OTHER)]),
-    "accept and the device's disabling": ("offered", lambda: [TAKEN, act("disable")]),
-    "accept and an import": ("offered", lambda: [TAKEN, manufactured(module_type="BC28")()]),
-    "accept and a device key": ("offered", lambda: [TAKEN, KEY]),
-    "accept and the key's revocation": ("offered with a key", lambda: [TAKEN, REVOKED]),
-    "accept in the same family and unbind": ("offered at home", lambda: [AT_HOME, unbind(ME)]),
-    "accept in a family and its members change": (
-        "offered at home",
-        lambda: [AT_HOME, operator("members", "families", "PATCH", "families/F1", {"members": []})],
-    ),
-    "decline and withdraw": ("offered", lambda: [DECLINED, WITHDRAWN]),
-    "decline and unbind": ("offered", lambda: [DECLINED, unbind(ME)]),
-    "withdraw and another accepts a share": ("offered", lambda: [WITHDRAWN, accept(THIRD, ME)]),
-    "withdraw and lost": ("offered", lambda: [WITHDRAWN, LOST]),
-    "two offers": ("mine", lambda: [OFFERED, ANOTHER]),
-    "the same offer twice": ("mine", lambda: [OFFERED, OFFERED]),
-    "offer and unbind": ("mine", lambda: [OFFERED, unbind(ME)]),
-    "offer and the receiver binds": ("mine", lambda: [OFFERED, bind(OTHER)]),
-    "offer and the receiver's disabling": ("mine", lambda: [OFFERED, replace(of_user(OTHER, "disable"), forbids=())]),
-    "offer and ban": ("mine", lambda: [OFFERED, BAN]),
-    "offer and a share": ("mine", lambda: [OFFERED, accept(OTHER, ME)]),
-    "lost and bind": ("nothing", lambda: [LOST, bind(ME)]),
-    "lost and ban": ("mine", lambda: [LOST, BAN]),
-    "lost twice": ("mine", lambda: [LOST, act("lost", reason="again")]),
-    "lost and unbind": ("mine", lambda: [LOST, unbind(ME)]),
-    "lost and accept a share": ("mine", lambda: [LOST, accept(OTHER, ME)]),
-    "found and bind": ("lost", lambda: [FOUND, bind(OTHER)]),
-    "found and ban": ("lost", lambda: [FOUND, BAN]),
-    "found and unban": ("lost", lambda: [FOUND, UNBAN]),
-    "found and lost": ("lost", lambda: [FOUND, LOST]),
-    "found and retire": ("lost", lambda: [FOUND, RETIRED]),
-    "unban and lost": ("banned", lambda: [UNBAN, LOST]),
-    "retire and bind": ("nothing", lambda: [RETIRED, bind(ME)]),
-    "retire and another binds": ("mine", lambda: [RETIRED, bind(OTHER)]),
-    "retire and unbind": ("mine", lambda: [RETIRED, unbind(ME)]),
-    "retire and accept a share": ("mine", lambda: [RETIRED, accept(OTHER, ME)]),
-    "retire and give a share back": ("shared", lambda: [RETIRED, unbind(OTHER)]),
-    "retire and ban": ("mine", lambda: [RETIRED, BAN]),
-    "retire and lost": ("mine", lambda: [RETIRED, LOST]),
-    "retire twice": ("mine", lambda: [RETIRED, act("retire", reason="again")]),
-    "retire and end": ("mine", lambda: [RETIRED, END]),
-    "retire and return": ("mine", lambda: [RETIRED, RETURNED]),
-    "return and bind": ("nothing", lambda: [RETURNED, bind(ME)]),
-    "return and another binds": ("mine", lambda: [RETURNED, bind(OTHER)]),
-    "return of a retired device and bind": ("retired", lambda: [RETURNED, bind(ME)]),
-    "return and unbind": ("mine", lambda: [RETURNED, unbind(ME)]),
-    "return and accept a share": ("mine", lambda: [RETURNED, accept(OTHER, ME)]),
-    "return and ban": ("lost", lambda: [RETURNED, BAN]),
-    "return and found": ("lost", lambda: [RETURNED, FOUND]),
-    "return twice": ("mine", lambda: [RETURNED, act("return", reason="again")]),
-    "return and a device key": ("key", lambda: [RETURNED, KEY]),
-    "return with a key and bind": ("key", lambda: [RETURNED, bind(ME)]),
+REQUESTS: dict[str, Callable[[Mode], Request]] = {
+    **test_quectel.REQUESTS,
+    # The user to whom the device is offered accepts it.
+    "take": lambda _: replace(act("accept", uid=OTHER), gains="bind"),
+    "take home": lambda _: replace(act("accept", uid=OTHER, fid="F1"), gains="bind"),
+    "decline": lambda _: act("decline", uid=OTHER),
+    "withdraw": lambda _: act("withdraw"),
+    "transfer": lambda _: act("offer", to=OTHER),
+    "another transfer": lambda _: act("offer", to=NEW),
+    "lost": lambda _: act("lost", reason="left in a taxi"),
+    "lost again": lambda _: act("lost", reason="again"),
+    "found": lambda _: act("found"),
+    "retire": lambda _: act("retire", reason="broken"),
+    "retire again": lambda _: act("retire", reason="again"),
+    "return": lambda _: act("return", reason="refunded"),
+    "return again": lambda _: act("return", reason="again"),
+    "key": lambda _: act("key"),
+    "revoke the key": lambda _: act("revoke-key"),
+    "import": lambda _: manufactured(module_type="BC28")(),
+    "change members": lambda _: operator("members", "families", "PATCH", "families/F1", {"members": []}),
 }
 
-OF_OFFERS = ("accept", "decline", "withdraw", "offer", "two accept", "two offers", "the same offer")
+OFFERS = schedules.cases("""
+    offered: take | take, unbind, a third's accept, accept, added offer, a third's bind, another's bind, rename, authKey
+    offered: take | ban, lost, retire, return, end, decline, withdraw, another transfer, import, key
+    offered: take | disable another, move another, block another, disable the device
+    offered and shared: take | another's unbind
+    offered with a key: take | revoke the key
+    offered at home: take home | unbind, change members
+    offered: decline | withdraw, unbind
+    offered: withdraw | a third's accept, lost
+    mine: transfer | another transfer, transfer, unbind, another's bind, disable another, ban, accept
+""")
 """Cases in exclusive modes only."""
+
+ENDS = schedules.cases("""
+    nothing: lost | bind
+    mine: lost | ban, lost again, unbind, accept
+    nothing: retire | bind
+    mine: retire | another's bind, unbind, accept, ban, lost, retire again, return
+    shared: retire | another's unbind
+    nothing: return | bind
+    mine: return | another's bind, unbind, accept, return again
+    retired: return | bind
+    lost: return | ban, found
+    key: return | key, bind
+""")
+
+OTHERS = schedules.cases("""
+    lost: found | another's bind, ban, unban, lost, retire
+    banned: unban | lost
+    mine: retire | end
+""")
 
 
 def modes(case: str) -> list[Mode]:
-    found = [Mode.UNIQUE, Mode.ROTATING] if case.startswith(OF_OFFERS) else list(Mode)
+    found = [Mode.UNIQUE, Mode.ROTATING] if case in OFFERS else list(Mode)
     return found if FULL else found[-1:]
 
 
-@pytest.mark.parametrize(("case", "mode"), [(case, mode) for case in CASES for mode in modes(case)])
+@pytest.mark.parametrize(("case", "mode"), [(case, mode) for case in (*OFFERS, *ENDS, *OTHERS) for mode in modes(case)])
 def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepared: Any) -> None:
-    given, asked = CASES[case]
+    given, asked = schedules.parts(case)
 
     def world() -> None:
         World(mode)
@@ -182,16 +132,13 @@ def test_every_schedule_is_equivalent_to_some_order(case: str, mode: Mode, prepa
 
     prepared(("ownership", mode), world)
     GIVEN[given]()
-    assert schedules.check(asked(), broken) > 1
+    assert schedules.check([REQUESTS[name](mode) for name in asked], broken) > 1
 
 
-MULTI = ("retire", "return", "lost")
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.startswith(MULTI) and "end" not in case.split()])
+@pytest.mark.parametrize("case", ENDS)
 def test_every_schedule_with_several_holders_is_equivalent_to_some_order(case: str, prepared: Any) -> None:
-    given, asked = CASES[case]
+    given, asked = schedules.parts(case)
     prepared(("ownership", Mode.MULTI), lambda: World(Mode.MULTI))
     bound(THIRD)
     GIVEN[given]()
-    assert schedules.check(asked(), broken) > 1
+    assert schedules.check([REQUESTS[name](Mode.MULTI) for name in asked], broken) > 1

@@ -1,9 +1,9 @@
 """Costs of a request in DynamoDB and in the log: calls, request units, items read, bytes written, bytes logged.
 
-Successful calls are counted by the consumed capacity that the engine reports for each table and index (in a batch of
-reads, each item is one unit). Refused writes consume capacity too, but it is not reported: two units for each item of a
-transaction and one for a single write, because all items here are smaller than a kilobyte (which is asserted), and none
-in an index.
+Successful calls are counted by the consumed capacity that the engine reports for each table and index. In a batch of
+reads, each item is one unit, and in a transaction of reads two. Refused writes consume capacity too, but it is not
+reported: two units for each item of a transaction and one for a single write, because all items here are smaller than a
+kilobyte (which is asserted), and none in an index.
 """
 
 import base64
@@ -85,7 +85,7 @@ def _after(service: str, operation: str, request: dict[str, Any], answer: dict[s
         for table, _key in keys(request):
             cost.write[table] += 2 if "TransactItems" in request else 1
         return
-    if operation == "BatchGetItem":
+    if operation in ("BatchGetItem", "TransactGetItems"):
         cost.read += _batch(request, answer)
     else:
         billed = answer["ConsumedCapacity"]
@@ -116,12 +116,16 @@ def _large(request: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
 
 
 def _batch(params: Mapping[str, Any], parsed: Mapping[str, Any]) -> Counter[str]:
-    """Return the units of a batch, which the engine does not report: one for each key, found or not."""
+    """Return the units of a batch or a transaction, which the engine does not report: for each key, found or not."""
     assert all(size(item) <= 4096 for item in _found(parsed)), "an item exceeds one read unit"
+    if "TransactItems" in params:
+        return Counter(2 * [member["Get"]["TableName"] for member in params["TransactItems"]])
     return Counter({table: len(asked["Keys"]) for table, asked in params["RequestItems"].items()})
 
 
 def _found(parsed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if isinstance(parsed.get("Responses"), list):
+        return [found["Item"] for found in parsed["Responses"] if "Item" in found]
     if "Responses" in parsed:
         return [item for items in parsed["Responses"].values() for item in items]
     return [parsed["Item"]] if "Item" in parsed else parsed.get("Items", [])
@@ -129,7 +133,8 @@ def _found(parsed: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def keys(params: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return the table and key of each item that a call writes or checks."""
-    requests = [request for member in params.get("TransactItems", []) for request in member.values()]
+    members = [member for item in params.get("TransactItems", []) for member in item.items()]
+    requests = [request for kind, request in members if kind != "Get"]
     if "Item" in params or "UpdateExpression" in params:
         requests = [params]
     return [(request["TableName"], request.get("Key") or _key_of(request["Item"])) for request in requests]

@@ -136,14 +136,8 @@ def quectel(world: World) -> Story:
     yield "in home mode", bind, world.sample(bind, query=query | {"fid": "home", "frid": "kitchen"})
     users.set_home_mode("ada", False)
     for name in (
-        "device_info",
-        "set_device_info",
-        "user_device_list",
-        "get_device_binding_info",
-        "get_device_online_status",
-        "get_device_business_attributes",
-        "batch_control_device",
-        "get_auth_key",
+        *("device_info", "set_device_info", "user_device_list", "get_device_binding_info", "get_device_online_status"),
+        *("get_device_business_attributes", "batch_control_device", "get_auth_key"),
     ):
         yield "success", f"quectel.{name}", world.sample(f"quectel.{name}")
     regenerate, keys = "quectel.regenerate_auth_key", {"pk": Mode.MULTI.name, "dk": "ABCD1234"}
@@ -179,18 +173,9 @@ def asseco(world: World) -> Story:
     yield "refused: banned", register, world.sample(register)
     devices.unban(device)
     for name in (
-        "get_device",
-        "list_owned_devices",
-        "set_nickname",
-        "set_push_handle",
-        "block_device",
-        "unblock_device",
-        "unregister_device",
-        "list_issued_devices",
-        "get_issued_device",
-        "set_issued_nickname",
-        "list_classifications",
-        "get_classification",
+        *("get_device", "list_owned_devices", "set_nickname", "set_push_handle", "block_device", "unblock_device"),
+        *("unregister_device", "list_issued_devices", "get_issued_device", "set_issued_nickname"),
+        *("list_classifications", "get_classification"),
     ):
         yield "success", f"asseco.{name}", world.sample(f"asseco.{name}")
     yield "registered anew", register, world.sample(register)

@@ -1,19 +1,11 @@
 """SnapStart may resume a snapshot many times, so importing must not store random values, connections or times."""
 
-import json
 import os
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from typing import Any
 
 import pytest
 
-from bindery.aws import dynamodb
-from bindery.aws.dynamodb import Key, Table
-from bindery.core import clock
-from tests.conftest import clear_caches
 from tools import template
 from tools.template import ROOT
 
@@ -75,52 +67,3 @@ def test_import_keeps_no_random_value_connection_or_time(client: str) -> None:
         },
         check=True,
     )
-
-
-@pytest.mark.parametrize("client", ["direct", "botocore"])
-def test_first_request_after_a_snapshot_fetches_credentials(client: str, environment: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
-
-    class Endpoint(BaseHTTPRequestHandler):
-        """The endpoints of Lambda's credentials and of DynamoDB."""
-
-        def do_GET(self) -> None:
-            self.answer({"AccessKeyId": "KEY-OF-THE-COPY", "SecretAccessKey": "-", "Token": "-", "Expiration": later})
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.answer({"Item": {"pk": {"S": "it"}}})
-
-        def answer(self, content: dict[str, Any]) -> None:
-            asked.append((self.command, self.headers["Authorization"]))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        def log_request(self, *_: object) -> None:
-            pass
-
-    later = clock.iso(clock.now() + 6 * 3_600_000)
-    with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
-        url = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            environment.delenv("AWS_ACCESS_KEY_ID")
-            environment.delenv("AWS_SECRET_ACCESS_KEY")
-            environment.setenv("AWS_CLIENT", client)
-            environment.setenv("AWS_ENDPOINT_URL", url)
-            environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
-            environment.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token")
-            clear_caches()
-            dynamodb.client()
-            assert asked == []
-            for _ in range(2):
-                assert dynamodb.get(Key(Table.DEVICES, "it")) == {"pk": "it"}
-        finally:
-            clear_caches()
-            server.shutdown()
-            thread.join()
-    assert [method for method, _ in asked] == ["GET", "POST", "POST"]
-    assert asked[0][1] == "token"
-    assert all("Credential=KEY-OF-THE-COPY/" in signed for _, signed in asked[1:])

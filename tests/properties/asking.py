@@ -259,13 +259,6 @@ LISTS: dict[str, Callable[[Any, Ask], Any]] = {
 def held_by(model: Model) -> Any:
     """Return the holders according to the model."""
     return {
-        place: (
-            binding.holder,
-            binding.status,
-            binding.nickname,
-            binding.shared_by,
-            binding.shares,
-            set(binding.connected),
-        )
-        for place, binding in model.bindings.items()
+        place: (held.holder, held.status, held.nickname, held.shared_by, held.shares, set(held.connected))
+        for place, held in model.bindings.items()
     }

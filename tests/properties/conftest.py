@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from bindery.http import operation
-from bindery.security import passwords
 from tests import aws_calls, moto_registry
 from tests.conftest import clear_caches
 from tests.engine.conftest import engine, running_engine
@@ -20,10 +19,8 @@ WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWri
 
 
 @pytest.fixture(autouse=True)
-def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords with little work: the cost is irrelevant here."""
-    monkeypatch.setattr(passwords, "_LN", 2)
-    monkeypatch.setattr(passwords, "_NOTHING", passwords._NOTHING.replace("ln=17", "ln=2"))
+def _quick_hashes(cheap_hashes: None) -> None:
+    """The cost of password hashes is irrelevant here."""
 
 
 @pytest.fixture

@@ -56,6 +56,10 @@ class Binding:
     """By caller: the named connection to the device."""
 
 
+class Problem(Exception):
+    """asseco's problem with a request."""
+
+
 class Model:
     """The registry as its clients know it."""
 
@@ -82,7 +86,10 @@ class Model:
 
     def answer(self, ask: Ask) -> Any:
         """Carry out a request and return its outcome."""
-        return getattr(self, f"_{ask.what}")(ask)
+        try:
+            return getattr(self, f"_{ask.what}")(ask)
+        except Problem as problem:
+            return str(problem)
 
     # ── Holders ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -227,12 +234,14 @@ class Model:
 
     # ── asseco ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _registered(self, ask: Ask, *statuses: str) -> Binding | str:
-        """Return a customer's registration with one of these statuses, or the problem."""
+    def _registered(self, ask: Ask, *statuses: str) -> Binding:
+        """Return a customer's registration with one of these statuses, or raise `Problem`."""
         found = self.bindings.get((ask.device, ""))
         if found is None or found.holder != ask.who:
-            return "device-not-exist"
-        return found if found.status in statuses else "device-status-not-valid"
+            raise Problem("device-not-exist")
+        if found.status not in statuses:
+            raise Problem("device-status-not-valid")
+        return found
 
     def _nickname_taken(self, ask: Ask) -> bool:
         return any(
@@ -256,29 +265,21 @@ class Model:
 
     def _asseco_unregister(self, ask: Ask) -> Any:
         found = self._registered(ask, "active", "blocked")
-        if isinstance(found, str):
-            return found
         found.status, found.connected = "unregistered", {}
         return 202
 
     def _asseco_block(self, ask: Ask) -> Any:
         found = self._registered(ask, "active")
-        if isinstance(found, str):
-            return found
         found.status, found.connected = "blocked", {}
         return 204
 
     def _asseco_unblock(self, ask: Ask) -> Any:
         found = self._registered(ask, "blocked")
-        if isinstance(found, str):
-            return found
         found.status = "active"
         return 204
 
     def _asseco_rename(self, ask: Ask) -> Any:
         found = self._registered(ask, "active", "blocked")
-        if isinstance(found, str):
-            return found
         if self._nickname_taken(ask):
             return "nickname-not-unique"
         found.nickname = ask.more
@@ -287,8 +288,6 @@ class Model:
     def _asseco_push(self, ask: Ask) -> Any:
         """`more`: the handle."""
         found = self._registered(ask, "active")
-        if isinstance(found, str):
-            return found
         if found.push == ask.more:
             return "valid-push-registration-exist"
         found.push = ask.more

@@ -128,6 +128,9 @@ def main() -> int:
     started = time.monotonic()
     words = sys.argv[1:]
     chosen = [mutation for mutation in mutations() if not words or any(word in mutation.name for word in words)]
+    if not chosen:
+        print("no mutation's name contains " + " or ".join(f'"{word}"' for word in words))  # noqa: T201
+        return 1
     with _checkout() as root:
         sound = _run(root, list(dict.fromkeys(check for mutation in chosen for check in mutation.checks)))
     if sound.returncode != 0:

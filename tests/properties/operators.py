@@ -13,6 +13,7 @@ from tests.properties.hostile import Event, Named
 from tests.records import TSL
 
 _DEVICE = identity.opaque(identity.manufactured_device(world.PK, world.SN))
+_CUSTOMER = identity.opaque(world.CUSTOMER)
 _ROW = {"product_key": world.PK, "serial": "SN2", "device_key": "ABCD1234", "module_type": "M", "data_center": "eu"}
 _CARD = {"customer": "c1", "device_id": "CARD-0002", "kind": "payment-card", "card_status": "valid"}
 _USER = {"domain": "demo", "role": "regular", "home_mode": False, "customer": "c1", "email": "dora@example.com"}
@@ -32,12 +33,7 @@ REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("domains", "PATCH", "domains/demo", {"enabled": True, "binders": "everyone"}),
     ("families", "POST", "families", {"fid": "home", "owner": "ada", "members": ["ben"], "rooms": ["hall"]}),
     ("issued_devices", "POST", "issued-devices/import", {"rows": [_CARD]}),
-    (
-        "issued_devices",
-        "PATCH",
-        f"issued-devices/{identity.opaque(world.CUSTOMER)}/CARD-0001",
-        {"card_status": "valid"},
-    ),
+    ("issued_devices", "PATCH", f"issued-devices/{_CUSTOMER}/CARD-0001", {"card_status": "valid"}),
     ("keys", "POST", "keys", {"account": "acme", "kind": "rufus", "grant": "READ", "unbind": False, "alias": "app"}),
     ("keys", "GET", f"keys/{secrets.fingerprint('key')}", None),
     ("privacy", "GET", "privacy/ada", None),

@@ -7,6 +7,7 @@ the client to retry. After the client has retried, the tables are as a single un
 
 import time
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import boto3
@@ -21,19 +22,14 @@ from tests import calls
 from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.properties import scale, world
-from tests.properties.faults import KINDS, Killed, Kind, Wire
-from tests.tables import everything
+from tests.properties.faults import KINDS, Killed, Wire
+from tests.tables import Tables, everything
 
-VOLATILE = frozenset(
-    [
-        *(
-            *("binding", "bound_at", "holder_sort", "created_at", "added_at", "changed_at", "leases", "connection"),
-            *("credential", "label"),
-        ),
-        *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
-        *("series", "offered_until", "pseudonym", "key_id", "session", "sessions", "last_seen", "used_at"),
-    ]
-)
+VOLATILE = {
+    *("binding", "bound_at", "holder_sort", "created_at", "added_at", "changed_at", "leases", "connection", "label"),
+    *("expires_at", "share", "shares", "last_used", "recorded_at", "active_at", "push_id", "push_expiration_date"),
+    *("series", "offered_until", "pseudonym", "key_id", "session", "sessions", "last_seen", "used_at", "credential"),
+}
 """Fields with different values in every run: ids and times. A retry opens another session."""
 
 REPEATED = {
@@ -51,8 +47,6 @@ REPEATED = {
     "remoteit.stop_connection": 401,
 }
 """Response to the retry of a request whose first response was lost, where the API has no better code for it."""
-
-Tables = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -78,37 +72,24 @@ def test_retry_after_any_fault_is_equivalent_to_one_request(
         answered = invoke(name, request)
         sent, after = list(wire.sent), everything()
         assert succeeded(name, answered), answered
-        for at in range(len(sent)):
-            for kind in KINDS:
-                for lasting in (False, True):
-                    if lasting and (kind.name.startswith("killed") or not scale.FULL):
-                        continue
-                    if not (scale.FULL or kind.takes_effect):
-                        continue
-                    wire.plan(None)
-                    restore(before)
-                    case = f"{kind.name} at {sent[at]} ({at + 1} of {len(sent)}){', lasting' if lasting else ''}"
-                    disturb(name, request, wire, at, kind, lasting, after, before, answered, case)
+        for at, kind, lasting in product(range(len(sent)), KINDS, (False, True)):
+            if (scale.FULL or kind.takes_effect) and not (
+                lasting and (kind.name.startswith("killed") or not scale.FULL)
+            ):
+                case = f"{kind.name} at {sent[at]} ({at + 1} of {len(sent)}){', lasting' if lasting else ''}"
+                wire.plan(None)
+                restore(before)
+                wire.plan(at, kind, lasting=lasting)
+                try:
+                    first = invoke(name, request)
+                except Killed:
+                    first = None
+                wire.plan(None)
+                retry(name, request, first, before, after, case)
 
 
-def disturb(
-    name: str,
-    request: dict[str, Any],
-    wire: Wire,
-    at: int,
-    kind: Kind,
-    lasting: bool,
-    after: Tables,
-    before: Tables,
-    clean: Response,
-    case: str,
-) -> None:
-    wire.plan(at, kind, lasting=lasting)
-    try:
-        first = invoke(name, request)
-    except Killed:
-        first = None
-    wire.plan(None)
+def retry(name: str, request: dict[str, Any], first: Response | None, before: Tables, after: Tables, case: str) -> None:
+    """Check the response to a request in which a call failed, and to its repetition."""
     found = everything()
     if first is not None and succeeded(name, first):
         assert alike(found, after), (case, first)

@@ -21,7 +21,7 @@ from tests.properties.faults import Killed
 from tests.properties.streams import Stream
 from tests.properties.test_faults import REPEATED, plain
 from tests.properties.world import Event
-from tests.tables import everything
+from tests.tables import everything, without_acts
 
 KINDS = ("killed before", "killed after", "fails")
 
@@ -176,8 +176,7 @@ def _disturbed(at: int | None = None, kind: str = "", stream: Stream | None = No
 def _changed() -> dict[str, list[dict[str, Any]]]:
     """Return the tables with streams, without operators' acts, which are there only for the events."""
     tables = everything()
-    bindings = [item for item in tables["BINDINGS"] if not item["sk"].startswith("act#")]
-    return {"DEVICES": tables["DEVICES"], "BINDINGS": bindings, "DIRECTORY": tables["DIRECTORY"]}
+    return {"DEVICES": tables["DEVICES"], "BINDINGS": without_acts(tables), "DIRECTORY": tables["DIRECTORY"]}
 
 
 def _events(stream: Stream, start: int = 0, end: int | None = None) -> list[tuple[str, dict[str, Any]]]:

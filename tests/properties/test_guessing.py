@@ -4,6 +4,8 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
@@ -69,17 +71,61 @@ def failures() -> list[int]:
     return [count["failures"] for count in counts() if "failures" in count]
 
 
-def test_serial_number_guesses_are_throttled_after_twenty_a_day(here: World, time: Clock) -> None:
-    guess(here, 21)
+@dataclass(frozen=True)
+class Guessed:
+    """A value that a user can guess."""
+
+    ask: Callable[[str], Response]
+    right: str
+    wrong: str
+    """Format of wrong values of the same length."""
+    refusal: str
+
+
+def _bound(stage: Stage, right: str, wrong: str) -> Guessed:
+    return Guessed(lambda sn: bind(stage.here, sn), right, wrong, "Requested device SN invalid")
+
+
+def _claim_code(stage: Stage) -> Guessed:
+    products.change(world.PK, claim_codes=True)
+    return _bound(stage, f"{world.SN}-{claim_codes.of(world.PK, world.SN, 1)}", world.SN + "-{:010}")
+
+
+def _share_code(name: str, refusal: str) -> Callable[[Stage], Guessed]:
+    def guessed(stage: Stage) -> Guessed:
+        event, good = stage.request(), stage.here.answers["quectel.share_info"].json()["data"]
+        return Guessed(lambda code: invoke(name, world.query(event, shareCode=code)), good, "{:099}", refusal)
+
+    return guessed
+
+
+GUESSED: dict[str, tuple[str, Callable[[Stage], Guessed]]] = {
+    "serial number": (BIND, lambda stage: _bound(stage, world.SN, "SN9{:09}")),
+    "claim code": (BIND, _claim_code),
+    "share code to accept": ("quectel.share_device", _share_code("quectel.share_device", "Invalid share code")),
+    "share code to look": (
+        "quectel.share_device",
+        _share_code("quectel.device_info", "No permission to query this device"),
+    ),
+}
+"""By value: the operation whose prerequisites are needed, and how to guess."""
+
+
+@pytest.mark.parametrize("value", GUESSED)
+def test_guesses_are_throttled_after_twenty_a_day(value: str, stage: Callable[[str, str], Stage], time: Clock) -> None:
+    name, begin = GUESSED[value]
+    guessed = begin(stage(name, "quectel"))
+    for number in range(21):
+        missed = guessed.ask(guessed.wrong.format(number))
+        assert (missed.json()["msg"], "Retry-After" in missed.headers) == (guessed.refusal, False)
     stands = counts()
-    for sn in ("SN9000000099", world.SN):
-        slowed = bind(here, sn)
-        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), (
-            "the response does not reveal whether the device exists"
-        )
+    assert failures() == [21], "all values share one count"
+    for text in (guessed.wrong.format(99), guessed.right):
+        slowed = guessed.ask(text)
+        assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), "it does not reveal what is right"
     assert counts() == stands, "a throttled request is not counted"
     time.now += 1000
-    assert code(bind(here, world.SN)) == 200
+    assert code(guessed.ask(guessed.right)) == 200
 
 
 @pytest.mark.parametrize(("misses", "seconds"), [(20, 0), (21, 1), (22, 2), (26, 32), (31, 900), (60, 900)])
@@ -170,11 +216,20 @@ def _noted(made: list[str], method: str) -> Callable[..., Any]:
     return noted
 
 
-@pytest.mark.parametrize("missed", [0, 15, 24])
-@pytest.mark.parametrize("right", [0, 3, 21, 27])
-def test_parallel_serial_number_guesses_are_throttled(
-    missed: int, right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("value", "missed", "right"),
+    [*product(GUESSED, [0], [0, 20, 21]), *product(["serial number"], [15, 24], [0, 21])],
+)
+def test_parallel_guesses_are_throttled(
+    value: str,
+    missed: int,
+    right: int,
+    stage: Callable[[str, str], Stage],
+    time: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    name, begin = GUESSED[value]
+    guessed = begin(stage(name, "quectel"))
     for _ in range(missed):
         binding.Guesses(items.guesses("ada")).fail()
     time.now += 900_000
@@ -182,20 +237,19 @@ def test_parallel_serial_number_guesses_are_throttled(
     before = everything()
 
     def ask(number: int) -> Response:
-        return bind(here, world.SN if number == right else f"SN9{number:09}")
+        return guessed.ask(guessed.right if number == right else guessed.wrong.format(number))
 
-    seen = parallel(monkeypatch, ask, requests=28)
+    seen = parallel(monkeypatch, ask, requests=25)
     for number, (answer, _, _) in enumerate(seen):
-        if number == right and right < free:
+        if number == right < free:
             assert code(answer) == 200
         else:
-            revealed = number < free + (right < free and number > right)
-            assert (answer.body, answer.headers.get("Retry-After")) == (UNKNOWN, None if revealed else "1")
+            revealed = number < free + (right < min(free, number))
+            told = answer.json()["msg"], answer.headers.get("Retry-After")
+            assert told == (guessed.refusal, None if revealed else "1")
     if right >= free:
         assert everything() == before
-        assert all(other == seen[right] for other in seen[free:]), (
-            "a wrong guess gets the same response after the same calls"
-        )
+        assert all(other == seen[right] for other in seen[free:]), "a wrong guess gets the same after the same calls"
 
 
 def test_device_revealed_by_a_race_counts_as_a_failed_guess(
@@ -226,41 +280,6 @@ def test_refusals_that_reveal_a_device_are_counted(refusal: str, here: World, ti
     answer = invoke(BIND, world.query(here.request(BIND), sn=world.SN, **extra))
     assert code(answer) == {"banned": 5009, "no key": 5067, "full list": 5893}[refusal]
     assert failures() == [1]
-
-
-@pytest.mark.parametrize("right", [0, 3, 21, 27])
-def test_parallel_claim_code_guesses_are_throttled(
-    right: int, here: World, time: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    products.change(world.PK, claim_codes=True)
-    label = f"{world.SN}-{claim_codes.of(world.PK, world.SN, 1)}"
-    seen = parallel(
-        monkeypatch, lambda number: bind(here, label if number == right else f"{world.SN}-{number:010}"), requests=28
-    )
-    for number, (answer, _, _) in enumerate(seen):
-        assert code(answer) == (200 if number == right < 21 else 5090)
-        assert ("Retry-After" in answer.headers) is (number >= 21 + (right < 21))
-    if right >= 21:
-        assert all(other == seen[right] for other in seen[21:]), (
-            "a wrong guess gets the same response after the same calls"
-        )
-
-
-def test_claim_code_guesses_are_throttled_after_twenty_a_day(here: World, time: Clock) -> None:
-    products.change(world.PK, claim_codes=True)
-    for number in range(21):
-        missed = bind(here, f"{world.SN}-{number:010}")
-        assert (missed.body, "Retry-After" in missed.headers) == (UNKNOWN, False)
-    stands = counts()
-    label = f"{world.SN}-{claim_codes.of(world.PK, world.SN, 1)}"
-    for sn in (label, f"{world.SN}-0000000099", world.SN):
-        slowed = bind(here, sn)
-        assert (slowed.body, slowed.headers["Retry-After"]) == (UNKNOWN, "1"), (
-            "the response does not reveal whether the code is right"
-        )
-    assert counts() == stands, "a throttled request is not counted"
-    time.now += 1000
-    assert code(bind(here, label)) == 200
 
 
 # ── New bindings ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -300,59 +319,6 @@ def test_parallel_new_bindings_are_throttled(here: World, time: Clock, monkeypat
     assert [code(answer) for answer, _, _ in seen] == [200] * 3 + [5090] * 3
     assert {answer.headers["Retry-After"] for answer, _, _ in seen[3:]} == {"1"}
     assert [count["bound"] for count in counts()] == [3]
-
-
-CODES = {"quectel.share_device": "Invalid share code", "quectel.device_info": "No permission to query this device"}
-"""The operations that accept a share code, and their messages for an invalid one."""
-
-
-@pytest.mark.parametrize("name", CODES)
-def test_share_code_guesses_are_throttled_after_twenty_a_day(
-    name: str, stage: Callable[[str, str], Stage], time: Clock
-) -> None:
-    staged = stage("quectel.share_device", "quectel")
-    good = staged.here.answers["quectel.share_info"].json()["data"]
-    made = staged.request()
-
-    def ask(share_code: str) -> Response:
-        return invoke(name, world.query(made, shareCode=share_code))
-
-    for number in range(21):
-        missed = ask(f"{number:099}")
-        assert (missed.json()["msg"], "Retry-After" in missed.headers) == (CODES[name], False)
-    stands = counts()
-    assert failures() == [21], "share codes and serial numbers share one count"
-    for share_code in ("A" * 99, good):
-        slowed = ask(share_code)
-        assert (slowed.body, slowed.headers["Retry-After"]) == (missed.body, "1"), (
-            "the response does not reveal whether the code exists"
-        )
-    assert counts() == stands, "a throttled request is not counted"
-    time.now += 1000
-    assert code(ask(good)) == 200
-
-
-@pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize("right", [0, 21, 24])
-def test_parallel_share_code_guesses_are_throttled(
-    name: str, right: int, stage: Callable[[str, str], Stage], time: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged = stage("quectel.share_device", "quectel")
-    good = staged.here.answers["quectel.share_info"].json()["data"]
-    made = staged.request()
-    before = everything()
-
-    def ask(number: int) -> Response:
-        return invoke(name, world.query(made, shareCode=good if number == right else f"{number:099}"))
-
-    seen = parallel(monkeypatch, ask, requests=26)
-    if right == 0:
-        assert code(seen[0][0]) == 200
-        return
-    assert everything() == before
-    assert all(other == seen[right] for other in seen[21:]), "a wrong guess gets the same response after the same calls"
-    assert {answer.body for answer, _, _ in seen} == {seen[0][0].body}
-    assert ["Retry-After" in answer.headers for answer, _, _ in seen] == [False] * 21 + [True] * 5
 
 
 # ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -458,7 +424,7 @@ def test_revoked_key_is_throttled_like_an_unknown_one(stage: Callable[[str, str]
 # ── The metric ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-GUESSED = {
+COUNTED = {
     *("bound_by_another", "email_unknown", "identifier_taken", "key_unknown", "not_shared", "password_wrong"),
     *("phone_unknown", "serial_unknown", "share_unknown", "signature_invalid"),
 }
@@ -476,4 +442,4 @@ def test_metric_counts_only_reasons_that_operations_return() -> None:
     counted = re.findall(r'\(\$\.reason = "(\w+)"\)', pattern)
     assert pattern == "{ " + " || ".join(f'($.reason = "{reason}")' for reason in counted) + " }"
     refused_for = {reason for name in world.OPERATIONS for reason in template.function(name).load().refuses}
-    assert set(counted) == GUESSED | {reason for reason in refused_for if reason.endswith("_throttled")}
+    assert set(counted) == COUNTED | {reason for reason in refused_for if reason.endswith("_throttled")}

@@ -49,10 +49,10 @@ NOWHERE: dict[str, Callable[[Event], Event]] = {
     "quectel.share_device": lambda event: world.query(event, shareCode="A" * 200),
     "asseco.get_device": _by_path("imei", "990000862471899"),
     "asseco.unregister_device": _by_path("imei", "990000862471899"),
-    "asseco.set_nickname": _by_path("device-id", "990000862471899"),
-    "asseco.set_push_handle": _by_path("device-id", "990000862471899"),
-    "asseco.block_device": _by_path("device-id", "990000862471899"),
-    "asseco.unblock_device": _by_path("device-id", "990000862471899"),
+    **{
+        f"asseco.{name}": _by_path("device-id", "990000862471899")
+        for name in ("set_nickname", "set_push_handle", "block_device", "unblock_device")
+    },
     "asseco.get_issued_device": _by_path("device-id", "CARD-0099"),
     "asseco.set_issued_nickname": _by_path("device-id", "CARD-0099"),
     "remoteit.connect_device": lambda event: world.body(event, deviceaddress=NOWHERE_ADDRESS),

@@ -105,28 +105,28 @@ _BOUND = ("quectel.bind_device_sn",)
 _REGISTERED = ("asseco.register_owned_device",)
 _ADDED = ("vodlix.add_device",)
 BEFORE: dict[str, tuple[str, ...]] = {
-    "rufus.get_device": ("rufus.bind_device",),
-    "rufus.list_devices": ("rufus.bind_device",),
-    "rufus.unbind_device": ("rufus.bind_device",),
-    "rufus.open_session": ("rufus.bind_device",),
+    **{
+        f"rufus.{name}": ("rufus.bind_device",)
+        for name in ("get_device", "list_devices", "unbind_device", "open_session")
+    },
     "rufus.insert_passings": ("rufus.bind_device", "rufus.open_session"),
     "rufus.list_passings": ("rufus.bind_device", "rufus.open_session", "rufus.insert_passings"),
-    "quectel.user_device_list": _BOUND,
     **{
         f"quectel.{name}": _BOUND
         for name in (
             *("device_info", "get_device_binding_info", "get_device_online_status", "get_device_business_attributes"),
             *("batch_control_device", "get_auth_key", "regenerate_auth_key", "set_device_info", "unbundling_device_dk"),
-            "share_info",
+            *("share_info", "user_device_list"),
         )
     },
     "quectel.share_device": (*_BOUND, "quectel.share_info"),
-    "asseco.get_device": _REGISTERED,
-    "asseco.list_owned_devices": _REGISTERED,
-    "asseco.unregister_device": _REGISTERED,
-    "asseco.set_nickname": _REGISTERED,
-    "asseco.set_push_handle": _REGISTERED,
-    "asseco.block_device": _REGISTERED,
+    **{
+        f"asseco.{name}": _REGISTERED
+        for name in (
+            *("get_device", "list_owned_devices", "unregister_device", "set_nickname", "set_push_handle"),
+            "block_device",
+        )
+    },
     "asseco.unblock_device": (*_REGISTERED, "asseco.block_device"),
     "remoteit.stop_connection": ("remoteit.connect_device",),
     "vodlix.check_device": _ADDED,

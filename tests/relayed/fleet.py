@@ -150,10 +150,10 @@ class Tenant:
 class Device:
     """A device with a service, a lease of its tenant's user, and an agent that can be started."""
 
-    def __init__(self, tenant: Tenant, name: str | None = None) -> None:
+    def __init__(self, tenant: Tenant) -> None:
         number = next(_numbers)
         self.site, self.tenant = tenant.site, tenant
-        self.name = name or f"device-{number}"
+        self.name = f"device-{number}"
         self._place = {"model": "Model X1", "serial_number": self.name}
         self.bind()
         self.id: str = self.site.operator.get("devices", serial=self.name, limit=1)["items"][0]["device"]
@@ -176,11 +176,6 @@ class Device:
         """Open a connection for this machine, which ends an earlier one."""
         found = self._post("/apv/v27/device/connect", {"deviceaddress": self.address, "wait": "true"})
         self.host: str = httpx.URL(found["connection"]["proxy"]).netloc.decode()
-        self.lease: str = found["connectionid"]
-
-    def stop(self) -> None:
-        """End the connection."""
-        self._post("/apv/v27/device/connect/stop", {"deviceaddress": self.address, "connectionid": self.lease})
 
     def _post(self, path: str, body: dict[str, str]) -> Any:
         answer = self.site.http.post(path, headers=self.tenant.headers, json=body)
@@ -227,7 +222,6 @@ class Agent:
         url: str | None = None,
         options: Sequence[str] = (),
         service: Service | None = None,
-        wait: bool = False,
     ) -> None:
         path = device.site.folder / f"{device.name}-{next(_numbers)}.credential"
         path.touch(mode=0o600)
@@ -246,11 +240,8 @@ class Agent:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if wait:
-            self.wait()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line)
             if " online: " in line:
@@ -267,7 +258,6 @@ class Agent:
         self.process.kill()
         self.process.wait(TIME_LIMIT)
         self._reader.join(TIME_LIMIT)
-        assert self.process.stderr is not None
         self.process.stderr.close()
 
     def memory(self) -> int:

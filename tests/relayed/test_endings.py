@@ -1,4 +1,7 @@
-"""Whatever ends access ends a response that is under way, and the device's connection to its service."""
+"""The end of access ends a response that is under way, and the device's connection to its service.
+
+`tests/contract/relay` ends access in every way.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,24 +14,10 @@ LATER = 100
 """Blocks that a service may still write before its connection is closed: five seconds' worth."""
 
 
-def of_user(action: str) -> Callable[[Device], None]:
-    return lambda device: device.site.operator.post("users", device.tenant.user, action) and None
-
-
 ENDINGS: dict[str, Callable[[Device], None]] = {
-    "the user stops the connection": Device.stop,
     "the user connects again": Device.connect,
-    "an operator stops the connection": lambda device: device.site.operator.ask(
-        "DELETE", "connections", device.id, device.tenant.user
-    ),
     "the company unbinds the device": Device.unbind,
-    "an operator unbinds the device": lambda device: device.operate("unbind", reason="sold"),
     "a ban": lambda device: device.operate("ban", reason="stolen"),
-    "connections are disabled": lambda device: device.operate("deactivate"),
-    "the user is disabled": of_user("disable"),
-    "the user's tokens are revoked": of_user("revoke-tokens"),
-    "the account is disabled": lambda device: device.site.operator.post("accounts", device.tenant.account, "disable"),
-    "the address is removed": lambda device: device.site.operator.ask("DELETE", "devices", device.id, "address"),
 }
 
 
@@ -48,14 +37,3 @@ def test_end_of_access_ends_a_response_that_is_under_way(device: Device, end: Ca
         received = device.service.received
         assert device.ask().status_code in (403, 404)
         assert device.service.received == received
-
-
-def test_binding_a_device_again_does_not_revive_a_connection(device: Device):
-    with device.online():
-        assert device.answer(b"before") == "right"
-        device.unbind()
-        device.bind()
-    with device.online():
-        assert device.ask().status_code == 404
-        device.connect()
-        assert device.answer(b"after") == "right"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.relayed.fleet import LARGE, Device, Site, Tenant
 
-SIZES = (0, 1, 90 * 1024 - 1, 90 * 1024, 1024 * 1024)
+SIZES = (0, 90 * 1024, 1024 * 1024)
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,3 @@ def test_largest_request_arrives_unchanged_despite_faults(distant: Device):
 def test_largest_response_arrives_unchanged_despite_faults(distant: Device):
     answer = distant.insist("GET", "/large")
     assert (answer.status_code, answer.content == LARGE) == (200, True)
-
-
-def test_lost_disconnect_delays_neither_refusals_nor_the_next_connection(faulty: Site):
-    device = Device(Tenant(faulty))
-    with device.online() as agent:
-        agent.kill()
-        # The registry still has the device online, at a connection that does not exist.
-        assert device.ask().status_code == 503
-    with device.online():
-        assert device.answer(b"again") == "right"
-    device.service.close()

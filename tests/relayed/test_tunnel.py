@@ -8,11 +8,10 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
 import pytest
 
 from tests.server.programs import (
@@ -65,15 +64,13 @@ SERVICES: dict[str, Callable[[socket.socket], None]] = {
 def online(folder: Path, **settings: Any) -> Iterator[Server]:
     """A server and a device with services, one of which does not answer."""
     running = Server(folder / "state", **settings)
-    ports = {name: serving_tcp(handle) for name, handle in SERVICES.items()}
-    services = [f"--service={name}=127.0.0.1:{serving.__enter__()}" for name, serving in ports.items()]
-    services.append(f"--service=closed=127.0.0.1:{free_port()}")
     credential = running.environment["REMOTEIT_DEVICE_CREDENTIAL"]
-    with agent(running, folder, credential, "bindery_agent.py", *services):
+    with ExitStack() as stack:
+        ports = {name: stack.enter_context(serving_tcp(handle)) for name, handle in SERVICES.items()}
+        services = [f"--service={name}=127.0.0.1:{port}" for name, port in (ports | {"closed": free_port()}).items()]
+        stack.enter_context(agent(running, folder, credential, "bindery_agent.py", *services))
         eventually(lambda: operate(running, "show", "--address", ADDRESS)["presence"]["state"], "online")
         yield running
-    for serving in ports.values():
-        serving.__exit__(None, None, None)
     assert running.stop() == 0, running.output
 
 
@@ -84,8 +81,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with online(tmp_path_factory.mktemp("lossy"), module="tests.relayed.lossy") as running:
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with online(tmp_path_factory.mktemp("faulty"), module="tests.relayed.faulty") as running:
         yield running
 
 
@@ -98,15 +95,15 @@ def exchange(tunnel: Tunnel, data: bytes) -> bytes:
         return reading.result(TIME_LIMIT)
 
 
-def test_bytes_arrive_unchanged_despite_faults(lossy: Server):
-    with Tunnel(user(lossy), ADDRESS, "--service", "echo") as tunnel:
+def test_bytes_arrive_unchanged_despite_faults(faulty: Server):
+    with Tunnel(user(faulty), ADDRESS, "--service", "echo") as tunnel:
         for size in (0, 1, 92_159, 92_160, 92_161):
             assert exchange(tunnel, MIB[:size]) == MIB[:size]
         assert exchange(tunnel, MIB) == MIB
 
 
-def test_twenty_connections_at_once_despite_faults(lossy: Server):
-    with Tunnel(user(lossy), ADDRESS, "--service", "echo") as tunnel, ThreadPoolExecutor(20) as threads:
+def test_twenty_connections_at_once_despite_faults(faulty: Server):
+    with Tunnel(user(faulty), ADDRESS, "--service", "echo") as tunnel, ThreadPoolExecutor(20) as threads:
         sent = [MIB[number * 1000 :][:40_000] for number in range(20)]
         assert list(threads.map(lambda data: exchange(tunnel, data), sent)) == sent
 
@@ -170,21 +167,6 @@ def test_interrupt_ends_connections_and_lease(server: Server):
         assert live(server) == []
 
 
-def stop(server: Server) -> None:
-    operate(server, "stop", "--address", ADDRESS, "ada", group="connections")
-
-
-def ban(server: Server) -> None:
-    operate(server, "ban", "--address", ADDRESS, "--reason", "stolen")
-
-
-def unbind(server: Server) -> None:
-    demo = server.environment
-    headers = {"api_key": demo["RUFUS_UNBIND_KEY"]}
-    url = f"{server.url}/v0/devices/{demo['REMOTEIT_DEVICE_CREDENTIAL']}"
-    assert httpx.delete(url, headers=headers).status_code == 200
-
-
 def converse(opened: socket.socket) -> NoReturn:
     """Send and read until the connection breaks."""
     while True:
@@ -192,24 +174,14 @@ def converse(opened: socket.socket) -> NoReturn:
         opened.recv(65536)
 
 
-def ends_with(server: Server, end: Callable[[Server], None]) -> None:
+def test_stopped_connection_ends_the_tunnel(server: Server):
     with Tunnel(user(server), ADDRESS, "--service", "echo") as tunnel, tunnel.connect() as opened:
         opened.sendall(MIB)
         assert opened.recv(1) == MIB[:1]
-        end(server)
+        operate(server, "stop", "--address", ADDRESS, "ada", group="connections")
         with pytest.raises(ConnectionError):
             converse(opened)
         assert tunnel.end() == (1, "bindery: the connection to the device has ended\n")
-
-
-def test_stopped_connection_ends_the_tunnel(server: Server):
-    ends_with(server, stop)
-
-
-@pytest.mark.parametrize("end", [ban, unbind])
-def test_end_of_access_ends_the_tunnel(tmp_path: Path, end: Callable[[Server], None]):
-    with online(tmp_path) as server:
-        ends_with(server, end)
 
 
 def test_standard_input_and_output_are_carried(server: Server, tmp_path: Path):
@@ -223,28 +195,24 @@ def test_standard_input_and_output_are_carried(server: Server, tmp_path: Path):
     assert live(server) == []
 
 
+@contextmanager
+def on_standard_streams(server: Server, service: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a tunnel whose standard input stays open."""
+    arguments = [BINDERY, "tunnel", ADDRESS, "--service", service, "--stdio"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(arguments, env=user(server), **pipes) as process:
+        yield process
+
+
 def test_reset_of_standard_input_and_output_is_a_failure(server: Server):
-    arguments = [BINDERY, "tunnel", ADDRESS, "--service", "closed", "--stdio"]
-    # Standard input stays open.
-    with subprocess.Popen(
-        arguments, env=user(server), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with on_standard_streams(server, "closed") as process:
         assert process.stdout.read() == b""
         assert process.stderr.read() == b"bindery: the service refused the connection\n"
         assert process.wait(TIME_LIMIT) == 1
 
 
 def test_output_that_nobody_reads_ends_the_tunnel(server: Server):
-    arguments = [BINDERY, "tunnel", ADDRESS, "--service", "echo", "--stdio"]
-    # Standard input stays open.
-    with subprocess.Popen(
-        arguments, env=user(server), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with on_standard_streams(server, "echo") as process:
         process.stdout.close()
         process.stdin.write(b"x")
         process.stdin.flush()
@@ -272,10 +240,7 @@ def test_closed_standard_input_has_ended_and_closed_output_is_a_failure(
 
 
 def test_signal_ends_standard_input_and_output(server: Server):
-    arguments = [BINDERY, "tunnel", ADDRESS, "--service", "echo", "--stdio"]
-    with subprocess.Popen(arguments, env=user(server), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with on_standard_streams(server, "echo") as process:
         process.stdin.write(b"x")
         process.stdin.flush()
         assert process.stdout.read(1) == b"x"
