@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from bindery.aws import dynamodb
 from bindery.aws.errors import ConnectionFailed
 from bindery.http import operation
 from bindery.registry import devices
@@ -28,8 +27,6 @@ class Dialect:
     """Operation of a dialect, with the responses that differ between dialects."""
 
     operation: str
-    text: str
-    """Name of a required text field."""
     serial: str
     """Name of the field that identifies a device."""
     malformed: tuple[int, str]
@@ -37,13 +34,11 @@ class Dialect:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Fields of the sample request."""
         given = sample(self.operation)
         return dict(parse_qsl(given["rawQueryString"])) if self is QUECTEL else body_of(given) or {}
 
     @property
     def headers(self) -> dict[str, str]:
-        """Credentials of a caller who is allowed to send the sample."""
         return _ada.headers.get(self.operation.partition(".")[0], {})
 
     def ask(
@@ -70,7 +65,6 @@ _ada: Caller
 
 RUFUS = Dialect(
     "rufus.bind_device",
-    "model",
     "serial_number",
     (400, '{"description":"Malformed request body: a JSON object is expected"}'),
     (503, '{"description":"Service unavailable, try again"}'),
@@ -78,13 +72,11 @@ RUFUS = Dialect(
 QUECTEL = Dialect(
     "quectel.bind_device_sn",
     "sn",
-    "sn",
     (200, '{"code":5048,"data":null,"extMsg":"","msg":"Device binding failed"}'),
     (200, '{"code":5314,"data":null,"extMsg":"","msg":"Device query failed in cloud platform"}'),
 )
 ASSECO = Dialect(
     "asseco.register_owned_device",
-    "nickname",
     "external-device-identifier",
     (
         400,
@@ -95,13 +87,11 @@ ASSECO = Dialect(
 REMOTEIT = Dialect(
     "remoteit.connect_device",
     "deviceaddress",
-    "deviceaddress",
     (400, '{"status":"false","reason":"malformed request body: a JSON object is expected","code":"GENERAL_ERROR"}'),
     (503, '{"status":"false","reason":"service unavailable, try again","code":"GENERAL_ERROR"}'),
 )
 VODLIX = Dialect(
     "vodlix.add_device",
-    "app_name",
     "mac_address",
     (400, "Malformed request body: a JSON object or a form is expected"),
     (503, "Service unavailable, try again"),
@@ -241,52 +231,18 @@ def test_body_over_16_kib_is_refused(dialect: Dialect) -> None:
     assert succeeded(dialect.ask(dialect.fields | {"pad": "x" * room}))
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def call(**_: Any) -> None:
-        raise error
-
-    for method in ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "TransactWriteItems"):
-        aws_calls.replace(monkeypatch, method, call)
-
-
-def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    written = io.StringIO()
-    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
-    return written
-
-
-@every
-def test_write_conflict_gets_retry_after_without_error_log(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, headers = everything(), dialect.headers
-    written = lines(monkeypatch)
-    conflict = {"TransactionCanceledException": [{"Code": "TransactionConflict"}], "TransactionConflictException": []}
-
-    def call(code: str) -> Callable[..., None]:
-        def conflicting(**_: Any) -> None:
-            raise aws_calls.error(code, CancellationReasons=conflict[code])
-
-        return conflicting
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dynamodb, "_pause", lambda attempt: None)
-        aws_calls.replace(patch, "TransactWriteItems", call("TransactionCanceledException"))
-        for method in ("PutItem", "UpdateItem"):
-            aws_calls.replace(patch, method, call("TransactionConflictException"))
-        answer = dialect.ask(headers=headers)
-    # quectel has a separate code for failed reads.
-    assert told(dialect, answer) == (dialect.malformed if dialect is QUECTEL else dialect.unavailable)
-    assert answer.headers["Retry-After"] == "1"
-    (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert (line["level"], line["reason"], line["Refused"]) == ("INFO", "conflict", 1)
-    assert everything() == before
-
-
 @every
 def test_unreachable_registry_gets_retry_after(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
     before, headers = everything(), dialect.headers
-    written = lines(monkeypatch)
+    written = io.StringIO()
+    monkeypatch.setattr(operation.logger.registered_handler, "stream", written)
+
+    def fail(**_: Any) -> None:
+        raise ConnectionFailed("EndpointConnectionError")
+
     with monkeypatch.context() as patch:
-        failing(patch, ConnectionFailed("EndpointConnectionError"))
+        for method in ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "TransactWriteItems"):
+            aws_calls.replace(patch, method, fail)
         answer = dialect.ask(headers=headers)
     assert told(dialect, answer) == dialect.unavailable
     assert answer.headers["Retry-After"] == "1"

@@ -40,14 +40,17 @@ def bound(feed: Feed, mode: Mode = Mode.UNIQUE) -> str:
     return binding() if mode is not Mode.MULTI else str(item_at(items.user_binding(DEVICE, ME))["binding"])
 
 
-def shared(feed: Feed, uid: str = FRIEND, seconds: int = LATER) -> int:
-    """Share ME's device with a user, who accepts. Return the end of the share in milliseconds."""
+def share(seconds: int = LATER) -> int:
+    """Share ME's device with FRIEND, who accepts. Return the end of the share in milliseconds."""
     until = (clock.seconds() + seconds) * 1000
-    accepting = until - 1000
-    code = ask(ME, "share_info", **KEYS, sharingExpireAt=until, acceptingExpireAt=accepting).json()["data"]
-    assert ask(uid, "share_device", shareCode=code).json()["code"] == 200
-    assert feed.types() == ["device.shared", "device.share_accepted"]
+    code = ask(ME, "share_info", **KEYS, sharingExpireAt=until, acceptingExpireAt=until - 1000).json()["data"]
+    assert ask(FRIEND, "share_device", shareCode=code).json()["code"] == 200
     return until
+
+
+def shared(feed: Feed, seconds: int = LATER) -> None:
+    share(seconds)
+    assert feed.types() == ["device.shared", "device.share_accepted"]
 
 
 @pytest.fixture
@@ -99,23 +102,16 @@ def test_expired_share_ends_once_whichever_change_shows_it(feed: Feed, wait: Cal
     shared(feed, seconds=60)
     wait()
     # The next acceptance no longer names it, the user's own entry is replaced, and then the binding ends.
-    until = shared_again(feed)
-    share = held | {"user": user(FRIEND)}
+    until = share()
+    ended = held | {"user": user(FRIEND)}
     ask(ME, "unbundling_device_dk", **KEYS)
     assert feed.events() == [
         ("device.shared", held | {"until": until}),
-        ("device.share_ended", share | {"cause": "expired"}),
-        ("device.share_accepted", share | {"until": until}),
-        ("device.share_ended", share | {"cause": "ended"}),
+        ("device.share_ended", ended | {"cause": "expired"}),
+        ("device.share_accepted", ended | {"until": until}),
+        ("device.share_ended", ended | {"cause": "ended"}),
         ("device.unbound", held | {"cause": "holder"}),
     ]
-
-
-def shared_again(feed: Feed) -> int:
-    until = (clock.seconds() + LATER) * 1000
-    code = ask(ME, "share_info", **KEYS, sharingExpireAt=until, acceptingExpireAt=until - 1000).json()["data"]
-    ask(FRIEND, "share_device", shareCode=code)
-    return until
 
 
 @pytest.mark.parametrize("mode", [Mode.UNIQUE, Mode.MULTI])
@@ -154,37 +150,32 @@ def test_share_given_back_before_an_operator_ends_the_binding_is_not_the_operato
     ]
 
 
-def operate(action: str, **body: Any) -> None:
-    answer = admin("devices", "POST", f"devices/{identity.opaque(DEVICE)}/{action}", body or None)
-    assert answer.status == 200, answer.body
-
-
 def test_offer_is_made_declined_and_withdrawn(feed: Feed) -> None:
     held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME), "operator": OPERATOR}
-    for end, body, cause in (("decline", {"uid": FRIEND}, "declined"), ("withdraw", {}, "withdrawn")):
-        operate("offer", to=FRIEND, days=2)
+    for end, body, cause in (("decline", {"uid": FRIEND}, "declined"), ("withdraw", None, "withdrawn")):
+        on(DEVICE, "POST", "offer", {"to": FRIEND, "days": 2})
         (offered,) = feed.record()
         offer = item_at(items.owner(DEVICE))["offer"]
         made = held | {"user": user(FRIEND)}
         assert offered["type"] == "device.offered"
         assert offered["data"].items() >= (made | {"until": offer["until"] * 1000}).items()
-        operate(end, **body)
+        on(DEVICE, "POST", end, body)
         assert feed.events() == [("device.offer_ended", made | {"cause": cause})]
 
 
 def test_expired_offer_is_replaced_without_an_end(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     bound(feed)
-    operate("offer", to=FRIEND, days=1)
+    on(DEVICE, "POST", "offer", {"to": FRIEND, "days": 1})
     assert feed.types() == ["device.offered"]
     now = clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + 86_400_000)
-    operate("offer", to=FRIEND)
+    on(DEVICE, "POST", "offer", {"to": FRIEND})
     assert feed.types() == ["device.offered"]
 
 
 def test_erased_receiver_ends_the_offer(feed: Feed) -> None:
     held: dict[str, Any] = {"binding": bound(feed), "holder": user(ME), "operator": OPERATOR}
-    operate("offer", to=FRIEND)
+    on(DEVICE, "POST", "offer", {"to": FRIEND})
     assert feed.types() == ["device.offered"]
     made = held | {"user": user(FRIEND)}
     erase(FRIEND)

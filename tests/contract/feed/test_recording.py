@@ -298,21 +298,6 @@ def test_chain_that_was_tampered_with_is_not_verified(events: list[items.Event])
     }
 
 
-def test_chain_is_read_in_parts_and_by_references(events: list[items.Event]) -> None:
-    name = events[0]["chain"]
-    assert chain.read(name, 2, 2) == events[1:3]
-    references: list[items.Reference] = [{"chain": name, "seq": seq} for seq in (5, 9, 2)]
-    assert chain.resolve(references) == [events[4], events[1]]
-
-
-def test_expired_events_are_not_read(events: list[items.Event], monkeypatch: pytest.MonkeyPatch) -> None:
-    name, now = events[0]["chain"], clock.now()
-    with monkeypatch.context() as patch:
-        patch.setattr(clock, "now", lambda: now + DAYS * 86_400_000 + 60_000)
-        assert chain.read(name) == []
-        assert chain.resolve([{"chain": name, "seq": 1}]) == []
-
-
 def test_chain_whose_events_have_expired_begins_again(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     rufus.install()
     deviceid = rufus.bound()

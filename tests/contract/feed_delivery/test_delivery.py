@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -358,17 +359,11 @@ def test_events_that_are_announced_in_another_order_arrive_in_order(feed: Feed) 
 
 def test_invocation_that_cannot_be_started_is_no_failure(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     feed.subscribe()
-    monkeypatch.setattr(functions, "client", Unreachable)
+    client = Mock(call=Mock(side_effect=ConnectionFailed("injected")))
+    monkeypatch.setattr(functions, "client", lambda: client)
     feed.record("device.bound")
     feed.after(0)
     assert feed.receiver.sequences == [1]
-
-
-class Unreachable:
-    """Client of Lambda that cannot reach it."""
-
-    def call(self, *_: object, **__: object) -> None:
-        raise ConnectionFailed("injected")
 
 
 def test_numbers_that_begin_again_after_the_retention_are_delivered(feed: Feed) -> None:
@@ -456,7 +451,6 @@ def replay(webhook: str, **asked: Any) -> dict[str, Any]:
 
 
 def give_up(feed: Feed, *types: str) -> None:
-    """Record events that are not accepted."""
     feed.receiver.answers(500)
     feed.record(*types)
     feed.sweep()

@@ -241,11 +241,3 @@ def test_url_that_cannot_be_used_is_refused(url: str, wrong: str, monkeypatch: p
     with pytest.raises(Refused) as refused:
         sending.check(url)
     assert (refused.value.reason, refused.value.detail) == (Reason.INVALID, {"at": "url", "detail": wrong})
-
-
-def test_http_and_loopback_are_refused_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEBHOOKS_TO_LOOPBACK", "")
-    env.clear_cache()
-    for url in ("http://127.0.0.1:8000/", "https://127.0.0.1:8000/", "https://[::1]/", "https://localhost/"):
-        with pytest.raises(Refused):
-            sending.check(url)

@@ -14,7 +14,7 @@ from bindery.core.errors import HotKey, Reason, Refused
 from bindery.directory import accounts, users
 from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
-from tests import aws_calls, device_link, moto_registry, quectel, rufus, vodlix
+from tests import aws_calls, device_link, moto_registry, quectel, rufus
 from tests.asseco import IMEI, block, register, unregister
 from tests.asseco import SAMPLE as PHONE
 from tests.device_link import Connection, connect, connected
@@ -41,6 +41,10 @@ def key_of(device: str) -> str:
     assert answer.status == 200
     assert list(answer.json()) == ["device", "key"]
     return str(answer.json()["key"])
+
+
+def fail(*_: object, **__: object) -> None:
+    raise ConnectionFailed("EndpointConnectionError")
 
 
 def bind(uid: str = ME) -> str:
@@ -144,12 +148,6 @@ def test_device_key_works_only_while_the_device_is_bound() -> None:
     assert online(DEVICE)
 
 
-def test_device_without_a_binding_cannot_connect() -> None:
-    vodlix.add()
-    assert connect(key_of(vodlix.DEVICE)) is None
-    assert presence.find(vodlix.DEVICE) is None
-
-
 def test_registered_device_connects_with_a_device_key(environment: pytest.MonkeyPatch) -> None:
     phone = identity.customer_device(IMEI)
     with Bank() as bank:
@@ -192,9 +190,6 @@ def test_unbound_device_is_disconnected_and_refused(deviceid: str, device: str) 
 def test_device_is_unbound_even_if_it_cannot_be_told(
     deviceid: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ConnectionFailed("EndpointConnectionError")
-
     connection = connected(deviceid)
     with monkeypatch.context() as unreachable:
         unreachable.setattr(device_link.Gateway, "call", fail)
@@ -284,9 +279,6 @@ def test_guesses_are_throttled_per_network_without_further_writes(
 
 
 def test_unreachable_table_is_a_failure_and_not_a_refusal(deviceid: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: Any) -> None:
-        raise ConnectionFailed("EndpointConnectionError")
-
     connection = connected(deviceid)
     before = everything()
     for operation, act in (
@@ -414,12 +406,6 @@ def test_unknown_type_is_refused_and_changes_nothing(connection: Connection) -> 
     assert everything() == before
 
 
-def test_message_to_a_closed_connection_is_not_a_failure(connection: Connection) -> None:
-    device_link.gateway().open.clear()
-    connection.send(HELLO)
-    assert connection.received == []
-
-
 def test_throttled_key_range_is_a_warning_and_keeps_the_connection(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -436,9 +422,6 @@ def test_throttled_key_range_is_a_warning_and_keeps_the_connection(
 
 
 def test_unreachable_management_api_is_a_failure(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise ConnectionFailed("EndpointConnectionError")
-
     monkeypatch.setattr(device_link.Gateway, "call", fail)
     with pytest.raises(Refused) as raised:
         connection.send(HELLO)

@@ -72,7 +72,6 @@ def ends(lease: leases.Connection) -> Ends:
 
 
 def opened(ends: Ends) -> str:
-    """Return the id of the stream at the device."""
     return str(ends.device.received[0]["s"])
 
 
@@ -115,16 +114,6 @@ def test_session_of_another_lease_is_refused(ends: Ends) -> None:
     assert tunnel(other) is None
     assert ends.tunnel.is_open
     assert tunnel(other, "6" * 32) is not None
-
-
-def test_lease_at_a_relay_port_opens_a_tunnel_from_any_address(
-    lease: leases.Connection, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setenv("RELAY_HOST", "relay.example.com:34168-34168")
-    env.clear_cache()
-    made = records.connection("ann", client_ip=CLIENT)
-    assert (made.label, made.proxy()) == ("port#34168", "http://relay.example.com:34168")
-    assert tunnel(made, source_ip="198.51.100.1") is not None
 
 
 def test_address_keeps_its_relay_port_unless_another_lease_uses_it(

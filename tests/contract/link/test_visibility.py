@@ -36,7 +36,6 @@ class Clock:
 
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch, registry: None) -> Clock:
-    """Set the time."""
     made = Clock()
     monkeypatch.setattr(clock, "now", lambda: made.now)
     return made
@@ -124,7 +123,6 @@ def test_remoteit_shows_state_address_and_time_of_the_last_contact(time: Clock) 
 
 
 def seen(deviceid: str) -> str | None:
-    """Return when a device was last seen."""
     return rufus.get(deviceid).json()["result"]["last_seen"]  # type: ignore[no-any-return]
 
 

@@ -10,5 +10,4 @@ def world(registry: None) -> World:
 
 @pytest.fixture
 def bound(world: World) -> None:
-    """Bind the device to the user."""
     succeeded(world.ask())

@@ -11,7 +11,6 @@ from bindery.core import clock
 from bindery.directory import products
 from bindery.quectel import claim_codes, families
 from bindery.registry import devices, identity
-from bindery.registry.bindings import Mode
 from bindery.security import secrets
 from tests import aws_calls, quectel
 from tests.concurrency.races import before
@@ -161,25 +160,13 @@ def test_right_code_gets_the_documented_refusals(labelled: World, state: str, ex
     refused(as_user(ME, sn=f"{SN}-{code()}"), expected)
 
 
-def test_serial_number_that_ends_like_a_code_has_a_label_too(labelled: World) -> None:
+@pytest.mark.parametrize("by_label", [True, False])
+def test_serial_number_that_ends_like_a_code_has_a_label_too(labelled: World, by_label: bool) -> None:
     devices.manufacture(PK, CODE_LIKE, device_key="ABCD")
     refused(as_user(ME, sn=CODE_LIKE), 5090)
-    succeeded(as_user(ME, sn=f"{CODE_LIKE}-{code(CODE_LIKE)}"))
+    right = code(CODE_LIKE)
+    succeeded(as_user(ME, **{"sn": f"{CODE_LIKE}-{right}"} if by_label else {"sn": CODE_LIKE, "claimCode": right}))
     succeeded(as_user(ME, sn=f"{SN}-{code()}"))
-
-
-def test_parameter_is_for_the_whole_serial_number(labelled: World) -> None:
-    devices.manufacture(PK, CODE_LIKE, device_key="ABCD")
-    succeeded(as_user(ME, sn=CODE_LIKE, claimCode=code(CODE_LIKE)))
-
-
-@pytest.mark.parametrize("mode", Mode)
-def test_codes_are_required_in_each_mode(mode: Mode) -> None:
-    World(mode)
-    products.change(PK, claim_codes=True)
-    refused(as_user(ME), 5090)
-    succeeded(as_user(ME, sn=f"{SN}-{code()}"))
-    assert as_user(OTHER, sn=f"{SN}-{code()}").json()["code"] == (5412 if mode is Mode.UNIQUE else 200)
 
 
 def test_bound_devices_are_kept_when_codes_become_required(world: World) -> None:
@@ -266,23 +253,6 @@ def test_serial_number_that_ends_like_a_code_is_one_device(world: World) -> None
     succeeded(as_user(ME, sn=CODE_LIKE))
     assert owner()["pk"] == identity.manufactured_device(PK, CODE_LIKE)
     refused(as_user(ME, sn=f"{SN}-{code()}"), 5090)
-
-
-def test_only_a_serial_number_that_ends_like_a_code_needs_further_units(world: World) -> None:
-    devices.manufacture(PK, CODE_LIKE, device_key="ABCD")
-    devices.manufacture(PK, "LK-1", device_key="EFGH")
-    asked: list[list[str]] = []
-    for serial in (SN, "LK-1", CODE_LIKE):
-        answer = watched(asked, lambda sn=serial: as_user(ME, sn=sn))  # type: ignore[misc]
-        succeeded(answer)
-    documented = [
-        "BatchGetItem {'DirectoryTable': 5, 'DevicesTable': 1, 'BindingsTable': 3} 0",
-        "TransactWriteItems {} 6",
-    ]
-    further = ["BatchGetItem {'DirectoryTable': 5, 'DevicesTable': 2, 'BindingsTable': 5} 0", "TransactWriteItems {} 7"]
-    # The other calls are those of the account's rate.
-    asked = [[call for call in calls if call.startswith(("Batch", "Transact"))] for calls in asked]
-    assert asked == [documented, documented, further]
 
 
 def test_full_common_list_is_5893_only_with_the_right_code(labelled: World) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-import jwt
 import pytest
 
 from bindery.aws.dynamodb import Table
-from bindery.core import clock
 from bindery.core.errors import Refused
 from bindery.directory import accounts, sessions, users
 from bindery.operators import privacy
@@ -59,18 +57,6 @@ def tokens(answer: Response) -> dict[str, Any]:
     assert list(given) == ["code", "data", "extMsg", "msg"]
     data: dict[str, Any] = given["data"]
     return data
-
-
-def test_login_returns_a_two_hour_and_a_thirty_day_token() -> None:
-    began = clock.seconds()
-    data = tokens(log_in())
-    assert list(data) == ["accessToken", "refreshToken"]
-    for token, lifetime in (("accessToken", 7200), ("refreshToken", 2592000)):
-        assert list(data[token]) == ["token", "expirationTime"]
-        assert 0 <= data[token]["expirationTime"] - began - lifetime <= 5
-        claims = jwt.decode(data[token]["token"], options={"verify_signature": False})
-        assert (claims["uid"], claims["exp"]) == ("ada", data[token]["expirationTime"])
-    assert login_failures() == []
 
 
 def test_only_the_access_token_authenticates_its_user() -> None:

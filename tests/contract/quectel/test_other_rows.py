@@ -44,7 +44,6 @@ MODES = pytest.mark.parametrize("mode", Mode)
 
 
 def data(answer: Response) -> Any:
-    """Return the data of a successful response."""
     given = answer.json()
     members = [("code", 200), ("data", given["data"]), ("extMsg", ""), ("msg", "")]
     assert (answer.status, list(given.items())) == (200, members)
@@ -575,7 +574,6 @@ FORMS = ("get_auth_key", "regenerate_auth_key")
 
 
 def sent(uid: str, name: str, **parameters: Any) -> Response:
-    """Call an operation as a user, with its parameters in the query or form."""
     if name not in FORMS:
         return ask(uid, name, **parameters)
     return send(f"quectel.{name}", {"authorization": quectel.token(uid)}, body=urlencode(parameters).encode())
@@ -661,7 +659,6 @@ NOTHING = f'{{"customizeTslInfo":[],"deviceData":{{"deviceKey":"{DK}","productKe
 
 
 def report(binding: str, at: int, **values: str) -> None:
-    """Store values as a device reports them."""
     last: dict[str, items.Reported] = {code: {"value": value, "at": at} for code, value in values.items()}
     dynamodb.write(items.properties(DEVICE).put({"binding": binding, "values": last}))
 

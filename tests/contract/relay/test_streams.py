@@ -20,7 +20,6 @@ LARGE = random.Random(0).randbytes(10 * FRAME)
 
 
 def slow(*seconds: float) -> Callable[[bytes], list[Part]]:
-    """Return a service that waits before it responds."""
     return lambda _: [*seconds, plain(b"hi")]
 
 

@@ -224,12 +224,8 @@ def registered(owner: str, identifier: str, number: int) -> str:
     return device
 
 
-def list_all(headers: dict[str, str]) -> Response:
-    return send("remoteit.list_all", headers)
-
-
 def listed(headers: dict[str, str]) -> dict[str, dict[str, str]]:
-    answer = list_all(headers)
+    answer = send("remoteit.list_all", headers)
     assert answer.status == 200
     found = answer.json()
     assert list(found) == ["status", "devices", "cache_expires", "length"]
@@ -246,7 +242,7 @@ def test_list_response_is_byte_exact(headers: dict[str, str], monkeypatch: pytes
     monkeypatch.setattr(clock, "now", lambda: NOW)
     device = bound("acme", "S", alias="Front door", kind="camera")
     service_addresses.assign(address(0xF1), device, "ssh", 2222)
-    answer = list_all(headers)
+    answer = send("remoteit.list_all", headers)
     assert answer.headers == {"Content-Type": "application/json", "x-request-id": "request-1"}
     assert answer.body == (
         '{"status":"true","devices":[{"deviceaddress":"80:00:00:00:00:00:00:F1","devicealias":"Front door",'
@@ -304,7 +300,7 @@ def test_shared_device_shows_the_recipients_name_and_time(mode: Mode, headers: d
     user_devices.rename(quectel.session("ann"), mode.name, "KEYS33", "Ann's name")
     user_devices.rename(quectel.session("dan"), mode.name, "KEYS33", "Dan's name")
     dynamodb.write(items.user_device("ann", mode.name, "KEYS33").update(set={"bound_at": NOW}))
-    (shown,) = list_all(headers).json()["devices"]
+    (shown,) = send("remoteit.list_all", headers).json()["devices"]
     assert (shown["devicealias"], shown["createdate"]) == ("Ann's name", "2026-11-20T12:00:00+00:00")
     assert (shown["shared"], shown["ownerusername"]) == ("shared-from", "")
 

@@ -7,6 +7,5 @@ from tests.vodlix import NOW
 
 @pytest.fixture(autouse=True)
 def _then(registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the time to that of the documented sample."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr(Call, "elapsed", lambda self: 0.58312)
