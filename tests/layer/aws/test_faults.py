@@ -77,7 +77,6 @@ DETECTED: dict[str, Reply] = {
 }
 """Faults that only the direct client detects: botocore would return something that the server did not say."""
 
-OF_BOTOCORE = ("reset", "throttled", "not HTTP", "damaged body")
 CASES = [
     *(pytest.param("direct", fault, id=name) for name, fault in (FAULTS | DETECTED).items()),
     *(
@@ -161,7 +160,7 @@ def test_response_that_cannot_have_a_body_ends_with_its_head(start: Start) -> No
             {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"},
             "ConditionalCheckFailedException",
         ),
-        ({"__type": "ResourceNotFoundException"}, "ResourceNotFoundException"),
+        ({"__type": "TransactionCanceledException"}, "TransactionCanceledException"),
         ({"message": "only a text"}, "400"),
         ({}, "400"),
     ],
