@@ -360,21 +360,13 @@ async def test_answered_requests_do_not_count_as_open() -> None:
 @pytest.mark.parametrize("acks", [True, False])
 @simulated
 async def test_memory_is_bounded_and_streams_share_it(acks: bool) -> None:
-    streams: list[Stream] = []
-
-    async def serve(stream: Stream) -> None:
-        streams.append(stream)
-        await Service(content(1_000_000)).serve(stream)
-
-    def held() -> int:
-        return sum(stream.held for stream in streams)
-
-    async with Network(serve) as network:
+    async with Network(Service(content(1_000_000)).serve) as network:
         network.peer = lambda message: None
         for s in range(20):
             network.send({"type": "open", "s": str(s), "svc": "http", "n": 0, "fin": True, "acks": acks})
         await asyncio.sleep(1)
-        assert MAX_HELD - MAX_DATA <= held() <= MAX_HELD + 20 * MAX_DATA
+        held = sum(stream.held for stream in network.agent._streams.values())
+        assert MAX_HELD - MAX_DATA <= held <= MAX_HELD + 20 * MAX_DATA
         assert {message["s"] for message in network.to_peer} == {str(s) for s in range(20)}
 
 
@@ -400,19 +392,14 @@ async def test_old_answers_make_room_for_new_ones() -> None:
 
 @simulated
 async def test_memory_is_bounded_when_no_service_reads() -> None:
-    streams: list[Stream] = []
-
-    async def serve(stream: Stream) -> None:
-        streams.append(stream)
-        await ignore(stream)
-
-    async with Network(serve) as network:
+    async with Network(ignore) as network:
         data = base64_of(MAX_DATA)
         for number in range(WINDOW):
             for s in range(20):
                 kind = {"type": "data"} if number else {"type": "open", "svc": "http"}
                 network.agent.receive({**kind, "s": str(s), "n": number, "d": data})
-        assert sum(stream.held for stream in network.agent._streams.values()) <= MAX_HELD
+        streams = network.agent._streams.values()
+        assert sum(stream.held for stream in streams) <= MAX_HELD
         await asyncio.sleep(1)
         assert len(streams) == 20
 

@@ -315,9 +315,6 @@ def test_share_ends_at_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(make) == refused(lambda: admit(made.label, CLIENT)) == Reason.NOT_SHARED
 
 
-# A lease is valid only while the binding names it.
-
-
 def company_bound() -> tuple[str, Callable[[], object]]:
     return identity.company_device("acme", "M", "S"), company_device
 
@@ -398,11 +395,6 @@ def test_retry_of_a_bind_keeps_its_connections() -> None:
     assert admit(made.label, CLIENT).lease["connection"] == made.id
 
 
-def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
-    """Return as many leases of other callers as a binding can name."""
-    return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)}
-
-
 def names_met(pk: str) -> set[str]:
     return {name["id"] for name in named(items.owner(pk)).values()}
 
@@ -417,7 +409,7 @@ def names_met(pk: str) -> set[str]:
 )
 def test_full_binding_drops_callers_to_make_room(until: Callable[[int], int], left: set[str]) -> None:
     pk = device()
-    own(pk, leases=others(pk, until))
+    own(pk, leases={f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)})
     made = make()
     assert names_met(pk) == left | {made.id}
     assert admit(made.label, CLIENT).lease["connection"] == made.id
