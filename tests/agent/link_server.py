@@ -284,10 +284,6 @@ class AgentProcess:
                 return text
         raise AssertionError(f"the agent ended without {pattern!r}")
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 

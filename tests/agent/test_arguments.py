@@ -40,28 +40,38 @@ def test_url_is_parsed(url: str, server: Server, authority: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"),
+    ("arguments", "reason"),
     [
-        ("https://link.example.com/link", "is not a WebSocket URL"),
-        ("wss:///link", "is not a WebSocket URL"),
-        ("wss://link.example.com/link#top", "is not a WebSocket URL"),
-        ("wss://user:secret@link.example.com/", "the credential belongs in --credential-file"),
-        ("wss://link.example.com/a b", "printable ASCII characters and no spaces"),
-        ("wss://link.example.com/a\r\nX: y", "printable ASCII characters and no spaces"),
-        ("wss://link.example.com:99999/", "Port out of range"),
-        ("ws://link.example.com/link", "would send the credential unencrypted; use wss://"),
-        ("ws://192.168.1.1/link", "would send the credential unencrypted"),
-        ("ws://127.0.0.1.example.com/link", "would send the credential unencrypted"),
-        ("ws://localhost.example.com/link", "would send the credential unencrypted"),
+        (["--url", "https://link.example.com/link"], "is not a WebSocket URL"),
+        (["--url", "wss:///link"], "is not a WebSocket URL"),
+        (["--url", "wss://link.example.com/link#top"], "is not a WebSocket URL"),
+        (["--url", "wss://user:secret@link.example.com/"], "the credential belongs in --credential-file"),
+        (["--url", "wss://link.example.com/a b"], "printable ASCII characters and no spaces"),
+        (["--url", "wss://link.example.com/a\r\nX: y"], "printable ASCII characters and no spaces"),
+        (["--url", "wss://link.example.com:99999/"], "Port out of range"),
+        (["--url", "ws://link.example.com/link"], "would send the credential unencrypted; use wss://"),
+        (["--url", "ws://192.168.1.1/link"], "would send the credential unencrypted"),
+        (["--url", "ws://127.0.0.1.example.com/link"], "would send the credential unencrypted"),
+        (["--url", "ws://localhost.example.com/link"], "would send the credential unencrypted"),
+        *(
+            (["--service", text], f"{text} ")
+            for text in (
+                *("http", "http=", "=127.0.0.1:80", "http=:80", "http=127.0.0.1", "http=127.0.0.1:", "http=::1:80"),
+                *("HTTP=a:1", "a b=c:1", "http=a b:1", "http=a:0", "http=a:65536", "http=a:-1", "http=a:1.5"),
+                *("http=a:\u0661", "a" * 33 + "=b:1"),
+            )
+        ),
+        (["--service", "http=a:1", "--service", "http=b:2"], "two services have the same name"),
+        ([f"--service=s{number}=a:1" for number in range(17)], "at most 16 services"),
+        (["--ca-file", "/missing"], "cannot read /missing: No such file"),
+        (["--ca-file", "/dev/null"], "/dev/null has no CA certificates in PEM"),
     ],
 )
-def test_invalid_url_is_refused(url: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(["--url", url], tmp_path, capsys, reason)
-
-
-def refused(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str], reason: str) -> None:
+def test_invalid_argument_is_refused(
+    arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--credential-file", str(folder / "credential"), *arguments])
+        main(["--credential-file", str(tmp_path / "credential"), "--url", "wss://link.example.com", *arguments])
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert reason in said
@@ -78,46 +88,6 @@ def refused(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[st
 )
 def test_service_is_parsed(text: str, service: Service) -> None:
     assert parse_service(text) == service
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("http", "http=", "=127.0.0.1:80", "http=:80", "http=127.0.0.1", "http=127.0.0.1:", "http=::1:80", "HTTP=a:1"),
-        *("a b=c:1", "http=a b:1", "http=a:0", "http=a:65536", "http=a:-1", "http=a:1.5", "http=a:\u0661"),
-        "a" * 33 + "=b:1",
-    ],
-)
-def test_invalid_service_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(["--url", "wss://link.example.com", "--service", text], tmp_path, capsys, f"{text} ")
-
-
-@pytest.mark.parametrize(
-    ("services", "reason"),
-    [
-        (["http=a:1", "http=b:2"], "two services have the same name"),
-        ([f"s{number}=a:1" for number in range(17)], "at most 16 services"),
-    ],
-)
-def test_set_of_services_is_checked(
-    services: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = [word for service in services for word in ("--service", service)]
-    refused(["--url", "wss://link.example.com", *arguments], tmp_path, capsys, reason)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(None, "cannot read {file}: No such file"), ("none", "{file} has no CA certificates in PEM")],
-)
-def test_unusable_ca_file_is_refused(
-    content: str | None, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "ca.pem"
-    if content:
-        file.write_text(content)
-    arguments = ["--url", "wss://link.example.com", "--ca-file", str(file)]
-    refused(arguments, tmp_path, capsys, reason.format(file=file))
 
 
 def test_version_is_bindery_s(capsys: pytest.CaptureFixture[str]) -> None:

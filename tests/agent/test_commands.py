@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.link_server import CredentialFile, LinkServer, Online, in_loop
+from tests.agent.link_server import CredentialFile, LinkServer, Online, connected, in_loop
 from tools.template import ROOT
 
 COMMAND = {"type": "command", "kind": "property", "id": "1", "values": {"switch": True}}
@@ -20,9 +20,8 @@ async def test_command_that_arrives_twice_is_carried_out_once(tmp_path: Path) ->
     async def obey(values: Any) -> None:
         carried_out.append(values)
 
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
+    async with connected(tmp_path) as (_, agent, link):
         agent.agent.obey = obey
-        link = await server.welcomed()
         for _ in range(2):
             link.send(COMMAND)
             assert await link.message() == {"type": "result", "id": "1", "ok": True}
@@ -45,9 +44,8 @@ async def test_refused_command_is_answered_with_the_reason(tmp_path: Path, error
         assert error
         raise error
 
-    async with LinkServer() as server, Online(server.url, tmp_path) as agent:
+    async with connected(tmp_path) as (_, agent, link):
         agent.agent.obey = obey if error else None
-        link = await server.welcomed()
         link.send(COMMAND)
         assert await link.message() == {"type": "result", "id": "1", "ok": False, "why": why}
 

@@ -74,13 +74,3 @@ def test_older_registry_gets_logins_and_keeps_its_data(monkeypatch):
     assert domain_secrets.of(user_domains.show(demo.DOMAIN)) == demo._domain_secret()
     emails = {item["uid"]: item["email"] for item in stored(Table.DIRECTORY) if item["sk"] == "user"}
     assert emails == {"ada": "ada@example.com", "cleo": "cleo@example.com", "mine": "cleo@example.com"}
-
-
-def test_demo_keys_are_not_stored_in_clear():
-    demo.load()
-    stored = repr(everything())
-    for suffix in demo.ACCOUNTS:
-        for name in demo.KEYS:
-            assert demo._key(name + suffix) not in stored
-    for secret in (demo._domain_secret(), *map(demo._password, demo.LOGINS.values())):
-        assert secret not in stored

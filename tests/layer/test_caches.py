@@ -4,18 +4,11 @@ from collections.abc import Callable, Sized
 
 import pytest
 
-from bindery.core.errors import Refused
-from bindery.directory import key_guesses, rates
+from bindery.directory import rates
 from bindery.feed import people
 from bindery.registry import identity, items
 
 pytestmark = pytest.mark.usefixtures("registry")
-
-
-def guess(number: int) -> Sized:
-    with pytest.raises(Refused):
-        key_guesses.refuse("rufus", f"203.0.113.{number}")
-    return key_guesses._counts
 
 
 def spend(number: int) -> Sized:
@@ -31,8 +24,8 @@ def pseudonym(number: int) -> Sized:
 
 @pytest.mark.parametrize(
     ("module", "limit", "add"),
-    [(key_guesses, "REMEMBERED", guess), (rates, "REMEMBERED", spend), (people, "_CACHE_LIMIT", pseudonym)],
-    ids=["key_guesses", "rates", "people"],
+    [(rates, "REMEMBERED", spend), (people, "_CACHE_LIMIT", pseudonym)],
+    ids=["rates", "people"],
 )
 def test_full_cache_is_emptied(
     module: object, limit: str, add: Callable[[int], Sized], monkeypatch: pytest.MonkeyPatch

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from bindery.core.errors import Reason, Refused
@@ -31,30 +33,28 @@ def test_mac_is_reduced_to_its_twelve_digits(text: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "address"),
+    ("parse", "text", "address"),
     [
-        ("80:00:00:00:00:00:00:f1", "80:00:00:00:00:00:00:F1"),
-        ("80:00:00:00:00:00:00:F1\n", "80:00:00:00:00:00:00:F1"),
-        *((text, None) for text in ("80:00:00:00:00:00:00", "80:00:00:00:00:00:00:F1:00", "80-00-00-00-00-00-00-F1")),
-        *((text, None) for text in ("80:00:00:00:00:00:00:G1", "80:00:00:00:00:00:00:\ufb00")),
-        *((text, None) for text in ("٨0:00:00:00:00:00:00:F1", "")),
+        (identity.service_address, "80:00:00:00:00:00:00:f1", "80:00:00:00:00:00:00:F1"),
+        (identity.service_address, "80:00:00:00:00:00:00:F1\n", "80:00:00:00:00:00:00:F1"),
+        *(
+            (identity.service_address, text, None)
+            for text in (
+                *("80:00:00:00:00:00:00", "80:00:00:00:00:00:00:F1:00", "80-00-00-00-00-00-00-F1"),
+                *("80:00:00:00:00:00:00:G1", "80:00:00:00:00:00:00:\ufb00", "٨0:00:00:00:00:00:00:F1", ""),
+            )
+        ),
+        (identity.ip_address, "203.0.113.9", "203.0.113.9"),
+        (identity.ip_address, "2001:DB8::0:1", "2001:db8::1"),
+        (identity.ip_address, "::ffff:203.0.113.9", "203.0.113.9"),
+        *(
+            (identity.ip_address, text, None)
+            for text in ("fe80::1%eth0", "fe80::1%;x", "203.0.113.256", "localhost", "203.0.113.9/24", "")
+        ),
     ],
 )
-def test_service_address_is_eight_hex_bytes(text: str, address: str | None) -> None:
-    assert identity.service_address(text) == address
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("203.0.113.9", "203.0.113.9"),
-        ("2001:DB8::0:1", "2001:db8::1"),
-        ("::ffff:203.0.113.9", "203.0.113.9"),
-        *((text, None) for text in ("fe80::1%eth0", "fe80::1%;x", "203.0.113.256", "localhost", "203.0.113.9/24", "")),
-    ],
-)
-def test_ip_address_is_ipv4_or_ipv6(text: str, address: str | None) -> None:
-    assert identity.ip_address(text) == address
+def test_address_is_normalized(parse: Callable[[str], str | None], text: str, address: str | None) -> None:
+    assert parse(text) == address
 
 
 @pytest.mark.parametrize("text", ["", "=", "A", "YQ==", "YR", "Y Q", "a+b/", "gIA", "\u00e9", "YQ\n"])

@@ -56,7 +56,7 @@ def own(pk: str, **facts: Any) -> None:
 
 def of_user(pk: str, **facts: Any) -> None:
     place = items.user_binding(pk, UID)
-    dynamodb.write(Put(place, {"leases": named(place)} | facts))
+    dynamodb.write(Put(place, {"kind": "binding", "leases": named(place)} | facts))
 
 
 def named(place: Key) -> dict[str, Any]:
@@ -90,33 +90,28 @@ RELATIONS: list[tuple[dict[str, Any], bool]] = [
     ({"holder": "user#eve", "uid": LATER, "shares": {"uid": LATER}}, False),
     ({"holder": "user#eve", "kind": "binding", "expires_at": LATER}, False),
 ]
-RELATIONS_OF_ONE: list[tuple[dict[str, Any], bool]] = [
+RELATIONS_IN_MULTI_MODE: list[tuple[dict[str, Any], bool]] = [
     ({"holder": f"user#{UID}", "kind": "binding"}, True),
     ({"holder": f"user#{UID}", "kind": "share", "expires_at": LATER}, True),
     ({"holder": f"user#{UID}", "kind": "share", "expires_at": LONG_AGO}, False),
 ]
 
 
-@pytest.mark.parametrize(("facts", "may"), RELATIONS)
-def test_holder_or_share_recipient_can_connect(facts: dict[str, Any], may: bool) -> None:
-    pk = device()
-    own(pk)
+@pytest.mark.parametrize(
+    ("mode", "write", "facts", "may"),
+    [
+        *((Mode.UNIQUE, own, *row) for row in RELATIONS),
+        *((Mode.MULTI, of_user, *row) for row in RELATIONS_IN_MULTI_MODE),
+    ],
+)
+def test_holder_or_share_recipient_can_connect(
+    mode: Mode, write: Callable[..., None], facts: dict[str, Any], may: bool
+) -> None:
+    pk = device(mode)
+    write(pk)
     made = make()
-    own(pk, **facts)
-    held_to(made, may)
-
-
-@pytest.mark.parametrize(("facts", "may"), RELATIONS_OF_ONE)
-def test_each_holder_in_multi_mode_connects_by_own_binding(facts: dict[str, Any], may: bool) -> None:
-    pk = device(Mode.MULTI)
-    of_user(pk, kind="binding")
-    made = make()
-    of_user(pk, **facts)
-    held_to(made, may)
-
-
-def held_to(made: Connection, may: bool) -> None:
-    """Check that both forms of the rule, the write condition and the read, agree."""
+    write(pk, **facts)
+    # Both forms of the rule, the write condition and the read, agree.
     if may:
         assert admit(made.label, CLIENT).lease["connection"] == made.id
         assert make().id != made.id
@@ -131,7 +126,7 @@ def test_user_without_binding_or_share_cannot_connect(mode: Mode) -> None:
     pk = device(mode)
     assert refused(make) is Reason.NOT_SHARED
     # Items of the other kind of mode do not count.
-    own(pk) if mode is Mode.MULTI else of_user(pk, kind="binding")
+    own(pk) if mode is Mode.MULTI else of_user(pk)
     assert refused(make) is Reason.NOT_SHARED
     assert [item for item in stored(Table.BINDINGS) if item["sk"].startswith("connection#")] == []
 
@@ -320,9 +315,6 @@ def test_share_ends_at_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(make) == refused(lambda: admit(made.label, CLIENT)) == Reason.NOT_SHARED
 
 
-# A lease is valid only while the binding names it.
-
-
 def company_bound() -> tuple[str, Callable[[], object]]:
     return identity.company_device("acme", "M", "S"), company_device
 
@@ -403,11 +395,6 @@ def test_retry_of_a_bind_keeps_its_connections() -> None:
     assert admit(made.label, CLIENT).lease["connection"] == made.id
 
 
-def others(pk: str, until: Callable[[int], int]) -> dict[str, Any]:
-    """Return as many leases of other callers as a binding can name."""
-    return {f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)}
-
-
 def names_met(pk: str) -> set[str]:
     return {name["id"] for name in named(items.owner(pk)).values()}
 
@@ -422,7 +409,7 @@ def names_met(pk: str) -> set[str]:
 )
 def test_full_binding_drops_callers_to_make_room(until: Callable[[int], int], left: set[str]) -> None:
     pk = device()
-    own(pk, leases=others(pk, until))
+    own(pk, leases={f"other{n}": {"id": f"id{n}", "until": until(n)} for n in range(leases.CALLER_LIMIT)})
     made = make()
     assert names_met(pk) == left | {made.id}
     assert admit(made.label, CLIENT).lease["connection"] == made.id

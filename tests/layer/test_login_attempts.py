@@ -136,15 +136,6 @@ def test_failures_throttle_one_name_from_one_network(
     assert (fault is not None) is same
 
 
-def test_unknown_name_is_throttled_like_any_other(time: Clock) -> None:
-    fail(5, None, time)
-    time.now -= 900_000
-    refused(attempt(None, WRONG), Reason.LOGIN_THROTTLED, seconds="1")
-
-
-# ── Parallel attempts ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the passwords that are compared from now on."""
@@ -187,9 +178,6 @@ def test_parallel_logins_do_not_reveal_the_right_password(
             assert stored(Table.BINDINGS) == before, "a refused attempt was counted"
     assert hashed == [WRONG] * free, "a refused password was compared"
     assert counted() == [failures + free]
-
-
-# ── Many names from one network ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_network_that_tries_many_names_is_throttled(user: dict[str, str], time: Clock, hashed: list[str]) -> None:

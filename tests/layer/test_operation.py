@@ -178,11 +178,13 @@ def test_body_cannot_override_a_path_parameter() -> None:
     assert read(Named, request) == "path"
 
 
-def failing(error: Exception) -> Operation[Named, str]:
+def echoing(error: Exception | None = None) -> Operation[Named, str]:
     @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
     def handler(request: Named, caller: str) -> Echo:
-        """Raise the given error."""
-        raise error
+        """Echo the name, or raise an error."""
+        if error:
+            raise error
+        return Echo(description=request.name)
 
     return handler
 
@@ -207,7 +209,7 @@ def answers(handler: Operation[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tu
 def test_bug_or_undeclared_reason_is_logged_as_internal_error(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer, lines = answers(failing(error), monkeypatch)
+    answer, lines = answers(echoing(error), monkeypatch)
     assert answer["statusCode"] == 500
     assert answer["body"] == '{"description":"Internal server error"}'
     assert [(line["level"], line["request_id"]) for line in lines] == [("ERROR", "request-1"), ("INFO", "request-1")]
@@ -216,13 +218,13 @@ def test_bug_or_undeclared_reason_is_logged_as_internal_error(
 
 
 def test_outage_is_not_logged_as_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, lines = answers(failing(Refused(Reason.UNAVAILABLE)), monkeypatch)
+    _, lines = answers(echoing(Refused(Reason.UNAVAILABLE)), monkeypatch)
     assert lines[0]["message"] == "a service could not be reached"
 
 
 def test_throttled_key_range_is_a_conflict_and_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer, lines = answers(failing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
-    conflict, _ = answers(failing(Refused(Reason.CONFLICT)), monkeypatch)
+    answer, lines = answers(echoing(HotKey(Reason.UNAVAILABLE, "TableWriteKeyRangeThroughputExceeded")), monkeypatch)
+    conflict, _ = answers(echoing(Refused(Reason.CONFLICT)), monkeypatch)
     assert answer == conflict
     assert answer["headers"]["Retry-After"] == "1"
     assert [line["level"] for line in lines] == ["WARNING", "INFO"]
@@ -231,12 +233,7 @@ def test_throttled_key_range_is_a_conflict_and_not_an_error(monkeypatch: pytest.
 
 
 def test_request_is_logged_in_one_line_with_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    @operation(SimpleNamespace(**vars(dialect) | {"authenticate": lambda call, access: "caller"}), Access.WRITE)
-    def handler(request: Named, caller: str) -> Echo:
-        """Echo."""
-        return Echo(description=request.name)
-
-    answer, (line,) = answers(handler, monkeypatch)
+    answer, (line,) = answers(echoing(), monkeypatch)
     assert (answer["statusCode"], answer["body"]) == (201, '{"description":"secret-name"}')
     assert line["message"] == "tests.layer.test_operation"
     assert (line["status"], line["request_id"], "reason" in line) == (201, "request-1", False)

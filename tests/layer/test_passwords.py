@@ -12,11 +12,6 @@ from bindery.security import passwords
 PASSWORD = "correct horse \u00e9"
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_LN", 4)
-
-
 def test_stored_hash_is_scrypt_with_its_parameters() -> None:
     stored = passwords.protect(PASSWORD)
     salt, hashed = re.fullmatch(r"\$scrypt\$ln=17,r=8,p=1\$([^$]{22})\$([^$]{43})", stored).groups()
@@ -36,7 +31,7 @@ def test_stored_hash_is_scrypt_with_its_parameters() -> None:
         ("", False),
     ],
 )
-def test_password_is_compared_exactly_in_any_unicode_form(password: str, good: bool, cheap: None) -> None:
+def test_password_is_compared_exactly_in_any_unicode_form(password: str, good: bool, cheap_hashes: None) -> None:
     assert passwords.verify(password, passwords.protect(PASSWORD)) is good
 
 
@@ -53,7 +48,7 @@ def test_check_without_stored_password_fails_and_takes_as_long(monkeypatch: pyte
     assert [parameters["n"] for parameters in made] == [2**17]
 
 
-def test_hash_is_salted_and_valid_after_parameters_change(monkeypatch: pytest.MonkeyPatch, cheap: None) -> None:
+def test_hash_is_salted_and_valid_after_parameters_change(monkeypatch: pytest.MonkeyPatch, cheap_hashes: None) -> None:
     first, second = passwords.protect("a" * 8), passwords.protect("a" * 8)
     assert first != second
     monkeypatch.setattr(passwords, "_LN", 5)
@@ -61,7 +56,7 @@ def test_hash_is_salted_and_valid_after_parameters_change(monkeypatch: pytest.Mo
     assert passwords.verify("a" * 8, second)
 
 
-def test_hashes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, cheap: None) -> None:
+def test_hashes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, cheap_hashes: None) -> None:
     stored = passwords.protect("a" * 8)
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: len(a) == len(b) == 32)
     assert passwords.verify("another", stored)

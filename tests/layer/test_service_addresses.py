@@ -8,11 +8,11 @@ from bindery.core.errors import Reason
 from bindery.registry import devices, items
 from tests.concurrency.races import before
 from tests.layer.refusals import refused
+from tests.records import ADDRESS
 from tests.tables import everything
 
 pytestmark = pytest.mark.usefixtures("registry")
 
-ADDRESS = "80:00:00:00:00:00:00:F1"
 OTHER = "80:00:00:00:00:00:00:F2"
 
 

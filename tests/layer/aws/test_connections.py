@@ -3,7 +3,6 @@
 import os
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
@@ -190,20 +189,3 @@ def test_failed_calls_leave_no_open_sockets(fault: Reply, start: Start) -> None:
     server.wait()
     client.close()
     assert descriptors() == before
-
-
-class Raced(deque[Any]):
-    """Does not seem empty, because another thread takes the last one before this thread does."""
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def test_connections_can_be_taken_while_they_are_closed(start: Start) -> None:
-    server = start()
-    client = dial()
-    assert name_of(client, "one") == "one"
-    client._connections._idle = Raced(client._connections._idle)
-    client.close()
-    assert name_of(client, "two") == "two"
-    assert server.connections == 2

@@ -59,11 +59,6 @@ def test_empty_endpoint_in_the_template_means_aws() -> None:
     assert direct.Client("dynamodb").endpoint == "https://dynamodb.eu-central-1.amazonaws.com"
 
 
-def test_every_partition_has_regions() -> None:
-    prefixes = {region.partition("-")[0] for region in REGIONS} | {region.rsplit("-", 2)[0] for region in REGIONS}
-    assert {"eu", "us-gov", "cn", "us-iso", "us-isob", "us-isof", "eu-isoe", "eusc-de"} <= prefixes
-
-
 @every_service
 def test_endpoint_of_a_region_is_that_of_botocore(environment: pytest.MonkeyPatch, service: str) -> None:
     environment.delenv("AWS_REGION", raising=False)

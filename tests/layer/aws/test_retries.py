@@ -23,16 +23,6 @@ def test_errors_that_are_repeated_are_those_of_botocore() -> None:
 
 
 @every_client
-@pytest.mark.parametrize("code", ["ConditionalCheckFailedException", "TransactionCanceledException"])
-def test_other_errors_are_not_repeated(kind: str, code: str, start: Start) -> None:
-    server = start(reply=error("400 Bad Request", code))
-    client = dial(kind)
-    with pytest.raises(ServiceError, match=code):
-        name_of(client, "one")
-    assert len(server.requests) == 1
-
-
-@every_client
 @pytest.mark.parametrize("fault", [reset, INTERNAL, THROTTLED])
 @pytest.mark.parametrize("given", [{}, {"ClientRequestToken": "of the caller"}])
 def test_repeated_transaction_has_the_same_token(kind: str, fault: object, given: dict[str, str], start: Start) -> None:
@@ -109,14 +99,6 @@ def test_pauses_are_random_and_grow(
     with pytest.raises(ServiceError):
         name_of(client, "one")
     assert pauses == [0.1 * chance, 0.2 * chance]
-
-
-def test_closed_idle_connection_is_replaced_without_pause(start: Start, pauses: list[float]) -> None:
-    server = start(correct, reset)
-    client = dial()
-    assert [name_of(client, name) for name in ("one", "two")] == ["one", "two"]
-    assert [request.connection for request in server.requests] == [1, 1, 2]
-    assert pauses == []
 
 
 def test_time_out_of_idle_connection_causes_a_pause(

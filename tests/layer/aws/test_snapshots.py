@@ -52,14 +52,6 @@ def test_credentials_of_a_snapshot_are_not_used(restored: Hooks, environment: py
     assert credentials.find().access_key == "COPY"
 
 
-@pytest.mark.parametrize("kind", ["on-demand", "provisioned-concurrency", ""])
-def test_hook_needs_snapstart(restored: Hooks, environment: pytest.MonkeyPatch, kind: str) -> None:
-    environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
-    snapshots.after_restore(credentials.clear_cache)
-    assert not snapshots.in_use()
-    assert restored == []
-
-
 def test_missing_module_of_the_runtime_is_no_error(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     environment.setitem(sys.modules, "snapshot_restore_py", None)
