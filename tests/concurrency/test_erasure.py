@@ -36,33 +36,16 @@ def some(cases: dict[str, Any]) -> list[str]:
     return list(cases)[:: 1 if FULL else 2]
 
 
-def one_pass() -> Request:
-    """Return a request for one pass of the erasure, retried after a conflict."""
-
-    def asked() -> Response:
-        for _ in range(3):
-            try:
-                privacy.erase(ME)
-            except Refused as fault:
-                if fault.reason is not Reason.CONFLICT:
-                    raise
-            else:
-                return Response(200, {}, "")
-        raise AssertionError("it never ends")
-
-    return Request("erase", asked)
-
-
-def erase() -> Request:
-    """Return a request for the whole erasure, pass by pass."""
+def erase(*, whole: bool = True) -> Request:
+    """Return a request for the whole erasure, pass by pass, or for one pass. A pass is retried after a conflict."""
 
     def asked() -> Response:
         for _ in range(5):
             try:
-                if privacy.erase(ME)[1]:
+                if privacy.erase(ME)[1] or not whole:
                     return Response(200, {}, "")
             except Refused as fault:
-                if fault.reason is Reason.NOT_FOUND:
+                if whole and fault.reason is Reason.NOT_FOUND:
                     return Response(404, {}, "")
                 if fault.reason is not Reason.CONFLICT:
                     raise
@@ -178,7 +161,7 @@ def test_erasure_leaves_only_data_of_requests_in_progress(case: str, prepared: A
     prepared(mode, lambda: installation(mode))
     GIVEN[given]()
     outcomes = set()
-    for run in schedules.explore([own(), one_pass()]):
+    for run in schedules.explore([own(), erase(whole=False)]):
         assert broken(run.tables) == [], run
         assert shut_out(run.tables), run
         left = left_of(run.tables)
@@ -210,7 +193,7 @@ def test_nicknames_stay_unique_when_the_customer_acts_too(case: str, bank: Bank,
     """The bank's tokens stay valid, so a registration after the erasure remains, and is complete."""
     given, own = BANK[case]
     prepared(case, lambda: (customer_of_a_bank(), test_asseco.prepare(given, bank)))
-    for run in schedules.explore([own(bank), one_pass()]):
+    for run in schedules.explore([own(bank), erase(whole=False)]):
         assert broken(run.tables) == [], run
         assert shut_out(run.tables), run
         left = [item for item in run.tables["BINDINGS"] if CUSTOMER in (item["pk"] + item.get("holder", ""))]

@@ -75,9 +75,6 @@ def subscribe(patch: pytest.MonkeyPatch) -> list[Item]:
     return started
 
 
-# ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def first_bind() -> Act:
     """A rufus device is seen for the first time and bound."""
     rufus.install()

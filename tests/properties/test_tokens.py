@@ -117,8 +117,6 @@ def bank(built: tuple[World, Bank, Any]) -> Iterator[Bank]:
     oidc.clear_cache()
 
 
-# ── Session tokens, signed by this installation ───────────────────────────────────────────────────────────────────────
-
 _SESSION: dict[str, Callable[[], str]] = {
     "no algorithm": lambda: f"{text({'alg': 'none'})}.{text(session())}.",
     "no algorithm, but a signature": lambda: by_hmac(secret(), {"alg": "none"}, session()),
@@ -176,8 +174,6 @@ def test_forged_session_token_is_refused_like_a_malformed_one(
     assert refused(name, none)
     assert (answer.status, answer.body, errors) == (none.status, none.body, [])
 
-
-# ── Access tokens, signed by the bank's issuer ────────────────────────────────────────────────────────────────────────
 
 ES256 = {"alg": "ES256", "kid": "curve"}
 
