@@ -22,7 +22,7 @@ from bindery.registry import identity, items
 from bindery.registry.bindings import Mode
 from tests import quectel
 from tests.concurrency import schedules, test_asseco
-from tests.concurrency.schedules import Request, Run, Tables, of_device
+from tests.concurrency.schedules import Request, Tables, of_device
 from tests.concurrency.test_quectel import accept, bind, bound, rename, unbind
 from tests.concurrency.test_remoteit import broken, connect, installation, own_stop
 from tests.http_api import Response
@@ -130,14 +130,6 @@ OWN: dict[str, tuple[str, Callable[[], Request]]] = {
 }
 
 
-def began_before(run: Run) -> bool:
-    """True if the other request made its first call before the erasure disabled the user."""
-    for maker, call in run.calls:
-        if maker == 0 or call.startswith("Update"):
-            return maker == 0
-    return False
-
-
 def shut_out(tables: Tables) -> bool:
     """True if no user record allows anyone to authenticate."""
     return not any(item["enabled"] for item in tables["DIRECTORY"] if item["pk"] == items.user(ME).pk)
@@ -165,7 +157,9 @@ def test_erasure_leaves_only_data_of_requests_in_progress(case: str, prepared: A
         assert broken(run.tables) == [], run
         assert shut_out(run.tables), run
         left = left_of(run.tables)
-        assert not left or began_before(run), run
+        # The request made its first call before the erasure disabled the user.
+        first = next(maker for maker, call in run.calls if maker == 0 or call.startswith("Update"))
+        assert not left or first == 0, run
         for lease in left:
             if "label" in lease:
                 with pytest.raises(Refused):
