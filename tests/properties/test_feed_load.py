@@ -25,6 +25,7 @@ from botocore.credentials import Credentials
 from bindery.registry import identity
 from bindery.registry.bindings import Mode
 from tests.properties.scale import rounds
+from tests.server.programs import eventually
 from tests.server.servers import Server
 from tools import check_history
 from tools.cli.client import REGION, Client, Failure
@@ -184,10 +185,7 @@ def exported(site: Site) -> list[dict[str, Any]]:
     row = {"product_key": "unique", "serial": "LAST", "device_key": "ABCDFFFF"}
     site.operator.ask("POST", "devices", "import", body={"rows": [row]})
     last = opaque(("unique", "LAST"))
-    deadline = time.monotonic() + TIME_LIMIT
-    while not site.operator.ask("GET", "history", "devices", last)["items"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: bool(site.operator.ask("GET", "history", "devices", last)["items"]), True, TIME_LIMIT)
     return list(log(site.operator, None))
 
 
