@@ -54,8 +54,8 @@ def bind(server: Server, serial: str = "DEVICE-123") -> str:
     return deviceid
 
 
-def eventually(ask: Callable[[], Any], expected: Any) -> None:
-    for _ in range(300):
+def eventually(ask: Callable[[], Any], expected: Any, seconds: int = 30) -> None:
+    for _ in range(seconds * 10):
         if (found := ask()) == expected:
             return
         time.sleep(0.1)
