@@ -183,9 +183,6 @@ def fill(fid: str, count: int = families.COMMON_LIMIT) -> None:
     dynamodb.write(items.family(fid).update(add={"common": fillers}))
 
 
-# ── Ways to make a request fail ───────────────────────────────────────────────────────────────────────────────────────
-
-
 def imported(world: World, **facts: Any) -> None:
     """Import the device as an operator who intends a device that cannot be bound."""
     world.facts |= facts

@@ -365,9 +365,6 @@ def _differences(run: Run, order: Sequence[int], serial: Run) -> str:
     return "\n".join([f"  {in_order}:", *lines]) if lines else ""
 
 
-# ── Fixed time, fixed randomness, and the tables ──────────────────────────────────────────────────────────────────────
-
-
 @contextmanager
 def _certain() -> Iterator[None]:
     """Give each request its own fixed time and random numbers, the same in every schedule and order."""

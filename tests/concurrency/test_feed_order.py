@@ -67,8 +67,8 @@ del CASES["banned: ban + unban"]
 
 @pytest.fixture
 def stream(registry: None) -> Iterator[Stream]:
-    with pytest.MonkeyPatch.context() as patch, streams.followed(patch) as stream:
-        yield stream
+    with pytest.MonkeyPatch.context() as patch:
+        yield streams.followed(patch)
 
 
 class Recorder:

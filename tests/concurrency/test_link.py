@@ -131,31 +131,30 @@ def test_connection_with_an_ended_device_key_is_never_present(
     assert schedules.check([connect(key), change()], broken) > 1
 
 
-def test_erased_user_has_no_device_online(prepared: Any) -> None:
-    prepared("lock", World)
-    key = succeeded(as_user(ME))["authKey"]
-    erase = operator("erase", "privacy", "DELETE", f"privacy/{ME}")
-    runs = list(schedules.explore([connect(key), erase], alike=False))
-    assert len(runs) > 1
-    for run in runs:
-        assert not online(run.tables), run
-        assert not broken(run.tables), run
+def erase() -> Request:
+    return operator("erase", "privacy", "DELETE", f"privacy/{ME}")
 
 
-def test_device_is_never_online_for_the_next_owner(prepared: Any) -> None:
-    prepared("lock", World)
-    key = succeeded(as_user(ME))["authKey"]
+def change_owner() -> Request:
     mine, others = quectel.token(ME), quectel.token(OTHER)
 
-    def change_owner() -> Response:
+    def asked() -> Response:
         quectel.call("unbundling_device_dk", mine, {"pk": PK, "dk": quectel.DK})
         return quectel.bind(others, pk=PK, sn=quectel.SN)
 
-    runs = list(schedules.explore([connect(key), Request("the owner changes", change_owner)], alike=False))
+    return Request("the owner changes", asked)
+
+
+@pytest.mark.parametrize("end", [erase, change_owner])
+def test_device_of_an_erased_or_earlier_owner_is_not_online(end: Callable[[], Request], prepared: Any) -> None:
+    prepared("lock", World)
+    key = succeeded(as_user(ME))["authKey"]
+    runs = list(schedules.explore([connect(key), end()], alike=False))
     assert len(runs) > 1
     for run in runs:
         assert run.answers[1].succeeded, run
         assert not online(run.tables), run
+        assert not broken(run.tables), run
 
 
 def test_ban_ends_a_connection_that_began_concurrently(prepared: Any) -> None:

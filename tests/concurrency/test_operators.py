@@ -105,10 +105,6 @@ ACTS: dict[str, Act] = {
 }
 
 
-def company_bind() -> Request:
-    return Request("a company binds", lambda: send("rufus.bind_device", {"api_key": KEY}), gains="bind")
-
-
 ASKED: dict[str, Callable[[], Request]] = {
     "bind": lambda: bind(OTHER, fid="F1", frid="R1"),
     "unbind": lambda: unbind(ME),
@@ -117,7 +113,9 @@ ASKED: dict[str, Callable[[], Request]] = {
     "rename": lambda: rename(ME, "a"),
     "connect": lambda: connect(ME),
     "stop": own_stop,
-    "company bind": company_bind,
+    "company bind": lambda: Request(
+        "a company binds", lambda: send("rufus.bind_device", {"api_key": KEY}), gains="bind"
+    ),
 }
 
 

@@ -70,19 +70,9 @@ def moved(uid: str) -> Request:
     return operator(f"{uid} is moved", "users", "PATCH", f"users/{uid}", body, forbids=("bind",))
 
 
-def required() -> Request:
-    """Require claim codes for the product's devices."""
-    return operator("codes are required", "products", "PATCH", f"products/{PK}", {"claim_codes": True})
-
-
 def of_user(uid: str, does: str) -> Request:
     """Disable a user or revoke their tokens."""
     return operator(f"{does} {uid}", "users", "POST", f"users/{uid}/{does}", forbids=("bind",))
-
-
-def blocked(uid: str) -> Request:
-    """Block a user of the device's product."""
-    return operator(f"{uid} is blocked", "products", "PUT", f"products/{PK}/barred/{uid}", forbids=("bind",))
 
 
 def offer(uid: str, cover: str) -> Request:
@@ -145,7 +135,7 @@ REQUESTS: dict[str, Callable[[Mode], Request]] = {
     "another's bind in their family": lambda _: bind(OTHER, fid="F2"),
     "another's private bind": lambda _: bind(OTHER, fid="F2", isCommonDevice="false"),
     "bind by claim code": lambda _: bind(ME, claimCode=CLAIM),
-    "require codes": lambda _: required(),
+    "require codes": lambda _: operator("require codes", "products", "PATCH", f"products/{PK}", {"claim_codes": True}),
     "ban": lambda _: BAN,
     "unban": lambda _: UNBAN,
     "end": end,
@@ -165,7 +155,7 @@ REQUESTS: dict[str, Callable[[Mode], Request]] = {
     "disable": lambda _: of_user(ME, "disable"),
     "disable another": lambda _: of_user(OTHER, "disable"),
     "disable the device": lambda _: of_device(DEVICE, "disable"),
-    "block another": lambda _: blocked(OTHER),
+    "block another": lambda _: operator("block", "products", "PUT", f"products/{PK}/barred/{OTHER}", forbids=("bind",)),
     "move": lambda _: moved(ME),
     "move another": lambda _: moved(OTHER),
 }

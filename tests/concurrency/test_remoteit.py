@@ -109,12 +109,6 @@ GIVEN: dict[str, Callable[[], object]] = {
 }
 
 
-def assigned(directory: dict[str, dict[str, Any]], lease: dict[str, Any]) -> str | None:
-    """Return the assignment of a lease's address if it is the lease's device's."""
-    address = directory.get(items.service_address(lease["address"]).pk, {})
-    return address["assignment"] if address.get("device") == lease["pk"] else None
-
-
 def broken(tables: Tables) -> list[str]:
     """Check the invariants, and that according to the tables no relay admits a caller without access to the device, or
     by a lease that was ended."""
@@ -130,7 +124,9 @@ def broken(tables: Tables) -> list[str]:
                 found.append(f"{lease['caller']} is admitted without access to the device")
             user = directory[items.user(lease["caller"]).pk]
             generation = users.lease_generation(user, directory[items.account(user["account"]).pk])
-            if (lease["generation"], lease["assignment"]) != (generation, assigned(directory, lease)):
+            address = directory.get(items.service_address(lease["address"]).pk, {})
+            assignment = address["assignment"] if address.get("device") == lease["pk"] else None
+            if (lease["generation"], lease["assignment"]) != (generation, assignment):
                 found.append(f"{lease['caller']} is admitted by a lease that was ended")
     return found
 

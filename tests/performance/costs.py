@@ -35,13 +35,15 @@ class Cost:
         self.bytes_read = 0
         self.written: list[tuple[str, dict[str, Any]]] = []
 
+    def units(self) -> dict[str, dict[str, float]]:
+        return {"read units": dict(sorted(self.read.items())), "write units": dict(sorted(self.write.items()))}
+
     def report(self, log: list[str] | None) -> dict[str, Any]:
         """Return all costs, including the current size of the written items and of the request's log line."""
         logged = {} if log is None else {"bytes logged": _line_size(*log)}
         return {
             "calls": self.calls,
-            "read units": dict(sorted(self.read.items())),
-            "write units": dict(sorted(self.write.items())),
+            **self.units(),
             "items read": self.items_read,
             "bytes read": self.bytes_read,
             "bytes written": sum(_stored(*each) for each in self.written),

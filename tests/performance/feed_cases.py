@@ -50,8 +50,7 @@ def report(found: list[calls.Invocation], cost: costs.Cost, log: list[str], even
     return {
         "invocations": [[each.name, *each.dynamodb] for each in found],
         "events": events,
-        "read units": dict(sorted(cost.read.items())),
-        "write units": dict(sorted(cost.write.items())),
+        **cost.units(),
         "bytes logged": sum(costs._line_size(line) for line in log),
     }
 
@@ -73,9 +72,6 @@ def subscribe(patch: pytest.MonkeyPatch) -> list[Item]:
     patch.setattr(functions, "start", lambda operation, event: started.append(dict(event)))
     webhooks.create("https://crm.example.com/", [])
     return started
-
-
-# ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def first_bind() -> Act:

@@ -1,7 +1,7 @@
 """Each request costs what was recorded: calls, request units, items, bytes, and the size of its log line."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,15 +25,11 @@ costs.install()
 
 
 @pytest.fixture
-def bank(engine: object, environment: pytest.MonkeyPatch) -> Iterator[Bank]:
-    with Bank() as running:
-        running.trusted(environment)
-        # As in Lambda, where every log line contains the trace id.
-        environment.setenv(
-            "_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
-        )
-        clear_caches()
-        yield running
+def bank(engine: object, bank: Bank, environment: pytest.MonkeyPatch) -> Bank:
+    # As in Lambda, where every log line contains the trace id.
+    environment.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
+    clear_caches()
+    return bank
 
 
 STORIES = (*stories.STORIES, refusals)

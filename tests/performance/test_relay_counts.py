@@ -34,8 +34,7 @@ def ask(world: World, name: str) -> dict[str, Any]:
         "device messages": len(messages) - posts,
         "polls": cost.calls.count("Query") - 1,
         "calls": dict(Counter(cost.calls)),
-        "read units": dict(sorted(cost.read.items())),
-        "write units": dict(sorted(cost.write.items())),
+        **cost.units(),
     }
 
 

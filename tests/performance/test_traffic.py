@@ -1,6 +1,5 @@
 """Each case of the device link and the relay causes the traffic that was recorded."""
 
-import json
 from collections.abc import Callable
 from itertools import count
 
@@ -12,11 +11,6 @@ from tests.conftest import clear_caches
 from tests.performance import costs, recorded, traffic
 
 costs.install()
-
-
-def test_only_existing_cases_are_recorded() -> None:
-    found = {part for part in json.loads(recorded.PATH.read_text()) if part.startswith("link: ")}
-    assert found == {f"link: {case.__name__}" for case in traffic.CASES}
 
 
 @pytest.mark.parametrize("case", traffic.CASES, ids=lambda case: case.__name__)

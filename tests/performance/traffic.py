@@ -41,8 +41,7 @@ class Traffic:
             "messages received": self.received,
             "messages sent": self.sent,
             "invocations": [[each.name, *each.dynamodb] for each in self.invocations],
-            "read units": dict(sorted(cost.read.items())),
-            "write units": dict(sorted(cost.write.items())),
+            **cost.units(),
             "bytes logged": sum(costs._line_size(line) for line in log),
         }
 

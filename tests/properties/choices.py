@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests import moto_registry
-from tests.conftest import clear_caches, make_environment
 from tests.moto_registry import State
-from tests.openid import Bank
 from tests.properties.asking import Asking
 from tests.properties.model import ACCOUNTS, ADDRESSED, DEVICES, MODES, NAMES, PHONES, Ask, Model
+from tests.records import empty_registry
 
 Asks = dict[str, list[Ask]]
 """Requests by kind."""
@@ -82,12 +81,8 @@ def rivals(one: Ask) -> Asks:
 
 @pytest.fixture(scope="module")
 def asking() -> Iterator[Asking]:
-    with pytest.MonkeyPatch.context() as environment, Bank() as bank:
-        make_environment(environment)
-        bank.trusted(environment)
-        with moto_registry.empty():
-            yield Asking(bank)
-        clear_caches()
+    with empty_registry() as bank:
+        yield Asking(bank)
 
 
 def explore(machine: Callable[[State], RuleBasedStateMachine], examples: int, steps: int) -> None:

@@ -36,8 +36,9 @@ def here(
     clear_caches()
 
 
-def note_writes(patch: pytest.MonkeyPatch) -> list[str]:
-    """Record every write that DynamoDB carries out from now on, except those that count a failed guess."""
+@pytest.fixture
+def written(here: world.World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every write that DynamoDB has carried out during the test, except those that count a failed guess."""
     done: list[str] = []
 
     def note(service: str, operation: str, request: dict[str, Any], answer: object) -> None:
@@ -46,28 +47,13 @@ def note_writes(patch: pytest.MonkeyPatch) -> list[str]:
         if operation in WRITES and isinstance(answer, dict) and any(not pk.startswith("attempts#") for pk in places):
             done.append(operation)
 
-    patch.setattr(aws_calls, "after", [*aws_calls.after, note])
+    monkeypatch.setattr(aws_calls, "after", [*aws_calls.after, note])
     return done
-
-
-@pytest.fixture
-def written(here: world.World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every write that DynamoDB has carried out during the test."""
-    return note_writes(monkeypatch)
-
-
-def note_errors(patch: pytest.MonkeyPatch) -> list[str]:
-    """Record the internal errors that are logged from now on."""
-    logged: list[str] = []
-
-    def note(message: str, **_: Any) -> None:
-        logged.append(message)
-
-    patch.setattr(operation.logger, "exception", note)
-    return logged
 
 
 @pytest.fixture
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Internal errors that were logged during the test."""
-    return note_errors(monkeypatch)
+    logged: list[str] = []
+    monkeypatch.setattr(operation.logger, "exception", lambda message, **_: logged.append(message))
+    return logged

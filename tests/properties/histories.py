@@ -29,7 +29,6 @@ from tests.properties.asking import Asking, said
 from tests.properties.choices import done, possible, rivals
 from tests.properties.ledger import Event, Ledger
 from tests.properties.model import ACCOUNTS, DEVICES, MODES, Ask, Model
-from tests.properties.streams import Stream
 from tests.tables import stored
 from tools import template
 
@@ -92,11 +91,7 @@ class History:
         self._patch.setattr(clock, "now", lambda: self._now + 1000 * len(self.seeds))
         self.webhook = Webhook(self._patch)
         self._earlier = {item["pk"] for item in stored(Table.BINDINGS)}
-        self.stream = self._followed()
-
-    def _followed(self) -> Stream:
-        self._follows = streams.followed(self._patch)
-        return self._follows.__enter__()
+        self.stream = streams.followed(self._patch)
 
     def one(self, seed: object) -> None:
         """Make a random request."""

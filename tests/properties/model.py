@@ -91,8 +91,6 @@ class Model:
         except Problem as problem:
             return str(problem)
 
-    # ── Holders ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _next(self) -> int:
         self._count += 1
         return self._count
@@ -135,8 +133,6 @@ class Model:
             return found.holder == ask.who and found.status == "active"
         return found.holder == ACCOUNTS[ask.who]
 
-    # ── rufus ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _camera(self, ask: Ask) -> str:
         return f"{ACCOUNTS[ask.who]}/camera"
 
@@ -156,8 +152,6 @@ class Model:
 
     def _rufus_list(self, ask: Ask) -> Any:
         return {device for device in [self._camera(ask)] if (device, "") in self.bindings}
-
-    # ── quectel ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _quectel_bind(self, ask: Ask) -> Any:
         device, mode, standing = ask.device, MODES[ask.device], self._relation(ask)
@@ -232,8 +226,6 @@ class Model:
         owned = {device: self._own(Ask("", ask.who, device)) for device in MODES}
         return {device: (owned[device], of.names.get(ask.who)) for device, of in found.items() if of and owned[device]}
 
-    # ── asseco ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _registered(self, ask: Ask, *statuses: str) -> Binding:
         """Return a customer's registration with one of these statuses, or raise `Problem`."""
         found = self.bindings.get((ask.device, ""))
@@ -300,8 +292,6 @@ class Model:
             if (device, "") in self.bindings and self.bindings[device, ""].holder == ask.who
         }
 
-    # ── remoteit ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _remoteit_connect(self, ask: Ask) -> Any:
         found = self._relation(ask)
         if found is None or not self.reaches(ask):
@@ -345,8 +335,6 @@ class Model:
             if self.reaches(Ask("", ask.who, device))
         }
 
-    # ── vodlix ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _vodlix_add(self, ask: Ask) -> Any:
         if PLAYER in self.banned:
             return "device_banned"
@@ -357,8 +345,6 @@ class Model:
         if PLAYER not in self.entered:
             return "device_not_found"
         return "device_banned" if PLAYER in self.banned else 200
-
-    # ── Operators ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _change(self, ask: Ask) -> Any:
         """`more`: ban, unban, deactivate or activate."""

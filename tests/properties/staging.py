@@ -15,11 +15,11 @@ from bindery.registry import identity
 from bindery.remoteit.dialect import Login
 from bindery.security import oidc, passwords
 from tests import moto_registry
-from tests.conftest import clear_caches, make_environment
 from tests.http_api import Response, invoke
 from tests.openid import Bank
 from tests.properties import world
 from tests.properties.world import BENS, Caller, Event, World
+from tests.records import empty_registry
 from tools import template
 from tools.generate import roles
 
@@ -119,13 +119,9 @@ class Stage:
 @pytest.fixture(scope="module")
 def built() -> Iterator[tuple[World, Bank, moto_registry.State]]:
     """Build the world once for all cells."""
-    with pytest.MonkeyPatch.context() as patch, Bank() as bank:
-        make_environment(patch)
-        bank.trusted(patch)
+    with empty_registry() as bank, pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_LN", 2)
-        with moto_registry.empty():
-            yield world.build(bank), bank, moto_registry.state()
-    clear_caches()
+        yield world.build(bank), bank, moto_registry.state()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ Place = tuple[str, str, str]
 """Table, partition key and sort key of an item."""
 
 BATCH = 10
-_KINDS = ("killed before", "killed after", "fails")
+KINDS = ("killed before", "killed after", "fails")
 
 
 class Stream:
@@ -64,14 +64,13 @@ class Stream:
                 self.records.append(feed._record(len(self.records) + 1, place, old, new))
 
 
-@contextmanager
-def followed(patch: pytest.MonkeyPatch) -> Iterator[Stream]:
+def followed(patch: pytest.MonkeyPatch) -> Stream:
     """Follow every change from now on."""
     published = Bus()
     patch.setattr(bus, "client", lambda: published)
     stream = Stream(published)
     patch.setattr(aws_calls, "after", [*aws_calls.after, stream.capture])
-    yield stream
+    return stream
 
 
 def batches(records: Sequence[Record], chance: Random) -> Iterator[list[Record]]:
@@ -112,7 +111,7 @@ def deliver(stream: Stream, chance: Random, *, every_call: bool) -> int:
         left = batch
         for attempt in count(1):
             number = attempt if every_call else chance.randint(1, 15) if attempt == 1 else 10_000
-            left, failed = _attempt(stream, left, number, chance.choice(_KINDS))
+            left, failed = _attempt(stream, left, number, chance.choice(KINDS))
             failures += failed
             if not left:
                 break

@@ -6,7 +6,6 @@ the client to retry. After the client has retried, the tables are as a single un
 """
 
 import time
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -50,12 +49,10 @@ REPEATED = {
 
 
 @pytest.fixture
-def there(engine: object, environment: pytest.MonkeyPatch) -> Iterator[world.World]:
+def there(engine: object, bank: Bank, environment: pytest.MonkeyPatch) -> world.World:
     """Build the world on an engine with transaction tokens, without waits between attempts."""
     environment.setattr(time, "sleep", lambda seconds: None)
-    with Bank() as bank:
-        bank.trusted(environment)
-        yield world.build(bank)
+    return world.build(bank)
 
 
 @pytest.mark.parametrize("name", world.OPERATIONS)

@@ -23,8 +23,6 @@ from tests.properties.test_faults import REPEATED, plain
 from tests.properties.world import Event
 from tests.tables import everything, without_acts
 
-KINDS = ("killed before", "killed after", "fails")
-
 BY_OPERATOR = {
     "unban": ("ban",),
     "enable": ("disable",),
@@ -98,10 +96,10 @@ NAMES = [
 
 @pytest.fixture
 def stream(here: world.World) -> Iterator[Stream]:
-    with pytest.MonkeyPatch.context() as patch, streams.followed(patch) as stream:
+    with pytest.MonkeyPatch.context() as patch:
         # A webhook that is created gets the event of its creation.
         patch.setattr(functions, "start", lambda operation, event: None)
-        yield stream
+        yield streams.followed(patch)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,7 +121,7 @@ def test_event_exists_if_and_only_if_the_change_does(
     each = [_events(stream, start, end) for start, end in zip([0, *writes], writes, strict=False)]
     every = [event for events in each for event in events]
     for at in range(len(writes)):
-        for kind in KINDS:
+        for kind in streams.KINDS:
             moto_registry.restore(begin)
             stream.restart(images)
             try:

@@ -128,18 +128,7 @@ def test_log_calls_have_a_constant_message_and_no_secrets(source: Path) -> None:
 
 
 @every_source
-def test_only_request_handling_and_the_issuer_log(source: Path) -> None:
-    tree = ast.parse(source.read_text())
-    logs = any(isinstance(node, ast.Name | ast.alias) and "logger" in ast.unparse(node) for node in ast.walk(tree))
-    module = place(source).removeprefix("layers/bindery/bindery/")
-    # The issuer's keys are fetched in a separate thread, and an unusable key does not fail a request that could log it.
-    assert logs == (
-        module
-        in (
-            *("operators/resource.py", "http/fallback.py", "http/operation.py", "link/events.py"),
-            *("feed/delivery.py", "feed/recording.py", "feed/subscribers.py", "operators/history.py"),
-            *("relay/forwarding.py", "security/oidc.py"),
-        )
-    )
-    text = source.read_text().replace("import logging", "") if module == "security/oidc.py" else source.read_text()
-    assert not re.search(r"\bimport (logging|warnings|sys|syslog)\b|\bprint\(", text)
+def test_only_the_logger_logs(source: Path) -> None:
+    # ruff forbids print. The issuer's keys are fetched in a separate thread, which logs what PyJWT does.
+    other = re.search(r"\bimport (logging|warnings|sys|syslog)\b", source.read_text())
+    assert other is None or (source.name, other[1]) == ("oidc.py", "logging")

@@ -117,8 +117,6 @@ def bank(built: tuple[World, Bank, Any]) -> Iterator[Bank]:
     oidc.clear_cache()
 
 
-# ── Session tokens, signed by this installation ───────────────────────────────────────────────────────────────────────
-
 _SESSION: dict[str, Callable[[], str]] = {
     "no algorithm": lambda: f"{text({'alg': 'none'})}.{text(session())}.",
     "no algorithm, but a signature": lambda: by_hmac(secret(), {"alg": "none"}, session()),
@@ -177,11 +175,6 @@ def test_forged_session_token_is_refused_like_a_malformed_one(
     assert (answer.status, answer.body, errors) == (none.status, none.body, [])
 
 
-# ── Access tokens, signed by the bank's issuer ────────────────────────────────────────────────────────────────────────
-
-ES256 = {"alg": "ES256", "kid": "curve"}
-
-
 def evil() -> dict[str, Any]:
     """A forger's key in the format in which an issuer publishes it."""
     return public("key-1", rsa_key("forger"))
@@ -194,11 +187,6 @@ def by_curve(bank: Bank, *, der: bool) -> str:
         return good
     signed = good.rpartition(".")[0]
     return f"{signed}.{text(ec_key('curve').sign(signed.encode(), ec.ECDSA(hashes.SHA256())))}"
-
-
-def nothing_signed(bank: Bank, size: int) -> str:
-    """Return an elliptic-curve token whose r and s are zero."""
-    return f"{text(ES256)}.{text(bank.claims())}.{text(bytes(size))}"
 
 
 _ACCESS: dict[str, Callable[[Bank], str]] = {
@@ -222,7 +210,9 @@ _ACCESS: dict[str, Callable[[Bank], str]] = {
     "a certificate to be fetched": lambda bank: by_rsa(RS256 | {"x5u": f"{bank.url}/evil"}, bank.claims(), "forger"),
     "a key id that is a path": lambda bank: by_rsa(RS256 | {"kid": "../../dev/null"}, bank.claims(), "forger"),
     "a key id that is an address": lambda bank: by_rsa(RS256 | {"kid": f"{bank.url}/evil"}, bank.claims(), "forger"),
-    "a zero ECDSA signature": lambda bank: nothing_signed(bank, 64),
+    "a zero ECDSA signature": lambda bank: (
+        f"{text({'alg': 'ES256', 'kid': 'curve'})}.{text(bank.claims())}.{text(bytes(64))}"
+    ),
     "a signature in DER": lambda bank: by_curve(bank, der=True),
     "an unknown critical header": lambda bank: by_rsa(RS256 | {"crit": ["exp"]}, bank.claims()),
     "an audience twice, another last": lambda bank: by_rsa(RS256, members(*bank.claims().items(), ("aud", "another"))),

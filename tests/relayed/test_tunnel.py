@@ -151,6 +151,12 @@ def test_connection_that_the_service_does_not_take_is_reset(server: Server, serv
         assert tunnel.interrupt() == (0, f"bindery: {said}\n" if said else "")
 
 
+def run(server: Server, *arguments: str, **changed: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command that is expected to end at once."""
+    command = [BINDERY, "tunnel", ADDRESS, "--service", "echo", *arguments]
+    return subprocess.run(command, env=user(server, **changed), capture_output=True, text=True, timeout=TIME_LIMIT)
+
+
 def live(server: Server) -> list[Any]:
     found: list[Any] = operate(server, "list", "--address", ADDRESS, group="connections")
     return found
@@ -265,8 +271,7 @@ def test_signal_ends_standard_input_and_output(server: Server):
 def test_tunnel_that_cannot_begin_says_why(
     server: Server, arguments: list[str], changed: dict[str, str], code: int, said: str
 ):
-    command = [BINDERY, "tunnel", ADDRESS, "--service", "echo", *arguments]
-    ran = subprocess.run(command, env=user(server, **changed), capture_output=True, text=True, timeout=TIME_LIMIT)
+    ran = run(server, *arguments, **changed)
     assert (ran.returncode, ran.stdout) == (code, "")
     assert ran.stderr.startswith(f"bindery: {said}")
     assert ran.stderr.count("\n") == 1
@@ -274,11 +279,8 @@ def test_tunnel_that_cannot_begin_says_why(
 
 def test_port_in_use_is_reported_before_a_connection_is_opened(server: Server):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [BINDERY, "tunnel", ADDRESS, "--service=echo", f"--listen={taken.getsockname()[1]}"]
-        ran = subprocess.run(command, env=user(server), capture_output=True, text=True, timeout=TIME_LIMIT)
-    assert ran.returncode == 2
-    assert (
-        ran.stderr
-        == f"bindery: cannot listen on port {command[-1].removeprefix('--listen=')}: Address already in use\n"
-    )
+        port = taken.getsockname()[1]
+        ran = run(server, "--listen", str(port))
+    said = f"bindery: cannot listen on port {port}: Address already in use\n"
+    assert (ran.returncode, ran.stderr) == (2, said)
     assert live(server) == []
