@@ -11,6 +11,7 @@ import pytest
 from tests.relayed.fleet import Agent, Device, Site, Tenant
 
 AGENTS = 20
+REQUESTS = 50
 MEMORY = 30 * 1024 * 1024
 
 
@@ -36,6 +37,13 @@ def body(number: int, size: int) -> bytes:
 def at_once(count: int, ask: Callable[[int], str]) -> list[str]:
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(ask, range(count)))
+
+
+def test_fifty_requests_at_once_each_get_their_own_bytes(device: Device):
+    with device.online():
+        sizes = [0, 1, 1000, 100_000, 200_000]
+        bodies = [body(number, sizes[number % len(sizes)]) for number in range(REQUESTS)]
+        assert at_once(REQUESTS, lambda number: device.answer(bodies[number])) == ["right"] * REQUESTS
 
 
 def test_twenty_devices_of_two_accounts_each_answer_their_own_requests(fleet: list[Device]):

@@ -1,5 +1,7 @@
 """docs/proof.md lists every mutation, and every mutation matches the code and names existing tests."""
 
+import re
+
 import pytest
 
 from tests.properties import mutations
@@ -10,6 +12,11 @@ every_mutation = pytest.mark.parametrize("mutation", mutations.mutations(), ids=
 
 def test_document_lists_the_current_mutations() -> None:
     assert mutations.TABLE.findall(mutations.DOCUMENT.read_text()) == [mutations.table()]
+
+
+def test_named_tests_exist() -> None:
+    named = {path for page in ROOT.glob("docs/*.md") for path in re.findall(r"`(tests/[\w/.]+)`", page.read_text())}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
 def test_every_promise_has_a_mutation() -> None:
