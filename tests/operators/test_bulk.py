@@ -202,9 +202,6 @@ def test_devices_are_named_by_identifiers() -> None:
     ]
 
 
-# ── What others changed ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("act", OTHERS)
 def test_change_by_another_operator_is_not_reverted(act: str, at: Callable[[int], None]) -> None:
     asked = ready(act)
@@ -270,9 +267,6 @@ def test_job_undoes_only_what_the_other_job_did(at: Callable[[int], None]) -> No
     for _ in range(2):
         assert outcomes("unban", *made, **undo) == [not_done, ("done", None), ("refused", CHANGED), not_done]
     assert did().count("unbanned") == 2
-
-
-# ── Unbind ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_binding_is_ended_once(at: Callable[[int], None]) -> None:
@@ -357,9 +351,6 @@ def test_bans_of_other_kinds_are_not_lifted(at: Callable[[int], None]) -> None:
     assert results("unban", *made, job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "refused", "done"]
     assert results("found", *made[:2], job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "done"]
     assert results("return", *made, job="3" * 32, began_at=BEGAN + 6) == ["done", "unchanged", "unchanged"]
-
-
-# ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_addresses_are_assigned_and_removed(at: Callable[[int], None]) -> None:

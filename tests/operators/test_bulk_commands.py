@@ -227,9 +227,6 @@ def test_command_that_cannot_run_says_why(bindery: Bindery, line: str, code: int
     assert did() == []
 
 
-# ── Interrupted jobs ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.fixture
 def kills(api: Api, monkeypatch: pytest.MonkeyPatch) -> Kills:
     monkeypatch.setattr(bulk_job, "LINES", 2)

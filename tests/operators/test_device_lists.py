@@ -168,8 +168,6 @@ def test_listing_of_earlier_events_is_made_up_for(recorder: Feed, monkeypatch: p
     listings.check()
 
 
-# ── Counts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 NONE = dict.fromkeys(
     ("bound", "unbound", "never_seen", "online", "banned", "disabled", "inactive", "lost", "retired"), 0
 )
@@ -259,9 +257,6 @@ def test_long_serial_numbers_are_found_by_their_beginning(recorder: Feed) -> Non
     recorder.record()
     answer = admin("find", "GET", "find", query={"text": "#" * 100})
     assert [match["facts"]["serial"][-1] for match in answer.json()["matches"]] == ["a", "b"]
-
-
-# ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.usefixtures("fleet")

@@ -124,9 +124,6 @@ def test_incomplete_list_of_devices_is_announced(bindery: Bindery) -> None:
     assert last == "There are more: bindery devices find --all --serial …"
 
 
-# ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(("line", "stdin"), [(f"find {KEY}", None), ("find", f"{KEY}\n")])
 def test_key_is_recognized_by_its_hash_and_never_sent_or_printed(
     api: Noted, bindery: Bindery, caplog: pytest.LogCaptureFixture, line: str, stdin: str | None
@@ -203,9 +200,6 @@ def test_label_names_its_device_and_the_claim_code_is_not_sent(
 def test_device_id_takes_one_request(api: Noted, bindery: Bindery) -> None:
     assert bindery(f"find {LOCK}").exit_code == 0
     assert texts(api) == [LOCK]
-
-
-# ── Nothing found ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_failed_search_prints_what_was_tried(bindery: Bindery) -> None:

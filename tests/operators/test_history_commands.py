@@ -153,9 +153,6 @@ def test_mistyped_device_type_or_event_is_named(bindery: Bindery, line: str, cod
     assert answer.stderr.startswith(f"bindery: {said}")
 
 
-# ── Exports ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_export_is_accepted_by_the_checker(bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOON + 200_000)
     other = identity.manufactured_device("lamp", "SN2")
@@ -193,9 +190,6 @@ def test_interrupted_export_says_how_to_continue(
     assert [json.loads(event)["id"] for event in [*first, *rest[1:]]] == [event["id"] for event in made]
 
 
-# ── Changes that could not be recorded ────────────────────────────────────────────────────────────────────────────────
-
-
 def test_unrecorded_changes_are_listed_and_retried(bindery: Bindery) -> None:
     done = bindery("history retry --output table")
     assert (done.exit_code, done.stdout) == (0, "There are no changes to record.\n")
@@ -205,9 +199,6 @@ def test_unrecorded_changes_are_listed_and_retried(bindery: Bindery) -> None:
     assert [line.split() for line in listed] == [["CHANGE", "AT", "ERROR"], row]
     failed = bindery("history retry")
     assert (failed.exit_code, json.loads(failed.stdout)) == (1, {"recorded": 0, "left": 1})
-
-
-# ── Following ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture

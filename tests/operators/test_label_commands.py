@@ -252,9 +252,6 @@ def test_qr_code_of_any_serial_number_can_be_read() -> None:
         assert lines == ["ABCDE 12345", serial]
 
 
-# ── Products ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def setting(answer: Result) -> tuple[bool, int]:
     product = json.loads(answer.stdout)
     return product["claim_codes"], product["claim_version"]
