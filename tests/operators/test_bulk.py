@@ -244,15 +244,6 @@ def test_same_change_by_another_operator_leaves_the_line_unchanged(
     assert item_at(items.device(DEVICE))["ban_reason"] == "stolen"
 
 
-def test_own_change_does_not_block_the_job(at: Callable[[int], None]) -> None:
-    World()
-    at(5)
-    second = ADDRESS[:-1] + "9"
-    assert results("assign", line(DEVICE, address=ADDRESS)) == ["done"]
-    assert results("assign", line(DEVICE, address=second, service="ssh", port=22)) == ["done"]
-    assert item_at(items.device(DEVICE))["services"].keys() == {ADDRESS, second}
-
-
 def test_job_undoes_only_what_the_other_job_did(at: Callable[[int], None]) -> None:
     made = manufactured(4)
     devices.ban(made[0], "stolen")

@@ -83,24 +83,6 @@ def test_match_is_a_block_of_at_most_80_columns(bindery: Bindery) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
-def test_matches_of_several_kinds_are_separate_blocks_with_whole_ids(bindery: Bindery) -> None:
-    device = identity.opaque(company_device(serial="acme"))
-    assert bindery("find acme --output table").stdout.splitlines() == [
-        "account",
-        "  acme",
-        "  enabled, name Acme",
-        "  bindery accounts show acme",
-        "  bindery users list acme",
-        "  bindery keys list acme",
-        "",
-        "device, by its serial number",
-        f"  {device}",
-        "  active, api rufus, account acme, serial acme",
-        f"  bindery devices show {device}",
-        f"  bindery devices history {device}",
-    ]
-
-
 def test_json_has_the_commands_too(bindery: Bindery) -> None:
     assert json.loads(bindery("find ada").stdout) == {
         "matches": [
