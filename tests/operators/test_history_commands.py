@@ -13,7 +13,7 @@ from bindery.core import clock
 from bindery.feed import chain, people
 from bindery.feed.chain import Draft
 from bindery.registry import devices, identity, items
-from tests.command_line import Bindery, InProcess, run
+from tests.command_line import Bindery, InProcess
 from tests.http_api import OPERATOR
 from tests.records import company_device
 from tests.tables import item_at
@@ -32,14 +32,7 @@ LAMP_ID = identity.opaque(LAMP)
 def api(monkeypatch: pytest.MonkeyPatch) -> InProcess:
     made = InProcess()
     monkeypatch.setattr(client, "connect", lambda *_: made)
-    monkeypatch.setenv("COLUMNS", "80")
     return made
-
-
-@pytest.fixture
-def bindery(api: InProcess) -> Bindery:
-    """Run a command line."""
-    return run
 
 
 @pytest.fixture(autouse=True)
