@@ -94,9 +94,6 @@ def test_other_identifiers_with_dots_are_accepted(name: str) -> None:
     assert admin("accounts", "GET", f"accounts/{name}").json()["account"] == name
 
 
-# ── All resources ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def answer_of(resource: Resource, path: str) -> Any:
     request = event("GET", path)
     request["requestContext"]["authorizer"] = {"iam": {"userArn": OPERATOR}}

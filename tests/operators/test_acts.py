@@ -160,9 +160,6 @@ def test_each_removed_address_has_its_act(now: int) -> None:
     assert sorted(without_keys(acts_in(everything())), key=lambda act: act["address"]) == removed
 
 
-# ── Ended bindings ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def unbind(device: str, uid: str | None = None) -> None:
     query = {} if uid is None else {"uid": uid}
     path = f"devices/{identity.opaque(device)}/unbind"
@@ -223,9 +220,6 @@ def test_conflicting_forced_unbinding_leaves_no_act(monkeypatch: pytest.MonkeyPa
     assert acts_in(everything()) == []
 
 
-# ── Erasure ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("mode", Mode)
 def test_erasure_is_one_act_and_says_why_what_was_held_ended(mode: Mode, now: int) -> None:
     World(mode)
@@ -256,9 +250,6 @@ def test_erasure_that_could_not_finish_is_no_act(monkeypatch: pytest.MonkeyPatch
     concurrently(monkeypatch, lambda: users.change(ME, email="new@example.com"))
     assert admin("privacy", "DELETE", f"privacy/{ME}").status == 503
     assert acts_in(everything()) == []
-
-
-# ── Deletions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def bar(method: str) -> None:

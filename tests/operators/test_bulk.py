@@ -202,9 +202,6 @@ def test_devices_are_named_by_identifiers() -> None:
     ]
 
 
-# ── What others changed ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("act", OTHERS)
 def test_change_by_another_operator_is_not_reverted(act: str, at: Callable[[int], None]) -> None:
     asked = ready(act)
@@ -247,15 +244,6 @@ def test_same_change_by_another_operator_leaves_the_line_unchanged(
     assert item_at(items.device(DEVICE))["ban_reason"] == "stolen"
 
 
-def test_own_change_does_not_block_the_job(at: Callable[[int], None]) -> None:
-    World()
-    at(5)
-    second = ADDRESS[:-1] + "9"
-    assert results("assign", line(DEVICE, address=ADDRESS)) == ["done"]
-    assert results("assign", line(DEVICE, address=second, service="ssh", port=22)) == ["done"]
-    assert item_at(items.device(DEVICE))["services"].keys() == {ADDRESS, second}
-
-
 def test_job_undoes_only_what_the_other_job_did(at: Callable[[int], None]) -> None:
     made = manufactured(4)
     devices.ban(made[0], "stolen")
@@ -270,9 +258,6 @@ def test_job_undoes_only_what_the_other_job_did(at: Callable[[int], None]) -> No
     for _ in range(2):
         assert outcomes("unban", *made, **undo) == [not_done, ("done", None), ("refused", CHANGED), not_done]
     assert did().count("unbanned") == 2
-
-
-# ── Unbind ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_binding_is_ended_once(at: Callable[[int], None]) -> None:
@@ -357,9 +342,6 @@ def test_bans_of_other_kinds_are_not_lifted(at: Callable[[int], None]) -> None:
     assert results("unban", *made, job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "refused", "done"]
     assert results("found", *made[:2], job=SECOND_JOB, began_at=BEGAN + 6) == ["refused", "done"]
     assert results("return", *made, job="3" * 32, began_at=BEGAN + 6) == ["done", "unchanged", "unchanged"]
-
-
-# ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_addresses_are_assigned_and_removed(at: Callable[[int], None]) -> None:

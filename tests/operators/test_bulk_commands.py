@@ -160,6 +160,7 @@ def test_addresses_are_assigned_from_a_file_and_removed(bindery: Bindery) -> Non
     manufactured(2)
     second = ADDRESS[:-1] + "9"
     header = "product_key,serial,address,service,port"
+    # The job's own change of a device does not block its next.
     write("a.csv", header, f"{PK},B000,{ADDRESS},ssh,22", f"{PK},B000,{second},,", f"{PK},B001,x,,")
     assert result(bindery("bulk assign --file a.csv --yes")) == counts(2, 0, 1)
     device = items.device(identity.manufactured_device(PK, "B000"))
@@ -225,9 +226,6 @@ def test_command_that_cannot_run_says_why(bindery: Bindery, line: str, code: int
     ran = bindery(f"bulk {line}")
     assert (ran.exit_code, ran.stderr.startswith(f"bindery: {said}")) == (code, True), ran.stderr
     assert did() == []
-
-
-# ── Interrupted jobs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture

@@ -73,9 +73,6 @@ def refused(kind: str, name: str, detail: str) -> None:
 FOREVER = "on it. Delete them first, or use --cascade."
 
 
-# ── Accounts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def company(feed: Feed) -> None:
     """Create companies with keys, users and devices."""
     rufus.install()
@@ -215,9 +212,6 @@ def test_cascade_killed_at_any_request_is_finished_by_the_same_command(
         assert max(types.count(once) for once in ("device.deleted", "device.unbound", "operator.deleted")) < 2
 
 
-# ── Products ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_product_with_devices_is_refused(feed: Feed) -> None:
     World()
     devices.manufacture(PK, SN, device_key=DK, module_type="new")
@@ -296,9 +290,6 @@ def test_kept_product_can_be_bound_again(bindery: Bindery) -> None:
     succeeded(as_user(ME))
 
 
-# ── User domains ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_domain_with_users_and_products_is_refused(feed: Feed) -> None:
     World()
     products.create("p9", name="P", module_type="M", domains=["E.DM.1", "x"])
@@ -344,9 +335,6 @@ def test_domain_in_a_directory_that_is_too_large_is_refused(monkeypatch: pytest.
     refused("domains", "x", "The directory has more than 2 records: too many to look through.")
 
 
-# ── Families ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_family_is_deleted_and_its_id_is_not_used_again(feed: Feed, bindery: Bindery) -> None:
     world = World()
     world.at_home()
@@ -371,9 +359,6 @@ def test_member_who_joins_meanwhile_is_not_removed_without_cascade(monkeypatch: 
     before(monkeypatch, "TransactWriteItems", lambda: families.change("F9", members=[THIRD]))
     assert delete("families", "F9").status == 503
     assert item_at(items.family("F9"))["members"] == [THIRD]
-
-
-# ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_valid_key_is_refused_and_a_revoked_one_deleted_after_a_while(bindery: Bindery, time: Time) -> None:
@@ -404,9 +389,6 @@ def test_key_of_a_missing_account_is_deleted_without_creating_it(time: Time) -> 
     time.now += SETTLE
     assert delete("keys", key).json()["complete"] is True
     assert stored(Table.DIRECTORY) == []
-
-
-# ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_device_is_deleted_by_its_serial_number(bindery: Bindery) -> None:

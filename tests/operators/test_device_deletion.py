@@ -106,9 +106,6 @@ def test_deletion_ends_a_void_connection(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [(last["connection"], why) for last, why in ended] == [("c", "unbound")]
 
 
-# ── Refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def refused(device: str, holders: str) -> None:
     before_it = everything()
     answer = delete(device)
@@ -142,9 +139,6 @@ def test_expired_share_does_not_hold_a_device() -> None:
     dynamodb.write(items.user_binding(DEVICE, "x").put(share))
     deleted(DEVICE)
     assert left(DEVICE) == []
-
-
-# ── Concurrent requests ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -210,9 +204,6 @@ def test_deletion_killed_at_any_call_is_finished_by_the_next(monkeypatch: pytest
     assert delete(DEVICE).status in (200, 404)
     assert left(DEVICE) == []
     assert [act["did"] for act in acts_in(everything()) if act["pk"] == DEVICE].count("deleted") == 1
-
-
-# ── History ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_history_stays_and_goes_on_when_the_device_comes_back(feed: Feed) -> None:

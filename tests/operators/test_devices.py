@@ -64,9 +64,6 @@ def keys_of(answer: Response) -> list[str]:
     return [identity.from_opaque(device["device"]) for device in answer.json()["items"]]
 
 
-# ── Finding ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_serial_number_is_found_in_every_api_that_has_them() -> None:
     made = [registered(), manufactured(), rufus()]
     player()
@@ -96,8 +93,6 @@ def test_device_is_found_by_its_unique_identifiers(query: dict[str, str]) -> Non
 def test_search_without_a_match_returns_an_empty_page(query: dict[str, str]) -> None:
     assert admin("devices", "GET", "devices", query=query).json() == {"items": [], "next": None}
 
-
-# ── Showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 OWNED = {"name": None, "status": None, "fid": None, "shares": []}
 SHOWN: list[tuple[Callable[[], str], dict[str, Any]]] = [
@@ -186,9 +181,6 @@ def test_first_hundred_users_are_shown(registry: None) -> None:
     assert [user["uid"] for user in ask("GET", DEVICE).json()["users"]] == [f"u{number:03}" for number in range(100)]
 
 
-# ── Bans ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def devices_table() -> dict[str, Item]:
     return {item["pk"]: item for item in stored(Table.DEVICES)}
 
@@ -209,9 +201,6 @@ def test_second_ban_keeps_the_first_reason_and_unban_is_recorded(at: At) -> None
     banned = ask("POST", device, "/ban", {"reason": "stolen again"}).json()
     assert banned["ban"] == {"at": 4000, "reason": "stolen again", "by": OPERATOR, "kind": "banned"}
     assert banned["unbanned"] is None
-
-
-# ── Ending a binding by force ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def unbind(device: str, uid: str | None = None) -> Response:
@@ -266,9 +255,6 @@ def test_unbind_in_multi_mode_affects_only_the_named_user(registry: None) -> Non
     quectel.succeeded(quectel.as_user(ME))
 
 
-# ── Activity and address ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_unassigned_address_is_free_for_another_device() -> None:
     device, other = identity.company_device(*RUFUS), player()
     rufus()
@@ -289,9 +275,6 @@ def test_disabled_device_keeps_its_owner_and_cannot_be_bound() -> None:
     for _ in range(2):
         assert ask("POST", DEVICE, "/enable").json()["enabled"] is True
     quectel.succeeded(quectel.as_user(OTHER))
-
-
-# ── Import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def row(number: int = 1, **members: Any) -> dict[str, Any]:

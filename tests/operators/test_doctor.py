@@ -206,9 +206,6 @@ def test_probe_in_an_unreadable_table_is_deleted(
     assert everything() == NOTHING
 
 
-# ── A device and a connection for a test of the device link ───────────────────────────────────────────────────────────
-
-
 def test_link_test_has_credentials_of_a_device_and_a_tunnel_and_leaves_nothing_behind(
     environment: pytest.MonkeyPatch,
 ) -> None:

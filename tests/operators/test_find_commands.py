@@ -83,24 +83,6 @@ def test_match_is_a_block_of_at_most_80_columns(bindery: Bindery) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
-def test_matches_of_several_kinds_are_separate_blocks_with_whole_ids(bindery: Bindery) -> None:
-    device = identity.opaque(company_device(serial="acme"))
-    assert bindery("find acme --output table").stdout.splitlines() == [
-        "account",
-        "  acme",
-        "  enabled, name Acme",
-        "  bindery accounts show acme",
-        "  bindery users list acme",
-        "  bindery keys list acme",
-        "",
-        "device, by its serial number",
-        f"  {device}",
-        "  active, api rufus, account acme, serial acme",
-        f"  bindery devices show {device}",
-        f"  bindery devices history {device}",
-    ]
-
-
 def test_json_has_the_commands_too(bindery: Bindery) -> None:
     assert json.loads(bindery("find ada").stdout) == {
         "matches": [
@@ -122,9 +104,6 @@ def test_incomplete_list_of_devices_is_announced(bindery: Bindery) -> None:
         devices.manufacture(f"q{number}", "S2")
     last = bindery("find S2 --output table").stdout.splitlines()[-1]
     assert last == "There are more: bindery devices find --all --serial …"
-
-
-# ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("line", "stdin"), [(f"find {KEY}", None), ("find", f"{KEY}\n")])
@@ -203,9 +182,6 @@ def test_label_names_its_device_and_the_claim_code_is_not_sent(
 def test_device_id_takes_one_request(api: Noted, bindery: Bindery) -> None:
     assert bindery(f"find {LOCK}").exit_code == 0
     assert texts(api) == [LOCK]
-
-
-# ── Nothing found ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_failed_search_prints_what_was_tried(bindery: Bindery) -> None:

@@ -69,9 +69,6 @@ def _at(at: At) -> At:
     return at
 
 
-# ── Devices ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_device_history_is_paginated_oldest_first(at: At) -> None:
     device = company_device()
     events = [shown(record(device, "device.renamed", number)) for number in range(3)]
@@ -99,9 +96,6 @@ def test_device_without_events_has_an_empty_history(at: At) -> None:
     assert of_device(device).json() == {"items": [], "next": None}
     state = {"agrees": False, "differs": ["The history has no events of the device."]}
     assert of_device(device, "/verify").json()["state"] == state
-
-
-# ── Verification ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def verify(device: str) -> Any:
@@ -171,9 +165,6 @@ def test_ended_registration_is_not_a_binding(at: At) -> None:
     assert verify(device)["state"]["agrees"] is True
 
 
-# ── People and operators ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("path", "holder"),
     [
@@ -204,9 +195,6 @@ def test_operators_acts_are_merged_and_paginated(at: At) -> None:
     assert [event for page in pages for event in page["items"]] == events[3:]
     assert [len(page["items"]) for page in pages] == [5, 5, 2]
     assert ask("operators", operator="nobody").json() == {"items": [], "next": None}
-
-
-# ── The log ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Reader:
@@ -296,9 +284,6 @@ def test_late_events_are_not_lost_between_pages(at: At) -> None:
     at(NOON + 100_000)
     assert [*first, *reader.rest()] == made
     assert late in reader.page()[0]
-
-
-# ── Changes that could not be recorded ────────────────────────────────────────────────────────────────────────────────
 
 
 def poison(number: int, change: Any = None) -> dynamodb.Key[Any]:

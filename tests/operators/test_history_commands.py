@@ -13,7 +13,7 @@ from bindery.core import clock
 from bindery.feed import chain, people
 from bindery.feed.chain import Draft
 from bindery.registry import devices, identity, items
-from tests.command_line import Bindery, InProcess, run
+from tests.command_line import Bindery, InProcess
 from tests.http_api import OPERATOR
 from tests.records import company_device
 from tests.tables import item_at
@@ -32,14 +32,7 @@ LAMP_ID = identity.opaque(LAMP)
 def api(monkeypatch: pytest.MonkeyPatch) -> InProcess:
     made = InProcess()
     monkeypatch.setattr(client, "connect", lambda *_: made)
-    monkeypatch.setenv("COLUMNS", "80")
     return made
-
-
-@pytest.fixture
-def bindery(api: InProcess) -> Bindery:
-    """Run a command line."""
-    return run
 
 
 @pytest.fixture(autouse=True)
@@ -153,9 +146,6 @@ def test_mistyped_device_type_or_event_is_named(bindery: Bindery, line: str, cod
     assert answer.stderr.startswith(f"bindery: {said}")
 
 
-# ── Exports ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_export_is_accepted_by_the_checker(bindery: Bindery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOON + 200_000)
     other = identity.manufactured_device("lamp", "SN2")
@@ -193,9 +183,6 @@ def test_interrupted_export_says_how_to_continue(
     assert [json.loads(event)["id"] for event in [*first, *rest[1:]]] == [event["id"] for event in made]
 
 
-# ── Changes that could not be recorded ────────────────────────────────────────────────────────────────────────────────
-
-
 def test_unrecorded_changes_are_listed_and_retried(bindery: Bindery) -> None:
     done = bindery("history retry --output table")
     assert (done.exit_code, done.stdout) == (0, "There are no changes to record.\n")
@@ -205,9 +192,6 @@ def test_unrecorded_changes_are_listed_and_retried(bindery: Bindery) -> None:
     assert [line.split() for line in listed] == [["CHANGE", "AT", "ERROR"], row]
     failed = bindery("history retry")
     assert (failed.exit_code, json.loads(failed.stdout)) == (1, {"recorded": 0, "left": 1})
-
-
-# ── Following ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture

@@ -48,9 +48,6 @@ def seen(bank: Bank, device_id: str, customer: str = CUSTOMER) -> Any:
     return send("asseco.get_issued_device", headers, path={"device-id": device_id}).json()
 
 
-# ── Import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_customer_sees_the_imported_devices(bank: Bank) -> None:
     answer = load(TOKEN, CARD)
     assert (answer.status, answer.json()) == (200, report(created=2))
@@ -145,9 +142,6 @@ def test_import_takes_500_rows_and_reads_100_records_at_a_time(monkeypatch: pyte
     assert load(*rows[:500], dry_run=True).json() == report(created=500)
     assert read == [100] * 5
     assert stored(Table.DIRECTORY) == []
-
-
-# ── List and change ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_device_list_of_a_customer_is_paginated() -> None:

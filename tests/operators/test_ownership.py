@@ -59,8 +59,6 @@ def another() -> None:
     users.create(NEW, "smart", domain="E.DM.1")
 
 
-# ── The state machine ─────────────────────────────────────────────────────────────────────────────────────────────────
-
 BODIES: dict[Act, dict[str, str]] = {
     Act.OFFER: {"to": NEW},
     Act.ACCEPT: {"uid": OTHER},
@@ -118,9 +116,6 @@ def test_repeated_act_changes_nothing_and_is_recorded_once(act: str) -> None:
     before = everything()
     assert done(act, reason="b") == first
     assert everything() == before
-
-
-# ── Offers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_offer_is_shown_and_expires(now: int, at: At) -> None:
@@ -309,9 +304,6 @@ def test_note_of_an_offer_that_ended_with_its_binding_is_erased() -> None:
     quectel.ask(ME, "unbundling_device_dk", pk=PK, dk=DK)
     assert privacy.export(OTHER)["offers"] == [{"device": identity.opaque(DEVICE), "expires_at": None}]
     assert erase(OTHER)["offers"] == 1
-
-
-# ── Lost, retired and returned ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_lost_device_keeps_its_holder_and_cannot_be_used() -> None:

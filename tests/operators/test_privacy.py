@@ -447,9 +447,6 @@ def test_erasure_removes_names_written_before_pseudonyms(lease_from_before: bool
     assert dynamodb.get(items.owner(place)) == owner | {"leases": {}}
 
 
-# ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 LATER = 1 << 42
 """A time after all erasures."""
 
@@ -519,9 +516,6 @@ def test_repeated_erasure_deletes_the_pseudonym_of_a_late_event(named: list[str]
     assert [event["seq"] for event in chain.read("rufus#acme#1")] == [1, 2, 3]
 
 
-# ── Customers, receipts and what else a person must be told ───────────────────────────────────────────────────────────
-
-
 def of_customer(method: str = "GET", customer: str = CUSTOMER, progress: str | None = None) -> Response:
     query = {} if progress is None else {"progress": progress}
     return admin("privacy", method, f"privacy/customers/{identity.opaque(customer)}", query=query)
@@ -561,8 +555,6 @@ def test_customer_without_a_user_is_exported_and_erased(others: None) -> None:
     assert "Lovelace" not in json.dumps(everything(), default=sorted)
     assert [of_customer(method).status for method in ("GET", "DELETE")] == [404, 404]
     assert verified(last["receipt"]) == {"genuine": True, "stored": {}, "created_at": None}
-    registration(CUSTOMER, "356", "Phone")
-    assert verified(last["receipt"])["stored"]["registrations"] == 1
 
 
 def test_customers_erasure_deletes_the_pseudonym_and_is_one_act(named: list[str]) -> None:

@@ -64,13 +64,6 @@ def test_email_address_is_shown_as_given_and_compared_folded() -> None:
     assert len([item for item in stored(Table.DIRECTORY) if item["sk"] == "email"]) == 2
 
 
-def test_user_requires_only_an_id_and_an_account() -> None:
-    made = create()
-    unset = dict.fromkeys(("domain", "customer", "email", "phone"))
-    given = {"uid": "ada", "account": "acme", "created_at": made["created_at"]}
-    assert made == given | unset | {"role": "regular", "home_mode": False, "enabled": True}
-
-
 @pytest.mark.parametrize(
     ("change", "good"),
     [
@@ -251,9 +244,6 @@ def test_stale_index_of_email_addresses_lists_nobody() -> None:
     with moto_registry.late_indexes():
         ask("PATCH", "/ada", {"email": "lovelace@x.de"})
         assert with_email("ada@x.de") == []
-
-
-# ── Logins ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 EMAIL, DOMAIN, SECRET = "ada@example.com", "app", "secret"
