@@ -637,30 +637,6 @@ def test_server_that_stops_disconnects_clients(connect: Connect):
     assert running.disconnects.get(timeout=30)["requestContext"]["connectionId"] == connection
 
 
-def test_faults_lose_duplicate_and_delay_messages_in_both_directions(start: Start, connect: Connect):
-    never = 3600
-    delays = {
-        ("in", "lost"): (),
-        ("in", "too late"): (never,),
-        ("in", "twice"): (0, 0.01),
-        ("out", "unanswered"): (),
-        ("out", "answered too late"): (never,),
-        ("out", "answered twice"): (0, 0.01),
-    }
-    running = start(faults=lambda direction, text: delays.get((direction, text), (0,)))
-    running.handle = running.echo
-    client = connect(running)
-    received = []
-    for _, text in delays:
-        client.text(text)
-        received += [client.message() for _ in range(2 if "twice" in text else 0)]
-    assert received == ["twice", "twice", "answered twice", "answered twice"]
-    client.text("last")
-    assert client.message() == "last"
-    handled = [running.messages.get(timeout=30)["body"] for _ in range(6)]
-    assert handled == ["twice", "twice", "unanswered", "answered too late", "answered twice", "last"]
-
-
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [

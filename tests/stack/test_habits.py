@@ -1,37 +1,16 @@
-"""Habits of a commit and a release: hooks that exist, one version in two places, short functions."""
+"""Habits of a release: one version in two places, and short functions."""
 
 import ast
 import re
-import shlex
 import tomllib
-from typing import Any
 
 import pytest
-import yaml
 
 from tools.template import ROOT
 
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", re.MULTILINE)
 LINES = 50
 """Maximum number of lines of a function. The linter limits its complexity."""
-TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def hooks() -> list[dict[str, Any]]:
-    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    return [{"repo": repository["repo"], **hook} for repository in repositories for hook in repository["hooks"]]
-
-
-@pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
-def test_hook_runs_a_local_tool(hook: dict[str, Any]) -> None:
-    program, *arguments = shlex.split(hook["entry"])
-    assert (hook["repo"], hook["language"]) == ("local", "system")
-    if program == "make":
-        assert arguments[-1] in TARGETS
-        assert hook["pass_filenames"] is False
-    else:
-        assert (program, arguments[:2]) == (".venv/test/bin/python", ["-m", "ruff"])
-        assert "pass_filenames" not in hook
 
 
 def test_newest_release_in_the_changelog_is_the_version() -> None:

@@ -16,12 +16,6 @@ def test_every_promise_has_a_mutation() -> None:
     assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "11", "12", "contract"}
 
 
-def test_mutations_are_unique() -> None:
-    found = mutations.mutations()
-    assert len({mutation.name for mutation in found}) == len(found)
-    assert len({(mutation.file, mutation.text, mutation.instead) for mutation in found}) == len(found)
-
-
 @every_mutation
 def test_mutation_matches_one_text_and_names_existing_checks(mutation: Mutation) -> None:
     assert (ROOT / mutation.file).read_text().count(mutation.text) == 1
