@@ -141,8 +141,6 @@ def running(start: Start) -> Running:
 
 
 class Client:
-    """A WebSocket client."""
-
     def __init__(self, running: Running, target: str = "/link", **headers: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", running.port), 30)
         self.connection = WSConnection(ConnectionType.CLIENT)
@@ -204,7 +202,6 @@ def client(connect: Connect, running: Running) -> Client:
 
 
 def accepted(running: Running, client: Client) -> str:
-    """The id of a client's connection."""
     assert isinstance(client.opened, AcceptConnection)
     connection: str = running.requests.get(timeout=30)["requestContext"]["connectionId"]
     return connection

@@ -93,10 +93,3 @@ def test_workflow_session_duration_matches_the_role():
     (allowed,) = re.findall(r"--max-session-duration (\d+)", PAGE)
     workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
     assert set(re.findall(r"role-duration-seconds: (\d+)", workflow)) == {allowed}
-
-
-def test_only_tags_deploy_and_an_own_subject_can_be_read():
-    policies = re.findall(r"environments/\S+/deployment-branch-policies\" (.*)$", PAGE, re.MULTILINE)
-    assert policies == ['-f "name=v*" -f type=tag']
-    assert "for environment in staging prod; do" in PAGE
-    assert "gh api repos/OWNER/REPOSITORY --jq" in PAGE

@@ -25,16 +25,6 @@ def test_documentation_names_only_tags_of_the_newest_release(page: str) -> None:
     assert set(re.findall(r"\bv(\d+\.\d+\.\d+)\b", (ROOT / page).read_text())) <= {newest}
 
 
-def test_changelog_lists_releases_newest_first() -> None:
-    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    released = [heading for heading in headings if heading != "[Unreleased]"]
-    found = [RELEASE.fullmatch(f"## {heading}") for heading in released]
-    assert all(found), released
-    versions = [tuple(map(int, release[1].split("."))) for release in found if release]
-    assert versions == sorted(set(versions), reverse=True)
-    assert headings in (["[Unreleased]", *released], released)
-
-
 def test_functions_have_at_most_50_lines() -> None:
     long: list[str] = []
     for source in (

@@ -52,8 +52,6 @@ LAMBDAS = {"record.status"}
 Metric = tuple[str, str, tuple[str, ...]]
 alarms = dict(template.resources("AWS::CloudWatch::Alarm"))
 queries = dict(template.resources("AWS::Logs::QueryDefinition"))
-every_alarm = pytest.mark.parametrize("alarm", alarms.values(), ids=alarms)
-every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
 
 
 @pytest.fixture
@@ -260,7 +258,7 @@ def test_alarm_notifies_the_topic_and_names_its_runbook_section(name: str) -> No
     assert sum(1 for _ in measured(alarm)) <= 10
 
 
-@every_alarm
+@pytest.mark.parametrize("alarm", alarms.values(), ids=alarms)
 def test_alarm_uses_existing_metrics(alarm: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     assert {named(metric) for metric in measured(alarm)} <= emitted(lines) | AWS
     for metric in measured(alarm):
@@ -302,7 +300,7 @@ def asked(query: dict[str, Any]) -> set[str]:
     return words - made - (own - {"by"} if re.search(r"fields[^|]*\bby\b", text) else own)
 
 
-@every_query
+@pytest.mark.parametrize("query", queries.values(), ids=queries)
 def test_query_uses_existing_log_fields(query: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     (group,) = query["LogGroupNames"]
     assert asked(query)
