@@ -112,16 +112,8 @@ def deployed(account: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     done = subprocess.run(
         [
             *(ROOT / ".venv/sam/bin/sam", "deploy", "--template-file", folder / "template.json"),
-            *(
-                "--stack-name",
-                STACK,
-                "--s3-bucket",
-                BUCKET,
-                "--capabilities",
-                "CAPABILITY_IAM",
-                "CAPABILITY_AUTO_EXPAND",
-            ),
-            *("--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"),
+            *f"--stack-name {STACK} --s3-bucket {BUCKET} --no-confirm-changeset --no-progressbar".split(),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--parameter-overrides"),
             *(f"{name}={value}" for name, value in PARAMETERS.items()),
         ],
         cwd=folder,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -42,28 +41,11 @@ ADDRESSES = {
     "80:00:00:00:00:00:0C:03": {},
 }
 """Services of the demo's camera. A client deletes the last one."""
-TSL: dict[str, Any] = {
+PROPERTY = {"type": "PROPERTY", "subType": "RW"}
+TSL = {
     "properties": [
-        {
-            "id": 1,
-            "code": "switch",
-            "name": "Switch",
-            "type": "PROPERTY",
-            "dataType": "BOOL",
-            "subType": "RW",
-            "specs": [{"name": "on", "value": "true"}, {"name": "off", "value": "false"}],
-            "sort": 1,
-        },
-        {
-            "id": 2,
-            "code": "brightness",
-            "name": "Brightness",
-            "type": "PROPERTY",
-            "dataType": "INT",
-            "subType": "RW",
-            "specs": {"min": "0", "max": "100", "step": "1", "unit": "%"},
-            "sort": 2,
-        },
+        PROPERTY | {"id": 1, "code": "switch", "name": "Switch", "dataType": "BOOL", "sort": 1},
+        PROPERTY | {"id": 2, "code": "brightness", "name": "Brightness", "dataType": "INT", "sort": 2},
     ]
 }
 

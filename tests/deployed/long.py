@@ -4,16 +4,14 @@ They tell what AWS does not document: what keeps an idle connection open, and ho
 """
 
 import asyncio
-import json
 import os
-import ssl
 import sys
 import time
 
 import pytest
 
-from agent.bindery_agent import NORMAL, PING_INTERVAL, Offline, WebSocket, parse_url
-from tests.deployed.smoke import Installation, installation, outputs
+from agent.bindery_agent import NORMAL, PING_INTERVAL, Offline
+from tests.deployed.smoke import Device, Installation, installation, outputs
 
 __all__ = ["installation", "outputs"]
 
@@ -24,38 +22,22 @@ MORE = 120
 """Seconds within which a connection must have ended."""
 
 
-class Device:
-    def __init__(self, socket: WebSocket) -> None:
-        self.socket = socket
+async def idle(device: Device) -> None:
+    """Send only ping frames for `IDLE` seconds. Raises `Offline` if the connection ends."""
+    frames = asyncio.create_task(_ping(device))
+    try:
+        async with asyncio.timeout(IDLE):
+            raise AssertionError(f"a message that was not expected: {await device.socket.receive()}")
+    except TimeoutError:
+        pass
+    finally:
+        frames.cancel()
 
-    @classmethod
-    async def connect(cls, url: str, credential: str) -> "Device":
-        server = parse_url(url)
-        socket = await WebSocket.open(server, credential, ssl.create_default_context() if server.tls else None)
-        device = cls(socket)
-        assert await device.ask({"type": "hello", "v": 1, "services": []}) == "welcome"
-        return device
 
-    async def ask(self, message: dict[str, object]) -> object:
-        """Send a message, and return the type of the answer."""
-        await self.socket.send(json.dumps(message))
-        return json.loads(await self.socket.receive())["type"]
-
-    async def idle(self) -> None:
-        """Send only ping frames for `IDLE` seconds. Raises `Offline` if the connection ends."""
-        frames = asyncio.create_task(self._ping())
-        try:
-            async with asyncio.timeout(IDLE):
-                raise AssertionError(f"a message that was not expected: {await self.socket.receive()}")
-        except TimeoutError:
-            pass
-        finally:
-            frames.cancel()
-
-    async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(PING_INTERVAL)
-            self.socket.ping()
+async def _ping(device: Device) -> None:
+    while True:
+        await asyncio.sleep(PING_INTERVAL)
+        device.socket.ping()
 
 
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
@@ -71,13 +53,13 @@ def test_idle_connection_stays_open_with_a_ping_message_every_nine_minutes(
 
     async def with_messages(device: Device) -> None:
         for _ in range(2):
-            await device.idle()
+            await idle(device)
             assert await device.ask({"type": "ping"}) == "pong"
 
     async def with_frames_only(device: Device) -> str:
         try:
             for _ in range(2):
-                await device.idle()
+                await idle(device)
         except Offline as ended:
             return f"do not keep a connection open: {ended}"
         return f"alone keep a connection open for {2 * IDLE:.0f} s"
@@ -104,7 +86,7 @@ def test_connection_ends_within_two_hours(
         began = time.monotonic()
         try:
             while True:
-                await device.idle()
+                await idle(device)
                 assert await device.ask({"type": "ping"}) == "pong"
         except Offline as ended:
             return f"after {time.monotonic() - began:.0f} s: {ended}"

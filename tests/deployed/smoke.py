@@ -92,6 +92,26 @@ class Installation:
         return serial, deviceid
 
 
+class Device:
+    """A device that is connected to the device link."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket = socket
+
+    @classmethod
+    async def connect(cls, url: str, credential: str) -> "Device":
+        server = parse_url(url)
+        socket = await WebSocket.open(server, credential, ssl.create_default_context() if server.tls else None)
+        device = cls(socket)
+        assert await device.ask({"type": "hello", "v": 1, "services": []}) == "welcome"
+        return device
+
+    async def ask(self, message: dict[str, object]) -> object:
+        """Send a message, and return the type of the answer."""
+        await self.socket.send(json.dumps(message))
+        return json.loads(await self.socket.receive())["type"]
+
+
 def challenge(headers: httpx.Headers) -> str | None:
     """Return the challenge of a 401. API Gateway may rename the header."""
     return headers.get("www-authenticate", headers.get("x-amzn-remapped-www-authenticate"))
@@ -206,17 +226,13 @@ def test_device_is_online_while_connected(
 
     async def connected() -> tuple[float, str]:
         """Return the seconds of a ping message's round trip, and the state of the connected device."""
-        server = parse_url(outputs["DevicesUrl"])
-        socket = await WebSocket.open(server, deviceid, ssl.create_default_context() if server.tls else None)
+        device = await Device.connect(outputs["DevicesUrl"], deviceid)
         try:
-            await socket.send(json.dumps({"type": "hello", "v": 1, "services": []}))
-            assert json.loads(await socket.receive())["type"] == "welcome"
             asked = time.monotonic()
-            await socket.send(json.dumps({"type": "ping"}))
-            assert json.loads(await socket.receive()) == {"type": "pong"}
+            assert await device.ask({"type": "ping"}) == "pong"
             return time.monotonic() - asked, await asyncio.to_thread(state)
         finally:
-            await socket.close(NORMAL)
+            await device.socket.close(NORMAL)
 
     seconds, connected_state = asyncio.run(asyncio.wait_for(connected(), 60))
     with capsys.disabled():

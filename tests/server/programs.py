@@ -44,8 +44,8 @@ def agent(server: Server, folder: Path, credential: str, program: str, *argument
         process.communicate()
 
 
-def bind(server: Server, serial: str = "DEVICE-123") -> str:
-    headers = {"api_key": server.environment["RUFUS_API_KEY"]}
+def bind(server: Server, serial: str = "DEVICE-123", key: str | None = None) -> str:
+    headers = {"api_key": key or server.environment["RUFUS_API_KEY"]}
     answer = httpx.post(
         f"{server.url}/v0/devices", headers=headers, json={"model": "Model X1", "serial_number": serial}
     )

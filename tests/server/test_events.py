@@ -14,6 +14,7 @@ from tests.server.servers import serving
 from tools.local.gateway import BODY_LIMIT, HEADER_LIMIT, PAYLOAD_LIMIT, Gateway
 from tools.template import Function, Route
 
+PLAIN = {"Content-Type": "text/plain"}
 BARRIER = threading.Barrier(32)
 
 
@@ -49,8 +50,6 @@ def huge(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 class Stub(Function):
-    """A function whose handler is one of those above."""
-
     def load(self) -> Any:
         return globals()[self.handler]
 
@@ -209,30 +208,31 @@ def test_empty_body_is_omitted_from_the_event(api: httpx.Client, method: str):
 
 def test_largest_event_reaches_the_function(api: httpx.Client):
     body = b"a" * (PAYLOAD_LIMIT - 5000)
-    assert ask(api, "POST", "/size", content=body, headers={"Content-Type": "text/plain"}) == len(body)
+    assert ask(api, "POST", "/size", content=body, headers=PLAIN) == len(body)
 
 
-@pytest.mark.parametrize("size", [PAYLOAD_LIMIT, BODY_LIMIT, BODY_LIMIT + 1])
-def test_larger_body_is_413(api: httpx.Client, size: int):
-    answer = api.post("/size", content=b"a" * size, headers={"Content-Type": "text/plain"})
-    assert (answer.status_code, answer.text) == (413, '{"message":"Request Entity Too Large"}')
-
-
-def test_headers_over_the_gateway_limit_are_431(api: httpx.Client):
-    answer = api.get("/", headers={"X-Long": "a" * HEADER_LIMIT})
-    assert (answer.status_code, answer.text) == (431, '{"message":"Request Header Fields Too Large"}')
+@pytest.mark.parametrize(
+    ("method", "path", "request_", "status", "message"),
+    [
+        ("POST", "/size", {"content": b"a" * PAYLOAD_LIMIT, "headers": PLAIN}, 413, "Request Entity Too Large"),
+        ("POST", "/size", {"content": b"a" * (BODY_LIMIT + 1), "headers": PLAIN}, 413, "Request Entity Too Large"),
+        ("GET", "/", {"headers": {"X-Long": "a" * HEADER_LIMIT}}, 431, "Request Header Fields Too Large"),
+        ("GET", "/broken", {}, 500, "Internal Server Error"),
+        ("GET", "/huge", {}, 500, "Internal Server Error"),
+    ],
+    ids=["event", "body", "headers", "exception", "response"],
+)
+def test_gateways_own_error_has_a_message(
+    api: httpx.Client, method: str, path: str, request_: dict[str, Any], status: int, message: str
+):
+    answer = api.request(method, path, **request_)
+    assert (answer.status_code, answer.text) == (status, f'{{"message":"{message}"}}')
 
 
 def test_gateway_returns_404_without_a_default_route():
     with serving(Gateway(FUNCTIONS[1:])) as url:
         answer = httpx.post(f"{url}/things/all/of")
     assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
-
-
-@pytest.mark.parametrize("path", ["/broken", "/huge"])
-def test_exception_or_response_that_is_too_large_is_500(api: httpx.Client, path: str):
-    answer = api.get(path)
-    assert (answer.status_code, answer.text) == (500, '{"message":"Internal Server Error"}')
 
 
 def test_response_keeps_headers_cookies_and_binary_body(api: httpx.Client):

@@ -141,8 +141,6 @@ def running(start: Start) -> Running:
 
 
 class Client:
-    """A WebSocket client."""
-
     def __init__(self, running: Running, target: str = "/link", **headers: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", running.port), 30)
         self.connection = WSConnection(ConnectionType.CLIENT)
@@ -204,7 +202,6 @@ def client(connect: Connect, running: Running) -> Client:
 
 
 def accepted(running: Running, client: Client) -> str:
-    """The id of a client's connection."""
     assert isinstance(client.opened, AcceptConnection)
     connection: str = running.requests.get(timeout=30)["requestContext"]["connectionId"]
     return connection
@@ -635,30 +632,6 @@ def test_server_that_stops_disconnects_clients(connect: Connect):
         connection = accepted(running, client)
     assert client.closed() == 1012
     assert running.disconnects.get(timeout=30)["requestContext"]["connectionId"] == connection
-
-
-def test_faults_lose_duplicate_and_delay_messages_in_both_directions(start: Start, connect: Connect):
-    never = 3600
-    delays = {
-        ("in", "lost"): (),
-        ("in", "too late"): (never,),
-        ("in", "twice"): (0, 0.01),
-        ("out", "unanswered"): (),
-        ("out", "answered too late"): (never,),
-        ("out", "answered twice"): (0, 0.01),
-    }
-    running = start(faults=lambda direction, text: delays.get((direction, text), (0,)))
-    running.handle = running.echo
-    client = connect(running)
-    received = []
-    for _, text in delays:
-        client.text(text)
-        received += [client.message() for _ in range(2 if "twice" in text else 0)]
-    assert received == ["twice", "twice", "answered twice", "answered twice"]
-    client.text("last")
-    assert client.message() == "last"
-    handled = [running.messages.get(timeout=30)["body"] for _ in range(6)]
-    assert handled == ["twice", "twice", "unanswered", "answered too late", "answered twice", "last"]
 
 
 @pytest.mark.parametrize(

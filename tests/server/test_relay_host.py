@@ -53,17 +53,6 @@ def exchange(opened: socket.socket, data: bytes) -> bytes:
             return b""
 
 
-def test_client_reaches_a_service_at_the_port_of_its_connection(server: Server):
-    made = lease(server)
-    port = int(made["proxyport"])
-    assert exchange(connect(port + 1, client="127.0.0.3"), b"x") == b""
-    assert made["proxy"] == f"http://127.0.0.1:{port}"
-    assert made["proxyserver"] == "127.0.0.1"
-    sent = bytes(range(256)) * 1000
-    assert exchange(connect(port), sent) == sent
-    assert exchange(connect(port), b"again") == b"again"
-
-
 def test_end_of_a_connection_ends_its_use(server: Server):
     port = int(lease(server)["proxyport"])
     with connect(port) as opened:

@@ -7,11 +7,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import httpx
-import pytest
 from botocore.credentials import Credentials
 
-from tests.deployed.smoke import challenge
 from tests.server.servers import Server
 from tools.cli.client import REGION, Client
 from tools.template import ROOT
@@ -62,8 +59,3 @@ def test_idle_connection_and_end_of_a_connection_are_reported(tmp_path: Path):
     ended = r"the connection ended after \d+ s: the server closed the connection .*1001"
     assert re.search(ended, said), said
     assert server.stop() == 0
-
-
-@pytest.mark.parametrize("name", ["WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"])
-def test_challenge_is_read_from_either_header(name: str):
-    assert challenge(httpx.Headers({name: 'Bearer realm="device"'})) == 'Bearer realm="device"'

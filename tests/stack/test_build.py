@@ -170,12 +170,6 @@ def test_bundle_has_the_root_certificates_of_amazon(tmp_path: Path):
         assert root in known
 
 
-def test_bundle_without_a_root_of_amazon_is_an_error():
-    bundle = (Path(botocore.__file__).parent / "cacert.pem").read_text()
-    with pytest.raises(ValueError, match="found 4 of Amazon's 5 root certificates"):
-        trim()._amazon_roots(bundle.replace("Amazon Root CA 3", "Another"))
-
-
 def test_client_has_the_botocore_handlers_its_events_reach(environment: pytest.MonkeyPatch):
     kinds = {event.partition(".")[0] for event, *_ in botocore.handlers.BUILTIN_HANDLERS} - {"docs"}
     for service, operations in trim().CALLED.items():

@@ -25,10 +25,6 @@ MANAGED = {
 """Actions of the AWS managed policies that the stack's roles have."""
 
 
-def test_generated_tables_match_the_template():
-    assert deploying.rendered(PAGE) == PAGE, "make generate"
-
-
 def test_make_targets_on_the_page_exist():
     for target in re.findall(r"(?:^|`)(?:\w+=\S+ )*make (\w+)", PAGE, re.MULTILINE):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
@@ -37,8 +33,8 @@ def test_make_targets_on_the_page_exist():
 def test_parameter_and_output_names_on_the_page_exist():
     parts = template.document()
     known = parts["Parameters"].keys() | parts["Outputs"].keys()
-    for name in re.findall(r"--parameter-overrides (\w+)=", PAGE):
-        assert name in known
+    for overrides in re.findall(r"--parameter-overrides (.*)", PAGE):
+        assert {*re.findall(r"(\w+)=", overrides)} <= known
     assert {"ApiUrl", "DomainTarget"} <= known
 
 
@@ -97,18 +93,3 @@ def test_workflow_session_duration_matches_the_role():
     (allowed,) = re.findall(r"--max-session-duration (\d+)", PAGE)
     workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
     assert set(re.findall(r"role-duration-seconds: (\d+)", workflow)) == {allowed}
-
-
-def test_only_tags_deploy_and_an_own_subject_can_be_read():
-    policies = re.findall(r"environments/\S+/deployment-branch-policies\" (.*)$", PAGE, re.MULTILINE)
-    assert policies == ['-f "name=v*" -f type=tag']
-    assert "for environment in staging prod; do" in PAGE
-    assert "gh api repos/OWNER/REPOSITORY --jq" in PAGE
-
-
-def test_page_tells_how_to_go_back_after_a_change_of_parameters_only():
-    _, _, section = PAGE.partition("**After a change of parameters only**")
-    command = re.search(r"sam deploy .*--parameter-overrides (.*)$", section, re.MULTILINE)
-    assert command is not None
-    names = {given.partition("=")[0] for given in command[1].split()}
-    assert "CanaryDeployments" in names <= template.document()["Parameters"].keys()

@@ -29,13 +29,6 @@ CANARIES = {
     if "DeploymentPreference" in properties
 }
 
-every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
-every_canary = pytest.mark.parametrize("function", sorted(CANARIES))
-every_http_function = pytest.mark.parametrize("function", template.http_functions(), ids=lambda function: function.name)
-every_layer = pytest.mark.parametrize(
-    "layer", [name for name, _ in template.resources("AWS::Serverless::LayerVersion")]
-)
-
 
 @cache
 def deployed() -> dict[str, Any]:
@@ -95,7 +88,7 @@ def test_roles_get_the_parameters_of_their_template():
         assert name == "Stack" or name in [*named(value)] or {"Ref": name} in text[1]["table"]["Fn::If"]
 
 
-@every_http_function
+@pytest.mark.parametrize("function", template.http_functions(), ids=lambda function: function.name)
 def test_routes_of_a_function_invoke_its_live_alias(function: Function):
     integration = template.api()["components"][INTEGRATIONS][function.logical_id]
     prefix = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions"
@@ -138,7 +131,7 @@ def test_each_api_the_link_and_the_relay_have_canaries():
     assert {"rufus", "quectel", "asseco", "remoteit", "vodlix", "link", "relay"} <= found
 
 
-@every_canary
+@pytest.mark.parametrize("function", sorted(CANARIES))
 def test_new_version_of_a_canary_gets_a_tenth_of_requests_for_five_minutes(function: str):
     alias = deployed()["Resources"][f"{function}Aliaslive"]
     name = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]
@@ -151,7 +144,7 @@ def test_new_version_of_a_canary_gets_a_tenth_of_requests_for_five_minutes(funct
     assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
 
 
-@every_function
+@pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 def test_function_changes_only_after_all_canaries_have_moved(function: Function):
     if function.logical_id in CANARIES:
         assert "DependsOn" not in deployed()["Resources"][function.logical_id]
@@ -187,7 +180,7 @@ def test_snapstart_is_off_by_default():
         assert function["Properties"]["SnapStart"] == {"ApplyOn": {"Ref": "SnapStart"}}
 
 
-@every_layer
+@pytest.mark.parametrize("layer", [name for name, _ in template.resources("AWS::Serverless::LayerVersion")])
 def test_changed_layer_publishes_new_versions_of_its_functions(layer: str):
     document = copy.deepcopy(template.document())
     document["Resources"][layer]["Properties"]["ContentUri"] = "s3://bucket/another"

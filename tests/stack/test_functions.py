@@ -12,9 +12,6 @@ from tools.template import ROOT, Function, Route
 
 DEFAULT = Route("$default", "$default")
 
-every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
-every_http_function = pytest.mark.parametrize("function", template.http_functions(), ids=lambda function: function.name)
-
 
 def files(folder: str) -> set[Path]:
     """Return all files in a folder of the project, except bytecode."""
@@ -45,14 +42,14 @@ def test_functions_share_no_route_or_handler():
     assert DEFAULT in taken
 
 
-@every_function
+@pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 def test_function_description_names_its_api(function: Function):
     properties = template.document()["Resources"][function.logical_id]["Properties"]
     dialect = function.name.partition(".")[0]
     assert properties["Description"].startswith("$default: " if dialect == "default" else f"{dialect}: ")
 
 
-@every_http_function
+@pytest.mark.parametrize("function", template.http_functions(), ids=lambda function: function.name)
 def test_sample_event_is_complete(function: Function):
     event = json.loads(function.event.read_text())
     context = event["requestContext"]
@@ -67,11 +64,6 @@ def test_sample_event_is_complete(function: Function):
     assert all(name == name.lower() for name in event["headers"])
 
 
-def _of_dialects(function: Function) -> list[Route]:
-    """Return the routes of the five APIs: all except the default route and those that require IAM."""
-    return [route for route in function.routes if route != DEFAULT and not route.iam]
-
-
 def test_only_admin_routes_require_iam():
     for function in template.functions():
         for route in function.routes:
@@ -80,7 +72,7 @@ def test_only_admin_routes_require_iam():
 
 def test_each_route_matches_exactly_one_api_prefix():
     for function in template.functions():
-        for route in _of_dialects(function):
+        for route in (route for route in function.routes if route != DEFAULT and not route.iam):
             prefixes = [prefix for prefix in fallback.DIALECTS if route.path.startswith(prefix)]
             assert [fallback.DIALECTS[prefix] for prefix in prefixes] == [function.name.partition(".")[0]], route
     for prefix in fallback.DIALECTS:

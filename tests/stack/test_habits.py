@@ -1,37 +1,16 @@
-"""Habits of a commit and a release: hooks that exist, one version in two places, short functions."""
+"""Habits of a release: one version in two places, and short functions."""
 
 import ast
 import re
-import shlex
 import tomllib
-from typing import Any
 
 import pytest
-import yaml
 
 from tools.template import ROOT
 
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", re.MULTILINE)
 LINES = 50
 """Maximum number of lines of a function. The linter limits its complexity."""
-TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def hooks() -> list[dict[str, Any]]:
-    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    return [{"repo": repository["repo"], **hook} for repository in repositories for hook in repository["hooks"]]
-
-
-@pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
-def test_hook_runs_a_local_tool(hook: dict[str, Any]) -> None:
-    program, *arguments = shlex.split(hook["entry"])
-    assert (hook["repo"], hook["language"]) == ("local", "system")
-    if program == "make":
-        assert arguments[-1] in TARGETS
-        assert hook["pass_filenames"] is False
-    else:
-        assert (program, arguments[:2]) == (".venv/test/bin/python", ["-m", "ruff"])
-        assert "pass_filenames" not in hook
 
 
 def test_newest_release_in_the_changelog_is_the_version() -> None:
@@ -44,16 +23,6 @@ def test_newest_release_in_the_changelog_is_the_version() -> None:
 def test_documentation_names_only_tags_of_the_newest_release(page: str) -> None:
     newest, _ = RELEASE.findall((ROOT / "CHANGELOG.md").read_text())[0]
     assert set(re.findall(r"\bv(\d+\.\d+\.\d+)\b", (ROOT / page).read_text())) <= {newest}
-
-
-def test_changelog_lists_releases_newest_first() -> None:
-    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    released = [heading for heading in headings if heading != "[Unreleased]"]
-    found = [RELEASE.fullmatch(f"## {heading}") for heading in released]
-    assert all(found), released
-    versions = [tuple(map(int, release[1].split("."))) for release in found if release]
-    assert versions == sorted(set(versions), reverse=True)
-    assert headings in (["[Unreleased]", *released], released)
 
 
 def test_functions_have_at_most_50_lines() -> None:

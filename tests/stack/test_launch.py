@@ -9,7 +9,7 @@ import pytest
 
 from tools import template
 from tools.expanded import expand, resources
-from tools.generate import roles, wiring
+from tools.generate import roles
 from tools.template import Function
 from tools.voices import VOICES
 
@@ -64,9 +64,6 @@ def statements(role: str) -> list[Any]:
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
-# ── Roles ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_trust_of_the_gateway_has_no_condition():
     trust = {name: role["Properties"]["AssumeRolePolicyDocument"]["Statement"] for name, role in ROLES.items()}
     gateway = {
@@ -80,11 +77,7 @@ def test_trust_of_the_gateway_has_no_condition():
     assert all(statement.keys() == {"Effect", "Action", "Principal"} for statement in gateway.values())
 
 
-def test_generated_parts_match_the_functions():
-    text = wiring.TEMPLATE.read_text()
-    assert wiring.rendered(text) == text, "make generate"
-    text = wiring.ROLES.read_text()
-    assert wiring.rendered_roles(text) == text, "make generate"
+def test_access_is_that_of_functions():
     assert roles.access().keys() <= {function.name for function in template.functions()}
 
 
@@ -172,9 +165,6 @@ def test_inline_policies_of_a_role_are_within_iams_limit(role: str):
     assert len(policies) <= INLINE_POLICY_CHARACTERS
 
 
-# ── Names and state ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_explicit_names_contain_the_name_or_id_of_the_stack():
     fixed = {
         (name, str(value["Fn::Sub"] if isinstance(value, dict) and "Fn::Sub" in value else value))
@@ -237,9 +227,6 @@ def test_warm_throughput_is_optional_for_table_and_indexes(table: str):
                 {"Ref": "AWS::NoValue"},
             ]
         }
-
-
-# ── Functions and gateway ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_tracing_is_off_by_default():

@@ -26,20 +26,18 @@ PSEUDO = {"AWS::StackName": "bindery", "AWS::Region": "eu-central-1"}
 DIALECTS = sorted(set(fallback.DIALECTS.values()))
 
 AWS = {
-    ("AWS/ApiGateway", "4xx", ("ApiId",)),
-    ("AWS/ApiGateway", "5xx", ("ApiId",)),
-    ("AWS/ApiGateway", "Latency", ("ApiId",)),
     *(
         ("AWS/ApiGateway", name, ("ApiId",))
         for name in (
-            *("ConnectCount", "MessageCount", "IntegrationLatency"),
+            *("4xx", "5xx", "Latency", "ConnectCount", "MessageCount", "IntegrationLatency"),
             *("ClientError", "ExecutionError", "IntegrationError"),
         )
     ),
-    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName",)),
-    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName",)),
-    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
-    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
+    *(
+        ("AWS/DynamoDB", f"{kind}ThrottleEvents", dimensions)
+        for kind in ("Read", "Write")
+        for dimensions in (("TableName",), ("TableName", "GlobalSecondaryIndexName"))
+    ),
     ("AWS/Lambda", "ConcurrentExecutions", ()),
     ("AWS/Lambda", "Throttles", ()),
     *(("AWS/Lambda", name, ("FunctionName",)) for name in ("Errors", "Invocations", "IteratorAge")),
@@ -54,8 +52,6 @@ LAMBDAS = {"record.status"}
 Metric = tuple[str, str, tuple[str, ...]]
 alarms = dict(template.resources("AWS::CloudWatch::Alarm"))
 queries = dict(template.resources("AWS::Logs::QueryDefinition"))
-every_alarm = pytest.mark.parametrize("alarm", alarms.values(), ids=alarms)
-every_query = pytest.mark.parametrize("query", queries.values(), ids=queries)
 
 
 @pytest.fixture
@@ -177,8 +173,7 @@ def counts(name: str, line: dict[str, str]) -> bool:
 def test_gateway_error_is_a_5xx_not_returned_by_a_function(
     status: str, integration: str, error: str, counted: bool
 ) -> None:
-    (gateway,) = template.resources("AWS::Serverless::HttpApi")
-    line = dict.fromkeys(json.loads(gateway[1]["AccessLogSettings"]["Format"]), "-")
+    line = dict.fromkeys(access_log(), "-")
     line |= {"status": status, "integrationStatus": integration, "integrationError": error}
     assert counts("GatewayErrors", line) is counted
 
@@ -221,14 +216,21 @@ def test_every_table_and_index_has_throttle_alarms() -> None:
     assert all(f'\\"{index}\\"' in shown for index in indexes)
 
 
-def test_metric_filter_reads_existing_log_fields(lines: list[dict[str, Any]]) -> None:
+def access_log() -> list[str]:
+    """Return the fields of the gateway's log."""
     (gateway,) = template.resources("AWS::Serverless::HttpApi")
-    access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
-    fields = {"FunctionLogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
+    return [*json.loads(gateway[1]["AccessLogSettings"]["Format"])]
+
+
+def fields(lines: list[dict[str, Any]]) -> dict[str, set[str]]:
+    return {"FunctionLogGroup": {*LAMBDAS}.union(*lines), "AccessLogGroup": {*access_log()}}
+
+
+def test_metric_filter_reads_existing_log_fields(lines: list[dict[str, Any]]) -> None:
     for _, properties in template.resources("AWS::Logs::MetricFilter"):
         read = set(re.findall(r"\$\.([\w.]+)", properties["FilterPattern"]))
         assert read
-        assert read <= fields[properties["LogGroupName"]["Ref"]]
+        assert read <= fields(lines)[properties["LogGroupName"]["Ref"]]
 
 
 def section(name: str) -> str:
@@ -256,7 +258,7 @@ def test_alarm_notifies_the_topic_and_names_its_runbook_section(name: str) -> No
     assert sum(1 for _ in measured(alarm)) <= 10
 
 
-@every_alarm
+@pytest.mark.parametrize("alarm", alarms.values(), ids=alarms)
 def test_alarm_uses_existing_metrics(alarm: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     assert {named(metric) for metric in measured(alarm)} <= emitted(lines) | AWS
     for metric in measured(alarm):
@@ -298,14 +300,11 @@ def asked(query: dict[str, Any]) -> set[str]:
     return words - made - (own - {"by"} if re.search(r"fields[^|]*\bby\b", text) else own)
 
 
-@every_query
+@pytest.mark.parametrize("query", queries.values(), ids=queries)
 def test_query_uses_existing_log_fields(query: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     (group,) = query["LogGroupNames"]
-    (gateway,) = template.resources("AWS::Serverless::HttpApi")
-    access = json.loads(gateway[1]["AccessLogSettings"]["Format"])
-    fields = {"FunctionLogGroup": {name for line in lines for name in line} | LAMBDAS, "AccessLogGroup": set(access)}
     assert asked(query)
-    assert asked(query) <= fields[group["Ref"]]
+    assert asked(query) <= fields(lines)[group["Ref"]]
 
 
 def test_runbook_lists_exactly_the_existing_queries() -> None:

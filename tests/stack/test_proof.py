@@ -7,8 +7,6 @@ import pytest
 from tests.properties import mutations
 from tests.properties.mutations import ROOT, Mutation
 
-every_mutation = pytest.mark.parametrize("mutation", mutations.mutations(), ids=lambda mutation: mutation.name)
-
 
 def test_document_lists_the_current_mutations() -> None:
     assert mutations.TABLE.findall(mutations.DOCUMENT.read_text()) == [mutations.table()]
@@ -23,13 +21,7 @@ def test_every_promise_has_a_mutation() -> None:
     assert {mutation.promise for mutation in mutations.mutations()} == {*"123456789", "10", "11", "12", "contract"}
 
 
-def test_mutations_are_unique() -> None:
-    found = mutations.mutations()
-    assert len({mutation.name for mutation in found}) == len(found)
-    assert len({(mutation.file, mutation.text, mutation.instead) for mutation in found}) == len(found)
-
-
-@every_mutation
+@pytest.mark.parametrize("mutation", mutations.mutations(), ids=lambda mutation: mutation.name)
 def test_mutation_matches_one_text_and_names_existing_checks(mutation: Mutation) -> None:
     assert (ROOT / mutation.file).read_text().count(mutation.text) == 1
     assert mutation.instead != mutation.text

@@ -12,10 +12,7 @@ from tests.stack.test_layering import MODULES
 from tools import template
 from tools.template import Function
 
-every_function = pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
-every_parameter = pytest.mark.parametrize("name", template.document()["Parameters"])
 of_the_layer = cache(test_layering.of_the_layer)
-every_table = pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
 
 
 def properties(logical_id: str) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def loaded(source: Path) -> set[str]:
     return found
 
 
-@every_parameter
+@pytest.mark.parametrize("name", template.document()["Parameters"])
 def test_parameter_has_a_description_and_a_valid_default(name: str):
     parameter = template.document()["Parameters"][name]
     default = parameter["Default"]
@@ -47,7 +44,7 @@ def test_parameter_has_a_description_and_a_valid_default(name: str):
         assert re.fullmatch(parameter["AllowedPattern"], default)
 
 
-@every_table
+@pytest.mark.parametrize("table", [name for name, _ in template.resources("AWS::DynamoDB::Table")])
 def test_table_is_on_demand_with_point_in_time_recovery(table: str):
     assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
     recovery = properties(table).get("PointInTimeRecoverySpecification")
@@ -60,7 +57,7 @@ def test_every_log_group_has_a_retention_period():
     assert template.document()["Globals"]["Function"]["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogGroup"}
 
 
-@every_function
+@pytest.mark.parametrize("function", template.functions(), ids=lambda function: function.name)
 def test_function_has_exactly_the_layers_it_imports(function: Function):
     modules = loaded(function.source)
     # The default route imports the dialect of an unknown path only when it is needed.
@@ -71,17 +68,10 @@ def test_function_has_exactly_the_layers_it_imports(function: Function):
     assert properties(function.logical_id).get("Layers", []) == expected
 
 
-@pytest.mark.parametrize(
-    ("logical_id", "condition", "architecture"),
-    [
-        ("DepsArm64Layer", "Arm64", "arm64"),
-        ("DepsX8664Layer", "X8664", "x86_64"),
-        ("CryptographyArm64Layer", "Arm64", "arm64"),
-        ("CryptographyX8664Layer", "X8664", "x86_64"),
-    ],
-)
-def test_layer_of_wheels_is_deployed_for_its_architecture(logical_id: str, condition: str, architecture: str):
-    layer = template.document()["Resources"][logical_id]
+@pytest.mark.parametrize("name", ["Deps", "Cryptography"])
+@pytest.mark.parametrize(("condition", "architecture"), [("Arm64", "arm64"), ("X8664", "x86_64")])
+def test_layer_of_wheels_is_deployed_for_its_architecture(name: str, condition: str, architecture: str):
+    layer = template.document()["Resources"][f"{name}{condition}Layer"]
     assert layer["Condition"] == condition
     assert layer["Metadata"]["BuildMethod"] == "makefile"
     assert layer["Metadata"].get("BuildArchitecture", "x86_64") == architecture

@@ -66,11 +66,6 @@ def test_actions_are_pinned_to_a_commit(file: Path):
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
-def test_all_workflows_use_the_same_release_of_an_action():
-    used = {action for file in WORKFLOWS for action in re.findall(r"uses: (\S+)", file.read_text())}
-    assert len({action.partition("@")[0] for action in used}) == len(used)
-
-
 @pytest.mark.parametrize(("tag", "deployed"), [(f"v{VERSION}", True), (VERSION, False), ("v0.0.1", False)])
 def test_only_the_tag_of_the_current_version_is_deployed(tag: str, deployed: bool):
     step = commands(parsed("deploy")["jobs"]["check"])[0]

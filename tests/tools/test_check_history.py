@@ -20,6 +20,10 @@ MODULES = {"__future__", "argparse", "hashlib", "json", "sys", "typing"}
 
 ADA = {"kind": "user", "id": "a" * 32}
 BEN = {"kind": "user", "id": "b" * 32}
+TWO_OWNERS = f"two owners: binding b1 of user {ADA['id']}"
+TWO_BINDINGS = "two bindings of one holder"
+MALFORMED = "is incomplete or malformed"
+SHARE = f"share with user {BEN['id']}"
 OPERATOR = "arn:aws:iam::123456789012:user/operator"
 
 Event = dict[str, Any]
@@ -218,41 +222,25 @@ def test_tampered_export_is_detected(tmp_path: Path, check: Check, tamper: Any, 
 @pytest.mark.parametrize(
     ("facts", "seq", "what"),
     [
-        ([bound("b1"), bound("b2", BEN)], 2, f"two owners: binding b1 of user {ADA['id']} has not ended"),
-        ([bound("b1"), bound("b2", exclusive=False)], 2, f"two owners: binding b1 of user {ADA['id']} has not ended"),
-        (
-            [bound("b2", BEN), unbound("b1")],
-            2,
-            f"two owners: binding b1 of user {ADA['id']} had not ended when another began",
-        ),
-        (
-            [bound("b1", exclusive=False), bound("b2", exclusive=False)],
-            2,
-            "two bindings of one holder: b1 has not ended",
-        ),
+        ([bound("b1"), bound("b2", BEN)], 2, f"{TWO_OWNERS} has not ended"),
+        ([bound("b1"), bound("b2", exclusive=False)], 2, f"{TWO_OWNERS} has not ended"),
+        ([bound("b2", BEN), unbound("b1")], 2, f"{TWO_OWNERS} had not ended when another began"),
+        ([bound("b1", exclusive=False), bound("b2", exclusive=False)], 2, f"{TWO_BINDINGS}: b1 has not ended"),
         ([bound("b1"), unbound("b1"), bound("b1")], 3, "binding b1 begins a second time"),
         ([bound("b1"), unbound("b1"), unbound("b1")], 3, "binding b1 ends a second time"),
         ([bound("b1"), unbound("b1", BEN)], 2, f"binding b1 was that of user {ADA['id']}, not of user {BEN['id']}"),
-        (
-            [bound("b1"), share("accepted", "b1"), unbound("b1")],
-            3,
-            f"binding b1 ends before its share with user {BEN['id']}",
-        ),
+        ([bound("b1"), share("accepted", "b1"), unbound("b1")], 3, f"binding b1 ends before its {SHARE}"),
         ([bound("b1"), unbound("b1"), share("accepted", "b1")], 3, "binding b1 has ended"),
         ([bound("b1"), share("accepted", "b2")], 2, "binding b2 has not begun"),
-        ([bound("b1"), share("ended", "b1")], 2, f"there is no share with user {BEN['id']}"),
-        ([bound("b1"), *[share("accepted", "b1")] * 2], 3, f"the share with user {BEN['id']} has not ended"),
+        ([bound("b1"), share("ended", "b1")], 2, f"there is no {SHARE}"),
+        ([bound("b1"), *[share("accepted", "b1")] * 2], 3, f"the {SHARE} has not ended"),
         ([bound("b1"), unbound("b1"), of("device.online", binding="b1")], 3, "binding b1 has ended"),
         ([of("device.banned")] * 2, 2, "device.banned follows another, without device.unbanned between them"),
         ([of("device.enabled")] * 2, 2, "device.enabled follows another, without device.disabled between them"),
         ([of("connection.opened", connection="c")] * 2, 2, "connection c begins a second time"),
         ([of("connection.ended", connection="c")] * 2, 2, "connection c ends a second time"),
         ([of("device.registered")] * 2, 2, "the device was registered before"),
-        (
-            [of("device.bound", binding="b1", holder=ADA)],
-            1,
-            "data of device.bound is incomplete or malformed: 'exclusive'",
-        ),
+        ([of("device.bound", binding="b1", holder=ADA)], 1, f"data of device.bound {MALFORMED}: 'exclusive'"),
     ],
 )
 def test_impossible_history_is_detected(tmp_path: Path, check: Check, facts: list[Any], seq: int, what: str) -> None:

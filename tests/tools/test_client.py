@@ -73,10 +73,8 @@ def test_admin_file_of_another_user_is_refused(
 
 
 def test_symbolic_link_is_not_followed(bindery: Bindery, admin_json: Path) -> None:
-    moved = admin_json.rename(admin_json.with_name("elsewhere.json"))
-    admin_json.symlink_to(moved)
-    refused = bindery("accounts list", env=NOBODY)
-    assert (refused.exit_code, "cannot be read" in refused.stderr) == (client.Exit.USAGE, True)
+    admin_json.symlink_to(admin_json.rename(admin_json.with_name("elsewhere.json")))
+    assert "cannot be read" in bindery("accounts list", env=NOBODY).stderr
 
 
 def test_key_pair_of_another_local_server_is_not_used(

@@ -10,12 +10,19 @@ import pytest
 from tools import environment
 
 
-def test_concurrent_makes_set_up_an_environment_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = tmp_path / "requirements.txt"
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The requirements and the folder of an environment, which are the program's arguments."""
+    source, folder = tmp_path / "requirements.txt", tmp_path / "run"
     source.touch()
-    folder = tmp_path / ".venv" / "run"
+    monkeypatch.setattr(sys, "argv", ["environment.py", str(folder), str(source)])
+    return source, folder
+
+
+def test_concurrent_makes_set_up_an_environment_once(
+    settings: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = settings
     made: list[Path] = []
     waiting = threading.Event()
 
@@ -33,7 +40,6 @@ def test_concurrent_makes_set_up_an_environment_once(
 
     monkeypatch.setattr(environment, "_make", make)
     monkeypatch.setattr(environment, "_say", say)
-    monkeypatch.setattr(sys, "argv", ["environment.py", str(folder), str(source)])
     both = [threading.Thread(target=environment.main) for _ in range(2)]
     for each in both:
         each.start()
@@ -46,13 +52,12 @@ def test_concurrent_makes_set_up_an_environment_once(
     assert f"waiting for another make that is setting up {folder}" in output
 
 
-def test_environment_is_rebuilt_when_a_source_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_rebuilt_when_a_source_is_newer(
+    settings: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[Path] = []
     monkeypatch.setattr(environment, "_make", lambda folder, _: (folder.mkdir(exist_ok=True), made.append(folder)))
-    source = tmp_path / "requirements.txt"
-    source.touch()
-    folder = tmp_path / "sam"
-    monkeypatch.setattr(sys, "argv", ["environment.py", str(folder), str(source)])
+    source, folder = settings
     environment.main()
     environment.main()
     assert len(made) == 1
@@ -60,12 +65,3 @@ def test_environment_is_rebuilt_when_a_source_is_newer(tmp_path: Path, monkeypat
     os.utime(source, (newer, newer))
     environment.main()
     assert len(made) == 2
-
-
-def test_failed_installation_shows_what_pip_printed(tmp_path: Path) -> None:
-    pip = tmp_path / "bin" / "python"
-    pip.parent.mkdir()
-    pip.write_text("#!/bin/sh\necho 'no such package'\nexit 1\n")
-    pip.chmod(0o755)
-    with pytest.raises(SystemExit, match=r"cannot set up .*:\nno such package"):
-        environment._install(tmp_path, 1, "-r", "requirements.txt")

@@ -92,8 +92,7 @@ class Deployed:
                 "LatestRestorableDateTime": LATEST.timestamp(),
             }
             self.tables.tag_resource(
-                ResourceArn=self.tables.describe_table(TableName=table)["Table"]["TableArn"],
-                Tags=[{"Key": "environment", "Value": "test"}],
+                ResourceArn=self.table(table)["TableArn"], Tags=[{"Key": "environment", "Value": "test"}]
             )
         self.tables.update_time_to_live(
             TableName=self.own[1], TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True}
@@ -109,15 +108,14 @@ class Deployed:
     def streams(self) -> list[str]:
         return [self.parameters()[name] for name in LABELS]
 
-    def stream(self, table: str) -> dict[str, Any]:
+    def table(self, table: str) -> dict[str, Any]:
         return self.tables.describe_table(TableName=table)["Table"]
 
     def items(self, table: str) -> list[dict[str, Any]]:
         return self.tables.scan(TableName=table)["Items"]
 
     def tags(self, table: str) -> list[dict[str, str]]:
-        arn = self.tables.describe_table(TableName=table)["Table"]["TableArn"]
-        return self.tables.list_tags_of_resource(ResourceArn=arn)["Tags"]
+        return self.tables.list_tags_of_resource(ResourceArn=self.table(table)["TableArn"])["Tags"]
 
     def recovers(self, table: str) -> bool:
         found = self.tables.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
@@ -246,7 +244,7 @@ def test_tables_of_another_region_are_restored(stack: Deployed, bindery: Bindery
     assert there.used() == ["", "", ""]
     assert stack.recovers(RESTORED[2])
     # These tables had no stream.
-    found = [stack.stream(table) for table in RESTORED]
+    found = [stack.table(table) for table in RESTORED]
     assert [table["StreamSpecification"] for table in found] == [BOTH_IMAGES] * 3
     assert stack.streams() == [table["LatestStreamLabel"] for table in found]
 
