@@ -96,7 +96,7 @@ def test_events_are_followed_and_exported(server: Server, tmp_path: Path) -> Non
     watchdog.cancel()
     assert following.returncode == 0
     file = tmp_path / "export.ndjson"
-    count = operate(server, "export", "--file", str(file), group="history")["events"]
+    count = operate(server, "export", "--since", "1d", "--file", str(file), group="history")["events"]
     assert event in map(json.loads, file.read_text().splitlines())
     checked = subprocess.run(
         [sys.executable, ROOT / "tools" / "check_history.py", file], capture_output=True, text=True, check=True
