@@ -24,6 +24,8 @@ _LONGEST = (
     "test_cli.py",
     "test_smoke.py",
     "test_relay_host.py",
+    "test_feed.py",
+    "test_readme.py",
     "test_model.py",
     "test_quectel.py",
     "test_remoteit.py",
