@@ -1,4 +1,4 @@
-"""What the tests of operators' requests and commands share."""
+"""Fixtures of the tests of operators' requests and commands."""
 
 from collections.abc import Callable, Iterator
 from functools import cache

@@ -102,16 +102,16 @@ def answer_of(resource: Resource, path: str) -> Any:
 
 def test_parallel_requests_keep_their_own_events() -> None:
     one, other = Resource("one"), Resource("other")
-    meanwhile = Thread(target=answer_of, args=(other, "/admin/v1/other"))
+    parallel = Thread(target=answer_of, args=(other, "/admin/v1/other"))
 
     @one.app.get("/admin/v1/one")
     def look() -> str:
-        meanwhile.start()
-        meanwhile.join(0.3)
+        parallel.start()
+        parallel.join(0.3)
         return str(one.app.current_event.path)
 
     assert answer_of(one, "/admin/v1/one")["body"] == "/admin/v1/one"
-    meanwhile.join()
+    parallel.join()
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\t", "\u2028", "\u200b", "\x00"])

@@ -1,4 +1,4 @@
-"""What the local server runs beside requests: asynchronous invocations."""
+"""Asynchronous invocations on the local server."""
 
 import threading
 from typing import Any
